@@ -1,0 +1,323 @@
+"""The validated configuration of a run: what an experiment file says, what flags change, and nothing else.
+
+Every field is a key of the experiment file under the same name. Durations end in ``_s`` and are seconds, sizes end in
+``_bytes``. ``None`` means "chosen from the rest"; :meth:`Experiment.resolved` writes the choice down.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from .experiment_checks import check, remarks
+from .experiment_keys import ExperimentError, check_keys, convert, override, parse_set, read_toml
+
+__all__ = [
+    "DataConfig",
+    "EvaluationConfig",
+    "Experiment",
+    "ExperimentError",
+    "FederatedConfig",
+    "GossipConfig",
+    "ModelConfig",
+    "NetworkConfig",
+    "TrainingConfig",
+    "load",
+    "parse_set",
+]
+
+Count = Annotated[int, Meta(ge=1)]
+Natural = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(gt=0, le=1)]
+Part = Annotated[float, Meta(ge=0, lt=1)]
+Text = Annotated[str, Meta(min_length=1)]
+
+DATA_SUFFIXES = (".npz", ".csv", ".parquet")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which rows there are, and which node holds which of them."""
+
+    name: Text = "digits"  # a packaged data set, or the path of a .npz, .csv or .parquet file
+    target: str | None = None  # the column to predict; a file's last one by default
+    test_size: Part = 0.2  # share of the rows held out for evaluation, stratified by class
+    split_seed: Natural = 42  # apart from `seed`: repeated runs are then judged on the same rows
+    scale: Literal["standard", "unit", "none"] = "standard"  # agreed by all nodes before any training
+    partition: Literal["iid", "dirichlet", "shards", "quantity", "column"] = "iid"
+    alpha: Positive = 0.5  # dirichlet and quantity: the smaller, the more unequal the nodes
+    shards_per_node: Count = 2  # shards: how many runs of one label each node gets
+    min_rows: Count = 2  # a draw that leaves a node with fewer is drawn again
+    column: str | None = None  # column: the one whose values say whose row it is
+
+    @property
+    def label(self) -> str:
+        """The short name for tables and folders: a file's stem, or the data set's name."""
+        return Path(self.name).stem if is_file_name(self.name) else self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What learns; keys that are not listed here are the estimator's own arguments and end up in ``parameters``."""
+
+    name: Text = "mlp"  # the built-in network, or an import path such as sklearn.linear_model.SGDClassifier
+    hidden: tuple[Count, ...] = (64,)  # units per hidden layer of the built-in network
+    activation: Literal["relu", "tanh", "logistic", "identity"] = "relu"
+    dtype: Literal["float32", "float64"] = "float32"  # float64 doubles the bytes on the wire
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """What a node does between two exchanges."""
+
+    epochs: Count = 5  # passes over a node's own rows per round; more of them: fewer bytes, more drift
+    local_steps: Count | None = None  # mini-batches per round instead of epochs: equal work for unequal nodes
+    batch_size: Count = 16
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: Positive = 0.05
+    momentum: Part = 0.9  # 0 is plain SGD
+    nesterov: bool = True
+    l2: NotNegative | None = None  # 1e-4 for classification, 1.0 for regression
+    carry_optimizer: bool | None = None  # keep moments from round to round: false federated, true under gossip
+
+    @property
+    def rule(self) -> str:
+        """The name of the update rule: ``adam``, ``sgd`` (no momentum), ``momentum`` or ``nesterov``."""
+        if self.optimizer == "adam":
+            return "adam"
+        if self.momentum == 0:
+            return "sgd"
+        return "nesterov" if self.nesterov else "momentum"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How results are judged."""
+
+    every: Count = 1  # rounds between two evaluations on the test set; the last round is always evaluated
+    scorers: tuple[Text, ...] = ()  # further scores by scikit-learn's names; these load scikit-learn
+    baseline: bool = True  # also train centrally and each node alone, for comparison
+
+
+@dataclass(frozen=True, kw_only=True)
+class FederatedConfig:
+    """How a coordinator runs its rounds."""
+
+    strategy: Literal["fedavg"] = "fedavg"
+    participation: Share = 1.0  # share of the clients that are asked each round
+    quorum: Share = 1.0  # a round closes early when this share of those asked and still living have answered
+    min_clients: Count | None = None  # fewer answers than this at the deadline fail the round; max(2, half of N)
+    deadline_s: Positive = 30.0  # well above the slowest client's round: who misses it has worked for nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class GossipConfig:
+    """Who exchanges weights with whom, and how they are mixed."""
+
+    topology: Literal["ring", "torus", "complete", "star", "random-regular"] = "ring"
+    degree: Count | None = None  # random-regular: neighbours per peer (4); more of them: faster consensus, more bytes
+    algorithm: Literal["dpsgd"] = "dpsgd"
+    mixing: Literal["metropolis-hastings"] = "metropolis-hastings"
+    deadline_s: Positive = 30.0  # a peer goes on without a neighbour that has not answered by then
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Addresses, clocks and limits."""
+
+    bind: Text = "127.0.0.1"  # the interface that nodes and the broker listen on (ipc: a folder)
+    advertise: str | None = None  # where others reach this machine; needed with a wildcard bind
+    transport: Literal["tcp", "ipc", "inproc"] = "tcp"
+    min_nodes: Count | None = None  # the roster is issued once this many have joined; all of them by default
+    join_deadline_s: Positive = 30.0
+    heartbeat_s: Positive = 0.5
+    suspect_after_s: Positive = 2.0  # silence after which a node is suspected: at least two heartbeats
+    max_message_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One run, described completely.
+
+    Build it with :func:`load` or :meth:`from_dict`, which check it; the constructor does not.
+    """
+
+    mode: Literal["federated", "gossip"] = "federated"
+    nodes: Count = 8
+    rounds: Count = 20
+    seed: Natural = 0
+    processes: Count | None = None  # operating-system processes for the nodes; one each by default
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    federated: FederatedConfig = field(default_factory=FederatedConfig)
+    gossip: GossipConfig = field(default_factory=GossipConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    @property
+    def deadline_s(self) -> float:
+        """The deadline of a round in this run's mode, in seconds."""
+        return self.federated.deadline_s if self.mode == "federated" else self.gossip.deadline_s
+
+    @property
+    def asked(self) -> int:
+        """How many clients a federated round asks: ``participation`` of all, rounded up."""
+        return max(1, math.ceil(self.federated.participation * self.nodes - 1e-9))
+
+    @property
+    def min_clients(self) -> int:
+        """Answers without which a federated round fails: max(2, half of all), never more than are asked."""
+        return self.federated.min_clients or min(self.asked, max(2, math.ceil(self.nodes / 2)))
+
+    @property
+    def carry_optimizer(self) -> bool:
+        """Whether moments survive a round: by default under gossip alone (each measured best where it is on)."""
+        chosen = self.training.carry_optimizer
+        return self.mode == "gossip" if chosen is None else chosen
+
+    @property
+    def degree(self) -> int:
+        """Neighbours per peer: 2 on a ring; of a random-regular graph 4, or all there are."""
+        wanted = 4 if self.gossip.topology == "random-regular" else 2
+        return self.gossip.degree or min(wanted, self.nodes - 1)
+
+    @property
+    def process_count(self) -> int:
+        """Operating-system processes that host the nodes."""
+        return self.processes or self.nodes
+
+    @property
+    def min_nodes(self) -> int:
+        """Nodes (without the coordinator) that must have joined before the roster is issued."""
+        return self.network.min_nodes or self.nodes
+
+    def resolved(self) -> "Experiment":
+        """The same run with every choice that follows from the rest written down."""
+        regular = self.gossip.topology == "random-regular" and self.degree > 0
+        return dataclasses.replace(
+            self,
+            processes=self.process_count,
+            training=dataclasses.replace(self.training, carry_optimizer=self.carry_optimizer),
+            federated=dataclasses.replace(self.federated, min_clients=self.min_clients),
+            gossip=dataclasses.replace(self.gossip, degree=self.degree if regular else self.gossip.degree),
+            network=dataclasses.replace(self.network, min_nodes=self.min_nodes),
+        )
+
+    def warnings(self) -> list[str]:
+        """Settings that have no effect in this run, a line each."""
+        return remarks(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain maps, lists and scalars; :meth:`from_dict` gives an equal experiment back."""
+        tables: dict[str, Any] = _without_none(msgspec.to_builtins(self))
+        tables["model"].update(tables["model"].pop("parameters"))
+        if self.training.local_steps is not None:
+            del tables["training"]["epochs"]
+        return tables
+
+    @classmethod
+    def from_dict(cls, tables: Mapping[str, Any]) -> "Experiment":
+        """Check ``tables`` and build the experiment that they describe.
+
+        Raises
+        ------
+        ExperimentError
+            For an unknown key, a wrong type, a value out of range, or values that contradict each other.
+        """
+        model = tables.get("model")
+        named = isinstance(model, Mapping) and model.get("name", "mlp") != "mlp"
+        check_keys(cls, tables, open_tables=("model",) if named else ())
+        experiment = convert(_normal_form(tables), cls)
+        check(experiment)
+        return experiment
+
+    def to_toml(self) -> str:
+        """The text of an experiment file that repeats this run."""
+        import tomli_w
+
+        return tomli_w.dumps(self.resolved().to_dict())
+
+
+def load(path: Path | None = None, overrides: Mapping[str, object] | None = None) -> Experiment:
+    """Read an experiment file, let ``overrides`` win, and check the whole.
+
+    Parameters
+    ----------
+    path
+        An experiment file, or a run folder that holds one; ``None`` starts from the defaults. A data file that it
+        names is looked for beside it first, then in the working folder.
+    overrides
+        Dotted keys and their values, as flags and ``--set`` give them. The key ``deadline_s`` means that of the
+        mode's own table.
+
+    Raises
+    ------
+    ExperimentError
+        In one or two lines that name the key, what was found and what is allowed.
+    """
+    tables = {} if path is None else read_toml(path)
+    folder = Path.cwd() if path is None else (path if path.is_dir() else path.parent)
+    _find_data_beside(folder, tables)
+    wins = dict(overrides or {})
+    if "data.name" in wins and isinstance(tables.get("data"), dict):
+        tables["data"].pop("path", None)
+    deadline_s = wins.pop("deadline_s", None)
+    if deadline_s is not None:
+        mode = wins.get("mode", tables.get("mode", "federated"))
+        wins.setdefault(f"{mode if mode == 'gossip' else 'federated'}.deadline_s", deadline_s)
+    tables = override(tables, wins)
+    _find_data_beside(Path.cwd(), tables)
+    if isinstance(tables.get("data"), dict) and "path" in tables["data"]:
+        tables["data"]["name"] = tables["data"].pop("path")
+    return Experiment.from_dict(tables)
+
+
+def is_file_name(name: str) -> bool:
+    """Whether ``data.name`` means a file rather than a packaged data set."""
+    return "/" in name or name.lower().endswith(DATA_SUFFIXES)
+
+
+def _find_data_beside(folder: Path, tables: dict[str, Any]) -> None:
+    """Make the path of a data file absolute, so that the copy in the run folder still finds it."""
+    data = tables.get("data")
+    if not isinstance(data, dict):
+        return
+    for key in ("name", "path"):
+        name = data.get(key)
+        if isinstance(name, str) and (is_file_name(name) or key == "path") and not Path(name).is_absolute():
+            beside = folder / Path(name).expanduser()
+            data[key] = str((beside if beside.exists() else Path(name).expanduser()).absolute())
+
+
+def _normal_form(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather the estimator's own arguments, and read a single hidden layer given as a number."""
+    normal = dict(tables)
+    model = normal.get("model", {})
+    if isinstance(model, Mapping):
+        own = {f.name for f in dataclasses.fields(ModelConfig)} - {"parameters"}
+        known = {key: value for key, value in model.items() if key in own}
+        given = {key: value for key, value in model.items() if key not in own}
+        if isinstance(given.get("parameters"), Mapping):
+            given |= given.pop("parameters")
+        if isinstance(known.get("hidden"), int) and not isinstance(known["hidden"], bool):
+            known["hidden"] = [known["hidden"]]
+        normal["model"] = {**known, "parameters": given}
+    training = normal.get("training", {})
+    if isinstance(training, Mapping) and {"epochs", "local_steps"} <= set(training):
+        raise ExperimentError("training.local_steps: excludes training.epochs; give one of the two")
+    return normal
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(below) for key, below in value.items() if below is not None}
+    return value
