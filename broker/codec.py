@@ -1,0 +1,179 @@
+"""Messages to frames and back; pure, and suspicious of every byte.
+
+A message is one frame, or two where it has a payload::
+
+    frame 1   "NV"  version byte  MessagePack map, its kind under "t"
+    frame 2   the array's numbers, little-endian, nothing else
+
+Sizes are checked against `Limits` before anything is allocated for them, and `decode` raises `ProtocolError` alone,
+whatever it is given.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import MessageTooLarge, ProtocolError
+from .messages import BY_TAG, VERSION, Lane, Message, Payload, tag_of
+
+__all__ = ["SIGNATURE", "Frame", "Limits", "check_size", "decode", "encode"]
+
+Frame = bytes | memoryview
+Array = NDArray[Any]
+
+SIGNATURE = b"NV" + bytes([VERSION])
+_DTYPE = {name: np.dtype(name) for name in ("float32", "float64")}
+_SWAP = sys.byteorder == "big"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The largest messages that a node takes, in bytes.
+
+    A header costs at most some 64 times its size while it is read (empty maps are the worst), which is why it has a
+    limit apart from that of the array beside it.
+    """
+
+    control_bytes: int = 65_536
+    header_bytes: int = 1 << 20
+    message_bytes: int = 256 << 20
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def encode(message: Message, array: Array | None = None) -> list[Frame]:
+    """Frames of a message; the array's frame is a view of it and not a copy.
+
+    Parameters
+    ----------
+    message : Message
+    array : ndarray, shape (payload.length,), C-contiguous
+        Given exactly where ``message.payload`` is. It must not change until the frames have been delivered.
+
+    Raises
+    ------
+    ValueError
+        The array is not the one that the payload describes.
+    """
+    header = SIGNATURE + msgpack.packb(msgspec.to_builtins(message, enc_hook=_plain))
+    payload: Payload | None = getattr(message, "payload", None)
+    if payload is None:
+        if array is not None:
+            raise ValueError(f"{tag_of(message)} has no payload, yet an array of {array.shape} was given with it")
+        return [header]
+    if array is None or array.dtype.name != payload.dtype or array.shape != (payload.length,):
+        found = "nothing" if array is None else f"{array.dtype.name} of shape {array.shape}"
+        raise ValueError(
+            f"{tag_of(message)} describes {payload.dtype} of shape ({payload.length},) and carries {found}"
+        )
+    if _SWAP:  # pragma: no cover
+        array = array.byteswap()
+    if not array.flags.c_contiguous:
+        array = np.ascontiguousarray(array)
+    return [header, array.data.cast("B") if payload.length else b""]
+
+
+def decode(frames: Sequence[Any], limits: Limits = DEFAULT_LIMITS) -> tuple[Message, Array | None]:
+    """Message and array of frames (bytes-like) from anywhere; the array is a read-only view of the second frame.
+
+    Raises
+    ------
+    ProtocolError
+        ``malformed``, ``version`` or ``oversize``, with what was found and what is allowed.
+    """
+    if not 1 <= len(frames) <= 2:
+        raise ProtocolError("malformed", f"{len(frames)} frames; a message has 1 or 2")
+    header = bytes(frames[0])
+    size = len(header)
+    if size > limits.header_bytes:
+        raise ProtocolError("oversize", f"a header of {size:,} bytes; {limits.header_bytes:,} are allowed")
+    if header[:3] != SIGNATURE:
+        raise _unsigned(header)
+    message = _read(header)
+    if message.lane is Lane.CONTROL and size > limits.control_bytes:
+        raise ProtocolError(
+            "oversize", f"{tag_of(message)} of {size:,} bytes; control carries {limits.control_bytes:,}"
+        )
+    payload: Payload | None = getattr(message, "payload", None)
+    if payload is None:
+        if len(frames) == 2:
+            raise ProtocolError("malformed", f"{tag_of(message)} without a payload brought a second frame")
+        return message, None
+    if len(frames) == 1:
+        raise ProtocolError("malformed", f"{tag_of(message)} with a payload lacks its second frame")
+    return message, _view(message, payload, frames[1], limits.message_bytes - size)
+
+
+def check_size(message: Message, frames: Sequence[Frame], limits: Limits) -> int:
+    """Size of one's own message in bytes; `MessageTooLarge` where a receiver with the same limits would refuse it."""
+    header = len(frames[0])
+    size = sum(map(len, frames))
+    if message.lane is Lane.CONTROL and size > limits.control_bytes:
+        raise MessageTooLarge(tag_of(message), size, limits.control_bytes, "the control lane")
+    if header > limits.header_bytes:
+        raise MessageTooLarge(f"the header of {tag_of(message)}", header, limits.header_bytes, "the protocol")
+    if size > limits.message_bytes:
+        raise MessageTooLarge(tag_of(message), size, limits.message_bytes, "network.max_message_bytes")
+    return size
+
+
+def _read(header: bytes) -> Message:
+    try:
+        fields = msgpack.unpackb(memoryview(header)[3:], max_ext_len=0, ext_hook=_no_extensions)
+    except Exception as error:  # noqa: BLE001  msgpack raises many kinds, and each one means the same here
+        raise ProtocolError("malformed", f"the header is not MessagePack: {_line(error)}") from None
+    kind = fields.get("t") if type(fields) is dict else None
+    cls = BY_TAG.get(kind) if type(kind) is str else None
+    if cls is None:
+        raise ProtocolError("malformed", f"the header names no known kind of message: {_line(kind)}")
+    try:
+        message: Message = msgspec.convert(fields, cls)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise ProtocolError("malformed", f"{kind}: {_line(error)}") from None
+    return message
+
+
+def _view(message: Message, payload: Payload, frame: Any, limit: int) -> Array:
+    size = len(frame)
+    if size > limit:
+        raise ProtocolError("oversize", f"{tag_of(message)} with {size:,} bytes of array; {limit:,} are allowed")
+    dtype = _DTYPE[payload.dtype]
+    if size != payload.length * dtype.itemsize:
+        raise ProtocolError("malformed", f"{payload.length:,} {payload.dtype} announced, {size:,} bytes received")
+    array = np.frombuffer(frame, dtype=dtype)
+    if _SWAP:  # pragma: no cover
+        array = array.byteswap()
+    if not array.flags.aligned:  # ZeroMQ hands out small frames in the middle of its buffer
+        array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def _unsigned(header: bytes) -> ProtocolError:
+    if header[:2] == SIGNATURE[:2] and len(header) > 2:
+        return ProtocolError("version", f"protocol version {header[2]}; this node speaks {VERSION}")
+    return ProtocolError("malformed", f"no nervenet message: it begins with {header[:8].hex(' ') or 'nothing'}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):  # a metric that numpy computed
+        return value.item()
+    raise TypeError(f"{type(value).__name__} has no place in a header")
+
+
+def _no_extensions(code: int, _data: bytes) -> Any:
+    raise ValueError(f"extension type {code}")
+
+
+def _line(value: object) -> str:
+    text = str(value) if isinstance(value, Exception) else repr(value)
+    return " ".join(text.split())[:120] or type(value).__name__

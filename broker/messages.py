@@ -1,0 +1,365 @@
+"""Every message of the protocol, one frozen class each; ``Message`` is their union.
+
+docs/protocol.md is the normative description. A message is a header (a map of the fields below, its kind under
+``t``) and, where ``payload`` is not ``None``, one array that travels beside it as raw bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Meta, Struct
+
+__all__ = [
+    "BY_TAG",
+    "CODES",
+    "VERSION",
+    "Acknowledged",
+    "AskRoster",
+    "AskSnapshot",
+    "AskWhere",
+    "Declined",
+    "Done",
+    "Exchange",
+    "Failed",
+    "Goodbye",
+    "Heartbeat",
+    "Hello",
+    "Join",
+    "Joined",
+    "Lane",
+    "Leave",
+    "Member",
+    "Message",
+    "Payload",
+    "Ready",
+    "Refused",
+    "Renew",
+    "Report",
+    "Roster",
+    "Snapshot",
+    "Task",
+    "Testimony",
+    "Update",
+    "Where",
+    "tag_of",
+]
+
+VERSION = 1
+"""Version of the protocol, apart from the version of the package."""
+
+CODES = frozenset(
+    {
+        *("stranger", "version", "run", "stale", "identity", "lane", "malformed", "oversize"),  # of the transport
+        *("layout", "late", "rejected"),  # of the nodes
+        *("name", "terms", "incomplete", "unknown"),  # of the directory, beside version and stale
+    }
+)
+"""Every code that a ``Refused`` or ``Failed`` may carry; docs/protocol.md says when."""
+
+Count = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0)]
+Name = Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+class Lane(StrEnum):
+    """Which connection carries a message: what must be quick never queues behind what is large."""
+
+    CONTROL = "control"
+    BULK = "bulk"
+    DIRECTORY = "directory"
+
+
+def _tag(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+class _Base(Struct, frozen=True, tag_field="t", tag=_tag, forbid_unknown_fields=True):
+    lane: ClassVar[Lane] = Lane.CONTROL
+
+
+class Payload(Struct, frozen=True, forbid_unknown_fields=True):
+    """Describes the one array of a message: how it is merged, of which layout, ``length`` numbers of ``dtype``."""
+
+    rule: str
+    layout: str
+    dtype: Literal["float32", "float64"]
+    length: Count
+
+
+# Every node
+
+
+class Hello(_Base, frozen=True):
+    """First message on each lane of each connection, and the answer to one; binds the lane to (node, incarnation)."""
+
+    node: Name
+    role: str
+    run: str
+    incarnation: Count
+    version: Count
+
+
+class Heartbeat(_Base, frozen=True):
+    """I live; I am at ``round``; the bulk messages of the rounds in ``sending`` are still on their way to you."""
+
+    round: Count
+    state: str
+    sending: tuple[Count, ...]
+
+
+class Goodbye(_Base, frozen=True):
+    """I leave of my own will, after ``round``."""
+
+    round: Count
+    reason: str
+
+
+class Refused(_Base, frozen=True):
+    """The message of kind ``about`` was not taken, and why."""
+
+    about: str
+    round: Count
+    code: str
+    reason: str
+
+
+# Federated
+
+
+class Ready(_Base, frozen=True):
+    """A client is prepared; it holds ``examples`` rows."""
+
+    examples: Count
+    pid: Count
+
+
+class Task(_Base, frozen=True):
+    """The coordinator asks for one piece of work; ``deadline_s`` counts from its arrival, in seconds."""
+
+    lane: ClassVar[Lane] = Lane.BULK
+    round: Count
+    attempt: Count
+    work: Literal["survey", "train", "evaluate", "finish"]
+    deadline_s: Seconds
+    evaluate: bool
+    settings: dict[str, Any]
+    agreement: dict[str, Any] | None
+    payload: Payload | None
+
+
+class Update(_Base, frozen=True):
+    """A client's answer to the task of (round, attempt)."""
+
+    lane: ClassVar[Lane] = Lane.BULK
+    round: Count
+    attempt: Count
+    examples: Count
+    metrics: dict[str, float]
+    facts: dict[str, Any] | None
+    payload: Payload | None
+
+
+class Declined(_Base, frozen=True):
+    """A client will not answer the task of (round, attempt), and why."""
+
+    round: Count
+    attempt: Count
+    reason: str
+
+
+# Gossip
+
+
+class Testimony(_Base, frozen=True):
+    """The survey of one site, passed on until every peer holds it; ``origin`` is the peer it is about."""
+
+    lane: ClassVar[Lane] = Lane.BULK
+    origin: Name
+    facts: dict[str, Any]
+    payload: Payload
+
+
+class Exchange(_Base, frozen=True):
+    """A peer's weights after its training of ``round``."""
+
+    lane: ClassVar[Lane] = Lane.BULK
+    round: Count
+    payload: Payload
+
+
+# A node to its launcher
+
+
+class Report(_Base, frozen=True):
+    """A figure or a result that must arrive: repeated until the ``Acknowledged`` of the same ``id``."""
+
+    lane: ClassVar[Lane] = Lane.BULK
+    kind: Literal["ready", "result"]
+    id: Count
+    facts: dict[str, Any]
+    payload: Payload | None
+
+
+class Acknowledged(_Base, frozen=True):
+    """The ``Report`` of this id has arrived."""
+
+    id: Count
+
+
+# Directory: requests, and answers with the request's id
+
+
+class Join(_Base, frozen=True):
+    """A node asks to be in a run; the first to come opens it with its terms, its ``min_nodes`` and its deadline."""
+
+    lane: ClassVar[Lane] = Lane.DIRECTORY
+    id: Count
+    run: Name
+    node: Name
+    role: str
+    incarnation: Count
+    pid: Count
+    addresses: dict[str, str]
+    terms: dict[str, Any]
+    min_nodes: Count
+    join_deadline_s: Seconds
+
+
+class Joined(_Base, frozen=True):
+    """The node is in; renew the lease well within ``lease_s`` seconds."""
+
+    lane: ClassVar[Lane] = Lane.DIRECTORY
+    id: Count
+    events_in: str
+    events_out: str
+    lease_s: Seconds
+    roster_version: Count
+
+
+class Leave(_Base, frozen=True):
+    """A node leaves its run of its own will."""
+
+    lane: ClassVar[Lane] = Lane.DIRECTORY
+    id: Count
+    run: Name
+    node: Name
+    incarnation: Count
+    reason: str
+
+
+class Renew(_Base, frozen=True):
+    """A node is still there."""
+
+    lane: ClassVar[Lane] = Lane.DIRECTORY
+    id: Count
+    run: Name
+    node: Name
+    incarnation: Count
+
+
+class AskRoster(_Base, frozen=True):
+    """Answered as soon as there is a roster newer than ``newer_than``, or with ``Failed`` after ``deadline_s``."""
+
+    lane: ClassVar[Lane] = Lane.DIRECTORY
+    id: Count
+    run: Name
+    newer_than: Count
+    deadline_s: Seconds
+
+
+class Member(Struct, frozen=True, forbid_unknown_fields=True):
+    """One node of a roster: where it is, and whether it is ``alive``, ``suspect`` or ``gone``."""
+
+    node: Name
+    role: str
+    incarnation: Count
+    pid: Count
+    addresses: dict[str, str]
+    state: Literal["alive", "suspect", "gone"]
+
+
+class Roster(_Base, frozen=True):
+    """Who is in a run, in name order; the first version is issued when the run is complete."""
+
+    lane: ClassVar[Lane] = Lane.DIRECTORY
+    id: Count
+    run: Name
+    version: Count
+    terms: dict[str, Any]
+    members: tuple[Member, ...]
+
+
+class AskSnapshot(_Base, frozen=True):
+    """Asks for the last event of each (run, node, type) whose type begins with ``prefix``."""
+
+    lane: ClassVar[Lane] = Lane.DIRECTORY
+    id: Count
+    prefix: str
+
+
+class Snapshot(_Base, frozen=True):
+    """A part of the answer to ``AskSnapshot``; ``last`` is true on the final part."""
+
+    lane: ClassVar[Lane] = Lane.DIRECTORY
+    id: Count
+    events: tuple[dict[str, Any], ...]
+    last: bool = True
+
+
+class AskWhere(_Base, frozen=True):
+    """Asks where events go in and come out."""
+
+    lane: ClassVar[Lane] = Lane.DIRECTORY
+    id: Count
+
+
+class Where(_Base, frozen=True):
+    """Where events go in and come out."""
+
+    lane: ClassVar[Lane] = Lane.DIRECTORY
+    id: Count
+    events_in: str
+    events_out: str
+
+
+class Done(_Base, frozen=True):
+    """The request of this id was carried out, and there is nothing more to say."""
+
+    lane: ClassVar[Lane] = Lane.DIRECTORY
+    id: Count
+
+
+class Failed(_Base, frozen=True):
+    """The request of this id was not carried out, and why."""
+
+    lane: ClassVar[Lane] = Lane.DIRECTORY
+    id: Count
+    code: str
+    reason: str
+
+
+Message = (
+    Hello | Heartbeat | Goodbye | Refused
+    | Ready | Task | Update | Declined
+    | Testimony | Exchange
+    | Report | Acknowledged
+    | Join | Joined | Leave | Renew | AskRoster | Roster | AskSnapshot | Snapshot | AskWhere | Where | Done | Failed
+)  # fmt: skip
+
+BY_TAG: dict[str, type[Message]] = {
+    _tag(kind.__name__): kind
+    for kind in (
+        Hello, Heartbeat, Goodbye, Refused, Ready, Task, Update, Declined, Testimony, Exchange, Report, Acknowledged,
+        Join, Joined, Leave, Renew, AskRoster, Roster, AskSnapshot, Snapshot, AskWhere, Where, Done, Failed,
+    )
+}  # fmt: skip
+
+_TAGS = {kind: tag for tag, kind in BY_TAG.items()}
+
+
+def tag_of(message: Message | type[Message]) -> str:
+    """Kind of a message as it stands on the wire, such as ``task``."""
+    return _TAGS[message if isinstance(message, type) else type(message)]
