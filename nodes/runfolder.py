@@ -1,0 +1,170 @@
+"""The folder that a run leaves behind: written while it goes on, readable at any moment, whole at the end."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import msgspec
+
+from .experiment import Experiment
+from .experiment_keys import ExperimentError
+
+# An event reaches the disk within this time of its arrival (seconds), so that a killed launcher loses little;
+# a write for each event would cost more than the events.
+FLUSH_AFTER_S = 0.5
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's scalars and arrays as JSON knows them."""
+    return value.tolist()
+
+
+# msgspec writes nan and inf as null, which is what a reader of any other language can parse.
+_JSON = msgspec.json.Encoder(enc_hook=_plain)
+
+
+def to_json(value: object) -> str:
+    """One line of JSON; a number that is not finite becomes null, and NumPy's scalars become plain ones."""
+    return _JSON.encode(value).decode()
+
+
+def default_path(experiment: Experiment, now: datetime) -> Path:
+    """``runs/<UTC time>-<mode>-<data>``, with a number behind it where two runs start within a second."""
+    path = Path("runs") / f"{now:%Y%m%dT%H%M%SZ}-{experiment.mode}-{experiment.data.label}"
+    count = 1
+    while path.exists():
+        count += 1
+        path = path.with_name(f"{path.name.rpartition('~')[0] or path.name}~{count}")
+    return path
+
+
+class RunFolder:
+    """One run's folder; a context manager, since the last events are buffered.
+
+    Parameters
+    ----------
+    path
+        Made, with its parents, if it is not there.
+
+    Raises
+    ------
+    ExperimentError
+        If the folder holds something already, or cannot be made: no run overwrites another.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            occupied = any(path.iterdir())
+        except OSError as error:
+            raise ExperimentError(f"--out {path}: cannot be used as a run folder: {error.strerror}") from None
+        if occupied:
+            raise ExperimentError(f"--out {path}: exists and is not empty; choose another folder, or remove it")
+        self._events: IO[bytes] = (path / "events.jsonl").open("ab", buffering=1 << 16)
+        self._flushed = time.monotonic()
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder for what resuming needs; made when first asked for."""
+        folder = self.path / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def write_experiment(self, experiment: Experiment) -> None:
+        """Keep the resolved configuration: launching it again repeats the run."""
+        write_whole(self.path / "experiment.toml", experiment.to_toml())
+
+    def write_nodes(self, nodes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep ``{node: {"role", "pid", "address"}}``; the broker's own entry lets monitors find it."""
+        write_whole(self.path / "nodes.json", _indented(nodes))
+
+    def record(self, event: Mapping[str, Any]) -> None:
+        """Append one event as a line; a gap is an event of its own."""
+        self._events.write(_JSON.encode(event) + b"\n")
+        if time.monotonic() - self._flushed >= FLUSH_AFTER_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Give what is buffered to the operating system: it then survives this process."""
+        self._events.flush()
+        self._flushed = time.monotonic()
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Keep the result; a reader sees the whole file or none."""
+        write_whole(self.path / "summary.json", _indented(summary))
+
+    def write_curves(self, baseline: Mapping[str, float | None] | None = None) -> None:
+        """Draw ``curves.png`` from the events recorded so far; loads matplotlib."""
+        from .curves import draw_curves
+
+        self.flush()
+        draw_curves(read_events(self.path), self.path / "curves.png", baseline)
+
+    def close(self) -> None:
+        """Write what is buffered; may be called twice."""
+        self._events.close()
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """The events of a run folder in the order of their arrival; a last line that was cut short is left out."""
+    file = path / "events.jsonl"
+    if not file.exists():
+        return
+    with file.open("rb") as lines:
+        for line in lines:
+            try:
+                event = msgspec.json.decode(line)
+            except msgspec.DecodeError:
+                continue
+            if isinstance(event, dict):
+                yield event
+
+
+def newest_broker(root: Path = Path("runs")) -> str | None:
+    """The address of the broker of the newest run below ``root`` whose broker process lives, if there is one."""
+    found = sorted(root.glob("*/nodes.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in found:
+        try:
+            nodes = msgspec.json.decode(file.read_bytes(), type=dict[str, dict[str, Any]])
+        except (OSError, msgspec.DecodeError):
+            continue
+        for facts in nodes.values():
+            if facts.get("role") == "broker" and _lives(facts.get("pid")) and isinstance(facts.get("address"), str):
+                return str(facts["address"])
+    return None
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file in one step, so that nobody ever reads half of it."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
+def _indented(value: object) -> str:
+    return msgspec.json.format(_JSON.encode(value), indent=2).decode() + "\n"
+
+
+def _lives(pid: object) -> bool:
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,141 @@
+"""The result of a run in one map: what the nodes reported, put together without any of them at hand."""
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .experiment import Experiment
+
+SCORES = ("accuracy", "r2")
+
+
+def summarise(
+    experiment: Experiment,
+    results: Mapping[str, Mapping[str, Any]],
+    *,
+    status: str = "completed",
+    reason: str | None = None,
+    task: str = "classification",
+    parameters: int | None = None,
+    baseline: Mapping[str, float | None] | None = None,
+    consensus_distance: float | None = None,
+    nodes_lost: Sequence[str] = (),
+    suspected: Sequence[str] = (),
+    wall_s: float,
+    startup_s: float | None = None,
+) -> dict[str, Any]:
+    """Build ``summary.json`` from what each node reported by request and reply.
+
+    Parameters
+    ----------
+    results
+        By node, what it reported; any key may be missing:
+        ``role``; ``completed_rounds``; ``metrics`` (``accuracy`` or ``r2``, ``loss``, ``examples``: the last
+        evaluation on the test set); ``worst_site`` (its name, where sites evaluated); ``bytes_sent``,
+        ``bytes_received``; ``bytes_sent_by_kind`` (``weights``, ``control``); ``round_s`` (duration of each of its
+        rounds, seconds); ``rejected`` (``{subject: count}``); ``disturbed`` (reasons, one a line, empty if none).
+    status, reason
+        ``completed``, ``failed`` or ``interrupted``, and why.
+    baseline
+        ``centralised`` and ``local_only_mean``; a value that is not finite means that it diverged.
+    nodes_lost, suspected
+        Names. Somebody suspected and found again disturbs a run too.
+    wall_s, startup_s
+        Seconds from the command's start to its end, and to the first round.
+
+    Returns
+    -------
+    dict
+        JSON-able; what is not known or not finite is None.
+    """
+    survivors = {name: facts for name, facts in sorted(results.items()) if name not in nodes_lost}
+    judges = _judges(experiment, survivors)
+    completed = [int(facts["completed_rounds"]) for facts in judges.values() if "completed_rounds" in facts]
+    rounds_done = min(completed, default=0)
+    score = "accuracy" if task == "classification" else "r2"
+    scores = [_number(facts.get("metrics", {}).get(score)) for facts in judges.values()]
+    losses = [_number(facts.get("metrics", {}).get("loss")) for facts in judges.values()]
+    undisturbed = (
+        status == "completed"
+        and rounds_done == experiment.rounds
+        and not nodes_lost
+        and not suspected
+        and not any(facts.get("disturbed") or facts.get("rejected") for facts in results.values())
+    )
+    summary: dict[str, Any] = {
+        "mode": experiment.mode,
+        "nodes": experiment.nodes,
+        "rounds": experiment.rounds,
+        "completed_rounds": rounds_done,
+        "seed": experiment.seed,
+        "data": experiment.data.label,
+        "model": experiment.model.name,
+        "parameters": parameters,
+        score: _over(scores, statistics.fmean),
+        f"{score}_min": _over(scores, min),
+        f"{score}_max": _over(scores, max),
+        "loss": _over(losses, statistics.fmean),
+        "consensus_distance": _number(consensus_distance),
+        "baseline": None if baseline is None else {key: _number(value) for key, value in baseline.items()},
+        "bytes_sent": sum(int(facts.get("bytes_sent", 0)) for facts in results.values()),
+        "bytes_sent_by_kind": _sums(facts.get("bytes_sent_by_kind", {}) for facts in results.values()),
+        "wall_s": round(wall_s, 3),
+        "startup_s": None if startup_s is None else round(startup_s, 3),
+        "round_s_median": _over([_number(s) for facts in judges.values() for s in facts.get("round_s", ())], _median),
+        "nodes_lost": sorted(nodes_lost),
+        "updates_rejected": _sums(facts.get("rejected", {}) for facts in results.values()),
+        "undisturbed": undisturbed,
+        "status": status,
+    }
+    if reason is not None:
+        summary["reason"] = reason
+    worst = [facts["worst_site"] for facts in judges.values() if facts.get("worst_site")]
+    if worst:
+        summary["worst_site"] = worst[0]
+    summary["disturbances"] = [
+        f"{name}: {line}" for name, facts in sorted(results.items()) for line in facts.get("disturbed", ())
+    ]
+    summary["by_node"] = {name: _by_node(facts, score) for name, facts in sorted(results.items())}
+    return summary
+
+
+def _judges(experiment: Experiment, survivors: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    """Whose figures are the run's: the coordinator's, or every peer's."""
+    role = "coordinator" if experiment.mode == "federated" else "peer"
+    return {name: facts for name, facts in survivors.items() if facts.get("role") == role}
+
+
+def _by_node(facts: Mapping[str, Any], score: str) -> dict[str, Any]:
+    metrics = facts.get("metrics", {})
+    return {
+        "role": facts.get("role"),
+        "completed_rounds": facts.get("completed_rounds"),
+        score: _number(metrics.get(score)),
+        "loss": _number(metrics.get("loss")),
+        "bytes_sent": facts.get("bytes_sent"),
+        "bytes_received": facts.get("bytes_received"),
+    }
+
+
+def _number(value: Any) -> float | None:
+    """A finite number as it is, and None for all else: JSON has no NaN."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _over(values: Sequence[float | None], rule: Any) -> float | None:
+    """A statistic of the values; unknown as soon as one of them is, since one diverged peer spoils a mean."""
+    known = [value for value in values if value is not None]
+    return float(rule(known)) if known and len(known) == len(values) else None
+
+
+def _median(values: Sequence[float]) -> float:
+    return round(statistics.median(values), 6)
+
+
+def _sums(maps: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for one in maps:
+        for key, value in one.items():
+            total[key] = total.get(key, 0) + int(value)
+    return dict(sorted(total.items()))

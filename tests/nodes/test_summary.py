@@ -1,0 +1,83 @@
+"""The summary says what happened, for both modes, with nodes lost and models that diverged."""
+
+import json
+from typing import Any
+
+from nervenet.nodes.experiment import load
+from nervenet.nodes.runfolder import to_json
+from nervenet.nodes.summary import summarise
+
+GOSSIP = load(overrides={"mode": "gossip", "nodes": 3, "rounds": 5})
+FEDERATED = load(overrides={"nodes": 2, "rounds": 5})
+
+
+def peer(accuracy: float, rounds: int = 5, **more: Any) -> dict[str, Any]:
+    return {
+        "role": "peer",
+        "completed_rounds": rounds,
+        "metrics": {"accuracy": accuracy, "loss": 1 - accuracy, "examples": 30},
+        "bytes_sent": 100,
+        "bytes_sent_by_kind": {"weights": 90, "control": 10},
+        "round_s": [0.1, 0.2, 0.3],
+        **more,
+    }
+
+
+def test_gossip_reports_the_mean_the_worst_and_the_best_peer() -> None:
+    results = {"peer-0": peer(0.9), "peer-1": peer(0.8), "peer-2": peer(1.0)}
+    summary = summarise(GOSSIP, results, parameters=10, consensus_distance=0.5, wall_s=1.0, startup_s=0.5)
+    assert (summary["accuracy"], summary["accuracy_min"], summary["accuracy_max"]) == (0.9, 0.8, 1.0)
+    assert (summary["bytes_sent"], summary["bytes_sent_by_kind"]) == (300, {"control": 30, "weights": 270})
+    assert (summary["round_s_median"], summary["consensus_distance"], summary["parameters"]) == (0.2, 0.5, 10)
+    assert summary["undisturbed"]
+    assert summary["status"] == "completed"
+
+
+def test_a_lost_peer_is_named_and_does_not_count_among_the_survivors() -> None:
+    results = {"peer-0": peer(0.9), "peer-1": peer(0.7), "peer-2": peer(0.1, rounds=2)}
+    summary = summarise(GOSSIP, results, nodes_lost=["peer-2"], wall_s=1.0)
+    assert (summary["completed_rounds"], summary["accuracy_min"]) == (5, 0.7)
+    assert summary["nodes_lost"] == ["peer-2"]
+    assert not summary["undisturbed"]
+
+
+def test_federated_reports_the_coordinators_figures() -> None:
+    coordinator = {**peer(0.95), "role": "coordinator", "rejected": {"client-1": 2}}
+    client = {"role": "client", "bytes_sent": 7, "metrics": {"accuracy": 0.1}, "completed_rounds": 1}
+    summary = summarise(FEDERATED, {"coordinator": coordinator, "client-0": client, "client-1": client}, wall_s=1.0)
+    assert (summary["accuracy"], summary["accuracy_min"], summary["completed_rounds"]) == (0.95, 0.95, 5)
+    assert (summary["bytes_sent"], summary["updates_rejected"]) == (114, {"client-1": 2})
+    assert summary["consensus_distance"] is None
+    assert not summary["undisturbed"], "an update was refused"
+
+
+def test_anything_out_of_order_disturbs() -> None:
+    three = {f"peer-{i}": peer(0.9) for i in range(3)}
+    assert summarise(GOSSIP, three, wall_s=1)["undisturbed"]
+    assert not summarise(GOSSIP, three, suspected=["peer-1"], wall_s=1)["undisturbed"]
+    assert not summarise(GOSSIP, three | {"peer-1": peer(0.9, rounds=4)}, wall_s=1)["undisturbed"]
+    assert not summarise(GOSSIP, three, status="interrupted", wall_s=1)["undisturbed"]
+    late = summarise(GOSSIP, three | {"peer-1": peer(0.9, disturbed=["round 3 closed by deadline"])}, wall_s=1)
+    assert not late["undisturbed"]
+    assert late["disturbances"] == ["peer-1: round 3 closed by deadline"]
+
+
+def test_what_diverged_is_null_and_the_text_is_json() -> None:
+    nan = float("nan")
+    results = {"peer-0": peer(0.9), "peer-1": peer(nan), "peer-2": peer(0.8)}
+    summary = summarise(GOSSIP, results, baseline={"centralised": nan, "local_only_mean": 0.5}, wall_s=1.0)
+    assert summary["baseline"] == {"centralised": None, "local_only_mean": 0.5}
+    assert summary["accuracy"] is None
+    assert json.loads(to_json(summary)) == summary
+
+
+def test_a_regression_has_r2_and_a_failed_run_its_reason() -> None:
+    results = {"coordinator": {"role": "coordinator", "metrics": {"r2": 0.4, "loss": 1.0}, "completed_rounds": 5}}
+    summary = summarise(FEDERATED, results, task="regression", status="failed", reason="why", wall_s=1.0)
+    assert (summary["r2"], summary["reason"], summary["status"]) == (0.4, "why", "failed")
+    assert "accuracy" not in summary
+
+
+def test_a_run_without_any_report_still_has_a_summary() -> None:
+    summary = summarise(FEDERATED, {}, status="failed", reason="nobody came", wall_s=1.0)
+    assert (summary["completed_rounds"], summary["accuracy"], summary["round_s_median"]) == (0, None, None)
