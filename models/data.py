@@ -1,0 +1,111 @@
+"""Dataset: a table of numbers with a target, and the one error for whatever is wrong with a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+Task = Literal["classification", "regression"]
+
+TASKS: tuple[Task, ...] = ("classification", "regression")
+
+FEW_CLASSES = 10
+"""Integer targets with at most this many distinct values are always taken for classes."""
+
+MANY_CLASSES = 50
+"""Integer targets with more distinct values than this are never taken for classes."""
+
+
+class DataError(ValueError):
+    """Data or a way to cut it that cannot be used; the message names the thing, what was found and what is allowed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A table of numbers, one target a row, and where each row was collected if that is known.
+
+    Parameters
+    ----------
+    name
+        What to call it in messages and summaries.
+    X
+        Inputs, shape (rows, columns), float32 or float64, finite.
+    y
+        Targets, shape (rows,): integers or text for classification, float64 for regression.
+    columns
+        One name for each column of `X`.
+    task
+        "classification" or "regression".
+    sites
+        Where each row was collected, shape (rows,), or None. ``partition(..., "column")`` follows it.
+    test
+        The test set that was published with the data, or None. `splits.split` respects it.
+
+    Raises
+    ------
+    DataError
+        When shapes do not fit each other.
+    """
+
+    name: str
+    X: NDArray[Any]
+    y: NDArray[Any]
+    columns: tuple[str, ...]
+    task: Task
+    sites: NDArray[Any] | None = None
+    test: Dataset | None = None
+
+    def __post_init__(self) -> None:
+        if self.X.ndim != 2:
+            raise DataError(f"{self.name}: X must have two dimensions (rows, columns), found {self.X.ndim}")
+        if self.y.ndim != 1:
+            raise DataError(f"{self.name}: y must have one dimension, found {self.y.ndim}")
+        if len(self.columns) != self.X.shape[1]:
+            raise DataError(f"{self.name}: {len(self.columns)} column names for {self.X.shape[1]} columns")
+        for what, values in (("y", self.y), ("sites", self.sites)):
+            if values is not None and len(values) != len(self.X):
+                raise DataError(f"{self.name}: X has {len(self.X)} rows, {what} has {len(values)}")
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def take(self, rows: NDArray[np.intp]) -> Dataset:
+        """Give a data set of these rows only, in this order, without the published test set."""
+        sites = None if self.sites is None else self.sites[rows]
+        return replace(self, X=self.X[rows], y=self.y[rows], sites=sites, test=None)
+
+
+def infer_task(y: NDArray[Any]) -> Task:
+    """Tell classes from quantities by the targets alone.
+
+    Text, truth values, and integers with few distinct values (at most 10; or at most 50, with four rows of each on
+    average) are classes. Floats, and all other integers, are quantities.
+    """
+    if y.dtype.kind == "f":
+        return "regression"
+    if y.dtype.kind not in "iu":
+        return "classification"
+    distinct = len(np.unique(y))
+    few = distinct <= FEW_CLASSES or (distinct <= MANY_CLASSES and distinct * 4 <= len(y))
+    return "classification" if few else "regression"
+
+
+def checked_task(task: str | None, y: NDArray[Any]) -> Task:
+    """Give `task` if it was named, else what the targets look like; DataError if there is no such task."""
+    if task is None:
+        return infer_task(y)
+    if task not in TASKS:
+        raise DataError(f"task {task!r} is unknown{near(task, TASKS)}; allowed: {', '.join(TASKS)}")
+    return cast(Task, task)
+
+
+def near(word: str, allowed: Iterable[str]) -> str:
+    """Suggest the allowed word that looks most like `word`: ' (did you mean "iris"?)', or nothing."""
+    import difflib
+
+    found = difflib.get_close_matches(word.lower(), list(allowed), n=1)
+    return f' (did you mean "{found[0]}"?)' if found else ""

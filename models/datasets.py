@@ -1,0 +1,75 @@
+"""Every data set by its name or path: `load` is the one door to them, whatever stands behind it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from .data import DataError, Dataset, infer_task, near
+from .files import SUFFIXES, load_file
+from .images import OPENML_NAMES, load_images
+from .splits import split
+from .synthetic import synthetic
+from .toys import COLUMNS, load_toy
+
+__all__ = ["NAMES", "DataError", "Dataset", "infer_task", "load", "split", "synthetic"]
+
+NAMES = (*COLUMNS, "synthetic", *OPENML_NAMES)
+"""The names that `load` knows."""
+
+_SYNTHETIC = re.compile(r"synthetic(?:\((?:(?P<iid>iid)|(?P<alpha>[^,()]+),(?P<beta>[^,()]+))\))?")
+
+
+def load(
+    source: str | Path, *, target: str | None = None, task: str | None = None, sites: str | None = None, seed: int = 0
+) -> Dataset:
+    """Load a data set by its name, or from a file.
+
+    Parameters
+    ----------
+    source
+        One of `NAMES`; "synthetic(0.5, 0.5)" (α, β; plain "synthetic" is (0, 0)) or "synthetic(iid)"; or the path of a
+        .npz, .csv or .parquet file.
+    target
+        For a table: the column to predict. By default a column called target, y, label or class, else the last one.
+    task
+        For a file: "classification" or "regression", where the targets alone would be misread.
+    sites
+        For a table: a column that says where each row was collected, which may be text. It becomes `Dataset.sites` and
+        is no input.
+    seed
+        For "synthetic": address of its draws.
+
+    Raises
+    ------
+    DataError
+        For an unknown name, a file that is missing or holds something else than numbers, an unknown column.
+    """
+    name = str(source)
+    if Path(name).suffix.lower() in SUFFIXES:
+        return load_file(Path(name), target=target, task=task, sites=sites)
+    known = name in NAMES or _SYNTHETIC.fullmatch(name) is not None
+    if not known:
+        files = ", ".join(SUFFIXES)
+        if Path(name).exists():
+            raise DataError(f"{name}: no such kind of file can be read; allowed: {files}")
+        raise DataError(f"no data set {name!r}{near(name, NAMES)}; allowed: {', '.join(NAMES)}, or a {files} file")
+    for option, value in (("target", target), ("task", task), ("sites", sites)):
+        if value is not None:
+            raise DataError(f"{option} {value!r} is for files; {name} brings its own")
+    if name in COLUMNS:
+        return load_toy(name)
+    if name in OPENML_NAMES:
+        return load_images(name)
+    return _synthetic(name, seed)
+
+
+def _synthetic(name: str, seed: int) -> Dataset:
+    found = _SYNTHETIC.fullmatch(name)
+    if found is None or found["alpha"] is None:
+        return synthetic(iid=found is not None and found["iid"] is not None, seed=seed)
+    try:
+        alpha, beta = float(found["alpha"]), float(found["beta"])
+    except ValueError:
+        raise DataError(f"{name}: expected two numbers, as in synthetic(0.5, 0.5)") from None
+    return synthetic(alpha, beta, seed=seed)
