@@ -1,0 +1,80 @@
+"""Models that learn on their own data and can be merged with others: no socket, no event loop, no clock.
+
+The names below load their module when first asked for, so that importing one costs no more than that one.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import datasets, evaluate, partition
+    from .aggregate import RULES, combine, weighted_mean
+    from .artifact import ModelFileError, load_model, save_model
+    from .datasets import DataError, Dataset
+    from .learner import Learner
+    from .mlp import MLP
+    from .model import CannotMerge, FitReport, Model, Work, as_model, named_model, rebuild
+    from .randomness import generator
+    from .survey import Agreement, Moments, Survey, SurveyError, agree
+    from .weights import IncompatibleWeights, Layout, axpy, consensus_distance, is_finite, sketch
+
+_HOMES = {
+    "aggregate": ("RULES", "combine", "weighted_mean"),
+    "artifact": ("ModelFileError", "load_model", "save_model"),
+    "datasets": ("DataError", "Dataset"),
+    "learner": ("Learner",),
+    "mlp": ("MLP",),
+    "model": ("CannotMerge", "FitReport", "Model", "Work", "as_model", "named_model", "rebuild"),
+    "randomness": ("generator",),
+    "survey": ("Agreement", "Moments", "Survey", "SurveyError", "agree"),
+    "weights": ("IncompatibleWeights", "Layout", "axpy", "consensus_distance", "is_finite", "sketch"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+# Modules whose main function has their own name are offered as modules: `partition.partition`, `evaluate.evaluate`.
+_MODULES = ("datasets", "evaluate", "partition")
+
+__all__ = [
+    "MLP",
+    "RULES",
+    "Agreement",
+    "CannotMerge",
+    "DataError",
+    "Dataset",
+    "FitReport",
+    "IncompatibleWeights",
+    "Layout",
+    "Learner",
+    "Model",
+    "ModelFileError",
+    "Moments",
+    "Survey",
+    "SurveyError",
+    "Work",
+    "agree",
+    "as_model",
+    "axpy",
+    "combine",
+    "consensus_distance",
+    "datasets",
+    "evaluate",
+    "generator",
+    "is_finite",
+    "load_model",
+    "named_model",
+    "partition",
+    "rebuild",
+    "save_model",
+    "sketch",
+    "weighted_mean",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,116 @@
+"""Merging vectors: the weighted mean of federated averaging and the mixing step of gossip, in one blocked kernel."""
+
+from collections.abc import Callable, Sequence
+from math import isfinite
+
+import numpy as np
+
+from .weights import BLOCK, IncompatibleWeights, Vector
+
+MergeRule = Callable[[Sequence[Vector], Sequence[float], Vector | None], Vector]
+"""(vectors, weights, out) -> merged vector."""
+
+
+def combine(vectors: Sequence[Vector], coefficients: Sequence[float], out: Vector | None = None) -> Vector:
+    """Sum vectors by coefficients: ``sum_j c_j x_j``.
+
+    Each input is read once, block by block, and the terms of every element are added in the order given, so that the
+    same inputs in the same order give the same bits. Arithmetic is in the dtype of the vectors.
+
+    Parameters
+    ----------
+    vectors : sequence of (n,) arrays
+        One dtype and length; they may be read-only. At least one.
+    coefficients : sequence of float
+        One a vector, of any sign.
+    out : (n,) array, optional
+        Where to write; it may be one of the inputs.
+
+    Returns
+    -------
+    (n,) array
+        `out`, or a new vector.
+
+    Raises
+    ------
+    IncompatibleWeights
+        Vectors differ in length or dtype.
+    ValueError
+        No vectors, or not one finite coefficient each.
+    """
+    out = _checked(vectors, coefficients, out)
+    size, last = out.size, len(vectors)
+    product = np.empty(min(BLOCK, size), out.dtype)
+    total = np.empty_like(product)
+    pairs = list(zip(vectors, map(float, coefficients), strict=True))
+    first, first_coefficient = pairs[0]
+    rest = pairs[1:last]
+    for start in range(0, size, BLOCK):
+        stop = min(start + BLOCK, size)
+        if stop - start < len(total):
+            product, total = product[: stop - start], total[: stop - start]
+        np.multiply(first[start:stop], first_coefficient, out=total)
+        for vector, coefficient in rest:
+            np.multiply(vector[start:stop], coefficient, out=product)
+            np.add(total, product, out=total)
+        out[start:stop] = total
+    return out
+
+
+def weighted_mean(vectors: Sequence[Vector], weights: Sequence[float], out: Vector | None = None) -> Vector:
+    """Average vectors by weight, as federated averaging does with the number of examples.
+
+    ``sum_j n_j x_j / sum_j n_j``: McMahan et al. 2017 (arXiv 1602.05629), Algorithm 1.
+
+    Parameters
+    ----------
+    vectors : sequence of (n,) arrays
+        One dtype and length; they may be read-only. At least one.
+    weights : sequence of float
+        One a vector, none negative, not all zero.
+    out : (n,) array, optional
+        Where to write; it may be one of the inputs.
+
+    Returns
+    -------
+    (n,) array
+        `out`, or a new vector, in the dtype of the vectors.
+
+    Raises
+    ------
+    IncompatibleWeights
+        Vectors differ in length or dtype.
+    ValueError
+        No vectors, a negative or non-finite weight, or weights that are all zero.
+    """
+    total = float(sum(weights))
+    if not isfinite(total) or total <= 0 or min(weights) < 0:
+        raise ValueError(f"weights must be finite, none negative and not all zero, not {list(weights)[:8]}")
+    return combine(vectors, [float(weight) / total for weight in weights], out)
+
+
+def total(vectors: Sequence[Vector], weights: Sequence[float], out: Vector | None = None) -> Vector:
+    """Add vectors as they are: how sufficient statistics merge. The weights only have to be one a vector."""
+    return combine(vectors, [1.0] * len(weights), out)
+
+
+RULES: dict[str, MergeRule] = {"mean": weighted_mean, "sum": total}
+"""How payloads merge, by the name that a message carries."""
+
+
+def _checked(vectors: Sequence[Vector], coefficients: Sequence[float], out: Vector | None) -> Vector:
+    """Check what `combine` is given, and make `out` if there is none."""
+    if not vectors:
+        raise ValueError("no vectors to combine")
+    if len(vectors) != len(coefficients):
+        raise ValueError(f"{len(coefficients)} coefficients for {len(vectors)} vectors")
+    if not all(isfinite(c) for c in coefficients):
+        raise ValueError("a coefficient is not finite")
+    model = vectors[0]
+    out = np.empty(model.shape, model.dtype) if out is None else out
+    for vector in (*vectors, out):
+        if vector.ndim != 1 or vector.shape != model.shape:
+            raise IncompatibleWeights("length", f"shape {vector.shape}, expected ({model.size},)")
+        if vector.dtype != model.dtype:
+            raise IncompatibleWeights("dtype", f"dtype {vector.dtype}, expected {model.dtype}")
+    return out

@@ -1,0 +1,91 @@
+"""Evaluating a model on prepared data: the house's own two figures in NumPy, any of scikit-learn's by name."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .model import Array, Model
+
+
+def evaluate(model: Model, X: Array, y: Array, scorers: Sequence[str] = ()) -> dict[str, float]:
+    """Score a model.
+
+    Parameters
+    ----------
+    model : Model
+        Built, with the weights to judge.
+    X : (n, n_features) array
+        Prepared as for `Model.fit`.
+    y : (n,) array
+        int64 class indices, or float targets, which mean regression.
+    scorers : sequence of str
+        Names of scikit-learn scorers to add, such as ``"balanced_accuracy"``; scikit-learn is imported only for these.
+
+    Returns
+    -------
+    dict
+        Classification: ``accuracy`` and ``loss``, the mean log loss (for a model without probabilities, such as an SGD
+        hinge, the share of wrong answers). Regression: ``r2`` and ``loss``, the mean squared error. NaN where a figure
+        is not finite or not defined, as r2 of fewer than two rows.
+
+    Raises
+    ------
+    ValueError
+        No rows, or an unknown scorer.
+    """
+    if len(y) == 0:
+        raise ValueError("there are no rows to evaluate on")
+    with np.errstate(all="ignore"):
+        figures = _regression(model, X, y) if y.dtype.kind == "f" else _classification(model, X, y)
+        if scorers:
+            figures |= _by_name(model, X, y, scorers)
+    return {name: value if np.isfinite(value) else float("nan") for name, value in figures.items()}
+
+
+def _classification(model: Model, X: Array, y: Array) -> dict[str, float]:
+    P = model.probabilities(X)
+    if P is None:
+        right = float(np.mean(model.predict(X) == y))
+        return {"accuracy": right, "loss": 1 - right}
+    chosen = P[np.arange(len(y)), y].astype(np.float64)
+    # Clipped as in training, so that one sure mistake does not make the loss infinite. NaN stays NaN.
+    eps = np.finfo(P.dtype).eps
+    loss = -float(np.mean(np.log(np.clip(chosen, eps, 1 - eps))))
+    # A diverged model's NaN would count as class 0 in an argmax.
+    right = np.mean(P.argmax(axis=1) == y) if np.isfinite(loss) else np.nan
+    return {"accuracy": float(right), "loss": loss}
+
+
+def _regression(model: Model, X: Array, y: Array) -> dict[str, float]:
+    y = y.astype(np.float64)
+    errors = np.square(model.predict(X) - y)
+    spread = float(np.square(y - y.mean()).sum())
+    r2 = 1 - float(errors.sum()) / spread if spread > 0 else np.nan
+    return {"r2": r2, "loss": float(errors.mean())}
+
+
+def _by_name(model: Model, X: Array, y: Array, scorers: Sequence[str]) -> dict[str, float]:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.metrics import get_scorer, get_scorer_names
+
+    P = model.probabilities(X) if y.dtype.kind != "f" else None
+    mixin: Any = RegressorMixin if y.dtype.kind == "f" else ClassifierMixin
+
+    class Fitted(mixin, BaseEstimator):  # type: ignore[misc]
+        """The model as scikit-learn's scorers want to see it."""
+
+        classes_ = np.arange(P.shape[1]) if P is not None else np.unique(y)
+
+        def predict(self, X: Array) -> Array:
+            return model.predict(X)
+
+        def __sklearn_is_fitted__(self) -> bool:
+            return True
+
+    if P is not None:
+        Fitted.predict_proba = lambda self, X: model.probabilities(X)  # noqa: ARG005
+    unknown = [name for name in scorers if name not in get_scorer_names()]
+    if unknown:
+        raise ValueError(f"unknown scorer {unknown[0]!r}; allowed are {', '.join(get_scorer_names())}")
+    return {name: float(get_scorer(name)(Fitted(), X, y)) for name in scorers}

@@ -1,0 +1,197 @@
+"""What every model is to the rest of the house: weights in, training, weights out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .weights import Layout, Vector
+
+Array = NDArray[Any]
+
+MERGEABLE = "MLP, MLPClassifier, MLPRegressor, SGDClassifier, SGDRegressor, LogisticRegression"
+
+
+class CannotMerge(TypeError):  # noqa: N818
+    """A model whose copies cannot be averaged. The message lists what works."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what} cannot be averaged: {why}. Models that can: {MERGEABLE}")
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much to train in one round.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the node's rows. Ignored where `local_steps` is given.
+    local_steps : int or None
+        Mini-batches instead of epochs.
+    batch_size : int
+        Rows a mini-batch; the last of an epoch may be smaller.
+    carry_optimizer : bool
+        Keep momentum or moments from the round before instead of starting from zero.
+    """
+
+    epochs: int = 5
+    local_steps: int | None = None
+    batch_size: int = 16
+    carry_optimizer: bool = False
+
+    def __post_init__(self) -> None:
+        if self.epochs < 0 or self.batch_size < 1 or (self.local_steps is not None and self.local_steps < 0):
+            raise ValueError(f"epochs and local_steps must not be negative, batch_size at least 1: {self}")
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What one round of training did.
+
+    Attributes
+    ----------
+    loss : float
+        Mean training loss over the last epoch as it ran (without the L2 term); NaN if no step was taken.
+    examples : int
+        Rows that took part: the weight of this update in an average.
+    steps : int
+        Mini-batches done.
+    cancelled : bool
+        Whether `stop` ended it early.
+    """
+
+    loss: float
+    examples: int
+    steps: int
+    cancelled: bool
+
+
+class Model(Protocol):
+    """A model whose copies can be merged. It sees prepared arrays only: scaled inputs, classes as indices.
+
+    `build` comes first and settles the layout; then `snapshot`, `load`, `fit` and the rest may be called in any order.
+    """
+
+    rule: str
+    """How copies merge: a name in `aggregate.RULES`."""
+
+    @property
+    def dtype(self) -> Literal["float32", "float64"]:
+        """Of the weights, and of the inputs that `fit` and `predict` want."""
+        ...
+
+    @property
+    def layout(self) -> Layout:
+        """What stands where in the flat vector. Raises RuntimeError before `build`."""
+        ...
+
+    def build(self, n_features: int, n_classes: int | None, rng: np.random.Generator) -> Layout:
+        """Make the weights for a task (`n_classes` None: regression), drawing their first values from `rng`."""
+        ...
+
+    def snapshot(self) -> Vector:
+        """Copy the weights into a new flat vector."""
+        ...
+
+    def load(self, vector: Vector) -> None:
+        """Copy a flat vector, which may be read-only, into the weights. Raises IncompatibleWeights."""
+        ...
+
+    def fit(self, X: Array, y: Array, work: Work, rng: np.random.Generator, stop: Callable[[], bool]) -> FitReport:
+        """Train in place from the weights as they are, asking `stop` before each mini-batch.
+
+        Parameters
+        ----------
+        X : (n, n_features) array of `dtype`
+        y : (n,) array
+            int64 class indices, or float targets.
+        work : Work
+        rng : numpy.random.Generator
+            Orders the batches.
+        stop : callable
+            Returns true when training should end where it is.
+        """
+        ...
+
+    def predict(self, X: Array) -> Array:
+        """Class indices (int64) or targets, one a row."""
+        ...
+
+    def probabilities(self, X: Array) -> Array | None:
+        """(n, C) class probabilities; None for a model that has none."""
+        ...
+
+    def carry(self) -> dict[str, Array]:
+        """Copy what training carries from round to round, for a checkpoint."""
+        ...
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Put back what `carry` gave."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Name and hyper-parameters, JSON-able: `rebuild` makes the same model of it."""
+        ...
+
+
+def as_model(obj: object) -> Model:
+    """Take a model as it is, or adapt a scikit-learn estimator.
+
+    Raises
+    ------
+    CannotMerge
+        Copies of it cannot be averaged, or it is no estimator at all.
+    """
+    # Asked of the class: on an instance `layout` is a property that raises before `build`.
+    if all(hasattr(type(obj), name) for name in ("build", "snapshot", "load", "fit", "describe")):
+        return cast(Model, obj)
+    if isinstance(obj, type):
+        raise CannotMerge(f"the class {obj.__name__}", f"an instance is wanted: {obj.__name__}()")
+    if not hasattr(obj, "get_params"):
+        raise CannotMerge(type(obj).__name__, "it is neither a Model nor a scikit-learn estimator")
+    from .estimators import adapt
+
+    return adapt(obj)
+
+
+def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
+    """Make a model from its name in an experiment file.
+
+    Parameters
+    ----------
+    name : str
+        ``"mlp"``, or an import path such as ``"sklearn.linear_model.SGDClassifier"``.
+    parameters : mapping
+        Keyword arguments of its constructor.
+
+    Raises
+    ------
+    ValueError
+        Unknown name or parameter, naming it and what is allowed.
+    CannotMerge
+        Copies of that estimator cannot be averaged.
+    """
+    if name == "mlp":
+        from .mlp import MLP
+
+        return MLP.from_parameters(parameters)
+    if name.startswith("sklearn."):
+        from .estimators import adapt, imported
+
+        return adapt(imported(name, parameters))
+    raise ValueError(
+        f"unknown model {name!r}; allowed are mlp, and import paths that start with sklearn., such as "
+        "sklearn.linear_model.SGDClassifier"
+    )
+
+
+def rebuild(description: Mapping[str, Any]) -> Model:
+    """Make the model that `Model.describe` described; weights come separately. Runs no code from the description."""
+    try:
+        name, parameters = description["name"], description["parameters"]
+    except (KeyError, TypeError) as error:
+        raise ValueError("a model's description needs the keys name and parameters") from error
+    return named_model(str(name), parameters)
