@@ -23,7 +23,7 @@ _HOME = {
     "ZmqTransport": "transport",
 }
 
-__all__ = list(_HOME)  # noqa: PLE0605
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -61,7 +61,8 @@ CODES = frozenset(
 
 Count = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0)]
-Name = Annotated[str, Meta(min_length=1, max_length=128)]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+RunName = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
 class Lane(StrEnum):
@@ -97,7 +98,7 @@ class Hello(_Base, frozen=True):
 
     node: Name
     role: str
-    run: str
+    run: RunName
     incarnation: Count
     version: Count
 
@@ -137,7 +138,7 @@ class Ready(_Base, frozen=True):
 
 
 class Task(_Base, frozen=True):
-    """The coordinator asks for one piece of work; ``deadline_s`` counts from its arrival, in seconds."""
+    """The coordinator asks for one piece of work, with training settings; ``deadline_s`` counts from its arrival."""
 
     lane: ClassVar[Lane] = Lane.BULK
     round: Count
@@ -146,8 +147,8 @@ class Task(_Base, frozen=True):
     deadline_s: Seconds
     evaluate: bool
     settings: dict[str, Any]
-    agreement: dict[str, Any] | None
-    payload: Payload | None
+    agreement: dict[str, Any] | None = None
+    payload: Payload | None = None
 
 
 class Update(_Base, frozen=True):
@@ -158,8 +159,8 @@ class Update(_Base, frozen=True):
     attempt: Count
     examples: Count
     metrics: dict[str, float]
-    facts: dict[str, Any] | None
-    payload: Payload | None
+    facts: dict[str, Any] | None = None
+    payload: Payload | None = None
 
 
 class Declined(_Base, frozen=True):
@@ -200,7 +201,7 @@ class Report(_Base, frozen=True):
     kind: Literal["ready", "result"]
     id: Count
     facts: dict[str, Any]
-    payload: Payload | None
+    payload: Payload | None = None
 
 
 class Acknowledged(_Base, frozen=True):
@@ -217,7 +218,7 @@ class Join(_Base, frozen=True):
 
     lane: ClassVar[Lane] = Lane.DIRECTORY
     id: Count
-    run: Name
+    run: RunName
     node: Name
     role: str
     incarnation: Count
@@ -244,7 +245,7 @@ class Leave(_Base, frozen=True):
 
     lane: ClassVar[Lane] = Lane.DIRECTORY
     id: Count
-    run: Name
+    run: RunName
     node: Name
     incarnation: Count
     reason: str
@@ -255,7 +256,7 @@ class Renew(_Base, frozen=True):
 
     lane: ClassVar[Lane] = Lane.DIRECTORY
     id: Count
-    run: Name
+    run: RunName
     node: Name
     incarnation: Count
 
@@ -265,7 +266,7 @@ class AskRoster(_Base, frozen=True):
 
     lane: ClassVar[Lane] = Lane.DIRECTORY
     id: Count
-    run: Name
+    run: RunName
     newer_than: Count
     deadline_s: Seconds
 
@@ -286,7 +287,7 @@ class Roster(_Base, frozen=True):
 
     lane: ClassVar[Lane] = Lane.DIRECTORY
     id: Count
-    run: Name
+    run: RunName
     version: Count
     terms: dict[str, Any]
     members: tuple[Member, ...]

@@ -1,0 +1,234 @@
+"""A socket on the event loop: everything that has come is handed over at once, and sending never waits.
+
+There is no reader task and nothing to cancel, so nothing that was received can be lost. The descriptor of a ZeroMQ
+socket tells of changes and not of states, so one rule holds throughout: read until there is no more, and look again
+after every send, because a send may have taken the news off the descriptor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import zmq
+
+from .codec import Frame
+from .notices import Counters
+
+__all__ = ["Channel", "Letter"]
+
+_TURN = 64  # messages handed over before others get the loop
+_ZERO_COPY = 65_536  # bytes; below, a copy is cheaper than the bookkeeping of sharing
+_MORE = zmq.NOBLOCK | zmq.SNDMORE
+_RETRY_S = (0.01, 0.1)  # first and longest pause before a full queue is tried again
+
+
+class Letter(NamedTuple):
+    """Frames on their way, and what the sender needs to speak about them."""
+
+    frames: Sequence[Frame]
+    kind: str
+    round: int
+    header_bytes: int
+    array_bytes: int
+
+
+class Channel:
+    """Owns one socket; a ROUTER where ``addressed``, anything else where not.
+
+    Parameters
+    ----------
+    deliver : callable (channel, identity, frames) -> None
+        Called synchronously for each message; identity is ``b""`` unless ``addressed``. It must not raise.
+    dropped : callable (channel, identity, letter, full) -> None
+        A letter will not go out: the queue is ``full``, or (false) there is no such peer.
+    queue : int
+        Letters that may wait for one peer. Beyond, the oldest is dropped, because newer ones supersede it.
+    large : bool
+        Arrays are expected: they are received without a copy.
+    """
+
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        *,
+        deliver: Callable[[Channel, bytes, list[Any]], None],
+        dropped: Callable[[Channel, bytes, Letter, bool], None],
+        counters: Counters,
+        queue: int,
+        addressed: bool = False,
+        large: bool = False,
+    ) -> None:
+        self.socket = socket
+        self._deliver = deliver
+        self._dropped = dropped
+        self._counters = counters
+        self._queue = queue
+        self._addressed = addressed
+        self._large = large
+        self._waiting: dict[bytes, deque[Letter]] = {}
+        self._shared: dict[bytes, list[tuple[int, zmq.MessageTracker]]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._look: asyncio.Handle | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._pause = _RETRY_S[0]
+        self._fd: int = socket.getsockopt(zmq.FD)  # type: ignore[assignment]
+        self._open = True
+        self._loop.add_reader(self._fd, self._ready)
+        self._look_again()
+
+    def send(self, to: bytes, letter: Letter) -> None:
+        """Hand a letter to ZeroMQ, or keep it until there is room; never waits."""
+        waiting = self._waiting.get(to)
+        if waiting is None:
+            if self._push(to, letter):
+                return
+            waiting = self._waiting[to] = deque()
+        if len(waiting) >= self._queue:
+            self._dropped(self, to, waiting.popleft(), True)
+        waiting.append(letter)
+        self._try_later()
+
+    def sending(self, to: bytes) -> list[int]:
+        """Rounds of the letters to ``to`` that have not left this process yet, as far as they are large or waiting."""
+        shared = self._shared.get(to)
+        rounds = []
+        if shared is not None:
+            shared[:] = [entry for entry in shared if not entry[1].done]
+            rounds = [entry[0] for entry in shared]
+            if not shared:
+                del self._shared[to]
+        if to in self._waiting:
+            rounds += [letter.round for letter in self._waiting[to]]
+        return rounds
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any letter still waits for room."""
+        return bool(self._waiting)
+
+    def forget(self, to: bytes) -> None:
+        """Drop what waits for a peer that will not be back."""
+        self._waiting.pop(to, None)
+        self._shared.pop(to, None)
+
+    def drain(self) -> None:
+        """Hand over everything that has been received so far."""
+        while self._open and (frames := self._receive()) is not None:
+            self._hand_over(frames)
+
+    def close(self, linger_s: float = 0.0) -> None:
+        """Close the socket; what ZeroMQ still holds may leave within ``linger_s``. Twice is once."""
+        if not self._open:
+            return
+        self._open = False
+        self._loop.remove_reader(self._fd)
+        for handle in (self._look, self._retry):
+            if handle is not None:
+                handle.cancel()
+        self._waiting.clear()
+        self.socket.close(linger=round(linger_s * 1000))
+
+    # Out
+
+    def _push(self, to: bytes, letter: Letter) -> bool:
+        """Whether ZeroMQ took the letter, or it need not be tried again."""
+        frames = letter.frames
+        socket = self.socket
+        tracker = None
+        try:
+            if self._addressed:
+                socket.send(to, _MORE)
+            if len(frames) == 1:
+                socket.send(frames[0], zmq.NOBLOCK)
+            else:
+                socket.send(frames[0], _MORE)
+                if letter.array_bytes >= _ZERO_COPY:
+                    tracker = socket.send(frames[1], zmq.NOBLOCK, copy=False, track=True)
+                else:
+                    socket.send(frames[1], zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            self._dropped(self, to, letter, False)
+            return True
+        if tracker is not None:
+            self._shared.setdefault(to, []).append((letter.round, tracker))
+        counters = self._counters
+        counters.messages_sent += 1
+        counters.bytes_sent += letter.header_bytes + letter.array_bytes
+        counters.sent_by_kind["control"] += letter.header_bytes
+        counters.sent_by_kind["weights"] += letter.array_bytes
+        self._look_again()
+        return True
+
+    def _flush(self) -> None:
+        for to in list(self._waiting):
+            waiting = self._waiting.get(to)
+            while waiting and self._push(to, waiting[0]):
+                waiting.popleft()
+                self._pause = _RETRY_S[0]
+            if not waiting:
+                self._waiting.pop(to, None)
+        if self._waiting:
+            self._try_later()
+
+    def _try_later(self) -> None:
+        # ZeroMQ announces room on a DEALER through its descriptor, and on a ROUTER not at all.
+        if self._retry is None and self._open:
+            self._retry = self._loop.call_later(self._pause, self._again)
+            self._pause = min(2 * self._pause, _RETRY_S[1])
+
+    def _again(self) -> None:
+        self._retry = None
+        self._flush()
+
+    # In
+
+    def _look_again(self) -> None:
+        if self._look is None:
+            self._look = self._loop.call_soon(self._ready)
+
+    def _ready(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        for _ in range(_TURN):
+            if not self._open:
+                return
+            frames = self._receive()
+            if frames is None:
+                break
+            self._hand_over(frames)
+        else:
+            self._look_again()
+        if self._waiting and self._open:
+            self._flush()
+
+    def _hand_over(self, frames: list[Any]) -> None:
+        self._counters.messages_received += 1
+        identity = frames.pop(0) if self._addressed else b""
+        self._deliver(self, identity, frames)
+
+    def _receive(self) -> list[Any] | None:
+        socket = self.socket
+        try:
+            frames: list[Any] = [socket.recv(zmq.NOBLOCK)]
+        except zmq.Again:
+            return None
+        most = 4 if self._addressed else 3  # one more than a message has is enough to see that it is none
+        header = most - 2
+        while socket.getsockopt(zmq.RCVMORE):
+            frame: Frame
+            if len(frames) < header or not self._large:
+                frame = socket.recv(zmq.NOBLOCK)
+            else:
+                shared = socket.recv(zmq.NOBLOCK, copy=False)
+                frame = shared.bytes if len(shared) < _ZERO_COPY else shared.buffer
+            if len(frames) < most:
+                frames.append(frame)
+        return frames
