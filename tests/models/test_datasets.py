@@ -1,4 +1,4 @@
-"""Data sets by name: the packaged ones are scikit-learn's to the bit, synthetic is the paper's, images are IDX files."""
+"""Data sets by name: packaged ones are scikit-learn's to the bit, synthetic is the paper's, images are IDX files."""
 
 import subprocess
 import sys

@@ -1,0 +1,204 @@
+"""A model on disk: model.safetensors for the weights, model.json for everything that gives them a meaning."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from .agreement import Agreement
+from .learner import Learner
+from .model import CannotMerge, Model, rebuild
+from .moments import SurveyError
+from .skopsfile import export
+from .weights import IncompatibleWeights, Layout, Vector
+
+FORMAT = 1
+"""Of model.json: counts up when an older reader would misread a newer file."""
+
+STEM = "model"
+SUFFIXES = (".safetensors", ".json", ".skops")
+
+
+class ModelFileError(ValueError):
+    """A model's file is missing, damaged or newer than this program; the message names it and what was found."""
+
+
+def save_model(folder: Path, model: Model, agreement: Agreement, vector: Vector, extra: Mapping[str, Any]) -> None:
+    """Write a model into a folder, each file whole or not at all. The same arguments give the same bytes.
+
+    Parameters
+    ----------
+    folder
+        Made if it is missing. Gets model.safetensors and model.json; for a scikit-learn estimator also model.skops, a
+        fitted estimator that takes raw inputs and needs nothing of this house.
+    model
+        Built; its own weights are neither used nor changed.
+    agreement
+        What the sites agreed on: columns, classes, scales.
+    vector
+        The weights to save.
+    extra
+        Further JSON-able facts, such as round and metrics; figures that are not finite become null.
+
+    Raises
+    ------
+    IncompatibleWeights
+        When the vector does not fit the model's layout, or is not finite.
+    """
+    from safetensors.numpy import save
+
+    layout = model.layout
+    layout.check(vector)
+    folder.mkdir(parents=True, exist_ok=True)
+    # One key of metadata and no more: safetensors writes several in an order of its own each time.
+    weights = save(dict(layout.views(vector)), metadata={"layout": layout.hash})
+    skops, note = export(model, agreement, vector)
+    description = {
+        "format": FORMAT,
+        "rule": model.rule,
+        "layout": layout.to_dict(),
+        "model": model.describe(),
+        "agreement": agreement.to_dict(),
+        "weights": {"file": f"{STEM}.safetensors", "blake2b": _digest(weights)},
+        "skops": note,
+        "extra": _finite(extra),
+    }
+    _write(folder / f"{STEM}.safetensors", weights)
+    if skops is not None:
+        _write(folder / f"{STEM}.skops", skops)
+    _write(folder / f"{STEM}.json", (json.dumps(description, indent=1, allow_nan=False) + "\n").encode())
+
+
+def load_model(path: Path) -> Learner:
+    """Read a model, ready to predict from raw inputs.
+
+    Parameters
+    ----------
+    path
+        A folder that `save_model` wrote, or one of its files.
+
+    Returns
+    -------
+    Learner
+        Without rows of its own.
+
+    Raises
+    ------
+    ModelFileError
+        When a file is missing, damaged, of a newer format, or the two do not belong together.
+    """
+    described, weights = _files(Path(path))
+    fields = _description(described)
+    try:
+        model = rebuild(fields["model"])
+        agreement = Agreement.from_dict(fields["agreement"])
+        layout = Layout.from_dict(fields["layout"])
+        learner = Learner(model)
+        settled = learner.settle(agreement, seed=0)
+        digest = fields["weights"]["blake2b"]
+    except KeyError as error:
+        raise ModelFileError(f"{described}: has no {error}") from error
+    except (SurveyError, IncompatibleWeights, CannotMerge, ValueError, TypeError) as error:
+        raise ModelFileError(f"{described}: {error}") from error
+    if settled.hash != layout.hash:
+        raise ModelFileError(f"{described}: layout {layout.hash} is not that of the model it describes, {settled.hash}")
+    learner.load(_vector(weights, layout, digest))
+    return learner
+
+
+def read_extra(path: Path) -> dict[str, Any]:
+    """Read the `extra` facts that were saved with a model. Raises ModelFileError like `load_model`."""
+    extra = _description(_files(Path(path))[0]).get("extra")
+    return dict(extra) if isinstance(extra, dict) else {}
+
+
+def _files(path: Path) -> tuple[Path, Path]:
+    """Find the description and the weights that belong to a folder or to one of its files."""
+    if path.is_dir():
+        base = path / STEM
+    elif path.suffix in SUFFIXES:
+        base = path.with_suffix("")
+    elif path.exists():
+        raise ModelFileError(f"{path}: not a model; expected a folder, or a file ending in {', '.join(SUFFIXES)}")
+    else:
+        raise ModelFileError(f"{path}: no such file or folder")
+    return base.with_name(f"{base.name}.json"), base.with_name(f"{base.name}.safetensors")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ModelFileError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read ({error})") from error
+
+
+def _description(path: Path) -> dict[str, Any]:
+    try:
+        fields = json.loads(_read(path))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ModelFileError(f"{path}: not JSON ({error})") from error
+    if not isinstance(fields, dict) or not isinstance(fields.get("format"), int):
+        raise ModelFileError(f"{path}: not the description of a model: no format number")
+    if fields["format"] != FORMAT:
+        raise ModelFileError(f"{path}: is of format {fields['format']}; this version reads format {FORMAT}")
+    return fields
+
+
+def _vector(path: Path, layout: Layout, digest: str) -> Vector:
+    """Read the weights as one flat vector in the layout's order."""
+    import numpy as np
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    content = _read(path)
+    if _digest(content) != digest:
+        raise ModelFileError(f"{path}: is damaged, or belongs to another {path.stem}.json: its digest differs")
+    try:
+        arrays = load(content)
+        vector = np.empty(layout.size, layout.dtype)
+        for name, view in layout.views(vector).items():
+            if arrays[name].shape != view.shape or arrays[name].dtype != view.dtype:
+                raise ModelFileError(f"{path}: {name} is {arrays[name].dtype} {arrays[name].shape}, not {view.shape}")
+            view[...] = arrays[name]
+        layout.check(vector)
+    except KeyError as error:
+        raise ModelFileError(f"{path}: has no array {error}") from error
+    except (SafetensorError, IncompatibleWeights) as error:
+        raise ModelFileError(f"{path}: {error}") from error
+    return vector
+
+
+def _digest(content: bytes) -> str:
+    return blake2b(content, digest_size=16).hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file in one step, so that a reader, or a crash, never meets half of it."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with scratch.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _finite(value: Any) -> Any:
+    """Turn NaN and infinities into None, which JSON can say."""
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case Mapping():
+            return {key: _finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+    return value

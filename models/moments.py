@@ -1,0 +1,103 @@
+"""Moments: how many, their mean and their sum of squared deviations, which sites merge exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Column = NDArray[np.float64]
+
+BLOCK = 1 << 16
+"""Elements looked at together, so that the float64 copies of a large float32 table stay small."""
+
+LARGEST = 1e140
+"""No count, mean or sum of squares may be beyond this: a merge multiplies two of them and must stay finite."""
+
+
+class SurveyError(ValueError):
+    """Sites that cannot learn together, or a survey that is malformed; the message names the site at fault, if one is.
+
+    Parameters
+    ----------
+    message
+        What was found, and what the others have or what is allowed.
+    site
+        The site at fault, or None.
+    """
+
+    def __init__(self, message: str, site: str | None = None) -> None:
+        super().__init__(message)
+        self.site = site
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Count, means and sums of squared deviations from the mean, of a table's columns.
+
+    Attributes
+    ----------
+    n
+        Rows, at least 1.
+    mean
+        Shape (columns,).
+    m2
+        Σ (x - mean)², shape (columns,); divided by `n` it is the variance.
+    """
+
+    n: float
+    mean: Column
+    m2: Column
+
+    def __post_init__(self) -> None:
+        if self.mean.ndim != 1 or self.mean.shape != self.m2.shape:
+            raise SurveyError(f"means of shape {self.mean.shape} and sums of squares of shape {self.m2.shape}")
+        if not 1 <= self.n <= 2**53:
+            raise SurveyError(f"the number of rows is {self.n}; it must be at least 1")
+        # Written so that NaN fails, too.
+        if not (np.abs(self.mean) <= LARGEST).all():
+            raise SurveyError(f"a mean is not a number of at most {LARGEST:g}")
+        if not ((self.m2 >= 0) & (self.m2 <= LARGEST)).all():
+            raise SurveyError(f"a sum of squares is not a number from 0 to {LARGEST:g}")
+
+    @classmethod
+    def of(cls, X: NDArray[Any]) -> Moments:
+        """Take the moments of a table, shape (rows, columns) with at least one row, in float64."""
+        if not len(X):
+            raise SurveyError("there are no rows")
+        rows = max(1, BLOCK // max(1, X.shape[1]))
+        whole = _of_block(X[:rows])
+        for start in range(rows, len(X), rows):
+            whole = whole.merge(_of_block(X[start : start + rows]))
+        return whole
+
+    def merge(self, other: Moments) -> Moments:
+        """Give the moments of both tables together (Chan, Golub & LeVeque 1979, equation 2.1).
+
+        Unlike E[x²] - E[x]², it subtracts means only, and so keeps its digits where the mean is far larger than the
+        spread.
+        """
+        n = self.n + other.n
+        delta = other.mean - self.mean
+        mean = self.mean + delta * (other.n / n)
+        return Moments(n, mean, self.m2 + other.m2 + delta * delta * (self.n * (other.n / n)))
+
+    @property
+    def deviation(self) -> Column:
+        """Standard deviation of each column; 0 where all that is left is rounding."""
+        deviation = np.sqrt(self.m2 / self.n)
+        return np.where(deviation <= 16 * np.finfo(np.float64).eps * np.abs(self.mean), 0.0, deviation)
+
+
+def _of_block(X: NDArray[Any]) -> Moments:
+    n = len(X)
+    values = X.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        first = values.mean(axis=0)
+        values -= first
+        rest = values.mean(axis=0)
+        # The second pass sees how far the first mean was off by rounding, and takes that out of the squares too.
+        m2 = np.einsum("ij,ij->j", values, values) - n * rest * rest
+        return Moments(float(n), first + rest, np.maximum(m2, 0.0))

@@ -1,0 +1,155 @@
+"""A saved model predicts what it predicted, from raw inputs, and a damaged one is refused by name."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nervenet.models.artifact import ModelFileError, load_model, read_extra, save_model
+from nervenet.models.datasets import load
+from nervenet.models.learner import Learner
+from nervenet.models.mlp import MLP
+from nervenet.models.model import Work
+from nervenet.models.randomness import generator
+from nervenet.models.splits import split
+from nervenet.models.survey import agree
+from nervenet.models.weights import IncompatibleWeights
+
+
+def trained(name: str = "iris", model: object = None, epochs: int = 5) -> Learner:
+    train, _ = split(load(name))
+    one = Learner(model or MLP(hidden=(6,)), train.X, train.y, columns=train.columns, task=train.task)
+    one.settle(agree({"only": one.survey()}), 0)
+    one.train(Work(epochs=epochs), generator(0))
+    return one
+
+
+def save(one: Learner, folder: Path, **extra: Any) -> Path:
+    save_model(folder, one.model, one.agreement, one.snapshot(), extra)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["iris", "breast_cancer", "diabetes"])
+def test_a_loaded_model_predicts_the_same(tmp_path: Path, name: str) -> None:
+    one = trained(name)
+    X = load(name).X
+    again = load_model(save(one, tmp_path / "run"))
+    assert np.array_equal(again.predict(X), one.predict(X))
+    assert again.agreement == one.agreement
+    assert np.array_equal(again.snapshot(), one.snapshot())
+    for file in ("model.json", "model.safetensors"):
+        assert np.array_equal(load_model(tmp_path / "run" / file).predict(X), one.predict(X))
+
+
+def test_the_same_model_is_the_same_bytes(tmp_path: Path) -> None:
+    one = trained()
+    first, second = (save(one, tmp_path / folder, accuracy=0.5, round=3) for folder in ("a", "b"))
+    files = sorted(path.name for path in first.iterdir())
+    assert files == ["model.json", "model.safetensors"]
+    for file in files:
+        assert (first / file).read_bytes() == (second / file).read_bytes()
+
+
+def test_saving_leaves_the_model_itself_alone(tmp_path: Path) -> None:
+    one = trained()
+    before = one.snapshot()
+    save_model(tmp_path, one.model, one.agreement, np.zeros_like(before), {})
+    assert np.array_equal(one.snapshot(), before)
+    assert not load_model(tmp_path).snapshot().any()
+
+
+def test_extra_facts_are_kept_and_nan_becomes_null(tmp_path: Path) -> None:
+    save(trained(), tmp_path, round=20, metrics={"r2": float("nan"), "loss": [0.5, float("inf")]})
+    assert read_extra(tmp_path) == {"round": 20, "metrics": {"r2": None, "loss": [0.5, None]}}
+
+
+def test_weights_that_do_not_fit_are_not_saved(tmp_path: Path) -> None:
+    one = trained()
+    with pytest.raises(IncompatibleWeights):
+        save_model(tmp_path, one.model, one.agreement, one.snapshot()[1:], {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_weights_are_named_as_in_the_layout(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    one = trained()
+    arrays = load_file(save(one, tmp_path) / "model.safetensors")
+    assert {name: array.shape for name, array in arrays.items()} == dict(
+        zip(one.layout.names, one.layout.shapes, strict=True)
+    )
+
+
+def edit(folder: Path, **change: Any) -> None:
+    path = folder / "model.json"
+    fields = json.loads(path.read_text()) | change
+    path.write_text(json.dumps({key: value for key, value in fields.items() if value is not ...}))
+
+
+def cut(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def swap(folder: Path) -> None:
+    save(trained(epochs=1), folder / "other")
+    (folder / "other" / "model.safetensors").replace(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda f: edit(f, format=2), r"model\.json: is of format 2; this version reads format 1"),
+        (lambda f: edit(f, format=...), r"model\.json: not the description of a model"),
+        (lambda f: edit(f, agreement=...), r"model\.json: has no 'agreement'"),
+        (lambda f: edit(f, agreement={}), r"model\.json: an agreement without"),
+        (lambda f: edit(f, weights={}), r"model\.json: has no 'blake2b'"),
+        (lambda f: edit(f, model={"name": "os.system", "parameters": {}}), r"model\.json: unknown model 'os\.system'"),
+        (lambda f: edit(f, model={"name": "mlp", "parameters": {"hidden": [7]}}), r"model\.json: layout \w+ is not"),
+        (lambda f: edit(f, model=3), r"model\.json: "),
+        (lambda f: (f / "model.json").write_text("{"), r"model\.json: not JSON"),
+        (lambda f: (f / "model.json").write_bytes(b"\xff\xfe\xfa"), r"model\.json: not JSON"),
+        (lambda f: (f / "model.json").write_text("[" * 100_000), r"model\.json: not JSON"),
+        (lambda f: (f / "model.json").unlink(), r"model\.json: no such file"),
+        (lambda f: (f / "model.safetensors").unlink(), r"model\.safetensors: no such file"),
+        (cut, r"model\.safetensors: is damaged, or belongs to another model\.json"),
+        (swap, r"model\.safetensors: is damaged, or belongs to another model\.json"),
+    ],
+)
+def test_a_damaged_model_is_refused_by_name(tmp_path: Path, damage: Any, reason: str) -> None:
+    save(trained(), tmp_path)
+    damage(tmp_path)
+    with pytest.raises(ModelFileError, match=reason):
+        load_model(tmp_path)
+
+
+def test_a_path_that_is_no_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"/nonexistent: no such file or folder"):
+        load_model(Path("/nonexistent"))
+    with pytest.raises(ModelFileError, match=r"model\.json: no such file"):
+        load_model(tmp_path)
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(ModelFileError, match=r"notes\.txt: not a model; expected a folder"):
+        load_model(tmp_path / "notes.txt")
+
+
+def test_a_renamed_pair_is_still_a_model(tmp_path: Path) -> None:
+    one = trained()
+    save(one, tmp_path)
+    for suffix in (".json", ".safetensors"):
+        (tmp_path / f"model{suffix}").replace(tmp_path / f"best{suffix}")
+    assert np.array_equal(load_model(tmp_path / "best.safetensors").snapshot(), one.snapshot())
+
+
+def test_no_scratch_file_is_left_where_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(trained(), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def broken(_: int) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.fsync", broken)
+    with pytest.raises(OSError, match="disk full"):
+        save(trained(epochs=2), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
