@@ -1,0 +1,48 @@
+"""Nodes: coordinators, clients, peers and monitors, and the launcher that starts them. Importing this imports none of
+them yet.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .experiment import Experiment, ExperimentError
+    from .federated.client import Client
+    from .federated.coordinator import Coordinator
+    from .gossip.peer import Peer
+    from .launcher import launch
+    from .monitor import Monitor
+    from .reports import RoundReport
+    from .session import NodeFailed
+
+__all__ = [
+    "Client",
+    "Coordinator",
+    "Experiment",
+    "ExperimentError",
+    "Monitor",
+    "NodeFailed",
+    "Peer",
+    "RoundReport",
+    "launch",
+]
+
+_HOMES = {
+    "Client": ".federated.client",
+    "Coordinator": ".federated.coordinator",
+    "Experiment": ".experiment",
+    "ExperimentError": ".experiment",
+    "Monitor": ".monitor",
+    "NodeFailed": ".session",
+    "Peer": ".gossip.peer",
+    "RoundReport": ".reports",
+    "launch": ".launcher",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,118 @@
+"""What a run is set beside: the same model trained on all rows in one place, and on each node's rows alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from nervenet.models.model import Work
+from nervenet.models.randomness import generator
+from nervenet.models.survey import agree
+
+from .desk import tell
+from .embedding import model_of, site_learner
+from .experiment import Experiment
+from .parcel import unpack
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ROW_BUDGET = 5_000_000  # rows times epochs; beyond it a baseline would cost more than the run that it explains
+
+
+def too_large(experiment: Experiment, rows: int) -> str | None:
+    """Say why the baselines are left out of a run over `rows` training rows, or None if they are not."""
+    visits = rows * experiment.rounds * experiment.training.epochs
+    if visits <= ROW_BUDGET:
+        return None
+    return f"the baselines are left out: {visits:,} row visits are over the budget of {ROW_BUDGET:,}"
+
+
+def centralised(
+    experiment: Experiment,
+    rows: tuple[Any, Any],
+    test: tuple[Any, Any],
+    columns: Sequence[str],
+    stop: Callable[[], bool],
+) -> float | None:
+    """Train on all rows in one place, as many epochs as the run has in all, and score on the test set.
+
+    Returns
+    -------
+    float or None
+        Accuracy or R²; None if it diverged.
+    """
+    return _alone(experiment, rows, test, columns, stop)
+
+
+def local_only_mean(
+    experiment: Experiment,
+    rows: tuple[Any, Any],
+    parts: Sequence[Any],
+    test: tuple[Any, Any],
+    columns: Sequence[str],
+    stop: Callable[[], bool],
+) -> float | None:
+    """Train each node on its own rows alone, scaled by its own statistics; the mean score, None if one diverged."""
+    X, y = rows
+    classes = site_learner(model_of(experiment), rows, experiment, columns=columns).survey().classes
+    scores = [_alone(experiment, (X[part], y[part]), test, columns, stop, classes) for part in parts]
+    return None if any(s is None for s in scores) else float(np.mean([s for s in scores if s is not None]))
+
+
+def _alone(
+    experiment: Experiment,
+    rows: tuple[Any, Any],
+    test: tuple[Any, Any],
+    columns: Sequence[str],
+    stop: Callable[[], bool],
+    classes: tuple[Any, ...] | None = None,
+) -> float | None:
+    learner = site_learner(model_of(experiment), rows, experiment, columns=columns, test=test)
+    survey = learner.survey()
+    if classes is not None:
+        # Alone, a site would not even know the classes that it has never met; the test set has them all.
+        survey = dataclasses.replace(survey, classes=classes)
+    learner.settle(agree({"alone": survey}, scale=experiment.data.scale), experiment.seed)
+    training = experiment.training
+    work = Work(
+        epochs=training.epochs * experiment.rounds,
+        local_steps=training.local_steps and training.local_steps * experiment.rounds,
+        batch_size=training.batch_size,
+    )
+    with np.errstate(all="ignore"):
+        learner.train(work, generator(experiment.seed, "baseline", 0, "batches"), stop)
+        found = learner.evaluate("test")
+    score = found.get("accuracy", found.get("r2", math.nan))
+    return score if math.isfinite(score) else None
+
+
+async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
+    """Compute both in this process, in a thread, and report them to the launcher's desk."""
+    import asyncio
+    import threading
+
+    experiment = Experiment.from_dict(job["experiment"])
+    X, y, X_test, y_test, order, sizes = unpack(descriptors[0])
+    parts: list[NDArray[Any]] = np.split(order, np.cumsum(sizes)[:-1])
+    stop = threading.Event()
+
+    def compute() -> dict[str, float | None]:
+        test = (X_test, y_test)
+        return {
+            "centralised": centralised(experiment, (X, y), test, job["columns"], stop.is_set),
+            "local_only_mean": local_only_mean(experiment, (X, y), parts, test, job["columns"], stop.is_set),
+        }
+
+    try:
+        found = await asyncio.to_thread(compute)
+    except asyncio.CancelledError:
+        stop.set()
+        raise
+    except Exception as error:  # noqa: BLE001  (the run stands without its baselines)
+        found = {"failed": f"{type(error).__name__}: {error}"}  # type: ignore[dict-item]
+    await tell(job["desk"], job["run"], "baseline", "baseline", "result", found, within_s=10)
+    return 0

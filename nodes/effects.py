@@ -1,0 +1,352 @@
+"""Everything a machine may be told (events) and may ask for (effects): the whole vocabulary between decisions and the
+world.
+
+A machine is an object with `handle(event, now) -> list[Effect]`. It never waits, never reads a clock, never touches an
+array: a `body` is an opaque handle that it passes on. The shell (`shell.py`) performs the effects over sockets, timers
+and one worker thread; the simulator performs the same effects on virtual time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from nervenet.broker.messages import Message, Payload
+
+Body: TypeAlias = Any  # an array to the shell, an opaque handle to a machine
+Key: TypeAlias = tuple[str | int, ...]  # names a timer
+
+# -------------------------------------------------------------------------------------------------------------- events
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The node is open for business; the first event of every machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """Both lanes to `peer` are open, and it has said who it is."""
+
+    peer: str
+    role: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLost:
+    """The connection of `peer` has closed: its process has ended or the way to it is cut. It may come back."""
+
+    peer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message came in. `flaw` says what the shell found wrong with the array's values, None if all are finite."""
+
+    sender: str
+    message: Message
+    body: Body = None
+    flaw: str | None = None
+    nbytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Undeliverable:
+    """A message of ours could not be handed to `peer`'s connection."""
+
+    peer: str
+    tag: str
+    round: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StillSending:
+    """What we sent `peer` for these rounds is still leaving this machine: its silence about them is not its fault."""
+
+    peer: str
+    rounds: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spoiled:
+    """Something unreadable came from `sender`; it was dropped."""
+
+    sender: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """The timer `key` is due; `due` is when it should have fired."""
+
+    key: Key
+    due: float
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """The site's own statistics are ready."""
+
+    facts: Mapping[str, Any]
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """All agree on columns, classes and scale; the model is built.
+
+    `payload` describes its weights on the wire, `body` is their first value.
+    """
+
+    agreement: Mapping[str, Any]
+    payload: Payload
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Local training of (`round`, `attempt`) ended; `cancelled` if it was abandoned between two mini-batches."""
+
+    round: int
+    attempt: int
+    body: Body
+    examples: int
+    metrics: Mapping[str, float]
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """The updates of (`round`, `attempt`) are one vector."""
+
+    round: int
+    attempt: int
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """The exchange of `round` is mixed into the model."""
+
+    round: int
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The model of `round` was measured on `which` data."""
+
+    round: int
+    which: str
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFailed:
+    """The worker raised while it did `kind`; `reason` is for people."""
+
+    kind: str
+    round: int
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """The owner asks for rounds up to and including `until`."""
+
+    until: int
+
+
+Event: TypeAlias = (
+    Started
+    | LinkUp
+    | LinkLost
+    | Arrived
+    | Undeliverable
+    | StillSending
+    | Spoiled
+    | TimerFired
+    | Surveyed
+    | Settled
+    | Trained
+    | Folded
+    | Mixed
+    | Evaluated
+    | WorkFailed
+    | Proceed
+)
+
+# ------------------------------------------------------------------------------------------------------------- effects
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Dial `peer` at its addresses, by lane."""
+
+    peer: str
+    addresses: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Unlink:
+    """Hang up."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Hand a message, with its array, to each of `to`; encoded once."""
+
+    to: Sequence[str]
+    message: Message
+    body: Body = None
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Send a heartbeat; the shell adds which transfers are still on their way."""
+
+    to: Sequence[str]
+    round: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Tell whoever listens; may be lost."""
+
+    type: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Fire `key` at time `at`; a timer of that key set before is replaced."""
+
+    key: Key
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    """Forget the timer `key`."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Compute the site's statistics; answered by `Surveyed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Agree from the sites' surveys, or adopt an agreement made elsewhere; answered by `Settled`."""
+
+    surveys: Mapping[str, tuple[Mapping[str, Any], Body]] = field(default_factory=dict)
+    agreement: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """Train from `body` (None: from where the model stands); answered by `Trained`. `evaluate` asks for the hold-out
+    first.
+    """
+
+    round: int
+    attempt: int
+    body: Body
+    settings: Mapping[str, Any]
+    evaluate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Stop the training that runs, at the next mini-batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Merge the updates by their rule, in the order given; answered by `Folded`."""
+
+    round: int
+    attempt: int
+    rule: str
+    bodies: Sequence[Body]
+    weights: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Set the model to the sum of coefficient times body, in the order given; answered by `Mixed`."""
+
+    round: int
+    bodies: Sequence[Body]
+    coefficients: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """Measure the model (`body`: after loading it) on "test" or "holdout" data; answered by `Evaluated`."""
+
+    round: int
+    which: str
+    body: Body = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Load `body` into the model, for good."""
+
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A round is over; what its owner is told."""
+
+    round: int
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The machine has nothing more to do."""
+
+    status: str  # completed | failed | left
+    reason: str = ""
+
+
+Effect: TypeAlias = (
+    Link
+    | Unlink
+    | Send
+    | Beat
+    | Publish
+    | SetTimer
+    | CancelTimer
+    | Survey
+    | Settle
+    | Train
+    | Abandon
+    | Fold
+    | Mix
+    | Evaluate
+    | Adopt
+    | Completed
+    | Finish
+)
+
+
+class Machine(Protocol):
+    """Decides; see the module's docstring."""
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Take one event at time `now` (seconds, any origin, never backwards) and say what to do."""
+        ...

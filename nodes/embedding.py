@@ -1,0 +1,83 @@
+"""From the keywords of an embedded node to the same checked experiment and learner that a launched one has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .experiment import Experiment
+from .experiment_keys import override
+
+if TYPE_CHECKING:
+    from nervenet.models.learner import Learner
+    from nervenet.models.model import Model
+
+
+def embedded_experiment(mode: str, wanted: Mapping[str, object], base: Experiment | None) -> Experiment:
+    """Lay the keywords that were given over `base` (or the defaults, for two nodes) and check the whole.
+
+    Raises
+    ------
+    ExperimentError
+        Naming the key, what was found and what is allowed.
+    """
+    tables: dict[str, Any] = {"nodes": 2} if base is None else base.to_dict()
+    given = {key: value for key, value in wanted.items() if value is not None}
+    return Experiment.from_dict(override(tables, {**given, "mode": mode}))
+
+
+def model_of(experiment: Experiment) -> Model:
+    """Build the model that an experiment names.
+
+    Raises
+    ------
+    ValueError, CannotMerge
+        For an unknown name or argument, or an estimator whose copies cannot be averaged.
+    """
+    from nervenet.models.model import named_model
+
+    model, training = experiment.model, experiment.training
+    parameters: dict[str, Any] = dict(model.parameters)
+    if model.name == "mlp":
+        parameters |= {
+            "hidden": model.hidden,
+            "activation": model.activation,
+            "dtype": model.dtype,
+            "optimizer": training.rule,
+            "learning_rate": training.learning_rate,
+            "momentum": training.momentum,
+            "l2": training.l2,
+        }
+    return named_model(model.name, parameters)
+
+
+def site_learner(
+    model: object,
+    data: tuple[Any, Any] | None,
+    experiment: Experiment,
+    *,
+    columns: Sequence[str] | None = None,
+    test: tuple[Any, Any] | None = None,
+    holdout: float = 0.0,
+) -> Learner:
+    """Tie a model to one site's rows.
+
+    Raises
+    ------
+    CannotMerge
+        If copies of the model cannot be averaged.
+    """
+    from nervenet.models.learner import Learner
+    from nervenet.models.model import as_model
+
+    X, y = data if data is not None else (None, None)
+    return Learner(
+        as_model(model),
+        X,
+        y,
+        columns=columns,
+        test=test,
+        holdout=0.0 if test is not None else holdout,
+        seed=experiment.seed,
+        scorers=experiment.evaluation.scorers,
+    )

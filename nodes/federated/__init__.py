@@ -1,0 +1,1 @@
+"""Federated learning: clients train where their data is and report to a coordinator, which averages."""

@@ -1,0 +1,146 @@
+"""Client: federated learning in somebody's asyncio program, the training half. It only ever dials out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .. import effects as e
+from ..reports import Reports, RoundReport
+from ..session import NodeFailed, Place, Session, default_name, members_of
+from ..shell import Node
+from ..terms import run_terms
+from ..trainer import Trainer
+from .tasks import ClientRules, ClientState
+
+if TYPE_CHECKING:
+    from nervenet.broker.messages import Roster
+    from nervenet.models.learner import Learner
+
+    from ..experiment import Experiment
+
+
+class Client:
+    """Trains on its own data when the coordinator asks, and reports the weights; the data stays where it is.
+
+    An asynchronous context manager that lives in the caller's event loop; a good guest in the same way as `Peer`.
+
+    Parameters
+    ----------
+    model
+        An `MLP`, any other `nervenet.models.Model`, or a scikit-learn estimator whose copies can be averaged: the same
+        as the coordinator's.
+    data
+        This site's rows: X of shape (n, d), raw (scaling is agreed with the others), and y of shape (n,).
+    broker, run
+        Address of the broker that introduces the nodes, and the name of the run.
+    name
+        This client's name, unique in the run.
+    clients
+        How many clients make the run; as the coordinator says.
+    seed
+        Of the run; as the coordinator says.
+    holdout
+        Share of this site's rows that is not trained on but used for federated evaluation, in [0, 1).
+    columns
+        Names of the columns of X, compared between the sites before any training.
+    experiment
+        Everything else that an experiment file says.
+
+    Raises
+    ------
+    ExperimentError, CannotMerge
+        From the constructor, for values that cannot be.
+    BrokerUnreachable, JoinRefused, RosterIncomplete
+        On entering; each names who and what.
+    """
+
+    def __init__(
+        self,
+        model: object,
+        data: tuple[Any, Any],
+        *,
+        broker: str,
+        run: str,
+        name: str | None = None,
+        clients: int | None = None,
+        seed: int | None = None,
+        holdout: float = 0.2,
+        columns: Sequence[str] | None = None,
+        experiment: Experiment | None = None,
+    ) -> None:
+        from ..embedding import embedded_experiment, site_learner
+
+        plan = embedded_experiment("federated", {"nodes": clients, "seed": seed}, experiment)
+        learner = site_learner(model, data, plan, columns=columns, holdout=holdout)
+        self._set_up(learner, plan, Place(broker, run, name or default_name("client"), terms=run_terms(plan, learner)))
+
+    @classmethod
+    def hosted(cls, learner: Learner, experiment: Experiment, place: Place) -> Client:
+        """Build a client from parts that are checked already: for launchers."""
+        client = cls.__new__(cls)
+        client._set_up(learner, experiment, place)  # noqa: SLF001  (its own class)
+        return client
+
+    def _set_up(self, learner: Learner, experiment: Experiment, place: Place) -> None:
+        self.experiment = experiment
+        self.place = place
+        self.model = learner
+        self.session = Session("client", place, experiment, binds=False)
+        self._reports = Reports()
+        self._node: Node | None = None
+        self._coordinator = ""
+
+    async def __aenter__(self) -> Client:
+        await self.session.__aenter__()
+        try:
+            await self.session.report("ready", {"pid": os.getpid(), "addresses": {}})
+            self._begin(await self.session.roster())
+        except BaseException:
+            await self.session.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._coordinator:
+            self.session.farewell([self._coordinator], "done")
+        await self.session.__aexit__()
+
+    def _begin(self, roster: Roster) -> None:
+        coordinators = members_of(roster, "coordinator")
+        if not coordinators:
+            raise NodeFailed(f"run {self.place.run!r} has no coordinator")
+        network, session = self.experiment.network, self.session
+        self._coordinator = next(iter(coordinators))
+        rules = ClientRules(
+            coordinator=self._coordinator,
+            examples=self.model.examples,
+            pid=os.getpid(),
+            join_deadline_s=network.join_deadline_s,
+            heartbeat_s=network.heartbeat_s,
+            suspect_after_s=network.suspect_after_s,
+            lost_after_s=max(30.0, 10 * network.suspect_after_s),
+        )
+        trainer = Trainer(self.model, node=self.place.name, seed=self.experiment.seed, scale=self.experiment.data.scale)
+        self._node = Node(
+            ClientState(rules), session.transport, trainer, session.publisher, session.record, self._reports.put
+        )
+        session.publish("node.ready", {"pid": os.getpid()})
+        self._node.post(e.Started())
+        session.transport.link(self._coordinator, coordinators[self._coordinator].addresses)
+        session.attach(self._node)
+
+    async def rounds(self) -> AsyncIterator[RoundReport]:
+        """Give each round that this client took part in, until the coordinator ends the run; `model` is then the
+        global one.
+
+        Raises
+        ------
+        NodeFailed
+            If the coordinator fell silent or ended the run, or the model failed; the reason is the message.
+        """
+        if self._node is None:
+            raise RuntimeError("a client must be entered (async with) before its rounds are asked for")
+        async for report in self._reports.until(None):
+            yield report

@@ -1,0 +1,51 @@
+"""What the answers of a round say, once it has closed: figures over clients. Plain numbers, never arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from .roll import Admitted
+
+HOLDOUT = "holdout_"  # an update's metrics of the weights it was sent, on the site's own rows kept apart
+
+
+def weighted_loss(admitted: Mapping[str, Admitted]) -> float | None:
+    """Average the training losses by examples; None where nobody reported a finite one."""
+    return _weighted({n: (a.metrics.get("loss", math.nan), a.examples) for n, a in admitted.items()})
+
+
+def site_metrics(admitted: Mapping[str, Admitted]) -> dict[str, Any]:
+    """Average what the sites measured on their hold-outs by size, and name the worst site by its score.
+
+    Returns
+    -------
+    dict
+        ``examples``, each metric, and ``worst`` as ``{"site": …, score: …}``; empty where no site has a hold-out.
+    """
+    sizes = {n: int(a.metrics.get(f"{HOLDOUT}examples", 0)) for n, a in admitted.items()}
+    sizes = {n: size for n, size in sizes.items() if size > 0}
+    if not sizes:
+        return {}
+    names = sorted(
+        {k.removeprefix(HOLDOUT) for n in sizes for k in admitted[n].metrics if k.startswith(HOLDOUT)} - {"examples"}
+    )
+    found: dict[str, Any] = {"examples": sum(sizes.values()), "source": "sites"}
+    for name in names:
+        values = {n: (admitted[n].metrics.get(HOLDOUT + name, math.nan), size) for n, size in sizes.items()}
+        mean = _weighted(values)
+        if mean is not None:
+            found[name] = mean
+        if name in ("accuracy", "r2"):
+            scores = {n: v for n, (v, _) in values.items() if math.isfinite(v)}
+            if scores:
+                worst = min(sorted(scores), key=lambda n: scores[n])
+                found["worst"] = {"site": worst, name: scores[worst]}
+    return found
+
+
+def _weighted(values: Mapping[str, tuple[float, int]]) -> float | None:
+    finite = [(v, n) for _, (v, n) in sorted(values.items()) if math.isfinite(v)]
+    total = sum(n for _, n in finite)
+    return sum(v * n for v, n in finite) / total if total else None

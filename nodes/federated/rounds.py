@@ -1,0 +1,499 @@
+"""The coordinator's machine: what happens next in federated averaging.
+
+One round: ask the sampled clients, admit their updates, close on quorum or deadline, fold, publish, open the next
+(McMahan et al. 2017, Algorithm 1, with the closing rule of docs/protocol.md). Round 0 asks for surveys in place of
+updates and settles what everybody must share before training. Pure: events and `now` in, effects out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nervenet.broker import messages as m
+
+from .. import effects as e
+from ..liveness import Liveness
+from .closing import site_metrics, weighted_loss
+from .roll import Admitted, ClientRecord, OpenRound, default_floor
+from .sampling import uniform
+from .strategies import FedAvg, Strategy
+
+FAILURES_IN_A_ROW = 3
+EXTENSIONS = (
+    10  # a round never lasts longer than this many deadlines, however long its transfers say they are on their way
+)
+
+
+@dataclass(frozen=True)
+class RoundRules:
+    """All that steers a federated run; see `[federated]` and `[network]` of the experiment file for the same names."""
+
+    rounds: int
+    clients: frozenset[str]
+    seed: int = 0
+    participation: float = 1.0
+    quorum: float = 1.0
+    min_clients: int | None = None
+    deadline_s: float = 30.0
+    join_deadline_s: float = 30.0
+    heartbeat_s: float = 0.5
+    suspect_after_s: float = 2.0
+    lost_after_s: float = 10.0
+    evaluate_every: int = 1
+    evaluate_test: bool = True
+    evaluate_sites: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    strategy: Strategy = field(default_factory=FedAvg)
+
+
+class RoundState:
+    """Decides what a coordinator does next; never waits, never touches a vector.
+
+    Attributes
+    ----------
+    completed
+        The last round that was folded.
+    status
+        ``gathering``, ``asking``, ``folding``, ``closing`` or ``finished``.
+    """
+
+    def __init__(self, rules: RoundRules) -> None:
+        self.rules = rules
+        self.clients: dict[str, ClientRecord] = {}
+        self.liveness = Liveness(rules.suspect_after_s, rules.lost_after_s)
+        self.status = "gathering"
+        self.completed = 0
+        self.failures = 0
+        self.open: OpenRound | None = None
+        self.settled: e.Settled | None = None
+        self.weights: e.Body = None
+        self._in_flight: dict[str, tuple[int, ...]] = {}
+        self._evaluating: dict[int, dict[str, Any]] = {}  # rounds done whose evaluation is still to come
+        self._final = False
+
+    # ---------------------------------------------------------------------------------------------------- the one door
+
+    def handle(self, event: e.Event, now: float) -> list[e.Effect]:
+        """Take one event and say what to do."""
+        if self.status == "finished":
+            return []
+        match event:
+            case e.Started():
+                return [
+                    e.SetTimer(("join",), now + self.rules.join_deadline_s),
+                    e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
+                ]
+            case e.LinkUp(peer, role) if role == "client":
+                return self._linked(peer, now)
+            case e.LinkLost(peer, reason):
+                return self._cut_off(peer, reason, now)
+            case e.Arrived():
+                return self._arrived(event, now)
+            case e.TimerFired(key, due):
+                return self._timer(key, due, now)
+            case e.Settled():
+                return self._settled(event, now)
+            case e.Folded():
+                return self._folded(event, now)
+            case e.Evaluated(number, _, metrics):
+                return self._evaluated(number, metrics)
+            case e.WorkFailed():
+                return self._work_failed(event, now)
+            case e.Undeliverable(peer, _, number, reason):
+                return self._excuse(peer, f"unreachable: {reason}", number, now)
+            case e.StillSending(peer, rounds):
+                self._in_flight[peer] = rounds
+                return []
+            case e.Spoiled(sender, reason):
+                return [e.Publish("update.rejected", {"subject": sender, "round": self._number(), "reason": reason})]
+            case _:
+                return []
+
+    # -------------------------------------------------------------------------------------------------------- messages
+
+    def _arrived(self, event: e.Arrived, now: float) -> list[e.Effect]:
+        sender = event.sender
+        effects: list[e.Effect] = []
+        if self.liveness.heard(sender, now):
+            effects.append(e.Publish("node.ready", {"subject": sender, "reason": "heard again"}))
+        match event.message:
+            case m.Ready(examples=examples):
+                effects += self._enrol(sender, examples, now)
+            case m.Update() as update:
+                effects += self._judge(sender, update, event, now)
+            case m.Declined(round=number, attempt=attempt, reason=reason):
+                if self.open and (number, attempt) == (self.open.number, self.open.attempt):
+                    effects += self._excuse(sender, f"declined: {reason}", number, now)
+            case m.Heartbeat(state=state, sending=sending):
+                if sender in self.clients:
+                    self.clients[sender].sending = tuple(sending)
+                    self.clients[sender].state = state
+            case m.Goodbye(reason=reason):
+                effects += self._gone(sender, reason, now)
+            case _:
+                pass
+        return effects
+
+    def _linked(self, peer: str, now: float) -> list[e.Effect]:
+        """(Re)connected: whatever this client was doing for us before, it starts afresh."""
+        self.liveness.watch(peer, now)
+        if peer in self.clients:
+            self.clients[peer].settled = False
+        return []
+
+    def _cut_off(self, peer: str, reason: str, now: float) -> list[e.Effect]:
+        if not self.liveness.blame(peer):
+            return []
+        told = e.Publish("node.suspect", {"subject": peer, "reason": reason})
+        return [told, *self._excuse(peer, reason, self._number(), now)]
+
+    def _enrol(self, name: str, examples: int, now: float) -> list[e.Effect]:
+        if name not in self.clients:
+            self.clients[name] = ClientRecord(name, examples)
+        self.liveness.watch(name, now)
+        return self._begin_if_gathered(now)
+
+    def _begin_if_gathered(self, now: float, *, at_deadline: bool = False) -> list[e.Effect]:
+        if self.status != "gathering":
+            return []
+        absent = sorted(n for n in self.rules.clients if n not in self.clients and n not in self.liveness.lost)
+        if absent and not at_deadline:
+            return []
+        there = self._living()
+        floor = self._floor(len(self.rules.clients))
+        if len(there) < floor:
+            limit = f"{self.rules.join_deadline_s:g} s"
+            names = ", ".join(absent) or "nobody else is expected"
+            reason = f"{len(there)} of at least {floor} clients were ready within {limit}; still missing: {names}"
+            return self._fail_run(reason)
+        return [e.CancelTimer(("join",)), *self._open(0, 0, now)]
+
+    def _gone(self, name: str, reason: str, now: float) -> list[e.Effect]:
+        self.liveness.forget(name)
+        self.clients.pop(name, None)
+        gone: list[e.Effect] = [e.Publish("node.lost", {"subject": name, "reason": f"left: {reason}"})]
+        return gone + self._excuse(name, f"left: {reason}", self._number(), now)
+
+    def _judge(self, sender: str, update: m.Update, event: e.Arrived, now: float) -> list[e.Effect]:
+        """Admit an update, or refuse it by name; the round goes on either way."""
+        current = self.open
+        if current is None or current.closing or (update.round, update.attempt) != (current.number, current.attempt):
+            stands = f"round {self._number()} is open" if current and not current.closing else "no round is open"
+            return self._refuse(
+                sender, update.round, "stale", f"round {update.round}, attempt {update.attempt} is closed; {stands}"
+            )
+        if sender not in current.asked:
+            return self._refuse(sender, update.round, "uninvited", f"{sender} was not asked in round {update.round}")
+        if sender in current.admitted:
+            return self._refuse(
+                sender, update.round, "duplicate", f"{sender} has answered round {update.round} already"
+            )
+        fault = self._fault(update, event, current.work)
+        if fault:
+            code, reason = fault
+            return [
+                *self._refuse(sender, update.round, code, reason),
+                *self._excuse(sender, f"rejected: {reason}", update.round, now),
+            ]
+        # A client that was given up and answers in time after all counts.
+        current.excused.pop(sender, None)
+        current.admitted[sender] = Admitted(event.body, update.examples, dict(update.metrics), update.facts)
+        if sender in self.clients and current.work == "train":
+            self.clients[sender].settled = True
+        return self._close_if_ready(now)
+
+    def _fault(self, update: m.Update, event: e.Arrived, work: str) -> tuple[str, str] | None:
+        if update.examples <= 0:
+            return "examples", f"examples must be at least 1, found {update.examples}"
+        if event.flaw:
+            return "values", event.flaw
+        if work == "evaluate":
+            return None
+        if update.payload is None:
+            return "payload", f"a {work} answer must carry a payload, found none"
+        if work == "survey":
+            return (
+                None
+                if update.payload.rule == "survey"
+                else ("rule", f"rule must be survey, found {update.payload.rule}")
+            )
+        return payload_fault(update.payload, self.settled)
+
+    def _refuse(self, to: str, number: int, code: str, reason: str) -> list[e.Effect]:
+        return [
+            e.Send((to,), m.Refused(about="update", round=number, code=code, reason=reason)),
+            e.Publish("update.rejected", {"subject": to, "round": number, "reason": reason}),
+        ]
+
+    # ---------------------------------------------------------------------------------------------------------- rounds
+
+    def _open(self, number: int, attempt: int, now: float, work: m.Errand | None = None) -> list[e.Effect]:
+        work = work or ("survey" if number == 0 else "train")
+        share = self.rules.participation if work == "train" else 1.0
+        there = self._living()
+        asked = uniform(there, share, seed=self.rules.seed, round=number, attempt=attempt) if there else ()
+        floor = self._floor(max(1, len(asked))) if work != "evaluate" else 0
+        quorum = self.rules.quorum if work == "train" else 1.0
+        self.open = OpenRound(number, attempt, work, asked, quorum, floor, now)
+        self.status = "asking"
+        self._in_flight.clear()
+        effects: list[e.Effect] = [e.SetTimer(("deadline", number, attempt), now + self.rules.deadline_s)]
+        if work != "evaluate":
+            effects.append(e.Publish("round.started", {"round": number, "attempt": attempt, "asked": list(asked)}))
+        return effects + self._tasks(asked, work, number, attempt)
+
+    def _tasks(self, names: Iterable[str], work: m.Errand, number: int, attempt: int) -> list[e.Effect]:
+        """One task to each, encoded at most twice: with the agreement to those who do not hold it yet, without to the
+        rest.
+        """
+        payload = self._payload() if work != "survey" else None
+        body = self.weights if payload else None
+        effects: list[e.Effect] = []
+        names = tuple(names)
+        for settled in (True, False):
+            group = tuple(n for n in names if self.clients[n].settled is settled)
+            if not group:
+                continue
+            agreement = dict(self.settled.agreement) if self.settled and not settled else None
+            task = m.Task(
+                round=number,
+                attempt=attempt,
+                work=work,
+                deadline_s=self.rules.deadline_s,
+                evaluate=self.rules.evaluate_sites and work == "train" and number > 1,
+                settings=dict(self.rules.settings),
+                agreement=agreement,
+                payload=payload,
+            )
+            effects.append(e.Send(group, task, body))
+        return effects
+
+    def _close_if_ready(self, now: float) -> list[e.Effect]:
+        current = self.open
+        if current is None or current.closing:
+            return []
+        verdict = current.verdict()
+        if verdict:
+            return self._close(verdict)
+        if not current.awaited() and current.work == "train" and not self._could_recover():
+            return self._fail_round(
+                f"{len(current.admitted)} of at least {current.floor} clients answered, and nobody is left to ask", now
+            )
+        return []
+
+    def _could_recover(self) -> bool:
+        """Whether somebody excused is only silent so far: then the deadline, not impatience, ends the round."""
+        assert self.open is not None  # noqa: S101  (callers hold an open round)
+        return any(name in self.liveness.suspects for name in self.open.excused)
+
+    def _close(self, by: str) -> list[e.Effect]:
+        current = self.open
+        if current is None:
+            return []
+        current.closing = by
+        self.status = "folding"
+        order = sorted(current.admitted)
+        effects: list[e.Effect] = [e.CancelTimer(("deadline", current.number, current.attempt))]
+        if current.work == "survey":
+            surveys = {name: (current.admitted[name].facts or {}, current.admitted[name].body) for name in order}
+            return [*effects, e.Settle(surveys=surveys)]
+        if current.work == "evaluate":
+            return [*effects, *self._sites(current.number), *self._conclude()]
+        weights = self.rules.strategy.weigh([current.admitted[name].examples for name in order])
+        rule = self.settled.payload.rule if self.settled else "mean"
+        bodies = tuple(current.admitted[name].body for name in order)
+        return [*effects, e.Fold(current.number, current.attempt, rule, bodies, tuple(weights))]
+
+    def _settled(self, event: e.Settled, now: float) -> list[e.Effect]:
+        self.settled, self.weights = event, event.body
+        return [e.Publish("round.completed", self._closing_fields(now)), *self._open(1, 0, now)]
+
+    def _evaluated(self, number: int, metrics: Mapping[str, Any]) -> list[e.Effect]:
+        effects: list[e.Effect] = [e.Completed(number, {**self._evaluating.pop(number, {}), **metrics})]
+        if metrics:
+            effects.append(e.Publish("metric.test", {"round": number, **metrics}))
+        return effects + self._finish_if_ready()
+
+    def _folded(self, event: e.Folded, now: float) -> list[e.Effect]:
+        current = self.open
+        if current is None or (event.round, event.attempt) != (current.number, current.attempt):
+            return []
+        self.weights = event.body
+        self.completed, self.failures = current.number, 0
+        fields = self._closing_fields(now)
+        effects: list[e.Effect] = [e.Publish("round.completed", fields)]
+        if self.rules.evaluate_sites and current.number > 1:
+            effects += self._sites(current.number - 1)
+        last = current.number >= self.rules.rounds
+        if self.rules.evaluate_test and (last or current.number % self.rules.evaluate_every == 0):
+            self._evaluating[current.number] = fields
+            effects.append(e.Evaluate(current.number, "test", event.body))
+        else:
+            effects.append(e.Completed(current.number, fields))
+        if not last:
+            return effects + self._open(current.number + 1, 0, now)
+        if self.rules.evaluate_sites:
+            return effects + self._open(current.number, 0, now, work="evaluate") + self._close_if_ready(now)
+        return effects + self._conclude()
+
+    def _closing_fields(self, now: float) -> dict[str, Any]:
+        current = self.open
+        if current is None:
+            return {}
+        fields: dict[str, Any] = {
+            "round": current.number,
+            "participants": sorted(current.admitted),
+            "closed_by": current.closing,
+            "duration_s": now - current.opened_at,
+        }
+        loss = weighted_loss(current.admitted)
+        if loss is not None:
+            fields["loss"] = loss
+        missing = current.missing(f"no answer when the round closed by {current.closing}")
+        if missing:
+            fields["missing"] = missing
+        return fields
+
+    def _sites(self, number: int) -> list[e.Effect]:
+        """Federated evaluation: the sites' own hold-outs, weighted by size, the worst site named."""
+        found = site_metrics(self.open.admitted) if self.open else {}
+        return [e.Publish("metric.test", {"round": number, **found})] if found else []
+
+    def _conclude(self) -> list[e.Effect]:
+        """Hand everybody the final model, then finish as soon as the last evaluation is in."""
+        self._final = True
+        number = self.completed
+        effects = self._tasks(self._living(), "finish", number, 0)
+        return effects + self._finish_if_ready()
+
+    def _finish_if_ready(self) -> list[e.Effect]:
+        if not self._final or self._evaluating:
+            return []
+        self.status = "finished"
+        return [e.Finish("completed")]
+
+    # ----------------------------------------------------------------------------------------------- time and failures
+
+    def _timer(self, key: e.Key, due: float, now: float) -> list[e.Effect]:
+        match key:
+            case ("join",):
+                return self._begin_if_gathered(now, at_deadline=True)
+            case ("pulse",):
+                self.liveness.forgive(max(0.0, now - due))
+                beat = e.Beat(tuple(self._linked_names()), self._number(), self.status)
+                return [e.SetTimer(("pulse",), now + self.rules.heartbeat_s), beat, *self._review(now)]
+            case ("review",):
+                self.liveness.forgive(max(0.0, now - due))
+                return self._review(now)
+            case ("deadline", number, attempt) if self.open and (number, attempt) == (
+                self.open.number,
+                self.open.attempt,
+            ):
+                return self._deadline(self.open, now)
+            case _:
+                return []
+
+    def _review(self, now: float) -> list[e.Effect]:
+        verdicts = self.liveness.review(now)
+        effects: list[e.Effect] = []
+        for name, silent in verdicts.suspected.items():
+            effects.append(e.Publish("node.suspect", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
+            effects += self._excuse(name, f"silent for {silent:.1f} s", self._number(), now)
+        for name, silent in verdicts.lost.items():
+            effects.append(e.Publish("node.lost", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
+            effects += self._begin_if_gathered(now)
+        due = self.liveness.next_review()
+        if due is not None and due < now + self.rules.heartbeat_s:
+            effects.append(e.SetTimer(("review",), due))
+        return effects
+
+    def _deadline(self, current: OpenRound, now: float) -> list[e.Effect]:
+        if current.closing:
+            return []
+        moving = [name for name in current.awaited() if self._moving(name, current.number)]
+        if moving and now < current.opened_at + EXTENSIONS * self.rules.deadline_s:
+            return [e.SetTimer(("deadline", current.number, current.attempt), now + 2 * self.rules.heartbeat_s)]
+        for name in current.awaited():
+            doing = self.clients[name].state if name in self.clients else "gone"
+            current.excused[name] = f"no answer within {self.rules.deadline_s:g} s (last heard: {doing})"
+        if current.work == "evaluate" or len(current.admitted) >= max(1, current.floor):
+            return self._close("deadline")
+        return self._fail_round(
+            f"{len(current.admitted)} of at least {current.floor} clients answered within {self.rules.deadline_s:g} s",
+            now,
+        )
+
+    def _moving(self, name: str, number: int) -> bool:
+        """Whether bytes of this round are on their way to or from `name`."""
+        record = self.clients.get(name)
+        there = self.liveness.living(name)
+        return there and (number in self._in_flight.get(name, ()) or bool(record and number in record.sending))
+
+    def _excuse(self, name: str, reason: str, number: int, now: float) -> list[e.Effect]:
+        current = self.open
+        if current is None or current.closing or number != current.number or name not in current.awaited():
+            return []
+        current.excused[name] = reason
+        return self._close_if_ready(now)
+
+    def _fail_round(self, reason: str, now: float) -> list[e.Effect]:
+        current = self.open
+        if current is None:
+            return []
+        missing = current.missing("no answer")
+        told = reason + "".join(f"; {name}: {why}" for name, why in missing.items())
+        self.failures += 1
+        effects: list[e.Effect] = [
+            e.CancelTimer(("deadline", current.number, current.attempt)),
+            e.Publish("round.failed", {"round": current.number, "attempt": current.attempt, "reason": told}),
+        ]
+        if self.failures >= FAILURES_IN_A_ROW:
+            return effects + self._fail_run(f"round {current.number} failed {self.failures} times in a row: {told}")
+        return effects + self._open(current.number, current.attempt + 1, now)
+
+    def _work_failed(self, event: e.WorkFailed, now: float) -> list[e.Effect]:
+        if event.kind == "evaluate":
+            reason = f"evaluation of round {event.round} failed: {event.reason}"
+            return [e.Publish("warning", {"reason": reason}), *self._evaluated(event.round, {})]
+        if event.kind == "fold":
+            return self._fail_round(event.reason, now)
+        return self._fail_run(event.reason)
+
+    def _fail_run(self, reason: str) -> list[e.Effect]:
+        self.status = "finished"
+        parting = m.Goodbye(round=self.completed, reason=reason)
+        return [
+            e.Send(tuple(self._linked_names()), parting),
+            e.Publish("run.failed", {"reason": reason}),
+            e.Finish("failed", reason),
+        ]
+
+    # --------------------------------------------------------------------------------------------------------- helpers
+
+    def _living(self) -> list[str]:
+        return sorted(name for name in self.clients if self.liveness.living(name))
+
+    def _linked_names(self) -> list[str]:
+        return sorted(name for name in self.clients if name not in self.liveness.lost)
+
+    def _number(self) -> int:
+        return self.open.number if self.open else 0
+
+    def _floor(self, asked: int) -> int:
+        return min(asked, self.rules.min_clients) if self.rules.min_clients else default_floor(asked)
+
+    def _payload(self) -> m.Payload | None:
+        return self.settled.payload if self.settled else None
+
+
+def payload_fault(payload: m.Payload, settled: e.Settled | None) -> tuple[str, str] | None:
+    """Compare what a payload says of itself with what round 0 settled: (code, reason), or None if it fits."""
+    if settled is None:
+        return "layout", "no layout is settled yet"
+    for name in ("rule", "layout", "dtype", "length"):
+        found, expected = getattr(payload, name), getattr(settled.payload, name)
+        if found != expected:
+            return name, f"{name} must be {expected}, found {found}"
+    return None

@@ -1,0 +1,289 @@
+"""The client's machine: one task at a time, each finished or abandoned by its deadline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nervenet.broker import messages as m
+
+from .. import effects as e
+from ..liveness import Liveness
+
+
+@dataclass(frozen=True)
+class ClientRules:
+    """What a client needs to know before its first task."""
+
+    coordinator: str
+    examples: int
+    pid: int = 0
+    join_deadline_s: float = 30.0
+    heartbeat_s: float = 0.5
+    suspect_after_s: float = 2.0
+    lost_after_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A task with the handle of its weights."""
+
+    task: m.Task
+    body: e.Body
+
+
+class ClientState:
+    """Decides what a client does next: answer the coordinator's tasks, one at a time.
+
+    A task that comes while an older one is still being worked on abandons the older: its round is over. Work that
+    cannot be interrupted and outlives its deadline makes the client decline by name what comes meanwhile; it never
+    trains two at once.
+    """
+
+    def __init__(self, rules: ClientRules) -> None:
+        self.rules = rules
+        self.liveness = Liveness(rules.suspect_after_s, rules.lost_after_s)
+        self.current: Assignment | None = None
+        self.pending: Assignment | None = None
+        self.settled: e.Settled | None = None
+        self.completed = 0
+        self.known = False  # the coordinator has spoken to us
+        self.finished = False
+        self._since = 0.0
+        self._overdue = False
+
+    def handle(self, event: e.Event, now: float) -> list[e.Effect]:
+        """Take one event and say what to do."""
+        if self.finished:
+            return []
+        match event:
+            case e.Started():
+                return [
+                    e.SetTimer(("join",), now + self.rules.join_deadline_s),
+                    e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
+                ]
+            case e.LinkUp(peer) if peer == self.rules.coordinator:
+                self.liveness.watch(peer, now)
+                return [self._ready()]
+            case e.LinkLost(peer, reason) if self.liveness.blame(peer):
+                return [e.Publish("node.suspect", {"subject": peer, "reason": reason})]
+            case e.Arrived(sender=sender) if sender == self.rules.coordinator:
+                return self._arrived(event, now)
+            case e.TimerFired(key, due):
+                return self._timer(key, due, now)
+            case e.Surveyed(facts, body):
+                return self._surveyed(facts, body, now)
+            case e.Settled():
+                self.settled = event
+                return self._start(self.current, now) if self.current else []
+            case e.Trained():
+                return self._trained(event, now)
+            case e.Evaluated(_, _, metrics):
+                return self._evaluated(metrics, now)
+            case e.WorkFailed(kind, _, _, reason):
+                return self._decline(f"{kind} failed: {reason}", now)
+            case e.Spoiled(_, reason):
+                return [
+                    e.Publish(
+                        "update.rejected",
+                        {"subject": self.rules.coordinator, "round": self.completed, "reason": reason},
+                    )
+                ]
+            case _:
+                return []
+
+    def _arrived(self, event: e.Arrived, now: float) -> list[e.Effect]:
+        back: list[e.Effect] = []
+        if self.liveness.heard(event.sender, now):
+            back.append(e.Publish("node.ready", {"subject": event.sender, "reason": "heard again"}))
+        match event.message:
+            case m.Task() as task:
+                self.known = True
+                return back + self._task(Assignment(task, event.body), event.flaw, now)
+            case m.Refused(about=about, round=number, reason=reason):
+                told = f"{about} of round {number} was refused: {reason}"
+                return [*back, e.Publish("warning", {"reason": told, "subject": event.sender})]
+            case m.Goodbye(reason=reason):
+                return back + self._finish("failed", f"{event.sender} ended the run: {reason}")
+            case _:
+                return back
+
+    # ----------------------------------------------------------------------------------------------------------- tasks
+
+    def _task(self, new: Assignment, flaw: str | None, now: float) -> list[e.Effect]:
+        if flaw:
+            return [
+                e.Send(
+                    (self.rules.coordinator,), m.Declined(round=new.task.round, attempt=new.task.attempt, reason=flaw)
+                )
+            ]
+        if self.current is None:
+            return self._begin(new, now)
+        if _same(self.current, new) or (self.pending and _same(self.pending, new)):
+            return []  # said twice
+        if self._overdue:
+            return [self._declined(new, self._excuse(now))]
+        self.pending = new
+        return [e.Abandon()]
+
+    def _begin(self, new: Assignment, now: float) -> list[e.Effect]:
+        self.current, self._since, self._overdue = new, now, False
+        task = new.task
+        timer = e.SetTimer(("task", task.round, task.attempt), now + task.deadline_s)
+        if task.agreement is not None and (self.settled is None or dict(self.settled.agreement) != task.agreement):
+            return [timer, e.Settle(agreement=task.agreement)]
+        return [timer, *self._start(new, now)]
+
+    def _start(self, assignment: Assignment, now: float) -> list[e.Effect]:
+        task, body = assignment.task, assignment.body
+        if task.work == "survey":
+            return [e.Survey()]
+        if self.settled is None:
+            return self._decline("no agreement has reached this client", now)
+        if task.payload is None or task.payload.layout != self.settled.payload.layout:
+            found = task.payload.layout if task.payload else "no payload"
+            return self._decline(f"layout must be {self.settled.payload.layout}, found {found}", now)
+        match task.work:
+            case "train":
+                return [e.Train(task.round, task.attempt, body, task.settings, task.evaluate)]
+            case "evaluate":
+                return [e.Evaluate(task.round, "holdout", body)]
+            case "finish":
+                self.completed = task.round
+                return [e.Adopt(body), *self._finish("completed")]
+            case _:
+                return self._decline(f"work must be survey, train, evaluate or finish, found {task.work}", now)
+
+    def _surveyed(self, facts: Any, body: e.Body, now: float) -> list[e.Effect]:
+        if not self.current or self.current.task.work != "survey":
+            return []
+        payload = m.Payload(rule="survey", layout="survey", dtype="float64", length=len(body))
+        return self._answer(self.rules.examples, {}, now, payload=payload, body=body, facts=dict(facts))
+
+    def _trained(self, event: e.Trained, now: float) -> list[e.Effect]:
+        if not self.current or (event.round, event.attempt) != (self.current.task.round, self.current.task.attempt):
+            return []
+        if event.cancelled:
+            return self._next(now)
+        self.completed = event.round
+        told = {"round": event.round, "examples": event.examples, "duration_s": now - self._since, **event.metrics}
+        publish: list[e.Effect] = [e.Publish("metric.local", told), e.Completed(event.round, told)]
+        settled = self.settled
+        if settled is None:
+            return []
+        # The answer goes out before it is told about: the round waits for the one, nobody for the other.
+        return self._answer(
+            event.examples, dict(event.metrics), now, payload=settled.payload, body=event.body, extra=publish
+        )
+
+    def _evaluated(self, metrics: Any, now: float) -> list[e.Effect]:
+        if not self.current or self.current.task.work != "evaluate":
+            return []
+        return self._answer(self.rules.examples, {f"holdout_{k}": float(v) for k, v in metrics.items()}, now)
+
+    def _answer(
+        self,
+        examples: int,
+        metrics: dict[str, float],
+        now: float,
+        *,
+        payload: m.Payload | None = None,
+        body: e.Body = None,
+        facts: dict[str, Any] | None = None,
+        extra: list[e.Effect] | None = None,
+    ) -> list[e.Effect]:
+        if self.current is None:
+            return []
+        task = self.current.task
+        update = m.Update(
+            round=task.round, attempt=task.attempt, examples=examples, metrics=metrics, facts=facts, payload=payload
+        )
+        return [e.Send((self.rules.coordinator,), update, body), *(extra or []), *self._next(now)]
+
+    def _decline(self, reason: str, now: float) -> list[e.Effect]:
+        if self.current is None:
+            return [e.Publish("warning", {"reason": reason})]
+        return [self._declined(self.current, reason), *self._next(now)]
+
+    def _declined(self, assignment: Assignment, reason: str) -> e.Effect:
+        task = assignment.task
+        return e.Send((self.rules.coordinator,), m.Declined(round=task.round, attempt=task.attempt, reason=reason))
+
+    def _next(self, now: float) -> list[e.Effect]:
+        """The worker is free: go on with what waited."""
+        effects: list[e.Effect] = []
+        if self.current:
+            effects.append(e.CancelTimer(("task", self.current.task.round, self.current.task.attempt)))
+        waiting, self.pending, self.current, self._overdue = self.pending, None, None, False
+        return effects + (self._begin(waiting, now) if waiting else [])
+
+    # ------------------------------------------------------------------------------------------------------------ time
+
+    def _timer(self, key: e.Key, due: float, now: float) -> list[e.Effect]:
+        match key:
+            case ("join",) if not self.known:
+                reason = f"{self.rules.coordinator} gave no task within {self.rules.join_deadline_s:g} s"
+                # The coordinator may still be gathering others; while it beats, it is only waiting as we are.
+                if self.liveness.living(self.rules.coordinator):
+                    return [e.SetTimer(("join",), now + self.rules.join_deadline_s)]
+                return self._finish("failed", reason)
+            case ("pulse",):
+                return self._pulse(due, now)
+            case ("task", number, attempt) if self.current and (number, attempt) == (
+                self.current.task.round,
+                self.current.task.attempt,
+            ):
+                return self._too_late(now)
+            case _:
+                return []
+
+    def _pulse(self, due: float, now: float) -> list[e.Effect]:
+        coordinator = self.rules.coordinator
+        self.liveness.forgive(max(0.0, now - due))
+        effects: list[e.Effect] = [
+            e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
+            e.Beat((coordinator,), self._round(), self._state(now)),
+        ]
+        if not self.known and self.liveness.living(coordinator):
+            effects.append(self._ready())
+        verdicts = self.liveness.review(now)
+        for name, silent in verdicts.suspected.items():
+            effects.append(e.Publish("node.suspect", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
+        for name, silent in verdicts.lost.items():
+            effects.append(e.Publish("node.lost", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
+            effects += self._finish("failed", f"{name} has been silent for {silent:.0f} s")
+        return effects
+
+    def _too_late(self, now: float) -> list[e.Effect]:
+        """Abandon at the deadline; if the work does not stop, what waits is declined by name."""
+        first, self._overdue = not self._overdue, True
+        effects: list[e.Effect] = []
+        if first:
+            effects.append(e.Abandon())
+            effects.append(e.Publish("warning", {"reason": self._excuse(now)}))
+        if self.pending:
+            effects.append(self._declined(self.pending, self._excuse(now)))
+            self.pending = None
+        return effects
+
+    def _excuse(self, now: float) -> str:
+        task = self.current.task if self.current else None
+        doing = f"{task.work} of round {task.round}" if task else "work"
+        return f"still busy with {doing}, for {now - self._since:.1f} s"
+
+    def _state(self, now: float) -> str:
+        return f"{self.current.task.work} for {now - self._since:.1f} s" if self.current else "idle"
+
+    def _round(self) -> int:
+        return self.current.task.round if self.current else self.completed
+
+    def _ready(self) -> e.Effect:
+        return e.Send((self.rules.coordinator,), m.Ready(examples=self.rules.examples, pid=self.rules.pid))
+
+    def _finish(self, status: str, reason: str = "") -> list[e.Effect]:
+        self.finished = True
+        return [e.Finish(status, reason)]
+
+
+def _same(one: Assignment, other: Assignment) -> bool:
+    return (one.task.round, one.task.attempt, one.task.work) == (other.task.round, other.task.attempt, other.task.work)

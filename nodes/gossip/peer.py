@@ -1,0 +1,195 @@
+"""Peer: gossip learning in somebody's asyncio program."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .. import effects as e
+from ..reports import Reports, RoundReport
+from ..session import Place, Session, default_name, members_of
+from ..shell import Node
+from ..terms import run_terms, settings_of
+from ..trainer import Trainer
+from .exchange import PeerRules, PeerState
+from .mixing import metropolis_hastings
+from .topology import neighbours
+
+if TYPE_CHECKING:
+    from nervenet.broker.messages import Roster
+    from nervenet.models.learner import Learner
+
+    from ..experiment import Experiment
+
+
+class Peer:
+    """A gossip node: trains on its own data, exchanges weights with its neighbours, answers to nobody.
+
+    An asynchronous context manager that lives in the caller's event loop; training runs in a daemon thread of its own.
+    It installs no signal handler, configures no logging and changes no global state.
+
+    Parameters
+    ----------
+    model
+        An `MLP`, any other `nervenet.models.Model`, or a scikit-learn estimator whose copies can be averaged.
+    data
+        This site's rows: X of shape (n, d), raw (scaling is agreed with the others), and y of shape (n,).
+    broker
+        Address of the broker that introduces the peers, such as ``tcp://broker:5555``.
+    run
+        Name of the run to join; the first to join opens it.
+    name
+        This peer's name, unique in the run; the order of names is the order of the ring.
+    nodes
+        How many peers make the run; default: as in `experiment`, 2 at the least.
+    topology, seed, epochs
+        Shorthands for ``gossip.topology``, ``seed`` and ``training.epochs``; all peers of a run must bring the same
+        topology and seed.
+    test
+        Rows (X, y) on which to measure after each round; without them, `holdout` of `data` is kept apart and used.
+    holdout
+        Share of this site's rows that is not trained on, in [0, 1).
+    columns
+        Names of the columns of X, compared between the sites before any training.
+    init
+        ``"common"``: all peers start from the same weights, drawn from the seed. ``"own"``: this one starts from the
+        weights it has.
+    experiment
+        Everything else that an experiment file says: mixing, deadlines, addresses.
+
+    Raises
+    ------
+    ExperimentError, CannotMerge
+        From the constructor, for values that cannot be.
+    BrokerUnreachable, JoinRefused, RosterIncomplete, SurveyError
+        On entering or in the first round; each names who and what.
+
+    Examples
+    --------
+    >>> async def learn(X, y):
+    ...     async with Peer(MLP(), (X, y), broker="tcp://broker:5555", run="demo", nodes=3) as peer:
+    ...         async for report in peer.rounds(50):
+    ...             print(report.round, report.accuracy)
+    ...     return peer.model
+    """
+
+    def __init__(
+        self,
+        model: object,
+        data: tuple[Any, Any],
+        *,
+        broker: str,
+        run: str,
+        name: str | None = None,
+        nodes: int | None = None,
+        topology: str | None = None,
+        seed: int | None = None,
+        epochs: int | None = None,
+        test: tuple[Any, Any] | None = None,
+        holdout: float = 0.2,
+        columns: Sequence[str] | None = None,
+        init: str = "common",
+        experiment: Experiment | None = None,
+    ) -> None:
+        from ..embedding import embedded_experiment, site_learner
+
+        wanted = {"nodes": nodes, "gossip.topology": topology, "seed": seed, "training.epochs": epochs}
+        plan = embedded_experiment("gossip", wanted, experiment)
+        learner = site_learner(model, data, plan, columns=columns, test=test, holdout=holdout)
+        self._set_up(
+            learner, plan, Place(broker, run, name or default_name("peer"), terms=run_terms(plan, learner)), init
+        )
+
+    @classmethod
+    def hosted(cls, learner: Learner, experiment: Experiment, place: Place) -> Peer:
+        """Build a peer from parts that are checked already: for launchers."""
+        peer = cls.__new__(cls)
+        peer._set_up(learner, experiment, place)  # noqa: SLF001  (its own class)
+        return peer
+
+    def _set_up(self, learner: Learner, experiment: Experiment, place: Place, init: str = "common") -> None:
+        self.experiment = experiment
+        self.place = place
+        self.model = learner
+        self.session = Session("peer", place, experiment, binds=True)
+        self._trainer = Trainer(
+            learner,
+            node=place.name,
+            seed=experiment.seed,
+            scale=experiment.data.scale,
+            init=init,
+            sketches=learner.has_test,
+        )
+        self._reports = Reports()
+        self._neighbours: tuple[str, ...] = ()
+        self._node: Node | None = None
+        self._state: PeerState | None = None
+
+    async def __aenter__(self) -> Peer:
+        await self.session.__aenter__()
+        try:
+            await self.session.report(
+                "ready", {"pid": os.getpid(), "addresses": dict(self.session.transport.addresses)}
+            )
+            self._begin(await self.session.roster())
+        except BaseException:
+            await self.session.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.session.farewell(list(self._neighbours), "done")
+        await self.session.__aexit__()
+
+    def _begin(self, roster: Roster) -> None:
+        plan, name = self.experiment, self.place.name
+        members = members_of(roster, "peer")
+        graph = neighbours(plan.gossip.topology, list(members), degree=plan.degree, seed=plan.seed)
+        self._neighbours = graph[name]
+        self._state = PeerState(
+            PeerRules(
+                name=name,
+                members=tuple(members),
+                neighbours=self._neighbours,
+                row=metropolis_hastings(graph)[name],
+                examples=self.model.examples,
+                deadline_s=plan.gossip.deadline_s,
+                join_deadline_s=plan.network.join_deadline_s,
+                heartbeat_s=plan.network.heartbeat_s,
+                suspect_after_s=plan.network.suspect_after_s,
+                lost_after_s=5 * plan.network.suspect_after_s,
+                evaluate_every=plan.evaluation.every,
+                evaluate_on="test" if self.model.has_test else "holdout",
+                settings=settings_of(plan),
+            )
+        )
+        self._node = Node(
+            self._state,
+            self.session.transport,
+            self._trainer,
+            self.session.publisher,
+            self.session.record,
+            self._reports.put,
+        )
+        self.session.publish("node.ready", {"pid": os.getpid()})
+        self._node.post(e.Started())
+        for neighbour in self._neighbours:
+            self.session.transport.link(neighbour, members[neighbour].addresses)
+        self.session.attach(self._node)
+
+    async def rounds(self, count: int | None = None) -> AsyncIterator[RoundReport]:
+        """Take part in `count` more rounds (default: those of the experiment), giving each when it is complete and
+        evaluated.
+
+        Raises
+        ------
+        NodeFailed
+            If round 0 was not complete in time, or the model failed; the reason is the message.
+        """
+        if self._node is None or self._state is None:
+            raise RuntimeError("a peer must be entered (async with) before it takes part in rounds")
+        until = self._state.until + (count or self.experiment.rounds)
+        self._node.post(e.Proceed(until))
+        async for report in self._reports.until(until):
+            yield report

@@ -1,0 +1,168 @@
+"""What a forked process does: host one or more nodes, a broker, or the baselines, and report to the launcher's desk.
+
+These processes belong to the launcher alone, so they may do what an embedded node may not: handle signals, configure
+logging, write to standard error (which is the run folder's log).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from nervenet.broker.messages import Payload
+
+from .desk import tell
+from .embedding import model_of, site_learner
+from .experiment import Experiment
+from .federated.client import Client
+from .federated.coordinator import Coordinator
+from .gossip.peer import Peer
+from .parcel import unpack
+from .session import Place
+from .terms import run_terms
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ROLES: dict[str, type[Coordinator] | type[Client] | type[Peer]] = {
+    "coordinator": Coordinator,
+    "client": Client,
+    "peer": Peer,
+}
+SWITCH_INTERVAL_S = (
+    0.0005  # the event loop waits no longer than this for a training thread to let go of the interpreter
+)
+
+
+def host(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
+    """Do `job` in this process; gives the exit code. The first descriptor is the log, the rest are the job's."""
+    log, *rest = descriptors
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    _log_to_stderr()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    match job["kind"]:
+        case "broker":
+            return asyncio.run(_until_told(_broker(job)))
+        case "nodes":
+            return asyncio.run(_until_told(_nodes(job, rest)))
+        case "baseline":
+            from .baseline import report_baselines
+
+            with suppress(OSError):
+                os.nice(10)
+            return asyncio.run(_until_told(report_baselines(job, rest)))
+        case kind:
+            raise ValueError(f"kind must be broker, nodes or baseline, found {kind!r}")
+
+
+def _log_to_stderr() -> None:
+    import structlog
+
+    structlog.configure(
+        processors=[
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+async def _until_told(work: Any) -> int:
+    """Run until done, or until SIGTERM asks for an orderly stop."""
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return int(await task or 0)
+    except asyncio.CancelledError:
+        return 0
+
+
+async def _broker(job: Mapping[str, Any]) -> int:
+    from nervenet.broker.broker import Broker
+
+    async with Broker(job["bind"], advertise=job.get("advertise")) as broker:
+        facts = {"pid": os.getpid(), "addresses": dict(broker.addresses)}
+        await tell(job["desk"], job["run"], "broker", "broker", "ready", facts, within_s=job["within_s"])
+        await broker.serve()
+    return 0
+
+
+async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
+    experiment = Experiment.from_dict(job["experiment"])
+    shares = [unpack(descriptor) for descriptor in descriptors]
+    test = shares[0] or None
+    results = await asyncio.gather(
+        *(_node(job, experiment, spec, share, test) for spec, share in zip(job["nodes"], shares[1:], strict=True))
+    )
+    return max(results)
+
+
+async def _node(
+    job: Mapping[str, Any],
+    experiment: Experiment,
+    spec: Mapping[str, Any],
+    share: list[NDArray[Any]],
+    test: list[NDArray[Any]] | None,
+) -> int:
+    import structlog
+
+    name, role = spec["name"], spec["role"]
+    log = structlog.get_logger().bind(node=name, role=role)
+    judged = role != "client"
+    learner = site_learner(
+        model_of(experiment),
+        (share[0], share[1]) if share else None,
+        experiment,
+        columns=job["columns"],
+        test=(test[0], test[1]) if judged and test else None,
+    )
+    place = Place(job["broker"], job["run"], name, job["desk"], run_terms(experiment, learner))
+    node = ROLES[role].hosted(learner, experiment, place)
+    failure = ""
+    try:
+        async with node:
+            log.info("started", pid=os.getpid())
+            try:
+                async for _ in node.rounds():
+                    pass
+            except asyncio.CancelledError:
+                failure = "interrupted"
+            except Exception as error:
+                failure = str(error) or type(error).__name__
+                log.warning("failed", reason=failure, exc_info=True)
+            await asyncio.shield(_result(node, failure))
+    except asyncio.CancelledError:
+        return 0
+    except Exception as error:
+        log.warning("failed", reason=str(error), exc_info=True)
+        facts = {"role": role, "failed": str(error) or type(error).__name__}
+        with suppress(Exception):
+            await tell(job["desk"], job["run"], f"{name}", role, "result", facts, within_s=5)
+        return 1
+    log.info("finished", reason=failure)
+    return 1 if failure and failure != "interrupted" else 0
+
+
+async def _result(node: Coordinator | Client | Peer, failure: str) -> None:
+    """Report what came of it: figures, and from those who are judged the weights with all that makes them a model."""
+    session, learner = node.session, node.model
+    facts = session.record.facts(session.transport.counters)
+    if failure:
+        facts["failed"] = failure
+    if facts["role"] == "client" or not learner.settled:
+        await session.report("result", facts)
+        return
+    layout, vector = learner.layout, learner.snapshot()
+    facts["layout"] = layout.to_dict()
+    facts["agreement"] = learner.agreement.to_dict()
+    payload = Payload(rule=learner.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
+    await session.report("result", facts, vector, payload=payload)

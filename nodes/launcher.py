@@ -1,0 +1,258 @@
+"""launch: cut the data, start a broker and N processes, watch them, gather their reports, leave a run folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nervenet.broker.events import EventStream, Publisher
+
+from .crew import Crew, Lost
+from .desk import Desk
+from .experiment import Experiment
+from .nursery import Nursery
+from .outcome import finish, gather
+from .runfolder import RunFolder, default_path
+from .session import inbox_address
+from .shares import Shares, cut
+
+STOP_S = 3.0  # an orderly stop takes no longer; then the children are killed
+BASELINE_S = 60.0  # how long the baselines may go on after the run
+
+
+class RunFailed(RuntimeError):
+    """The run ended without its result.
+
+    Attributes
+    ----------
+    summary : dict
+        What is known of it, as in ``summary.json``.
+    """
+
+    def __init__(self, reason: str, summary: Mapping[str, Any]) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.summary = dict(summary)
+
+
+def prestart() -> Nursery:
+    """Start the process from which nodes will be forked; the earlier, the more of its imports are done when it is
+    needed.
+    """
+    return Nursery()
+
+
+async def launch(
+    experiment: Experiment,
+    *,
+    out: Path | None = None,
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+    on_address: Callable[[str], None] | None = None,
+    zygote: Nursery | None = None,
+    started_at: float | None = None,
+) -> dict[str, Any]:
+    """Run an experiment in real processes on this machine.
+
+    Parameters
+    ----------
+    experiment
+        What to run.
+    out
+        The run folder; default ``runs/<UTC time>-<mode>-<data>``.
+    on_event
+        Called with every event as it arrives.
+    on_address
+        Called once with the broker's address, as soon as a monitor can attach.
+    zygote
+        From `prestart`, where there was time for it. It is closed at the end.
+    started_at
+        Unix time at which the command started, for the start-up figure; default: now.
+
+    Returns
+    -------
+    dict
+        The summary, as in ``summary.json``.
+
+    Raises
+    ------
+    RunFailed
+        If there is no result; the reason is the message, and the run folder is complete as far as it goes.
+    ExperimentError, DataError, CannotMerge
+        Before anything is started, for what cannot be.
+    """
+    run = Run(experiment, out, on_event or _ignore, on_address or _ignore, zygote, started_at or time.time())
+    try:
+        return await run.go()
+    finally:
+        run.nursery.close()
+
+
+class Run:
+    """One launch from beginning to end; see `launch`."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        out: Path | None,
+        on_event: Callable[[dict[str, Any]], None],
+        on_address: Callable[[str], None],
+        nursery: Nursery | None,
+        started_at: float,
+    ) -> None:
+        self.experiment = experiment
+        self.name = f"{experiment.mode}-{secrets.token_hex(3)}"
+        self.started_at = started_at
+        self.on_event = on_event
+        self.on_address = on_address
+        self.nursery = nursery or Nursery()
+        self.path = out or default_path(experiment, datetime.now(UTC))
+        self.folder: RunFolder
+        self.crew: Crew
+        self.first_round_at: float | None = None
+        self.events_done = asyncio.Event()
+        self._publisher = Publisher("launcher", "launcher", self.name, time.time_ns() // 1_000_000)
+        self._left: set[str] = set()
+
+    async def go(self) -> dict[str, Any]:
+        """See `launch`."""
+        shares = await asyncio.to_thread(cut, self.experiment)
+        async with AsyncExitStack() as stack:
+            self.folder = stack.enter_context(RunFolder(self.path))
+            self.folder.write_experiment(self.experiment)
+            stack.callback(shares.close)
+            desk_at = (
+                inbox_address(self.experiment) if self.experiment.network.transport != "inproc" else "tcp://127.0.0.1:*"
+            )
+            limit = self.experiment.network.max_message_bytes
+            desk = await stack.enter_async_context(Desk(self.name, desk_at, self._reported, max_message_bytes=limit))
+            log = os.open(self.path / "nodes.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            stack.callback(os.close, log)
+            self.crew = Crew(
+                self.experiment, self.name, self.nursery, dict(desk.transport.addresses), log, self._lost, self._say
+            )
+            # Whatever happens from here on, no child outlives this block.
+            stack.push_async_callback(self.crew.stop, STOP_S)
+            return await self._supervised(shares, desk)
+
+    async def _supervised(self, shares: Shares, desk: Desk) -> dict[str, Any]:
+        status, reason = "completed", ""
+        interrupted: asyncio.CancelledError | None = None
+        watching: asyncio.Task[None] | None = None
+        try:
+            address = await self.crew.start_broker()
+            self.on_address(address)
+            self._publisher.connect(self.crew.events_in)
+            watching = asyncio.create_task(self._watch(address))
+            self._say("run.started", **self._opening(shares))
+            await self.crew.start_nodes(shares)
+            self.folder.write_nodes(self.crew.nodes_json())
+            await self.crew.start_baseline(shares)
+            await self.crew.results(desk.failed)
+            await self.crew.baseline(BASELINE_S)
+        except asyncio.CancelledError as error:
+            status, reason, interrupted = "interrupted", "interrupted", error
+            # The nodes report what they have when they are told to stop; a second signal ends this wait by ending the
+            # process.
+            with suppress(asyncio.CancelledError):
+                await self.crew.stop(STOP_S)
+        except Lost as error:
+            status, reason = "failed", str(error)
+            await self.crew.stop(STOP_S)
+        summary = await asyncio.to_thread(self._conclude, shares, status, reason)
+        if status == "completed":
+            self._say(
+                "run.completed", status=status, completed_rounds=summary["completed_rounds"], wall_s=summary["wall_s"]
+            )
+        else:
+            self._say("run.failed", reason=reason)
+        await self.crew.stop(STOP_S)
+        if watching is not None:
+            await self._last_events(watching)
+        self.folder.flush()
+        await asyncio.to_thread(self.folder.write_curves, summary.get("baseline"))
+        if interrupted is not None:
+            raise interrupted
+        if status != "completed":
+            raise RunFailed(reason, summary)
+        return summary
+
+    # ---------------------------------------------------------------------------------------------------------- events
+
+    async def _watch(self, address: str) -> None:
+        """Follow the run's events, as any monitor would; its own it has already."""
+        async with EventStream(address) as events:
+            async for event in events:
+                if event.get("node") == "launcher" or event.get("run") not in (self.name, "", None):
+                    continue
+                if event["type"] == "round.started" and self.first_round_at is None:
+                    self.first_round_at = float(event["time"])
+                if event["type"] == "node.left" and "subject" not in event:
+                    self._left.add(event["node"])
+                    if self._left >= self.crew.survivors():
+                        self.events_done.set()
+                self._record(event)
+
+    async def _last_events(self, watching: asyncio.Task[None]) -> None:
+        """Wait for the farewells of those who lived to say them, a second at the most: events may be lost."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.events_done.wait(), 1.0 if self.crew.survivors() else 0.05)
+        watching.cancel()
+        await asyncio.wait([watching], timeout=1.0)
+        self._publisher.close()
+
+    def _say(self, kind: str, **fields: Any) -> None:
+        """Publish an event of the launcher's own; what it says itself it does not have to hear."""
+        self._record(self._publisher.publish(kind, **fields))
+
+    def _record(self, event: dict[str, Any]) -> None:
+        self.folder.record(event)
+        self.on_event(event)
+
+    def _opening(self, shares: Shares) -> dict[str, Any]:
+        e = self.experiment
+        return {
+            "mode": e.mode,
+            "nodes": e.nodes,
+            "rounds": e.rounds,
+            "data": e.data.label,
+            "model": e.model.name,
+            "rows": shares.rows,
+        }
+
+    # --------------------------------------------------------------------------------------------------------- results
+
+    def _reported(self, node: str, kind: str, facts: Mapping[str, Any], array: Any) -> None:
+        self.crew.reported(node, kind, facts, array)
+
+    def _lost(self, node: str, reason: str) -> None:
+        self._say("node.lost", subject=node, reason=reason)
+
+    def _conclude(self, shares: Shares, status: str, reason: str) -> dict[str, Any]:
+        found = gather(self.experiment, self.crew.facts, self.crew.arrays, self.crew.lost)
+        return finish(
+            self.experiment,
+            self.folder,
+            found,
+            task=shares.task,
+            status=status,
+            reason=reason,
+            baseline=self.crew.baselines,
+            lost=self.crew.lost,
+            wall_s=time.time() - self.started_at,
+            startup_s=None if self.first_round_at is None else self.first_round_at - self.started_at,
+        )
+
+
+def _ignore(_: Any) -> None:
+    return None
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -1,0 +1,98 @@
+"""From the nodes' reports to the files of the run folder: the mean model, its figures, the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .embedding import model_of
+from .summary import summarise
+
+if TYPE_CHECKING:
+    from .experiment import Experiment
+    from .runfolder import RunFolder
+
+
+@dataclass
+class Found:
+    """What the reports add up to."""
+
+    facts: Mapping[str, Mapping[str, Any]]
+    vector: Any = None
+    agreement: Mapping[str, Any] | None = None
+    layout: Mapping[str, Any] = field(default_factory=dict)
+    consensus_distance: float | None = None
+
+
+def gather(
+    experiment: Experiment, facts: Mapping[str, Mapping[str, Any]], arrays: Mapping[str, Any], lost: Mapping[str, str]
+) -> Found:
+    """Take the coordinator's model, or the mean of the surviving peers' in name order, with their distance from it."""
+    from nervenet.models.aggregate import weighted_mean
+    from nervenet.models.weights import consensus_distance
+
+    names = sorted(name for name in arrays if name not in lost)
+    if not names:
+        return Found(facts)
+    first = facts[names[0]]
+    found = Found(facts, agreement=first.get("agreement"), layout=first.get("layout", {}))
+    vectors = [arrays[name] for name in names]
+    if experiment.mode == "gossip":
+        found.vector = weighted_mean(vectors, [1.0] * len(vectors))
+        found.consensus_distance = consensus_distance(vectors)
+    else:
+        found.vector = vectors[0]
+    return found
+
+
+def finish(
+    experiment: Experiment,
+    folder: RunFolder,
+    found: Found,
+    *,
+    task: str,
+    status: str,
+    reason: str,
+    baseline: Mapping[str, float | None] | None,
+    lost: Mapping[str, str],
+    wall_s: float,
+    startup_s: float | None,
+) -> dict[str, Any]:
+    """Write the model and the summary; gives the summary."""
+    if found.vector is not None and found.agreement is not None:
+        _save(experiment, folder, found)
+    summary = summarise(
+        experiment,
+        found.facts,
+        status=status,
+        reason=reason or None,
+        task=task,
+        parameters=None if found.vector is None else int(found.vector.size),
+        baseline=baseline or None,
+        consensus_distance=found.consensus_distance,
+        nodes_lost=sorted(lost),
+        wall_s=wall_s,
+        startup_s=startup_s,
+    )
+    if lost:
+        summary["lost_because"] = dict(sorted(lost.items()))
+    folder.write_summary(summary)
+    return summary
+
+
+def _save(experiment: Experiment, folder: RunFolder, found: Found) -> None:
+    from nervenet.models.agreement import Agreement
+    from nervenet.models.artifact import save_model
+    from nervenet.models.learner import Learner
+
+    agreement = Agreement.from_dict(dict(found.agreement or {}))
+    rounds = [
+        int(f["completed_rounds"])
+        for f in found.facts.values()
+        if f.get("role") != "client" and "completed_rounds" in f
+    ]
+    extra = {"round": min(rounds, default=0), "mode": experiment.mode, "data": experiment.data.label}
+    learner = Learner(model_of(experiment))
+    learner.settle(agreement, experiment.seed)
+    save_model(folder.path, learner.model, agreement, found.vector, extra)

@@ -1,0 +1,208 @@
+"""What every role needs before it can decide anything: a place in the network, a seat in the run, the roster."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import gettempdir
+from typing import TYPE_CHECKING, Any, Literal
+
+from nervenet.broker import transport as t
+from nervenet.broker.codec import Limits
+from nervenet.broker.events import Publisher
+from nervenet.broker.membership import Membership
+from nervenet.broker.messages import Acknowledged, Goodbye, Member, Payload, Report, Roster
+
+from .record import Record
+
+if TYPE_CHECKING:
+    from .experiment import Experiment
+    from .shell import Node
+
+DESK = "launcher"  # the name under which a launcher takes reports
+DRAIN_S = 2.0
+BACKLOG = 10_000
+
+
+class NodeFailed(RuntimeError):
+    """A node ended without having done what was asked of it; the message says why, for people."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a node is: its broker, its run, its name, and the launcher's desk if it has one."""
+
+    broker: str
+    run: str
+    name: str
+    desk: Mapping[str, str] | None = None
+    terms: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Session:
+    """An open node: transport, membership, events. An async context manager.
+
+    Enter it, await `roster`, then `attach` the node that will take what arrives; until then it is kept. Every wait has
+    the experiment's join deadline.
+    """
+
+    def __init__(self, role: str, place: Place, experiment: Experiment, *, binds: bool) -> None:
+        network = experiment.network
+        self.role = role
+        self.place = place
+        self.experiment = experiment
+        self.incarnation = time.time_ns() // 1_000_000
+        self.record = Record(role)
+        self.transport = t.ZmqTransport(
+            place.name,
+            role,
+            place.run,
+            bind=inbox_address(experiment) if binds else None,
+            advertise=network.advertise,
+            limits=Limits(message_bytes=network.max_message_bytes),
+            incarnation=self.incarnation,
+        )
+        self.publisher = Publisher(place.name, role, place.run, self.incarnation)
+        self._node: Node | None = None
+        self._backlog: list[t.Arrival | t.Notice] = []
+        self._acknowledged: dict[int, asyncio.Future[None]] = {}
+        self._failure: BaseException | None = None
+        self._membership: Membership | None = None
+
+    async def __aenter__(self) -> Session:
+        network, place = self.experiment.network, self.place
+        try:
+            await self.transport.open(self._receive, self._failed)
+            if place.desk:
+                self.transport.link(DESK, place.desk)
+            self._membership = Membership(
+                place.broker,
+                run=place.run,
+                node=place.name,
+                role=self.role,
+                incarnation=self.incarnation,
+                pid=os.getpid(),
+                addresses=dict(self.transport.addresses),
+                terms=dict(place.terms),
+                min_nodes=self.experiment.min_nodes,
+                join_deadline_s=network.join_deadline_s,
+            )
+            await self._membership.__aenter__()
+        except BaseException:
+            await self._close_down("could not join")
+            raise
+        self.publisher.connect(self._membership.events_in)
+        address = next(iter(self.transport.addresses.values()), "")
+        self.publish("node.joined", {"pid": os.getpid(), "address": address})
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._close_down("done")
+
+    async def roster(self) -> Roster:
+        """Wait until the run is complete.
+
+        Raises
+        ------
+        RosterIncomplete
+            If too few nodes have joined when the join deadline is over.
+        """
+        if self._membership is None:
+            raise RuntimeError("a session must be entered before its roster is asked for")
+        # The broker keeps the deadline and names who is missing; ours is only for a broker that no longer answers.
+        return await self._membership.roster(newer_than=0, deadline_s=self.experiment.network.join_deadline_s + 5)
+
+    def attach(self, node: Node) -> None:
+        """Give what arrives, and what has arrived so far, to `node`."""
+        self._node = node
+        if self._failure:
+            node.fail(self._failure)
+        backlog, self._backlog = self._backlog, []
+        for item in backlog:
+            node.receive(item)
+
+    def publish(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Publish an event of the session itself."""
+        self.record.event(kind, fields)
+        self.publisher.publish(kind, **fields)
+
+    async def report(
+        self,
+        kind: Literal["ready", "result"],
+        facts: Mapping[str, Any],
+        array: Any = None,
+        *,
+        payload: Payload | None = None,
+    ) -> None:
+        """Tell the launcher something that must arrive, and wait until it has; nothing where there is no launcher."""
+        if not self.place.desk:
+            return
+        number = len(self._acknowledged) + 1
+        self._acknowledged[number] = asyncio.get_running_loop().create_future()
+        self.transport.send(DESK, Report(kind=kind, id=number, facts=dict(facts), payload=payload), array)
+        deadline_s = self.experiment.network.join_deadline_s
+        try:
+            await asyncio.wait_for(self._acknowledged[number], deadline_s)
+        except TimeoutError:
+            raise NodeFailed(
+                f"the launcher did not acknowledge the {kind} of {self.place.name} within {deadline_s:g} s"
+            ) from None
+
+    def farewell(self, to: list[str], reason: str) -> None:
+        """Take leave of the nodes that may be waiting for this one."""
+        if to:
+            self.transport.send(to, Goodbye(round=self.record.completed, reason=reason))
+
+    def _receive(self, item: t.Arrival | t.Notice) -> None:
+        match item:
+            case t.Arrival(sender, Acknowledged(id=number)) if sender == DESK:
+                future = self._acknowledged.get(number)
+                if future and not future.done():
+                    future.set_result(None)
+            case t.Arrival(sender) | t.LinkUp(sender) if sender == DESK:
+                pass
+            case _ if self._node is not None:
+                self._node.receive(item)
+            case _ if len(self._backlog) < BACKLOG:
+                self._backlog.append(item)
+
+    def _failed(self, error: BaseException) -> None:
+        self._failure = error
+        if self._node is not None:
+            self._node.fail(error)
+
+    async def _close_down(self, reason: str) -> None:
+        if self._node is not None:
+            self._node.close()
+        self.publish("node.left", {"reason": reason})
+        await self.transport.close(DRAIN_S)
+        if self._membership is not None:
+            await self._membership.__aexit__(None, None, None)
+        self.publisher.close()
+
+
+def inbox_address(experiment: Experiment) -> str:
+    """Give the address pattern on which a node of this experiment binds its inbox."""
+    network = experiment.network
+    if network.transport == "tcp":
+        return f"tcp://{network.bind}:*"
+    if network.transport == "inproc":
+        return f"inproc://nervenet-{secrets.token_hex(6)}"
+    folder = Path(network.bind) if network.bind.startswith("/") else Path(gettempdir())
+    return f"ipc://{folder}/nervenet-{secrets.token_hex(6)}"
+
+
+def default_name(role: str) -> str:
+    """Name a node that was given no name: unique enough, and readable."""
+    return f"{role}-{socket.gethostname().split('.')[0]}-{os.getpid()}"
+
+
+def members_of(roster: Roster, role: str) -> dict[str, Member]:
+    """Give the members of one role, by name, in name order."""
+    return {member.node: member for member in sorted(roster.members, key=lambda m: m.node) if member.role == role}

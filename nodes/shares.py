@@ -1,0 +1,96 @@
+"""Who gets which rows: load, hold out, cut, and pack each node's part so that it can be handed to that node alone."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from nervenet.models import datasets
+from nervenet.models.partition import partition
+from nervenet.models.splits import split
+
+from .embedding import model_of
+from .parcel import pack
+
+if TYPE_CHECKING:
+    from .experiment import Experiment
+
+
+@dataclass
+class Shares:
+    """The data of a run, as nameless open files.
+
+    Attributes
+    ----------
+    columns, task
+        Of the data set.
+    rows
+        Training rows in all.
+    nodes
+        One descriptor a node, in name order: X and y of its part.
+    test
+        Descriptor of the test set, shared by all who judge.
+    whole
+        Descriptor for the baselines: X, y, test X, test y, the row order of all parts and their sizes.
+    """
+
+    columns: tuple[str, ...]
+    task: str
+    rows: int
+    nodes: list[int] = field(default_factory=list)
+    test: int = -1
+    whole: int = -1
+
+    def close(self) -> None:
+        """Let go of the files; whoever was given one keeps it."""
+        for descriptor in (*self.nodes, self.test, self.whole):
+            if descriptor >= 0:
+                with suppress(OSError):
+                    os.close(descriptor)
+        self.nodes, self.test, self.whole = [], -1, -1
+
+
+def cut(experiment: Experiment) -> Shares:
+    """Load an experiment's data and cut it for its nodes.
+
+    Raises
+    ------
+    DataError
+        For data that is not there, is not numbers, or cannot be cut as asked.
+    ValueError, CannotMerge
+        For a model that cannot be built or averaged: found here, before any process starts.
+    """
+    model_of(experiment)
+    data = experiment.data
+    source = datasets.load(
+        data.name,
+        target=data.target,
+        sites=data.column if data.partition == "column" else None,
+        seed=experiment.seed,
+    )
+    train, test = split(source, data.test_size, seed=data.split_seed)
+    parts = partition(
+        train,
+        experiment.nodes,
+        data.partition,
+        alpha=data.alpha,
+        shards_per_node=data.shards_per_node,
+        min_rows=data.min_rows,
+        column=None if train.sites is not None else data.column,
+        seed=experiment.seed,
+    )
+    shares = Shares(tuple(train.columns), train.task, len(train))
+    try:
+        for part in parts:
+            shares.nodes.append(pack([train.X[part], train.y[part]]))
+        shares.test = pack([test.X, test.y])
+        if experiment.evaluation.baseline:
+            sizes = np.array([len(part) for part in parts])
+            shares.whole = pack([train.X, train.y, test.X, test.y, np.concatenate(parts), sizes])
+    except BaseException:
+        shares.close()
+        raise
+    return shares

@@ -1,0 +1,183 @@
+"""The shell: runs any machine over a transport and a trainer. The one place where effects are performed.
+
+    socket -> transport -> _receive -> machine.handle -> effects -> _perform -> transport / trainer / timers / events
+
+Everything here happens on one event loop, except the trainer's jobs, whose answers come back through
+`call_soon_threadsafe`. Nothing here decides anything about learning, and nothing waits: a message is handled in the
+very call that took it off its socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from nervenet.broker import transport as t
+from nervenet.broker.messages import Heartbeat
+
+from . import effects as e
+from .record import Record
+from .trainer import INLINE_BYTES, Trainer, flaw_of
+
+if TYPE_CHECKING:
+    from nervenet.broker.events import Publisher
+
+
+class Node:
+    """One machine at work.
+
+    Attributes
+    ----------
+    finished : asyncio.Future
+        Done with the machine's `Finish`, or with the exception that ended the node.
+    record : Record
+        What this node has published so far, counted: what its result is judged by.
+    """
+
+    def __init__(
+        self,
+        machine: e.Machine,
+        transport: t.Transport,
+        trainer: Trainer,
+        publisher: Publisher,
+        record: Record,
+        on_completed: Callable[[e.Completed | e.Finish], None],
+    ) -> None:
+        self.machine = machine
+        self.transport = transport
+        self.trainer = trainer
+        self.publisher = publisher
+        self.loop = asyncio.get_running_loop()
+        self.finished: asyncio.Future[e.Finish] = self.loop.create_future()
+        self.record = record
+        self._on_completed = on_completed
+        self._timers: dict[e.Key, asyncio.TimerHandle] = {}
+        self._events: deque[e.Event] = deque()
+        self._handling = False
+        self._closed = False
+        self._accounted = (0, 0)
+        trainer.start(self._from_thread)
+
+    # -------------------------------------------------------------------------------------------------------- events in
+
+    def post(self, event: e.Event) -> None:
+        """Hand an event to the machine, now; what it asks for is done before this returns."""
+        self._events.append(event)
+        if self._handling or self._closed:
+            return
+        self._handling = True
+        try:
+            while self._events and not self._closed:
+                for effect in self.machine.handle(self._events.popleft(), self.loop.time()):
+                    self._perform(effect)
+        except Exception as error:  # noqa: BLE001  (the owner of the node gets it, whatever it is)
+            self.fail(error)
+        finally:
+            self._handling = False
+
+    def receive(self, item: t.Arrival | t.Notice) -> None:
+        """Take what the transport delivers."""
+        match item:
+            case t.Arrival(sender, message, array, nbytes):
+                if array is None or array.nbytes <= INLINE_BYTES:
+                    self.post(e.Arrived(sender, message, array, None if array is None else flaw_of(array), nbytes))
+                else:
+                    self.trainer.inspect(
+                        array, lambda flaw: self._from_thread(e.Arrived(sender, message, array, flaw, nbytes))
+                    )
+            case t.LinkUp(peer, role, incarnation, _):
+                self.post(e.LinkUp(peer, role, incarnation))
+            case t.LinkLost(peer, _, reason):
+                self.post(e.LinkLost(peer, reason))
+            case t.Spoiled(sender, reason):
+                self.post(e.Spoiled(sender, reason))
+            case t.Undelivered(peer, tag, number, reason):
+                self.post(e.Undeliverable(peer, tag, number, reason))
+            case t.Cut(reason):
+                self._publish("warning", {"reason": reason})
+
+    def fail(self, error: BaseException) -> None:
+        """End the node with an error."""
+        if not self.finished.done():
+            self.finished.set_exception(error)
+            self._on_completed(e.Finish("failed", str(error)))
+
+    def _from_thread(self, event: e.Event) -> None:
+        with suppress(RuntimeError):  # the owner's loop is gone, and nobody is left to hear an answer
+            self.loop.call_soon_threadsafe(self.post, event)
+
+    def _fire(self, key: e.Key, due: float) -> None:
+        self._timers.pop(key, None)
+        self.post(e.TimerFired(key, due))
+
+    # ------------------------------------------------------------------------------------------------------ effects out
+
+    def _perform(self, effect: e.Effect) -> None:
+        match effect:
+            case e.Send(to, message, body):
+                self.transport.send(to, message, body)
+            case e.Train() | e.Fold() | e.Mix() | e.Evaluate() | e.Survey() | e.Settle() | e.Adopt():
+                self.trainer.submit(effect)
+            case e.Publish(kind, fields):
+                self._publish(kind, fields)
+            case e.SetTimer(key, at):
+                self._cancel(key)
+                self._timers[key] = self.loop.call_at(at, self._fire, key, at)
+            case e.CancelTimer(key):
+                self._cancel(key)
+            case e.Beat(to, number, state):
+                self._beat(to, number, state)
+            case e.Abandon():
+                self.trainer.abandon()
+            case e.Completed():
+                self._on_completed(effect)
+            case e.Link(peer, addresses):
+                self.transport.link(peer, addresses)
+            case e.Unlink(peer):
+                self.transport.unlink(peer)
+            case e.Finish():
+                if not self.finished.done():
+                    self.finished.set_result(effect)
+                self._on_completed(effect)
+
+    def _beat(self, to: Any, number: int, state: str) -> None:
+        idle = []
+        for peer in to:
+            leaving = self.transport.sending(peer)
+            if leaving:
+                self.transport.send(peer, Heartbeat(round=number, state=state, sending=leaving))
+                self._events.append(e.StillSending(peer, leaving))
+            else:
+                idle.append(peer)
+        if idle:
+            self.transport.send(idle, Heartbeat(round=number, state=state, sending=()))
+
+    def _publish(self, kind: str, fields: Mapping[str, Any]) -> None:
+        self.record.event(kind, fields)
+        if kind == "round.completed":
+            counters = self.transport.counters
+            sent, received = self._accounted
+            self._accounted = (counters.bytes_sent, counters.bytes_received)
+            fields = {
+                **fields,
+                "bytes_sent": counters.bytes_sent - sent,
+                "bytes_received": counters.bytes_received - received,
+            }
+        self.publisher.publish(kind, **fields)
+
+    def _cancel(self, key: e.Key) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
+    def close(self) -> None:
+        """Stop handling events; timers and worker end. Idempotent."""
+        self._closed = True
+        for key in list(self._timers):
+            self._cancel(key)
+        self.trainer.close()
+        if self.finished.done() and not self.finished.cancelled():
+            self.finished.exception()  # seen: a node that nobody waits for must not complain at exit

@@ -1,0 +1,47 @@
+"""What all nodes of a run must have in common, as the broker compares it; and what of an experiment goes with each
+task.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nervenet.models.learner import Learner
+
+    from .experiment import Experiment
+
+
+def run_terms(experiment: Experiment, learner: Learner) -> dict[str, Any]:
+    """List, by the keys of the experiment file, what a node must bring exactly as the others do.
+
+    How a node trains is its own affair as long as copies can be averaged; what it trains, and with whom it mixes how,
+    is not.
+    """
+    description = learner.model.describe()
+    terms: dict[str, Any] = {
+        "mode": experiment.mode,
+        "nodes": experiment.min_nodes,
+        "seed": experiment.seed,
+        "data.scale": experiment.data.scale,
+        "model.name": str(description["name"]),
+    }
+    for key in ("hidden", "activation", "dtype"):
+        if key in description.get("parameters", {}):
+            terms[f"model.{key}"] = str(description["parameters"][key])
+    if experiment.mode == "gossip":
+        terms |= {"gossip.topology": experiment.gossip.topology, "gossip.mixing": experiment.gossip.mixing}
+        if experiment.gossip.topology == "random-regular":
+            terms["gossip.degree"] = experiment.degree
+    return terms
+
+
+def settings_of(experiment: Experiment) -> dict[str, Any]:
+    """Give the training settings of one round, as a task carries them (`nervenet.models.Work`)."""
+    training = experiment.training
+    return {
+        "epochs": training.epochs,
+        "local_steps": training.local_steps,
+        "batch_size": training.batch_size,
+        "carry_optimizer": experiment.carry_optimizer,
+    }

@@ -1,0 +1,201 @@
+"""The worker: one model, one thread. Whatever touches a large vector or takes long happens here, never on the event
+loop.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from nervenet.broker.messages import Payload
+from nervenet.models.aggregate import RULES, combine
+from nervenet.models.model import Work
+from nervenet.models.randomness import generator
+from nervenet.models.weights import is_finite, sketch
+
+from . import effects as e
+
+if TYPE_CHECKING:
+    from nervenet.models.learner import Learner
+
+Job: TypeAlias = e.Survey | e.Settle | e.Train | e.Fold | e.Mix | e.Evaluate | e.Adopt
+Post: TypeAlias = Callable[[e.Event], None]
+
+Scale: TypeAlias = Literal["standard", "unit", "none"]
+
+INLINE_BYTES = 65_536  # below this, looking at every value costs less than a hop to another thread
+
+
+class Trainer:
+    """Performs the heavy effects one after another in a daemon thread, and answers each with its event.
+
+    Parameters
+    ----------
+    learner
+        The model and its data; from `start` on, nobody else touches it while a job runs.
+    node
+        This node's name: part of the address of its batches.
+    seed
+        Of the run.
+    scale
+        How inputs are scaled: ``data.scale`` of the experiment.
+    init
+        ``"common"``: start from the weights that the seed gives to all; ``"own"``: keep those of a model that has been
+        built already.
+    sketches
+        Whether an evaluation tells a 64-number projection of the weights, from which a monitor can compute distances.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        *,
+        node: str,
+        seed: int,
+        scale: Scale = "standard",
+        init: str = "common",
+        sketches: bool = False,
+    ) -> None:
+        if init not in ("common", "own"):
+            raise ValueError(f'init must be "common" or "own", found {init!r}')
+        self.learner = learner
+        self.scale = scale
+        self.init = init
+        self.node = node
+        self.seed = seed
+        self.sketches = sketches
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._checks: SimpleQueue[tuple[Any, Callable[[str | None], None]] | None] = SimpleQueue()
+        self._stop = threading.Event()
+        self._post: Post = _nowhere
+        self._threads: list[threading.Thread] = []
+
+    def start(self, post: Post) -> None:
+        """Begin to work; `post` is called from the worker thread with each answer."""
+        self._post = post
+        self._spawn(self._work, "trainer")
+
+    def submit(self, job: Job) -> None:
+        """Queue a job; returns at once."""
+        if isinstance(job, e.Train):
+            self._stop.clear()
+        self._jobs.put(job)
+
+    def abandon(self) -> None:
+        """Let the training that runs stop at its next mini-batch."""
+        self._stop.set()
+
+    def inspect(self, array: Any, then: Callable[[str | None], None]) -> None:
+        """Look for non-finite values in a large array, beside a training that may be running; `then` is called in that
+        thread.
+        """
+        if len(self._threads) < 2:
+            self._spawn(self._inspect, "inspector")
+        self._checks.put((array, then))
+
+    def close(self) -> None:
+        """Let the threads end; they are daemons, so nobody waits for a fit that goes on."""
+        self._stop.set()
+        self._jobs.put(None)
+        self._checks.put(None)
+
+    def _spawn(self, target: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=target, name=f"{name} {self.node}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _inspect(self) -> None:
+        while (check := self._checks.get()) is not None:
+            array, then = check
+            then(flaw_of(array))
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                answer = self.perform(job)
+            except Exception as error:  # noqa: BLE001  (whatever a model raises becomes a named event)
+                number, attempt = getattr(job, "round", 0), getattr(job, "attempt", 0)
+                answer = e.WorkFailed(type(job).__name__.lower(), number, attempt, f"{type(error).__name__}: {error}")
+            if answer is not None:
+                self._post(answer)
+
+    def perform(self, job: Job) -> e.Event | None:
+        """Do one job here and now, and give its answer; what the worker thread does with each."""
+        match job:
+            case e.Train():
+                return self._train(job)
+            case e.Fold(number, attempt, rule, bodies, weights):
+                return e.Folded(number, attempt, _finite(RULES[rule](bodies, weights, None), "the average"))
+            case e.Mix(number, bodies, coefficients):
+                mixed = _finite(combine(bodies, coefficients), "the mixture")
+                self.learner.load(mixed)
+                return e.Mixed(number, mixed)
+            case e.Evaluate(number, which, body):
+                return e.Evaluated(number, which, self._evaluate(which, body))
+            case e.Survey():
+                survey = self.learner.survey()
+                return e.Surveyed(survey.facts(), survey.vector())
+            case e.Settle(surveys, agreement):
+                return self._settle(surveys, agreement)
+            case e.Adopt(body):
+                self.learner.load(body)
+                return None
+
+    def _train(self, job: e.Train) -> e.Trained:
+        if job.body is not None:
+            self.learner.load(job.body)
+        metrics: dict[str, float] = {}
+        if job.evaluate:
+            metrics = {f"holdout_{k}": v for k, v in self.learner.evaluate("holdout").items()}
+        work = Work(**job.settings)
+        report = self.learner.train(work, generator(self.seed, self.node, job.round, "batches"), self._stop.is_set)
+        if report.cancelled:
+            return e.Trained(job.round, job.attempt, None, report.examples, metrics, cancelled=True)
+        body = _finite(
+            self.learner.snapshot(), "the weights after training (a smaller training.learning_rate may help)"
+        )
+        return e.Trained(job.round, job.attempt, body, report.examples, finite({"loss": report.loss, **metrics}))
+
+    def _evaluate(self, which: str, body: e.Body) -> Mapping[str, Any]:
+        if body is not None:
+            self.learner.load(body)
+        metrics: dict[str, Any] = finite(self.learner.evaluate("test" if which == "test" else "holdout"))
+        if self.sketches:
+            metrics["sketch"] = sketch(self.learner.snapshot(), self.seed)
+        return metrics
+
+    def _settle(self, surveys: Mapping[str, Any], given: Mapping[str, Any] | None) -> e.Settled:
+        from nervenet.models.agreement import Agreement
+        from nervenet.models.survey import Survey, agree
+
+        if given is not None:
+            agreement = Agreement.from_dict(given)
+        else:
+            sites = {name: Survey.from_parts(facts, body) for name, (facts, body) in surveys.items()}
+            agreement = agree(sites, scale=self.scale)
+        layout = self.learner.settle(agreement, self.seed, keep_weights=self.init == "own")
+        payload = Payload(rule=self.learner.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
+        return e.Settled(agreement.to_dict(), payload, self.learner.snapshot())
+
+
+def flaw_of(array: Any) -> str | None:
+    """Say what is wrong with the values of an array that came in, or None."""
+    return None if is_finite(array) else "values must be finite, found NaN or infinity"
+
+
+def finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Leave out what is not a finite number: nobody can average it, and JSON cannot say it."""
+    return {k: float(v) for k, v in metrics.items() if math.isfinite(v)}
+
+
+def _finite(vector: Any, what: str) -> Any:
+    if not is_finite(vector):
+        raise ArithmeticError(f"{what} must be finite, found NaN or infinity")
+    return vector
+
+
+def _nowhere(_event: e.Event) -> None:
+    raise RuntimeError("a trainer must be started before it works")
