@@ -1,7 +1,5 @@
 """What can go wrong between nodes: a shallow tree whose members carry the facts, so that nobody parses a sentence."""
 
-# ruff: noqa: N818  an error is named by what happened; the suffix would say it twice
-
 from __future__ import annotations
 
 from collections.abc import Sequence

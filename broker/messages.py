@@ -129,6 +129,9 @@ class Refused(_Base, frozen=True):
 
 # Federated
 
+Errand = Literal["survey", "train", "evaluate", "finish"]
+"""What a task may ask for."""
+
 
 class Ready(_Base, frozen=True):
     """A client is prepared; it holds ``examples`` rows."""
@@ -143,7 +146,7 @@ class Task(_Base, frozen=True):
     lane: ClassVar[Lane] = Lane.BULK
     round: Count
     attempt: Count
-    work: Literal["survey", "train", "evaluate", "finish"]
+    work: Errand
     deadline_s: Seconds
     evaluate: bool
     settings: dict[str, Any]
@@ -294,7 +297,7 @@ class Roster(_Base, frozen=True):
 
 
 class AskSnapshot(_Base, frozen=True):
-    """Asks for the last event of each (run, node, type) whose type begins with ``prefix``."""
+    """Asks for the last event of each (run, node, type, subject) whose type begins with ``prefix``."""
 
     lane: ClassVar[Lane] = Lane.DIRECTORY
     id: Count

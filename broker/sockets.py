@@ -54,8 +54,8 @@ SOCKETS: dict[str, SocketKind] = {
     "events.in": SocketKind(zmq.XSUB, 10_000, "control_bytes", _HEARTBEAT),
     # VERBOSER: every subscription comes up to the relay; the welcome message tells a subscriber that it is connected.
     "events.out": SocketKind(zmq.XPUB, 10_000, "control_bytes", {zmq.XPUB_VERBOSER: 1} | _HEARTBEAT),
-    "publisher": SocketKind(zmq.PUB, 10_000, "control_bytes", _RECONNECT),
-    "subscriber": SocketKind(zmq.SUB, 10_000, "control_bytes", _RECONNECT),
+    "publisher": SocketKind(zmq.XPUB, 10_000, "control_bytes", _RECONNECT | _HEARTBEAT),
+    "subscriber": SocketKind(zmq.SUB, 10_000, "control_bytes", _RECONNECT | _HEARTBEAT),
 }
 
 

@@ -1,0 +1,191 @@
+"""The broker: introduces nodes to each other, and passes on what they tell; it never sees a weight."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Any, Self
+
+import zmq
+
+from .channel import Channel, Letter
+from .codec import DEFAULT_LIMITS, Limits, decode, encode
+from .directory import Directory, Outcome, Reply
+from .errors import BadAddress, ProtocolError
+from .event import Event
+from .messages import AskSnapshot, Failed, Message, Snapshot, tag_of
+from .notices import Counters
+from .relay import Relay
+from .sockets import CONTROL_QUEUE, bind, make, split_bind
+from .transport import new_incarnation
+
+__all__ = ["Broker"]
+
+_TICK_S = 0.1
+_PLACES = ("directory", "events_in", "events_out")
+
+
+class Broker:
+    """Directory and event relay at one address, for any number of runs.
+
+    Parameters
+    ----------
+    address : str
+        ``tcp://HOST:PORT`` for the directory; events go in on PORT+1 and come out on PORT+2. Port 0 (or ``*``) picks
+        three free ones. ``ipc://PATH`` and ``inproc://NAME`` work too.
+    advertise : str, optional
+        Host by which others reach the events; by default that by which they reached the directory.
+    lease_s : float
+        Missed renewals make a node suspect after this many seconds, gone after three times as many.
+    context : zmq.Context, optional
+        Its owner terminates it; needed for inproc.
+
+    Examples
+    --------
+    >>> async def main():
+    ...     async with Broker("tcp://127.0.0.1:5555") as broker:
+    ...         await broker.serve()
+    """
+
+    def __init__(
+        self,
+        address: str = "tcp://127.0.0.1:5555",
+        *,
+        advertise: str | None = None,
+        lease_s: float = 5.0,
+        limits: Limits = DEFAULT_LIMITS,
+        context: zmq.Context[zmq.Socket[bytes]] | None = None,
+    ) -> None:
+        self.counters = Counters()
+        self.addresses: dict[str, str] = {}
+        self._bind = address
+        self._advertise = advertise
+        self._lease_s = lease_s
+        self._limits = limits
+        self._own_context = context is None
+        self._context = context
+        self._incarnation = new_incarnation()
+        self._seq: dict[str, int] = {}
+
+    @property
+    def address(self) -> str:
+        """Where the directory is; all that others need to know."""
+        return self.addresses["directory"]
+
+    async def __aenter__(self) -> Self:
+        """Bind all three places, or none.
+
+        Raises
+        ------
+        AddressInUse, BadAddress
+        """
+        self._loop = asyncio.get_running_loop()
+        self._failure: asyncio.Future[None] = self._loop.create_future()
+        if self._context is None:
+            self._context = zmq.Context()
+        sockets = [make(self._context, "directory.server", self._limits), *Relay.sockets(self._context, self._limits)]
+        try:
+            for place, socket, address in zip(_PLACES, sockets, split_bind(self._bind, _PLACES), strict=True):
+                plain = self._bind if place == "directory" and not address.startswith("tcp") else address
+                self.addresses[place] = self._reachable(bind(socket, plain))
+        except BaseException:
+            for socket in sockets:
+                socket.close()
+            if self._own_context:
+                self._context.term()
+            raise
+        events_in, events_out = self.addresses["events_in"], self.addresses["events_out"]
+        self._directory = Directory(events_in, events_out, lease_s=self._lease_s)
+        self._relay = Relay(sockets[1], sockets[2], self._limits, self.counters)
+        self._desk = Channel(
+            sockets[0],
+            deliver=self._request,
+            dropped=lambda *_: None,  # who asks and goes away needs no answer
+            counters=self.counters,
+            queue=CONTROL_QUEUE,
+            addressed=True,
+        )
+        self._timer = self._loop.call_later(_TICK_S, self._tick)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._failure.cancel()
+        self._desk.close(0.1)
+        self._relay.close(0.1)
+        if self._own_context and self._context is not None:
+            await asyncio.to_thread(self._context.term)
+
+    async def serve(self) -> None:
+        """Run until cancelled; raises what went wrong inside, should anything."""
+        await asyncio.shield(self._failure)
+
+    def publish(self, type_: str, run: str, **fields: Any) -> None:
+        """Publish an event of the broker's own."""
+        seq = self._seq[type_] = self._seq.get(type_, 0) + 1
+        event: Event = {"type": type_, "run": run, "node": "broker", "role": "broker"}
+        self._relay.publish(event | {"incarnation": self._incarnation, "seq": seq, "time": time.time()} | fields)
+
+    def _reachable(self, endpoint: str) -> str:
+        scheme, _, rest = endpoint.partition("://")
+        if scheme != "tcp" or self._advertise is None:
+            return endpoint
+        return f"tcp://{self._advertise}:{rest.rpartition(':')[2]}"
+
+    def _request(self, _: Channel, identity: bytes, frames: list[Any]) -> None:
+        try:
+            self._answer(identity, frames)
+        except BaseException as error:  # noqa: BLE001  serve() raises it
+            self._fail(error)
+
+    def _answer(self, identity: bytes, frames: list[Any]) -> None:
+        self.counters.bytes_received += sum(map(len, frames))
+        try:
+            message, _ = decode(frames, self._limits)
+        except ProtocolError as error:
+            self.counters.spoiled += 1
+            self._reply(identity, Failed(0, error.code, error.reason))
+            return
+        if isinstance(message, AskSnapshot):
+            for events, last in self._relay.last.parts(message.prefix):
+                self._reply(identity, Snapshot(message.id, events, last))
+        else:
+            self._carry_out(self._directory.handle(identity, message, self._loop.time()))
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(_TICK_S, self._tick)
+        try:
+            self._carry_out(self._directory.tick(self._loop.time()))
+        except BaseException as error:  # noqa: BLE001  serve() raises it
+            self._fail(error)
+
+    def _carry_out(self, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            if isinstance(outcome, Reply):
+                self._reply(outcome.identity, outcome.message)
+            else:
+                fields = dict(outcome)
+                self.publish(fields.pop("type"), fields.pop("run"), **fields)
+
+    def _reply(self, identity: bytes, message: Message) -> None:
+        frames = encode(message)
+        if len(frames[0]) > self._limits.header_bytes:
+            frames = encode(Failed(getattr(message, "id", 0), "oversize", f"the {tag_of(message)} exceeds the limit"))
+        self._desk.send(identity, Letter(frames, tag_of(message), 0, len(frames[0]), 0))
+
+    def _fail(self, error: BaseException) -> None:
+        with contextlib.suppress(asyncio.InvalidStateError):
+            self._failure.set_exception(error)
+
+
+def reached_by(address: str, directory: str) -> str:
+    """``address`` with the host of ``directory`` where it says "every interface"."""
+    scheme, _, rest = address.partition("://")
+    host, _, port = rest.rpartition(":")
+    if scheme != "tcp" or host not in {"0.0.0.0", "[::]", "*"}:
+        return address
+    other, _, found = directory.partition("://")
+    if other != "tcp":
+        raise BadAddress(address, f"no host is known by which it is reached from {directory}")
+    return f"tcp://{found.rpartition(':')[0]}:{port}"

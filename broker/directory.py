@@ -1,0 +1,278 @@
+"""Who is in which run, where, and whether alive; pure, so that every rule is a function one can call.
+
+`Directory.handle` takes a request, `Directory.tick` the passing of time; both take ``now`` (seconds, any origin) and
+return what is to be done: replies to send, and events to publish. docs/protocol.md, section 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .messages import (
+    AskRoster,
+    AskWhere,
+    Done,
+    Failed,
+    Join,
+    Joined,
+    Leave,
+    Member,
+    Message,
+    Renew,
+    Roster,
+    Where,
+)
+
+__all__ = ["Directory", "Outcome", "Reply"]
+
+_APART = frozenset({"coordinator", "launcher"})  # roles that do not count towards min_nodes
+_LONGEST_POLL_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A message for the requester that ZeroMQ knows by ``identity``."""
+
+    identity: bytes
+    message: Message
+
+
+Outcome = Reply | dict[str, Any]
+"""A reply, or the fields of an event (``type``, ``run`` and what belongs to the type)."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    join: Join
+    seen: float
+    state: str = "alive"
+
+    def member(self) -> Member:
+        join = self.join
+        return Member(join.node, join.role, join.incarnation, join.pid, join.addresses, self.state)  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class _Poll:
+    identity: bytes
+    request: AskRoster
+    until: float
+
+
+@dataclass(slots=True)
+class _Run:
+    name: str
+    terms: dict[str, Any]
+    min_nodes: int
+    join_deadline_s: float
+    opened: float
+    version: int = 0
+    failure: str | None = None
+    ended: float | None = None
+    entries: dict[str, _Entry] = field(default_factory=dict)
+    polls: list[_Poll] = field(default_factory=list)
+
+    def living(self) -> list[str]:
+        return sorted(name for name, entry in self.entries.items() if entry.state != "gone")
+
+    def counted(self) -> list[str]:
+        return [name for name in self.living() if self.entries[name].join.role not in _APART]
+
+    def lacks_coordinator(self) -> bool:
+        roles = {self.entries[name].join.role for name in self.living()}
+        return self.terms.get("mode") == "federated" and "coordinator" not in roles
+
+    def complete(self) -> bool:
+        return len(self.counted()) >= self.min_nodes and not self.lacks_coordinator()
+
+    def shortfall(self) -> str:
+        present = self.counted()
+        names = ", ".join(present) or "none"
+        missing = "; no coordinator" if self.lacks_coordinator() else ""
+        return f"{len(present)} of {self.min_nodes} nodes joined within {self.join_deadline_s:g} s: {names}{missing}"
+
+    def roster(self, id_: int) -> Roster:
+        members = tuple(self.entries[name].member() for name in sorted(self.entries))
+        return Roster(id_, self.name, self.version, self.terms, members)
+
+
+class Directory:
+    """The runs of one broker.
+
+    Parameters
+    ----------
+    events_in, events_out : str
+        Where events go in and come out.
+    lease_s : float
+        A node that has not renewed for this long is suspect, after three times as long gone. Shorter notices more
+        quickly and takes more slow nodes for dead ones.
+    forget_s : float
+        How long a run without living members is remembered.
+    """
+
+    def __init__(self, events_in: str, events_out: str, *, lease_s: float = 5.0, forget_s: float = 60.0) -> None:
+        self.events_in = events_in
+        self.events_out = events_out
+        self.lease_s = lease_s
+        self.forget_s = forget_s
+        self._runs: dict[str, _Run] = {}
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Names of the runs that are remembered."""
+        return tuple(sorted(self._runs))
+
+    def handle(self, identity: bytes, message: Message, now: float) -> list[Outcome]:
+        """Answer one request; a request of no known kind gets ``Failed(code="unknown")``."""
+        match message:
+            case Join():
+                return self._join(identity, message, now)
+            case Renew(id=id_):
+                entry, refusal = self._entry(message)
+                if entry is None:
+                    return [Reply(identity, refusal)]
+                entry.seen, entry.state = now, "alive"
+                return [Reply(identity, Done(id_))]
+            case Leave(id=id_, run=name, node=node, reason=reason):
+                entry, refusal = self._entry(message)
+                if entry is None:
+                    return [Reply(identity, refusal)]
+                run = self._runs[name]
+                del run.entries[node]
+                left = {"type": "node.left", "run": name, "subject": node, "reason": reason}
+                return [Reply(identity, Done(id_)), left, *self._changed(run, now)]
+            case AskRoster(run=name):
+                return self._ask_roster(identity, message, self._runs.get(name), now)
+            case AskWhere(id=id_):
+                return [Reply(identity, Where(id_, self.events_in, self.events_out))]
+            case _:
+                return [
+                    Reply(identity, Failed(getattr(message, "id", 0), "unknown", "a directory does not answer that"))
+                ]
+
+    def tick(self, now: float) -> list[Outcome]:
+        """What the passing of time brings: lapsed leases, missed join deadlines, ended polls, forgotten runs."""
+        outcomes: list[Outcome] = []
+        for run in list(self._runs.values()):
+            outcomes += self._lapse(run, now)
+            if run.version == 0 and run.failure is None and now >= run.opened + run.join_deadline_s:
+                run.failure = run.shortfall()
+                outcomes += [Reply(p.identity, Failed(p.request.id, "incomplete", run.failure)) for p in run.polls]
+                run.polls.clear()
+            late = [poll for poll in run.polls if now >= poll.until]
+            run.polls = [poll for poll in run.polls if now < poll.until]
+            outcomes += [Reply(p.identity, Failed(p.request.id, "late", "there is no newer roster yet")) for p in late]
+            if run.ended is not None and now >= run.ended + self.forget_s:
+                del self._runs[run.name]
+        return outcomes
+
+    def _join(self, identity: bytes, join: Join, now: float) -> list[Outcome]:
+        run = self._runs.get(join.run)
+        if run is None or not run.living():
+            run = _Run(join.run, dict(join.terms), join.min_nodes, join.join_deadline_s, now)
+            self._runs[join.run] = run
+        refusal = self._refusal(run, join)
+        if refusal is not None:
+            return [Reply(identity, refusal)]
+        known = run.entries.get(join.node)
+        again = known is not None and known.join.incarnation == join.incarnation and known.state != "gone"
+        run.entries[join.node] = _Entry(join, now)
+        outcomes: list[Outcome] = []
+        if not again:
+            address = next(iter(join.addresses.values()), "")
+            joined = {"type": "node.joined", "run": join.run, "subject": join.node, "subject_role": join.role}
+            outcomes.append(joined | {"pid": join.pid, "address": address})
+            outcomes += self._changed(run, now)
+        reply = Joined(join.id, self.events_in, self.events_out, self.lease_s, run.version)
+        return [Reply(identity, reply), *outcomes]
+
+    def _refusal(self, run: _Run, join: Join) -> Failed | None:
+        difference = _difference(run.terms, join.terms)
+        if difference is not None:
+            key, ours, theirs = difference
+            reason = f"run '{run.name}' was opened with {key}={ours}; {join.node} brings {theirs}"
+            return Failed(join.id, "terms", reason)
+        known = run.entries.get(join.node)
+        if known is not None and join.incarnation < known.join.incarnation:
+            return Failed(join.id, "stale", f"{join.node} of run '{run.name}' has been started again since")
+        if run.failure is not None:
+            return Failed(join.id, "incomplete", f"run '{run.name}' did not come about: {run.failure}")
+        return None
+
+    def _entry(self, message: Renew | Leave) -> tuple[_Entry | None, Failed]:
+        run = self._runs.get(message.run)
+        entry = run.entries.get(message.node) if run is not None else None
+        unknown = Failed(message.id, "unknown", f"{message.node} is not in run '{message.run}'")
+        if entry is None or entry.state == "gone" or message.incarnation > entry.join.incarnation:
+            return None, unknown
+        if message.incarnation < entry.join.incarnation:
+            return None, Failed(
+                message.id, "stale", f"{message.node} of run '{message.run}' has been started again since"
+            )
+        return entry, unknown
+
+    def _ask_roster(self, identity: bytes, request: AskRoster, run: _Run | None, now: float) -> list[Outcome]:
+        if run is None:
+            return [Reply(identity, Failed(request.id, "unknown", f"there is no run '{request.run}'"))]
+        if run.version > request.newer_than:
+            return [Reply(identity, run.roster(request.id))]
+        if run.failure is not None:
+            return [Reply(identity, Failed(request.id, "incomplete", run.failure))]
+        run.polls.append(_Poll(identity, request, now + min(request.deadline_s, _LONGEST_POLL_S)))
+        return []
+
+    def _changed(self, run: _Run, now: float) -> list[Outcome]:
+        """Issue a new version where there is one to issue, and answer those who wait for it."""
+        run.ended = None if run.living() else now
+        if run.failure is not None or (run.version == 0 and not run.complete()):
+            return []
+        run.version += 1
+        ready = [poll for poll in run.polls if run.version > poll.request.newer_than]
+        run.polls = [poll for poll in run.polls if run.version <= poll.request.newer_than]
+        return [Reply(poll.identity, run.roster(poll.request.id)) for poll in ready]
+
+    def _lapse(self, run: _Run, now: float) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        lost = False
+        for name in sorted(run.entries):
+            entry = run.entries[name]
+            silent_s = now - entry.seen
+            event = {"run": run.name, "subject": name, "reason": f"no sign of life for {silent_s:.1f} s"}
+            if entry.state == "alive" and silent_s >= self.lease_s:
+                entry.state = "suspect"
+                outcomes.append({"type": "node.suspect"} | event)
+            if entry.state == "suspect" and silent_s >= 3 * self.lease_s:
+                entry.state = "gone"
+                lost = True
+                outcomes.append({"type": "node.lost"} | event)
+                if run.version == 0:  # it never took part
+                    del run.entries[name]
+        return outcomes + self._changed(run, now) if lost else outcomes
+
+
+def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """The first term, in the order of names, in which two nodes differ: name, one value, the other."""
+    mine, other = _flat(ours), _flat(theirs)
+    for key in sorted(mine.keys() | other.keys()):
+        if key not in mine or key not in other or mine[key] != other[key]:
+            return key, _shown(mine, key), _shown(other, key)
+    return None
+
+
+def _flat(terms: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in terms.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def _shown(terms: Mapping[str, Any], key: str) -> str:
+    if key not in terms:
+        return "none"
+    value = terms[key]
+    return value[:80] if isinstance(value, str) else repr(value)[:80]
