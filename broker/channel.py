@@ -21,6 +21,8 @@ __all__ = ["Channel", "Letter"]
 
 _TURN = 64  # messages handed over before others get the loop
 _ZERO_COPY = 65_536  # bytes; below, a copy is cheaper than the bookkeeping of sharing
+_SMALL_BYTES = 1 << 20  # as long as what waits for a peer is smaller than this, `queue` does not bound it
+_SMALL_QUEUE = 256  # but this does
 _MORE = zmq.NOBLOCK | zmq.SNDMORE
 _RETRY_S = (0.01, 0.1)  # first and longest pause before a full queue is tried again
 
@@ -45,7 +47,8 @@ class Channel:
     dropped : callable (channel, identity, letter, full) -> None
         A letter will not go out: the queue is ``full``, or (false) there is no such peer.
     queue : int
-        Letters that may wait for one peer. Beyond, the oldest is dropped, because newer ones supersede it.
+        Letters that may wait for one peer, or 256 of less than a megabyte together. Beyond, the oldest is dropped,
+        because newer ones supersede it.
     large : bool
         Arrays are expected: they are received without a copy.
     """
@@ -69,6 +72,7 @@ class Channel:
         self._addressed = addressed
         self._large = large
         self._waiting: dict[bytes, deque[Letter]] = {}
+        self._header: zmq.Frame | None = None
         self._shared: dict[bytes, list[tuple[int, zmq.MessageTracker]]] = {}
         self._loop = asyncio.get_running_loop()
         self._look: asyncio.Handle | None = None
@@ -86,7 +90,11 @@ class Channel:
             if self._push(to, letter):
                 return
             waiting = self._waiting[to] = deque()
-        if len(waiting) >= self._queue:
+        # Few large letters may wait, but many small ones: what must be bounded is memory.
+        if len(waiting) >= self._queue and (
+            len(waiting) >= _SMALL_QUEUE
+            or sum(each.array_bytes for each in waiting) + letter.array_bytes > _SMALL_BYTES
+        ):
             self._dropped(self, to, waiting.popleft(), True)
         waiting.append(letter)
         self._try_later()
@@ -108,6 +116,13 @@ class Channel:
     def waiting(self) -> bool:
         """Whether any letter still waits for room."""
         return bool(self._waiting)
+
+    def descriptor(self) -> int:
+        """Descriptor of the connection that the message being delivered came over; -1 where there is none."""
+        try:
+            return -1 if self._header is None else int(self._header.get(zmq.SRCFD))
+        except (zmq.ZMQError, ValueError):
+            return -1
 
     def forget(self, to: bytes) -> None:
         """Drop what waits for a peer that will not be back."""
@@ -224,7 +239,10 @@ class Channel:
         header = most - 2
         while socket.getsockopt(zmq.RCVMORE):
             frame: Frame
-            if len(frames) < header or not self._large:
+            if self._addressed and len(frames) == 1:
+                self._header = socket.recv(zmq.NOBLOCK, copy=False)  # it knows its connection
+                frame = self._header.bytes
+            elif len(frames) < header or not self._large:
                 frame = socket.recv(zmq.NOBLOCK)
             else:
                 shared = socket.recv(zmq.NOBLOCK, copy=False)

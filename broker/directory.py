@@ -1,7 +1,8 @@
 """Who is in which run, where, and whether alive; pure, so that every rule is a function one can call.
 
 `Directory.handle` takes a request, `Directory.tick` the passing of time; both take ``now`` (seconds, any origin) and
-return what is to be done: replies to send, and events to publish. docs/protocol.md, section 7.
+return what is to be done: replies to send, and events to publish. That it joined and left is for a node to tell
+itself; the directory tells what a node cannot, that it fell silent. docs/protocol.md, section 7.
 """
 
 from __future__ import annotations
@@ -135,14 +136,13 @@ class Directory:
                     return [Reply(identity, refusal)]
                 entry.seen, entry.state = now, "alive"
                 return [Reply(identity, Done(id_))]
-            case Leave(id=id_, run=name, node=node, reason=reason):
+            case Leave(id=id_, run=name, node=node):
                 entry, refusal = self._entry(message)
                 if entry is None:
                     return [Reply(identity, refusal)]
                 run = self._runs[name]
                 del run.entries[node]
-                left = {"type": "node.left", "run": name, "subject": node, "reason": reason}
-                return [Reply(identity, Done(id_)), left, *self._changed(run, now)]
+                return [Reply(identity, Done(id_)), *self._changed(run, now)]
             case AskRoster(run=name):
                 return self._ask_roster(identity, message, self._runs.get(name), now)
             case AskWhere(id=id_):
@@ -179,12 +179,7 @@ class Directory:
         known = run.entries.get(join.node)
         again = known is not None and known.join.incarnation == join.incarnation and known.state != "gone"
         run.entries[join.node] = _Entry(join, now)
-        outcomes: list[Outcome] = []
-        if not again:
-            address = next(iter(join.addresses.values()), "")
-            joined = {"type": "node.joined", "run": join.run, "subject": join.node, "subject_role": join.role}
-            outcomes.append(joined | {"pid": join.pid, "address": address})
-            outcomes += self._changed(run, now)
+        outcomes = [] if again else self._changed(run, now)
         reply = Joined(join.id, self.events_in, self.events_out, self.lease_s, run.version)
         return [Reply(identity, reply), *outcomes]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from .channel import Channel
 from .messages import VERSION, Hello, Lane
+from .watch import Watch
 
 __all__ = ["Guest", "Guests", "Link", "identity_of"]
 
@@ -39,6 +40,7 @@ class Link:
     up: int | None = None
     refused: bool = False
     timer: asyncio.TimerHandle | None = None
+    watch: Watch | None = None
 
     def stop_timer(self) -> None:
         """Say HELLO no more for now."""
@@ -49,6 +51,8 @@ class Link:
     def close(self, linger_s: float = 0.0) -> None:
         """Hang up."""
         self.stop_timer()
+        if self.watch is not None:
+            self.watch.close()
         for channel in self.channels.values():
             channel.close(linger_s)
 
@@ -59,6 +63,7 @@ class Guests:
     def __init__(self) -> None:
         self.by_name: dict[str, Guest] = {}
         self.by_identity: dict[bytes, Guest] = {}
+        self._connections: dict[tuple[Lane, int], Guest] = {}
 
     def name_of(self, identity: bytes) -> str:
         """Name of a guest, or what a stranger calls itself, marked as such."""
@@ -90,3 +95,14 @@ class Guests:
             self.by_name[hello.node] = self.by_identity[identity] = known
         known.lanes.add(lane)
         return known, replaced
+
+    def connected(self, lane: Lane, guest: Guest, descriptor: int) -> None:
+        """Remember over which connection a guest said HELLO."""
+        old = [key for key, held in self._connections.items() if held is guest and key[0] is lane]
+        for key in old:
+            del self._connections[key]
+        self._connections[lane, descriptor] = guest
+
+    def disconnected(self, lane: Lane, descriptor: int) -> Guest | None:
+        """Whose connection has ended; None for one over which nobody had said HELLO."""
+        return self._connections.pop((lane, descriptor), None)

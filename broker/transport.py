@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import zmq
@@ -21,6 +22,7 @@ from .introductions import Guest, Guests, Link, identity_of
 from .messages import VERSION, Hello, Lane, Message, Refused, tag_of
 from .notices import Arrival, Counters, Cut, LinkLost, LinkUp, Notice, Spoiled, Undelivered
 from .sockets import BULK_QUEUE, CONTROL_QUEUE, bind, make, split_bind
+from .watch import Watch
 
 __all__ = [
     "Arrival",
@@ -41,6 +43,7 @@ Receiver = Callable[[Arrival | Notice], None]
 Failed = Callable[[BaseException], None]
 LANES = (Lane.CONTROL, Lane.BULK)
 _QUEUE = {Lane.CONTROL: CONTROL_QUEUE, Lane.BULK: BULK_QUEUE}
+_CUT_S = 0.1  # a bulk connection that ends this much before its control connection has ended with it
 _HELLO_S = (0.25, 2.0)  # first and longest pause before an unanswered HELLO is said again
 
 
@@ -134,6 +137,7 @@ class ZmqTransport:
         self._context = context
         self._addresses: dict[str, str] = {}
         self._inbox: dict[Lane, Channel] = {}
+        self._watches: dict[Lane, Watch] = {}
         self._guests = Guests()
         self._links: dict[str, Link] = {}
         self._hello = Letter(encode(self._introduction()), "hello", 0, 0, 0)
@@ -168,6 +172,8 @@ class ZmqTransport:
                     socket.close()
                     raise
                 self._inbox[lane] = self._channel(socket, lane, None)
+                if not address.startswith("inproc"):
+                    self._watches[lane] = Watch(socket, partial(self._guest_gone, lane))
         except BaseException:
             await self.close(0.0)
             raise
@@ -191,6 +197,9 @@ class ZmqTransport:
                 link.close()
                 raise BadAddress(str(addresses.get(lane)), f"cannot be dialled ({error})") from None
             link.channels[lane] = self._channel(socket, lane, link)
+            if lane is Lane.CONTROL and self._bind is None and not addresses[lane].startswith("inproc"):
+                # Whoever binds learns of a lost neighbour by its inbox; whoever only dials has nothing but this.
+                link.watch = Watch(socket, lambda _: self._link_gone(link))
         self._links[peer] = link
         self._greet(link, _HELLO_S[0])
 
@@ -239,13 +248,18 @@ class ZmqTransport:
             return
         self._open = False  # nothing is delivered any more
         until = self._loop.time() + drain_s
-        while any(channel.waiting for channel in self._channels()) and self._loop.time() < until:  # noqa: ASYNC110
+        for link in self._links.values():
+            link.stop_timer()
+        while self._waiting() and self._loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         linger_s = max(0.0, until - self._loop.time())
         for link in self._links.values():
             link.close(linger_s)
+        for watch in self._watches.values():
+            watch.close()
         for channel in self._inbox.values():
             channel.close(linger_s)
+        self._watches.clear()
         self._links.clear()
         self._inbox.clear()
         if self._own_context and self._context is not None:
@@ -253,10 +267,13 @@ class ZmqTransport:
 
     # Sockets
 
-    def _channels(self) -> Iterable[Channel]:
-        yield from self._inbox.values()
+    def _waiting(self) -> bool:
+        """Whether anything waits for somebody who is there."""
+        channels = [*self._inbox.values()]
         for link in self._links.values():
-            yield from link.channels.values()
+            if link.up is not None:
+                channels += link.channels.values()
+        return any(channel.waiting for channel in channels)
 
     def _channel(self, socket: zmq.Socket[bytes], lane: Lane, link: Link | None) -> Channel:
         def deliver(_: Channel, identity: bytes, frames: list[Any]) -> None:
@@ -376,6 +393,9 @@ class ZmqTransport:
         if replaced is not None:
             for channel in self._inbox.values():
                 channel.forget(replaced.identity)
+        if lane in self._watches:
+            self._watches[lane].drain()  # a descriptor may have had another owner a moment ago
+            self._guests.connected(lane, guest, self._inbox[lane].descriptor())
         self._inbox[lane].send(identity, self._hello)
         if not guest.up and len(guest.lanes) == len(LANES):
             self._guest_up(guest)
@@ -383,6 +403,49 @@ class ZmqTransport:
     def _guest_up(self, guest: Guest) -> None:
         guest.up = True
         self._receiver(LinkUp(guest.node, guest.role, guest.incarnation, False))
+
+    # Farewells
+
+    def _guest_gone(self, lane: Lane, descriptor: int) -> None:
+        """A connection that somebody dialled has ended."""
+        if not self._open:
+            return
+        guest = self._guests.disconnected(lane, descriptor)
+        if guest is None:
+            self._notify(Cut(f"a connection on {lane}, from somebody who had not introduced himself, has ended"))
+        elif lane is Lane.BULK:
+            self._loop.call_later(_CUT_S, self._bulk_gone, guest)
+        else:
+            self._inbox[lane].drain()  # what it said before it went comes before the news that it went
+            guest.lanes.discard(lane)  # it says HELLO again if it comes back
+            link = self._links.get(guest.node)
+            if link is not None and link.up == guest.incarnation:
+                link.up = None
+                link.answered.clear()
+                link.stop_timer()
+                self._greet(link, _HELLO_S[0])
+            if guest.up:
+                guest.up = False
+                self._notify(LinkLost(guest.node, guest.incarnation, f"the connection of {guest.node} has ended"))
+
+    def _bulk_gone(self, guest: Guest) -> None:
+        if self._open and guest.up:
+            limit = f"a frame over {self._limits.message_bytes:,} bytes does that"
+            self._notify(
+                Cut(f"the bulk connection of {guest.node} was cut while its control connection stands; {limit}")
+            )
+
+    def _link_gone(self, link: Link) -> None:
+        """A connection that this node dialled has ended; ZeroMQ dials again by itself, and HELLO waits for it."""
+        if not self._open or self._links.get(link.peer) is not link:
+            return
+        link.channels[Lane.CONTROL].drain()
+        incarnation, link.up = link.up, None
+        link.answered.clear()
+        link.stop_timer()
+        self._greet(link, _HELLO_S[0])
+        if incarnation is not None:
+            self._notify(LinkLost(link.peer, incarnation, f"the connection to {link.peer} has ended"))
 
     # Mail
 

@@ -1,0 +1,42 @@
+"""Hears of connections that have ended, from ZeroMQ's own monitor of a socket."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+
+from .channel import Channel
+from .notices import Counters
+
+__all__ = ["Watch"]
+
+
+class Watch:
+    """Calls ``ended`` with the descriptor of each connection of ``socket`` that has ended.
+
+    The descriptor is how a connection is recognised (`Channel.descriptor`); inproc has neither connections nor news of
+    them.
+    """
+
+    def __init__(self, socket: zmq.Socket[bytes], ended: Callable[[int], None]) -> None:
+        self._socket = socket
+        self._ended = ended
+        monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._channel = Channel(monitor, deliver=self._deliver, dropped=lambda *_: None, counters=Counters(), queue=1)
+
+    def drain(self) -> None:
+        """Hear everything that has happened so far."""
+        self._channel.drain()
+
+    def close(self) -> None:
+        """Stop listening; before the socket itself is closed."""
+        self._channel.close()
+        self._socket.disable_monitor()
+
+    def _deliver(self, _: Channel, _identity: bytes, frames: list[Any]) -> None:
+        event, value = struct.unpack("=hi", frames[0])
+        if event == zmq.EVENT_DISCONNECTED:
+            self._ended(value)
