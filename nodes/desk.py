@@ -5,7 +5,6 @@ everything else.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -43,7 +42,6 @@ class Desk:
             run,
             bind=bind,
             limits=Limits(message_bytes=max_message_bytes),
-            incarnation=time.time_ns() // 1_000_000,
         )
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._on_report = on_report
@@ -100,7 +98,7 @@ async def tell(
         if not done.done():
             done.set_exception(error)
 
-    transport = t.ZmqTransport(node, role, run, bind=None, incarnation=time.time_ns() // 1_000_000)
+    transport = t.ZmqTransport(node, role, run, bind=None)
     await transport.open(receive, failed)
     try:
         transport.link(DESK, desk)

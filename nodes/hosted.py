@@ -79,11 +79,16 @@ def _log_to_stderr() -> None:
 async def _until_told(work: Any) -> int:
     """Run until done, or until SIGTERM asks for an orderly stop."""
     task = asyncio.ensure_future(work)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         return int(await task or 0)
     except asyncio.CancelledError:
         return 0
+    finally:
+        # From here on this process ends by itself; a late signal would find the loop already closed.
+        loop.remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 async def _broker(job: Mapping[str, Any]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nervenet.broker.events import EventStream, Publisher
+from nervenet.broker.transport import new_incarnation
 
 from .crew import Crew, Lost
 from .desk import Desk
@@ -118,7 +118,7 @@ class Run:
         self.crew: Crew
         self.first_round_at: float | None = None
         self.events_done = asyncio.Event()
-        self._publisher = Publisher("launcher", "launcher", self.name, time.time_ns() // 1_000_000)
+        self._publisher = Publisher("launcher", "launcher", self.name, new_incarnation())
         self._left: set[str] = set()
 
     async def go(self) -> dict[str, Any]:
@@ -188,9 +188,9 @@ class Run:
 
     async def _watch(self, address: str) -> None:
         """Follow the run's events, as any monitor would; its own it has already."""
-        async with EventStream(address) as events:
+        async with EventStream(address, run=self.name) as events:
             async for event in events:
-                if event.get("node") == "launcher" or event.get("run") not in (self.name, "", None):
+                if event["node"] == "launcher":
                     continue
                 if event["type"] == "round.started" and self.first_round_at is None:
                     self.first_round_at = float(event["time"])
@@ -206,7 +206,7 @@ class Run:
             await asyncio.wait_for(self.events_done.wait(), 1.0 if self.crew.survivors() else 0.05)
         watching.cancel()
         await asyncio.wait([watching], timeout=1.0)
-        self._publisher.close()
+        await self._publisher.close()
 
     def _say(self, kind: str, **fields: Any) -> None:
         """Publish an event of the launcher's own; what it says itself it does not have to hear."""
@@ -253,6 +253,3 @@ class Run:
 
 def _ignore(_: Any) -> None:
     return None
-
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)

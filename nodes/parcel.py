@@ -6,6 +6,7 @@ shared memory map, so that many nodes that were given one test set hold it once.
 
 from __future__ import annotations
 
+import io
 import mmap
 import os
 import tempfile
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PAGE = mmap.ALLOCATIONGRANULARITY
+HEADER = 70_000  # bytes; the longest header of the .npy format is shorter
 
 
 def pack(arrays: Sequence[NDArray[Any]]) -> int:
@@ -38,21 +40,25 @@ def unpack(descriptor: int) -> list[NDArray[Any]]:
     """Give the arrays of a file made by `pack`, read-only, sharing memory with everybody who reads it. Closes the
     descriptor.
     """
-    with os.fdopen(descriptor, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
+    try:
+        size = os.fstat(descriptor).st_size
         if size == 0:
             return []
-        # The map stays open for as long as an array refers to it.
-        view = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
-        arrays: list[NDArray[Any]] = []
-        position = 0
-        while position < size:
-            file.seek(position)
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, fortran, dtype = read(file)
-            count = int(np.prod(shape, dtype=np.int64))
-            flat = np.frombuffer(view, dtype, count, file.tell()) if count else np.empty(0, dtype)
-            arrays.append(flat.reshape(shape, order="F" if fortran else "C"))
-            position = -(-(file.tell() + count * dtype.itemsize) // PAGE) * PAGE
-        return arrays
+        # The map stays open for as long as an array refers to it. The file itself is never read through its descriptor:
+        # processes that were handed the same open file share its position, and would read each other's.
+        view = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
+    finally:
+        os.close(descriptor)
+    arrays: list[NDArray[Any]] = []
+    position = 0
+    while position < size:
+        header = io.BytesIO(view[position : position + HEADER])
+        version = np.lib.format.read_magic(header)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(header)
+        count = int(np.prod(shape, dtype=np.int64))
+        start = position + header.tell()
+        flat = np.frombuffer(view, dtype, count, start) if count else np.empty(0, dtype)
+        arrays.append(flat.reshape(shape, order="F" if fortran else "C"))
+        position = -(-(start + count * dtype.itemsize) // PAGE) * PAGE
+    return arrays

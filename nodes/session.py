@@ -6,13 +6,13 @@ import asyncio
 import os
 import secrets
 import socket
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, Literal
 
+import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
 from nervenet.broker.events import Publisher
@@ -57,7 +57,12 @@ class Session:
         self.role = role
         self.place = place
         self.experiment = experiment
-        self.incarnation = time.time_ns() // 1_000_000
+        self.incarnation = t.new_incarnation()
+        # inproc addresses work within one context only, so that all nodes of a process share theirs.
+        self._shares_context = network.transport == "inproc"
+        self._context: zmq.Context[zmq.Socket[bytes]] = (
+            zmq.Context.instance() if self._shares_context else zmq.Context()
+        )
         self.record = Record(role)
         self.transport = t.ZmqTransport(
             place.name,
@@ -67,13 +72,16 @@ class Session:
             advertise=network.advertise,
             limits=Limits(message_bytes=network.max_message_bytes),
             incarnation=self.incarnation,
+            context=self._context,
         )
-        self.publisher = Publisher(place.name, role, place.run, self.incarnation)
+        self.publisher = Publisher(place.name, role, place.run, self.incarnation, context=self._context)
+        self.on_event: Callable[[dict[str, Any]], None] | None = None  # for an owner who wants to hear the node's own
         self._node: Node | None = None
         self._backlog: list[t.Arrival | t.Notice] = []
         self._acknowledged: dict[int, asyncio.Future[None]] = {}
         self._failure: BaseException | None = None
         self._membership: Membership | None = None
+        self._joined = False
 
     async def __aenter__(self) -> Session:
         network, place = self.experiment.network, self.place
@@ -87,13 +95,18 @@ class Session:
                 node=place.name,
                 role=self.role,
                 incarnation=self.incarnation,
-                pid=os.getpid(),
                 addresses=dict(self.transport.addresses),
                 terms=dict(place.terms),
                 min_nodes=self.experiment.min_nodes,
                 join_deadline_s=network.join_deadline_s,
+                connect_deadline_s=min(10.0, network.join_deadline_s),
+                context=self._context,
+                on_joined=lambda joined: self.publisher.connect(joined.events_in),
+                on_warning=lambda reason: self.publish("warning", {"reason": reason}),
+                failed=self._failed,
             )
             await self._membership.__aenter__()
+            self._joined = True
         except BaseException:
             await self._close_down("could not join")
             raise
@@ -128,9 +141,11 @@ class Session:
             node.receive(item)
 
     def publish(self, kind: str, fields: Mapping[str, Any]) -> None:
-        """Publish an event of the session itself."""
+        """Publish an event of this node, and count it for its result."""
         self.record.event(kind, fields)
-        self.publisher.publish(kind, **fields)
+        event = self.publisher.publish(kind, **fields)
+        if self.on_event is not None:
+            self.on_event(event)
 
     async def report(
         self,
@@ -182,9 +197,12 @@ class Session:
             self._node.close()
         self.publish("node.left", {"reason": reason})
         await self.transport.close(DRAIN_S)
-        if self._membership is not None:
+        if self._membership is not None and self._joined:
+            self._membership.leave_reason = reason
             await self._membership.__aexit__(None, None, None)
-        self.publisher.close()
+        await self.publisher.close()
+        if not self._shares_context:
+            await asyncio.to_thread(self._context.term)
 
 
 def inbox_address(experiment: Experiment) -> str:

@@ -13,17 +13,16 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from nervenet.broker import transport as t
 from nervenet.broker.messages import Heartbeat
 
 from . import effects as e
-from .record import Record
 from .trainer import INLINE_BYTES, Trainer, flaw_of
 
-if TYPE_CHECKING:
-    from nervenet.broker.events import Publisher
+Publish: TypeAlias = Callable[[str, Mapping[str, Any]], None]
+"""Tells an event of a type, with its fields, to whoever listens."""
 
 
 class Node:
@@ -33,8 +32,6 @@ class Node:
     ----------
     finished : asyncio.Future
         Done with the machine's `Finish`, or with the exception that ended the node.
-    record : Record
-        What this node has published so far, counted: what its result is judged by.
     """
 
     def __init__(
@@ -42,17 +39,15 @@ class Node:
         machine: e.Machine,
         transport: t.Transport,
         trainer: Trainer,
-        publisher: Publisher,
-        record: Record,
+        publish: Publish,
         on_completed: Callable[[e.Completed | e.Finish], None],
     ) -> None:
         self.machine = machine
         self.transport = transport
         self.trainer = trainer
-        self.publisher = publisher
+        self._tell = publish
         self.loop = asyncio.get_running_loop()
         self.finished: asyncio.Future[e.Finish] = self.loop.create_future()
-        self.record = record
         self._on_completed = on_completed
         self._timers: dict[e.Key, asyncio.TimerHandle] = {}
         self._events: deque[e.Event] = deque()
@@ -156,7 +151,6 @@ class Node:
             self.transport.send(idle, Heartbeat(round=number, state=state, sending=()))
 
     def _publish(self, kind: str, fields: Mapping[str, Any]) -> None:
-        self.record.event(kind, fields)
         if kind == "round.completed":
             counters = self.transport.counters
             sent, received = self._accounted
@@ -166,7 +160,7 @@ class Node:
                 "bytes_sent": counters.bytes_sent - sent,
                 "bytes_received": counters.bytes_received - received,
             }
-        self.publisher.publish(kind, **fields)
+        self._tell(kind, fields)
 
     def _cancel(self, key: e.Key) -> None:
         timer = self._timers.pop(key, None)

@@ -123,9 +123,7 @@ class Client:
             lost_after_s=max(30.0, 10 * network.suspect_after_s),
         )
         trainer = Trainer(self.model, node=self.place.name, seed=self.experiment.seed, scale=self.experiment.data.scale)
-        self._node = Node(
-            ClientState(rules), session.transport, trainer, session.publisher, session.record, self._reports.put
-        )
+        self._node = Node(ClientState(rules), session.transport, trainer, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
         self._node.post(e.Started())
         session.transport.link(self._coordinator, coordinators[self._coordinator].addresses)

@@ -137,7 +137,7 @@ class Coordinator:
         trainer = Trainer(self.model, node=self.place.name, seed=plan.seed, scale=plan.data.scale)
         session = self.session
         state = RoundState(rules)
-        self._node = Node(state, session.transport, trainer, session.publisher, session.record, self._reports.put)
+        self._node = Node(state, session.transport, trainer, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
         self._node.post(e.Started())
         session.attach(self._node)

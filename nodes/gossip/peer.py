@@ -168,8 +168,7 @@ class Peer:
             self._state,
             self.session.transport,
             self._trainer,
-            self.session.publisher,
-            self.session.record,
+            self.session.publish,
             self._reports.put,
         )
         self.session.publish("node.ready", {"pid": os.getpid()})

@@ -1,0 +1,144 @@
+"""One node by itself, with a site's own data file: what ``nervenet node`` runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .embedding import model_of, site_learner
+from .hosted import ROLES
+from .outcome import Found, finish
+from .runfolder import RunFolder
+from .session import NodeFailed, Place, default_name
+from .summary import summarise
+from .terms import run_terms
+
+if TYPE_CHECKING:
+    from nervenet.models.learner import Learner
+
+    from .experiment import Experiment
+
+
+async def run_node(
+    role: str,
+    experiment: Experiment,
+    *,
+    broker: str,
+    run: str,
+    name: str | None = None,
+    advertise: str | None = None,  # noqa: ARG001  (part of the experiment by now: network.advertise)
+    out: Path | None = None,
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Take part in a run from beginning to end.
+
+    Parameters
+    ----------
+    role
+        ``coordinator``, ``client`` or ``peer``; a client or a peer loads ``data.name`` and keeps ``data.test_size`` of
+        it for evaluation, a coordinator needs no data.
+    experiment
+        The run's configuration, the same at every node but for `data`.
+    broker, run, name
+        Address of the broker, name of the run, name of this node in it.
+    out
+        Folder for what this node ends up with: the experiment, its events, its summary and the model.
+    on_event
+        Called with each event that this node publishes.
+
+    Returns
+    -------
+    dict
+        The summary, as this node knows it.
+
+    Raises
+    ------
+    NodeFailed
+        If the run did not come to its end; the reason is the message.
+    BrokerUnreachable, JoinRefused, RosterIncomplete, DataError, CannotMerge, ExperimentError
+        Before the first round; each names who and what.
+    """
+    started = time.monotonic()
+    learner = _learner(role, experiment)
+    name = name or ("coordinator" if role == "coordinator" else default_name(role))
+    place = Place(broker, run, name, terms=run_terms(experiment, learner))
+    node = ROLES[role].hosted(learner, experiment, place)
+    with ExitStack() as stack:
+        folder = stack.enter_context(RunFolder(out)) if out else None
+        if folder:
+            folder.write_experiment(experiment)
+        node.session.on_event = _both(folder.record if folder else None, on_event)
+        reason = ""
+        try:
+            async with node:
+                async for _ in node.rounds():
+                    pass
+        except NodeFailed as error:
+            reason = str(error)
+        facts = {name: node.session.record.facts(node.session.transport.counters)}
+        status = "failed" if reason else "completed"
+        summary = _summary(experiment, folder, learner, facts, status, reason, time.monotonic() - started)
+        if folder and not reason and role != "client":
+            folder.write_curves()
+    if reason:
+        raise NodeFailed(reason)
+    return summary
+
+
+def _learner(role: str, experiment: Experiment) -> Learner:
+    model = model_of(experiment)
+    if role == "coordinator":
+        return site_learner(model, None, experiment)
+    from nervenet.models import datasets
+
+    data = experiment.data
+    source = datasets.load(data.name, target=data.target, seed=experiment.seed)
+    return site_learner(model, (source.X, source.y), experiment, columns=source.columns, holdout=data.test_size)
+
+
+def _summary(
+    experiment: Experiment,
+    folder: RunFolder | None,
+    learner: Learner,
+    facts: dict[str, dict[str, Any]],
+    status: str,
+    reason: str,
+    wall_s: float,
+) -> dict[str, Any]:
+    if not learner.settled:
+        return summarise(experiment, facts, status=status, reason=reason or None, wall_s=wall_s)
+    if folder is None:
+        size = learner.layout.size
+        task = learner.agreement.task
+        return summarise(
+            experiment, facts, status=status, reason=reason or None, task=task, parameters=size, wall_s=wall_s
+        )
+    found = Found(facts, learner.snapshot(), learner.agreement.to_dict(), learner.layout.to_dict())
+    return finish(
+        experiment,
+        folder,
+        found,
+        task=learner.agreement.task,
+        status=status,
+        reason=reason,
+        baseline=None,
+        lost={},
+        wall_s=wall_s,
+        startup_s=None,
+    )
+
+
+def _both(
+    one: Callable[[dict[str, Any]], None] | None, other: Callable[[dict[str, Any]], None] | None
+) -> Callable[[dict[str, Any]], None] | None:
+    if one is None or other is None:
+        return one or other
+
+    def both(event: dict[str, Any]) -> None:
+        one(event)
+        other(event)
+
+    return both
