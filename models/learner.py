@@ -33,7 +33,8 @@ class Learner:
     columns
         A name for each column; by default those of a data frame, else x1, x2, …
     task
-        "classification" or "regression"; by default told by `y`: floats, and integers of many kinds, are quantities.
+        "classification" or "regression"; by default an estimator knows, else `y` tells: floats, and integers of many
+        kinds, are quantities.
     test
         A test set (X, y) in raw units, which may be read-only memory maps. It is prepared at its first use.
     holdout
@@ -82,7 +83,7 @@ class Learner:
             self.columns = tuple(f"x{place}" for place in range(1, width + 1)) if names is None else tuple(names)
             if len(self.columns) != width:
                 raise DataError(f"X has {width} columns, {len(self.columns)} are named ({listed(self.columns)})")
-            self.task = checked_task(task, self._rows[1])
+            self.task = checked_task(task or _task_of(self.model, self._rows[1]), self._rows[1])
             self._rows = self._hold_out(self._rows, holdout, seed)
         self._agreement: Agreement | None = None
         self._settled_seed: int | None = None
@@ -104,6 +105,16 @@ class Learner:
     def examples(self) -> int:
         """Number of rows that this site trains on."""
         return 0 if self._rows is None else len(self._rows[1])
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there is a test set to evaluate on."""
+        return "test" in self._raw
+
+    @property
+    def settled(self) -> bool:
+        """Whether `settle` has been called: the model is built."""
+        return self._agreement is not None
 
     @property
     def rule(self) -> str:
@@ -280,6 +291,14 @@ def _rows(what: str, X: Any, y: ArrayLike) -> Rows:
     if not len(table):
         raise DataError(f"{what} has no rows")
     return table, targets
+
+
+def _task_of(model: object, y: NDArray[Any]) -> Task | None:
+    """What the model itself can do, if only one thing: a scikit-learn classifier takes whole floats for labels."""
+    classifies = getattr(model, "classifies", None)
+    if classifies is None or (classifies and y.dtype.kind == "f" and (y != np.floor(y)).any()):
+        return None
+    return "classification" if classifies else "regression"
 
 
 def _shapes(layout: Layout) -> str:

@@ -10,7 +10,7 @@ from nervenet.models.artifact import ModelFileError, load_model, read_extra, sav
 from nervenet.models.datasets import load
 from nervenet.models.learner import Learner
 from nervenet.models.mlp import MLP
-from nervenet.models.model import Work
+from nervenet.models.model import Work, named_model
 from nervenet.models.randomness import generator
 from nervenet.models.splits import split
 from nervenet.models.survey import agree
@@ -153,3 +153,69 @@ def test_no_scratch_file_is_left_where_writing_fails(tmp_path: Path, monkeypatch
     with pytest.raises(OSError, match="disk full"):
         save(trained(epochs=2), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+# scikit-learn estimators
+
+
+ESTIMATORS = [
+    ("iris", "linear_model.SGDClassifier", {"loss": "log_loss"}),
+    ("breast_cancer", "linear_model.LogisticRegression", {}),
+    ("iris", "neural_network.MLPClassifier", {"hidden_layer_sizes": [5]}),
+    ("breast_cancer", "neural_network.MLPClassifier", {"solver": "sgd", "hidden_layer_sizes": [5]}),
+    ("diabetes", "linear_model.SGDRegressor", {}),
+    ("diabetes", "neural_network.MLPRegressor", {"hidden_layer_sizes": [5]}),
+]
+
+
+def estimator(name: str, path: str, parameters: dict[str, Any]) -> Learner:
+    return trained(name, named_model(f"sklearn.{path}", parameters))
+
+
+@pytest.mark.parametrize(("name", "path", "parameters"), ESTIMATORS)
+def test_an_estimator_is_saved_as_itself_too(tmp_path: Path, name: str, path: str, parameters: dict[str, Any]) -> None:
+    import skops.io
+
+    one = estimator(name, path, parameters)
+    again = load_model(save(one, tmp_path))
+    X = load(name).X
+    assert np.array_equal(again.predict(X), one.predict(X))
+    assert skops.io.get_untrusted_types(file=tmp_path / "model.skops") == []
+    plain = skops.io.load(tmp_path / "model.skops")
+    within = (np.abs((X - one.agreement.center) / one.agreement.scale) < 5).all(axis=1)
+    assert np.allclose(plain.predict(X[within]), one.predict(X[within]))
+    assert "does not clip" in json.loads((tmp_path / "model.json").read_text())["skops"]
+    assert np.array_equal(load_model(tmp_path / "model.skops").snapshot(), one.snapshot())
+
+
+@pytest.mark.parametrize(
+    "path", ["linear_model.SGDClassifier", "linear_model.LogisticRegression", "neural_network.MLPClassifier"]
+)
+def test_an_exported_classifier_answers_in_the_original_labels(tmp_path: Path, path: str) -> None:
+    import skops.io
+
+    train, _ = split(load("iris"))
+    names = np.array(["setosa", "versicolor", "virginica"])
+    one = Learner(named_model(f"sklearn.{path}", {}), train.X, names[train.y])
+    one.settle(agree({"only": one.survey()}), 0)
+    one.train(Work(epochs=2), generator(0))
+    plain = skops.io.load(save(one, tmp_path) / "model.skops")
+    assert (plain.predict(train.X) == one.predict(train.X)).all()
+    assert plain.classes_.tolist() == names.tolist()
+    if hasattr(plain[-1], "partial_fit"):
+        plain[-1].partial_fit(plain[0].transform(train.X), names[train.y])
+
+
+@pytest.mark.parametrize(("name", "path", "parameters"), ESTIMATORS[:3])
+def test_the_same_estimator_is_the_same_bytes(tmp_path: Path, name: str, path: str, parameters: dict[str, Any]) -> None:
+    first, second = (save(estimator(name, path, parameters), tmp_path / folder) for folder in ("a", "b"))
+    for file in ("model.json", "model.safetensors", "model.skops"):
+        assert (first / file).read_bytes() == (second / file).read_bytes()
+
+
+def test_what_skops_writes_by_itself_differs_each_time() -> None:
+    """So that the test above can fail."""
+    from skops.io import dumps
+
+    one = estimator(*ESTIMATORS[0])
+    assert dumps(one.model.estimator) != dumps(one.model.estimator)

@@ -54,6 +54,18 @@ def test_labels_may_be_text() -> None:
     assert (names[probabilities.argmax(axis=1)] == one.predict(train.X)).all()
 
 
+def test_an_estimator_tells_the_task() -> None:
+    from sklearn.linear_model import SGDClassifier, SGDRegressor
+
+    X, y = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 3
+    assert Learner(SGDRegressor(), X, y).task == "regression"
+    assert Learner(SGDClassifier(), X, np.arange(20)).task == "classification"
+    whole = settled(Learner(SGDClassifier(), X, y.astype(float)))
+    assert whole.agreement.classes == (0.0, 1.0, 2.0)
+    with pytest.raises(ValueError, match="SGDClassifier is a classifier, but the target is a number"):
+        settled(Learner(SGDClassifier(), X, y + 0.5))
+
+
 def test_a_regression_has_no_probabilities() -> None:
     one = settled(learner("diabetes"))
     assert one.predict_proba(np.zeros((1, 10))) is None
