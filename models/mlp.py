@@ -9,10 +9,11 @@ from typing import Any, Literal
 import numpy as np
 
 from .activations import ACTIVATIONS
+from .checks import checked_inputs, checked_targets
 from .model import Array, FitReport, Work
 from .network import Layer, Pass, mean_loss
 from .optimizers import NAMES, Optimizer, make_optimizer
-from .weights import Layout, Vector, is_finite
+from .weights import Layout, Vector
 
 PREDICT_ROWS = 1024
 """Rows predicted at a time, which bounds the memory of a prediction."""
@@ -167,8 +168,9 @@ class MLP:
 
         # One epoch's rows in their order, and the outputs they got: batches are views of these, made once.
         shuffled_X, shuffled_Y, outputs = np.empty_like(X), np.empty_like(Y), np.empty_like(Y)
+        tools = {size: self._tools(size) for size in {rows, n % rows or rows}}
         batches = [
-            (shuffled_X[i : i + rows], shuffled_Y[i : i + rows], outputs[i : i + rows], *self._batch(min(rows, n - i)))
+            (shuffled_X[i : i + rows], shuffled_Y[i : i + rows], outputs[i : i + rows], *tools[min(rows, n - i)])
             for i in range(0, n, rows)
         ]
         steps, seen, cancelled, update = 0, 0, False, self._update.step
@@ -215,7 +217,7 @@ class MLP:
                 Pass(self._layers, len(part), self.activation, self._output).forward(part, outputs[i : i + len(part)])
         return outputs
 
-    def _batch(self, rows: int) -> tuple[Pass, Array, Array]:
+    def _tools(self, rows: int) -> tuple[Pass, Array, Array]:
         """The buffers for a batch size, with the factors of its gradient and of its L2 term."""
         if rows not in self._passes:
             if len(self._passes) > 8:
@@ -226,30 +228,14 @@ class MLP:
         return self._passes[rows], np.array(scale, self._dtype), np.array(scale * l2, self._dtype)
 
     def _checked_inputs(self, X: Array) -> Array:
-        expected = self.layout.shapes[0][0]
-        X = np.ascontiguousarray(X, dtype=self._dtype)
-        if X.ndim != 2 or X.shape[1] != expected:
-            raise ValueError(f"X has shape {X.shape}, the model expects (rows, {expected})")
-        if len(X) and not is_finite(X.ravel()):
-            raise ValueError("X holds values that are NaN or infinite")
-        return X
+        return checked_inputs(X, self.layout.shapes[0][0], self._dtype)
 
-    def _targets(self, y: Array, n: int) -> Array:
-        """(n, outputs) targets: one-hot for more than two classes."""
-        y = np.asarray(y)
-        if n == 0:
-            raise ValueError("there are no rows to train on")
-        if y.shape != (n,):
-            raise ValueError(f"y has shape {y.shape}, X has {n} rows")
-        if self._n_classes is None:
-            if not np.isfinite(y).all():
-                raise ValueError("y holds targets that are NaN or infinite")
-            return y.astype(self._dtype).reshape(-1, 1)
-        if y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= self._n_classes:
-            raise ValueError(f"y must hold class indices from 0 to {self._n_classes - 1}")
-        if self._output == "logistic":
-            return y.astype(self._dtype).reshape(-1, 1)
-        return np.eye(self._n_classes, dtype=self._dtype)[y]
+    def _targets(self, y: Array, rows: int) -> Array:
+        """(rows, outputs) targets: one-hot for more than two classes."""
+        y = checked_targets(y, rows, self._n_classes, self._dtype)
+        if self._output == "softmax":
+            return np.eye(self._layers[-1].b.size, dtype=self._dtype)[y]
+        return y.astype(self._dtype).reshape(-1, 1)
 
 
 def _hidden_sizes(hidden: Sequence[int]) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ Array = NDArray[Any]
 MERGEABLE = "MLP, MLPClassifier, MLPRegressor, SGDClassifier, SGDRegressor, LogisticRegression"
 
 
-class CannotMerge(TypeError):  # noqa: N818
+class CannotMerge(TypeError):
     """A model whose copies cannot be averaged. The message lists what works."""
 
     def __init__(self, what: str, why: str) -> None:

@@ -19,11 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .activations import ACTIVATIONS, identity, logistic, softmax
+from .activations import ACTIVATIONS, Softmax, identity, logistic
 
 Array = NDArray[Any]
-
-OUTPUTS = {"softmax": softmax, "logistic": logistic, "identity": identity}
 
 
 class Layer(NamedTuple):
@@ -52,14 +50,15 @@ class Pass:
     def __init__(self, layers: list[Layer], rows: int, activation: str, output: str) -> None:
         dtype = layers[0].W.dtype
         self.f, self.f_derivative = ACTIVATIONS[activation]
-        self.g = OUTPUTS[output]
-        self.ones = np.ones(rows, dtype)
         widths = [layer.W.shape[1] for layer in layers]
+        self.g = {"logistic": logistic, "identity": identity}.get(output) or Softmax(rows, widths[-1], dtype)
+        self.ones = np.ones(rows, dtype)
         # One buffer a layer: activations A_l (the last go where the caller wants), deltas D_l, temporaries.
         self.A = [np.empty((rows, width), dtype) for width in widths[:-1]]
         self.D = [np.empty((rows, width), dtype) for width in widths]
-        self.scratch = [np.empty((rows, width), dtype) for width in widths]
-        self.hidden = list(zip(layers[:-1], self.A, self.scratch[:-1], strict=True))
+        self.scratch = [np.empty((rows, width), dtype) for width in widths[:-1]]
+        self.zeros = [np.zeros((rows, width), dtype) for width in widths]
+        self.hidden = list(zip(layers[:-1], self.A, self.zeros[:-1], strict=True))
         self.last = layers[-1]
         # Backwards: layer l, the delta that enters it, and the activation and delta below it.
         self.below = [
@@ -71,14 +70,14 @@ class Pass:
     def forward(self, X: Array, out: Array) -> None:
         """Write the network's outputs for a batch into `out`, keeping the activations for `backward`."""
         A = X
-        for layer, Z, scratch in self.hidden:
+        for layer, Z, zeros in self.hidden:
             np.dot(A, layer.W, out=Z)
             np.add(Z, layer.b, out=Z)
-            self.f(Z, scratch)
+            self.f(Z, zeros)
             A = Z
         np.dot(A, self.last.W, out=out)
         np.add(out, self.last.b, out=out)
-        self.g(out, self.scratch[-1])
+        self.g(out, self.zeros[-1])
 
     def backward(self, X: Array, Y: Array, outputs: Array, scale: Array) -> None:
         """Write the gradient of the data's loss into the layers' gradient views.
@@ -105,14 +104,15 @@ class Pass:
 
 
 def mean_loss(outputs: Array, Y: Array, output: str) -> float:
-    """The loss over examples, without the penalty: formulae at the head of this file.
+    """The loss over examples as metrics have it: no penalty, and the squared error whole where training halves it.
 
     Probabilities are clipped to [eps, 1 - eps] of their dtype, as in scikit-learn, so that one sure mistake is finite.
     """
     if output == "identity":
-        return 0.5 * float(np.mean(np.square(outputs - Y), dtype=np.float64))
+        return float(np.mean(np.square(outputs - Y), dtype=np.float64))
     eps = np.finfo(outputs.dtype).eps
-    P = np.clip(outputs, eps, 1 - eps)
-    if output == "logistic":
-        return -float(np.mean(np.log(np.where(Y > 0, P, 1 - P)), dtype=np.float64))
-    return -float(np.mean(np.log(P[Y > 0]), dtype=np.float64))
+    # The probability given to the true class: of the one column, or picked out of each row by the one-hot target.
+    chosen = (
+        np.where(Y > 0, outputs, 1 - outputs) if output == "logistic" else (outputs * Y) @ np.ones(Y.shape[1], Y.dtype)
+    )
+    return -float(np.mean(np.log(np.clip(chosen, eps, 1 - eps)), dtype=np.float64))

@@ -40,29 +40,6 @@ class Optimizer(Protocol):
         ...
 
 
-class SGD:
-    """Plain stochastic gradient descent: ``p <- p - η (g + λ p)``."""
-
-    def __init__(self, parameters: Vector, gradient: Vector, n_weights: int, learning_rate: float) -> None:
-        self.gain = -learning_rate
-        self.parameters, self.gradient = parameters, gradient
-        self.weights = parameters[:n_weights]
-
-    def step(self, decay: Scalar) -> None:
-        np.multiply(self.weights, decay + 1, out=self.weights)
-        np.add(self.parameters, self.gradient, out=self.parameters)
-
-    def reset(self) -> None:
-        """Nothing to forget."""
-
-    def carry(self) -> dict[str, Vector]:
-        return {}
-
-    def restore(self, state: Mapping[str, Vector]) -> None:
-        if state:
-            raise ValueError(f"plain SGD carries nothing, got {sorted(state)}")
-
-
 class _Moments:
     """What the optimisers with memory share: moment vectors by name, and the L2 term added to the gradient."""
 
@@ -92,6 +69,18 @@ class _Moments:
             if name not in state or state[name].shape != moment.shape:
                 raise ValueError(f"optimiser state {name!r} is missing, or not of shape {moment.shape}")
             moment[:] = state[name]
+
+
+class SGD(_Moments):
+    """Plain stochastic gradient descent: ``p <- p - η g``."""
+
+    def __init__(self, parameters: Vector, gradient: Vector, n_weights: int, learning_rate: float) -> None:
+        super().__init__(parameters, gradient, n_weights)
+        self.gain = -learning_rate
+
+    def step(self, decay: Scalar) -> None:
+        self.add_decay(decay)
+        np.add(self.parameters, self.gradient, out=self.parameters)
 
 
 class Momentum(_Moments):

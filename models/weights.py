@@ -19,7 +19,7 @@ BLOCK = 16_384
 """Elements handled at a time: 64 kB of float32, so that a block and its temporary stay in the cache."""
 
 
-class IncompatibleWeights(ValueError):  # noqa: N818
+class IncompatibleWeights(ValueError):
     """A vector does not fit a layout, or a layout is malformed.
 
     Attributes

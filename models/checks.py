@@ -1,0 +1,48 @@
+"""What every model asks of the arrays it is given, before it trains on them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .weights import is_finite
+
+Array = NDArray[Any]
+
+
+def checked_inputs(X: Array, width: int, dtype: str) -> Array:
+    """Inputs as a C-ordered array of `dtype`; the same array if it is one already.
+
+    Raises
+    ------
+    ValueError
+        Not two-dimensional, of another width, or with a value that is not finite.
+    """
+    X = np.ascontiguousarray(X, dtype=dtype)
+    if X.ndim != 2 or X.shape[1] != width:
+        raise ValueError(f"X has shape {X.shape}, the model expects (rows, {width})")
+    if len(X) and not is_finite(X.ravel()):
+        raise ValueError("X holds values that are NaN or infinite")
+    return X
+
+
+def checked_targets(y: Array, rows: int, n_classes: int | None, dtype: str) -> Array:
+    """Class indices as int64, or targets (`n_classes` None) as `dtype`: one a row, at least one row.
+
+    Raises
+    ------
+    ValueError
+        No rows, a wrong number of them, a class outside ``[0, n_classes)``, or a target that is not finite.
+    """
+    y = np.asarray(y)
+    if rows == 0:
+        raise ValueError("there are no rows to train on")
+    if y.shape != (rows,):
+        raise ValueError(f"y has shape {y.shape}, X has {rows} rows")
+    if n_classes is None:
+        if y.dtype.kind not in "fiu" or not np.isfinite(y).all():
+            raise ValueError("y must hold finite numbers")
+        return y.astype(dtype)
+    if y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= n_classes:
+        raise ValueError(f"y must hold class indices from 0 to {n_classes - 1}")
+    return y.astype(np.int64, copy=False)
