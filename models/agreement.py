@@ -143,8 +143,10 @@ class Agreement:
     def decode(self, values: NDArray[Any]) -> NDArray[Any]:
         """Turn class indices into the original labels, or scaled predictions into the targets' own units (float64)."""
         if self.classes is None:
-            return values.astype(np.float64) * self.target_scale + self.target_center
-        return np.array(self.classes)[values]
+            targets: NDArray[Any] = values.astype(np.float64) * self.target_scale + self.target_center
+            return targets
+        labels: NDArray[Any] = np.array(self.classes)[values]
+        return labels
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything as plain values that JSON and msgpack carry exactly."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,9 +98,12 @@ def checked_task(task: str | None, y: NDArray[Any]) -> Task:
     """Give `task` if it was named, else what the targets look like; DataError if there is no such task."""
     if task is None:
         return infer_task(y)
-    if task not in TASKS:
-        raise DataError(f"task {task!r} is unknown{near(task, TASKS)}; allowed: {', '.join(TASKS)}")
-    return cast(Task, task)
+    match task:
+        case "classification":
+            return "classification"
+        case "regression":
+            return "regression"
+    raise DataError(f"task {task!r} is unknown{near(task, TASKS)}; allowed: {', '.join(TASKS)}")
 
 
 def near(word: str, allowed: Iterable[str]) -> str:

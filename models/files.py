@@ -108,11 +108,11 @@ def _load_parquet(path: Path, target: str | None, task: str | None, sites: str |
         if cells.null_count:
             row = cells.is_null().to_pylist().index(True)
             raise DataError(f'{path}: row {row + 1}, column "{column}": found an empty cell, expected a number')
-        found = cells.to_numpy()
+        found: NDArray[Any] = cells.to_numpy()
         if found.dtype.kind in "biuf":
             return found
         if text and all(isinstance(cell, str) for cell in found):
-            return found.astype(np.str_)
+            return np.array(found, dtype=np.str_)
         raise DataError(f'{path}: column "{column}": found {cells.type}, expected numbers')
 
     X = np.empty((table.num_rows, len(features)))

@@ -106,4 +106,5 @@ def _apportion(counts: NDArray[Any], size: int, rng: RandomState) -> NDArray[np.
         chosen = rng.choice(tied, size=min(len(tied), places), replace=False)
         whole[chosen] += 1
         places -= len(chosen)
-    return whole.astype(np.intp)
+    places_of: NDArray[np.intp] = whole.astype(np.intp)
+    return places_of

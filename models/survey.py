@@ -93,7 +93,7 @@ class Survey:
 
     def vector(self) -> NDArray[np.float64]:
         """Give the moments as one vector, for a frame: n, means, sums of squares, and the target's mean and its m2."""
-        parts = [[self.inputs.n], self.inputs.mean, self.inputs.m2]
+        parts = [np.array([self.inputs.n]), self.inputs.mean, self.inputs.m2]
         if self.target is not None:
             parts += [self.target.mean, self.target.m2]
         return np.concatenate(parts)
@@ -201,8 +201,10 @@ def _agreed_classes(surveys: Mapping[str, Survey]) -> tuple[Label, ...] | None:
     if len(union) < 2:
         raise SurveyError(f"all sites together have one class only ({listed(list(union))}); two are needed to learn")
     # One float among integers makes all of them floats, whichever site came first.
-    numbers = [label for label in union if not isinstance(label, str)]
-    return tuple(sorted(map(float, union) if any(isinstance(label, float) for label in numbers) else union))  # type: ignore[type-var]
+    if any(isinstance(label, float) for label in union):
+        union = {float(label) for label in union}
+    labels: list[Any] = list(union)
+    return tuple(sorted(labels))
 
 
 def _pair(surveys: Mapping[str, Survey], kinds: Mapping[str, str], site: str) -> tuple[Survey, Survey]:

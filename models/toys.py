@@ -45,6 +45,7 @@ def load_toy(name: str) -> Dataset:
         When scikit-learn's files are not where its installation should have put them.
     """
     task: Task = "classification"
+    y: NDArray[Any]
     match name:
         case "iris":
             X, y = _with_target(_read("iris.csv", skip=1))
@@ -70,7 +71,7 @@ def _with_target(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
 def _unit_columns(raw: NDArray[np.float64]) -> NDArray[np.float64]:
     """Centre each column and scale its sum of squares to 1, in scikit-learn's order of operations."""
     spread = raw.std(axis=0)
-    X = (raw - raw.mean(axis=0)) / spread
+    X: NDArray[np.float64] = (raw - raw.mean(axis=0)) / spread
     X /= len(X) ** 0.5
     return X
 
@@ -81,6 +82,6 @@ def _read(file: str, *, skip: int = 0, delimiter: str | None = ",") -> NDArray[n
     for folder in folders:
         path = Path(folder) / "datasets" / "data" / file
         if path.is_file():
-            table: NDArray[Any] = np.loadtxt(path, delimiter=delimiter, skiprows=skip, ndmin=2)
+            table: NDArray[np.float64] = np.loadtxt(path, delimiter=delimiter, skiprows=skip, ndmin=2)
             return table
     raise DataError(f"{file} is missing from scikit-learn's installation ({', '.join(folders) or 'not installed'})")
