@@ -1,0 +1,1 @@
+"""Command lines: they parse, call `nervenet.nodes`, and print."""

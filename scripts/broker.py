@@ -1,0 +1,36 @@
+"""``nervenet broker``: a broker on its own, until a signal."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def broker(
+    bind: Annotated[
+        str,
+        typer.Option(
+            metavar="tcp://HOST:PORT", help="PORT serves the directory, PORT+1 and PORT+2 events; 0: free ones"
+        ),
+    ] = "tcp://127.0.0.1:5555",
+    advertise: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Where others reach this machine; needed with a wildcard bind")
+    ] = None,
+) -> None:
+    """Introduce nodes and relay their events, until a signal.
+
+    Weights never pass through it. One broker serves several runs.
+    """
+    from .running import run
+
+    run(lambda: _serve(bind, advertise))
+
+
+async def _serve(bind: str, advertise: str | None) -> None:
+    from nervenet.broker.broker import Broker
+
+    async with Broker(bind, advertise=advertise) as serving:
+        for place, address in serving.addresses.items():
+            print(f"{place.replace('_', ' '):<10} {address}", flush=True)
+        await serving.serve()

@@ -1,0 +1,101 @@
+"""A board as rich draws it: a header, and a row a node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .board import Board, Row
+from .words import duration, score, score_name, size
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+# A node that was heard of less recently is shown as stale (seconds): several times what a heartbeat takes.
+STALE_S = 5.0
+
+STYLES = {"lost": "bold red", "suspect": "yellow", "left": "dim", "training": "cyan", "done": "dim"}
+URGENT = {"lost": 0, "suspect": 1}
+
+
+def header(board: Board, now: float) -> str:
+    """The state of the run in one line."""
+    what = " · ".join(part for part in (board.mode, board.data, board.model) if part) or "waiting for a run"
+    parts = [what, f"round {board.round}/{board.rounds or '?'}"]
+    if board.score is not None:
+        parts.append(f"{score_name(board.score_name)} {score(board.score)}")
+    if board.loss is not None:
+        parts.append(f"loss {score(board.loss)}")
+    if board.finished:
+        parts.append(board.status if not board.reason else f"{board.status}: {board.reason}")
+    elif board.seen and now - board.seen > STALE_S:
+        parts.append(f"stale: nothing heard for {duration(now - board.seen)}")
+    elif board.eta_s() is not None:
+        parts.append(f"ETA {duration(board.eta_s() or 0.0)}")
+    if board.missed:
+        parts.append(f"{board.missed} events missed")
+    return "  ".join(parts)
+
+
+def plain_line(board: Board, now: float) -> str:
+    """The header and how many nodes there are, for logs."""
+    learners = [row for row in board.rows.values() if row.role in ("client", "peer")]
+    living = sum(row.living and row.state != "suspect" for row in learners)
+    lost = f"  lost {', '.join(board.lost)}" if board.lost else ""
+    return f"{header(board, now)}  {living} of {len(learners)} nodes{lost}"
+
+
+def cells(name: str, row: Row, now: float) -> tuple[str, ...]:
+    """A node's row: name, state, round, loss, score, sent, received, last seen."""
+    age = now - row.seen
+    seen = "" if not row.seen else "now" if age < 1 else f"{duration(age)} ago"
+    if row.living and row.seen and age > STALE_S:
+        seen = f"stale, {seen}"
+    state = f"{row.state}, {row.rejected} rejected" if row.rejected else row.state
+    figures = (score(row.loss), score(row.score), size(row.sent) if row.sent else "")
+    return (name, state, str(row.round or ""), *figures, size(row.received) if row.received else "", seen)
+
+
+def rows_shown(board: Board, limit: int) -> Iterator[tuple[str, Row]]:
+    """At most ``limit`` rows: those in trouble first to be kept, all in name order."""
+    order = sorted(board.rows, key=lambda name: (board.rows[name].role != "coordinator", _natural(name)))
+    urgent = sorted(order, key=lambda name: URGENT.get(board.rows[name].state, 2))
+    kept = set(urgent[:limit])
+    for name in order:
+        if name in kept:
+            yield name, board.rows[name]
+
+
+def render(board: Board, now: float, height: int) -> RenderableType:
+    """Draw the board, no higher than ``height`` lines."""
+    from rich.console import Group
+    from rich.text import Text
+
+    title = Text(header(board, now), style="bold", no_wrap=True, overflow="ellipsis")
+    if not board.rows:
+        return title
+    shown = list(rows_shown(board, max(1, height - 4)))
+    hidden = len(board.rows) - len(shown)
+    below = [Text(f"… and {hidden} more nodes", style="dim")] if hidden else []
+    return Group(title, _table(board, shown, now), *below)
+
+
+def _table(board: Board, shown: list[tuple[str, Row]], now: float) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    right = {"round", "loss", "sent", "received", score_name(board.score_name)}
+    for column in ("node", "state", "round", "loss", score_name(board.score_name), "sent", "received", "last seen"):
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+    for name, row in shown:
+        stale = row.living and not board.finished and now - row.seen > STALE_S
+        table.add_row(*map(Text, cells(name, row, now)), style="yellow" if stale else STYLES.get(row.state))
+    return table
+
+
+def _natural(name: str) -> tuple[str, int]:
+    stem, _, number = name.rpartition("-")
+    return (stem, int(number)) if number.isdigit() else (name, -1)

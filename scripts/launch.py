@@ -1,0 +1,84 @@
+"""``nervenet launch``: a broker and N node processes on this machine, watched and reaped."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .begun import Begun
+from .options import experiment_flags
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nervenet.nodes.experiment import Experiment
+
+    from .views import View
+
+
+@experiment_flags()
+def launch(
+    context: typer.Context,
+    overrides: dict[str, object],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="EXPERIMENT.toml", help="An experiment file, or a run folder to repeat.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder. [default: runs/<UTC time>-<mode>-<data>]")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No live display; the result in one line.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Every event as a JSON line on standard output.")] = False,
+) -> None:
+    """Spawn a broker and N nodes, watch them learn, and reap them.
+
+    Leaves a run folder with the result, the model and its curves. Another terminal can attach with "nervenet monitor".
+    """
+    from nervenet.nodes.experiment import load
+    from nervenet.nodes.runfolder import default_path
+
+    from .running import Stopped, run
+    from .views import choose_view
+
+    experiment = load(file, overrides)
+    folder = out or default_path(experiment, datetime.now(UTC))
+    view = choose_view(quiet=quiet, json=json)
+    for line in experiment.warnings():
+        sys.stderr.write(f"warning: {line}\n")
+    try:
+        summary = run(lambda: _launch(experiment, folder, view, context.obj or Begun()))
+    except (Stopped, RuntimeError):
+        # A run that did not come to its end leaves what it has.
+        view.note(f"run folder {folder}")
+        raise
+    _conclude(summary, folder, quiet=quiet, json=json)
+
+
+async def _launch(experiment: Experiment, folder: Path, view: View, begun: Begun) -> dict[str, Any]:
+    from nervenet.nodes.launcher import launch as start
+
+    def on_address(address: str) -> None:
+        view.note(f"broker {address}  (watch from another terminal: nervenet monitor --broker {address})")
+
+    async with view.running():
+        return await start(
+            experiment,
+            out=folder,
+            on_event=view.event,
+            on_address=on_address,
+            zygote=begun.zygote,
+            started_at=begun.at,
+        )
+
+
+def _conclude(summary: Mapping[str, Any], folder: Path, *, quiet: bool, json: bool) -> None:
+    from .result import print_result, result_line
+
+    if json:
+        return
+    if quiet:
+        print(result_line(summary))
+        print(folder)
+    else:
+        print_result(summary, folder, sys.stdout)

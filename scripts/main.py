@@ -1,0 +1,118 @@
+"""The command ``nervenet``: finds the command that is meant, and turns whatever happens into an exit code.
+
+0 done; 1 the run failed, the reason on the last line; 2 bad usage or configuration; 130 after Ctrl-C and 143 after
+SIGTERM, both after an orderly stop.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typer import Typer
+
+STARTED_AT = time.time()
+
+# Known by name, so that reporting a mistake loads none of the modules that could have made it.
+USAGE_ERRORS = frozenset({"ExperimentError", "DataError", "SurveyError", "CannotMerge", "ModelFileError", "BadAddress"})
+RUN_ERRORS = frozenset({"RunFailed", "NodeFailed", "NurseryError", "BrokerError"})
+
+
+def build() -> Typer:
+    """Put the commands together."""
+    import typer
+
+    from .broker import broker
+    from .launch import launch
+    from .monitor import monitor
+    from .node import node
+    from .serve import serve
+
+    app = typer.Typer(
+        name="nervenet",
+        help="Federated and gossip learning for NumPy and scikit-learn, over ZeroMQ.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+    for command in (launch, broker, node, monitor, serve):
+        app.command()(command)
+    return app
+
+
+def execute(arguments: Sequence[str], zygote: Any = None, started_at: float | None = None) -> int:
+    """Run one command line and return its exit code; mistakes are told in a line or two on standard error."""
+    from .begun import Begun
+    from .running import Stopped
+
+    try:
+        code = build()(list(arguments), standalone_mode=False, obj=Begun(started_at, zygote), prog_name="nervenet")
+    except Stopped as stopped:
+        return _tell(str(stopped), 128 + stopped.number)
+    except KeyboardInterrupt:
+        return _tell("stopped by SIGINT", 130)
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001  (the one place where any error becomes an exit code)
+        return _explain(error)
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    arguments = sys.argv[1:]
+    zygote = None
+    if arguments[:1] == ["launch"] and not {"-h", "--help"} & set(arguments):
+        # What `launcher.prestart` does, without the quarter of a second that importing the launcher takes: the process
+        # that nodes are forked from does its imports while this one does its own.
+        try:
+            from nervenet.nodes.nursery import Nursery
+
+            zygote = Nursery()
+        except KeyboardInterrupt:
+            sys.exit(_tell("stopped by SIGINT", 130))
+    sys.exit(execute(arguments, zygote, STARTED_AT))
+
+
+def _explain(error: Exception) -> int:
+    kinds = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith("nervenet.")}
+    if kinds & USAGE_ERRORS:
+        return _tell(str(error), 2)
+    if kinds & RUN_ERRORS:
+        return _tell(str(error), 1)
+    if hasattr(error, "format_message"):
+        return _usage(error)
+    import traceback
+
+    traceback.print_exception(error)
+    return 1
+
+
+def _usage(error: Any) -> int:
+    """A command line that the parser refused: its words, and where help is."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
+        sys.stderr.write(f"{context.get_help()}\n")
+        return 2
+    message = error.format_message()
+    command = context.command_path if context is not None else "nervenet"
+    return _tell(f"{message.rstrip('.')}. See {command} --help", int(getattr(error, "exit_code", 2)))
+
+
+def _tell(message: str, code: int) -> int:
+    sys.stdout.flush()
+    sys.stderr.write(f"nervenet: {message}\n")
+    sys.stderr.flush()
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""``nervenet monitor``: watch a running system from outside; it cannot be slowed down by that."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from .views import View
+
+DEFAULT_BROKER = "tcp://127.0.0.1:5555"
+
+
+def monitor(
+    broker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help=f"The broker's directory. [default: that of the newest run below runs/, else {DEFAULT_BROKER}]",
+        ),
+    ] = None,
+    run: Annotated[str | None, typer.Option(metavar="NAME", help="Only this run. [default: all]")] = None,
+    topics: Annotated[
+        str, typer.Option(metavar="PREFIX,…", help="Only events whose type begins so. [default: all]")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="Every event as a JSON line on standard output.")] = False,
+    record: Annotated[Path | None, typer.Option(metavar="FILE", help="Also append every event to this file.")] = None,
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Go on watching for further runs after the last one has ended.")
+    ] = False,
+) -> None:
+    """Watch a running system; attach and detach at will.
+
+    Shows the newest run; ends when every run that it saw has ended.
+    """
+    from nervenet.nodes.runfolder import newest_broker
+
+    from .running import run as run_until_signal
+    from .views import choose_view
+
+    address = broker or newest_broker() or DEFAULT_BROKER
+    prefixes = tuple(part.strip() for part in topics.split(","))
+    view = choose_view(json=json)
+    with contextlib.ExitStack() as stack:
+        file = None if record is None else stack.enter_context(_opened(record))
+        run_until_signal(lambda: _watch(view, address, prefixes, run, file, stay=stay))
+
+
+async def _watch(
+    view: View, address: str, topics: tuple[str, ...], run: str | None, file: IO[str] | None, *, stay: bool
+) -> None:
+    from nervenet.nodes.monitor import Monitor
+    from nervenet.nodes.runfolder import to_json
+
+    from .views import Boards
+
+    # The views' own boards decide what is shown; this one, fed by every topic we ask for, decides when to end.
+    boards = Boards()
+    view.note(f"watching {address}")
+    async with view.running(), Monitor(address, topics=topics, run=run) as events:
+        async for event in events:
+            view.event(event)
+            if file is not None:
+                file.write(to_json(event) + "\n")
+                file.flush()
+            boards.fold(event)
+            if boards.all_finished and not stay:
+                return
+            # Events that wait already never yield; the display needs its turn.
+            await asyncio.sleep(0)
+
+
+def _opened(record: Path) -> IO[str]:
+    from nervenet.nodes.experiment import ExperimentError
+
+    try:
+        return record.open("a", encoding="utf-8")
+    except OSError as error:
+        raise ExperimentError(f"--record {record}: cannot be written: {error.strerror}") from None

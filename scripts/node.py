@@ -1,0 +1,75 @@
+"""``nervenet node``: one coordinator, client or peer by itself, for real machines."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from .options import experiment_flags
+
+if TYPE_CHECKING:
+    from nervenet.nodes.experiment import Experiment
+
+    from .views import View
+
+Role = Literal["coordinator", "client", "peer"]
+
+
+@experiment_flags("mode")
+def node(
+    overrides: dict[str, object],
+    role: Annotated[Role, typer.Argument(metavar="ROLE", help="coordinator, client or peer")],
+    broker: Annotated[str, typer.Option(metavar="ADDRESS", help="The broker's directory: tcp://HOST:PORT")],
+    run: Annotated[str, typer.Option(metavar="NAME", help="The run to join; all its nodes give the same name")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="EXPERIMENT.toml", help="An experiment file, the same at every node.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="This node's name in the run. [default: from role and host]")] = None,
+    advertise: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Where others reach this node; needed with a wildcard bind")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the model that this node ends up with")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress; the result in one line.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="This node's events as JSON lines on standard output.")] = False,
+) -> None:
+    """Run one node by itself, for real machines.
+
+    --data is this site's own file, which never leaves it. A run on several machines is one "nervenet broker", and then
+    one "nervenet node" for each site.
+    """
+    from nervenet.nodes.experiment import load
+
+    from .result import result_line
+    from .running import run as run_until_signal
+    from .views import JsonView, PlainView, QuietView
+
+    mode = "gossip" if role == "peer" else "federated"
+    experiment = load(file, _in_mode(mode, role, overrides) | ({"network.advertise": advertise} if advertise else {}))
+    # No live table: a node that stands alone shall stay small, and a monitor shows all of them.
+    view = JsonView() if json else QuietView() if quiet else PlainView()
+    for line in experiment.warnings():
+        sys.stderr.write(f"warning: {line}\n")
+    summary = run_until_signal(
+        lambda: _node(role, experiment, view, broker=broker, run=run, name=name, advertise=advertise, out=out)
+    )
+    if not json and summary.get("completed_rounds") is not None:
+        view.note(result_line(summary))
+
+
+def _in_mode(mode: str, role: str, overrides: dict[str, object]) -> dict[str, object]:
+    from nervenet.nodes.experiment import ExperimentError
+
+    if overrides.get("mode", mode) != mode:
+        raise ExperimentError(f"--mode {overrides['mode']}: a {role} takes part in {mode} runs")
+    return {**overrides, "mode": mode}
+
+
+async def _node(role: str, experiment: Experiment, view: View, **where: Any) -> dict[str, Any]:
+    from nervenet.nodes.standalone import run_node
+
+    async with view.running():
+        summary: dict[str, Any] = await run_node(role, experiment, on_event=view.event, **where)
+    return summary

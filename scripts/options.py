@@ -1,0 +1,121 @@
+"""The flags that launch and node share: a row each, with the key of the experiment file that it sets."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from nervenet.nodes.experiment import Experiment, parse_set
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag, the dotted key it sets, and what it means."""
+
+    name: str
+    key: str
+    help: str
+    default: str = ""  # in words, where the experiment's own default does not say it
+
+
+FLAGS = (
+    Flag("mode", "mode", "federated (a coordinator averages) or gossip (peers exchange with neighbours)"),
+    Flag("nodes", "nodes", "Clients or peers"),
+    Flag("rounds", "rounds", "Rounds of training and exchange"),
+    Flag("seed", "seed", "Every random draw follows from it"),
+    Flag(
+        "data",
+        "data.name",
+        "iris, wine, breast_cancer, digits, diabetes, synthetic, mnist, fashion_mnist, or a .npz, .csv or "
+        ".parquet file",
+    ),
+    Flag("target", "data.target", "Column to predict", "target, y, label or class, else the last"),
+    Flag("partition", "data.partition", "Which node holds which rows: iid, dirichlet, shards, quantity or column"),
+    Flag("alpha", "data.alpha", "For dirichlet and quantity; the smaller, the more unequal the nodes"),
+    Flag("shards-per-node", "data.shards_per_node", "For shards: runs of one label per node"),
+    Flag("model", "model.name", "mlp, or a scikit-learn estimator such as sklearn.linear_model.SGDClassifier"),
+    Flag("hidden", "model.hidden", "Units of the hidden layer; of several: 64,32"),
+    Flag("epochs", "training.epochs", "Passes over a node's own rows per round"),
+    Flag("batch-size", "training.batch_size", "Rows per step"),
+    Flag("learning-rate", "training.learning_rate", "Step size of the built-in network"),
+    Flag("strategy", "federated.strategy", "Federated: how updates become the next global model"),
+    Flag("topology", "gossip.topology", "Gossip: ring, torus, complete, star or random-regular"),
+    Flag("algorithm", "gossip.algorithm", "Gossip: how peers learn from each other"),
+    Flag("participation", "federated.participation", "Federated: share of the clients asked each round"),
+    Flag("quorum", "federated.quorum", "Federated: share of the answers that closes a round early"),
+    Flag("deadline", "deadline_s", "Seconds until a round goes on with those there are", "30"),
+    Flag("min-clients", "federated.min_clients", "Federated: fewer answers fail a round", "max(2, half of N)"),
+    Flag("processes", "processes", "Operating-system processes that host the nodes", "one each"),
+)
+
+
+def experiment_flags(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command `FLAGS`, save those named, and ``--set``; it receives them as one argument, ``overrides``.
+
+    The signature is what typer reads the command line from, so the flags are written into it. Their values are read
+    like those of ``--set``: a wrong one is explained by the experiment, in the same words wherever it stands.
+    """
+    flags = [flag for flag in FLAGS if flag.name not in without]
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.name != "overrides"]
+        added = [(_variable(flag), _hint(flag)) for flag in flags] + [("set_", SET)]
+        everything = [p.replace(kind=p.KEYWORD_ONLY) for p in own]
+        everything += [inspect.Parameter(name, own[0].KEYWORD_ONLY, default=None, annotation=to) for name, to in added]
+
+        @functools.wraps(function)
+        def command(**given: Any) -> Any:
+            chosen = {flag.key: given.pop(_variable(flag)) for flag in flags}
+            overrides = {key: _value(key, text) for key, text in chosen.items() if text is not None}
+            overrides.update(parse_set(text) for text in given.pop("set_") or ())
+            return function(overrides=overrides, **given)
+
+        # Typer would look through the wrapper and find the flags missing.
+        del command.__dict__["__wrapped__"]
+        command.__dict__["__signature__"] = inspect.Signature(everything)
+        command.__annotations__ = {p.name: p.annotation for p in everything}
+        return command
+
+    return decorate
+
+
+SET = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any key of the experiment file, dotted; wins over file and flags. Repeatable.",
+    ),
+]
+
+
+def _variable(flag: Flag) -> str:
+    return flag.name.replace("-", "_")
+
+
+def _hint(flag: Flag) -> Any:
+    text = f"{flag.help}. [default: {flag.default or _default(flag.key)}]"
+    return Annotated[str | None, typer.Option(f"--{flag.name}", metavar=_metavar(flag.key), help=text)]
+
+
+def _default(key: str) -> str:
+    value: Any = functools.reduce(getattr, key.split("."), Experiment())
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _metavar(key: str) -> str:
+    value: Any = functools.reduce(getattr, key.split("."), Experiment())
+    return {float: "X", str: "NAME"}.get(type(value), "COLUMN" if key == "data.target" else "N")
+
+
+def _value(key: str, text: str) -> object:
+    if key == "model.hidden" and "," in text:
+        text = f"[{text}]"
+    # What is a text stays one, even where it reads as a number: a column may be called 7.
+    if isinstance(functools.reduce(getattr, key.split("."), Experiment()), str) or key == "data.target":
+        return text
+    return parse_set(f"{key}={text}")[1]

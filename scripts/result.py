@@ -1,0 +1,117 @@
+"""How a run ended, from its summary: one line, or a table beside what the same data gives without the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from .words import duration, score, score_name, size
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+# Off a terminal, rich would wrap at 80 columns and tear paths apart.
+PLAIN_WIDTH = 120
+
+
+def result_line(summary: Mapping[str, Any]) -> str:
+    """The result in one line, for quiet runs and logs."""
+    name = metric_of(summary)
+    parts = [f"{score_name(name)} {score(summary.get(name), 'unknown')}{spread_of(summary, name)}"]
+    baseline = summary.get("baseline")
+    if baseline:
+        parts.append(f"centralised {score(baseline.get('centralised'), 'diverged')}")
+    parts.append(f"{summary['completed_rounds']} of {summary['rounds']} rounds in {duration(summary['wall_s'])}")
+    if summary.get("nodes_lost"):
+        parts.append(f"lost {', '.join(summary['nodes_lost'])}")
+    return ", ".join(parts)
+
+
+def result_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What is compared: label, score, and a remark; the run first, then its baselines."""
+    name = metric_of(summary)
+    label = "federated, global model" if summary["mode"] == "federated" else "gossip, mean of peers"
+    rows = [(label, score(summary.get(name), "diverged"), spread_of(summary, name).strip())]
+    baseline = summary.get("baseline")
+    if baseline is None:
+        return [*rows, ("no baselines were trained", "", "")]
+    for key, words in (("centralised", "centralised, all rows"), ("local_only_mean", "each node alone, mean")):
+        rows.append((words, score(baseline.get(key), "diverged"), ""))
+    return rows
+
+
+def result_facts(summary: Mapping[str, Any], out: Path) -> list[tuple[str, str]]:
+    """What it took, and what is left."""
+    kinds = summary.get("bytes_sent_by_kind") or {}
+    detail = f" ({', '.join(f'{size(count)} {kind}' for kind, count in kinds.items())})" if kinds else ""
+    facts = [
+        ("rounds", f"{summary['completed_rounds']} of {summary['rounds']}{_pace(summary)}"),
+        ("sent", f"{size(summary['bytes_sent'])}{detail}"),
+        ("time", f"{duration(summary['wall_s'])}{_start_up(summary)}"),
+        ("nodes lost", ", ".join(summary.get("nodes_lost") or ()) or "none"),
+    ]
+    rejected = summary.get("updates_rejected")
+    if rejected:
+        facts.append(("updates rejected", ", ".join(f"{count} of {name}" for name, count in rejected.items())))
+    if summary.get("worst_site"):
+        facts.append(("worst site", str(summary["worst_site"])))
+    facts.append(("run folder", str(out)))
+    return facts
+
+
+def print_result(summary: Mapping[str, Any], out: Path, file: TextIO) -> None:
+    """Print the final table."""
+    from rich.console import Console
+
+    console = Console(file=file, width=None if file.isatty() else PLAIN_WIDTH, highlight=False)
+    console.print(_compared(summary))
+    console.print(_facts(summary, out))
+
+
+def metric_of(summary: Mapping[str, Any]) -> str:
+    """The key of the score: ``r2`` for a regression."""
+    return "r2" if "r2" in summary else "accuracy"
+
+
+def spread_of(summary: Mapping[str, Any], name: str) -> str:
+    """The worst and the best peer, where there is more than one model."""
+    low, high = summary.get(f"{name}_min"), summary.get(f"{name}_max")
+    return "" if low is None or high is None or low == high else f" ({score(low)} to {score(high)})"
+
+
+def _pace(summary: Mapping[str, Any]) -> str:
+    median = summary.get("round_s_median")
+    return "" if median is None else f", {duration(median)} each in the median"
+
+
+def _start_up(summary: Mapping[str, Any]) -> str:
+    start = summary.get("startup_s")
+    return "" if start is None else f", of which {duration(start)} to the first round"
+
+
+def _compared(summary: Mapping[str, Any]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    count = summary.get("parameters")
+    model = f"{summary['model']}{f', {count:,} parameters' if count else ''}"
+    title = f"{summary['mode']} on {summary['data']}: {summary['nodes']} nodes, {model}"
+    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    table.add_column("")
+    table.add_column(score_name(metric_of(summary)), justify="right")
+    table.add_column("worst to best peer" if summary["mode"] == "gossip" else "")
+    for position, row in enumerate(result_rows(summary)):
+        table.add_row(*map(Text, row), style="bold" if position == 0 else None)
+    return table
+
+
+def _facts(summary: Mapping[str, Any], out: Path) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for name, value in result_facts(summary, out):
+        table.add_row(Text(name, style="dim"), Text(value, overflow="fold"))
+    return table

@@ -1,0 +1,67 @@
+"""What a process does with signals: the first one asks for an orderly stop, the second stops at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from types import FrameType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+SHOW_CURSOR = "\x1b[?25h"
+
+
+class Stopped(Exception):
+    """A signal ended the program, after an orderly stop; its exit code is 128 + ``number``."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
+def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine to its end; SIGINT and SIGTERM cancel it, and a second signal ends the process.
+
+    The handlers are set explicitly: a shell that starts a job in the background has SIGINT ignored, and Python would
+    leave it so. They are plain handlers, not the loop's, so that a second signal works while the loop is busy.
+
+    Raises
+    ------
+    Stopped
+        When a signal ended it.
+    """
+    received: list[int] = []
+
+    async def supervised() -> T:
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(work())
+
+        def stop(number: int, _frame: FrameType | None) -> None:
+            if received:
+                _leave_at_once(number)
+            received.append(number)
+            loop.call_soon_threadsafe(task.cancel)
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if received:
+                raise Stopped(received[0]) from None
+            raise
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    return asyncio.run(supervised())
+
+
+def _leave_at_once(number: int) -> None:
+    # A live display has hidden the cursor; nobody else will bring it back.
+    if sys.stdout.isatty():
+        os.write(sys.stdout.fileno(), SHOW_CURSOR.encode())
+    os._exit(128 + number)

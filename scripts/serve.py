@@ -1,0 +1,79 @@
+"""``nervenet serve``: predictions from a saved model over HTTP."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def serve(
+    model: Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="A run folder, or a model file.")],
+    http: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where to listen.")] = "127.0.0.1:8000",
+    broker: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Follow the live model of a run (not in this version).")
+    ] = None,
+) -> None:
+    """Answer predictions from a saved model over HTTP.
+
+    POST /predict with {"X_test": [[…], …]}, raw inputs, is answered by {"y_pred": […]}. GET /healthz says whether it is
+    up, GET /model what is being served.
+    """
+    from nervenet.nodes.experiment import ExperimentError
+
+    if broker is not None:
+        raise ExperimentError(
+            "--broker: this version serves saved models only. To predict while a model is learning, embed a peer "
+            "(examples/embed_in_web_app.py)"
+        )
+    host, port = _address(http)
+    from nervenet.models.artifact import load_model, read_extra
+    from nervenet.nodes.predictor import predictor_app
+
+    from .running import run
+
+    learner = load_model(model)
+    facts = read_extra(model)
+    run(lambda: _serve(predictor_app(learner, facts), host, port))
+
+
+def _address(http: str) -> tuple[str, int]:
+    from nervenet.nodes.experiment import ExperimentError
+
+    host, colon, port = http.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ExperimentError(f"--http {http}: expected HOST:PORT, as in 127.0.0.1:8000")
+    return host.strip("[]"), int(port)
+
+
+async def _serve(app: Any, host: str, port: int) -> None:
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    # Bound here and not by uvicorn, which would end the process itself when the port is taken.
+    with _listening(host, port) as listener:
+        shown = f"[{host}]" if ":" in host else host
+        print(f"serving http://{shown}:{listener.getsockname()[1]}/predict", flush=True)
+        await server.serve(sockets=[listener])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    from nervenet.broker.errors import AddressInUse, BadAddress
+
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise BadAddress(f"--http {host}:{port}", str(error.strerror)) from None
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise AddressInUse(f"{host}:{port}") from None
+        raise BadAddress(f"--http {host}:{port}", str(error.strerror)) from None
+    return listener

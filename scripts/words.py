@@ -1,0 +1,35 @@
+"""Figures as people read them."""
+
+from __future__ import annotations
+
+
+def size(count: float) -> str:
+    """Bytes: 532 B, 12.3 kB, 4.2 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def duration(seconds: float) -> str:
+    """Seconds: 12 ms, 3.1 s, 2 min 05 s, 1 h 02 min."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def score(value: float | None, missing: str = "") -> str:
+    """An accuracy, an R² or a loss, to three or four places that matter."""
+    if value is None:
+        return missing
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:.4g}"
+
+
+def score_name(name: str) -> str:
+    """The metric's name in a table."""
+    return "R²" if name == "r2" else name
