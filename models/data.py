@@ -78,6 +78,21 @@ class Dataset:
         sites = None if self.sites is None else self.sites[rows]
         return replace(self, X=self.X[rows], y=self.y[rows], sites=sites, test=None)
 
+    def with_sites(self, column: str) -> Dataset:
+        """Take a column out of the inputs and make it `sites`. Raises DataError if there is no such column."""
+        if column not in self.columns:
+            raise DataError(
+                f"no column {column!r} in {self.name}{near(column, self.columns)}; it has: {', '.join(self.columns)}"
+            )
+        place = self.columns.index(column)
+        return replace(
+            self,
+            X=np.delete(self.X, place, axis=1),
+            columns=self.columns[:place] + self.columns[place + 1 :],
+            sites=self.X[:, place],
+            test=None if self.test is None else self.test.with_sites(column),
+        )
+
 
 def infer_task(y: NDArray[Any]) -> Task:
     """Tell classes from quantities by the targets alone.

@@ -35,8 +35,8 @@ def load(
     task
         For a file: "classification" or "regression", where the targets alone would be misread.
     sites
-        For a table: a column that says where each row was collected, which may be text. It becomes `Dataset.sites` and
-        is no input.
+        A column that says where each row was collected, which in a .csv or .parquet file may be text. It becomes
+        `Dataset.sites` and is no input.
     seed
         For "synthetic": address of its draws.
 
@@ -54,14 +54,16 @@ def load(
         if Path(name).exists():
             raise DataError(f"{name}: no such kind of file can be read; allowed: {files}")
         raise DataError(f"no data set {name!r}{near(name, NAMES)}; allowed: {', '.join(NAMES)}, or a {files} file")
-    for option, value in (("target", target), ("task", task), ("sites", sites)):
+    for option, value in (("target", target), ("task", task)):
         if value is not None:
             raise DataError(f"{option} {value!r} is for files; {name} brings its own")
     if name in COLUMNS:
-        return load_toy(name)
-    if name in OPENML_NAMES:
-        return load_images(name)
-    return _synthetic(name, seed)
+        found = load_toy(name)
+    elif name in OPENML_NAMES:
+        found = load_images(name)
+    else:
+        found = _synthetic(name, seed)
+    return found if sites is None else found.with_sites(sites)
 
 
 def _synthetic(name: str, seed: int) -> Dataset:

@@ -34,7 +34,7 @@ def load_file(path: Path, *, target: str | None = None, task: str | None = None,
         "classification" or "regression"; default: by the targets, as `data.infer_task` says. Numbers of a .csv that
         are all whole, such as 1.0, are integers there.
     sites
-        Name of the column that becomes `Dataset.sites`, and is no input. Not for .npz.
+        Name of the column that becomes `Dataset.sites`, and is no input.
 
     Raises
     ------
@@ -63,9 +63,8 @@ def _load_csv(path: Path, target: str | None, task: str | None, sites: str | Non
 
 
 def _load_npz(path: Path, target: str | None, task: str | None, sites: str | None) -> Dataset:
-    for option, value in (("target", target), ("sites", sites)):
-        if value is not None:
-            raise DataError(f"{path}: {option} {value!r} is for tables with named columns; a .npz file has arrays X, y")
+    if target is not None:
+        raise DataError(f"{path}: target {target!r} is for tables with named columns; in a .npz file it is the array y")
     try:
         # Opened here, because numpy leaves its own handle open when the archive is damaged.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
@@ -86,7 +85,8 @@ def _load_npz(path: Path, target: str | None, task: str | None, sites: str | Non
         columns = tuple(f"x{place}" for place in range(1, X.shape[1] + 1))
     if X.dtype != np.float32:
         X = X.astype(np.float64)
-    return _dataset(path, X, y, columns, task, arrays.get("sites"))
+    found = _dataset(path, X, y, columns, task, arrays.get("sites"))
+    return found if sites is None else found.with_sites(sites)
 
 
 def _load_parquet(path: Path, target: str | None, task: str | None, sites: str | None) -> Dataset:

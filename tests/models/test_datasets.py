@@ -45,6 +45,15 @@ def test_an_option_of_files_is_refused_for_a_name() -> None:
         load("iris", target="species")
 
 
+def test_a_column_can_become_the_sites() -> None:
+    whole, cut = load("wine"), load("wine", sites="hue")
+    assert "hue" not in cut.columns
+    assert cut.X.shape == (178, 12)
+    assert np.array_equal(cut.sites, whole.X[:, whole.columns.index("hue")])
+    with pytest.raises(DataError, match=r"no column .hues. in wine .did you mean .hue.{3}; it has: alcohol"):
+        load("wine", sites="hues")
+
+
 def test_a_file_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "table.xlsx").write_bytes(b"")
     with pytest.raises(DataError, match=r"table\.xlsx.*allowed: \.npz, \.csv, \.parquet"):

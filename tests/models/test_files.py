@@ -159,6 +159,17 @@ def test_an_npz_file_is_read(tmp_path: Path) -> None:
     assert (plain.X.dtype, plain.columns, plain.task) == (np.float64, ("x1", "x2"), "regression")
 
 
+def test_a_column_of_an_npz_file_may_be_its_sites(tmp_path: Path) -> None:
+    path = npz_file(tmp_path, X=np.array([[1, 7], [2, 8]]), y=np.array([0, 1]))
+    found = load(path, sites="x2")
+    assert found.columns == ("x1",)
+    assert found.X.tolist() == [[1], [2]]
+    assert found.sites is not None
+    assert found.sites.tolist() == [7, 8]
+    with pytest.raises(DataError, match="target 'y' is for tables with named columns"):
+        load(path, target="y")
+
+
 @pytest.mark.parametrize(
     ("arrays", "reason"),
     [

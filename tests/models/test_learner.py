@@ -97,7 +97,9 @@ def test_a_holdout_takes_no_part_in_training_or_in_the_scales() -> None:
     assert part.survey().inputs.n == 90
     settled(part)
     assert part.evaluate("holdout")["examples"] == 30
+    assert (whole.settled, whole.has_test) == (False, True)
     assert settled(whole).evaluate("holdout") == {}
+    assert whole.settled
     again, other = learner(holdout=0.25, seed=3), learner(holdout=0.25, seed=4)
     assert np.array_equal(part.survey().inputs.mean, again.survey().inputs.mean)
     assert not np.array_equal(part.survey().inputs.mean, other.survey().inputs.mean)
