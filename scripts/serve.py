@@ -36,8 +36,20 @@ def serve(
     from .running import run
 
     learner = load_model(model)
-    facts = read_extra(model)
+    facts = read_extra(model) | {"metrics": _metrics(model)}
     run(lambda: _serve(predictor_app(learner, facts), host, port))
+
+
+def _metrics(model: Path) -> dict[str, float | None]:
+    """What the run's summary says of the model, where there is one beside it."""
+    import json
+
+    summary = (model if model.is_dir() else model.parent) / "summary.json"
+    try:
+        known = json.loads(summary.read_text(encoding="utf-8"))
+        return {key: known[key] for key in ("accuracy", "r2", "loss") if key in known}
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _address(http: str) -> tuple[str, int]:
