@@ -91,7 +91,10 @@ async def tell(
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def receive(item: t.Arrival | t.Notice) -> None:
-        if isinstance(item, t.Arrival) and isinstance(item.message, Acknowledged) and not done.done():
+        if isinstance(item, t.LinkUp):
+            # Not before: the report travels on one lane and its acknowledgement on the other.
+            transport.send(DESK, Report(kind=kind, id=1, facts=dict(facts), payload=None))
+        elif isinstance(item, t.Arrival) and isinstance(item.message, Acknowledged) and not done.done():
             done.set_result(None)
 
     def failed(error: BaseException) -> None:
@@ -102,7 +105,6 @@ async def tell(
     await transport.open(receive, failed)
     try:
         transport.link(DESK, desk)
-        transport.send(DESK, Report(kind=kind, id=1, facts=dict(facts), payload=None))
         await asyncio.wait_for(done, within_s)
     except TimeoutError:
         raise NodeFailed(f"the launcher did not acknowledge the {kind} of {node} within {within_s:g} s") from None

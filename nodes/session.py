@@ -78,6 +78,7 @@ class Session:
         self.on_event: Callable[[dict[str, Any]], None] | None = None  # for an owner who wants to hear the node's own
         self._node: Node | None = None
         self._backlog: list[t.Arrival | t.Notice] = []
+        self._desk_up = asyncio.Event()
         self._acknowledged: dict[int, asyncio.Future[None]] = {}
         self._failure: BaseException | None = None
         self._membership: Membership | None = None
@@ -160,10 +161,13 @@ class Session:
             return
         number = len(self._acknowledged) + 1
         self._acknowledged[number] = asyncio.get_running_loop().create_future()
-        self.transport.send(DESK, Report(kind=kind, id=number, facts=dict(facts), payload=payload), array)
         deadline_s = self.experiment.network.join_deadline_s
         try:
-            await asyncio.wait_for(self._acknowledged[number], deadline_s)
+            async with asyncio.timeout(deadline_s):
+                # The report travels on one lane and its acknowledgement on the other: both must stand before it is made.
+                await self._desk_up.wait()
+                self.transport.send(DESK, Report(kind=kind, id=number, facts=dict(facts), payload=payload), array)
+                await self._acknowledged[number]
         except TimeoutError:
             raise NodeFailed(
                 f"the launcher did not acknowledge the {kind} of {self.place.name} within {deadline_s:g} s"
@@ -180,7 +184,9 @@ class Session:
                 future = self._acknowledged.get(number)
                 if future and not future.done():
                     future.set_result(None)
-            case t.Arrival(sender) | t.LinkUp(sender) if sender == DESK:
+            case t.LinkUp(peer) if peer == DESK:
+                self._desk_up.set()
+            case t.Arrival(sender) | t.LinkLost(sender) if sender == DESK:
                 pass
             case _ if self._node is not None:
                 self._node.receive(item)
