@@ -108,14 +108,11 @@ def _judges(experiment: Experiment, survivors: Mapping[str, Mapping[str, Any]]) 
 
 def _by_node(facts: Mapping[str, Any], score: str) -> dict[str, Any]:
     metrics = facts.get("metrics", {})
-    return {
-        "role": facts.get("role"),
-        "completed_rounds": facts.get("completed_rounds"),
-        score: _number(metrics.get(score)),
-        "loss": _number(metrics.get("loss")),
-        "bytes_sent": facts.get("bytes_sent"),
-        "bytes_received": facts.get("bytes_received"),
-    }
+    found: dict[str, Any] = {"role": facts.get("role")}
+    if facts.get("role") != "client":  # a client completes tasks; whether a round was completed the coordinator knows
+        found["completed_rounds"] = facts.get("completed_rounds")
+    found |= {key: _number(metrics[key]) for key in (score, "loss") if key in metrics}
+    return found | {key: facts.get(key) for key in ("bytes_sent", "bytes_received")}
 
 
 def _number(value: Any) -> float | None:

@@ -22,7 +22,8 @@ class Row:
     role: str = ""
     state: str = "joined"
     round: int = 0
-    loss: float | None = None
+    loss: float | None = None  # of its training
+    test_loss: float | None = None
     score: float | None = None
     sent: int = 0
     received: int = 0
@@ -48,7 +49,7 @@ class Board:
     status: str = "starting"
     reason: str = ""
     round: int = 0  # the last round that everybody who still takes part has completed
-    score: float | None = None
+    score: float | None = None  # on the test set: the global model's, or the mean of the living peers'
     loss: float | None = None
     rows: dict[str, Row] = field(default_factory=dict)
     missed: int = 0
@@ -135,7 +136,7 @@ class Board:
             row.score = self._score(event) if self._score(event) is not None else row.score
             self._count(row, event)
         elif kind == "metric.test":
-            row.score, row.loss = self._score(event), _number(event.get("loss"))
+            row.score, row.test_loss = self._score(event), _number(event.get("loss"))
             self._judge(row)
 
     def _round_started(self, event: Mapping[str, Any], row: Row, number: int | None, at: float) -> None:
@@ -155,7 +156,7 @@ class Board:
         self._count(row, event)
         if row.role == "coordinator":
             self.round = max(self.round, row.round)
-            self.loss = _number(event.get("loss")) if self.loss is None else self.loss
+            row.loss = _number(event.get("loss"))
             for client in self.rows.values():
                 client.state = "ready" if client.state == "sent" else client.state
         else:
@@ -166,11 +167,11 @@ class Board:
 
     def _judge(self, row: Row) -> None:
         if row.role == "coordinator":
-            self.score, self.loss = row.score, row.loss
+            self.score, self.loss = row.score, row.test_loss
             return
         peers = [peer for peer in self.rows.values() if peer.role == "peer" and peer.living]
         self.score = _mean(peer.score for peer in peers)
-        self.loss = _mean(peer.loss for peer in peers)
+        self.loss = _mean(peer.test_loss for peer in peers)
 
     def _score(self, event: Mapping[str, Any]) -> float | None:
         if "r2" in event:

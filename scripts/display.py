@@ -42,12 +42,14 @@ def plain_line(board: Board, now: float) -> str:
     """The header and how many nodes there are, for logs."""
     learners = [row for row in board.rows.values() if row.role in ("client", "peer")]
     living = sum(row.living and row.state != "suspect" for row in learners)
+    # At the end everybody leaves, which is no news.
+    count = "" if board.finished else f"  {living} of {len(learners)} nodes"
     lost = f"  lost {', '.join(board.lost)}" if board.lost else ""
-    return f"{header(board, now)}  {living} of {len(learners)} nodes{lost}"
+    return f"{header(board, now)}{count}{lost}"
 
 
 def cells(name: str, row: Row, now: float) -> tuple[str, ...]:
-    """A node's row: name, state, round, loss, score, sent, received, last seen."""
+    """A node's row: name, state, round, training loss, score, sent, received, last seen."""
     age = now - row.seen
     seen = "" if not row.seen else "now" if age < 1 else f"{duration(age)} ago"
     if row.living and row.seen and age > STALE_S:
@@ -87,8 +89,17 @@ def _table(board: Board, shown: list[tuple[str, Row]], now: float) -> Table:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    right = {"round", "loss", "sent", "received", score_name(board.score_name)}
-    for column in ("node", "state", "round", "loss", score_name(board.score_name), "sent", "received", "last seen"):
+    right = {"round", "training loss", "sent", "received", score_name(board.score_name)}
+    for column in (
+        "node",
+        "state",
+        "round",
+        "training loss",
+        score_name(board.score_name),
+        "sent",
+        "received",
+        "last seen",
+    ):
         table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
     for name, row in shown:
         stale = row.living and not board.finished and now - row.seen > STALE_S

@@ -65,6 +65,8 @@ def print_result(summary: Mapping[str, Any], out: Path, file: TextIO) -> None:
     from rich.console import Console
 
     console = Console(file=file, width=None if file.isatty() else PLAIN_WIDTH, highlight=False)
+    console.print()
+    console.print(_title(summary), style="bold")
     console.print(_compared(summary))
     console.print(_facts(summary, out))
 
@@ -78,6 +80,12 @@ def spread_of(summary: Mapping[str, Any], name: str) -> str:
     """The worst and the best peer, where there is more than one model."""
     low, high = summary.get(f"{name}_min"), summary.get(f"{name}_max")
     return "" if low is None or high is None or low == high else f" ({score(low)} to {score(high)})"
+
+
+def _title(summary: Mapping[str, Any]) -> str:
+    count = summary.get("parameters")
+    model = f"{summary['model']}{f' with {count:,} parameters' if count else ''}"
+    return f"{summary['mode']} on {summary['data']}: {summary['nodes']} nodes, {model}"
 
 
 def _pace(summary: Mapping[str, Any]) -> str:
@@ -95,10 +103,7 @@ def _compared(summary: Mapping[str, Any]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    count = summary.get("parameters")
-    model = f"{summary['model']}{f', {count:,} parameters' if count else ''}"
-    title = f"{summary['mode']} on {summary['data']}: {summary['nodes']} nodes, {model}"
-    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     table.add_column(score_name(metric_of(summary)), justify="right")
     table.add_column("worst to best peer" if summary["mode"] == "gossip" else "")

@@ -1,0 +1,126 @@
+"""What is drawn of a board, and how a result is put."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nervenet.scripts.board import Board, Row
+from nervenet.scripts.display import header, plain_line, render, rows_shown
+from nervenet.scripts.result import print_result, result_line
+from nervenet.scripts.words import duration, score, size
+from rich.console import Console
+
+
+def board(nodes: int = 3) -> Board:
+    rows = {f"client-{i}": Row("client", "training", 2, 0.5, None, 0.9, 1500, 0, 0, 100.0) for i in range(nodes)}
+    known = {"mode": "federated", "data": "iris", "model": "mlp", "rounds": 5, "round": 2, "status": "running"}
+    return Board(rows=rows, score=0.95, loss=0.2, seen=100.0, first_round_at=90.0, last_round_at=94.0, **known)  # type: ignore[arg-type]
+
+
+def drawn(what: Board, now: float, height: int = 20) -> str:
+    console = Console(file=io.StringIO(), width=110)
+    console.print(render(what, now, height))
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue()
+
+
+def test_the_header_says_how_far_and_how_good() -> None:
+    assert header(board(), 100.5) == "federated · iris · mlp  round 2/5  accuracy 0.950  loss 0.200  ETA 6.0 s"
+    assert plain_line(board(), 100.5).endswith("3 of 3 nodes")
+    assert header(Board(), 0.0) == "waiting for a run  round 0/?"
+
+
+def test_stale_is_shown_as_stale_and_a_final_state_wins() -> None:
+    assert "stale: nothing heard for 20.0 s" in header(board(), 120.0)
+    assert "stale, 20.0 s ago" in drawn(board(), 120.0)
+    ended = board()
+    ended.status, ended.reason = "failed", "too few answers"
+    assert "failed: too few answers" in header(ended, 120.0)
+    assert "nothing heard" not in header(ended, 120.0)
+
+
+def test_every_node_has_a_row_until_the_screen_is_full() -> None:
+    assert all(f"client-{i} " in drawn(board(3), 100.0) for i in range(3))
+    crowd = board(64)
+    crowd.rows["client-60"].state = "lost"
+    text = drawn(crowd, 100.0, height=14)
+    assert "client-60" in text
+    assert "… and 54 more nodes" in text
+    assert len(text.splitlines()) <= 14
+    assert [name for name, _ in rows_shown(board(12), 12)][-1] == "client-11", "numbers sort as numbers"
+
+
+SUMMARY: dict[str, Any] = {
+    "mode": "gossip",
+    "nodes": 8,
+    "rounds": 20,
+    "completed_rounds": 20,
+    "data": "digits",
+    "model": "mlp",
+    "parameters": 4810,
+    "accuracy": 0.95,
+    "accuracy_min": 0.94,
+    "accuracy_max": 0.96,
+    "baseline": {"centralised": None, "local_only_mean": 0.92},
+    "bytes_sent": 1234567,
+    "bytes_sent_by_kind": {"weights": 1200000, "control": 34567},
+    "wall_s": 3.1,
+    "startup_s": 1.0,
+    "round_s_median": 0.02,
+    "nodes_lost": ["peer-3"],
+    "updates_rejected": {"peer-2": 4},
+    "status": "completed",
+}
+
+
+def test_the_result_stands_beside_its_baselines() -> None:
+    file = io.StringIO()
+    print_result(SUMMARY, Path("runs/x"), file)
+    text = " ".join(file.getvalue().split())
+    for words in (
+        "gossip on digits: 8 nodes, mlp with 4,810 parameters",
+        "gossip, mean of peers 0.950 (0.940 to 0.960)",
+        "centralised, all rows diverged",
+        "each node alone, mean 0.920",
+        "20 of 20, 20 ms each in the median",
+        "1.2 MB (1.2 MB weights, 34.6 kB control)",
+        "3.1 s, of which 1.0 s to the first round",
+        "nodes lost peer-3",
+        "updates rejected 4 of peer-2",
+        "run folder runs/x",
+    ):
+        assert words in text
+    assert result_line(SUMMARY) == (
+        "accuracy 0.950 (0.940 to 0.960), centralised diverged, 20 of 20 rounds in 3.1 s, lost peer-3"
+    )
+
+
+def test_a_regression_and_a_run_without_baselines() -> None:
+    summary = {**SUMMARY, "mode": "federated", "r2": 0.47, "r2_min": 0.47, "r2_max": 0.47, "baseline": None}
+    del summary["accuracy"]
+    file = io.StringIO()
+    print_result(summary, Path("x"), file)
+    assert "R²" in file.getvalue()
+    assert "no baselines were trained" in file.getvalue()
+    assert result_line(summary).startswith("R² 0.470, 20 of 20")
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (size(532), "532 B"),
+        (size(12345), "12.3 kB"),
+        (size(4.2e12), "4200.0 GB"),
+        (duration(0.012), "12 ms"),
+        (duration(59.94), "59.9 s"),
+        (duration(125), "2 min 05 s"),
+        (duration(3725), "1 h 02 min"),
+        (score(0.9534), "0.953"),
+        (score(-12345.678), "-1.235e+04"),
+        (score(None, "diverged"), "diverged"),
+    ],
+)
+def test_figures_as_people_read_them(said: str, words: str) -> None:
+    assert said == words

@@ -1,0 +1,201 @@
+"""The command line: exit codes, one-line mistakes, and what each output mode prints. Nothing is spawned here."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from nervenet.broker.errors import AddressInUse
+from nervenet.nodes import launcher
+from nervenet.nodes.experiment import Experiment
+from nervenet.scripts.main import build, execute
+from nervenet.scripts.options import FLAGS
+from typer.testing import CliRunner
+
+SUMMARY = {
+    "mode": "federated",
+    "nodes": 2,
+    "rounds": 1,
+    "completed_rounds": 1,
+    "data": "iris",
+    "model": "mlp",
+    "parameters": 10,
+    "accuracy": 0.9,
+    "baseline": {"centralised": 0.95, "local_only_mean": 0.8},
+    "bytes_sent": 10,
+    "wall_s": 1.0,
+}
+EVENT = {"type": "run.started", "run": "r", "node": "launcher", "role": "launcher", "time": 1.0, "rounds": 1}
+
+Launched = list[tuple[Experiment, dict[str, Any]]]
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Launched:
+    calls: Launched = []
+
+    async def launch(experiment: Experiment, **options: Any) -> dict[str, Any]:
+        calls.append((experiment, options))
+        options["on_address"]("tcp://127.0.0.1:7")
+        options["on_event"](EVENT)
+        return SUMMARY
+
+    monkeypatch.setattr(launcher, "launch", launch)
+    monkeypatch.chdir(tmp_path)
+    return calls
+
+
+def fails_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    async def launch(*_: Any, **__: Any) -> dict[str, Any]:
+        raise error
+
+    monkeypatch.setattr(launcher, "launch", launch)
+
+
+def test_flags_set_keys_and_set_wins(launched: Launched, tmp_path: Path) -> None:
+    (tmp_path / "e.toml").write_text("rounds = 3\nnodes = 5\nseed = 1\n")
+    line = "launch e.toml --nodes 6 --data iris --hidden 8,4 --deadline 2.5 --mode gossip --quiet --out o"
+    assert execute([*line.split(), "--set", "seed=9", "--set", "network.heartbeat_s=0.25"]) == 0
+    experiment, options = launched[0]
+    assert (experiment.rounds, experiment.nodes, experiment.seed, experiment.mode) == (3, 6, 9, "gossip")
+    assert (experiment.data.name, experiment.model.hidden, experiment.gossip.deadline_s) == ("iris", (8, 4), 2.5)
+    assert experiment.network.heartbeat_s == 0.25
+    assert options["out"] == Path("o")
+
+
+def test_every_flag_of_the_surface_is_there_with_its_default() -> None:
+    text = " ".join(CliRunner().invoke(build(), ["launch", "--help"], terminal_width=200).output.split())
+    surface = """mode nodes rounds seed data target partition alpha shards-per-node model hidden epochs batch-size
+        learning-rate strategy topology algorithm participation quorum deadline min-clients processes"""
+    assert {flag.name for flag in FLAGS} == set(surface.split())
+    for name in (*surface.split(), "out", "set", "quiet", "json"):
+        assert f"--{name} " in text
+    for default in ("federated", "8", "20", "0.05", "64", "max(2, half of N)", "30", "one each"):
+        assert f"[default: {default}]" in text
+
+
+def test_a_table_a_line_or_events(launched: Launched, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["launch", "--out", "a"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("broker tcp://127.0.0.1:7 ")
+    assert "centralised, all rows" in out
+    assert execute(["launch", "--out", "a", "--quiet"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("broker ")
+    assert lines[1:] == ["accuracy 0.900, centralised 0.950, 1 of 1 rounds in 1.0 s", "a"]
+    assert execute(["launch", "--out", "a", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [json.loads(line) for line in out.splitlines()] == [EVENT]
+    assert "broker tcp://127.0.0.1:7" in err
+
+
+def test_settings_without_effect_are_remarked(launched: Launched, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["launch", "--topology", "star", "--quiet"]) == 0
+    assert "warning: gossip.topology has no effect in federated mode" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("launch --nodes 0", "nodes = 0"),
+        ("launch --nodes x", "nodes = 'x': expected a whole number"),
+        ("launch --quorum 1.5", "federated.quorum = 1.5"),
+        ("launch --mode telepathy", "expected one of federated, gossip"),
+        ("launch --set no.such=1", "no: there is no such key"),
+        ("launch --set nonsense", "expected KEY=VALUE"),
+        ("launch --hidden 0", "model.hidden = [0]"),
+        ("launch --hidden 4,x", "model.hidden"),
+        ("launch --topology moebius --mode gossip", "expected one of ring, torus"),
+        ("launch missing.toml", "missing.toml: there is no such experiment file"),
+        ("launch --nodse 3", "No such option: --nodse"),
+        ("launch a b", "unexpected extra argument"),
+        ("frobnicate", "No such command 'frobnicate'"),
+        ("serve /nonexistent", "/nonexistent: no such file or folder"),
+        ("serve x --http nowhere", "--http nowhere: expected HOST:PORT"),
+        ("serve x --broker tcp://h:1", "serves saved models only"),
+        ("node cook --broker tcp://h:1 --run r", "cook"),
+        ("node client --run r", "--broker"),
+        ("node peer --broker tcp://h:1 --run r --set mode=federated", "a peer takes part in gossip runs"),
+        ("broker --bind nonsense", "nonsense: an address is"),
+        ("monitor --record /no/where", "--record /no/where: cannot be written"),
+    ],
+)
+def test_a_mistake_is_exit_two_in_one_or_two_lines(
+    line: str, words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert execute(line.split()) == 2
+    out, err = capsys.readouterr()
+    assert words in err
+    assert "Traceback" not in err
+    assert 1 <= len(err.splitlines()) <= 2
+    assert out == ""
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute([]) == 2
+    assert "launch" in capsys.readouterr().err
+    assert execute(["--help"]) == 0
+    assert "launch" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(launcher.RunFailed("too few answers", {}), 1), (AddressInUse("tcp://127.0.0.1:1"), 1)],
+)
+def test_a_failed_run_says_why_on_its_last_line(
+    error: Exception, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fails_with(monkeypatch, error)
+    assert execute(["launch", "--out", "x"]) == code
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1] == f"nervenet: {error}"
+    assert "Traceback" not in err
+
+
+def test_a_defect_of_ours_shows_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fails_with(monkeypatch, ZeroDivisionError("ours"))
+    assert execute(["launch"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_json_goes_on_when_its_reader_has_gone(launched: Launched, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nervenet.scripts.views import JsonView
+
+    class Closed:
+        written = 0
+
+        def write(self, text: str) -> int:
+            self.written += 1
+            raise BrokenPipeError
+
+        def flush(self) -> None: ...
+
+    pipe = Closed()
+    monkeypatch.setattr(sys, "stdout", pipe)
+    view = JsonView()
+    view.event(EVENT)
+    view.event(EVENT)
+    assert pipe.written == 1
+
+
+@pytest.mark.parametrize("arguments", ["--help", "launch --nodes 0", "node --help"])
+def test_a_command_line_alone_loads_nothing_heavy(arguments: str) -> None:
+    code = f"import sys; from nervenet.scripts.main import execute; execute({arguments.split()!r}); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"sklearn", "scipy", "matplotlib", "networkx", "starlette", "uvicorn", "numpy", "zmq"} & set(loaded)
+
+
+def test_commands_are_typer_commands() -> None:
+    app = build()
+    assert isinstance(app, typer.Typer)
+    names: list[Callable[..., Any] | None] = [command.callback for command in app.registered_commands]
+    assert [getattr(name, "__name__", "") for name in names] == ["launch", "broker", "node", "monitor", "serve"]
