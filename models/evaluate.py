@@ -83,9 +83,12 @@ def _by_name(model: Model, X: Array, y: Array, scorers: Sequence[str]) -> dict[s
         def __sklearn_is_fitted__(self) -> bool:
             return True
 
-    if P is not None:
-        Fitted.predict_proba = lambda self, X: model.probabilities(X)  # noqa: ARG005
+    class WithProbabilities(Fitted):
+        def predict_proba(self, X: Array) -> Array | None:
+            return model.probabilities(X)
+
     unknown = [name for name in scorers if name not in get_scorer_names()]
     if unknown:
         raise ValueError(f"unknown scorer {unknown[0]!r}; allowed are {', '.join(get_scorer_names())}")
-    return {name: float(get_scorer(name)(Fitted(), X, y)) for name in scorers}
+    fitted = Fitted() if P is None else WithProbabilities()
+    return {name: float(get_scorer(name)(fitted, X, y)) for name in scorers}

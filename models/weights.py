@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 Vector = NDArray[np.floating[Any]]
 """A flat vector of float32 or float64."""
 
-BLOCK = 16_384
-"""Elements handled at a time: 64 kB of float32, so that a block and its temporary stay in the cache."""
+BLOCK = 65_536
+"""Elements handled at a time: 256 kB of float32, so that a block and its temporary stay in the second-level cache."""
 
 
 class IncompatibleWeights(ValueError):
@@ -124,9 +124,10 @@ class Layout:
         try:
             names = tuple(str(name) for name in fields["names"])
             shapes = tuple(tuple(int(size) for size in shape) for shape in fields["shapes"])
-            return cls(names, shapes, fields["dtype"])
-        except (KeyError, TypeError) as error:
+            dtype = fields["dtype"]
+        except (KeyError, TypeError, ValueError) as error:
             raise IncompatibleWeights("layout", f"not a layout: {error!r}") from error
+        return cls(names, shapes, dtype)
 
 
 def is_finite(vector: Vector) -> bool:

@@ -1,0 +1,98 @@
+"""Merging vectors: what is computed, in which order, from what."""
+
+import numpy as np
+import pytest
+from nervenet.models import RULES, IncompatibleWeights, combine, generator, weighted_mean
+from nervenet.models.weights import BLOCK
+
+
+def vectors(count, size, dtype="float32"):
+    return list(generator(0, count).standard_normal((count, size)).astype(dtype))
+
+
+@pytest.mark.parametrize("size", [1, 1000, BLOCK, 2 * BLOCK + 13])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_mean_is_weighted_by_examples(size, dtype):
+    given, weights = vectors(5, size, dtype), [10, 20, 0, 5, 65]
+    mean = weighted_mean(given, weights)
+    assert mean.dtype == dtype
+    exact = np.average(np.array(given, np.float64), axis=0, weights=weights)
+    np.testing.assert_allclose(mean, exact, atol=1e-6 if dtype == "float32" else 1e-14)
+
+
+def test_terms_are_added_in_the_order_given():
+    given, coefficients = vectors(7, BLOCK + 5), [0.3, -0.1, 0.2, 0.7, 1e3, -1e3, 0.5]
+    expected = np.float32(coefficients[0]) * given[0]
+    for vector, coefficient in zip(given[1:], coefficients[1:], strict=True):
+        expected = expected + np.float32(coefficient) * vector
+    np.testing.assert_array_equal(combine(given, coefficients), expected)
+    backwards = combine(given[::-1], coefficients[::-1])
+    assert not np.array_equal(backwards, expected)  # or the test above would pass in any order
+    np.testing.assert_allclose(backwards, expected, atol=1e-3)
+
+
+def test_the_same_inputs_give_the_same_bits_wherever_they_lie_in_memory():
+    given, weights = vectors(6, BLOCK + 3), [1, 2, 3, 4, 5, 6]
+    shifted = []
+    for vector in given:
+        room = np.empty(vector.size + 1, vector.dtype)
+        room[1:] = vector
+        shifted.append(room[1:])
+    assert weighted_mean(given, weights).tobytes() == weighted_mean(shifted, weights).tobytes()
+
+
+def test_inputs_may_be_read_only_and_are_not_changed():
+    given = vectors(3, 100)
+    received = [np.frombuffer(vector.tobytes(), vector.dtype) for vector in given]
+    mean = weighted_mean(received, [1, 1, 2])
+    mean += 1
+    for vector, original in zip(received, given, strict=True):
+        np.testing.assert_array_equal(vector, original)
+
+
+def test_the_result_may_overwrite_an_input():
+    given, expected = vectors(3, 2 * BLOCK), combine(vectors(3, 2 * BLOCK), [0.2, 0.3, 0.5])
+    for i in range(3):
+        copies = [vector.copy() for vector in given]
+        assert combine(copies, [0.2, 0.3, 0.5], out=copies[i]) is copies[i]
+        np.testing.assert_array_equal(copies[i], expected)
+
+
+def test_equal_vectors_stay_themselves_under_mixing_to_rounding():
+    one = vectors(1, 1000)[0]
+    np.testing.assert_allclose(combine([one] * 3, [1 / 3] * 3), one, rtol=1e-6)
+
+
+def test_rules_by_name():
+    given = vectors(3, 10, "float64")
+    np.testing.assert_array_equal(RULES["sum"](given, [5.0, 1.0, 1.0], None), given[0] + given[1] + given[2])
+    np.testing.assert_array_equal(RULES["mean"](given, [5.0, 1.0, 1.0], None), weighted_mean(given, [5, 1, 1]))
+    with pytest.raises(ValueError, match="2 coefficients for 3"):
+        RULES["sum"](given, [1.0, 1.0], None)
+
+
+@pytest.mark.parametrize(
+    ("given", "weights", "said"),
+    [
+        ([], [], "no vectors"),
+        (vectors(2, 3), [1], "1 coefficients for 2"),
+        (vectors(2, 3), [0, 0], "not all zero"),
+        (vectors(2, 3), [2, -1], "none negative"),
+        (vectors(2, 3), [1, float("nan")], "finite"),
+        (vectors(2, 3), [1, float("inf")], "finite"),
+    ],
+)
+def test_impossible_weights_are_refused(given, weights, said):
+    with pytest.raises(ValueError, match=said):
+        weighted_mean(given, weights)
+
+
+def test_vectors_that_differ_are_refused_rather_than_broadcast():
+    with pytest.raises(IncompatibleWeights, match=r"shape \(1,\), expected \(3,\)"):
+        combine([np.zeros(3), np.zeros(1)], [1, 1])
+    with pytest.raises(IncompatibleWeights, match="float32, expected float64"):
+        combine([np.zeros(3), np.zeros(3, "f")], [1, 1])
+    with pytest.raises(IncompatibleWeights):
+        combine([np.zeros(3), np.zeros(3)], [1, 1], out=np.zeros(4))
+    with pytest.raises(ValueError, match="not finite"):
+        combine([np.zeros(3)], [float("nan")])

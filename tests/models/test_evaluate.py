@@ -1,0 +1,70 @@
+"""Figures against scikit-learn's own."""
+
+import numpy as np
+import pytest
+from nervenet.models import MLP, as_model, generator
+from nervenet.models.evaluate import evaluate
+from sklearn.linear_model import SGDClassifier
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, mean_squared_error, r2_score
+
+
+def built(n_classes, seed=0):
+    model = MLP((5,), dtype="float64")
+    model.build(4, n_classes, generator(seed, "init"))
+    return model
+
+
+X = generator(0, "rows").standard_normal((40, 4))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_classification(classes):
+    model, y = built(classes), np.arange(40) % classes
+    figures = evaluate(model, X, y)
+    assert figures == {
+        "accuracy": pytest.approx(accuracy_score(y, model.predict(X))),
+        "loss": pytest.approx(log_loss(y, model.probabilities(X))),
+    }
+    assert all(type(value) is float for value in figures.values())
+
+
+def test_regression():
+    model, y = built(None), X @ [1.0, 2.0, 3.0, 4.0]
+    predicted = model.predict(X)
+    assert evaluate(model, X, y) == {
+        "r2": pytest.approx(r2_score(y, predicted)),
+        "loss": pytest.approx(mean_squared_error(y, predicted)),
+    }
+    assert np.isnan(evaluate(model, X[:1], y[:1])["r2"])
+
+
+def test_a_model_without_probabilities_has_the_share_of_wrong_answers_for_loss():
+    model, y = as_model(SGDClassifier()), np.arange(40) % 3
+    model.build(4, 3, generator(0))
+    figures = evaluate(model, X, y)
+    assert figures["loss"] == 1 - figures["accuracy"]
+
+
+def test_scorers_by_scikit_learns_names():
+    model, y = built(3), np.arange(40) % 3
+    figures = evaluate(model, X, y, ["balanced_accuracy", "neg_log_loss"])
+    assert figures["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(y, model.predict(X)))
+    assert figures["neg_log_loss"] == pytest.approx(-figures["loss"])
+    assert evaluate(built(2), X, y % 2, ["roc_auc"])["roc_auc"] > 0
+    numbers = evaluate(built(None), X, X[:, 0], ["neg_mean_absolute_error"])
+    assert numbers["neg_mean_absolute_error"] < 0
+    with pytest.raises(ValueError, match=r"unknown scorer 'acuracy'; allowed are .*accuracy"):
+        evaluate(model, X, y, ["acuracy"])
+
+
+@pytest.mark.parametrize("classes", [2, 3, None])
+def test_a_diverged_model_scores_nan_and_warns_nobody(classes):
+    model = built(classes)
+    model._parameters[:] = np.nan
+    y = X[:, 0] if classes is None else np.arange(40) % classes
+    assert all(np.isnan(value) for value in evaluate(model, X, y).values())
+
+
+def test_no_rows_are_refused():
+    with pytest.raises(ValueError, match="no rows"):
+        evaluate(built(3), X[:0], np.zeros(0, int))

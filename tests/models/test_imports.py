@@ -1,0 +1,50 @@
+"""What importing costs: a node that trains the built-in MLP loads NumPy and nothing else that is heavy."""
+
+import subprocess
+import sys
+
+import nervenet.models
+import pytest
+
+HEAVY = ("sklearn", "scipy", "networkx", "matplotlib", "pandas", "pyarrow", "skops", "zmq", "asyncio", "msgpack")
+
+
+def loaded_after(program):
+    """The heavy modules in a fresh interpreter after a program."""
+    program += f"\nimport sys; print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_training_and_evaluating_an_mlp_loads_nothing_heavy():
+    assert (
+        loaded_after(
+            """
+import numpy as np
+from nervenet.models import MLP, Work, as_model, generator, named_model, rebuild, weighted_mean, sketch
+from nervenet.models.evaluate import evaluate
+model = rebuild(as_model(named_model("mlp", {"hidden": [4]})).describe())
+model.build(3, 3, generator(0, "init"))
+X, y = np.eye(3, dtype="f"), np.arange(3)
+model.fit(X, y, Work(), generator(0), lambda: False)
+model.load(weighted_mean([model.snapshot()] * 2, [1, 2]))
+evaluate(model, X, y), sketch(model.snapshot(), 0)
+"""
+        )
+        == []
+    )
+
+
+def test_an_estimator_loads_scikit_learn_so_the_test_above_can_fail():
+    program = "from nervenet.models import named_model; named_model('sklearn.linear_model.SGDClassifier', {})"
+    assert "sklearn" in loaded_after(program)
+
+
+@pytest.mark.parametrize("name", nervenet.models.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(nervenet.models, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        nervenet.models.Nothing  # noqa: B018
