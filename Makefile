@@ -1,0 +1,55 @@
+# Everything runs in .venv, which the first target that needs it makes. Only python3 (3.11 or newer) is taken for granted.
+#
+#   make demo     eight processes learn together, first federated, then by gossip; results under runs/
+#   make test     lint, types, import rules and every test, on the installed package
+#   make lint     the first half of that
+#   make bench    every benchmark, one after the other
+#   make clean    remove what these targets made, save runs/
+
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := broker models nodes scripts
+# Folders are listed too: they tell of a file that has gone.
+SOURCES := pyproject.toml README.md LICENSE $(shell find $(PACKAGES) -name __pycache__ -prune -o -print)
+TREE := $(PACKAGES) tests benchmarks examples
+
+.DELETE_ON_ERROR:
+.PHONY: demo test lint bench clean
+
+demo: .venv/installed
+	$(BIN)/nervenet launch --mode federated --data digits --nodes 8
+	$(BIN)/nervenet launch --mode gossip --data digits --nodes 8
+
+test: lint
+	$(BIN)/pytest -n 2 --dist worksteal
+
+# mypy and the import rules see what users get: the installed package, and not the folders here.
+lint: .venv/installed-dev
+	$(BIN)/ruff check $(TREE)
+	$(BIN)/ruff format --check $(TREE)
+	$(BIN)/codespell
+	$(BIN)/mypy $(PACKAGES:%=-p nervenet.%)
+	$(BIN)/lint-imports
+
+bench: .venv/installed-dev
+	set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find $(TREE) -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nervenet needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+# build/ is removed before, because setuptools would install again what it once copied there and is gone by now.
+.venv/installed: .venv/python $(SOURCES)
+	rm -rf build
+	$(BIN)/pip install --quiet .
+	touch $@
+
+.venv/installed-dev: .venv/python $(SOURCES)
+	rm -rf build
+	$(BIN)/pip install --quiet '.[dev]'
+	touch $@ .venv/installed
