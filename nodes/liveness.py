@@ -64,10 +64,13 @@ class Liveness:
         self.suspects.add(peer)
         return True
 
-    def forgive(self, lateness_s: float) -> None:
-        """Add the time by which this node's own timer was late to everybody's account."""
-        for peer in self._heard:
-            self._heard[peer] += lateness_s
+    def forgive(self, lateness_s: float, now: float) -> None:
+        """Add the time by which this node's own timer was late to everybody's account, up to having been heard now.
+
+        Two timers that were late together tell of one delay; without the limit they would count it twice.
+        """
+        for peer, at in self._heard.items():
+            self._heard[peer] = min(now, at + lateness_s)
 
     def silence(self, peer: str, now: float) -> float:
         """Seconds since `peer` was last heard; 0 for one that is not watched."""
@@ -80,15 +83,16 @@ class Liveness:
     def review(self, now: float) -> Verdicts:
         """Look at the clock: who has become suspect, who lost, since the last look."""
         verdicts = Verdicts()
-        for peer in sorted(self._heard):
-            silent = now - self._heard[peer]
-            if silent >= self.lost_after_s and peer not in self.lost:
+        for peer, at in sorted(self._heard.items()):
+            # The very sums of `next_review`: with differences, rounding leaves a peer that is due at `now` unjudged,
+            # and the review that it asked for asks for itself again.
+            if now >= at + self.lost_after_s and peer not in self.lost:
                 self.lost.add(peer)
                 self.suspects.discard(peer)
-                verdicts.lost[peer] = silent
-            elif silent >= self.suspect_after_s and peer not in self.suspects and peer not in self.lost:
+                verdicts.lost[peer] = now - at
+            elif now >= at + self.suspect_after_s and peer not in self.suspects and peer not in self.lost:
                 self.suspects.add(peer)
-                verdicts.suspected[peer] = silent
+                verdicts.suspected[peer] = now - at
         return verdicts
 
     def next_review(self) -> float | None:

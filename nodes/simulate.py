@@ -21,6 +21,9 @@ Network: TypeAlias = Callable[[str, str, Lane, float], list[float]]
 """(sender, receiver, lane, now) -> delays in seconds, one for each copy that arrives."""
 
 
+MINI_BATCH_S = 0.01  # how long an abandoned training goes on
+
+
 class Worker(Protocol):
     """Answers a heavy effect after a pretended duration in seconds; no answer for one that has none."""
 
@@ -43,6 +46,7 @@ class Simulated:
     stalled_until: float = 0.0
     timers: dict[e.Key, int] = field(default_factory=dict)
     free_at: float = 0.0
+    training: tuple[e.Train, int] | None = None  # the one that runs and could be abandoned, and the stamp of its answer
 
 
 class Simulation:
@@ -138,7 +142,9 @@ class Simulation:
                 node.completed.append(effect)
             case e.Finish():
                 node.finished = effect
-            case e.Abandon() | e.Link() | e.Unlink():
+            case e.Abandon():
+                self._abandon(node)
+            case e.Link() | e.Unlink():
                 pass
             case _:
                 self._work(node, effect)
@@ -147,8 +153,29 @@ class Simulation:
         duration, answer = node.worker(job)
         # One thread: a job begins when the one before it has ended.
         node.free_at = max(node.free_at, self.now) + duration
-        if answer is not None:
-            self.at(node.free_at, lambda: self._post(node, answer))
+        if answer is None:
+            return
+        stamp = next(self._order)
+        if isinstance(job, e.Train):
+            node.training = (job, stamp)
+
+        def answered() -> None:
+            if isinstance(job, e.Train):
+                if node.training != (job, stamp):
+                    return  # abandoned
+                node.training = None
+            self._post(node, answer)
+
+        self.at(node.free_at, answered)
+
+    def _abandon(self, node: Simulated) -> None:
+        """Let the training that runs end at its next mini-batch; one that hangs has none."""
+        if node.training is None:
+            return
+        job, node.training = node.training[0], None
+        node.free_at = self.now + MINI_BATCH_S
+        cancelled = e.Trained(job.round, job.attempt, None, 0, {}, cancelled=True)
+        self.at(node.free_at, lambda: self._post(node, cancelled))
 
     def _fire(self, node: Simulated, key: e.Key, due: float, stamp: int) -> None:
         if node.timers.get(key) == stamp:

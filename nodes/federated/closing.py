@@ -24,8 +24,8 @@ def site_metrics(admitted: Mapping[str, Admitted]) -> dict[str, Any]:
     dict
         ``examples``, each metric, and ``worst`` as ``{"site": …, score: …}``; empty where no site has a hold-out.
     """
-    sizes = {n: int(a.metrics.get(f"{HOLDOUT}examples", 0)) for n, a in admitted.items()}
-    sizes = {n: size for n, size in sizes.items() if size > 0}
+    told = {n: a.metrics.get(f"{HOLDOUT}examples", 0.0) for n, a in admitted.items()}
+    sizes = {n: int(size) for n, size in told.items() if math.isfinite(size) and size >= 1}
     if not sizes:
         return {}
     names = sorted(

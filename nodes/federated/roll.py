@@ -45,6 +45,7 @@ class OpenRound:
     opened_at: float
     admitted: dict[str, Admitted] = field(default_factory=dict)
     excused: dict[str, str] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)  # excused only because nothing is heard of them
     closing: str | None = None
 
     def awaited(self) -> list[str]:

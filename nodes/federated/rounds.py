@@ -101,7 +101,7 @@ class RoundState:
                 return self._evaluated(number, metrics)
             case e.WorkFailed():
                 return self._work_failed(event, now)
-            case e.Undeliverable(peer, _, number, reason):
+            case e.Undeliverable(peer, "task", number, reason):
                 return self._excuse(peer, f"unreachable: {reason}", number, now)
             case e.StillSending(peer, rounds):
                 self._in_flight[peer] = rounds
@@ -118,6 +118,7 @@ class RoundState:
         effects: list[e.Effect] = []
         if self.liveness.heard(sender, now):
             effects.append(e.Publish("node.ready", {"subject": sender, "reason": "heard again"}))
+            effects += self._begin_if_gathered(now)
         match event.message:
             case m.Ready(examples=examples):
                 effects += self._enrol(sender, examples, now)
@@ -141,13 +142,13 @@ class RoundState:
         self.liveness.watch(peer, now)
         if peer in self.clients:
             self.clients[peer].settled = False
-        return []
+        return self._begin_if_gathered(now)
 
     def _cut_off(self, peer: str, reason: str, now: float) -> list[e.Effect]:
         if not self.liveness.blame(peer):
             return []
         told = e.Publish("node.suspect", {"subject": peer, "reason": reason})
-        return [told, *self._excuse(peer, reason, self._number(), now)]
+        return [told, *self._excuse(peer, reason, self._number(), now, silent=True)]
 
     def _enrol(self, name: str, examples: int, now: float) -> list[e.Effect]:
         if name not in self.clients:
@@ -158,17 +159,18 @@ class RoundState:
     def _begin_if_gathered(self, now: float, *, at_deadline: bool = False) -> list[e.Effect]:
         if self.status != "gathering":
             return []
-        absent = sorted(n for n in self.rules.clients if n not in self.clients and n not in self.liveness.lost)
-        if absent and not at_deadline:
-            return []
         there = self._living()
         floor = self._floor(len(self.rules.clients))
-        if len(there) < floor:
-            limit = f"{self.rules.join_deadline_s:g} s"
-            names = ", ".join(absent) or "nobody else is expected"
-            reason = f"{len(there)} of at least {floor} clients were ready within {limit}; still missing: {names}"
-            return self._fail_run(reason)
-        return [e.CancelTimer(("join",)), *self._open(0, 0, now)]
+        absent = any(n not in self.clients and n not in self.liveness.lost for n in self.rules.clients)
+        if len(there) >= floor and (at_deadline or not absent):
+            return [e.CancelTimer(("join",)), *self._open(0, 0, now)]
+        if not at_deadline:
+            return []
+        limit = f"{self.rules.join_deadline_s:g} s"
+        names = ", ".join(sorted(self.rules.clients - set(there)))
+        return self._fail_run(
+            f"{len(there)} of at least {floor} clients were ready within {limit}; still missing: {names}"
+        )
 
     def _gone(self, name: str, reason: str, now: float) -> list[e.Effect]:
         self.liveness.forget(name)
@@ -277,16 +279,18 @@ class RoundState:
         verdict = current.verdict()
         if verdict:
             return self._close(verdict)
-        if not current.awaited() and current.work == "train" and not self._could_recover():
+        if current.asked and not current.awaited() and not self._could_recover():
             return self._fail_round(
                 f"{len(current.admitted)} of at least {current.floor} clients answered, and nobody is left to ask", now
             )
         return []
 
     def _could_recover(self) -> bool:
-        """Whether somebody excused is only silent so far: then the deadline, not impatience, ends the round."""
-        assert self.open is not None  # noqa: S101  (callers hold an open round)
-        return any(name in self.liveness.suspects for name in self.open.excused)
+        """Whether somebody is only silent so far, or was and is heard again: then the deadline, not impatience, ends
+        the round.
+        """
+        silent = self.open.silent if self.open else set()
+        return any(name in self.clients and name not in self.liveness.lost for name in silent)
 
     def _close(self, by: str) -> list[e.Effect]:
         current = self.open
@@ -307,7 +311,7 @@ class RoundState:
         return [*effects, e.Fold(current.number, current.attempt, rule, bodies, tuple(weights))]
 
     def _settled(self, event: e.Settled, now: float) -> list[e.Effect]:
-        self.settled, self.weights = event, event.body
+        self.settled, self.weights, self.failures = event, event.body, 0
         return [e.Publish("round.completed", self._closing_fields(now)), *self._open(1, 0, now)]
 
     def _evaluated(self, number: int, metrics: Mapping[str, Any]) -> list[e.Effect]:
@@ -335,7 +339,9 @@ class RoundState:
         if not last:
             return effects + self._open(current.number + 1, 0, now)
         if self.rules.evaluate_sites:
-            return effects + self._open(current.number, 0, now, work="evaluate") + self._close_if_ready(now)
+            # An attempt of its own: a late answer to the training must not pass for one to this.
+            attempt = current.attempt + 1
+            return effects + self._open(current.number, attempt, now, work="evaluate") + self._close_if_ready(now)
         return effects + self._conclude()
 
     def _closing_fields(self, now: float) -> dict[str, Any]:
@@ -364,8 +370,8 @@ class RoundState:
     def _conclude(self) -> list[e.Effect]:
         """Hand everybody the final model, then finish as soon as the last evaluation is in."""
         self._final = True
-        number = self.completed
-        effects = self._tasks(self._living(), "finish", number, 0)
+        attempt = self.open.attempt + 1 if self.open else 0
+        effects = self._tasks(self._living(), "finish", self.completed, attempt)
         return effects + self._finish_if_ready()
 
     def _finish_if_ready(self) -> list[e.Effect]:
@@ -381,11 +387,12 @@ class RoundState:
             case ("join",):
                 return self._begin_if_gathered(now, at_deadline=True)
             case ("pulse",):
-                self.liveness.forgive(max(0.0, now - due))
+                self.liveness.forgive(max(0.0, now - due), now)
+                self._in_flight.clear()  # the beat brings news of what is still leaving, and none of what has left
                 beat = e.Beat(tuple(self._linked_names()), self._number(), self.status)
                 return [e.SetTimer(("pulse",), now + self.rules.heartbeat_s), beat, *self._review(now)]
             case ("review",):
-                self.liveness.forgive(max(0.0, now - due))
+                self.liveness.forgive(max(0.0, now - due), now)
                 return self._review(now)
             case ("deadline", number, attempt) if self.open and (number, attempt) == (
                 self.open.number,
@@ -400,10 +407,11 @@ class RoundState:
         effects: list[e.Effect] = []
         for name, silent in verdicts.suspected.items():
             effects.append(e.Publish("node.suspect", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
-            effects += self._excuse(name, f"silent for {silent:.1f} s", self._number(), now)
+            effects += self._excuse(name, f"silent for {silent:.1f} s", self._number(), now, silent=True)
         for name, silent in verdicts.lost.items():
             effects.append(e.Publish("node.lost", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
-            effects += self._begin_if_gathered(now)
+        if verdicts.lost:
+            effects += self._begin_if_gathered(now) + self._close_if_ready(now)
         due = self.liveness.next_review()
         if due is not None and due < now + self.rules.heartbeat_s:
             effects.append(e.SetTimer(("review",), due))
@@ -431,11 +439,13 @@ class RoundState:
         there = self.liveness.living(name)
         return there and (number in self._in_flight.get(name, ()) or bool(record and number in record.sending))
 
-    def _excuse(self, name: str, reason: str, number: int, now: float) -> list[e.Effect]:
+    def _excuse(self, name: str, reason: str, number: int, now: float, *, silent: bool = False) -> list[e.Effect]:
         current = self.open
         if current is None or current.closing or number != current.number or name not in current.awaited():
             return []
         current.excused[name] = reason
+        if silent:
+            current.silent.add(name)
         return self._close_if_ready(now)
 
     def _fail_round(self, reason: str, now: float) -> list[e.Effect]:

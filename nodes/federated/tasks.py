@@ -49,6 +49,7 @@ class ClientState:
         self.completed = 0
         self.known = False  # the coordinator has spoken to us
         self.finished = False
+        self._newest = (-1, -1)  # (round, attempt) of the last task taken: they never run backwards
         self._since = 0.0
         self._overdue = False
 
@@ -64,6 +65,7 @@ class ClientState:
                 ]
             case e.LinkUp(peer) if peer == self.rules.coordinator:
                 self.liveness.watch(peer, now)
+                self._newest = (-1, -1)  # it may have started anew, and count from the beginning
                 return [self._ready()]
             case e.LinkLost(peer, reason) if self.liveness.blame(peer):
                 return [e.Publish("node.suspect", {"subject": peer, "reason": reason})]
@@ -75,6 +77,8 @@ class ClientState:
                 return self._surveyed(facts, body, now)
             case e.Settled():
                 self.settled = event
+                if self.pending:
+                    return self._next(now)
                 return self._start(self.current, now) if self.current else []
             case e.Trained():
                 return self._trained(event, now)
@@ -117,10 +121,11 @@ class ClientState:
                     (self.rules.coordinator,), m.Declined(round=new.task.round, attempt=new.task.attempt, reason=flaw)
                 )
             ]
+        if (new.task.round, new.task.attempt) <= self._newest:
+            return []  # said twice, or held up on its way until it was over
+        self._newest = (new.task.round, new.task.attempt)
         if self.current is None:
             return self._begin(new, now)
-        if _same(self.current, new) or (self.pending and _same(self.pending, new)):
-            return []  # said twice
         if self._overdue:
             return [self._declined(new, self._excuse(now))]
         self.pending = new
@@ -163,7 +168,7 @@ class ClientState:
     def _trained(self, event: e.Trained, now: float) -> list[e.Effect]:
         if not self.current or (event.round, event.attempt) != (self.current.task.round, self.current.task.attempt):
             return []
-        if event.cancelled:
+        if event.cancelled or self.pending:  # what waits tells that this round is over: nobody would count the answer
             return self._next(now)
         self.completed = event.round
         told = {"round": event.round, "examples": event.examples, "duration_s": now - self._since, **event.metrics}
@@ -239,7 +244,7 @@ class ClientState:
 
     def _pulse(self, due: float, now: float) -> list[e.Effect]:
         coordinator = self.rules.coordinator
-        self.liveness.forgive(max(0.0, now - due))
+        self.liveness.forgive(max(0.0, now - due), now)
         effects: list[e.Effect] = [
             e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
             e.Beat((coordinator,), self._round(), self._state(now)),
@@ -283,7 +288,3 @@ class ClientState:
     def _finish(self, status: str, reason: str = "") -> list[e.Effect]:
         self.finished = True
         return [e.Finish(status, reason)]
-
-
-def _same(one: Assignment, other: Assignment) -> bool:
-    return (one.task.round, one.task.attempt, one.task.work) == (other.task.round, other.task.attempt, other.task.work)

@@ -44,8 +44,8 @@ class PeerState:
     """Decides what a peer does next.
 
     Messages carry their round. One early message a neighbour is kept for the round it belongs to; late ones are
-    counted stale. A neighbour that missed a round is `absent`: sent to, but not waited for, until a current message of
-    its arrives. A peer that sees a neighbour two rounds ahead (or, while it trains, one) has been left behind, and
+    counted stale. A neighbour that missed a round is `absent`: sent to, but not waited for, until a message of its
+    arrives within its round's deadline - current, or stale only because nobody waited for it. A peer that sees a neighbour two rounds ahead (or, while it trains, one) has been left behind, and
     joins that round with the model it has.
 
     Attributes
@@ -71,7 +71,7 @@ class PeerState:
         self.traffic = Traffic()
         self._unchecked: list[tuple[str, m.Exchange, e.Arrived]] = []  # came before round 0 was over here
         self._told: dict[int, dict[str, Any]] = {}  # rounds done whose evaluation is still to come
-        self._behind: set[str] = set()  # neighbours whose heartbeat says that they are still in round 0
+        self._seen_in: dict[str, int] = {}  # the round in which a neighbour last said it was
         self._inbox: dict[str, e.Body] = {}  # this round's
         self._early: dict[str, tuple[int, e.Body]] = {}
         self._moving: dict[str, tuple[int, ...]] = {}  # rounds whose model a neighbour says is on its way
@@ -81,6 +81,8 @@ class PeerState:
         self._deadline_at = 0.0
         self._closed_by = ""
         self._mixed_with: tuple[str, ...] = ()
+        self._missing: dict[str, str] = {}
+        self._closed = (0, 0.0)  # the last round closed, and when its deadline was
 
     # ---------------------------------------------------------------------------------------------------- the one door
 
@@ -114,7 +116,7 @@ class PeerState:
                 return self._next_round(now) if self.status == "resting" else []
             case e.WorkFailed():
                 return self._work_failed(event)
-            case e.Undeliverable(peer, tag, number, reason):
+            case e.Undeliverable(peer, tag, number, reason) if tag != "heartbeat":  # its silence tells enough
                 self.traffic.dropped += 1
                 told = f"{tag} of round {number} could not be sent: {reason}"
                 return [e.Publish("warning", {"subject": peer, "reason": told})]
@@ -135,7 +137,8 @@ class PeerState:
                 effects += self._testimony(origin, facts, event)
             case m.Heartbeat(round=number, sending=sending):
                 self._moving[sender] = tuple(sending)
-                (self._behind.add if number == 0 else self._behind.discard)(sender)
+                self._seen_in[sender] = number
+                effects += self._close_if_ready()
             case m.Goodbye(round=number, reason=reason):
                 effects += self._farewell(sender, number, reason, now)
             case m.Refused(about=about, round=number, reason=reason):
@@ -158,7 +161,8 @@ class PeerState:
 
     def _meet(self, peer: str, now: float) -> list[e.Effect]:
         self.liveness.watch(peer, now)
-        self._behind.add(peer)
+        self.departed.pop(peer, None)
+        self._seen_in[peer] = 0
         return self._tell((peer,))
 
     def _tell(self, peers: tuple[str, ...]) -> list[e.Effect]:
@@ -265,6 +269,10 @@ class PeerState:
         # In the round that is being mixed a message is as late as in one long past.
         if number < self.round or (number == self.round and self.status in ("mixing", "resting")):
             self.traffic.stale += 1
+            if number == self._closed[0] and now <= self._closed[1]:
+                # Had it been waited for, it would have been in time. Without this a peer that came back half a round
+                # behind would stay so, and never be heard again.
+                self.absent.discard(sender)
             return []
         self.traffic.received(sender, event.nbytes)
         self.absent.discard(sender)
@@ -286,12 +294,14 @@ class PeerState:
                 self._inbox[peer] = body
 
     def _awaited(self) -> list[str]:
+        """Whose model of this round may still come: not of one who is two rounds on, for it closed this one alone."""
         return [
             p
             for p in self.rules.neighbours
             if p not in self._inbox
             and p not in self.absent
             and self.departed.get(p, self.round) >= self.round
+            and self._seen_in.get(p, 0) <= self.round + 1
             and (self.liveness.living(p) or p in self.departed)
         ]
 
@@ -303,8 +313,10 @@ class PeerState:
     def _close(self, by: str) -> list[e.Effect]:
         self.status = "mixing"
         self._closed_by = by
+        self._closed = (self.round, self._deadline_at)
         present = tuple(sorted(self._inbox))
-        self.absent |= {p for p in self.rules.neighbours if p not in self._inbox}
+        self._missing = {p: self._why(p) for p in self.rules.neighbours if p not in self._inbox}
+        self.absent |= self._missing.keys()
         self._mixed_with = present
         weights = coefficients(self.rules.name, self.rules.row, present)
         bodies = tuple(self._mine if name == self.rules.name else self._inbox[name] for name in weights)
@@ -324,9 +336,8 @@ class PeerState:
         }
         if self._loss is not None:
             fields["loss"] = self._loss
-        missing = {p: self._why(p) for p in self.rules.neighbours if p not in self._mixed_with}
-        if missing:
-            fields["missing"] = missing
+        if self._missing:
+            fields["missing"] = self._missing
         effects: list[e.Effect] = [e.Publish("round.completed", fields)]
         effects += [e.Publish(kind, told) for kind, told in self.traffic.report(now, number)]
         last = number >= self.until
@@ -361,10 +372,10 @@ class PeerState:
                 limit = f"{self.rules.join_deadline_s:g} s"
                 return self._fail(f"round 0 was not complete within {limit}: nothing was heard of {missing}")
             case ("pulse",):
-                self.liveness.forgive(max(0.0, now - due))
+                self.liveness.forgive(max(0.0, now - due), now)
                 return self._pulse(now)
             case ("review",):
-                self.liveness.forgive(max(0.0, now - due))
+                self.liveness.forgive(max(0.0, now - due), now)
                 return self._review(now)
             case ("deadline", number) if number == self.round and self.status == "waiting":
                 return self._deadline(now)
@@ -377,7 +388,7 @@ class PeerState:
             e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
             e.Beat(there, self.round if self.settled else 0, self.status),
         ]
-        behind = tuple(p for p in there if p in self._behind and self.liveness.living(p))
+        behind = tuple(p for p in there if self._seen_in.get(p) == 0 and self.liveness.living(p))
         return effects + self._tell(behind) + self._review(now)
 
     def _review(self, now: float) -> list[e.Effect]:
@@ -400,7 +411,7 @@ class PeerState:
         return self._close("deadline")
 
     def _farewell(self, peer: str, number: int, reason: str, now: float) -> list[e.Effect]:
-        self.departed[peer] = number
+        self.departed[peer] = self._seen_in[peer] = number
         self.liveness.forget(peer)
         told = e.Publish("node.left", {"subject": peer, "reason": reason})
         return [told, *self._close_if_ready()]

@@ -1,0 +1,641 @@
+"""The coordinator's decisions: events in, effects out, one assertion at a time."""
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import pytest
+from nervenet.broker import messages as m
+from nervenet.nodes import effects as e
+from nervenet.nodes.federated import closing, rounds
+from nervenet.nodes.federated.rounds import RoundRules, RoundState
+
+T = TypeVar("T")
+SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
+MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+
+
+def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
+    return [effect for effect in effects if isinstance(effect, kind)]
+
+
+class Desk:
+    """A coordinator on a desk: says things to it at set times and keeps what it wants done."""
+
+    def __init__(self, n: int = 3, **rules: Any) -> None:
+        self.names = tuple(f"client-{i}" for i in range(n))
+        self.state = RoundState(RoundRules(**({"rounds": 2, "clients": frozenset(self.names)} | rules)))
+        self.now = 0.0
+        self.effects: list[e.Effect] = []
+        self.timers: dict[e.Key, float] = {}
+
+    def tell(self, event: e.Event, now: float | None = None) -> list[e.Effect]:
+        self.now = self.now if now is None else now
+        effects = self.state.handle(event, self.now)
+        for effect in effects:
+            match effect:
+                case e.SetTimer(key, at):
+                    self.timers[key] = at
+                case e.CancelTimer(key):
+                    self.timers.pop(key, None)
+        self.effects += effects
+        return effects
+
+    def say(self, sender: str, message: m.Message, body: Any = None, flaw: str | None = None) -> list[e.Effect]:
+        return self.tell(e.Arrived(sender, message, body, flaw))
+
+    def until(self, when: float, *, beating: Iterable[str] = ()) -> list[e.Effect]:
+        """Let the timers fire up to `when`, while some clients go on to beat."""
+        found: list[e.Effect] = []
+        while self.timers and (at := min(self.timers.values())) <= when:
+            key = min(key for key, due in self.timers.items() if due == at)
+            del self.timers[key]
+            for name in beating:
+                found += self.tell(e.Arrived(name, m.Heartbeat(round=0, state="train for 9.9 s", sending=())), at)
+            found += self.tell(e.TimerFired(key, at), at)
+        self.now = when
+        return found
+
+    def gather(self) -> "Desk":
+        self.tell(e.Started())
+        for name in self.names:
+            self.tell(e.LinkUp(name, "client", 1))
+            self.say(name, m.Ready(examples=10, pid=1))
+        return self
+
+    def settle(self) -> "Desk":
+        """Complete round 0."""
+        self.gather()
+        for name in self.names:
+            self.say(name, m.Update(0, 0, 10, {}, {"columns": ["x"]}, SURVEY), f"survey of {name}")
+        self.tell(e.Settled({"columns": ["x"]}, MODEL, "w0"))
+        return self
+
+    def answer(
+        self, name: str, number: int = 1, attempt: int = 0, examples: int = 10, **metrics: float
+    ) -> list[e.Effect]:
+        return self.say(name, m.Update(number, attempt, examples, metrics, None, MODEL), f"{name} {number}.{attempt}")
+
+    def published(self, kind: str) -> list[dict[str, Any]]:
+        return [dict(p.fields) for p in only(e.Publish, self.effects) if p.type == kind]
+
+    def finished(self) -> e.Finish | None:
+        return next(iter(only(e.Finish, self.effects)), None)
+
+    def train(self, number: int = 1, attempt: int = 0) -> list[e.Effect]:
+        """Everybody asked answers, and the fold is done."""
+        effects: list[e.Effect] = []
+        for name in self.names:
+            effects += self.answer(name, number, attempt)
+        return effects + self.tell(e.Folded(number, attempt, f"w{number}"))
+
+
+# ------------------------------------------------------------------------------------------------------ the undisturbed
+
+
+def test_round_zero_begins_when_all_are_there_and_asks_for_surveys() -> None:
+    desk = Desk().gather()
+    (sent,) = only(e.Send, desk.effects)
+    assert sent.to == desk.names
+    assert isinstance(sent.message, m.Task)
+    assert (sent.message.round, sent.message.work, sent.message.payload, sent.body) == (0, "survey", None, None)
+    assert ("join",) not in desk.timers
+
+
+def test_surveys_are_settled_together_by_name() -> None:
+    desk = Desk().gather()
+    for name in reversed(desk.names):
+        effects = desk.say(name, m.Update(0, 0, 10, {}, {"of": name}, SURVEY), f"survey of {name}")
+    (settle,) = only(e.Settle, effects)
+    assert dict(settle.surveys) == {name: ({"of": name}, f"survey of {name}") for name in desk.names}
+
+
+def test_a_round_folds_by_examples_in_name_order_whoever_was_first() -> None:
+    desk = Desk().settle()
+    desk.answer("client-2", examples=30, loss=3.0)
+    desk.answer("client-0", examples=10, loss=1.0)
+    effects = desk.answer("client-1", examples=20, loss=2.0)
+    (fold,) = only(e.Fold, effects)
+    assert fold == e.Fold(1, 0, "mean", ("client-0 1.0", "client-1 1.0", "client-2 1.0"), (10 / 60, 20 / 60, 30 / 60))
+    desk.now = 3.0
+    effects = desk.tell(e.Folded(1, 0, "w1"))
+    assert desk.published("round.completed")[-1] == {
+        "round": 1,
+        "participants": list(desk.names),
+        "closed_by": "all",
+        "duration_s": 3.0,
+        "loss": pytest.approx(140 / 60),
+    }
+    assert only(e.Evaluate, effects) == [e.Evaluate(1, "test", "w1")]
+    (sent,) = only(e.Send, effects)
+    assert (sent.message.round, sent.body, sent.message.payload) == (2, "w1", MODEL)
+
+
+def test_the_agreement_goes_only_to_those_who_do_not_hold_it() -> None:
+    desk = Desk().settle()
+    first = only(e.Send, desk.effects)[-1]
+    assert first.message.agreement == {"columns": ["x"]}
+    desk.answer("client-0")
+    desk.answer("client-1")
+    desk.tell(e.LinkUp("client-1", "client", 2))  # a new process knows nothing
+    effects = [*desk.answer("client-2"), *desk.tell(e.Folded(1, 0, "w1"))]
+    with_agreement = {send.to: send.message.agreement is not None for send in only(e.Send, effects)}
+    assert with_agreement == {("client-0", "client-2"): False, ("client-1",): True}
+
+
+def test_the_last_round_hands_everybody_the_model_and_waits_for_its_evaluation() -> None:
+    desk = Desk(rounds=1).settle()
+    effects = desk.train()
+    (last,) = (send for send in only(e.Send, effects) if send.message.work == "finish")
+    assert (last.to, last.body) == (desk.names, "w1")
+    assert desk.finished() is None
+    effects = desk.tell(e.Evaluated(1, "test", {"accuracy": 0.5}))
+    assert only(e.Completed, effects)[0].fields["accuracy"] == 0.5
+    assert desk.finished() == e.Finish("completed")
+    assert desk.tell(e.Started()) == [], "nothing more"
+
+
+def test_a_share_of_the_clients_is_asked() -> None:
+    desk = Desk(4, participation=0.5).settle()
+    asked = desk.published("round.started")[-1]["asked"]
+    assert len(asked) == 2
+    assert set(asked) < set(desk.names)
+
+
+def test_a_quorum_closes_and_names_who_is_missing() -> None:
+    desk = Desk(4, quorum=0.75).settle()
+    desk.answer("client-0")
+    desk.answer("client-1")
+    assert only(e.Fold, desk.answer("client-3"))
+    desk.tell(e.Folded(1, 0, "w1"))
+    told = desk.published("round.completed")[-1]
+    assert told["closed_by"] == "quorum"
+    assert told["missing"] == {"client-2": "no answer when the round closed by quorum"}
+
+
+def test_sites_measure_the_last_model_and_the_worst_is_named() -> None:
+    desk = Desk(2, rounds=1, evaluate_test=False, evaluate_sites=True).settle()
+    desk.train()
+    task = only(e.Send, desk.effects)[-1].message
+    assert (task.work, task.round) == ("evaluate", 1)
+    for name, score, size in (("client-0", 0.9, 30.0), ("client-1", 0.5, 10.0)):
+        metrics = {"holdout_accuracy": score, "holdout_examples": size}
+        desk.say(name, m.Update(1, task.attempt, 10, metrics))
+    told = desk.published("metric.test")[-1]
+    assert told["accuracy"] == pytest.approx(0.8)
+    assert told["worst"] == {"site": "client-1", "accuracy": 0.5}
+    assert desk.finished() == e.Finish("completed")
+
+
+# ------------------------------------------------------------------------------------------------------------- refusals
+
+NAN = "values must be finite, found NaN or infinity"
+
+
+@pytest.mark.parametrize(
+    ("change", "flaw", "code", "words"),
+    [
+        ({"examples": 0}, None, "examples", "examples must be at least 1, found 0"),
+        ({}, NAN, "values", NAN),
+        ({"payload": None}, None, "payload", "a train answer must carry a payload, found none"),
+        ({"payload": m.Payload("sum", "a1b2", "float32", 5)}, None, "rule", "rule must be mean, found sum"),
+        ({"payload": m.Payload("mean", "beef", "float32", 5)}, None, "layout", "layout must be a1b2, found beef"),
+        ({"payload": m.Payload("mean", "a1b2", "float64", 5)}, None, "dtype", "dtype must be float32, found float64"),
+        ({"payload": m.Payload("mean", "a1b2", "float32", 4)}, None, "length", "length must be 5, found 4"),
+    ],
+)
+def test_a_wrong_update_is_refused_with_its_reason_and_the_round_goes_on(
+    change: dict[str, Any], flaw: str | None, code: str, words: str
+) -> None:
+    desk = Desk().settle()
+    fields = {"round": 1, "attempt": 0, "examples": 10, "metrics": {}, "facts": None, "payload": MODEL} | change
+    effects = desk.say("client-1", m.Update(**fields), "bad", flaw)
+    (refusal,) = only(e.Send, effects)
+    assert refusal.to == ("client-1",)
+    assert isinstance(refusal.message, m.Refused)
+    assert (refusal.message.about, refusal.message.round, refusal.message.code) == ("update", 1, code)
+    assert refusal.message.reason == words
+    assert desk.published("update.rejected") == [{"subject": "client-1", "round": 1, "reason": words}]
+    desk.answer("client-0")
+    (fold,) = only(e.Fold, desk.answer("client-2"))
+    assert "bad" not in fold.bodies
+    desk.tell(e.Folded(1, 0, "w1"))
+    assert desk.published("round.completed")[-1]["missing"] == {"client-1": f"rejected: {words}"}
+
+
+def test_a_client_may_mend_a_refused_answer() -> None:
+    desk = Desk().settle()
+    desk.say("client-1", m.Update(1, 0, 0, {}, None, MODEL), "bad")
+    desk.answer("client-1")
+    desk.answer("client-0")
+    (fold,) = only(e.Fold, desk.answer("client-2"))
+    assert fold.bodies == ("client-0 1.0", "client-1 1.0", "client-2 1.0")
+
+
+def refusal_of(effects: list[e.Effect]) -> tuple[str, str]:
+    (send,) = only(e.Send, effects)
+    assert isinstance(send.message, m.Refused)
+    return send.message.code, send.message.reason
+
+
+def test_a_second_answer_is_refused_and_the_first_counts_once() -> None:
+    desk = Desk().settle()
+    desk.answer("client-0")
+    assert refusal_of(desk.answer("client-0")) == ("duplicate", "client-0 has answered round 1 already")
+    desk.answer("client-1")
+    (fold,) = only(e.Fold, desk.answer("client-2"))
+    assert len(fold.bodies) == 3
+
+
+def test_an_answer_for_a_closed_round_is_refused_by_name() -> None:
+    desk = Desk(3, rounds=5, quorum=0.6).settle()
+    desk.answer("client-0")
+    desk.answer("client-1")
+    closed = "round 1, attempt 0 is closed; no round is open"
+    assert refusal_of(desk.answer("client-2")) == ("stale", closed), "while the fold runs"
+    desk.tell(e.Folded(1, 0, "w1"))
+    assert refusal_of(desk.answer("client-2")) == ("stale", "round 1, attempt 0 is closed; round 2 is open")
+    assert refusal_of(desk.answer("client-2", 4)) == ("stale", "round 4, attempt 0 is closed; round 2 is open")
+
+
+def test_an_answer_of_an_earlier_attempt_is_refused() -> None:
+    desk = Desk(2, deadline_s=5.0, suspect_after_s=60.0).settle()
+    desk.until(5.0, beating=desk.names)
+    assert [told["attempt"] for told in desk.published("round.started")] == [0, 0, 1]
+    assert refusal_of(desk.answer("client-0", 1, 0))[0] == "stale"
+    assert only(e.Send, desk.answer("client-0", 1, 1)) == []
+
+
+def test_an_uninvited_answer_is_refused() -> None:
+    desk = Desk(4, participation=0.5).settle()
+    asked = desk.published("round.started")[-1]["asked"]
+    outsider = next(name for name in desk.names if name not in asked)
+    assert refusal_of(desk.answer(outsider)) == ("uninvited", f"{outsider} was not asked in round 1")
+
+
+def test_something_unreadable_is_told_and_the_round_goes_on() -> None:
+    desk = Desk().settle()
+    desk.tell(e.Spoiled("client-0", "header: not a map"))
+    assert desk.published("update.rejected") == [{"subject": "client-0", "round": 1, "reason": "header: not a map"}]
+    desk.train()
+    assert desk.state.completed == 1
+
+
+# -------------------------------------------------------------------------------------------------- silence and failure
+
+
+def test_a_closed_connection_excuses_at_once() -> None:
+    desk = Desk().settle()
+    desk.answer("client-0")
+    desk.answer("client-2")
+    effects = desk.tell(e.LinkLost("client-1", "the connection of client-1 has ended"))
+    assert only(e.Fold, effects)[0].bodies == ("client-0 1.0", "client-2 1.0")
+    desk.tell(e.Folded(1, 0, "w1"))
+    assert desk.published("round.completed")[-1]["missing"] == {"client-1": "the connection of client-1 has ended"}
+    assert desk.published("round.started")[-1]["asked"] == ["client-0", "client-2"]
+
+
+def test_silence_excuses_after_the_limit_and_the_round_closes_with_the_others() -> None:
+    desk = Desk().settle()
+    desk.answer("client-0")
+    desk.answer("client-2")
+    effects = desk.until(3.0, beating=("client-0", "client-2"))
+    assert only(e.Fold, effects)[0].bodies == ("client-0 1.0", "client-2 1.0")
+    assert desk.published("node.suspect") == [{"subject": "client-1", "reason": "silent for 2.0 s"}]
+
+
+def test_one_given_up_who_answers_in_time_after_all_counts() -> None:
+    desk = Desk().settle()
+    desk.tell(e.LinkLost("client-1", "cut"))
+    desk.answer("client-1")
+    desk.answer("client-0")
+    assert len(only(e.Fold, desk.answer("client-2"))[0].bodies) == 3
+
+
+def test_who_is_back_is_asked_in_the_next_round() -> None:
+    desk = Desk().settle()
+    desk.tell(e.LinkLost("client-1", "cut"))
+    desk.answer("client-0")
+    desk.answer("client-2")
+    desk.tell(e.LinkUp("client-1", "client", 2))
+    desk.tell(e.Folded(1, 0, "w1"))
+    assert desk.published("round.started")[-1]["asked"] == list(desk.names)
+
+
+def test_a_late_joiner_is_asked_in_the_next_round() -> None:
+    desk = Desk(rounds=3).settle()
+    desk.tell(e.LinkUp("late", "client", 1))
+    desk.say("late", m.Ready(examples=4, pid=9))
+    desk.train()
+    assert desk.published("round.started")[-1]["asked"] == [*desk.names, "late"]
+
+
+def test_a_hanging_training_is_ended_by_the_deadline_and_named() -> None:
+    desk = Desk(deadline_s=10.0).settle()
+    desk.answer("client-0")
+    desk.answer("client-2")
+    effects = desk.until(10.0, beating=desk.names)
+    assert len(only(e.Fold, effects)[0].bodies) == 2
+    desk.tell(e.Folded(1, 0, "w1"))
+    told = desk.published("round.completed")[-1]
+    assert told["closed_by"] == "deadline"
+    assert told["missing"] == {"client-1": "no answer within 10 s (last heard: train for 9.9 s)"}
+
+
+def test_three_failures_in_a_row_end_the_run_with_the_reasons() -> None:
+    desk = Desk(deadline_s=10.0).settle()
+    desk.until(30.0, beating=desk.names)
+    failed = desk.published("round.failed")
+    assert [(told["round"], told["attempt"]) for told in failed] == [(1, 0), (1, 1), (1, 2)]
+    ended = desk.finished()
+    assert ended is not None
+    assert ended.status == "failed"
+    assert ended.reason.startswith("round 1 failed 3 times in a row: 0 of at least 2 clients answered within 10 s")
+    assert all(f"{name}: no answer within 10 s" in ended.reason for name in desk.names)
+    goodbye = only(e.Send, desk.effects)[-1]
+    assert isinstance(goodbye.message, m.Goodbye)
+    assert goodbye.to == desk.names
+
+
+def test_when_all_decline_nobody_waits_for_the_deadline() -> None:
+    desk = Desk(2).settle()
+    for attempt in range(3):
+        for name in desk.names:
+            desk.say(name, m.Declined(1, attempt, "no memory"))
+    ended = desk.finished()
+    assert ended is not None
+    assert "client-1: declined: no memory" in ended.reason
+
+
+def test_too_few_at_the_join_deadline_end_the_run_by_name() -> None:
+    desk = Desk(4)
+    desk.tell(e.Started())
+    desk.tell(e.LinkUp("client-0", "client", 1))
+    desk.say("client-0", m.Ready(examples=10, pid=1))
+    desk.until(30.0, beating=("client-0",))
+    ended = desk.finished()
+    assert ended is not None
+    assert ended.reason == (
+        "1 of at least 2 clients were ready within 30 s; still missing: client-1, client-2, client-3"
+    )
+
+
+def test_enough_at_the_join_deadline_begin_without_the_rest() -> None:
+    desk = Desk(3)
+    desk.tell(e.Started())
+    for name in desk.names[:2]:
+        desk.tell(e.LinkUp(name, "client", 1))
+        desk.say(name, m.Ready(examples=10, pid=1))
+    desk.until(30.0, beating=desk.names[:2])
+    assert desk.published("round.started")[0]["asked"] == ["client-0", "client-1"]
+
+
+def test_one_who_leaves_is_named_and_not_waited_for() -> None:
+    desk = Desk().settle()
+    desk.answer("client-0")
+    desk.answer("client-1")
+    assert only(e.Fold, desk.say("client-2", m.Goodbye(0, "maintenance")))
+    assert desk.published("node.lost") == [{"subject": "client-2", "reason": "left: maintenance"}]
+
+
+def test_an_unreachable_client_is_excused() -> None:
+    desk = Desk().settle()
+    desk.answer("client-0")
+    desk.answer("client-1")
+    assert only(e.Fold, desk.tell(e.Undeliverable("client-2", "task", 1, "no connection")))
+
+
+def test_a_transfer_on_its_way_extends_the_deadline_but_not_for_ever() -> None:
+    desk = Desk(2, deadline_s=1.0, suspect_after_s=1000.0).settle()
+    desk.answer("client-0")
+    found: list[e.Effect] = []
+    for step in range(1, 40):
+        desk.say("client-1", m.Heartbeat(round=1, state="sending", sending=(1,)))
+        found += desk.until(step * 0.5)
+        if only(e.Publish, found) and desk.published("round.failed"):
+            break
+    assert 10.0 <= desk.now <= 11.0
+    assert "client-1" in desk.published("round.failed")[0]["reason"]
+
+
+def test_a_fold_that_fails_fails_the_round_by_name() -> None:
+    desk = Desk().settle()
+    for name in desk.names:
+        desk.answer(name)
+    desk.tell(e.WorkFailed("fold", 1, 0, "ArithmeticError: the average must be finite"))
+    assert "the average must be finite" in desk.published("round.failed")[0]["reason"]
+    assert desk.published("round.started")[-1]["attempt"] == 1
+
+
+def test_an_evaluation_that_fails_is_a_warning() -> None:
+    desk = Desk(rounds=1).settle()
+    desk.train()
+    desk.tell(e.WorkFailed("evaluate", 1, 0, "ValueError: no"))
+    assert desk.published("warning") == [{"reason": "evaluation of round 1 failed: ValueError: no"}]
+    assert desk.finished() == e.Finish("completed")
+
+
+# ------------------------------------------------------- each bug that was, and a test that would fail if it were again
+
+
+def check_a_late_update_does_not_pass_for_an_evaluation() -> None:
+    desk = Desk(4, rounds=1, quorum=0.75, evaluate_test=False, evaluate_sites=True).settle()
+    for name in desk.names[:3]:
+        desk.answer(name)
+    desk.tell(e.Folded(1, 0, "w1"))
+    assert only(e.Send, desk.effects)[-1].message.work == "evaluate"
+    assert refusal_of(desk.answer("client-3", holdout_accuracy=0.1, holdout_examples=50.0))[0] == "stale"
+
+
+def test_a_late_update_does_not_pass_for_an_evaluation() -> None:
+    check_a_late_update_does_not_pass_for_an_evaluation()
+
+
+def test_a_late_update_would_pass_if_both_were_one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = RoundState._open
+
+    def _open(self: RoundState, number: int, attempt: int, now: float, work: m.Errand | None = None) -> list[e.Effect]:
+        return opened(self, number, 0 if work == "evaluate" else attempt, now, work)
+
+    monkeypatch.setattr(RoundState, "_open", _open)
+    with pytest.raises(ValueError, match="not enough values"):
+        check_a_late_update_does_not_pass_for_an_evaluation()
+
+
+def check_failures_of_round_zero_are_forgotten_when_it_is_over() -> None:
+    desk = Desk(2, deadline_s=5.0, suspect_after_s=60.0).gather()
+    desk.until(10.0, beating=desk.names)
+    for name in desk.names:
+        desk.say(name, m.Update(0, 2, 10, {}, {}, SURVEY), "survey")
+    desk.tell(e.Settled({}, MODEL, "w0"))
+    desk.until(15.0, beating=desk.names)
+    assert desk.published("round.failed")[-1]["round"] == 1
+    assert desk.finished() is None
+
+
+def test_failures_of_round_zero_are_forgotten_when_it_is_over() -> None:
+    check_failures_of_round_zero_are_forgotten_when_it_is_over()
+
+
+def test_failures_of_round_zero_would_count_against_round_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    settled = RoundState._settled
+
+    def _settled(self: RoundState, event: e.Settled, now: float) -> list[e.Effect]:
+        failures = self.failures
+        effects = settled(self, event, now)
+        self.failures = failures
+        return effects
+
+    monkeypatch.setattr(RoundState, "_settled", _settled)
+    with pytest.raises(AssertionError):
+        check_failures_of_round_zero_are_forgotten_when_it_is_over()
+
+
+def check_a_shaky_connection_while_gathering_does_not_end_the_run() -> None:
+    desk = Desk(2)
+    desk.tell(e.Started())
+    desk.tell(e.LinkUp("client-0", "client", 1))
+    desk.say("client-0", m.Ready(examples=10, pid=1))
+    desk.tell(e.LinkLost("client-0", "cut"))
+    desk.tell(e.LinkUp("client-1", "client", 1))
+    desk.say("client-1", m.Ready(examples=10, pid=1))
+    assert desk.finished() is None
+    desk.tell(e.LinkUp("client-0", "client", 1))
+    assert desk.published("round.started")[0]["asked"] == ["client-0", "client-1"]
+
+
+def test_a_shaky_connection_while_gathering_does_not_end_the_run() -> None:
+    check_a_shaky_connection_while_gathering_does_not_end_the_run()
+
+
+def test_a_shaky_connection_would_end_the_run_if_every_look_were_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = RoundState._begin_if_gathered
+
+    def hasty(self: RoundState, now: float, *, at_deadline: bool = False) -> list[e.Effect]:
+        absent = any(name not in self.clients for name in self.rules.clients)
+        return begin(self, now, at_deadline=at_deadline or not absent)
+
+    monkeypatch.setattr(RoundState, "_begin_if_gathered", hasty)
+    with pytest.raises(AssertionError):
+        check_a_shaky_connection_while_gathering_does_not_end_the_run()
+
+
+def check_one_heard_again_keeps_the_round_open() -> None:
+    desk = Desk(2).settle()
+    desk.until(2.0, beating=("client-1",))
+    assert desk.published("node.suspect")[0]["subject"] == "client-0"
+    desk.say("client-0", m.Heartbeat(round=1, state="train for 2.1 s", sending=()))
+    desk.answer("client-1")
+    assert desk.published("round.failed") == []
+    assert only(e.Fold, desk.answer("client-0"))
+
+
+def test_one_heard_again_keeps_the_round_open() -> None:
+    check_one_heard_again_keeps_the_round_open()
+
+
+def test_one_heard_again_would_be_given_up_by_looking_at_suspects_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def _could_recover(self: RoundState) -> bool:
+        assert self.open is not None
+        return any(name in self.liveness.suspects for name in self.open.excused)
+
+    monkeypatch.setattr(RoundState, "_could_recover", _could_recover)
+    with pytest.raises(AssertionError):
+        check_one_heard_again_keeps_the_round_open()
+
+
+def check_a_transfer_that_has_left_extends_nothing() -> None:
+    desk = Desk(2, deadline_s=1.0, suspect_after_s=1000.0).settle()
+    desk.answer("client-0")
+    desk.tell(e.StillSending("client-1", (1,)))  # said once; by the next pulse it has left
+    desk.until(1.5)
+    assert len(desk.published("round.failed")) == 1
+
+
+def test_a_transfer_that_has_left_extends_nothing() -> None:
+    check_a_transfer_that_has_left_extends_nothing()
+
+
+def test_a_transfer_that_has_left_would_extend_ten_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unforgetting(dict[str, tuple[int, ...]]):
+        def clear(self) -> None:
+            pass
+
+    def started(self: RoundState, event: e.Event, now: float) -> list[e.Effect]:
+        if not isinstance(self._in_flight, Unforgetting):
+            self._in_flight = Unforgetting()
+        return handle(self, event, now)
+
+    handle = RoundState.handle
+    monkeypatch.setattr(RoundState, "handle", started)
+    with pytest.raises(AssertionError):
+        check_a_transfer_that_has_left_extends_nothing()
+
+
+def check_a_lost_heartbeat_excuses_nobody() -> None:
+    desk = Desk(2).settle()
+    desk.tell(e.Undeliverable("client-1", "heartbeat", 1, "slow"))
+    assert desk.answer("client-0") == []
+
+
+def test_a_lost_heartbeat_excuses_nobody() -> None:
+    check_a_lost_heartbeat_excuses_nobody()
+
+
+def test_a_lost_heartbeat_would_excuse_if_any_message_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = RoundState.handle
+
+    def any_message(self: RoundState, event: e.Event, now: float) -> list[e.Effect]:
+        if isinstance(event, e.Undeliverable):
+            event = e.Undeliverable(event.peer, "task", event.round, event.reason)
+        return handle(self, event, now)
+
+    monkeypatch.setattr(RoundState, "handle", any_message)
+    with pytest.raises(AssertionError):
+        check_a_lost_heartbeat_excuses_nobody()
+
+
+def check_sizes_that_are_no_numbers_harm_nobody() -> None:
+    desk = Desk(3, evaluate_sites=True).settle()
+    desk.train()
+    desk.answer("client-0", 2, holdout_accuracy=0.5, holdout_examples=float("nan"))
+    desk.answer("client-1", 2, holdout_accuracy=0.5, holdout_examples=float("inf"))
+    desk.answer("client-2", 2, holdout_accuracy=0.75, holdout_examples=8.0)
+    desk.tell(e.Folded(2, 0, "w2"))
+    assert desk.published("metric.test")[-1]["accuracy"] == 0.75
+
+
+def test_sizes_that_are_no_numbers_harm_nobody() -> None:
+    check_sizes_that_are_no_numbers_harm_nobody()
+
+
+def test_sizes_that_are_no_numbers_would_end_the_coordinator(monkeypatch: pytest.MonkeyPatch) -> None:
+    def site_metrics(admitted: dict[str, Any]) -> dict[str, Any]:
+        return {"examples": sum(int(a.metrics.get("holdout_examples", 0)) for a in admitted.values())}
+
+    monkeypatch.setattr(rounds, "site_metrics", site_metrics)
+    with pytest.raises(ValueError, match="NaN"):
+        check_sizes_that_are_no_numbers_harm_nobody()
+
+
+def check_the_round_fails_as_soon_as_the_missing_are_lost() -> None:
+    desk = Desk(2).settle()
+    desk.answer("client-0")
+    desk.tell(e.LinkLost("client-1", "killed"))
+    desk.until(11.0, beating=("client-0",))
+    assert "client-1: killed" in desk.published("round.failed")[0]["reason"]
+    assert desk.published("round.started")[-1]["asked"] == ["client-0"]
+
+
+def test_the_round_fails_as_soon_as_the_missing_are_lost() -> None:
+    check_the_round_fails_as_soon_as_the_missing_are_lost()
+
+
+def test_the_round_would_wait_for_the_lost_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RoundState, "_could_recover", lambda self: bool(self.open and self.open.silent))
+    with pytest.raises(IndexError):
+        check_the_round_fails_as_soon_as_the_missing_are_lost()
+
+
+def test_figures_over_sites_leave_out_what_nobody_can_average() -> None:
+    assert closing.site_metrics({}) == {}
+    assert closing.weighted_loss({}) is None
