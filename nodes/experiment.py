@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta
 
 from .experiment_checks import check, remarks
@@ -47,7 +46,7 @@ class DataConfig:
     """Which rows there are, and which node holds which of them."""
 
     name: Text = "digits"  # a packaged data set, or the path of a .npz, .csv or .parquet file
-    target: str | None = None  # the column to predict; a file's last one by default
+    target: str | None = None  # the column to predict; else one called target, y, label or class, else a file's last
     test_size: Part = 0.2  # share of the rows held out for evaluation, stratified by class
     split_seed: Natural = 42  # apart from `seed`: repeated runs are then judged on the same rows
     scale: Literal["standard", "unit", "none"] = "standard"  # agreed by all nodes before any training
@@ -218,7 +217,7 @@ class Experiment:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain maps, lists and scalars; :meth:`from_dict` gives an equal experiment back."""
-        tables: dict[str, Any] = _without_none(msgspec.to_builtins(self))
+        tables: dict[str, Any] = _plain(dataclasses.asdict(self))
         tables["model"].update(tables["model"].pop("parameters"))
         if self.training.local_steps is not None:
             del tables["training"]["epochs"]
@@ -317,7 +316,8 @@ def _normal_form(tables: Mapping[str, Any]) -> dict[str, Any]:
     return normal
 
 
-def _without_none(value: Any) -> Any:
+def _plain(value: Any) -> Any:
+    """Maps without what is None, and lists for tuples: what TOML can say."""
     if isinstance(value, dict):
-        return {key: _without_none(below) for key, below in value.items() if below is not None}
-    return value
+        return {key: _plain(below) for key, below in value.items() if below is not None}
+    return list(value) if isinstance(value, tuple) else value

@@ -117,6 +117,15 @@ def test_small_graphs_are_fine(nodes: int, overrides: dict[str, object]) -> None
     assert Experiment.from_dict(experiment.resolved().to_dict()).degree == experiment.degree
 
 
+def test_the_resolved_experiment_writes_every_default_down() -> None:
+    tables = load(overrides={"data.name": "iris"}).resolved().to_dict()
+    assert (tables["data"]["alpha"], tables["data"]["scale"]) == (0.5, "standard")
+    assert tables["model"] == {"name": "mlp", "hidden": [64], "activation": "relu", "dtype": "float32"}
+    assert tables["training"]["epochs"] == 5
+    assert tables["federated"]["min_clients"] == 4
+    assert tables["network"]["max_message_bytes"] == 256 * 2**20
+
+
 def test_flags_win_over_the_file_and_the_deadline_goes_to_the_mode(tmp_path: Path) -> None:
     file = tmp_path / "one.toml"
     file.write_text('mode = "gossip"\nrounds = 7\n[data]\npath = "rows.csv"\n[model]\nhidden = 5\n')
