@@ -333,6 +333,12 @@ class ZmqTransport:
                 link.channels[lane].send(b"", self._hello)
         link.timer = self._loop.call_later(pause, self._greet, link, min(2 * pause, _HELLO_S[1]))
 
+    def _greet_anew(self, link: Link, lane: Lane) -> None:
+        link.answered.pop(lane, None)
+        link.up = None
+        link.stop_timer()
+        self._greet(link, _HELLO_S[0])
+
     def _from_link(self, link: Link, lane: Lane, frames: list[Any]) -> None:
         """A message over a connection that this node dialled."""
         message, array, nbytes = self._decode(link.peer, frames)
@@ -344,6 +350,9 @@ class ZmqTransport:
                 self._spoiled(link.peer, f"{found} answered in place of {link.peer} of run '{self.run}'", nbytes)
                 return
             link.answered[lane] = message.incarnation
+            for other, incarnation in list(link.answered.items()):
+                if incarnation < message.incarnation:  # started anew, and that lane has not noticed yet
+                    self._greet_anew(link, other)
             whole = [link.answered.get(each) for each in LANES] == [message.incarnation] * len(LANES)
             if whole and link.up != message.incarnation:
                 link.up = message.incarnation
@@ -351,10 +360,8 @@ class ZmqTransport:
             return
         if isinstance(message, Refused):
             if message.code == "stranger":  # the other side has started anew and knows nobody
-                if link.answered.pop(lane, None) is not None:
-                    link.up = None
-                    link.stop_timer()
-                    self._greet(link, _HELLO_S[0])
+                if lane in link.answered:
+                    self._greet_anew(link, lane)
             elif message.about == "hello":
                 link.refused = True
         elif lane not in link.answered:
@@ -420,10 +427,7 @@ class ZmqTransport:
             guest.lanes.discard(lane)  # it says HELLO again if it comes back
             link = self._links.get(guest.node)
             if link is not None and link.up == guest.incarnation:
-                link.up = None
-                link.answered.clear()
-                link.stop_timer()
-                self._greet(link, _HELLO_S[0])
+                self._greet_anew(link, Lane.CONTROL)
             if guest.up:
                 guest.up = False
                 self._notify(LinkLost(guest.node, guest.incarnation, f"the connection of {guest.node} has ended"))
@@ -439,11 +443,10 @@ class ZmqTransport:
         """A connection that this node dialled has ended; ZeroMQ dials again by itself, and HELLO waits for it."""
         if not self._open or self._links.get(link.peer) is not link:
             return
-        link.channels[Lane.CONTROL].drain()
-        incarnation, link.up = link.up, None
-        link.answered.clear()
-        link.stop_timer()
-        self._greet(link, _HELLO_S[0])
+        for channel in link.channels.values():
+            channel.drain()
+        incarnation = link.up
+        self._greet_anew(link, Lane.CONTROL)  # bulk may still bring what was said before
         if incarnation is not None:
             self._notify(LinkLost(link.peer, incarnation, f"the connection to {link.peer} has ended"))
 
