@@ -61,6 +61,8 @@ def fold_curves(events: Iterable[Mapping[str, Any]]) -> Curves:
             case "round.completed":
                 # Coordinator: each byte of a round passes it once, in or out. Peers: each counts what it sent.
                 received = event.get("bytes_received") if event.get("role") == "coordinator" else 0
+                if event.get("role") == "peer":
+                    _put(curves.train_loss, n, node, event.get("loss"))
                 curves.bytes_moved[n][node] = (event.get("bytes_sent") or 0) + (received or 0)
             case "metric.test":
                 if "r2" in event:

@@ -154,9 +154,9 @@ class Board:
     def _round_completed(self, event: Mapping[str, Any], row: Row, number: int | None, at: float) -> None:
         row.state, row.round = "ready", max(row.round, number or 0)
         self._count(row, event)
+        row.loss = _number(event.get("loss"))
         if row.role == "coordinator":
             self.round = max(self.round, row.round)
-            row.loss = _number(event.get("loss"))
             for client in self.rows.values():
                 client.state = "ready" if client.state == "sent" else client.state
         else:

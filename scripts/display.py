@@ -29,6 +29,8 @@ def header(board: Board, now: float) -> str:
         parts.append(f"loss {score(board.loss)}")
     if board.finished:
         parts.append(board.status if not board.reason else f"{board.status}: {board.reason}")
+    elif board.rounds and board.round >= board.rounds:
+        parts.append("finishing")
     elif board.seen and now - board.seen > STALE_S:
         parts.append(f"stale: nothing heard for {duration(now - board.seen)}")
     elif board.eta_s() is not None:

@@ -14,12 +14,13 @@ def events(mode: str, rounds: int = 3) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
     for n in range(1, rounds + 1):
         for node in ("a", "b"):
-            found.append({"type": "metric.local", "node": node, "role": "peer", "round": n, "loss": 1.0 / n})
+            if mode == "federated":
+                found.append({"type": "metric.local", "node": node, "role": "client", "round": n, "loss": 1.0 / n})
             if mode == "gossip":
                 sketch = [float(n), 0.0] if node == "a" else [0.0, 0.0]
                 test = {"accuracy": 0.8, "loss": 0.5, "sketch": sketch}
                 found.append({"type": "metric.test", "node": node, "role": "peer", "round": n, **test})
-                moved = {"bytes_sent": 10, "bytes_received": 10}
+                moved = {"bytes_sent": 10, "bytes_received": 10, "loss": 1.0 / n}
                 found.append({"type": "round.completed", "node": node, "role": "peer", "round": n, **moved})
         if mode == "federated":
             at = {"node": "c", "role": "coordinator", "round": n}
@@ -39,7 +40,9 @@ def test_the_order_of_events_does_not_matter() -> None:
 
 
 def test_a_coordinator_counts_both_ways_since_every_byte_passes_it_once() -> None:
-    assert fold_curves(events("federated")).total_bytes() == {1: 15, 2: 30, 3: 45}
+    curves = fold_curves(events("federated"))
+    assert curves.total_bytes() == {1: 15, 2: 30, 3: 45}
+    assert curves.train_loss[2] == {"a": 0.5, "b": 0.5}
 
 
 def test_spread_is_the_consensus_distance() -> None:

@@ -41,6 +41,12 @@ def test_stale_is_shown_as_stale_and_a_final_state_wins() -> None:
     assert "nothing heard" not in header(ended, 120.0)
 
 
+def test_after_the_last_round_results_and_baselines_are_waited_for() -> None:
+    done = board()
+    done.round = 5
+    assert header(done, 120.0).endswith("finishing")
+
+
 def test_every_node_has_a_row_until_the_screen_is_full() -> None:
     assert all(f"client-{i} " in drawn(board(3), 100.0) for i in range(3))
     crowd = board(64)
