@@ -45,8 +45,9 @@ class PeerState:
 
     Messages carry their round. One early message a neighbour is kept for the round it belongs to; late ones are
     counted stale. A neighbour that missed a round is `absent`: sent to, but not waited for, until a message of its
-    arrives within its round's deadline - current, or stale only because nobody waited for it. A peer that sees a neighbour two rounds ahead (or, while it trains, one) has been left behind, and
-    joins that round with the model it has.
+    arrives within its round's deadline - current, or stale only because nobody waited for it. A peer that sees a
+    neighbour two rounds ahead (or, while it trains, one) has been left behind, and joins that round with the model it
+    has.
 
     Attributes
     ----------
@@ -140,7 +141,7 @@ class PeerState:
                 self._seen_in[sender] = number
                 effects += self._close_if_ready()
             case m.Goodbye(round=number, reason=reason):
-                effects += self._farewell(sender, number, reason, now)
+                effects += self._farewell(sender, number, reason)
             case m.Refused(about=about, round=number, reason=reason):
                 told = f"{about} of round {number} was refused: {reason}"
                 effects.append(e.Publish("warning", {"subject": sender, "reason": told}))
@@ -316,7 +317,8 @@ class PeerState:
         self._closed = (self.round, self._deadline_at)
         present = tuple(sorted(self._inbox))
         self._missing = {p: self._why(p) for p in self.rules.neighbours if p not in self._inbox}
-        self.absent |= self._missing.keys()
+        if by != "overtaken":  # then it is this peer that was late
+            self.absent |= self._missing.keys()
         self._mixed_with = present
         weights = coefficients(self.rules.name, self.rules.row, present)
         bodies = tuple(self._mine if name == self.rules.name else self._inbox[name] for name in weights)
@@ -410,7 +412,7 @@ class PeerState:
             return [e.SetTimer(("deadline", self.round), now + 2 * self.rules.heartbeat_s)]
         return self._close("deadline")
 
-    def _farewell(self, peer: str, number: int, reason: str, now: float) -> list[e.Effect]:
+    def _farewell(self, peer: str, number: int, reason: str) -> list[e.Effect]:
         self.departed[peer] = self._seen_in[peer] = number
         self.liveness.forget(peer)
         told = e.Publish("node.left", {"subject": peer, "reason": reason})
