@@ -164,7 +164,8 @@ class Session:
         deadline_s = self.experiment.network.join_deadline_s
         try:
             async with asyncio.timeout(deadline_s):
-                # The report travels on one lane and its acknowledgement on the other: both must stand before it is made.
+                # The report travels on one lane and its acknowledgement on the other: both must stand before it is
+                # made.
                 await self._desk_up.wait()
                 self.transport.send(DESK, Report(kind=kind, id=number, facts=dict(facts), payload=payload), array)
                 await self._acknowledged[number]

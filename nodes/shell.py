@@ -19,7 +19,7 @@ from nervenet.broker import transport as t
 from nervenet.broker.messages import Heartbeat
 
 from . import effects as e
-from .trainer import INLINE_BYTES, Trainer, flaw_of
+from .trainer import INLINE_BYTES, INLINE_SUM, Trainer, flaw_of
 
 Publish: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 """Tells an event of a type, with its fields, to whoever listens."""
@@ -114,6 +114,11 @@ class Node:
         match effect:
             case e.Send(to, message, body):
                 self.transport.send(to, message, body)
+            case e.Fold(bodies=bodies) | e.Mix(bodies=bodies) if sum(body.nbytes for body in bodies) <= INLINE_SUM:
+                # Measured: averaging 8 x 5,000 float32 takes 15 us, the hop to the worker and back 100 us. The worker
+                # is
+                # idle whenever a mix is asked for, and a fold touches nothing of the worker's.
+                self._events.append(self.trainer.answer(effect))
             case e.Train() | e.Fold() | e.Mix() | e.Evaluate() | e.Survey() | e.Settle() | e.Adopt():
                 self.trainer.submit(effect)
             case e.Publish(kind, fields):

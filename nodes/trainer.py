@@ -26,6 +26,7 @@ Post: TypeAlias = Callable[[e.Event], None]
 
 Scale: TypeAlias = Literal["standard", "unit", "none"]
 
+INLINE_SUM = 262_144  # bytes of all vectors together; the same for averaging them
 INLINE_BYTES = 65_536  # below this, looking at every value costs less than a hop to another thread
 
 
@@ -114,16 +115,20 @@ class Trainer:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            try:
-                answer = self.perform(job)
-            except Exception as error:  # noqa: BLE001  (whatever a model raises becomes a named event)
-                number, attempt = getattr(job, "round", 0), getattr(job, "attempt", 0)
-                answer = e.WorkFailed(type(job).__name__.lower(), number, attempt, f"{type(error).__name__}: {error}")
+            answer = self.answer(job)
             if answer is not None:
                 self._post(answer)
 
+    def answer(self, job: Job) -> e.Event | None:
+        """Do one job here and now; whatever the model raises becomes a named event."""
+        try:
+            return self.perform(job)
+        except Exception as error:  # noqa: BLE001
+            number, attempt = getattr(job, "round", 0), getattr(job, "attempt", 0)
+            return e.WorkFailed(type(job).__name__.lower(), number, attempt, f"{type(error).__name__}: {error}")
+
     def perform(self, job: Job) -> e.Event | None:
-        """Do one job here and now, and give its answer; what the worker thread does with each."""
+        """Do one job here and now, and give its answer; raises whatever the model raises."""
         match job:
             case e.Train():
                 return self._train(job)

@@ -10,6 +10,8 @@ from nervenet.broker import messages as m
 from .. import effects as e
 from ..liveness import Liveness
 
+TELL_EVERY_S = 0.1  # a client tells its local metrics no more often: the coordinator has them all
+
 
 @dataclass(frozen=True)
 class ClientRules:
@@ -52,6 +54,7 @@ class ClientState:
         self._newest = (-1, -1)  # (round, attempt) of the last task taken: they never run backwards
         self._since = 0.0
         self._overdue = False
+        self._told_at = float("-inf")
 
     def handle(self, event: e.Event, now: float) -> list[e.Effect]:
         """Take one event and say what to do."""
@@ -172,7 +175,10 @@ class ClientState:
             return self._next(now)
         self.completed = event.round
         told = {"round": event.round, "examples": event.examples, "duration_s": now - self._since, **event.metrics}
-        publish: list[e.Effect] = [e.Publish("metric.local", told), e.Completed(event.round, told)]
+        publish: list[e.Effect] = [e.Completed(event.round, told)]
+        if now - self._told_at >= TELL_EVERY_S:
+            self._told_at = now
+            publish.append(e.Publish("metric.local", told))
         settled = self.settled
         if settled is None:
             return []
