@@ -33,8 +33,9 @@ class Watch:
 
     def close(self) -> None:
         """Stop listening; before the socket itself is closed."""
-        self._channel.close()
+        # In this order: ZeroMQ's I/O thread waits for ever to tell a monitor that has gone without a word.
         self._socket.disable_monitor()
+        self._channel.close()
 
     def _deliver(self, _: Channel, _identity: bytes, frames: list[Any]) -> None:
         event, value = struct.unpack("=hi", frames[0])
