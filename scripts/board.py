@@ -134,6 +134,8 @@ class Board:
             row.round = max(row.round, number or 0)
             row.loss = _number(event.get("loss"))
             row.score = self._score(event) if self._score(event) is not None else row.score
+            if row.role == "client" and not any(other.role == "coordinator" for other in self.rows.values()):
+                self.round = max(self.round, row.round)  # a client by itself has nobody else's word
             self._count(row, event)
         elif kind == "metric.test":
             row.score, row.test_loss = self._score(event), _number(event.get("loss"))

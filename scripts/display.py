@@ -26,7 +26,7 @@ def header(board: Board, now: float) -> str:
     if board.score is not None:
         parts.append(f"{score_name(board.score_name)} {score(board.score)}")
     if board.loss is not None:
-        parts.append(f"loss {score(board.loss)}")
+        parts.append(f"test loss {score(board.loss)}")
     if board.finished:
         parts.append(board.status if not board.reason else f"{board.status}: {board.reason}")
     elif board.rounds and board.round >= board.rounds:
@@ -44,8 +44,8 @@ def plain_line(board: Board, now: float) -> str:
     """The header and how many nodes there are, for logs."""
     learners = [row for row in board.rows.values() if row.role in ("client", "peer")]
     living = sum(row.living and row.state != "suspect" for row in learners)
-    # At the end everybody leaves, which is no news.
-    count = "" if board.finished else f"  {living} of {len(learners)} nodes"
+    # At the end everybody leaves, which is no news; nor is a node by itself.
+    count = "" if board.finished or len(learners) < 2 else f"  {living} of {len(learners)} nodes"
     lost = f"  lost {', '.join(board.lost)}" if board.lost else ""
     return f"{header(board, now)}{count}{lost}"
 
@@ -55,7 +55,7 @@ def cells(name: str, row: Row, now: float) -> tuple[str, ...]:
     age = now - row.seen
     seen = "" if not row.seen else "now" if age < 1 else f"{duration(age)} ago"
     if row.living and row.seen and age > STALE_S:
-        seen = f"stale, {seen}"
+        seen = f"stale {duration(age)}"
     state = f"{row.state}, {row.rejected} rejected" if row.rejected else row.state
     figures = (score(row.loss), score(row.score), size(row.sent) if row.sent else "")
     return (name, state, str(row.round or ""), *figures, size(row.received) if row.received else "", seen)
@@ -76,10 +76,10 @@ def render(board: Board, now: float, height: int) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    title = Text(header(board, now), style="bold", no_wrap=True, overflow="ellipsis")
+    title = Text(header(board, now), style="bold")
     if not board.rows:
         return title
-    shown = list(rows_shown(board, max(1, height - 4)))
+    shown = list(rows_shown(board, max(1, height - 5)))
     hidden = len(board.rows) - len(shown)
     below = [Text(f"… and {hidden} more nodes", style="dim")] if hidden else []
     return Group(title, _table(board, shown, now), *below)
@@ -90,19 +90,10 @@ def _table(board: Board, shown: list[tuple[str, Row]], now: float) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    right = {"round", "training loss", "sent", "received", score_name(board.score_name)}
-    for column in (
-        "node",
-        "state",
-        "round",
-        "training loss",
-        score_name(board.score_name),
-        "sent",
-        "received",
-        "last seen",
-    ):
-        table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    figures = ("round", "loss", score_name(board.score_name), "sent", "received")
+    for column in ("node", "state", *figures, "last seen"):
+        table.add_column(column, justify="right" if column in figures else "left", no_wrap=True)
     for name, row in shown:
         stale = row.living and not board.finished and now - row.seen > STALE_S
         table.add_row(*map(Text, cells(name, row, now)), style="yellow" if stale else STYLES.get(row.state))

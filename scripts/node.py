@@ -13,6 +13,7 @@ from .options import experiment_flags
 if TYPE_CHECKING:
     from nervenet.nodes.experiment import Experiment
 
+    from .board import Board
     from .views import View
 
 Role = Literal["coordinator", "client", "peer"]
@@ -45,18 +46,31 @@ def node(
     from .result import result_line
     from .running import run as run_until_signal
     from .views import JsonView, PlainView, QuietView
+    from .words import duration, size
 
     mode = "gossip" if role == "peer" else "federated"
     experiment = load(file, _in_mode(mode, role, overrides) | ({"network.advertise": advertise} if advertise else {}))
     # No live table: a node that stands alone shall stay small, and a monitor shows all of them.
-    view = JsonView() if json else QuietView() if quiet else PlainView()
+    view = JsonView() if json else QuietView() if quiet else PlainView(_board(run, experiment))
     for line in experiment.warnings():
         sys.stderr.write(f"warning: {line}\n")
     summary = run_until_signal(
         lambda: _node(role, experiment, view, broker=broker, run=run, name=name, advertise=advertise, out=out)
     )
-    if not json and summary.get("completed_rounds") is not None:
+    if json:
+        return
+    if role == "client":  # the global model's figures are the coordinator's to tell
+        view.note(f"done in {duration(summary['wall_s'])}, {size(summary['bytes_sent'])} sent")
+    else:
         view.note(result_line(summary))
+
+
+def _board(run: str, experiment: Experiment) -> Board:
+    """What a launcher would announce."""
+    from .board import Board
+
+    known = (run, experiment.mode, experiment.data.label, experiment.model.name, experiment.rounds)
+    return Board(*known, status="running")
 
 
 def _in_mode(mode: str, role: str, overrides: dict[str, object]) -> dict[str, object]:

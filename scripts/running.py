@@ -48,7 +48,7 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            return await task
+            result = await task
         except asyncio.CancelledError:
             if received:
                 raise Stopped(received[0]) from None
@@ -56,6 +56,10 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+        # Work that saw the signal itself, as a web server does, has come to its end without being cancelled.
+        if received:
+            raise Stopped(received[0])
+        return result
 
     return asyncio.run(supervised())
 

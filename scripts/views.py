@@ -86,8 +86,8 @@ class QuietView:
 class Boards:
     """A board for each run that was heard of; the one to show is the newest."""
 
-    def __init__(self) -> None:
-        self.of: dict[str, Board] = {}
+    def __init__(self, known: Board | None = None) -> None:
+        self.of: dict[str, Board] = {} if known is None else {known.run: known}
         self.changed = False
 
     @property
@@ -109,10 +109,16 @@ class Boards:
 
 
 class PlainView:
-    """For logs: news at once, and a line of progress every two seconds in which there was any."""
+    """For logs: news at once, and a line of progress every two seconds in which there was any.
 
-    def __init__(self) -> None:
-        self._boards = Boards()
+    Parameters
+    ----------
+    known
+        What is known of a run beforehand, where nobody will tell.
+    """
+
+    def __init__(self, known: Board | None = None) -> None:
+        self._boards = Boards(known)
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Fold the event; say what should be read."""

@@ -1,0 +1,56 @@
+"""`nervenet serve` in a process of its own: the article's request, a malformed one, and an orderly end."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from nervenet.models.artifact import save_model
+from nervenet.models.learner import Learner
+from nervenet.models.mlp import MLP
+from nervenet.models.survey import agree
+from nervenet.scripts.main import execute
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    X = np.random.default_rng(0).normal(size=(30, 4))
+    learner = Learner(MLP(hidden=(4,)), X, np.arange(30) % 3)
+    learner.settle(agree({"a": learner.survey()}), seed=0)
+    save_model(tmp_path, learner.model, learner.agreement, learner.snapshot(), {"round": 7})
+    (tmp_path / "summary.json").write_text(json.dumps({"accuracy": 0.9, "loss": None, "mode": "gossip"}))
+    return tmp_path
+
+
+def test_a_run_folder_is_served_until_a_signal(run_folder: Path) -> None:
+    command = [sys.executable, "-m", "nervenet.scripts.main", "serve", str(run_folder), "--http", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith("serving http://127.0.0.1:")
+            address = line.split()[1].removesuffix("/predict")
+            answer = httpx.post(f"{address}/predict", json={"X_test": [[5.1, 3.5, 1.4, 0.2]] * 2})
+            assert answer.status_code == 200
+            assert len(answer.json()["y_pred"]) == 2
+            assert httpx.post(f"{address}/predict", json={"X_test": [[5.1, 3.5]]}).status_code == 422
+            model = httpx.get(f"{address}/model").json()
+            assert (model["round"], model["metrics"]) == (7, {"accuracy": 0.9, "loss": None})
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 143
+        finally:
+            process.kill()
+
+
+def test_a_port_in_use_is_named(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert execute(["serve", str(run_folder), "--http", f"127.0.0.1:{port}"]) == 1
+    assert f"127.0.0.1:{port} is in use" in capsys.readouterr().err

@@ -1,0 +1,132 @@
+"""Views: what a log gets, when a monitor ends, and what a node says of itself."""
+
+import asyncio
+import io
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from nervenet.nodes import monitor, standalone
+from nervenet.nodes.experiment import Experiment
+from nervenet.scripts import views
+from nervenet.scripts.main import execute
+from nervenet.scripts.views import JsonView, LiveView, PlainView, QuietView, choose_view
+
+
+def event(kind: str, run: str = "r", **more: Any) -> dict[str, Any]:
+    return {"type": kind, "run": run, "node": "launcher", "role": "launcher", "time": 1.0, **more}
+
+
+def test_the_view_follows_the_flags_and_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    assert isinstance(choose_view(json=True), JsonView)
+    assert isinstance(choose_view(quiet=True), QuietView)
+    assert isinstance(choose_view(), PlainView)
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert isinstance(choose_view(), LiveView)
+
+
+async def said(capsys: pytest.CaptureFixture[str]) -> str:
+    async with asyncio.timeout(10):
+        while not (text := capsys.readouterr().out):  # noqa: ASYNC110  (printing sets no event)
+            await asyncio.sleep(0)
+    return text
+
+
+async def test_a_log_gets_news_at_once_and_progress_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "PLAIN_LINE_EVERY_S", 0.001)
+    view = PlainView()
+    async with view.running():
+        view.event(event("run.started", mode="gossip", rounds=3, data="iris", model="mlp"))
+        view.event(event("node.lost", subject="peer-1", reason="killed"))
+        assert capsys.readouterr().out == "peer-1 is lost: killed\n"
+        line = await said(capsys)
+        assert line.startswith("gossip · iris · mlp  round 0/3")
+    assert capsys.readouterr().out == "", "nothing new, nothing said"
+
+
+async def test_the_live_table_is_drawn_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    view = LiveView()
+    async with view.running():
+        view.event(event("run.started", mode="gossip", rounds=3, data="iris", model="mlp"))
+        view.event(event("node.ready") | {"node": "peer-0", "role": "peer", "time": time.time()})
+        view.note("[not markup]")
+    assert "gossip · iris · mlp" in terminal.getvalue()
+    assert "peer-0" in terminal.getvalue()
+    assert "[not markup]" in terminal.getvalue()
+
+
+class Script:
+    """Stands in for a Monitor: gives the events that a test wrote."""
+
+    events: tuple[dict[str, Any], ...] = ()
+    asked: tuple[Any, ...] = ()
+    stays = False
+
+    def __init__(self, broker: str, topics: tuple[str, ...], run: str | None) -> None:
+        type(self).asked = (broker, topics, run)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        for one in self.events:
+            yield one
+
+
+def test_a_monitor_ends_with_the_last_run_it_saw(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(monitor, "Monitor", Script)
+    Script.events = (
+        event("node.joined", run="", node="broker", role="broker"),
+        event("run.started", run="a"),
+        event("run.started", run="b"),
+        event("run.completed", run="a"),
+        event("run.failed", run="b", reason="why"),
+        event("run.started", run="c"),
+    )
+    assert execute(["monitor", "--json", "--topics", "run., node.", "--record", "f.jsonl", "--run", "x"]) == 0
+    seen = [json.loads(line)["type"] for line in capsys.readouterr().out.splitlines()]
+    assert seen == ["node.joined", "run.started", "run.started", "run.completed", "run.failed"]
+    assert [json.loads(line)["type"] for line in (tmp_path / "f.jsonl").read_text().splitlines()] == seen
+    assert Script.asked == ("tcp://127.0.0.1:5555", ("run.", "node."), "x")
+    assert execute(["monitor", "--json", "--stay"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 6
+
+
+@pytest.mark.parametrize(("role", "last"), [("client", "done in 2.0 s, 3.0 kB sent"), ("peer", "accuracy 0.900")])
+def test_a_node_by_itself_says_what_it_knows(
+    role: str, last: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    async def run_node(role: str, experiment: Experiment, **where: Any) -> dict[str, Any]:
+        asked.append((role, experiment.mode, experiment.network.advertise, where["name"], where["run"]))
+        local = {"role": role, "node": "here", "round": 4, "loss": 0.1}
+        where["on_event"](event("metric.local", run="demo") | local)
+        return {"accuracy": 0.9, "completed_rounds": 5, "rounds": 5, "wall_s": 2.0, "bytes_sent": 3000}
+
+    monkeypatch.setattr(standalone, "run_node", run_node)
+    line = f"node {role} --broker tcp://h:1 --run demo --name here --advertise h2 --rounds 5 --data iris"
+    assert execute(line.split()) == 0
+    mode = "gossip" if role == "peer" else "federated"
+    assert asked == [(role, mode, "h2", "here", "demo")]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{mode} · iris · mlp  round {4 if role == 'client' else 0}/5")
+    assert lines[-1].startswith(last)
