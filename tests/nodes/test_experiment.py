@@ -126,6 +126,15 @@ def test_the_resolved_experiment_writes_every_default_down() -> None:
     assert tables["network"]["max_message_bytes"] == 256 * 2**20
 
 
+def test_the_shortcut_that_forgot_the_defaults_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # msgspec leaves a default on the class when it builds a dataclass, and its own export then does not see it.
+    import msgspec
+
+    monkeypatch.setattr("nervenet.nodes.experiment.dataclasses.asdict", msgspec.to_builtins)
+    with pytest.raises((AssertionError, KeyError)):
+        test_the_resolved_experiment_writes_every_default_down()
+
+
 def test_flags_win_over_the_file_and_the_deadline_goes_to_the_mode(tmp_path: Path) -> None:
     file = tmp_path / "one.toml"
     file.write_text('mode = "gossip"\nrounds = 7\n[data]\npath = "rows.csv"\n[model]\nhidden = 5\n')
