@@ -5,7 +5,6 @@ np.sum reads every byte once and writes next to nothing: the floor for anything 
     python benchmarks/aggregate.py
 """
 
-# ruff: noqa: E402 - the environment comes before NumPy
 import os
 
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -151,10 +151,12 @@ class MLP:
 
     def carry(self) -> dict[str, Array]:
         """Copy the optimiser's moments."""
+        self.layout  # noqa: B018 - says that build() is missing
         return self._update.carry()
 
     def restore(self, state: Mapping[str, Array]) -> None:
         """Put back what `carry` gave. Raises ValueError if it does not fit."""
+        self.layout  # noqa: B018 - says that build() is missing
         self._update.restore(state)
 
     def fit(self, X: Array, y: Array, work: Work, rng: np.random.Generator, stop: Callable[[], bool]) -> FitReport:
@@ -175,12 +177,12 @@ class MLP:
         ]
         steps, seen, cancelled, update = 0, 0, False, self._update.step
         with np.errstate(all="ignore"):  # a diverging model shows in its weights, which every receiver checks
-            while steps < target and not cancelled:
+            while steps < target and not (cancelled := cancelled or stop()):
                 order, seen = rng.permutation(n), 0
                 np.take(X, order, axis=0, out=shuffled_X, mode="clip")
                 np.take(Y, order, axis=0, out=shuffled_Y, mode="clip")
                 for x, t, out, batch, scale, decay in batches[: target - steps]:
-                    if stop():
+                    if seen and stop():
                         cancelled = True
                         break
                     batch.forward(x, out)

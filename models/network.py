@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .activations import ACTIVATIONS, Softmax, identity, logistic
+from .product import Product
 
 Array = NDArray[Any]
 
@@ -58,8 +59,10 @@ class Pass:
         self.D = [np.empty((rows, width), dtype) for width in widths]
         self.scratch = [np.empty((rows, width), dtype) for width in widths[:-1]]
         self.zeros = [np.zeros((rows, width), dtype) for width in widths]
-        self.hidden = list(zip(layers[:-1], self.A, self.zeros[:-1], strict=True))
-        self.last = layers[-1]
+        # Forwards: layer l's product and biases, and its activation. Biases broadcast over the rows.
+        self.products = [Product(rows, layer.W) for layer in layers]
+        self.hidden = [(self.products[i], layers[i].b, self.A[i], self.zeros[i]) for i in range(len(layers) - 1)]
+        self.last, self.last_b = self.products[-1], layers[-1].b
         # Backwards: layer l, the delta that enters it, and the activation and delta below it.
         self.below = [
             (layers[i], self.D[i], self.A[i - 1], self.A[i - 1].T, layers[i].W.T, self.D[i - 1], self.scratch[i - 1])
@@ -70,13 +73,13 @@ class Pass:
     def forward(self, X: Array, out: Array) -> None:
         """Write the network's outputs for a batch into `out`, keeping the activations for `backward`."""
         A = X
-        for layer, Z, zeros in self.hidden:
-            np.dot(A, layer.W, out=Z)
-            np.add(Z, layer.b, out=Z)
+        for product, b, Z, zeros in self.hidden:
+            product(A, Z)
+            np.add(Z, b, out=Z)
             self.f(Z, zeros)
             A = Z
-        np.dot(A, self.last.W, out=out)
-        np.add(out, self.last.b, out=out)
+        self.last(A, out)
+        np.add(out, self.last_b, out=out)
         self.g(out, self.zeros[-1])
 
     def backward(self, X: Array, Y: Array, outputs: Array, scale: Array) -> None:

@@ -54,8 +54,9 @@ class _Moments:
 
     def add_decay(self, decay: Scalar) -> None:
         """``g <- g + λ p`` for the weights."""
-        np.multiply(self.weights, decay, out=self.weight_scratch)
-        np.add(self.weight_gradient, self.weight_scratch, out=self.weight_gradient)
+        if decay:
+            np.multiply(self.weights, decay, out=self.weight_scratch)
+            np.add(self.weight_gradient, self.weight_scratch, out=self.weight_gradient)
 
     def reset(self) -> None:
         for moment in self.moments.values():

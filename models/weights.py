@@ -186,13 +186,11 @@ def sketch(vector: Vector, seed: int, width: int = 64) -> list[float]:
     list of float
         `width` numbers.
     """
-    signs = _signs(seed, vector.size)
-    edges = np.linspace(0, vector.size, width + 1).astype(int)
-    # Segment by segment in float64: 10 M parameters then need no 40 MB temporary.
-    return [
-        float(np.dot(vector[start:stop].astype(np.float64), signs[start:stop].astype(np.float64)))
-        for start, stop in pairwise(edges)
-    ]
+    step = -(-vector.size // width)
+    signed = np.zeros(width * step, vector.dtype)
+    np.multiply(vector, _signs(seed, vector.size), out=signed[: vector.size])
+    sums: list[float] = signed.reshape(width, step).sum(axis=1, dtype=np.float64).tolist()
+    return sums
 
 
 @lru_cache(maxsize=2)

@@ -7,6 +7,7 @@ import pytest
 from nervenet.models import MLP, IncompatibleWeights, Work, as_model, generator, named_model, rebuild
 from nervenet.models.evaluate import evaluate
 from nervenet.models.network import Pass, mean_loss
+from nervenet.models.product import Product
 
 WORK = Work(epochs=3, batch_size=8)
 
@@ -182,6 +183,14 @@ def test_stopping_is_asked_before_every_mini_batch():
     np.testing.assert_array_equal(model.snapshot(), steps.snapshot())
 
 
+def test_stopping_between_two_epochs_reports_the_epoch_that_was_whole():
+    X, y = table()
+    model, left = built(), iter([False] * 8 + [True])
+    report = model.fit(X, y, Work(epochs=3, batch_size=8), generator(0), lambda: next(left))
+    assert (report.steps, report.cancelled) == (8, True)
+    assert report.loss == built().fit(X, y, Work(epochs=1, batch_size=8), generator(0), never).loss
+
+
 def test_local_steps_go_over_the_ends_of_epochs():
     X, y = table()
     report = built().fit(X, y, Work(local_steps=21, batch_size=8), generator(0), never)
@@ -276,6 +285,19 @@ def test_an_unbuilt_model_says_so():
     for n_features, n_classes in ((0, 2), (3, 1)):
         with pytest.raises(ValueError, match="at least"):
             MLP().build(n_features, n_classes, generator(0))
+
+
+@pytest.mark.parametrize(
+    "shape", [(10, 784, 200), (10, 785, 200), (33, 700, 100), (64, 784, 256), (3, 4, 5), (1, 1, 1)]
+)
+def test_a_product_in_pieces_is_the_product(shape):
+    rows, inner, outer = shape
+    A, W = generator(4).standard_normal((rows, inner)), generator(5).standard_normal((inner, outer))
+    out = np.full((rows, outer), np.nan)
+    product = Product(rows, W)
+    product(A, out)
+    np.testing.assert_allclose(out, A @ W, atol=1e-11)
+    assert len(product.rest) == {(10, 784, 200): 1, (10, 785, 200): 1, (33, 700, 100): 2}.get(shape, 0)
 
 
 def test_predicting_in_blocks_changes_nothing():
