@@ -10,7 +10,7 @@ the order of the batches - it decides from what all nodes agreed on, so that the
 
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from math import ceil, nan, sqrt
 from typing import Any, Literal
@@ -107,19 +107,25 @@ class Adapter:
         if not work.carry_optimizer:
             self._forget()
         steps, cancelled = 0, False
-        chunk = max(1, CHUNK // batch) * batch
-        while steps < target and not cancelled:
-            order = rng.permutation(n) if self._given.shuffle else np.arange(n)
-            order = order[: (target - steps) * batch]
-            for start in range(0, len(order), chunk):
-                if stop():
-                    cancelled = True
-                    break
-                rows = order[start : start + chunk]
-                if not self._advance(X[rows], y[rows], batch):
-                    return FitReport(nan, n, steps, cancelled)
-                steps += ceil(len(rows) / batch)
+        for rows, count in self._chunks(n, batch, target, rng):
+            if stop():
+                cancelled = True
+                break
+            if not self._advance(X[rows], y[rows], batch):
+                return FitReport(nan, n, steps, cancelled)
+            steps += count
         return FitReport(evaluate(self, X, y)["loss"] if steps else nan, n, steps, cancelled)
+
+    def _chunks(self, n: int, batch: int, target: int, rng: np.random.Generator) -> Iterator[tuple[Array, int]]:
+        """Row indices for one `partial_fit` after the other, with the mini-batches in each; none spans two epochs."""
+        chunk = max(1, CHUNK // batch) * batch
+        while target > 0:
+            order = rng.permutation(n) if self._given.shuffle else np.arange(n)
+            order = order[: target * batch]
+            target -= ceil(len(order) / batch)
+            for start in range(0, len(order), chunk):
+                rows = order[start : start + chunk]
+                yield rows, ceil(len(rows) / batch)
 
     def predict(self, X: Array) -> Array:
         """Class indices (int64), or targets, one a row."""
@@ -201,6 +207,19 @@ class SGDAdapter(LinearAdapter):
         self._first_row(n_features)
         self._assign({name: np.zeros_like(array) for name, array in self._arrays().items()})
         self._working.t_ = 1.0
+
+    def _chunks(self, n: int, batch: int, target: int, rng: np.random.Generator) -> Iterator[tuple[Array, int]]:
+        """Epochs joined: with a step a row, partial_fit on two epochs' rows is two of them, and a call costs much."""
+        joined: list[Array] = []
+        steps = 0
+        for rows, count in super()._chunks(n, batch, target, rng):
+            joined.append(rows)
+            steps += count
+            if sum(map(len, joined)) + n > CHUNK:
+                yield np.concatenate(joined), steps
+                joined, steps = [], 0
+        if joined:
+            yield np.concatenate(joined), steps
 
     def carry(self) -> dict[str, Array]:
         """The schedule's clock."""

@@ -224,6 +224,19 @@ def test_an_mlp_estimator_and_our_own_are_one_model(solver, classes):
     assert reports[0].steps == reports[1].steps == 12
 
 
+@pytest.mark.parametrize("classes", [2, 3, None])
+def test_epochs_joined_are_one_partial_fit_each_to_rounding(classes):
+    X, y = numbers() if classes is None else table(classes)
+    settings = {"learning_rate": "invscaling", "eta0": 0.05, "shuffle": False}
+    model = built(SGDRegressor(**settings) if classes is None else SGDClassifier(**settings), classes)
+    theirs = model.estimator
+    model.fit(X, y, Work(epochs=4), generator(0), never)
+    for _ in range(4):
+        theirs.partial_fit(X, y)
+    np.testing.assert_allclose(model.estimator.coef_, theirs.coef_, atol=1e-12)
+    assert model.estimator.t_ == theirs.t_ == 361
+
+
 def test_local_steps_count_mini_batches():
     X, y = table()
     model = built(SGDClassifier())
