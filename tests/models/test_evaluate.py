@@ -53,8 +53,8 @@ def test_scorers_by_scikit_learns_names():
     assert evaluate(built(2), X, y % 2, ["roc_auc"])["roc_auc"] > 0
     numbers = evaluate(built(None), X, X[:, 0], ["neg_mean_absolute_error"])
     assert numbers["neg_mean_absolute_error"] < 0
-    with pytest.raises(ValueError, match=r"unknown scorer 'acuracy'; allowed are .*accuracy"):
-        evaluate(model, X, y, ["acuracy"])
+    with pytest.raises(ValueError, match=r"unknown scorer 'sharpness'; allowed are .*accuracy"):
+        evaluate(model, X, y, ["sharpness"])
 
 
 @pytest.mark.parametrize("classes", [2, 3, None])
