@@ -80,6 +80,7 @@ class Channel:
         self._pause = _RETRY_S[0]
         self._fd: int = socket.getsockopt(zmq.FD)  # type: ignore[assignment]
         self._open = True
+        self._held = False
         self._loop.add_reader(self._fd, self._ready)
         self._look_again()
 
@@ -87,7 +88,7 @@ class Channel:
         """Hand a letter to ZeroMQ, or keep it until there is room; never waits."""
         waiting = self._waiting.get(to)
         if waiting is None:
-            if self._push(to, letter):
+            if not self._held and self._push(to, letter):
                 return
             waiting = self._waiting[to] = deque()
         # Few large letters may wait, but many small ones: what must be bounded is memory.
@@ -98,6 +99,19 @@ class Channel:
             self._dropped(self, to, waiting.popleft(), True)
         waiting.append(letter)
         self._try_later()
+
+    def hold(self) -> None:
+        """Let letters wait until `release`; what waits is bounded as ever."""
+        self._held = True
+
+    def release(self) -> None:
+        """Let letters go again, those first that have waited."""
+        self._held = False
+        self._flush()
+
+    def say(self, letter: Letter) -> None:
+        """Send past all that waits or is held; dropped where there is no room."""
+        self._push(b"", letter)
 
     def sending(self, to: bytes) -> list[int]:
         """Rounds of the letters to ``to`` that have not left this process yet, as far as they are large or waiting."""
@@ -182,6 +196,8 @@ class Channel:
         return True
 
     def _flush(self) -> None:
+        if self._held:
+            return
         for to in list(self._waiting):
             waiting = self._waiting.get(to)
             while waiting and self._push(to, waiting[0]):
@@ -194,7 +210,7 @@ class Channel:
 
     def _try_later(self) -> None:
         # ZeroMQ announces room on a DEALER through its descriptor, and on a ROUTER not at all.
-        if self._retry is None and self._open:
+        if self._retry is None and self._open and not self._held:
             self._retry = self._loop.call_later(self._pause, self._again)
             self._pause = min(2 * self._pause, _RETRY_S[1])
 
@@ -206,8 +222,12 @@ class Channel:
 
     def _look_again(self) -> None:
         # Asking costs a microsecond; a turn of the loop that finds nothing costs twenty.
-        if self._look is None and self.socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        if self._look is None and self._readable():
             self._look = self._loop.call_soon(self._ready)
+
+    def _readable(self) -> bool:
+        events: int = self.socket.getsockopt(zmq.EVENTS)  # type: ignore[assignment]
+        return bool(events & zmq.POLLIN)
 
     def _ready(self) -> None:
         if self._look is not None:
@@ -233,7 +253,7 @@ class Channel:
     def _receive(self) -> list[Any] | None:
         socket = self.socket
         # Asked first, because an exception for "nothing there" would cost more than most messages do.
-        if not socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        if not self._readable():
             return None
         try:
             frames: list[Any] = [socket.recv(zmq.NOBLOCK)]

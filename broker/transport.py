@@ -44,7 +44,7 @@ Failed = Callable[[BaseException], None]
 LANES = (Lane.CONTROL, Lane.BULK)
 _QUEUE = {Lane.CONTROL: CONTROL_QUEUE, Lane.BULK: BULK_QUEUE}
 _CUT_S = 0.1  # a bulk connection that ends this much before its control connection has ended with it
-_HELLO_S = (0.25, 2.0)  # first and longest pause before an unanswered HELLO is said again
+_HELLO_S = (0.5, 5.0)  # first and longest pause before an unanswered HELLO is said again
 
 
 def new_incarnation() -> int:
@@ -197,6 +197,7 @@ class ZmqTransport:
                 link.close()
                 raise BadAddress(str(addresses.get(lane)), f"cannot be dialled ({error})") from None
             link.channels[lane] = self._channel(socket, lane, link)
+            link.channels[lane].hold()  # until HELLO is answered
             if lane is Lane.CONTROL and self._bind is None and not addresses[lane].startswith("inproc"):
                 # Whoever binds learns of a lost neighbour by its inbox; whoever only dials has nothing but this.
                 link.watch = Watch(socket, lambda _: self._link_gone(link))
@@ -329,12 +330,12 @@ class ZmqTransport:
         if not silent or link.refused:
             return
         for lane in silent:
-            if not link.channels[lane].waiting:
-                link.channels[lane].send(b"", self._hello)
+            link.channels[lane].say(self._hello)
         link.timer = self._loop.call_later(pause, self._greet, link, min(2 * pause, _HELLO_S[1]))
 
     def _greet_anew(self, link: Link, lane: Lane) -> None:
         link.answered.pop(lane, None)
+        link.channels[lane].hold()
         link.up = None
         link.stop_timer()
         self._greet(link, _HELLO_S[0])
@@ -350,6 +351,7 @@ class ZmqTransport:
                 self._spoiled(link.peer, f"{found} answered in place of {link.peer} of run '{self.run}'", nbytes)
                 return
             link.answered[lane] = message.incarnation
+            link.channels[lane].release()
             for other, incarnation in list(link.answered.items()):
                 if incarnation < message.incarnation:  # started anew, and that lane has not noticed yet
                     self._greet_anew(link, other)
