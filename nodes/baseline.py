@@ -36,6 +36,7 @@ def centralised(
     rows: tuple[Any, Any],
     test: tuple[Any, Any],
     columns: Sequence[str],
+    task: str,
     stop: Callable[[], bool],
 ) -> float | None:
     """Train on all rows in one place, as many epochs as the run has in all, and score on the test set.
@@ -45,7 +46,7 @@ def centralised(
     float or None
         Accuracy or R²; None if it diverged.
     """
-    return _alone(experiment, rows, test, columns, stop)
+    return _alone(experiment, rows, test, columns, task, stop)
 
 
 def local_only_mean(
@@ -54,12 +55,13 @@ def local_only_mean(
     parts: Sequence[Any],
     test: tuple[Any, Any],
     columns: Sequence[str],
+    task: str,
     stop: Callable[[], bool],
 ) -> float | None:
     """Train each node on its own rows alone, scaled by its own statistics; the mean score, None if one diverged."""
     X, y = rows
-    classes = site_learner(model_of(experiment), rows, experiment, columns=columns).survey().classes
-    scores = [_alone(experiment, (X[part], y[part]), test, columns, stop, classes) for part in parts]
+    classes = site_learner(model_of(experiment), rows, experiment, columns=columns, task=task).survey().classes
+    scores = [_alone(experiment, (X[part], y[part]), test, columns, task, stop, classes) for part in parts]
     return None if any(s is None for s in scores) else float(np.mean([s for s in scores if s is not None]))
 
 
@@ -68,10 +70,11 @@ def _alone(
     rows: tuple[Any, Any],
     test: tuple[Any, Any],
     columns: Sequence[str],
+    task: str,
     stop: Callable[[], bool],
     classes: tuple[Any, ...] | None = None,
 ) -> float | None:
-    learner = site_learner(model_of(experiment), rows, experiment, columns=columns, test=test)
+    learner = site_learner(model_of(experiment), rows, experiment, columns=columns, task=task, test=test)
     survey = learner.survey()
     if classes is not None:
         # Alone, a site would not even know the classes that it has never met; the test set has them all.
@@ -101,10 +104,11 @@ async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -
     stop = threading.Event()
 
     def compute() -> dict[str, float | None]:
-        test = (X_test, y_test)
+        rows, test = (X, y), (X_test, y_test)
+        known = (job["columns"], job["task"], stop.is_set)
         return {
-            "centralised": centralised(experiment, (X, y), test, job["columns"], stop.is_set),
-            "local_only_mean": local_only_mean(experiment, (X, y), parts, test, job["columns"], stop.is_set),
+            "centralised": centralised(experiment, rows, test, *known),
+            "local_only_mean": local_only_mean(experiment, rows, parts, test, *known),
         }
 
     try:

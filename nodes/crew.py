@@ -114,6 +114,7 @@ class Crew:
             "experiment": self.experiment.to_dict(),
             "broker": self._addresses["directory"],
             "columns": list(shares.columns),
+            "task": shares.task,
         }
         data = {
             name: shares.nodes[i] for i, name in enumerate(n for n, role in self.names.items() if role != "coordinator")
@@ -145,7 +146,12 @@ class Crew:
         if reason:
             self.say("warning", reason=reason)
             return
-        job = {"kind": BASELINE, "experiment": self.experiment.to_dict(), "columns": list(shares.columns)}
+        job = {
+            "kind": BASELINE,
+            "experiment": self.experiment.to_dict(),
+            "columns": list(shares.columns),
+            "task": shares.task,
+        }
         await self._spawn(job, (BASELINE,), [shares.whole])
 
     async def _spawn(self, job: Mapping[str, Any], names: tuple[str, ...], descriptors: list[int]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .experiment import Experiment
+from .experiment import Experiment, ExperimentError
 from .experiment_keys import override
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def model_of(experiment: Experiment) -> Model:
 
     Raises
     ------
-    ValueError, CannotMerge
+    ExperimentError, CannotMerge
         For an unknown name or argument, or an estimator whose copies cannot be averaged.
     """
     from nervenet.models.model import named_model
@@ -48,7 +48,10 @@ def model_of(experiment: Experiment) -> Model:
             "momentum": training.momentum,
             "l2": training.l2,
         }
-    return named_model(model.name, parameters)
+    try:
+        return named_model(model.name, parameters)
+    except ValueError as error:
+        raise ExperimentError(f"model.name: {error}") from error
 
 
 def site_learner(
@@ -57,10 +60,14 @@ def site_learner(
     experiment: Experiment,
     *,
     columns: Sequence[str] | None = None,
+    task: str | None = None,
     test: tuple[Any, Any] | None = None,
     holdout: float = 0.0,
 ) -> Learner:
     """Tie a model to one site's rows.
+
+    `task` is what the whole data set is for ("classification" or "regression"): a site's own few rows may look
+    otherwise. A model that can do only one of the two knows better, and keeps its own.
 
     Raises
     ------
@@ -71,11 +78,13 @@ def site_learner(
     from nervenet.models.model import as_model
 
     X, y = data if data is not None else (None, None)
+    ready = as_model(model)
     return Learner(
-        as_model(model),
+        ready,
         X,
         y,
         columns=columns,
+        task=task if getattr(ready, "classifies", None) is None else None,
         test=test,
         holdout=0.0 if test is not None else holdout,
         seed=experiment.seed,

@@ -128,6 +128,7 @@ async def _node(
         (share[0], share[1]) if share else None,
         experiment,
         columns=job["columns"],
+        task=job["task"],
         test=(test[0], test[1]) if judged and test else None,
     )
     place = Place(job["broker"], job["run"], name, job["desk"], run_terms(experiment, learner))

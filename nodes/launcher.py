@@ -123,6 +123,9 @@ class Run:
 
     async def go(self) -> dict[str, Any]:
         """See `launch`."""
+        if self.experiment.model.name.startswith("sklearn."):
+            # An estimator's library takes seconds to import: once, beside our own import of it, and not once a node.
+            self.nursery.preload(["nervenet.models.adapters", self.experiment.model.name.rpartition(".")[0]])
         shares = await asyncio.to_thread(cut, self.experiment)
         async with AsyncExitStack() as stack:
             self.folder = stack.enter_context(RunFolder(self.path))

@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir
@@ -78,6 +79,8 @@ class Session:
         self.on_event: Callable[[dict[str, Any]], None] | None = None  # for an owner who wants to hear the node's own
         self._node: Node | None = None
         self._backlog: list[t.Arrival | t.Notice] = []
+        self._guests: set[str] = set()  # connected to us, and not yet taken leave
+        self._parted = asyncio.Event()
         self._desk_up = asyncio.Event()
         self._acknowledged: dict[int, asyncio.Future[None]] = {}
         self._failure: BaseException | None = None
@@ -179,7 +182,20 @@ class Session:
         if to:
             self.transport.send(to, Goodbye(round=self.record.completed, reason=reason))
 
+    async def partings(self, within_s: float) -> None:
+        """Wait until everybody who was connected has taken leave or gone, `within_s` seconds at the most.
+
+        A connection that ends takes with it what the other side has received and not yet read (ZeroMQ drops it), so
+        whoever has said something last must not be the first to leave.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._guests:
+                    self._parted.clear()
+                    await self._parted.wait()
+
     def _receive(self, item: t.Arrival | t.Notice) -> None:
+        self._count(item)
         match item:
             case t.Arrival(sender, Acknowledged(id=number)) if sender == DESK:
                 future = self._acknowledged.get(number)
@@ -193,6 +209,14 @@ class Session:
                 self._node.receive(item)
             case _ if len(self._backlog) < BACKLOG:
                 self._backlog.append(item)
+
+    def _count(self, item: t.Arrival | t.Notice) -> None:
+        match item:
+            case t.LinkUp(peer) if peer != DESK:
+                self._guests.add(peer)
+            case t.LinkLost(peer) | t.Arrival(peer, Goodbye()):
+                self._guests.discard(peer)
+                self._parted.set()
 
     def _failed(self, error: BaseException) -> None:
         self._failure = error

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nervenet.models import datasets
+from nervenet.models.data import MANY_CLASSES, DataError
 from nervenet.models.partition import partition
 from nervenet.models.splits import split
 
@@ -16,6 +17,10 @@ from .embedding import model_of
 from .parcel import pack
 
 if TYPE_CHECKING:
+    from nervenet.models.data import Dataset
+    from nervenet.models.model import Model
+    from numpy.typing import NDArray
+
     from .experiment import Experiment
 
 
@@ -63,7 +68,7 @@ def cut(experiment: Experiment) -> Shares:
     ValueError, CannotMerge
         For a model that cannot be built or averaged: found here, before any process starts.
     """
-    model_of(experiment)
+    model = model_of(experiment)
     data = experiment.data
     source = datasets.load(
         data.name,
@@ -82,7 +87,7 @@ def cut(experiment: Experiment) -> Shares:
         column=None if train.sites is not None else data.column,
         seed=experiment.seed,
     )
-    shares = Shares(tuple(train.columns), train.task, len(train))
+    shares = Shares(tuple(train.columns), _task(model, train), len(train))
     try:
         for part in parts:
             shares.nodes.append(pack([train.X[part], train.y[part]]))
@@ -94,3 +99,19 @@ def cut(experiment: Experiment) -> Shares:
         shares.close()
         raise
     return shares
+
+
+def _task(model: Model, train: Dataset) -> str:
+    """Say what is learned: what the data set is for, unless the model can do only the other."""
+    classifies = getattr(model, "classifies", None)
+    if classifies is None or classifies == (train.task == "classification"):
+        return train.task
+    if classifies and train.y.dtype.kind == "f" and (len(np.unique(train.y)) > MANY_CLASSES or _broken(train.y)):
+        name = model.describe()["name"].rpartition(".")[2]
+        raise DataError(f"model.name: {name} is a classifier, but the target of {train.name} is a quantity")
+    return "classification" if classifies else "regression"
+
+
+def _broken(y: NDArray[Any]) -> bool:
+    """Whether some values are no whole numbers, which labels would be."""
+    return bool((y != np.floor(y)).any())

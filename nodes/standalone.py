@@ -96,7 +96,8 @@ def _learner(role: str, experiment: Experiment) -> Learner:
 
     data = experiment.data
     source = datasets.load(data.name, target=data.target, seed=experiment.seed)
-    return site_learner(model, (source.X, source.y), experiment, columns=source.columns, holdout=data.test_size)
+    rows = (source.X, source.y)
+    return site_learner(model, rows, experiment, columns=source.columns, task=source.task, holdout=data.test_size)
 
 
 def _summary(

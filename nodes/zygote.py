@@ -23,6 +23,7 @@ import socket
 import struct
 import sys
 import threading
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import msgpack
@@ -151,9 +152,26 @@ def _serve(
         if message["signal"] in children:
             os.kill(message["signal"], message["number"])
     elif "preload" in message:
-        for module in message["preload"]:
-            importlib.import_module(module)
+        _preload(message["preload"], life)
         gc.freeze()
+
+
+def _preload(modules: list[str], life: int) -> None:
+    """Import what children will need; a name that cannot be imported is theirs to complain of.
+
+    It may take seconds, in which no request is read: a timer watches for the launcher's end meanwhile.
+    """
+    hung_up = select.poll()
+    hung_up.register(life, select.POLLHUP)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(1) if hung_up.poll(0) else None)
+    signal.setitimer(signal.ITIMER_REAL, 0.25, 0.25)
+    try:
+        for module in modules:
+            with suppress(Exception):
+                importlib.import_module(module)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
 def _reap(sock: socket.socket, children: set[int]) -> None:

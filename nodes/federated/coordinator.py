@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from ..experiment import Experiment
 
+PARTING_S = 2.0  # how long the coordinator waits for clients to take leave
+
 
 class Coordinator:
     """Asks clients to train, and averages what they report.
@@ -111,6 +113,9 @@ class Coordinator:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._node is not None and self._node.finished.done():
+            # The clients read the final model, or why there is none, before this end of the connection goes.
+            await self.session.partings(PARTING_S)
         await self.session.__aexit__()
 
     def _begin(self, roster: Roster) -> None:

@@ -175,6 +175,8 @@ class RoundState:
     def _gone(self, name: str, reason: str, now: float) -> list[e.Effect]:
         self.liveness.forget(name)
         self.clients.pop(name, None)
+        if self._final:
+            return []  # it holds the final model, and there is nothing left to do
         gone: list[e.Effect] = [e.Publish("node.lost", {"subject": name, "reason": f"left: {reason}"})]
         return gone + self._excuse(name, f"left: {reason}", self._number(), now)
 

@@ -158,7 +158,8 @@ class ClientState:
                 return [e.Evaluate(task.round, "holdout", body)]
             case "finish":
                 self.completed = task.round
-                return [e.Adopt(body), *self._finish("completed")]
+                farewell = e.Send((self.rules.coordinator,), m.Goodbye(round=task.round, reason="done"))
+                return [farewell, e.Adopt(body), *self._finish("completed")]
             case _:
                 return self._decline(f"work must be survey, train, evaluate or finish, found {task.work}", now)
 
