@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from ..experiment import Experiment
 
+PARTING_S = 1.0  # how long a peer that is done waits for its neighbours to take leave as well
+
 
 class Peer:
     """A gossip node: trains on its own data, exchanges weights with its neighbours, answers to nobody.
@@ -140,6 +142,9 @@ class Peer:
 
     async def __aexit__(self, *_: object) -> None:
         self.session.farewell(list(self._neighbours), "done")
+        if self._state is not None and self._state.status == "resting":
+            # A neighbour may still have to read this peer's last model; see `Session.partings`.
+            await self.session.partings(PARTING_S)
         await self.session.__aexit__()
 
     def _begin(self, roster: Roster) -> None:
