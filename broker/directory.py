@@ -166,12 +166,15 @@ class Directory:
             outcomes += [Reply(p.identity, Failed(p.request.id, "late", "there is no newer roster yet")) for p in late]
             if run.ended is not None and now >= run.ended + self.forget_s:
                 del self._runs[run.name]
+                gone = f"run '{run.name}' has ended"
+                outcomes += [Reply(p.identity, Failed(p.request.id, "unknown", gone)) for p in run.polls]
         return outcomes
 
     def _join(self, identity: bytes, join: Join, now: float) -> list[Outcome]:
         run = self._runs.get(join.run)
         if run is None or not run.living():
-            run = _Run(join.run, dict(join.terms), join.min_nodes, join.join_deadline_s, now)
+            waiting = run.polls if run is not None else []
+            run = _Run(join.run, dict(join.terms), join.min_nodes, join.join_deadline_s, now, polls=waiting)
             self._runs[join.run] = run
         refusal = self._refusal(run, join)
         if refusal is not None:

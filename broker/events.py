@@ -9,7 +9,7 @@ import asyncio
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import zmq
@@ -166,6 +166,7 @@ class EventStream:
         self._waiting: deque[tuple[Event, bool]] = deque(maxlen=keep)
         self._news = asyncio.Event()
         self._gaps = Gaps()
+        self._after_gap: Event | None = None
         self._seq = 0
         self._channel: Channel | None = None
         self._welcome = b""
@@ -200,27 +201,30 @@ class EventStream:
         if self._own_context and self._context is not None:
             self._context.term()
 
-    def __aiter__(self) -> AsyncIterator[Event]:
-        return self._events()
+    def __aiter__(self) -> Self:
+        return self
 
-    async def _events(self) -> AsyncIterator[Event]:
+    async def __anext__(self) -> Event:
+        if self._after_gap is not None:
+            event, self._after_gap = self._after_gap, None
+            return event
         while True:
             while self._waiting:
                 event, old = self._waiting.popleft()
                 if event["node"] == "stream":
-                    yield event
-                    continue
+                    return event
                 missed = self._gaps.missed(event, old)
                 if missed is None:
                     continue  # held already, by a snapshot
                 if missed:
+                    self._after_gap = event
                     gap = {"subject": event["node"], "about": event["type"], "missed": missed}
-                    yield self._own("gap", event["run"], **gap)
-                yield event
+                    return self._own("gap", event["run"], **gap)
+                return event
             if self._failure is not None:
                 raise self._failure
             if self._task.done():
-                return
+                raise StopAsyncIteration
             self._news.clear()
             await self._news.wait()
 

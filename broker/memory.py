@@ -69,7 +69,10 @@ class Network:
         return self._there.get(name)
 
     def enter(self, transport: MemoryTransport) -> None:
-        """Let others reach a transport; a later one of the same name takes its place."""
+        """Let others reach a transport; a newer incarnation takes the name over."""
+        known = self._there.get(transport.node)
+        if known is not None and known.incarnation > transport.incarnation:
+            return
         self._there[transport.node] = transport
         for other in self._there.values():
             other.redial(transport.node)

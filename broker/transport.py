@@ -140,7 +140,8 @@ class ZmqTransport:
         self._watches: dict[Lane, Watch] = {}
         self._guests = Guests()
         self._links: dict[str, Link] = {}
-        self._hello = Letter(encode(self._introduction()), "hello", 0, 0, 0)
+        hello = encode(Hello(node, role, run, self.incarnation, VERSION))
+        self._hello = Letter(hello, "hello", 0, len(hello[0]), 0)
         self._open = False
 
     @property
@@ -319,9 +320,6 @@ class ZmqTransport:
         return endpoint
 
     # Introductions
-
-    def _introduction(self) -> Hello:
-        return Hello(self.node, self.role, self.run, self.incarnation, VERSION)
 
     def _greet(self, link: Link, pause: float) -> None:
         """Say HELLO on the lanes that have not had an answer, and again after ``pause`` seconds, until all have."""

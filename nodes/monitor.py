@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 from nervenet.broker.events import EventStream
@@ -62,14 +62,14 @@ class Monitor:
     async def __aexit__(self, *exc: object) -> None:
         await self._stream.__aexit__(*exc)
 
-    def __aiter__(self) -> AsyncIterator[Event]:
-        return self._events()
+    def __aiter__(self) -> Self:
+        return self
 
-    async def _events(self) -> AsyncIterator[Event]:
-        async for event in self._stream:
-            if event["node"] != "stream":
-                self.received += 1
-                self.last[str(event.get("subject", event["node"]))] = event
-            elif event["type"] == "gap":
-                self.missed += event["missed"]
-            yield event
+    async def __anext__(self) -> Event:
+        event = await anext(self._stream)
+        if event["node"] != "stream":
+            self.received += 1
+            self.last[str(event.get("subject", event["node"]))] = event
+        elif event["type"] == "gap":
+            self.missed += event["missed"]
+        return event

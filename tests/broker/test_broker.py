@@ -1,0 +1,312 @@
+"""Broker, membership and events together, over tcp."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import zmq
+from nervenet.broker import events as events_module
+from nervenet.broker.broker import Broker, reached_by
+from nervenet.broker.codec import Limits
+from nervenet.broker.errors import (
+    AddressInUse,
+    BadAddress,
+    BrokerUnreachable,
+    JoinRefused,
+    ProtocolError,
+    RosterIncomplete,
+)
+from nervenet.broker.event import decode_event, encode_event
+from nervenet.broker.events import EventStream, Publisher
+from nervenet.broker.gaps import Gaps
+from nervenet.broker.membership import Membership
+from nervenet.broker.relay import LastValues
+from nervenet.broker.sockets import split_bind
+from nervenet.nodes.monitor import Monitor
+
+DEADLINE_S = 10.0
+
+
+def member(broker: str, node: str = "a", **options: Any) -> Membership:
+    fields: dict[str, Any] = {
+        "run": "demo",
+        "role": "peer",
+        "incarnation": 1,
+        "addresses": {"control": f"tcp://{node}:1"},
+        "terms": {"mode": "gossip"},
+        "min_nodes": 2,
+        "join_deadline_s": 10.0,
+    }
+    return Membership(broker, node=node, **(fields | options))
+
+
+async def take(stream: Any, type_: str, n: int = 1) -> list[dict[str, Any]]:
+    """The next ``n`` events of a type."""
+    found: list[dict[str, Any]] = []
+    async with asyncio.timeout(DEADLINE_S):
+        async for event in stream:
+            if event["type"] == type_:
+                found.append(event)
+                if len(found) == n:
+                    break
+    return found
+
+
+@pytest.fixture
+async def broker():
+    async with Broker("tcp://127.0.0.1:0", lease_s=0.6) as broker:
+        yield broker
+
+
+async def test_members_find_each_other(broker):
+    async with member(broker.address, "b") as b, member(broker.address, "a") as a:
+        roster = await a.roster()
+        assert [one.node for one in roster.members] == ["a", "b"]
+        assert roster.terms == {"mode": "gossip"}
+        assert (await b.roster()).version == a.version == 1
+        assert a.events_in == broker.addresses["events_in"]
+
+
+async def test_newer_rosters_are_passed_on(broker):
+    rosters: asyncio.Queue[Any] = asyncio.Queue()
+    async with member(broker.address, "b", on_roster=rosters.put_nowait) as b, member(broker.address, "a"):
+        await b.roster()
+        b.watch()
+        async with member(broker.address, "c"):
+            newer = await asyncio.wait_for(rosters.get(), DEADLINE_S)
+            assert (newer.version, [one.node for one in newer.members]) == (2, ["a", "b", "c"])
+        fewer = await asyncio.wait_for(rosters.get(), DEADLINE_S)
+        assert (fewer.version, [one.node for one in fewer.members]) == (3, ["a", "b"])
+
+
+async def test_refusals_name_the_difference(broker):
+    async with member(broker.address, "a", incarnation=5):
+        with pytest.raises(JoinRefused, match="run 'demo' was opened with mode=gossip; b brings federated"):
+            await member(broker.address, "b", terms={"mode": "federated"}).__aenter__()
+        with pytest.raises(JoinRefused, match="started again since"):
+            await member(broker.address, "a", incarnation=4).__aenter__()
+
+
+async def test_too_few_in_time(broker):
+    async with member(broker.address, "a", min_nodes=3, join_deadline_s=0.3) as a:
+        with pytest.raises(RosterIncomplete, match=r"1 of 3 nodes joined within 0.3 s: a"):
+            await a.roster()
+
+
+async def test_nobody_at_the_address():
+    with pytest.raises(BrokerUnreachable, match=r"no broker answered at tcp://127.0.0.1:9 within 0.2 s"):
+        await member("tcp://127.0.0.1:9", connect_deadline_s=0.2).__aenter__()
+    with pytest.raises(BadAddress, match="cannot be dialled"):
+        await member("nowhere").__aenter__()
+
+
+async def test_a_port_in_use_is_named(broker):
+    with pytest.raises(AddressInUse, match=f"{broker.address} is in use"):
+        await Broker(broker.address).__aenter__()
+
+
+async def test_a_member_that_falls_silent_is_suspected_and_lost(broker):
+    async with EventStream(broker.address, ("node.",)) as events, member(broker.address, "a"):
+        silent = await member(broker.address, "b").__aenter__()
+        for task in silent._tasks:
+            task.cancel()
+        (suspect,) = await take(events, "node.suspect")
+        (lost,) = await take(events, "node.lost")
+        assert suspect["subject"] == lost["subject"] == "b"
+        assert (lost["node"], lost["role"], lost["run"]) == ("broker", "broker", "demo")
+        await silent.__aexit__()
+
+
+async def test_a_newer_incarnation_ends_the_older_membership(broker):
+    ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+    async with member(broker.address, "a", failed=ended.set_result), member(broker.address, "a", incarnation=2):
+        error = await asyncio.wait_for(ended, DEADLINE_S)
+        assert isinstance(error, JoinRefused)
+        assert error.code == "stale"
+
+
+async def test_a_broker_that_comes_back_empty_is_joined_again(ports):
+    address = f"tcp://127.0.0.1:{ports}"
+    warnings: list[str] = []
+    rejoined: asyncio.Queue[Any] = asyncio.Queue()
+    options: dict[str, Any] = {"on_warning": warnings.append, "on_joined": rejoined.put_nowait}
+    first = await Broker(address, lease_s=0.6).__aenter__()
+    async with member(address, "a", **options) as a, member(address, "b", **options) as b:
+        before = await a.roster()
+        await b.roster()
+        await first.__aexit__()
+        async with Broker(address, lease_s=0.6):
+            for _ in range(2):
+                await asyncio.wait_for(rejoined.get(), DEADLINE_S)
+            again = await a.roster(newer_than=before.version)
+            assert again.version == 2  # it only grows, though the new broker counts from one
+            assert again.members == before.members
+    assert all("broker" in warning for warning in warnings)
+
+
+async def test_events_pass_and_late_listeners_get_the_last_of_each_kind(broker):
+    publisher = Publisher("a", "peer", "demo", 7)
+    publisher.publish("node.ready", pid=1)  # before there is anywhere to publish to
+    publisher.connect(broker.addresses["events_in"])
+    for round_ in range(5):
+        publisher.publish("metric.local", round=round_)
+    async with EventStream(broker.address, ("metric.",)) as early:
+        metrics = await take(early, "metric.local")
+        while metrics[-1]["round"] < 4:
+            metrics += await take(early, "metric.local")
+        publisher.publish("metric.local", round=5)
+        assert (await take(early, "metric.local"))[0]["round"] == 5
+    async with EventStream(broker.address) as late:
+        (ready,) = await take(late, "node.ready")
+        assert ready == ready | {"node": "a", "role": "peer", "run": "demo", "incarnation": 7, "seq": 1, "pid": 1}
+        (metric,) = await take(late, "metric.local")
+        assert (metric["round"], metric["seq"]) == (5, 6)
+    await publisher.close()
+
+
+async def test_a_subscription_counts_before_the_snapshot_is_asked_for(broker):
+    async with EventStream(broker.address) as events:
+        await asyncio.wait_for(events._welcomed.wait(), DEADLINE_S)
+        broker.publish("warning", "demo", reason="now")
+        assert (await take(events, "warning"))[0]["reason"] == "now"
+
+
+async def test_what_was_missed_is_counted(broker):
+    publisher = Publisher("a", "peer", "demo", 7)
+    publisher.connect(broker.addresses["events_in"])
+    async with Monitor(broker.address) as monitor:
+        publisher.publish("metric.local", round=0)
+        await take(monitor, "metric.local")
+        publisher._seq["metric.local"] += 3  # lost on the way
+        publisher.publish("metric.local", round=4)
+        (gap,) = await take(monitor, "gap")
+        assert gap == gap | {"subject": "a", "about": "metric.local", "missed": 3, "run": "demo", "node": "stream"}
+        assert (await take(monitor, "metric.local"))[0]["round"] == 4
+        assert (monitor.received, monitor.missed, monitor.last["a"]["round"]) == (2, 3, 4)
+    await publisher.close()
+
+
+async def test_a_monitor_of_one_run_hears_of_no_other(broker):
+    async with Monitor(broker.address, run="demo") as monitor:
+        broker.publish("round.completed", "other", round=1)
+        broker.publish("round.completed", "demo", round=2)
+        assert (await take(monitor, "round.completed"))[0]["round"] == 2
+
+
+async def test_monitoring_goes_on_when_the_broker_comes_back(ports, monkeypatch):
+    monkeypatch.setattr(events_module, "_ASK_S", 0.2)
+    address = f"tcp://127.0.0.1:{ports}"
+    publisher = Publisher("a", "peer", "demo", 7)
+    first = await Broker(address).__aenter__()
+    publisher.connect(first.addresses["events_in"])
+    async with Monitor(address) as monitor:
+        publisher.publish("metric.local", round=0)
+        await take(monitor, "metric.local")
+        await first.__aexit__()
+        (away,) = await take(monitor, "warning")
+        assert away["reason"] == f"no broker answers at {address}; waiting for it"
+        publisher.publish("metric.local", round=1)  # kept, or counted as a gap; in either case the stream goes on
+        async with Broker(address):
+            (back,) = await take(monitor, "warning")
+            assert "answers" in back["reason"]
+            publisher.publish("metric.local", round=2)
+            metrics = await take(monitor, "metric.local")
+            while metrics[-1]["round"] < 2:
+                metrics += await take(monitor, "metric.local")
+            assert len(metrics) + monitor.missed == 2
+    await publisher.close()
+
+
+async def test_rubbish_is_dropped_and_counted(broker):
+    context: zmq.Context[Any] = zmq.Context()
+    rubbish = context.socket(zmq.XPUB)
+    rubbish.linger = 0
+    rubbish.connect(broker.addresses["events_in"])
+    desk = context.socket(zmq.DEALER)
+    desk.linger = 0
+    desk.connect(broker.address)
+    async with EventStream(broker.address) as events:
+        await asyncio.wait_for(events._welcomed.wait(), DEADLINE_S)
+        await asyncio.to_thread(rubbish.recv)  # the relay's subscription
+        rubbish.send_multipart([b"metric.local", b"\x00"])
+        rubbish.send_multipart([b"metric.local"])
+        rubbish.send_multipart(encode_event(valid(type="warning", reason="good")))
+        assert (await take(events, "warning"))[0]["reason"] == "good"
+    desk.send_multipart([b"rubbish"])
+    assert b"malformed" in await asyncio.to_thread(desk.recv)
+    assert broker.counters.spoiled == 3
+    rubbish.close()
+    desk.close()
+    context.term()
+
+
+def valid(**fields: Any) -> dict[str, Any]:
+    head = {"type": "warning", "run": "demo", "node": "x", "role": "peer", "incarnation": 1, "seq": 1, "time": 1.0}
+    return head | fields
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [b"warning"],
+        [b"warning", b"NV\x02\x80"],
+        [b"warning", b"NV\x01\xc1"],
+        [b"warning", b"NV\x01\x90"],
+        [b"other", encode_event(valid())[1]],
+        encode_event(valid(seq="1")),
+        encode_event(valid(seq=-1)),
+        encode_event(valid(incarnation=2**60)),
+        encode_event(valid(time=None)),
+        encode_event(valid(reason="x" * 70_000)),
+    ],
+)
+def test_what_is_no_event_is_named(frames):
+    with pytest.raises(ProtocolError):
+        decode_event(frames, Limits().control_bytes)
+
+
+def test_an_event_comes_back_as_it_was():
+    assert decode_event(encode_event(valid(names=["a"], x=None)), 65_536) == valid(names=["a"], x=None)
+
+
+async def test_an_event_too_large_to_tell_is_told_as_a_warning():
+    publisher = Publisher("a", "peer", "demo", 1)
+    assert publisher.publish("metric.test", sketch=["x" * 1_000] * 100)["type"] == "warning"
+
+
+def test_last_values_are_bounded_and_come_in_parts_that_fit():
+    last = LastValues(most=3)
+    for node in "abcd":
+        last.put(valid(node=node), 200_000)
+    last.put(valid(node="b", seq=2), 200_000)
+    parts = list(last.parts("warn"))
+    assert [[event["node"] for event in part] for part, _ in parts] == [["c"], ["d"], ["b"]]
+    assert [final for _, final in parts] == [False, False, True]
+    assert list(last.parts("metric")) == [((), True)]
+
+
+def test_gaps():
+    gaps = Gaps()
+    assert [gaps.missed(valid(seq=seq)) for seq in (5, 6, 6, 9, 8)] == [0, 0, None, 2, None]
+    assert gaps.missed(valid(seq=1, incarnation=2)) == 0
+    fresh = Gaps()
+    assert [fresh.missed(valid(seq=seq), from_snapshot=True) for seq in (3, 7)] == [0, 0]  # superseded, not missed
+    assert fresh.missed(valid(seq=9)) == 1
+    assert fresh.missed(valid(seq=12), from_snapshot=True) == 2  # after a broker's return they were missed
+
+
+def test_binding_patterns():
+    places = ("x", "y")
+    assert split_bind("tcp://h:7", places) == ["tcp://h:7", "tcp://h:8"]
+    assert split_bind("tcp://h:0", places) == split_bind("tcp://h:*", places) == ["tcp://h:*"] * 2
+    assert split_bind("ipc:///a", places) == ["ipc:///a-x", "ipc:///a-y"]
+    for wrong in ("h:7", "tcp://h", "tcp://h:z", "tcp://h:65535", "inproc://*", "ftp://h:1"):
+        with pytest.raises(BadAddress):
+            split_bind(wrong, places)
+
+
+def test_a_wildcard_is_reached_by_the_host_one_dialled():
+    assert reached_by("tcp://0.0.0.0:6", "tcp://h:5") == "tcp://h:6"
+    assert reached_by("tcp://g:6", "tcp://h:5") == "tcp://g:6"

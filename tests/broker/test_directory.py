@@ -1,0 +1,272 @@
+"""The directory: runs, terms, rosters, leases; every rule is a call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from nervenet.broker.directory import Directory, Reply
+from nervenet.broker.messages import (
+    CODES,
+    AskRoster,
+    AskSnapshot,
+    AskWhere,
+    Done,
+    Failed,
+    Hello,
+    Join,
+    Joined,
+    Leave,
+    Renew,
+    Roster,
+    Where,
+)
+
+LEASE_S = 5.0
+
+
+def join(
+    node: str, role: str = "peer", incarnation: int = 1, terms: Any = None, run: str = "demo", need: int = 2
+) -> Join:
+    return Join(7, run, node, role, incarnation, 99, {"control": f"tcp://{node}:1"}, terms or {}, need, 30.0)
+
+
+def directory() -> Directory:
+    return Directory("tcp://b:2", "tcp://b:3", lease_s=LEASE_S)
+
+
+def replies(outcomes: list[Any]) -> dict[bytes, Any]:
+    return {outcome.identity: outcome.message for outcome in outcomes if isinstance(outcome, Reply)}
+
+
+def events(outcomes: list[Any]) -> list[dict[str, Any]]:
+    return [outcome for outcome in outcomes if isinstance(outcome, dict)]
+
+
+def says(broker: Directory, message: Any, now: float = 0.0, identity: bytes = b"x") -> Any:
+    """What the requester is told at once; None if it must wait."""
+    return replies(broker.handle(identity, message, now)).get(identity)
+
+
+def test_a_roster_is_issued_when_enough_have_joined_and_to_all_who_wait():
+    broker = directory()
+    assert says(broker, join("b")) == Joined(7, "tcp://b:2", "tcp://b:3", LEASE_S, 0)
+    assert says(broker, AskRoster(1, "demo", 0, 10.0), identity=b"b") is None
+    told = replies(broker.handle(b"a", join("a"), 1.0))
+    assert told[b"a"].roster_version == 1
+    roster = told[b"b"]
+    assert isinstance(roster, Roster)
+    assert (roster.id, roster.version, [member.node for member in roster.members]) == (1, 1, ["a", "b"])
+    assert roster.members[0].addresses == {"control": "tcp://a:1"}
+    assert says(broker, AskRoster(2, "demo", 0, 10.0)).version == 1  # at once
+    assert says(broker, AskRoster(2, "demo", 1, 10.0)) is None  # nothing newer
+
+
+@pytest.mark.parametrize("role", ["coordinator", "launcher"])
+def test_those_apart_do_not_count_as_nodes(role):
+    broker = directory()
+    says(broker, join("a"))
+    assert says(broker, join("c", role)).roster_version == 0
+    assert says(broker, join("b")).roster_version == 1
+
+
+def test_a_federated_run_waits_for_its_coordinator():
+    broker = directory()
+    terms = {"mode": "federated"}
+    for name in ("a", "b"):
+        assert says(broker, join(name, "client", terms=terms)).roster_version == 0
+        says(broker, Renew(1, "demo", name, 1), 29.0)
+    assert broker.tick(30.0) == []  # nobody asked
+    assert says(broker, AskRoster(1, "demo", 0, 9.0), 31.0).reason == (
+        "2 of 2 nodes joined within 30 s: a, b; no coordinator"
+    )
+    other = directory()
+    for name, role in (("a", "client"), ("b", "client"), ("c", "coordinator")):
+        answer = says(other, join(name, role, terms=terms))
+    assert answer.roster_version == 1
+
+
+def test_too_few_in_time_is_a_failure_with_names():
+    broker = directory()
+    says(broker, join("b", need=3))
+    says(broker, join("a", need=1))  # only the first one's number counts
+    broker.handle(b"w", AskRoster(4, "demo", 0, 60.0), 0.0)
+    for name in ("a", "b"):
+        says(broker, Renew(1, "demo", name, 1), 29.0)
+    assert replies(broker.tick(29.9)) == {}
+    told = replies(broker.tick(30.0))[b"w"]
+    assert told == Failed(4, "incomplete", "2 of 3 nodes joined within 30 s: a, b")
+    late = says(broker, join("c"), 30.1)
+    assert (late.code, "did not come about" in late.reason) == ("incomplete", True)
+
+
+def test_terms_are_the_first_comers_and_a_difference_is_named():
+    broker = directory()
+    says(broker, join("a", terms={"mode": "gossip", "model": {"hidden": [64], "name": "mlp"}}))
+    refusal = says(broker, join("client-2", terms={"mode": "gossip", "model": {"hidden": (32,), "name": "mlp"}}))
+    assert refusal == Failed(7, "terms", "run 'demo' was opened with model.hidden=[64]; client-2 brings [32]")
+    missing = says(broker, join("c", terms={"mode": "gossip", "model": {"name": "mlp"}}))
+    assert missing.reason == "run 'demo' was opened with model.hidden=[64]; c brings none"
+    assert isinstance(
+        says(broker, join("b", terms={"mode": "gossip", "model": {"hidden": (64,), "name": "mlp"}})), Joined
+    )
+
+
+def test_two_runs_do_not_meet():
+    broker = directory()
+    says(broker, join("a", terms={"x": 1}))
+    assert isinstance(says(broker, join("a", terms={"x": 2}, run="other")), Joined)
+    assert broker.runs == ("demo", "other")
+
+
+def test_a_newer_incarnation_takes_over_and_an_older_one_is_refused():
+    broker = directory()
+    says(broker, join("a", incarnation=5))
+    says(broker, join("b"))
+    broker.handle(b"w", AskRoster(1, "demo", 1, 60.0), 0.0)
+    roster = replies(broker.handle(b"x", join("a", incarnation=6), 1.0))[b"w"]
+    assert (roster.version, roster.members[0].incarnation) == (2, 6)
+    assert says(broker, join("a", incarnation=5)).code == "stale"
+    assert says(broker, Renew(1, "demo", "a", 5)).code == "stale"
+    assert says(broker, Leave(1, "demo", "a", 5, "")).code == "stale"
+    assert says(broker, Renew(1, "demo", "a", 6)) == Done(1)
+    assert says(broker, Renew(1, "demo", "a", 7)).code == "unknown"  # so it joins
+
+
+def test_joining_twice_is_joining_once():
+    broker = directory()
+    says(broker, join("a"))
+    says(broker, join("b"))
+    assert says(broker, join("b")).roster_version == 1
+
+
+def test_leases_lapse_to_suspect_and_then_gone_and_a_renewal_clears():
+    broker = directory()
+    says(broker, join("a"))
+    says(broker, join("b"))
+    broker.handle(b"w", AskRoster(1, "demo", 1, 60.0), 0.0)
+    says(broker, Renew(1, "demo", "b", 1), 4.0)
+    suspected = events(broker.tick(5.0))
+    assert [(e["type"], e["run"], e["subject"]) for e in suspected] == [("node.suspect", "demo", "a")]
+    assert suspected[0]["reason"] == "no sign of life for 5.0 s"
+    assert events(broker.tick(5.1)) == []  # once
+    assert says(broker, Renew(1, "demo", "a", 1), 6.0) == Done(1)
+    says(broker, Renew(1, "demo", "b", 1), 20.0)
+    assert [e["type"] for e in events(broker.tick(11.0))] == ["node.suspect"]
+    outcomes = broker.tick(21.0)
+    assert [(e["type"], e["subject"]) for e in events(outcomes)] == [("node.lost", "a")]
+    roster = replies(outcomes)[b"w"]
+    assert [(member.node, member.state) for member in roster.members] == [("a", "gone"), ("b", "alive")]
+    assert says(broker, Renew(1, "demo", "a", 1), 22.0).code == "unknown"  # it must join again
+
+
+def test_who_leaves_is_not_in_the_next_roster():
+    broker = directory()
+    for name in ("a", "b"):
+        says(broker, join(name))
+    assert says(broker, Leave(3, "demo", "a", 1, "done"), 1.0) == Done(3)
+    roster = says(broker, AskRoster(1, "demo", 1, 1.0), 1.0)
+    assert (roster.version, [member.node for member in roster.members]) == (2, ["b"])
+
+
+def test_an_ended_run_is_forgotten_and_its_name_is_free_at_once():
+    broker = directory()
+    for name in ("a", "b"):
+        says(broker, join(name, terms={"x": 1}))
+    for name in ("a", "b"):
+        says(broker, Leave(1, "demo", name, 1, "done"), 1.0)
+    assert isinstance(says(broker, join("a", terms={"x": 2}), 2.0), Joined)
+    says(broker, Leave(1, "demo", "a", 1, "done"), 3.0)
+    broker.tick(62.0)
+    assert broker.runs == ("demo",)
+    broker.tick(63.1)
+    assert broker.runs == ()
+
+
+def test_a_poll_ends_at_its_deadline():
+    broker = directory()
+    says(broker, join("a"))
+    broker.handle(b"w", AskRoster(4, "demo", 0, 2.0), 0.0)
+    assert replies(broker.tick(1.9)) == {}
+    assert replies(broker.tick(2.0)) == {b"w": Failed(4, "late", "there is no newer roster yet")}
+    assert replies(broker.tick(2.1)) == {}
+    assert says(broker, AskRoster(1, "nowhere", 0, 1.0)).code == "unknown"
+
+
+def test_where_and_what_is_not_for_a_directory():
+    broker = directory()
+    assert says(broker, AskWhere(3)) == Where(3, "tcp://b:2", "tcp://b:3")
+    assert says(broker, Hello("a", "peer", "demo", 1, 1)).code == "unknown"
+    assert says(broker, AskSnapshot(5, "")).id == 5
+
+
+class AnyTraffic(RuleBasedStateMachine):
+    """Whatever is asked in whatever order, answers are well-formed, versions only grow, nothing waits for ever."""
+
+    nodes = st.sampled_from(["a", "b", "c", "d"])
+    few = st.integers(1, 3)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broker = directory()
+        self.now = self.ticked = 0.0
+        self.waiting: dict[bytes, float] = {}
+        self.polls = 0
+
+    def take(self, outcomes: list[Any]) -> None:
+        for outcome in outcomes:
+            if isinstance(outcome, dict):
+                assert outcome["type"] in {"node.suspect", "node.lost"}
+                continue
+            self.waiting.pop(outcome.identity, None)
+            if isinstance(outcome.message, Failed):
+                assert outcome.message.code in CODES
+            if isinstance(outcome.message, Roster):
+                names = [member.node for member in outcome.message.members]
+                assert names == sorted(set(names))
+                assert outcome.message.version >= 1
+
+    def ask(self, message: Any) -> Any:
+        outcomes = self.broker.handle(b"x", message, self.now)
+        self.take(outcomes)
+        return replies(outcomes)[b"x"]
+
+    @rule(
+        node=nodes,
+        incarnation=few,
+        terms=st.sampled_from([{}, {"mode": "federated"}]),
+        role=st.sampled_from(["client", "coordinator"]),
+    )
+    def join(self, node, incarnation, terms, role):
+        assert isinstance(self.ask(join(node, role, incarnation, terms)), Joined | Failed)
+
+    @rule(node=nodes, incarnation=few)
+    def renew(self, node, incarnation):
+        assert isinstance(self.ask(Renew(1, "demo", node, incarnation)), Done | Failed)
+
+    @rule(node=nodes, incarnation=few)
+    def leave(self, node, incarnation):
+        assert isinstance(self.ask(Leave(1, "demo", node, incarnation, "")), Done | Failed)
+
+    @rule(newer=st.integers(0, 5), deadline=st.floats(0.0, 100.0))
+    def poll(self, newer, deadline):
+        self.polls += 1
+        identity = f"p{self.polls}".encode()
+        self.waiting[identity] = self.now + min(deadline + 1e-9, 60.0)
+        self.take(self.broker.handle(identity, AskRoster(1, "demo", newer, deadline), self.now))
+
+    @rule(seconds=st.floats(0.0, 40.0))
+    def wait(self, seconds):
+        self.now = self.ticked = self.now + seconds
+        self.take(self.broker.tick(self.now))
+
+    @invariant()
+    def nobody_waits_beyond_the_deadline(self):
+        assert all(until > self.ticked for until in self.waiting.values())
+
+
+AnyTraffic.TestCase.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestAnyTraffic = AnyTraffic.TestCase

@@ -1,0 +1,117 @@
+"""What was said before a connection ended still arrives; each test has a twin that reinstates the fault it guards."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+import zmq
+from nervenet.broker import sockets, watch
+from nervenet.broker.codec import Limits
+from nervenet.broker.messages import Lane, Task
+from nervenet.broker.notices import LinkUp
+from nervenet.broker.transport import ZmqTransport
+
+FINISH = Task(9, 0, "finish", 1.0, False, {})
+
+
+async def last_words(tcp) -> bool:
+    """Whether a task arrives whose sender has gone before its receiver looked."""
+    client, at_client = await tcp.open("client")
+    ready = threading.Event()
+    go = threading.Event()
+    addresses: dict[str, str] = {}
+
+    async def coordinate() -> None:
+        server = ZmqTransport("server", "coordinator", "demo", bind="tcp://127.0.0.1:*")
+        up = asyncio.Event()
+        await server.open(lambda item: up.set() if isinstance(item, LinkUp) else None, lambda _: None)
+        addresses.update(server.addresses)
+        ready.set()
+        await up.wait()
+        await asyncio.to_thread(go.wait)
+        server.send("client", FINISH)
+        await server.close(5.0)
+
+    thread = threading.Thread(target=lambda: asyncio.run(coordinate()))
+    thread.start()
+    await asyncio.to_thread(ready.wait)
+    client.link("server", addresses)
+    await at_client.first(LinkUp)
+    go.set()
+    thread.join()  # the event loop stands still meanwhile, as under a long computation
+    link = client._links["server"]
+    assert link.watch._channel.socket.poll(5_000)  # and the connection has ended
+    bulk = link.channels[Lane.BULK].socket
+    bulk.poll(200)
+    await asyncio.to_thread(bulk.poll, 0)
+    client._link_gone(link)
+    heard = bool(at_client.of(Task))
+    await client.close(0.0)
+    return heard
+
+
+async def test_the_last_words_of_a_server_arrive(tcp):
+    assert await last_words(tcp)
+
+
+async def test_with_immediate_they_would_not(tcp, monkeypatch):
+    row = sockets.SOCKETS["link.bulk"]
+    hasty = sockets.SocketKind(row.type, row.depth, row.limit, row.options | {zmq.IMMEDIATE: 1})
+    monkeypatch.setitem(sockets.SOCKETS, "link.bulk", hasty)
+    assert not await last_words(tcp)
+
+
+async def monitor_stopped_in_time(tcp) -> bool:
+    """Whether a monitored socket whose connection ends as it is closed can be closed at all."""
+    context = zmq.Context()
+    inbox = sockets.make(context, "inbox.control", Limits())
+    address = sockets.bind(inbox, "tcp://127.0.0.1:*")
+    guard = watch.Watch(inbox, lambda _: None)
+    other = zmq.Context()
+    dialer = sockets.make(other, "link.control", Limits())
+    dialer.connect(address)
+    dialer.send(b"x")
+    assert inbox.poll(5_000)
+    order: list[str] = []
+    monitor = guard._channel.socket
+    stop, close = inbox.disable_monitor, monitor.close
+    inbox.disable_monitor = lambda: order.append("stop") or stop()  # type: ignore[method-assign]
+    monitor.close = lambda *args, **kw: order.append("close") or close(*args, **kw)  # type: ignore[method-assign]
+    guard.close()
+    dialer.close()
+    inbox.close()
+    context.term()
+    other.term()
+    return order == ["stop", "close"]
+
+
+async def test_a_monitor_is_stopped_before_its_reader_goes(tcp):
+    # The other way round the I/O thread waits for ever to tell it of a connection that ended in between.
+    assert await monitor_stopped_in_time(tcp)
+
+
+async def test_in_the_other_order_it_would_be_seen(tcp, monkeypatch):
+    def close(self: watch.Watch) -> None:
+        self._channel.close()
+        self._socket.disable_monitor()
+
+    monkeypatch.setattr(watch.Watch, "close", close)
+    assert not await monitor_stopped_in_time(tcp)
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+async def test_a_lane_that_still_brings_something_is_heard_when_the_other_has_ended(tcp, keeps):
+    server, at_server = await tcp.open("server", binds=True)
+    client, at_client = await tcp.open("client")
+    client.link("server", server.addresses)
+    await at_client.first(LinkUp)
+    await at_server.first(LinkUp)
+    link = client._links["server"]
+    client._link_gone(link)  # the control connection; what comes on bulk is read later
+    if not keeps:  # the fault: both lanes were forgotten
+        link.answered.clear()
+    frames = [bytes(frame) for frame in __import__("nervenet.broker.codec", fromlist=["encode"]).encode(FINISH)]
+    client._from_link(link, Lane.BULK, frames)
+    assert bool(at_client.of(Task)) is keeps

@@ -1,0 +1,127 @@
+"""What those who do not keep to the protocol get, over tcp."""
+
+from __future__ import annotations
+
+import numpy as np
+from nervenet.broker.messages import Heartbeat, Payload, Refused, Task
+from nervenet.broker.notices import Cut, LinkUp, Spoiled, Undelivered
+
+BEAT = Heartbeat(3, "idle", ())
+
+
+async def test_who_has_not_said_hello_is_refused_and_not_heard(tcp, stranger):
+    server, at_server = await tcp.open("server", binds=True)
+    for lane in ("control", "bulk"):
+        one = stranger("mallory@1").dial(server.addresses[lane]).say(BEAT)
+        assert await one.hear() == Refused("heartbeat", 3, "stranger", f"server has not had your HELLO on {lane}")
+    assert at_server.items == []
+    assert server.counters.refused == 2
+
+
+async def test_hello_on_one_lane_does_not_open_the_other(tcp, stranger):
+    server, at_server = await tcp.open("server", binds=True)
+    one = stranger("mallory@1").dial(server.addresses["control"]).hello("mallory")
+    await one.hear()
+    two = stranger("mallory@1").dial(server.addresses["bulk"]).say(BEAT)
+    assert (await two.hear()).code == "stranger"
+    assert at_server.of(LinkUp) == []
+
+
+async def test_another_version_is_refused_by_name(tcp, stranger):
+    server, at_server = await tcp.open("server", binds=True)
+    one = stranger("old@1").dial(server.addresses["control"]).hello("old", version=99)
+    assert await one.hear() == Refused("hello", 0, "version", "protocol version 99; this node speaks 1")
+    one.socket.send(b"NV\x02whatever version 2 looks like")
+    assert (await one.hear()).code == "version"
+    assert "version" in (await at_server.first(Spoiled)).reason
+
+
+async def test_a_name_belongs_to_its_connection(tcp, stranger):
+    server, _ = await tcp.open("server", binds=True)
+    one = stranger("mallory@1").dial(server.addresses["control"]).hello("alice")
+    assert (await one.hear()).code == "identity"
+
+
+async def test_a_refusal_is_not_answered_by_a_refusal(tcp, stranger):
+    server, _ = await tcp.open("server", binds=True)
+    one = stranger("mallory@1").dial(server.addresses["control"])
+    one.say(Refused("x", 0, "stranger", "")).say(BEAT)
+    assert (await one.hear()).about == "heartbeat"
+    assert server.counters.refused == 1
+
+
+async def test_rubbish_is_counted_named_and_dropped(tcp, stranger):
+    server, at_server = await tcp.open("server", binds=True)
+    one = stranger("bob@1").dial(server.addresses["control"]).hello("bob")
+    two = stranger("bob@1").dial(server.addresses["bulk"]).hello("bob")
+    await at_server.first(LinkUp)
+    for rubbish in ([b""], [b"GET / HTTP/1.1"], [b"NV\x01\xc1"], [b"NV\x01\x80"], [b"a", b"b", b"c", b"d", b"e"]):
+        one.socket.send_multipart(rubbish)
+    two.socket.send_multipart([b"NV\x01\x80", b"x" * 100_000])
+    one.say(BEAT)
+    await at_server.first(Heartbeat)
+    await at_server.until(lambda: len(at_server.of(Spoiled)) == 6)
+    assert {item.sender for item in at_server.of(Spoiled)} == {"bob"}
+    assert all(item.reason.startswith("malformed") for item in at_server.of(Spoiled))
+    assert server.counters.spoiled == 6
+
+
+async def test_a_message_on_the_wrong_lane_is_dropped(tcp, stranger):
+    server, at_server = await tcp.open("server", binds=True)
+    stranger("bob@1").dial(server.addresses["control"]).hello("bob")
+    bulk = stranger("bob@1").dial(server.addresses["bulk"]).hello("bob")
+    await at_server.first(LinkUp)
+    bulk.say(BEAT)
+    assert (await at_server.first(Spoiled)).reason == "lane: heartbeat belongs on control and came on bulk"
+    assert at_server.of(Heartbeat) == []
+
+
+async def test_an_oversized_frame_cuts_the_connection_and_that_is_told(tcp, stranger):
+    server, at_server = await tcp.open("server", binds=True)
+    control = stranger("bob@1").dial(server.addresses["control"]).hello("bob")
+    bulk = stranger("bob@1").dial(server.addresses["bulk"]).hello("bob")
+    await at_server.first(LinkUp)
+    control.socket.send(bytes(65_536))  # the limit itself is no reason to cut
+    await at_server.first(Spoiled)
+    stranger("huge").dial(server.addresses["control"]).socket.send(bytes(65_537))
+    assert "had not introduced" in (await at_server.first(Cut)).reason
+    small, at_small = await tcp.open("small", binds=True, limits=type(server._limits)(message_bytes=1_000))
+    for lane, one in (("control", control), ("bulk", bulk)):
+        one.dial(small.addresses[lane]).hello("bob").hello("bob")  # a DEALER takes turns between its connections
+    await at_small.first(LinkUp)
+    bulk.socket.send(bytes(1_001))
+    bulk.socket.send(bytes(1_001))
+    assert "the bulk connection of bob was cut" in (await at_small.first(Cut)).reason
+
+
+async def test_a_stopped_peer_holds_nobody_up_and_is_named(tcp, stranger):
+    server, at_server = await tcp.open("server", binds=True)
+    well, at_well = await tcp.open("well")
+    well.link("server", server.addresses)
+    stranger("stopped@1").dial(server.addresses["control"]).hello("stopped")
+    stopped = stranger("stopped@1")
+    stopped.socket.rcvhwm = 1
+    stopped.dial(server.addresses["bulk"]).hello("stopped")  # and never reads
+    await at_server.until(lambda: len(at_server.of(LinkUp)) == 2)
+    weights = np.zeros(1_000_000, np.float32)
+    payload = Payload("mean", "00ff", "float32", weights.size)
+    for round_ in range(40):
+        server.send(["stopped", "well"], Task(round_, 0, "train", 5.0, False, {}, None, payload), weights)
+        await at_well.first(Task, lambda item, n=round_: item.message.round == n)
+    assert [item.message.round for item in at_well.of(Task)] == list(range(40))
+    undelivered = await at_server.until(lambda: at_server.of(Undelivered))
+    assert {item.peer for item in undelivered} == {"stopped"}
+    assert undelivered[0].reason.startswith("slow")
+    assert undelivered[0].round < 20  # the oldest goes first
+    assert server.sending("stopped")[-1] == 39
+    await at_well.until(lambda: server.sending("well") == ())
+
+
+async def test_what_waits_for_a_dead_address_is_bounded_and_told(tcp):
+    client, at_client = await tcp.open("client")
+    client.link("server", {"control": "tcp://127.0.0.1:9", "bulk": "tcp://127.0.0.1:9"})
+    for round_ in range(258):
+        client.send("server", Heartbeat(round_, "idle", ()))
+    await at_client.until(lambda: len(at_client.of(Undelivered)) == 2)
+    assert [item.round for item in at_client.of(Undelivered)] == [0, 1]
+    assert at_client.of(Undelivered)[0].reason.startswith("unreachable")
