@@ -112,6 +112,7 @@ class Simulation:
             action()
             if all(node.finished or not node.alive for node in self.nodes.values()):
                 return
+        self.now = max(self.now, until)
 
     def _post(self, node: Simulated, event: e.Event) -> None:
         if not node.alive or node.finished:

@@ -44,10 +44,9 @@ class PeerState:
     """Decides what a peer does next.
 
     Messages carry their round. One early message a neighbour is kept for the round it belongs to; late ones are
-    counted stale. A neighbour that missed a round is `absent`: sent to, but not waited for, until a message of its
-    arrives within its round's deadline - current, or stale only because nobody waited for it. A peer that sees a
-    neighbour two rounds ahead (or, while it trains, one) has been left behind, and joins that round with the model it
-    has.
+    counted stale. A neighbour that missed a round is `absent`: sent to, but not waited for, until a current message of
+    its arrives, or two in a row that are late only because nobody waited for them. A peer that sees a neighbour two
+    rounds ahead (or, while it trains, one) has been left behind, and joins that round with the model it has.
 
     Attributes
     ----------
@@ -83,6 +82,7 @@ class PeerState:
         self._closed_by = ""
         self._mixed_with: tuple[str, ...] = ()
         self._missing: dict[str, str] = {}
+        self._heard_in: dict[str, int] = {}  # the round of a neighbour's last model
         self._closed = (0, 0.0)  # the last round closed, and when its deadline was
 
     # ---------------------------------------------------------------------------------------------------- the one door
@@ -266,13 +266,14 @@ class PeerState:
             code, reason = fault
             refusal = m.Refused(about="exchange", round=exchange.round, code=code, reason=reason)
             return [e.Send((sender,), refusal), *self._reject(sender, exchange.round, reason)]
-        number = exchange.round
+        number, before = exchange.round, self._heard_in.get(sender, 0)
+        self._heard_in[sender] = max(number, before)
         # In the round that is being mixed a message is as late as in one long past.
         if number < self.round or (number == self.round and self.status in ("mixing", "resting")):
             self.traffic.stale += 1
-            if number == self._closed[0] and now <= self._closed[1]:
-                # Had it been waited for, it would have been in time. Without this a peer that came back half a round
-                # behind would stay so, and never be heard again.
+            if number == self._closed[0] and now <= self._closed[1] and before == number - 1:
+                # It keeps pace, and would be in time if it were waited for. Without this a peer that came back half a
+                # round behind would stay so, and never be heard again.
                 self.absent.discard(sender)
             return []
         self.traffic.received(sender, event.nbytes)

@@ -446,6 +446,21 @@ def test_half_a_round_late_would_stay_so_for_ever(monkeypatch: pytest.MonkeyPatc
         check_half_a_round_late_is_waited_for_again()
 
 
+def test_one_late_message_of_a_straggler_is_not_enough() -> None:
+    ring = Ring().settle()
+    ring.tell(e.LinkLost("c", "cut"))
+    for _ in range(4):
+        ring.round("a")
+    ring.beat("c", 4)
+    ring.exchange("c", 4)  # it has joined our round, after who knows how long
+    ring.exchange("a", 5)
+    assert only(e.Mix, ring.trained())[0].bodies == ("a5", "b5")
+    ring.mixed()
+    ring.exchange("c", 5)  # but it keeps pace
+    ring.exchange("a", 6)
+    assert only(e.Mix, ring.trained()) == []
+
+
 def test_later_than_the_deadline_is_not_waited_for() -> None:
     ring = Ring(deadline_s=5.0).settle()
     ring.trained()

@@ -1,0 +1,367 @@
+"""Whole federations and gossip runs on virtual time, with stand-in workers, watched at every step.
+
+A `Watched` machine is the deployed one, looked over the shoulder: whatever it asks for is compared with what the
+others have really sent. Nothing here knows how a machine decides; only what must hold whatever befalls the network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from nervenet.broker import messages as m
+from nervenet.broker.faults import Faults
+from nervenet.nodes import effects as e
+from nervenet.nodes.federated.rounds import RoundRules, RoundState
+from nervenet.nodes.federated.tasks import ClientRules, ClientState
+from nervenet.nodes.gossip.exchange import PeerRules, PeerState
+from nervenet.nodes.gossip.mixing import metropolis_hastings
+from nervenet.nodes.gossip.topology import neighbours
+from nervenet.nodes.simulate import Simulated, Simulation
+
+# Chosen by the environment variable NERVENET_FAULTS; not loaded for all, so that no other test is changed by it.
+settings.register_profile("faults", deadline=None, derandomize=True, max_examples=150, print_blob=True)
+settings.register_profile("heavy", deadline=None, max_examples=3000, print_blob=True)
+
+MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+STEP_S = 0.01  # a survey, a fold, a mix, an evaluation
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What befalls the nodes, beside what `Faults` does to their messages. Times in seconds."""
+
+    train_s: Mapping[str, float] = field(default_factory=dict)  # other than the usual
+    hangs: Collection[tuple[str, int]] = ()  # trainings, by node and round, that never end
+    fails: Collection[tuple[str, int]] = ()  # trainings that raise
+    stalls: Collection[tuple[str, float, float]] = ()  # node, when, how long
+    crashes: Collection[tuple[str, float, float | None]] = ()  # node, when, when it is started again if it is
+    noticed: bool = True  # a crash closes the connections, so that others learn of it at once
+
+
+class Watched:
+    """A machine whose every step is recorded."""
+
+    def __init__(self, name: str, machine: e.Machine, look: Callable[[str, e.Event, e.Effect], None]) -> None:
+        self.name = name
+        self.machine = machine
+        self._look = look
+
+    def handle(self, event: e.Event, now: float) -> list[e.Effect]:
+        effects = self.machine.handle(event, now)
+        for effect in effects:
+            self._look(self.name, event, effect)
+        return effects
+
+
+class Fleet:
+    """What federations and gossip runs have in common: a network, nodes, trouble."""
+
+    usual_train_s = 0.5
+
+    def __init__(self, names: Sequence[str], faults: Faults | None, trouble: Trouble | None) -> None:
+        self.names = tuple(names)
+        self.trouble = trouble or Trouble()
+        self.sim = Simulation(faults)
+        self.training: Counter[str] = Counter()
+
+    def worker(self, name: str) -> Callable[[e.Effect], tuple[float, e.Event | None]]:
+        """Pretend to work: the body of a training says whose it is, and of which round and attempt."""
+
+        def work(job: e.Effect) -> tuple[float, e.Event | None]:
+            match job:
+                case e.Survey():
+                    return STEP_S, e.Surveyed({"of": name}, (f"survey of {name}",))
+                case e.Settle():
+                    return STEP_S, e.Settled({"agreed": True}, MODEL, "w0")
+                case e.Train(number, attempt, _, _, _):
+                    seconds = self.trouble.train_s.get(name, self.usual_train_s)
+                    if (name, number) in self.trouble.hangs:
+                        return seconds, None
+                    if (name, number) in self.trouble.fails:
+                        return seconds, e.WorkFailed("train", number, attempt, "ValueError: no")
+                    return seconds, e.Trained(number, attempt, f"{name} {number}.{attempt}", 10, {"loss": 1.0})
+                case e.Fold(number, attempt, _, _, _):
+                    return STEP_S, e.Folded(number, attempt, f"w{number}")
+                case e.Mix(number, _, _):
+                    return STEP_S, e.Mixed(number, f"{name} mixed {number}")
+                case e.Evaluate(number, which, _):
+                    return STEP_S, e.Evaluated(number, which, {"accuracy": 0.5, "examples": 4})
+                case _:
+                    return 0.0, None
+
+        return work
+
+    def look(self, name: str, event: e.Event, effect: e.Effect) -> None:
+        """Check one step."""
+
+    def put(self, name: str, machine: e.Machine) -> Simulated:
+        """Add a node, or start it again."""
+        self.training[name] = 0
+        return self.sim.add(name, Watched(name, machine, self.look), self.worker(name))
+
+    def befall(self, start: Callable[[str, int], None], others: Callable[[str], Sequence[str]]) -> None:
+        """Put the trouble in the diary."""
+        for name, when, duration in self.trouble.stalls:
+            self.sim.stall(name, when, duration)
+        for name, when, again in self.trouble.crashes:
+            self.sim.crash(name, when)
+            if self.trouble.noticed:
+                for other in others(name):
+                    self.sim.at(when + STEP_S, lambda other=other, name=name: self.sim.post(other, _cut(name)))
+            if again is not None:
+                self.sim.at(max(again, when + 1.0), lambda name=name: start(name, 2))
+
+    def published(self, name: str, kind: str) -> list[Mapping[str, Any]]:
+        """What a node has told, of one kind."""
+        return [fields for _, found, fields in self.sim.nodes[name].published if found == kind]
+
+    def when(self, name: str, kind: str, **fields: Any) -> float:
+        """Say when a node first told something with these fields."""
+        return next(
+            at
+            for at, found, told in self.sim.nodes[name].published
+            if found == kind and fields.items() <= dict(told).items()
+        )
+
+    def stalled_s(self) -> float:
+        """Seconds that stalls can add to any wait."""
+        return sum(duration for _, _, duration in self.trouble.stalls)
+
+
+class Federation(Fleet):
+    """A coordinator and its clients; see `Fleet`."""
+
+    def __init__(
+        self,
+        clients: int = 4,
+        *,
+        faults: Faults | None = None,
+        trouble: Trouble | None = None,
+        late: Mapping[str, float] | None = None,
+        **rules: Any,
+    ) -> None:
+        names = [f"client-{i}" for i in range(clients)]
+        super().__init__(names, faults, trouble)
+        given = {"rounds": 4, "deadline_s": 10.0, "join_deadline_s": 10.0, "lost_after_s": 10.0} | rules
+        self.rules = RoundRules(clients=frozenset(names), **given)
+        self.client_lost_after_s = 20.0
+        self.answers: dict[str, tuple[str, int, int]] = {}
+        self.asked: dict[tuple[int, int], tuple[str, ...]] = {}
+        self.folded: list[int] = []
+        self.state = RoundState(self.rules)
+        self.put("coordinator", self.state)
+        self._last = {"name": ""}
+        for name in names:
+            self.start(name, 1)
+        for name, when in (late or {}).items():
+            self.sim.at(when, lambda name=name: self.start(name, 1))
+        self.befall(self.start, lambda name: [*names, "coordinator"] if name == "coordinator" else ["coordinator"])
+
+    def start(self, name: str, incarnation: int) -> None:
+        """Start a client and connect it."""
+        rules = ClientRules(
+            "coordinator",
+            10,
+            join_deadline_s=self.rules.join_deadline_s,
+            lost_after_s=self.client_lost_after_s,
+        )
+        self.put(name, ClientState(rules))
+        self.sim.post("coordinator", e.LinkUp(name, "client", incarnation))
+        self.sim.post(name, e.LinkUp("coordinator", "coordinator", 1))
+
+    def look(self, name: str, event: e.Event, effect: e.Effect) -> None:
+        """What is folded was sent by those who were asked, for this very round and attempt, and counts once."""
+        match effect:
+            case e.Publish("round.started", {"round": number, "attempt": attempt, "asked": asked}):
+                self.asked[number, attempt] = tuple(asked)
+            case e.Send(_, m.Update(round=number, attempt=attempt, payload=payload), body) if payload == MODEL:
+                assert self.answers.setdefault(body, (name, number, attempt)) == (name, number, attempt)
+            case e.Settle(surveys=surveys) if surveys:
+                for site, (facts, (body,)) in surveys.items():
+                    assert facts == {"of": site}
+                    assert body == f"survey of {site}"
+                    assert site in self.asked[0, self.state.open.attempt]  # type: ignore[union-attr]
+            case e.Fold(number, attempt, _, bodies, weights):
+                origins = [self.answers[body] for body in bodies]
+                names = [origin[0] for origin in origins]
+                assert names == sorted(set(names)), "a client counts twice, or out of order"
+                assert {origin[1:] for origin in origins} == {(number, attempt)}, "an update of another round counts"
+                assert set(names) <= set(self.asked[number, attempt])
+                assert math.isclose(sum(weights), 1.0, abs_tol=1e-12)
+                self.folded.append(number)
+            case e.Train():
+                self.training[name] += 1
+                assert self.training[name] == 1, f"{name} trains two at once"
+        if isinstance(event, e.Trained | e.WorkFailed) and event is not self._last.get(name):
+            self._last[name] = event  # type: ignore[assignment]
+            self.training[name] = int(isinstance(effect, e.Train))
+
+    @property
+    def bound_s(self) -> float:
+        """The longest that a coordinator may take: every attempt of every round lasts until its deadline."""
+        rules = self.rules
+        attempts = 3 * (rules.rounds + 1) + 1
+        return rules.join_deadline_s + attempts * (rules.deadline_s + 1.0) + self.stalled_s()
+
+    def run(self) -> Federation:
+        """Let it happen, and check what must hold in the end."""
+        self.sim.run(self.bound_s)
+        ended = self.sim.nodes["coordinator"].finished
+        if self.sim.nodes["coordinator"].alive:
+            assert ended is not None, f"the coordinator still waits after {self.bound_s:g} s: {self.state.open}"
+            assert ended.status == "completed" or ended.reason
+        self.sim.run(self.sim.now + self.client_lost_after_s + self.rules.join_deadline_s + 2.0 + self.stalled_s())
+        for name in self.names:
+            node = self.sim.nodes[name]
+            assert node.finished or not node.alive, f"{name} still waits"
+        self._check_story()
+        return self
+
+    def _check_story(self) -> None:
+        """Every round that was opened closes or fails by name, and no round is skipped or done twice."""
+        story = [
+            (kind, fields["round"], fields.get("attempt"))
+            for _, kind, fields in self.sim.nodes["coordinator"].published
+            if kind.startswith("round.")
+        ]
+        ended = self.sim.nodes["coordinator"].finished
+        done = 0
+        for (kind, number, attempt), after in zip(story, [*story, None][1:], strict=True):
+            if kind == "round.started":
+                assert number == done
+                ends = [("round.completed", number, None), ("round.failed", number, attempt)]
+                if ended is not None and (ended.status == "completed" or after is not None):
+                    assert after in ends
+            elif kind == "round.completed":
+                done += 1
+        if ended is not None and ended.status == "completed":
+            assert done == self.rules.rounds + 1
+        assert len(self.folded) == len({*self.folded})
+
+
+class Gossip(Fleet):
+    """Peers on a graph; see `Fleet`."""
+
+    def __init__(
+        self,
+        peers: int = 4,
+        topology: str = "ring",
+        *,
+        rounds: int = 4,
+        faults: Faults | None = None,
+        trouble: Trouble | None = None,
+        **rules: Any,
+    ) -> None:
+        names = [f"peer-{i}" for i in range(peers)]
+        super().__init__(names, faults, trouble)
+        self.rounds = rounds
+        self.given = {"deadline_s": 10.0, "join_deadline_s": 10.0, "lost_after_s": 10.0} | rules
+        self.graph = neighbours(topology, names, degree=3)
+        self.rows = metropolis_hastings(self.graph)
+        self.sent: dict[tuple[str, int], set[str]] = {}
+        self.mixes: dict[str, list[e.Mix]] = {name: [] for name in names}
+        self.states: dict[str, PeerState] = {}
+        for name in names:
+            self.start(name, 1)
+        self.befall(self.start, lambda name: self.graph[name])
+
+    def start(self, name: str, incarnation: int) -> None:
+        """Start a peer and connect it to those neighbours that are there."""
+        self.states[name] = PeerState(PeerRules(name, self.names, self.graph[name], self.rows[name], **self.given))
+        self.mixes[name] = []
+        self.put(name, self.states[name])
+        for other in self.graph[name]:
+            if other in self.sim.nodes:
+                self.sim.post(name, e.LinkUp(other, "peer", 1))
+                self.sim.post(other, e.LinkUp(name, "peer", incarnation))
+        self.sim.post(name, e.Proceed(self.rounds))
+
+    def look(self, name: str, event: e.Event, effect: e.Effect) -> None:
+        """What is mixed was sent by neighbours for this very round, each counts once, and the weights sum to one."""
+        match effect:
+            case e.Send(_, m.Exchange(round=number), body):
+                self.sent.setdefault((name, number), set()).add(body)
+            case e.Mix(number, bodies, coefficients):
+                assert math.isclose(sum(coefficients), 1.0, abs_tol=1e-12)
+                assert all(c > 0 for c in coefficients)
+                owners = [body.split(" ")[0] for body in bodies]
+                assert owners == sorted(set(owners)), "a peer counts twice, or out of order"
+                assert name in owners
+                for owner, body, coefficient in zip(owners, bodies, coefficients, strict=True):
+                    if owner != name:
+                        assert body in self.sent.get((owner, number), ()), "a model of another round counts"
+                        assert coefficient == self.rows[name][owner]
+                assert all(mix.round < number for mix in self.mixes[name]), "a round is mixed twice"
+                self.mixes[name].append(effect)
+            case e.Train():
+                self.training[name] += 1
+                assert self.training[name] == 1, f"{name} trains two at once"
+            case e.Settle(surveys=surveys):
+                assert surveys == {site: ({"of": site}, (f"survey of {site}",)) for site in self.names}
+        if isinstance(event, e.Trained):
+            self.training[name] = 0
+
+    @property
+    def bound_s(self) -> float:
+        """The longest that a peer may take: it joins last, and every round lasts until its deadline."""
+        trains = [*self.trouble.train_s.values(), self.usual_train_s]
+        again = [max(again, when + 1.0) for _, when, again in self.trouble.crashes if again is not None]
+        rounds = self.rounds * (max(trains) + self.given["deadline_s"] + 1.0)
+        return self.given["join_deadline_s"] + rounds + self.stalled_s() + max(again, default=0.0)
+
+    def done(self, name: str) -> bool:
+        """Whether a peer has done its rounds, or failed, or hangs in a training, or is dead."""
+        node, state = self.sim.nodes[name], self.states[name]
+        hangs = any(name == hung and number <= state.round for hung, number in self.trouble.hangs)
+        return (
+            not node.alive or node.finished is not None or hangs or (state.settled and state.completed == self.rounds)
+        )
+
+    def run(self) -> Gossip:
+        """Let it happen, and check what must hold in the end."""
+        for second in range(1, math.ceil(self.bound_s)):
+            self.sim.run(float(second))
+            if all(self.done(name) for name in self.names):
+                break
+        self.sim.run(self.sim.now + 0.5)  # the last evaluations
+        for name in self.names:
+            node, state = self.sim.nodes[name], self.states[name]
+            assert self.done(name), f"{name} still waits in round {state.round} after {self.bound_s:g} s"
+            if node.finished is not None:
+                assert node.finished.status == "failed"
+                assert "round 0 was not complete" in node.finished.reason or "train failed" in node.finished.reason
+            told = [fields["round"] for fields in self.published(name, "round.completed")]
+            assert told == sorted(set(told)), "a round is told twice"
+            for fields in self.published(name, "round.completed"):
+                if fields["round"]:
+                    here = {*fields["participants"], *fields.get("missing", {})}
+                    assert here == set(self.graph[name]), "a neighbour is neither mixed in nor named as missing"
+        return self
+
+
+def _cut(name: str) -> e.LinkLost:
+    return e.LinkLost(name, f"the connection of {name} has ended")
+
+
+@pytest.fixture(scope="session")
+def federation() -> type[Federation]:
+    """Give the class `Federation`; test files cannot import a neighbour."""
+    return Federation
+
+
+@pytest.fixture(scope="session")
+def gossip() -> type[Gossip]:
+    """Give the class `Gossip`."""
+    return Gossip
+
+
+@pytest.fixture(scope="session")
+def trouble() -> type[Trouble]:
+    """Give the class `Trouble`."""
+    return Trouble

@@ -1,0 +1,93 @@
+"""Whatever befalls a gossip run: each peer reaches its last round, mixes what belongs to a round, each model once."""
+
+import os
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from nervenet.broker.faults import Faults, Partition
+from nervenet.broker.messages import Lane
+
+NAMES = [f"peer-{i}" for i in range(6)]
+SECONDS = st.floats(0.0, 40.0)
+PROFILE = settings.get_profile(os.environ.get("NERVENET_FAULTS", "faults"))
+
+
+@st.composite
+def bad_networks(draw: st.DrawFn) -> Faults:
+    sides = st.frozensets(st.sampled_from(NAMES), min_size=1)
+    cuts = st.builds(lambda side, at, length: Partition(side, at, at + length), sides, SECONDS, st.floats(0.1, 60.0))
+    return Faults(
+        seed=draw(st.integers(0, 10**6)),
+        delay_s=(0.001, draw(st.sampled_from([0.001, 0.05, 1.0, 4.0]))),
+        drop=draw(st.sampled_from([0.0, 0.05, 0.3, 0.9])),
+        duplicate=draw(st.sampled_from([0.0, 0.3, 1.0])),
+        ordered=draw(st.booleans()),
+        partitions=draw(st.lists(cuts, max_size=2)),
+        lanes=draw(st.sampled_from([(Lane.CONTROL, Lane.BULK), (Lane.BULK,), (Lane.CONTROL,)])),
+    )
+
+
+@st.composite
+def misfortunes(draw: st.DrawFn) -> dict[str, Any]:
+    names = st.sampled_from(NAMES[:4])
+    trainings = st.frozensets(st.tuples(names, st.integers(1, 6)), max_size=2)
+    return {
+        "train_s": draw(st.dictionaries(names, st.sampled_from([0.01, 2.0, 9.0, 15.0, 40.0]))),
+        "hangs": draw(trainings),
+        "fails": draw(trainings),
+        "stalls": draw(st.lists(st.tuples(names, SECONDS, st.floats(0.1, 30.0)), max_size=2)),
+        "crashes": draw(
+            st.lists(
+                st.tuples(names, SECONDS, st.one_of(st.none(), SECONDS)), max_size=2, unique_by=lambda crash: crash[0]
+            )
+        ),
+        "noticed": draw(st.booleans()),
+    }
+
+
+@PROFILE
+@given(
+    faults=bad_networks(),
+    misfortune=misfortunes(),
+    topology=st.sampled_from(["ring", "complete", "star", "torus"]),
+    peers=st.sampled_from([4, 6]),
+    rounds=st.integers(1, 6),
+)
+@example(faults=Faults(), misfortune={}, topology="ring", peers=4, rounds=6)
+def test_each_peer_reaches_its_last_round(
+    gossip: Any, trouble: Any, faults: Faults, misfortune: dict[str, Any], topology: str, peers: int, rounds: int
+) -> None:
+    gossip(peers, topology, rounds=rounds, faults=faults, trouble=trouble(**misfortune)).run()
+
+
+def test_a_model_of_another_round_would_be_seen(gossip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watching itself can fail."""
+    from nervenet.nodes.gossip.exchange import PeerState
+
+    take_early = PeerState._take_early
+
+    def _take_early(self: PeerState) -> None:
+        left = dict(self._inbox) or getattr(self, "left", {})
+        take_early(self)
+        self._inbox |= {peer: body for peer, body in left.items() if peer not in self._inbox}
+
+    close = PeerState._close
+
+    def _close(self: PeerState, by: str) -> Any:
+        self.left = dict(self._inbox)  # type: ignore[attr-defined]
+        return close(self, by)
+
+    monkeypatch.setattr(PeerState, "_take_early", _take_early)
+    monkeypatch.setattr(PeerState, "_close", _close)
+    with pytest.raises(AssertionError, match="another round"):
+        gossip().run()
+
+
+def test_a_wait_without_a_deadline_would_be_seen(gossip: Any, trouble: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nervenet.nodes.gossip.exchange import PeerState
+
+    monkeypatch.setattr(PeerState, "_deadline", lambda self, now: [])
+    with pytest.raises(AssertionError, match="still waits"):
+        gossip(trouble=trouble(hangs=[("peer-1", 2)])).run()

@@ -1,0 +1,140 @@
+"""With real learners: an undisturbed run gives the same bits, whatever order messages arrive in and work ends in."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from nervenet.broker.faults import Faults
+from nervenet.models.datasets import load
+from nervenet.models.learner import Learner
+from nervenet.models.mlp import MLP
+from nervenet.models.partition import partition
+from nervenet.models.splits import split
+from nervenet.nodes import effects as e
+from nervenet.nodes.federated.rounds import RoundRules, RoundState
+from nervenet.nodes.federated.tasks import ClientRules, ClientState
+from nervenet.nodes.gossip.exchange import PeerRules, PeerState
+from nervenet.nodes.gossip.mixing import metropolis_hastings
+from nervenet.nodes.gossip.topology import neighbours
+from nervenet.nodes.simulate import Simulation
+from nervenet.nodes.trainer import Trainer
+
+SITES = 4
+ROUNDS = 4
+WORK = {"epochs": 2, "local_steps": None, "batch_size": 16}
+PATIENT = {"suspect_after_s": 1e6, "deadline_s": 1e6, "join_deadline_s": 1e6}  # nothing disturbs the run
+Run = Callable[[int, int | None], dict[str, bytes]]
+
+
+def trainer(name: str, seed: int, *, site: int | None) -> Trainer:
+    train, test = split(load("iris"), 0.2, 42)
+    if site is None:
+        learner = Learner(MLP(hidden=(4,)), test=(test.X, test.y))
+    else:
+        rows = partition(train, SITES, "iid", seed=0)[site]
+        learner = Learner(MLP(hidden=(4,)), train.X[rows], train.y[rows], columns=train.columns)
+    return Trainer(learner, node=name, seed=seed)
+
+
+def worker(trainer: Trainer, shuffle: int | None) -> Callable[[Any], tuple[float, e.Event | None]]:
+    durations = random.Random(f"{shuffle} {trainer.node}")
+    return lambda job: (0.01 if shuffle is None else durations.uniform(0.001, 1.0), trainer.answer(job))
+
+
+def simulation(shuffle: int | None) -> Simulation:
+    """Disturb nothing but the order: delays, and second copies."""
+    return Simulation(None if shuffle is None else Faults(shuffle, (0.001, 0.5), duplicate=0.2))
+
+
+def federated(seed: int, shuffle: int | None) -> dict[str, bytes]:
+    """Give the final weights of every node."""
+    names = [f"client-{i}" for i in range(SITES)]
+    sim = simulation(shuffle)
+    settings = WORK | {"carry_optimizer": False}
+    trainers = {"coordinator": trainer("coordinator", seed, site=None)}
+    state = RoundState(
+        RoundRules(rounds=ROUNDS, clients=frozenset(names), seed=seed, participation=0.75, settings=settings, **PATIENT)
+    )
+    sim.add("coordinator", state, worker(trainers["coordinator"], shuffle))
+    for site, name in enumerate(names):
+        trainers[name] = trainer(name, seed, site=site)
+        sim.add(name, ClientState(ClientRules("coordinator", 30)), worker(trainers[name], shuffle))
+        sim.connect("coordinator", name, ("coordinator", "client"))
+    sim.run(1000.0)
+    assert all(node.finished == e.Finish("completed") for node in sim.nodes.values())
+    return {name: one.learner.snapshot().tobytes() for name, one in trainers.items()}
+
+
+def gossip(seed: int, shuffle: int | None) -> dict[str, bytes]:
+    """Give the final weights of every peer."""
+    names = [f"peer-{i}" for i in range(SITES)]
+    graph = neighbours("ring", names)
+    sim = simulation(shuffle)
+    trainers = {name: trainer(name, seed, site=site) for site, name in enumerate(names)}
+    for name in names:
+        rules = PeerRules(
+            name,
+            tuple(names),
+            graph[name],
+            metropolis_hastings(graph)[name],
+            settings=WORK | {"carry_optimizer": True},
+            evaluate_on="holdout",
+            **PATIENT,
+        )
+        sim.add(name, PeerState(rules), worker(trainers[name], shuffle))
+    for name in names:
+        for other in graph[name]:
+            if name < other:
+                sim.connect(name, other)
+        sim.post(name, e.Proceed(ROUNDS))
+    sim.run(60.0)
+    assert [node.machine.completed for node in sim.nodes.values()] == [ROUNDS] * SITES
+    assert all(
+        fields["closed_by"] == "all"
+        for node in sim.nodes.values()
+        for _, kind, fields in node.published
+        if kind == "round.completed"
+    )
+    return {name: one.learner.snapshot().tobytes() for name, one in trainers.items()}
+
+
+@pytest.mark.parametrize("run", [federated, gossip])
+def test_the_same_seed_gives_the_same_bits_in_whatever_order_things_happen(run: Run) -> None:
+    first = run(7, None)
+    for shuffle in range(6):
+        assert run(7, shuffle) == first
+    assert run(8, None) != first
+
+
+def test_all_clients_end_with_the_coordinator_s_model() -> None:
+    assert len(set(federated(0, None).values())) == 1
+
+
+def test_peers_that_start_together_stay_near_and_apart() -> None:
+    vectors = [np.frombuffer(bits, np.float32) for bits in gossip(0, None).values()]
+    mean = np.mean(vectors, axis=0)
+    spread = max(np.linalg.norm(vector - mean) for vector in vectors)
+    assert 0 < spread < 0.5 * np.linalg.norm(mean)
+
+
+@pytest.mark.parametrize("run", [federated, gossip])
+def test_summing_in_order_of_arrival_would_be_seen(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison itself can fail."""
+    perform = Trainer.perform
+    draws = random.Random(0)
+
+    def unordered(self: Trainer, job: Any) -> e.Event | None:
+        match job:
+            case e.Fold(number, attempt, rule, bodies, weights):
+                pairs = draws.sample(list(zip(bodies, weights, strict=True)), len(bodies))
+                job = e.Fold(number, attempt, rule, *map(tuple, zip(*pairs, strict=True)))
+            case e.Mix(number, bodies, weights):
+                pairs = draws.sample(list(zip(bodies, weights, strict=True)), len(bodies))
+                job = e.Mix(number, *map(tuple, zip(*pairs, strict=True)))
+        return perform(self, job)
+
+    first = run(7, None)
+    monkeypatch.setattr(Trainer, "perform", unordered)
+    assert any(run(7, None) != first for _ in range(3))

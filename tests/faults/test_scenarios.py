@@ -1,0 +1,208 @@
+"""Single misfortunes, each with what it must lead to and within which time."""
+
+from typing import Any
+
+import pytest
+from nervenet.broker.faults import Faults, Partition
+from nervenet.nodes import effects as e
+from nervenet.nodes.gossip.exchange import PeerState
+
+CRASH_S = 2.3  # in the middle of a training
+WITHIN_S = 3.0
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+def test_a_round_closes_with_the_others_within_three_seconds_of_a_crash(
+    federation: Any, trouble: Any, noticed: bool
+) -> None:
+    run = federation(8, rounds=6, trouble=trouble(crashes=[("client-5", CRASH_S, None)], noticed=noticed)).run()
+    (hit,) = [told for told in run.published("coordinator", "round.completed") if "missing" in told]
+    assert hit["missing"].keys() == {"client-5"}
+    assert run.when("coordinator", "round.completed", round=hit["round"]) <= CRASH_S + WITHIN_S
+    assert run.when("coordinator", "node.suspect", subject="client-5") <= CRASH_S + WITHIN_S
+    assert run.state.completed == 6
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+def test_neighbours_of_a_crashed_peer_go_on_within_three_seconds(gossip: Any, trouble: Any, noticed: bool) -> None:
+    run = gossip(8, rounds=12, trouble=trouble(crashes=[("peer-3", CRASH_S, None)], noticed=noticed)).run()
+    for name in ("peer-2", "peer-4"):
+        hit = [told for told in run.published(name, "round.completed") if "missing" in told]
+        assert run.when(name, "round.completed", round=hit[0]["round"]) <= CRASH_S + WITHIN_S
+        assert {peer for told in hit for peer in told["missing"]} == {"peer-3"}
+    assert all("missing" not in told for told in run.published("peer-7", "round.completed"))
+
+
+def test_a_hanging_training_is_ended_by_the_deadline_and_named(federation: Any, trouble: Any) -> None:
+    run = federation(4, rounds=4, deadline_s=5.0, trouble=trouble(hangs=[("client-2", 2)])).run()
+    told = {told["round"]: told for told in run.published("coordinator", "round.completed")}
+    assert told[2]["closed_by"] == "deadline"
+    assert told[2]["duration_s"] == pytest.approx(5.0, abs=0.05)
+    assert told[2]["missing"]["client-2"].startswith("no answer within 5 s (last heard: train for ")
+    # It beats, so it goes on being asked, and says each time why it cannot: nobody waits for another deadline.
+    assert told[3]["missing"]["client-2"].startswith("declined: still busy with train of round 2")
+    assert told[3]["duration_s"] < 1.0
+    assert run.sim.nodes["coordinator"].finished == e.Finish("completed")
+
+
+def test_a_peer_whose_training_hangs_is_waited_for_once(gossip: Any, trouble: Any) -> None:
+    run = gossip(4, rounds=6, deadline_s=5.0, trouble=trouble(hangs=[("peer-2", 2)])).run()
+    closed = [told["closed_by"] for told in run.published("peer-1", "round.completed")]
+    assert closed == ["all", "all", "deadline", *["suspected"] * 4]
+
+
+def test_all_hanging_ends_the_run_after_three_failures_with_every_name(federation: Any, trouble: Any) -> None:
+    run = federation(3, deadline_s=5.0, trouble=trouble(hangs=[(f"client-{i}", 1) for i in range(3)])).run()
+    ended = run.sim.nodes["coordinator"].finished
+    assert ended.status == "failed"
+    assert "failed 3 times in a row" in ended.reason
+    assert all(f"client-{i}: " in ended.reason for i in range(3))
+    for name in run.names:
+        told = run.sim.nodes[name].finished
+        assert told.status == "failed"
+        assert ended.reason in told.reason, "each client learns why"
+
+
+def test_a_slow_client_is_refused_by_name_and_asked_again(federation: Any, trouble: Any) -> None:
+    run = federation(4, rounds=5, quorum=0.75, trouble=trouble(train_s={"client-3": 0.9})).run()
+    refused = run.published("coordinator", "update.rejected")
+    assert not refused, "it abandons what is over instead of sending it"
+    assert all("client-3" in asked for asked in run.asked.values())
+    # As slow as that, and unable to stop: its answer comes when the round is over.
+    late = federation(4, rounds=1, quorum=0.75, evaluate_test=True, trouble=trouble(train_s={"client-3": 0.505})).run()
+    assert late.published("coordinator", "update.rejected") == [
+        {
+            "subject": "client-3",
+            "round": 1,
+            "reason": "round 1, attempt 0 is closed; no round is open",
+        }
+    ]
+
+
+def test_a_late_joiner_is_asked_from_the_next_round_on(federation: Any) -> None:
+    run = federation(3, rounds=6, late={"zoe": 1.0}).run()
+    joined = [number for (number, _), asked in run.asked.items() if "zoe" in asked]
+    assert joined == [3, 4, 5, 6], "it came in round 2"
+    assert run.sim.nodes["zoe"].finished == e.Finish("completed")
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+def test_a_client_that_is_started_again_takes_part_again(federation: Any, trouble: Any, noticed: bool) -> None:
+    run = federation(4, rounds=20, trouble=trouble(crashes=[("client-0", CRASH_S, 5.0)], noticed=noticed)).run()
+    told = run.published("coordinator", "round.completed")
+    assert "client-0" in told[-1]["participants"]
+    assert 1 <= sum("client-0" not in one["participants"] for one in told) <= 6
+    assert run.sim.nodes["client-0"].finished == e.Finish("completed")
+
+
+def test_a_peer_that_is_started_again_joins_the_round_of_the_others(gossip: Any, trouble: Any) -> None:
+    run = gossip(4, rounds=20, trouble=trouble(crashes=[("peer-1", CRASH_S, 5.0)])).run()
+    mixed = [mix.round for mix in run.mixes["peer-1"]]
+    assert mixed[-1] == 20
+    assert len(mixed) < 20, "it did not do all the rounds again"
+    assert "peer-1" in run.published("peer-2", "round.completed")[-1]["participants"]
+
+
+# ------------------------------------------------------------------------------------------------- the way back, twice
+
+
+def check_a_stalled_peer_is_mixed_again(gossip: Any, trouble: Any) -> None:
+    run = gossip(6, rounds=30, trouble=trouble(stalls=[("peer-1", CRASH_S, 4.0)])).run()
+    back = CRASH_S + 4.0
+    for name in ("peer-0", "peer-2"):
+        without = [told["round"] for told in run.published(name, "round.completed") if "missing" in told]
+        assert without
+        assert without == list(range(without[0], without[-1] + 1)), "away once"
+        assert run.when(name, "round.completed", round=without[-1]) <= back + WITHIN_S
+    assert run.published("peer-1", "round.completed")[-1]["participants"] == ["peer-0", "peer-2"]
+
+
+def test_a_stalled_peer_is_mixed_again(gossip: Any, trouble: Any) -> None:
+    check_a_stalled_peer_is_mixed_again(gossip, trouble)
+
+
+def test_a_stalled_peer_would_stay_half_a_round_behind_for_ever(
+    gossip: Any, trouble: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = PeerState._close
+
+    def _close(self: PeerState, by: str) -> list[e.Effect]:
+        effects = close(self, by)
+        self._closed = (self.round, float("-inf"))
+        return effects
+
+    monkeypatch.setattr(PeerState, "_close", _close)
+    with pytest.raises(AssertionError):
+        check_a_stalled_peer_is_mixed_again(gossip, trouble)
+
+
+def check_a_peer_that_wakes_after_the_end_does_not_wait(gossip: Any, trouble: Any) -> None:
+    run = gossip(4, rounds=10, deadline_s=30.0, trouble=trouble(stalls=[("peer-1", CRASH_S, 40.0)])).run()
+    assert run.when("peer-0", "round.completed", round=10) < 20.0
+    assert run.when("peer-1", "round.completed", round=10) < CRASH_S + 40.0 + 10 * 0.6 + 1.0
+
+
+def test_a_peer_that_wakes_after_the_end_does_not_wait(gossip: Any, trouble: Any) -> None:
+    check_a_peer_that_wakes_after_the_end_does_not_wait(gossip, trouble)
+
+
+def test_a_peer_that_wakes_after_the_end_would_wait_for_models_that_never_come(
+    gossip: Any, trouble: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived = PeerState._arrived
+
+    def _arrived(self: PeerState, event: e.Arrived, now: float) -> list[e.Effect]:
+        effects = arrived(self, event, now)
+        self._seen_in.clear()
+        return effects
+
+    monkeypatch.setattr(PeerState, "_arrived", _arrived)
+    with pytest.raises(AssertionError):
+        check_a_peer_that_wakes_after_the_end_does_not_wait(gossip, trouble)
+
+
+def test_a_stalled_client_comes_back(federation: Any, trouble: Any) -> None:
+    run = federation(4, rounds=20, trouble=trouble(stalls=[("client-1", CRASH_S, 4.0)])).run()
+    told = run.published("coordinator", "round.completed")
+    without = [one["round"] for one in told if "client-1" not in one["participants"]]
+    assert without
+    assert run.when("coordinator", "round.completed", round=without[-1]) <= CRASH_S + 4.0 + WITHIN_S
+    assert "client-1" in told[-1]["participants"]
+
+
+def test_a_stalled_coordinator_blames_nobody(federation: Any, trouble: Any) -> None:
+    run = federation(4, rounds=8, trouble=trouble(stalls=[("coordinator", CRASH_S, 6.0)])).run()
+    assert run.published("coordinator", "node.suspect") == []
+    assert all("missing" not in told for told in run.published("coordinator", "round.completed"))
+    assert all(run.published(name, "node.suspect") for name in run.names), "the clients did miss it"
+    assert all(run.sim.nodes[name].finished == e.Finish("completed") for name in run.names)
+
+
+def test_a_straggler_does_not_hold_the_others_up_and_ends_with_them(gossip: Any, trouble: Any) -> None:
+    """It takes two deadlines for each training; the others wait for one deadline, once."""
+    run = gossip(4, rounds=40, deadline_s=5.0, trouble=trouble(train_s={"peer-1": 10.0})).run()
+    assert run.when("peer-0", "round.completed", round=40) < 40 * 0.6 + 2 * 5.0
+    mixed = [mix.round for mix in run.mixes["peer-1"]]
+    assert mixed[-1] == 40
+    assert len(mixed) <= 8, "it joined the rounds of the others instead of doing them all"
+
+
+def test_halves_that_were_parted_go_on_apart_and_find_together(gossip: Any) -> None:
+    apart = Partition(frozenset({"peer-0", "peer-1", "peer-2"}), 3.0, 9.0)
+    run = gossip(6, rounds=40, faults=Faults(partitions=[apart])).run()
+    for name in run.names:
+        rounds = {told["round"]: told for told in run.published(name, "round.completed")}
+        during = [
+            told for told in rounds.values() if 6.0 < run.when(name, "round.completed", round=told["round"]) < 9.0
+        ]
+        assert len(during) >= 3, "rounds go on"
+        assert "missing" not in rounds[40]
+    missing = {
+        (name, peer)
+        for name in run.names
+        for told in run.published(name, "round.completed")
+        for peer in told.get("missing", {})
+    }
+    assert missing == {("peer-2", "peer-3"), ("peer-3", "peer-2"), ("peer-0", "peer-5"), ("peer-5", "peer-0")}, (
+        "each side missed the other, and nobody else"
+    )
