@@ -23,7 +23,9 @@ _TURN = 64  # messages handed over before others get the loop
 _ZERO_COPY = 65_536  # bytes; below, a copy is cheaper than the bookkeeping of sharing
 _SMALL_BYTES = 1 << 20  # as long as what waits for a peer is smaller than this, `queue` does not bound it
 _SMALL_QUEUE = 256  # but this does
-_MORE = zmq.NOBLOCK | zmq.SNDMORE
+_NOBLOCK = int(zmq.NOBLOCK)  # plain numbers: an operator on zmq's flags costs a microsecond
+_POLLIN = int(zmq.POLLIN)
+_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 _RETRY_S = (0.01, 0.1)  # first and longest pause before a full queue is tried again
 
 
@@ -171,13 +173,13 @@ class Channel:
             if self._addressed:
                 socket.send(to, _MORE)
             if len(frames) == 1:
-                socket.send(frames[0], zmq.NOBLOCK)
+                socket.send(frames[0], _NOBLOCK)
             else:
                 socket.send(frames[0], _MORE)
                 if letter.array_bytes >= _ZERO_COPY:
-                    tracker = socket.send(frames[1], zmq.NOBLOCK, copy=False, track=True)
+                    tracker = socket.send(frames[1], _NOBLOCK, copy=False, track=True)
                 else:
-                    socket.send(frames[1], zmq.NOBLOCK)
+                    socket.send(frames[1], _NOBLOCK)
         except zmq.Again:
             return False
         except zmq.ZMQError as error:
@@ -227,7 +229,7 @@ class Channel:
 
     def _readable(self) -> bool:
         events: int = self.socket.getsockopt(zmq.EVENTS)  # type: ignore[assignment]
-        return bool(events & zmq.POLLIN)
+        return events & _POLLIN != 0
 
     def _ready(self) -> None:
         if self._look is not None:
@@ -255,22 +257,18 @@ class Channel:
         # Asked first, because an exception for "nothing there" would cost more than most messages do.
         if not self._readable():
             return None
+        # Without a copy, because such a frame knows whether more follow; asking the socket costs more than copying a
+        # small frame afterwards.
         try:
-            frames: list[Any] = [socket.recv(zmq.NOBLOCK)]
+            part = socket.recv(_NOBLOCK, copy=False)
         except zmq.Again:
             return None
+        frames: list[Any] = [part.bytes]
         most = 4 if self._addressed else 3  # one more than a message has is enough to see that it is none
-        header = most - 2
-        while socket.getsockopt(zmq.RCVMORE):
-            frame: Frame
+        while part.more:
+            part = socket.recv(_NOBLOCK, copy=False)
             if self._addressed and len(frames) == 1:
-                self._header = socket.recv(zmq.NOBLOCK, copy=False)  # it knows its connection
-                frame = self._header.bytes
-            elif len(frames) < header or not self._large:
-                frame = socket.recv(zmq.NOBLOCK)
-            else:
-                shared = socket.recv(zmq.NOBLOCK, copy=False)
-                frame = shared.bytes if len(shared) < _ZERO_COPY else shared.buffer
+                self._header = part  # it knows its connection
             if len(frames) < most:
-                frames.append(frame)
+                frames.append(part.buffer if self._large and len(part) >= _ZERO_COPY else part.bytes)
         return frames
