@@ -53,8 +53,9 @@ VERSION = 1
 CODES = frozenset(
     {
         *("stranger", "version", "run", "stale", "identity", "lane", "malformed", "oversize"),  # of the transport
-        *("layout", "late", "rejected"),  # of the nodes
-        *("name", "terms", "incomplete", "unknown"),  # of the directory, beside version and stale
+        *("uninvited", "duplicate", "examples", "values", "payload"),  # of the rounds, beside stale
+        *("rule", "layout", "dtype", "length"),  # a payload that is not what round 0 settled
+        *("terms", "incomplete", "late", "unknown"),  # of the directory, beside version and stale
     }
 )
 """Every code that a ``Refused`` or ``Failed`` may carry; docs/protocol.md says when."""
@@ -198,7 +199,7 @@ class Exchange(_Base, frozen=True):
 
 
 class Report(_Base, frozen=True):
-    """A figure or a result that must arrive: repeated until the ``Acknowledged`` of the same ``id``."""
+    """A figure or a result that must arrive: answered by the ``Acknowledged`` of the same ``id``."""
 
     lane: ClassVar[Lane] = Lane.BULK
     kind: Literal["ready", "result"]

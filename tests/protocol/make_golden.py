@@ -1,0 +1,83 @@
+"""Examples of every message, and the frames they have had since version 1 of the protocol.
+
+python tests/protocol/make_golden.py        writes golden/*.hex; run it only when the version has been raised
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nervenet.broker import messages as m
+from nervenet.broker.codec import encode
+
+GOLDEN = Path(__file__).parent / "golden"
+
+WEIGHTS = np.array([1.0, -2.5, 3.25], np.float32)
+STATISTICS = np.array([150.0, 5.8, 102.2], np.float64)
+FLOATS = m.Payload("mean", "0123456789abcdef", "float32", 3)
+DOUBLES = m.Payload("sum", "fedcba9876543210", "float64", 3)
+MEMBER = m.Member("client-0", "client", 1_700_000_000_000_000, 4711, {"control": "tcp://10.0.0.2:41000"}, "alive")
+FACTS = {"columns": ["a", "b"], "classes": [0, 1, 2]}
+EVENT = {
+    "type": "warning",
+    "run": "demo",
+    "node": "client-0",
+    "role": "client",
+    "incarnation": 1,
+    "seq": 1,
+    "time": 2.5,
+}
+
+EXAMPLES: dict[str, tuple[m.Message, Any]] = {
+    m.tag_of(message): (message, array)
+    for message, array in [
+        (m.Hello("client-0", "client", "demo", 1_700_000_000_000_000, m.VERSION), None),
+        (m.Heartbeat(7, "training", (6, 7)), None),
+        (m.Goodbye(7, "done"), None),
+        (m.Refused("update", 3, "late", "round 3 is closed; this is round 4"), None),
+        (m.Ready(120, 4711), None),
+        (m.Task(3, 1, "train", 30.0, True, {"epochs": 5}, {"center": [0.5]}, FLOATS), WEIGHTS),
+        (m.Update(3, 1, 120, {"loss": 0.25}, FACTS, DOUBLES), STATISTICS),
+        (m.Declined(3, 1, "out of time"), None),
+        (m.Testimony("peer-2", FACTS, DOUBLES), STATISTICS),
+        (m.Exchange(5, FLOATS), WEIGHTS),
+        (m.Report("result", 2, {"accuracy": 0.5}, FLOATS), WEIGHTS),
+        (m.Acknowledged(2), None),
+        (m.Join(1, "demo", "client-0", "client", 9, 4711, {"control": "tcp://h:1"}, {"mode": "gossip"}, 2, 30.0), None),
+        (m.Joined(1, "tcp://h:5556", "tcp://h:5557", 5.0, 0), None),
+        (m.Leave(2, "demo", "client-0", 9, "done"), None),
+        (m.Renew(3, "demo", "client-0", 9), None),
+        (m.AskRoster(4, "demo", 0, 18.0), None),
+        (m.Roster(4, "demo", 1, {"mode": "gossip"}, (MEMBER,)), None),
+        (m.AskSnapshot(5, "node."), None),
+        (m.Snapshot(5, (EVENT,), True), None),
+        (m.AskWhere(6), None),
+        (m.Where(6, "tcp://h:5556", "tcp://h:5557"), None),
+        (m.Done(3), None),
+        (m.Failed(4, "incomplete", "1 of 2 nodes joined within 30 s: client-0"), None),
+    ]
+}
+
+
+def text_of(message: m.Message, array: Any) -> str:
+    """Frames as hexadecimal lines, 32 bytes a line, an empty line between frames."""
+    return (
+        "\n\n".join(
+            "\n".join(frame[i : i + 32].hex(" ") for i in range(0, len(frame), 32))
+            for frame in map(bytes, encode(message, array))
+        )
+        + "\n"
+    )
+
+
+def frames_of(text: str) -> list[bytes]:
+    """The frames that a text shows."""
+    return [bytes.fromhex(part) for part in text.split("\n\n")]
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for tag, (message, array) in EXAMPLES.items():
+        (GOLDEN / f"{tag}.hex").write_text(text_of(message, array))
