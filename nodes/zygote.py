@@ -115,14 +115,19 @@ def main(sock_fd: int, life: int) -> None:
     signal.set_wakeup_fd(wake_w)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     children: set[int] = set()
-    while not inbox.closed:
-        ready, _, _ = select.select([sock.fileno(), wake_r], [], [])
-        if wake_r in ready:
-            os.read(wake_r, 4096)
-            _reap(sock, children)
-        if sock.fileno() in ready:
-            for message, descriptors in inbox.read():
-                _serve(message, descriptors, sock, life, children, (wake_r, wake_w))
+    with suppress(OSError):  # the launcher may hang up in the middle of a word
+        while not inbox.closed:
+            ready, _, _ = select.select([sock.fileno(), wake_r], [], [])
+            if wake_r in ready:
+                os.read(wake_r, 4096)
+                _reap(sock, children)
+            if sock.fileno() in ready:
+                for message, descriptors in inbox.read():
+                    _serve(message, descriptors, sock, life, children, (wake_r, wake_w))
+    for pid in children:
+        # They see the pipe close by themselves, unless somebody has stopped them (SIGSTOP).
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     os._exit(0)
 
 
