@@ -59,6 +59,16 @@ class Watched:
         return effects
 
 
+class Clock:
+    """A node that only waits, so that a simulation in which all others are done goes on until the last restart."""
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+
+    def handle(self, event: e.Event, now: float) -> list[e.Effect]:
+        return [e.SetTimer(("end",), self.until)] if isinstance(event, e.Started) else [e.Finish("completed")]
+
+
 class Fleet:
     """What federations and gossip runs have in common: a network, nodes, trouble."""
 
@@ -107,6 +117,7 @@ class Fleet:
 
     def befall(self, start: Callable[[str, int], None], others: Callable[[str], Sequence[str]]) -> None:
         """Put the trouble in the diary."""
+        self.sim.add("clock", Clock(self.restarted_s()), lambda job: (0.0, None))
         for name, when, duration in self.trouble.stalls:
             self.sim.stall(name, when, duration)
         for name, when, again in self.trouble.crashes:
@@ -115,7 +126,7 @@ class Fleet:
                 for other in others(name):
                     self.sim.at(when + STEP_S, lambda other=other, name=name: self.sim.post(other, _cut(name)))
             if again is not None:
-                self.sim.at(max(again, when + 1.0), lambda name=name: start(name, 2))
+                self.sim.at(_restart(when, again), lambda name=name: start(name, 2))
 
     def published(self, name: str, kind: str) -> list[Mapping[str, Any]]:
         """What a node has told, of one kind."""
@@ -132,6 +143,10 @@ class Fleet:
     def stalled_s(self) -> float:
         """Seconds that stalls can add to any wait."""
         return sum(duration for _, _, duration in self.trouble.stalls)
+
+    def restarted_s(self) -> float:
+        """When the last node is started again."""
+        return max((_restart(when, again) for _, when, again in self.trouble.crashes if again is not None), default=0.0)
 
 
 class Federation(Fleet):
@@ -207,7 +222,7 @@ class Federation(Fleet):
         """The longest that a coordinator may take: every attempt of every round lasts until its deadline."""
         rules = self.rules
         attempts = 3 * (rules.rounds + 1) + 1
-        return rules.join_deadline_s + attempts * (rules.deadline_s + 1.0) + self.stalled_s()
+        return rules.join_deadline_s + attempts * (rules.deadline_s + 1.0) + self.stalled_s() + self.restarted_s()
 
     def run(self) -> Federation:
         """Let it happen, and check what must hold in the end."""
@@ -311,9 +326,8 @@ class Gossip(Fleet):
     def bound_s(self) -> float:
         """The longest that a peer may take: it joins last, and every round lasts until its deadline."""
         trains = [*self.trouble.train_s.values(), self.usual_train_s]
-        again = [max(again, when + 1.0) for _, when, again in self.trouble.crashes if again is not None]
         rounds = self.rounds * (max(trains) + self.given["deadline_s"] + 1.0)
-        return self.given["join_deadline_s"] + rounds + self.stalled_s() + max(again, default=0.0)
+        return self.given["join_deadline_s"] + rounds + self.stalled_s() + self.restarted_s()
 
     def done(self, name: str) -> bool:
         """Whether a peer has done its rounds, or failed, or hangs in a training, or is dead."""
@@ -327,7 +341,7 @@ class Gossip(Fleet):
         """Let it happen, and check what must hold in the end."""
         for second in range(1, math.ceil(self.bound_s)):
             self.sim.run(float(second))
-            if all(self.done(name) for name in self.names):
+            if second > self.restarted_s() and all(self.done(name) for name in self.names):
                 break
         self.sim.run(self.sim.now + 0.5)  # the last evaluations
         for name in self.names:
@@ -343,6 +357,10 @@ class Gossip(Fleet):
                     here = {*fields["participants"], *fields.get("missing", {})}
                     assert here == set(self.graph[name]), "a neighbour is neither mixed in nor named as missing"
         return self
+
+
+def _restart(crash: float, again: float) -> float:
+    return max(again, crash + 1.0)
 
 
 def _cut(name: str) -> e.LinkLost:
