@@ -20,6 +20,8 @@ from ..liveness import Liveness
 from .mixing import coefficients
 from .traffic import Traffic
 
+PATIENCE = 10  # deadlines after which nothing is waited for any longer: neither a transfer nor one's own training
+
 
 @dataclass(frozen=True)
 class PeerRules:
@@ -226,6 +228,7 @@ class PeerState:
         self._take_early()
         return [
             e.Publish("round.started", {"round": self.round, "attempt": 0}),
+            e.SetTimer(("training", self.round), now + PATIENCE * self.rules.deadline_s),
             e.Train(self.round, 0, None, self.rules.settings),
         ]
 
@@ -233,7 +236,7 @@ class PeerState:
         if self.status != "training" or event.round != self.round:
             return []
         self._loss = event.metrics.get("loss")
-        effects = self._catch_up()
+        effects: list[e.Effect] = [e.CancelTimer(("training", event.round)), *self._catch_up()]
         self._mine = event.body
         self.status = "waiting"
         self._deadline_at = now + self.rules.deadline_s
@@ -380,6 +383,9 @@ class PeerState:
             case ("review",):
                 self.liveness.forgive(max(0.0, now - due), now)
                 return self._review(now)
+            case ("training", number) if number == self.round and self.status == "training":
+                limit = f"{PATIENCE * self.rules.deadline_s:g} s"
+                return [e.Abandon(), *self._fail(f"the training of round {number} did not end within {limit}")]
             case ("deadline", number) if number == self.round and self.status == "waiting":
                 return self._deadline(now)
             case _:
@@ -406,10 +412,9 @@ class PeerState:
         return effects + (self._close_if_ready() if effects else [])
 
     def _deadline(self, now: float) -> list[e.Effect]:
-        # While a model is still coming in, waiting is cheaper than doing without; ten deadlines are the end of
-        # patience.
+        # While a model is still coming in, waiting is cheaper than doing without.
         moving = any(self.round in self._moving.get(p, ()) for p in self._awaited())
-        if moving and now < self._deadline_at + 9 * self.rules.deadline_s:
+        if moving and now < self._deadline_at + (PATIENCE - 1) * self.rules.deadline_s:
             return [e.SetTimer(("deadline", self.round), now + 2 * self.rules.heartbeat_s)]
         return self._close("deadline")
 

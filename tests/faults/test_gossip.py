@@ -88,6 +88,11 @@ def test_a_model_of_another_round_would_be_seen(gossip: Any, monkeypatch: pytest
 def test_a_wait_without_a_deadline_would_be_seen(gossip: Any, trouble: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from nervenet.nodes.gossip.exchange import PeerState
 
-    monkeypatch.setattr(PeerState, "_deadline", lambda self, now: [])
+    timer = PeerState._timer
+
+    def _timer(self: PeerState, key: Any, due: float, now: float) -> Any:
+        return [] if key[0] in ("deadline", "training") else timer(self, key, due, now)
+
+    monkeypatch.setattr(PeerState, "_timer", _timer)
     with pytest.raises(AssertionError, match="still waits"):
         gossip(trouble=trouble(hangs=[("peer-1", 2)])).run()

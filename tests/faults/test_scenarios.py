@@ -46,9 +46,11 @@ def test_a_hanging_training_is_ended_by_the_deadline_and_named(federation: Any, 
 
 
 def test_a_peer_whose_training_hangs_is_waited_for_once(gossip: Any, trouble: Any) -> None:
-    run = gossip(4, rounds=6, deadline_s=5.0, trouble=trouble(hangs=[("peer-2", 2)])).run()
+    run = gossip(4, rounds=6, deadline_s=10.0, trouble=trouble(hangs=[("peer-2", 2)])).run()
     closed = [told["closed_by"] for told in run.published("peer-1", "round.completed")]
     assert closed == ["all", "all", "deadline", *["suspected"] * 4]
+    ended = run.sim.nodes["peer-2"].finished
+    assert ended == e.Finish("failed", "the training of round 2 did not end within 100 s")
 
 
 def test_all_hanging_ends_the_run_after_three_failures_with_every_name(federation: Any, trouble: Any) -> None:

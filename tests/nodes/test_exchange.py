@@ -386,6 +386,29 @@ def test_what_was_exchanged_is_told_a_few_times_a_second() -> None:
 # ------------------------------------------------------- each bug that was, and a test that would fail if it were again
 
 
+def check_a_training_that_hangs_ends_the_peer_by_name() -> None:
+    ring = Ring(deadline_s=5.0).settle()
+    ring.round("a", "c")
+    effects = ring.until(60.0, beating=("a", "c"))
+    assert effects[-1] == e.Finish("failed", "the training of round 2 did not end within 50 s")
+    assert e.Abandon() in effects
+
+
+def test_a_training_that_hangs_ends_the_peer_by_name() -> None:
+    check_a_training_that_hangs_ends_the_peer_by_name()
+
+
+def test_a_training_that_hangs_would_be_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    timer = PeerState._timer
+
+    def _timer(self: PeerState, key: e.Key, due: float, now: float) -> list[e.Effect]:
+        return [] if key[0] == "training" else timer(self, key, due, now)
+
+    monkeypatch.setattr(PeerState, "_timer", _timer)
+    with pytest.raises(AssertionError):
+        check_a_training_that_hangs_ends_the_peer_by_name()
+
+
 def check_the_first_round_missed_is_called_by_its_name() -> None:
     ring = Ring(deadline_s=5.0).settle()
     ring.trained()
