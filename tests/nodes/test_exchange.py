@@ -352,6 +352,7 @@ def test_a_wrong_exchange_is_refused_with_its_reason_and_the_round_goes_on(
     (refusal,) = only(e.Send, effects)
     assert isinstance(refusal.message, m.Refused)
     assert (refusal.to, refusal.message.code) == (("a",), code)
+    assert code in m.CODES
     assert words in refusal.message.reason
     ring.exchange("c", 1)
     ring.trained()

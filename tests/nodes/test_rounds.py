@@ -214,6 +214,7 @@ def test_a_wrong_update_is_refused_with_its_reason_and_the_round_goes_on(
     assert isinstance(refusal.message, m.Refused)
     assert (refusal.message.about, refusal.message.round, refusal.message.code) == ("update", 1, code)
     assert refusal.message.reason == words
+    assert code in m.CODES
     assert desk.published("update.rejected") == [{"subject": "client-1", "round": 1, "reason": words}]
     desk.answer("client-0")
     (fold,) = only(e.Fold, desk.answer("client-2"))
@@ -234,6 +235,7 @@ def test_a_client_may_mend_a_refused_answer() -> None:
 def refusal_of(effects: list[e.Effect]) -> tuple[str, str]:
     (send,) = only(e.Send, effects)
     assert isinstance(send.message, m.Refused)
+    assert send.message.code in m.CODES
     return send.message.code, send.message.reason
 
 
