@@ -256,7 +256,8 @@ class ZmqTransport:
             await asyncio.sleep(0.005)
         linger_s = max(0.0, until - self._loop.time())
         for link in self._links.values():
-            link.close(linger_s)
+            # ZeroMQ would wait all that time for one who has gone before and is dialled again.
+            link.close(linger_s if link.up is not None else 0.0)
         for watch in self._watches.values():
             watch.close()
         for channel in self._inbox.values():
