@@ -70,7 +70,7 @@ def encode(message: Message, array: Array | None = None) -> list[Frame]:
         if array is not None:
             raise ValueError(f"{tag_of(message)} has no payload, yet an array of {array.shape} was given with it")
         return [header]
-    if array is None or array.dtype.name != payload.dtype or array.shape != (payload.length,):
+    if array is None or array.dtype != _DTYPE.get(payload.dtype) or array.shape != (payload.length,):
         found = "nothing" if array is None else f"{array.dtype.name} of shape {array.shape}"
         raise ValueError(
             f"{tag_of(message)} describes {payload.dtype} of shape ({payload.length},) and carries {found}"

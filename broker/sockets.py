@@ -16,8 +16,11 @@ from .errors import AddressInUse, BadAddress
 
 __all__ = ["BULK_QUEUE", "CONTROL_QUEUE", "SOCKETS", "SocketKind", "bind", "make", "split_bind"]
 
-CONTROL_QUEUE = 256
+CONTROL_QUEUE = 256  # letters that wait for a peer outside ZeroMQ, see channel.py
 BULK_QUEUE = 4
+# ZeroMQ tells a writer of room after every half of this many reads, and each time wakes its event loop: 4 cost every
+# second round a turn of the loop. Vectors are shared between peers, so a slow peer holds up rounds and not copies.
+_BULK_DEPTH = 16
 
 # ZMTP's own heartbeats tell a dead host from a quiet one; the answer comes from an I/O thread, so a busy node is not
 # taken for a dead one. Never on bulk: there they queue behind the weights and cut the connection in mid-transfer.
@@ -47,9 +50,9 @@ class SocketKind:
 
 SOCKETS: dict[str, SocketKind] = {
     "inbox.control": SocketKind(zmq.ROUTER, CONTROL_QUEUE, "control_bytes", _ROUTER | _HEARTBEAT),
-    "inbox.bulk": SocketKind(zmq.ROUTER, BULK_QUEUE, "message_bytes", _ROUTER | _KEEPALIVE),
+    "inbox.bulk": SocketKind(zmq.ROUTER, _BULK_DEPTH, "message_bytes", _ROUTER | _KEEPALIVE),
     "link.control": SocketKind(zmq.DEALER, CONTROL_QUEUE, "control_bytes", _RECONNECT | _HEARTBEAT),
-    "link.bulk": SocketKind(zmq.DEALER, BULK_QUEUE, "message_bytes", _RECONNECT | _KEEPALIVE),
+    "link.bulk": SocketKind(zmq.DEALER, _BULK_DEPTH, "message_bytes", _RECONNECT | _KEEPALIVE),
     "directory.server": SocketKind(zmq.ROUTER, CONTROL_QUEUE, "header_bytes", _ROUTER | _HEARTBEAT),
     "directory.client": SocketKind(zmq.DEALER, CONTROL_QUEUE, "header_bytes", _ASK | _HEARTBEAT),
     # Events may be lost, and must never hold anybody up: deep queues, and a drop beyond.
