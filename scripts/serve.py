@@ -83,6 +83,7 @@ def _listening(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)
+        listener.listen()  # from here on a client waits for its answer instead of being refused
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
