@@ -1,0 +1,90 @@
+"""Which events the sources publish: read off their syntax trees, so that no code path needs to be run to be known.
+
+Understood are ``Publish("type", {…})``, ``publish("type", field=…)`` and their like, with a literal type; the fields
+are those of a map written down in the call, or under the name or in the function that the call refers to.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+CALLS = {"Publish", "publish", "_publish", "say", "_say", "_own"}
+ROLES = {
+    "nodes/federated/rounds.py": ["coordinator"],
+    "nodes/federated/coordinator.py": ["coordinator"],
+    "nodes/federated/tasks.py": ["client"],
+    "nodes/federated/client.py": ["client"],
+    "nodes/gossip/exchange.py": ["peer"],
+    "nodes/gossip/peer.py": ["peer"],
+    "nodes/session.py": ["coordinator", "client", "peer"],
+    "nodes/shell.py": ["coordinator", "client", "peer"],
+    "nodes/launcher.py": ["launcher"],
+    "nodes/crew.py": ["launcher"],
+    "broker/events.py": ["monitor"],
+}
+"""Who speaks, by file; a file that publishes and is not listed is an error."""
+
+Found = Iterator[tuple[str, str, set[str]]]
+
+
+def published(root: Path) -> Found:
+    """Give (type, role, fields) for each place that publishes."""
+    for room in ("nodes", "broker"):
+        for path in sorted((root / room).rglob("*.py")):
+            for kind, fields in _in_tree(ast.parse(path.read_text())):
+                for role in ROLES[str(path.relative_to(root))]:
+                    yield kind, role, fields
+
+
+def _in_tree(tree: ast.Module) -> Iterator[tuple[str, set[str]]]:
+    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    for function in functions.values():
+        for call in ast.walk(function):
+            if isinstance(call, ast.Call) and _name(call.func) in CALLS and call.args:
+                kind = call.args[0]
+                if isinstance(kind, ast.Constant) and isinstance(kind.value, str):
+                    fields = {word.arg for word in call.keywords if word.arg is not None}
+                    for given in [*call.args[1:], *(word.value for word in call.keywords if word.arg is None)]:
+                        fields |= _fields(given, function, functions)
+                    yield kind.value, fields
+
+
+def _fields(
+    given: ast.expr, function: ast.AST, functions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef]
+) -> set[str]:
+    match given:
+        case ast.Dict():
+            return _keys(given)
+        case ast.Name(id=name):
+            return _stored(function, name)
+        case ast.Call(func=func) if _name(func) in functions:
+            return {key for node in ast.walk(functions[_name(func)]) for key in _keys(node)}
+        case _:
+            return set()
+
+
+def _stored(function: ast.AST, name: str) -> set[str]:
+    """What a function puts into the map of a name."""
+    found: set[str] = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Name) and target.id == name:
+                    found |= _keys(node.value)
+                if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name) and target.value.id == name:
+                    found |= {target.slice.value} if isinstance(target.slice, ast.Constant) else set()
+    return found
+
+
+def _keys(node: ast.AST) -> set[str]:
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and isinstance(node.slice, ast.Constant):
+        return {str(node.slice.value)}
+    if not isinstance(node, ast.Dict):
+        return set()
+    return {key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
+
+
+def _name(func: ast.expr) -> str:
+    return func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""

@@ -1,0 +1,245 @@
+"""docs/events.md against what is published: by the sources as they stand, by real runs, by disturbed virtual ones."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nervenet.broker import messages as m
+from nervenet.broker.broker import Broker
+from nervenet.broker.directory import Directory
+from nervenet.broker.event import REQUIRED
+from nervenet.models import MLP
+from nervenet.models.learner import Learner
+from nervenet.nodes import Client, Coordinator, Monitor, Peer
+from nervenet.nodes import effects as e
+from nervenet.nodes.federated import tasks
+from nervenet.nodes.federated.rounds import RoundRules, RoundState
+from nervenet.nodes.gossip.exchange import PeerRules, PeerState
+from nervenet.nodes.gossip.mixing import metropolis_hastings
+from nervenet.nodes.gossip.topology import neighbours
+from nervenet.nodes.simulate import Simulation
+from nervenet.nodes.trainer import Trainer
+
+ROOT = Path(__file__).parents[2]
+EVENTS = (ROOT / "docs" / "events.md").read_text()
+
+Found = dict[tuple[str, str], set[str]]
+"""Fields by (type, role of the publisher), without those that every event has."""
+
+
+def documented() -> dict[str, tuple[set[str], set[str]]]:
+    """Roles and fields by type, as docs/events.md has them."""
+    found = {}
+    for part in re.split(r"^#### ", EVENTS, flags=re.MULTILINE)[1:]:
+        heading, text = part.split("\n", 1)
+        kind, roles = re.fullmatch(r"`([a-z.]+)` \(by: ([a-z, ]+)\)", heading).groups()  # type: ignore[union-attr]
+        assert kind not in found, f"{kind} is described twice"
+        text = re.split(r"^##? ", text, flags=re.MULTILINE)[0]
+        found[kind] = (set(roles.split(", ")), set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)))
+    return found
+
+
+DOCUMENTED = documented()
+
+
+def in_sources() -> Iterator[tuple[str, str, set[str]]]:
+    """What the sources publish, the broker's own included, which its directory makes up."""
+    spec = importlib.util.spec_from_file_location("published", Path(__file__).parent / "published.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield from module.published(ROOT)
+    broker = Directory("", "", lease_s=1.0)
+    broker.handle(b"", m.Join(1, "demo", "a", "peer", 1, 1, {}, {}, 1, 9.0), 0.0)
+    for event in broker.tick(1.5) + broker.tick(4.0):
+        if isinstance(event, dict):
+            yield event["type"], "broker", set(event) - {"type", "run"}
+
+
+SOURCES = list(in_sources())
+
+
+@pytest.fixture(scope="module")
+def real() -> list[dict[str, Any]]:
+    """Events of real runs in this process: both modes, both tasks, with and without a test set."""
+    events: list[dict[str, Any]] = []
+    pause, tasks.TELL_EVERY_S = tasks.TELL_EVERY_S, 0.0
+
+    async def everything() -> None:
+        async with Broker("tcp://127.0.0.1:0") as broker:
+            await asyncio.gather(
+                *(
+                    run(broker.address, f"{mode} {target} {tested}", target, tested)
+                    for mode, run in (("f", federated), ("g", gossip))
+                    for target, tested in ((sign, True), (sign, False), (total, False))
+                )
+            )
+
+    async def watched(address: str, run: str, nodes: list[Any]) -> None:
+        async def watch() -> None:
+            async with Monitor(address, run=run) as monitor:
+                async for event in monitor:
+                    events.append(event)
+                    left.discard(event["node"] if event["type"] == "node.left" and "subject" not in event else "")
+                    if not left:
+                        return
+
+        left = {node.place.name for node in nodes}
+        async with asyncio.timeout(30.0):
+            await asyncio.gather(watch(), *map(part, nodes))
+
+    async def part(node: Any) -> None:
+        async with node:
+            async for _ in node.rounds():
+                pass
+
+    async def federated(address: str, run: str, target: Any, tested: bool) -> None:
+        here = {"broker": address, "run": run, "clients": 2}
+        test = rows(9, target) if tested else None
+        clients = [Client(MLP((3,)), rows(i, target), name=f"client-{i}", **here) for i in range(2)]
+        await watched(address, run, [Coordinator(MLP((3,)), test=test, rounds=3, **here), *clients])
+
+    async def gossip(address: str, run: str, target: Any, tested: bool) -> None:
+        test = rows(9, target) if tested else None
+        here = {"broker": address, "run": run, "nodes": 2, "test": test}
+        await watched(address, run, [Peer(MLP((3,)), rows(i, target), name=f"peer-{i}", **here) for i in range(2)])
+
+    try:
+        asyncio.run(everything())
+    finally:
+        tasks.TELL_EVERY_S = pause
+    return events
+
+
+def sign(X: Any) -> Any:
+    return (X[:, 0] > 0).astype(int)
+
+
+def total(X: Any) -> Any:
+    return X.sum(axis=1)
+
+
+def rows(seed: int, target: Any) -> tuple[Any, Any]:
+    X = np.random.default_rng(seed).normal(size=(40, 3))
+    return X, target(X)
+
+
+def simulated() -> Found:
+    """What the machines publish on virtual time, while one node dies, one stalls and one sends what does not fit."""
+    found: Found = defaultdict(set)
+
+    def worker(name: str) -> Any:
+        data = rows(len(name), sign)
+        trainer = Trainer(Learner(MLP((3,)), *data, test=rows(9, sign)), node=name, seed=0)
+        return lambda job: (0.2, trainer.answer(job))
+
+    settings = {"epochs": 1, "local_steps": None, "batch_size": 16, "carry_optimizer": False}
+    sim = Simulation()
+    clients = [f"client-{i}" for i in range(4)]
+    rules = RoundRules(8, frozenset(clients), min_clients=4, deadline_s=3.0, lost_after_s=4.0, settings=settings)
+    sim.add("coordinator", RoundState(rules), worker("coordinator"))
+    for name in clients:
+        sim.add(name, tasks.ClientState(tasks.ClientRules("coordinator", 40)), worker(name))
+        sim.connect(name, "coordinator", ("client", "coordinator"))
+    odd = m.Update(1, 0, 0, {}, None, None)
+    sim.at(1.0, lambda: sim.post("coordinator", e.Arrived("client-0", odd)))
+    disturb(sim, "client-1", "client-2", "coordinator")
+    collect(sim, found)
+
+    sim = Simulation()
+    peers = [f"peer-{i}" for i in range(4)]
+    graph = neighbours("ring", peers)
+    for name in peers:
+        row = metropolis_hastings(graph)[name]
+        sim.add(name, PeerState(PeerRules(name, tuple(peers), graph[name], row, settings=settings)), worker(name))
+        sim.post(name, e.Proceed(40))
+    for one, around in graph.items():
+        for other in around:
+            if one < other:
+                sim.connect(one, other)
+    disturb(sim, "peer-1", "peer-2", "peer-0")
+    collect(sim, found)
+    return found
+
+
+def disturb(sim: Simulation, dies: str, stalls: str, witness: str) -> None:
+    sim.stall(stalls, 2.0, 4.0)
+    sim.crash(dies, 10.0)
+    sim.at(4.0, lambda: sim.post(witness, e.Spoiled("stranger", "malformed: it begins with nothing")))
+    sim.run(200.0)
+
+
+def collect(sim: Simulation, found: Found) -> None:
+    for node in sim.nodes.values():
+        for _, kind, fields in node.published:
+            found[kind, node.name.partition("-")[0]] |= set(fields)
+
+
+@pytest.fixture(scope="module")
+def seen(real: list[dict[str, Any]]) -> Found:
+    """Everything that is published anywhere, as far as all three ways can tell."""
+    found: Found = defaultdict(set)
+    for event in real:
+        found[event["type"], event["role"]] |= set(event) - set(REQUIRED)
+    for way, fields in simulated().items():
+        found[way] |= fields
+    for kind, role, fields in SOURCES:
+        found[kind, role] |= fields
+    del found["warning", "monitor"]  # described apart
+    return found
+
+
+def test_real_events_are_flat_maps_of_the_documented_fields_that_json_can_say(real):
+    for event in real:
+        for key, kind in REQUIRED.items():
+            assert isinstance(event[key], kind)
+        json.dumps(event, allow_nan=False)
+        if event["role"] != "monitor":
+            roles, fields = DOCUMENTED[event["type"]]
+            assert event["role"] in roles
+            assert set(event) - set(REQUIRED) <= fields
+
+
+def test_real_events_are_numbered_without_holes(real):
+    assert not [event for event in real if event["type"] == "gap"]
+
+
+def test_the_document_lists_every_type_and_no_other(seen):
+    assert {kind for kind, _ in seen} == set(DOCUMENTED)
+
+
+@pytest.mark.parametrize("kind", DOCUMENTED)
+def test_the_document_says_who_publishes_and_every_field_and_no_other(kind, seen):
+    roles, fields = DOCUMENTED[kind]
+    assert {role for other, role in seen if other == kind} == roles
+    assert set().union(*(found for (other, _), found in seen.items() if other == kind)) == fields
+
+
+def test_disturbed_runs_tell_of_it():
+    found = simulated()
+    told: Mapping[str, set[str]] = defaultdict(set)
+    for kind, role in found:
+        told[role].add(kind)
+    assert {"node.suspect", "node.lost", "node.ready", "round.failed", "update.rejected"} <= told["coordinator"]
+    assert {"node.suspect", "node.lost", "node.ready", "update.rejected"} <= told["peer"]
+    assert "missing" in found["round.completed", "peer"]
+
+
+def test_every_way_to_close_a_round_is_in_the_document():
+    text = "".join((ROOT / "nodes" / path).read_text() for path in ("federated/rounds.py", "gossip/exchange.py"))
+    lines = [line for line in text.splitlines() if "_close(" in line]
+    lines += [line for line in (ROOT / "nodes/federated/roll.py").read_text().splitlines() if 'return "' in line]
+    words = set(re.findall(r'"(\w+)"', "".join(lines)))
+    row = next(line for line in EVENTS.splitlines() if line.startswith("| `closed_by`"))
+    assert words >= {"all", "quorum", "deadline", "suspected", "overtaken"}
+    assert set(re.findall(r"`(\w+)`", row)) == words | {"closed_by"}
