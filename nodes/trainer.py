@@ -174,12 +174,18 @@ class Trainer:
 
     def _settle(self, surveys: Mapping[str, Any], given: Mapping[str, Any] | None) -> e.Settled:
         from nervenet.models.agreement import Agreement
+        from nervenet.models.moments import SurveyError
         from nervenet.models.survey import Survey, agree
 
         if given is not None:
             agreement = Agreement.from_dict(given)
         else:
-            sites = {name: Survey.from_parts(facts, body) for name, (facts, body) in surveys.items()}
+            sites: dict[str, Survey] = {}
+            for name, (facts, body) in surveys.items():
+                try:
+                    sites[name] = Survey.from_parts(facts, body)
+                except SurveyError as error:
+                    raise SurveyError(f"site {name}: {error}") from error
             agreement = agree(sites, scale=self.scale)
         layout = self.learner.settle(agreement, self.seed, keep_weights=self.init == "own")
         payload = Payload(rule=self.learner.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)

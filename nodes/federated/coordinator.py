@@ -12,7 +12,8 @@ from ..session import Place, Session, members_of
 from ..shell import Node
 from ..terms import run_terms, settings_of
 from ..trainer import Trainer
-from .rounds import RoundRules, RoundState
+from .rounds import RoundState
+from .rules import RoundRules
 from .strategies import STRATEGIES
 
 if TYPE_CHECKING:

@@ -8,44 +8,20 @@ updates and settles what everybody must share before training. Pure: events and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from nervenet.broker import messages as m
 
 from .. import effects as e
 from ..liveness import Liveness
+from ..screening import update_fault
 from .closing import site_metrics, weighted_loss
 from .roll import Admitted, ClientRecord, OpenRound, default_floor
+from .rules import RoundRules
 from .sampling import uniform
-from .strategies import FedAvg, Strategy
 
 FAILURES_IN_A_ROW = 3
-EXTENSIONS = (
-    10  # a round never lasts longer than this many deadlines, however long its transfers say they are on their way
-)
-
-
-@dataclass(frozen=True)
-class RoundRules:
-    """All that steers a federated run; see `[federated]` and `[network]` of the experiment file for the same names."""
-
-    rounds: int
-    clients: frozenset[str]
-    seed: int = 0
-    participation: float = 1.0
-    quorum: float = 1.0
-    min_clients: int | None = None
-    deadline_s: float = 30.0
-    join_deadline_s: float = 30.0
-    heartbeat_s: float = 0.5
-    suspect_after_s: float = 2.0
-    lost_after_s: float = 10.0
-    evaluate_every: int = 1
-    evaluate_test: bool = True
-    evaluate_sites: bool = False
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    strategy: Strategy = field(default_factory=FedAvg)
+EXTENSIONS = 10  # a round never lasts longer than this many deadlines, whatever its transfers say
 
 
 class RoundState:
@@ -194,7 +170,7 @@ class RoundState:
             return self._refuse(
                 sender, update.round, "duplicate", f"{sender} has answered round {update.round} already"
             )
-        fault = self._fault(update, event, current.work)
+        fault = update_fault(update, event, current.work, self.settled)
         if fault:
             code, reason = fault
             return [
@@ -207,23 +183,6 @@ class RoundState:
         if sender in self.clients and current.work == "train":
             self.clients[sender].settled = True
         return self._close_if_ready(now)
-
-    def _fault(self, update: m.Update, event: e.Arrived, work: str) -> tuple[str, str] | None:
-        if update.examples <= 0:
-            return "examples", f"examples must be at least 1, found {update.examples}"
-        if event.flaw:
-            return "values", event.flaw
-        if work == "evaluate":
-            return None
-        if update.payload is None:
-            return "payload", f"a {work} answer must carry a payload, found none"
-        if work == "survey":
-            return (
-                None
-                if update.payload.rule == "survey"
-                else ("rule", f"rule must be survey, found {update.payload.rule}")
-            )
-        return payload_fault(update.payload, self.settled)
 
     def _refuse(self, to: str, number: int, code: str, reason: str) -> list[e.Effect]:
         return [
@@ -498,14 +457,3 @@ class RoundState:
 
     def _payload(self) -> m.Payload | None:
         return self.settled.payload if self.settled else None
-
-
-def payload_fault(payload: m.Payload, settled: e.Settled | None) -> tuple[str, str] | None:
-    """Compare what a payload says of itself with what round 0 settled: (code, reason), or None if it fits."""
-    if settled is None:
-        return "layout", "no layout is settled yet"
-    for name in ("rule", "layout", "dtype", "length"):
-        found, expected = getattr(payload, name), getattr(settled.payload, name)
-        if found != expected:
-            return name, f"{name} must be {expected}, found {found}"
-    return None

@@ -15,8 +15,8 @@ from typing import Any
 from nervenet.broker import messages as m
 
 from .. import effects as e
-from ..federated.rounds import payload_fault
 from ..liveness import Liveness
+from ..screening import payload_fault
 from .mixing import coefficients
 from .traffic import Traffic
 

@@ -17,7 +17,8 @@ from hypothesis import settings
 from nervenet.broker import messages as m
 from nervenet.broker.faults import Faults
 from nervenet.nodes import effects as e
-from nervenet.nodes.federated.rounds import RoundRules, RoundState
+from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.tasks import ClientRules, ClientState
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.mixing import metropolis_hastings

@@ -13,7 +13,8 @@ from nervenet.models.mlp import MLP
 from nervenet.models.partition import partition
 from nervenet.models.splits import split
 from nervenet.nodes import effects as e
-from nervenet.nodes.federated.rounds import RoundRules, RoundState
+from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.tasks import ClientRules, ClientState
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.mixing import metropolis_hastings

@@ -7,7 +7,8 @@ import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes import effects as e
 from nervenet.nodes.federated import closing, rounds
-from nervenet.nodes.federated.rounds import RoundRules, RoundState
+from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.federated.rules import RoundRules
 
 T = TypeVar("T")
 SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
