@@ -101,8 +101,12 @@ class Node:
             self._on_completed(e.Finish("failed", str(error)))
 
     def _from_thread(self, event: e.Event) -> None:
+        self._soon(self.post, event)
+
+    def _soon(self, call: Callable[[Any], None], argument: Any) -> None:
+        """Call from another thread, on the loop."""
         with suppress(RuntimeError):  # the owner's loop is gone, and nobody is left to hear an answer
-            self.loop.call_soon_threadsafe(self.post, event)
+            self.loop.call_soon_threadsafe(call, argument)
 
     def _fire(self, key: e.Key, due: float) -> None:
         self._timers.pop(key, None)
@@ -140,10 +144,16 @@ class Node:
                 self.transport.link(peer, addresses)
             case e.Unlink(peer):
                 self.transport.unlink(peer)
+            case e.Finish("completed"):
+                # The worker may not have taken over the final model yet, and that is what the owner will look at.
+                self.trainer.when_done(lambda: self._soon(self._finish, effect))
             case e.Finish():
-                if not self.finished.done():
-                    self.finished.set_result(effect)
-                self._on_completed(effect)
+                self._finish(effect)
+
+    def _finish(self, finish: e.Finish) -> None:
+        if not self.finished.done():
+            self.finished.set_result(finish)
+        self._on_completed(finish)
 
     def _beat(self, to: Any, number: int, state: str) -> None:
         idle = []

@@ -68,7 +68,7 @@ class Trainer:
         self.node = node
         self.seed = seed
         self.sketches = sketches
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Job | Callable[[], None] | None] = SimpleQueue()
         self._checks: SimpleQueue[tuple[Any, Callable[[str | None], None]] | None] = SimpleQueue()
         self._stop = threading.Event()
         self._post: Post = _nowhere
@@ -84,6 +84,10 @@ class Trainer:
         if isinstance(job, e.Train):
             self._stop.clear()
         self._jobs.put(job)
+
+    def when_done(self, then: Callable[[], None]) -> None:
+        """Call `then` in the worker thread as soon as all that was submitted so far is done."""
+        self._jobs.put(then)
 
     def abandon(self) -> None:
         """Let the training that runs stop at its next mini-batch."""
@@ -115,6 +119,9 @@ class Trainer:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
+            if callable(job):
+                job()
+                continue
             answer = self.answer(job)
             if answer is not None:
                 self._post(answer)

@@ -329,11 +329,11 @@ class RoundState:
         return [e.Publish("metric.test", {"round": number, **found})] if found else []
 
     def _conclude(self) -> list[e.Effect]:
-        """Hand everybody the final model, then finish as soon as the last evaluation is in."""
+        """Hand everybody the final model, the coordinator's own included; finish when the last evaluation is in."""
         self._final = True
         attempt = self.open.attempt + 1 if self.open else 0
         effects = self._tasks(self._living(), "finish", self.completed, attempt)
-        return effects + self._finish_if_ready()
+        return [*effects, e.Adopt(self.weights), *self._finish_if_ready()]
 
     def _finish_if_ready(self) -> list[e.Effect]:
         if not self._final or self._evaluating:

@@ -1,0 +1,227 @@
+"""Real processes: command lines in sessions of their own, waits with deadlines, and nobody left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import pytest
+
+T = TypeVar("T")
+PATIENCE_S = 60.0  # for what takes a second on an idle machine: a busy one is no reason to fail
+NERVENET = [sys.executable, "-m", "nervenet.scripts.main"]
+
+
+def wait_until(condition: Callable[[], T], what: str, within_s: float = PATIENCE_S) -> T:
+    """Wait for a condition to give something true, and give it."""
+    deadline = time.monotonic() + within_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
+        time.sleep(0.01)
+    return found
+
+
+class Command:
+    """``nervenet …`` in a session of its own."""
+
+    def __init__(self, *arguments: object, cwd: Path, ignoring_sigint: bool = False) -> None:
+        # A shell that starts a job in the background has it ignore SIGINT, and that is inherited.
+        shell = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"] if ignoring_sigint else []
+        self.words = [str(a) for a in arguments]
+        self.process = subprocess.Popen(
+            [*shell, *NERVENET, *self.words],
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.pid = self.process.pid
+        self.out: list[str] = []
+        self.err: list[str] = []
+        self._readers = [
+            threading.Thread(target=into.extend, args=(pipe,), daemon=True)
+            for into, pipe in ((self.out, self.process.stdout), (self.err, self.process.stderr))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def wait(self, within_s: float = PATIENCE_S) -> int:
+        """Give the exit code; everything that was written is in `out` and `err`."""
+        try:
+            code = self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {within_s:g} s: {self.words}\n{self.text}") from None
+        for reader in self._readers:
+            reader.join(5)
+        return code
+
+    def ok(self, within_s: float = PATIENCE_S) -> "Command":
+        """Wait for the end and insist that it was a good one."""
+        code = self.wait(within_s)
+        assert code == 0, f"exit code {code}: {self.words}\n{self.text}"
+        return self
+
+    @property
+    def text(self) -> str:
+        return "".join([*list(self.out), *list(self.err)])
+
+    def says(self, words: str, within_s: float = PATIENCE_S) -> str:
+        """Wait for a line with these words on either stream, and give it."""
+
+        def line() -> str | None:
+            found = next((x for x in [*list(self.out), *list(self.err)] if words in x), None)
+            assert found or self.process.poll() is None, f"ended without saying {words!r}: {self.words}\n{self.text}"
+            return found
+
+        return wait_until(line, f"{self.words} says {words!r}", within_s)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        self.process.send_signal(number)
+
+    def family(self) -> list[int]:
+        """Everybody in this command's session who is alive."""
+        return session(self.pid)
+
+    def close(self) -> list[int]:
+        """End whatever is left; gives what was."""
+        left = self.family()
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(10)
+        for reader in self._readers:
+            reader.join(5)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+        return left
+
+
+def session(sid: int) -> list[int]:
+    """Processes of a session that run; one that has ended and was not reaped yet is none."""
+    found = []
+    for process in psutil.process_iter(["status"]):
+        try:
+            if os.getsid(process.pid) == sid and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except (ProcessLookupError, psutil.NoSuchProcess, PermissionError):
+            continue
+    return found
+
+
+def alive(pids: list[int]) -> list[int]:
+    """Those that run."""
+    found = []
+    for pid in pids:
+        try:
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                found.append(pid)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+class Launched(Command):
+    """``nervenet launch --json`` with its run folder and events."""
+
+    def __init__(self, *arguments: object, cwd: Path, out: str = "run", **more: Any) -> None:
+        self.folder = cwd / out
+        super().__init__("launch", *arguments, "--json", "--out", self.folder, cwd=cwd, **more)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in list(self.out) if line.startswith("{") and line.endswith("\n")]
+
+    def told(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
+        """Events of a type so far, with these fields."""
+        found = [x for x in self.events if x["type"] == kind]
+        return [x for x in found if all(x.get(key) == value for key, value in fields.items())]
+
+    def heard(self, kind: str, within_s: float = PATIENCE_S, **fields: Any) -> dict[str, Any]:
+        """Wait for an event."""
+
+        def found() -> dict[str, Any] | None:
+            told = self.told(kind, **fields)
+            assert told or self.process.poll() is None, f"ended without {kind} {fields}\n{self.text[-3000:]}"
+            return told[0] if told else None
+
+        event = wait_until(found, f"{kind} {fields}", within_s)
+        assert event is not None
+        return event
+
+    @property
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """``nodes.json``, once it is there."""
+        path = self.folder / "nodes.json"
+        wait_until(lambda: path.exists() or self.process.poll() is not None, "nodes.json")
+        return dict(json.loads(path.read_text()))
+
+    def in_round(self, number: int) -> None:
+        """Wait until somebody has completed a round."""
+        wait_until(lambda: any(x["round"] >= number for x in self.told("round.completed")), f"round {number}")
+
+    def broker(self) -> str:
+        """The broker's address, as a person would read it."""
+        line = self.says("broker tcp://")
+        return line.split()[1]
+
+    def summary(self) -> dict[str, Any]:
+        return dict(json.loads((self.folder / "summary.json").read_text()))
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Iterator[list[Command]]:
+    """Whoever is in this list is ended with the test, and must have left nobody behind by then."""
+    started: list[Command] = []
+    yield started
+    for command in started:
+        if command.process.poll() is not None:
+            wait_until(lambda c=command: not c.family(), f"{command.words} leaves nobody behind", 5)  # type: ignore[misc]
+    for command in started:
+        command.close()
+
+
+@pytest.fixture
+def nervenet(tmp_path: Path, commands: list[Command]) -> Callable[..., Command]:
+    """Start any command."""
+
+    def start(*arguments: object, **more: Any) -> Command:
+        command = Command(*arguments, cwd=tmp_path, **more)
+        commands.append(command)
+        return command
+
+    return start
+
+
+@pytest.fixture
+def launch(tmp_path: Path, commands: list[Command]) -> Callable[..., Launched]:
+    """Start ``nervenet launch``."""
+
+    def start(*arguments: object, **more: Any) -> Launched:
+        command = Launched(*arguments, cwd=tmp_path, **more)
+        commands.append(command)
+        return command
+
+    return start
+
+
+@pytest.fixture
+def until() -> Callable[..., Any]:
+    """Wait for a condition, with a deadline."""
+    return wait_until
+
+
+@pytest.fixture
+def still_alive() -> Callable[[list[int]], list[int]]:
+    """Say which processes run."""
+    return alive

@@ -1,0 +1,98 @@
+"""One command, real processes, both ways to learn, and what it leaves behind for people and their scripts."""
+
+import json
+import tomllib
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.e2e
+Start = Callable[..., Any]
+
+NUMBER = (int, float)
+KEYS: dict[str, Any] = {
+    "mode": str, "nodes": int, "rounds": int, "completed_rounds": int, "seed": int, "data": str, "model": str,
+    "parameters": int, "accuracy": float, "accuracy_min": float, "accuracy_max": float, "loss": float,
+    "baseline": dict, "bytes_sent": int, "bytes_sent_by_kind": dict, "wall_s": NUMBER, "startup_s": NUMBER,
+    "round_s_median": NUMBER, "nodes_lost": list, "updates_rejected": dict, "undisturbed": bool, "status": str,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["federated", "gossip"])
+def test_iris_learns_alike_each_time(mode: str, launch: Start) -> None:
+    first = launch("--mode", mode, "--data", "iris", "--nodes", 4, "--rounds", 30, "--seed", 3).ok()
+    # A run folder's experiment, launched again, repeats the run.
+    runs = [first, launch(first.folder / "experiment.toml", "--set", "evaluation.baseline=false", out="again").ok()]
+    folder, summary = runs[0].folder, runs[0].summary()
+    for name, kind in KEYS.items():
+        assert isinstance(summary[name], kind), (name, summary[name])
+    assert summary["status"] == "completed"
+    assert summary["completed_rounds"] == 30
+    assert summary["accuracy"] >= 0.9
+    assert summary["baseline"]["centralised"] >= 0.9
+    assert 0 < summary["startup_s"] < summary["wall_s"]
+    assert (summary["consensus_distance"] is None) == (mode == "federated")
+    assert summary["bytes_sent"] == sum(summary["bytes_sent_by_kind"].values()) > 0
+
+    assert summary["undisturbed"], summary["disturbances"]
+    one, other = ((run.folder / "model.safetensors").read_bytes() for run in runs)
+    assert one == other
+
+    for name in ("experiment.toml", "nodes.json", "events.jsonl", "summary.json", "model.json", "curves.png"):
+        assert (folder / name).stat().st_size > 0, name
+    roles = sorted(node["role"] for node in runs[0].nodes.values())
+    assert roles == sorted(["broker", *{"federated": ["coordinator", *["client"] * 4], "gossip": ["peer"] * 4}[mode]])
+    assert len({node["pid"] for node in runs[0].nodes.values()}) == len(roles)
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    last = max(e["round"] for e in events if e["type"] == "round.completed")
+    assert last == 30
+    assert {"run.started", "node.ready", "round.started", "metric.test", "run.completed"} <= {e["type"] for e in events}
+    with (folder / "experiment.toml").open("rb") as file:
+        assert tomllib.load(file)["rounds"] == 30
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--mode", "gossip", "--data", "diabetes", "--processes", 2),
+        ("--mode", "federated", "--data", "breast_cancer", "--set", "network.transport=ipc"),
+        ("--mode", "gossip", "--data", "wine", "--set", "network.transport=ipc", "--topology", "star"),
+        ("--mode", "gossip", "--data", "wine", "--processes", 1, "--set", "network.transport=inproc"),
+    ],
+)
+def test_other_data_transports_and_processes(words: tuple[Any, ...], launch: Start) -> None:
+    run = launch(*words, "--nodes", 4, "--rounds", 10, "--set", "evaluation.baseline=false").ok()
+    summary = run.summary()
+    score = "r2" if "diabetes" in words else "accuracy"
+    assert summary[score] > (0.3 if score == "r2" else 0.9)
+    assert summary["undisturbed"], summary["disturbances"]
+    pids = {node["pid"] for node in run.nodes.values() if node["role"] in ("client", "peer")}
+    assert len(pids) == dict(pairwise(words)).get("--processes", 4)
+
+
+@pytest.mark.parametrize("mode", ["federated", "gossip"])
+def test_an_estimator_learns_as_the_built_in_network_does(mode: str, launch: Start) -> None:
+    model = "sklearn.linear_model.SGDClassifier"
+    run = launch(
+        "--mode", mode, "--data", "wine", "--nodes", 3, "--rounds", 8, "--model", model,
+        "--set", "evaluation.baseline=false",
+    ).ok()  # fmt: skip
+    summary = run.summary()
+    assert summary["accuracy"] > 0.9
+    assert summary["model"] == model
+    assert (run.folder / "model.skops").exists()
+
+
+def test_every_node_knows_what_the_whole_data_set_is_for(launch: Start, tmp_path: Path) -> None:
+    """30 labels, and so few rows a node that they look like quantities there."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(30), 14)
+    X = rng.normal(size=(420, 6)) * 0.3 + (labels[:, None] * np.array([1, 0.5, 0.3, -0.2, 0.7, 0.1])) % 7
+    rows = [",".join([*(f"{v:.4f}" for v in x), str(label)]) for x, label in zip(X, labels, strict=True)]
+    (tmp_path / "many.csv").write_text("a,b,c,d,e,f,y\n" + "\n".join(rows) + "\n")
+    run = launch("--mode", "gossip", "--data", "many.csv", "--nodes", 8, "--rounds", 6).ok()
+    assert run.summary()["accuracy"] > 0.4

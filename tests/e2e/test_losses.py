@@ -1,0 +1,159 @@
+"""Processes that die, hang or are told to stop in the middle of a run."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+Start = Callable[..., Any]
+QUICK = ("--data", "iris", "--nodes", 4, "--set", "evaluation.baseline=false")
+ENDLESS = (*QUICK, "--rounds", 1_000_000)
+CLOSES_WITHIN_S = 3.0
+
+
+def gap_after(events: list[dict[str, Any]], moment: float) -> float:
+    """The longest pause between completed rounds of one node after a moment, in seconds."""
+    longest = 0.0
+    for node in {e["node"] for e in events if e["type"] == "round.completed"}:
+        times = [e["time"] for e in events if e["type"] == "round.completed" and e["node"] == node]
+        at = [max((t for t in times if t <= moment), default=moment), *(t for t in times if t > moment)]
+        longest = max([longest, *(later - earlier for earlier, later in pairwise(at))])
+    return longest
+
+
+@pytest.mark.parametrize(("mode", "victim"), [("federated", "client-2"), ("gossip", "peer-2")])
+def test_a_killed_node_is_named_and_the_others_go_on(mode: str, victim: str, launch: Start) -> None:
+    run = launch("--mode", mode, *QUICK, "--rounds", 300)
+    run.in_round(20)
+    os.kill(run.nodes[victim]["pid"], signal.SIGKILL)
+    killed_at = time.time()
+    run.ok()
+    summary = run.summary()
+    assert summary["nodes_lost"] == [victim]
+    assert "SIGKILL" in summary["lost_because"][victim]
+    assert summary["completed_rounds"] == 300
+    assert summary["status"] == "completed"
+    assert not summary["undisturbed"]
+    assert gap_after([e for e in run.events if e["node"] != victim], killed_at) < CLOSES_WITHIN_S
+
+
+def test_without_its_coordinator_a_run_fails_and_says_so(launch: Start) -> None:
+    run = launch("--mode", "federated", *ENDLESS)
+    run.in_round(5)
+    os.kill(run.nodes["coordinator"]["pid"], signal.SIGKILL)
+    assert run.wait() == 1
+    assert "coordinator" in run.err[-1]
+    assert "SIGKILL" in run.err[-1]
+    assert run.summary()["status"] == "failed"
+
+
+def test_training_goes_on_without_a_broker_and_monitors_come_back(launch: Start, nervenet: Start, until: Start) -> None:
+    run = launch("--mode", "gossip", *ENDLESS)
+    monitor = nervenet("monitor", "--broker", run.broker(), "--json")
+    run.in_round(5)
+    monitor.says('"round.completed"')
+    os.kill(run.nodes["broker"]["pid"], signal.SIGKILL)
+    told = run.heard("warning", node="launcher")
+    assert "SIGKILL" in told["reason"]
+    seen = len(monitor.out)
+    until(lambda: any('"round.completed"' in line for line in monitor.out[seen:]), "the monitor hears rounds again")
+    killed_at = told["time"]
+    until(
+        lambda: any(e["time"] > killed_at + 1 for e in run.told("round.completed")), "the launcher hears rounds again"
+    )
+    by_peer = [e["round"] for e in run.told("round.completed", node="peer-0")]
+    assert max(by_peer) > 5
+    assert not run.told("node.lost")
+    run.kill(signal.SIGINT)
+    assert run.wait() == 130
+
+
+@pytest.mark.parametrize("mode", ["federated", "gossip"])
+def test_a_node_that_stands_still_is_waited_for_no_longer_and_taken_back(
+    mode: str, launch: Start, until: Start
+) -> None:
+    run = launch("--mode", mode, *ENDLESS)
+    run.in_round(10)
+    name = "client-1" if mode == "federated" else "peer-1"
+    pid = run.nodes[name]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    stopped_at = time.time()
+    run.heard("node.suspect", subject=name)
+    until(lambda: len([e for e in run.told("round.completed") if e["time"] > stopped_at + 3]) > 5, "rounds without it")
+    os.kill(pid, signal.SIGCONT)
+    continued_at = time.time()
+
+    def back() -> bool:
+        late = [e for e in run.told("round.completed") if e["time"] > continued_at]
+        if mode == "gossip":
+            return any(e["node"] == name for e in late)
+        return any(name in e["participants"] for e in late)
+
+    until(back, f"{name} takes part again")
+    run.kill(signal.SIGTERM)
+    assert run.wait() == 143
+    assert run.summary()["nodes_lost"] == []
+
+
+@pytest.mark.parametrize("mode", ["federated", "gossip"])
+@pytest.mark.parametrize(("number", "code", "within_s"), [
+    (signal.SIGINT, 130, 8), (signal.SIGTERM, 143, 8), (signal.SIGKILL, -9, 2),
+])  # fmt: skip
+def test_the_launcher_takes_everybody_with_it(
+    mode: str, number: int, code: int, within_s: float, launch: Start, until: Start, still_alive: Start
+) -> None:
+    run = launch("--mode", mode, *ENDLESS)
+    run.in_round(5)
+    family = [*run.family(), *(node["pid"] for node in run.nodes.values())]
+    file = run.folder / "events.jsonl"
+    until(lambda: len(file.read_text().splitlines()) > 20, "events in the run folder")
+    run.kill(number)
+    began = time.monotonic()
+    assert run.wait() == code
+    until(lambda: not still_alive(family), "nobody is left", max(0.1, within_s - (time.monotonic() - began)))
+    *lines, last = file.read_text().splitlines(keepends=True)
+    assert len([json.loads(line) for line in lines]) >= 20
+    assert json.loads(last) if number != signal.SIGKILL else True  # killed in the middle of a line
+    if number != signal.SIGKILL:
+        summary = run.summary()
+        assert summary["status"] == "interrupted"
+        assert summary["completed_rounds"] >= 5
+        assert (run.folder / "model.safetensors").exists()
+        assert run.err[-1].strip() == f"nervenet: stopped by {signal.Signals(number).name}"
+
+
+def test_ctrl_c_reaches_the_whole_foreground_and_works_where_it_was_ignored(launch: Start, until: Start) -> None:
+    run = launch("--mode", "gossip", *ENDLESS, ignoring_sigint=True)
+    run.in_round(5)
+    os.killpg(run.pid, signal.SIGINT)
+    assert run.wait() == 130
+    assert run.summary()["status"] == "interrupted"
+    assert run.summary()["nodes_lost"] == []
+
+
+def test_a_second_signal_does_not_wait_for_an_orderly_end(launch: Start, until: Start, still_alive: Start) -> None:
+    run = launch("--mode", "federated", *ENDLESS)
+    run.in_round(5)
+    family = run.family()
+    # One that stands still cannot end in an orderly way: the launcher would wait for it.
+    os.kill(run.nodes["client-0"]["pid"], signal.SIGSTOP)
+    run.kill(signal.SIGINT)
+    until(lambda: "client-1" not in {e["node"] for e in run.events} or run.told("node.left"), "the stop has begun")
+    again = time.monotonic()
+    run.kill(signal.SIGINT)
+    assert run.wait() == 130
+    assert time.monotonic() - again < 1.0
+    until(lambda: not still_alive(family), "nobody is left", 3)
+
+
+def test_a_signal_before_anything_has_started(launch: Start) -> None:
+    run = launch("--mode", "federated", *ENDLESS)
+    run.says("broker tcp://")
+    run.kill(signal.SIGINT)
+    assert run.wait() == 130
