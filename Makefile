@@ -29,6 +29,7 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check $(TREE)
 	$(BIN)/codespell
 	$(BIN)/mypy $(PACKAGES:%=-p nervenet.%)
+	$(BIN)/mypy examples
 	$(BIN)/lint-imports
 
 bench: .venv/installed-dev

@@ -84,7 +84,7 @@ def main() -> None:
         nodes=options.nodes,
         columns=site.columns,
     )
-    uvicorn.run(application(peer, options.rounds), host=options.host, port=options.port, log_level="warning")
+    uvicorn.run(application(peer, options.rounds), host=options.host, port=options.port, access_log=False)
 
 
 if __name__ == "__main__":

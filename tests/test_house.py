@@ -1,0 +1,104 @@
+"""The rules of the house that no other tool checks: the package list, the import rule, links, and what text may say."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+ROOMS = ("broker", "models", "nodes", "scripts")
+NOT_OURS = {"build", "dist", "runs", "__pycache__"}
+TEXT = {".py", ".md", ".toml", ".yaml", ".svg", ".typed", ""}
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|Users|root|work|opt)/\w+")
+
+
+def texts() -> Iterator[Path]:
+    """Every text file that belongs to the project."""
+    for path in sorted(ROOT.rglob("*")):
+        parts = path.relative_to(ROOT).parts
+        ours = not any(part in NOT_OURS or part.endswith(".egg-info") for part in parts)
+        hidden = parts[0].startswith(".") and parts[0] not in {".ci", ".gitignore", ".pre-commit-config.yaml"}
+        if path.is_file() and ours and not hidden and path.suffix in TEXT:
+            yield path
+
+
+def folders() -> set[str]:
+    """Import names of the folders that are packages."""
+    found = {init.parent.relative_to(ROOT) for room in ROOMS for init in (ROOT / room).rglob("__init__.py")}
+    return {".".join(("nervenet", *folder.parts)) for folder in found}
+
+
+def broken_links(text: str, folder: Path) -> list[str]:
+    return [link for link in LINK.findall(text) if not (folder / link).exists()]
+
+
+def test_pyproject_lists_every_package_and_no_other() -> None:
+    assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == folders()
+    assert PYPROJECT["tool"]["setuptools"]["package-dir"] == {f"nervenet.{room}": room for room in ROOMS}
+
+
+def test_every_folder_with_modules_is_a_package_and_the_rooms_are_typed() -> None:
+    for room in ROOMS:
+        with_modules = {module.parent for module in (ROOT / room).rglob("*.py")}
+        assert [folder for folder in with_modules if not (folder / "__init__.py").exists()] == []
+        assert (ROOT / room / "py.typed").exists()
+
+
+def test_one_name_is_installed() -> None:
+    try:
+        files = importlib.metadata.files("nervenet") or []
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("run from the folders, not from an installation")
+    tops = {file.parts[0] for file in files if file.suffix == ".py"}
+    assert tops == {"nervenet"}
+    assert not any(file.parts == ("nervenet", "__init__.py") for file in files)
+
+
+def test_the_import_rule_holds() -> None:
+    command = shutil.which("lint-imports", path=str(Path(sys.executable).parent))
+    assert command, "import-linter belongs to the extra dev"
+    ended = subprocess.run([command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_every_dependency_has_its_line() -> None:
+    record = next((ROOT / "docs" / "decisions").glob("*-dependencies.md")).read_text(encoding="utf-8")
+    required = PYPROJECT["project"]["dependencies"] + PYPROJECT["project"]["optional-dependencies"]["parquet"]
+    names = [re.split(r"[<>=\[]", requirement)[0] for requirement in required]
+    assert [name for name in names if f"\n| {name} " not in record] == []
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    documents = [path for path in texts() if path.suffix == ".md"]
+    assert len(documents) > 10
+    broken = {str(path): broken_links(path.read_text(encoding="utf-8"), path.parent) for path in documents}
+    assert {path: links for path, links in broken.items() if links} == {}
+
+
+def test_a_broken_link_is_noticed() -> None:
+    assert broken_links("[a](README.md#part) [b](https://x.org/y) [c](no/such.md)", ROOT) == ["no/such.md"]
+
+
+def test_no_text_mentions_a_path_of_some_machine() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}: {hit}"
+        for path in texts()
+        for text in [path.read_text(encoding="utf-8")]
+        for hit in [*MACHINE_PATH.findall(text), *([str(ROOT)] if f"{ROOT}/" in text else [])]
+    }
+    assert found == set()
+
+
+def test_a_path_of_some_machine_is_noticed() -> None:
+    assert MACHINE_PATH.findall("see " + "/".join(["", "home", "ada", "notes"]))
+    assert not MACHINE_PATH.findall("https://example.org/home/ada, docs/work/plan and ./root/x")
