@@ -11,6 +11,7 @@ import zmq
 
 from .channel import Channel, Letter
 from .codec import DEFAULT_LIMITS, Limits, decode, encode
+from .contract import new_incarnation
 from .directory import Directory, Outcome, Reply
 from .errors import BadAddress, ProtocolError
 from .event import Event
@@ -18,7 +19,6 @@ from .messages import AskSnapshot, Failed, Message, Snapshot, tag_of
 from .notices import Counters
 from .relay import Relay
 from .sockets import CONTROL_QUEUE, bind, make, split_bind
-from .transport import new_incarnation
 
 __all__ = ["Broker"]
 

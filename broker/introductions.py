@@ -90,6 +90,7 @@ class Guests:
         if known is None or known.incarnation != hello.incarnation:
             if known is not None:
                 replaced = known
+                known.up = False  # that its connection ends is no news of its successor
                 del self.by_identity[known.identity]
             known = Guest(hello.node, hello.role, hello.incarnation, identity)
             self.by_name[hello.node] = self.by_identity[identity] = known

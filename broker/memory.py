@@ -14,11 +14,11 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from .codec import DEFAULT_LIMITS, Frame, Limits, check_size, decode, encode
+from .contract import Failed, Receiver, new_incarnation
 from .errors import BadAddress
 from .faults import Faults, Partition
 from .messages import VERSION, Hello, Lane, Message, Refused, tag_of
 from .notices import Arrival, Counters, LinkLost, LinkUp, Notice, Undelivered
-from .transport import Failed, Receiver, new_incarnation
 
 __all__ = ["Clock", "Faults", "MemoryTransport", "Network", "Partition"]
 

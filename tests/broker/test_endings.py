@@ -8,9 +8,9 @@ import threading
 import pytest
 import zmq
 from nervenet.broker import sockets, watch
-from nervenet.broker.codec import Limits
+from nervenet.broker.codec import Limits, encode
 from nervenet.broker.messages import Lane, Task
-from nervenet.broker.notices import LinkUp
+from nervenet.broker.notices import LinkLost, LinkUp
 from nervenet.broker.transport import ZmqTransport
 
 FINISH = Task(9, 0, "finish", 1.0, False, {})
@@ -41,12 +41,12 @@ async def last_words(tcp) -> bool:
     await at_client.first(LinkUp)
     go.set()
     thread.join()  # the event loop stands still meanwhile, as under a long computation
-    link = client._links["server"]
+    link = client._links._links["server"]
     assert link.watch._channel.socket.poll(5_000)  # and the connection has ended
     bulk = link.channels[Lane.BULK].socket
     bulk.poll(200)
     await asyncio.to_thread(bulk.poll, 0)
-    client._link_gone(link)
+    client._links._gone(link, -1)
     heard = bool(at_client.of(Task))
     await client.close(0.0)
     return heard
@@ -108,10 +108,29 @@ async def test_a_lane_that_still_brings_something_is_heard_when_the_other_has_en
     client.link("server", server.addresses)
     await at_client.first(LinkUp)
     await at_server.first(LinkUp)
-    link = client._links["server"]
-    client._link_gone(link)  # the control connection; what comes on bulk is read later
+    link = client._links._links["server"]
+    client._links._gone(link, -1)  # the control connection; what comes on bulk is read later
     if not keeps:  # the fault: both lanes were forgotten
         link.answered.clear()
-    frames = [bytes(frame) for frame in __import__("nervenet.broker.codec", fromlist=["encode"]).encode(FINISH)]
-    client._from_link(link, Lane.BULK, frames)
+    frames = [bytes(frame) for frame in encode(FINISH)]
+    client._links._take(link, Lane.BULK, b"", frames)
     assert bool(at_client.of(Task)) is keeps
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_the_end_of_an_older_incarnation_is_no_news_of_its_successor(tcp, guarded):
+    server, at_server = await tcp.open("server", binds=True)
+    older, at_older = await tcp.open("client", incarnation=1)
+    older.link("server", server.addresses)
+    await at_older.first(LinkUp)
+    before = server._inbox._guests.by_name["client"]
+    newer, at_newer = await tcp.open("client", incarnation=2)
+    newer.link("server", server.addresses)
+    await at_newer.first(LinkUp)
+    if not guarded:  # the fault: the loss was told of the name, which has another owner by now
+        before.up = True
+    descriptor = next(key[1] for key, guest in server._inbox._guests._connections.items() if guest is before)
+    server._inbox._gone(Lane.CONTROL, descriptor)
+    assert bool(at_server.of(LinkLost)) is not guarded
+    newer.send("server", FINISH)
+    await at_server.first(Task)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
+import zmq
+from nervenet.broker.codec import Limits
 from nervenet.broker.messages import Heartbeat, Payload, Refused, Task
 from nervenet.broker.notices import Cut, LinkUp, Spoiled, Undelivered
 
@@ -85,7 +89,7 @@ async def test_an_oversized_frame_cuts_the_connection_and_that_is_told(tcp, stra
     await at_server.first(Spoiled)
     stranger("huge").dial(server.addresses["control"]).socket.send(bytes(65_537))
     assert "had not introduced" in (await at_server.first(Cut)).reason
-    small, at_small = await tcp.open("small", binds=True, limits=type(server._limits)(message_bytes=1_000))
+    small, at_small = await tcp.open("small", binds=True, limits=Limits(message_bytes=1_000))
     for lane, one in (("control", control), ("bulk", bulk)):
         one.dial(small.addresses[lane]).hello("bob").hello("bob")  # a DEALER takes turns between its connections
     await at_small.first(LinkUp)
@@ -125,3 +129,17 @@ async def test_what_waits_for_a_dead_address_is_bounded_and_told(tcp):
     await at_client.until(lambda: len(at_client.of(Undelivered)) == 2)
     assert [item.round for item in at_client.of(Undelivered)] == [0, 1]
     assert at_client.of(Undelivered)[0].reason.startswith("unreachable")
+
+
+async def test_a_server_of_another_version_is_reported_and_ends_nobody(tcp, stranger):
+    context = tcp.context
+    router = context.socket(zmq.ROUTER)
+    router.linger = 0
+    port = router.bind_to_random_port("tcp://127.0.0.1")
+    client, at_client = await tcp.open("client")
+    client.link("server", {"control": f"tcp://127.0.0.1:{port}", "bulk": f"tcp://127.0.0.1:{port}"})
+    identity = (await asyncio.to_thread(router.recv_multipart))[0]
+    router.send_multipart([identity, b"NV\x07whatever"])
+    assert (await at_client.first(Spoiled)).reason == "version: protocol version 7; this node speaks 1"
+    assert at_client.failures == []
+    router.close()
