@@ -79,7 +79,7 @@ def _alone(
     if classes is not None:
         # Alone, a site would not even know the classes that it has never met; the test set has them all.
         survey = dataclasses.replace(survey, classes=classes)
-    learner.settle(agree({"alone": survey}, scale=experiment.data.scale), experiment.seed)
+    learner.settle(agree({"alone": survey}, scale=experiment.data.scaling), experiment.seed)
     training = experiment.training
     work = Work(
         epochs=training.epochs * experiment.rounds,

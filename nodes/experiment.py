@@ -38,6 +38,7 @@ Share = Annotated[float, Meta(gt=0, le=1)]
 Part = Annotated[float, Meta(ge=0, lt=1)]
 Text = Annotated[str, Meta(min_length=1)]
 
+IMAGES = ("mnist", "fashion_mnist")  # standardised, a pixel that is nearly always black would drown the others
 DATA_SUFFIXES = (".npz", ".csv", ".parquet")
 
 
@@ -49,12 +50,18 @@ class DataConfig:
     target: str | None = None  # the column to predict; else one called target, y, label or class, else a file's last
     test_size: Part = 0.2  # share of the rows held out for evaluation, stratified by class
     split_seed: Natural = 42  # apart from `seed`: repeated runs are then judged on the same rows
-    scale: Literal["standard", "unit", "none"] = "standard"  # agreed by all nodes before any training
+    # Agreed by all nodes before any training: standard, but none for images, whose pixels lie in [0, 1] already.
+    scale: Literal["standard", "unit", "none"] | None = None
     partition: Literal["iid", "dirichlet", "shards", "quantity", "column"] = "iid"
     alpha: Positive = 0.5  # dirichlet and quantity: the smaller, the more unequal the nodes
     shards_per_node: Count = 2  # shards: how many runs of one label each node gets
     min_rows: Count = 2  # a draw that leaves a node with fewer is drawn again
     column: str | None = None  # column: the one whose values say whose row it is
+
+    @property
+    def scaling(self) -> Literal["standard", "unit", "none"]:
+        """How inputs are scaled: `scale`, or what suits the data where it was left open."""
+        return self.scale or ("none" if self.name in IMAGES else "standard")
 
     @property
     def label(self) -> str:
@@ -205,6 +212,7 @@ class Experiment:
         return dataclasses.replace(
             self,
             processes=self.process_count,
+            data=dataclasses.replace(self.data, scale=self.data.scaling),
             training=dataclasses.replace(self.training, carry_optimizer=self.carry_optimizer),
             federated=dataclasses.replace(self.federated, min_clients=self.min_clients),
             gossip=dataclasses.replace(self.gossip, degree=self.degree if regular else self.gossip.degree),

@@ -23,7 +23,7 @@ def run_terms(experiment: Experiment, learner: Learner) -> dict[str, Any]:
         "mode": experiment.mode,
         "nodes": experiment.min_nodes,
         "seed": experiment.seed,
-        "data.scale": experiment.data.scale,
+        "data.scale": experiment.data.scaling,
         "model.name": str(description["name"]),
     }
     for key in ("hidden", "activation", "dtype"):

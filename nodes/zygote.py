@@ -33,6 +33,9 @@ PRELOAD = (
     "asyncio",
     "numpy",
     "numpy.random",
+    "numpy.ma",
+    "concurrent.futures.thread",
+    "structlog",
     "zmq",
     "msgspec",
     "nervenet.nodes.hosted",
@@ -103,8 +106,11 @@ def main(sock_fd: int, life: int) -> None:
     # Ctrl-C reaches the whole process group; the launcher alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # structlog imports rich for tracebacks on a terminal, where it is there: 9 MB that no child has a use for.
+    sys.modules["rich"] = None  # type: ignore[assignment]
     for module in PRELOAD:
         importlib.import_module(module)
+    del sys.modules["rich"]
     # What is there now is shared by all children; a collector that visited it would copy its pages into each of them.
     gc.collect()
     gc.freeze()

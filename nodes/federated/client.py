@@ -122,7 +122,9 @@ class Client:
             suspect_after_s=network.suspect_after_s,
             lost_after_s=max(30.0, 10 * network.suspect_after_s),
         )
-        trainer = Trainer(self.model, node=self.place.name, seed=self.experiment.seed, scale=self.experiment.data.scale)
+        trainer = Trainer(
+            self.model, node=self.place.name, seed=self.experiment.seed, scale=self.experiment.data.scaling
+        )
         self._node = Node(ClientState(rules), session.transport, trainer, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
         self._node.post(e.Started())

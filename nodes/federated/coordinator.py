@@ -140,7 +140,7 @@ class Coordinator:
             settings=settings_of(plan),
             strategy=STRATEGIES[federated.strategy](),
         )
-        trainer = Trainer(self.model, node=self.place.name, seed=plan.seed, scale=plan.data.scale)
+        trainer = Trainer(self.model, node=self.place.name, seed=plan.seed, scale=plan.data.scaling)
         session = self.session
         state = RoundState(rules)
         self._node = Node(state, session.transport, trainer, session.publish, self._reports.put)

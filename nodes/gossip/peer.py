@@ -119,7 +119,7 @@ class Peer:
             learner,
             node=place.name,
             seed=experiment.seed,
-            scale=experiment.data.scale,
+            scale=experiment.data.scaling,
             init=init,
             sketches=learner.has_test,
         )

@@ -218,3 +218,10 @@ def test_reading_a_configuration_loads_nothing_heavy() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"zmq", "sklearn", "networkx", "numpy", "matplotlib", "asyncio", "tomli_w"}
     assert not heavy & set(result.stdout.split())
+
+
+@pytest.mark.parametrize(("name", "scaling"), [("digits", "standard"), ("mnist", "none"), ("fashion_mnist", "none")])
+def test_an_open_scale_suits_the_data_and_is_written_down(name: str, scaling: str) -> None:
+    experiment = Experiment.from_dict({"data": {"name": name}})
+    assert experiment.data.scaling == experiment.resolved().data.scale == scaling
+    assert Experiment.from_dict({"data": {"name": name, "scale": "unit"}}).data.scaling == "unit"
