@@ -31,24 +31,6 @@ def too_large(experiment: Experiment, rows: int) -> str | None:
     return f"the baselines are left out: {visits:,} row visits are over the budget of {ROW_BUDGET:,}"
 
 
-def centralised(
-    experiment: Experiment,
-    rows: tuple[Any, Any],
-    test: tuple[Any, Any],
-    columns: Sequence[str],
-    task: str,
-    stop: Callable[[], bool],
-) -> float | None:
-    """Train on all rows in one place, as many epochs as the run has in all, and score on the test set.
-
-    Returns
-    -------
-    float or None
-        Accuracy or R²; None if it diverged.
-    """
-    return _alone(experiment, rows, test, columns, task, stop)
-
-
 def local_only_mean(
     experiment: Experiment,
     rows: tuple[Any, Any],
@@ -61,11 +43,11 @@ def local_only_mean(
     """Train each node on its own rows alone, scaled by its own statistics; the mean score, None if one diverged."""
     X, y = rows
     classes = site_learner(model_of(experiment), rows, experiment, columns=columns, task=task).survey().classes
-    scores = [_alone(experiment, (X[part], y[part]), test, columns, task, stop, classes) for part in parts]
+    scores = [alone(experiment, (X[part], y[part]), test, columns, task, stop, classes) for part in parts]
     return None if any(s is None for s in scores) else float(np.mean([s for s in scores if s is not None]))
 
 
-def _alone(
+def alone(
     experiment: Experiment,
     rows: tuple[Any, Any],
     test: tuple[Any, Any],
@@ -74,6 +56,13 @@ def _alone(
     stop: Callable[[], bool],
     classes: tuple[Any, ...] | None = None,
 ) -> float | None:
+    """Train on these rows in one place, as many epochs as the run has in all, from the run's start and optimiser.
+
+    Returns
+    -------
+    float or None
+        Accuracy or R² on the test set; None if it diverged.
+    """
     learner = site_learner(model_of(experiment), rows, experiment, columns=columns, task=task, test=test)
     survey = learner.survey()
     if classes is not None:
@@ -107,7 +96,7 @@ async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -
         rows, test = (X, y), (X_test, y_test)
         known = (job["columns"], job["task"], stop.is_set)
         return {
-            "centralised": centralised(experiment, rows, test, *known),
+            "centralised": alone(experiment, rows, test, *known),
             "local_only_mean": local_only_mean(experiment, rows, parts, test, *known),
         }
 

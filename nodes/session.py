@@ -122,6 +122,16 @@ class Session:
     async def __aexit__(self, *_: object) -> None:
         await self._close_down("done")
 
+    async def open(self, begin: Callable[[Roster], None]) -> None:
+        """Enter, tell the launcher that this node is ready, wait for the roster, and `begin`; all or nothing."""
+        await self.__aenter__()
+        try:
+            await self.report("ready", {"pid": os.getpid(), "addresses": dict(self.transport.addresses)})
+            begin(await self.roster())
+        except BaseException:
+            await self.__aexit__()
+            raise
+
     async def roster(self) -> Roster:
         """Wait until the run is complete.
 

@@ -93,13 +93,7 @@ class Client:
         self._coordinator = ""
 
     async def __aenter__(self) -> Client:
-        await self.session.__aenter__()
-        try:
-            await self.session.report("ready", {"pid": os.getpid(), "addresses": {}})
-            self._begin(await self.session.roster())
-        except BaseException:
-            await self.session.__aexit__()
-            raise
+        await self.session.open(self._begin)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -102,15 +102,7 @@ class Coordinator:
         self._node: Node | None = None
 
     async def __aenter__(self) -> Coordinator:
-        await self.session.__aenter__()
-        try:
-            await self.session.report(
-                "ready", {"pid": os.getpid(), "addresses": dict(self.session.transport.addresses)}
-            )
-            self._begin(await self.session.roster())
-        except BaseException:
-            await self.session.__aexit__()
-            raise
+        await self.session.open(self._begin)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -129,15 +129,7 @@ class Peer:
         self._state: PeerState | None = None
 
     async def __aenter__(self) -> Peer:
-        await self.session.__aenter__()
-        try:
-            await self.session.report(
-                "ready", {"pid": os.getpid(), "addresses": dict(self.session.transport.addresses)}
-            )
-            self._begin(await self.session.roster())
-        except BaseException:
-            await self.session.__aexit__()
-            raise
+        await self.session.open(self._begin)
         return self
 
     async def __aexit__(self, *_: object) -> None:
