@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from .errors import MessageTooLarge, ProtocolError
 from .messages import BY_TAG, VERSION, Lane, Message, Payload, tag_of
 
-__all__ = ["SIGNATURE", "Frame", "Limits", "check_size", "decode", "encode"]
+__all__ = ["SIGNATURE", "Frame", "Limits", "check_size", "decode", "encode", "shallow"]
 
 Frame = bytes | memoryview
 Array = NDArray[Any]
@@ -38,7 +38,7 @@ _SWAP = sys.byteorder == "big"
 class Limits:
     """The largest messages that a node takes, in bytes.
 
-    A header costs at most some 64 times its size while it is read (empty maps are the worst), which is why it has a
+    A header costs at most some 96 times its size while it is read (small maps are the worst), which is why it has a
     limit apart from that of the array beside it.
     """
 
@@ -48,6 +48,9 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+
+DEPTH = 256
+"""Lists and maps may lie so deep within each other; at some thousand, Python gives up on what it could still read."""
 
 
 def encode(message: Message, array: Array | None = None) -> list[Frame]:
@@ -134,12 +137,29 @@ def _read(header: bytes) -> Message:
     kind = fields.get("t") if type(fields) is dict else None
     cls = BY_TAG.get(kind) if type(kind) is str else None
     if cls is None:
-        raise ProtocolError("malformed", f"the header names no known kind of message: {_line(kind)}")
+        # Only a text is shown: Python gives up on writing out what lies deep enough.
+        shown = repr(kind[:80]) if type(kind) is str else type(kind).__name__
+        raise ProtocolError("malformed", f"the header names no known kind of message: {shown}")
+    if len(header) > DEPTH and not shallow(fields):  # each level takes a byte at least
+        raise ProtocolError("malformed", f"{kind}: nested more than {DEPTH} deep")
     try:
         message: Message = msgspec.convert(fields, cls)
     except (msgspec.ValidationError, RecursionError) as error:
         raise ProtocolError("malformed", f"{kind}: {_line(error)}") from None
     return message
+
+
+def shallow(value: Any, depth: int = DEPTH) -> bool:
+    """Whether no list or map lies more than ``depth`` deep in a value."""
+    kind = type(value)
+    if kind is not dict and kind is not list:
+        return True
+    if depth == 0:
+        return False
+    for each in value.values() if kind is dict else value:
+        if (type(each) is dict or type(each) is list) and not shallow(each, depth - 1):
+            return False
+    return True
 
 
 def _view(message: Message, payload: Payload, frame: Any, limit: int) -> Array:
@@ -174,6 +194,5 @@ def _no_extensions(code: int, _data: bytes) -> Any:
     raise ValueError(f"extension type {code}")
 
 
-def _line(value: object) -> str:
-    text = str(value) if isinstance(value, Exception) else repr(value)
-    return " ".join(text.split())[:120] or type(value).__name__
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__

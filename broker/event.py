@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 import msgpack
 
-from .codec import SIGNATURE
+from .codec import SIGNATURE, shallow
 from .errors import ProtocolError
 
 __all__ = ["REQUIRED", "Event", "decode_event", "encode_event"]
@@ -50,7 +51,21 @@ def decode_event(frames: Sequence[bytes], limit: int) -> Event:
         raise ProtocolError("malformed", "the event's topic is not its type")
     if not 0 <= event["seq"] < 2**53 or not 0 <= event["incarnation"] < 2**53:
         raise ProtocolError("malformed", "the event's counters are out of range")
+    if not shallow(event) or not _sayable(event):
+        raise ProtocolError("malformed", "the event holds what JSON cannot say")
     return event
+
+
+def _sayable(value: Any) -> bool:
+    """Whether JSON can say a value; MessagePack also knows bytes, extensions, NaN, and keys that are no text."""
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:
+        return True
+    if kind is float:
+        return isfinite(value)
+    if kind is list:
+        return all(map(_sayable, value))
+    return kind is dict and all(type(key) is str for key in value) and all(map(_sayable, value.values()))
 
 
 def _plain(value: Any) -> Any:

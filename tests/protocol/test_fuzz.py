@@ -1,0 +1,261 @@
+"""Mutated golden frames: whatever comes in, `ProtocolError` or a message comes out, and no memory beyond the stated.
+
+``NERVENET_FUZZ=100000`` sets how many mutants are tried; the default keeps the suite short.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+from nervenet.broker import event
+from nervenet.broker.codec import SIGNATURE, Limits, decode, encode
+from nervenet.broker.errors import ProtocolError
+from nervenet.broker.event import decode_event
+from nervenet.broker.messages import BY_TAG, CODES
+
+COUNT = int(os.environ.get("NERVENET_FUZZ", "10000"))
+BATCH = 1_000
+LIMITS = Limits(control_bytes=4_096, header_bytes=16_384, message_bytes=65_536)
+
+Frames = list[bytes]
+
+GOLDEN: list[Frames] = [
+    [bytes.fromhex(part) for part in path.read_text().split("\n\n")]
+    for path in sorted((Path(__file__).parent / "golden").glob("*.hex"))
+]
+EVENT = {
+    "type": "round.completed",
+    "run": "demo",
+    "node": "peer-0",
+    "role": "peer",
+    "incarnation": 1_700_000_000_000_000,
+    "seq": 3,
+    "time": 1_700_000_000.5,
+    "round": 3,
+    "participants": ["peer-1", "peer-2"],
+    "missing": {"peer-3": "silent"},
+    "loss": 0.25,
+}
+
+NASTY: list[Any] = [
+    *(None, True, "", "x", b"\xff\x00", [], {}, [[]], {"a": {}}),
+    *(-1, 0, 2**31, 2**53, 2**63, 2**64 - 1, -(2**63)),
+    *(math.nan, math.inf, -math.inf, -0.0, 1e308),
+    *("float16", "float32", "survey", "hello", "x" * 5_000),
+    msgpack.ExtType(1, b""),
+    msgpack.Timestamp(0),
+]
+"""Values of every wrong type, and of the right ones out of range."""
+OPENINGS = [b"\xdd\xff\xff\xff\xff", b"\xdf\x7f\xff\xff\xff", b"\xc6\xff\xff\xff\xff", b"\xdb\xff\xff\xff\xff"]
+"""The largest things that MessagePack can announce: lists, maps, bytes and texts of 2^32 items."""
+
+
+def nested(depth: int, draw: random.Random) -> Any:
+    """Lists and maps within each other."""
+    value: Any = draw.choice(NASTY)
+    for _ in range(depth):
+        value = [value] if draw.random() < 0.5 else {"a": value}
+    return value
+
+
+def mutate_bytes(frame: bytes, draw: random.Random) -> bytes:
+    """Flip a bit, set a byte, cut out, put in, cut off, or announce something huge."""
+    data = bytearray(frame)
+    at = draw.randrange(len(data) + 1)
+    match draw.randrange(6):
+        case 0 if data:
+            data[at % len(data)] ^= 1 << draw.randrange(8)
+        case 1 if data:
+            data[at % len(data)] = draw.randrange(256)
+        case 2:
+            del data[at : at + draw.randrange(1, 9)]
+        case 3:
+            data[at:at] = draw.randbytes(draw.randrange(1, 9))
+        case 4:
+            del data[at:]
+        case _:
+            data[at:at] = draw.choice(OPENINGS)
+    return bytes(data)
+
+
+def mutate_fields(header: bytes, draw: random.Random) -> bytes:
+    """Change what the map says: a wrong value, a deep one, a missing or a foreign field, another kind."""
+    fields = msgpack.unpackb(header[3:])
+    place = fields
+    if isinstance(fields.get("payload"), dict) and draw.random() < 0.3:
+        place = fields["payload"]
+    key = draw.choice(list(place))
+    match draw.randrange(6):
+        case 0 | 1:
+            place[key] = draw.choice(NASTY)
+        case 2:
+            place[key] = nested(draw.choice((1, 2, 30, 400, 900, 2_000)), draw)
+        case 3:
+            del place[key]
+        case 4:
+            place[draw.choice(("more", "payload", "t", b"t", ""))] = draw.choice(NASTY)
+        case _:
+            fields["t"] = draw.choice(list(BY_TAG))
+    try:
+        return SIGNATURE + msgpack.packb(fields)
+    except ValueError:  # too deep to be written down by this library; by hand it can be
+        return SIGNATURE + b"\x81\xa1t" + b"\x91" * 2_000
+
+
+def mutate(frames: Frames, draw: random.Random) -> Frames:
+    """A mutant: one to four changes to frames, fields or bytes."""
+    frames = list(frames)
+    fields = draw.random() < 0.4
+    if fields:
+        frames[0] = mutate_fields(frames[0], draw)
+    for _ in range(draw.choice((0, 0, 1) if fields else (1, 1, 2, 3))):
+        match draw.randrange(10):
+            case 0:
+                other = draw.choice(GOLDEN)
+                frames = draw.choice((frames[::-1], frames[:1], frames * 2, [frames[0], other[-1]], [*frames, b""], []))
+            case 1:
+                frames[-1:] = [b"\0" * draw.choice((0, 1, 7, 20_000, 70_000))]
+            case _ if frames:
+                i = draw.randrange(len(frames))
+                frames[i] = mutate_bytes(frames[i], draw)
+        if not frames:
+            break
+    return frames
+
+
+def price(frames: Frames) -> int:
+    """The most, in bytes, that reading may allocate: 96 times a header that is not refused for its size, and one copy
+    of an array that is not aligned; beside these what an error's text and a message's own object take.
+    """
+    header = len(frames[0]) if frames and len(frames[0]) <= LIMITS.header_bytes else 0
+    array = len(frames[1]) if len(frames) == 2 and len(frames[1]) <= LIMITS.message_bytes else 0
+    return 96 * header + array + len(frames[0] if frames else b"") + 8_192
+
+
+def outcome(frames: Frames) -> tuple[str, Any, str]:
+    """Code (``taken`` for a message), what was read, reason."""
+    try:
+        return "taken", decode(frames, LIMITS), ""
+    except ProtocolError as error:
+        return error.code, None, error.reason
+
+
+def test_mutants_raise_protocol_errors_alone_and_stay_within_their_price():
+    draw = random.Random(7)
+    codes: Counter[str] = Counter()
+    peak = dearest = 0
+    for frames in GOLDEN:  # what a library prepares when it first meets a class is nobody's price
+        assert outcome(frames)[0] == "taken"
+        assert outcome([frames[0] + b"\0"])[0] == "malformed"
+    for start in range(0, COUNT, BATCH):
+        batch = [mutate(draw.choice(GOLDEN), draw) for _ in range(min(BATCH, COUNT - start))]
+        tracemalloc.start()
+        try:
+            for frames in batch:
+                tracemalloc.reset_peak()
+                before = tracemalloc.get_traced_memory()[0]
+                code, read, reason = outcome(frames)
+                used = tracemalloc.get_traced_memory()[1] - before
+                assert used <= price(frames), (used, frames)
+                if used > peak:
+                    peak, dearest = used, sum(map(len, frames))
+                codes[code] += 1
+                assert "\n" not in reason
+                assert len(reason) < 300
+                if read is not None:
+                    again = [bytes(frame) for frame in encode(*read)]
+                    assert repr(decode(again, LIMITS)) == repr(read)
+        finally:
+            tracemalloc.stop()
+    print(f"{COUNT} mutants: {dict(codes)}; peak {peak} bytes, for one of {dearest}")
+    assert set(codes) <= CODES | {"taken"}
+    if COUNT >= 10_000:
+        assert min(codes[name] for name in ("taken", "malformed", "oversize", "version")) > COUNT // 500
+
+
+def test_mutated_events_are_events_that_json_can_say_or_are_refused():
+    draw = random.Random(8)
+    body = SIGNATURE + msgpack.packb(EVENT)
+    taken = 0
+    for _ in range(COUNT // 4):
+        mutant = mutate_fields(body, draw) if draw.random() < 0.6 else mutate_bytes(body, draw)
+        try:
+            told = decode_event([EVENT["type"].encode(), mutant], 65_536)
+        except ProtocolError:
+            continue
+        json.dumps(told, allow_nan=False)
+        taken += 1
+    assert COUNT // 100 < taken < COUNT // 5
+
+
+@pytest.mark.parametrize("value", [b"\xff", math.nan, math.inf, {b"k": 1}, {1: 2}, [[msgpack.ExtType(5, b"")]]])
+def test_an_event_with_a_value_that_json_cannot_say_is_refused(value):
+    body = SIGNATURE + msgpack.packb(EVENT | {"value": value})
+    with pytest.raises(ProtocolError, match=r"JSON cannot say|not MessagePack"):
+        decode_event([b"round.completed", body], 65_536)
+
+
+def test_an_event_nested_as_deep_as_messagepack_goes_is_refused_by_name():
+    deep = b"\x91" * 1_020 + b"\x01"
+    body = SIGNATURE + bytes([0x80 | (len(EVENT) + 1)]) + msgpack.packb(EVENT)[1:] + b"\xa1x" + deep
+    with pytest.raises(ProtocolError):
+        decode_event([b"round.completed", body], 65_536)
+
+
+def deep(kind: str, depth: int) -> bytes:
+    """A header whose kind, or whose facts if the kind is known, lie deep."""
+    nest = b"\x91" * depth + b"\x01"
+    if kind == "t":
+        return SIGNATURE + b"\x81\xa1t" + nest
+    fields = {"t": "testimony", "origin": "peer-1", "payload": {**STATISTICS}, "facts": 0}
+    return SIGNATURE + msgpack.packb(fields)[:-1] + b"\x81\xa1x" + nest
+
+
+STATISTICS = {"rule": "survey", "layout": "survey", "dtype": "float64", "length": 1}
+
+
+@pytest.mark.parametrize("depth", [300, 600, 990, 1_020, 5_000])
+@pytest.mark.parametrize("kind", ["t", "testimony"])
+def test_what_lies_too_deep_is_refused_by_name(kind, depth):
+    with pytest.raises(ProtocolError) as caught:
+        decode([deep(kind, depth), bytes(8)])
+    assert caught.value.code == "malformed"
+
+
+def test_what_was_read_can_always_be_passed_on():
+    message, array = decode([deep("testimony", 250), bytes(8)])
+    assert len(encode(message, array)) == 2
+
+
+def test_without_the_limit_an_event_could_be_read_and_not_be_said(monkeypatch):
+    monkeypatch.setattr(event, "shallow", lambda _: True)
+    monkeypatch.setattr(event, "_sayable", lambda _: True)
+    nest = b"\x91" * 1_010 + b"\x01"
+    body = SIGNATURE + bytes([0x80 | (len(EVENT) + 1)]) + msgpack.packb(EVENT)[1:] + b"\xa1x" + nest
+    with pytest.raises(RecursionError):
+        json.dumps(decode_event([b"round.completed", body], 65_536))
+
+
+def test_an_array_is_not_copied_on_its_way_in():
+    frames = next(frames for frames in GOLDEN if b"exchange" in frames[0])
+    length = 1 << 20
+    fields = msgpack.unpackb(frames[0][3:])
+    fields["payload"]["length"] = length
+    header, array = SIGNATURE + msgpack.packb(fields), np.zeros(length, np.float32)
+    tracemalloc.start()
+    try:
+        _, vector = decode([header, array.data.cast("B")])
+        assert tracemalloc.get_traced_memory()[1] < 20_000
+    finally:
+        tracemalloc.stop()
+    assert np.shares_memory(vector, array)
