@@ -39,18 +39,18 @@ clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find $(TREE) -name __pycache__ -prune -exec rm -rf {} +
 
-.venv/python:
+.venv/made:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nervenet needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
 	touch $@
 
 # build/ is removed before, because setuptools would install again what it once copied there and is gone by now.
-.venv/installed: .venv/python $(SOURCES)
+.venv/installed: .venv/made $(SOURCES)
 	rm -rf build
 	$(BIN)/pip install --quiet .
 	touch $@
 
-.venv/installed-dev: .venv/python $(SOURCES)
+.venv/installed-dev: .venv/made $(SOURCES)
 	rm -rf build
 	$(BIN)/pip install --quiet '.[dev]'
 	touch $@ .venv/installed
