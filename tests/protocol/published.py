@@ -22,9 +22,10 @@ ROLES = {
     "nodes/shell.py": ["coordinator", "client", "peer"],
     "nodes/launcher.py": ["launcher"],
     "nodes/crew.py": ["launcher"],
+    "broker/publisher.py": ["coordinator", "client", "peer", "launcher"],
     "broker/events.py": ["monitor"],
 }
-"""Who speaks, by file; a file that publishes and is not listed is an error."""
+"""Who speaks, by file; a file that publishes and is not listed fails the test."""
 
 Found = Iterator[tuple[str, str, set[str]]]
 
@@ -34,7 +35,7 @@ def published(root: Path) -> Found:
     for room in ("nodes", "broker"):
         for path in sorted((root / room).rglob("*.py")):
             for kind, fields in _in_tree(ast.parse(path.read_text())):
-                for role in ROLES[str(path.relative_to(root))]:
+                for role in ROLES.get(str(path.relative_to(root)), [f"unlisted: {path.name}"]):
                     yield kind, role, fields
 
 
