@@ -13,7 +13,7 @@ from .channel import Channel, Letter
 from .codec import DEFAULT_LIMITS, Limits, decode, encode
 from .contract import new_incarnation
 from .directory import Directory, Outcome, Reply
-from .errors import BadAddress, ProtocolError
+from .errors import ProtocolError
 from .event import Event
 from .messages import AskSnapshot, Failed, Message, Snapshot, tag_of
 from .notices import Counters
@@ -177,15 +177,3 @@ class Broker:
     def _fail(self, error: BaseException) -> None:
         with contextlib.suppress(asyncio.InvalidStateError):
             self._failure.set_exception(error)
-
-
-def reached_by(address: str, directory: str) -> str:
-    """``address`` with the host of ``directory`` where it says "every interface"."""
-    scheme, _, rest = address.partition("://")
-    host, _, port = rest.rpartition(":")
-    if scheme != "tcp" or host not in {"0.0.0.0", "[::]", "*"}:
-        return address
-    other, _, found = directory.partition("://")
-    if other != "tcp":
-        raise BadAddress(address, f"no host is known by which it is reached from {directory}")
-    return f"tcp://{found.rpartition(':')[0]}:{port}"

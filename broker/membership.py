@@ -10,10 +10,10 @@ from typing import Any, Self
 import zmq
 from msgspec.structs import replace
 
-from .broker import reached_by
 from .errors import BrokerUnreachable, JoinRefused, RosterIncomplete
 from .messages import AskRoster, Done, Failed, Join, Joined, Leave, Message, Renew, Roster
 from .requests import Requests
+from .sockets import reached_by
 
 __all__ = ["Membership"]
 

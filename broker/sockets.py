@@ -14,7 +14,7 @@ import zmq
 from .codec import Limits
 from .errors import AddressInUse, BadAddress
 
-__all__ = ["BULK_QUEUE", "CONTROL_QUEUE", "SOCKETS", "SocketKind", "bind", "make", "split_bind"]
+__all__ = ["BULK_QUEUE", "CONTROL_QUEUE", "SOCKETS", "SocketKind", "bind", "make", "reached_by", "split_bind"]
 
 CONTROL_QUEUE = 256  # letters that wait for a peer outside ZeroMQ, see channel.py
 BULK_QUEUE = 4
@@ -111,3 +111,15 @@ def split_bind(address: str, lanes: tuple[str, ...]) -> list[str]:
     if port == "0":
         return [f"tcp://{host}:*"] * len(lanes)
     return [f"tcp://{host}:{int(port) + i}" for i in range(len(lanes))]
+
+
+def reached_by(address: str, directory: str) -> str:
+    """``address`` with the host of ``directory`` where it says "every interface"."""
+    scheme, _, rest = address.partition("://")
+    host, _, port = rest.rpartition(":")
+    if scheme != "tcp" or host not in {"0.0.0.0", "[::]", "*"}:
+        return address
+    other, _, found = directory.partition("://")
+    if other != "tcp":
+        raise BadAddress(address, f"no host is known by which it is reached from {directory}")
+    return f"tcp://{found.rpartition(':')[0]}:{port}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -172,8 +173,8 @@ def task(weights: np.ndarray[Any, Any]) -> Callable[[int], Task]:
 
 @pytest.fixture
 def ports() -> int:
-    """The first of three free ports in a row."""
-    for base in range(21_000, 32_000, 7):
+    """The first of three free ports in a row; several test runs on one machine begin to look in different places."""
+    for base in range(21_000 + os.getpid() % 997 * 10, 32_000, 3):
         try:
             for port in range(base, base + 3):
                 with socket.socket() as probe:

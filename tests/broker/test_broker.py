@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import zmq
 from nervenet.broker import events as events_module
-from nervenet.broker.broker import Broker, reached_by
+from nervenet.broker.broker import Broker
 from nervenet.broker.codec import Limits
 from nervenet.broker.errors import (
     AddressInUse,
@@ -23,7 +23,7 @@ from nervenet.broker.events import EventStream, Publisher
 from nervenet.broker.gaps import Gaps
 from nervenet.broker.membership import Membership
 from nervenet.broker.relay import LastValues
-from nervenet.broker.sockets import split_bind
+from nervenet.broker.sockets import reached_by, split_bind
 from nervenet.nodes.monitor import Monitor
 
 DEADLINE_S = 10.0

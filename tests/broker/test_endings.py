@@ -129,7 +129,8 @@ async def test_the_end_of_an_older_incarnation_is_no_news_of_its_successor(tcp, 
     await at_newer.first(LinkUp)
     if not guarded:  # the fault: the loss was told of the name, which has another owner by now
         before.up = True
-    descriptor = next(key[1] for key, guest in server._inbox._guests._connections.items() if guest is before)
+    connections = server._inbox._guests._connections
+    descriptor = next(key[1] for key, guest in connections.items() if guest is before and key[0] is Lane.CONTROL)
     server._inbox._gone(Lane.CONTROL, descriptor)
     assert bool(at_server.of(LinkLost)) is not guarded
     newer.send("server", FINISH)
