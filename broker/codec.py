@@ -131,7 +131,7 @@ def check_size(message: Message, frames: Sequence[Frame], limits: Limits) -> int
 
 def _read(header: bytes) -> Message:
     try:
-        fields = msgpack.unpackb(memoryview(header)[3:], max_ext_len=0, ext_hook=_no_extensions)
+        fields = msgpack.unpackb(memoryview(header)[3:], max_bin_len=0, max_ext_len=0, ext_hook=_no_extensions)
     except Exception as error:  # noqa: BLE001  msgpack raises many kinds, and each one means the same here
         raise ProtocolError("malformed", f"the header is not MessagePack: {_line(error)}") from None
     kind = fields.get("t") if type(fields) is dict else None

@@ -22,7 +22,8 @@ from nervenet.models.learner import Learner
 from nervenet.nodes import Client, Coordinator, Monitor, Peer
 from nervenet.nodes import effects as e
 from nervenet.nodes.federated import tasks
-from nervenet.nodes.federated.rounds import RoundRules, RoundState
+from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.mixing import metropolis_hastings
 from nervenet.nodes.gossip.topology import neighbours
