@@ -37,9 +37,11 @@ class Requests:
         socket = make(context, "directory.client", limits)
         try:
             socket.connect(address)
-        except zmq.ZMQError as error:
+        except zmq.ZMQError:
             socket.close()
-            raise BadAddress(address, f"cannot be dialled ({error.strerror})") from None
+            raise BadAddress(
+                address, "cannot be dialled; it takes tcp://HOST:PORT, ipc://PATH or inproc://NAME"
+            ) from None
         self._channel = Channel(
             socket,
             deliver=self._deliver,

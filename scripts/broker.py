@@ -15,7 +15,11 @@ def broker(
         ),
     ] = "tcp://127.0.0.1:5555",
     advertise: Annotated[
-        str | None, typer.Option(metavar="HOST", help="Where others reach this machine; needed with a wildcard bind")
+        str | None,
+        typer.Option(
+            metavar="HOST",
+            help="Where others reach the events. [default: the host by which they reached the directory]",
+        ),
     ] = None,
 ) -> None:
     """Introduce nodes and relay their events, until a signal.
