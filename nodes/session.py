@@ -80,6 +80,7 @@ class Session:
         self._node: Node | None = None
         self._backlog: list[t.Arrival | t.Notice] = []
         self._guests: set[str] = set()  # connected to us, and not yet taken leave
+        self._departed: set[str] = set()  # those who took leave
         self._parted = asyncio.Event()
         self._desk_up = asyncio.Event()
         self._acknowledged: dict[int, asyncio.Future[None]] = {}
@@ -188,9 +189,10 @@ class Session:
             ) from None
 
     def farewell(self, to: list[str], reason: str) -> None:
-        """Take leave of the nodes that may be waiting for this one."""
-        if to:
-            self.transport.send(to, Goodbye(round=self.record.completed, reason=reason))
+        """Take leave of the nodes that may be waiting for this one; those who went first are not."""
+        there = [name for name in to if name not in self._departed]
+        if there:
+            self.transport.send(there, Goodbye(round=self.record.completed, reason=reason))
 
     async def partings(self, within_s: float) -> None:
         """Wait until everybody who was connected has taken leave or gone, `within_s` seconds at the most.
@@ -224,8 +226,13 @@ class Session:
         match item:
             case t.LinkUp(peer) if peer != DESK:
                 self._guests.add(peer)
-            case t.LinkLost(peer) | t.Arrival(peer, Goodbye()):
+                self._departed.discard(peer)
+            case t.LinkLost(peer):
                 self._guests.discard(peer)
+                self._parted.set()
+            case t.Arrival(peer, Goodbye()):
+                self._guests.discard(peer)
+                self._departed.add(peer)
                 self._parted.set()
 
     def _failed(self, error: BaseException) -> None:
@@ -237,6 +244,8 @@ class Session:
         if self._node is not None:
             self._node.close()
         self.publish("node.left", {"reason": reason})
+        for peer in self._departed:
+            self.transport.unlink(peer)  # nobody reads there any more: what waits for them must not hold this node up
         await self.transport.close(DRAIN_S)
         if self._membership is not None and self._joined:
             self._membership.leave_reason = reason

@@ -97,7 +97,7 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._coordinator:
+        if self._coordinator and self._node is not None and not self._node.finished.done():
             self.session.farewell([self._coordinator], "done")
         await self.session.__aexit__()
 
