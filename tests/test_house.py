@@ -85,6 +85,13 @@ def test_links_between_documents_lead_somewhere() -> None:
     assert {path: links for path, links in broken.items() if links} == {}
 
 
+def test_the_picture_names_files_that_exist() -> None:
+    named = set(re.findall(r"[\w/]+\.py", (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8")))
+    assert len(named) > 10
+    folders = [ROOT / room for room in ROOMS]
+    assert [name for name in named if not any((folder / name).exists() for folder in folders)] == []
+
+
 def test_a_broken_link_is_noticed() -> None:
     assert broken_links("[a](README.md#part) [b](https://x.org/y) [c](no/such.md)", ROOT) == ["no/such.md"]
 
