@@ -24,10 +24,15 @@ def payload_fault(payload: Payload, settled: Settled | None) -> Fault | None:
     return None
 
 
-def update_fault(update: Update, event: Arrived, work: str, settled: Settled | None) -> Fault | None:
-    """Check a client's answer to a task of this kind of work; None if it can be counted."""
+def update_fault(update: Update, event: Arrived, work: str, settled: Settled | None, rows: int) -> Fault | None:
+    """Check a client's answer to a task of this kind of work; None if it can be counted.
+
+    `rows` is what the client has said that it trains on: the weight of its answers cannot grow afterwards.
+    """
     if update.examples <= 0:
         return "examples", f"examples must be at least 1, found {update.examples}"
+    if update.examples > rows:
+        return "examples", f"examples must be at most {rows}, with which it enrolled, found {update.examples}"
     if event.flaw:
         return "values", event.flaw
     if work == "evaluate":

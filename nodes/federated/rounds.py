@@ -170,7 +170,8 @@ class RoundState:
             return self._refuse(
                 sender, update.round, "duplicate", f"{sender} has answered round {update.round} already"
             )
-        fault = update_fault(update, event, current.work, self.settled)
+        enrolled = self.clients[sender].examples if sender in self.clients else 0
+        fault = update_fault(update, event, current.work, self.settled, enrolled)
         if fault:
             code, reason = fault
             return [

@@ -60,7 +60,7 @@ class Desk:
         self.tell(e.Started())
         for name in self.names:
             self.tell(e.LinkUp(name, "client", 1))
-            self.say(name, m.Ready(examples=10, pid=1))
+            self.say(name, m.Ready(examples=1000, pid=1))
         return self
 
     def settle(self) -> "Desk":

@@ -1,0 +1,48 @@
+"""What an answer says of itself is held against what is known of its sender."""
+
+import pytest
+from nervenet.broker import messages as m
+from nervenet.nodes import effects as e
+from nervenet.nodes.federated import rounds
+from nervenet.nodes.federated.rounds import RoundRules, RoundState
+from nervenet.nodes.screening import update_fault
+
+MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+SETTLED = e.Settled({}, MODEL, "w0")
+
+
+def an_update(examples: int) -> m.Update:
+    return m.Update(1, 0, examples, {}, None, MODEL)
+
+
+@pytest.mark.parametrize(("examples", "fits"), [(-1, False), (0, False), (1, True), (10, True), (11, False)])
+def test_nobody_counts_for_more_rows_than_it_enrolled_with(examples: int, fits: bool) -> None:
+    update = an_update(examples)
+    fault = update_fault(update, e.Arrived("c", update, "w", None), "train", SETTLED, 10)
+    assert (fault is None) == fits
+    assert fits or (fault is not None and fault[0] == "examples" and str(examples) in fault[1])
+
+
+def shares_after_a_claim() -> list[float]:
+    """What each of two clients weighs in a round in which the second claims a thousand million examples."""
+    state = RoundState(RoundRules(rounds=1, clients=frozenset("ab"), min_clients=1))
+    state.handle(e.Started(), 0.0)
+    for name in "ab":
+        state.handle(e.LinkUp(name, "client", 1), 0.0)
+        state.handle(e.Arrived(name, m.Ready(examples=10, pid=1), None, None), 0.0)
+    survey = m.Payload(rule="survey", layout="survey", dtype="float64", length=3)
+    for name in "ab":
+        state.handle(e.Arrived(name, m.Update(0, 0, 10, {}, {}, survey), "s", None), 0.0)
+    state.handle(SETTLED, 0.0)
+    effects = state.handle(e.Arrived("a", an_update(10), "a1", None), 0.0)
+    effects += state.handle(e.Arrived("b", an_update(10**9), "b1", None), 0.0)
+    return [weight for effect in effects if isinstance(effect, e.Fold) for weight in effect.weights]
+
+
+def test_a_claim_takes_no_model_over() -> None:
+    assert shares_after_a_claim() == [1.0]
+
+
+def test_without_that_check_it_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "update_fault", lambda *given: update_fault(*given[:4], rows=10**12))
+    assert shares_after_a_claim()[1] > 0.99
