@@ -118,7 +118,10 @@ async def test_a_stopped_peer_holds_nobody_up_and_is_named(tcp, stranger):
     assert undelivered[0].reason.startswith("slow")
     assert undelivered[0].round < 30  # the oldest goes first
     assert server.sending("stopped")[-1] == 39
-    await at_well.until(lambda: server.sending("well") == ())
+    async with asyncio.timeout(20):
+        # ZeroMQ lets go of a buffer in its own time, and nothing tells of it.
+        while server.sending("well"):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 async def test_what_waits_for_a_dead_address_is_bounded_and_told(tcp):
