@@ -123,7 +123,8 @@ class Crew:
         try:
             for group in self._groups():
                 specs = [{"name": name, "role": self.names[name]} for name in group]
-                descriptors = [shares.test, *(data.get(name, empty) for name in group)]
+                judges = any(self.names[name] != "client" for name in group)
+                descriptors = [shares.test if judges else empty, *(data.get(name, empty) for name in group)]
                 await self._spawn({**common, "nodes": specs}, tuple(group), descriptors)
         finally:
             os.close(empty)

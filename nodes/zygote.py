@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 
 import msgpack
 
-MAX_DESCRIPTORS = 16
+MAX_DESCRIPTORS = 128  # that go with one write; Linux takes 253
 PRELOAD = (
     "asyncio",
     "numpy",
@@ -53,11 +53,11 @@ def send(sock: socket.socket, message: dict[str, Any], descriptors: tuple[int, .
     """Write one message with the descriptors that go with it."""
     body = msgpack.packb(message)
     framed = struct.pack(">I", len(body)) + body
-    if descriptors:
-        sent = socket.send_fds(sock, [framed], list(descriptors))
+    for start in range(0, len(descriptors), MAX_DESCRIPTORS):
+        # Each batch rides on a byte of its own, and all of them are there before the message is complete.
+        sent = socket.send_fds(sock, [framed[:1]], list(descriptors[start : start + MAX_DESCRIPTORS]))
         framed = framed[sent:]
-    if framed:
-        sock.sendall(framed)
+    sock.sendall(framed)
 
 
 class Inbox:
