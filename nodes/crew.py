@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -300,10 +301,10 @@ class Crew:
 
     async def _change(self, within_s: float) -> None:
         self._changed.clear()
-        try:
-            await asyncio.wait_for(self._changed.wait(), max(0.0, within_s))
-        except TimeoutError:
-            return
+        # Not wait_for: on Python 3.11 it swallows a cancellation that comes as its event does, and with it a Ctrl-C.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, within_s)):
+                await self._changed.wait()
 
     # -------------------------------------------------------------------------------------------------------- stopping
 

@@ -105,7 +105,8 @@ async def tell(
     await transport.open(receive, failed)
     try:
         transport.link(DESK, desk)
-        await asyncio.wait_for(done, within_s)
+        async with asyncio.timeout(within_s):
+            await done
     except TimeoutError:
         raise NodeFailed(f"the launcher did not acknowledge the {kind} of {node} within {within_s:g} s") from None
     finally:

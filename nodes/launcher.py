@@ -206,7 +206,8 @@ class Run:
     async def _last_events(self, watching: asyncio.Task[None]) -> None:
         """Wait for the farewells of those who lived to say them, a second at the most: events may be lost."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.events_done.wait(), 1.0 if self.crew.survivors() else 0.05)
+            async with asyncio.timeout(1.0 if self.crew.survivors() else 0.05):
+                await self.events_done.wait()
         watching.cancel()
         await asyncio.wait([watching], timeout=1.0)
         await self._publisher.close()

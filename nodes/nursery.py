@@ -80,7 +80,8 @@ class Nursery:
         self._spawned[number] = future
         try:
             send(self._sock, {"spawn": number, "job": dict(job), "descriptors": len(descriptors)}, tuple(descriptors))
-            return await asyncio.wait_for(future, within_s)
+            async with asyncio.timeout(within_s):
+                return await future
         except (OSError, TimeoutError) as error:
             raise NurseryError(
                 f"no process could be forked within {within_s:g} s: {type(error).__name__} {error}"

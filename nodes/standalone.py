@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,7 +13,7 @@ from .embedding import model_of, site_learner
 from .hosted import ROLES
 from .outcome import Found, finish
 from .runfolder import RunFolder
-from .session import NodeFailed, Place, default_name
+from .session import NodeFailed, Place, Session, default_name
 from .summary import summarise
 from .terms import run_terms
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from nervenet.models.learner import Learner
 
     from .experiment import Experiment
+
+SITES = "sites"  # the name of the data of a run whose sites each bring their own
 
 
 async def run_node(
@@ -74,18 +77,35 @@ async def run_node(
         reason = ""
         try:
             async with node:
+                _say_started(role, experiment, node.session)
                 async for _ in node.rounds():
                     pass
+                _say_completed(role, node.session, time.monotonic() - started)
         except NodeFailed as error:
             reason = str(error)
         facts = {name: node.session.record.facts(node.session.transport.counters)}
         status = "failed" if reason else "completed"
+        if role == "coordinator":
+            experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, name=SITES))
         summary = _summary(experiment, folder, learner, facts, status, reason, time.monotonic() - started)
         if folder and not reason and role != "client":
             folder.write_curves()
     if reason:
         raise NodeFailed(reason)
     return summary
+
+
+def _say_started(role: str, experiment: Experiment, session: Session) -> None:
+    """Speak for the run where no launcher does: the coordinator sees all of it, a peer only its own part."""
+    if role == "coordinator":
+        known = {"mode": experiment.mode, "nodes": experiment.nodes, "rounds": experiment.rounds}
+        session.publish("run.started", {**known, "data": SITES, "model": experiment.model.name})
+
+
+def _say_completed(role: str, session: Session, wall_s: float) -> None:
+    if role == "coordinator":
+        rounds = session.record.completed
+        session.publish("run.completed", {"status": "completed", "completed_rounds": rounds, "wall_s": wall_s})
 
 
 def _learner(role: str, experiment: Experiment) -> Learner:

@@ -21,6 +21,7 @@ ROLES = {
     "nodes/session.py": ["coordinator", "client", "peer"],
     "nodes/shell.py": ["coordinator", "client", "peer"],
     "nodes/launcher.py": ["launcher"],
+    "nodes/standalone.py": ["coordinator"],
     "nodes/crew.py": ["launcher"],
     "broker/publisher.py": ["coordinator", "client", "peer", "launcher"],
     "broker/events.py": ["monitor"],
