@@ -11,6 +11,16 @@ from nervenet.scripts.main import execute
 Start = Callable[..., Any]
 
 
+class NoNursery:
+    """Stands for the process that nodes are forked from: mistakes are found before anybody asks it for one."""
+
+    def preload(self, modules: list[str]) -> None:
+        """Nothing to be imported."""
+
+    def close(self) -> None:
+        """Nobody to be ended."""
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Files of all kinds that cannot be used, in the working directory."""
@@ -114,7 +124,7 @@ TABLE: list[tuple[str, list[str]]] = [
 @pytest.mark.parametrize(("line", "named"), TABLE, ids=[line for line, _ in TABLE])
 def test_a_mistake_is_explained(line: str, named: list[str], folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = sorted(folder.rglob("*"))
-    code = execute(line.split())
+    code = execute(line.split(), NoNursery())
     out, err = capfd.readouterr()
     assert code == 2, (code, out, err)
     assert "Traceback" not in out + err
