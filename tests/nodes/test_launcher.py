@@ -1,0 +1,71 @@
+"""`launch` as other programs call it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nervenet.models.data import DataError
+from nervenet.nodes import launch
+from nervenet.nodes.experiment import Experiment, ExperimentError
+from nervenet.nodes.launcher import RunFailed
+
+QUICK = {"nodes": 2, "rounds": 3, "data": {"name": "iris"}, "evaluation": {"baseline": False}}
+
+
+def plan(**more: Any) -> Experiment:
+    return Experiment.from_dict({**QUICK, **more})
+
+
+@pytest.mark.e2e
+async def test_it_gives_the_summary_and_tells_what_happens(tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+    addresses: list[str] = []
+    async with asyncio.timeout(60):
+        summary = await launch(plan(), out=tmp_path / "run", on_event=told.append, on_address=addresses.append)
+    assert summary["status"] == "completed"
+    assert summary["completed_rounds"] == 3
+    assert summary["baseline"] is None
+    assert len(addresses) == 1
+    kinds = [e["type"] for e in told]
+    assert kinds[0] == "run.started"
+    assert kinds.index("run.started") < kinds.index("round.started") < kinds.index("run.completed")
+    assert {"run.completed"} == {e["type"] for e in told if e["type"] in ("run.completed", "run.failed")}
+
+
+@pytest.mark.e2e
+async def test_a_run_that_fails_says_why_and_leaves_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match="finite") as caught:
+        async with asyncio.timeout(60):
+            await launch(plan(training={"learning_rate": 1e30}, data={"name": "diabetes"}), out=tmp_path / "run")
+    assert caught.value.summary["status"] == "failed"
+    assert (tmp_path / "run" / "summary.json").exists()
+    assert "finite" in (tmp_path / "run" / "events.jsonl").read_text()
+
+
+@pytest.mark.e2e
+async def test_cancelled_it_stops_everybody_in_order(tmp_path: Path) -> None:
+    running = asyncio.Event()
+
+    def listen(event: dict[str, Any]) -> None:
+        if event["type"] == "round.completed" and event["round"] >= 3:
+            running.set()
+
+    run = asyncio.create_task(launch(plan(rounds=1_000_000), out=tmp_path / "run", on_event=listen))
+    async with asyncio.timeout(60):
+        await running.wait()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+    assert '"interrupted"' in (tmp_path / "run" / "summary.json").read_text()
+
+
+async def test_what_cannot_be_is_refused_before_anything_is_there(tmp_path: Path) -> None:
+    for experiment, error in ((plan(nodes=500), DataError), (plan(model={"name": "sklearn.no.Such"}), ExperimentError)):
+        with pytest.raises(error):
+            await launch(experiment, out=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(ExperimentError, match="not empty"):
+        await launch(plan(), out=tmp_path / "full")

@@ -1,0 +1,64 @@
+"""What a node's result is judged by."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from nervenet.nodes.record import Record
+
+
+def counters() -> Any:
+    return SimpleNamespace(bytes_sent=9, bytes_received=4, sent_by_kind={"weights": 6, "control": 3})
+
+
+def test_rounds_metrics_and_bytes() -> None:
+    record = Record("coordinator")
+    record.event("round.completed", {"round": 0, "duration_s": 5.0, "closed_by": "all"})
+    for number in (1, 2):
+        record.event("round.completed", {"round": number, "duration_s": 0.5 * number, "closed_by": "all"})
+    record.event("metric.test", {"round": 2, "accuracy": 0.9, "worst": {"site": "b", "accuracy": 0.1}})
+    facts = record.facts(counters())
+    assert facts["completed_rounds"] == 2
+    assert facts["round_s"] == [0.5, 1.0]  # round 0 agrees on things, and is no measure of a round
+    assert facts["metrics"]["accuracy"] == 0.9
+    assert facts["worst_site"] == "b"
+    assert facts["disturbed"] == []
+    assert (facts["bytes_sent"], facts["bytes_sent_by_kind"]) == (9, {"weights": 6, "control": 3})
+
+
+def test_a_peer_without_a_test_set_is_judged_on_its_own_rows_and_a_client_is_not() -> None:
+    for role, known in (("peer", {"accuracy": 0.5}), ("client", {})):
+        record = Record(role)
+        record.event("metric.local", {"accuracy": 0.5})
+        assert record.facts(counters())["metrics"] == known
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "words"),
+    [
+        ("node.suspect", {"subject": "b", "reason": "silent"}, "suspected b: silent"),
+        ("node.lost", {"subject": "b", "reason": "silent"}, "lost b: silent"),
+        ("round.failed", {"reason": "1 of 2"}, "a round failed: 1 of 2"),
+        (
+            "round.completed",
+            {"round": 1, "duration_s": 1.0, "closed_by": "deadline", "missing": {"b": "late", "a": "ill"}},
+            "round 1 closed by deadline without a: ill; b: late",
+        ),
+        (
+            "round.completed",
+            {"round": 1, "duration_s": 1.0, "closed_by": "suspected", "missing": {"b": "gone"}},
+            "round 1 closed by suspected without b: gone",
+        ),
+    ],
+)
+def test_whatever_disturbs_a_run_is_kept_in_words(kind: str, fields: dict[str, Any], words: str) -> None:
+    record = Record("peer")
+    record.event(kind, fields)
+    assert record.facts(counters())["disturbed"] == [words]
+
+
+def test_refusals_are_counted_by_their_sender() -> None:
+    record = Record("coordinator")
+    for subject in ("b", "a", "b"):
+        record.event("update.rejected", {"subject": subject, "reason": "values"})
+    assert record.facts(counters())["rejected"] == {"a": 1, "b": 2}

@@ -1,0 +1,71 @@
+"""What must be the same at every node, and what need not."""
+
+from typing import Any
+
+import msgpack
+import pytest
+from nervenet.models import MLP, Learner
+from nervenet.models.model import Work
+from nervenet.nodes.embedding import model_of
+from nervenet.nodes.experiment import Experiment
+from nervenet.nodes.terms import run_terms, settings_of
+
+
+def terms(**keys: Any) -> dict[str, Any]:
+    experiment = Experiment.from_dict(keys)
+    return run_terms(experiment, Learner(model_of(experiment)))
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"nodes": 4}, "nodes"),
+        ({"seed": 5}, "seed"),
+        ({"mode": "gossip"}, "mode"),
+        ({"data": {"scale": "none"}}, "data.scale"),
+        ({"model": {"hidden": [7]}}, "model.hidden"),
+        ({"model": {"activation": "tanh"}}, "model.activation"),
+        ({"model": {"dtype": "float64"}}, "model.dtype"),
+        ({"model": {"name": "sklearn.linear_model.SGDClassifier"}}, "model.name"),
+    ],
+)
+def test_a_node_that_differs_here_could_not_take_part(keys: dict[str, Any], named: str) -> None:
+    assert terms(**keys).get(named) != terms().get(named)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"training": {"epochs": 9}},
+        {"training": {"learning_rate": 0.5}},
+        {"data": {"name": "wine"}},
+        {"rounds": 3},
+        {"federated": {"quorum": 0.5}},
+    ],
+)
+def test_how_a_node_trains_is_its_own_affair(keys: dict[str, Any]) -> None:
+    assert terms(**keys) == terms()
+
+
+@pytest.mark.parametrize(
+    ("gossip", "named"),
+    [({"topology": "star"}, "gossip.topology"), ({"topology": "random-regular", "degree": 4}, "gossip.degree")],
+)
+def test_peers_agree_on_their_graph(gossip: dict[str, Any], named: str) -> None:
+    assert terms(mode="gossip", gossip=gossip).get(named) != terms(mode="gossip").get(named)
+
+
+def test_terms_and_settings_travel() -> None:
+    for said in (terms(mode="gossip"), settings_of(Experiment())):
+        assert msgpack.unpackb(msgpack.packb(said)) == said
+
+
+def test_settings_are_what_a_round_of_work_takes() -> None:
+    experiment = Experiment.from_dict({"training": {"epochs": 3, "batch_size": 4}})
+    assert Work(**settings_of(experiment)) == Work(epochs=3, batch_size=4, carry_optimizer=False)
+    assert Work(**settings_of(Experiment.from_dict({"mode": "gossip"}))).carry_optimizer
+
+
+def test_a_model_given_as_an_object_is_described_like_one_that_is_named() -> None:
+    experiment = Experiment.from_dict({"model": {"hidden": [8]}})
+    assert run_terms(experiment, Learner(MLP((8,)))) == run_terms(experiment, Learner(model_of(experiment)))
