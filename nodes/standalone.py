@@ -124,20 +124,24 @@ def _summary(
     experiment: Experiment,
     folder: RunFolder | None,
     learner: Learner,
+    vector: Any,
     facts: dict[str, dict[str, Any]],
     status: str,
     reason: str,
     wall_s: float,
 ) -> dict[str, Any]:
     if not learner.settled:
-        return summarise(experiment, facts, status=status, reason=reason or None, wall_s=wall_s)
+        summary = summarise(experiment, facts, status=status, reason=reason or None, wall_s=wall_s)
+        if folder is not None:
+            folder.write_summary(summary)
+        return summary
     if folder is None:
         size = learner.layout.size
         task = learner.agreement.task
         return summarise(
             experiment, facts, status=status, reason=reason or None, task=task, parameters=size, wall_s=wall_s
         )
-    found = Found(facts, learner.snapshot(), learner.agreement.to_dict(), learner.layout.to_dict())
+    found = Found(facts, vector, learner.agreement.to_dict(), learner.layout.to_dict())
     return finish(
         experiment,
         folder,

@@ -134,8 +134,9 @@ class Peer:
 
     async def __aexit__(self, *_: object) -> None:
         self.session.farewell(list(self._neighbours), "done")
-        if self._state is not None and self._state.status == "resting":
-            # A neighbour may still have to read this peer's last model; see `Session.partings`.
+        if self._state is not None and self._state.status in ("resting", "finished"):
+            # A neighbour may still have to read this peer's last model, or that which made it fail: then all of them
+            # fail by the same name. See `Session.partings`.
             await self.session.partings(PARTING_S)
         await self.session.__aexit__()
 
