@@ -124,7 +124,6 @@ def _summary(
     experiment: Experiment,
     folder: RunFolder | None,
     learner: Learner,
-    vector: Any,
     facts: dict[str, dict[str, Any]],
     status: str,
     reason: str,
@@ -141,7 +140,7 @@ def _summary(
         return summarise(
             experiment, facts, status=status, reason=reason or None, task=task, parameters=size, wall_s=wall_s
         )
-    found = Found(facts, vector, learner.agreement.to_dict(), learner.layout.to_dict())
+    found = Found(facts, learner.snapshot(), learner.agreement.to_dict(), learner.layout.to_dict())
     return finish(
         experiment,
         folder,
