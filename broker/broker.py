@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 from typing import Any, Self
 
@@ -13,7 +14,7 @@ from .channel import Channel, Letter
 from .codec import DEFAULT_LIMITS, Limits, decode, encode
 from .contract import new_incarnation
 from .directory import Directory, Outcome, Reply
-from .errors import ProtocolError
+from .errors import AddressInUse, ProtocolError
 from .event import Event
 from .messages import AskSnapshot, Failed, Message, Snapshot, tag_of
 from .notices import Counters
@@ -23,6 +24,7 @@ from .sockets import CONTROL_QUEUE, bind, make, split_bind
 __all__ = ["Broker"]
 
 _TICK_S = 0.1
+_TRIES = 50  # draws of three free ports in a row
 _PLACES = ("directory", "events_in", "events_out")
 
 
@@ -84,14 +86,9 @@ class Broker:
         self._failure: asyncio.Future[None] = self._loop.create_future()
         if self._context is None:
             self._context = zmq.Context()
-        sockets = [make(self._context, "directory.server", self._limits), *Relay.sockets(self._context, self._limits)]
         try:
-            for place, socket, address in zip(_PLACES, sockets, split_bind(self._bind, _PLACES), strict=True):
-                plain = self._bind if place == "directory" and not address.startswith("tcp") else address
-                self.addresses[place] = self._reachable(bind(socket, plain))
+            sockets = self._bound(self._context)
         except BaseException:
-            for socket in sockets:
-                socket.close()
             if self._own_context:
                 self._context.term()
             raise
@@ -108,6 +105,25 @@ class Broker:
         )
         self._timer = self._loop.call_later(_TICK_S, self._tick)
         return self
+
+    def _bound(self, context: zmq.Context[zmq.Socket[bytes]]) -> list[zmq.Socket[bytes]]:
+        """Bind the three places, or none. Free ports are three in a row, so that one number tells all of them."""
+        free = self._bind.startswith("tcp://") and self._bind.rpartition(":")[2] in {"0", "*"}
+        for _ in range(_TRIES if free else 1):
+            bind_to = f"{self._bind.rpartition(':')[0]}:{_free_port()}" if free else self._bind
+            sockets = [make(context, "directory.server", self._limits), *Relay.sockets(context, self._limits)]
+            try:
+                for place, socket, address in zip(_PLACES, sockets, split_bind(bind_to, _PLACES), strict=True):
+                    plain = bind_to if place == "directory" and not address.startswith("tcp") else address
+                    self.addresses[place] = self._reachable(bind(socket, plain))
+            except BaseException as error:
+                for socket in sockets:
+                    socket.close()
+                if free and isinstance(error, AddressInUse):
+                    continue
+                raise
+            return sockets
+        raise AddressInUse(self._bind)
 
     async def __aexit__(self, *_: object) -> None:
         self._timer.cancel()
@@ -177,3 +193,8 @@ class Broker:
     def _fail(self, error: BaseException) -> None:
         with contextlib.suppress(asyncio.InvalidStateError):
             self._failure.set_exception(error)
+
+
+def _free_port() -> int:
+    """A port that may be free, with the two after it, outside the range that the system hands out by itself."""
+    return random.SystemRandom().randrange(13_000, 20_000, 3)

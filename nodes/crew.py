@@ -43,6 +43,8 @@ class Crew:
         Called with (node, reason) when a node has died or failed.
     say
         Publishes an event of the launcher.
+    on_restart
+        Called when a broker that had died is back.
 
     Attributes
     ----------
@@ -59,6 +61,7 @@ class Crew:
     log: int
     on_lost: Callable[[str, str], None]
     say: Callable[..., None]
+    on_restart: Callable[[], None] = lambda: None
     facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     arrays: dict[str, Any] = field(default_factory=dict)
     lost: dict[str, str] = field(default_factory=dict)
@@ -71,7 +74,9 @@ class Crew:
         self._early: dict[int, int] = {}  # ends told before we were told of the beginning
         self._changed = asyncio.Event()
         self._addresses: dict[str, str] = {}
+        self._broker_at = ""
         self._restarts = 0
+        self._moved_at = 0.0
         self._stopping = False
         self._broken = ""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -101,6 +106,8 @@ class Crew:
         await self._until(lambda: BROKER in self.ready, network.join_deadline_s, "the broker did not start")
         self._addresses = dict(self.ready[BROKER]["addresses"])
         self.events_in = self._addresses["events_in"]
+        port = self._addresses["directory"].rpartition(":")[2]
+        self._broker_at = f"tcp://{host}:{port}"  # where it is bound, which need not be where it is reached
         return self._addresses["directory"]
 
     async def _spawn_broker(self, bind: str) -> None:
@@ -172,8 +179,11 @@ class Crew:
 
     def reported(self, node: str, kind: str, facts: Mapping[str, Any], array: Any) -> None:
         """Take a report from the desk."""
+        self.moved()
         if kind == "ready":
             self.ready[node] = facts
+            if self._restarts and node == BROKER:
+                self.on_restart()
         elif node == BASELINE:
             if "failed" in facts:
                 self.say("warning", reason=f"the baselines failed: {facts['failed']}")
@@ -190,6 +200,10 @@ class Crew:
                 # file.
                 self.arrays[node] = array
         self._changed.set()
+
+    def moved(self) -> None:
+        """Note a sign of progress: a report, or a completed round."""
+        self._moved_at = asyncio.get_running_loop().time()
 
     def _exited(self, pid: int, status: int) -> None:
         process = self._processes.get(pid)
@@ -218,9 +232,14 @@ class Crew:
             self._broken = f"the broker was {how}"
             return
         self.say("warning", reason=f"the broker was {how}; starting it again on {self._addresses['directory']}")
-        task = asyncio.get_running_loop().create_task(self._spawn_broker(self._addresses["directory"]))
+        task = asyncio.get_running_loop().create_task(self._spawn_broker_again())
         self._tasks.add(task)
         task.add_done_callback(self._restarted)
+
+    async def _spawn_broker_again(self) -> None:
+        # The first time at once; if it dies again, somebody else may have its ports for a while.
+        await asyncio.sleep(0.5 * (self._restarts - 1))
+        await self._spawn_broker(self._broker_at)
 
     def _restarted(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -243,8 +262,8 @@ class Crew:
     async def results(self, failed: asyncio.Future[None]) -> None:
         """Wait until every node that lives has reported its result.
 
-        A run has no deadline of its own: its rounds have. But once most have reported, the rest are given two
-        deadlines of a round.
+        A run has no deadline of its own: its rounds have. But once one has reported, and for two deadlines of a round
+        nobody has completed a round or reported, the rest are given up.
 
         Raises
         ------
@@ -252,7 +271,6 @@ class Crew:
             If the coordinator, or everybody, is lost.
         """
         grace_s = 2 * self.experiment.deadline_s + self.experiment.network.join_deadline_s
-        waiting_since: float | None = None
         loop = asyncio.get_running_loop()
         while True:
             self._check()
@@ -261,12 +279,10 @@ class Crew:
             missing = sorted(self.survivors() - set(self.facts))
             if not missing:
                 return
-            if "coordinator" in self.facts or 2 * len(missing) <= len(self.survivors()):
-                waiting_since = waiting_since or loop.time()
-                if loop.time() - waiting_since > grace_s:
-                    for node in missing:
-                        self._lose(node, f"gave no result within {grace_s:g} s after the others")
-                    continue
+            if self.facts and loop.time() - self._moved_at > grace_s:
+                for node in missing:
+                    self._lose(node, f"gave no result within {grace_s:g} s of the last sign of progress")
+                continue
             await self._change(1.0)
 
     async def baseline(self, within_s: float) -> None:
@@ -276,9 +292,8 @@ class Crew:
             try:
                 await self._until(lambda: self.baselines is not None, within_s, "")
             except Lost:
-                self.say(
-                    "warning", reason=f"the baselines were not done {within_s:g} s after the run, and are left out"
-                )
+                reason = self._broken or f"they were not done {within_s:g} s after the run"
+                self.say("warning", reason=f"the baselines are left out: {reason}")
 
     def _check(self) -> None:
         if self._broken:
@@ -295,7 +310,7 @@ class Crew:
         while not condition():
             self._check()
             if loop.time() >= until:
-                missing = ", ".join(sorted(self.survivors() - set(self.ready)))
+                missing = ", ".join(sorted(self.survivors() - set(self.ready))) if BROKER in self.ready else ""
                 raise Lost(f"{otherwise} within {within_s:g} s" + (f"; missing: {missing}" if missing else ""))
             await self._change(until - loop.time())
 

@@ -63,6 +63,9 @@ class Desk:
                     self._seen.add((sender, number))
                     self._on_report(sender, kind, facts, array)
                 self.transport.send(sender, Acknowledged(id=number))
+            case t.LinkUp(peer):
+                # A process of that name has started, or started anew, and counts its reports from one.
+                self._seen = {known for known in self._seen if known[0] != peer}
             case _:
                 pass
 

@@ -142,6 +142,7 @@ async def _node(
                     pass
             except asyncio.CancelledError:
                 failure = "interrupted"
+                node.session.rest()
             except Exception as error:
                 failure = str(error) or type(error).__name__
                 log.warning("failed", reason=failure, exc_info=True)
@@ -160,14 +161,14 @@ async def _node(
 
 async def _result(node: Coordinator | Client | Peer, failure: str) -> None:
     """Report what came of it: figures, and from those who are judged the weights with all that makes them a model."""
-    session, learner = node.session, node.model
+    session, learner, vector = node.session, node.model, node.weights
     facts = session.record.facts(session.transport.counters)
     if failure:
         facts["failed"] = failure
-    if facts["role"] == "client" or not learner.settled:
+    if vector is None or not learner.settled:
         await session.report("result", facts)
         return
-    layout, vector = learner.layout, learner.snapshot()
+    layout = learner.layout
     facts["layout"] = layout.to_dict()
     facts["agreement"] = learner.agreement.to_dict()
     payload = Payload(rule=learner.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)

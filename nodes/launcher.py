@@ -128,9 +128,9 @@ class Run:
             self.nursery.preload(["nervenet.models.adapters", self.experiment.model.name.rpartition(".")[0]])
         shares = await asyncio.to_thread(cut, self.experiment)
         async with AsyncExitStack() as stack:
+            stack.callback(shares.close)
             self.folder = stack.enter_context(RunFolder(self.path))
             self.folder.write_experiment(self.experiment)
-            stack.callback(shares.close)
             desk_at = (
                 inbox_address(self.experiment) if self.experiment.network.transport != "inproc" else "tcp://127.0.0.1:*"
             )
@@ -139,7 +139,14 @@ class Run:
             log = os.open(self.path / "nodes.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             stack.callback(os.close, log)
             self.crew = Crew(
-                self.experiment, self.name, self.nursery, dict(desk.transport.addresses), log, self._lost, self._say
+                self.experiment,
+                self.name,
+                self.nursery,
+                dict(desk.transport.addresses),
+                log,
+                self._lost,
+                self._say,
+                self._roll,
             )
             # Whatever happens from here on, no child outlives this block.
             stack.push_async_callback(self.crew.stop, STOP_S)
@@ -147,7 +154,7 @@ class Run:
 
     async def _supervised(self, shares: Shares, desk: Desk) -> dict[str, Any]:
         status, reason = "completed", ""
-        interrupted: asyncio.CancelledError | None = None
+        interrupted: BaseException | None = None
         watching: asyncio.Task[None] | None = None
         try:
             address = await self.crew.start_broker()
@@ -156,7 +163,7 @@ class Run:
             watching = asyncio.create_task(self._watch(address))
             self._say("run.started", **self._opening(shares))
             await self.crew.start_nodes(shares)
-            self.folder.write_nodes(self.crew.nodes_json())
+            self._roll()
             await self.crew.start_baseline(shares)
             await self.crew.results(desk.failed)
             await self.crew.baseline(BASELINE_S)
@@ -168,6 +175,9 @@ class Run:
                 await self.crew.stop(STOP_S)
         except Lost as error:
             status, reason = "failed", str(error)
+            await self.crew.stop(STOP_S)
+        except Exception as error:  # noqa: BLE001  (raised again below, when the folder is readable and nobody left)
+            status, reason, interrupted = "failed", f"{type(error).__name__}: {error}", error
             await self.crew.stop(STOP_S)
         summary = await asyncio.to_thread(self._conclude, shares, status, reason)
         if status == "completed":
@@ -197,6 +207,8 @@ class Run:
                     continue
                 if event["type"] == "round.started" and self.first_round_at is None:
                     self.first_round_at = float(event["time"])
+                if event["type"] == "round.completed":
+                    self.crew.moved()
                 if event["type"] == "node.left" and "subject" not in event:
                     self._left.add(event["node"])
                     if self._left >= self.crew.survivors():
@@ -211,6 +223,9 @@ class Run:
         watching.cancel()
         await asyncio.wait([watching], timeout=1.0)
         await self._publisher.close()
+
+    def _roll(self) -> None:
+        self.folder.write_nodes(self.crew.nodes_json())
 
     def _say(self, kind: str, **fields: Any) -> None:
         """Publish an event of the launcher's own; what it says itself it does not have to hear."""
@@ -240,7 +255,8 @@ class Run:
         self._say("node.lost", subject=node, reason=reason)
 
     def _conclude(self, shares: Shares, status: str, reason: str) -> dict[str, Any]:
-        found = gather(self.experiment, self.crew.facts, self.crew.arrays, self.crew.lost)
+        crew = self.crew
+        found = gather(self.experiment, dict(crew.facts), dict(crew.arrays), dict(crew.lost))
         return finish(
             self.experiment,
             self.folder,

@@ -103,7 +103,10 @@ class Nursery:
             if "spawned" in message:
                 future = self._spawned.get(message["spawned"])
                 if future and not future.done():
-                    future.set_result(message["pid"])
+                    if "failed" in message:
+                        future.set_exception(NurseryError(f"no process could be forked: {message['failed']}"))
+                    else:
+                        future.set_result(message["pid"])
             elif "exited" in message:
                 self.exited(message["exited"], message["status"])
         if self._inbox.closed:

@@ -22,9 +22,7 @@ class Record:
         self.worst: str | None = None
         self.round_s: list[float] = []
         self.rejected: Counter[str] = Counter()
-        self.reasons: Counter[str] = Counter()
         self.disturbed: list[str] = []
-        self.layout: dict[str, Any] = {}
 
     def event(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Take note of an event that this node publishes."""
@@ -36,7 +34,6 @@ class Record:
                 self.worst = fields["worst"].get("site")
         elif kind == "update.rejected":
             self.rejected[str(fields.get("subject"))] += 1
-            self.reasons[str(fields.get("reason"))] += 1
         elif kind in DISTURBING:
             subject = fields.get("subject", "")
             self.disturbed.append(f"{DISTURBING[kind]} {subject}: {fields.get('reason', '')}".replace(" :", ":"))

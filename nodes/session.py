@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir
@@ -188,8 +188,14 @@ class Session:
                 f"the launcher did not acknowledge the {kind} of {self.place.name} within {deadline_s:g} s"
             ) from None
 
+    def rest(self) -> None:
+        """Decide nothing any more: whatever happens to others from here on is no news to this node."""
+        if self._node is not None:
+            self._node.close()
+
     def farewell(self, to: list[str], reason: str) -> None:
         """Take leave of the nodes that may be waiting for this one; those who went first are not."""
+        self.rest()
         there = [name for name in to if name not in self._departed]
         if there:
             self.transport.send(there, Goodbye(round=self.record.completed, reason=reason))
@@ -246,13 +252,20 @@ class Session:
         self.publish("node.left", {"reason": reason})
         for peer in self._departed:
             self.transport.unlink(peer)  # nobody reads there any more: what waits for them must not hold this node up
-        await self.transport.close(DRAIN_S)
-        if self._membership is not None and self._joined:
-            self._membership.leave_reason = reason
-            await self._membership.__aexit__(None, None, None)
-        await self.publisher.close()
-        if not self._shares_context:
-            await asyncio.to_thread(self._context.term)
+        # Last in, first out, and each whatever became of the one before: an owner may cut this short.
+        async with AsyncExitStack() as stack:
+            if not self._shares_context:
+                stack.push_async_callback(asyncio.to_thread, self._context.term)
+            stack.push_async_callback(self.publisher.close)
+            if self._membership is not None and self._joined:
+                self._membership.leave_reason = reason
+                stack.push_async_exit(self._membership)
+            stack.push_async_callback(self.transport.close, DRAIN_S)
+
+    @property
+    def guests(self) -> list[str]:
+        """Who is connected to this node and has not taken leave."""
+        return sorted(self._guests)
 
 
 def inbox_address(experiment: Experiment) -> str:
@@ -268,7 +281,7 @@ def inbox_address(experiment: Experiment) -> str:
 
 def default_name(role: str) -> str:
     """Name a node that was given no name: unique enough, and readable."""
-    return f"{role}-{socket.gethostname().split('.')[0]}-{os.getpid()}"
+    return f"{role}-{socket.gethostname().split('.')[0]}-{os.getpid()}-{secrets.token_hex(2)}"
 
 
 def members_of(roster: Roster, role: str) -> dict[str, Member]:

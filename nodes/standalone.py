@@ -32,7 +32,6 @@ async def run_node(
     broker: str,
     run: str,
     name: str | None = None,
-    advertise: str | None = None,  # noqa: ARG001  (part of the experiment by now: network.advertise)
     out: Path | None = None,
     on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
@@ -87,7 +86,8 @@ async def run_node(
         status = "failed" if reason else "completed"
         if role == "coordinator":
             experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, name=SITES))
-        summary = _summary(experiment, folder, learner, facts, status, reason, time.monotonic() - started)
+        vector = learner.snapshot() if role == "client" and not reason else node.weights
+        summary = _summary(experiment, folder, learner, vector, facts, status, reason, time.monotonic() - started)
         if folder and not reason and role != "client":
             folder.write_curves()
     if reason:
@@ -124,6 +124,7 @@ def _summary(
     experiment: Experiment,
     folder: RunFolder | None,
     learner: Learner,
+    vector: Any,
     facts: dict[str, dict[str, Any]],
     status: str,
     reason: str,
@@ -140,7 +141,7 @@ def _summary(
         return summarise(
             experiment, facts, status=status, reason=reason or None, task=task, parameters=size, wall_s=wall_s
         )
-    found = Found(facts, learner.snapshot(), learner.agreement.to_dict(), learner.layout.to_dict())
+    found = Found(facts, vector, learner.agreement.to_dict(), learner.layout.to_dict())
     return finish(
         experiment,
         folder,

@@ -130,7 +130,7 @@ class Trainer:
         """Do one job here and now; whatever the model raises becomes a named event."""
         try:
             return self.perform(job)
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001  (a SystemExit of a user's model, too, must not end the thread unsaid)
             number, attempt = getattr(job, "round", 0), getattr(job, "attempt", 0)
             return e.WorkFailed(type(job).__name__.lower(), number, attempt, f"{type(error).__name__}: {error}")
 

@@ -121,7 +121,7 @@ def main(sock_fd: int, life: int) -> None:
     signal.set_wakeup_fd(wake_w)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     children: set[int] = set()
-    with suppress(OSError):  # the launcher may hang up in the middle of a word
+    with suppress(BrokenPipeError, ConnectionResetError):  # the launcher may hang up in the middle of a word
         while not inbox.closed:
             ready, _, _ = select.select([sock.fileno(), wake_r], [], [])
             if wake_r in ready:
@@ -146,7 +146,13 @@ def _serve(
     wake: tuple[int, int],
 ) -> None:
     if "spawn" in message:
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            send(sock, {"spawned": message["spawn"], "failed": str(error)})
+            return
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -54,9 +54,7 @@ def node(
     view = JsonView() if json else QuietView() if quiet else PlainView(_board(run, experiment))
     for line in experiment.warnings():
         sys.stderr.write(f"warning: {line}\n")
-    summary = run_until_signal(
-        lambda: _node(role, experiment, view, broker=broker, run=run, name=name, advertise=advertise, out=out)
-    )
+    summary = run_until_signal(lambda: _node(role, experiment, view, broker=broker, run=run, name=name, out=out))
     if json:
         return
     if role == "client":  # the global model's figures are the coordinator's to tell

@@ -125,6 +125,11 @@ class Client:
         session.transport.link(self._coordinator, coordinators[self._coordinator].addresses)
         session.attach(self._node)
 
+    @property
+    def weights(self) -> None:
+        """A client is not judged: the model of the run is its coordinator's."""
+        return
+
     async def rounds(self) -> AsyncIterator[RoundReport]:
         """Give each round that this client took part in, until the coordinator ends the run; `model` is then the
         global one.

@@ -100,13 +100,16 @@ class Coordinator:
         self.session = Session("coordinator", place, experiment, binds=True)
         self._reports = Reports()
         self._node: Node | None = None
+        self._state: RoundState | None = None
 
     async def __aenter__(self) -> Coordinator:
         await self.session.open(self._begin)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._node is not None and self._node.finished.done():
+        if self._node is not None:
+            if not self._node.finished.done():
+                self.session.farewell(self.session.guests, "the coordinator left before the run was over")
             # The clients read the final model, or why there is none, before this end of the connection goes.
             await self.session.partings(PARTING_S)
         await self.session.__aexit__()
@@ -134,11 +137,16 @@ class Coordinator:
         )
         trainer = Trainer(self.model, node=self.place.name, seed=plan.seed, scale=plan.data.scaling)
         session = self.session
-        state = RoundState(rules)
+        state = self._state = RoundState(rules)
         self._node = Node(state, session.transport, trainer, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
         self._node.post(e.Started())
         session.attach(self._node)
+
+    @property
+    def weights(self) -> Any:
+        """The global weights after the last completed round, a flat vector; None before round 0 is over."""
+        return None if self._state is None else self._state.weights
 
     async def rounds(self) -> AsyncIterator[RoundReport]:
         """Give each round when it is complete and evaluated, until the run is over and every client holds the final

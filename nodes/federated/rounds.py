@@ -170,7 +170,8 @@ class RoundState:
             return self._refuse(
                 sender, update.round, "duplicate", f"{sender} has answered round {update.round} already"
             )
-        enrolled = self.clients[sender].examples if sender in self.clients else 0
+        # Who has left in the meantime is no longer on the list; what it sent before counts as it stands.
+        enrolled = self.clients[sender].examples if sender in self.clients else update.examples
         fault = update_fault(update, event, current.work, self.settled, enrolled)
         if fault:
             code, reason = fault

@@ -77,7 +77,8 @@ class PeerState:
         self._inbox: dict[str, e.Body] = {}  # this round's
         self._early: dict[str, tuple[int, e.Body]] = {}
         self._moving: dict[str, tuple[int, ...]] = {}  # rounds whose model a neighbour says is on its way
-        self._mine: e.Body = None
+        self.weights: e.Body = None  # after the last completed round
+        self._mine: e.Body = None  # what this round's training gave
         self._loss: float | None = None
         self._opened_at = 0.0
         self._deadline_at = 0.0
@@ -198,7 +199,7 @@ class PeerState:
         return effects
 
     def _settled(self, event: e.Settled, now: float) -> list[e.Effect]:
-        self.settled = event
+        self.settled, self.weights = event, event.body
         self.status = "resting"
         told = {
             "round": 0,
@@ -333,7 +334,7 @@ class PeerState:
         if self.status != "mixing" or number != self.round:
             return []
         self.completed = number
-        self._mine = body
+        self.weights = body
         fields: dict[str, Any] = {
             "round": number,
             "participants": list(self._mixed_with),

@@ -175,6 +175,11 @@ class Peer:
             self.session.transport.link(neighbour, members[neighbour].addresses)
         self.session.attach(self._node)
 
+    @property
+    def weights(self) -> Any:
+        """This peer's weights after its last completed round, a flat vector; None before round 0 is over."""
+        return None if self._state is None else self._state.weights
+
     async def rounds(self, count: int | None = None) -> AsyncIterator[RoundReport]:
         """Take part in `count` more rounds (default: those of the experiment), giving each when it is complete and
         evaluated.
@@ -186,6 +191,8 @@ class Peer:
         """
         if self._node is None or self._state is None:
             raise RuntimeError("a peer must be entered (async with) before it takes part in rounds")
+        if count is not None and count < 1:
+            raise ValueError(f"rounds must be at least 1, found {count}")
         until = self._state.until + (count or self.experiment.rounds)
         self._node.post(e.Proceed(until))
         async for report in self._reports.until(until):

@@ -62,6 +62,7 @@ class Play:
             self.experiment, "r", self.stage, desk, 9,  # type: ignore[arg-type]
             lambda node, reason: self.lost.append((node, reason)),
             lambda kind, **fields: self.said.append((kind, fields)),
+            on_restart=lambda: None,
         )  # fmt: skip
         self.stage.on_spawn = self.report_ready
 
