@@ -75,9 +75,10 @@ class EventStream:
         self._own_context = context is None
         self._context = context
         self._limits = limits
-        self._waiting: deque[tuple[Event, bool]] = deque(maxlen=keep)
+        self._waiting: deque[tuple[Event, int]] = deque(maxlen=keep)
         self._news = asyncio.Event()
         self._gaps = Gaps()
+        self._snapshots = 0
         self._after_gap: Event | None = None
         self._seq = 0
         self._channel: Channel | None = None
@@ -122,10 +123,10 @@ class EventStream:
             return event
         while True:
             while self._waiting:
-                event, old = self._waiting.popleft()
+                event, snapshot = self._waiting.popleft()
                 if event["node"] == "stream":
                     return event
-                missed = self._gaps.missed(event, old)
+                missed = self._gaps.missed(event, snapshot)
                 if missed is None:
                     continue  # held already, by a snapshot
                 if missed:
@@ -176,20 +177,21 @@ class EventStream:
 
     async def _catch_up(self) -> None:
         """Take the snapshot, and put what has come since the subscription counts in its place in time."""
-        found: list[tuple[Event, bool]] = []
+        found: list[tuple[Event, int]] = []
+        self._snapshots += 1
         try:
             for topic in self._topics:
                 async for part in self._requests.ask_many(lambda id_, t=topic: AskSnapshot(id_, t), _ASK_S):  # type: ignore[misc]
                     if not isinstance(part, Snapshot):
                         break
-                    found += [(event, True) for event in part.events]
+                    found += [(event, self._snapshots) for event in part.events]
                     if part.last:
                         break
         finally:
-            found += [(event, False) for event in self._held or ()]
+            found += [(event, 0) for event in self._held or ()]
             self._held = None
-            for event, old in sorted(found, key=lambda entry: float(entry[0]["time"])):
-                self._put(event, old)
+            for event, snapshot in sorted(found, key=lambda entry: float(entry[0]["time"])):
+                self._put(event, snapshot)
 
     def _subscribe(self, address: str) -> None:
         self._hang_up()
@@ -228,9 +230,9 @@ class EventStream:
         else:
             self._put(event)
 
-    def _put(self, event: Event, old: bool = False) -> None:
+    def _put(self, event: Event, snapshot: int = 0) -> None:
         if self._run is None or event["run"] in {self._run, ""}:
-            self._waiting.append((event, old))
+            self._waiting.append((event, snapshot))
             self._news.set()
 
     def _own(self, type_: str, run: str = "", **fields: Any) -> Event:

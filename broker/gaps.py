@@ -12,13 +12,14 @@ class Gaps:
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, str, int, str], int] = {}
-        self._fresh: set[tuple[str, str, int, str]] = set()
+        self._fresh: dict[tuple[str, str, int, str], int] = {}  # kinds first met in a snapshot, and in which
 
-    def missed(self, event: dict[str, Any], from_snapshot: bool = False) -> int | None:
+    def missed(self, event: dict[str, Any], snapshot: int = 0) -> int | None:
         """How many events of this kind are missing before this one; None if this one was held already.
 
         The first of its kind starts the count, because whatever came before it was before our time. The holes of a
-        first snapshot, which holds the last event of each subject only, are of that time, too.
+        first snapshot, which holds the last event of each subject only, are of that time, too; those of a later one
+        (``snapshot`` numbers them from 1; 0 is an event that came by itself) are not.
         """
         key = (event["run"], event["node"], event["incarnation"], event["type"])
         last = self._last.get(key)
@@ -27,10 +28,10 @@ class Gaps:
             return None
         self._last[key] = seq
         if last is None:
-            if from_snapshot:
-                self._fresh.add(key)
+            if snapshot:
+                self._fresh[key] = snapshot
             return 0
-        if from_snapshot and key in self._fresh:
+        if snapshot and self._fresh.get(key) == snapshot:
             return 0
-        self._fresh.discard(key)
+        self._fresh.pop(key, None)
         return seq - last - 1

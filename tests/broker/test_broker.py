@@ -291,9 +291,12 @@ def test_gaps():
     assert [gaps.missed(valid(seq=seq)) for seq in (5, 6, 6, 9, 8)] == [0, 0, None, 2, None]
     assert gaps.missed(valid(seq=1, incarnation=2)) == 0
     fresh = Gaps()
-    assert [fresh.missed(valid(seq=seq), from_snapshot=True) for seq in (3, 7)] == [0, 0]  # superseded, not missed
+    assert [fresh.missed(valid(seq=seq), snapshot=1) for seq in (3, 7)] == [0, 0]  # superseded, not missed
     assert fresh.missed(valid(seq=9)) == 1
-    assert fresh.missed(valid(seq=12), from_snapshot=True) == 2  # after a broker's return they were missed
+    assert fresh.missed(valid(seq=12), snapshot=2) == 2  # after a broker's return they were missed
+    again = Gaps()
+    # Known from one snapshot only, then from the next, with nothing between: the hole is of our own time.
+    assert [again.missed(valid(seq=1), snapshot=1), again.missed(valid(seq=3), snapshot=2)] == [0, 1]
 
 
 def test_binding_patterns():
