@@ -19,7 +19,7 @@ from .event import Event
 from .messages import AskSnapshot, Failed, Message, Snapshot, tag_of
 from .notices import Counters
 from .relay import Relay
-from .sockets import CONTROL_QUEUE, bind, make, split_bind
+from .sockets import CONTROL_QUEUE, bind, discard, make, split_bind
 
 __all__ = ["Broker"]
 
@@ -128,6 +128,8 @@ class Broker:
     async def __aexit__(self, *_: object) -> None:
         self._timer.cancel()
         self._failure.cancel()
+        for address in self.addresses.values():
+            discard(address)
         self._desk.close(0.1)
         self._relay.close(0.1)
         if self._own_context and self._context is not None:

@@ -15,7 +15,7 @@ from .introductions import Guest, Guests
 from .mailroom import LANES, Mailroom
 from .messages import Hello, Lane, Refused, tag_of
 from .notices import Cut, LinkLost, LinkUp
-from .sockets import bind, make, split_bind
+from .sockets import bind, discard, make, split_bind
 from .watch import Watch
 
 __all__ = ["Inbox"]
@@ -74,7 +74,9 @@ class Inbox:
         return any(channel.waiting for channel in self._channels.values())
 
     def close(self, linger_s: float) -> None:
-        """Close both lanes."""
+        """Close both lanes, and leave no file of theirs behind."""
+        for address in self.addresses.values():
+            discard(address)
         for watch in self._watches.values():
             watch.close()
         for channel in self._channels.values():

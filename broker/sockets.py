@@ -7,14 +7,26 @@ ZeroMQ allocate whatever it announces.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import zmq
 
 from .codec import Limits
 from .errors import AddressInUse, BadAddress
 
-__all__ = ["BULK_QUEUE", "CONTROL_QUEUE", "SOCKETS", "SocketKind", "bind", "make", "reached_by", "split_bind"]
+__all__ = [
+    "BULK_QUEUE",
+    "CONTROL_QUEUE",
+    "SOCKETS",
+    "SocketKind",
+    "bind",
+    "discard",
+    "make",
+    "reached_by",
+    "split_bind",
+]
 
 CONTROL_QUEUE = 256  # letters that wait for a peer outside ZeroMQ, see channel.py
 BULK_QUEUE = 4
@@ -92,6 +104,14 @@ def bind(socket: zmq.Socket[bytes], address: str) -> str:
             raise AddressInUse(address) from None
         raise BadAddress(address, f"cannot be bound ({error.strerror})") from None
     return socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()  # type: ignore[union-attr]
+
+
+def discard(address: str) -> None:
+    """Remove the file of an ipc address, which ZeroMQ leaves where it was; nothing for any other address."""
+    scheme, _, path = address.partition("://")
+    if scheme == "ipc":
+        with suppress(OSError):  # gone already, or not ours to remove
+            Path(path).unlink()
 
 
 def split_bind(address: str, lanes: tuple[str, ...]) -> list[str]:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from nervenet.broker.sockets import discard
+
 from .baseline import too_large
 from .experiment import Experiment
 from .nursery import Nursery, NurseryError
@@ -341,6 +343,12 @@ class Crew:
             until = loop.time() + patience
             while any(not p.ended for p in left) and loop.time() < until and not self._broken:
                 await self._change(until - loop.time())
+
+    def sweep(self) -> None:
+        """Remove what nodes that were killed could not: the files of their ipc addresses."""
+        for facts in self.ready.values():
+            for address in (facts.get("addresses") or {}).values():
+                discard(address)
 
     def nodes_json(self) -> dict[str, dict[str, Any]]:
         """Who is who, for ``nodes.json``."""

@@ -148,6 +148,7 @@ class Run:
                 self._say,
                 self._roll,
             )
+            stack.callback(self.crew.sweep)
             # Whatever happens from here on, no child outlives this block.
             stack.push_async_callback(self.crew.stop, STOP_S)
             return await self._supervised(shares, desk)

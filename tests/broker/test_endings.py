@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import zmq
-from nervenet.broker import sockets, watch
+from nervenet.broker import inbox, sockets, watch
 from nervenet.broker.codec import Limits, encode
 from nervenet.broker.messages import Lane, Task
 from nervenet.broker.notices import LinkLost, LinkUp
@@ -135,3 +138,28 @@ async def test_the_end_of_an_older_incarnation_is_no_news_of_its_successor(tcp, 
     assert bool(at_server.of(LinkLost)) is not guarded
     newer.send("server", FINISH)
     await at_server.first(Task)
+
+
+async def files_left(folder: Path) -> list[str]:
+    """What a node that bound ipc addresses leaves in their folder."""
+    transport = ZmqTransport("one", "peer", "demo", bind=f"ipc://{folder}/one")
+    await transport.open(lambda _: None, lambda _: None)
+    assert len(list(folder.iterdir())) == len(transport.addresses)  # noqa: ASYNC240
+    await transport.close(0.0)
+    return [path.name for path in folder.iterdir()]  # noqa: ASYNC240
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path is short enough for a Unix socket."""
+    with tempfile.TemporaryDirectory(prefix="nv-") as folder:
+        yield Path(folder)
+
+
+async def test_an_inbox_leaves_no_file_behind(short_folder):
+    assert await files_left(short_folder) == []
+
+
+async def test_left_to_zeromq_the_files_of_an_inbox_stay(short_folder, monkeypatch):
+    monkeypatch.setattr(inbox, "discard", lambda _: None)
+    assert len(await files_left(short_folder)) == 2

@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,3 +160,15 @@ def test_a_signal_before_anything_has_started(launch: Start) -> None:
     run.says("broker tcp://")
     run.kill(signal.SIGINT)
     assert run.wait() == 130
+
+
+def test_not_even_a_killed_peer_leaves_its_addresses_on_the_disk(launch: Start) -> None:
+    with tempfile.TemporaryDirectory(prefix="nv-") as folder:
+        transport = ("--set", "network.transport=ipc", "--set", f"network.bind={folder}")
+        run = launch("--mode", "gossip", "--data", "iris", "--nodes", "3", "--rounds", "400", *transport)
+        run.in_round(9)
+        assert list(Path(folder).iterdir())
+        os.kill(run.nodes["peer-1"]["pid"], signal.SIGKILL)
+        run.ok()
+        assert run.summary()["nodes_lost"] == ["peer-1"]
+        assert list(Path(folder).iterdir()) == []
