@@ -30,7 +30,7 @@ Frame = bytes | memoryview
 Array = NDArray[Any]
 
 SIGNATURE = b"NV" + bytes([VERSION])
-_DTYPE = {name: np.dtype(name) for name in ("float32", "float64")}
+_DTYPE = {name: np.dtype(name) for name in ("float32", "float64", "uint8")}
 _SWAP = sys.byteorder == "big"
 
 

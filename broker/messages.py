@@ -64,6 +64,8 @@ Count = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 RunName = Annotated[str, Meta(min_length=1, max_length=128)]
+Encoding = Annotated[str, Meta(max_length=64)]
+Parts = Annotated[tuple[str, ...], Meta(min_length=1, max_length=4)]
 
 
 class Lane(StrEnum):
@@ -82,13 +84,19 @@ class _Base(Struct, frozen=True, tag_field="t", tag=_tag, forbid_unknown_fields=
     lane: ClassVar[Lane] = Lane.CONTROL
 
 
-class Payload(Struct, frozen=True, forbid_unknown_fields=True):
-    """Describes the one array of a message: how it is merged, of which layout, ``length`` numbers of ``dtype``."""
+class Payload(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Describes the one array of a message: how it is merged, of which layout, ``length`` numbers of ``dtype``.
+
+    ``parts`` names the vectors that lie behind one another in it, each as long as the layout says, the weights first.
+    With an ``encoding`` the array is bytes (``dtype`` uint8), which whoever knows the encoding turns into the parts.
+    """
 
     rule: str
     layout: str
-    dtype: Literal["float32", "float64"]
+    dtype: Literal["float32", "float64", "uint8"]
     length: Count
+    encoding: Encoding = ""
+    parts: Parts = ("weights",)
 
 
 # Every node
@@ -135,14 +143,18 @@ Errand = Literal["survey", "train", "evaluate", "finish"]
 
 
 class Ready(_Base, frozen=True):
-    """A client is prepared; it holds ``examples`` rows."""
+    """A client is prepared; it holds ``examples`` rows, and can send its updates in any of these ``codecs``."""
 
     examples: Count
     pid: Count
+    codecs: tuple[str, ...] = ()
 
 
 class Task(_Base, frozen=True):
-    """The coordinator asks for one piece of work, with training settings; ``deadline_s`` counts from its arrival."""
+    """The coordinator asks for one piece of work, with training settings; ``deadline_s`` counts from its arrival.
+
+    Rounds up to ``durable`` are on the coordinator's disk: it will never again ask for one of them.
+    """
 
     lane: ClassVar[Lane] = Lane.BULK
     round: Count
@@ -153,6 +165,7 @@ class Task(_Base, frozen=True):
     settings: dict[str, Any]
     agreement: dict[str, Any] | None = None
     payload: Payload | None = None
+    durable: Count = 0
 
 
 class Update(_Base, frozen=True):

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from nervenet.broker.messages import Message, Payload
+
+if TYPE_CHECKING:
+    from .federated.strategies.contract import Contribution
 
 Body: TypeAlias = Any  # an array to the shell, an opaque handle to a machine
 Key: TypeAlias = tuple[str | int, ...]  # names a timer
@@ -99,17 +102,22 @@ class Surveyed:
 class Settled:
     """All agree on columns, classes and scale; the model is built.
 
-    `payload` describes its weights on the wire, `body` is their first value.
+    `payload` describes its weights on the wire, `body` is their first value, `outgoing` what goes out to those who
+    train: with further parts behind the weights, where a strategy has some.
     """
 
     agreement: Mapping[str, Any]
     payload: Payload
     body: Body
+    outgoing: Body = None
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """Local training of (`round`, `attempt`) ended; `cancelled` if it was abandoned between two mini-batches."""
+    """Local training of (`round`, `attempt`) ended; `cancelled` if it was abandoned between two mini-batches.
+
+    `payload` describes the body where it is not just the weights.
+    """
 
     round: int
     attempt: int
@@ -117,15 +125,19 @@ class Trained:
     examples: int
     metrics: Mapping[str, float]
     cancelled: bool = False
+    payload: Payload | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """The updates of (`round`, `attempt`) are one vector."""
+    """The updates of (`round`, `attempt`) are the next model; `rejected` says whose were left out, and why."""
 
     round: int
     attempt: int
     body: Body
+    outgoing: Body = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    rejected: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,13 +285,13 @@ class Abandon:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Merge the updates by their rule, in the order given; answered by `Folded`."""
+    """Make the next model of `body`, the present one, and the updates, in the order given; answered by `Folded`."""
 
     round: int
     attempt: int
     rule: str
-    bodies: Sequence[Body]
-    weights: Sequence[float]
+    body: Body
+    contributions: Sequence[Contribution]
 
 
 @dataclass(frozen=True, slots=True)

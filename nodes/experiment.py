@@ -5,6 +5,7 @@ Every field is a key of the experiment file under the same name. Durations end i
 """
 
 import dataclasses
+import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -117,11 +118,12 @@ class EvaluationConfig:
 class FederatedConfig:
     """How a coordinator runs its rounds."""
 
-    strategy: Literal["fedavg"] = "fedavg"
+    strategy: Text = "fedavg"  # a name of `strategies.registry`, or the import path of your own: package.module:Class
     participation: Share = 1.0  # share of the clients that are asked each round
     quorum: Share = 1.0  # a round closes early when this share of those asked and still living have answered
     min_clients: Count | None = None  # fewer answers than this at the deadline fail the round; max(2, half of N)
     deadline_s: Positive = 30.0  # well above the slowest client's round: who misses it has worked for nothing
+    arguments: dict[str, Any] = field(default_factory=dict)  # the strategy's own, given as keys of [federated]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,6 +229,7 @@ class Experiment:
         """Plain maps, lists and scalars; :meth:`from_dict` gives an equal experiment back."""
         tables: dict[str, Any] = _plain(dataclasses.asdict(self))
         tables["model"].update(tables["model"].pop("parameters"))
+        tables["federated"].update(tables["federated"].pop("arguments"))
         if self.training.local_steps is not None:
             del tables["training"]["epochs"]
         return tables
@@ -242,7 +245,7 @@ class Experiment:
         """
         model = tables.get("model")
         named = isinstance(model, Mapping) and model.get("name", "mlp") != "mlp"
-        check_keys(cls, tables, open_tables=("model",) if named else ())
+        check_keys(cls, _without_arguments(tables), open_tables=("model",) if named else ())
         experiment = convert(_normal_form(tables), cls)
         check(experiment)
         return experiment
@@ -318,10 +321,54 @@ def _normal_form(tables: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(known.get("hidden"), int) and not isinstance(known["hidden"], bool):
             known["hidden"] = [known["hidden"]]
         normal["model"] = {**known, "parameters": given}
+    normal["federated"] = _with_arguments(normal.get("federated", {}))
     training = normal.get("training", {})
     if isinstance(training, Mapping) and {"epochs", "local_steps"} <= set(training):
         raise ExperimentError("training.local_steps: excludes training.epochs; give one of the two")
     return normal
+
+
+def _strategy_arguments(federated: Mapping[str, Any]) -> set[str]:
+    """The keys of ``[federated]`` that are the chosen strategy's own arguments."""
+    own = {f.name for f in dataclasses.fields(FederatedConfig)}
+    if not set(federated) - own:
+        return set()  # nothing to ask of the strategy, which need not be imported for that
+    from .federated.strategies.registry import arguments_of, strategy_class
+
+    name = federated.get("strategy", FederatedConfig.strategy)
+    return set(arguments_of(strategy_class(name))) - own if isinstance(name, str) else set()
+
+
+def _without_arguments(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables without the strategy's own arguments; a key that is neither the house's nor the strategy's stays."""
+    federated = tables.get("federated")
+    if not isinstance(federated, Mapping):
+        return dict(tables)
+    arguments = _strategy_arguments(federated)
+    unknown = [key for key in federated if key not in {f.name for f in dataclasses.fields(FederatedConfig)} | arguments]
+    if unknown and arguments:
+        _refuse_argument(unknown[0], arguments, str(federated.get("strategy", FederatedConfig.strategy)))
+    return {**tables, "federated": {key: value for key, value in federated.items() if key not in arguments}}
+
+
+def _refuse_argument(key: str, arguments: set[str], strategy: str) -> None:
+    """Suggest the near argument, where it is nearer than any key of the house."""
+    own = [f.name for f in dataclasses.fields(FederatedConfig) if f.name != "arguments"]
+    near = difflib.get_close_matches(key, [*sorted(arguments), *own], n=1)
+    hint = f"did you mean federated.{near[0]}?" if near else f"{strategy} has {', '.join(sorted(arguments))}"
+    raise ExperimentError(f"federated.{key}: there is no such key; {hint}")
+
+
+def _with_arguments(federated: Any) -> Any:
+    """Gather the strategy's own arguments."""
+    if not isinstance(federated, Mapping):
+        return federated
+    arguments = _strategy_arguments(federated)
+    given = {key: value for key, value in federated.items() if key in arguments}
+    if isinstance(federated.get("arguments"), Mapping):
+        given = {**federated["arguments"], **given}
+    known = {key: value for key, value in federated.items() if key not in arguments}
+    return {**known, "arguments": given}
 
 
 def _plain(value: Any) -> Any:

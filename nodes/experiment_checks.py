@@ -96,6 +96,7 @@ def _mode(experiment: "Experiment") -> Iterator[str]:
 
 
 def _federated(experiment: "Experiment") -> Iterator[str]:
+    yield from _strategy(experiment)
     least = experiment.federated.min_clients
     if least is not None and least > experiment.nodes:
         yield f"federated.min_clients = {least}: expected at most nodes = {experiment.nodes}"
@@ -104,6 +105,21 @@ def _federated(experiment: "Experiment") -> Iterator[str]:
             f"federated.min_clients = {least}: expected at most the {experiment.asked} that "
             f"federated.participation = {experiment.federated.participation:g} of {experiment.nodes} nodes asks"
         )
+
+
+def _strategy(experiment: "Experiment") -> Iterator[str]:
+    """Build the strategy, which names what is wrong with its arguments, and ask about the number of clients."""
+    federated = experiment.federated
+    if federated.strategy == type(federated)().strategy and not federated.arguments:
+        return  # plain averaging takes anything: nothing has to be imported to know that
+    from .federated.strategies import StrategyError
+    from .federated.strategies.registry import make
+
+    strategy = make(federated.strategy, federated.arguments)
+    try:
+        strategy.check(experiment.asked)
+    except StrategyError as error:
+        yield f"federated.strategy = {federated.strategy!r}: {error}"
 
 
 def _gossip(experiment: "Experiment") -> Iterator[str]:

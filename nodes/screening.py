@@ -7,24 +7,33 @@ from __future__ import annotations
 
 from nervenet.broker.messages import Payload, Update
 
-from .effects import Arrived, Settled
+from .effects import Arrived
 
 Fault = tuple[str, str]
 """An error code of the protocol, and the reason for people."""
 
 
-def payload_fault(payload: Payload, settled: Settled | None) -> Fault | None:
-    """Compare what a payload says of itself with what round 0 settled; None if it fits."""
-    if settled is None:
+def payload_fault(payload: Payload, expected: Payload | None, *, encodings: bool = False) -> Fault | None:
+    """Compare what a payload says of itself with what is expected of it; None if it fits.
+
+    The bytes of an encoding are of any number: whether they decode to as many numbers as there should be, the shell has
+    seen before.
+    """
+    if expected is None:
         return "layout", "no layout is settled yet"
-    for name in ("rule", "layout", "dtype", "length"):
-        found, expected = getattr(payload, name), getattr(settled.payload, name)
-        if found != expected:
-            return name, f"{name} must be {expected}, found {found}"
+    if payload.encoding and not encodings:
+        return "payload", f"no encoding was agreed, found {payload.encoding}"
+    names = ("rule", "layout", "parts") if payload.encoding else ("rule", "layout", "parts", "dtype", "length")
+    for name in names:
+        found, wanted = getattr(payload, name), getattr(expected, name)
+        if found != wanted:
+            return ("payload" if name == "parts" else name), f"{name} must be {_shown(wanted)}, found {_shown(found)}"
+    if payload.encoding and payload.dtype != "uint8":
+        return "dtype", f"dtype of an encoding must be uint8, found {payload.dtype}"
     return None
 
 
-def update_fault(update: Update, event: Arrived, work: str, settled: Settled | None, rows: int) -> Fault | None:
+def update_fault(update: Update, event: Arrived, work: str, expected: Payload | None, rows: int) -> Fault | None:
     """Check a client's answer to a task of this kind of work; None if it can be counted.
 
     `rows` is what the client has said that it trains on: the weight of its answers cannot grow afterwards.
@@ -42,4 +51,8 @@ def update_fault(update: Update, event: Arrived, work: str, settled: Settled | N
     if work == "survey":
         rule = update.payload.rule
         return None if rule == "survey" else ("rule", f"rule must be survey, found {rule}")
-    return payload_fault(update.payload, settled)
+    return payload_fault(update.payload, expected, encodings=True)
+
+
+def _shown(value: object) -> object:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else value

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from nervenet.broker.messages import Payload
-from nervenet.models.aggregate import RULES, combine
+from nervenet.models.aggregate import combine
 from nervenet.models.model import Work
 from nervenet.models.randomness import generator
 from nervenet.models.weights import is_finite, sketch
@@ -20,6 +20,8 @@ from . import effects as e
 
 if TYPE_CHECKING:
     from nervenet.models.learner import Learner
+
+    from .federated.merger import Merger
 
 Job: TypeAlias = e.Survey | e.Settle | e.Train | e.Fold | e.Mix | e.Evaluate | e.Adopt
 Post: TypeAlias = Callable[[e.Event], None]
@@ -48,6 +50,8 @@ class Trainer:
         built already.
     sketches
         Whether an evaluation tells a 64-number projection of the weights, from which a monitor can compute distances.
+    merger
+        A coordinator's: does its folds.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Trainer:
         scale: Scale = "standard",
         init: str = "common",
         sketches: bool = False,
+        merger: Merger | None = None,
     ) -> None:
         if init not in ("common", "own"):
             raise ValueError(f'init must be "common" or "own", found {init!r}')
@@ -68,8 +73,9 @@ class Trainer:
         self.node = node
         self.seed = seed
         self.sketches = sketches
+        self.merger = merger
         self._jobs: SimpleQueue[Job | Callable[[], None] | None] = SimpleQueue()
-        self._checks: SimpleQueue[tuple[Any, Callable[[str | None], None]] | None] = SimpleQueue()
+        self._checks: SimpleQueue[tuple[Any, Payload | None, Callable[[Any, str | None], None]] | None] = SimpleQueue()
         self._stop = threading.Event()
         self._post: Post = _nowhere
         self._threads: list[threading.Thread] = []
@@ -93,13 +99,28 @@ class Trainer:
         """Let the training that runs stop at its next mini-batch."""
         self._stop.set()
 
-    def inspect(self, array: Any, then: Callable[[str | None], None]) -> None:
-        """Look for non-finite values in a large array, beside a training that may be running; `then` is called in that
-        thread.
-        """
+    def inspect(self, array: Any, payload: Payload | None, then: Callable[[Any, str | None], None]) -> None:
+        """`unpack` a large array beside a training that may be running; `then` is called in that thread."""
         if len(self._threads) < 2:
             self._spawn(self._inspect, "inspector")
-        self._checks.put((array, then))
+        self._checks.put((array, payload, then))
+
+    def unpack(self, array: Any, payload: Payload | None) -> tuple[Any, str | None]:
+        """Give the vector that came, decoded if it was encoded, and what is wrong with its values (None: nothing)."""
+        if payload is not None and payload.encoding:
+            try:
+                array = self._decoded(array, payload)
+            except ValueError as error:
+                return None, f"cannot be decoded as {payload.encoding}: {error}"
+        return array, flaw_of(array)
+
+    def _decoded(self, array: Any, payload: Payload) -> Any:
+        from nervenet.models.compress import parse
+
+        if not self.learner.settled:
+            raise ValueError("no layout is settled yet")
+        layout = self.learner.layout
+        return parse(payload.encoding).decode(array, layout.size, layout.dtype, parts=len(payload.parts))
 
     def close(self) -> None:
         """Let the threads end; they are daemons, so nobody waits for a fit that goes on."""
@@ -114,8 +135,8 @@ class Trainer:
 
     def _inspect(self) -> None:
         while (check := self._checks.get()) is not None:
-            array, then = check
-            then(flaw_of(array))
+            array, payload, then = check
+            then(*self.unpack(array, payload))
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -139,8 +160,10 @@ class Trainer:
         match job:
             case e.Train():
                 return self._train(job)
-            case e.Fold(number, attempt, rule, bodies, weights):
-                return e.Folded(number, attempt, _finite(RULES[rule](bodies, weights, None), "the average"))
+            case e.Fold():
+                if self.merger is None:
+                    raise RuntimeError("only a coordinator's worker folds")
+                return self.merger.fold(job)
             case e.Mix(number, bodies, coefficients):
                 mixed = _finite(combine(bodies, coefficients), "the mixture")
                 self.learner.load(mixed)
@@ -196,7 +219,8 @@ class Trainer:
             agreement = agree(sites, scale=self.scale)
         layout = self.learner.settle(agreement, self.seed, keep_weights=self.init == "own")
         payload = Payload(rule=self.learner.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
-        return e.Settled(agreement.to_dict(), payload, self.learner.snapshot())
+        weights = self.learner.snapshot()
+        return e.Settled(agreement.to_dict(), payload, weights, self.merger.begin(weights) if self.merger else weights)
 
 
 def flaw_of(array: Any) -> str | None:

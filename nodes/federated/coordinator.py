@@ -12,9 +12,10 @@ from ..session import Place, Session, members_of
 from ..shell import Node
 from ..terms import run_terms, settings_of
 from ..trainer import Trainer
+from .merger import Merger
 from .rounds import RoundState
 from .rules import RoundRules
-from .strategies import STRATEGIES
+from .strategies.registry import make
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Roster
@@ -117,6 +118,7 @@ class Coordinator:
     def _begin(self, roster: Roster) -> None:
         plan = self.experiment
         federated, network = plan.federated, plan.network
+        strategy = make(federated.strategy, federated.arguments)
         rules = RoundRules(
             rounds=plan.rounds,
             clients=frozenset(members_of(roster, "client")),
@@ -132,10 +134,12 @@ class Coordinator:
             evaluate_every=plan.evaluation.every,
             evaluate_test=self.model.has_test,
             evaluate_sites=not self.model.has_test,
-            settings=settings_of(plan),
-            strategy=STRATEGIES[federated.strategy](),
+            settings={**settings_of(plan), **strategy.demands.settings},
+            strategy=strategy,
         )
-        trainer = Trainer(self.model, node=self.place.name, seed=plan.seed, scale=plan.data.scaling)
+        trainer = Trainer(
+            self.model, node=self.place.name, seed=plan.seed, scale=plan.data.scaling, merger=Merger(strategy)
+        )
         session = self.session
         state = self._state = RoundState(rules)
         self._node = Node(state, session.transport, trainer, session.publish, self._reports.put)

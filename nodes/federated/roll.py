@@ -30,6 +30,7 @@ class Admitted:
     examples: int
     metrics: Mapping[str, float]
     facts: Mapping[str, Any] | None = None
+    relative: bool = False  # the body is a difference to the weights that were sent
 
 
 @dataclass(slots=True)

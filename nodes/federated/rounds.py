@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from msgspec.structs import replace
 from nervenet.broker import messages as m
 
 from .. import effects as e
@@ -19,6 +20,7 @@ from .closing import site_metrics, weighted_loss
 from .roll import Admitted, ClientRecord, OpenRound, default_floor
 from .rules import RoundRules
 from .sampling import uniform
+from .strategies import Contribution
 
 FAILURES_IN_A_ROW = 3
 EXTENSIONS = 10  # a round never lasts longer than this many deadlines, whatever its transfers say
@@ -45,6 +47,7 @@ class RoundState:
         self.open: OpenRound | None = None
         self.settled: e.Settled | None = None
         self.weights: e.Body = None
+        self.outgoing: e.Body = None  # the weights with whatever else goes to those who train
         self._in_flight: dict[str, tuple[int, ...]] = {}
         self._evaluating: dict[int, dict[str, Any]] = {}  # rounds done whose evaluation is still to come
         self._final = False
@@ -172,7 +175,7 @@ class RoundState:
             )
         # Who has left in the meantime is no longer on the list; what it sent before counts as it stands.
         enrolled = self.clients[sender].examples if sender in self.clients else update.examples
-        fault = update_fault(update, event, current.work, self.settled, enrolled)
+        fault = update_fault(update, event, current.work, self._expected(current.work), enrolled)
         if fault:
             code, reason = fault
             return [
@@ -181,7 +184,8 @@ class RoundState:
             ]
         # A client that was given up and answers in time after all counts.
         current.excused.pop(sender, None)
-        current.admitted[sender] = Admitted(event.body, update.examples, dict(update.metrics), update.facts)
+        relative = update.payload is not None and update.payload.encoding.startswith("delta")
+        current.admitted[sender] = Admitted(event.body, update.examples, dict(update.metrics), update.facts, relative)
         if sender in self.clients and current.work == "train":
             self.clients[sender].settled = True
         return self._close_if_ready(now)
@@ -213,8 +217,8 @@ class RoundState:
         """One task to each, encoded at most twice: with the agreement to those who do not hold it yet, without to the
         rest.
         """
-        payload = self._payload() if work != "survey" else None
-        body = self.weights if payload else None
+        payload = self._expected(work)
+        body = (self.outgoing if work == "train" else self.weights) if payload else None
         effects: list[e.Effect] = []
         names = tuple(names)
         for settled in (True, False):
@@ -268,13 +272,16 @@ class RoundState:
             return [*effects, e.Settle(surveys=surveys)]
         if current.work == "evaluate":
             return [*effects, *self._sites(current.number), *self._conclude()]
-        weights = self.rules.strategy.weigh([current.admitted[name].examples for name in order])
         rule = self.settled.payload.rule if self.settled else "mean"
-        bodies = tuple(current.admitted[name].body for name in order)
-        return [*effects, e.Fold(current.number, current.attempt, rule, bodies, tuple(weights))]
+        contributions = tuple(
+            Contribution(name, a.body, self.weights, a.examples, a.metrics, a.relative)
+            for name, a in ((name, current.admitted[name]) for name in order)
+        )
+        return [*effects, e.Fold(current.number, current.attempt, rule, self.weights, contributions)]
 
     def _settled(self, event: e.Settled, now: float) -> list[e.Effect]:
         self.settled, self.weights, self.failures = event, event.body, 0
+        self.outgoing = event.body if event.outgoing is None else event.outgoing
         return [e.Publish("round.completed", self._closing_fields(now)), *self._open(1, 0, now)]
 
     def _evaluated(self, number: int, metrics: Mapping[str, Any]) -> list[e.Effect]:
@@ -288,9 +295,15 @@ class RoundState:
         if current is None or (event.round, event.attempt) != (current.number, current.attempt):
             return []
         self.weights = event.body
+        self.outgoing = event.body if event.outgoing is None else event.outgoing
         self.completed, self.failures = current.number, 0
-        fields = self._closing_fields(now)
-        effects: list[e.Effect] = [e.Publish("round.completed", fields)]
+        effects: list[e.Effect] = []
+        for name, reason in sorted(event.rejected.items()):
+            current.excused[name] = f"rejected: {reason}"
+            del current.admitted[name]
+            effects += self._refuse(name, current.number, "values", reason)
+        fields = {**self._closing_fields(now), **event.metrics}
+        effects.append(e.Publish("round.completed", fields))
         if self.rules.evaluate_sites and current.number > 1:
             effects += self._sites(current.number - 1)
         last = current.number >= self.rules.rounds
@@ -457,5 +470,11 @@ class RoundState:
     def _floor(self, asked: int) -> int:
         return min(asked, self.rules.min_clients) if self.rules.min_clients else default_floor(asked)
 
-    def _payload(self) -> m.Payload | None:
-        return self.settled.payload if self.settled else None
+    def _expected(self, work: str) -> m.Payload | None:
+        """Describe what goes out with a task, and comes back with its answer: the weights, and the strategy's parts."""
+        if self.settled is None or work == "survey":
+            return None
+        payload, parts = self.settled.payload, self.rules.strategy.demands.parts
+        if work != "train" or parts == payload.parts:
+            return payload
+        return replace(payload, length=payload.length * len(parts), parts=parts)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .strategies import FedAvg, Strategy
+from .strategies import Strategy
+from .strategies.averaging import FedAvg
 
 
 @dataclass(frozen=True)

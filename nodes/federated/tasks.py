@@ -185,7 +185,12 @@ class ClientState:
             return []
         # The answer goes out before it is told about: the round waits for the one, nobody for the other.
         return self._answer(
-            event.examples, dict(event.metrics), now, payload=settled.payload, body=event.body, extra=publish
+            event.examples,
+            dict(event.metrics),
+            now,
+            payload=event.payload or settled.payload,
+            body=event.body,
+            extra=publish,
         )
 
     def _evaluated(self, metrics: Any, now: float) -> list[e.Effect]:

@@ -265,7 +265,8 @@ class PeerState:
         if self.settled is None:
             self._unchecked = [held for held in self._unchecked if held[0] != sender] + [(sender, exchange, event)]
             return []
-        fault = ("values", event.flaw) if event.flaw else payload_fault(exchange.payload, self.settled)
+        expected = None if self.settled is None else self.settled.payload
+        fault = ("values", event.flaw) if event.flaw else payload_fault(exchange.payload, expected)
         if fault:
             code, reason = fault
             refusal = m.Refused(about="exchange", round=exchange.round, code=code, reason=reason)

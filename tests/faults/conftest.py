@@ -19,6 +19,7 @@ from nervenet.broker.faults import Faults
 from nervenet.nodes import effects as e
 from nervenet.nodes.federated.rounds import RoundState
 from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.strategies.pipeline import by_examples
 from nervenet.nodes.federated.tasks import ClientRules, ClientState
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.mixing import metropolis_hastings
@@ -97,7 +98,7 @@ class Fleet:
                     if (name, number) in self.trouble.fails:
                         return seconds, e.WorkFailed("train", number, attempt, "ValueError: no")
                     return seconds, e.Trained(number, attempt, f"{name} {number}.{attempt}", 10, {"loss": 1.0})
-                case e.Fold(number, attempt, _, _, _):
+                case e.Fold(number, attempt):
                     return STEP_S, e.Folded(number, attempt, f"w{number}")
                 case e.Mix(number, _, _):
                     return STEP_S, e.Mixed(number, f"{name} mixed {number}")
@@ -203,13 +204,13 @@ class Federation(Fleet):
                     assert facts == {"of": site}
                     assert body == f"survey of {site}"
                     assert site in self.asked[0, self.state.open.attempt]  # type: ignore[union-attr]
-            case e.Fold(number, attempt, _, bodies, weights):
-                origins = [self.answers[body] for body in bodies]
+            case e.Fold(number, attempt, contributions=contributions):
+                origins = [self.answers[c.body] for c in contributions]
                 names = [origin[0] for origin in origins]
                 assert names == sorted(set(names)), "a client counts twice, or out of order"
                 assert {origin[1:] for origin in origins} == {(number, attempt)}, "an update of another round counts"
                 assert set(names) <= set(self.asked[number, attempt])
-                assert math.isclose(sum(weights), 1.0, abs_tol=1e-12)
+                assert math.isclose(sum(by_examples(contributions)), 1.0, abs_tol=1e-12)
                 self.folded.append(number)
             case e.Train():
                 self.training[name] += 1

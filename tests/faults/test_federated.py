@@ -1,6 +1,7 @@
 """Whatever befalls a federation: every round closes or fails by name, nothing counts twice, no wait is endless."""
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -86,9 +87,7 @@ def test_a_fold_that_counts_an_update_twice_would_be_seen(federation: Any, monke
     def _close(self: RoundState, by: str) -> list[e.Effect]:
         effects = close(self, by)
         return [
-            e.Fold(f.round, f.attempt, f.rule, (*f.bodies, f.bodies[0]), (*f.weights, 0.0))
-            if isinstance(f, e.Fold)
-            else f
+            replace(f, contributions=(*f.contributions, f.contributions[0])) if isinstance(f, e.Fold) else f
             for f in effects
         ]
 

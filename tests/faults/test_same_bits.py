@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from nervenet.models.mlp import MLP
 from nervenet.models.partition import partition
 from nervenet.models.splits import split
 from nervenet.nodes import effects as e
+from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.federated.rounds import RoundState
 from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.tasks import ClientRules, ClientState
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.mixing import metropolis_hastings
@@ -36,7 +39,7 @@ def trainer(name: str, seed: int, *, site: int | None) -> Trainer:
     else:
         rows = partition(train, SITES, "iid", seed=0)[site]
         learner = Learner(MLP(hidden=(4,)), train.X[rows], train.y[rows], columns=train.columns)
-    return Trainer(learner, node=name, seed=seed)
+    return Trainer(learner, node=name, seed=seed, merger=Merger(FedAvg()) if site is None else None)
 
 
 def worker(trainer: Trainer, shuffle: int | None) -> Callable[[Any], tuple[float, e.Event | None]]:
@@ -128,9 +131,8 @@ def test_summing_in_order_of_arrival_would_be_seen(run: Run, monkeypatch: pytest
 
     def unordered(self: Trainer, job: Any) -> e.Event | None:
         match job:
-            case e.Fold(number, attempt, rule, bodies, weights):
-                pairs = draws.sample(list(zip(bodies, weights, strict=True)), len(bodies))
-                job = e.Fold(number, attempt, rule, *map(tuple, zip(*pairs, strict=True)))
+            case e.Fold(contributions=contributions):
+                job = replace(job, contributions=tuple(draws.sample(contributions, len(contributions))))
             case e.Mix(number, bodies, weights):
                 pairs = draws.sample(list(zip(bodies, weights, strict=True)), len(bodies))
                 job = e.Mix(number, *map(tuple, zip(*pairs, strict=True)))

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.nodes.federated.sampling import uniform
-from nervenet.nodes.federated.strategies import FedAvg
+from nervenet.nodes.federated.strategies import Contribution
+from nervenet.nodes.federated.strategies.pipeline import by_examples
 
 NAMES = [f"client-{i:02}" for i in range(30)]
 
@@ -47,5 +48,4 @@ def test_everybody_has_the_same_chance() -> None:
 
 
 def test_updates_weigh_by_examples() -> None:
-    assert FedAvg().weigh([10, 30]) == [0.25, 0.75]
-    assert sum(FedAvg().weigh([7, 11, 13])) == pytest.approx(1.0)
+    assert by_examples([Contribution("a", None, None, 10), Contribution("b", None, None, 30)]) == [0.25, 0.75]

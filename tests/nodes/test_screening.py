@@ -5,6 +5,7 @@ from nervenet.broker import messages as m
 from nervenet.nodes import effects as e
 from nervenet.nodes.federated import rounds
 from nervenet.nodes.federated.rounds import RoundRules, RoundState
+from nervenet.nodes.federated.strategies.pipeline import by_examples
 from nervenet.nodes.screening import update_fault
 
 MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
@@ -18,7 +19,7 @@ def an_update(examples: int) -> m.Update:
 @pytest.mark.parametrize(("examples", "fits"), [(-1, False), (0, False), (1, True), (10, True), (11, False)])
 def test_nobody_counts_for_more_rows_than_it_enrolled_with(examples: int, fits: bool) -> None:
     update = an_update(examples)
-    fault = update_fault(update, e.Arrived("c", update, "w", None), "train", SETTLED, 10)
+    fault = update_fault(update, e.Arrived("c", update, "w", None), "train", MODEL, 10)
     assert (fault is None) == fits
     assert fits or (fault is not None and fault[0] == "examples" and str(examples) in fault[1])
 
@@ -36,7 +37,8 @@ def shares_after_a_claim() -> list[float]:
     state.handle(SETTLED, 0.0)
     effects = state.handle(e.Arrived("a", an_update(10), "a1", None), 0.0)
     effects += state.handle(e.Arrived("b", an_update(10**9), "b1", None), 0.0)
-    return [weight for effect in effects if isinstance(effect, e.Fold) for weight in effect.weights]
+    (fold,) = [effect for effect in effects if isinstance(effect, e.Fold)]
+    return by_examples(fold.contributions)
 
 
 def test_a_claim_takes_no_model_over() -> None:

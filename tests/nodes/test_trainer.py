@@ -1,6 +1,7 @@
 """The worker: each heavy effect is answered by its event, failures by name, and nobody waits for a fit."""
 
 import threading
+from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import Any
 
@@ -11,6 +12,9 @@ from nervenet.models.learner import Learner
 from nervenet.models.mlp import MLP
 from nervenet.models.weights import sketch
 from nervenet.nodes import effects as e
+from nervenet.nodes.federated.merger import Merger
+from nervenet.nodes.federated.strategies import Contribution
+from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.trainer import Trainer, flaw_of
 
 WORK = {"epochs": 1, "local_steps": None, "batch_size": 8, "carry_optimizer": False}
@@ -30,6 +34,11 @@ def learner(seed: int = 0, **options: Any) -> Learner:
 def trainer(node: str = "client-0", seed: int = 0, rows_of: int = 0, **options: Any) -> Trainer:
     of_learner = {key: options.pop(key) for key in ("test", "holdout") if key in options}
     return Trainer(learner(rows_of, **of_learner), node=node, seed=seed, **options)
+
+
+def contributions(vectors: Sequence[np.ndarray], examples: Sequence[int] = (1,)) -> tuple[Contribution, ...]:
+    pairs = zip(vectors, examples, strict=True)
+    return tuple(Contribution(f"client-{i}", vector, vector, n) for i, (vector, n) in enumerate(pairs))
 
 
 def settled(one: Trainer) -> e.Settled:
@@ -111,10 +120,10 @@ def test_it_measures_the_hold_out_with_the_weights_it_was_sent() -> None:
 
 
 def test_it_folds_and_mixes_in_the_order_given() -> None:
-    one = trainer()
+    one = trainer(merger=Merger(FedAvg()))
     body = settled(one).body
     vectors = [np.full_like(body, value) for value in (1.0, 2.0, 4.0)]
-    folded = one.perform(e.Fold(3, 1, "mean", vectors, (0.5, 0.25, 0.25)))
+    folded = one.perform(e.Fold(3, 1, "mean", body, contributions(vectors, (20, 10, 10))))
     assert isinstance(folded, e.Folded)
     assert (folded.round, folded.attempt) == (3, 1)
     np.testing.assert_array_equal(folded.body, np.full_like(body, 2.0))
@@ -156,8 +165,8 @@ def test_a_model_may_keep_its_own_start() -> None:
 @pytest.mark.parametrize(
     ("job", "kind", "words"),
     [
-        (e.Fold(2, 1, "mean", [np.array([np.nan] * 4, np.float32)], [1.0]), "fold", "the average must be finite"),
-        (e.Fold(2, 1, "median", [], []), "fold", "median"),
+        (e.Fold(2, 1, "mean", np.zeros(4), contributions([np.array([np.nan] * 4)])), "fold", "model must be finite"),
+        (e.Fold(2, 1, "median", None, ()), "fold", "median"),
         (e.Mix(2, [np.array([np.inf] * 4, np.float32)], [1.0]), "mix", "the mixture must be finite"),
         (e.Train(2, 1, None, {"epochs": 1, "bogus": 2}), "train", "bogus"),
         (e.Train(2, 1, np.zeros(2, np.float32), WORK), "train", "2"),
@@ -165,7 +174,7 @@ def test_a_model_may_keep_its_own_start() -> None:
     ],
 )
 def test_what_a_job_raises_is_told_by_name(job: Any, kind: str, words: str) -> None:
-    one = trainer()
+    one = trainer(merger=Merger(FedAvg()))
     settled(one)
     told = one.answer(job)
     assert isinstance(told, e.WorkFailed)
@@ -240,7 +249,7 @@ def test_jobs_are_answered_in_order_from_a_daemon_thread() -> None:
     one, answers = working()
     before = threading.active_count()
     one.submit(e.Train(1, 0, None, WORK))
-    one.submit(e.Fold(2, 0, "no such rule", [], []))
+    one.submit(e.Fold(2, 0, "no such rule", None, ()))
     one.submit(e.Evaluate(3, "test"))
     kinds = [type(answers.get(timeout=PATIENCE_S)) for _ in range(3)]
     assert kinds == [e.Trained, e.WorkFailed, e.Evaluated], "and it goes on after a failure"
@@ -275,7 +284,7 @@ def test_values_are_looked_at_beside_a_training() -> None:
     assert model.entered.wait(PATIENCE_S)
     flaws: SimpleQueue[str | None] = SimpleQueue()
     for array in (np.ones(5), np.array([np.nan])):
-        one.inspect(array, flaws.put)
+        one.inspect(array, None, lambda _, flaw: flaws.put(flaw))
     found = [flaws.get(timeout=PATIENCE_S) for _ in range(2)]
     assert found == [None, "values must be finite, found NaN or infinity"]
     one.close()

@@ -22,8 +22,10 @@ from nervenet.models.learner import Learner
 from nervenet.nodes import Client, Coordinator, Monitor, Peer
 from nervenet.nodes import effects as e
 from nervenet.nodes.federated import tasks
+from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.federated.rounds import RoundState
 from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.mixing import metropolis_hastings
 from nervenet.nodes.gossip.topology import neighbours
@@ -141,7 +143,8 @@ def simulated() -> Found:
 
     def worker(name: str) -> Any:
         data = rows(len(name), sign)
-        trainer = Trainer(Learner(MLP((3,)), *data, test=rows(9, sign)), node=name, seed=0)
+        learner = Learner(MLP((3,)), *data, test=rows(9, sign))
+        trainer = Trainer(learner, node=name, seed=0, merger=Merger(FedAvg()))
         return lambda job: (0.2, trainer.answer(job))
 
     settings = {"epochs": 1, "local_steps": None, "batch_size": 16, "carry_optimizer": False}

@@ -40,6 +40,8 @@ KNOWN: dict[Any, tuple[str, st.SearchStrategy[Any]]] = {
     m.RunName: ("run-name", runs),
     m.Seconds: ("seconds", seconds),
     m.Payload: ("payload", payloads),
+    m.Encoding: ("text", st.text(max_size=64)),
+    m.Parts: ("list of text", st.lists(texts, min_size=1, max_size=4).map(tuple)),
     str: ("text", texts),
     bool: ("bool", st.booleans()),
     float: ("number", st.floats(allow_nan=False)),
