@@ -118,7 +118,7 @@ class Codec:
             The frame is not what `encode` makes of such a vector. Nothing is allocated by what it claims: the vector,
             at most one intermediate frame of `bound` bytes and the values kept of top-k, and a few chunks.
         """
-        if dtype not in ALLOWED or size < 0 or parts < 1:
+        if np.dtype(dtype) not in ALLOWED or size < 0 or parts < 1:
             raise CodecError(f"{parts} x {size} elements of {dtype} are no vector")
         if frame.dtype != np.uint8 or frame.ndim != 1:
             raise CodecError(f"a flat frame of uint8 is wanted, not {frame.dtype}{frame.shape}")
@@ -230,9 +230,8 @@ def _share(spec: str, argument: str) -> float:
     except ValueError:
         share = 0.0
     if not 0 < share <= 1:
-        raise ValueError(
-            f"codec {spec!r}: top-k wants the share to keep, above 0 and up to 1: top-k:0.01, not {argument!r}"
-        )
+        found = f"not {argument!r}" if argument else "found none"
+        raise ValueError(f"codec {spec!r}: top-k wants the share to keep, above 0 and up to 1: top-k:0.01, {found}")
     return share
 
 

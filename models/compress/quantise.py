@@ -48,7 +48,7 @@ class Stochastic:
     fewer than 10⁸ clients cannot tell.
 
     The variance is at most ``ω ||x||²``, with ω the property `variance`: 0.016 for 8 bits, 1.84 for 4 bits, reached by
-    blocks of one large element and 1023 at 0.49 (0.18) of a level; on normal numbers it is 1.1e-4 (0.036) of ||x||².
+    blocks of one large element and 1023 at 0.49 (0.18) of a level; on normal numbers it is 1.2e-4 (0.041) of ||x||².
     So 8 bits are a contraction as they are, ``E||Q(x) - x||² <= (1 - δ) ||x||²`` with δ = 1 - ω = 0.984. For 4 bits
     that holds where ω < 1 does, which an adversary's block may violate: then ``Q(x) / (1 + ω)`` is one, δ = 1/(1 + ω)
     = 0.35 (Koloskova et al. 2019, section 3.3).
