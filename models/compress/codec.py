@@ -116,7 +116,7 @@ class Codec:
         ------
         CodecError
             The frame is not what `encode` makes of such a vector. Nothing is allocated by what it claims: the vector,
-            at most one intermediate frame of `bound` bytes and the values kept of top-k, and a few chunks.
+            with top-k the values kept, with deflate a frame of `bound` bytes and two of its planes, and a few chunks.
         """
         if np.dtype(dtype) not in ALLOWED or size < 0 or parts < 1:
             raise CodecError(f"{parts} x {size} elements of {dtype} are no vector")

@@ -115,12 +115,13 @@ class Stochastic:
         peaks = np.maximum(rows.max(axis=1), -rows.min(axis=1)).astype(np.float64)
         if not peaks.max() <= BIGGEST:  # written so that a NaN ends here as well
             raise CodecError(f"the vector holds an element that is NaN, infinite or beyond {BIGGEST:.2g}")
-        # A hair more than peak / L: after three roundings the peak itself must not come out above code L.
-        np.multiply(peaks, (1 + 2.0**-22) / self.levels, out=scales, casting="same_kind")
+        np.divide(peaks, self.levels, out=scales, casting="same_kind")
         scales[peaks < SMALLEST] = 0
         per_step = np.zeros_like(scales)
         np.divide(UNIT, scales, out=per_step, where=scales > 0)
         np.multiply(rows, per_step[:, None], out=steps)
+        # After three roundings and this one the peak is at L exactly, whatever its mantissa (all 2²³ were tried), so
+        # that no code leaves the range.
         np.rint(floats, out=floats)
         np.copyto(fixed, floats, casting="unsafe")
         # An arithmetic shift is floor(): of 2¹⁶ equally likely dithers exactly the fraction's share carries.
