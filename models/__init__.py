@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import datasets, evaluate, partition
+    from . import compress, datasets, evaluate, partition
     from .aggregate import RULES, combine, weighted_mean
     from .artifact import ModelFileError, load_model, save_model
     from .datasets import DataError, Dataset
@@ -31,8 +31,9 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-# Modules whose main function has their own name are offered as modules: `partition.partition`, `evaluate.evaluate`.
-_MODULES = ("datasets", "evaluate", "partition")
+# Offered as modules: the codecs, which are a family, and those whose main function has the module's own name
+# (`partition.partition`, `evaluate.evaluate`).
+_MODULES = ("compress", "datasets", "evaluate", "partition")
 
 __all__ = [
     "MLP",
@@ -55,6 +56,7 @@ __all__ = [
     "as_model",
     "axpy",
     "combine",
+    "compress",
     "consensus_distance",
     "datasets",
     "evaluate",

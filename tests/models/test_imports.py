@@ -29,6 +29,8 @@ X, y = np.eye(3, dtype="f"), np.arange(3)
 model.fit(X, y, Work(), generator(0), lambda: False)
 model.load(weighted_mean([model.snapshot()] * 2, [1, 2]))
 evaluate(model, X, y), sketch(model.snapshot(), 0)
+from nervenet.models.compress import parse
+parse("delta+top-k:0.1+int8+deflate").encode(model.snapshot(), generator(0))
 """
         )
         == []

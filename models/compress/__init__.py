@@ -1,0 +1,18 @@
+"""Smaller messages: what a vector of weights, or its difference to known ones, becomes on its way through a wire.
+
+A spec names the stages, joined by ``+``, in this order, each at most once::
+
+    delta                               the difference to the received weights travels, not the weights
+    top-k:SHARE                         only the largest elements
+    float16 | bfloat16 | int8 | int4    fewer bits for each
+    deflate                             no redundancy, no loss
+
+``parse("delta+top-k:0.01+int8")`` gives the `Codec`; the empty spec sends vectors as they are. Both sides know spec,
+size and dtype, so a frame holds nothing but the data, and its reader believes none of it.
+"""
+
+from .codec import Codec, parse, supported
+from .contract import CodecError
+from .feedback import error_feedback
+
+__all__ = ["Codec", "CodecError", "error_feedback", "parse", "supported"]
