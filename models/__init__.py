@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import datasets, evaluate, partition
+    from . import attacks, datasets, evaluate, partition, robust
     from .aggregate import RULES, combine, weighted_mean
     from .artifact import ModelFileError, load_model, save_model
     from .datasets import DataError, Dataset
@@ -31,8 +31,9 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-# Modules whose main function has their own name are offered as modules: `partition.partition`, `evaluate.evaluate`.
-_MODULES = ("datasets", "evaluate", "partition")
+# Modules whose main function has their own name are offered as modules (`partition.partition`, `evaluate.evaluate`), and
+# so are those that are a family: `robust.krum`, `attacks.alie`.
+_MODULES = ("attacks", "datasets", "evaluate", "partition", "robust")
 
 __all__ = [
     "MLP",
@@ -53,6 +54,7 @@ __all__ = [
     "Work",
     "agree",
     "as_model",
+    "attacks",
     "axpy",
     "combine",
     "consensus_distance",
@@ -64,6 +66,7 @@ __all__ = [
     "named_model",
     "partition",
     "rebuild",
+    "robust",
     "save_model",
     "sketch",
     "weighted_mean",

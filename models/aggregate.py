@@ -5,11 +5,12 @@ from math import isfinite
 
 import numpy as np
 
-from .parallel import over_blocks
-from .weights import IncompatibleWeights, Vector
+from .parallel import WORTH_THREADS, over_blocks
+from .weights import BLOCK, IncompatibleWeights, Vector
 
-BLOCK = 131_072
-"""Elements added up at a time: long enough that memory is read in long runs, short enough for the cache."""
+LONG_BLOCK = 262_144
+"""Elements added up at a time where there are many: memory is read faster in long runs, but the room for a product is
+new memory, which few elements would not repay."""
 
 MergeRule = Callable[[Sequence[Vector], Sequence[float], Vector | None], Vector]
 """(vectors, weights, out) -> merged vector."""
@@ -44,7 +45,8 @@ def combine(vectors: Sequence[Vector], coefficients: Sequence[float], out: Vecto
         No vectors, or not one finite coefficient each.
     """
     merged = _checked(vectors, coefficients, out)
-    short = merged.size <= BLOCK
+    size, elements = merged.size, merged.size * len(vectors)
+    short, longest = size <= BLOCK, BLOCK if elements < WORTH_THREADS else LONG_BLOCK
     # Where the result may lie over an input, the sum of a block is complete before anything is written.
     apart = out is None or not (short or any(np.may_share_memory(out, x) for x in vectors))
     # A coefficient as a 0-d array: NumPy multiplies by one faster than by a Python float.
@@ -53,7 +55,7 @@ def combine(vectors: Sequence[Vector], coefficients: Sequence[float], out: Vecto
     ]
 
     def add_up(blocks: Iterable[slice]) -> None:
-        product = np.empty(min(BLOCK, merged.size), merged.dtype)
+        product = np.empty(min(longest, size), merged.dtype)
         room = merged if apart else np.empty_like(product)
         for block in blocks:
             total = room[block] if apart else room[: block.stop - block.start]
@@ -67,9 +69,9 @@ def combine(vectors: Sequence[Vector], coefficients: Sequence[float], out: Vecto
                 merged[block] = total
 
     if short:
-        add_up((slice(0, merged.size),))
+        add_up((slice(0, size),))
     else:
-        over_blocks(add_up, merged.size, BLOCK, merged.size * len(vectors))
+        over_blocks(add_up, size, longest, elements)
     return merged
 
 

@@ -6,7 +6,7 @@ from threading import Lock
 
 import numpy as np
 
-MOST_THREADS = 4
+MOST_THREADS = 3
 """More cores than this wait for memory, not for each other."""
 
 WORTH_THREADS = 4_000_000

@@ -11,8 +11,8 @@ from ..weights import Vector
 
 Matrix = NDArray[np.float64]
 
-COLUMNS = 8192
-"""Coordinates of all vectors that are multiplied at a time."""
+COLUMNS, ROOM = 16_384, 2_097_152
+"""Coordinates, and values over all vectors, that are multiplied at a time at most."""
 
 SHARES = 8
 """Into so many parts the coordinates are cut, each with a matrix of its own, so that several cores can share them."""
@@ -73,16 +73,17 @@ def _from_reference(
 ) -> tuple[Matrix, Matrix]:
     """Squared distances, and squared norms, of the differences to a reference, computed in a dtype."""
     n, size = len(vectors), reference.size
-    share = COLUMNS * max(-(-size // (SHARES * COLUMNS)), 1)
+    width = min(COLUMNS, max(ROOM // n, 256))
+    share = width * max(-(-size // (SHARES * width)), 1)
     # One matrix a share, added in order at the end: the bits do not depend on which thread took which.
     grams = np.zeros((max(-(-size // share), 1), n, n))
 
     def work(shares: Iterable[slice]) -> None:
-        room = np.empty((n, min(COLUMNS, size)), dtype)
+        room = np.empty((n, min(width, size)), dtype)
         for part in shares:
             gram = grams[part.start // share]
-            for start in range(part.start, part.stop, COLUMNS):
-                columns = slice(start, min(start + COLUMNS, part.stop))
+            for start in range(part.start, part.stop, width):
+                columns = slice(start, min(start + width, part.stop))
                 base = reference[columns].astype(dtype, copy=False)
                 rows = room[:, : base.size]
                 for vector, row in zip(vectors, rows, strict=True):

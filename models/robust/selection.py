@@ -15,7 +15,8 @@ def krum(vectors: Sequence[Vector], f: int) -> Vector:
     """Choose the vector that lies nearest to its neighbours.
 
     Blanchard et al. 2017 (NeurIPS 30), Section 4: the score of a vector is the sum of the squared distances to the
-    n - f - 2 nearest others; the lowest score wins, and of equal ones the first. Needs n >= 2f + 3.
+    n - f - 2 nearest others; the lowest score wins, of equal ones the one whose next neighbour is nearer, then the
+    first. Needs n >= 2f + 3.
 
     Parameters
     ----------
@@ -103,11 +104,10 @@ def bulyan(vectors: Sequence[Vector], f: int) -> Vector:
 
 
 def krum_order(vectors: Sequence[Vector], f: int) -> list[int]:
-    """Indices of the vectors by ascending Krum score, of equal scores the first one first. Raises as `krum` does."""
+    """Indices of the vectors, the lowest Krum score first. Raises as `krum` does."""
     check_alike(vectors)
     check("krum", len(vectors), f)
-    order: list[int] = _scores(squared_distances(vectors), f).argsort(kind="stable").tolist()
-    return order
+    return _order(squared_distances(vectors), f)
 
 
 def bulyan_selection(vectors: Sequence[Vector], f: int) -> list[int]:
@@ -118,19 +118,22 @@ def bulyan_selection(vectors: Sequence[Vector], f: int) -> list[int]:
     squared, left = squared_distances(vectors), np.arange(n)
     chosen = []
     for _ in range(n - 2 * f):
-        winner = int(_scores(squared[np.ix_(left, left)], f).argmin())
+        winner = _order(squared[np.ix_(left, left)], f)[0]
         chosen.append(int(left[winner]))
         left = np.delete(left, winner)
     return sorted(chosen)
 
 
-def _scores(squared: Matrix, f: int) -> Matrix:
-    """Sum for each vector the squared distances to its n - f - 2 nearest others.
+def _order(squared: Matrix, f: int) -> list[int]:
+    """Rank by the sum of the squared distances to the n - f - 2 nearest others.
 
-    At the end of Bulyan's selection fewer are left than Krum's theory wants: one neighbour is then the least.
+    At the end of Bulyan's selection fewer are left than Krum's theory wants: one neighbour is then the least. Two that
+    are each other's nearest have equal scores there: the next neighbour decides.
     """
     n = len(squared)
     nearest = min(max(n - f - 2, 1), n - 1)
     # The distance to itself, which is zero, is the smallest of a row: one more is taken, and it adds nothing.
-    scores: Matrix = np.sort(squared, axis=1)[:, : nearest + 1].sum(axis=1)
-    return scores
+    ascending = np.sort(squared, axis=1)
+    scores, following = ascending[:, : nearest + 1].sum(axis=1), ascending[:, min(nearest + 1, n - 1)]
+    order: list[int] = np.lexsort((following, scores)).tolist()
+    return order
