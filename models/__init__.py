@@ -31,8 +31,8 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-# Modules whose main function has their own name are offered as modules (`partition.partition`, `evaluate.evaluate`), and
-# so are those that are a family: `robust.krum`, `attacks.alie`.
+# Modules whose main function has their own name are offered as modules: `partition.partition`, `evaluate.evaluate`; and
+# so are families: `robust.krum`, `attacks.alie`.
 _MODULES = ("attacks", "datasets", "evaluate", "partition", "robust")
 
 __all__ = [
