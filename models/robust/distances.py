@@ -79,13 +79,13 @@ def _from_reference(
     grams = np.zeros((max(-(-size // share), 1), n, n))
 
     def work(shares: Iterable[slice]) -> None:
-        room = np.empty((n, min(width, size)), dtype)
+        room = np.empty(n * min(width, size), dtype)
         for part in shares:
             gram = grams[part.start // share]
             for start in range(part.start, part.stop, width):
                 columns = slice(start, min(start + width, part.stop))
                 base = reference[columns].astype(dtype, copy=False)
-                rows = room[:, : base.size]
+                rows = room[: n * base.size].reshape(n, base.size)  # whole, or BLAS is given a copy
                 for vector, row in zip(vectors, rows, strict=True):
                     np.subtract(vector[columns], base, out=row)
                 gram += np.dot(rows, rows.T)
