@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import compress, datasets, evaluate, partition
+    from . import attacks, compress, datasets, evaluate, partition, robust
     from .aggregate import RULES, combine, weighted_mean
     from .artifact import ModelFileError, load_model, save_model
     from .datasets import DataError, Dataset
@@ -31,9 +31,9 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-# Offered as modules: the codecs, which are a family, and those whose main function has the module's own name
-# (`partition.partition`, `evaluate.evaluate`).
-_MODULES = ("compress", "datasets", "evaluate", "partition")
+# Offered as modules: families (`robust.krum`, `attacks.alie`, the codecs), and those whose main function has the module's
+# own name (`partition.partition`, `evaluate.evaluate`).
+_MODULES = ("attacks", "compress", "datasets", "evaluate", "partition", "robust")
 
 __all__ = [
     "MLP",
@@ -54,6 +54,7 @@ __all__ = [
     "Work",
     "agree",
     "as_model",
+    "attacks",
     "axpy",
     "combine",
     "compress",
@@ -66,6 +67,7 @@ __all__ = [
     "named_model",
     "partition",
     "rebuild",
+    "robust",
     "save_model",
     "sketch",
     "weighted_mean",

@@ -1,11 +1,16 @@
 """Merging vectors: the weighted mean of federated averaging and the mixing step of gossip, in one blocked kernel."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import isfinite
 
 import numpy as np
 
+from .parallel import WORTH_THREADS, over_blocks
 from .weights import BLOCK, IncompatibleWeights, Vector
+
+LONG_BLOCK = 262_144
+"""Elements added up at a time where there are many: memory is read faster in long runs, but the room for a product is
+new memory, which few elements would not repay."""
 
 MergeRule = Callable[[Sequence[Vector], Sequence[float], Vector | None], Vector]
 """(vectors, weights, out) -> merged vector."""
@@ -15,7 +20,8 @@ def combine(vectors: Sequence[Vector], coefficients: Sequence[float], out: Vecto
     """Sum vectors by coefficients: ``sum_j c_j x_j``.
 
     Each input is read once, block by block, and the terms of every element are added in the order given, so that the
-    same inputs in the same order give the same bits. Arithmetic is in the dtype of the vectors.
+    same inputs in the same order give the same bits, whatever the blocks and the number of cores that share them.
+    Arithmetic is in the dtype of the vectors. Memory beside the result: two blocks a core.
 
     Parameters
     ----------
@@ -38,24 +44,35 @@ def combine(vectors: Sequence[Vector], coefficients: Sequence[float], out: Vecto
     ValueError
         No vectors, or not one finite coefficient each.
     """
-    out = _checked(vectors, coefficients, out)
-    size = out.size
-    product = np.empty(min(BLOCK, size), out.dtype)
-    total = np.empty_like(product)
+    merged = _checked(vectors, coefficients, out)
+    size, elements = merged.size, merged.size * len(vectors)
+    short, longest = size <= BLOCK, BLOCK if elements < WORTH_THREADS else LONG_BLOCK
+    # Where the result may lie over an input, the sum of a block is complete before anything is written.
+    apart = out is None or not (short or any(np.may_share_memory(out, x) for x in vectors))
     # A coefficient as a 0-d array: NumPy multiplies by one faster than by a Python float.
     (first, first_coefficient), *rest = [
-        (x, np.array(c, out.dtype)) for x, c in zip(vectors, coefficients, strict=True)
+        (x, np.array(c, merged.dtype)) for x, c in zip(vectors, coefficients, strict=True)
     ]
-    for start in range(0, size, BLOCK):
-        stop = min(start + BLOCK, size)
-        if stop - start < len(total):
-            product, total = product[: stop - start], total[: stop - start]
-        np.multiply(first[start:stop], first_coefficient, out=total)
-        for vector, coefficient in rest:
-            np.multiply(vector[start:stop], coefficient, out=product)
-            np.add(total, product, out=total)
-        out[start:stop] = total
-    return out
+
+    def add_up(blocks: Iterable[slice]) -> None:
+        product = np.empty(min(longest, size), merged.dtype)
+        room = merged if apart else np.empty_like(product)
+        for block in blocks:
+            total = room[block] if apart else room[: block.stop - block.start]
+            if total.size < product.size:
+                product = product[: total.size]
+            np.multiply(first[block], first_coefficient, out=total)
+            for vector, coefficient in rest:
+                np.multiply(vector[block], coefficient, out=product)
+                np.add(total, product, out=total)
+            if not apart:
+                merged[block] = total
+
+    if short:
+        add_up((slice(0, size),))
+    else:
+        over_blocks(add_up, size, longest, elements)
+    return merged
 
 
 def weighted_mean(vectors: Sequence[Vector], weights: Sequence[float], out: Vector | None = None) -> Vector:
@@ -109,11 +126,26 @@ def _checked(vectors: Sequence[Vector], coefficients: Sequence[float], out: Vect
         raise ValueError(f"{len(coefficients)} coefficients for {len(vectors)} vectors")
     if not all(isfinite(c) for c in coefficients):
         raise ValueError("a coefficient is not finite")
+    model = check_alike(vectors if out is None else (*vectors, out))
+    return np.empty(model.shape, model.dtype) if out is None else out
+
+
+def check_alike(vectors: Sequence[Vector]) -> Vector:
+    """Refuse vectors that cannot be merged element by element; the first of them is returned, as their model.
+
+    Raises
+    ------
+    IncompatibleWeights
+        They are not one-dimensional, or differ in length or dtype.
+    ValueError
+        There are none.
+    """
+    if not vectors:
+        raise ValueError("no vectors to combine")
     model = vectors[0]
-    out = np.empty(model.shape, model.dtype) if out is None else out
-    for vector in (*vectors, out):
+    for vector in vectors:
         if vector.ndim != 1 or vector.shape != model.shape:
             raise IncompatibleWeights("length", f"shape {vector.shape}, expected ({model.size},)")
         if vector.dtype != model.dtype:
             raise IncompatibleWeights("dtype", f"dtype {vector.dtype}, expected {model.dtype}")
-    return out
+    return model

@@ -1,8 +1,10 @@
 """Merging vectors: what is computed, in which order, from what."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
-from nervenet.models import RULES, IncompatibleWeights, combine, generator, weighted_mean
+from nervenet.models import RULES, IncompatibleWeights, aggregate, combine, generator, parallel, weighted_mean
 from nervenet.models.weights import BLOCK
 
 
@@ -56,6 +58,32 @@ def test_the_result_may_overwrite_an_input():
         copies = [vector.copy() for vector in given]
         assert combine(copies, [0.2, 0.3, 0.5], out=copies[i]) is copies[i]
         np.testing.assert_array_equal(copies[i], expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_number_of_cores_changes_no_bit(dtype, monkeypatch):
+    given, weights = vectors(5, 3 * BLOCK + 7, dtype), [3, 1, 4, 1, 5]
+    expected = weighted_mean(given, weights)
+    monkeypatch.setattr(parallel, "WORTH_THREADS", 0)
+    monkeypatch.setattr(aggregate, "WORTH_THREADS", 0)
+    monkeypatch.setattr(aggregate, "LONG_BLOCK", BLOCK // 2)
+    for cores in (1, 2, 3):
+        monkeypatch.setattr(parallel, "cores", lambda cores=cores: cores)
+        np.testing.assert_array_equal(weighted_mean(given, weights), expected)
+        np.testing.assert_array_equal(weighted_mean(given, weights, out=np.empty_like(given[0])), expected)
+        copies = [vector.copy() for vector in given]
+        np.testing.assert_array_equal(weighted_mean(copies, weights, out=copies[2]), expected)
+
+
+def test_memory_beside_the_inputs_is_less_than_two_models():
+    given = vectors(4, 1_000_000)
+    tracemalloc.start()
+    try:
+        weighted_mean(given, [1, 2, 3, 4])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert given[0].nbytes <= peak <= 2 * given[0].nbytes
 
 
 def test_equal_vectors_stay_themselves_under_mixing_to_rounding():
