@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -86,8 +85,3 @@ class Checkpoints:
     def rounds(self) -> list[int]:
         """Rounds of which there is a checkpoint, whole or not, the newest first."""
         return rounds_in(self.folder)
-
-
-def state_folder(checkpoints: Path, name: str) -> Path:
-    """Where, below a run's folder for checkpoints, the node of a name keeps its own."""
-    return checkpoints / name.replace(os.sep, "_")

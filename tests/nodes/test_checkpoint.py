@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from nervenet.nodes import statefile
-from nervenet.nodes.checkpoint import CheckpointError, Checkpoints, state_folder
+from nervenet.nodes.checkpoint import CheckpointError, Checkpoints
 from nervenet.nodes.statefile import DTYPES, path_of
 from safetensors.numpy import load_file
 
@@ -292,8 +292,3 @@ def test_metadata_are_readable_by_others(tmp_path: Path) -> None:
         metadata = file.metadata()
     assert json.loads(metadata["record"]) == {"n": 3}
     assert (metadata["format"], metadata["round"]) == ("1", "3")
-
-
-def test_a_node_has_a_folder_of_its_own(tmp_path: Path) -> None:
-    assert state_folder(tmp_path, "client-0") == tmp_path / "client-0"
-    assert state_folder(tmp_path, "../x").parent == tmp_path
