@@ -84,7 +84,7 @@ async def run_node(
         reason = ""
         try:
             async with node:
-                _say_started(role, experiment, node.session)
+                _say_started(role, experiment, node.session, folder.resumed if folder else None)
                 async for _ in node.rounds():
                     pass
                 _say_completed(role, node.session, time.monotonic() - started)
@@ -113,10 +113,11 @@ def _folder(role: str, experiment: Experiment, out: Path | None, resume: Path | 
     return RunFolder.reopen(resume, experiment)
 
 
-def _say_started(role: str, experiment: Experiment, session: Session) -> None:
+def _say_started(role: str, experiment: Experiment, session: Session, resumed: int | None) -> None:
     """Speak for the run where no launcher does: the coordinator sees all of it, a peer only its own part."""
     if role == "coordinator":
-        known = {"mode": experiment.mode, "nodes": experiment.nodes, "rounds": experiment.rounds}
+        known: dict[str, Any] = {"mode": experiment.mode, "nodes": experiment.nodes, "rounds": experiment.rounds}
+        known |= {} if resumed is None else {"resumed_after": resumed}
         session.publish("run.started", {**known, "data": SITES, "model": experiment.model.name})
 
 
