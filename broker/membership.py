@@ -37,6 +37,9 @@ class Membership:
         Of the first to come: the roster is issued when so many have joined, within so many seconds.
     connect_deadline_s : float
         How long the broker may take to answer at first.
+    rejoin_deadline_s : float
+        How long the others may take to join a broker that has come back knowing nothing, if that is longer than
+        ``join_deadline_s``: one that has died with it is to have its time to be started again.
     on_roster : callable (Roster) -> None, optional
         Called with each roster that is newer than the last one this object returned or passed on.
     on_joined : callable (Joined) -> None, optional
@@ -66,6 +69,7 @@ class Membership:
         min_nodes: int,
         join_deadline_s: float,
         connect_deadline_s: float = 10.0,
+        rejoin_deadline_s: float = 0.0,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
         on_roster: Callable[[Roster], None] | None = None,
         on_joined: Callable[[Joined], None] | None = None,
@@ -82,6 +86,7 @@ class Membership:
         )
         self._join_deadline_s = join_deadline_s
         self._connect_deadline_s = connect_deadline_s
+        self._rejoin_deadline_s = max(join_deadline_s, rejoin_deadline_s)
         self._own_context = context is None
         self._context = context
         self._on_roster = on_roster
@@ -90,6 +95,7 @@ class Membership:
         self._failed = failed
         self._base = 0  # added to the broker's versions, which begin anew when it does
         self._tasks: list[asyncio.Task[None]] = []
+        self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Join.
@@ -161,12 +167,21 @@ class Membership:
             raise RosterIncomplete(f"run '{self._join.run}' had no roster newer than {newer_than} in {limit_s:g} s")
         raise BrokerUnreachable(self._broker, limit_s)
 
-    def watch(self) -> None:
-        """Pass every newer roster to ``on_roster`` from now on."""
-        self._supervise(self._watch(), "roster")
+    def watch(self, after_s: float = 0.0) -> None:
+        """Pass every newer roster to ``on_roster``, from ``after_s`` seconds on; twice is once."""
+        if self._watching is None or self._watching.done():
+            self._watching = self._supervise(self._watch(after_s), "roster")
 
-    async def _ask_to_join(self, deadline_s: float) -> Joined:
-        answer = await self._requests.ask(lambda id_: replace(self._join, id=id_), deadline_s)
+    def unwatch(self) -> None:
+        """Ask for rosters no more."""
+        if self._watching is not None:
+            self._watching.cancel()
+            self._tasks.remove(self._watching)
+            self._watching = None
+
+    async def _ask_to_join(self, deadline_s: float, join: Join | None = None) -> Joined:
+        wanted = join or self._join
+        answer = await self._requests.ask(lambda id_: replace(wanted, id=id_), deadline_s)
         if isinstance(answer, Joined):
             return answer
         if isinstance(answer, Failed):
@@ -214,7 +229,8 @@ class Membership:
         if isinstance(answer, Failed) and answer.code == "stale":
             raise JoinRefused(answer.code, answer.reason)
         try:
-            joined = await self._ask_to_join(self.lease_s / 3)
+            again = replace(self._join, join_deadline_s=self._rejoin_deadline_s)
+            joined = await self._ask_to_join(self.lease_s / 3, again)
         except JoinRefused as error:
             if error.code == "stale":
                 raise
@@ -225,7 +241,8 @@ class Membership:
         if self._on_joined is not None:
             self._on_joined(joined)
 
-    async def _watch(self) -> None:
+    async def _watch(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
         while True:
             known = self.version
             try:
@@ -239,10 +256,11 @@ class Membership:
             elif isinstance(answer, Failed) and answer.code != "late":
                 await asyncio.sleep(self.lease_s / 3)  # not a member just now; the lease will see to it
 
-    def _supervise(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _supervise(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=f"{self._join.node}.{name}")
         task.add_done_callback(self._ended)
         self._tasks.append(task)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():

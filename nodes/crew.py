@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nervenet.broker.sockets import discard
@@ -47,6 +48,8 @@ class Crew:
         Publishes an event of the launcher.
     on_restart
         Called when a broker that had died is back.
+    state
+        Given (role, node), says in which folder it keeps what it goes on with after its own death.
 
     Attributes
     ----------
@@ -64,6 +67,7 @@ class Crew:
     on_lost: Callable[[str, str], None]
     say: Callable[..., None]
     on_restart: Callable[[], None] = lambda: None
+    state: Callable[[str, str], Path | None] = lambda _role, _name: None
     facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     arrays: dict[str, Any] = field(default_factory=dict)
     lost: dict[str, str] = field(default_factory=dict)
@@ -132,7 +136,7 @@ class Crew:
         empty = os.open(os.devnull, os.O_RDONLY)
         try:
             for group in self._groups():
-                specs = [{"name": name, "role": self.names[name]} for name in group]
+                specs = [self._spec(name) for name in group]
                 judges = any(self.names[name] != "client" for name in group)
                 descriptors = [shares.test if judges else empty, *(data.get(name, empty) for name in group)]
                 await self._spawn({**common, "nodes": specs}, tuple(group), descriptors)
@@ -141,6 +145,10 @@ class Crew:
         deadline_s = self.experiment.network.join_deadline_s
         await self._until(lambda: self.survivors() <= set(self.ready), deadline_s, "not every node was ready")
         self._check()
+
+    def _spec(self, name: str) -> dict[str, Any]:
+        state = self.state(self.names[name], name)
+        return {"name": name, "role": self.names[name], "state": None if state is None else str(state)}
 
     def _groups(self) -> list[list[str]]:
         """Spread the nodes over the processes asked for; a coordinator always has one of its own."""

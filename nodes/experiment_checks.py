@@ -78,6 +78,11 @@ def _network(experiment: "Experiment") -> Iterator[str]:
             f"network.suspect_after_s = {network.suspect_after_s:g}: expected at least two heartbeats, "
             f"and network.heartbeat_s = {network.heartbeat_s:g}"
         )
+    if network.rejoin_deadline_s < network.suspect_after_s:
+        yield (
+            f"network.rejoin_deadline_s = {network.rejoin_deadline_s:g}: expected at least "
+            f"network.suspect_after_s = {network.suspect_after_s:g}; nobody is waited for before he is missed"
+        )
     if network.transport == "ipc" and "/" in network.bind and len(network.bind.encode()) > IPC_FOLDER_BYTES:
         length = len(network.bind.encode())
         yield (

@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nervenet.broker.messages import Payload
@@ -131,7 +132,8 @@ async def _node(
         task=job["task"],
         test=(test[0], test[1]) if judged and test else None,
     )
-    place = Place(job["broker"], job["run"], name, job["desk"], run_terms(experiment, learner))
+    state = Path(spec["state"]) if spec["state"] else None
+    place = Place(job["broker"], job["run"], name, job["desk"], run_terms(experiment, learner), state)
     node = ROLES[role].hosted(learner, experiment, place)
     failure = ""
     try:

@@ -20,7 +20,7 @@ from .desk import Desk
 from .experiment import Experiment
 from .nursery import Nursery
 from .outcome import finish, gather
-from .runfolder import RunFolder, default_path
+from .runfolder import RunFolder, check_folder, default_path
 from .session import inbox_address
 from .shares import Shares, cut
 
@@ -54,6 +54,7 @@ async def launch(
     experiment: Experiment,
     *,
     out: Path | None = None,
+    resume: Path | None = None,
     on_event: Callable[[dict[str, Any]], None] | None = None,
     on_address: Callable[[str], None] | None = None,
     zygote: Nursery | None = None,
@@ -67,6 +68,8 @@ async def launch(
         What to run.
     out
         The run folder; default ``runs/<UTC time>-<mode>-<data>``.
+    resume
+        The folder of an earlier run of this experiment, which goes on after its last checkpoint; in place of `out`.
     on_event
         Called with every event as it arrives.
     on_address
@@ -88,7 +91,7 @@ async def launch(
     ExperimentError, DataError, CannotMerge
         Before anything is started, for what cannot be.
     """
-    run = Run(experiment, out, on_event or _ignore, on_address or _ignore, zygote, started_at or time.time())
+    run = Run(experiment, out, resume, on_event or _ignore, on_address or _ignore, zygote, started_at or time.time())
     try:
         return await run.go()
     finally:
@@ -102,6 +105,7 @@ class Run:
         self,
         experiment: Experiment,
         out: Path | None,
+        resume: Path | None,
         on_event: Callable[[dict[str, Any]], None],
         on_address: Callable[[str], None],
         nursery: Nursery | None,
@@ -113,7 +117,9 @@ class Run:
         self.on_event = on_event
         self.on_address = on_address
         self.nursery = nursery or Nursery()
-        self.path = out or default_path(experiment, datetime.now(UTC))
+        self.out = out
+        self.resume = resume
+        self.path = resume or out or default_path(experiment, datetime.now(UTC))
         self.folder: RunFolder
         self.crew: Crew
         self.first_round_at: float | None = None
@@ -126,10 +132,15 @@ class Run:
         if self.experiment.model.name.startswith("sklearn."):
             # An estimator's library takes seconds to import: once, beside our own import of it, and not once a node.
             self.nursery.preload(["nervenet.models.adapters", self.experiment.model.name.rpartition(".")[0]])
-        shares = await asyncio.to_thread(cut, self.experiment)
         async with AsyncExitStack() as stack:
+            if self.resume is not None:
+                check_folder(self.resume, out=self.out)
+                # Before the data are looked at: what cannot be resumed is told at once.
+                self.folder = stack.enter_context(RunFolder.reopen(self.resume, self.experiment))
+            shares = await asyncio.to_thread(cut, self.experiment)
             stack.callback(shares.close)
-            self.folder = stack.enter_context(RunFolder(self.path))
+            if self.resume is None:
+                self.folder = stack.enter_context(RunFolder(self.path))
             self.folder.write_experiment(self.experiment)
             desk_at = (
                 inbox_address(self.experiment) if self.experiment.network.transport != "inproc" else "tcp://127.0.0.1:*"
@@ -147,6 +158,7 @@ class Run:
                 self._lost,
                 self._say,
                 self._roll,
+                self.folder.state,
             )
             stack.callback(self.crew.sweep)
             # Whatever happens from here on, no child outlives this block.
@@ -245,7 +257,7 @@ class Run:
             "data": e.data.label,
             "model": e.model.name,
             "rows": shares.rows,
-        }
+        } | ({} if self.folder.resumed is None else {"resumed_after": self.folder.resumed})
 
     # --------------------------------------------------------------------------------------------------------- results
 

@@ -18,6 +18,9 @@ from .experiment_keys import ExperimentError
 FLUSH_AFTER_S = 0.5
 
 
+COORDINATOR = "coordinator"  # the folder of its checkpoints, whatever the node is called
+
+
 def _plain(value: Any) -> Any:
     """NumPy's scalars and arrays as JSON knows them."""
     return value.tolist()
@@ -42,8 +45,35 @@ def default_path(experiment: Experiment, now: datetime) -> Path:
     return path
 
 
+def state_folder(run: Path, name: str) -> Path:
+    """Where, in a run's folder, the node of a name keeps what it needs in order to go on after its own death."""
+    return run / "checkpoints" / name
+
+
+def check_folder(path: Path, file: Path | None = None, out: Path | None = None) -> None:
+    """Refuse what is no run folder to go on with, or comes with an experiment file or folder beside its own.
+
+    Raises
+    ------
+    ExperimentError
+    """
+    if file is not None:
+        raise ExperimentError(f"--resume {path}: brings its own experiment; leave out {file}")
+    if out is not None:
+        raise ExperimentError(f"--resume {path}: goes on in that folder; leave out --out {out}")
+    if not path.is_dir():
+        raise ExperimentError(f"--resume {path}: there is no such run folder")
+    if not (path / "experiment.toml").is_file():
+        raise ExperimentError(f"--resume {path}: is no run folder: it holds no experiment.toml")
+
+
 class RunFolder:
     """One run's folder; a context manager, since the last events are buffered.
+
+    Attributes
+    ----------
+    resumed : int or None
+        The round after which the run goes on, where it was opened by `reopen`.
 
     Parameters
     ----------
@@ -56,6 +86,8 @@ class RunFolder:
         If the folder holds something already, or cannot be made: no run overwrites another.
     """
 
+    resumed: int | None = None
+
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
@@ -65,8 +97,35 @@ class RunFolder:
             raise ExperimentError(f"--out {path}: cannot be used as a run folder: {error.strerror}") from None
         if occupied:
             raise ExperimentError(f"--out {path}: exists and is not empty; choose another folder, or remove it")
-        self._events: IO[bytes] = (path / "events.jsonl").open("ab", buffering=1 << 16)
+        self._open()
+
+    @classmethod
+    def reopen(cls, path: Path, experiment: Experiment) -> "RunFolder":
+        """Open the folder of a run that is to go on; its events are appended to.
+
+        Raises
+        ------
+        ExperimentError
+            As `resuming.resumable` does; or the run is still going on. Nothing has been written then.
+        """
+        from .resuming import resumable  # a monitor, which reads run folders, shall not load NumPy for it
+
+        resumed = resumable(path, experiment)
+        folder = cls.__new__(cls)
+        folder.path = path
+        folder.resumed = resumed.round
+        folder._open()  # noqa: SLF001  (its own class)
+        return folder
+
+    def _open(self) -> None:
+        file = self.path / "events.jsonl"
+        self._events: IO[bytes] = file.open("ab", buffering=1 << 16)
         self._flushed = time.monotonic()
+        if not _claim(self._events):
+            self._events.close()
+            raise ExperimentError(f"{self.path}: another process is writing to this run folder; stop it first")
+        if _cut_short(file):
+            self._events.write(b"\n")  # what a killed process had begun to say
 
     def __enter__(self) -> "RunFolder":
         return self
@@ -76,12 +135,11 @@ class RunFolder:
     ) -> None:
         self.close()
 
-    @property
-    def checkpoints(self) -> Path:
-        """The folder for what resuming needs; made when first asked for."""
-        folder = self.path / "checkpoints"
-        folder.mkdir(exist_ok=True)
-        return folder
+    def state(self, role: str, name: str) -> Path | None:
+        """Where a node keeps what it needs in order to go on after its own death; None for one that cannot."""
+        if role == "peer":
+            return None
+        return state_folder(self.path.absolute(), COORDINATOR if role == "coordinator" else name)
 
     def write_experiment(self, experiment: Experiment) -> None:
         """Keep the resolved configuration: launching it again repeats the run."""
@@ -152,6 +210,29 @@ def write_whole(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
+
+
+def _claim(file: IO[bytes]) -> bool:
+    """Lock a file for as long as this process has it open; false if another one has. True where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # some file systems know no locks
+        return True
+    return True
+
+
+def _cut_short(file: Path) -> bool:
+    with file.open("rb") as lines:
+        if not lines.seek(0, os.SEEK_END):
+            return False
+        lines.seek(-1, os.SEEK_END)
+        return lines.read(1) != b"\n"
 
 
 def _indented(value: object) -> str:

@@ -20,6 +20,7 @@ from nervenet.broker.events import Publisher
 from nervenet.broker.membership import Membership
 from nervenet.broker.messages import Acknowledged, Goodbye, Member, Payload, Report, Roster
 
+from .following import Following
 from .record import Record
 
 if TYPE_CHECKING:
@@ -37,13 +38,19 @@ class NodeFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a node is: its broker, its run, its name, and the launcher's desk if it has one."""
+    """Where a node is: its broker, its run, its name, and the launcher's desk if it has one.
+
+    `state` is the folder in which it keeps what it needs in order to go on after its own death, None: nowhere.
+    `former` is the incarnation of the life that it takes up: the new one is larger, whatever its clock says.
+    """
 
     broker: str
     run: str
     name: str
     desk: Mapping[str, str] | None = None
     terms: Mapping[str, Any] = field(default_factory=dict)
+    state: Path | None = None
+    former: int = 0
 
 
 class Session:
@@ -58,7 +65,7 @@ class Session:
         self.role = role
         self.place = place
         self.experiment = experiment
-        self.incarnation = t.new_incarnation()
+        self.incarnation = max(t.new_incarnation(), place.former + 1)
         # inproc addresses work within one context only, so that all nodes of a process share theirs.
         self._shares_context = network.transport == "inproc"
         self._context: zmq.Context[zmq.Socket[bytes]] = (
@@ -86,6 +93,7 @@ class Session:
         self._acknowledged: dict[int, asyncio.Future[None]] = {}
         self._failure: BaseException | None = None
         self._membership: Membership | None = None
+        self._following: Following | None = None
         self._joined = False
 
     async def __aenter__(self) -> Session:
@@ -105,8 +113,10 @@ class Session:
                 min_nodes=self.experiment.min_nodes,
                 join_deadline_s=network.join_deadline_s,
                 connect_deadline_s=min(10.0, network.join_deadline_s),
+                rejoin_deadline_s=network.rejoin_deadline_s,
                 context=self._context,
                 on_joined=lambda joined: self.publisher.connect(joined.events_in),
+                on_roster=self._on_roster,
                 on_warning=lambda reason: self.publish("warning", {"reason": reason}),
                 failed=self._failed,
             )
@@ -145,6 +155,14 @@ class Session:
             raise RuntimeError("a session must be entered before its roster is asked for")
         # The broker keeps the deadline and names who is missing; ours is only for a broker that no longer answers.
         return await self._membership.roster(newer_than=0, deadline_s=self.experiment.network.join_deadline_s + 5)
+
+    def follow(self, peer: Member) -> None:
+        """Dial a node, and keep the way to it: wherever, and however often, it is started again under its name."""
+        if self._membership is None:
+            raise RuntimeError("a session must be entered before it can follow anybody")
+        self._following = Following(
+            self.transport, self._membership, peer, lambda reason: self.publish("warning", {"reason": reason})
+        )
 
     def attach(self, node: Node) -> None:
         """Give what arrives, and what has arrived so far, to `node`."""
@@ -212,8 +230,14 @@ class Session:
                     self._parted.clear()
                     await self._parted.wait()
 
+    def _on_roster(self, roster: Roster) -> None:
+        if self._following is not None:
+            self._following.roster(roster)
+
     def _receive(self, item: t.Arrival | t.Notice) -> None:
         self._count(item)
+        if self._following is not None:
+            self._following.heard(item)
         match item:
             case t.Arrival(sender, Acknowledged(id=number)) if sender == DESK:
                 future = self._acknowledged.get(number)

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .embedding import model_of, site_learner
+from .experiment_keys import ExperimentError
 from .hosted import ROLES
 from .outcome import Found, finish
-from .runfolder import RunFolder
+from .runfolder import RunFolder, check_folder
 from .session import NodeFailed, Place, Session, default_name
 from .summary import summarise
 from .terms import run_terms
@@ -33,6 +34,7 @@ async def run_node(
     run: str,
     name: str | None = None,
     out: Path | None = None,
+    resume: Path | None = None,
     on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Take part in a run from beginning to end.
@@ -47,7 +49,10 @@ async def run_node(
     broker, run, name
         Address of the broker, name of the run, name of this node in it.
     out
-        Folder for what this node ends up with: the experiment, its events, its summary and the model.
+        Folder for what this node ends up with: the experiment, its events, its summary and the model; and for what it
+        needs in order to go on after its own death.
+    resume
+        The folder of a coordinator's earlier life, whose run goes on after its last checkpoint; in place of `out`.
     on_event
         Called with each event that this node publishes.
 
@@ -64,19 +69,22 @@ async def run_node(
         Before the first round; each names who and what.
     """
     started = time.monotonic()
-    learner = _learner(role, experiment)
     name = name or ("coordinator" if role == "coordinator" else default_name(role))
-    place = Place(broker, run, name, terms=run_terms(experiment, learner))
-    node = ROLES[role].hosted(learner, experiment, place)
     with ExitStack() as stack:
-        folder = stack.enter_context(RunFolder(out)) if out else None
+        folder = _folder(role, experiment, out, resume)
+        if folder:
+            stack.enter_context(folder)
+        learner = _learner(role, experiment)
+        terms = run_terms(experiment, learner)
+        place = Place(broker, run, name, terms=terms, state=folder.state(role, name) if folder else None)
+        node = ROLES[role].hosted(learner, experiment, place)
         if folder:
             folder.write_experiment(experiment)
         node.session.on_event = _both(folder.record if folder else None, on_event)
         reason = ""
         try:
             async with node:
-                _say_started(role, experiment, node.session)
+                _say_started(role, experiment, node.session, folder.resumed if folder else None)
                 async for _ in node.rounds():
                     pass
                 _say_completed(role, node.session, time.monotonic() - started)
@@ -95,10 +103,21 @@ async def run_node(
     return summary
 
 
-def _say_started(role: str, experiment: Experiment, session: Session) -> None:
+def _folder(role: str, experiment: Experiment, out: Path | None, resume: Path | None) -> RunFolder | None:
+    if resume is None:
+        return RunFolder(out) if out else None
+    if role != "coordinator":
+        why = f"a {role} that is started again under its --name goes on by itself"
+        raise ExperimentError(f"--resume {resume}: is for a coordinator; {why}")
+    check_folder(resume, out=out)
+    return RunFolder.reopen(resume, experiment)
+
+
+def _say_started(role: str, experiment: Experiment, session: Session, resumed: int | None) -> None:
     """Speak for the run where no launcher does: the coordinator sees all of it, a peer only its own part."""
     if role == "coordinator":
-        known = {"mode": experiment.mode, "nodes": experiment.nodes, "rounds": experiment.rounds}
+        known: dict[str, Any] = {"mode": experiment.mode, "nodes": experiment.nodes, "rounds": experiment.rounds}
+        known |= {} if resumed is None else {"resumed_after": resumed}
         session.publish("run.started", {**known, "data": SITES, "model": experiment.model.name})
 
 

@@ -28,6 +28,9 @@ def launch(
         Path | None, typer.Argument(metavar="EXPERIMENT.toml", help="An experiment file, or a run folder to repeat.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder. [default: runs/<UTC time>-<mode>-<data>]")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with the run of this folder after its last checkpoint.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No live display; the result in one line.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Every event as a JSON line on standard output.")] = False,
 ) -> None:
@@ -36,18 +39,20 @@ def launch(
     Leaves a run folder with the result, the model and its curves. Another terminal can attach with "nervenet monitor".
     """
     from nervenet.nodes.experiment import load
-    from nervenet.nodes.runfolder import default_path
+    from nervenet.nodes.runfolder import check_folder, default_path
 
     from .running import Stopped, run
     from .views import choose_view
 
-    experiment = load(file, overrides)
-    folder = out or default_path(experiment, datetime.now(UTC))
+    if resume is not None:
+        check_folder(resume, file, out)
+    experiment = load(resume or file, overrides)
+    folder = resume or out or default_path(experiment, datetime.now(UTC))
     view = choose_view(quiet=quiet, json=json)
     for line in experiment.warnings():
         sys.stderr.write(f"warning: {line}\n")
     try:
-        summary = run(lambda: _launch(experiment, folder, view, context.obj or Begun()))
+        summary = run(lambda: _launch(experiment, folder, view, context.obj or Begun(), resume=resume is not None))
     except (Stopped, RuntimeError):
         # A run that did not come to its end leaves what it has.
         view.note(f"run folder {folder}")
@@ -55,7 +60,7 @@ def launch(
     _conclude(summary, folder, quiet=quiet, json=json)
 
 
-async def _launch(experiment: Experiment, folder: Path, view: View, begun: Begun) -> dict[str, Any]:
+async def _launch(experiment: Experiment, folder: Path, view: View, begun: Begun, *, resume: bool) -> dict[str, Any]:
     from nervenet.nodes.launcher import launch as start
 
     def on_address(address: str) -> None:
@@ -64,7 +69,8 @@ async def _launch(experiment: Experiment, folder: Path, view: View, begun: Begun
     async with view.running():
         return await start(
             experiment,
-            out=folder,
+            out=None if resume else folder,
+            resume=folder if resume else None,
             on_event=view.event,
             on_address=on_address,
             zygote=begun.zygote,

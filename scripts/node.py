@@ -33,6 +33,10 @@ def node(
         str | None, typer.Option(metavar="HOST", help="Where others reach this node; needed with a wildcard bind")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the model that this node ends up with")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Coordinator: go on with the run of this folder after its last checkpoint."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress; the result in one line.")] = False,
     json: Annotated[bool, typer.Option("--json", help="This node's events as JSON lines on standard output.")] = False,
 ) -> None:
@@ -42,6 +46,7 @@ def node(
     one "nervenet node" for each site.
     """
     from nervenet.nodes.experiment import load
+    from nervenet.nodes.runfolder import check_folder
 
     from .result import result_line
     from .running import run as run_until_signal
@@ -49,12 +54,17 @@ def node(
     from .words import duration, size
 
     mode = "gossip" if role == "peer" else "federated"
-    experiment = load(file, _in_mode(mode, role, overrides) | ({"network.advertise": advertise} if advertise else {}))
+    if resume is not None:
+        check_folder(resume, file, out)
+    experiment = load(
+        resume or file, _in_mode(mode, role, overrides) | ({"network.advertise": advertise} if advertise else {})
+    )
     # No live table: a node that stands alone shall stay small, and a monitor shows all of them.
     view = JsonView() if json else QuietView() if quiet else PlainView(_board(run, experiment))
     for line in experiment.warnings():
         sys.stderr.write(f"warning: {line}\n")
-    summary = run_until_signal(lambda: _node(role, experiment, view, broker=broker, run=run, name=name, out=out))
+    where = {"broker": broker, "run": run, "name": name, "out": out, "resume": resume}
+    summary = run_until_signal(lambda: _node(role, experiment, view, **where))
     if json:
         return
     if role == "client":  # the global model's figures are the coordinator's to tell

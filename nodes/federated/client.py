@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 class Client:
     """Trains on its own data when the coordinator asks, and reports the weights; the data stays where it is.
 
+    When the coordinator dies it is waited for, `network.rejoin_deadline_s` seconds, at whatever address it comes back.
+
     An asynchronous context manager that lives in the caller's event loop; a good guest in the same way as `Peer`.
 
     Parameters
@@ -114,7 +116,7 @@ class Client:
             join_deadline_s=network.join_deadline_s,
             heartbeat_s=network.heartbeat_s,
             suspect_after_s=network.suspect_after_s,
-            lost_after_s=max(30.0, 10 * network.suspect_after_s),
+            lost_after_s=network.rejoin_deadline_s,
         )
         trainer = Trainer(
             self.model, node=self.place.name, seed=self.experiment.seed, scale=self.experiment.data.scaling
@@ -122,7 +124,7 @@ class Client:
         self._node = Node(ClientState(rules), session.transport, trainer, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
         self._node.post(e.Started())
-        session.transport.link(self._coordinator, coordinators[self._coordinator].addresses)
+        session.follow(coordinators[self._coordinator])
         session.attach(self._node)
 
     @property

@@ -127,6 +127,48 @@ async def test_a_newer_incarnation_ends_the_older_membership(broker):
         assert error.code == "stale"
 
 
+async def test_rosters_are_asked_for_only_while_somebody_wants_them(broker):
+    rosters: asyncio.Queue[Any] = asyncio.Queue()
+    async with member(broker.address, "b", on_roster=rosters.put_nowait) as b, member(broker.address, "a"):
+        known = await b.roster()
+        b.watch()
+        b.watch()
+        b.unwatch()
+        async with member(broker.address, "c"):
+            newer = await b.roster(known.version)
+            assert rosters.empty()
+            b.watch()
+        assert (await asyncio.wait_for(rosters.get(), DEADLINE_S)).version == newer.version + 1
+        assert rosters.empty()
+
+
+async def test_who_comes_late_has_the_roster_at_once(broker):
+    async with member(broker.address, "a") as a, member(broker.address, "b"):
+        await a.roster()
+        async with member(broker.address, "c") as late:
+            roster = await late.roster(newer_than=0, deadline_s=DEADLINE_S)
+            assert [one.node for one in roster.members] == ["a", "b", "c"]
+
+
+async def test_whoever_died_with_the_broker_has_its_time_to_come_back(ports):
+    address = f"tcp://127.0.0.1:{ports}"
+    rejoined: asyncio.Queue[Any] = asyncio.Queue()
+    options: dict[str, Any] = {"terms": {"mode": "federated"}, "min_nodes": 1, "join_deadline_s": 0.3}
+    first = await Broker(address, lease_s=0.6).__aenter__()
+    patient: dict[str, Any] = {"role": "client", "rejoin_deadline_s": 60.0, "on_joined": rejoined.put_nowait}
+    async with member(address, "a", **options, **patient) as a:
+        async with member(address, "c", role="coordinator", **options):
+            await a.roster()
+            await first.__aexit__()
+        async with Broker(address, lease_s=0.6) as second:
+            await asyncio.wait_for(rejoined.get(), DEADLINE_S)
+            (run,) = second._directory._runs.values()
+            assert run.join_deadline_s == 60.0  # and not 0.3, within which nobody is started again
+            again = member(address, "c", role="coordinator", incarnation=2, **options)
+            async with again:
+                assert [one.incarnation for one in (await again.roster()).members] == [1, 2]
+
+
 async def test_a_broker_that_comes_back_empty_is_joined_again(ports):
     address = f"tcp://127.0.0.1:{ports}"
     warnings: list[str] = []

@@ -136,6 +136,38 @@ def test_a_newer_incarnation_takes_over_and_an_older_one_is_refused():
     assert says(broker, Renew(1, "demo", "a", 7)).code == "unknown"  # so it joins
 
 
+@pytest.mark.parametrize(("silent_s", "state"), [(0, "alive"), (6, "suspect"), (20, "gone")])
+def test_a_run_outlives_its_coordinator_and_takes_its_next_life_in(silent_s, state):
+    broker, terms = directory(), {"mode": "federated"}
+    for name in ("a", "b"):
+        says(broker, join(name, "client", terms=terms))
+    says(broker, join("c", "coordinator", incarnation=5, terms=terms))
+    for now in range(0, silent_s + 1, 2):  # it dies without a word; the others stay
+        for name in ("a", "b"):
+            says(broker, Renew(1, "demo", name, 1), now)
+        broker.tick(now)
+    known = says(broker, AskRoster(1, "demo", 0, 1.0), silent_s)
+    assert known.members[-1].state == state
+    broker.handle(b"w", AskRoster(1, "demo", known.version, 60.0), silent_s)
+    again = join("c", "coordinator", incarnation=6, terms=terms)
+    again.addresses["control"] = "tcp://elsewhere:1"
+    told = replies(broker.handle(b"x", again, silent_s))
+    assert told[b"x"].roster_version == told[b"w"].version == known.version + 1
+    found = told[b"w"].members[-1]
+    assert (found.incarnation, found.state, found.addresses) == (6, "alive", {"control": "tcp://elsewhere:1"})
+    assert says(broker, Renew(1, "demo", "c", 5), silent_s).code == "stale"
+
+
+def test_who_comes_late_has_the_roster_at_once_and_is_in_it():
+    broker = directory()
+    for name in ("a", "b"):
+        says(broker, join(name))
+    broker.handle(b"w", AskRoster(1, "demo", 1, 60.0), 0.0)
+    told = replies(broker.handle(b"x", join("late"), 90.0))  # long after the join deadline
+    assert [member.node for member in told[b"w"].members] == ["a", "b", "late"]
+    assert says(broker, AskRoster(1, "demo", 0, 1.0), 90.0) == told[b"w"]
+
+
 def test_joining_twice_is_joining_once():
     broker = directory()
     says(broker, join("a"))

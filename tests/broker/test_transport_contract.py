@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from nervenet.broker.codec import Limits
 from nervenet.broker.errors import MessageTooLarge
-from nervenet.broker.messages import Goodbye, Heartbeat, Payload, Refused, Task, Update
+from nervenet.broker.messages import Goodbye, Heartbeat, Payload, Ready, Refused, Task, Update
 from nervenet.broker.notices import LinkLost, LinkUp, Undelivered
 from nervenet.broker.transport import Arrival
 
@@ -179,6 +179,27 @@ async def test_a_client_that_ends_is_lost_at_once(world):
     assert (lost.peer, lost.incarnation) == ("client", client.incarnation)
     kinds = [type(getattr(item, "message", item)) for item in at_server.items]
     assert kinds == [LinkUp, Goodbye, LinkLost]  # what was said comes before the news that it went
+
+
+async def test_a_client_that_crashed_comes_back_under_its_name(world):
+    if world.carrier == "inproc":
+        pytest.skip("inproc has no connections, and no news of them")
+    server, at_server = await world.open("server", binds=True)
+    for life in (1, 2):
+        client, at_client = await world.open("client", incarnation=life)
+        client.link("server", server.addresses)
+        await at_client.first(LinkUp)
+        client.send("server", Ready(examples=life, pid=1))
+        await at_server.first(Ready, lambda item, life=life: item.message.examples == life)
+        server.send("client", BEAT)
+        await at_client.first(Heartbeat)
+        if life == 1:
+            await client.close(0.0)
+            await at_server.first(LinkLost)
+    kinds = [type(getattr(item, "message", item)) for item in at_server.items]
+    assert kinds == [LinkUp, Ready, LinkLost, LinkUp, Ready]
+    story = [getattr(item, "incarnation", None) or item.message.examples for item in at_server.items]
+    assert story == [1, 1, 1, 2, 2]
 
 
 async def test_unlink_hangs_up(world):

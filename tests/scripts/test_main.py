@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 from nervenet.broker.errors import AddressInUse
-from nervenet.nodes import launcher
+from nervenet.nodes import launcher, standalone
 from nervenet.nodes.experiment import Experiment
 from nervenet.scripts.main import build, execute
 from nervenet.scripts.options import FLAGS
@@ -199,3 +199,68 @@ def test_commands_are_typer_commands() -> None:
     assert isinstance(app, typer.Typer)
     names: list[Callable[..., Any] | None] = [command.callback for command in app.registered_commands]
     assert [getattr(name, "__name__", "") for name in names] == ["launch", "broker", "node", "monitor", "serve"]
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Path:
+    """The folder of a run that can be gone on with, as far as the command line looks."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "experiment.toml").write_text('nodes = 3\nrounds = 9\n[data]\nname = "iris"\n')
+    return tmp_path / "run"
+
+
+def test_resume_takes_the_experiment_of_the_folder(launched: Launched, killed: Path) -> None:
+    assert execute(["launch", "--resume", str(killed), "--quiet", "--rounds", "12"]) == 0
+    experiment, options = launched[0]
+    assert (experiment.nodes, experiment.rounds, experiment.data.name) == (3, 12, "iris")
+    assert (options["resume"], options["out"]) == (killed, None)
+    assert execute(["launch", "--quiet", "--out", "new"]) == 0
+    assert (launched[1][1]["resume"], launched[1][1]["out"]) == (None, Path("new"))
+
+
+@pytest.mark.parametrize("command", ["launch", "node coordinator --broker tcp://127.0.0.1:9 --run r"])
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ("--resume run run", "--resume run: brings its own experiment; leave out run"),
+        ("--resume run --out new", "--resume run: goes on in that folder; leave out --out new"),
+        ("--resume nowhere", "--resume nowhere: there is no such run folder"),
+        ("--resume empty", "--resume empty: is no run folder: it holds no experiment.toml"),
+        ("--resume run", "--resume run: holds no checkpoint: its first round was never complete; launch it again"),
+        ("--resume run --set epochs=3", "epochs: there is no such key"),
+    ],
+)
+def test_what_makes_no_sense_beside_resume_is_usage(
+    command: str,
+    more: str,
+    reason: str,
+    killed: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(killed.parent)
+    (killed.parent / "empty").mkdir()
+    assert execute([*command.split(), *more.split()]) == 2
+    assert f"nervenet: {reason}" in capsys.readouterr().err
+    assert sorted(path.name for path in killed.iterdir()) == ["experiment.toml"]
+
+
+def test_a_client_is_not_resumed_but_started_again(
+    killed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(killed.parent)
+    assert execute(["node", "client", "--broker", "tcp://127.0.0.1:9", "--run", "r", "--resume", "run"]) == 2
+    assert "a client that is started again under its --name goes on by itself" in capsys.readouterr().err
+
+
+def test_the_node_is_told_where_to_go_on(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def run_node(role: str, experiment: Experiment, **options: Any) -> dict[str, Any]:
+        told.append({"role": role, "rounds": experiment.rounds, **options})
+        return SUMMARY
+
+    monkeypatch.setattr(standalone, "run_node", run_node)
+    line = f"node coordinator --broker tcp://127.0.0.1:9 --run r --quiet --resume {killed} --rounds 11"
+    assert execute(line.split()) == 0
+    assert (told[0]["role"], told[0]["rounds"], told[0]["resume"], told[0]["out"]) == ("coordinator", 11, killed, None)

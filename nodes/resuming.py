@@ -1,0 +1,77 @@
+"""Whether a run folder can be gone on with, by the experiment that is asked for; nothing is written here."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from .checkpoint import Checkpoint, CheckpointError, Checkpoints
+from .experiment import Experiment, load
+from .experiment_keys import ExperimentError
+from .runfolder import COORDINATOR, check_folder, state_folder
+
+FREE = ("rounds", "processes", "*.deadline_s", "evaluation.*", "network.*")
+"""Keys of which no round that is already done depends: these alone may change when a run is resumed."""
+
+
+def resumable(path: Path, wanted: Experiment) -> Checkpoint:
+    """Read the checkpoint from which a run goes on.
+
+    Raises
+    ------
+    ExperimentError
+        There is no such run folder, it holds no whole checkpoint, it is of a newer format, or of another experiment.
+    """
+    where = f"--resume {path}"
+    check_folder(path)
+    if wanted.mode != "federated":
+        raise ExperimentError(f"{where}: only a federated run can be resumed; peers that gossip keep no checkpoints")
+    check_same(where, load(path), wanted)
+    folder = state_folder(path, COORDINATOR)
+    told: list[str] = []
+    checkpoints = Checkpoints(folder, told.append)
+    if not checkpoints.rounds:
+        raise ExperimentError(f"{where}: holds no checkpoint: its first round was never complete; launch it again")
+    try:
+        found = checkpoints.latest()
+    except CheckpointError as error:
+        raise ExperimentError(f"{where}: {error}") from None
+    if found is None:
+        raise ExperimentError(f"{where}: holds no whole checkpoint: {told[0].partition(';')[0]}")
+    check_made_by(where, found, wanted)
+    if found.round > wanted.rounds:
+        raise ExperimentError(f"{where}: rounds = {wanted.rounds}, and round {found.round} is complete already")
+    return found
+
+
+def check_made_by(where: str, checkpoint: Checkpoint, wanted: Experiment) -> None:
+    """Raise `ExperimentError` if a checkpoint says that it was made by another experiment."""
+    tables = checkpoint.record.get("experiment")
+    if isinstance(tables, Mapping):
+        check_same(f"{where}: the checkpoint of round {checkpoint.round}", Experiment.from_dict(tables), wanted)
+
+
+def check_same(where: str, made: Experiment, wanted: Experiment) -> None:
+    """Raise `ExperimentError` for the first key, in the order of names, in which two experiments must not differ."""
+    ours, theirs = dict(_flat(_whole(made))), dict(_flat(_whole(wanted)))
+    for key in sorted(ours.keys() | theirs.keys()):
+        if ours.get(key) != theirs.get(key) and not any(fnmatchcase(key, free) for free in FREE):
+            raise ExperimentError(
+                f"{where}: is of another experiment: found {key} = {ours.get(key)!r}, expected {theirs.get(key)!r}; "
+                f"only {', '.join(FREE)} may change"
+            )
+
+
+def _whole(experiment: Experiment) -> dict[str, Any]:
+    return dataclasses.asdict(experiment.resolved())
+
+
+def _flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tables.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,206 @@
+"""Which run folders can be gone on with; whatever cannot is named before anything in it has changed."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nervenet.nodes import launcher, statefile
+from nervenet.nodes.checkpoint import Checkpoints
+from nervenet.nodes.experiment import Experiment, ExperimentError, load
+from nervenet.nodes.runfolder import COORDINATOR, RunFolder, read_events, state_folder
+from nervenet.nodes.standalone import run_node
+from nervenet.nodes.statefile import path_of
+
+PLAN = Experiment.from_dict({"nodes": 4, "rounds": 20, "data": {"name": "iris"}})
+
+
+def write(path: Path, *rounds: int, experiment: Experiment | None = PLAN) -> Checkpoints:
+    checkpoints = Checkpoints(state_folder(path, COORDINATOR))
+    record = {} if experiment is None else {"experiment": experiment.to_dict()}
+    for number in rounds:
+        checkpoints.write(number, {"weights": np.full(3, number, np.float32)}, record)
+    return checkpoints
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """The folder of a run whose launcher was killed after round 7."""
+    with RunFolder(tmp_path / "run") as folder:
+        folder.write_experiment(PLAN)
+        folder.record({"type": "round.completed", "round": 7})
+    write(folder.path, 5, 6, 7)
+    return folder.path
+
+
+def everything(path: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
+
+
+def asked(run: Path, **changes: object) -> Experiment:
+    return load(run, {key.replace("__", "."): value for key, value in changes.items()})
+
+
+def test_events_are_appended_and_the_round_is_known(run: Path) -> None:
+    with RunFolder.reopen(run, asked(run)) as folder:
+        assert folder.resumed == 7
+        folder.record({"type": "round.started", "round": 8})
+    assert [(event["type"], event["round"]) for event in read_events(run)] == [
+        ("round.completed", 7),
+        ("round.started", 8),
+    ]
+
+
+def test_what_a_killed_process_had_begun_to_say_spoils_nothing(run: Path) -> None:
+    with (run / "events.jsonl").open("ab") as file:
+        file.write(b'{"type": "round.st')
+    with RunFolder.reopen(run, asked(run)) as folder:
+        folder.record({"type": "round.started", "round": 8})
+    assert [event["round"] for event in read_events(run)] == [7, 8]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rounds": 40},
+        {"processes": 2},
+        {"federated__deadline_s": 5.0},
+        {"evaluation__every": 3},
+        {"network__join_deadline_s": 99.0, "network__bind": "0.0.0.0", "network__advertise": "host"},
+    ],
+)
+def test_what_no_round_depends_on_may_change(run: Path, changes: dict[str, object]) -> None:
+    RunFolder.reopen(run, asked(run, **changes)).close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"seed": 1}, "found seed = 0, expected 1; only rounds, "),
+        ({"nodes": 5, "rounds": 30}, "found nodes = 4, expected 5;"),
+        ({"training__epochs": 2}, "found training.epochs = 5, expected 2;"),
+        ({"model__hidden": [8], "training__momentum": 0.5}, r"found model.hidden = \[64\], expected \[8\];"),
+        ({"data__name": "wine"}, "found data.name = 'iris', expected 'wine';"),
+        ({"federated__participation": 0.5, "federated__min_clients": 2}, "found federated.participation = 1.0"),
+        ({"rounds": 6}, "rounds = 6, and round 7 is complete already"),
+        ({"mode": "gossip"}, "only a federated run can be resumed"),
+    ],
+)
+def test_another_experiment_is_named_by_its_first_key(run: Path, changes: dict[str, object], reason: str) -> None:
+    before = everything(run)
+    with pytest.raises(ExperimentError, match=f"--resume {run}: .*{reason}"):
+        RunFolder.reopen(run, asked(run, **changes))
+    assert everything(run) == before
+
+
+def test_an_experiment_file_that_was_changed_since_is_caught(run: Path) -> None:
+    file = run / "experiment.toml"
+    file.write_text(file.read_text().replace("seed = 0", "seed = 3"))
+    with pytest.raises(
+        ExperimentError, match="the checkpoint of round 7: is of another experiment: found seed = 0"
+    ):
+        RunFolder.reopen(run, asked(run))
+
+
+def gone(run: Path) -> None:
+    run.rename(run.with_name("elsewhere"))
+
+
+def no_experiment(run: Path) -> None:
+    (run / "experiment.toml").unlink()
+
+
+def no_checkpoints(run: Path) -> None:
+    for file in (run / "checkpoints").rglob("*.safetensors"):
+        file.unlink()
+
+
+def none_whole(run: Path) -> None:
+    for file in (run / "checkpoints").rglob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:-1])
+
+
+def newer(run: Path) -> None:
+    known, statefile.FORMAT = statefile.FORMAT, 9
+    write(run, 8)
+    statefile.FORMAT = known
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (gone, "there is no such run folder"),
+        (no_experiment, "is no run folder: it holds no experiment.toml"),
+        (no_checkpoints, "holds no checkpoint: its first round was never complete"),
+        (none_whole, "holds no whole checkpoint: .*round-000000007.safetensors: is damaged: its checksum differs$"),
+        (newer, "round-000000008.safetensors: is of format 9; this version reads up to format 1"),
+    ],
+)
+def test_what_cannot_be_resumed_is_named(run: Path, spoil: Callable[[Path], None], reason: str) -> None:
+    spoil(run)
+    before = everything(run.parent)
+    with pytest.raises(ExperimentError, match=f"--resume {run}: .*{reason}"):
+        RunFolder.reopen(run, PLAN)
+    assert everything(run.parent) == before
+
+
+def test_a_damaged_newest_one_costs_only_its_round(run: Path) -> None:
+    path_of(state_folder(run, COORDINATOR), 7).write_bytes(b"")
+    with RunFolder.reopen(run, asked(run)) as folder:
+        assert folder.resumed == 6
+
+
+def test_a_run_that_still_goes_on_is_not_resumed(run: Path) -> None:
+    code = f"""
+import pathlib, sys
+from nervenet.nodes.experiment import load
+from nervenet.nodes.runfolder import RunFolder
+run = pathlib.Path({str(run)!r})
+folder = RunFolder.reopen(run, load(run))
+print("open", flush=True); sys.stdin.read()
+"""
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(ExperimentError, match="another process is writing to this run folder; stop it first"):
+            RunFolder.reopen(run, asked(run))
+        process.kill()
+    RunFolder.reopen(run, asked(run)).close()  # a killed one holds nothing
+
+
+def test_every_node_has_its_place_for_what_it_keeps(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run.parent)
+    with RunFolder.reopen(Path("run"), PLAN) as folder:
+        assert folder.state("coordinator", "boss") == run / "checkpoints" / "coordinator"
+        assert folder.state("client", "client-0") == run / "checkpoints" / "client-0"
+        assert folder.state("peer", "peer-0") is None
+
+
+async def test_launch_refuses_before_it_touches_anything(run: Path) -> None:
+    before = everything(run)
+    for options, reason in (({"out": run / "new"}, "leave out --out"), ({}, "found seed = 0, expected 1")):
+        with pytest.raises(ExperimentError, match=reason):
+            await launcher.launch(asked(run, seed=1), resume=run, **options)  # type: ignore[arg-type]
+    assert everything(run) == before
+
+
+async def test_a_node_refuses_before_it_joins(run: Path) -> None:
+    where = {"broker": "tcp://127.0.0.1:9", "run": "r", "resume": run}
+    with pytest.raises(ExperimentError, match=r"is for a coordinator; a client that is started again under its --name"):
+        await run_node("client", PLAN, **where)  # type: ignore[arg-type]
+    with pytest.raises(ExperimentError, match="leave out --out"):
+        await run_node("coordinator", PLAN, out=run / "x", **where)  # type: ignore[arg-type]
+    with pytest.raises(ExperimentError, match="found seed = 0, expected 1"):
+        await run_node("coordinator", asked(run, seed=1), **where)  # type: ignore[arg-type]
+
+
+def test_a_monitor_loads_no_numpy_for_it() -> None:
+    code = "import sys, nervenet.nodes.runfolder; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=dict(os.environ))
+    assert json.loads(done.stdout.decode().lower()) is False
