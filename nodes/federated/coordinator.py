@@ -12,6 +12,7 @@ from ..session import Place, Session, members_of
 from ..shell import Node
 from ..terms import run_terms, settings_of
 from ..trainer import Trainer
+from .flow import FlowState
 from .merger import Merger
 from .rounds import RoundState
 from .rules import RoundRules
@@ -141,7 +142,8 @@ class Coordinator:
             self.model, node=self.place.name, seed=plan.seed, scale=plan.data.scaling, merger=Merger(strategy)
         )
         session = self.session
-        state = self._state = RoundState(rules)
+        machine = FlowState if strategy.demands.asynchronous else RoundState
+        state = self._state = machine(rules)
         self._node = Node(state, session.transport, trainer, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
         self._node.post(e.Started())

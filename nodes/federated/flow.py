@@ -1,0 +1,322 @@
+"""The coordinator's machine where nobody waits for anybody: asynchronous federated learning.
+
+Round 0 is the ordinary one. After it every client has a task, and who has answered gets the next one at once. Answers
+gather in a buffer; as soon as `demands.buffer` are there, the strategy makes a step of them, each with its staleness:
+the steps that the model made while the client worked (FedAsync, Xie et al. 2019, arXiv 1903.03934, Algorithm 1, with a
+buffer of one; FedBuff, Nguyen et al. 2022, arXiv 2106.06639, Algorithm 1). A step is what others call a round: it is
+counted, told and evaluated like one. docs/protocol.md, section 6.5.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+from nervenet.broker import messages as m
+from nervenet.models.randomness import generator
+
+from .. import effects as e
+from ..screening import update_fault
+from .closing import weighted_loss
+from .inflow import Inflow, Out, Waiting, newest, spread
+from .roll import Admitted, OpenRound
+from .rounds import EXTENSIONS, FAILURES_IN_A_ROW, RoundState
+from .rules import RoundRules
+from .sampling import round_off
+
+SILENT_DEADLINES = 3  # without a single answer for that many deadlines the run has failed
+EVALUATING = 0.25  # share of the worker's time; where steps are faster than that, some are not evaluated
+
+
+class FlowState(RoundState):
+    """Decides what an asynchronous coordinator does next; never waits, never touches a vector.
+
+    Attributes
+    ----------
+    flowing
+        Whether clients train: after round 0, and until the last step.
+    life
+        The attempt that all its training tasks carry: a coordinator that goes on after its own death has another one,
+        so that no answer to a task of its former life counts.
+    """
+
+    def __init__(self, rules: RoundRules) -> None:
+        super().__init__(rules)
+        self.flowing = False
+        self.life = 0
+        self.out: dict[str, Out] = {}
+        self.numbers: dict[str, int] = {}  # the last task that each client was given
+        self.counted: dict[str, int] = {}  # the last task of each client that is in the model
+        self.inflow = Inflow(max(1, rules.strategy.demands.buffer))
+        self._answered: dict[str, int] = {}  # the last task that each client has answered
+        self._strikes: dict[str, int] = {}  # failures in a row
+        self._resting: dict[str, float] = {}  # after a failure: until when nothing is asked
+        self._draws = 0
+        self._last_answer = 0.0
+        self._evaluating_since = 0.0
+        self._no_evaluation_before = float("-inf")
+
+    def handle(self, event: e.Event, now: float) -> list[e.Effect]:
+        """Take one event and say what to do."""
+        if isinstance(event, e.Evaluated | e.WorkFailed):
+            took = now - self._evaluating_since
+            self._no_evaluation_before = now + took * (1 / EVALUATING - 1)
+        effects = super().handle(event, now)
+        if self.flowing and self.status != "finished":
+            effects += [*self._step_if_full(), *self._ask(now)]
+        return effects
+
+    # ---------------------------------------------------------------------------------------------------------- asking
+
+    def _open(self, number: int, attempt: int, now: float, work: m.Errand | None = None) -> list[e.Effect]:
+        if number == 0 or work == "evaluate":
+            return super()._open(number, attempt, now, work)
+        effects: list[e.Effect] = []
+        if not self.flowing:
+            self.flowing, self._last_answer = True, now
+            effects.append(e.SetTimer(("silence",), now + SILENT_DEADLINES * self.rules.deadline_s))
+        self.open = OpenRound(number, attempt, "train", (), 1.0, 0, now)
+        self.status = "asking"
+        return [*effects, e.Publish("round.started", {"round": number, "attempt": attempt, "asked": sorted(self.out)})]
+
+    def _ask(self, now: float) -> list[e.Effect]:
+        """Give everybody a task who has none, as far as there may be more at work: with the present model."""
+        there = self._living()
+        if len(there) < (self.rules.min_clients or 1):
+            return []
+        last = self.inflow.step.last if self.inflow.step else ""
+        idle = [n for n in there if n not in self.out and n != last and self._resting.get(n, now) <= now]
+        at_once = math.ceil(round_off(self.rules.participation * len(there)))
+        chosen = self._draw(idle, at_once - sum(name in self.out for name in there))
+        for name in chosen:
+            # Beside the steps where the client keeps pace with them, and never the same twice: with the number go its
+            # draws, and what it carries from task to task.
+            number = max(self.completed + 1, self.numbers.get(name, 0) + 1)
+            self.numbers[name] = number
+            self.out[name] = Out(number, self.completed, self.weights, now)
+        effects: list[e.Effect] = []
+        for number, names in groupby(sorted(chosen, key=self._number_of), self._number_of):
+            effects += self._tasks(names, "train", number, self.life)
+        return effects + [self._alarm(name, now + self.rules.deadline_s + self._grace_s) for name in chosen]
+
+    def _draw(self, idle: list[str], free: int) -> list[str]:
+        if free >= len(idle) or free <= 0:
+            return idle if free > 0 else []
+        chosen = generator(self.rules.seed, "participation", self._draws).choice(len(idle), size=free, replace=False)
+        self._draws += 1
+        return [idle[i] for i in sorted(chosen.tolist())]
+
+    def _number_of(self, name: str) -> int:
+        return self.out[name].number
+
+    @property
+    def _grace_s(self) -> float:
+        """How long an answer that a client gives at its deadline may take until it is here, or is said to be coming."""
+        return 2 * self.rules.heartbeat_s
+
+    def _alarm(self, name: str, at: float) -> e.Effect:
+        return e.SetTimer(("task", name, self.out[name].number), at)
+
+    # --------------------------------------------------------------------------------------------------------- answers
+
+    def _arrived(self, event: e.Arrived, now: float) -> list[e.Effect]:
+        effects = super()._arrived(event, now)
+        match event.message:
+            case m.Declined(round=number, attempt=self.life, reason=reason) if self.flowing:
+                effects += self._give_up(event.sender, number, f"declined: {reason}", now)
+        return effects
+
+    def _judge(self, sender: str, update: m.Update, event: e.Arrived, now: float) -> list[e.Effect]:
+        """Admit an update to the buffer, or refuse it by name; its client gets the next task either way."""
+        if self._final:
+            return []  # it was on its way when the last step was made
+        if not self.flowing:
+            return super()._judge(sender, update, event, now)
+        number, out = update.round, self.out.get(sender)
+        if out is None or (number, update.attempt) != (out.number, self.life):
+            return self._unasked(sender, number, update.attempt)
+        enrolled = self.clients[sender].examples if sender in self.clients else update.examples
+        fault = update_fault(update, event, "train", self._expected("train"), enrolled)
+        if fault:
+            return [
+                *self._refuse(sender, number, *fault),
+                *self._give_up(sender, number, f"rejected: {fault[1]}", now),
+            ]
+        effects = self._take_back(sender)
+        self._answered[sender] = number
+        self._strikes.pop(sender, None)
+        if self.open is not None:
+            self.open.excused.pop(sender, None)
+        if sender in self.clients:
+            self.clients[sender].settled = True
+        staleness = self.inflow.version_at_arrival(self.completed) - out.version
+        allowed = self.rules.strategy.demands.max_staleness
+        if allowed is not None and staleness > allowed:
+            steps = f"the model has made {staleness} steps meanwhile"
+            return effects + self._refuse(sender, number, "stale", f"{steps}; at most {allowed} are allowed")
+        self._last_answer = now
+        relative = update.payload is not None and update.payload.encoding.startswith("delta")
+        admitted = Admitted(event.body, update.examples, dict(update.metrics), update.facts, relative)
+        self.inflow.waiting.append(Waiting(sender, out, admitted))
+        return effects
+
+    def _unasked(self, sender: str, number: int, attempt: int) -> list[e.Effect]:
+        if sender not in self.numbers:
+            return self._refuse(sender, number, "uninvited", f"{sender} was not asked yet")
+        if attempt == self.life and number == self._answered.get(sender):
+            return self._refuse(sender, number, "duplicate", f"{sender} has answered task {number} already")
+        out = self.out.get(sender)
+        stands = f"task {out.number}, attempt {self.life} is with it" if out else "no task is with it"
+        return self._refuse(sender, number, "stale", f"task {number}, attempt {attempt} is over; {stands}")
+
+    # ----------------------------------------------------------------------------------------------------------- steps
+
+    def _step_if_full(self) -> list[e.Effect]:
+        current = self.open
+        step = self.inflow.take(self.completed, current.attempt) if current else None
+        if current is None or step is None or self.settled is None:
+            return []
+        current.closing = "buffer"
+        rule = self.settled.payload.rule
+        return [e.Fold(step.number, step.attempt, rule, self.weights, step.contributions())]
+
+    def _folded(self, event: e.Folded, now: float) -> list[e.Effect]:
+        step, current = self.inflow.step, self.open
+        if step is None or current is None or (event.round, event.attempt) != (step.number, step.attempt):
+            return []
+        self.inflow.step = None
+        self.weights = event.body
+        self.outgoing = event.body if event.outgoing is None else event.outgoing
+        self.completed, self.failures = step.number, 0
+        for waiting in step.taken:
+            self.counted[waiting.client] = waiting.out.number
+        current.admitted = newest(step.taken, event.rejected)
+        effects: list[e.Effect] = []
+        for name, reason in sorted(event.rejected.items()):
+            effects += self._refuse(name, self.counted.get(name, step.number), "values", reason)
+        fields = {**self._closing_fields(now), **spread(step.staleness()), **event.metrics}
+        if current.excused:
+            fields["missing"] = dict(sorted(current.excused.items()))
+        every = {f"{w.client} {w.out.number}": w.update for w in step.taken if w.client not in event.rejected}
+        loss = weighted_loss(every)
+        if loss is not None:
+            fields["loss"] = loss
+        effects.append(e.Publish("round.completed", fields))
+        effects += self._measure(step.number, fields, now)
+        if step.number >= self.rules.rounds:
+            return effects + self._end(now)
+        return effects + self._open(step.number + 1, 0, now)
+
+    def _measure(self, number: int, fields: dict[str, Any], now: float) -> list[e.Effect]:
+        """Evaluate the model of a step, unless that would hold up the next ones."""
+        last = number >= self.rules.rounds
+        due = last or number % self.rules.evaluate_every == 0
+        effects = self._sites(number - 1) if self.rules.evaluate_sites and due and number > 1 else []
+        free = not self._evaluating and now >= self._no_evaluation_before
+        if not (self.rules.evaluate_test and due and (free or last)):
+            return [*effects, e.Completed(number, fields)]
+        self._evaluating[number], self._evaluating_since = fields, now
+        return [*effects, e.Evaluate(number, "test", self.weights)]
+
+    def _end(self, now: float) -> list[e.Effect]:
+        """Stop asking: what is still being worked on is abandoned for the tasks that come now."""
+        self.flowing = False
+        effects: list[e.Effect] = [e.CancelTimer(("silence",))]
+        for name in sorted(self.out):
+            effects += self._take_back(name)
+        self.inflow.waiting.clear()
+        if not self.rules.evaluate_sites:
+            return effects + self._conclude()
+        asked = self._open(self._newest(), self.life + 1, now, work="evaluate")
+        return effects + asked + self._close_if_ready(now)
+
+    def _tasks(self, names: Iterable[str], work: m.Errand, number: int, attempt: int) -> list[e.Effect]:
+        return super()._tasks(names, work, self._newest() if work == "finish" else number, attempt)
+
+    def _newest(self) -> int:
+        """Give the number from which no client knows a newer task; often the last step's, never less."""
+        return max([self.completed, *self.numbers.values()])
+
+    def _sites(self, number: int) -> list[e.Effect]:
+        return super()._sites(min(number, self.completed))
+
+    # ----------------------------------------------------------------------------------------------- time and failures
+
+    def _take_back(self, name: str) -> list[e.Effect]:
+        """Forget the task that `name` has; its answer does not count any more."""
+        out = self.out.pop(name, None)
+        return [e.CancelTimer(("task", name, out.number))] if out else []
+
+    def _give_up(self, name: str, number: int, reason: str, now: float) -> list[e.Effect]:
+        """Take a task back that failed, and give its client a rest that doubles each time it fails in a row."""
+        out = self.out.get(name)
+        if out is None or out.number != number:
+            return []
+        self._strikes[name] = strikes = self._strikes.get(name, 0) + 1
+        self._resting[name] = now + min(self.rules.deadline_s, self.rules.heartbeat_s * 2.0 ** min(strikes - 1, 30))
+        if self.open is not None:
+            self.open.excused[name] = reason
+        return [*self._take_back(name), e.Publish("warning", {"subject": name, "reason": f"task {number}: {reason}"})]
+
+    def _linked(self, peer: str, now: float) -> list[e.Effect]:
+        """(Re)connected: what it was doing may be lost, and nobody can tell; it is given a new task."""
+        self._resting.pop(peer, None)
+        return self._take_back(peer) + super()._linked(peer, now)
+
+    def _gone(self, name: str, reason: str, now: float) -> list[e.Effect]:
+        return self._take_back(name) + super()._gone(name, reason, now)
+
+    def _excuse(self, name: str, reason: str, number: int, now: float, *, silent: bool = False) -> list[e.Effect]:
+        if not self.flowing:
+            return super()._excuse(name, reason, number, now, silent=silent)
+        return [] if silent else self._give_up(name, number, reason, now)  # who is only silent may still answer
+
+    def _close_if_ready(self, now: float) -> list[e.Effect]:
+        return [] if self.flowing else super()._close_if_ready(now)
+
+    def _timer(self, key: e.Key, due: float, now: float) -> list[e.Effect]:
+        match key:
+            case ("task", str(name), int(number)) if self.flowing:
+                return self._overdue(name, number, now)
+            case ("silence",) if self.flowing:
+                return self._silence(now)
+            case _:
+                return super()._timer(key, due, now)
+
+    def _overdue(self, name: str, number: int, now: float) -> list[e.Effect]:
+        out = self.out.get(name)
+        if out is None or out.number != number:
+            return []
+        if self._moving(name, number) and now < out.since + EXTENSIONS * self.rules.deadline_s:
+            return [self._alarm(name, now + self._grace_s)]
+        doing = self.clients[name].state if name in self.clients else "gone"
+        reason = f"no answer within {self.rules.deadline_s:g} s (last heard: {doing})"
+        return self._give_up(name, number, reason, now)
+
+    def _silence(self, now: float) -> list[e.Effect]:
+        limit = SILENT_DEADLINES * self.rules.deadline_s
+        moving = any(self._moving(name, out.number) for name, out in self.out.items())
+        if now < self._last_answer + limit:
+            return [e.SetTimer(("silence",), self._last_answer + limit)]
+        if moving and now < self._last_answer + EXTENSIONS * self.rules.deadline_s:
+            return [e.SetTimer(("silence",), now + self._grace_s)]
+        there, floor = self._living(), self.rules.min_clients or 1
+        if len(there) < floor:
+            return self._fail_run(f"{len(there)} of at least {floor} clients have been there for the last {limit:g} s")
+        doing = "".join(f"; {name}: {self.clients[name].state}" for name in there)
+        return self._fail_run(f"no client has answered for {limit:g} s{doing}")
+
+    def _fail_round(self, reason: str, now: float) -> list[e.Effect]:
+        """A step that failed takes its updates with it; the next one is made of those that come after them."""
+        step = self.inflow.step
+        if not self.flowing or step is None:
+            return super()._fail_round(reason, now)
+        self.inflow.step = None
+        self.failures += 1
+        told = {"round": step.number, "attempt": step.attempt, "reason": reason}
+        effects: list[e.Effect] = [e.Publish("round.failed", told)]
+        if self.failures >= FAILURES_IN_A_ROW:
+            return effects + self._fail_run(f"step {step.number} failed {self.failures} times in a row: {reason}")
+        return effects + self._open(step.number, step.attempt + 1, now)

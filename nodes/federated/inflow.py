@@ -1,0 +1,95 @@
+"""What a coordinator without rounds keeps track of: who works on what, and what has come in since the last step.
+
+Plain records with the questions asked of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..effects import Body
+from .roll import Admitted
+from .strategies import Contribution
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """A task that a client is working on."""
+
+    number: int  # of the task; grows with each one that this client is given
+    version: int  # steps that the model had made when it went out
+    base: Body  # the weights that went with it
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An admitted update that no step has taken up yet."""
+
+    client: str
+    out: Out
+    update: Admitted
+
+    def contribution(self, version: int) -> Contribution:
+        """Describe it to the strategy that is to make a step from `version`."""
+        update, staleness = self.update, version - self.out.version
+        return Contribution(
+            self.client, update.body, self.out.base, update.examples, update.metrics, update.relative, staleness
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step that is being made of a full buffer; `last` completed it, and is tasked with what comes of it."""
+
+    number: int
+    attempt: int
+    taken: Sequence[Waiting]
+    last: str
+
+    def contributions(self) -> tuple[Contribution, ...]:
+        """Give its updates in the order of (client, task)."""
+        return tuple(waiting.contribution(self.number - 1) for waiting in self.taken)
+
+    def staleness(self) -> list[int]:
+        """Give the staleness of each, in the same order."""
+        return [self.number - 1 - waiting.out.version for waiting in self.taken]
+
+
+@dataclass(slots=True)
+class Inflow:
+    """The buffer, and the step that is being made of it."""
+
+    size: int
+    waiting: list[Waiting] = field(default_factory=list)  # in the order of arrival
+    step: Step | None = None
+
+    def version_at_arrival(self, completed: int) -> int:
+        """Give the version from which the step will be made that takes the next update to arrive."""
+        return completed + (self.step is not None) + len(self.waiting) // self.size
+
+    def take(self, completed: int, attempt: int) -> Step | None:
+        """Begin a step with the oldest updates, if enough have come and none is being made."""
+        if self.step is not None or len(self.waiting) < self.size:
+            return None
+        taken, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
+        last = taken[-1].client
+        self.step = Step(completed + 1, attempt, sorted(taken, key=lambda w: (w.client, w.out.number)), last)
+        return self.step
+
+
+def newest(taken: Iterable[Waiting], without: Iterable[str]) -> dict[str, Admitted]:
+    """Give the last update of each client, in name order, without those of some."""
+    left = set(without)
+    return {waiting.client: waiting.update for waiting in taken if waiting.client not in left}
+
+
+def spread(staleness: Sequence[int]) -> Mapping[str, Any]:
+    """Describe the staleness of a step's updates, as events tell it."""
+    return {
+        "staleness": list(staleness),
+        "staleness_mean": sum(staleness) / len(staleness),
+        "staleness_max": max(staleness),
+    }
