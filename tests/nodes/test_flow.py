@@ -32,7 +32,7 @@ class Buffered:
     def check(self, clients: int) -> None:
         pass
 
-    def init(self, weights: Vector) -> State:  # noqa: ARG002
+    def init(self, weights: Vector) -> State:
         return {}
 
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
