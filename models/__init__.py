@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .datasets import DataError, Dataset
     from .learner import Learner
     from .mlp import MLP
-    from .model import CannotMerge, FitReport, Model, Work, as_model, named_model, rebuild
+    from .model import CannotMerge, FitReport, LocalUnsupported, Model, Work, as_model, named_model, rebuild
     from .randomness import generator
     from .survey import Agreement, Moments, Survey, SurveyError, agree
     from .weights import IncompatibleWeights, Layout, axpy, consensus_distance, is_finite, sketch
@@ -24,7 +24,7 @@ _HOMES = {
     "datasets": ("DataError", "Dataset"),
     "learner": ("Learner",),
     "mlp": ("MLP",),
-    "model": ("CannotMerge", "FitReport", "Model", "Work", "as_model", "named_model", "rebuild"),
+    "model": ("CannotMerge", "FitReport", "LocalUnsupported", "Model", "Work", "as_model", "named_model", "rebuild"),
     "randomness": ("generator",),
     "survey": ("Agreement", "Moments", "Survey", "SurveyError", "agree"),
     "weights": ("IncompatibleWeights", "Layout", "axpy", "consensus_distance", "is_finite", "sketch"),
@@ -45,6 +45,7 @@ __all__ = [
     "IncompatibleWeights",
     "Layout",
     "Learner",
+    "LocalUnsupported",
     "Model",
     "ModelFileError",
     "Moments",
