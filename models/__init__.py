@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .artifact import ModelFileError, load_model, save_model
     from .datasets import DataError, Dataset
     from .learner import Learner
+    from .local import LocalResult, LocalSettings, LocalTraining
     from .mlp import MLP
     from .model import CannotMerge, FitReport, LocalUnsupported, Model, Work, as_model, named_model, rebuild
     from .randomness import generator
@@ -23,6 +24,7 @@ _HOMES = {
     "artifact": ("ModelFileError", "load_model", "save_model"),
     "datasets": ("DataError", "Dataset"),
     "learner": ("Learner",),
+    "local": ("LocalResult", "LocalSettings", "LocalTraining"),
     "mlp": ("MLP",),
     "model": ("CannotMerge", "FitReport", "LocalUnsupported", "Model", "Work", "as_model", "named_model", "rebuild"),
     "randomness": ("generator",),
@@ -45,6 +47,9 @@ __all__ = [
     "IncompatibleWeights",
     "Layout",
     "Learner",
+    "LocalResult",
+    "LocalSettings",
+    "LocalTraining",
     "LocalUnsupported",
     "Model",
     "ModelFileError",

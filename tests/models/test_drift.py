@@ -27,7 +27,8 @@ def built(model, n_classes=3):
 
 
 def linear(**parameters):
-    return built(MLP(hidden=(), dtype="float64", **{"optimizer": "sgd", "learning_rate": 0.1, "l2": 0.0} | parameters))
+    plain = {"optimizer": "sgd", "learning_rate": 0.1, "l2": 0.0, "dtype": "float64"}
+    return built(MLP(hidden=(), **plain | parameters))
 
 
 def gradient(model, weights):
@@ -131,9 +132,8 @@ def test_a_strong_pull_keeps_the_weights_near_their_start():
 
 @pytest.mark.parametrize("model", [MLP(hidden=(3,)), SGDClassifier(loss="log_loss")])
 def test_a_correction_of_another_length_is_refused(model):
-    model = built(model)
+    model, (X, y) = built(model), table()
     with pytest.raises(IncompatibleWeights, match="3 elements"):
-        X, y = table()
         model.fit(X.astype(model.dtype), y, Work(), generator(0), never, np.zeros(3, model.dtype))
 
 
@@ -239,9 +239,8 @@ def test_models_that_cannot_be_corrected_say_so_and_name_those_that_can(estimato
     model = built(estimator)
     X, y = table()
     assert model.allows == frozenset()
-    with pytest.raises(
-        LocalUnsupported, match=f"{type(estimator).__name__}.*proximal term.*Models that can: MLP, and SGD"
-    ):
+    name = type(estimator).__name__
+    with pytest.raises(LocalUnsupported, match=f"{name}.*proximal term.*Models that can: MLP, and SGDClassifier"):
         model.fit(X, y, Work(proximal=0.1), generator(0), never)
     with pytest.raises(TypeError, match="correction term"):
         model.fit(X, y, Work(), generator(0), never, np.zeros(model.layout.size))
