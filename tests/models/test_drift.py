@@ -174,6 +174,16 @@ def test_splitting_tends_to_row_by_row_steps_as_rates_get_smaller():
     assert errors[2] < errors[1] / 3
 
 
+def test_a_pull_is_stable_where_a_schedule_begins_with_a_large_rate():
+    ends = {}
+    for mu in (0.0, 0.1, 10.0):
+        model = built(SGDClassifier(loss="log_loss"))
+        assert model._rates(1.0, 1)[0] == pytest.approx(10)
+        model.fit(*table(), Work(epochs=5, batch_size=6, proximal=mu), generator(1), never)
+        ends[mu] = np.linalg.norm(model.snapshot())
+    assert ends[10.0] < ends[0.1] < ends[0.0]
+
+
 @pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "optimal"])
 def test_the_rates_are_those_that_the_estimator_uses(learning_rate):
     """A row of zeros moves the intercept of a perceptron by its rate alone."""

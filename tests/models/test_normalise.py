@@ -54,10 +54,10 @@ def test_a_fit_reports_it(optimizer):
 
 
 def test_flow_composes_steps_of_different_rates():
-    rates, mu, d = np.array([0.3, 0.1, 0.05]), 0.7, 2.0
+    rates, mu, d = np.array([0.3, 10.0, 0.05]), 0.7, 2.0
     kept, reached = flow(rates, mu)
     for rate in rates:
-        d -= rate * (1.5 + mu * d)
+        d = (d - rate * 1.5) / (1 + rate * mu)
     assert kept * 2.0 - reached * 1.5 == pytest.approx(d)
-    assert flow(rates, 0.0) == (1.0, pytest.approx(0.45))
+    assert flow(rates, 0.0) == (1.0, pytest.approx(10.35))
     assert flow(np.empty(0), 1.0) == (1.0, 0.0)
