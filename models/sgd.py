@@ -25,8 +25,8 @@ class SGDAdapter(LinearAdapter):
     A proximal term and a correction are split off (forward-backward splitting): after the rows of a mini-batch follow,
     at once, the steps that these two alone would have taken beside them, with the same rates, that of the proximal term
     implicit (see `normalise.flow`), as the rate of a schedule may begin far above 1. It differs from steps of the
-    corrected gradient, row by row, by O(η²) a mini-batch. It takes one `partial_fit` a mini-batch, whose overhead (about
-    0.25 ms a class) is then most of the time: larger mini-batches train faster.
+    corrected gradient, row by row, by O(η²) a mini-batch. It takes one `partial_fit` a mini-batch, whose overhead of
+    about 0.25 ms a class is then most of the time: larger mini-batches train faster.
     """
 
     _pull: "_Pull | None" = None
