@@ -168,6 +168,13 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """The checkpoint of `round` is on the disk."""
+
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkFailed:
     """The worker raised while it did `kind`; `reason` is for people."""
 
@@ -200,6 +207,7 @@ Event: TypeAlias = (
     | Folded
     | Mixed
     | Evaluated
+    | Saved
     | WorkFailed
     | Proceed
 )
@@ -340,6 +348,17 @@ class Evaluate:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Write all that the future depends on: `body` is the weights after `round`, `record` all the machine's memory, as
+    JSON can say it; answered by `Saved`, or by `WorkFailed("checkpoint")`, after which the run goes on.
+    """
+
+    round: int
+    body: Body
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Adopt:
     """Load `body` into the model, for good."""
 
@@ -378,6 +397,7 @@ Effect: TypeAlias = (
     | Fold
     | Mix
     | Evaluate
+    | Checkpoint
     | Adopt
     | Completed
     | Finish
