@@ -19,9 +19,10 @@ from nervenet.models.randomness import generator
 
 from .. import effects as e
 from ..screening import update_fault
-from .closing import weighted_loss
+from .asking import expected
+from .attempt import Admitted, OpenRound
+from .closing import closing_fields, weighted_loss
 from .inflow import Inflow, Out, Waiting, newest, spread
-from .roll import Admitted, OpenRound
 from .rounds import EXTENSIONS, FAILURES_IN_A_ROW, RoundState
 from .rules import RoundRules
 from .sampling import round_off
@@ -83,7 +84,7 @@ class FlowState(RoundState):
 
     def _ask(self, now: float) -> list[e.Effect]:
         """Give everybody a task who has none, as far as there may be more at work: with the present model."""
-        there = self._living()
+        there = self.roll.living()
         if len(there) < (self.rules.min_clients or 1):
             return []
         last = self.inflow.step.last if self.inflow.step else ""
@@ -137,8 +138,8 @@ class FlowState(RoundState):
         number, out = update.round, self.out.get(sender)
         if out is None or (number, update.attempt) != (out.number, self.life):
             return self._unasked(sender, number, update.attempt)
-        enrolled = self.clients[sender].examples if sender in self.clients else update.examples
-        fault = update_fault(update, event, "train", self._expected("train"), enrolled)
+        enrolled = self.roll[sender].examples if sender in self.roll else update.examples
+        fault = update_fault(update, event, "train", expected("train", self.settled, self.rules), enrolled)
         if fault:
             return [
                 *self._refuse(sender, number, *fault),
@@ -149,8 +150,8 @@ class FlowState(RoundState):
         self._strikes.pop(sender, None)
         if self.open is not None:
             self.open.excused.pop(sender, None)
-        if sender in self.clients:
-            self.clients[sender].settled = True
+        if sender in self.roll:
+            self.roll[sender].settled = True
         staleness = self.inflow.version_at_arrival(self.completed) - out.version
         allowed = self.rules.strategy.demands.max_staleness
         if allowed is not None and staleness > allowed:
@@ -196,7 +197,7 @@ class FlowState(RoundState):
         effects: list[e.Effect] = []
         for name, reason in sorted(event.rejected.items()):
             effects += self._refuse(name, self.counted.get(name, step.number), "values", reason)
-        fields = {**self._closing_fields(now), **spread(step.staleness()), **event.metrics}
+        fields = {**closing_fields(current, now), **spread(step.staleness()), **event.metrics}
         if current.excused:
             fields["missing"] = dict(sorted(current.excused.items()))
         every = {f"{w.client} {w.out.number}": w.update for w in step.taken if w.client not in event.rejected}
@@ -289,23 +290,22 @@ class FlowState(RoundState):
         out = self.out.get(name)
         if out is None or out.number != number:
             return []
-        if self._moving(name, number) and now < out.since + EXTENSIONS * self.rules.deadline_s:
+        if self.roll.moving(name, number) and now < out.since + EXTENSIONS * self.rules.deadline_s:
             return [self._alarm(name, now + self._grace_s)]
-        doing = self.clients[name].state if name in self.clients else "gone"
-        reason = f"no answer within {self.rules.deadline_s:g} s (last heard: {doing})"
+        reason = f"no answer within {self.rules.deadline_s:g} s (last heard: {self.roll.doing(name)})"
         return self._give_up(name, number, reason, now)
 
     def _silence(self, now: float) -> list[e.Effect]:
         limit = SILENT_DEADLINES * self.rules.deadline_s
-        moving = any(self._moving(name, out.number) for name, out in self.out.items())
+        moving = any(self.roll.moving(name, out.number) for name, out in self.out.items())
         if now < self._last_answer + limit:
             return [e.SetTimer(("silence",), self._last_answer + limit)]
         if moving and now < self._last_answer + EXTENSIONS * self.rules.deadline_s:
             return [e.SetTimer(("silence",), now + self._grace_s)]
-        there, floor = self._living(), self.rules.min_clients or 1
+        there, floor = self.roll.living(), self.rules.min_clients or 1
         if len(there) < floor:
             return self._fail_run(f"{len(there)} of at least {floor} clients have been there for the last {limit:g} s")
-        doing = "".join(f"; {name}: {self.clients[name].state}" for name in there)
+        doing = "".join(f"; {name}: {self.roll.doing(name)}" for name in there)
         return self._fail_run(f"no client has answered for {limit:g} s{doing}")
 
     def _fail_round(self, reason: str, now: float) -> list[e.Effect]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..effects import Body
-from .roll import Admitted
+from .attempt import Admitted
 from .strategies import Contribution
 
 
