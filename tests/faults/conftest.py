@@ -154,6 +154,8 @@ class Fleet:
 class Federation(Fleet):
     """A coordinator and its clients; see `Fleet`."""
 
+    machine: type[RoundState] = RoundState
+
     def __init__(
         self,
         clients: int = 4,
@@ -171,7 +173,7 @@ class Federation(Fleet):
         self.answers: dict[str, tuple[str, int, int]] = {}
         self.asked: dict[tuple[int, int], tuple[str, ...]] = {}
         self.folded: list[int] = []
-        self.state = RoundState(self.rules)
+        self.state = self.machine(self.rules)
         self.put("coordinator", self.state)
         self._last = {"name": ""}
         for name in names:
