@@ -187,7 +187,7 @@ def test_all_hanging_ends_the_run_by_name(flow: Any, trouble: Any) -> None:
     assert ended.reason.startswith("no client has answered for 15 s; client-0: ")
 
 
-# ------------------------------------------------------------------------------------------ the watching itself can fail
+# --------------------------------------------------------------------------------------- the watching itself can fail
 
 
 def test_a_fold_that_counts_an_update_twice_would_be_seen(flow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
