@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from traceback import extract_tb
 
 import numpy as np
 from nervenet.models.weights import is_finite
@@ -21,19 +24,36 @@ def guarded(strategy: Strategy, state: State, weights: Vector, contributions: Se
     Raises
     ------
     StrategyError
-        The outcome does not fit, or is not finite for another reason, such as differences that overflow.
+        The strategy has raised something, of which the place in its module is told; or the outcome does not fit, or is
+        not finite for another reason, such as differences that overflow.
     """
     # What overflows is found below, and told as an error with a name rather than as a warning.
     with np.errstate(over="ignore", invalid="ignore"):
-        outcome = _fitting(strategy, weights, strategy.apply(state, weights, contributions))
-        spoilt = _not_finite(outcome)
-        if spoilt is None:
-            return outcome
-        rejected = {c.client: "values must be finite, found NaN or infinity" for c in contributions if _flawed(c)}
-        if not rejected:
+        try:
+            outcome = _fitting(strategy, weights, _applied(strategy, state, weights, contributions))
+            spoilt = _not_finite(outcome)
+            if spoilt is None:
+                return outcome
             raise StrategyError(f"{spoilt} must be finite, found NaN or infinity; {_largest(contributions)}")
+        except StrategyError:
+            rejected = {c.client: "values must be finite, found NaN or infinity" for c in contributions if _flawed(c)}
+            if not rejected:
+                raise
         outcome = guarded(strategy, state, weights, without(contributions, rejected))
     return replace(outcome, rejected={**outcome.rejected, **rejected})
+
+
+def _applied(strategy: Strategy, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
+    try:
+        return strategy.apply(state, weights, contributions)
+    except StrategyError:
+        raise
+    except Exception as error:
+        cls = type(strategy)
+        file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+        lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == file]
+        place = f" ({Path(file).name}, line {lines[-1]})" if file and lines else ""
+        raise StrategyError(f"{cls.__name__}.apply raised {type(error).__name__}: {error}{place}") from error
 
 
 def _fitting(strategy: Strategy, weights: Vector, outcome: Outcome) -> Outcome:

@@ -49,7 +49,7 @@ class Report:
         Between it and the mean difference, to which each contributes no more than the median length, so that one long
         update cannot decide what the direction is; 0 where either is zero.
     flagged
-        Reasons; only of those who are out of line.
+        Reasons; only of those who are out of line. Who sent NaN or infinity is here alone.
     """
 
     norms: Mapping[str, float]
@@ -68,26 +68,30 @@ def outliers(contributions: Sequence[Contribution], limit: float = LIMIT) -> Rep
         Scaled median absolute deviations from the median beyond which a norm, above or below, or a cosine, below, is
         flagged.
     """
-    names = [c.client for c in contributions]
-    norms = np.array(lengths(contributions))
+    measured = [(c, norm) for c, norm in zip(contributions, lengths(contributions), strict=True) if isfinite(norm)]
+    finite = {c.client for c, _ in measured}
+    flagged = {c.client: "its difference is not finite" for c in contributions if c.client not in finite}
+    if not measured:
+        return Report({}, {}, flagged)
+    counted = [c for c, _ in measured]
+    norms = np.array([norm for _, norm in measured])
     typical = float(np.median(norms))
-    factors = typical / np.maximum(norms, typical) if typical else np.zeros(len(names))
-    mean = _mean_difference(contributions, (factors / len(names)).tolist())
+    factors = typical / np.maximum(norms, typical) if typical else np.zeros(len(counted))
+    mean = _mean_difference(counted, (factors / len(counted)).tolist())
     scale = norms * float(np.linalg.norm(mean))
     with np.errstate(over="ignore", invalid="ignore"):
-        dots = _dots(contributions, mean)
-        cosines = np.where(scale > 0, np.clip(dots / np.where(scale > 0, scale, 1), -1, 1), 0.0)
-    flagged: dict[str, str] = {}
-    if len(names) >= FEWEST:
-        far = _deviations(norms, SMALL * typical)
-        aside = _deviations(cosines, SMALL)
-        for name, norm, cosine, length, direction in zip(names, norms, cosines, far, aside, strict=True):
-            if not abs(length) <= limit:
-                flagged[name] = f"its difference has norm {norm:.4g}, and the median is {typical:.4g}"
-            elif not direction >= -limit:
-                flagged[name] = (
-                    f"its difference has cosine {cosine:.2f} to the mean, the median {np.median(cosines):.2f}"
+        cosines = np.where(scale > 0, np.clip(_dots(counted, mean) / np.where(scale > 0, scale, 1), -1, 1), 0.0)
+    if len(counted) >= FEWEST:
+        far, aside = _deviations(norms, SMALL * typical), _deviations(cosines, SMALL)
+        middle = float(np.median(cosines))
+        for c, norm, cosine, length, direction in zip(counted, norms, cosines, far, aside, strict=True):
+            if abs(length) > limit:
+                flagged[c.client] = f"its difference has norm {norm:.4g}, and the median is {typical:.4g}"
+            elif direction < -limit:
+                flagged[c.client] = (
+                    f"its difference has cosine {cosine:.2f} to the mean, and the median is {middle:.2f}"
                 )
+    names = [c.client for c in counted]
     return Report(_told(names, norms), _told(names, cosines), flagged)
 
 
@@ -109,17 +113,16 @@ def _mean_difference(contributions: Sequence[Contribution], coefficients: Sequen
 
 
 def _dots(contributions: Sequence[Contribution], direction: Vector) -> Figures:
-    """Scalar products of the differences with a direction, a block at a time."""
-    size = direction.size
+    """Scalar products of the differences with a direction, a block at a time; in float64, which huge values fit."""
+    size, direction = direction.size, direction.astype(np.float64)
     sums = np.zeros((max(-(-size // BLOCK), 1), len(contributions)))
 
     def work(blocks: Iterable[slice]) -> None:
-        room = np.empty(min(BLOCK, size), direction.dtype)
+        room = np.empty(min(BLOCK, size))
         for part in blocks:
+            values = room[: part.stop - part.start]
             for i, c in enumerate(contributions):
-                values = c.first[part]
-                if not c.relative:
-                    values = np.subtract(values, c.base[part], out=room[: values.size])
+                np.subtract(c.first[part], 0 if c.relative else c.base[part], out=values, dtype=np.float64)
                 sums[part.start // BLOCK, i] = np.dot(values, direction[part])
 
     over_blocks(work, size, BLOCK, size * len(contributions))
@@ -128,13 +131,13 @@ def _dots(contributions: Sequence[Contribution], direction: Vector) -> Figures:
 
 
 def _deviations(values: Figures, least: float) -> Figures:
-    """How many scaled median absolute deviations each is from the median; NaN stays NaN."""
-    around = values - np.nanmedian(values)
-    deviation = max(NORMAL * float(np.nanmedian(np.abs(around))), least)
+    """How many scaled median absolute deviations each is from the median."""
+    around = values - np.median(values)
+    deviation = max(NORMAL * float(np.median(np.abs(around))), least)
     deviations: Figures = around / deviation if deviation else around
     return deviations
 
 
 def _told(names: Sequence[str], values: Figures) -> dict[str, float]:
-    """Figures as events carry them: JSON cannot say infinity."""
-    return {name: float(value) for name, value in zip(names, values, strict=True) if isfinite(value)}
+    """Figures as events carry them."""
+    return dict(zip(names, values.tolist(), strict=True))
