@@ -9,23 +9,22 @@ counted, told and evaluated like one. docs/protocol.md, section 6.5.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, Self
 
 from nervenet.broker import messages as m
-from nervenet.models.randomness import generator
 
 from .. import effects as e
 from ..screening import update_fault
-from .asking import expected
+from .asking import expected, tasks
 from .attempt import Admitted, OpenRound
 from .closing import closing_fields, weighted_loss
 from .inflow import Inflow, Out, Waiting, newest, spread
 from .rounds import EXTENSIONS, FAILURES_IN_A_ROW, RoundState
 from .rules import RoundRules
-from .sampling import round_off
+from .sampling import sample, share_of
 
 SILENT_DEADLINES = 3  # without a single answer for that many deadlines the run has failed
 EVALUATING = 0.25  # share of the worker's time; where steps are faster than that, some are not evaluated
@@ -55,9 +54,29 @@ class FlowState(RoundState):
         self._strikes: dict[str, int] = {}  # failures in a row
         self._resting: dict[str, float] = {}  # after a failure: until when nothing is asked
         self._draws = 0
+        self._repeats: set[str] = (
+            set()
+        )  # taken up from a checkpoint: whose next task is the one after that in the model
+        self._durable: dict[str, int] = {}  # what `counted` was in the last checkpoint that is on the disk
+        self._saving: dict[str, int] = {}
         self._last_answer = 0.0
         self._evaluating_since = 0.0
         self._no_evaluation_before = float("-inf")
+
+    @classmethod
+    def restored(cls, rules: RoundRules, memory: Mapping[str, Any], weights: e.Body, outgoing: e.Body = None) -> Self:
+        """Go on where `memory` was given: with the steps of then. What was waiting for a step, or being worked on, is
+        asked for anew, by the numbers that it had.
+        """
+        state = super().restored(rules, memory, weights, outgoing)
+        state.life, state._draws = memory["life"] + 1, memory["draws"]
+        state.counted = dict(memory["counted"])
+        state.numbers, state._durable, state._repeats = dict(state.counted), dict(state.counted), set(state.counted)
+        return state
+
+    def memory(self) -> dict[str, Any]:
+        """Give all that the machine's future depends on beside the vectors, as JSON can say it."""
+        return {**super().memory(), "life": self.life, "draws": self._draws, "counted": dict(self.counted)}
 
     def handle(self, event: e.Event, now: float) -> list[e.Effect]:
         """Take one event and say what to do."""
@@ -66,7 +85,7 @@ class FlowState(RoundState):
             self._no_evaluation_before = now + took * (1 / EVALUATING - 1)
         effects = super().handle(event, now)
         if self.flowing and self.status != "finished":
-            effects += [*self._step_if_full(), *self._ask(now)]
+            effects += [*self._step_if_full(now), *self._ask(now)]
         return effects
 
     # ---------------------------------------------------------------------------------------------------------- asking
@@ -75,42 +94,65 @@ class FlowState(RoundState):
         if number == 0 or work == "evaluate":
             return super()._open(number, attempt, now, work)
         effects: list[e.Effect] = []
+        self.status = "asking"
+        if self.flowing and self.open and self.open.key == (number, attempt):
+            self._last_answer = now  # clients were waited for
+            return []
+        effects: list[e.Effect] = []
         if not self.flowing:
             self.flowing, self._last_answer = True, now
             effects.append(e.SetTimer(("silence",), now + SILENT_DEADLINES * self.rules.deadline_s))
-        self.open = OpenRound(number, attempt, "train", (), 1.0, 0, now)
-        self.status = "asking"
-        return [*effects, e.Publish("round.started", {"round": number, "attempt": attempt, "asked": sorted(self.out)})]
+        self.open = OpenRound(number, attempt, "train", (), 0, 1.0, 0, now)
+        told = {"round": number, "attempt": attempt, "asked": sorted(self.out)}
+        return [*effects, e.Publish("round.started", told), *self._doubts()]
 
     def _ask(self, now: float) -> list[e.Effect]:
         """Give everybody a task who has none, as far as there may be more at work: with the present model."""
-        there = self.roll.living()
-        if len(there) < (self.rules.min_clients or 1):
+        if self.status != "asking" or self.open is None:
             return []
+        if len(self.roll.living()) < self._least():
+            return self._wait(*self.open.key, now)
+        there = self.roll.trusted(self.completed + 1)
         last = self.inflow.step.last if self.inflow.step else ""
         idle = [n for n in there if n not in self.out and n != last and self._resting.get(n, now) <= now]
-        at_once = math.ceil(round_off(self.rules.participation * len(there)))
-        chosen = self._draw(idle, at_once - sum(name in self.out for name in there))
+        chosen = self._draw(idle, share_of(len(there), self.rules.participation) - sum(n in self.out for n in there))
         for name in chosen:
-            # Beside the steps where the client keeps pace with them, and never the same twice: with the number go its
-            # draws, and what it carries from task to task.
-            number = max(self.completed + 1, self.numbers.get(name, 0) + 1)
-            self.numbers[name] = number
-            self.out[name] = Out(number, self.completed, self.weights, now)
+            self.out[name] = Out(self._next_number(name), self.completed, self.weights, now)
+            self.numbers[name] = self.out[name].number
         effects: list[e.Effect] = []
-        for number, names in groupby(sorted(chosen, key=self._number_of), self._number_of):
-            effects += self._tasks(names, "train", number, self.life)
+        for (number, durable), names in groupby(sorted(chosen, key=self._address), self._address):
+            group = tuple(names)
+            self.roll.ask(group, (number, self.life))
+            effects += tasks(
+                *(group, "train", number, self.life, self.outgoing),
+                rules=self.rules,
+                roll=self.roll,
+                settled=self.settled,
+                durable=durable,
+            )
         return effects + [self._alarm(name, now + self.rules.deadline_s + self._grace_s) for name in chosen]
 
     def _draw(self, idle: list[str], free: int) -> list[str]:
         if free >= len(idle) or free <= 0:
             return idle if free > 0 else []
-        chosen = generator(self.rules.seed, "participation", self._draws).choice(len(idle), size=free, replace=False)
         self._draws += 1
-        return [idle[i] for i in sorted(chosen.tolist())]
+        cap = self.roll.cap(self.rules.max_examples_ratio)
+        sizes = {name: min(cap, self.roll[name].examples) for name in idle}
+        seed, how = self.rules.seed, self.rules.sampling
+        return list(sample(how, sizes, free, seed=seed, round=self._draws, attempt=0))
 
-    def _number_of(self, name: str) -> int:
-        return self.out[name].number
+    def _next_number(self, name: str) -> int:
+        """Beside the steps, where the client keeps pace with them, and never the same twice in a life: with the number
+        go its draws, and what it carries from task to task.
+        """
+        after = self.numbers.get(name, 0) + 1
+        if name in self._repeats:
+            self._repeats.discard(name)
+            return after
+        return max(self.completed + 1, after)
+
+    def _address(self, name: str) -> tuple[int, int]:
+        return self.out[name].number, self._durable.get(name, 0)
 
     @property
     def _grace_s(self) -> float:
@@ -136,15 +178,16 @@ class FlowState(RoundState):
         if not self.flowing:
             return super()._judge(sender, update, event, now)
         number, out = update.round, self.out.get(sender)
+        owed = self.roll.answered(sender, (number, update.attempt))
         if out is None or (number, update.attempt) != (out.number, self.life):
-            return self._unasked(sender, number, update.attempt)
+            # Late is not wrong: its sender was named when the task was taken back.
+            return [] if owed else self._unasked(sender, number, update.attempt)
         enrolled = self.roll[sender].examples if sender in self.roll else update.examples
-        fault = update_fault(update, event, "train", expected("train", self.settled, self.rules), enrolled)
+        wanted, cap = expected("train", self.settled, self.rules), self.roll.cap(self.rules.max_examples_ratio)
+        fault = update_fault(update, event, "train", wanted, enrolled, cap)
         if fault:
-            return [
-                *self._refuse(sender, number, *fault),
-                *self._give_up(sender, number, f"rejected: {fault[1]}", now),
-            ]
+            told = [*self._refuse(sender, number, *fault), *self._distrust(sender, number, fault[1])]
+            return told + self._give_up(sender, number, f"rejected: {fault[1]}", now)
         effects = self._take_back(sender)
         self._answered[sender] = number
         self._strikes.pop(sender, None)
@@ -163,6 +206,10 @@ class FlowState(RoundState):
         self.inflow.waiting.append(Waiting(sender, out, admitted))
         return effects
 
+    def _distrust(self, name: str, number: int, reason: str) -> list[e.Effect]:
+        """Count a rejection; the key says by which task, and from which step on probation would count."""
+        return self._strike(name, replace(self.open, attempt=number), reason) if self.open else []
+
     def _unasked(self, sender: str, number: int, attempt: int) -> list[e.Effect]:
         if sender not in self.numbers:
             return self._refuse(sender, number, "uninvited", f"{sender} was not asked yet")
@@ -174,14 +221,14 @@ class FlowState(RoundState):
 
     # ----------------------------------------------------------------------------------------------------------- steps
 
-    def _step_if_full(self) -> list[e.Effect]:
+    def _step_if_full(self, now: float) -> list[e.Effect]:
         current = self.open
         step = self.inflow.take(self.completed, current.attempt) if current else None
         if current is None or step is None or self.settled is None:
             return []
         current.closing = "buffer"
-        rule = self.settled.payload.rule
-        return [e.Fold(step.number, step.attempt, rule, self.weights, step.contributions())]
+        fold = e.Fold(step.number, step.attempt, self.settled.payload.rule, self.weights, step.contributions())
+        return [self._patience("fold", step.number, now), fold]
 
     def _folded(self, event: e.Folded, now: float) -> list[e.Effect]:
         step, current = self.inflow.step, self.open
@@ -191,12 +238,15 @@ class FlowState(RoundState):
         self.weights = event.body
         self.outgoing = event.body if event.outgoing is None else event.outgoing
         self.completed, self.failures = step.number, 0
+        self.keeper.completed(self.completed)
         for waiting in step.taken:
             self.counted[waiting.client] = waiting.out.number
         current.admitted = newest(step.taken, event.rejected)
-        effects: list[e.Effect] = []
+        self.roll.clear(current.admitted)
+        effects: list[e.Effect] = [e.CancelTimer(("work", "fold", step.number))]
         for name, reason in sorted(event.rejected.items()):
-            effects += self._refuse(name, self.counted.get(name, step.number), "values", reason)
+            number = self.counted.get(name, step.number)
+            effects += [*self._refuse(name, number, "values", reason), *self._distrust(name, number, reason)]
         fields = {**closing_fields(current, now), **spread(step.staleness()), **event.metrics}
         if current.excused:
             fields["missing"] = dict(sorted(current.excused.items()))
@@ -205,6 +255,7 @@ class FlowState(RoundState):
         if loss is not None:
             fields["loss"] = loss
         effects.append(e.Publish("round.completed", fields))
+        effects += self._keep(now)
         effects += self._measure(step.number, fields, now)
         if step.number >= self.rules.rounds:
             return effects + self._end(now)
@@ -212,14 +263,13 @@ class FlowState(RoundState):
 
     def _measure(self, number: int, fields: dict[str, Any], now: float) -> list[e.Effect]:
         """Evaluate the model of a step, unless that would hold up the next ones."""
-        last = number >= self.rules.rounds
-        due = last or number % self.rules.evaluate_every == 0
+        last, due = number >= self.rules.rounds, number % self.rules.evaluate_every == 0
         effects = self._sites(number - 1) if self.rules.evaluate_sites and due and number > 1 else []
         free = not self._evaluating and now >= self._no_evaluation_before
-        if not (self.rules.evaluate_test and due and (free or last)):
+        if not (self._is_evaluated(number) and (free or last)):
             return [*effects, e.Completed(number, fields)]
-        self._evaluating[number], self._evaluating_since = fields, now
-        return [*effects, e.Evaluate(number, "test", self.weights)]
+        self._evaluating_since = now
+        return [*effects, *self._evaluate(fields, now)]
 
     def _end(self, now: float) -> list[e.Effect]:
         """Stop asking: what is still being worked on is abandoned for the tasks that come now."""
@@ -229,7 +279,7 @@ class FlowState(RoundState):
             effects += self._take_back(name)
         self.inflow.waiting.clear()
         if not self.rules.evaluate_sites:
-            return effects + self._conclude()
+            return effects + self._conclude(now)
         asked = self._open(self._newest(), self.life + 1, now, work="evaluate")
         return effects + asked + self._close_if_ready(now)
 
@@ -242,6 +292,19 @@ class FlowState(RoundState):
 
     def _sites(self, number: int) -> list[e.Effect]:
         return super()._sites(min(number, self.completed))
+
+    def _keep(self, now: float) -> list[e.Effect]:
+        if self.inflow.step is not None:
+            return []  # the strategy may be a step ahead of the weights by then; the step's end asks again
+        effects = super()._keep(now)
+        if any(isinstance(effect, e.Checkpoint) for effect in effects):
+            self._saving = dict(self.counted)
+        return effects
+
+    def _kept(self, number: int, now: float, failure: str = "") -> list[e.Effect]:
+        if not failure:
+            self._durable = self._saving
+        return super()._kept(number, now, failure)
 
     # ----------------------------------------------------------------------------------------------- time and failures
 
@@ -261,10 +324,10 @@ class FlowState(RoundState):
             self.open.excused[name] = reason
         return [*self._take_back(name), e.Publish("warning", {"subject": name, "reason": f"task {number}: {reason}"})]
 
-    def _linked(self, peer: str, now: float) -> list[e.Effect]:
+    def _linked(self, peer: str, incarnation: int, now: float) -> list[e.Effect]:
         """(Re)connected: what it was doing may be lost, and nobody can tell; it is given a new task."""
         self._resting.pop(peer, None)
-        return self._take_back(peer) + super()._linked(peer, now)
+        return self._take_back(peer) + super()._linked(peer, incarnation, now)
 
     def _gone(self, name: str, reason: str, now: float) -> list[e.Effect]:
         return self._take_back(name) + super()._gone(name, reason, now)
@@ -298,14 +361,13 @@ class FlowState(RoundState):
     def _silence(self, now: float) -> list[e.Effect]:
         limit = SILENT_DEADLINES * self.rules.deadline_s
         moving = any(self.roll.moving(name, out.number) for name, out in self.out.items())
+        if self.status == "waiting":
+            return [e.SetTimer(("silence",), now + limit)]
         if now < self._last_answer + limit:
             return [e.SetTimer(("silence",), self._last_answer + limit)]
         if moving and now < self._last_answer + EXTENSIONS * self.rules.deadline_s:
             return [e.SetTimer(("silence",), now + self._grace_s)]
-        there, floor = self.roll.living(), self.rules.min_clients or 1
-        if len(there) < floor:
-            return self._fail_run(f"{len(there)} of at least {floor} clients have been there for the last {limit:g} s")
-        doing = "".join(f"; {name}: {self.roll.doing(name)}" for name in there)
+        doing = "".join(f"; {name}: {self.roll.doing(name)}" for name in self.roll.living())
         return self._fail_run(f"no client has answered for {limit:g} s{doing}")
 
     def _fail_round(self, reason: str, now: float) -> list[e.Effect]:

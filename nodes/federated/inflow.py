@@ -1,7 +1,4 @@
-"""What a coordinator without rounds keeps track of: who works on what, and what has come in since the last step.
-
-Plain records with the questions asked of them.
-"""
+"""What has come in since the last step, where there are no rounds: plain records with the questions asked of them."""
 
 from __future__ import annotations
 
@@ -9,19 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..effects import Body
 from .attempt import Admitted
+from .errands import Out
 from .strategies import Contribution
-
-
-@dataclass(frozen=True, slots=True)
-class Out:
-    """A task that a client is working on."""
-
-    number: int  # of the task; grows with each one that this client is given
-    version: int  # steps that the model had made when it went out
-    base: Body  # the weights that went with it
-    since: float
 
 
 @dataclass(frozen=True, slots=True)
