@@ -14,15 +14,15 @@ import msgspec
 from nervenet.broker import messages as m
 
 from .. import effects as e
-from ..screening import update_fault
-from .asking import expected, tasks
-from .attempt import Admitted, OpenRound, default_floor
+from ..screening import Fault
+from .admission import admitted, misplaced, refuse, unfit
+from .asking import doubts, tasks, whom
+from .attempt import OpenRound, default_floor
 from .closing import closing_fields, site_metrics
+from .judging import Judging
 from .keeping import AGAIN, Keeper
 from .roll import STRIKES, Roll
 from .rules import RoundRules
-from .sampling import sample, share_of, surplus
-from .strategies import Contribution
 
 FAILURES_IN_A_ROW = 3
 EXTENSIONS = 10  # a round never lasts longer than this many deadlines, whatever its transfers say
@@ -51,7 +51,7 @@ class RoundState:
         self.outgoing: e.Body = None  # the weights with whatever else goes to those who train
         self.keeper = Keeper(rules.work_deadline_s, wanted=rules.checkpoint)
         self._waiting = (0, 0)  # the round and attempt for which there are too few clients
-        self._evaluating: dict[int, dict[str, Any]] = {}  # rounds done whose evaluation is still to come
+        self.judging = Judging(rules)
         self._final = False
 
     @classmethod
@@ -217,43 +217,27 @@ class RoundState:
 
     def _judge(self, sender: str, update: m.Update, event: e.Arrived, now: float) -> list[e.Effect]:
         """Admit an update, or refuse it by name; the round goes on either way."""
-        current, key = self.open, (update.round, update.attempt)
-        owed = self.roll.answered(sender, key)
-        if current is None or current.closing or key != current.key:
-            if owed:
-                return []  # late, and the round has said so when it closed without it: no disturbance
-            stands = f"round {self._number()} is open" if current and not current.closing else "no round is open"
-            return self._refuse(
-                sender, update.round, "stale", f"round {update.round}, attempt {update.attempt} is closed; {stands}"
-            )
-        if sender not in current.asked:
-            return self._refuse(sender, update.round, "uninvited", f"{sender} was not asked in round {update.round}")
-        if sender in current.admitted:
-            return self._refuse(
-                sender, update.round, "duplicate", f"{sender} has answered round {update.round} already"
-            )
-        # Who has left in the meantime is no longer on the list; what it sent before counts as it stands.
-        enrolled = self.roll[sender].examples if sender in self.roll else update.examples
-        wanted = expected(current.work, self.settled, self.rules)
-        cap = self.roll.cap(self.rules.max_examples_ratio)
-        fault = update_fault(update, event, current.work, wanted, enrolled, cap)
+        current, number = self.open, update.round
+        owed = self.roll.answered(sender, (number, update.attempt))
+        fault = misplaced(sender, update, current)
+        if fault or current is None:
+            # Late is not wrong: the round has named its sender when it closed without it.
+            late = owed and fault and fault[0] == "stale"
+            return [] if late or not fault else refuse(sender, number, fault)
+        fault = unfit(event, update, current.work, self.settled, self.rules, self.roll)
         if fault:
-            code, reason = fault
-            return [
-                *self._reject(sender, current, code, reason),
-                *self._excuse(sender, f"rejected: {reason}", update.round, now),
-            ]
+            told = self._reject(sender, current, fault)
+            return told + self._excuse(sender, f"rejected: {fault[1]}", number, now)
         # A client that was given up and answers in time after all counts.
         current.excused.pop(sender, None)
-        relative = update.payload is not None and update.payload.encoding.startswith("delta")
-        current.admitted[sender] = Admitted(event.body, update.examples, dict(update.metrics), update.facts, relative)
+        current.admitted[sender] = admitted(event, update)
         if sender in self.roll and current.work == "train":
             self.roll[sender].settled = True
         return self._close_if_ready(now)
 
-    def _reject(self, name: str, current: OpenRound, code: str, reason: str) -> list[e.Effect]:
+    def _reject(self, name: str, current: OpenRound, fault: Fault) -> list[e.Effect]:
         """Refuse an update for what it holds; three in a row cost its client the trust."""
-        return [*self._refuse(name, current.number, code, reason), *self._strike(name, current, reason)]
+        return [*refuse(name, current.number, fault), *self._strike(name, current, fault[1])]
 
     def _strike(self, name: str, current: OpenRound, reason: str) -> list[e.Effect]:
         until = self.roll.strike(name, current.key, self.rules.probation_rounds)
@@ -271,12 +255,6 @@ class RoundState:
         struck = self._strike(sender, current, reason)
         return [told, *struck, *self._excuse(sender, f"rejected: {reason}", current.number, now)]
 
-    def _refuse(self, to: str, number: int, code: str, reason: str) -> list[e.Effect]:
-        return [
-            e.Send((to,), m.Refused(about="update", round=number, code=code, reason=reason)),
-            e.Publish("update.rejected", {"subject": to, "round": number, "reason": reason}),
-        ]
-
     # ---------------------------------------------------------------------------------------------------------- rounds
 
     def _open(self, number: int, attempt: int, now: float, work: m.Errand | None = None) -> list[e.Effect]:
@@ -287,7 +265,7 @@ class RoundState:
         wanted = len(pool)
         asked = tuple(pool)
         if work == "train":
-            asked, wanted = self._sample(number, attempt)
+            asked, wanted = whom(number, attempt, self.rules, self.roll, self._least())
         floor = self._floor(wanted) if work != "evaluate" else 0
         quorum = self.rules.quorum if work == "train" else 1.0
         self.open = OpenRound(number, attempt, work, asked, wanted, quorum, floor, now)
@@ -297,35 +275,8 @@ class RoundState:
         effects: list[e.Effect] = [e.SetTimer(("deadline", number, attempt), now + self.rules.deadline_s)]
         if work != "evaluate":
             effects.append(e.Publish("round.started", {"round": number, "attempt": attempt, "asked": list(asked)}))
-            effects += self._doubts()
+            effects += doubts(self.rules, self.roll)
         return effects + self._tasks(asked, work, number, attempt)
-
-    def _sample(self, number: int, attempt: int) -> tuple[tuple[str, ...], int]:
-        """Say who is asked to train, and how many answers are wanted of them."""
-        rules, pool = self.rules, self.roll.trusted(number)
-        if len(pool) < self._least():
-            pool = self.roll.living()
-        cap = self.roll.cap(rules.max_examples_ratio)
-        sizes = {name: min(cap, self.roll[name].examples) for name in pool}
-        wanted = share_of(len(pool), rules.participation)
-        count = surplus(len(pool), wanted, rules.over_selection)
-        return sample(rules.sampling, sizes, count, seed=rules.seed, round=number, attempt=attempt), wanted
-
-    def _doubts(self) -> list[e.Effect]:
-        """Name, once, each client that claims more rows than anybody is believed."""
-        ratio, median = self.rules.max_examples_ratio, self.roll.median
-        return [
-            e.Publish(
-                "warning",
-                {
-                    "subject": client.name,
-                    "reason": f"{client.name} claims {client.examples} examples, more than {ratio:g} times the median "
-                    f"of those enrolled ({median}): its updates are rejected; if it has them, raise "
-                    "federated.max_examples_ratio",
-                },
-            )
-            for client in self.roll.beyond_belief(ratio)
-        ]
 
     def _tasks(self, names: Iterable[str], work: m.Errand, number: int, attempt: int) -> list[e.Effect]:
         body = self.outgoing if work == "train" else self.weights
@@ -363,19 +314,14 @@ class RoundState:
             return []
         current.closing = by
         self.status = "folding"
-        order = sorted(current.admitted)
         effects: list[e.Effect] = [e.CancelTimer(("deadline", current.number, current.attempt))]
         if current.work == "survey":
-            surveys = {name: (current.admitted[name].facts or {}, current.admitted[name].body) for name in order}
+            surveys = {name: (a.facts or {}, a.body) for name, a in sorted(current.admitted.items())}
             return [*effects, self._patience("settle", 0, now), e.Settle(surveys=surveys)]
         if current.work == "evaluate":
             return [*effects, *self._sites(current.number), *self._conclude(now)]
         rule = self.settled.payload.rule if self.settled else "mean"
-        contributions = tuple(
-            Contribution(name, a.body, self.weights, a.examples, a.metrics, a.relative)
-            for name, a in ((name, current.admitted[name]) for name in order)
-        )
-        fold = e.Fold(current.number, current.attempt, rule, self.weights, contributions)
+        fold = e.Fold(current.number, current.attempt, rule, self.weights, current.contributions(self.weights))
         return [*effects, *self._dismiss(current), self._patience("fold", current.number, now), fold]
 
     def _dismiss(self, current: OpenRound) -> list[e.Effect]:
@@ -392,13 +338,6 @@ class RoundState:
         done.append(e.Publish("round.completed", closing_fields(self.open, now)))
         return done + self._keep(now) + self._open(1, 0, now)
 
-    def _evaluated(self, number: int, metrics: Mapping[str, Any]) -> list[e.Effect]:
-        fields = {**self._evaluating.pop(number, {}), **metrics}
-        effects: list[e.Effect] = [e.CancelTimer(("work", "evaluate", number)), e.Completed(number, fields)]
-        if metrics:
-            effects.append(e.Publish("metric.test", {"round": number, **metrics}))
-        return effects + self._finish_if_ready()
-
     def _folded(self, event: e.Folded, now: float) -> list[e.Effect]:
         current = self.open
         if current is None or (event.round, event.attempt) != current.key:
@@ -407,7 +346,7 @@ class RoundState:
         for name, reason in sorted(event.rejected.items()):
             current.excused[name] = f"rejected: {reason}"
             del current.admitted[name]
-            effects += self._reject(name, current, "values", reason)
+            effects += self._reject(name, current, ("values", reason))
         left, floor = len(current.admitted), max(1, current.floor)
         if event.rejected and left < floor:
             return effects + self._fail_round(f"{left} of at least {floor} updates are left", now)
@@ -422,8 +361,8 @@ class RoundState:
         if self.rules.evaluate_sites and current.number > 1:
             effects += self._sites(current.number - 1)
         last = current.number >= self.rules.rounds
-        if self._is_evaluated(current.number):
-            effects += self._evaluate(fields, now)
+        if self.judging.due(current.number):
+            effects += self.judging.ask(current.number, self.weights, fields, now)
         else:
             effects.append(e.Completed(current.number, fields))
         if not last:
@@ -432,20 +371,14 @@ class RoundState:
 
     # ------------------------------------------------------------------------------------------- evaluation and the end
 
-    def _is_evaluated(self, number: int) -> bool:
-        last = number >= self.rules.rounds
-        return self.rules.evaluate_test and number > 0 and (last or number % self.rules.evaluate_every == 0)
-
-    def _evaluate(self, fields: dict[str, Any], now: float) -> list[e.Effect]:
-        """Measure the model of the last complete round, of which `fields` tell."""
-        number = self.completed
-        self._evaluating[number] = fields
-        return [self._patience("evaluate", number, now), e.Evaluate(number, "test", self.weights)]
-
     def _judge_again(self, now: float) -> list[e.Effect]:
         """Evaluate what a former life had completed, and may not have had the time to evaluate."""
-        due = self.settled is not None and self._is_evaluated(self.completed)
-        return self._evaluate({"round": self.completed}, now) if due else []
+        number = self.completed
+        due = self.settled is not None and self.judging.due(number)
+        return self.judging.ask(number, self.weights, {"round": number}, now) if due else []
+
+    def _evaluated(self, number: int, metrics: Mapping[str, Any]) -> list[e.Effect]:
+        return self.judging.ended(number, metrics) + self._finish_if_ready()
 
     def _last_words(self, attempt: int, now: float) -> list[e.Effect]:
         """No round is left: ask the sites for their evaluation, where it is theirs, and conclude."""
@@ -471,7 +404,7 @@ class RoundState:
         return [*effects, e.Adopt(self.weights), *self._keep(now), *self._finish_if_ready()]
 
     def _finish_if_ready(self) -> list[e.Effect]:
-        if not self._final or self._evaluating or self.keeper.busy:
+        if not self._final or self.judging.busy or self.keeper.busy:
             return []
         self.status = "finished"
         return [e.Finish("completed")]
