@@ -69,10 +69,12 @@ class Errands:
         """Whether that is the task that a client has."""
         return name in self.out and self.out[name].number == number
 
-    def answered(self, name: str) -> None:
-        """Note that a client has done its task well."""
-        self._answered[name] = self.out.pop(name).number
+    def answered(self, name: str) -> Out:
+        """Note that a client has done its task well; gives the task."""
+        out = self.out.pop(name)
+        self._answered[name] = out.number
         self._failures.pop(name, None)
+        return out
 
     def failed(self, name: str, now: float, first_s: float, most_s: float) -> None:
         """Take a task back that failed; the rest that its client gets doubles each time that it fails in a row."""
@@ -110,7 +112,7 @@ class Errands:
         """Give the last task of a client that will never be asked for again, whatever happens."""
         return self._durable.get(name, 0)
 
-    # ------------------------------------------------------------------------------------------------------- checkpoints
+    # ----------------------------------------------------------------------------------------------------- checkpoints
 
     def writing(self) -> None:
         """Note that what is counted now is being written."""

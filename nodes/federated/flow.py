@@ -4,7 +4,7 @@ Round 0 is the ordinary one. After it every client has a task, and who has answe
 gather in a buffer; as soon as `demands.buffer` are there, the strategy makes a step of them, each with its staleness:
 the steps that the model made while the client worked (FedAsync, Xie et al. 2019, arXiv 1903.03934, Algorithm 1, with a
 buffer of one; FedBuff, Nguyen et al. 2022, arXiv 2106.06639, Algorithm 1). A step is what others call a round: it is
-counted, told and evaluated like one. docs/protocol.md, section 6.5.
+counted, told, evaluated and kept like one. docs/protocol.md, section 6.5.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from typing import Any, Self
 from nervenet.broker import messages as m
 
 from .. import effects as e
-from ..screening import update_fault
-from .asking import expected, tasks
-from .attempt import Admitted, OpenRound
+from ..screening import Fault
+from .admission import admitted, refuse, unfit
+from .asking import doubts, tasks
+from .attempt import OpenRound
 from .closing import closing_fields, weighted_loss
-from .inflow import Inflow, Out, Waiting, newest, spread
+from .errands import Errands
+from .inflow import Inflow, Waiting, newest, spread
 from .rounds import EXTENSIONS, FAILURES_IN_A_ROW, RoundState
 from .rules import RoundRules
 from .sampling import sample, share_of
@@ -37,46 +39,37 @@ class FlowState(RoundState):
     ----------
     flowing
         Whether clients train: after round 0, and until the last step.
-    life
-        The attempt that all its training tasks carry: a coordinator that goes on after its own death has another one,
-        so that no answer to a task of its former life counts.
+    errands
+        Who works on what.
+    inflow
+        What has come in since the last step.
     """
 
     def __init__(self, rules: RoundRules) -> None:
         super().__init__(rules)
         self.flowing = False
-        self.life = 0
-        self.out: dict[str, Out] = {}
-        self.numbers: dict[str, int] = {}  # the last task that each client was given
-        self.counted: dict[str, int] = {}  # the last task of each client that is in the model
+        self.errands = Errands()
         self.inflow = Inflow(max(1, rules.strategy.demands.buffer))
-        self._answered: dict[str, int] = {}  # the last task that each client has answered
-        self._strikes: dict[str, int] = {}  # failures in a row
-        self._resting: dict[str, float] = {}  # after a failure: until when nothing is asked
-        self._draws = 0
-        self._repeats: set[str] = (
-            set()
-        )  # taken up from a checkpoint: whose next task is the one after that in the model
-        self._durable: dict[str, int] = {}  # what `counted` was in the last checkpoint that is on the disk
-        self._saving: dict[str, int] = {}
+        self.draws = 0
         self._last_answer = 0.0
         self._evaluating_since = 0.0
         self._no_evaluation_before = float("-inf")
 
     @classmethod
     def restored(cls, rules: RoundRules, memory: Mapping[str, Any], weights: e.Body, outgoing: e.Body = None) -> Self:
-        """Go on where `memory` was given: with the steps of then. What was waiting for a step, or being worked on, is
-        asked for anew, by the numbers that it had.
+        """Go on where `memory` was given, with the step of then.
+
+        What was waiting for a step, or being worked on, is asked for anew, by the numbers that it had: clients start
+        from what they carried after their last task that is in the model.
         """
         state = super().restored(rules, memory, weights, outgoing)
-        state.life, state._draws = memory["life"] + 1, memory["draws"]
-        state.counted = dict(memory["counted"])
-        state.numbers, state._durable, state._repeats = dict(state.counted), dict(state.counted), set(state.counted)
+        state.errands.remember(memory["errands"])
+        state.draws = int(memory["draws"])
         return state
 
     def memory(self) -> dict[str, Any]:
         """Give all that the machine's future depends on beside the vectors, as JSON can say it."""
-        return {**super().memory(), "life": self.life, "draws": self._draws, "counted": dict(self.counted)}
+        return {**super().memory(), "errands": self.errands.to_dict(), "draws": self.draws}
 
     def handle(self, event: e.Event, now: float) -> list[e.Effect]:
         """Take one event and say what to do."""
@@ -92,39 +85,39 @@ class FlowState(RoundState):
 
     def _open(self, number: int, attempt: int, now: float, work: m.Errand | None = None) -> list[e.Effect]:
         if number == 0 or work == "evaluate":
-            return super()._open(number, attempt, now, work)
-        effects: list[e.Effect] = []
+            return super()._open(max(number, self.errands.newest()), attempt, now, work)
         self.status = "asking"
         if self.flowing and self.open and self.open.key == (number, attempt):
-            self._last_answer = now  # clients were waited for
+            self._last_answer = now  # clients had to be waited for
             return []
         effects: list[e.Effect] = []
         if not self.flowing:
             self.flowing, self._last_answer = True, now
             effects.append(e.SetTimer(("silence",), now + SILENT_DEADLINES * self.rules.deadline_s))
         self.open = OpenRound(number, attempt, "train", (), 0, 1.0, 0, now)
-        told = {"round": number, "attempt": attempt, "asked": sorted(self.out)}
-        return [*effects, e.Publish("round.started", told), *self._doubts()]
+        told = {"round": number, "attempt": attempt, "asked": sorted(self.errands.out)}
+        return [*effects, e.Publish("round.started", told), *doubts(self.rules, self.roll)]
 
     def _ask(self, now: float) -> list[e.Effect]:
         """Give everybody a task who has none, as far as there may be more at work: with the present model."""
+        errands = self.errands
         if self.status != "asking" or self.open is None:
             return []
         if len(self.roll.living()) < self._least():
             return self._wait(*self.open.key, now)
         there = self.roll.trusted(self.completed + 1)
         last = self.inflow.step.last if self.inflow.step else ""
-        idle = [n for n in there if n not in self.out and n != last and self._resting.get(n, now) <= now]
-        chosen = self._draw(idle, share_of(len(there), self.rules.participation) - sum(n in self.out for n in there))
+        idle = [name for name in errands.idle(there, now) if name != last]
+        at_work = sum(name in errands.out for name in there)
+        chosen = self._draw(idle, share_of(len(there), self.rules.participation) - at_work)
         for name in chosen:
-            self.out[name] = Out(self._next_number(name), self.completed, self.weights, now)
-            self.numbers[name] = self.out[name].number
+            errands.give(name, self.completed, self.weights, now)
         effects: list[e.Effect] = []
         for (number, durable), names in groupby(sorted(chosen, key=self._address), self._address):
             group = tuple(names)
-            self.roll.ask(group, (number, self.life))
+            self.roll.ask(group, (number, errands.life))
             effects += tasks(
-                *(group, "train", number, self.life, self.outgoing),
+                *(group, "train", number, errands.life, self.outgoing),
                 rules=self.rules,
                 roll=self.roll,
                 settled=self.settled,
@@ -132,27 +125,17 @@ class FlowState(RoundState):
             )
         return effects + [self._alarm(name, now + self.rules.deadline_s + self._grace_s) for name in chosen]
 
+    def _address(self, name: str) -> tuple[int, int]:
+        return self.errands.out[name].number, self.errands.durable(name)
+
     def _draw(self, idle: list[str], free: int) -> list[str]:
         if free >= len(idle) or free <= 0:
             return idle if free > 0 else []
-        self._draws += 1
+        self.draws += 1
         cap = self.roll.cap(self.rules.max_examples_ratio)
         sizes = {name: min(cap, self.roll[name].examples) for name in idle}
-        seed, how = self.rules.seed, self.rules.sampling
-        return list(sample(how, sizes, free, seed=seed, round=self._draws, attempt=0))
-
-    def _next_number(self, name: str) -> int:
-        """Beside the steps, where the client keeps pace with them, and never the same twice in a life: with the number
-        go its draws, and what it carries from task to task.
-        """
-        after = self.numbers.get(name, 0) + 1
-        if name in self._repeats:
-            self._repeats.discard(name)
-            return after
-        return max(self.completed + 1, after)
-
-    def _address(self, name: str) -> tuple[int, int]:
-        return self.out[name].number, self._durable.get(name, 0)
+        drawn = sample(self.rules.sampling, sizes, free, seed=self.rules.seed, round=self.draws, attempt=0)
+        return list(drawn)
 
     @property
     def _grace_s(self) -> float:
@@ -160,15 +143,16 @@ class FlowState(RoundState):
         return 2 * self.rules.heartbeat_s
 
     def _alarm(self, name: str, at: float) -> e.Effect:
-        return e.SetTimer(("task", name, self.out[name].number), at)
+        return e.SetTimer(("task", name, self.errands.out[name].number), at)
 
     # --------------------------------------------------------------------------------------------------------- answers
 
     def _arrived(self, event: e.Arrived, now: float) -> list[e.Effect]:
         effects = super()._arrived(event, now)
         match event.message:
-            case m.Declined(round=number, attempt=self.life, reason=reason) if self.flowing:
-                effects += self._give_up(event.sender, number, f"declined: {reason}", now)
+            case m.Declined(round=number, attempt=attempt, reason=reason):
+                if self.flowing and attempt == self.errands.life:
+                    effects += self._give_up(event.sender, number, f"declined: {reason}", now)
         return effects
 
     def _judge(self, sender: str, update: m.Update, event: e.Arrived, now: float) -> list[e.Effect]:
@@ -177,47 +161,51 @@ class FlowState(RoundState):
             return []  # it was on its way when the last step was made
         if not self.flowing:
             return super()._judge(sender, update, event, now)
-        number, out = update.round, self.out.get(sender)
+        number, current = update.round, self.open
         owed = self.roll.answered(sender, (number, update.attempt))
-        if out is None or (number, update.attempt) != (out.number, self.life):
+        if current is None or update.attempt != self.errands.life or not self.errands.holds(sender, number):
             # Late is not wrong: its sender was named when the task was taken back.
-            return [] if owed else self._unasked(sender, number, update.attempt)
-        enrolled = self.roll[sender].examples if sender in self.roll else update.examples
-        wanted, cap = expected("train", self.settled, self.rules), self.roll.cap(self.rules.max_examples_ratio)
-        fault = update_fault(update, event, "train", wanted, enrolled, cap)
+            return [] if owed else refuse(sender, number, self._misplaced(sender, number, update.attempt))
+        fault = unfit(event, update, "train", self.settled, self.rules, self.roll)
         if fault:
-            told = [*self._refuse(sender, number, *fault), *self._distrust(sender, number, fault[1])]
+            told = [*refuse(sender, number, fault), *self._distrust(sender, number, fault[1])]
             return told + self._give_up(sender, number, f"rejected: {fault[1]}", now)
-        effects = self._take_back(sender)
-        self._answered[sender] = number
-        self._strikes.pop(sender, None)
-        if self.open is not None:
-            self.open.excused.pop(sender, None)
+        out = self.errands.answered(sender)
+        effects: list[e.Effect] = [e.CancelTimer(("task", sender, number))]
+        current.excused.pop(sender, None)
         if sender in self.roll:
             self.roll[sender].settled = True
         staleness = self.inflow.version_at_arrival(self.completed) - out.version
         allowed = self.rules.strategy.demands.max_staleness
         if allowed is not None and staleness > allowed:
-            steps = f"the model has made {staleness} steps meanwhile"
-            return effects + self._refuse(sender, number, "stale", f"{steps}; at most {allowed} are allowed")
+            reason = f"the model has made {staleness} steps meanwhile; at most {allowed} are allowed"
+            return effects + refuse(sender, number, ("stale", reason))
         self._last_answer = now
-        relative = update.payload is not None and update.payload.encoding.startswith("delta")
-        admitted = Admitted(event.body, update.examples, dict(update.metrics), update.facts, relative)
-        self.inflow.waiting.append(Waiting(sender, out, admitted))
+        self.inflow.waiting.append(Waiting(sender, out, admitted(event, update)))
         return effects
 
+    def _misplaced(self, sender: str, number: int, attempt: int) -> Fault:
+        """Say why an update answers no task that its sender has."""
+        errands = self.errands
+        if not errands.known(sender):
+            return "uninvited", f"{sender} was not asked yet"
+        if attempt == errands.life and errands.has_answered(sender, number):
+            return "duplicate", f"{sender} has answered task {number} already"
+        out = errands.out.get(sender)
+        stands = f"task {out.number}, attempt {errands.life} is with it" if out else "no task is with it"
+        return "stale", f"task {number}, attempt {attempt} is over; {stands}"
+
     def _distrust(self, name: str, number: int, reason: str) -> list[e.Effect]:
-        """Count a rejection; the key says by which task, and from which step on probation would count."""
+        """Count the rejection of a task's answer: three in a row cost its client the trust, for as many steps."""
         return self._strike(name, replace(self.open, attempt=number), reason) if self.open else []
 
-    def _unasked(self, sender: str, number: int, attempt: int) -> list[e.Effect]:
-        if sender not in self.numbers:
-            return self._refuse(sender, number, "uninvited", f"{sender} was not asked yet")
-        if attempt == self.life and number == self._answered.get(sender):
-            return self._refuse(sender, number, "duplicate", f"{sender} has answered task {number} already")
-        out = self.out.get(sender)
-        stands = f"task {out.number}, attempt {self.life} is with it" if out else "no task is with it"
-        return self._refuse(sender, number, "stale", f"task {number}, attempt {attempt} is over; {stands}")
+    def _spoiled(self, sender: str, reason: str, now: float) -> list[e.Effect]:
+        effects = super()._spoiled(sender, reason, now)
+        out = self.errands.out.get(sender)
+        if not self.flowing or out is None:
+            return effects
+        distrust = self._distrust(sender, out.number, reason)
+        return effects + distrust + self._give_up(sender, out.number, f"rejected: {reason}", now)
 
     # ----------------------------------------------------------------------------------------------------------- steps
 
@@ -239,94 +227,86 @@ class FlowState(RoundState):
         self.outgoing = event.body if event.outgoing is None else event.outgoing
         self.completed, self.failures = step.number, 0
         self.keeper.completed(self.completed)
-        for waiting in step.taken:
-            self.counted[waiting.client] = waiting.out.number
+        self.errands.count((waiting.client, waiting.out.number) for waiting in step.taken)
         current.admitted = newest(step.taken, event.rejected)
         self.roll.clear(current.admitted)
         effects: list[e.Effect] = [e.CancelTimer(("work", "fold", step.number))]
         for name, reason in sorted(event.rejected.items()):
-            number = self.counted.get(name, step.number)
-            effects += [*self._refuse(name, number, "values", reason), *self._distrust(name, number, reason)]
+            number = self.errands.counted.get(name, step.number)
+            effects += [*refuse(name, number, ("values", reason)), *self._distrust(name, number, reason)]
         fields = {**closing_fields(current, now), **spread(step.staleness()), **event.metrics}
         if current.excused:
             fields["missing"] = dict(sorted(current.excused.items()))
-        every = {f"{w.client} {w.out.number}": w.update for w in step.taken if w.client not in event.rejected}
-        loss = weighted_loss(every)
+        loss = weighted_loss(step.counted(event.rejected))
         if loss is not None:
             fields["loss"] = loss
         effects.append(e.Publish("round.completed", fields))
-        effects += self._keep(now)
-        effects += self._measure(step.number, fields, now)
+        effects += [*self._keep(now), *self._measure(step.number, fields, now)]
         if step.number >= self.rules.rounds:
-            return effects + self._end(now)
+            return effects + self._last_words(self.errands.life, now)
         return effects + self._open(step.number + 1, 0, now)
 
     def _measure(self, number: int, fields: dict[str, Any], now: float) -> list[e.Effect]:
         """Evaluate the model of a step, unless that would hold up the next ones."""
         last, due = number >= self.rules.rounds, number % self.rules.evaluate_every == 0
         effects = self._sites(number - 1) if self.rules.evaluate_sites and due and number > 1 else []
-        free = not self._evaluating and now >= self._no_evaluation_before
-        if not (self._is_evaluated(number) and (free or last)):
+        free = not self.judging.busy and now >= self._no_evaluation_before
+        if not (self.judging.due(number) and (free or last)):
             return [*effects, e.Completed(number, fields)]
         self._evaluating_since = now
-        return [*effects, *self._evaluate(fields, now)]
-
-    def _end(self, now: float) -> list[e.Effect]:
-        """Stop asking: what is still being worked on is abandoned for the tasks that come now."""
-        self.flowing = False
-        effects: list[e.Effect] = [e.CancelTimer(("silence",))]
-        for name in sorted(self.out):
-            effects += self._take_back(name)
-        self.inflow.waiting.clear()
-        if not self.rules.evaluate_sites:
-            return effects + self._conclude(now)
-        asked = self._open(self._newest(), self.life + 1, now, work="evaluate")
-        return effects + asked + self._close_if_ready(now)
-
-    def _tasks(self, names: Iterable[str], work: m.Errand, number: int, attempt: int) -> list[e.Effect]:
-        return super()._tasks(names, work, self._newest() if work == "finish" else number, attempt)
-
-    def _newest(self) -> int:
-        """Give the number from which no client knows a newer task; often the last step's, never less."""
-        return max([self.completed, *self.numbers.values()])
-
-    def _sites(self, number: int) -> list[e.Effect]:
-        return super()._sites(min(number, self.completed))
+        return effects + self.judging.ask(number, self.weights, fields, now)
 
     def _keep(self, now: float) -> list[e.Effect]:
         if self.inflow.step is not None:
-            return []  # the strategy may be a step ahead of the weights by then; the step's end asks again
+            return []  # the strategy's memory may be a step ahead of the weights; the end of the step asks again
         effects = super()._keep(now)
         if any(isinstance(effect, e.Checkpoint) for effect in effects):
-            self._saving = dict(self.counted)
+            self.errands.writing()
         return effects
 
     def _kept(self, number: int, now: float, failure: str = "") -> list[e.Effect]:
         if not failure:
-            self._durable = self._saving
+            self.errands.written()
         return super()._kept(number, now, failure)
+
+    # --------------------------------------------------------------------------------------------------------- the end
+
+    def _last_words(self, attempt: int, now: float) -> list[e.Effect]:
+        """Stop asking: what is still being worked on is abandoned for the tasks that come now."""
+        self.flowing = False
+        effects: list[e.Effect] = [e.CancelTimer(("silence",))]
+        for name in sorted(self.errands.out):
+            effects += self._take_back(name)
+        self.inflow.waiting.clear()
+        return effects + super()._last_words(attempt, now)
+
+    def _tasks(self, names: Iterable[str], work: m.Errand, number: int, attempt: int) -> list[e.Effect]:
+        # The last ones must be newer than any that somebody may have.
+        return super()._tasks(names, work, max(number, self.errands.newest()), attempt)
+
+    def _sites(self, number: int) -> list[e.Effect]:
+        return super()._sites(min(number, self.completed))
 
     # ----------------------------------------------------------------------------------------------- time and failures
 
     def _take_back(self, name: str) -> list[e.Effect]:
         """Forget the task that `name` has; its answer does not count any more."""
-        out = self.out.pop(name, None)
+        out = self.errands.take_back(name)
         return [e.CancelTimer(("task", name, out.number))] if out else []
 
     def _give_up(self, name: str, number: int, reason: str, now: float) -> list[e.Effect]:
         """Take a task back that failed, and give its client a rest that doubles each time it fails in a row."""
-        out = self.out.get(name)
-        if out is None or out.number != number:
+        if not self.errands.holds(name, number):
             return []
-        self._strikes[name] = strikes = self._strikes.get(name, 0) + 1
-        self._resting[name] = now + min(self.rules.deadline_s, self.rules.heartbeat_s * 2.0 ** min(strikes - 1, 30))
+        self.errands.failed(name, now, self.rules.heartbeat_s, self.rules.deadline_s)
         if self.open is not None:
             self.open.excused[name] = reason
-        return [*self._take_back(name), e.Publish("warning", {"subject": name, "reason": f"task {number}: {reason}"})]
+        told = e.Publish("warning", {"subject": name, "reason": f"task {number}: {reason}"})
+        return [e.CancelTimer(("task", name, number)), told]
 
     def _linked(self, peer: str, incarnation: int, now: float) -> list[e.Effect]:
         """(Re)connected: what it was doing may be lost, and nobody can tell; it is given a new task."""
-        self._resting.pop(peer, None)
+        self.errands.awaken(peer)
         return self._take_back(peer) + super()._linked(peer, incarnation, now)
 
     def _gone(self, name: str, reason: str, now: float) -> list[e.Effect]:
@@ -350,7 +330,7 @@ class FlowState(RoundState):
                 return super()._timer(key, due, now)
 
     def _overdue(self, name: str, number: int, now: float) -> list[e.Effect]:
-        out = self.out.get(name)
+        out = self.errands.out.get(name)
         if out is None or out.number != number:
             return []
         if self.roll.moving(name, number) and now < out.since + EXTENSIONS * self.rules.deadline_s:
@@ -360,11 +340,11 @@ class FlowState(RoundState):
 
     def _silence(self, now: float) -> list[e.Effect]:
         limit = SILENT_DEADLINES * self.rules.deadline_s
-        moving = any(self.roll.moving(name, out.number) for name, out in self.out.items())
-        if self.status == "waiting":
+        if self.status == "waiting":  # for clients, which has an end of its own
             return [e.SetTimer(("silence",), now + limit)]
         if now < self._last_answer + limit:
             return [e.SetTimer(("silence",), self._last_answer + limit)]
+        moving = any(self.roll.moving(name, out.number) for name, out in self.errands.out.items())
         if moving and now < self._last_answer + EXTENSIONS * self.rules.deadline_s:
             return [e.SetTimer(("silence",), now + self._grace_s)]
         doing = "".join(f"; {name}: {self.roll.doing(name)}" for name in self.roll.living())

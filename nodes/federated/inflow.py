@@ -44,6 +44,11 @@ class Step:
         """Give the staleness of each, in the same order."""
         return [self.number - 1 - waiting.out.version for waiting in self.taken]
 
+    def counted(self, without: Iterable[str]) -> dict[str, Admitted]:
+        """Give its updates by client and task, without those of some clients."""
+        left = set(without)
+        return {f"{w.client} {w.out.number}": w.update for w in self.taken if w.client not in left}
+
 
 @dataclass(slots=True)
 class Inflow:

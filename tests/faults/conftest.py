@@ -155,6 +155,7 @@ class Federation(Fleet):
     """A coordinator and its clients; see `Fleet`."""
 
     machine: type[RoundState] = RoundState
+    clock = Clock
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """The decisions of a coordinator without rounds: events in, effects out, one assertion at a time."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -205,8 +206,8 @@ def test_a_share_of_the_clients_works_at_once_and_the_next_is_drawn() -> None:
         assert len(first) == 3
         drawn = []
         for _ in range(12):
-            (name,) = tasks(desk.answer(min(desk.state.out))) or tasks(desk.step())
-            assert len(desk.state.out) == 3
+            (name,) = tasks(desk.answer(min(desk.state.errands.out))) or tasks(desk.step())
+            assert len(desk.state.errands.out) == 3
             drawn.append(name)
         return [*first, *drawn]
 
@@ -291,16 +292,21 @@ def test_a_broken_update_is_refused_and_its_client_asked_again_after_a_rest_that
     effects = desk.answer("client-0", flaw=NAN)
     assert refusals(effects) == [("values", NAN)]
     assert not tasks(effects)
-    asked = []
-    for _ in range(4):
+    for rest in (0.5, 1.0):
         since = desk.now
         while not (found := tasks(desk.until(desk.now + 0.5, beating=desk.names))):
             pass
         assert set(found) == {"client-0"}
-        asked.append(desk.now - since)
+        assert desk.now - since == rest
         desk.answer("client-0", flaw=NAN)
-    assert asked == [0.5, 1.0, 2.0, 4.0]
     assert not desk.state.inflow.waiting
+    assert "is on probation, and not asked before round 7" in desk.published("warning")[-2]["reason"]
+    for step in range(1, 7):
+        assert not tasks(desk.until(desk.now + 2.0, beating=desk.names))
+        desk.answer("client-1")
+        desk.answer("client-2")
+        found = tasks(desk.step())
+        assert ("client-0" in found) == (step == 6), "probation is over after as many steps"
 
 
 def test_what_is_staler_than_allowed_is_refused_and_its_client_tasked_at_once() -> None:
@@ -352,8 +358,9 @@ def test_who_does_not_answer_in_time_is_named_and_asked_again_and_the_old_answer
     (told,) = (x for x in desk.published("warning") if x["subject"] == "client-2")
     assert told["reason"] == "task 1: no answer within 10 s (last heard: train for 9.9 s)"
     assert desk.held["client-2"] > old
-    effects = desk.say("client-2", m.Update(*old[:2], 10, {}, None, MODEL), "late")
-    assert refusals(effects)[0][0] == "stale"
+    waiting = len(desk.state.inflow.waiting)
+    assert desk.say("client-2", m.Update(*old[:2], 10, {}, None, MODEL), "late") == [], "it was named already"
+    assert len(desk.state.inflow.waiting) == waiting
 
 
 def test_a_deadline_moves_while_the_answer_does() -> None:
@@ -385,7 +392,7 @@ def test_with_too_few_clients_nothing_is_asked_and_the_run_fails_by_name() -> No
     desk.until(31.0, beating=["client-0"])
     end = desk.finished()
     assert end is not None
-    assert end.reason == "1 of at least 2 clients have been there for the last 30 s"
+    assert end.reason.startswith("round 1 waited 30 s for clients: 1 of at least 2 are there; missing: client-1")
 
 
 def test_a_client_that_comes_back_is_tasked_at_once_and_its_former_task_is_over() -> None:
@@ -395,7 +402,8 @@ def test_a_client_that_comes_back_is_tasked_at_once_and_its_former_task_is_over(
     effects = desk.join("client-0")
     assert tasks(effects) == {"client-0": (2, 0, "w0")}
     assert only(e.Send, effects)[0].message.agreement is not None, "a new process knows nothing"
-    assert refusals(desk.say("client-0", m.Update(*old[:2], 10, {}, None, MODEL), "old"))[0][0] == "stale"
+    desk.say("client-0", m.Update(*old[:2], 10, {}, None, MODEL), "old")
+    assert not desk.state.inflow.waiting
 
 
 def test_a_client_that_joins_late_is_tasked_at_once() -> None:
@@ -414,7 +422,7 @@ def test_who_is_silent_is_not_asked_but_may_still_answer() -> None:
     assert len(tasks(effects)) == 0, "ceil(0.5 * 2) work already"
     desk.answer(first)
     assert [w.client for w in desk.state.inflow.waiting] == [first]
-    assert second in desk.state.out
+    assert second in desk.state.errands.out
 
 
 def test_a_step_that_fails_takes_its_updates_with_it_and_three_in_a_row_the_run() -> None:
@@ -432,4 +440,76 @@ def test_who_declines_is_asked_again_after_a_rest() -> None:
     assert not tasks(desk.say("client-0", m.Declined(round=1, attempt=0, reason="busy")))
     assert set(tasks(desk.until(0.6, beating=desk.names))) == {"client-0"}
     assert not tasks(desk.say("client-0", m.Declined(round=1, attempt=0, reason="busy"))), "of an old task: nothing new"
-    assert "client-0" in desk.state.out
+    assert "client-0" in desk.state.errands.out
+
+
+# --------------------------------------------------------------------------------------------------------- another life
+
+
+def resumed(desk: Desk, weights: str) -> Desk:
+    """Give a coordinator that goes on from what `desk` last asked to be written, and hears its clients again."""
+    record = only(e.Checkpoint, desk.effects)[-1].record
+    again = Desk.__new__(Desk)
+    again.names, again.now, again.effects, again.timers, again.held = desk.names, 0.0, [], {}, {}
+    again.state = FlowState.restored(desk.state.rules, json.loads(json.dumps(record)), weights)
+    again.tell(e.Started())
+    again.begun = [effect for name in desk.names for effect in again.join(name)]
+    return again
+
+
+def test_another_life_goes_on_with_the_step_and_asks_anew_for_what_no_step_had_taken_up() -> None:
+    desk = Desk(2, buffer=2, checkpoint=True)
+    desk.answer("client-0")
+    desk.answer("client-1")
+    desk.tell(e.Saved(0))
+    desk.now = 2.0
+    desk.step()
+    desk.answer("client-0")  # its second task waits in the buffer: no checkpoint has it
+    assert only(e.Checkpoint, desk.effects)[-1].round == 1
+    again = resumed(desk, "w1")
+    assert again.state.completed == 1
+    assert tasks(again.begun) == {"client-0": (2, 1, "w1"), "client-1": (2, 1, "w1")}
+    old = m.Update(2, 0, 10, {}, None, MODEL)
+    assert refusals(again.say("client-0", old, "of the former life"))[0][0] == "stale"
+    again.answer("client-0")
+    (fold,) = only(e.Fold, again.answer("client-1"))
+    assert [(c.client, c.base, c.staleness) for c in fold.contributions] == [
+        ("client-0", "w1", 0),
+        ("client-1", "w1", 0),
+    ]
+
+
+def test_a_client_is_taken_up_where_its_last_counted_task_left_it_however_far_the_steps_are() -> None:
+    desk = Desk(2, buffer=1, checkpoint=True)
+    desk.answer("client-1")
+    desk.step()
+    for _ in range(4):
+        desk.answer("client-0")
+        desk.step()
+    desk.tell(e.Saved(0))
+    desk.until(1.5, beating=desk.names)
+    assert only(e.Checkpoint, desk.effects)[-1].round == 5
+    assert tasks(resumed(desk, "w5").begun) == {"client-0": (6, 1, "w5"), "client-1": (2, 1, "w5")}
+
+
+def test_what_is_told_to_be_durable_is_what_the_disk_says_of_that_very_client() -> None:
+    desk = Desk(2, buffer=1, checkpoint=True)
+    desk.answer("client-1")
+    desk.step()
+    desk.tell(e.Saved(0))
+    desk.until(1.5, beating=desk.names)
+    desk.tell(e.Saved(1))
+    for name in ("client-0", "client-1"):
+        desk.answer(name)
+        effects = desk.step()
+        (task,) = (send.message for send in only(e.Send, effects) if isinstance(send.message, m.Task))
+        assert task.durable == {"client-0": 0, "client-1": 1}[name]
+
+
+def test_no_checkpoint_is_asked_for_while_a_step_is_made() -> None:
+    desk = Desk(2, buffer=1, checkpoint=True)
+    desk.tell(e.Saved(0))
+    desk.answer("client-0")
+    desk.until(1.5, beating=desk.names)
+    assert [c.round for c in only(e.Checkpoint, desk.effects)] == [0]
+    assert [c.round for c in only(e.Checkpoint, desk.step())] == [1]
