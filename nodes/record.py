@@ -21,6 +21,7 @@ class Record:
         self.metrics: dict[str, Any] = {}
         self.worst: str | None = None
         self.round_s: list[float] = []
+        self.staleness: Counter[int] = Counter()  # updates by the steps that were made while they were
         self.rejected: Counter[str] = Counter()
         self.disturbed: list[str] = []
 
@@ -43,6 +44,7 @@ class Record:
         if number:
             self.completed = number
             self.round_s.append(float(fields["duration_s"]))
+            self.staleness.update(fields.get("staleness", ()))
         by = fields.get("closed_by")
         if by in INCOMPLETE or fields.get("missing"):
             missing = "; ".join(f"{name}: {why}" for name, why in sorted(fields.get("missing", {}).items()))
@@ -61,6 +63,9 @@ class Record:
             "rejected": dict(self.rejected),
             "disturbed": self.disturbed[:100],
         }
+        if self.staleness:
+            total = sum(steps * updates for steps, updates in self.staleness.items())
+            found["staleness"] = {"mean": total / self.staleness.total(), "max": max(self.staleness)}
         if self.worst:
             found["worst_site"] = self.worst
         return found

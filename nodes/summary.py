@@ -34,7 +34,8 @@ def summarise(
         ``role``; ``completed_rounds``; ``metrics`` (``accuracy`` or ``r2``, ``loss``, ``examples``: the last
         evaluation on the test set); ``worst_site`` (its name, where sites evaluated); ``bytes_sent``,
         ``bytes_received``; ``bytes_sent_by_kind`` (``weights``, ``control``); ``round_s`` (duration of each of its
-        rounds, seconds); ``rejected`` (``{subject: count}``); ``disturbed`` (reasons, one a line, empty if none).
+        rounds, seconds); ``rejected`` (``{subject: count}``);
+        ``staleness`` (``mean``, ``max``: without rounds); ``disturbed`` (reasons, one a line, empty if none).
     status, reason
         ``completed``, ``failed`` or ``interrupted``, and why.
     baseline
@@ -93,6 +94,9 @@ def summarise(
     worst = [facts["worst_site"] for facts in judges.values() if facts.get("worst_site")]
     if worst:
         summary["worst_site"] = worst[0]
+    stale = [facts["staleness"] for facts in judges.values() if facts.get("staleness")]
+    if stale:
+        summary["staleness"] = stale[0]
     summary["disturbances"] = [
         f"{name}: {line}" for name, facts in sorted(results.items()) for line in facts.get("disturbed", ())
     ]

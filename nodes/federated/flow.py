@@ -257,8 +257,6 @@ class FlowState(RoundState):
         return effects + self.judging.ask(number, self.weights, fields, now)
 
     def _keep(self, now: float) -> list[e.Effect]:
-        if self.inflow.step is not None:
-            return []  # the strategy's memory may be a step ahead of the weights; the end of the step asks again
         effects = super()._keep(now)
         if any(isinstance(effect, e.Checkpoint) for effect in effects):
             self.errands.writing()

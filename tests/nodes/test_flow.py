@@ -504,12 +504,3 @@ def test_what_is_told_to_be_durable_is_what_the_disk_says_of_that_very_client() 
         effects = desk.step()
         (task,) = (send.message for send in only(e.Send, effects) if isinstance(send.message, m.Task))
         assert task.durable == {"client-0": 0, "client-1": 1}[name]
-
-
-def test_no_checkpoint_is_asked_for_while_a_step_is_made() -> None:
-    desk = Desk(2, buffer=1, checkpoint=True)
-    desk.tell(e.Saved(0))
-    desk.answer("client-0")
-    desk.until(1.5, beating=desk.names)
-    assert [c.round for c in only(e.Checkpoint, desk.effects)] == [0]
-    assert [c.round for c in only(e.Checkpoint, desk.step())] == [1]
