@@ -344,8 +344,9 @@ class RoundState:
             return []
         effects: list[e.Effect] = [e.CancelTimer(("work", "fold", current.number))]
         for name, reason in sorted(event.rejected.items()):
+            if current.admitted.pop(name, None) is None:
+                continue
             current.excused[name] = f"rejected: {reason}"
-            del current.admitted[name]
             effects += self._reject(name, current, ("values", reason))
         left, floor = len(current.admitted), max(1, current.floor)
         if event.rejected and left < floor:
