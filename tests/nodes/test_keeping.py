@@ -89,8 +89,8 @@ def test_the_run_ends_when_its_last_round_is_kept(coordinator: Any) -> None:
     check_the_run_ends_when_its_last_round_is_kept(coordinator)
 
 
-def test_the_run_would_end_before_its_last_round_is_kept(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.nodes.federated.keeping.Keeper.busy", property(lambda self: self._saving is None))
+def test_the_last_round_would_wait_for_its_second(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.nodes.federated.keeping.Keeper.hurry", lambda self: None)
     with pytest.raises(AssertionError):
         check_the_run_ends_when_its_last_round_is_kept(coordinator)
 

@@ -67,7 +67,7 @@ def test_a_quorum_is_a_share_of_the_wanted(coordinator: Any) -> None:
     assert only(e.Fold, desk.answer(names[1]))
 
 
-# ------------------------------------------------------------------------------------------------------- late is no wrong
+# ----------------------------------------------------------------------------------------------------- late is no wrong
 
 
 def check_late_answers_disturb_nobody(coordinator: Any) -> None:
