@@ -18,6 +18,7 @@ from nervenet.broker.transport import new_incarnation
 from .crew import Crew, Lost
 from .desk import Desk
 from .experiment import Experiment
+from .experiment_checks import check_task
 from .nursery import Nursery
 from .outcome import finish, gather
 from .runfolder import RunFolder, check_folder, default_path
@@ -132,6 +133,8 @@ class Run:
         if self.experiment.model.name.startswith("sklearn."):
             # An estimator's library takes seconds to import: once, beside our own import of it, and not once a node.
             self.nursery.preload(["nervenet.models.adapters", self.experiment.model.name.rpartition(".")[0]])
+        if self.experiment.evaluation.scorers:
+            self.nursery.preload(["sklearn.metrics"])
         async with AsyncExitStack() as stack:
             if self.resume is not None:
                 check_folder(self.resume, out=self.out)
@@ -139,6 +142,7 @@ class Run:
                 self.folder = stack.enter_context(RunFolder.reopen(self.resume, self.experiment))
             shares = await asyncio.to_thread(cut, self.experiment)
             stack.callback(shares.close)
+            check_task(self.experiment, shares.task)
             if self.resume is None:
                 self.folder = stack.enter_context(RunFolder(self.path))
             self.folder.write_experiment(self.experiment)
@@ -194,9 +198,9 @@ class Run:
             await self.crew.stop(STOP_S)
         summary = await asyncio.to_thread(self._conclude, shares, status, reason)
         if status == "completed":
-            self._say(
-                "run.completed", status=status, completed_rounds=summary["completed_rounds"], wall_s=summary["wall_s"]
-            )
+            told = {key: summary[key] for key in ("stopped_by", "reason") if key in summary}
+            rounds, wall_s = summary["completed_rounds"], summary["wall_s"]
+            self._say("run.completed", status=status, completed_rounds=rounds, wall_s=wall_s, **told)
         else:
             self._say("run.failed", reason=reason)
         await self.crew.stop(STOP_S)
@@ -269,7 +273,7 @@ class Run:
 
     def _conclude(self, shares: Shares, status: str, reason: str) -> dict[str, Any]:
         crew = self.crew
-        found = gather(self.experiment, dict(crew.facts), dict(crew.arrays), dict(crew.lost))
+        found = gather(self.experiment, dict(crew.facts), dict(crew.arrays), dict(crew.lost), dict(crew.best))
         return finish(
             self.experiment,
             self.folder,

@@ -19,7 +19,8 @@ class Record:
         self.role = role
         self.completed = 0
         self.metrics: dict[str, Any] = {}
-        self.worst: str | None = None
+        self.sites: dict[str, Any] = {}  # what the sites measured on their own rows, as far as they were asked
+        self.stopped: dict[str, Any] = {}  # why the run ends before its last round, if it does
         self.round_s: list[float] = []
         self.rejected: Counter[str] = Counter()
         self.disturbed: list[str] = []
@@ -30,8 +31,12 @@ class Record:
             self._round(fields)
         elif kind == "metric.test" or (kind == "metric.local" and self.role == "peer"):
             self.metrics = {k: v for k, v in fields.items() if isinstance(v, (int, float))}
-            if isinstance(fields.get("worst"), dict):
-                self.worst = fields["worst"].get("site")
+            if fields.get("source") == "sites":
+                self.sites = dict(fields)
+        elif kind == "metric.sites":
+            self.sites = dict(fields)
+        elif kind == "run.stopping":
+            self.stopped = {"stopped_by": fields["stopped_by"], "reason": fields["reason"]}
         elif kind == "update.rejected":
             self.rejected[str(fields.get("subject"))] += 1
         elif kind in DISTURBING:
@@ -61,6 +66,8 @@ class Record:
             "rejected": dict(self.rejected),
             "disturbed": self.disturbed[:100],
         }
-        if self.worst:
-            found["worst_site"] = self.worst
+        if self.sites:
+            found["sites"] = self.sites
+        if self.stopped:
+            found["stopped"] = self.stopped
         return found

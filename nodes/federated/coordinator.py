@@ -12,9 +12,11 @@ from ..session import Place, Session, members_of
 from ..shell import Node
 from ..terms import run_terms, settings_of
 from ..trainer import Trainer
+from .judging import Best
 from .merger import Merger
 from .rounds import RoundState
 from .rules import RoundRules
+from .stopping import Stop, StoppingRules
 from .strategies.registry import make
 
 if TYPE_CHECKING:
@@ -117,7 +119,7 @@ class Coordinator:
 
     def _begin(self, roster: Roster) -> None:
         plan = self.experiment
-        federated, network = plan.federated, plan.network
+        federated, network, judged = plan.federated, plan.network, plan.evaluation
         strategy = make(federated.strategy, federated.arguments)
         rules = RoundRules(
             rounds=plan.rounds,
@@ -133,7 +135,9 @@ class Coordinator:
             lost_after_s=5 * network.suspect_after_s,
             evaluate_every=plan.evaluation.every,
             evaluate_test=self.model.has_test,
-            evaluate_sites=not self.model.has_test,
+            evaluate_sites=judged.sites or not self.model.has_test,
+            scorers=judged.scorers,
+            stopping=StoppingRules.of(judged.until, judged.patience, judged.min_delta, judged.budget_s),
             settings={**settings_of(plan), **strategy.demands.settings},
             strategy=strategy,
         )
@@ -151,6 +155,19 @@ class Coordinator:
     def weights(self) -> Any:
         """The global weights after the last completed round, a flat vector; None before round 0 is over."""
         return None if self._state is None else self._state.weights
+
+    @property
+    def best(self) -> Best | None:
+        """The model that was judged best so far: its round, its weights and its figures; None before there is one.
+
+        By the metric of ``evaluation.until``, else by accuracy or R²; of two that are equal, the earlier.
+        """
+        return None if self._state is None else self._state.judging.best
+
+    @property
+    def stopped(self) -> Stop | None:
+        """Why the run ended, or is about to end, before its last round; None where it does not."""
+        return None if self._state is None else self._state.stopped
 
     async def rounds(self) -> AsyncIterator[RoundReport]:
         """Give each round when it is complete and evaluated, until the run is over and every client holds the final
