@@ -158,6 +158,13 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """The checkpoint of `round` is on the disk."""
+
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkFailed:
     """The worker raised while it did `kind`; `reason` is for people."""
 
@@ -189,6 +196,7 @@ Event: TypeAlias = (
     | Folded
     | Mixed
     | Evaluated
+    | Saved
     | WorkFailed
     | Proceed
 )
@@ -313,6 +321,17 @@ class Evaluate:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Write all that the future depends on: `body` is the weights after `round`, `record` all the machine's memory, as
+    JSON can say it; answered by `Saved`, or by `WorkFailed("checkpoint")`, after which the run goes on.
+    """
+
+    round: int
+    body: Body
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Adopt:
     """Load `body` into the model, for good."""
 
@@ -350,6 +369,7 @@ Effect: TypeAlias = (
     | Fold
     | Mix
     | Evaluate
+    | Checkpoint
     | Adopt
     | Completed
     | Finish

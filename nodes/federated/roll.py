@@ -1,14 +1,14 @@
-"""The coordinator's list of clients, and the round that is open: plain records with the questions asked of them."""
+"""The coordinator's list of clients: who is here, who is heard of, what each is doing; plain questions, plain answers.
+
+Nothing here decides about a round; what a look at the clock has changed comes back as verdicts.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from ..effects import Body
-from .sampling import round_off
+from ..liveness import Liveness, Verdicts
 
 
 @dataclass(slots=True)
@@ -22,55 +22,86 @@ class ClientRecord:
     state: str = "idle"
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """An update that counts."""
+class Roll:
+    """Everybody who has enrolled, and when each was last heard.
 
-    body: Body
-    examples: int
-    metrics: Mapping[str, float]
-    facts: Mapping[str, Any] | None = None
-    relative: bool = False  # the body is a difference to the weights that were sent
-
-
-@dataclass(slots=True)
-class OpenRound:
-    """One attempt at one round: who was asked, who has answered, who is excused and why."""
-
-    number: int
-    attempt: int
-    work: str
-    asked: tuple[str, ...]
-    quorum: float
-    floor: int  # never close with fewer
-    opened_at: float
-    admitted: dict[str, Admitted] = field(default_factory=dict)
-    excused: dict[str, str] = field(default_factory=dict)
-    silent: set[str] = field(default_factory=set)  # excused only because nothing is heard of them
-    closing: str | None = None
-
-    def awaited(self) -> list[str]:
-        """Who could still answer."""
-        return [name for name in self.asked if name not in self.admitted and name not in self.excused]
-
-    def verdict(self) -> str | None:
-        """``all`` or ``quorum`` once the round can close, else None.
-
-        The quorum is a share of those asked who are still able to answer: ``ceil(quorum * (asked - excused))``.
-        """
-        able = len(self.asked) - len([name for name in self.excused if name not in self.admitted])
-        needed = max(math.ceil(round_off(self.quorum * able)), self.floor)
-        if len(self.admitted) < needed:
-            return None
-        return "all" if len(self.admitted) == len(self.asked) else "quorum"
-
-    def missing(self, why: str) -> dict[str, str]:
-        """Everybody asked who is not in the result, each with the reason."""
-        return {name: self.excused.get(name, why) for name in self.asked if name not in self.admitted}
-
-
-def default_floor(asked: int) -> int:
-    """Give the least number of answers that makes a round: half of those asked, and never one alone where two were
-    asked.
+    Attributes
+    ----------
+    clients
+        By name.
+    liveness
+        Of all who are connected, enrolled or not.
     """
-    return min(asked, max(2, math.ceil(asked / 2)))
+
+    def __init__(self, suspect_after_s: float, lost_after_s: float) -> None:
+        self.clients: dict[str, ClientRecord] = {}
+        self.liveness = Liveness(suspect_after_s, lost_after_s)
+        self._leaving: dict[str, tuple[int, ...]] = {}  # rounds whose task has not left this machine yet
+
+    # ---------------------------------------------------------------------------------------------------- what is told
+
+    def linked(self, name: str, now: float) -> None:
+        """(Re)connected: whatever this client held of ours before, it starts afresh."""
+        self.liveness.watch(name, now)
+        if name in self.clients:
+            self.clients[name].settled = False
+
+    def enrol(self, name: str, examples: int, now: float) -> None:
+        """Note that a client is ready; what it said first of its rows stands."""
+        if name not in self.clients:
+            self.clients[name] = ClientRecord(name, examples)
+        self.liveness.watch(name, now)
+
+    def leave(self, name: str) -> None:
+        """Strike a client off: it took its leave."""
+        self.liveness.forget(name)
+        self.clients.pop(name, None)
+
+    def beat(self, name: str, state: str, sending: Iterable[int]) -> None:
+        """Note what a client says that it is doing."""
+        record = self.clients.get(name)
+        if record:
+            record.state, record.sending = state, tuple(sending)
+
+    def leaving(self, name: str, rounds: tuple[int, ...]) -> None:
+        """Note that tasks of these rounds are still on their way out to a client."""
+        self._leaving[name] = rounds
+
+    def all_left(self) -> None:
+        """Forget what was on its way out: the next beat brings news of what is, and none of what has left."""
+        self._leaving.clear()
+
+    def review(self, now: float, late_by_s: float) -> Verdicts:
+        """Look at the clock, `late_by_s` after one wanted to."""
+        self.liveness.forgive(max(0.0, late_by_s), now)
+        return self.liveness.review(now)
+
+    # --------------------------------------------------------------------------------------------------- what is asked
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.clients
+
+    def __getitem__(self, name: str) -> ClientRecord:
+        return self.clients[name]
+
+    def living(self) -> list[str]:
+        """Clients that are neither suspected nor lost, in name order."""
+        return sorted(name for name in self.clients if self.liveness.living(name))
+
+    def reachable(self) -> list[str]:
+        """Clients that have not been given up for good, in name order."""
+        return sorted(name for name in self.clients if name not in self.liveness.lost)
+
+    def is_lost(self, name: str) -> bool:
+        """Whether a name has been given up for good."""
+        return name in self.liveness.lost
+
+    def moving(self, name: str, number: int) -> bool:
+        """Whether bytes of round `number` are on their way to or from a living client."""
+        record = self.clients.get(name)
+        there = self.liveness.living(name)
+        return there and (number in self._leaving.get(name, ()) or bool(record and number in record.sending))
+
+    def doing(self, name: str) -> str:
+        """What a client last said that it is doing."""
+        return self.clients[name].state if name in self.clients else "gone"

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from msgspec.structs import replace
 from nervenet.broker import messages as m
 
 from .. import effects as e
-from ..liveness import Liveness
 from ..screening import update_fault
-from .closing import site_metrics, weighted_loss
-from .roll import Admitted, ClientRecord, OpenRound, default_floor
+from .asking import expected, tasks
+from .attempt import Admitted, OpenRound, default_floor
+from .closing import closing_fields, site_metrics
+from .roll import Roll
 from .rules import RoundRules
 from .sampling import uniform
 from .strategies import Contribution
@@ -39,16 +39,15 @@ class RoundState:
 
     def __init__(self, rules: RoundRules) -> None:
         self.rules = rules
-        self.clients: dict[str, ClientRecord] = {}
-        self.liveness = Liveness(rules.suspect_after_s, rules.lost_after_s)
+        self.roll = Roll(rules.suspect_after_s, rules.lost_after_s)
         self.status = "gathering"
         self.completed = 0
+        self.durable = 0  # the last round on disk
         self.failures = 0
         self.open: OpenRound | None = None
         self.settled: e.Settled | None = None
         self.weights: e.Body = None
         self.outgoing: e.Body = None  # the weights with whatever else goes to those who train
-        self._in_flight: dict[str, tuple[int, ...]] = {}
         self._evaluating: dict[int, dict[str, Any]] = {}  # rounds done whose evaluation is still to come
         self._final = False
 
@@ -83,7 +82,7 @@ class RoundState:
             case e.Undeliverable(peer, "task", number, reason):
                 return self._excuse(peer, f"unreachable: {reason}", number, now)
             case e.StillSending(peer, rounds):
-                self._in_flight[peer] = rounds
+                self.roll.leaving(peer, rounds)
                 return []
             case e.Spoiled(sender, reason):
                 return [e.Publish("update.rejected", {"subject": sender, "round": self._number(), "reason": reason})]
@@ -95,7 +94,7 @@ class RoundState:
     def _arrived(self, event: e.Arrived, now: float) -> list[e.Effect]:
         sender = event.sender
         effects: list[e.Effect] = []
-        if self.liveness.heard(sender, now):
+        if self.roll.liveness.heard(sender, now):
             effects.append(e.Publish("node.ready", {"subject": sender, "reason": "heard again"}))
             effects += self._begin_if_gathered(now)
         match event.message:
@@ -104,12 +103,10 @@ class RoundState:
             case m.Update() as update:
                 effects += self._judge(sender, update, event, now)
             case m.Declined(round=number, attempt=attempt, reason=reason):
-                if self.open and (number, attempt) == (self.open.number, self.open.attempt):
+                if self.open and (number, attempt) == self.open.key:
                     effects += self._excuse(sender, f"declined: {reason}", number, now)
             case m.Heartbeat(state=state, sending=sending):
-                if sender in self.clients:
-                    self.clients[sender].sending = tuple(sending)
-                    self.clients[sender].state = state
+                self.roll.beat(sender, state, sending)
             case m.Goodbye(reason=reason):
                 effects += self._gone(sender, reason, now)
             case _:
@@ -117,30 +114,25 @@ class RoundState:
         return effects
 
     def _linked(self, peer: str, now: float) -> list[e.Effect]:
-        """(Re)connected: whatever this client was doing for us before, it starts afresh."""
-        self.liveness.watch(peer, now)
-        if peer in self.clients:
-            self.clients[peer].settled = False
+        self.roll.linked(peer, now)
         return self._begin_if_gathered(now)
 
     def _cut_off(self, peer: str, reason: str, now: float) -> list[e.Effect]:
-        if not self.liveness.blame(peer):
+        if not self.roll.liveness.blame(peer):
             return []
         told = e.Publish("node.suspect", {"subject": peer, "reason": reason})
         return [told, *self._excuse(peer, reason, self._number(), now, silent=True)]
 
     def _enrol(self, name: str, examples: int, now: float) -> list[e.Effect]:
-        if name not in self.clients:
-            self.clients[name] = ClientRecord(name, examples)
-        self.liveness.watch(name, now)
+        self.roll.enrol(name, examples, now)
         return self._begin_if_gathered(now)
 
     def _begin_if_gathered(self, now: float, *, at_deadline: bool = False) -> list[e.Effect]:
         if self.status != "gathering":
             return []
-        there = self._living()
+        there = self.roll.living()
         floor = self._floor(len(self.rules.clients))
-        absent = any(n not in self.clients and n not in self.liveness.lost for n in self.rules.clients)
+        absent = any(n not in self.roll and not self.roll.is_lost(n) for n in self.rules.clients)
         if len(there) >= floor and (at_deadline or not absent):
             return [e.CancelTimer(("join",)), *self._open(0, 0, now)]
         if not at_deadline:
@@ -152,8 +144,7 @@ class RoundState:
         )
 
     def _gone(self, name: str, reason: str, now: float) -> list[e.Effect]:
-        self.liveness.forget(name)
-        self.clients.pop(name, None)
+        self.roll.leave(name)
         if self._final:
             return []  # it holds the final model, and there is nothing left to do
         gone: list[e.Effect] = [e.Publish("node.lost", {"subject": name, "reason": f"left: {reason}"})]
@@ -162,7 +153,7 @@ class RoundState:
     def _judge(self, sender: str, update: m.Update, event: e.Arrived, now: float) -> list[e.Effect]:
         """Admit an update, or refuse it by name; the round goes on either way."""
         current = self.open
-        if current is None or current.closing or (update.round, update.attempt) != (current.number, current.attempt):
+        if current is None or current.closing or (update.round, update.attempt) != current.key:
             stands = f"round {self._number()} is open" if current and not current.closing else "no round is open"
             return self._refuse(
                 sender, update.round, "stale", f"round {update.round}, attempt {update.attempt} is closed; {stands}"
@@ -174,8 +165,8 @@ class RoundState:
                 sender, update.round, "duplicate", f"{sender} has answered round {update.round} already"
             )
         # Who has left in the meantime is no longer on the list; what it sent before counts as it stands.
-        enrolled = self.clients[sender].examples if sender in self.clients else update.examples
-        fault = update_fault(update, event, current.work, self._expected(current.work), enrolled)
+        enrolled = self.roll[sender].examples if sender in self.roll else update.examples
+        fault = update_fault(update, event, current.work, expected(current.work, self.settled, self.rules), enrolled)
         if fault:
             code, reason = fault
             return [
@@ -186,8 +177,8 @@ class RoundState:
         current.excused.pop(sender, None)
         relative = update.payload is not None and update.payload.encoding.startswith("delta")
         current.admitted[sender] = Admitted(event.body, update.examples, dict(update.metrics), update.facts, relative)
-        if sender in self.clients and current.work == "train":
-            self.clients[sender].settled = True
+        if sender in self.roll and current.work == "train":
+            self.roll[sender].settled = True
         return self._close_if_ready(now)
 
     def _refuse(self, to: str, number: int, code: str, reason: str) -> list[e.Effect]:
@@ -201,43 +192,27 @@ class RoundState:
     def _open(self, number: int, attempt: int, now: float, work: m.Errand | None = None) -> list[e.Effect]:
         work = work or ("survey" if number == 0 else "train")
         share = self.rules.participation if work == "train" else 1.0
-        there = self._living()
+        there = self.roll.living()
         asked = uniform(there, share, seed=self.rules.seed, round=number, attempt=attempt) if there else ()
         floor = self._floor(max(1, len(asked))) if work != "evaluate" else 0
         quorum = self.rules.quorum if work == "train" else 1.0
         self.open = OpenRound(number, attempt, work, asked, quorum, floor, now)
         self.status = "asking"
-        self._in_flight.clear()
+        self.roll.all_left()
         effects: list[e.Effect] = [e.SetTimer(("deadline", number, attempt), now + self.rules.deadline_s)]
         if work != "evaluate":
             effects.append(e.Publish("round.started", {"round": number, "attempt": attempt, "asked": list(asked)}))
         return effects + self._tasks(asked, work, number, attempt)
 
     def _tasks(self, names: Iterable[str], work: m.Errand, number: int, attempt: int) -> list[e.Effect]:
-        """One task to each, encoded at most twice: with the agreement to those who do not hold it yet, without to the
-        rest.
-        """
-        payload = self._expected(work)
-        body = (self.outgoing if work == "train" else self.weights) if payload else None
-        effects: list[e.Effect] = []
-        names = tuple(names)
-        for settled in (True, False):
-            group = tuple(n for n in names if self.clients[n].settled is settled)
-            if not group:
-                continue
-            agreement = dict(self.settled.agreement) if self.settled and not settled else None
-            task = m.Task(
-                round=number,
-                attempt=attempt,
-                work=work,
-                deadline_s=self.rules.deadline_s,
-                evaluate=self.rules.evaluate_sites and work == "train" and number > 1,
-                settings=dict(self.rules.settings),
-                agreement=agreement,
-                payload=payload,
-            )
-            effects.append(e.Send(group, task, body))
-        return effects
+        body = self.outgoing if work == "train" else self.weights
+        return tasks(
+            *(names, work, number, attempt, body),
+            rules=self.rules,
+            roll=self.roll,
+            settled=self.settled,
+            durable=self.durable,
+        )
 
     def _close_if_ready(self, now: float) -> list[e.Effect]:
         current = self.open
@@ -257,7 +232,7 @@ class RoundState:
         the round.
         """
         silent = self.open.silent if self.open else set()
-        return any(name in self.clients and name not in self.liveness.lost for name in silent)
+        return any(name in self.roll and not self.roll.is_lost(name) for name in silent)
 
     def _close(self, by: str) -> list[e.Effect]:
         current = self.open
@@ -282,7 +257,7 @@ class RoundState:
     def _settled(self, event: e.Settled, now: float) -> list[e.Effect]:
         self.settled, self.weights, self.failures = event, event.body, 0
         self.outgoing = event.body if event.outgoing is None else event.outgoing
-        return [e.Publish("round.completed", self._closing_fields(now)), *self._open(1, 0, now)]
+        return [e.Publish("round.completed", closing_fields(self.open, now)), *self._open(1, 0, now)]
 
     def _evaluated(self, number: int, metrics: Mapping[str, Any]) -> list[e.Effect]:
         effects: list[e.Effect] = [e.Completed(number, {**self._evaluating.pop(number, {}), **metrics})]
@@ -292,7 +267,7 @@ class RoundState:
 
     def _folded(self, event: e.Folded, now: float) -> list[e.Effect]:
         current = self.open
-        if current is None or (event.round, event.attempt) != (current.number, current.attempt):
+        if current is None or (event.round, event.attempt) != current.key:
             return []
         self.weights = event.body
         self.outgoing = event.body if event.outgoing is None else event.outgoing
@@ -302,7 +277,7 @@ class RoundState:
             current.excused[name] = f"rejected: {reason}"
             del current.admitted[name]
             effects += self._refuse(name, current.number, "values", reason)
-        fields = {**self._closing_fields(now), **event.metrics}
+        fields = {**closing_fields(self.open, now), **event.metrics}
         effects.append(e.Publish("round.completed", fields))
         if self.rules.evaluate_sites and current.number > 1:
             effects += self._sites(current.number - 1)
@@ -320,24 +295,6 @@ class RoundState:
             return effects + self._open(current.number, attempt, now, work="evaluate") + self._close_if_ready(now)
         return effects + self._conclude()
 
-    def _closing_fields(self, now: float) -> dict[str, Any]:
-        current = self.open
-        if current is None:
-            return {}
-        fields: dict[str, Any] = {
-            "round": current.number,
-            "participants": sorted(current.admitted),
-            "closed_by": current.closing,
-            "duration_s": now - current.opened_at,
-        }
-        loss = weighted_loss(current.admitted)
-        if loss is not None:
-            fields["loss"] = loss
-        missing = current.missing(f"no answer when the round closed by {current.closing}")
-        if missing:
-            fields["missing"] = missing
-        return fields
-
     def _sites(self, number: int) -> list[e.Effect]:
         """Federated evaluation: the sites' own hold-outs, weighted by size, the worst site named."""
         found = site_metrics(self.open.admitted) if self.open else {}
@@ -347,7 +304,7 @@ class RoundState:
         """Hand everybody the final model, the coordinator's own included; finish when the last evaluation is in."""
         self._final = True
         attempt = self.open.attempt + 1 if self.open else 0
-        effects = self._tasks(self._living(), "finish", self.completed, attempt)
+        effects = self._tasks(self.roll.living(), "finish", self.completed, attempt)
         return [*effects, e.Adopt(self.weights), *self._finish_if_ready()]
 
     def _finish_if_ready(self) -> list[e.Effect]:
@@ -363,23 +320,19 @@ class RoundState:
             case ("join",):
                 return self._begin_if_gathered(now, at_deadline=True)
             case ("pulse",):
-                self.liveness.forgive(max(0.0, now - due), now)
-                self._in_flight.clear()  # the beat brings news of what is still leaving, and none of what has left
-                beat = e.Beat(tuple(self._linked_names()), self._number(), self.status)
-                return [e.SetTimer(("pulse",), now + self.rules.heartbeat_s), beat, *self._review(now)]
+                self.roll.all_left()
+                beat = e.Beat(tuple(self.roll.reachable()), self._number(), self.status)
+                again = e.SetTimer(("pulse",), now + self.rules.heartbeat_s)
+                return [again, beat, *self._review(now, now - due)]
             case ("review",):
-                self.liveness.forgive(max(0.0, now - due), now)
-                return self._review(now)
-            case ("deadline", number, attempt) if self.open and (number, attempt) == (
-                self.open.number,
-                self.open.attempt,
-            ):
+                return self._review(now, now - due)
+            case ("deadline", number, attempt) if self.open and (number, attempt) == self.open.key:
                 return self._deadline(self.open, now)
             case _:
                 return []
 
-    def _review(self, now: float) -> list[e.Effect]:
-        verdicts = self.liveness.review(now)
+    def _review(self, now: float, late_by_s: float) -> list[e.Effect]:
+        verdicts = self.roll.review(now, late_by_s)
         effects: list[e.Effect] = []
         for name, silent in verdicts.suspected.items():
             effects.append(e.Publish("node.suspect", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
@@ -388,7 +341,7 @@ class RoundState:
             effects.append(e.Publish("node.lost", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
         if verdicts.lost:
             effects += self._begin_if_gathered(now) + self._close_if_ready(now)
-        due = self.liveness.next_review()
+        due = self.roll.liveness.next_review()
         if due is not None and due < now + self.rules.heartbeat_s:
             effects.append(e.SetTimer(("review",), due))
         return effects
@@ -396,24 +349,18 @@ class RoundState:
     def _deadline(self, current: OpenRound, now: float) -> list[e.Effect]:
         if current.closing:
             return []
-        moving = [name for name in current.awaited() if self._moving(name, current.number)]
+        moving = [name for name in current.awaited() if self.roll.moving(name, current.number)]
         if moving and now < current.opened_at + EXTENSIONS * self.rules.deadline_s:
             return [e.SetTimer(("deadline", current.number, current.attempt), now + 2 * self.rules.heartbeat_s)]
         for name in current.awaited():
-            doing = self.clients[name].state if name in self.clients else "gone"
-            current.excused[name] = f"no answer within {self.rules.deadline_s:g} s (last heard: {doing})"
+            heard = self.roll.doing(name)
+            current.excused[name] = f"no answer within {self.rules.deadline_s:g} s (last heard: {heard})"
         if current.work == "evaluate" or len(current.admitted) >= max(1, current.floor):
             return self._close("deadline")
         return self._fail_round(
             f"{len(current.admitted)} of at least {current.floor} clients answered within {self.rules.deadline_s:g} s",
             now,
         )
-
-    def _moving(self, name: str, number: int) -> bool:
-        """Whether bytes of this round are on their way to or from `name`."""
-        record = self.clients.get(name)
-        there = self.liveness.living(name)
-        return there and (number in self._in_flight.get(name, ()) or bool(record and number in record.sending))
 
     def _excuse(self, name: str, reason: str, number: int, now: float, *, silent: bool = False) -> list[e.Effect]:
         current = self.open
@@ -451,30 +398,15 @@ class RoundState:
         self.status = "finished"
         parting = m.Goodbye(round=self.completed, reason=reason)
         return [
-            e.Send(tuple(self._linked_names()), parting),
+            e.Send(tuple(self.roll.reachable()), parting),
             e.Publish("run.failed", {"reason": reason}),
             e.Finish("failed", reason),
         ]
 
     # --------------------------------------------------------------------------------------------------------- helpers
 
-    def _living(self) -> list[str]:
-        return sorted(name for name in self.clients if self.liveness.living(name))
-
-    def _linked_names(self) -> list[str]:
-        return sorted(name for name in self.clients if name not in self.liveness.lost)
-
     def _number(self) -> int:
         return self.open.number if self.open else 0
 
     def _floor(self, asked: int) -> int:
         return min(asked, self.rules.min_clients) if self.rules.min_clients else default_floor(asked)
-
-    def _expected(self, work: str) -> m.Payload | None:
-        """Describe what goes out with a task, and comes back with its answer: the weights, and the strategy's parts."""
-        if self.settled is None or work == "survey":
-            return None
-        payload, parts = self.settled.payload, self.rules.strategy.demands.parts
-        if work != "train" or parts == payload.parts:
-            return payload
-        return replace(payload, length=payload.length * len(parts), parts=parts)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes import effects as e
-from nervenet.nodes.federated import closing, rounds
+from nervenet.nodes.federated import closing
 from nervenet.nodes.federated.rounds import RoundState
 from nervenet.nodes.federated.rules import RoundRules
 
@@ -522,7 +522,7 @@ def test_a_shaky_connection_would_end_the_run_if_every_look_were_the_last(monkey
     begin = RoundState._begin_if_gathered
 
     def hasty(self: RoundState, now: float, *, at_deadline: bool = False) -> list[e.Effect]:
-        absent = any(name not in self.clients for name in self.rules.clients)
+        absent = any(name not in self.roll for name in self.rules.clients)
         return begin(self, now, at_deadline=at_deadline or not absent)
 
     monkeypatch.setattr(RoundState, "_begin_if_gathered", hasty)
@@ -547,7 +547,7 @@ def test_one_heard_again_keeps_the_round_open() -> None:
 def test_one_heard_again_would_be_given_up_by_looking_at_suspects_only(monkeypatch: pytest.MonkeyPatch) -> None:
     def _could_recover(self: RoundState) -> bool:
         assert self.open is not None
-        return any(name in self.liveness.suspects for name in self.open.excused)
+        return any(name in self.roll.liveness.suspects for name in self.open.excused)
 
     monkeypatch.setattr(RoundState, "_could_recover", _could_recover)
     with pytest.raises(AssertionError):
@@ -572,8 +572,8 @@ def test_a_transfer_that_has_left_would_extend_ten_deadlines(monkeypatch: pytest
             pass
 
     def started(self: RoundState, event: e.Event, now: float) -> list[e.Effect]:
-        if not isinstance(self._in_flight, Unforgetting):
-            self._in_flight = Unforgetting()
+        if not isinstance(self.roll._leaving, Unforgetting):
+            self.roll._leaving = Unforgetting()
         return handle(self, event, now)
 
     handle = RoundState.handle
@@ -623,7 +623,7 @@ def test_sizes_that_are_no_numbers_would_end_the_coordinator(monkeypatch: pytest
     def site_metrics(admitted: dict[str, Any]) -> dict[str, Any]:
         return {"examples": sum(int(a.metrics.get("holdout_examples", 0)) for a in admitted.values())}
 
-    monkeypatch.setattr(rounds, "site_metrics", site_metrics)
+    monkeypatch.setattr("nervenet.nodes.federated.rounds.site_metrics", site_metrics)
     with pytest.raises(ValueError, match="NaN"):
         check_sizes_that_are_no_numbers_harm_nobody()
 
