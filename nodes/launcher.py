@@ -198,7 +198,9 @@ class Run:
             await self.crew.stop(STOP_S)
         summary = await asyncio.to_thread(self._conclude, shares, status, reason)
         if status == "completed":
-            told = {key: summary[key] for key in ("stopped_by", "reason") if key in summary}
+            told = {}
+            if "stopped_by" in summary:
+                told = {"stopped_by": summary["stopped_by"], "reason": summary["reason"]}
             rounds, wall_s = summary["completed_rounds"], summary["wall_s"]
             self._say("run.completed", status=status, completed_rounds=rounds, wall_s=wall_s, **told)
         else:

@@ -13,7 +13,9 @@ import typer
 def serve(
     model: Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="A run folder, or a model file.")],
     http: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where to listen.")] = "127.0.0.1:8000",
-    best: Annotated[bool, typer.Option("--best", help="Of a run folder: the best round's model, not the last.")] = False,
+    best: Annotated[
+        bool, typer.Option("--best", help="Of a run folder: the best round's model, not the last.")
+    ] = False,
     broker: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Follow the live model of a run (not in this version).")
     ] = None,

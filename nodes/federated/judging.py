@@ -1,15 +1,19 @@
-"""What a coordinator makes of its evaluations: those that are on their way, the best model so far, and whether to go
-on. The same for every machine that has models evaluated.
+"""What a coordinator makes of its evaluations: asked for and told, the best model so far, and whether to go on.
+
+The same for every machine that has models evaluated, with rounds or without.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..effects import Body
-from .stopping import Stop, Stopping, StoppingRules
+from .. import effects as e
+from .attempt import Admitted
+from .closing import site_metrics
+from .rules import RoundRules
+from .stopping import GoalError, Stop, Stopping, reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,7 @@ class Best:
     """
 
     round: int
-    weights: Body
+    weights: e.Body
     metrics: Mapping[str, Any]
 
 
@@ -35,31 +39,35 @@ class Best:
 class Asked:
     """A model whose evaluation is still to come, and what else is known of its round."""
 
-    body: Body = None
+    body: e.Body = None
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Judging:
-    """Holds the models that are being evaluated, and keeps the best.
+    """Has models evaluated, tells what was found, keeps the best, and says when the run may end.
 
-    Parameters
+    Attributes
     ----------
-    rules
-        What may end the run early.
-    scorers
-        Names of metrics that every evaluation should report beside the house's own.
+    stopping
+        The rules that may end the run, and what they have seen.
+    best
+        The best model so far, None before there is one.
+    sited
+        The last round whose model the sites have judged.
     """
 
-    def __init__(self, rules: StoppingRules, scorers: Sequence[str] = ()) -> None:
-        self.stopping = Stopping(rules)
+    def __init__(self, rules: RoundRules) -> None:
+        self.rules = rules
+        self.stopping = Stopping(rules.stopping)
         self.best: Best | None = None
-        self._expected = set(scorers) | ({rules.goal.metric} if rules.goal else set())
+        self.sited = 0
+        self._expected = set(rules.scorers) | ({rules.stopping.goal.metric} if rules.stopping.goal else set())
         self._asked: dict[int, Asked] = {}
 
     @property
-    def pending(self) -> bool:
-        """Whether an evaluation is still to come."""
-        return bool(self._asked)
+    def pending(self) -> int:
+        """How many evaluations are still to come."""
+        return len(self._asked)
 
     @property
     def holds(self) -> bool:
@@ -68,47 +76,80 @@ class Judging:
         What an evaluation says may end the run with the very model it was made of, and that must not depend on how
         long it takes.
         """
-        return self.pending and self.stopping.rules.watches
+        return bool(self._asked) and self.rules.stopping.watches
 
-    def ask(self, number: int, body: Body, fields: Mapping[str, Any]) -> None:
-        """Note that the model of a round is being evaluated."""
+    def measure(self, number: int, body: e.Body, fields: Mapping[str, Any], *, last: bool = False) -> list[e.Effect]:
+        """Have the model of a round that is complete evaluated, if it is its turn; else all is known of the round."""
+        if not self.rules.evaluate_test or not (last or number % self.rules.evaluate_every == 0):
+            return [e.Completed(number, fields)]
         self._asked[number] = Asked(body, fields)
+        return [e.Evaluate(number, "test", body)]
 
-    def answered(self, number: int) -> Asked:
-        """Give what was noted when the evaluation was asked for, and note it no longer."""
-        return self._asked.pop(number, Asked())
-
-    def judge(self, number: int, body: Body, metrics: Mapping[str, Any]) -> Stop | None:
-        """Take the figures of a round's model in; say why the run may end with it, or None."""
+    def answered(self, number: int, metrics: Mapping[str, Any]) -> tuple[list[e.Effect], Stop | None]:
+        """Take in what an evaluation has found, nothing where it failed; tell it, and say why the run may end."""
+        asked = self._asked.pop(number, Asked())
+        effects: list[e.Effect] = [e.Completed(number, {**asked.fields, **metrics})]
         if not metrics:
-            return None  # it could not be evaluated, which says nothing of it
-        stop = self.stopping.judge(number, metrics)
-        if self.stopping.best is not None and self.stopping.best[0] == number:
-            self.best = Best(number, body, figures(metrics))
-        return stop
+            return effects, None
+        effects += [e.Publish("metric.test", {"round": number, **metrics}), *self._complain(metrics)]
+        return effects, self._judge(number, asked.body, metrics)
 
-    def complaint(self, metrics: Mapping[str, Any]) -> str | None:
-        """Say, once, which of the metrics that were asked for an evaluation does not report; None if all are there."""
-        missing, self._expected = sorted(self._expected - set(metrics)), set()
-        if not missing or not metrics:
+    def of_sites(
+        self, number: int, body: e.Body, admitted: Mapping[str, Admitted]
+    ) -> tuple[list[e.Effect], Stop | None]:
+        """Tell what the sites found of a round's model on rows of their own, and say why the run may end.
+
+        Where there is a common test set, that is what the run is judged by, and this is told beside it.
+        """
+        found = site_metrics(admitted) if self.rules.evaluate_sites and number else {}
+        if not found:
+            return [], None
+        self.sited = number
+        if self.rules.evaluate_test:
+            return [e.Publish("metric.sites", {"round": number, **found})], None
+        told = [e.Publish("metric.test", {"round": number, **found}), *self._complain(found)]
+        return told, self._judge(number, body, found)
+
+    def cannot_stop(self, task: str | None) -> str | None:
+        """Say why the goal can never be reached by a task that all have agreed on; None where it can."""
+        goal = self.rules.stopping.goal
+        if goal is None or task is None:
             return None
-        known = ", ".join(sorted(figures(metrics)))
-        return f"{', '.join(missing)}: not defined for this model and these rows; the evaluation reports {known}"
+        try:
+            goal.check(reported(task, self.rules.scorers))
+        except GoalError as error:
+            return f"evaluation.until = {str(goal)!r}: of a {task}, {error}"
+        return None
 
     def memory(self, now: float) -> dict[str, Any]:
         """Give what later verdicts depend on, as JSON can say it; the best weights are kept apart, as an array."""
         best = None if self.best is None else {"round": self.best.round, "metrics": dict(self.best.metrics)}
         return {"stopping": self.stopping.memory(now), "best": best}
 
-    def restore(self, memory: Mapping[str, Any], weights: Body) -> None:
+    def restore(self, memory: Mapping[str, Any], weights: e.Body) -> None:
         """Go on from a `memory`, with the best model's weights (None: they were not kept)."""
         self.stopping.restore(memory.get("stopping", {}))
         best = memory.get("best")
         if best is not None and weights is not None:
             self.best = Best(int(best["round"]), weights, dict(best["metrics"]))
 
+    def _judge(self, number: int, body: e.Body, metrics: Mapping[str, Any]) -> Stop | None:
+        stop = self.stopping.judge(number, metrics)
+        if self.stopping.best is not None and self.stopping.best[0] == number:
+            self.best = Best(number, body, figures(metrics))
+        return stop
+
+    def _complain(self, metrics: Mapping[str, Any]) -> list[e.Effect]:
+        """Say, once, which of the metrics that were asked for is not among those that an evaluation reports."""
+        missing, self._expected = sorted(self._expected - set(metrics)), set()
+        if not missing:
+            return []
+        known = ", ".join(sorted(figures(metrics)))
+        told = f"{', '.join(missing)}: not defined for this model on these rows; evaluated are {known}"
+        return [e.Publish("warning", {"reason": told})]
+
 
 def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Leave out what is no figure of the model itself: how many rows, who was worst, a sketch of the weights."""
+    """Leave out what is no figure of the model itself, such as how many rows it was judged on."""
     known = {k: v for k, v in metrics.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
     return {k: float(v) for k, v in known.items() if k not in ("examples", "round", "sites")}

@@ -16,10 +16,12 @@ from .. import effects as e
 from ..screening import update_fault
 from .asking import expected, tasks
 from .attempt import Admitted, OpenRound, default_floor
-from .closing import closing_fields, site_metrics
+from .closing import closing_fields
+from .judging import Judging
 from .roll import Roll
 from .rules import RoundRules
 from .sampling import uniform
+from .stopping import Stop
 from .strategies import Contribution
 
 FAILURES_IN_A_ROW = 3
@@ -35,6 +37,10 @@ class RoundState:
         The last round that was folded.
     status
         ``gathering``, ``asking``, ``folding``, ``closing`` or ``finished``.
+    judging
+        What the evaluations have said; keeps the best model.
+    stopped
+        Why the run ends before its last round, None as long as it does not.
     """
 
     def __init__(self, rules: RoundRules) -> None:
@@ -48,7 +54,11 @@ class RoundState:
         self.settled: e.Settled | None = None
         self.weights: e.Body = None
         self.outgoing: e.Body = None  # the weights with whatever else goes to those who train
-        self._evaluating: dict[int, dict[str, Any]] = {}  # rounds done whose evaluation is still to come
+        self.judging = Judging(rules)
+        self.stopped: Stop | None = None
+        self._overtime: Stop | None = None  # the budget is spent: the round that is open is the last
+        self._held = False  # the round has closed, and its fold waits for the evaluation of the one before
+        self._ending = False  # no round is to come
         self._final = False
 
     # ---------------------------------------------------------------------------------------------------- the one door
@@ -59,10 +69,7 @@ class RoundState:
             return []
         match event:
             case e.Started():
-                return [
-                    e.SetTimer(("join",), now + self.rules.join_deadline_s),
-                    e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
-                ]
+                return self._started(now)
             case e.LinkUp(peer, role) if role == "client":
                 return self._linked(peer, now)
             case e.LinkLost(peer, reason):
@@ -76,7 +83,7 @@ class RoundState:
             case e.Folded():
                 return self._folded(event, now)
             case e.Evaluated(number, _, metrics):
-                return self._evaluated(number, metrics)
+                return self._evaluated(number, metrics, now)
             case e.WorkFailed():
                 return self._work_failed(event, now)
             case e.Undeliverable(peer, "task", number, reason):
@@ -88,6 +95,14 @@ class RoundState:
                 return [e.Publish("update.rejected", {"subject": sender, "round": self._number(), "reason": reason})]
             case _:
                 return []
+
+    def _started(self, now: float) -> list[e.Effect]:
+        effects: list[e.Effect] = [
+            e.SetTimer(("join",), now + self.rules.join_deadline_s),
+            e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
+        ]
+        spent_at = self.judging.stopping.begin(now)
+        return effects if spent_at is None else [*effects, e.SetTimer(("budget",), spent_at)]
 
     # -------------------------------------------------------------------------------------------------------- messages
 
@@ -154,6 +169,8 @@ class RoundState:
         """Admit an update, or refuse it by name; the round goes on either way."""
         current = self.open
         if current is None or current.closing or (update.round, update.attempt) != current.key:
+            if self.stopped:
+                return []  # it was on its way when its round was abandoned
             stands = f"round {self._number()} is open" if current and not current.closing else "no round is open"
             return self._refuse(
                 sender, update.round, "stale", f"round {update.round}, attempt {update.attempt} is closed; {stands}"
@@ -246,29 +263,36 @@ class RoundState:
             surveys = {name: (current.admitted[name].facts or {}, current.admitted[name].body) for name in order}
             return [*effects, e.Settle(surveys=surveys)]
         if current.work == "evaluate":
-            return [*effects, *self._sites(current.number), *self._conclude()]
+            told, _ = self.judging.of_sites(self.completed, self.weights, current.admitted)
+            return [*effects, *told, *self._conclude()]
+        self._held = self.judging.holds
+        return effects if self._held else [*effects, *self._fold(current)]
+
+    def _fold(self, current: OpenRound) -> list[e.Effect]:
         rule = self.settled.payload.rule if self.settled else "mean"
         contributions = tuple(
             Contribution(name, a.body, self.weights, a.examples, a.metrics, a.relative)
-            for name, a in ((name, current.admitted[name]) for name in order)
+            for name, a in sorted(current.admitted.items())
         )
-        return [*effects, e.Fold(current.number, current.attempt, rule, self.weights, contributions)]
+        return [e.Fold(current.number, current.attempt, rule, self.weights, contributions)]
 
     def _settled(self, event: e.Settled, now: float) -> list[e.Effect]:
         self.settled, self.weights, self.failures = event, event.body, 0
         self.outgoing = event.body if event.outgoing is None else event.outgoing
+        flaw = self.judging.cannot_stop(event.agreement.get("task"))
+        if flaw:
+            return self._fail_run(flaw)
         return [e.Publish("round.completed", closing_fields(self.open, now)), *self._open(1, 0, now)]
-
-    def _evaluated(self, number: int, metrics: Mapping[str, Any]) -> list[e.Effect]:
-        effects: list[e.Effect] = [e.Completed(number, {**self._evaluating.pop(number, {}), **metrics})]
-        if metrics:
-            effects.append(e.Publish("metric.test", {"round": number, **metrics}))
-        return effects + self._finish_if_ready()
 
     def _folded(self, event: e.Folded, now: float) -> list[e.Effect]:
         current = self.open
         if current is None or (event.round, event.attempt) != current.key:
             return []
+        # With their updates the sites tell what they think of the model that was sent, the last round's.
+        counted = {name: a for name, a in current.admitted.items() if name not in event.rejected}
+        told, stop = self.judging.of_sites(self.completed, self.weights, counted)
+        if stop:
+            return told + self._end_early(stop, now)
         self.weights = event.body
         self.outgoing = event.body if event.outgoing is None else event.outgoing
         self.completed, self.failures = current.number, 0
@@ -279,36 +303,58 @@ class RoundState:
             effects += self._refuse(name, current.number, "values", reason)
         fields = {**closing_fields(self.open, now), **event.metrics}
         effects.append(e.Publish("round.completed", fields))
-        if self.rules.evaluate_sites and current.number > 1:
-            effects += self._sites(current.number - 1)
+        effects += told
         last = current.number >= self.rules.rounds
-        if self.rules.evaluate_test and (last or current.number % self.rules.evaluate_every == 0):
-            self._evaluating[current.number] = fields
-            effects.append(e.Evaluate(current.number, "test", event.body))
-        else:
-            effects.append(e.Completed(current.number, fields))
-        if not last:
-            return effects + self._open(current.number + 1, 0, now)
-        if self.rules.evaluate_sites:
-            # An attempt of its own: a late answer to the training must not pass for one to this.
-            attempt = current.attempt + 1
-            return effects + self._open(current.number, attempt, now, work="evaluate") + self._close_if_ready(now)
-        return effects + self._conclude()
+        effects += self.judging.measure(self.completed, self.weights, fields, last=last or self._overtime is not None)
+        if last:
+            return effects + self._end(now)
+        if self._overtime:
+            return effects + self._end_early(self._overtime, now)
+        return effects + self._open(current.number + 1, 0, now)
 
-    def _sites(self, number: int) -> list[e.Effect]:
-        """Federated evaluation: the sites' own hold-outs, weighted by size, the worst site named."""
-        found = site_metrics(self.open.admitted) if self.open else {}
-        return [e.Publish("metric.test", {"round": number, **found})] if found else []
+    # ------------------------------------------------------------------------------------------- evaluation and the end
+
+    def _evaluated(self, number: int, metrics: Mapping[str, Any], now: float) -> list[e.Effect]:
+        effects, stop = self.judging.answered(number, metrics)
+        if stop and not self._ending:
+            return effects + self._end_early(stop, now)
+        if self._held and self.open and not self.judging.holds:
+            self._held = False
+            effects += self._fold(self.open)
+        return effects + self._finish_if_ready()
+
+    def _end_early(self, stop: Stop, now: float) -> list[e.Effect]:
+        """End the run with the last completed round, and abandon the one that is open.
+
+        Where an evaluation says so, that is the very round it judged: the next one is not folded before it is in.
+        """
+        self.stopped = stop
+        self._held = False
+        told = {"round": self.completed, "stopped_by": stop.by, "reason": stop.reason}
+        effects: list[e.Effect] = [e.Publish("run.stopping", told)]
+        if self.open and not self.open.closing:
+            effects.append(e.CancelTimer(("deadline", self.open.number, self.open.attempt)))
+        return effects + self._end(now)
+
+    def _end(self, now: float) -> list[e.Effect]:
+        """Ask the sites what they think of the last model, if they have not told it; then hand it to everybody."""
+        self._ending = True
+        if self.open is None or not self.rules.evaluate_sites or self.judging.sited == self.completed:
+            return self._conclude()
+        # An attempt of its own: a late answer to the training must not pass for one to this.
+        number, attempt = self.open.number, self.open.attempt + 1
+        return self._open(number, attempt, now, work="evaluate") + self._close_if_ready(now)
 
     def _conclude(self) -> list[e.Effect]:
         """Hand everybody the final model, the coordinator's own included; finish when the last evaluation is in."""
-        self._final = True
-        attempt = self.open.attempt + 1 if self.open else 0
-        effects = self._tasks(self.roll.living(), "finish", self.completed, attempt)
+        self._ending = self._final = True
+        # Newer than any task that somebody may still be at: the round that is open may have been abandoned.
+        number, attempt = (self.open.number, self.open.attempt + 1) if self.open else (self.completed, 0)
+        effects = self._tasks(self.roll.living(), "finish", number, attempt)
         return [*effects, e.Adopt(self.weights), *self._finish_if_ready()]
 
     def _finish_if_ready(self) -> list[e.Effect]:
-        if not self._final or self._evaluating:
+        if not self._final or self.judging.pending:
             return []
         self.status = "finished"
         return [e.Finish("completed")]
@@ -317,6 +363,9 @@ class RoundState:
 
     def _timer(self, key: e.Key, due: float, now: float) -> list[e.Effect]:
         match key:
+            case ("budget",):
+                self._overtime = self.judging.stopping.out_of_time()
+                return []
             case ("join",):
                 return self._begin_if_gathered(now, at_deadline=True)
             case ("pulse",):
@@ -382,6 +431,8 @@ class RoundState:
             e.CancelTimer(("deadline", current.number, current.attempt)),
             e.Publish("round.failed", {"round": current.number, "attempt": current.attempt, "reason": told}),
         ]
+        if self._overtime and self.completed:
+            return effects + self._end_early(self._overtime, now)
         if self.failures >= FAILURES_IN_A_ROW:
             return effects + self._fail_run(f"round {current.number} failed {self.failures} times in a row: {told}")
         return effects + self._open(current.number, current.attempt + 1, now)
@@ -389,7 +440,7 @@ class RoundState:
     def _work_failed(self, event: e.WorkFailed, now: float) -> list[e.Effect]:
         if event.kind == "evaluate":
             reason = f"evaluation of round {event.round} failed: {event.reason}"
-            return [e.Publish("warning", {"reason": reason}), *self._evaluated(event.round, {})]
+            return [e.Publish("warning", {"reason": reason}), *self._evaluated(event.round, {}, now)]
         if event.kind == "fold":
             return self._fail_round(event.reason, now)
         return self._fail_run(event.reason)

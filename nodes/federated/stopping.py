@@ -141,7 +141,9 @@ class Stopping:
         value = self._watched(metrics)
         if value is not None and (self.best is None or self._better(value, self.best[1])):
             self.best = (round, value)
-        if value is not None and (self._reference is None or self._better(value, self._reference, self.rules.min_delta)):
+        if value is not None and (
+            self._reference is None or self._better(value, self._reference, self.rules.min_delta)
+        ):
             self._reference, self._waited = value, 0
         else:
             self._waited += 1
