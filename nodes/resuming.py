@@ -16,6 +16,9 @@ from .runfolder import COORDINATOR, check_folder, state_folder
 FREE = ("rounds", "processes", "*.deadline_s", "evaluation.*", "network.*")
 """Keys of which no round that is already done depends: these alone may change when a run is resumed."""
 
+FIXED = ("evaluation.sites",)
+"""But not these: what a site keeps for evaluation it does not train on."""
+
 
 def resumable(path: Path, wanted: Experiment) -> Checkpoint:
     """Read the checkpoint from which a run goes on.
@@ -58,11 +61,15 @@ def check_same(where: str, made: Experiment, wanted: Experiment) -> None:
     """Raise `ExperimentError` for the first key, in the order of names, in which two experiments must not differ."""
     ours, theirs = dict(_flat(_whole(made))), dict(_flat(_whole(wanted)))
     for key in sorted(ours.keys() | theirs.keys()):
-        if ours.get(key) != theirs.get(key) and not any(fnmatchcase(key, free) for free in FREE):
+        if ours.get(key) != theirs.get(key) and not _free(key):
             raise ExperimentError(
                 f"{where}: is of another experiment: found {key} = {ours.get(key)!r}, expected {theirs.get(key)!r}; "
                 f"only {', '.join(FREE)} may change"
             )
+
+
+def _free(key: str) -> bool:
+    return key not in FIXED and any(fnmatchcase(key, free) for free in FREE)
 
 
 def _whole(experiment: Experiment) -> dict[str, Any]:

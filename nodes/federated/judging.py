@@ -127,10 +127,12 @@ class Judging:
         return {"stopping": self.stopping.memory(now), "best": best}
 
     def restore(self, memory: Mapping[str, Any], weights: e.Body) -> None:
-        """Go on from a `memory`, with the best model's weights (None: they were not kept)."""
+        """Go on from a `memory`, with the best model's weights (None: they are lost, and another is to be found)."""
         self.stopping.restore(memory.get("stopping", {}))
         best = memory.get("best")
-        if best is not None and weights is not None:
+        if best is None or weights is None or self.stopping.best is None:
+            self.stopping.best = None
+        else:
             self.best = Best(int(best["round"]), weights, dict(best["metrics"]))
 
     def _judge(self, number: int, body: e.Body, metrics: Mapping[str, Any]) -> Stop | None:

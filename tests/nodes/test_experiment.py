@@ -21,6 +21,9 @@ PROPERTIES = {
     "gossip.deadline_s": [1, 2.5],
     "federated.quorum": [0.5, 1],
     "evaluation.scorers": [[], ["f1_macro"]],
+    "evaluation.until": ["accuracy=0.9", "loss<=0.1"],
+    "evaluation.patience": [1, 5],
+    "evaluation.budget_s": [0.5, 60],
 }
 
 
@@ -168,6 +171,17 @@ def test_settings_without_effect_are_remarked_only_when_changed() -> None:
     assert "data.alpha has no effect" in load(overrides={"data.alpha": 0.3}).warnings()[0]
     given = {"model.name": "sklearn.linear_model.SGDClassifier", "training.learning_rate": 0.1}
     assert "training.learning_rate has no effect" in load(overrides=given).warnings()[0]
+    steering = {
+        "evaluation.until": "r2=0.4",
+        "evaluation.patience": 3,
+        "evaluation.budget_s": 9,
+        "evaluation.sites": True,
+    }
+    assert load(overrides=steering).warnings() == []
+    told = load(overrides={**steering, "mode": "gossip"}).warnings()
+    assert sorted(told) == sorted(f"{key} has no effect in gossip mode" for key in steering)
+    alone = load(overrides={"evaluation.min_delta": 0.1}).warnings()
+    assert alone == ["evaluation.min_delta has no effect without evaluation.patience"]
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,8 @@ def test_sites_measure_the_last_model_and_the_worst_is_named() -> None:
     told = desk.published("metric.test")[-1]
     assert told["accuracy"] == pytest.approx(0.8)
     assert told["worst"] == {"site": "client-1", "accuracy": 0.5}
+    assert told["sites"] == 2
+    assert told["spread"] == {"accuracy": {"std": pytest.approx(0.2), "min": 0.5, "max": 0.9}}  # each site counts once
     assert desk.finished() == e.Finish("completed")
 
 
