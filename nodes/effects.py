@@ -149,6 +149,13 @@ class Mixed:
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """The checkpoint of `round` is on the disk."""
+
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluated:
     """The model of `round` was measured on `which` data."""
 
@@ -188,6 +195,7 @@ Event: TypeAlias = (
     | Trained
     | Folded
     | Mixed
+    | Saved
     | Evaluated
     | WorkFailed
     | Proceed
@@ -295,6 +303,17 @@ class Fold:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Write all that the future depends on; answered by `Saved`, or by `WorkFailed("checkpoint")`, after which the run
+    goes on.
+    """
+
+    round: int
+    body: Body
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Mix:
     """Set the model to the sum of coefficient times body, in the order given; answered by `Mixed`."""
 
@@ -348,6 +367,7 @@ Effect: TypeAlias = (
     | Train
     | Abandon
     | Fold
+    | Checkpoint
     | Mix
     | Evaluate
     | Adopt

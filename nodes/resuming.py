@@ -41,17 +41,17 @@ def resumable(path: Path, wanted: Experiment) -> Checkpoint:
         raise ExperimentError(f"{where}: {error}") from None
     if found is None:
         raise ExperimentError(f"{where}: holds no whole checkpoint: {told[0].partition(';')[0]}")
-    check_made_by(where, found, wanted)
-    if found.round > wanted.rounds:
-        raise ExperimentError(f"{where}: rounds = {wanted.rounds}, and round {found.round} is complete already")
+    check_fits(where, found, wanted)
     return found
 
 
-def check_made_by(where: str, checkpoint: Checkpoint, wanted: Experiment) -> None:
-    """Raise `ExperimentError` if a checkpoint says that it was made by another experiment."""
+def check_fits(where: str, checkpoint: Checkpoint, wanted: Experiment) -> None:
+    """Raise `ExperimentError` if a checkpoint was made by another experiment, or has more rounds than are wanted."""
     tables = checkpoint.record.get("experiment")
     if isinstance(tables, Mapping):
         check_same(f"{where}: the checkpoint of round {checkpoint.round}", Experiment.from_dict(tables), wanted)
+    if checkpoint.round > wanted.rounds:
+        raise ExperimentError(f"{where}: rounds = {wanted.rounds}, and round {checkpoint.round} is complete already")
 
 
 def check_same(where: str, made: Experiment, wanted: Experiment) -> None:
