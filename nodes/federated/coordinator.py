@@ -18,6 +18,7 @@ from ..terms import run_terms, settings_of
 from ..trainer import Trainer
 from .memory import Memory, recall
 from .merger import Merger
+from . import rounds
 from .rounds import RoundState
 from .rules import RoundRules
 from .strategies.registry import make
@@ -173,7 +174,12 @@ class Coordinator:
             merger=self._merger,
             memory=self._memory(),
         )
-        state = self._state = RoundState(rules)
+        past = None
+        if self._past is not None and self._settled is not None:
+            past = rounds.Past(self._past.round, self._settled, tuple(self._past.machine["clients"]))
+            for reason in self._past.warnings:
+                session.publish("warning", {"reason": reason})
+        state = self._state = RoundState(rules, past)
         self._node = Node(state, session.transport, trainer, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
         self._node.post(e.Started())

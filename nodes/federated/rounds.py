@@ -8,6 +8,7 @@ updates and settles what everybody must share before training. Pure: events and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from msgspec.structs import replace
@@ -26,6 +27,17 @@ FAILURES_IN_A_ROW = 3
 EXTENSIONS = 10  # a round never lasts longer than this many deadlines, whatever its transfers say
 
 
+@dataclass(frozen=True)
+class Past:
+    """What a former life has left: the round that was complete, what was settled with the weights after it, and who
+    took part.
+    """
+
+    round: int
+    settled: e.Settled
+    clients: tuple[str, ...]
+
+
 class RoundState:
     """Decides what a coordinator does next; never waits, never touches a vector.
 
@@ -37,7 +49,7 @@ class RoundState:
         ``gathering``, ``asking``, ``folding``, ``closing`` or ``finished``.
     """
 
-    def __init__(self, rules: RoundRules) -> None:
+    def __init__(self, rules: RoundRules, past: Past | None = None) -> None:
         self.rules = rules
         self.clients: dict[str, ClientRecord] = {}
         self.liveness = Liveness(rules.suspect_after_s, rules.lost_after_s)
@@ -51,6 +63,14 @@ class RoundState:
         self._in_flight: dict[str, tuple[int, ...]] = {}
         self._evaluating: dict[int, dict[str, Any]] = {}  # rounds done whose evaluation is still to come
         self._final = False
+        self.durable = 0
+        self._saved_at = float("-inf")
+        self._awaited: frozenset[str] = frozenset()
+        if past is not None:
+            self.completed = self.durable = past.round
+            self.settled, self.weights = past.settled, past.settled.body
+            self.outgoing = self.weights if past.settled.outgoing is None else past.settled.outgoing
+            self._awaited = frozenset(past.clients)
 
     # ---------------------------------------------------------------------------------------------------- the one door
 
@@ -78,6 +98,9 @@ class RoundState:
                 return self._folded(event, now)
             case e.Evaluated(number, _, metrics):
                 return self._evaluated(number, metrics)
+            case e.Saved(number):
+                self.durable = number
+                return []
             case e.WorkFailed():
                 return self._work_failed(event, now)
             case e.Undeliverable(peer, "task", number, reason):
@@ -139,17 +162,42 @@ class RoundState:
         if self.status != "gathering":
             return []
         there = self._living()
-        floor = self._floor(len(self.rules.clients))
-        absent = any(n not in self.clients and n not in self.liveness.lost for n in self.rules.clients)
+        expected = self.rules.clients | self._awaited
+        floor = self._floor(len(expected))
+        absent = any(n not in self.clients and n not in self.liveness.lost for n in expected)
         if len(there) >= floor and (at_deadline or not absent):
-            return [e.CancelTimer(("join",)), *self._open(0, 0, now)]
+            return [e.CancelTimer(("join",)), *self._go_on(now)]
         if not at_deadline:
             return []
         limit = f"{self.rules.join_deadline_s:g} s"
-        names = ", ".join(sorted(self.rules.clients - set(there)))
+        names = ", ".join(sorted(expected - set(there)))
         return self._fail_run(
             f"{len(there)} of at least {floor} clients were ready within {limit}; still missing: {names}"
         )
+
+    def _go_on(self, now: float) -> list[e.Effect]:
+        if self.settled is None:
+            return self._open(0, 0, now)
+        if self.completed < self.rules.rounds:
+            return self._open(self.completed + 1, 0, now)
+        effects: list[e.Effect] = []
+        if self.rules.evaluate_test:
+            self._evaluating[self.completed] = {"round": self.completed}
+            effects.append(e.Evaluate(self.completed, "test", self.weights))
+        if self.rules.evaluate_sites:
+            return effects + self._open(self.completed, 1, now, work="evaluate") + self._close_if_ready(now)
+        return effects + self._conclude()
+
+    def memory(self) -> dict[str, Any]:
+        """All that a new life has to know beside the weights."""
+        agreement = self.settled.agreement if self.settled else None
+        return {"agreement": agreement, "clients": sorted(self.clients)}
+
+    def _checkpoint(self, now: float) -> list[e.Effect]:
+        if self.completed and self.completed < self.rules.rounds and now < self._saved_at + 1.0:
+            return [e.SetTimer(("checkpoint",), self._saved_at + 1.0)]
+        self._saved_at = now
+        return [e.CancelTimer(("checkpoint",)), e.Checkpoint(self.completed, self.weights, self.memory())]
 
     def _gone(self, name: str, reason: str, now: float) -> list[e.Effect]:
         self.liveness.forget(name)
@@ -235,6 +283,7 @@ class RoundState:
                 settings=dict(self.rules.settings),
                 agreement=agreement,
                 payload=payload,
+                durable=self.durable,
             )
             effects.append(e.Send(group, task, body))
         return effects
@@ -282,7 +331,8 @@ class RoundState:
     def _settled(self, event: e.Settled, now: float) -> list[e.Effect]:
         self.settled, self.weights, self.failures = event, event.body, 0
         self.outgoing = event.body if event.outgoing is None else event.outgoing
-        return [e.Publish("round.completed", self._closing_fields(now)), *self._open(1, 0, now)]
+        told = e.Publish("round.completed", self._closing_fields(now))
+        return [told, *self._checkpoint(now), *self._open(1, 0, now)]
 
     def _evaluated(self, number: int, metrics: Mapping[str, Any]) -> list[e.Effect]:
         effects: list[e.Effect] = [e.Completed(number, {**self._evaluating.pop(number, {}), **metrics})]
@@ -304,6 +354,7 @@ class RoundState:
             effects += self._refuse(name, current.number, "values", reason)
         fields = {**self._closing_fields(now), **event.metrics}
         effects.append(e.Publish("round.completed", fields))
+        effects += self._checkpoint(now)
         if self.rules.evaluate_sites and current.number > 1:
             effects += self._sites(current.number - 1)
         last = current.number >= self.rules.rounds
@@ -360,6 +411,8 @@ class RoundState:
 
     def _timer(self, key: e.Key, due: float, now: float) -> list[e.Effect]:
         match key:
+            case ("checkpoint",):
+                return self._checkpoint(now)
             case ("join",):
                 return self._begin_if_gathered(now, at_deadline=True)
             case ("pulse",):
@@ -443,6 +496,8 @@ class RoundState:
         if event.kind == "evaluate":
             reason = f"evaluation of round {event.round} failed: {event.reason}"
             return [e.Publish("warning", {"reason": reason}), *self._evaluated(event.round, {})]
+        if event.kind == "checkpoint":
+            return [e.Publish("warning", {"reason": f"round {event.round} is not on the disk: {event.reason}"})]
         if event.kind == "fold":
             return self._fail_round(event.reason, now)
         return self._fail_run(event.reason)
