@@ -24,6 +24,7 @@ class Record:
         self.round_s: list[float] = []
         self.rejected: Counter[str] = Counter()
         self.disturbed: list[str] = []
+        self.warnings: list[str] = []
         self._marks: dict[int, dict[str, Any]] = {}  # by round, what was known when it was complete
 
     def event(self, kind: str, fields: Mapping[str, Any]) -> None:
@@ -36,6 +37,9 @@ class Record:
                 self.worst = fields["worst"].get("site")
         elif kind == "update.rejected":
             self.rejected[str(fields.get("subject"))] += 1
+        elif kind == "warning":
+            if len(self.warnings) < LINES:
+                self.warnings.append(str(fields.get("reason", "")))
         elif kind in DISTURBING:
             subject = fields.get("subject", "")
             self.disturbed.append(f"{DISTURBING[kind]} {subject}: {fields.get('reason', '')}".replace(" :", ":"))
@@ -98,6 +102,7 @@ class Record:
             "round_s": self.round_s[-ROUNDS:],
             "rejected": dict(self.rejected),
             "disturbed": self.disturbed[:LINES],
+            "warnings": self.warnings,
         }
         if self.worst:
             found["worst_site"] = self.worst

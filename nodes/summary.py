@@ -24,6 +24,7 @@ def summarise(
     suspected: Sequence[str] = (),
     wall_s: float,
     startup_s: float | None = None,
+    resumed_after: int | None = None,
 ) -> dict[str, Any]:
     """Build ``summary.json`` from what each node reported by request and reply.
 
@@ -34,7 +35,8 @@ def summarise(
         ``role``; ``completed_rounds``; ``metrics`` (``accuracy`` or ``r2``, ``loss``, ``examples``: the last
         evaluation on the test set); ``worst_site`` (its name, where sites evaluated); ``bytes_sent``,
         ``bytes_received``; ``bytes_sent_by_kind`` (``weights``, ``control``); ``round_s`` (duration of each of its
-        rounds, seconds); ``rejected`` (``{subject: count}``); ``disturbed`` (reasons, one a line, empty if none).
+        rounds, seconds); ``rejected`` (``{subject: count}``); ``disturbed`` (reasons, one a line, empty if none);
+        ``warnings`` (a line each).
     status, reason
         ``completed``, ``failed`` or ``interrupted``, and why.
     baseline
@@ -43,6 +45,8 @@ def summarise(
         Names. Somebody suspected and found again disturbs a run too.
     wall_s, startup_s
         Seconds from the command's start to its end, and to the first round.
+    resumed_after
+        The round after which this life of the run went on; its bytes and seconds are those of this life alone.
 
     Returns
     -------
@@ -96,6 +100,11 @@ def summarise(
     summary["disturbances"] = [
         f"{name}: {line}" for name, facts in sorted(results.items()) for line in facts.get("disturbed", ())
     ]
+    warnings = [f"{name}: {line}" for name, facts in sorted(results.items()) for line in facts.get("warnings", ())]
+    if warnings:
+        summary["warnings"] = warnings
+    if resumed_after is not None:
+        summary["resumed_after"] = resumed_after
     summary["by_node"] = {name: _by_node(facts, score) for name, facts in sorted(results.items())}
     return summary
 

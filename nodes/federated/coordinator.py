@@ -130,9 +130,7 @@ class Coordinator:
     async def __aenter__(self) -> Coordinator:
         if self._past is not None and self._settled is None:
             record, seed = self.session.record, self.experiment.seed
-            self._settled = await asyncio.to_thread(
-                self._past.bring_back, self.model, self._merger, record, seed
-            )
+            self._settled = await asyncio.to_thread(self._past.bring_back, self.model, self._merger, record, seed)
         await self.session.open(self._begin)
         return self
 
