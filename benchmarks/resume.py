@@ -83,6 +83,11 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.002)
 
 
+def checkpointed(folder: Path) -> bool:
+    """Whether a run can be gone on with: before that it has nothing to lose."""
+    return any((folder / "checkpoints" / "coordinator").glob("round-*"))
+
+
 def ended(*processes: subprocess.Popen[bytes]) -> None:
     """Wait until processes have ended well."""
     for process in processes:
@@ -99,7 +104,7 @@ class Launches:
         self.victim = victim
 
     def undisturbed(self, folder: Path) -> float:
-        """Run to the end; gives the seconds from the nodes' readiness."""
+        """Run to the end; gives the seconds from round 0."""
         run = start("launch", *self.words, "--out", folder)
         self._ready(folder)
         began = time.monotonic()
@@ -126,7 +131,7 @@ class Launches:
 
     def _ready(self, folder: Path) -> int:
         path = folder / "nodes.json"
-        wait_for(lambda: path.exists() and "coordinator" in json.loads(path.read_text()), "the nodes are ready")
+        wait_for(lambda: path.exists() and checkpointed(folder), "the nodes are ready, and round 0 is complete")
         return int(json.loads(path.read_text())["coordinator"]["pid"])
 
 
@@ -171,7 +176,7 @@ class ByHand:
         common = [*self._where, *self.words, "--nodes", len(sites)]
         self._clients = [start("node", "client", *common, "--name", s.stem, "--data", s) for s in sites]
         coordinator = start("node", "coordinator", *common, "--out", folder)
-        wait_for(lambda: (folder / "checkpoints").exists(), "the first checkpoint")
+        wait_for(lambda: checkpointed(folder), "the first checkpoint")
         return coordinator
 
 
@@ -194,11 +199,8 @@ def kill_at_random(runs: Launches | ByHand, name: str, kills: int, rounds: int) 
         same = (folder / "model.safetensors").read_bytes() == model
         deaths.append(Death(before, after, took, same, counted_once(folder, rounds)))
         one = deaths[-1]
-        again = max(0, one.told - one.resumed_after)
-        print(
-            f"{len(deaths):4} {one.told:5} {one.resumed_after:5} {again:5} {one.seconds:8.2f}  {one.same!s:9} {one.once}",
-            flush=True,
-        )
+        numbers = f"{one.told:5} {one.resumed_after:5} {max(0, one.told - one.resumed_after):5} {one.seconds:8.2f}"
+        print(f"{len(deaths):4} {numbers}  {one.same!s:9} {one.once}", flush=True)
     same, once = sum(d.same for d in deaths), sum(d.once for d in deaths)
     print(f"{name}: {kills} kills, {len(deaths)} resumes, {same} identical final models, {once} with each round once")
     return deaths

@@ -149,19 +149,19 @@ class Mixed:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """The checkpoint of `round` is on the disk."""
-
-    round: int
-
-
-@dataclass(frozen=True, slots=True)
 class Evaluated:
     """The model of `round` was measured on `which` data."""
 
     round: int
     which: str
     metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The checkpoint of `round` is on the disk."""
+
+    round: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +195,8 @@ Event: TypeAlias = (
     | Trained
     | Folded
     | Mixed
-    | Saved
     | Evaluated
+    | Saved
     | WorkFailed
     | Proceed
 )
@@ -303,17 +303,6 @@ class Fold:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Write all that the future depends on; answered by `Saved`, or by `WorkFailed("checkpoint")`, after which the run
-    goes on.
-    """
-
-    round: int
-    body: Body
-    record: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class Mix:
     """Set the model to the sum of coefficient times body, in the order given; answered by `Mixed`."""
 
@@ -329,6 +318,17 @@ class Evaluate:
     round: int
     which: str
     body: Body = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Write all that the future depends on: `body` is the weights after `round`, `record` all the machine's memory, as
+    JSON can say it; answered by `Saved`, or by `WorkFailed("checkpoint")`, after which the run goes on.
+    """
+
+    round: int
+    body: Body
+    record: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,9 +367,9 @@ Effect: TypeAlias = (
     | Train
     | Abandon
     | Fold
-    | Checkpoint
     | Mix
     | Evaluate
+    | Checkpoint
     | Adopt
     | Completed
     | Finish

@@ -14,7 +14,15 @@ from .experiment import Experiment, load
 from .experiment_keys import ExperimentError
 from .runfolder import COORDINATOR, check_folder, state_folder
 
-FREE = ("rounds", "processes", "*.deadline_s", "evaluation.*", "network.*")
+FREE = (
+    "rounds",
+    "processes",
+    "*deadline_s",
+    "federated.min_clients",
+    "federated.max_examples_ratio",
+    "evaluation.*",
+    "network.*",
+)
 """Keys on which no round that is already done depends: these alone may change when a run is resumed."""
 
 FIXED = ("evaluation.sites",)

@@ -6,9 +6,31 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .roll import Admitted
+from .attempt import Admitted, OpenRound
 
 HOLDOUT = "holdout_"  # an update's metrics of the weights it was sent, on the site's own rows kept apart
+
+
+def closing_fields(current: OpenRound | None, now: float) -> dict[str, Any]:
+    """Say how a round closed: the fields of the event ``round.completed``."""
+    if current is None:
+        return {}
+    fields: dict[str, Any] = {
+        "round": current.number,
+        "participants": sorted(current.admitted),
+        "closed_by": current.closing,
+        "duration_s": now - current.opened_at,
+    }
+    loss = weighted_loss(current.admitted)
+    if loss is not None:
+        fields["loss"] = loss
+    partial = sorted(name for name, a in current.admitted.items() if a.metrics.get("partial"))
+    if partial:
+        fields["partial"] = partial
+    missing = current.missing(f"no answer when the round closed by {current.closing}")
+    if missing:
+        fields["missing"] = missing
+    return fields
 
 
 def weighted_loss(admitted: Mapping[str, Admitted]) -> float | None:

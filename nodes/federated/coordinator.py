@@ -18,7 +18,6 @@ from ..terms import run_terms, settings_of
 from ..trainer import Trainer
 from .memory import Memory, recall
 from .merger import Merger
-from . import rounds
 from .rounds import RoundState
 from .rules import RoundRules
 from .strategies.registry import make
@@ -147,9 +146,15 @@ class Coordinator:
         federated, network, strategy = plan.federated, plan.network, self._strategy
         rules = RoundRules(
             rounds=plan.rounds,
-            clients=frozenset(members_of(roster, "client")),
+            clients=frozenset(members_of(roster, "client")).union(self._past.clients if self._past else ()),
             seed=plan.seed,
             participation=federated.participation,
+            sampling=federated.sampling,
+            over_selection=federated.over_selection,
+            partial=federated.partial,
+            wait_deadline_s=federated.wait_deadline_s,
+            max_examples_ratio=federated.max_examples_ratio,
+            probation_rounds=federated.probation_rounds,
             quorum=federated.quorum,
             min_clients=federated.min_clients,
             deadline_s=federated.deadline_s,
@@ -160,6 +165,7 @@ class Coordinator:
             evaluate_every=plan.evaluation.every,
             evaluate_test=self.model.has_test,
             evaluate_sites=not self.model.has_test,
+            checkpoint=True,  # without a folder they are answered as they are asked for, and clients need not remember
             settings={**settings_of(plan), **strategy.demands.settings},
             strategy=strategy,
         )
@@ -172,16 +178,19 @@ class Coordinator:
             merger=self._merger,
             memory=self._memory(),
         )
-        past = None
-        if self._past is not None and self._settled is not None:
-            past = rounds.Past(self._past.round, self._settled, tuple(self._past.machine["clients"]))
-            for reason in self._past.warnings:
-                session.publish("warning", {"reason": reason})
-        state = self._state = RoundState(rules, past)
+        state = self._state = self._machine(rules)
         self._node = Node(state, session.transport, trainer, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
         self._node.post(e.Started())
         session.attach(self._node)
+
+    def _machine(self, rules: RoundRules) -> RoundState:
+        if self._past is None or self._settled is None:
+            return RoundState(rules)
+        for reason in self._past.warnings:
+            self.session.publish("warning", {"reason": reason})
+        settled = self._settled
+        return RoundState.restored(rules, self._past.machine, settled.body, settled.outgoing)
 
     def _memory(self) -> Memory | None:
         if self.place.state is None:

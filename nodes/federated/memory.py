@@ -90,6 +90,11 @@ class Past:
         """What the machine remembers."""
         return dict(self.checkpoint.record["machine"])
 
+    @property
+    def clients(self) -> frozenset[str]:
+        """Who took part."""
+        return frozenset(name for name, known in self.machine["clients"].items() if known["here"])
+
     def bring_back(self, learner: Learner, merger: Merger, record: Record, seed: int) -> e.Settled:
         """Make learner, merger and record what they were after the round; gives what was settled, with the weights of
         then. Builds the model and scales the test rows: not for the event loop.

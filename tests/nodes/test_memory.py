@@ -98,7 +98,11 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
     worker, record = life(tmp_path, merger)
     completed(record, 1)
     answers: list[e.Event] = []
-    worker.submit(e.Checkpoint(1, folded.body, {"agreement": settled.agreement, "clients": ["a"]}))
+    worker.submit(
+        e.Checkpoint(
+            1, folded.body, {"agreement": settled.agreement, "clients": {"a": {"here": True}, "b": {"here": False}}}
+        )
+    )
     # A later round that is folded before the worker comes to it changes nothing.
     completed(record, 2)
     fold(merger, 2, folded.body)
@@ -111,7 +115,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
 
     past = recall(tmp_path, PLAN)
     assert past is not None
-    assert (past.round, past.incarnation, past.machine["clients"]) == (1, 7, ["a"])
+    assert (past.round, past.incarnation, past.clients) == (1, 7, {"a"})
     again, record_again, model = Merger(FedAdam()), Record("coordinator"), learner()
     back = past.bring_back(model, again, record_again, 0)
     assert back.body.tobytes() == folded.body.tobytes() == model.snapshot().tobytes()

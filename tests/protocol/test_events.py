@@ -242,7 +242,7 @@ def test_disturbed_runs_tell_of_it():
 def test_every_way_to_close_a_round_is_in_the_document():
     text = "".join((ROOT / "nodes" / path).read_text() for path in ("federated/rounds.py", "gossip/exchange.py"))
     lines = [line for line in text.splitlines() if "_close(" in line]
-    lines += [line for line in (ROOT / "nodes/federated/roll.py").read_text().splitlines() if 'return "' in line]
+    lines += [line for line in (ROOT / "nodes/federated/attempt.py").read_text().splitlines() if 'return "' in line]
     words = set(re.findall(r'"(\w+)"', "".join(lines)))
     row = next(line for line in EVENTS.splitlines() if line.startswith("| `closed_by`"))
     assert words >= {"all", "quorum", "deadline", "suspected", "overtaken"}
