@@ -127,6 +127,7 @@ class Run:
         self.events_done = asyncio.Event()
         self._publisher = Publisher("launcher", "launcher", self.name, new_incarnation())
         self._left: set[str] = set()
+        self._refused = False  # it was said that the run folder takes no more
 
     async def go(self) -> dict[str, Any]:
         """See `launch`."""
@@ -253,6 +254,9 @@ class Run:
     def _record(self, event: dict[str, Any]) -> None:
         self.folder.record(event)
         self.on_event(event)
+        if self.folder.refused is not None and not self._refused:
+            self._refused = True
+            self._say("warning", reason=self.folder.refused)
 
     def _opening(self, shares: Shares) -> dict[str, Any]:
         e = self.experiment

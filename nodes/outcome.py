@@ -85,6 +85,7 @@ def finish(
         nodes_lost=sorted(lost),
         wall_s=wall_s,
         startup_s=startup_s,
+        resumed_after=folder.resumed,
     )
     if lost:
         summary["lost_because"] = dict(sorted(lost.items()))

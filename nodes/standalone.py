@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,7 +15,7 @@ from .experiment_keys import ExperimentError
 from .federated.coordinator import Coordinator
 from .hosted import ROLES
 from .outcome import Found, finish
-from .runfolder import RunFolder, check_folder
+from .runfolder import RunFolder, check_folder, read_nodes
 from .session import NodeFailed, Place, Session, default_name
 from .summary import summarise
 from .terms import run_terms
@@ -53,7 +54,8 @@ async def run_node(
         Folder for what this node ends up with: the experiment, its events, its summary and the model; and for what it
         needs in order to go on after its own death.
     resume
-        The folder of a coordinator's earlier life, whose run goes on after its last checkpoint; in place of `out`.
+        The folder of this node's earlier life, in place of `out`: a coordinator's run goes on after its last
+        checkpoint, a client goes on with what it carries from round to round, under the name that it had.
     on_event
         Called with each event that this node publishes.
 
@@ -70,7 +72,7 @@ async def run_node(
         Before the first round; each names who and what.
     """
     started = time.monotonic()
-    name = name or ("coordinator" if role == "coordinator" else default_name(role))
+    name = name or _former_name(role, resume) or ("coordinator" if role == "coordinator" else default_name(role))
     with ExitStack() as stack:
         folder = _folder(role, experiment, out, resume)
         if folder:
@@ -81,10 +83,13 @@ async def run_node(
         node = ROLES[role].hosted(learner, experiment, place)
         if folder:
             folder.write_experiment(experiment)
-        node.session.on_event = _both(folder.record if folder else None, on_event)
+        node.session.on_event = _both(_recording(folder, node.session) if folder else None, on_event)
         reason = ""
         try:
             async with node:
+                if folder:
+                    address = node.session.transport.addresses.get("control", "")
+                    folder.write_nodes({name: {"role": role, "pid": os.getpid(), "address": address}})
                 _say_started(role, experiment, node.session, folder.resumed if folder else None)
                 async for _ in node.rounds():
                     pass
@@ -111,11 +116,16 @@ async def run_node(
 def _folder(role: str, experiment: Experiment, out: Path | None, resume: Path | None) -> RunFolder | None:
     if resume is None:
         return RunFolder(out) if out else None
-    if role != "coordinator":
-        why = f"a {role} that is started again under its --name goes on by itself"
-        raise ExperimentError(f"--resume {resume}: is for a coordinator; {why}")
+    if role == "peer":
+        raise ExperimentError(f"--resume {resume}: is for a coordinator or a client; peers that gossip keep nothing")
     check_folder(resume, out=out)
-    return RunFolder.reopen(resume, experiment)
+    return RunFolder.reopen(resume, experiment, client=role == "client")
+
+
+def _former_name(role: str, resume: Path | None) -> str | None:
+    """What a node that goes on was called."""
+    names = [name for name, facts in read_nodes(resume).items() if facts.get("role") == role] if resume else []
+    return names[0] if len(names) == 1 else None
 
 
 def _say_started(role: str, experiment: Experiment, session: Session, resumed: int | None) -> None:
@@ -178,6 +188,20 @@ def _summary(
         wall_s=wall_s,
         startup_s=None,
     )
+
+
+def _recording(folder: RunFolder, session: Session) -> Callable[[dict[str, Any]], None]:
+    """Record a node's events, and say once if the folder takes no more."""
+    warned = False
+
+    def record(event: dict[str, Any]) -> None:
+        nonlocal warned
+        folder.record(event)
+        if folder.refused is not None and not warned:
+            warned = True
+            session.publish("warning", {"reason": folder.refused})
+
+    return record
 
 
 def _both(

@@ -24,6 +24,7 @@ def summarise(
     suspected: Sequence[str] = (),
     wall_s: float,
     startup_s: float | None = None,
+    resumed_after: int | None = None,
 ) -> dict[str, Any]:
     """Build ``summary.json`` from what each node reported by request and reply.
 
@@ -35,7 +36,8 @@ def summarise(
         evaluation on the test set, with further scorers by name); ``sites`` (the last event of what they measured);
         ``best`` (``round`` and ``metrics``); ``stopped`` (``stopped_by``, ``reason``); ``bytes_sent``,
         ``bytes_received``; ``bytes_sent_by_kind`` (``weights``, ``control``); ``round_s`` (duration of each of its
-        rounds, seconds); ``rejected`` (``{subject: count}``); ``disturbed`` (reasons, one a line, empty if none).
+        rounds, seconds); ``rejected`` (``{subject: count}``); ``disturbed`` (reasons, one a line, empty if none);
+        ``warnings`` (a line each).
     status, reason
         ``completed``, ``failed`` or ``interrupted``, and why.
     baseline
@@ -44,6 +46,8 @@ def summarise(
         Names. Somebody suspected and found again disturbs a run too.
     wall_s, startup_s
         Seconds from the command's start to its end, and to the first round.
+    resumed_after
+        The round after which this life of the run went on; its bytes and seconds are those of this life alone.
 
     Returns
     -------
@@ -107,6 +111,11 @@ def summarise(
     summary["disturbances"] = [
         f"{name}: {line}" for name, facts in sorted(results.items()) for line in facts.get("disturbed", ())
     ]
+    warnings = [f"{name}: {line}" for name, facts in sorted(results.items()) for line in facts.get("warnings", ())]
+    if warnings:
+        summary["warnings"] = warnings
+    if resumed_after is not None:
+        summary["resumed_after"] = resumed_after
     summary["by_node"] = {name: _by_node(facts, score) for name, facts in sorted(results.items())}
     return summary
 

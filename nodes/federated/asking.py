@@ -36,6 +36,9 @@ def tasks(
 ) -> list[e.Effect]:
     """One task to each, encoded at most twice: with the agreement to those who do not hold it yet, and without."""
     payload = expected(work, settled, rules)
+    settings = dict(rules.settings)
+    if rules.partial and work == "train":
+        settings["partial"] = True
     effects: list[e.Effect] = []
     names = tuple(names)
     for holds in (True, False):
@@ -48,7 +51,7 @@ def tasks(
             work=work,
             deadline_s=rules.deadline_s,
             evaluate=rules.evaluate_sites and work == "train" and number > 1,
-            settings=dict(rules.settings),
+            settings=settings,
             agreement=dict(settled.agreement) if settled and not holds else None,
             payload=payload,
             durable=durable,

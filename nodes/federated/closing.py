@@ -25,6 +25,9 @@ def closing_fields(current: OpenRound | None, now: float) -> dict[str, Any]:
     loss = weighted_loss(current.admitted)
     if loss is not None:
         fields["loss"] = loss
+    partial = sorted(name for name, a in current.admitted.items() if a.metrics.get("partial"))
+    if partial:
+        fields["partial"] = partial
     missing = current.missing(f"no answer when the round closed by {current.closing}")
     if missing:
         fields["missing"] = missing

@@ -78,12 +78,15 @@ class Judging:
         """
         return bool(self._asked) and self.rules.stopping.watches
 
-    def measure(self, number: int, body: e.Body, fields: Mapping[str, Any], *, last: bool = False) -> list[e.Effect]:
-        """Have the model of a round that is complete evaluated, if it is its turn; else all is known of the round."""
-        if not self.rules.evaluate_test or not (last or number % self.rules.evaluate_every == 0):
-            return [e.Completed(number, fields)]
+    def due(self, number: int, *, last: bool = False) -> bool:
+        """Whether the model of a round is to be evaluated on the test set; the last one always is."""
+        last = last or number >= self.rules.rounds
+        return self.rules.evaluate_test and number > 0 and (last or number % self.rules.evaluate_every == 0)
+
+    def ask(self, number: int, body: e.Body, fields: Mapping[str, Any]) -> e.Effect:
+        """Have the model of a round evaluated, and note what else is known of the round."""
         self._asked[number] = Asked(body, fields)
-        return [e.Evaluate(number, "test", body)]
+        return e.Evaluate(number, "test", body)
 
     def answered(self, number: int, metrics: Mapping[str, Any]) -> tuple[list[e.Effect], Stop | None]:
         """Take in what an evaluation has found, nothing where it failed; tell it, and say why the run may end."""
@@ -126,14 +129,19 @@ class Judging:
         best = None if self.best is None else {"round": self.best.round, "metrics": dict(self.best.metrics)}
         return {"stopping": self.stopping.memory(now), "best": best}
 
-    def restore(self, memory: Mapping[str, Any], weights: e.Body) -> None:
-        """Go on from a `memory`, with the best model's weights (None: they are lost, and another is to be found)."""
-        self.stopping.restore(memory.get("stopping", {}))
-        best = memory.get("best")
-        if best is None or weights is None or self.stopping.best is None:
+    def restore(self, memory: Mapping[str, Any], completed: int, weights: e.Body, best: e.Body = None) -> None:
+        """Go on from a `memory` of when a round was complete, with the weights of then.
+
+        The best weights are those, or `best`; if they are lost, others are to be found.
+        """
+        self.stopping.restore(memory["stopping"])
+        known = memory["best"]
+        if known is not None and best is None and known["round"] == completed:
+            best = weights
+        if known is None or best is None or self.stopping.best is None:
             self.stopping.best = None
         else:
-            self.best = Best(int(best["round"]), weights, dict(best["metrics"]))
+            self.best = Best(int(known["round"]), best, dict(known["metrics"]))
 
     def _judge(self, number: int, body: e.Body, metrics: Mapping[str, Any]) -> Stop | None:
         stop = self.stopping.judge(number, metrics)

@@ -132,27 +132,31 @@ class Stopping:
     def judge(self, round: int, metrics: Mapping[str, Any]) -> Stop | None:  # noqa: A002
         """Take in what the model of a round was found to be; say why the run may end with it, or None.
 
-        A round that is not later than the last one judged changes nothing. A metric that is missing, as one that is
-        not finite is, counts as no improvement.
+        The last round judged may be judged once more, with the same verdict; one before it changes nothing. A metric
+        that is missing, as one that is not finite is, counts as no improvement.
         """
-        if round <= self.judged:
+        if round < self.judged:
             return None
-        self.judged = round
         value = self._watched(metrics)
-        if value is not None and (self.best is None or self._better(value, self.best[1])):
-            self.best = (round, value)
-        if value is not None and (
-            self._reference is None or self._better(value, self._reference, self.rules.min_delta)
-        ):
-            self._reference, self._waited = value, 0
-        else:
-            self._waited += 1
+        if round > self.judged:
+            self._take_in(round, value)
         goal, patience = self.rules.goal, self.rules.patience
         if goal and value is not None and goal.reached(value):
             return Stop("until", f"{goal} was reached in round {round}: {value:.4g}")
         if patience is not None and self._waited >= patience:
             return Stop("patience", self._impatience(round))
         return None
+
+    def _take_in(self, number: int, value: float | None) -> None:
+        self.judged = number
+        if value is not None and (self.best is None or self._better(value, self.best[1])):
+            self.best = (number, value)
+        if value is not None and (
+            self._reference is None or self._better(value, self._reference, self.rules.min_delta)
+        ):
+            self._reference, self._waited = value, 0
+        else:
+            self._waited += 1
 
     def begin(self, now: float) -> float | None:
         """Start the clock of the budget; gives the time at which it is spent, None where there is no budget."""
@@ -171,7 +175,7 @@ class Stopping:
             "judged": self.judged,
             "reference": self._reference,
             "waited": self._waited,
-            "spent_s": self._spent + (0.0 if self._began is None else now - self._began),
+            "spent_s": self._spent + (0.0 if self._began is None else max(0.0, now - self._began)),
         }
 
     def restore(self, memory: Mapping[str, Any]) -> None:

@@ -107,6 +107,8 @@ class ClientState:
             case m.Task() as task:
                 self.known = True
                 return back + self._task(Assignment(task, event.body), event.flaw, now)
+            case m.Refused(about="task", round=number):
+                return back + self._dismissed(number)
             case m.Refused(about=about, round=number, reason=reason):
                 told = f"{about} of round {number} was refused: {reason}"
                 return [*back, e.Publish("warning", {"reason": told, "subject": event.sender})]
@@ -233,6 +235,11 @@ class ClientState:
             effects.append(e.CancelTimer(("task", self.current.task.round, self.current.task.attempt)))
         waiting, self.pending, self.current, self._overdue = self.pending, None, None, False
         return effects + (self._begin(waiting, now) if waiting else [])
+
+    def _dismissed(self, number: int) -> list[e.Effect]:
+        """The round has closed without this client: go on with nothing that nobody waits for."""
+        current = self.current
+        return [e.Abandon()] if current and current.task.round == number and current.task.work == "train" else []
 
     # ------------------------------------------------------------------------------------------------------------ time
 

@@ -208,7 +208,7 @@ def test_what_was_judged_is_remembered(kept: bool) -> None:
     desk.evaluated(1, accuracy=0.7)
     memory = desk.state.judging.memory(3.0)
     other = Desk().state.judging
-    other.restore(memory, "w1" if kept else None)
+    other.restore(memory, 1 if kept else 2, "w1")
     assert other.stopping.judged == 1
     assert other.stopping.best == ((1, 0.7) if kept else None)
     assert other.best == (desk.state.judging.best if kept else None)

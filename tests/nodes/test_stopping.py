@@ -101,11 +101,14 @@ def test_the_score_is_watched_where_no_goal_says_otherwise() -> None:
         assert stopping.metric == metric
 
 
-def test_a_round_is_judged_once() -> None:
-    stopping = Stopping(StoppingRules(patience=1))
-    assert stopping.judge(1, {"accuracy": 0.5}) is None
-    assert stopping.judge(1, {"accuracy": 0.5}) is None
-    assert stopping.judge(2, {"accuracy": 0.5}) is not None
+def test_a_round_that_is_judged_again_counts_once_and_gets_the_same_verdict() -> None:
+    stopping = Stopping(StoppingRules(Goal("accuracy", 0.9), patience=2))
+    for number, value, stops in ((1, 0.5, False), (2, 0.5, False), (3, 0.5, True), (4, 0.95, True)):
+        first = stopping.judge(number, {"accuracy": value})
+        assert (first is not None) is stops
+        assert stopping.judge(number, {"accuracy": value}) == first
+    assert stopping.judge(2, {"accuracy": 0.99}) is None
+    assert stopping.best == (4, 0.95)
 
 
 @given(accuracies)
