@@ -323,7 +323,8 @@ class Evaluate:
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Write all that the future depends on: `body` is the weights after `round`, `record` all the machine's memory, as
-    JSON can say it, `best` the best weights so far; answered by `Saved`, or by `WorkFailed("checkpoint")`, after which the run goes on.
+    JSON can say it, `best` the best weights so far; answered by `Saved`, or by `WorkFailed("checkpoint")`, after which
+    the run goes on.
     """
 
     round: int

@@ -47,7 +47,7 @@ class Keeper:
     def write(
         self, now: float, body: e.Body, memory: Callable[[], Mapping[str, Any]], best: e.Body = None
     ) -> list[e.Effect]:
-        """Ask for a checkpoint if one is due; `body` and `memory` are of the round last completed, `best` is the best."""
+        """Ask for a checkpoint if one is due: `body` and `memory` of the round last completed, `best` of the best."""
         if not self.busy or self._saving is not None:
             return []
         if not self._urgent and now < self._began_at + EVERY_S:

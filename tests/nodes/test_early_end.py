@@ -1,5 +1,6 @@
 """How a federated run ends before its last round: events in, effects out, through the coordinator's machine."""
 
+import json
 from typing import Any, TypeVar
 
 import pytest
@@ -199,6 +200,34 @@ def test_a_figure_that_was_asked_for_and_is_not_reported_is_remarked_once() -> N
     (warning,) = desk.published("warning")
     assert warning["reason"].startswith("roc_auc: not defined")
     assert "accuracy, f1_macro" in warning["reason"]
+
+
+@pytest.mark.parametrize("gathered_first", [True, False])
+def test_a_run_that_was_killed_before_it_could_stop_stops_when_it_is_taken_up(gathered_first: bool) -> None:
+    desk = Desk()
+    desk.train(1)
+    desk.evaluated(1, accuracy=0.5)
+    desk.train(2)
+    memory = json.loads(json.dumps(desk.state.memory(3.0)))
+    desk.state = RoundState.restored(desk.state.rules, memory, "w2", best="w1")
+    best = desk.state.judging.best
+    assert best is not None
+    assert (best.round, best.weights) == (1, "w1")
+    desk.effects.clear()
+    assert e.Evaluate(2, "test", "w2") in desk.tell(e.Started())
+    if not gathered_first:
+        assert e.Finish not in kinds(desk.evaluated(2, accuracy=0.95))
+    for name in NAMES:
+        desk.tell(e.LinkUp(name, "client", 2))
+        desk.tell(e.Arrived(name, m.Ready(examples=1000, pid=1)))
+    if gathered_first:
+        assert desk.published("round.started")[-1]["round"] == 3
+        desk.evaluated(2, accuracy=0.95)
+    assert desk.of(e.Send)[-1].message.work == "finish"
+    assert desk.of(e.Finish) == [e.Finish("completed")]
+    assert desk.published("run.stopping")[0]["round"] == 2
+    assert desk.state.judging.best is not None
+    assert desk.state.judging.best.weights == "w2"
 
 
 @pytest.mark.parametrize("kept", [True, False])

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nervenet.nodes.experiment import Experiment, ExperimentError, load, parse_set
+from nervenet.nodes.experiment_keys import override
 
 PROPERTIES = {
     "mode": ["federated", "gossip"],
@@ -43,7 +44,7 @@ def test_the_defaults_are_those_of_the_surface() -> None:
 def test_an_experiment_survives_maps_and_toml(overrides: dict[str, object]) -> None:
     import tomllib
 
-    experiment = load(overrides=overrides)
+    experiment = Experiment.from_dict(override({}, overrides))
     assert Experiment.from_dict(experiment.to_dict()) == experiment
     again = Experiment.from_dict(tomllib.loads(experiment.to_toml()))
     assert again == experiment.resolved()
