@@ -130,7 +130,7 @@ class Node:
                 answer = self.trainer.answer(effect)
                 if answer is not None:
                     self._events.append(answer)
-            case e.Train() | e.Fold() | e.Mix() | e.Evaluate() | e.Survey() | e.Settle() | e.Adopt():
+            case e.Train() | e.Fold() | e.Mix() | e.Evaluate() | e.Survey() | e.Settle() | e.Adopt() | e.Checkpoint():
                 self.trainer.submit(effect)
             case e.Publish(kind, fields):
                 self._publish(kind, fields)

@@ -21,9 +21,10 @@ from . import effects as e
 if TYPE_CHECKING:
     from nervenet.models.learner import Learner
 
+    from .federated.memory import Memory
     from .federated.merger import Merger
 
-Job: TypeAlias = e.Survey | e.Settle | e.Train | e.Fold | e.Mix | e.Evaluate | e.Adopt
+Job: TypeAlias = e.Survey | e.Settle | e.Train | e.Fold | e.Checkpoint | e.Mix | e.Evaluate | e.Adopt
 Post: TypeAlias = Callable[[e.Event], None]
 
 Scale: TypeAlias = Literal["standard", "unit", "none"]
@@ -52,6 +53,8 @@ class Trainer:
         Whether an evaluation tells a 64-number projection of the weights, from which a monitor can compute distances.
     merger
         A coordinator's: does its folds.
+    memory
+        A coordinator's: writes its checkpoints. Without one there is nothing to go on with, and nothing to lose.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Trainer:
         init: str = "common",
         sketches: bool = False,
         merger: Merger | None = None,
+        memory: Memory | None = None,
     ) -> None:
         if init not in ("common", "own"):
             raise ValueError(f'init must be "common" or "own", found {init!r}')
@@ -74,6 +78,7 @@ class Trainer:
         self.seed = seed
         self.sketches = sketches
         self.merger = merger
+        self.memory = memory
         self._jobs: SimpleQueue[Job | Callable[[], None] | None] = SimpleQueue()
         self._checks: SimpleQueue[tuple[Any, Payload | None, Callable[[Any, str | None], None]] | None] = SimpleQueue()
         self._stop = threading.Event()
@@ -89,6 +94,8 @@ class Trainer:
         """Queue a job; returns at once."""
         if isinstance(job, e.Train):
             self._stop.clear()
+        if isinstance(job, e.Checkpoint) and self.memory is not None:
+            job = self.memory.complete(job)
         self._jobs.put(job)
 
     def when_done(self, then: Callable[[], None]) -> None:
@@ -164,6 +171,8 @@ class Trainer:
                 if self.merger is None:
                     raise RuntimeError("only a coordinator's worker folds")
                 return self.merger.fold(job)
+            case e.Checkpoint():
+                return e.Saved(job.round) if self.memory is None else self.memory.write(job)
             case e.Mix(number, bodies, coefficients):
                 mixed = _finite(combine(bodies, coefficients), "the mixture")
                 self.learner.load(mixed)

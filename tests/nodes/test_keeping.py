@@ -42,7 +42,13 @@ def test_a_checkpoint_follows_each_round_and_says_all_that_the_machine_remembers
     assert record["completed"] == 1
     assert record["agreement"] == {"columns": ["x"]}
     assert record["payload"] == {"rule": "mean", "layout": "a1b2", "dtype": "float32", "length": 5}
-    assert record["clients"]["client-0"] == {"examples": 1000, "strikes": 0, "sentences": 0, "barred": 0}
+    assert record["clients"]["client-0"] == {
+        "here": True,
+        "examples": 1000,
+        "strikes": 0,
+        "sentences": 0,
+        "barred": 0,
+    }
     kinds = [type(effect) for effect in effects]
     assert kinds.index(e.Checkpoint) < kinds.index(e.Evaluate), "the one takes milliseconds, the other need not"
 

@@ -14,9 +14,9 @@ CALLS = {"Publish", "publish", "_publish", "say", "_say", "_own"}
 ROLES = {
     "nodes/federated/admission.py": ["coordinator"],
     "nodes/federated/asking.py": ["coordinator"],
-    "nodes/federated/judging.py": ["coordinator"],
     "nodes/federated/rounds.py": ["coordinator"],
     "nodes/federated/coordinator.py": ["coordinator"],
+    "nodes/federated/judging.py": ["coordinator"],
     "nodes/federated/tasks.py": ["client"],
     "nodes/federated/client.py": ["client"],
     "nodes/gossip/exchange.py": ["peer"],
