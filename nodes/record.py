@@ -10,6 +10,7 @@ from typing import Any
 
 DISTURBING = {"node.suspect": "suspected", "node.lost": "lost", "round.failed": "a round failed"}
 INCOMPLETE = {"deadline", "overtaken"}
+ROUNDS, LINES = 10_000, 100  # that a report goes into
 
 
 class Record:
@@ -19,11 +20,14 @@ class Record:
         self.role = role
         self.completed = 0
         self.metrics: dict[str, Any] = {}
-        self.worst: str | None = None
+        self.sites: dict[str, Any] = {}  # what the sites measured on their own rows, as far as they were asked
+        self.stopped: dict[str, Any] = {}  # why the run ends before its last round, if it does
         self.round_s: list[float] = []
         self.staleness: Counter[int] = Counter()  # updates by the steps that were made while they were
         self.rejected: Counter[str] = Counter()
         self.disturbed: list[str] = []
+        self.warnings: list[str] = []
+        self._marks: dict[int, dict[str, Any]] = {}  # by round, what was known when it was complete
 
     def event(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Take note of an event that this node publishes."""
@@ -31,10 +35,17 @@ class Record:
             self._round(fields)
         elif kind == "metric.test" or (kind == "metric.local" and self.role == "peer"):
             self.metrics = {k: v for k, v in fields.items() if isinstance(v, (int, float))}
-            if isinstance(fields.get("worst"), dict):
-                self.worst = fields["worst"].get("site")
+            if fields.get("source") == "sites":
+                self.sites = dict(fields)
+        elif kind == "metric.sites":
+            self.sites = dict(fields)
+        elif kind == "run.stopping":
+            self.stopped = {"stopped_by": fields["stopped_by"], "reason": fields["reason"]}
         elif kind == "update.rejected":
             self.rejected[str(fields.get("subject"))] += 1
+        elif kind == "warning":
+            if len(self.warnings) < LINES:
+                self.warnings.append(str(fields.get("reason", "")))
         elif kind in DISTURBING:
             subject = fields.get("subject", "")
             self.disturbed.append(f"{DISTURBING[kind]} {subject}: {fields.get('reason', '')}".replace(" :", ":"))
@@ -49,6 +60,42 @@ class Record:
         if by in INCOMPLETE or fields.get("missing"):
             missing = "; ".join(f"{name}: {why}" for name, why in sorted(fields.get("missing", {}).items()))
             self.disturbed.append(f"round {number} closed by {by} without {missing}")
+        self._mark(number)
+
+    def _mark(self, number: int) -> None:
+        """Note how long the lists are, and copy what is small: a round must not cost more the later it comes."""
+        mark = {
+            "metrics": self.metrics,
+            "sites": self.sites,
+            "round_s": len(self.round_s),
+            "rejected": dict(self.rejected),
+            "disturbed": len(self.disturbed),
+        }
+        before = [n for n in sorted(self._marks) if n < number][-1:]
+        self._marks = {n: self._marks[n] for n in before} | {number: mark}
+
+    def as_of(self, number: int) -> dict[str, Any]:
+        """Give what was known when a round was complete, the last one or the one before: what came later is run again
+        by whoever takes up the run there, and must not count twice.
+        """
+        if number not in self._marks:
+            raise RuntimeError(f"round {number} is not noted; rounds {sorted(self._marks)} are")
+        mark = self._marks[number]
+        return {
+            **mark,
+            "round_s": self.round_s[: mark["round_s"]][-ROUNDS:],
+            "disturbed": self.disturbed[: mark["disturbed"]][:LINES],
+        }
+
+    def restore(self, number: int, known: Mapping[str, Any]) -> None:
+        """Go on from what `as_of` gave in a former life."""
+        self.completed = number
+        self.metrics = dict(known["metrics"])
+        self.sites = dict(known["sites"])
+        self.round_s = list(known["round_s"])
+        self.rejected = Counter(known["rejected"])
+        self.disturbed = list(known["disturbed"])
+        self._mark(number)
 
     def facts(self, counters: Any) -> dict[str, Any]:
         """Give the report, with the transport's byte counts."""
@@ -59,13 +106,16 @@ class Record:
             "bytes_sent": counters.bytes_sent,
             "bytes_received": counters.bytes_received,
             "bytes_sent_by_kind": dict(counters.sent_by_kind),
-            "round_s": self.round_s[-10_000:],
+            "round_s": self.round_s[-ROUNDS:],
             "rejected": dict(self.rejected),
-            "disturbed": self.disturbed[:100],
+            "disturbed": self.disturbed[:LINES],
+            "warnings": self.warnings,
         }
         if self.staleness:
             total = sum(steps * updates for steps, updates in self.staleness.items())
             found["staleness"] = {"mean": total / self.staleness.total(), "max": max(self.staleness)}
-        if self.worst:
-            found["worst_site"] = self.worst
+        if self.sites:
+            found["sites"] = self.sites
+        if self.stopped:
+            found["stopped"] = self.stopped
         return found

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +51,11 @@ def state_folder(run: Path, name: str) -> Path:
     return run / "checkpoints" / name
 
 
+def has_checkpoints(run: Path) -> bool:
+    """Whether there is anything to go on with."""
+    return any(state_folder(run, COORDINATOR).glob("round-*"))
+
+
 def check_folder(path: Path, file: Path | None = None, out: Path | None = None) -> None:
     """Refuse what is no run folder to go on with, or comes with an experiment file or folder beside its own.
 
@@ -74,6 +80,8 @@ class RunFolder:
     ----------
     resumed : int or None
         The round after which the run goes on, where it was opened by `reopen`.
+    refused : str or None
+        Why events could not be written, if they could not: the disk is full, for instance.
 
     Parameters
     ----------
@@ -87,6 +95,7 @@ class RunFolder:
     """
 
     resumed: int | None = None
+    refused: str | None = None
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -100,20 +109,23 @@ class RunFolder:
         self._open()
 
     @classmethod
-    def reopen(cls, path: Path, experiment: Experiment) -> "RunFolder":
-        """Open the folder of a run that is to go on; its events are appended to.
+    def reopen(cls, path: Path, experiment: Experiment, *, client: bool = False) -> "RunFolder":
+        """Open the folder of a run that is to go on, or of a `client` of one; its events are appended to.
 
         Raises
         ------
         ExperimentError
-            As `resuming.resumable` does; or the run is still going on. Nothing has been written then.
+            As `resuming.resumable` does, for a client as `resuming.check_run` does; or the run is still going on.
+            Nothing has been written then.
         """
-        from .resuming import resumable  # a monitor, which reads run folders, shall not load NumPy for it
+        from .resuming import check_run, resumable  # a monitor, which reads run folders, shall not load NumPy for it
 
-        resumed = resumable(path, experiment)
         folder = cls.__new__(cls)
         folder.path = path
-        folder.resumed = resumed.round
+        if client:
+            check_run(path, experiment)
+        else:
+            folder.resumed = resumable(path, experiment).round
         folder._open()  # noqa: SLF001  (its own class)
         return folder
 
@@ -150,15 +162,24 @@ class RunFolder:
         write_whole(self.path / "nodes.json", _indented(nodes))
 
     def record(self, event: Mapping[str, Any]) -> None:
-        """Append one event as a line; a gap is an event of its own."""
-        self._events.write(_JSON.encode(event) + b"\n")
+        """Append one event as a line; a gap is an event of its own. A full disk ends no run: see `refused`."""
+        with self._refusable():
+            self._events.write(_JSON.encode(event) + b"\n")
         if time.monotonic() - self._flushed >= FLUSH_AFTER_S:
             self.flush()
 
     def flush(self) -> None:
         """Give what is buffered to the operating system: it then survives this process."""
-        self._events.flush()
+        with self._refusable():
+            self._events.flush()
         self._flushed = time.monotonic()
+
+    @contextmanager
+    def _refusable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.refused = f"{self.path / 'events.jsonl'}: events are missing: {error.strerror or error}"
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Keep the result; a reader sees the whole file or none."""
@@ -173,7 +194,8 @@ class RunFolder:
 
     def close(self) -> None:
         """Write what is buffered; may be called twice."""
-        self._events.close()
+        with self._refusable():
+            self._events.close()
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
@@ -191,15 +213,19 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
                 yield event
 
 
+def read_nodes(path: Path) -> dict[str, dict[str, Any]]:
+    """Who was who in the run of a folder, as `write_nodes` has left it; empty if it has not, or not readably."""
+    try:
+        return msgspec.json.decode((path / "nodes.json").read_bytes(), type=dict[str, dict[str, Any]])
+    except (OSError, msgspec.DecodeError):
+        return {}
+
+
 def newest_broker(root: Path = Path("runs")) -> str | None:
     """The address of the broker of the newest run below ``root`` whose broker process lives, if there is one."""
     found = sorted(root.glob("*/nodes.json"), key=lambda file: file.stat().st_mtime, reverse=True)
     for file in found:
-        try:
-            nodes = msgspec.json.decode(file.read_bytes(), type=dict[str, dict[str, Any]])
-        except (OSError, msgspec.DecodeError):
-            continue
-        for facts in nodes.values():
+        for facts in read_nodes(file.parent).values():
             if facts.get("role") == "broker" and _lives(facts.get("pid")) and isinstance(facts.get("address"), str):
                 return str(facts["address"])
     return None

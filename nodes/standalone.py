@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from .embedding import model_of, site_learner
 from .experiment_keys import ExperimentError
+from .federated.coordinator import Coordinator
 from .hosted import ROLES
 from .outcome import Found, finish
-from .runfolder import RunFolder, check_folder
+from .runfolder import RunFolder, check_folder, read_nodes
 from .session import NodeFailed, Place, Session, default_name
 from .summary import summarise
 from .terms import run_terms
@@ -52,7 +54,8 @@ async def run_node(
         Folder for what this node ends up with: the experiment, its events, its summary and the model; and for what it
         needs in order to go on after its own death.
     resume
-        The folder of a coordinator's earlier life, whose run goes on after its last checkpoint; in place of `out`.
+        The folder of this node's earlier life, in place of `out`: a coordinator's run goes on after its last
+        checkpoint, a client goes on with what it carries from round to round, under the name that it had.
     on_event
         Called with each event that this node publishes.
 
@@ -69,7 +72,7 @@ async def run_node(
         Before the first round; each names who and what.
     """
     started = time.monotonic()
-    name = name or ("coordinator" if role == "coordinator" else default_name(role))
+    name = name or _former_name(role, resume) or ("coordinator" if role == "coordinator" else default_name(role))
     with ExitStack() as stack:
         folder = _folder(role, experiment, out, resume)
         if folder:
@@ -80,10 +83,13 @@ async def run_node(
         node = ROLES[role].hosted(learner, experiment, place)
         if folder:
             folder.write_experiment(experiment)
-        node.session.on_event = _both(folder.record if folder else None, on_event)
+        node.session.on_event = _both(_recording(folder, node.session) if folder else None, on_event)
         reason = ""
         try:
             async with node:
+                if folder:
+                    address = node.session.transport.addresses.get("control", "")
+                    folder.write_nodes({name: {"role": role, "pid": os.getpid(), "address": address}})
                 _say_started(role, experiment, node.session, folder.resumed if folder else None)
                 async for _ in node.rounds():
                     pass
@@ -91,11 +97,15 @@ async def run_node(
         except NodeFailed as error:
             reason = str(error)
         facts = {name: node.session.record.facts(node.session.transport.counters)}
+        best = node.best if isinstance(node, Coordinator) else None
+        if best is not None:
+            facts[name]["best"] = {"round": best.round, "metrics": dict(best.metrics)}
         status = "failed" if reason else "completed"
         if role == "coordinator":
             experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, name=SITES))
         vector = learner.snapshot() if role == "client" and not reason else node.weights
-        summary = _summary(experiment, folder, learner, vector, facts, status, reason, time.monotonic() - started)
+        found = Found(facts, vector, best=None if best is None else best.weights)
+        summary = _summary(experiment, folder, learner, found, status, reason, time.monotonic() - started)
         if folder and not reason and role != "client":
             folder.write_curves()
     if reason:
@@ -106,11 +116,16 @@ async def run_node(
 def _folder(role: str, experiment: Experiment, out: Path | None, resume: Path | None) -> RunFolder | None:
     if resume is None:
         return RunFolder(out) if out else None
-    if role != "coordinator":
-        why = f"a {role} that is started again under its --name goes on by itself"
-        raise ExperimentError(f"--resume {resume}: is for a coordinator; {why}")
+    if role == "peer":
+        raise ExperimentError(f"--resume {resume}: is for a coordinator or a client; peers that gossip keep nothing")
     check_folder(resume, out=out)
-    return RunFolder.reopen(resume, experiment)
+    return RunFolder.reopen(resume, experiment, client=role == "client")
+
+
+def _former_name(role: str, resume: Path | None) -> str | None:
+    """What a node that goes on was called."""
+    names = [name for name, facts in read_nodes(resume).items() if facts.get("role") == role] if resume else []
+    return names[0] if len(names) == 1 else None
 
 
 def _say_started(role: str, experiment: Experiment, session: Session, resumed: int | None) -> None:
@@ -123,8 +138,9 @@ def _say_started(role: str, experiment: Experiment, session: Session, resumed: i
 
 def _say_completed(role: str, session: Session, wall_s: float) -> None:
     if role == "coordinator":
-        rounds = session.record.completed
-        session.publish("run.completed", {"status": "completed", "completed_rounds": rounds, "wall_s": wall_s})
+        record = session.record
+        known = {"status": "completed", "completed_rounds": record.completed, "wall_s": wall_s, **record.stopped}
+        session.publish("run.completed", known)
 
 
 def _learner(role: str, experiment: Experiment) -> Learner:
@@ -143,14 +159,13 @@ def _summary(
     experiment: Experiment,
     folder: RunFolder | None,
     learner: Learner,
-    vector: Any,
-    facts: dict[str, dict[str, Any]],
+    found: Found,
     status: str,
     reason: str,
     wall_s: float,
 ) -> dict[str, Any]:
     if not learner.settled:
-        summary = summarise(experiment, facts, status=status, reason=reason or None, wall_s=wall_s)
+        summary = summarise(experiment, found.facts, status=status, reason=reason or None, wall_s=wall_s)
         if folder is not None:
             folder.write_summary(summary)
         return summary
@@ -158,9 +173,9 @@ def _summary(
         size = learner.layout.size
         task = learner.agreement.task
         return summarise(
-            experiment, facts, status=status, reason=reason or None, task=task, parameters=size, wall_s=wall_s
+            experiment, found.facts, status=status, reason=reason or None, task=task, parameters=size, wall_s=wall_s
         )
-    found = Found(facts, vector, learner.agreement.to_dict(), learner.layout.to_dict())
+    found.agreement, found.layout = learner.agreement.to_dict(), learner.layout.to_dict()
     return finish(
         experiment,
         folder,
@@ -173,6 +188,20 @@ def _summary(
         wall_s=wall_s,
         startup_s=None,
     )
+
+
+def _recording(folder: RunFolder, session: Session) -> Callable[[dict[str, Any]], None]:
+    """Record a node's events, and say once if the folder takes no more."""
+    warned = False
+
+    def record(event: dict[str, Any]) -> None:
+        nonlocal warned
+        folder.record(event)
+        if folder.refused is not None and not warned:
+            warned = True
+            session.publish("warning", {"reason": folder.refused})
+
+    return record
 
 
 def _both(

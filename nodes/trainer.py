@@ -21,10 +21,13 @@ from . import effects as e
 if TYPE_CHECKING:
     from nervenet.models.learner import Learner
 
+    from .federated.memory import Memory
     from .federated.merger import Merger
     from .federated.work import ClientWork
 
-Job: TypeAlias = e.Survey | e.Settle | e.Train | e.Personalise | e.Fold | e.Mix | e.Evaluate | e.Adopt
+Job: TypeAlias = (
+    e.Survey | e.Settle | e.Train | e.Personalise | e.Fold | e.Checkpoint | e.Mix | e.Evaluate | e.Adopt
+)
 Post: TypeAlias = Callable[[e.Event], None]
 
 Scale: TypeAlias = Literal["standard", "unit", "none"]
@@ -57,6 +60,8 @@ class Trainer:
         A client's: does its tasks, and keeps what it carries from one to the next.
     personal
         A coordinator's: names of arrays that stay with the clients, which must be arrays of the model.
+    memory
+        A coordinator's: writes its checkpoints. Without one there is nothing to go on with, and nothing to lose.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Trainer:
         merger: Merger | None = None,
         work: ClientWork | None = None,
         personal: Sequence[str] = (),
+        memory: Memory | None = None,
     ) -> None:
         if init not in ("common", "own"):
             raise ValueError(f'init must be "common" or "own", found {init!r}')
@@ -83,6 +89,7 @@ class Trainer:
         self.merger = merger
         self.work = work
         self.personal = tuple(personal)
+        self.memory = memory
         self._jobs: SimpleQueue[Job | Callable[[], None] | None] = SimpleQueue()
         self._checks: SimpleQueue[tuple[Any, Payload | None, Callable[[Any, str | None], None]] | None] = SimpleQueue()
         self._stop = threading.Event()
@@ -100,6 +107,8 @@ class Trainer:
         if isinstance(job, (e.Train, e.Personalise)):
             self._stop.clear()
             self._unwanted.clear()
+        if isinstance(job, e.Checkpoint) and self.memory is not None:
+            job = self.memory.complete(job)
         self._jobs.put(job)
 
     def when_done(self, then: Callable[[], None]) -> None:
@@ -181,6 +190,8 @@ class Trainer:
                 if self.merger is None:
                     raise RuntimeError("only a coordinator's worker folds")
                 return self.merger.fold(job)
+            case e.Checkpoint():
+                return e.Saved(job.round) if self.memory is None else self.memory.write(job)
             case e.Mix(number, bodies, coefficients):
                 mixed = _finite(combine(bodies, coefficients), "the mixture")
                 self.learner.load(mixed)

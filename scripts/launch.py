@@ -39,7 +39,7 @@ def launch(
     Leaves a run folder with the result, the model and its curves. Another terminal can attach with "nervenet monitor".
     """
     from nervenet.nodes.experiment import load
-    from nervenet.nodes.runfolder import check_folder, default_path
+    from nervenet.nodes.runfolder import check_folder, default_path, has_checkpoints
 
     from .running import Stopped, run
     from .views import choose_view
@@ -56,6 +56,8 @@ def launch(
     except (Stopped, RuntimeError):
         # A run that did not come to its end leaves what it has.
         view.note(f"run folder {folder}")
+        if has_checkpoints(folder):
+            view.note(f"to go on: nervenet launch --resume {folder}")
         raise
     _conclude(summary, folder, quiet=quiet, json=json)
 

@@ -35,7 +35,9 @@ def node(
     out: Annotated[Path | None, typer.Option(help="Folder for the model that this node ends up with")] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="Coordinator: go on with the run of this folder after its last checkpoint."),
+        typer.Option(
+            metavar="RUN", help="Coordinator or client: go on with what this folder of an earlier life holds."
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress; the result in one line.")] = False,
     json: Annotated[bool, typer.Option("--json", help="This node's events as JSON lines on standard output.")] = False,

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import effects as e
+from ..checkpoint import Checkpoints
 from ..reports import Reports, RoundReport
 from ..session import Place, Session, members_of
 from ..shell import Node
 from ..terms import run_terms, settings_of
 from ..trainer import Trainer
 from .flow import FlowState
+from .judging import Best
+from .memory import Memory, recall
 from .merger import Merger
 from .rounds import RoundState
 from .rules import RoundRules
+from .stopping import Stop, StoppingRules
 from .strategies.registry import make
 
 if TYPE_CHECKING:
@@ -45,13 +52,22 @@ class Coordinator:
     test
         Rows (X, y) on which to measure the global model after each round; without them the clients' hold-outs are
         asked.
+    state
+        Folder for checkpoints, which outlive this coordinator: another one of the same experiment and folder goes on
+        after the newest of them, with the clients that live and with those that come. None: nothing is kept.
     experiment
         Everything else that an experiment file says.
+
+    Attributes
+    ----------
+    resumed : int or None
+        The round after which the run goes on; None for a new run.
 
     Raises
     ------
     ExperimentError, CannotMerge
-        From the constructor, for values that cannot be.
+        From the constructor, which reads the newest checkpoint, for values that cannot be, and for checkpoints of
+        another experiment.
     BrokerUnreachable, JoinRefused, RosterIncomplete
         On entering; each names who and what.
     """
@@ -71,6 +87,7 @@ class Coordinator:
         quorum: float | None = None,
         deadline_s: float | None = None,
         test: tuple[Any, Any] | None = None,
+        state: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
         from ..embedding import embedded_experiment, site_learner
@@ -86,7 +103,8 @@ class Coordinator:
         }
         plan = embedded_experiment("federated", wanted, experiment)
         learner = site_learner(model, None, plan, test=test)
-        self._set_up(learner, plan, Place(broker, run, name, terms=run_terms(plan, learner)))
+        folder = None if state is None else Path(state)
+        self._set_up(learner, plan, Place(broker, run, name, terms=run_terms(plan, learner), state=folder))
 
     @classmethod
     def hosted(cls, learner: Learner, experiment: Experiment, place: Place) -> Coordinator:
@@ -96,15 +114,25 @@ class Coordinator:
         return coordinator
 
     def _set_up(self, learner: Learner, experiment: Experiment, place: Place) -> None:
+        self._past = None if place.state is None else recall(place.state, experiment)
+        self.resumed = None if self._past is None else self._past.round
+        if self._past is not None:
+            place = replace(place, former=self._past.incarnation)
         self.experiment = experiment
         self.place = place
         self.model = learner
+        self._strategy = make(experiment.federated.strategy, experiment.federated.arguments)
+        self._merger = Merger(self._strategy, experiment.nodes)
+        self._settled: e.Settled | None = None
         self.session = Session("coordinator", place, experiment, binds=True)
         self._reports = Reports()
         self._node: Node | None = None
         self._state: RoundState | None = None
 
     async def __aenter__(self) -> Coordinator:
+        if self._past is not None and self._settled is None:
+            record, seed = self.session.record, self.experiment.seed
+            self._settled = await asyncio.to_thread(self._past.bring_back, self.model, self._merger, record, seed)
         await self.session.open(self._begin)
         return self
 
@@ -118,11 +146,10 @@ class Coordinator:
 
     def _begin(self, roster: Roster) -> None:
         plan = self.experiment
-        federated, network = plan.federated, plan.network
-        strategy = make(federated.strategy, federated.arguments)
+        federated, network, judged, strategy = plan.federated, plan.network, plan.evaluation, self._strategy
         rules = RoundRules(
             rounds=plan.rounds,
-            clients=frozenset(members_of(roster, "client")),
+            clients=frozenset(members_of(roster, "client")).union(self._past.clients if self._past else ()),
             seed=plan.seed,
             participation=federated.participation,
             sampling=federated.sampling,
@@ -138,31 +165,63 @@ class Coordinator:
             heartbeat_s=network.heartbeat_s,
             suspect_after_s=network.suspect_after_s,
             lost_after_s=5 * network.suspect_after_s,
-            evaluate_every=plan.evaluation.every,
+            evaluate_every=judged.every,
             evaluate_test=self.model.has_test,
-            evaluate_sites=not self.model.has_test,
+            evaluate_sites=judged.sites or not self.model.has_test,
+            scorers=judged.scorers,
+            stopping=StoppingRules.of(judged.until, judged.patience, judged.min_delta, judged.budget_s),
+            checkpoint=True,  # without a folder they are answered as they are asked for, and clients need not remember
             settings={**settings_of(plan), **strategy.demands.settings},
             strategy=strategy,
         )
+        session = self.session
         trainer = Trainer(
             self.model,
             node=self.place.name,
             seed=plan.seed,
             scale=plan.data.scaling,
-            merger=Merger(strategy, plan.nodes),
+            merger=self._merger,
+            memory=self._memory(),
         )
-        session = self.session
-        machine = FlowState if strategy.demands.asynchronous else RoundState
-        state = self._state = machine(rules)
+        state = self._state = self._machine(rules)
         self._node = Node(state, session.transport, trainer, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
         self._node.post(e.Started())
         session.attach(self._node)
 
+    def _machine(self, rules: RoundRules) -> RoundState:
+        machine = FlowState if rules.strategy.demands.asynchronous else RoundState
+        if self._past is None or self._settled is None:
+            return machine(rules)
+        for reason in self._past.warnings:
+            self.session.publish("warning", {"reason": reason})
+        settled = self._settled
+        return machine.restored(rules, self._past.machine, settled.body, settled.outgoing, self._past.best)
+
+    def _memory(self) -> Memory | None:
+        if self.place.state is None:
+            return None
+        checkpoints = Checkpoints(self.place.state)
+        tables = self.experiment.to_dict()
+        return Memory(checkpoints, self._merger, self.session.record, tables, self.session.incarnation)
+
     @property
     def weights(self) -> Any:
         """The global weights after the last completed round, a flat vector; None before round 0 is over."""
         return None if self._state is None else self._state.weights
+
+    @property
+    def best(self) -> Best | None:
+        """The model that was judged best so far: its round, its weights and its figures; None before there is one.
+
+        By the metric of ``evaluation.until``, else by accuracy or R²; of two that are equal, the earlier.
+        """
+        return None if self._state is None else self._state.judging.best
+
+    @property
+    def stopped(self) -> Stop | None:
+        """Why the run ended, or is about to end, before its last round; None where it does not."""
+        return None if self._state is None else self._state.stopped
 
     async def rounds(self) -> AsyncIterator[RoundReport]:
         """Give each round when it is complete and evaluated, until the run is over and every client holds the final

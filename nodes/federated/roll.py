@@ -210,11 +210,17 @@ class Roll:
     def to_dict(self) -> dict[str, dict[str, int]]:
         """Give what the next life of the coordinator must know, as JSON can say it."""
         return {
-            name: {"examples": r.examples, "strikes": r.strikes, "sentences": r.sentences, "barred": r.barred}
+            name: {
+                "here": r.here,
+                "examples": r.examples,
+                "strikes": r.strikes,
+                "sentences": r.sentences,
+                "barred": r.barred,
+            }
             for name, r in sorted((self._left | self.clients).items())
         }
 
     def remember(self, clients: Mapping[str, Mapping[str, Any]]) -> None:
         """Take up what `to_dict` gave; nobody is here before it says so."""
         for name, told in clients.items():
-            self._left[name] = ClientRecord(name, here=False, **told)
+            self._left[name] = ClientRecord(name, **{**told, "here": False})

@@ -180,6 +180,69 @@ def test_every_node_has_its_place_for_what_it_keeps(run: Path, monkeypatch: pyte
         assert folder.state("peer", "peer-0") is None
 
 
+def finished(run: Path, completed: int, rounds: int, status: str = "completed") -> None:
+    write(run, completed)
+    summary = {"status": status, "completed_rounds": completed, "rounds": rounds}
+    (run / "summary.json").write_text(json.dumps(summary))
+
+
+@pytest.mark.parametrize(
+    ("completed", "reason"),
+    [
+        (20, "the run is complete: 20 of 20 rounds; raise --rounds to go on"),
+        (12, "the run is complete: 12 of 20 rounds; raise or leave out what stopped it to go on"),
+    ],
+)
+def test_a_run_that_has_its_result_says_so_and_what_to_do(run: Path, completed: int, reason: str) -> None:
+    finished(run, completed, 20)
+    before = everything(run)
+    with pytest.raises(ExperimentError, match=f"--resume {run}: {reason}"):
+        RunFolder.reopen(run, asked(run))
+    assert everything(run) == before
+
+
+def test_more_rounds_can_be_asked_of_a_run_that_is_complete(run: Path) -> None:
+    finished(run, 20, 20)
+    with RunFolder.reopen(run, asked(run, rounds=40)) as folder:
+        assert folder.resumed == 20
+        folder.write_experiment(asked(run, rounds=40))
+    with RunFolder.reopen(run, asked(run)) as folder:  # killed once more, before it had a summary of its own
+        assert folder.resumed == 20
+
+
+def test_a_run_that_stopped_early_goes_on_when_it_is_judged_otherwise(run: Path) -> None:
+    finished(run, 12, 20)
+    RunFolder.reopen(run, asked(run, evaluation__every=2)).close()
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted"])
+def test_a_run_that_was_not_complete_goes_on_whatever_its_summary_says(run: Path, status: str) -> None:
+    finished(run, 20, 20, status)
+    RunFolder.reopen(run, asked(run)).close()
+
+
+def test_a_client_goes_on_with_a_folder_without_checkpoints(run: Path) -> None:
+    no_checkpoints(run)
+    with RunFolder.reopen(run, asked(run), client=True) as folder:
+        assert folder.resumed is None
+
+
+def test_a_disk_that_is_full_ends_no_run(tmp_path: Path) -> None:
+    code = f"""
+import pathlib, resource, signal
+from nervenet.nodes.runfolder import RunFolder
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+with RunFolder(pathlib.Path({str(tmp_path / "full")!r})) as folder:
+    for number in range(10_000):
+        folder.record({{"type": "round.completed", "round": number}})
+    print(folder.refused)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "events.jsonl: events are missing: File too large" in done.stdout
+    assert [event["round"] for event in read_events(tmp_path / "full")][:3] == [0, 1, 2]
+
+
 async def test_launch_refuses_before_it_touches_anything(run: Path) -> None:
     before = everything(run)
     for options, reason in (({"out": run / "new"}, "leave out --out"), ({}, "found seed = 0, expected 1")):
@@ -190,8 +253,10 @@ async def test_launch_refuses_before_it_touches_anything(run: Path) -> None:
 
 async def test_a_node_refuses_before_it_joins(run: Path) -> None:
     where = {"broker": "tcp://127.0.0.1:9", "run": "r", "resume": run}
-    with pytest.raises(ExperimentError, match=r"is for a coordinator; a client that is started again under its --name"):
-        await run_node("client", PLAN, **where)  # type: ignore[arg-type]
+    with pytest.raises(ExperimentError, match="is for a coordinator or a client; peers that gossip keep nothing"):
+        await run_node("peer", PLAN, **where)  # type: ignore[arg-type]
+    with pytest.raises(ExperimentError, match="found seed = 0, expected 1"):
+        await run_node("client", asked(run, seed=1), **where)  # type: ignore[arg-type]
     with pytest.raises(ExperimentError, match="leave out --out"):
         await run_node("coordinator", PLAN, out=run / "x", **where)  # type: ignore[arg-type]
     with pytest.raises(ExperimentError, match="found seed = 0, expected 1"):

@@ -1,0 +1,122 @@
+"""Runs that are killed with -9 and gone on with: the model of the run that was never killed, no round counted twice."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.e2e
+Start = Callable[..., Any]
+ROUNDS = 400
+FAST = ("--rounds", ROUNDS, "--set", "evaluation.every=50", "--set", "network.join_deadline_s=20")
+
+
+def lives(folder: Path) -> list[tuple[int, list[int]]]:
+    """For each life of a run, the round after which it went on, and those that it completed."""
+    found: list[tuple[int, list[int]]] = []
+    for line in (folder / "events.jsonl").read_bytes().splitlines():
+        event = json.loads(line) if line.endswith(b"}") else {}
+        if event.get("type") == "run.started":
+            found.append((event.get("resumed_after", -1), []))
+        elif event.get("type") == "round.completed":
+            found[-1][1].append(event["round"])
+    return found
+
+
+def went_on(folder: Path) -> None:
+    """Each life begins after its checkpoint, counts every round once, and the last comes to the end."""
+    told = lives(folder)
+    for after, rounds in told:
+        assert rounds == list(range(after + 1, after + 1 + len(rounds)))
+    assert told[-1][1][-1:] == [ROUNDS]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["completed_rounds"] == ROUNDS
+    assert summary["resumed_after"] == told[-1][0]
+    assert summary["undisturbed"], summary["disturbances"]
+
+
+def test_a_launch_loses_its_coordinator_then_its_launcher(
+    launch: Start, nervenet: Start, tmp_path: Path, until: Start
+) -> None:
+    words = ("--data", "iris", "--nodes", 4, *FAST, "--set", "federated.strategy=fedadam")
+    words += ("--set", "evaluation.baseline=false")
+    whole = launch(*words, out="whole").ok().summary()
+
+    run = launch(*words)
+    run.in_round(100)
+    os.kill(run.nodes["coordinator"]["pid"], signal.SIGKILL)
+    assert run.wait() == 1
+    assert "coordinator: killed by SIGKILL" in run.err[-1]
+    assert f"nervenet launch --resume {run.folder}" in run.err[-2], run.text[-2000:]
+
+    second = nervenet("launch", "--resume", run.folder, "--json")
+    until(lambda: any('"round.completed"' in line for line in list(second.out)), "rounds of the second life")
+    second.kill(signal.SIGKILL)
+    assert second.wait() == -signal.SIGKILL
+    until(lambda: not second.family(), "its nodes go with it")
+
+    nervenet("launch", "--resume", run.folder, "--quiet").ok()
+    went_on(run.folder)
+    assert (run.folder / "model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
+    assert run.summary()["accuracy"] == whole["accuracy"]
+    assert run.summary()["loss"] == whole["loss"]
+
+    complete = nervenet("launch", "--resume", run.folder)
+    assert complete.wait() == 2
+    assert f"the run is complete: {ROUNDS} of {ROUNDS} rounds; raise --rounds to go on" in complete.err[-1]
+    nervenet("launch", "--resume", run.folder, "--rounds", ROUNDS + 5, "--quiet").ok()
+    assert run.summary()["completed_rounds"] == ROUNDS + 5
+    assert lives(run.folder)[-1] == (ROUNDS, list(range(ROUNDS + 1, ROUNDS + 6)))
+
+
+def site(folder: Path, seed: int) -> Path:
+    """Write one site's rows."""
+    X = np.random.default_rng(seed).normal(size=(60, 3))
+    path = folder / f"site{seed}.csv"
+    lines = [",".join([*(f"{v:.3f}" for v in x), str(int(x.sum() > 0))]) for x in X]
+    path.write_text("a,b,c,y\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def test_by_hand_the_living_clients_wait_for_the_coordinator(nervenet: Start, tmp_path: Path, until: Start) -> None:
+    broker = nervenet("broker", "--bind", "tcp://127.0.0.1:0")
+    address = broker.says("directory").split()[-1]
+
+    def clients(run: str) -> list[Any]:
+        where = ("--broker", address, "--run", run, "--nodes", 3, *FAST)
+        found = []
+        for k in range(3):
+            words = ("--name", f"site{k}", "--data", site(tmp_path, k), "--out", f"{run}-site{k}")
+            found.append(nervenet("node", "client", *where, *words))
+        return found
+
+    def coordinator(run: str, *words: Any) -> Any:
+        return nervenet("node", "coordinator", "--broker", address, "--run", run, *words, "--json")
+
+    first = clients("whole")
+    coordinator("whole", "--nodes", 3, *FAST, "--out", "whole").ok()
+    for client in first:
+        client.ok()
+
+    alive = clients("run")
+    killed = coordinator("run", "--nodes", 3, *FAST, "--out", "run")
+    until(lambda: sum('"round.completed"' in line for line in list(killed.out)) > 100, "a hundred rounds")
+    killed.kill()
+    killed.wait()
+    alive[2].kill()
+    alive[2].wait()
+    # It need not say its name again: its folder knows it.
+    alive[2] = nervenet("node", "client", "--broker", address, "--run", "run", "--resume", "run-site2")
+    coordinator("run", "--resume", "run").ok()
+    for client in alive:
+        client.ok()
+    went_on(tmp_path / "run")
+    models = [(tmp_path / f / "model.safetensors").read_bytes() for f in ("whole", "run", "run-site0", "run-site2")]
+    assert models[1:] == models[:1] * 3
+    broker.kill(signal.SIGTERM)
+    assert broker.wait() == 143
