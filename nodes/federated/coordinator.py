@@ -10,7 +10,7 @@ from .. import effects as e
 from ..reports import Reports, RoundReport
 from ..session import Place, Session, members_of
 from ..shell import Node
-from ..terms import run_terms, settings_of
+from ..terms import parting_of, run_terms, settings_of
 from ..trainer import Trainer
 from .merger import Merger
 from .rounds import RoundState
@@ -116,6 +116,8 @@ class Coordinator:
         await self.session.__aexit__()
 
     def _begin(self, roster: Roster) -> None:
+        from nervenet.models.compress import parse
+
         plan = self.experiment
         federated, network = plan.federated, plan.network
         strategy = make(federated.strategy, federated.arguments)
@@ -135,10 +137,17 @@ class Coordinator:
             evaluate_test=self.model.has_test,
             evaluate_sites=not self.model.has_test,
             settings={**settings_of(plan), **strategy.demands.settings},
+            parting=parting_of(plan),
+            compression=parse(federated.compression).spec if federated.compression else "",
             strategy=strategy,
         )
         trainer = Trainer(
-            self.model, node=self.place.name, seed=plan.seed, scale=plan.data.scaling, merger=Merger(strategy)
+            self.model,
+            node=self.place.name,
+            seed=plan.seed,
+            scale=plan.data.scaling,
+            merger=Merger(strategy),
+            personal=federated.personal,
         )
         session = self.session
         state = self._state = RoundState(rules)

@@ -20,6 +20,7 @@ class ClientRecord:
     settled: bool = False  # it holds the agreement of round 0
     sending: tuple[int, ...] = ()  # rounds whose update it says is on its way
     state: str = "idle"
+    codecs: tuple[str, ...] = ()  # stages of encodings that it can do
 
 
 class Roll:
@@ -46,11 +47,13 @@ class Roll:
         if name in self.clients:
             self.clients[name].settled = False
 
-    def enrol(self, name: str, examples: int, now: float) -> None:
-        """Note that a client is ready; what it said first of its rows stands."""
-        if name not in self.clients:
-            self.clients[name] = ClientRecord(name, examples)
+    def enrol(self, name: str, examples: int, now: float, codecs: tuple[str, ...] = ()) -> bool:
+        """Note that a client is ready, true if that is news; what it said first of its rows stands."""
+        new = name not in self.clients
+        record = self.clients.setdefault(name, ClientRecord(name, examples))
+        new, record.codecs = new or record.codecs != codecs, codecs
         self.liveness.watch(name, now)
+        return new
 
     def leave(self, name: str) -> None:
         """Strike a client off: it took its leave."""

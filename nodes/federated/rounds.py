@@ -14,7 +14,7 @@ from nervenet.broker import messages as m
 
 from .. import effects as e
 from ..screening import update_fault
-from .asking import expected, tasks
+from .asking import expected, lacking, tasks
 from .attempt import Admitted, OpenRound, default_floor
 from .closing import closing_fields, site_metrics
 from .roll import Roll
@@ -43,6 +43,7 @@ class RoundState:
         self.status = "gathering"
         self.completed = 0
         self.durable = 0  # the last round on disk
+        self.began = 0  # the round after which this life of the coordinator goes on
         self.failures = 0
         self.open: OpenRound | None = None
         self.settled: e.Settled | None = None
@@ -98,8 +99,8 @@ class RoundState:
             effects.append(e.Publish("node.ready", {"subject": sender, "reason": "heard again"}))
             effects += self._begin_if_gathered(now)
         match event.message:
-            case m.Ready(examples=examples):
-                effects += self._enrol(sender, examples, now)
+            case m.Ready(examples=examples, codecs=codecs):
+                effects += self._enrol(sender, examples, codecs, now)
             case m.Update() as update:
                 effects += self._judge(sender, update, event, now)
             case m.Declined(round=number, attempt=attempt, reason=reason):
@@ -123,9 +124,13 @@ class RoundState:
         told = e.Publish("node.suspect", {"subject": peer, "reason": reason})
         return [told, *self._excuse(peer, reason, self._number(), now, silent=True)]
 
-    def _enrol(self, name: str, examples: int, now: float) -> list[e.Effect]:
-        self.roll.enrol(name, examples, now)
-        return self._begin_if_gathered(now)
+    def _enrol(self, name: str, examples: int, codecs: tuple[str, ...], now: float) -> list[e.Effect]:
+        effects: list[e.Effect] = []
+        lacks = lacking(self.rules.compression, codecs)
+        if self.roll.enrol(name, examples, now, codecs) and lacks:
+            reason = f"{name} cannot encode {', '.join(lacks)}: its updates come as they are, without compression"
+            effects.append(e.Publish("warning", {"reason": reason, "subject": name}))
+        return effects + self._begin_if_gathered(now)
 
     def _begin_if_gathered(self, now: float, *, at_deadline: bool = False) -> list[e.Effect]:
         if self.status != "gathering":
@@ -212,6 +217,7 @@ class RoundState:
             roll=self.roll,
             settled=self.settled,
             durable=self.durable,
+            began=self.began,
         )
 
     def _close_if_ready(self, now: float) -> list[e.Effect]:

@@ -29,4 +29,6 @@ class RoundRules:
     evaluate_test: bool = True
     evaluate_sites: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
+    parting: Mapping[str, Any] = field(default_factory=dict)  # further settings of the last task
+    compression: str = ""
     strategy: Strategy = field(default_factory=FedAvg)

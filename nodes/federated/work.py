@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..carried import CarriedStates
 
+
 class ClientWork:
     """Does what a client's tasks ask for, in the worker thread.
 
