@@ -123,7 +123,7 @@ class FederatedConfig:
     quorum: Share = 1.0  # a round closes early when this share of those asked and still living have answered
     min_clients: Count | None = None  # fewer answers than this at the deadline fail the round; max(2, half of N)
     deadline_s: Positive = 30.0  # well above the slowest client's round: who misses it has worked for nothing
-    # How updates are encoded: delta, top-k:SHARE, float16 | bfloat16 | int8 | int4, deflate, in that order, joined by +.
+    # How updates are encoded: delta, top-k:SHARE, float16 | bfloat16 | int8 | int4, deflate; in that order, joined by +
     compression: str = ""  # "delta+int8" is a quarter of the bytes; empty: as they are
     personal: tuple[Text, ...] = ()  # arrays of the model that stay with the client, as "weight.1" (FedPer)
     ditto: NotNegative = 0.0  # beside the global model each client trains its own, pulled to it by so much (Ditto)

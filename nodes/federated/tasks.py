@@ -354,8 +354,8 @@ class ClientState:
                 told = {"round": number, **metrics}
                 return [e.Publish("metric.personal", told), *self._finish("completed")]
             case e.WorkFailed(kind, _, _, reason) if kind == "personalise":
-                told = {"reason": f"no model of its own was made of the final one, which stays: {reason}"}
-                return [e.Publish("warning", told), e.Adopt(last.body), *self._finish("completed")]
+                said = {"reason": f"no model of its own was made of the final one, which stays: {reason}"}
+                return [e.Publish("warning", said), e.Adopt(last.body), *self._finish("completed")]
             case _:
                 return []
 
