@@ -109,6 +109,13 @@ def _federated(experiment: "Experiment") -> Iterator[str]:
     yield from _strategy(experiment)
     yield from _compression(experiment)
     yield from _personal(experiment)
+    federated = experiment.federated
+    if federated.over_selection > 1 and experiment.asked == experiment.nodes:
+        yield (
+            f"federated.over_selection = {federated.over_selection:g}: asks more clients than are wanted, and "
+            f"federated.participation = {federated.participation:g} of {experiment.nodes} nodes wants all; "
+            "expected a smaller participation"
+        )
     least = experiment.federated.min_clients
     if least is not None and least > experiment.nodes:
         yield f"federated.min_clients = {least}: expected at most nodes = {experiment.nodes}"

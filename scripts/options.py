@@ -48,6 +48,7 @@ FLAGS = (
     Flag("topology", "gossip.topology", "Gossip: ring, torus, complete, star or random-regular"),
     Flag("algorithm", "gossip.algorithm", "Gossip: how peers learn from each other"),
     Flag("participation", "federated.participation", "Federated: share of the clients asked each round"),
+    Flag("sampling", "federated.sampling", "Federated: whom: uniform, weighted (by examples) or round-robin"),
     Flag("quorum", "federated.quorum", "Federated: share of the answers that closes a round early"),
     Flag("deadline", "deadline_s", "Seconds until a round goes on with those there are", "30"),
     Flag("min-clients", "federated.min_clients", "Federated: fewer answers fail a round", "max(2, half of N)"),

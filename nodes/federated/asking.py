@@ -42,6 +42,8 @@ def encoding(name: str, work: m.Errand, rules: RoundRules, roll: Roll, settled: 
 def settings_for(work: m.Errand, agreed: str, rules: RoundRules) -> dict[str, Any]:
     """Give the settings of a task; `agreed` is the encoding of its answer."""
     settings = dict(rules.settings)
+    if rules.partial and work == "train":
+        settings["partial"] = True
     if agreed:
         settings["encoding"] = agreed
     return settings | dict(rules.parting) if work == "finish" else settings

@@ -30,6 +30,7 @@ class OpenRound:
     attempt: int
     work: str
     asked: tuple[str, ...]
+    wanted: int  # answers; fewer than are asked where there is over-selection
     quorum: float
     floor: int  # never close with fewer
     opened_at: float
@@ -47,13 +48,24 @@ class OpenRound:
         """Who could still answer."""
         return [name for name in self.asked if name not in self.admitted and name not in self.excused]
 
+    def excuse(self, name: str, reason: str, *, silent: bool = False) -> bool:
+        """Wait for somebody no longer; true if that is news. A firm reason takes the place of mere silence."""
+        if self.closing or name not in self.asked or name in self.admitted:
+            return False
+        if name in self.excused and (silent or name not in self.silent):
+            return False
+        self.excused[name] = reason
+        (self.silent.add if silent else self.silent.discard)(name)
+        return True
+
     def verdict(self) -> str | None:
         """``all`` or ``quorum`` once the round can close, else None.
 
-        The quorum is a share of those asked who are still able to answer: ``ceil(quorum * (asked - excused))``.
+        The quorum is a share of those wanted, as far as that many are still able to answer:
+        ``ceil(quorum * min(wanted, asked - excused))``.
         """
         able = len(self.asked) - len([name for name in self.excused if name not in self.admitted])
-        needed = max(math.ceil(round_off(self.quorum * able)), self.floor)
+        needed = max(math.ceil(round_off(self.quorum * min(self.wanted, able))), self.floor)
         if len(self.admitted) < needed:
             return None
         return "all" if len(self.admitted) == len(self.asked) else "quorum"

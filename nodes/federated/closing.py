@@ -25,6 +25,9 @@ def closing_fields(current: OpenRound | None, now: float) -> dict[str, Any]:
     if loss is not None:
         fields["loss"] = loss
     fields |= encoding_figures(current.admitted)
+    partial = sorted(name for name, a in current.admitted.items() if a.metrics.get("partial"))
+    if partial:
+        fields["partial"] = partial
     missing = current.missing(f"no answer when the round closed by {current.closing}")
     if missing:
         fields["missing"] = missing

@@ -64,7 +64,7 @@ class ClientState:
         self._newest = (-1, -1)  # (round, attempt) of the last task taken: they never run backwards
         self._since = 0.0
         self._overdue = False
-        self._void = False  # what is being worked on was asked by a coordinator that lives no more
+        self._void = False  # nobody waits for what is being worked on: its round is over, or its coordinator dead
         self._life: int | None = None  # the coordinator's incarnation
         self._ending: Assignment | None = None  # the last task, while this client makes the final model its own
         self._told_at = float("-inf")
@@ -132,6 +132,8 @@ class ClientState:
             case m.Task() as task:
                 self.known = True
                 return back + self._task(Assignment(task, event.body), event.flaw, now)
+            case m.Refused(about="task", round=number):
+                return back + self._dismissed(number)
             case m.Refused(about=about, round=number, reason=reason):
                 told = f"{about} of round {number} was refused: {reason}"
                 return [*back, e.Publish("warning", {"reason": told, "subject": event.sender})]
@@ -274,6 +276,14 @@ class ClientState:
                 effects.append(e.CancelTimer(("partial", task.round, task.attempt)))
         waiting, self.pending, self.current, self._overdue, self._void = self.pending, None, None, False, False
         return effects + (self._begin(waiting, now) if waiting else [])
+
+    def _dismissed(self, number: int) -> list[e.Effect]:
+        """The round has closed without this client: go on with nothing that nobody waits for."""
+        current = self.current
+        if current is None or current.task.round != number or current.task.work != "train":
+            return []
+        self._void = True
+        return [e.Abandon()]
 
     # ------------------------------------------------------------------------------------------------------------ time
 
