@@ -158,6 +158,8 @@ def _strategy(experiment: "Experiment") -> Iterator[str]:
         strategy.check(experiment.asked)
     except StrategyError as error:
         yield f"federated.strategy = {federated.strategy!r}: {error}"
+    except Exception as error:  # noqa: BLE001  (whatever the check of somebody's own strategy raises)
+        yield f"federated.strategy = {federated.strategy!r}: its check raised {type(error).__name__}: {error}"
     asked = {key: strategy.demands.settings.get(key) for key in ("proximal", "control")} | {"ditto": federated.ditto}
     yield from _support(experiment, {key: value for key, value in asked.items() if value})
 

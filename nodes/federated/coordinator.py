@@ -152,7 +152,7 @@ class Coordinator:
             node=self.place.name,
             seed=plan.seed,
             scale=plan.data.scaling,
-            merger=Merger(strategy),
+            merger=Merger(strategy, plan.nodes),
             personal=federated.personal,
         )
         session = self.session
