@@ -129,6 +129,16 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
+class Personalised:
+    """The model of this site is its own now, as far as it was asked for; `metrics` are of its hold-out, those of the
+    global model under ``global_…``.
+    """
+
+    round: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Folded:
     """The updates of (`round`, `attempt`) are the next model; `rejected` says whose were left out, and why."""
 
@@ -155,6 +165,13 @@ class Evaluated:
     round: int
     which: str
     metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The checkpoint of `round` is on the disk."""
+
+    round: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +203,11 @@ Event: TypeAlias = (
     | Surveyed
     | Settled
     | Trained
+    | Personalised
     | Folded
     | Mixed
     | Evaluated
+    | Saved
     | WorkFailed
     | Proceed
 )
@@ -269,6 +288,9 @@ class Settle:
 class Train:
     """Train from `body` (None: from where the model stands); answered by `Trained`. `evaluate` asks for the hold-out
     first.
+
+    A client's says for which `life` of the coordinator (its incarnation) it is, and up to which round that will never
+    be asked for again, `durable`: what is carried from round to round is kept accordingly.
     """
 
     round: int
@@ -276,11 +298,24 @@ class Train:
     body: Body
     settings: Mapping[str, Any]
     evaluate: bool = False
+    durable: int = 0
+    life: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
-    """Stop the training that runs, at the next mini-batch."""
+    """Stop the training that runs, at the next mini-batch; `keep` the work that is done, where the task allows it."""
+
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Personalise:
+    """Load the final model and make it this site's own, as the settings ask; answered by `Personalised`."""
+
+    round: int
+    body: Body
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +345,17 @@ class Evaluate:
     round: int
     which: str
     body: Body = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Write all that the future depends on: `body` is the weights after `round`, `record` all the machine's memory, as
+    JSON can say it; answered by `Saved`, or by `WorkFailed("checkpoint")`, after which the run goes on.
+    """
+
+    round: int
+    body: Body
+    record: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,9 +393,11 @@ Effect: TypeAlias = (
     | Settle
     | Train
     | Abandon
+    | Personalise
     | Fold
     | Mix
     | Evaluate
+    | Checkpoint
     | Adopt
     | Completed
     | Finish

@@ -119,10 +119,30 @@ class FederatedConfig:
     """How a coordinator runs its rounds."""
 
     strategy: Text = "fedavg"  # a name of `strategies.registry`, or the import path of your own: package.module:Class
-    participation: Share = 1.0  # share of the clients that are asked each round
-    quorum: Share = 1.0  # a round closes early when this share of those asked and still living have answered
-    min_clients: Count | None = None  # fewer answers than this at the deadline fail the round; max(2, half of N)
+    participation: Share = 1.0  # share of the clients that are wanted each round
+    # Who they are: uniform; weighted by examples (fewer rounds, but the small are seldom heard); round-robin by turns.
+    sampling: Literal["uniform", "weighted", "round-robin"] = "uniform"
+    # Ask this many times as many as are wanted, and close as soon as those have answered: 1.3 is not held up by the
+    # slowest quarter, whose work is lost and whose data is heard less.
+    over_selection: Annotated[float, Meta(ge=1)] = 1.0
+    quorum: Share = 1.0  # a round closes early when this share of those wanted and still living have answered
+    partial: bool = (
+        False  # stragglers report what they have in time; else who misses the deadline has worked for nothing
+    )
+    # Fewer answers than this at the deadline fail the round; max(2, half of N). Where it is given, a round is also not
+    # opened before as many are there.
+    min_clients: Count | None = None
+    wait_deadline_s: Positive = 30.0  # how long a round waits for `min_clients` to be there before the run fails
+    # An update that claims more rows than this many times the median client's is rejected. Low: nobody takes the model
+    # over by a lie; high: a site that does hold that many rows is heard.
+    max_examples_ratio: Annotated[float, Meta(ge=1)] = 100.0
+    probation_rounds: Count = 5  # rounds without a client after three rejections in a row; doubled each further time
     deadline_s: Positive = 30.0  # well above the slowest client's round: who misses it has worked for nothing
+    # How updates are encoded: delta, top-k:SHARE, float16 | bfloat16 | int8 | int4, deflate; in that order, joined by +
+    compression: str = ""  # "delta+int8" is a quarter of the bytes; empty: as they are
+    personal: tuple[Text, ...] = ()  # arrays of the model that stay with the client, as "weight.1" (FedPer)
+    ditto: NotNegative = 0.0  # beside the global model each client trains its own, pulled to it by so much (Ditto)
+    fine_tune: Natural = 0  # epochs that each client trains on by itself, once the final model is there
     arguments: dict[str, Any] = field(default_factory=dict)  # the strategy's own, given as keys of [federated]
 
 
@@ -179,13 +199,19 @@ class Experiment:
 
     @property
     def asked(self) -> int:
-        """How many clients a federated round asks: ``participation`` of all, rounded up."""
+        """How many clients a federated round wants: ``participation`` of all, rounded up."""
         return max(1, math.ceil(self.federated.participation * self.nodes - 1e-9))
 
     @property
     def min_clients(self) -> int:
         """Answers without which a federated round fails: max(2, half of all), never more than are asked."""
         return self.federated.min_clients or min(self.asked, max(2, math.ceil(self.nodes / 2)))
+
+    @property
+    def personalised(self) -> bool:
+        """Whether each client of this run ends with a model of its own."""
+        federated = self.federated
+        return self.mode == "federated" and bool(federated.personal or federated.ditto or federated.fine_tune)
 
     @property
     def carry_optimizer(self) -> bool:

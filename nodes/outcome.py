@@ -23,6 +23,7 @@ class Found:
     agreement: Mapping[str, Any] | None = None
     layout: Mapping[str, Any] = field(default_factory=dict)
     consensus_distance: float | None = None
+    personal: Mapping[str, Any] = field(default_factory=dict)  # the clients' own weights, by name
 
 
 def gather(
@@ -37,11 +38,12 @@ def gather(
         return Found(facts)
     first = facts[names[0]]
     found = Found(facts, agreement=first.get("agreement"), layout=first.get("layout", {}))
-    vectors = [arrays[name] for name in names]
+    found.personal = {name: arrays[name] for name in names if facts[name].get("role") == "client"}
+    vectors = [arrays[name] for name in names if name not in found.personal]
     if experiment.mode == "gossip":
         found.vector = weighted_mean(vectors, [1.0] * len(vectors))
         found.consensus_distance = consensus_distance(vectors)
-    else:
+    elif vectors:
         found.vector = vectors[0]
     return found
 
@@ -62,6 +64,8 @@ def finish(
     """Write the model and the summary; gives the summary."""
     if found.vector is not None and found.agreement is not None:
         _save(experiment, folder, found)
+    for name, vector in found.personal.items():
+        _save_personal(folder, name, found, vector)
     summary = summarise(
         experiment,
         found.facts,
@@ -96,3 +100,10 @@ def _save(experiment: Experiment, folder: RunFolder, found: Found) -> None:
     learner = Learner(model_of(experiment))
     learner.settle(agreement, experiment.seed)
     save_model(folder.path, learner.model, agreement, found.vector, extra)
+
+
+def _save_personal(folder: RunFolder, name: str, found: Found, vector: Any) -> None:
+    from nervenet.models.artifact import save_weights
+    from nervenet.models.weights import Layout
+
+    save_weights(folder.path / "personal" / f"{name}.safetensors", Layout.from_dict(dict(found.layout)), vector)

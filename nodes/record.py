@@ -23,6 +23,7 @@ class Record:
         self.round_s: list[float] = []
         self.rejected: Counter[str] = Counter()
         self.disturbed: list[str] = []
+        self.personal: dict[str, float] = {}
 
     def event(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Take note of an event that this node publishes."""
@@ -32,6 +33,8 @@ class Record:
             self.metrics = {k: v for k, v in fields.items() if isinstance(v, (int, float))}
             if isinstance(fields.get("worst"), dict):
                 self.worst = fields["worst"].get("site")
+        elif kind == "metric.personal":
+            self.personal = {k: float(v) for k, v in fields.items() if k != "round"}
         elif kind == "update.rejected":
             self.rejected[str(fields.get("subject"))] += 1
         elif kind in DISTURBING:
@@ -61,6 +64,8 @@ class Record:
             "rejected": dict(self.rejected),
             "disturbed": self.disturbed[:100],
         }
+        if self.personal:
+            found["personal"] = self.personal
         if self.worst:
             found["worst_site"] = self.worst
         return found

@@ -34,7 +34,8 @@ def summarise(
         ``role``; ``completed_rounds``; ``metrics`` (``accuracy`` or ``r2``, ``loss``, ``examples``: the last
         evaluation on the test set); ``worst_site`` (its name, where sites evaluated); ``bytes_sent``,
         ``bytes_received``; ``bytes_sent_by_kind`` (``weights``, ``control``); ``round_s`` (duration of each of its
-        rounds, seconds); ``rejected`` (``{subject: count}``); ``disturbed`` (reasons, one a line, empty if none).
+        rounds, seconds); ``rejected`` (``{subject: count}``); ``disturbed`` (reasons, one a line, empty if none);
+        ``personal`` (a client's own model, and the final one of all, on its own hold-out).
     status, reason
         ``completed``, ``failed`` or ``interrupted``, and why.
     baseline
@@ -93,6 +94,9 @@ def summarise(
     worst = [facts["worst_site"] for facts in judges.values() if facts.get("worst_site")]
     if worst:
         summary["worst_site"] = worst[0]
+    personal = _personal(survivors, score)
+    if personal:
+        summary["personal"] = personal
     summary["disturbances"] = [
         f"{name}: {line}" for name, facts in sorted(results.items()) for line in facts.get("disturbed", ())
     ]
@@ -104,6 +108,23 @@ def _judges(experiment: Experiment, survivors: Mapping[str, Mapping[str, Any]]) 
     """Whose figures are the run's: the coordinator's, or every peer's."""
     role = "coordinator" if experiment.mode == "federated" else "peer"
     return {name: facts for name, facts in survivors.items() if facts.get("role") == role}
+
+
+def _personal(survivors: Mapping[str, Mapping[str, Any]], score: str) -> dict[str, Any]:
+    """The clients' own models, each on its own rows: the mean over clients, and who has the worst."""
+    told = {name: facts["personal"] for name, facts in survivors.items() if facts.get("personal")}
+    scores = {name: figures[score] for name, figures in told.items() if _number(figures.get(score)) is not None}
+    if not scores:
+        return {}
+    worst = min(scores, key=lambda name: scores[name])
+    common = [_number(told[name].get(f"global_{score}")) for name in scores]
+    return {
+        "clients": len(scores),
+        score: statistics.fmean(scores.values()),
+        f"{score}_min": scores[worst],
+        "worst": worst,
+        f"global_{score}": _over(common, statistics.fmean),
+    }
 
 
 def _by_node(facts: Mapping[str, Any], score: str) -> dict[str, Any]:

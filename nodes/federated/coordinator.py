@@ -10,7 +10,7 @@ from .. import effects as e
 from ..reports import Reports, RoundReport
 from ..session import Place, Session, members_of
 from ..shell import Node
-from ..terms import run_terms, settings_of
+from ..terms import parting_of, run_terms, settings_of
 from ..trainer import Trainer
 from .merger import Merger
 from .rounds import RoundState
@@ -116,6 +116,8 @@ class Coordinator:
         await self.session.__aexit__()
 
     def _begin(self, roster: Roster) -> None:
+        from nervenet.models.compress import parse
+
         plan = self.experiment
         federated, network = plan.federated, plan.network
         strategy = make(federated.strategy, federated.arguments)
@@ -124,6 +126,12 @@ class Coordinator:
             clients=frozenset(members_of(roster, "client")),
             seed=plan.seed,
             participation=federated.participation,
+            sampling=federated.sampling,
+            over_selection=federated.over_selection,
+            partial=federated.partial,
+            wait_deadline_s=federated.wait_deadline_s,
+            max_examples_ratio=federated.max_examples_ratio,
+            probation_rounds=federated.probation_rounds,
             quorum=federated.quorum,
             min_clients=federated.min_clients,
             deadline_s=federated.deadline_s,
@@ -135,6 +143,8 @@ class Coordinator:
             evaluate_test=self.model.has_test,
             evaluate_sites=not self.model.has_test,
             settings={**settings_of(plan), **strategy.demands.settings},
+            parting=parting_of(plan),
+            compression=parse(federated.compression).spec if federated.compression else "",
             strategy=strategy,
         )
         trainer = Trainer(
@@ -143,6 +153,7 @@ class Coordinator:
             seed=plan.seed,
             scale=plan.data.scaling,
             merger=Merger(strategy, plan.nodes),
+            personal=federated.personal,
         )
         session = self.session
         state = self._state = RoundState(rules)

@@ -8,18 +8,20 @@ updates and settles what everybody must share before training. Pure: events and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
-from msgspec.structs import replace
+import msgspec
 from nervenet.broker import messages as m
 
 from .. import effects as e
-from ..liveness import Liveness
 from ..screening import update_fault
-from .closing import site_metrics, weighted_loss
-from .roll import Admitted, ClientRecord, OpenRound, default_floor
+from .asking import expected, lacking, tasks
+from .attempt import Admitted, OpenRound, default_floor
+from .closing import closing_fields, site_metrics
+from .keeping import AGAIN, Keeper
+from .roll import STRIKES, Roll
 from .rules import RoundRules
-from .sampling import uniform
+from .sampling import sample, share_of, surplus
 from .strategies import Contribution
 
 FAILURES_IN_A_ROW = 3
@@ -34,23 +36,56 @@ class RoundState:
     completed
         The last round that was folded.
     status
-        ``gathering``, ``asking``, ``folding``, ``closing`` or ``finished``.
+        ``gathering``, ``waiting`` (for clients to come back), ``asking``, ``folding`` or ``finished``.
     """
 
     def __init__(self, rules: RoundRules) -> None:
         self.rules = rules
-        self.clients: dict[str, ClientRecord] = {}
-        self.liveness = Liveness(rules.suspect_after_s, rules.lost_after_s)
+        self.roll = Roll(rules.suspect_after_s, rules.lost_after_s)
         self.status = "gathering"
         self.completed = 0
+        self.began = 0  # the round after which this life of the coordinator goes on
         self.failures = 0
         self.open: OpenRound | None = None
         self.settled: e.Settled | None = None
         self.weights: e.Body = None
         self.outgoing: e.Body = None  # the weights with whatever else goes to those who train
-        self._in_flight: dict[str, tuple[int, ...]] = {}
+        self.keeper = Keeper(rules.work_deadline_s, wanted=rules.checkpoint)
+        self._waiting = (0, 0)  # the round and attempt for which there are too few clients
         self._evaluating: dict[int, dict[str, Any]] = {}  # rounds done whose evaluation is still to come
         self._final = False
+
+    @classmethod
+    def restored(cls, rules: RoundRules, memory: Mapping[str, Any], weights: e.Body, outgoing: e.Body = None) -> Self:
+        """Go on where `memory` was given: gather those who are still there, and open the next round.
+
+        Parameters
+        ----------
+        memory
+            What `memory` gave in an earlier life, for a checkpoint.
+        weights, outgoing
+            Handles of the weights after the last round of then, and of what goes out with them if that is more.
+        """
+        state = cls(rules)
+        payload = msgspec.convert(memory["payload"], m.Payload)
+        state.settled = e.Settled(memory["agreement"], payload, weights, outgoing)
+        state.weights, state.outgoing = weights, weights if outgoing is None else outgoing
+        state.completed, state.failures = memory["completed"], memory["failures"]
+        state.began = state.completed
+        state.keeper = Keeper(rules.work_deadline_s, wanted=rules.checkpoint, durable=state.completed)
+        state.roll.remember(memory["clients"])
+        return state
+
+    def memory(self) -> dict[str, Any]:
+        """Give all that the machine's future depends on beside the vectors, as JSON can say it."""
+        settled = self.settled
+        return {
+            "completed": self.completed,
+            "failures": self.failures,
+            "clients": self.roll.to_dict(),
+            "agreement": dict(settled.agreement) if settled else {},
+            "payload": msgspec.to_builtins(settled.payload) if settled else {},
+        }
 
     # ---------------------------------------------------------------------------------------------------- the one door
 
@@ -63,9 +98,10 @@ class RoundState:
                 return [
                     e.SetTimer(("join",), now + self.rules.join_deadline_s),
                     e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
+                    *self._judge_again(now),
                 ]
-            case e.LinkUp(peer, role) if role == "client":
-                return self._linked(peer, now)
+            case e.LinkUp(peer, "client", incarnation):
+                return self._linked(peer, incarnation, now)
             case e.LinkLost(peer, reason):
                 return self._cut_off(peer, reason, now)
             case e.Arrived():
@@ -78,15 +114,17 @@ class RoundState:
                 return self._folded(event, now)
             case e.Evaluated(number, _, metrics):
                 return self._evaluated(number, metrics)
+            case e.Saved(number):
+                return self._kept(number, now)
             case e.WorkFailed():
                 return self._work_failed(event, now)
             case e.Undeliverable(peer, "task", number, reason):
                 return self._excuse(peer, f"unreachable: {reason}", number, now)
             case e.StillSending(peer, rounds):
-                self._in_flight[peer] = rounds
+                self.roll.leaving(peer, rounds)
                 return []
             case e.Spoiled(sender, reason):
-                return [e.Publish("update.rejected", {"subject": sender, "round": self._number(), "reason": reason})]
+                return self._spoiled(sender, reason, now)
             case _:
                 return []
 
@@ -95,54 +133,57 @@ class RoundState:
     def _arrived(self, event: e.Arrived, now: float) -> list[e.Effect]:
         sender = event.sender
         effects: list[e.Effect] = []
-        if self.liveness.heard(sender, now):
+        if self.roll.liveness.heard(sender, now):
             effects.append(e.Publish("node.ready", {"subject": sender, "reason": "heard again"}))
             effects += self._begin_if_gathered(now)
         match event.message:
-            case m.Ready(examples=examples):
-                effects += self._enrol(sender, examples, now)
+            case m.Ready(examples=examples, codecs=codecs):
+                effects += self._enrol(sender, examples, codecs, now)
             case m.Update() as update:
                 effects += self._judge(sender, update, event, now)
             case m.Declined(round=number, attempt=attempt, reason=reason):
-                if self.open and (number, attempt) == (self.open.number, self.open.attempt):
+                self.roll.answered(sender, (number, attempt))
+                if self.open and (number, attempt) == self.open.key:
                     effects += self._excuse(sender, f"declined: {reason}", number, now)
             case m.Heartbeat(state=state, sending=sending):
-                if sender in self.clients:
-                    self.clients[sender].sending = tuple(sending)
-                    self.clients[sender].state = state
+                self.roll.beat(sender, state, sending)
             case m.Goodbye(reason=reason):
                 effects += self._gone(sender, reason, now)
             case _:
                 pass
         return effects
 
-    def _linked(self, peer: str, now: float) -> list[e.Effect]:
-        """(Re)connected: whatever this client was doing for us before, it starts afresh."""
-        self.liveness.watch(peer, now)
-        if peer in self.clients:
-            self.clients[peer].settled = False
-        return self._begin_if_gathered(now)
+    def _linked(self, peer: str, incarnation: int, now: float) -> list[e.Effect]:
+        effects: list[e.Effect] = []
+        if self.roll.linked(peer, incarnation, now):
+            # Its former life took with it what it had been asked: nobody waits for that until the deadline.
+            effects += self._excuse(peer, "was started again", self._number(), now)
+        return effects + self._begin_if_gathered(now)
 
     def _cut_off(self, peer: str, reason: str, now: float) -> list[e.Effect]:
-        if not self.liveness.blame(peer):
+        if not self.roll.liveness.blame(peer):
             return []
         told = e.Publish("node.suspect", {"subject": peer, "reason": reason})
         return [told, *self._excuse(peer, reason, self._number(), now, silent=True)]
 
-    def _enrol(self, name: str, examples: int, now: float) -> list[e.Effect]:
-        if name not in self.clients:
-            self.clients[name] = ClientRecord(name, examples)
-        self.liveness.watch(name, now)
-        return self._begin_if_gathered(now)
+    def _enrol(self, name: str, examples: int, codecs: tuple[str, ...], now: float) -> list[e.Effect]:
+        effects: list[e.Effect] = []
+        lacks = lacking(self.rules.compression, codecs)
+        if self.roll.enrol(name, examples, now, codecs) and lacks:
+            reason = f"{name} cannot encode {', '.join(lacks)}: its updates come as they are, without compression"
+            effects.append(e.Publish("warning", {"reason": reason, "subject": name}))
+        return effects + self._begin_if_gathered(now)
 
     def _begin_if_gathered(self, now: float, *, at_deadline: bool = False) -> list[e.Effect]:
+        there = self.roll.living()
+        if self.status == "waiting" and len(there) >= self._least():
+            return [e.CancelTimer(("wait",)), *self._open(*self._waiting, now)]
         if self.status != "gathering":
             return []
-        there = self._living()
         floor = self._floor(len(self.rules.clients))
-        absent = any(n not in self.clients and n not in self.liveness.lost for n in self.rules.clients)
+        absent = any(not self.roll.here(n) and not self.roll.is_lost(n) for n in self.rules.clients)
         if len(there) >= floor and (at_deadline or not absent):
-            return [e.CancelTimer(("join",)), *self._open(0, 0, now)]
+            return [e.CancelTimer(("join",)), *self._go_on(now)]
         if not at_deadline:
             return []
         limit = f"{self.rules.join_deadline_s:g} s"
@@ -151,9 +192,30 @@ class RoundState:
             f"{len(there)} of at least {floor} clients were ready within {limit}; still missing: {names}"
         )
 
+    def _go_on(self, now: float) -> list[e.Effect]:
+        """Open the round after the last one that is complete, if any is left."""
+        if self.settled is None:
+            return self._open(0, 0, now)
+        if self.completed < self.rules.rounds:
+            return self._open(self.completed + 1, 0, now)
+        return self._last_words(0, now)
+
+    def _wait(self, number: int, attempt: int, now: float) -> list[e.Effect]:
+        """Too few are there to open a round: wait for them, but not for ever."""
+        self.status, self._waiting = "waiting", (number, attempt)
+        reason = f"waits for clients: {self._too_few()}"
+        return [
+            e.SetTimer(("wait",), now + self.rules.wait_deadline_s),
+            e.Publish("warning", {"round": number, "reason": f"round {number} {reason}"}),
+        ]
+
+    def _too_few(self) -> str:
+        there = self.roll.living()
+        missing = ", ".join(sorted((self.rules.clients | set(self.roll.clients)) - set(there)))
+        return f"{len(there)} of at least {self._least()} are there; missing: {missing}"
+
     def _gone(self, name: str, reason: str, now: float) -> list[e.Effect]:
-        self.liveness.forget(name)
-        self.clients.pop(name, None)
+        self.roll.leave(name)
         if self._final:
             return []  # it holds the final model, and there is nothing left to do
         gone: list[e.Effect] = [e.Publish("node.lost", {"subject": name, "reason": f"left: {reason}"})]
@@ -161,8 +223,11 @@ class RoundState:
 
     def _judge(self, sender: str, update: m.Update, event: e.Arrived, now: float) -> list[e.Effect]:
         """Admit an update, or refuse it by name; the round goes on either way."""
-        current = self.open
-        if current is None or current.closing or (update.round, update.attempt) != (current.number, current.attempt):
+        current, key = self.open, (update.round, update.attempt)
+        owed = self.roll.answered(sender, key)
+        if current is None or current.closing or key != current.key:
+            if owed:
+                return []  # late, and the round has said so when it closed without it: no disturbance
             stands = f"round {self._number()} is open" if current and not current.closing else "no round is open"
             return self._refuse(
                 sender, update.round, "stale", f"round {update.round}, attempt {update.attempt} is closed; {stands}"
@@ -174,21 +239,43 @@ class RoundState:
                 sender, update.round, "duplicate", f"{sender} has answered round {update.round} already"
             )
         # Who has left in the meantime is no longer on the list; what it sent before counts as it stands.
-        enrolled = self.clients[sender].examples if sender in self.clients else update.examples
-        fault = update_fault(update, event, current.work, self._expected(current.work), enrolled)
+        enrolled = self.roll[sender].examples if sender in self.roll else update.examples
+        wanted = expected(current.work, self.settled, self.rules)
+        cap = self.roll.cap(self.rules.max_examples_ratio)
+        fault = update_fault(update, event, current.work, wanted, enrolled, cap)
         if fault:
             code, reason = fault
             return [
-                *self._refuse(sender, update.round, code, reason),
+                *self._reject(sender, current, code, reason),
                 *self._excuse(sender, f"rejected: {reason}", update.round, now),
             ]
         # A client that was given up and answers in time after all counts.
         current.excused.pop(sender, None)
         relative = update.payload is not None and update.payload.encoding.startswith("delta")
         current.admitted[sender] = Admitted(event.body, update.examples, dict(update.metrics), update.facts, relative)
-        if sender in self.clients and current.work == "train":
-            self.clients[sender].settled = True
+        if sender in self.roll and current.work == "train":
+            self.roll[sender].settled = True
         return self._close_if_ready(now)
+
+    def _reject(self, name: str, current: OpenRound, code: str, reason: str) -> list[e.Effect]:
+        """Refuse an update for what it holds; three in a row cost its client the trust."""
+        return [*self._refuse(name, current.number, code, reason), *self._strike(name, current, reason)]
+
+    def _strike(self, name: str, current: OpenRound, reason: str) -> list[e.Effect]:
+        until = self.roll.strike(name, current.key, self.rules.probation_rounds)
+        if until is None:
+            return []
+        told = f"is on probation, and not asked before round {until + 1}: {STRIKES} updates in a row were rejected"
+        return [e.Publish("warning", {"subject": name, "reason": f"{name} {told}, the last because {reason}"})]
+
+    def _spoiled(self, sender: str, reason: str, now: float) -> list[e.Effect]:
+        """Something unreadable came; of a client that is waited for, it was as good as its answer."""
+        told = e.Publish("update.rejected", {"subject": sender, "round": self._number(), "reason": reason})
+        current = self.open
+        if current is None or current.closing or sender not in current.awaited():
+            return [told]
+        struck = self._strike(sender, current, reason)
+        return [told, *struck, *self._excuse(sender, f"rejected: {reason}", current.number, now)]
 
     def _refuse(self, to: str, number: int, code: str, reason: str) -> list[e.Effect]:
         return [
@@ -200,44 +287,62 @@ class RoundState:
 
     def _open(self, number: int, attempt: int, now: float, work: m.Errand | None = None) -> list[e.Effect]:
         work = work or ("survey" if number == 0 else "train")
-        share = self.rules.participation if work == "train" else 1.0
-        there = self._living()
-        asked = uniform(there, share, seed=self.rules.seed, round=number, attempt=attempt) if there else ()
-        floor = self._floor(max(1, len(asked))) if work != "evaluate" else 0
+        pool = self.roll.living()
+        if work != "evaluate" and len(pool) < self._least():
+            return self._wait(number, attempt, now)
+        wanted = len(pool)
+        asked = tuple(pool)
+        if work == "train":
+            asked, wanted = self._sample(number, attempt)
+        floor = self._floor(wanted) if work != "evaluate" else 0
         quorum = self.rules.quorum if work == "train" else 1.0
-        self.open = OpenRound(number, attempt, work, asked, quorum, floor, now)
+        self.open = OpenRound(number, attempt, work, asked, wanted, quorum, floor, now)
         self.status = "asking"
-        self._in_flight.clear()
+        self.roll.all_left()
+        self.roll.ask(asked, (number, attempt))
         effects: list[e.Effect] = [e.SetTimer(("deadline", number, attempt), now + self.rules.deadline_s)]
         if work != "evaluate":
             effects.append(e.Publish("round.started", {"round": number, "attempt": attempt, "asked": list(asked)}))
+            effects += self._doubts()
         return effects + self._tasks(asked, work, number, attempt)
 
-    def _tasks(self, names: Iterable[str], work: m.Errand, number: int, attempt: int) -> list[e.Effect]:
-        """One task to each, encoded at most twice: with the agreement to those who do not hold it yet, without to the
-        rest.
-        """
-        payload = self._expected(work)
-        body = (self.outgoing if work == "train" else self.weights) if payload else None
-        effects: list[e.Effect] = []
-        names = tuple(names)
-        for settled in (True, False):
-            group = tuple(n for n in names if self.clients[n].settled is settled)
-            if not group:
-                continue
-            agreement = dict(self.settled.agreement) if self.settled and not settled else None
-            task = m.Task(
-                round=number,
-                attempt=attempt,
-                work=work,
-                deadline_s=self.rules.deadline_s,
-                evaluate=self.rules.evaluate_sites and work == "train" and number > 1,
-                settings=dict(self.rules.settings),
-                agreement=agreement,
-                payload=payload,
+    def _sample(self, number: int, attempt: int) -> tuple[tuple[str, ...], int]:
+        """Say who is asked to train, and how many answers are wanted of them."""
+        rules, pool = self.rules, self.roll.trusted(number)
+        if len(pool) < self._least():
+            pool = self.roll.living()
+        cap = self.roll.cap(rules.max_examples_ratio)
+        sizes = {name: min(cap, self.roll[name].examples) for name in pool}
+        wanted = share_of(len(pool), rules.participation)
+        count = surplus(len(pool), wanted, rules.over_selection)
+        return sample(rules.sampling, sizes, count, seed=rules.seed, round=number, attempt=attempt), wanted
+
+    def _doubts(self) -> list[e.Effect]:
+        """Name, once, each client that claims more rows than anybody is believed."""
+        ratio, median = self.rules.max_examples_ratio, self.roll.median
+        return [
+            e.Publish(
+                "warning",
+                {
+                    "subject": client.name,
+                    "reason": f"{client.name} claims {client.examples} examples, more than {ratio:g} times the median "
+                    f"of those enrolled ({median}): its updates are rejected; if it has them, raise "
+                    "federated.max_examples_ratio",
+                },
             )
-            effects.append(e.Send(group, task, body))
-        return effects
+            for client in self.roll.beyond_belief(ratio)
+        ]
+
+    def _tasks(self, names: Iterable[str], work: m.Errand, number: int, attempt: int) -> list[e.Effect]:
+        body = self.outgoing if work == "train" else self.weights
+        return tasks(
+            *(names, work, number, attempt, body),
+            rules=self.rules,
+            roll=self.roll,
+            settled=self.settled,
+            durable=self.keeper.durable,
+            began=self.began,
+        )
 
     def _close_if_ready(self, now: float) -> list[e.Effect]:
         current = self.open
@@ -245,7 +350,7 @@ class RoundState:
             return []
         verdict = current.verdict()
         if verdict:
-            return self._close(verdict)
+            return self._close(verdict, now)
         if current.asked and not current.awaited() and not self._could_recover():
             return self._fail_round(
                 f"{len(current.admitted)} of at least {current.floor} clients answered, and nobody is left to ask", now
@@ -257,9 +362,9 @@ class RoundState:
         the round.
         """
         silent = self.open.silent if self.open else set()
-        return any(name in self.clients and name not in self.liveness.lost for name in silent)
+        return any(name in self.roll and not self.roll.is_lost(name) for name in silent)
 
-    def _close(self, by: str) -> list[e.Effect]:
+    def _close(self, by: str, now: float) -> list[e.Effect]:
         current = self.open
         if current is None:
             return []
@@ -269,92 +374,125 @@ class RoundState:
         effects: list[e.Effect] = [e.CancelTimer(("deadline", current.number, current.attempt))]
         if current.work == "survey":
             surveys = {name: (current.admitted[name].facts or {}, current.admitted[name].body) for name in order}
-            return [*effects, e.Settle(surveys=surveys)]
+            return [*effects, self._patience("settle", 0, now), e.Settle(surveys=surveys)]
         if current.work == "evaluate":
-            return [*effects, *self._sites(current.number), *self._conclude()]
+            return [*effects, *self._sites(current.number), *self._conclude(now)]
         rule = self.settled.payload.rule if self.settled else "mean"
         contributions = tuple(
             Contribution(name, a.body, self.weights, a.examples, a.metrics, a.relative)
             for name, a in ((name, current.admitted[name]) for name in order)
         )
-        return [*effects, e.Fold(current.number, current.attempt, rule, self.weights, contributions)]
+        fold = e.Fold(current.number, current.attempt, rule, self.weights, contributions)
+        return [*effects, *self._dismiss(current), self._patience("fold", current.number, now), fold]
+
+    def _dismiss(self, current: OpenRound) -> list[e.Effect]:
+        """Tell those who are still at work that the round can do without them."""
+        late = self.roll.owing(current.missing(""), current.key)
+        reason = f"round {current.number} has closed by {current.closing}"
+        return [e.Send(late, m.Refused("task", current.number, "stale", reason))] if late else []
 
     def _settled(self, event: e.Settled, now: float) -> list[e.Effect]:
         self.settled, self.weights, self.failures = event, event.body, 0
         self.outgoing = event.body if event.outgoing is None else event.outgoing
-        return [e.Publish("round.completed", self._closing_fields(now)), *self._open(1, 0, now)]
+        self.keeper.completed(0)
+        done: list[e.Effect] = [e.CancelTimer(("work", "settle", 0))]
+        done.append(e.Publish("round.completed", closing_fields(self.open, now)))
+        return done + self._keep(now) + self._open(1, 0, now)
 
     def _evaluated(self, number: int, metrics: Mapping[str, Any]) -> list[e.Effect]:
-        effects: list[e.Effect] = [e.Completed(number, {**self._evaluating.pop(number, {}), **metrics})]
+        fields = {**self._evaluating.pop(number, {}), **metrics}
+        effects: list[e.Effect] = [e.CancelTimer(("work", "evaluate", number)), e.Completed(number, fields)]
         if metrics:
             effects.append(e.Publish("metric.test", {"round": number, **metrics}))
         return effects + self._finish_if_ready()
 
     def _folded(self, event: e.Folded, now: float) -> list[e.Effect]:
         current = self.open
-        if current is None or (event.round, event.attempt) != (current.number, current.attempt):
+        if current is None or (event.round, event.attempt) != current.key:
             return []
-        self.weights = event.body
-        self.outgoing = event.body if event.outgoing is None else event.outgoing
-        self.completed, self.failures = current.number, 0
-        effects: list[e.Effect] = []
+        effects: list[e.Effect] = [e.CancelTimer(("work", "fold", current.number))]
         for name, reason in sorted(event.rejected.items()):
             current.excused[name] = f"rejected: {reason}"
             del current.admitted[name]
-            effects += self._refuse(name, current.number, "values", reason)
-        fields = {**self._closing_fields(now), **event.metrics}
+            effects += self._reject(name, current, "values", reason)
+        left, floor = len(current.admitted), max(1, current.floor)
+        if event.rejected and left < floor:
+            return effects + self._fail_round(f"{left} of at least {floor} updates are left", now)
+        self.roll.clear(current.admitted)
+        self.weights = event.body
+        self.outgoing = event.body if event.outgoing is None else event.outgoing
+        self.completed, self.failures = current.number, 0
+        self.keeper.completed(self.completed)
+        fields = {**closing_fields(self.open, now), **event.metrics}
         effects.append(e.Publish("round.completed", fields))
+        effects += self._keep(now)
         if self.rules.evaluate_sites and current.number > 1:
             effects += self._sites(current.number - 1)
         last = current.number >= self.rules.rounds
-        if self.rules.evaluate_test and (last or current.number % self.rules.evaluate_every == 0):
-            self._evaluating[current.number] = fields
-            effects.append(e.Evaluate(current.number, "test", event.body))
+        if self._is_evaluated(current.number):
+            effects += self._evaluate(fields, now)
         else:
             effects.append(e.Completed(current.number, fields))
         if not last:
             return effects + self._open(current.number + 1, 0, now)
-        if self.rules.evaluate_sites:
-            # An attempt of its own: a late answer to the training must not pass for one to this.
-            attempt = current.attempt + 1
-            return effects + self._open(current.number, attempt, now, work="evaluate") + self._close_if_ready(now)
-        return effects + self._conclude()
+        return effects + self._last_words(current.attempt, now)
 
-    def _closing_fields(self, now: float) -> dict[str, Any]:
-        current = self.open
-        if current is None:
-            return {}
-        fields: dict[str, Any] = {
-            "round": current.number,
-            "participants": sorted(current.admitted),
-            "closed_by": current.closing,
-            "duration_s": now - current.opened_at,
-        }
-        loss = weighted_loss(current.admitted)
-        if loss is not None:
-            fields["loss"] = loss
-        missing = current.missing(f"no answer when the round closed by {current.closing}")
-        if missing:
-            fields["missing"] = missing
-        return fields
+    # ------------------------------------------------------------------------------------------- evaluation and the end
+
+    def _is_evaluated(self, number: int) -> bool:
+        last = number >= self.rules.rounds
+        return self.rules.evaluate_test and number > 0 and (last or number % self.rules.evaluate_every == 0)
+
+    def _evaluate(self, fields: dict[str, Any], now: float) -> list[e.Effect]:
+        """Measure the model of the last complete round, of which `fields` tell."""
+        number = self.completed
+        self._evaluating[number] = fields
+        return [self._patience("evaluate", number, now), e.Evaluate(number, "test", self.weights)]
+
+    def _judge_again(self, now: float) -> list[e.Effect]:
+        """Evaluate what a former life had completed, and may not have had the time to evaluate."""
+        due = self.settled is not None and self._is_evaluated(self.completed)
+        return self._evaluate({"round": self.completed}, now) if due else []
+
+    def _last_words(self, attempt: int, now: float) -> list[e.Effect]:
+        """No round is left: ask the sites for their evaluation, where it is theirs, and conclude."""
+        if not self.rules.evaluate_sites:
+            return self._conclude(now)
+        # An attempt of its own: a late answer to the training must not pass for one to this.
+        opened = self._open(self.completed, attempt + 1, now, work="evaluate")
+        return opened + self._close_if_ready(now)
 
     def _sites(self, number: int) -> list[e.Effect]:
         """Federated evaluation: the sites' own hold-outs, weighted by size, the worst site named."""
         found = site_metrics(self.open.admitted) if self.open else {}
         return [e.Publish("metric.test", {"round": number, **found})] if found else []
 
-    def _conclude(self) -> list[e.Effect]:
-        """Hand everybody the final model, the coordinator's own included; finish when the last evaluation is in."""
+    def _conclude(self, now: float) -> list[e.Effect]:
+        """Hand everybody the final model, the coordinator's own included; finish when the last evaluation is in, and
+        the last checkpoint written.
+        """
         self._final = True
+        self.keeper.hurry()
         attempt = self.open.attempt + 1 if self.open else 0
-        effects = self._tasks(self._living(), "finish", self.completed, attempt)
-        return [*effects, e.Adopt(self.weights), *self._finish_if_ready()]
+        effects = self._tasks(self.roll.living(), "finish", self.completed, attempt)
+        return [*effects, e.Adopt(self.weights), *self._keep(now), *self._finish_if_ready()]
 
     def _finish_if_ready(self) -> list[e.Effect]:
-        if not self._final or self._evaluating:
+        if not self._final or self._evaluating or self.keeper.busy:
             return []
         self.status = "finished"
         return [e.Finish("completed")]
+
+    def _keep(self, now: float) -> list[e.Effect]:
+        """Ask for a checkpoint of the last complete round, if one is due."""
+        return self.keeper.write(now, self.weights, self.memory)
+
+    def _kept(self, number: int, now: float, failure: str = "") -> list[e.Effect]:
+        effects = self.keeper.ended(number, saved=not failure)
+        if failure and effects:
+            told = f"the checkpoint of round {number} was not written: {failure}; the run goes on"
+            effects.append(e.Publish("warning", {"round": number, "reason": told}))
+        return effects + self._keep(now) + self._finish_if_ready()
 
     # ----------------------------------------------------------------------------------------------- time and failures
 
@@ -362,24 +500,31 @@ class RoundState:
         match key:
             case ("join",):
                 return self._begin_if_gathered(now, at_deadline=True)
+            case ("wait",) if self.status == "waiting":
+                limit = f"{self.rules.wait_deadline_s:g} s"
+                return self._fail_run(f"round {self._waiting[0]} waited {limit} for clients: {self._too_few()}")
             case ("pulse",):
-                self.liveness.forgive(max(0.0, now - due), now)
-                self._in_flight.clear()  # the beat brings news of what is still leaving, and none of what has left
-                beat = e.Beat(tuple(self._linked_names()), self._number(), self.status)
-                return [e.SetTimer(("pulse",), now + self.rules.heartbeat_s), beat, *self._review(now)]
+                self.roll.all_left()
+                beat = e.Beat(tuple(self.roll.reachable()), self._number(), self.status)
+                again = e.SetTimer(("pulse",), now + self.rules.heartbeat_s)
+                return [again, beat, *self._review(now, now - due)]
             case ("review",):
-                self.liveness.forgive(max(0.0, now - due), now)
-                return self._review(now)
-            case ("deadline", number, attempt) if self.open and (number, attempt) == (
-                self.open.number,
-                self.open.attempt,
-            ):
+                return self._review(now, now - due)
+            case ("deadline", number, attempt) if self.open and (number, attempt) == self.open.key:
                 return self._deadline(self.open, now)
+            case ("work", "checkpoint", int(number)):
+                return self._kept(number, now, f"it took more than {self.rules.work_deadline_s:g} s")
+            case ("work", kind, number):
+                return self._fail_run(
+                    f"the {kind} of round {number} did not end within {self.rules.work_deadline_s:g} s"
+                )
+            case key if key == AGAIN:
+                return self._keep(now)
             case _:
                 return []
 
-    def _review(self, now: float) -> list[e.Effect]:
-        verdicts = self.liveness.review(now)
+    def _review(self, now: float, late_by_s: float) -> list[e.Effect]:
+        verdicts = self.roll.review(now, late_by_s)
         effects: list[e.Effect] = []
         for name, silent in verdicts.suspected.items():
             effects.append(e.Publish("node.suspect", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
@@ -388,7 +533,7 @@ class RoundState:
             effects.append(e.Publish("node.lost", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
         if verdicts.lost:
             effects += self._begin_if_gathered(now) + self._close_if_ready(now)
-        due = self.liveness.next_review()
+        due = self.roll.liveness.next_review()
         if due is not None and due < now + self.rules.heartbeat_s:
             effects.append(e.SetTimer(("review",), due))
         return effects
@@ -396,38 +541,34 @@ class RoundState:
     def _deadline(self, current: OpenRound, now: float) -> list[e.Effect]:
         if current.closing:
             return []
-        moving = [name for name in current.awaited() if self._moving(name, current.number)]
+        moving = [name for name in current.awaited() if self.roll.moving(name, current.number)]
         if moving and now < current.opened_at + EXTENSIONS * self.rules.deadline_s:
             return [e.SetTimer(("deadline", current.number, current.attempt), now + 2 * self.rules.heartbeat_s)]
         for name in current.awaited():
-            doing = self.clients[name].state if name in self.clients else "gone"
-            current.excused[name] = f"no answer within {self.rules.deadline_s:g} s (last heard: {doing})"
+            heard = self.roll.doing(name)
+            current.excused[name] = f"no answer within {self.rules.deadline_s:g} s (last heard: {heard})"
         if current.work == "evaluate" or len(current.admitted) >= max(1, current.floor):
-            return self._close("deadline")
+            return self._close("deadline", now)
         return self._fail_round(
             f"{len(current.admitted)} of at least {current.floor} clients answered within {self.rules.deadline_s:g} s",
             now,
         )
 
-    def _moving(self, name: str, number: int) -> bool:
-        """Whether bytes of this round are on their way to or from `name`."""
-        record = self.clients.get(name)
-        there = self.liveness.living(name)
-        return there and (number in self._in_flight.get(name, ()) or bool(record and number in record.sending))
-
     def _excuse(self, name: str, reason: str, number: int, now: float, *, silent: bool = False) -> list[e.Effect]:
         current = self.open
-        if current is None or current.closing or number != current.number or name not in current.awaited():
+        if current is None or number != current.number or not current.excuse(name, reason, silent=silent):
             return []
-        current.excused[name] = reason
-        if silent:
-            current.silent.add(name)
         return self._close_if_ready(now)
+
+    def _patience(self, kind: str, number: int, now: float) -> e.Effect:
+        """The coordinator's own worker is waited for, too, and not for ever."""
+        return e.SetTimer(("work", kind, number), now + self.rules.work_deadline_s)
 
     def _fail_round(self, reason: str, now: float) -> list[e.Effect]:
         current = self.open
         if current is None:
             return []
+        current.closing = "failed"
         missing = current.missing("no answer")
         told = reason + "".join(f"; {name}: {why}" for name, why in missing.items())
         self.failures += 1
@@ -443,26 +584,23 @@ class RoundState:
         if event.kind == "evaluate":
             reason = f"evaluation of round {event.round} failed: {event.reason}"
             return [e.Publish("warning", {"reason": reason}), *self._evaluated(event.round, {})]
+        if event.kind == "checkpoint":
+            return self._kept(event.round, now, event.reason)
         if event.kind == "fold":
-            return self._fail_round(event.reason, now)
+            done = e.CancelTimer(("work", "fold", event.round))
+            return [done, *self._fail_round(event.reason, now)]
         return self._fail_run(event.reason)
 
     def _fail_run(self, reason: str) -> list[e.Effect]:
         self.status = "finished"
         parting = m.Goodbye(round=self.completed, reason=reason)
         return [
-            e.Send(tuple(self._linked_names()), parting),
+            e.Send(tuple(self.roll.reachable()), parting),
             e.Publish("run.failed", {"reason": reason}),
             e.Finish("failed", reason),
         ]
 
     # --------------------------------------------------------------------------------------------------------- helpers
-
-    def _living(self) -> list[str]:
-        return sorted(name for name in self.clients if self.liveness.living(name))
-
-    def _linked_names(self) -> list[str]:
-        return sorted(name for name in self.clients if name not in self.liveness.lost)
 
     def _number(self) -> int:
         return self.open.number if self.open else 0
@@ -470,11 +608,6 @@ class RoundState:
     def _floor(self, asked: int) -> int:
         return min(asked, self.rules.min_clients) if self.rules.min_clients else default_floor(asked)
 
-    def _expected(self, work: str) -> m.Payload | None:
-        """Describe what goes out with a task, and comes back with its answer: the weights, and the strategy's parts."""
-        if self.settled is None or work == "survey":
-            return None
-        payload, parts = self.settled.payload, self.rules.strategy.demands.parts
-        if work != "train" or parts == payload.parts:
-            return payload
-        return replace(payload, length=payload.length * len(parts), parts=parts)
+    def _least(self) -> int:
+        """How many clients must be there before a round is opened."""
+        return self.rules.min_clients or 1

@@ -84,8 +84,8 @@ def test_a_fold_that_counts_an_update_twice_would_be_seen(federation: Any, monke
 
     close = RoundState._close
 
-    def _close(self: RoundState, by: str) -> list[e.Effect]:
-        effects = close(self, by)
+    def _close(self: RoundState, by: str, now: float) -> list[e.Effect]:
+        effects = close(self, by, now)
         return [
             replace(f, contributions=(*f.contributions, f.contributions[0])) if isinstance(f, e.Fold) else f
             for f in effects

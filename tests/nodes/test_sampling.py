@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nervenet.nodes.federated.sampling import uniform
+from nervenet.nodes.federated.sampling import share_of, uniform
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.pipeline import by_examples
 
@@ -13,7 +13,7 @@ NAMES = [f"client-{i:02}" for i in range(30)]
 
 
 def drawn(names: list[str], share: float, number: int = 1, attempt: int = 0, seed: int = 0) -> tuple[str, ...]:
-    return uniform(names, share, seed=seed, round=number, attempt=attempt)
+    return uniform(names, share_of(len(names), share), seed=seed, round=number, attempt=attempt)
 
 
 @pytest.mark.parametrize(
