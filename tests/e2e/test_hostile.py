@@ -93,7 +93,7 @@ class Stranger:
 
 
 def poisoned(number: int, update: Update, array: Any) -> tuple[Update, Any]:
-    """What the broken client makes of its answer to round `number`; never three in a row, which would cost its trust."""
+    """What the broken client makes of its answer to round `number`; never three in a row."""
     payload = update.payload
     assert payload is not None
     match number:
