@@ -1,0 +1,65 @@
+"""Federated learning without rounds, in real processes: to its end, and on from its folder after a kill."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+Start = Callable[..., Any]
+
+
+def steps(folder: Path) -> list[dict[str, Any]]:
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    return [event for event in events if event["type"] == "round.completed" and event["round"]]
+
+
+@pytest.mark.parametrize(("strategy", "buffer"), [("fedbuff", 4), ("fedasync", 1)])
+def test_a_run_without_rounds_learns_and_tells_how_stale_its_updates_were(
+    strategy: str, buffer: int, launch: Start
+) -> None:
+    run = launch("--data", "iris", "--nodes", 4, "--rounds", 120, "--seed", 3, "--strategy", strategy).ok()
+    summary = run.summary()
+    assert summary["status"] == "completed"
+    assert summary["completed_rounds"] == 120
+    assert summary["accuracy"] >= 0.9
+    assert summary["undisturbed"], summary["disturbances"]
+    assert 0 <= summary["staleness"]["mean"] <= summary["staleness"]["max"]
+    told = steps(run.folder)
+    assert [event["round"] for event in told] == list(range(1, 121))
+    assert all(event["closed_by"] == "buffer" and len(event["staleness"]) == buffer for event in told)
+    assert {name for event in told for name in event["participants"]} == {f"client-{i}" for i in range(4)}
+    assert any(event["staleness_max"] > 0 for event in told)
+
+
+def test_a_goal_ends_a_run_without_rounds_with_the_very_model_that_reached_it(launch: Start) -> None:
+    words = ("--data", "iris", "--nodes", 4, "--rounds", 5000, "--strategy", "fedbuff", "--until", "accuracy=0.9")
+    summary = launch(*words).ok().summary()
+    assert summary["stopped_by"] == "until"
+    assert summary["accuracy"] >= 0.9
+    assert summary["completed_rounds"] < 5000
+
+
+def test_a_killed_coordinator_goes_on_without_counting_a_step_twice(launch: Start, nervenet: Start) -> None:
+    rounds = 3000
+    words = ("--data", "iris", "--nodes", 4, "--rounds", rounds, "--strategy", "fedbuff")
+    run = launch(*words, "--set", "evaluation.every=500", "--set", "evaluation.baseline=false")
+    run.in_round(600)
+    os.kill(run.nodes["coordinator"]["pid"], signal.SIGKILL)
+    assert run.wait() == 1
+    nervenet("launch", "--resume", run.folder, "--quiet").ok()
+    summary = run.summary()
+    assert summary["completed_rounds"] == rounds
+    assert summary["resumed_after"] > 0
+    assert not summary["updates_rejected"]
+    assert summary["accuracy"] >= 0.9
+    told = steps(run.folder)
+    second = [event for event in told if event["incarnation"] == told[-1]["incarnation"]]
+    assert second[0]["round"] == summary["resumed_after"] + 1
+    assert second[-1]["round"] == rounds
+    assert all(after["round"] == before["round"] + 1 for before, after in pairwise(second))
