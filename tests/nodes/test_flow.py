@@ -11,6 +11,7 @@ from nervenet.broker import messages as m
 from nervenet.nodes import effects as e
 from nervenet.nodes.federated.flow import FlowState
 from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.stopping import Goal, StoppingRules
 from nervenet.nodes.federated.strategies.contract import Contribution, Demands, Outcome, State, Vector
 
 T = TypeVar("T")
@@ -258,6 +259,41 @@ def test_steps_that_outrun_the_test_set_are_not_all_evaluated_but_the_last_is() 
         if number == 2:
             desk.tell(e.Evaluated(1, "test", {"accuracy": 0.5}))  # it took a second: three more are for the steps
     assert evaluated == [1, 5, 9]
+
+
+def test_a_goal_ends_the_run_with_the_very_model_that_reached_it() -> None:
+    goal = StoppingRules(goal=Goal.parse("accuracy=0.9"))
+    desk = Desk(buffer=1, stopping=goal)
+    desk.answer("client-0")
+    desk.step()
+    assert not only(e.Fold, desk.answer("client-1")), "no step before the evaluation is in"
+    assert set(desk.state.errands.out) == set(desk.names), "but nobody waits"
+    effects = desk.tell(e.Evaluated(1, "test", {"accuracy": 0.95}))
+    assert {body for *_, body in tasks(effects, "finish").values()} == {"w1"}
+    assert desk.published("run.stopping") == [
+        {"round": 1, "stopped_by": "until", "reason": "accuracy >= 0.9 was reached in round 1: 0.95"}
+    ]
+    assert desk.finished() == e.Finish("completed")
+
+
+def test_an_evaluation_that_does_not_end_the_run_lets_the_steps_go_on() -> None:
+    desk = Desk(buffer=1, stopping=StoppingRules(goal=Goal.parse("accuracy=0.9")))
+    desk.answer("client-0")
+    desk.step()
+    desk.answer("client-1")
+    (fold,) = only(e.Fold, desk.tell(e.Evaluated(1, "test", {"accuracy": 0.5})))
+    assert [c.client for c in fold.contributions] == ["client-1"]
+
+
+def test_a_spent_budget_ends_the_run_with_the_step_that_is_made_next() -> None:
+    desk = Desk(buffer=1, stopping=StoppingRules(budget_s=5.0))
+    desk.until(6.0, beating=desk.names)
+    assert desk.finished() is None
+    desk.answer("client-0")
+    assert set(tasks(desk.step(), "finish")) == set(desk.names)
+    desk.tell(e.Evaluated(1, "test", {"accuracy": 0.5}))
+    assert desk.published("run.stopping")[0]["stopped_by"] == "budget"
+    assert desk.finished() == e.Finish("completed")
 
 
 # ------------------------------------------------------------------------------------------------------------- refusals

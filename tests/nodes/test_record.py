@@ -29,6 +29,14 @@ def test_rounds_metrics_and_bytes() -> None:
     assert (facts["bytes_sent"], facts["bytes_sent_by_kind"]) == (9, {"weights": 6, "control": 3})
 
 
+def test_how_stale_the_updates_were_over_all_steps() -> None:
+    record = Record("coordinator")
+    for number, stale in ((1, [0, 0]), (2, [1, 3])):
+        record.event("round.completed", {"round": number, "duration_s": 0.5, "closed_by": "buffer", "staleness": stale})
+    assert record.facts(counters())["staleness"] == {"mean": 1.0, "max": 3}
+    assert "staleness" not in Record("coordinator").facts(counters())
+
+
 def test_what_sites_tell_beside_a_test_set_does_not_stand_for_it_and_an_early_end_disturbs_nothing() -> None:
     record = Record("coordinator")
     record.event("metric.test", {"round": 2, "accuracy": 0.9})

@@ -47,6 +47,16 @@ def test_a_federated_round_from_beginning_to_end() -> None:
     assert (board.rows["coordinator"].sent, board.rows["coordinator"].received) == (10, 20)
     assert board.rows["client-0"].state == "ready"
     assert board.eta_s() == (4.0 - 2.0) / 1 * 3
+    assert board.staleness is None
+
+
+def test_without_rounds_who_is_at_work_is_shown_as_training_and_the_staleness_told() -> None:
+    board = folded(*FEDERATED)
+    step = {"round": 1, "closed_by": "buffer", "staleness_mean": 2.5, "duration_s": 0.1}
+    board.fold(says("round.completed", "coordinator", "coordinator", 4.0, **step))
+    board.fold(says("round.started", "coordinator", "coordinator", 4.0, round=2, asked=["client-0", "client-1"]))
+    assert {board.rows[f"client-{i}"].state for i in range(2)} == {"training"}
+    assert board.staleness == 2.5
 
 
 def test_under_gossip_the_slowest_living_peer_counts() -> None:

@@ -20,6 +20,13 @@ def board(nodes: int = 3) -> Board:
     return Board(rows=rows, score=0.95, loss=0.2, seen=100.0, first_round_at=90.0, last_round_at=94.0, **known)  # type: ignore[arg-type]
 
 
+def test_the_staleness_is_in_the_header_where_there_is_one() -> None:
+    what = board()
+    assert "staleness" not in header(what, 100.0)
+    what.staleness = 2.54
+    assert "  staleness 2.5  " in header(what, 100.0)
+
+
 def drawn(what: Board, now: float, height: int = 20) -> str:
     console = Console(file=io.StringIO(), width=80)
     console.print(render(what, now, height))
