@@ -215,7 +215,7 @@ class Report(_Base, frozen=True):
     """A figure or a result that must arrive: answered by the ``Acknowledged`` of the same ``id``."""
 
     lane: ClassVar[Lane] = Lane.BULK
-    kind: Literal["ready", "result"]
+    kind: Literal["ready", "best", "result"]
     id: Count
     facts: dict[str, Any]
     payload: Payload | None = None

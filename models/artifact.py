@@ -28,7 +28,15 @@ class ModelFileError(ValueError):
     """A model's file is missing, damaged or newer than this program; the message names it and what was found."""
 
 
-def save_model(folder: Path, model: Model, agreement: Agreement, vector: Vector, extra: Mapping[str, Any]) -> None:
+def save_model(
+    folder: Path,
+    model: Model,
+    agreement: Agreement,
+    vector: Vector,
+    extra: Mapping[str, Any],
+    *,
+    stem: str = STEM,
+) -> None:
     """Write a model into a folder, each file whole or not at all. The same arguments give the same bytes.
 
     Parameters
@@ -44,6 +52,8 @@ def save_model(folder: Path, model: Model, agreement: Agreement, vector: Vector,
         The weights to save.
     extra
         Further JSON-able facts, such as round and metrics; figures that are not finite become null.
+    stem
+        Of the files' names: several models may lie in one folder.
 
     Raises
     ------
@@ -64,14 +74,14 @@ def save_model(folder: Path, model: Model, agreement: Agreement, vector: Vector,
         "layout": layout.to_dict(),
         "model": model.describe(),
         "agreement": agreement.to_dict(),
-        "weights": {"file": f"{STEM}.safetensors", "blake2b": _digest(weights)},
+        "weights": {"file": f"{stem}.safetensors", "blake2b": _digest(weights)},
         "skops": note,
         "extra": _finite(extra),
     }
-    _write(folder / f"{STEM}.safetensors", weights)
+    _write(folder / f"{stem}.safetensors", weights)
     if skops is not None:
-        _write(folder / f"{STEM}.skops", skops)
-    _write(folder / f"{STEM}.json", (json.dumps(description, indent=1, allow_nan=False) + "\n").encode())
+        _write(folder / f"{stem}.skops", skops)
+    _write(folder / f"{stem}.json", (json.dumps(description, indent=1, allow_nan=False) + "\n").encode())
 
 
 def load_model(path: Path) -> Learner:

@@ -1,5 +1,6 @@
 """Evaluating a model on prepared data: the house's own two figures in NumPy, any of scikit-learn's by name."""
 
+import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ def evaluate(model: Model, X: Array, y: Array, scorers: Sequence[str] = ()) -> d
     dict
         Classification: ``accuracy`` and ``loss``, the mean log loss (for a model without probabilities, such as an SGD
         hinge, the share of wrong answers). Regression: ``r2`` and ``loss``, the mean squared error. NaN where a figure
-        is not finite or not defined, as r2 of fewer than two rows.
+        is not finite or not defined on these rows, as r2 of fewer than two rows.
 
     Raises
     ------
@@ -67,8 +68,9 @@ def _regression(model: Model, X: Array, y: Array) -> dict[str, float]:
 
 def _by_name(model: Model, X: Array, y: Array, scorers: Sequence[str]) -> dict[str, float]:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-    from sklearn.metrics import get_scorer, get_scorer_names
+    from sklearn.metrics import get_scorer
 
+    check_scorers(scorers)
     P = model.probabilities(X) if y.dtype.kind != "f" else None
     mixin: Any = RegressorMixin if y.dtype.kind == "f" else ClassifierMixin
 
@@ -87,8 +89,27 @@ def _by_name(model: Model, X: Array, y: Array, scorers: Sequence[str]) -> dict[s
         def predict_proba(self, X: Array) -> Array | None:
             return model.probabilities(X)
 
-    unknown = [name for name in scorers if name not in get_scorer_names()]
-    if unknown:
-        raise ValueError(f"unknown scorer {unknown[0]!r}; allowed are {', '.join(get_scorer_names())}")
     fitted = Fitted() if P is None else WithProbabilities()
-    return {name: float(get_scorer(name)(fitted, X, y)) for name in scorers}
+    return {name: _score(get_scorer(name), fitted, X, y) for name in scorers}
+
+
+def _score(scorer: Any, fitted: Any, X: Array, y: Array) -> float:
+    """NaN where the figure is not defined on these rows, as an area under a curve is not where a class is absent."""
+    try:
+        return float(scorer(fitted, X, y))
+    except ValueError:
+        return float("nan")
+
+
+def check_scorers(names: Sequence[str]) -> None:
+    """Raise ValueError for the first name that is no scorer of scikit-learn's, suggesting the near one."""
+    if not names:
+        return
+    from sklearn.metrics import get_scorer_names
+
+    known = get_scorer_names()
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            guess = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(known)}"
+            raise ValueError(f"unknown scorer {name!r}; {guess}")

@@ -55,6 +55,8 @@ class Crew:
     ----------
     facts, arrays
         By node, what it reported as its result.
+    best
+        By node, the weights of its best round, where they are others.
     lost
         By node, why it gave none.
     """
@@ -70,6 +72,7 @@ class Crew:
     state: Callable[[str, str], Path | None] = lambda _role, _name: None
     facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     arrays: dict[str, Any] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
     lost: dict[str, str] = field(default_factory=dict)
     ready: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     baselines: Mapping[str, float | None] | None = None
@@ -194,6 +197,8 @@ class Crew:
             self.ready[node] = facts
             if self._restarts and node == BROKER:
                 self.on_restart()
+        elif kind == "best":
+            self.best[node] = array
         elif node == BASELINE:
             if "failed" in facts:
                 self.say("warning", reason=f"the baselines failed: {facts['failed']}")

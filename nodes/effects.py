@@ -323,12 +323,14 @@ class Evaluate:
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Write all that the future depends on: `body` is the weights after `round`, `record` all the machine's memory, as
-    JSON can say it; answered by `Saved`, or by `WorkFailed("checkpoint")`, after which the run goes on.
+    JSON can say it, `best` the best weights so far; answered by `Saved`, or by `WorkFailed("checkpoint")`, after which
+    the run goes on.
     """
 
     round: int
     body: Body
     record: Mapping[str, Any]
+    best: Body = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .experiment import Experiment, ExperimentError
+from .experiment_checks import check_scorers
 from .experiment_keys import override
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ def embedded_experiment(mode: str, wanted: Mapping[str, object], base: Experimen
     """
     tables: dict[str, Any] = {"nodes": 2} if base is None else base.to_dict()
     given = {key: value for key, value in wanted.items() if value is not None}
-    return Experiment.from_dict(override(tables, {**given, "mode": mode}))
+    experiment = Experiment.from_dict(override(tables, {**given, "mode": mode}))
+    check_scorers(experiment)
+    return experiment
 
 
 def model_of(experiment: Experiment) -> Model:

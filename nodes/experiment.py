@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from .experiment_checks import check, remarks
+from .experiment_checks import check, check_scorers, remarks
 from .experiment_keys import ExperimentError, check_keys, convert, override, parse_set, read_toml
 
 __all__ = [
@@ -111,6 +111,11 @@ class EvaluationConfig:
 
     every: Count = 1  # rounds between two evaluations on the test set; the last round is always evaluated
     scorers: tuple[Text, ...] = ()  # further scores by scikit-learn's names; these load scikit-learn
+    sites: bool = False  # federated: each client also keeps `data.test_size` of its rows and judges the model on them
+    until: Text | None = None  # federated: stop at the first round that reaches it: "accuracy=0.97", "loss=0.1"
+    patience: Count | None = None  # federated: stop after so many evaluations in a row without improvement
+    min_delta: NotNegative = 0.0  # patience: what is no more than this is no improvement
+    budget_s: Positive | None = None  # federated: stop at the end of the round that is open by then
     baseline: bool = True  # also train centrally and each node alone, for comparison
 
 
@@ -304,7 +309,9 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
     _find_data_beside(Path.cwd(), tables)
     if isinstance(tables.get("data"), dict) and "path" in tables["data"]:
         tables["data"]["name"] = tables["data"].pop("path")
-    return Experiment.from_dict(tables)
+    experiment = Experiment.from_dict(tables)
+    check_scorers(experiment)  # here and not at every node: it loads scikit-learn
+    return experiment
 
 
 def is_file_name(name: str) -> bool:

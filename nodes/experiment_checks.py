@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .experiment_keys import ExperimentError
+from .federated.stopping import Goal, GoalError, reported
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -14,10 +15,12 @@ WILDCARDS = ("*", "0.0.0.0", "::", "[::]")
 # A socket's path is limited to about 104 bytes, of which the nodes' own file names need some 40.
 IPC_FOLDER_BYTES = 64
 
+STEERING = ("sites", "until", "patience", "min_delta", "budget_s")  # keys of [evaluation] that a coordinator heeds
+
 
 def check(experiment: "Experiment") -> None:
     """Raise :class:`ExperimentError` for the first contradiction that can be known without the data."""
-    for problem in (*_common(experiment), *_network(experiment), *_mode(experiment)):
+    for problem in (*_common(experiment), *_network(experiment), *_evaluation(experiment), *_mode(experiment)):
         raise ExperimentError(problem)
 
 
@@ -25,6 +28,11 @@ def remarks(experiment: "Experiment") -> list[str]:
     """Name the settings that were changed from their defaults and have no effect in this run."""
     other = "gossip" if experiment.mode == "federated" else "federated"
     found = [f"{other}.{key} has no effect in {experiment.mode} mode" for key in _changed(getattr(experiment, other))]
+    changed = _changed(experiment.evaluation)
+    if experiment.mode == "gossip":
+        found += [f"evaluation.{key} has no effect in gossip mode" for key in changed if key in STEERING]
+    elif "min_delta" in changed and experiment.evaluation.patience is None:
+        found.append("evaluation.min_delta has no effect without evaluation.patience")
     if experiment.model.name != "mlp":
         found += [
             f"model.{key} has no effect on {experiment.model.name}; give its own arguments under [model]"
@@ -94,6 +102,39 @@ def _network(experiment: "Experiment") -> Iterator[str]:
             f"network.transport = 'inproc': reaches nodes of one process only, "
             f"and processes = {experiment.process_count}; expected tcp or ipc, or processes = 1"
         )
+
+
+def _evaluation(experiment: "Experiment") -> Iterator[str]:
+    evaluation = experiment.evaluation
+    if evaluation.until is None:
+        return
+    try:
+        Goal.parse(evaluation.until).check(reported(None, evaluation.scorers))
+    except GoalError as error:
+        yield f"evaluation.until = {evaluation.until!r}: {error}"
+
+
+def check_task(experiment: "Experiment", task: str) -> None:
+    """Raise :class:`ExperimentError` for a goal that no evaluation of this task reports; for who knows the data."""
+    evaluation = experiment.evaluation
+    if evaluation.until is None or experiment.mode == "gossip":
+        return
+    try:
+        Goal.parse(evaluation.until).check(reported(task, evaluation.scorers))
+    except GoalError as error:
+        raise ExperimentError(f"evaluation.until = {evaluation.until!r}: of a {task}, {error}") from None
+
+
+def check_scorers(experiment: "Experiment") -> None:
+    """Raise :class:`ExperimentError` for a scorer that scikit-learn does not have; loads it, if there are any."""
+    if not experiment.evaluation.scorers:
+        return
+    from nervenet.models.evaluate import check_scorers as check_names
+
+    try:
+        check_names(experiment.evaluation.scorers)
+    except ValueError as error:
+        raise ExperimentError(f"evaluation.scorers: {error}") from None
 
 
 def _mode(experiment: "Experiment") -> Iterator[str]:

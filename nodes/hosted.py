@@ -131,6 +131,7 @@ async def _node(
         columns=job["columns"],
         task=job["task"],
         test=(test[0], test[1]) if judged and test else None,
+        holdout=experiment.data.test_size if role == "client" and experiment.evaluation.sites else 0.0,
     )
     state = Path(spec["state"]) if spec["state"] else None
     place = Place(job["broker"], job["run"], name, job["desk"], run_terms(experiment, learner), state)
@@ -174,4 +175,9 @@ async def _result(node: Coordinator | Client | Peer, failure: str) -> None:
     facts["layout"] = layout.to_dict()
     facts["agreement"] = learner.agreement.to_dict()
     payload = Payload(rule=learner.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
+    best = node.best if isinstance(node, Coordinator) else None
+    if best is not None:
+        facts["best"] = {"round": best.round, "metrics": dict(best.metrics)}
+        if best.weights is not vector:
+            await session.report("best", facts["best"], best.weights, payload=payload)
     await session.report("result", facts, vector, payload=payload)

@@ -18,6 +18,7 @@ from nervenet.broker.transport import new_incarnation
 from .crew import Crew, Lost
 from .desk import Desk
 from .experiment import Experiment
+from .experiment_checks import check_task
 from .nursery import Nursery
 from .outcome import finish, gather
 from .runfolder import RunFolder, check_folder, default_path
@@ -133,6 +134,8 @@ class Run:
         if self.experiment.model.name.startswith("sklearn."):
             # An estimator's library takes seconds to import: once, beside our own import of it, and not once a node.
             self.nursery.preload(["nervenet.models.adapters", self.experiment.model.name.rpartition(".")[0]])
+        if self.experiment.evaluation.scorers:
+            self.nursery.preload(["sklearn.metrics"])
         async with AsyncExitStack() as stack:
             if self.resume is not None:
                 check_folder(self.resume, out=self.out)
@@ -140,6 +143,7 @@ class Run:
                 self.folder = stack.enter_context(RunFolder.reopen(self.resume, self.experiment))
             shares = await asyncio.to_thread(cut, self.experiment)
             stack.callback(shares.close)
+            check_task(self.experiment, shares.task)
             if self.resume is None:
                 self.folder = stack.enter_context(RunFolder(self.path))
             self.folder.write_experiment(self.experiment)
@@ -195,9 +199,11 @@ class Run:
             await self.crew.stop(STOP_S)
         summary = await asyncio.to_thread(self._conclude, shares, status, reason)
         if status == "completed":
-            self._say(
-                "run.completed", status=status, completed_rounds=summary["completed_rounds"], wall_s=summary["wall_s"]
-            )
+            told = {}
+            if "stopped_by" in summary:
+                told = {"stopped_by": summary["stopped_by"], "reason": summary["reason"]}
+            rounds, wall_s = summary["completed_rounds"], summary["wall_s"]
+            self._say("run.completed", status=status, completed_rounds=rounds, wall_s=wall_s, **told)
         else:
             self._say("run.failed", reason=reason)
         await self.crew.stop(STOP_S)
@@ -273,7 +279,7 @@ class Run:
 
     def _conclude(self, shares: Shares, status: str, reason: str) -> dict[str, Any]:
         crew = self.crew
-        found = gather(self.experiment, dict(crew.facts), dict(crew.arrays), dict(crew.lost))
+        found = gather(self.experiment, dict(crew.facts), dict(crew.arrays), dict(crew.lost), dict(crew.best))
         return finish(
             self.experiment,
             self.folder,

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from .runfolder import RunFolder
 
 
+BEST = "best"  # stem of the files of the best round's model
+
+
 @dataclass
 class Found:
     """What the reports add up to."""
@@ -23,12 +26,19 @@ class Found:
     agreement: Mapping[str, Any] | None = None
     layout: Mapping[str, Any] = field(default_factory=dict)
     consensus_distance: float | None = None
+    best: Any = None  # the weights of a coordinator's best round; what is said of it is among its facts
 
 
 def gather(
-    experiment: Experiment, facts: Mapping[str, Mapping[str, Any]], arrays: Mapping[str, Any], lost: Mapping[str, str]
+    experiment: Experiment,
+    facts: Mapping[str, Mapping[str, Any]],
+    arrays: Mapping[str, Any],
+    lost: Mapping[str, str],
+    best: Mapping[str, Any],
 ) -> Found:
-    """Take the coordinator's model, or the mean of the surviving peers' in name order, with their distance from it."""
+    """Take the coordinator's model and its best (by name, where it is another), or the mean of the surviving peers' in
+    name order, with their distance from it.
+    """
     from nervenet.models.aggregate import weighted_mean
     from nervenet.models.weights import consensus_distance
 
@@ -43,6 +53,7 @@ def gather(
         found.consensus_distance = consensus_distance(vectors)
     else:
         found.vector = vectors[0]
+        found.best = best.get(names[0], found.vector) if first.get("best") else None
     return found
 
 
@@ -59,7 +70,7 @@ def finish(
     wall_s: float,
     startup_s: float | None,
 ) -> dict[str, Any]:
-    """Write the model and the summary; gives the summary."""
+    """Write the models and the summary; gives the summary."""
     if found.vector is not None and found.agreement is not None:
         _save(experiment, folder, found)
     summary = summarise(
@@ -97,3 +108,6 @@ def _save(experiment: Experiment, folder: RunFolder, found: Found) -> None:
     learner = Learner(model_of(experiment))
     learner.settle(agreement, experiment.seed)
     save_model(folder.path, learner.model, agreement, found.vector, extra)
+    best = next((f["best"] for f in found.facts.values() if f.get("best")), None)
+    if best is not None and found.best is not None:
+        save_model(folder.path, learner.model, agreement, found.best, {**extra, **best}, stem=BEST)

@@ -20,7 +20,8 @@ class Record:
         self.role = role
         self.completed = 0
         self.metrics: dict[str, Any] = {}
-        self.worst: str | None = None
+        self.sites: dict[str, Any] = {}  # what the sites measured on their own rows, as far as they were asked
+        self.stopped: dict[str, Any] = {}  # why the run ends before its last round, if it does
         self.round_s: list[float] = []
         self.rejected: Counter[str] = Counter()
         self.disturbed: list[str] = []
@@ -33,8 +34,12 @@ class Record:
             self._round(fields)
         elif kind == "metric.test" or (kind == "metric.local" and self.role == "peer"):
             self.metrics = {k: v for k, v in fields.items() if isinstance(v, (int, float))}
-            if isinstance(fields.get("worst"), dict):
-                self.worst = fields["worst"].get("site")
+            if fields.get("source") == "sites":
+                self.sites = dict(fields)
+        elif kind == "metric.sites":
+            self.sites = dict(fields)
+        elif kind == "run.stopping":
+            self.stopped = {"stopped_by": fields["stopped_by"], "reason": fields["reason"]}
         elif kind == "update.rejected":
             self.rejected[str(fields.get("subject"))] += 1
         elif kind == "warning":
@@ -59,7 +64,7 @@ class Record:
         """Note how long the lists are, and copy what is small: a round must not cost more the later it comes."""
         mark = {
             "metrics": self.metrics,
-            "worst": self.worst,
+            "sites": self.sites,
             "round_s": len(self.round_s),
             "rejected": dict(self.rejected),
             "disturbed": len(self.disturbed),
@@ -84,7 +89,7 @@ class Record:
         """Go on from what `as_of` gave in a former life."""
         self.completed = number
         self.metrics = dict(known["metrics"])
-        self.worst = known["worst"]
+        self.sites = dict(known["sites"])
         self.round_s = list(known["round_s"])
         self.rejected = Counter(known["rejected"])
         self.disturbed = list(known["disturbed"])
@@ -104,6 +109,8 @@ class Record:
             "disturbed": self.disturbed[:LINES],
             "warnings": self.warnings,
         }
-        if self.worst:
-            found["worst_site"] = self.worst
+        if self.sites:
+            found["sites"] = self.sites
+        if self.stopped:
+            found["stopped"] = self.stopped
         return found

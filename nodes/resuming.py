@@ -28,6 +28,9 @@ FREE = (
 FIXED = ("evaluation.sites",)
 """Keys that look free and are not: which rows a site trains on depends on them."""
 
+FIXED = ("evaluation.sites",)
+"""But not these: what a site keeps for evaluation it does not train on."""
+
 
 def resumable(path: Path, wanted: Experiment) -> Checkpoint:
     """Read the checkpoint from which a run goes on.

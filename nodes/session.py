@@ -183,7 +183,7 @@ class Session:
 
     async def report(
         self,
-        kind: Literal["ready", "result"],
+        kind: Literal["ready", "best", "result"],
         facts: Mapping[str, Any],
         array: Any = None,
         *,

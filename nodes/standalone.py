@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .embedding import model_of, site_learner
 from .experiment_keys import ExperimentError
+from .federated.coordinator import Coordinator
 from .hosted import ROLES
 from .outcome import Found, finish
 from .runfolder import RunFolder, check_folder, read_nodes
@@ -96,11 +97,15 @@ async def run_node(
         except NodeFailed as error:
             reason = str(error)
         facts = {name: node.session.record.facts(node.session.transport.counters)}
+        best = node.best if isinstance(node, Coordinator) else None
+        if best is not None:
+            facts[name]["best"] = {"round": best.round, "metrics": dict(best.metrics)}
         status = "failed" if reason else "completed"
         if role == "coordinator":
             experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, name=SITES))
         vector = learner.snapshot() if role == "client" and not reason else node.weights
-        summary = _summary(experiment, folder, learner, vector, facts, status, reason, time.monotonic() - started)
+        found = Found(facts, vector, best=None if best is None else best.weights)
+        summary = _summary(experiment, folder, learner, found, status, reason, time.monotonic() - started)
         if folder and not reason and role != "client":
             folder.write_curves()
     if reason:
@@ -133,8 +138,9 @@ def _say_started(role: str, experiment: Experiment, session: Session, resumed: i
 
 def _say_completed(role: str, session: Session, wall_s: float) -> None:
     if role == "coordinator":
-        rounds = session.record.completed
-        session.publish("run.completed", {"status": "completed", "completed_rounds": rounds, "wall_s": wall_s})
+        record = session.record
+        known = {"status": "completed", "completed_rounds": record.completed, "wall_s": wall_s, **record.stopped}
+        session.publish("run.completed", known)
 
 
 def _learner(role: str, experiment: Experiment) -> Learner:
@@ -153,14 +159,13 @@ def _summary(
     experiment: Experiment,
     folder: RunFolder | None,
     learner: Learner,
-    vector: Any,
-    facts: dict[str, dict[str, Any]],
+    found: Found,
     status: str,
     reason: str,
     wall_s: float,
 ) -> dict[str, Any]:
     if not learner.settled:
-        summary = summarise(experiment, facts, status=status, reason=reason or None, wall_s=wall_s)
+        summary = summarise(experiment, found.facts, status=status, reason=reason or None, wall_s=wall_s)
         if folder is not None:
             folder.write_summary(summary)
         return summary
@@ -168,9 +173,9 @@ def _summary(
         size = learner.layout.size
         task = learner.agreement.task
         return summarise(
-            experiment, facts, status=status, reason=reason or None, task=task, parameters=size, wall_s=wall_s
+            experiment, found.facts, status=status, reason=reason or None, task=task, parameters=size, wall_s=wall_s
         )
-    found = Found(facts, vector, learner.agreement.to_dict(), learner.layout.to_dict())
+    found.agreement, found.layout = learner.agreement.to_dict(), learner.layout.to_dict()
     return finish(
         experiment,
         folder,

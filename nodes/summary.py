@@ -33,7 +33,8 @@ def summarise(
     results
         By node, what it reported; any key may be missing:
         ``role``; ``completed_rounds``; ``metrics`` (``accuracy`` or ``r2``, ``loss``, ``examples``: the last
-        evaluation on the test set); ``worst_site`` (its name, where sites evaluated); ``bytes_sent``,
+        evaluation on the test set, with further scorers by name); ``sites`` (the last event of what they measured);
+        ``best`` (``round`` and ``metrics``); ``stopped`` (``stopped_by``, ``reason``); ``bytes_sent``,
         ``bytes_received``; ``bytes_sent_by_kind`` (``weights``, ``control``); ``round_s`` (duration of each of its
         rounds, seconds); ``rejected`` (``{subject: count}``); ``disturbed`` (reasons, one a line, empty if none);
         ``warnings`` (a line each).
@@ -60,9 +61,11 @@ def summarise(
     score = "accuracy" if task == "classification" else "r2"
     scores = [_number(facts.get("metrics", {}).get(score)) for facts in judges.values()]
     losses = [_number(facts.get("metrics", {}).get("loss")) for facts in judges.values()]
+    judge: Mapping[str, Any] = next(iter(judges.values()), {}) if experiment.mode == "federated" else {}
+    stopped = judge.get("stopped") if status == "completed" else None
     undisturbed = (
         status == "completed"
-        and rounds_done == experiment.rounds
+        and (rounds_done == experiment.rounds or bool(stopped))
         and not nodes_lost
         and not suspected
         and not any(facts.get("disturbed") or facts.get("rejected") for facts in results.values())
@@ -92,11 +95,19 @@ def summarise(
         "undisturbed": undisturbed,
         "status": status,
     }
+    if stopped:
+        summary |= stopped
     if reason is not None:
         summary["reason"] = reason
-    worst = [facts["worst_site"] for facts in judges.values() if facts.get("worst_site")]
-    if worst:
-        summary["worst_site"] = worst[0]
+    if experiment.evaluation.scorers:
+        summary["scores"] = {name: _mean_of(judges, name) for name in experiment.evaluation.scorers}
+    best = judge.get("best")
+    if best:
+        summary["best"] = {"round": best["round"], **{k: _number(v) for k, v in best["metrics"].items()}}
+    sites = judge.get("sites")
+    if sites:
+        summary["sites"] = {k: v for k, v in sites.items() if k != "source"}
+        summary["worst_site"] = sites.get("worst", {}).get("site")
     summary["disturbances"] = [
         f"{name}: {line}" for name, facts in sorted(results.items()) for line in facts.get("disturbed", ())
     ]
@@ -113,6 +124,10 @@ def _judges(experiment: Experiment, survivors: Mapping[str, Mapping[str, Any]]) 
     """Whose figures are the run's: the coordinator's, or every peer's."""
     role = "coordinator" if experiment.mode == "federated" else "peer"
     return {name: facts for name, facts in survivors.items() if facts.get("role") == role}
+
+
+def _mean_of(judges: Mapping[str, Mapping[str, Any]], name: str) -> float | None:
+    return _over([_number(facts.get("metrics", {}).get(name)) for facts in judges.values()], statistics.fmean)
 
 
 def _by_node(facts: Mapping[str, Any], score: str) -> dict[str, Any]:

@@ -12,7 +12,9 @@ from typing import Any
 
 LEARNERS = ("coordinator", "client", "peer")
 GONE = ("lost", "left", "done")
-TOLD = frozenset({"node.suspect", "node.lost", "round.failed", "update.rejected", "run.failed", "warning", "gap"})
+TOLD = frozenset(
+    {"node.suspect", "node.lost", "round.failed", "update.rejected", "run.stopping", "run.failed", "warning", "gap"}
+)
 
 
 @dataclass
@@ -200,6 +202,7 @@ def told(event: Mapping[str, Any]) -> str | None:
         "node.lost": f"{subject} is lost",
         "round.failed": f"round {event.get('round')} failed",
         "update.rejected": f"an update of {subject} was rejected{at}",
+        "run.stopping": f"the run ends with round {event.get('round')}",
         "run.failed": "the run failed",
         "warning": str(event.get("node")),
     }[str(kind)]

@@ -20,6 +20,7 @@ class Flag:
     key: str
     help: str
     default: str = ""  # in words, where the experiment's own default does not say it
+    metavar: str = ""  # where the default's type does not say it
 
 
 FLAGS = (
@@ -50,6 +51,21 @@ FLAGS = (
     Flag("quorum", "federated.quorum", "Federated: share of the answers that closes a round early"),
     Flag("deadline", "deadline_s", "Seconds until a round goes on with those there are", "30"),
     Flag("min-clients", "federated.min_clients", "Federated: fewer answers fail a round", "max(2, half of N)"),
+    Flag(
+        "until",
+        "evaluation.until",
+        "Federated: stop at the first round that reaches it, as in accuracy=0.97 or loss=0.1",
+        "all rounds",
+        "METRIC=X",
+    ),
+    Flag("patience", "evaluation.patience", "Federated: stop after N evaluations without improvement", "all rounds"),
+    Flag(
+        "budget",
+        "evaluation.budget_s",
+        "Federated: seconds; the round that is open by then is the last",
+        "all rounds",
+        "SECONDS",
+    ),
     Flag("processes", "processes", "Operating-system processes that host the nodes", "one each"),
 )
 
@@ -100,7 +116,7 @@ def _variable(flag: Flag) -> str:
 
 def _hint(flag: Flag) -> Any:
     text = f"{flag.help}. [default: {flag.default or _default(flag.key)}]"
-    return Annotated[str | None, typer.Option(f"--{flag.name}", metavar=_metavar(flag.key), help=text)]
+    return Annotated[str | None, typer.Option(f"--{flag.name}", metavar=flag.metavar or _metavar(flag.key), help=text)]
 
 
 def _default(key: str) -> str:

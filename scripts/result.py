@@ -23,6 +23,11 @@ def result_line(summary: Mapping[str, Any]) -> str:
     if baseline:
         parts.append(f"centralised {score(baseline.get('centralised'), 'diverged')}")
     parts.append(f"{summary['completed_rounds']} of {summary['rounds']} rounds in {duration(summary['wall_s'])}")
+    best = best_of(summary, name)
+    if best:
+        parts.append(f"best {best}")
+    if summary.get("stopped_by"):
+        parts.append(f"stopped by {summary['stopped_by']}")
     if summary.get("nodes_lost"):
         parts.append(f"lost {', '.join(summary['nodes_lost'])}")
     return ", ".join(parts)
@@ -47,6 +52,7 @@ def result_facts(summary: Mapping[str, Any], out: Path) -> list[tuple[str, str]]
     detail = f" ({', '.join(f'{size(count)} {kind}' for kind, count in kinds.items())})" if kinds else ""
     facts = [
         ("rounds", f"{summary['completed_rounds']} of {summary['rounds']}{_pace(summary)}"),
+        *_early(summary),
         ("sent", f"{size(summary['bytes_sent'])}{detail}"),
         ("time", f"{duration(summary['wall_s'])}{_start_up(summary)}"),
         ("nodes lost", ", ".join(summary.get("nodes_lost") or ()) or "none"),
@@ -54,8 +60,7 @@ def result_facts(summary: Mapping[str, Any], out: Path) -> list[tuple[str, str]]
     rejected = summary.get("updates_rejected")
     if rejected:
         facts.append(("updates rejected", ", ".join(f"{count} of {name}" for name, count in rejected.items())))
-    if summary.get("worst_site"):
-        facts.append(("worst site", str(summary["worst_site"])))
+    facts += _sites(summary)
     facts.append(("run folder", str(out)))
     return facts
 
@@ -80,6 +85,39 @@ def spread_of(summary: Mapping[str, Any], name: str) -> str:
     """The worst and the best peer, where there is more than one model."""
     low, high = summary.get(f"{name}_min"), summary.get(f"{name}_max")
     return "" if low is None or high is None or low == high else f" ({score(low)} to {score(high)})"
+
+
+def best_of(summary: Mapping[str, Any], name: str) -> str:
+    """The best round with its score, where it was not the last."""
+    best = summary.get("best")
+    if not best or best["round"] == summary["completed_rounds"]:
+        return ""
+    judged = next((key for key in (name, "loss") if best.get(key) is not None), "")
+    return f"{score(best[judged])} in round {best['round']}" if judged else f"round {best['round']}"
+
+
+def _early(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Why the run ended before its last round, and its best one."""
+    found = []
+    if summary.get("stopped_by"):
+        found.append(("stopped by", f"{summary['stopped_by']}: {summary.get('reason', '')}"))
+    name = metric_of(summary)
+    if best_of(summary, name):
+        found.append((f"best {score_name(name)}", f"{best_of(summary, name)} (best.safetensors)"))
+    scores = summary.get("scores") or {}
+    return found + [(key, score(value, "not defined")) for key, value in scores.items()]
+
+
+def _sites(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How the sites judge the model on rows of their own."""
+    sites, name = summary.get("sites"), metric_of(summary)
+    if not sites or name not in sites:
+        return []
+    spread, worst = sites["spread"][name], sites["worst"]
+    return [
+        ("at the sites", f"{score_name(name)} {score(sites[name])}, standard deviation {score(spread['std'])}"),
+        ("worst site", f"{worst['site']} ({score(worst[name])})"),
+    ]
 
 
 def _title(summary: Mapping[str, Any]) -> str:

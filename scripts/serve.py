@@ -13,6 +13,9 @@ import typer
 def serve(
     model: Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="A run folder, or a model file.")],
     http: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where to listen.")] = "127.0.0.1:8000",
+    best: Annotated[
+        bool, typer.Option("--best", help="Of a run folder: the best round's model, not the last.")
+    ] = False,
     broker: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Follow the live model of a run (not in this version).")
     ] = None,
@@ -35,8 +38,11 @@ def serve(
 
     from .running import run
 
-    learner = load_model(model)
-    facts = read_extra(model) | {"metrics": _metrics(model)}
+    if best and not model.is_dir():
+        raise ExperimentError(f"--best: is for a run folder, and {model} is a model file")
+    saved = model / "best.json" if best else model
+    learner = load_model(saved)
+    facts = {"metrics": {} if best else _metrics(model)} | read_extra(saved)
     run(lambda: _serve(predictor_app(learner, facts), host, port))
 
 

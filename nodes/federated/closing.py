@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import statistics
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from .attempt import Admitted, OpenRound
@@ -39,32 +40,39 @@ def weighted_loss(admitted: Mapping[str, Admitted]) -> float | None:
 
 
 def site_metrics(admitted: Mapping[str, Admitted]) -> dict[str, Any]:
-    """Average what the sites measured on their hold-outs by size, and name the worst site by its score.
+    """Average what the sites measured on their hold-outs by size, say how they differ, and name the worst site.
 
     Returns
     -------
     dict
-        ``examples``, each metric, and ``worst`` as ``{"site": …, score: …}``; empty where no site has a hold-out.
+        ``examples``; ``sites``, how many told; each metric; ``spread``, by metric the standard deviation ``std``, the
+        ``min`` and the ``max`` over the sites, each of which counts the same; ``worst`` as ``{"site": …, score: …}``.
+        Empty where no site has a hold-out.
     """
-    told = {n: a.metrics.get(f"{HOLDOUT}examples", 0.0) for n, a in admitted.items()}
-    sizes = {n: int(size) for n, size in told.items() if math.isfinite(size) and size >= 1}
+    rows = {n: a.metrics.get(f"{HOLDOUT}examples", 0.0) for n, a in admitted.items()}
+    sizes = {n: int(size) for n, size in rows.items() if math.isfinite(size) and size >= 1}
     if not sizes:
         return {}
     names = sorted(
         {k.removeprefix(HOLDOUT) for n in sizes for k in admitted[n].metrics if k.startswith(HOLDOUT)} - {"examples"}
     )
-    found: dict[str, Any] = {"examples": sum(sizes.values()), "source": "sites"}
+    found: dict[str, Any] = {"examples": sum(sizes.values()), "sites": len(sizes), "source": "sites", "spread": {}}
     for name in names:
         values = {n: (admitted[n].metrics.get(HOLDOUT + name, math.nan), size) for n, size in sizes.items()}
         mean = _weighted(values)
-        if mean is not None:
-            found[name] = mean
+        if mean is None:
+            continue
+        told = {n: float(v) for n, (v, _) in values.items() if math.isfinite(v)}
+        found[name] = mean
+        found["spread"][name] = _spread(told.values())
         if name in ("accuracy", "r2"):
-            scores = {n: v for n, (v, _) in values.items() if math.isfinite(v)}
-            if scores:
-                worst = min(sorted(scores), key=lambda n: scores[n])
-                found["worst"] = {"site": worst, name: scores[worst]}
+            worst = min(sorted(told), key=lambda n: told[n])
+            found["worst"] = {"site": worst, name: told[worst]}
     return found
+
+
+def _spread(values: Collection[float]) -> dict[str, float]:
+    return {"std": statistics.pstdev(values), "min": min(values), "max": max(values)}
 
 
 def _weighted(values: Mapping[str, tuple[float, int]]) -> float | None:

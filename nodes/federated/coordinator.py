@@ -16,10 +16,12 @@ from ..session import Place, Session, members_of
 from ..shell import Node
 from ..terms import run_terms, settings_of
 from ..trainer import Trainer
+from .judging import Best
 from .memory import Memory, recall
 from .merger import Merger
 from .rounds import RoundState
 from .rules import RoundRules
+from .stopping import Stop, StoppingRules
 from .strategies.registry import make
 
 if TYPE_CHECKING:
@@ -143,7 +145,7 @@ class Coordinator:
 
     def _begin(self, roster: Roster) -> None:
         plan = self.experiment
-        federated, network, strategy = plan.federated, plan.network, self._strategy
+        federated, network, judged, strategy = plan.federated, plan.network, plan.evaluation, self._strategy
         rules = RoundRules(
             rounds=plan.rounds,
             clients=frozenset(members_of(roster, "client")).union(self._past.clients if self._past else ()),
@@ -162,9 +164,11 @@ class Coordinator:
             heartbeat_s=network.heartbeat_s,
             suspect_after_s=network.suspect_after_s,
             lost_after_s=5 * network.suspect_after_s,
-            evaluate_every=plan.evaluation.every,
+            evaluate_every=judged.every,
             evaluate_test=self.model.has_test,
-            evaluate_sites=not self.model.has_test,
+            evaluate_sites=judged.sites or not self.model.has_test,
+            scorers=judged.scorers,
+            stopping=StoppingRules.of(judged.until, judged.patience, judged.min_delta, judged.budget_s),
             checkpoint=True,  # without a folder they are answered as they are asked for, and clients need not remember
             settings={**settings_of(plan), **strategy.demands.settings},
             strategy=strategy,
@@ -190,7 +194,7 @@ class Coordinator:
         for reason in self._past.warnings:
             self.session.publish("warning", {"reason": reason})
         settled = self._settled
-        return RoundState.restored(rules, self._past.machine, settled.body, settled.outgoing)
+        return RoundState.restored(rules, self._past.machine, settled.body, settled.outgoing, self._past.best)
 
     def _memory(self) -> Memory | None:
         if self.place.state is None:
@@ -203,6 +207,19 @@ class Coordinator:
     def weights(self) -> Any:
         """The global weights after the last completed round, a flat vector; None before round 0 is over."""
         return None if self._state is None else self._state.weights
+
+    @property
+    def best(self) -> Best | None:
+        """The model that was judged best so far: its round, its weights and its figures; None before there is one.
+
+        By the metric of ``evaluation.until``, else by accuracy or R²; of two that are equal, the earlier.
+        """
+        return None if self._state is None else self._state.judging.best
+
+    @property
+    def stopped(self) -> Stop | None:
+        """Why the run ended, or is about to end, before its last round; None where it does not."""
+        return None if self._state is None else self._state.stopped
 
     async def rounds(self) -> AsyncIterator[RoundReport]:
         """Give each round when it is complete and evaluated, until the run is over and every client holds the final

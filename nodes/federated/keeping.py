@@ -44,15 +44,17 @@ class Keeper:
         """The run is over: what is left is written without a pause."""
         self._urgent = True
 
-    def write(self, now: float, body: e.Body, memory: Callable[[], Mapping[str, Any]]) -> list[e.Effect]:
-        """Ask for a checkpoint if one is due; `body` and `memory` are of the round last completed."""
+    def write(
+        self, now: float, body: e.Body, memory: Callable[[], Mapping[str, Any]], best: e.Body = None
+    ) -> list[e.Effect]:
+        """Ask for a checkpoint if one is due: `body` and `memory` of the round last completed, `best` of the best."""
         if not self.busy or self._saving is not None:
             return []
         if not self._urgent and now < self._began_at + EVERY_S:
             return [e.SetTimer(AGAIN, self._began_at + EVERY_S)]
         self._saving, self._began_at = self._newest, now
         deadline = e.SetTimer(self._timer(self._newest), now + self._work_deadline_s)
-        return [e.CancelTimer(AGAIN), deadline, e.Checkpoint(self._newest, body, memory())]
+        return [e.CancelTimer(AGAIN), deadline, e.Checkpoint(self._newest, body, memory(), best)]
 
     def ended(self, number: int, *, saved: bool) -> list[e.Effect]:
         """Note that a checkpoint was written, or was not."""

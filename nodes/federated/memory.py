@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .merger import Merger
 
 WEIGHTS = "weights"
+BEST = "best"  # the weights of the best round, where they are others
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,10 @@ class Memory:
             "machine": job.record,
             "result": self.record.as_of(job.round),
         }
-        return replace(job, body={WEIGHTS: job.body, **self.merger.arrays(job.round)}, record=record)
+        arrays = {WEIGHTS: job.body, **self.merger.arrays(job.round)}
+        if job.best is not None and job.best is not job.body:
+            arrays[BEST] = job.best
+        return replace(job, body=arrays, record=record)
 
     def write(self, job: e.Checkpoint) -> e.Saved:
         """Write a checkpoint that is complete; for the worker, since it waits for the disk.
@@ -95,6 +99,11 @@ class Past:
         """Who took part."""
         return frozenset(name for name, known in self.machine["clients"].items() if known["here"])
 
+    @property
+    def best(self) -> Any:
+        """The best weights so far, None where they are those of the last round, or there are none."""
+        return self.checkpoint.arrays.get(BEST)
+
     def bring_back(self, learner: Learner, merger: Merger, record: Record, seed: int) -> e.Settled:
         """Make learner, merger and record what they were after the round; gives what was settled, with the weights of
         then. Builds the model and scales the test rows: not for the event loop.
@@ -105,6 +114,7 @@ class Past:
         given = self.checkpoint.record
         arrays = dict(self.checkpoint.arrays)
         weights = arrays.pop(WEIGHTS)
+        arrays.pop(BEST, None)
         agreement = Agreement.from_dict(given["machine"]["agreement"])
         layout = learner.settle(agreement, seed)
         learner.load(weights)

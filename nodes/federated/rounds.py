@@ -17,11 +17,13 @@ from .. import effects as e
 from ..screening import update_fault
 from .asking import expected, tasks
 from .attempt import Admitted, OpenRound, default_floor
-from .closing import closing_fields, site_metrics
+from .closing import closing_fields
+from .judging import Judging
 from .keeping import AGAIN, Keeper
 from .roll import STRIKES, Roll
 from .rules import RoundRules
 from .sampling import sample, share_of, surplus
+from .stopping import Stop
 from .strategies import Contribution
 
 FAILURES_IN_A_ROW = 3
@@ -36,7 +38,11 @@ class RoundState:
     completed
         The last round that was folded.
     status
-        ``gathering``, ``waiting`` (for clients to come back), ``asking``, ``folding`` or ``finished``.
+        ``gathering``, ``waiting`` (for clients to come back), ``asking``, ``folding``, ``ending`` or ``finished``.
+    judging
+        What the evaluations have said; keeps the best model.
+    stopped
+        Why the run ends before its last round, None as long as it does not.
     """
 
     def __init__(self, rules: RoundRules) -> None:
@@ -51,19 +57,31 @@ class RoundState:
         self.outgoing: e.Body = None  # the weights with whatever else goes to those who train
         self.keeper = Keeper(rules.work_deadline_s, wanted=rules.checkpoint)
         self._waiting = (0, 0)  # the round and attempt for which there are too few clients
-        self._evaluating: dict[int, dict[str, Any]] = {}  # rounds done whose evaluation is still to come
+        self.judging = Judging(rules)
+        self.stopped: Stop | None = None
+        self._due: Stop | None = None  # the run is to end as soon as no round is open
+        self._held = False  # the round has closed, and its fold waits for the evaluation of the one before
+        self._ending = False  # no round is to come
         self._final = False
 
     @classmethod
-    def restored(cls, rules: RoundRules, memory: Mapping[str, Any], weights: e.Body, outgoing: e.Body = None) -> Self:
+    def restored(
+        cls,
+        rules: RoundRules,
+        memory: Mapping[str, Any],
+        weights: e.Body,
+        outgoing: e.Body = None,
+        best: e.Body = None,
+    ) -> Self:
         """Go on where `memory` was given: gather those who are still there, and open the next round.
 
         Parameters
         ----------
         memory
             What `memory` gave in an earlier life, for a checkpoint.
-        weights, outgoing
-            Handles of the weights after the last round of then, and of what goes out with them if that is more.
+        weights, outgoing, best
+            Handles of the weights after the last round of then, of what goes out with them if that is more, and of the
+            best weights if those are others.
         """
         state = cls(rules)
         payload = msgspec.convert(memory["payload"], m.Payload)
@@ -72,9 +90,10 @@ class RoundState:
         state.completed, state.failures = memory["completed"], memory["failures"]
         state.keeper = Keeper(rules.work_deadline_s, wanted=rules.checkpoint, durable=state.completed)
         state.roll.remember(memory["clients"])
+        state.judging.restore(memory["judging"], state.completed, weights, best)
         return state
 
-    def memory(self) -> dict[str, Any]:
+    def memory(self, now: float = float("-inf")) -> dict[str, Any]:
         """Give all that the machine's future depends on beside the vectors, as JSON can say it."""
         settled = self.settled
         return {
@@ -83,6 +102,7 @@ class RoundState:
             "clients": self.roll.to_dict(),
             "agreement": dict(settled.agreement) if settled else {},
             "payload": msgspec.to_builtins(settled.payload) if settled else {},
+            "judging": self.judging.memory(now),
         }
 
     # ---------------------------------------------------------------------------------------------------- the one door
@@ -93,11 +113,7 @@ class RoundState:
             return []
         match event:
             case e.Started():
-                return [
-                    e.SetTimer(("join",), now + self.rules.join_deadline_s),
-                    e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
-                    *self._judge_again(now),
-                ]
+                return self._started(now)
             case e.LinkUp(peer, "client", incarnation):
                 return self._linked(peer, incarnation, now)
             case e.LinkLost(peer, reason):
@@ -111,7 +127,7 @@ class RoundState:
             case e.Folded():
                 return self._folded(event, now)
             case e.Evaluated(number, _, metrics):
-                return self._evaluated(number, metrics)
+                return self._evaluated(number, metrics, now)
             case e.Saved(number):
                 return self._kept(number, now)
             case e.WorkFailed():
@@ -125,6 +141,19 @@ class RoundState:
                 return self._spoiled(sender, reason, now)
             case _:
                 return []
+
+    def _started(self, now: float) -> list[e.Effect]:
+        effects: list[e.Effect] = [
+            e.SetTimer(("join",), now + self.rules.join_deadline_s),
+            e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
+        ]
+        spent_at = self.judging.stopping.begin(now)
+        if spent_at is not None:
+            effects.append(e.SetTimer(("budget",), spent_at))
+        if self.settled is not None and self.judging.due(self.completed):
+            # A former life may not have had the time to.
+            effects += self._measure({"round": self.completed}, now)
+        return effects
 
     # -------------------------------------------------------------------------------------------------------- messages
 
@@ -196,9 +225,11 @@ class RoundState:
         """Open the round after the last one that is complete, if any is left."""
         if self.settled is None:
             return self._open(0, 0, now)
-        if self.completed < self.rules.rounds:
-            return self._open(self.completed + 1, 0, now)
-        return self._last_words(0, now)
+        if self.completed >= self.rules.rounds:
+            return self._end(now)
+        if self._due and self.completed:
+            return self._end_early(self._due, now)
+        return self._open(self.completed + 1, 0, now)
 
     def _wait(self, number: int, attempt: int, now: float) -> list[e.Effect]:
         """Too few are there to open a round: wait for them, but not for ever."""
@@ -226,6 +257,8 @@ class RoundState:
         current, key = self.open, (update.round, update.attempt)
         owed = self.roll.answered(sender, key)
         if current is None or current.closing or key != current.key:
+            if self.stopped:
+                return []  # it was on its way when its round was abandoned
             if owed:
                 return []  # late, and the round has said so when it closed without it: no disturbance
             stands = f"round {self._number()} is open" if current and not current.closing else "no round is open"
@@ -375,14 +408,20 @@ class RoundState:
             surveys = {name: (current.admitted[name].facts or {}, current.admitted[name].body) for name in order}
             return [*effects, self._patience("settle", 0, now), e.Settle(surveys=surveys)]
         if current.work == "evaluate":
-            return [*effects, *self._sites(current.number), *self._conclude(now)]
+            told, _ = self.judging.of_sites(self.completed, self.weights, current.admitted)
+            return [*effects, *told, *self._conclude(now)]
+        effects += self._dismiss(current)
+        self._held = self.judging.holds
+        return effects if self._held else [*effects, *self._fold(current, now)]
+
+    def _fold(self, current: OpenRound, now: float) -> list[e.Effect]:
         rule = self.settled.payload.rule if self.settled else "mean"
         contributions = tuple(
             Contribution(name, a.body, self.weights, a.examples, a.metrics, a.relative)
-            for name, a in ((name, current.admitted[name]) for name in order)
+            for name, a in sorted(current.admitted.items())
         )
         fold = e.Fold(current.number, current.attempt, rule, self.weights, contributions)
-        return [*effects, *self._dismiss(current), self._patience("fold", current.number, now), fold]
+        return [self._patience("fold", current.number, now), fold]
 
     def _dismiss(self, current: OpenRound) -> list[e.Effect]:
         """Tell those who are still at work that the round can do without them."""
@@ -393,17 +432,13 @@ class RoundState:
     def _settled(self, event: e.Settled, now: float) -> list[e.Effect]:
         self.settled, self.weights, self.failures = event, event.body, 0
         self.outgoing = event.body if event.outgoing is None else event.outgoing
+        flaw = self.judging.cannot_stop(event.agreement.get("task"))
+        if flaw:
+            return self._fail_run(flaw)
         self.keeper.completed(0)
         done: list[e.Effect] = [e.CancelTimer(("work", "settle", 0))]
         done.append(e.Publish("round.completed", closing_fields(self.open, now)))
         return done + self._keep(now) + self._open(1, 0, now)
-
-    def _evaluated(self, number: int, metrics: Mapping[str, Any]) -> list[e.Effect]:
-        fields = {**self._evaluating.pop(number, {}), **metrics}
-        effects: list[e.Effect] = [e.CancelTimer(("work", "evaluate", number)), e.Completed(number, fields)]
-        if metrics:
-            effects.append(e.Publish("metric.test", {"round": number, **metrics}))
-        return effects + self._finish_if_ready()
 
     def _folded(self, event: e.Folded, now: float) -> list[e.Effect]:
         current = self.open
@@ -418,73 +453,89 @@ class RoundState:
         if event.rejected and left < floor:
             return effects + self._fail_round(f"{left} of at least {floor} updates are left", now)
         self.roll.clear(current.admitted)
+        # With their updates the sites tell what they think of the model that was sent, the last round's.
+        told, stop = self.judging.of_sites(self.completed, self.weights, current.admitted)
+        if stop:
+            return effects + told + self._end_early(stop, now)
         self.weights = event.body
         self.outgoing = event.body if event.outgoing is None else event.outgoing
         self.completed, self.failures = current.number, 0
         self.keeper.completed(self.completed)
         fields = {**closing_fields(self.open, now), **event.metrics}
         effects.append(e.Publish("round.completed", fields))
-        effects += self._keep(now)
-        if self.rules.evaluate_sites and current.number > 1:
-            effects += self._sites(current.number - 1)
-        last = current.number >= self.rules.rounds
-        if self._is_evaluated(current.number):
-            effects += self._evaluate(fields, now)
-        else:
-            effects.append(e.Completed(current.number, fields))
-        if not last:
-            return effects + self._open(current.number + 1, 0, now)
-        return effects + self._last_words(current.attempt, now)
+        effects += self._keep(now) + told + self._measure(fields, now)
+        if self.completed >= self.rules.rounds:
+            return effects + self._end(now)
+        if self._due:
+            return effects + self._end_early(self._due, now)
+        return effects + self._open(current.number + 1, 0, now)
 
     # ------------------------------------------------------------------------------------------- evaluation and the end
 
-    def _is_evaluated(self, number: int) -> bool:
-        last = number >= self.rules.rounds
-        return self.rules.evaluate_test and number > 0 and (last or number % self.rules.evaluate_every == 0)
-
-    def _evaluate(self, fields: dict[str, Any], now: float) -> list[e.Effect]:
-        """Measure the model of the last complete round, of which `fields` tell."""
+    def _measure(self, fields: Mapping[str, Any], now: float) -> list[e.Effect]:
+        """Have the model of the last complete round evaluated, if it is its turn; of the round `fields` tell."""
         number = self.completed
-        self._evaluating[number] = fields
-        return [self._patience("evaluate", number, now), e.Evaluate(number, "test", self.weights)]
+        if not self.judging.due(number, last=self._due is not None):
+            return [e.Completed(number, fields)]
+        return [self._patience("evaluate", number, now), self.judging.ask(number, self.weights, fields)]
 
-    def _judge_again(self, now: float) -> list[e.Effect]:
-        """Evaluate what a former life had completed, and may not have had the time to evaluate."""
-        due = self.settled is not None and self._is_evaluated(self.completed)
-        return self._evaluate({"round": self.completed}, now) if due else []
+    def _evaluated(self, number: int, metrics: Mapping[str, Any], now: float) -> list[e.Effect]:
+        told, stop = self.judging.answered(number, metrics)
+        effects: list[e.Effect] = [e.CancelTimer(("work", "evaluate", number)), *told]
+        if stop and not self._ending:
+            if self.status != "gathering":
+                return effects + self._end_early(stop, now)
+            self._due = stop  # there is nobody yet to tell
+        if self._held and self.open and not self.judging.holds:
+            self._held = False
+            effects += self._fold(self.open, now)
+        return effects + self._finish_if_ready()
 
-    def _last_words(self, attempt: int, now: float) -> list[e.Effect]:
-        """No round is left: ask the sites for their evaluation, where it is theirs, and conclude."""
-        if not self.rules.evaluate_sites:
+    def _end_early(self, stop: Stop, now: float) -> list[e.Effect]:
+        """End the run with the last completed round, and abandon the one that is open.
+
+        Where an evaluation says so, that is the very round it judged: the next one is not folded before it is in.
+        """
+        self.stopped, self._held = stop, False
+        told = {"round": self.completed, "stopped_by": stop.by, "reason": stop.reason}
+        effects: list[e.Effect] = [e.Publish("run.stopping", told), e.CancelTimer(("wait",))]
+        if self.open and not self.open.closing:
+            effects.append(e.CancelTimer(("deadline", self.open.number, self.open.attempt)))
+        return effects + self._end(now)
+
+    def _end(self, now: float) -> list[e.Effect]:
+        """No round is to come: ask the sites what they think of the last model, if they have not told it; conclude."""
+        self._ending = True
+        if not self.rules.evaluate_sites or self.judging.sited == self.completed:
             return self._conclude(now)
         # An attempt of its own: a late answer to the training must not pass for one to this.
-        opened = self._open(self.completed, attempt + 1, now, work="evaluate")
-        return opened + self._close_if_ready(now)
+        number, attempt = self._last_key()
+        return self._open(number, attempt + 1, now, work="evaluate") + self._close_if_ready(now)
 
-    def _sites(self, number: int) -> list[e.Effect]:
-        """Federated evaluation: the sites' own hold-outs, weighted by size, the worst site named."""
-        found = site_metrics(self.open.admitted) if self.open else {}
-        return [e.Publish("metric.test", {"round": number, **found})] if found else []
+    def _last_key(self) -> tuple[int, int]:
+        """Round and attempt that the newest tasks have; the round may have been abandoned."""
+        return self.open.key if self.open else (self.completed, 0)
 
     def _conclude(self, now: float) -> list[e.Effect]:
         """Hand everybody the final model, the coordinator's own included; finish when the last evaluation is in, and
         the last checkpoint written.
         """
-        self._final = True
+        self._final, self.status = True, "ending"
         self.keeper.hurry()
-        attempt = self.open.attempt + 1 if self.open else 0
-        effects = self._tasks(self.roll.living(), "finish", self.completed, attempt)
+        number, attempt = self._last_key()
+        effects = self._tasks(self.roll.living(), "finish", number, attempt + 1)
         return [*effects, e.Adopt(self.weights), *self._keep(now), *self._finish_if_ready()]
 
     def _finish_if_ready(self) -> list[e.Effect]:
-        if not self._final or self._evaluating or self.keeper.busy:
+        if not self._final or self.judging.pending or self.keeper.busy:
             return []
         self.status = "finished"
         return [e.Finish("completed")]
 
     def _keep(self, now: float) -> list[e.Effect]:
         """Ask for a checkpoint of the last complete round, if one is due."""
-        return self.keeper.write(now, self.weights, self.memory)
+        best = self.judging.best
+        return self.keeper.write(now, self.weights, lambda: self.memory(now), best.weights if best else None)
 
     def _kept(self, number: int, now: float, failure: str = "") -> list[e.Effect]:
         effects = self.keeper.ended(number, saved=not failure)
@@ -497,6 +548,9 @@ class RoundState:
 
     def _timer(self, key: e.Key, due: float, now: float) -> list[e.Effect]:
         match key:
+            case ("budget",):
+                self._due = self.judging.stopping.out_of_time()
+                return self._end_early(self._due, now) if self.status == "waiting" and self.completed else []
             case ("join",):
                 return self._begin_if_gathered(now, at_deadline=True)
             case ("wait",) if self.status == "waiting":
@@ -575,6 +629,8 @@ class RoundState:
             e.CancelTimer(("deadline", current.number, current.attempt)),
             e.Publish("round.failed", {"round": current.number, "attempt": current.attempt, "reason": told}),
         ]
+        if self._due and self.completed:
+            return effects + self._end_early(self._due, now)
         if self.failures >= FAILURES_IN_A_ROW:
             return effects + self._fail_run(f"round {current.number} failed {self.failures} times in a row: {told}")
         return effects + self._open(current.number, current.attempt + 1, now)
@@ -582,7 +638,7 @@ class RoundState:
     def _work_failed(self, event: e.WorkFailed, now: float) -> list[e.Effect]:
         if event.kind == "evaluate":
             reason = f"evaluation of round {event.round} failed: {event.reason}"
-            return [e.Publish("warning", {"reason": reason}), *self._evaluated(event.round, {})]
+            return [e.Publish("warning", {"reason": reason}), *self._evaluated(event.round, {}, now)]
         if event.kind == "checkpoint":
             return self._kept(event.round, now, event.reason)
         if event.kind == "fold":

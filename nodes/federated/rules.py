@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .sampling import Sampling
+from .stopping import StoppingRules
 from .strategies import Strategy
 from .strategies.averaging import FedAvg
 
@@ -42,6 +43,8 @@ class RoundRules:
     evaluate_every: int = 1
     evaluate_test: bool = True
     evaluate_sites: bool = False
+    scorers: tuple[str, ...] = ()  # metrics that every evaluation should report beside the house's own
+    stopping: StoppingRules = field(default_factory=StoppingRules)
     checkpoint: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     strategy: Strategy = field(default_factory=FedAvg)

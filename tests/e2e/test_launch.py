@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nervenet.models.artifact import load_model, read_extra
+from nervenet.models.datasets import load
+from nervenet.models.splits import split
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
@@ -71,6 +74,49 @@ def test_other_data_transports_and_processes(words: tuple[Any, ...], launch: Sta
     assert summary["undisturbed"], summary["disturbances"]
     pids = {node["pid"] for node in run.nodes.values() if node["role"] in ("client", "peer")}
     assert len(pids) == dict(pairwise(words)).get("--processes", 4)
+
+
+def test_a_run_ends_when_its_goal_is_reached_and_keeps_the_best_round(launch: Start) -> None:
+    words = ("--data", "iris", "--nodes", 3, "--rounds", 60, "--set", "evaluation.baseline=false")
+    run = launch(*words, "--until", "accuracy=0.9", "--set", "evaluation.sites=true").ok()
+    summary = run.summary()
+    assert summary["status"] == "completed"
+    assert 0 < summary["completed_rounds"] < 60
+    assert summary["stopped_by"] == "until"
+    assert "accuracy >= 0.9 was reached" in summary["reason"]
+    assert summary["reason"] in run.text
+    assert summary["undisturbed"], summary["disturbances"]
+    assert summary["accuracy"] >= 0.9
+    assert summary["best"]["round"] == summary["completed_rounds"]
+    assert summary["sites"]["round"] == summary["completed_rounds"]
+    assert summary["sites"]["sites"] == 3
+    assert summary["worst_site"].startswith("client-")
+    (completed,) = [e for e in run.events if e["type"] == "run.completed"]
+    assert (completed["stopped_by"], completed["reason"]) == ("until", summary["reason"])
+
+    # Patience goes on beyond the best round, which is kept as it was.
+    run = launch(*words, "--patience", 3, out="patient").ok()
+    summary = run.summary()
+    assert summary["stopped_by"] == "patience"
+    assert summary["completed_rounds"] == summary["best"]["round"] + 3
+    assert summary["best"]["accuracy"] >= summary["accuracy"]
+    _, test = split(load("iris"))
+    best = load_model(run.folder / "best.json")
+    assert np.mean(best.predict(test.X) == test.y) == pytest.approx(summary["best"]["accuracy"])
+    last = load_model(run.folder)
+    assert np.mean(last.predict(test.X) == test.y) == pytest.approx(summary["accuracy"])
+    assert not np.array_equal(best.snapshot(), last.snapshot())
+    assert read_extra(run.folder / "best.json")["round"] == summary["best"]["round"]
+
+
+def test_a_budget_of_time_ends_a_run_in_order(launch: Start) -> None:
+    run = launch(
+        "--data", "iris", "--nodes", 2, "--rounds", 100000, "--budget", 1, "--set", "evaluation.baseline=false"
+    )
+    summary = run.ok().summary()
+    assert (summary["status"], summary["stopped_by"]) == ("completed", "budget")
+    assert summary["undisturbed"], summary["disturbances"]
+    assert summary["completed_rounds"] >= 1
 
 
 def test_an_estimator_learns_as_the_built_in_network_does(launch: Start) -> None:

@@ -51,6 +51,16 @@ def test_the_same_model_is_the_same_bytes(tmp_path: Path) -> None:
         assert (first / file).read_bytes() == (second / file).read_bytes()
 
 
+def test_two_models_may_share_a_folder(tmp_path: Path) -> None:
+    learner = trained(epochs=1)
+    best = learner.snapshot()
+    save_model(tmp_path, learner.model, learner.agreement, best + 1, {"round": 9})
+    save_model(tmp_path, learner.model, learner.agreement, best, {"round": 3}, stem="best")
+    assert np.array_equal(load_model(tmp_path / "best.json").snapshot(), best)
+    assert np.array_equal(load_model(tmp_path).snapshot(), best + 1)
+    assert (read_extra(tmp_path / "best.safetensors"), read_extra(tmp_path)) == ({"round": 3}, {"round": 9})
+
+
 def test_saving_leaves_the_model_itself_alone(tmp_path: Path) -> None:
     one = trained()
     before = one.snapshot()

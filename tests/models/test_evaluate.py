@@ -55,6 +55,15 @@ def test_scorers_by_scikit_learns_names():
     assert numbers["neg_mean_absolute_error"] < 0
     with pytest.raises(ValueError, match=r"unknown scorer 'sharpness'; allowed are .*accuracy"):
         evaluate(model, X, y, ["sharpness"])
+    with pytest.raises(ValueError, match=r"unknown scorer 'f1_macor'; did you mean f1_macro\?"):
+        evaluate(model, X, y, ["f1_macor"])
+
+
+def test_a_score_that_is_not_defined_on_these_rows_leaves_the_others_alone():
+    figures = evaluate(built(3), X, np.arange(40) % 2, ["roc_auc", "neg_mean_absolute_error"])
+    assert np.isnan(figures["roc_auc"])
+    assert figures["neg_mean_absolute_error"] <= 0
+    assert 0 <= figures["accuracy"] <= 1
 
 
 @pytest.mark.parametrize("classes", [2, 3, None])

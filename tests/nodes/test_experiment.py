@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nervenet.nodes.experiment import Experiment, ExperimentError, load, parse_set
+from nervenet.nodes.experiment_keys import override
 
 PROPERTIES = {
     "mode": ["federated", "gossip"],
@@ -21,6 +22,9 @@ PROPERTIES = {
     "gossip.deadline_s": [1, 2.5],
     "federated.quorum": [0.5, 1],
     "evaluation.scorers": [[], ["f1_macro"]],
+    "evaluation.until": ["accuracy=0.9", "loss<=0.1"],
+    "evaluation.patience": [1, 5],
+    "evaluation.budget_s": [0.5, 60],
 }
 
 
@@ -40,7 +44,7 @@ def test_the_defaults_are_those_of_the_surface() -> None:
 def test_an_experiment_survives_maps_and_toml(overrides: dict[str, object]) -> None:
     import tomllib
 
-    experiment = load(overrides=overrides)
+    experiment = Experiment.from_dict(override({}, overrides))
     assert Experiment.from_dict(experiment.to_dict()) == experiment
     again = Experiment.from_dict(tomllib.loads(experiment.to_toml()))
     assert again == experiment.resolved()
@@ -168,6 +172,17 @@ def test_settings_without_effect_are_remarked_only_when_changed() -> None:
     assert "data.alpha has no effect" in load(overrides={"data.alpha": 0.3}).warnings()[0]
     given = {"model.name": "sklearn.linear_model.SGDClassifier", "training.learning_rate": 0.1}
     assert "training.learning_rate has no effect" in load(overrides=given).warnings()[0]
+    steering = {
+        "evaluation.until": "r2=0.4",
+        "evaluation.patience": 3,
+        "evaluation.budget_s": 9,
+        "evaluation.sites": True,
+    }
+    assert load(overrides=steering).warnings() == []
+    told = load(overrides={**steering, "mode": "gossip"}).warnings()
+    assert sorted(told) == sorted(f"{key} has no effect in gossip mode" for key in steering)
+    alone = load(overrides={"evaluation.min_delta": 0.1}).warnings()
+    assert alone == ["evaluation.min_delta has no effect without evaluation.patience"]
 
 
 @pytest.mark.parametrize(

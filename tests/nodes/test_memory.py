@@ -100,7 +100,10 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
     answers: list[e.Event] = []
     worker.submit(
         e.Checkpoint(
-            1, folded.body, {"agreement": settled.agreement, "clients": {"a": {"here": True}, "b": {"here": False}}}
+            1,
+            folded.body,
+            {"agreement": settled.agreement, "clients": {"a": {"here": True}, "b": {"here": False}}},
+            settled.body,
         )
     )
     # A later round that is folded before the worker comes to it changes nothing.
@@ -116,6 +119,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
     past = recall(tmp_path, PLAN)
     assert past is not None
     assert (past.round, past.incarnation, past.clients) == (1, 7, {"a"})
+    assert past.best.tobytes() == settled.body.tobytes()
     again, record_again, model = Merger(FedAdam()), Record("coordinator"), learner()
     back = past.bring_back(model, again, record_again, 0)
     assert back.body.tobytes() == folded.body.tobytes() == model.snapshot().tobytes()

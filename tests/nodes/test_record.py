@@ -16,14 +16,28 @@ def test_rounds_metrics_and_bytes() -> None:
     record.event("round.completed", {"round": 0, "duration_s": 5.0, "closed_by": "all"})
     for number in (1, 2):
         record.event("round.completed", {"round": number, "duration_s": 0.5 * number, "closed_by": "all"})
-    record.event("metric.test", {"round": 2, "accuracy": 0.9, "worst": {"site": "b", "accuracy": 0.1}})
+    record.event(
+        "metric.test", {"round": 2, "accuracy": 0.9, "source": "sites", "worst": {"site": "b", "accuracy": 0.1}}
+    )
     facts = record.facts(counters())
     assert facts["completed_rounds"] == 2
     assert facts["round_s"] == [0.5, 1.0]  # round 0 agrees on things, and is no measure of a round
     assert facts["metrics"]["accuracy"] == 0.9
-    assert facts["worst_site"] == "b"
+    assert facts["sites"]["worst"] == {"site": "b", "accuracy": 0.1}
     assert facts["disturbed"] == []
+    assert "stopped" not in facts
     assert (facts["bytes_sent"], facts["bytes_sent_by_kind"]) == (9, {"weights": 6, "control": 3})
+
+
+def test_what_sites_tell_beside_a_test_set_does_not_stand_for_it_and_an_early_end_disturbs_nothing() -> None:
+    record = Record("coordinator")
+    record.event("metric.test", {"round": 2, "accuracy": 0.9})
+    record.event("metric.sites", {"round": 2, "accuracy": 0.7, "source": "sites"})
+    record.event("run.stopping", {"round": 2, "stopped_by": "until", "reason": "why"})
+    facts = record.facts(counters())
+    assert (facts["metrics"]["accuracy"], facts["sites"]["accuracy"]) == (0.9, 0.7)
+    assert facts["stopped"] == {"stopped_by": "until", "reason": "why"}
+    assert facts["disturbed"] == []
 
 
 def test_a_peer_without_a_test_set_is_judged_on_its_own_rows_and_a_client_is_not() -> None:

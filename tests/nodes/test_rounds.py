@@ -195,6 +195,8 @@ def test_sites_measure_the_last_model_and_the_worst_is_named() -> None:
     told = desk.published("metric.test")[-1]
     assert told["accuracy"] == pytest.approx(0.8)
     assert told["worst"] == {"site": "client-1", "accuracy": 0.5}
+    assert told["sites"] == 2
+    assert told["spread"] == {"accuracy": {"std": pytest.approx(0.2), "min": 0.5, "max": 0.9}}  # each site counts once
     assert desk.finished() == e.Finish("completed")
 
 
@@ -618,7 +620,7 @@ def check_sizes_that_are_no_numbers_harm_nobody() -> None:
     desk.answer("client-1", 2, holdout_accuracy=0.5, holdout_examples=float("inf"))
     desk.answer("client-2", 2, holdout_accuracy=0.75, holdout_examples=8.0)
     desk.tell(e.Folded(2, 0, "w2"))
-    assert desk.published("metric.test")[-1]["accuracy"] == 0.75
+    assert desk.published("metric.sites")[-1]["accuracy"] == 0.75
 
 
 def test_sizes_that_are_no_numbers_harm_nobody() -> None:
@@ -629,7 +631,7 @@ def test_sizes_that_are_no_numbers_would_end_the_coordinator(monkeypatch: pytest
     def site_metrics(admitted: dict[str, Any]) -> dict[str, Any]:
         return {"examples": sum(int(a.metrics.get("holdout_examples", 0)) for a in admitted.values())}
 
-    monkeypatch.setattr("nervenet.nodes.federated.rounds.site_metrics", site_metrics)
+    monkeypatch.setattr("nervenet.nodes.federated.judging.site_metrics", site_metrics)
     with pytest.raises(ValueError, match="NaN"):
         check_sizes_that_are_no_numbers_harm_nobody()
 

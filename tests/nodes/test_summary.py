@@ -78,6 +78,27 @@ def test_a_regression_has_r2_and_a_failed_run_its_reason() -> None:
     assert "accuracy" not in summary
 
 
+def test_a_run_that_stopped_early_is_whole_and_says_why_and_which_round_was_best() -> None:
+    sites = {"round": 3, "source": "sites", "accuracy": 0.8, "worst": {"site": "client-1", "accuracy": 0.6}}
+    facts = {
+        "role": "coordinator",
+        "metrics": {"accuracy": 0.9, "loss": 0.2, "f1_macro": 0.85},
+        "completed_rounds": 3,
+        "best": {"round": 2, "metrics": {"accuracy": 0.95, "loss": float("nan")}},
+        "sites": sites,
+    }
+    plan = load(overrides={"nodes": 2, "rounds": 5, "evaluation.scorers": ["f1_macro"]})
+    stopped = {"stopped_by": "patience", "reason": "no better"}
+    summary = summarise(plan, {"coordinator": {**facts, "stopped": stopped}}, wall_s=1.0)
+    assert (summary["stopped_by"], summary["reason"], summary["undisturbed"]) == ("patience", "no better", True)
+    assert summary["best"] == {"round": 2, "accuracy": 0.95, "loss": None}
+    assert summary["scores"] == {"f1_macro": 0.85}
+    assert (summary["worst_site"], summary["sites"]["accuracy"]) == ("client-1", 0.8)
+    without = summarise(plan, {"coordinator": facts}, wall_s=1.0)
+    assert not without["undisturbed"]  # three of five rounds, and nobody said why
+    assert "stopped_by" not in without
+
+
 def test_a_run_without_any_report_still_has_a_summary() -> None:
     summary = summarise(FEDERATED, {}, status="failed", reason="nobody came", wall_s=1.0)
     assert (summary["completed_rounds"], summary["accuracy"], summary["round_s_median"]) == (0, None, None)

@@ -14,6 +14,7 @@ CALLS = {"Publish", "publish", "_publish", "say", "_say", "_own"}
 ROLES = {
     "nodes/federated/rounds.py": ["coordinator"],
     "nodes/federated/coordinator.py": ["coordinator"],
+    "nodes/federated/judging.py": ["coordinator"],
     "nodes/federated/tasks.py": ["client"],
     "nodes/federated/client.py": ["client"],
     "nodes/gossip/exchange.py": ["peer"],

@@ -21,6 +21,7 @@ from nervenet.models import MLP
 from nervenet.models.learner import Learner
 from nervenet.nodes import Client, Coordinator, Monitor, Peer
 from nervenet.nodes import effects as e
+from nervenet.nodes.experiment import Experiment
 from nervenet.nodes.federated import tasks
 from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.federated.rounds import RoundState
@@ -84,7 +85,7 @@ def real() -> list[dict[str, Any]]:
                 *(
                     run(broker.address, f"{mode} {target} {tested}", target, tested)
                     for mode, run in (("f", federated), ("g", gossip))
-                    for target, tested in ((sign, True), (sign, False), (total, False))
+                    for target, tested in ((sign, True), (sign, False), (total, True), (total, False))
                 )
             )
 
@@ -110,7 +111,9 @@ def real() -> list[dict[str, Any]]:
         here = {"broker": address, "run": run, "clients": 2}
         test = rows(9, target) if tested else None
         clients = [Client(MLP((3,)), rows(i, target), name=f"client-{i}", **here) for i in range(2)]
-        await watched(address, run, [Coordinator(MLP((3,)), test=test, rounds=3, **here), *clients])
+        # Where there is a test set, the sites tell beside it.
+        plan = Experiment.from_dict({"nodes": 2, "evaluation": {"sites": tested}})
+        await watched(address, run, [Coordinator(MLP((3,)), test=test, rounds=3, experiment=plan, **here), *clients])
 
     async def gossip(address: str, run: str, target: Any, tested: bool) -> None:
         test = rows(9, target) if tested else None

@@ -105,6 +105,33 @@ def test_the_result_stands_beside_its_baselines() -> None:
     )
 
 
+def test_an_early_end_the_best_round_and_the_sites_are_told() -> None:
+    summary = {
+        **SUMMARY,
+        "mode": "federated",
+        "completed_rounds": 8,
+        "stopped_by": "patience",
+        "reason": "accuracy has not improved",
+        "best": {"round": 5, "accuracy": 0.961, "loss": 0.1},
+        "scores": {"f1_macro": 0.94, "roc_auc": None},
+        "sites": {"accuracy": 0.93, "spread": {"accuracy": {"std": 0.02}}, "worst": {"site": "b", "accuracy": 0.9}},
+    }
+    file = io.StringIO()
+    print_result(summary, Path("x"), file)
+    text = " ".join(file.getvalue().split())
+    for words in (
+        "stopped by patience: accuracy has not improved",
+        "best accuracy 0.961 in round 5 (best.safetensors)",
+        "f1_macro 0.940 roc_auc not defined",
+        "at the sites accuracy 0.930, standard deviation 0.020",
+        "worst site b (0.900)",
+    ):
+        assert words in text
+    assert "8 of 20 rounds in 3.1 s, best 0.961 in round 5, stopped by patience" in result_line(summary)
+    last = {**summary, "best": {"round": 8, "accuracy": 0.95}, "stopped_by": None}
+    assert "best" not in result_line(last)
+
+
 def test_a_regression_and_a_run_without_baselines() -> None:
     summary = {**SUMMARY, "mode": "federated", "r2": 0.47, "r2_min": 0.47, "r2_max": 0.47, "baseline": None}
     del summary["accuracy"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from nervenet.models.artifact import save_model
+from nervenet.models.artifact import ModelFileError, load_model, save_model
 from nervenet.models.learner import Learner
 from nervenet.models.mlp import MLP
 from nervenet.models.survey import agree
@@ -47,6 +47,29 @@ def test_a_run_folder_is_served_until_a_signal(run_folder: Path) -> None:
             assert process.wait(10) == 143
         finally:
             process.kill()
+
+
+def test_the_best_round_is_served_where_it_is_asked_for(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learner = load_model(run_folder)
+    extra = {"round": 3, "metrics": {"accuracy": 0.95}}
+    save_model(run_folder, learner.model, learner.agreement, learner.snapshot() + 1, extra, stem="best")
+    served = []
+
+    def instead(learner: Learner, facts: dict[str, object]) -> None:
+        served.append((learner.snapshot().sum(), facts))
+        raise ModelFileError("served")
+
+    monkeypatch.setattr("nervenet.nodes.predictor.predictor_app", instead)
+    for flags in ([], ["--best"]):
+        execute(["serve", str(run_folder), *flags])
+    (last, of_last), (best, of_best) = served
+    assert best == pytest.approx(last + learner.layout.size, rel=1e-5)
+    assert of_last == {"round": 7, "metrics": {"accuracy": 0.9, "loss": None}}
+    assert of_best == extra
+    assert execute(["serve", str(run_folder / "model.json"), "--best"]) == 2
+    assert "--best: is for a run folder" in capsys.readouterr().err
 
 
 def test_a_port_in_use_is_named(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
