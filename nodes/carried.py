@@ -34,6 +34,7 @@ class CarriedStates:
         self.folder = folder
         self._warn = on_warning
         self._states: dict[int, Arrays | Path] = {}  # a path: in that folder, and not read yet
+        self._lives: dict[int, int] = {}  # by round, as far as it is known without reading
         self._refused = False
         if folder is not None:
             self._states = dict.fromkeys(rounds_in(folder), folder)
@@ -44,24 +45,24 @@ class CarriedStates:
         """Rounds of which there is a state, the oldest first."""
         return sorted(self._states)
 
-    def put(self, round: int, state: Arrays) -> None:  # noqa: A002
+    def put(self, round: int, state: Arrays, life: int = 0) -> None:  # noqa: A002
         """Keep a copy of the state that training for a round ended with; call it before the update is sent.
 
         Whatever is kept of later rounds is forgotten: they are about to be repeated. A client that carries nothing
-        keeps nothing.
+        keeps nothing. `life` is the incarnation of the coordinator that asked, see `rewind`.
         """
         self.rewind(round)
         if not state and not self._states:
             return
         kept = {name: np.array(array, order="C") for name, array in state.items()}
-        self._states[round] = _sealed(kept)
+        self._states[round], self._lives[round] = _sealed(kept), life
         if self.folder is None:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             # Not forced to the disk: a killed process does not lose what the system has in memory, and a fall of the
             # whole machine costs, at the worst, exactness. Waiting for the disk would cost every round.
-            write_state(self.folder, round, kept, {}, durable=False)
+            write_state(self.folder, round, kept, {"life": life}, durable=False)
             self._refused = False
         except (CheckpointError, OSError) as error:
             self._forget_file(round)  # an older file of that round is of another past
@@ -78,16 +79,9 @@ class CarriedStates:
             The file is of a newer format.
         """
         for number in sorted((n for n in self._states if n < round), reverse=True):
-            state = self._states[number]
-            if not isinstance(state, Path):
+            state = self._read(number)
+            if state is not None:
                 return state
-            try:
-                read = self._states[number] = _sealed(read_state(state, number).arrays)
-            except Damaged as error:
-                self._warn(f"{error}; the one before it is used, if there is one")
-                self._forget(number)
-                continue
-            return read
         return None
 
     def prune(self, durable: int) -> None:
@@ -97,13 +91,34 @@ class CarriedStates:
             for number in [n for n in self._states if n < needed]:
                 self._forget(number)
 
-    def rewind(self, round: int) -> None:  # noqa: A002
-        """Forget every state later than `round`: of a future that a coordinator which came back does not know."""
+    def rewind(self, round: int, life: int | None = None) -> None:  # noqa: A002
+        """Forget every state later than `round`: of a future that a coordinator which came back does not know.
+
+        With a `life`, those that were put for that life of the coordinator stay: it is the client that came back.
+        """
         for number in [n for n in self._states if n > round]:
+            if life is None or (self._read(number) is not None and self._lives.get(number) != life):
+                self._forget(number)
+
+    def _read(self, number: int) -> Arrays | None:
+        """One state, from its file where it has not been read yet; None, and forgotten, where that is damaged."""
+        state = self._states[number]
+        if not isinstance(state, Path):
+            return state
+        try:
+            whole = read_state(state, number)
+        except Damaged as error:
+            self._warn(f"{error}; the one before it is used, if there is one")
             self._forget(number)
+            return None
+        life = whole.record.get("life")
+        self._lives[number] = life if isinstance(life, int) else 0
+        arrays = self._states[number] = _sealed(whole.arrays)
+        return arrays
 
     def _forget(self, number: int) -> None:
         del self._states[number]
+        self._lives.pop(number, None)
         self._forget_file(number)
 
     def _forget_file(self, number: int) -> None:

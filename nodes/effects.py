@@ -129,6 +129,16 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
+class Personalised:
+    """The model of this site is its own now, as far as it was asked for; `metrics` are of its hold-out, those of the
+    global model under ``global_…``.
+    """
+
+    round: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Folded:
     """The updates of (`round`, `attempt`) are the next model; `rejected` says whose were left out, and why."""
 
@@ -193,6 +203,7 @@ Event: TypeAlias = (
     | Surveyed
     | Settled
     | Trained
+    | Personalised
     | Folded
     | Mixed
     | Evaluated
@@ -277,6 +288,9 @@ class Settle:
 class Train:
     """Train from `body` (None: from where the model stands); answered by `Trained`. `evaluate` asks for the hold-out
     first.
+
+    A client's says for which `life` of the coordinator (its incarnation) it is, and up to which round that will never
+    be asked for again, `durable`: what is carried from round to round is kept accordingly.
     """
 
     round: int
@@ -284,11 +298,24 @@ class Train:
     body: Body
     settings: Mapping[str, Any]
     evaluate: bool = False
+    durable: int = 0
+    life: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
-    """Stop the training that runs, at the next mini-batch."""
+    """Stop the training that runs, at the next mini-batch; `keep` the work that is done, where the task allows it."""
+
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Personalise:
+    """Load the final model and make it this site's own, as the settings ask; answered by `Personalised`."""
+
+    round: int
+    body: Body
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +395,7 @@ Effect: TypeAlias = (
     | Settle
     | Train
     | Abandon
+    | Personalise
     | Fold
     | Mix
     | Evaluate

@@ -27,6 +27,7 @@ class Record:
         self.disturbed: list[str] = []
         self.warnings: list[str] = []
         self._marks: dict[int, dict[str, Any]] = {}  # by round, what was known when it was complete
+        self.personal: dict[str, float] = {}
 
     def event(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Take note of an event that this node publishes."""
@@ -40,6 +41,8 @@ class Record:
             self.sites = dict(fields)
         elif kind == "run.stopping":
             self.stopped = {"stopped_by": fields["stopped_by"], "reason": fields["reason"]}
+        elif kind == "metric.personal":
+            self.personal = {k: float(v) for k, v in fields.items() if k != "round"}
         elif kind == "update.rejected":
             self.rejected[str(fields.get("subject"))] += 1
         elif kind == "warning":
@@ -113,4 +116,6 @@ class Record:
             found["sites"] = self.sites
         if self.stopped:
             found["stopped"] = self.stopped
+        if self.personal:
+            found["personal"] = self.personal
         return found

@@ -130,7 +130,9 @@ class Node:
                 answer = self.trainer.answer(effect)
                 if answer is not None:
                     self._events.append(answer)
-            case e.Train() | e.Fold() | e.Mix() | e.Evaluate() | e.Survey() | e.Settle() | e.Adopt() | e.Checkpoint():
+            case e.Train() | e.Personalise() | e.Fold() | e.Mix() | e.Evaluate() | e.Survey() | e.Settle() | e.Adopt():
+                self.trainer.submit(effect)
+            case e.Checkpoint():
                 self.trainer.submit(effect)
             case e.Publish(kind, fields):
                 self._publish(kind, fields)
@@ -141,8 +143,8 @@ class Node:
                 self._cancel(key)
             case e.Beat(to, number, state):
                 self._beat(to, number, state)
-            case e.Abandon():
-                self.trainer.abandon()
+            case e.Abandon(keep):
+                self.trainer.abandon(keep=keep)
             case e.Completed():
                 self._on_completed(effect)
             case e.Link(peer, addresses):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from .federated.memory import Memory
     from .federated.merger import Merger
+    from .federated.work import ClientWork
 
-Job: TypeAlias = e.Survey | e.Settle | e.Train | e.Fold | e.Checkpoint | e.Mix | e.Evaluate | e.Adopt
+Job: TypeAlias = e.Survey | e.Settle | e.Train | e.Personalise | e.Fold | e.Checkpoint | e.Mix | e.Evaluate | e.Adopt
 Post: TypeAlias = Callable[[e.Event], None]
 
 Scale: TypeAlias = Literal["standard", "unit", "none"]
@@ -55,6 +56,10 @@ class Trainer:
         A coordinator's: does its folds.
     memory
         A coordinator's: writes its checkpoints. Without one there is nothing to go on with, and nothing to lose.
+    work
+        A client's: does its tasks, and keeps what it carries from one to the next.
+    personal
+        A coordinator's: names of arrays that stay with the clients, which must be arrays of the model.
     """
 
     def __init__(
@@ -68,6 +73,8 @@ class Trainer:
         sketches: bool = False,
         merger: Merger | None = None,
         memory: Memory | None = None,
+        work: ClientWork | None = None,
+        personal: Sequence[str] = (),
     ) -> None:
         if init not in ("common", "own"):
             raise ValueError(f'init must be "common" or "own", found {init!r}')
@@ -79,9 +86,12 @@ class Trainer:
         self.sketches = sketches
         self.merger = merger
         self.memory = memory
+        self.work = work
+        self.personal = tuple(personal)
         self._jobs: SimpleQueue[Job | Callable[[], None] | None] = SimpleQueue()
         self._checks: SimpleQueue[tuple[Any, Payload | None, Callable[[Any, str | None], None]] | None] = SimpleQueue()
         self._stop = threading.Event()
+        self._unwanted = threading.Event()  # beside it: nobody takes what is done so far
         self._post: Post = _nowhere
         self._threads: list[threading.Thread] = []
 
@@ -92,8 +102,9 @@ class Trainer:
 
     def submit(self, job: Job) -> None:
         """Queue a job; returns at once."""
-        if isinstance(job, e.Train):
+        if isinstance(job, (e.Train, e.Personalise)):
             self._stop.clear()
+            self._unwanted.clear()
         if isinstance(job, e.Checkpoint) and self.memory is not None:
             job = self.memory.complete(job)
         self._jobs.put(job)
@@ -102,8 +113,10 @@ class Trainer:
         """Call `then` in the worker thread as soon as all that was submitted so far is done."""
         self._jobs.put(then)
 
-    def abandon(self) -> None:
-        """Let the training that runs stop at its next mini-batch."""
+    def abandon(self, *, keep: bool = False) -> None:
+        """Let the training that runs stop at its next mini-batch; `keep`: and hand out what it has, where it may."""
+        if not keep:
+            self._unwanted.set()
         self._stop.set()
 
     def inspect(self, array: Any, payload: Payload | None, then: Callable[[Any, str | None], None]) -> None:
@@ -131,7 +144,7 @@ class Trainer:
 
     def close(self) -> None:
         """Let the threads end; they are daemons, so nobody waits for a fit that goes on."""
-        self._stop.set()
+        self.abandon()
         self._jobs.put(None)
         self._checks.put(None)
 
@@ -167,6 +180,10 @@ class Trainer:
         match job:
             case e.Train():
                 return self._train(job)
+            case e.Personalise():
+                if self.work is None:
+                    raise RuntimeError("only a client's worker makes a model of its own")
+                return self.work.personalise(job, self._stop.is_set)
             case e.Fold():
                 if self.merger is None:
                     raise RuntimeError("only a coordinator's worker folds")
@@ -189,6 +206,8 @@ class Trainer:
                 return None
 
     def _train(self, job: e.Train) -> e.Trained:
+        if self.work is not None:
+            return self.work.train(job, self._stop.is_set, self._unwanted.is_set)
         if job.body is not None:
             self.learner.load(job.body)
         metrics: dict[str, float] = {}
@@ -205,7 +224,7 @@ class Trainer:
 
     def _evaluate(self, which: str, body: e.Body) -> Mapping[str, Any]:
         if body is not None:
-            self.learner.load(body)
+            (self.learner if self.work is None else self.work).load(body)
         metrics: dict[str, Any] = finite(self.learner.evaluate("test" if which == "test" else "holdout"))
         if self.sketches:
             metrics["sketch"] = sketch(self.learner.snapshot(), self.seed)
@@ -228,6 +247,10 @@ class Trainer:
             agreement = agree(sites, scale=self.scale)
         layout = self.learner.settle(agreement, self.seed, keep_weights=self.init == "own")
         payload = Payload(rule=self.learner.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
+        if self.personal:
+            from nervenet.models.local.personal import chosen
+
+            chosen(layout, self.personal)
         weights = self.learner.snapshot()
         return e.Settled(agreement.to_dict(), payload, weights, self.merger.begin(weights) if self.merger else weights)
 

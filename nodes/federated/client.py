@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import effects as e
+from ..carried import CarriedStates
 from ..reports import Reports, RoundReport
 from ..session import NodeFailed, Place, Session, default_name, members_of
-from ..shell import Node
+from ..shell import Node, Publish
 from ..terms import run_terms
 from ..trainer import Trainer
 from .tasks import ClientRules, ClientState
+from .work import ClientWork
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Roster
@@ -47,6 +52,10 @@ class Client:
         Share of this site's rows that is not trained on but used for federated evaluation, in [0, 1).
     columns
         Names of the columns of X, compared between the sites before any training.
+    state
+        Folder, of this client alone, for what it carries from round to round (moments, control variates, residuals,
+        personal weights): a client that is started again under its name then goes on exactly where it was. None: a
+        client that is started again starts afresh. Where nothing is carried nothing is written.
     experiment
         Everything else that an experiment file says.
 
@@ -70,13 +79,15 @@ class Client:
         seed: int | None = None,
         holdout: float = 0.2,
         columns: Sequence[str] | None = None,
+        state: Path | None = None,
         experiment: Experiment | None = None,
     ) -> None:
         from ..embedding import embedded_experiment, site_learner
 
         plan = embedded_experiment("federated", {"nodes": clients, "seed": seed}, experiment)
         learner = site_learner(model, data, plan, columns=columns, holdout=holdout)
-        self._set_up(learner, plan, Place(broker, run, name or default_name("client"), terms=run_terms(plan, learner)))
+        terms = run_terms(plan, learner)
+        self._set_up(learner, plan, Place(broker, run, name or default_name("client"), terms=terms, state=state))
 
     @classmethod
     def hosted(cls, learner: Learner, experiment: Experiment, place: Place) -> Client:
@@ -92,6 +103,7 @@ class Client:
         self.session = Session("client", place, experiment, binds=False)
         self._reports = Reports()
         self._node: Node | None = None
+        self._work: ClientWork | None = None
         self._coordinator = ""
 
     async def __aenter__(self) -> Client:
@@ -107,6 +119,8 @@ class Client:
         coordinators = members_of(roster, "coordinator")
         if not coordinators:
             raise NodeFailed(f"run {self.place.run!r} has no coordinator")
+        from nervenet.models.compress import supported
+
         network, session = self.experiment.network, self.session
         self._coordinator = next(iter(coordinators))
         rules = ClientRules(
@@ -117,10 +131,12 @@ class Client:
             heartbeat_s=network.heartbeat_s,
             suspect_after_s=network.suspect_after_s,
             lost_after_s=network.rejoin_deadline_s,
+            codecs=supported(),
         )
-        trainer = Trainer(
-            self.model, node=self.place.name, seed=self.experiment.seed, scale=self.experiment.data.scaling
-        )
+        name, seed, loop = self.place.name, self.experiment.seed, asyncio.get_running_loop()
+        carried = CarriedStates(self.place.state, _from_thread(loop, session.publish))
+        self._work = ClientWork(self.model, node=name, seed=seed, carried=carried)
+        trainer = Trainer(self.model, node=name, seed=seed, scale=self.experiment.data.scaling, work=self._work)
         self._node = Node(ClientState(rules), session.transport, trainer, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
         self._node.post(e.Started())
@@ -128,13 +144,18 @@ class Client:
         session.attach(self._node)
 
     @property
-    def weights(self) -> None:
-        """A client is not judged: the model of the run is its coordinator's."""
-        return
+    def weights(self) -> Any:
+        """This client's own model, a flat vector, where personalisation was asked for and the run is over; else None.
+
+        The model of the run is its coordinator's.
+        """
+        return None if self._work is None else self._work.personal
 
     async def rounds(self) -> AsyncIterator[RoundReport]:
-        """Give each round that this client took part in, until the coordinator ends the run; `model` is then the
-        global one.
+        """Give each round that this client took part in, until the coordinator ends the run.
+
+        `model` is then the global one; with personalisation (`federated.personal`, `ditto`, `fine_tune`) this client's
+        own.
 
         Raises
         ------
@@ -145,3 +166,13 @@ class Client:
             raise RuntimeError("a client must be entered (async with) before its rounds are asked for")
         async for report in self._reports.until(None):
             yield report
+
+
+def _from_thread(loop: asyncio.AbstractEventLoop, publish: Publish) -> Callable[[str], None]:
+    """Let the worker thread warn."""
+
+    def warn(reason: str) -> None:
+        with suppress(RuntimeError):  # the owner's loop is gone
+            loop.call_soon_threadsafe(publish, "warning", {"reason": reason})
+
+    return warn

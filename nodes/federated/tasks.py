@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,17 @@ from nervenet.broker import messages as m
 from .. import effects as e
 from ..liveness import Liveness
 
+PARTIAL = 0.8  # share of a task's deadline after which a client answers with the work it has done, where it may
+FINE_TUNE = "fine_tune"  # of the last task's settings: epochs of training alone, once the final model is there
 TELL_EVERY_S = 0.1  # a client tells its local metrics no more often: the coordinator has them all
 
 
 @dataclass(frozen=True)
 class ClientRules:
-    """What a client needs to know before its first task."""
+    """What a client needs to know before its first task.
+
+    It gives the coordinator up after `lost_after_s`: ``network.rejoin_deadline_s`` of the experiment.
+    """
 
     coordinator: str
     examples: int
@@ -24,6 +30,7 @@ class ClientRules:
     heartbeat_s: float = 0.5
     suspect_after_s: float = 2.0
     lost_after_s: float = 60.0
+    codecs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,9 @@ class ClientState:
     A task that comes while an older one is still being worked on abandons the older: its round is over. Work that
     cannot be interrupted and outlives its deadline makes the client decline by name what comes meanwhile; it never
     trains two at once.
+
+    A coordinator that was started again gets no answer to what its former life has asked: it cannot know of it, and
+    might count it twice.
     """
 
     def __init__(self, rules: ClientRules) -> None:
@@ -54,22 +64,25 @@ class ClientState:
         self._newest = (-1, -1)  # (round, attempt) of the last task taken: they never run backwards
         self._since = 0.0
         self._overdue = False
+        self._void = False  # nobody waits for what is being worked on: its round is over, or its coordinator dead
+        self._life: int | None = None  # the coordinator's incarnation
+        self._ending: Assignment | None = None  # the last task, while this client makes the final model its own
         self._told_at = float("-inf")
 
     def handle(self, event: e.Event, now: float) -> list[e.Effect]:
         """Take one event and say what to do."""
         if self.finished:
             return []
+        if self._ending is not None:
+            return self._ended(event, self._ending)
         match event:
             case e.Started():
                 return [
                     e.SetTimer(("join",), now + self.rules.join_deadline_s),
                     e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
                 ]
-            case e.LinkUp(peer) if peer == self.rules.coordinator:
-                self.liveness.watch(peer, now)
-                self._newest = (-1, -1)  # it may have started anew, and count from the beginning
-                return [self._ready()]
+            case e.LinkUp(peer, _, incarnation) if peer == self.rules.coordinator:
+                return self._linked(peer, incarnation, now)
             case e.LinkLost(peer, reason) if self.liveness.blame(peer):
                 return [e.Publish("node.suspect", {"subject": peer, "reason": reason})]
             case e.Arrived(sender=sender) if sender == self.rules.coordinator:
@@ -80,7 +93,7 @@ class ClientState:
                 return self._surveyed(facts, body, now)
             case e.Settled():
                 self.settled = event
-                if self.pending:
+                if self.pending or self._void:
                     return self._next(now)
                 return self._start(self.current, now) if self.current else []
             case e.Trained():
@@ -98,6 +111,18 @@ class ClientState:
                 ]
             case _:
                 return []
+
+    def _linked(self, coordinator: str, life: int, now: float) -> list[e.Effect]:
+        """(Re)connected: with the same life of the coordinator, or with a new one, which counts from where it likes."""
+        self.liveness.watch(coordinator, now)
+        effects: list[e.Effect] = []
+        if life != self._life:
+            self._newest, self.known, self.pending = (-1, -1), False, None
+            if self.current is not None and self._life is not None:
+                self._void = True
+                effects.append(e.Abandon())
+            self._life = life
+        return [*effects, self._ready()]
 
     def _arrived(self, event: e.Arrived, now: float) -> list[e.Effect]:
         back: list[e.Effect] = []
@@ -139,10 +164,12 @@ class ClientState:
     def _begin(self, new: Assignment, now: float) -> list[e.Effect]:
         self.current, self._since, self._overdue = new, now, False
         task = new.task
-        timer = e.SetTimer(("task", task.round, task.attempt), now + task.deadline_s)
+        timers: list[e.Effect] = [e.SetTimer(("task", task.round, task.attempt), now + task.deadline_s)]
+        if _partial(task):
+            timers.append(e.SetTimer(("partial", task.round, task.attempt), now + PARTIAL * task.deadline_s))
         if task.agreement is not None and (self.settled is None or dict(self.settled.agreement) != task.agreement):
-            return [timer, e.Settle(agreement=task.agreement)]
-        return [timer, *self._start(new, now)]
+            return [*timers, e.Settle(agreement=task.agreement)]
+        return [*timers, *self._start(new, now)]
 
     def _start(self, assignment: Assignment, now: float) -> list[e.Effect]:
         task, body = assignment.task, assignment.body
@@ -155,13 +182,17 @@ class ClientState:
             return self._decline(f"layout must be {self.settled.payload.layout}, found {found}", now)
         match task.work:
             case "train":
-                return [e.Train(task.round, task.attempt, body, task.settings, task.evaluate)]
+                life = self._life or 0
+                return [e.Train(task.round, task.attempt, body, task.settings, task.evaluate, task.durable, life)]
             case "evaluate":
                 return [e.Evaluate(task.round, "holdout", body)]
             case "finish":
                 self.completed = task.round
                 farewell = e.Send((self.rules.coordinator,), m.Goodbye(round=task.round, reason="done"))
-                return [farewell, e.Adopt(body), *self._finish("completed")]
+                if not _personal(task.settings):
+                    return [farewell, e.Adopt(body), *self._finish("completed")]
+                self._ending = assignment
+                return [farewell, e.Personalise(task.round, body, task.settings)]
             case _:
                 return self._decline(f"work must be survey, train, evaluate or finish, found {task.work}", now)
 
@@ -174,8 +205,13 @@ class ClientState:
     def _trained(self, event: e.Trained, now: float) -> list[e.Effect]:
         if not self.current or (event.round, event.attempt) != (self.current.task.round, self.current.task.attempt):
             return []
-        if event.cancelled or self.pending:  # what waits tells that this round is over: nobody would count the answer
+        # What waits tells that this round is over: nobody would count the answer.
+        if self._void or self.pending:
             return self._next(now)
+        if event.cancelled:
+            if not _partial(self.current.task):
+                return self._next(now)
+            return self._decline(f"nothing was done within {now - self._since:.1f} s that could be sent", now)
         self.completed = event.round
         told = {"round": event.round, "examples": event.examples, "duration_s": now - self._since, **event.metrics}
         publish: list[e.Effect] = [e.Completed(event.round, told)]
@@ -211,8 +247,8 @@ class ClientState:
         facts: dict[str, Any] | None = None,
         extra: list[e.Effect] | None = None,
     ) -> list[e.Effect]:
-        if self.current is None:
-            return []
+        if self.current is None or self._void:
+            return self._next(now)
         task = self.current.task
         update = m.Update(
             round=task.round, attempt=task.attempt, examples=examples, metrics=metrics, facts=facts, payload=payload
@@ -222,6 +258,8 @@ class ClientState:
     def _decline(self, reason: str, now: float) -> list[e.Effect]:
         if self.current is None:
             return [e.Publish("warning", {"reason": reason})]
+        if self._void:
+            return self._next(now)
         return [self._declined(self.current, reason), *self._next(now)]
 
     def _declined(self, assignment: Assignment, reason: str) -> e.Effect:
@@ -232,14 +270,20 @@ class ClientState:
         """The worker is free: go on with what waited."""
         effects: list[e.Effect] = []
         if self.current:
-            effects.append(e.CancelTimer(("task", self.current.task.round, self.current.task.attempt)))
-        waiting, self.pending, self.current, self._overdue = self.pending, None, None, False
+            task = self.current.task
+            effects.append(e.CancelTimer(("task", task.round, task.attempt)))
+            if _partial(task):
+                effects.append(e.CancelTimer(("partial", task.round, task.attempt)))
+        waiting, self.pending, self.current, self._overdue, self._void = self.pending, None, None, False, False
         return effects + (self._begin(waiting, now) if waiting else [])
 
     def _dismissed(self, number: int) -> list[e.Effect]:
         """The round has closed without this client: go on with nothing that nobody waits for."""
         current = self.current
-        return [e.Abandon()] if current and current.task.round == number and current.task.work == "train" else []
+        if current is None or current.task.round != number or current.task.work != "train":
+            return []
+        self._void = True
+        return [e.Abandon()]
 
     # ------------------------------------------------------------------------------------------------------------ time
 
@@ -247,8 +291,9 @@ class ClientState:
         match key:
             case ("join",) if not self.known:
                 reason = f"{self.rules.coordinator} gave no task within {self.rules.join_deadline_s:g} s"
-                # The coordinator may still be gathering others; while it beats, it is only waiting as we are.
-                if self.liveness.living(self.rules.coordinator):
+                # The coordinator may still be gathering others; while it beats, it is only waiting as we are. One that
+                # was there, and has died, may come back until it is given up, which the pulse sees to.
+                if self._life is not None and self.rules.coordinator not in self.liveness.lost:
                     return [e.SetTimer(("join",), now + self.rules.join_deadline_s)]
                 return self._finish("failed", reason)
             case ("pulse",):
@@ -258,6 +303,11 @@ class ClientState:
                 self.current.task.attempt,
             ):
                 return self._too_late(now)
+            case ("partial", number, attempt) if self.current and (number, attempt) == (
+                self.current.task.round,
+                self.current.task.attempt,
+            ):
+                return [] if self._void or self.pending else [e.Abandon(keep=True)]
             case _:
                 return []
 
@@ -275,7 +325,8 @@ class ClientState:
             effects.append(e.Publish("node.suspect", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
         for name, silent in verdicts.lost.items():
             effects.append(e.Publish("node.lost", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
-            effects += self._finish("failed", f"{name} has been silent for {silent:.0f} s")
+            limit = f"network.rejoin_deadline_s is {self.rules.lost_after_s:g} s"
+            effects += self._finish("failed", f"{name} has been silent for {silent:.0f} s; {limit}")
         return effects
 
     def _too_late(self, now: float) -> list[e.Effect]:
@@ -283,7 +334,8 @@ class ClientState:
         first, self._overdue = not self._overdue, True
         effects: list[e.Effect] = []
         if first:
-            effects.append(e.Abandon())
+            keeps = self.current is not None and _partial(self.current.task) and not self._void and not self.pending
+            effects.append(e.Abandon(keep=keeps))
             effects.append(e.Publish("warning", {"reason": self._excuse(now)}))
         if self.pending:
             effects.append(self._declined(self.pending, self._excuse(now)))
@@ -302,8 +354,31 @@ class ClientState:
         return self.current.task.round if self.current else self.completed
 
     def _ready(self) -> e.Effect:
-        return e.Send((self.rules.coordinator,), m.Ready(examples=self.rules.examples, pid=self.rules.pid))
+        ready = m.Ready(examples=self.rules.examples, pid=self.rules.pid, codecs=self.rules.codecs)
+        return e.Send((self.rules.coordinator,), ready)
+
+    def _ended(self, event: e.Event, last: Assignment) -> list[e.Effect]:
+        """Only the work on a model of this client's own is still to come; whatever others do is no news any more."""
+        match event:
+            case e.Personalised(number, metrics):
+                told = {"round": number, **metrics}
+                return [e.Publish("metric.personal", told), *self._finish("completed")]
+            case e.WorkFailed(kind, _, _, reason) if kind == "personalise":
+                said = {"reason": f"no model of its own was made of the final one, which stays: {reason}"}
+                return [e.Publish("warning", said), e.Adopt(last.body), *self._finish("completed")]
+            case _:
+                return []
 
     def _finish(self, status: str, reason: str = "") -> list[e.Effect]:
         self.finished = True
         return [e.Finish(status, reason)]
+
+
+def _partial(task: m.Task) -> bool:
+    """Whether a client that has no time left may answer with the work it has done."""
+    return task.work == "train" and task.settings.get("partial") is True
+
+
+def _personal(settings: Mapping[str, Any]) -> bool:
+    """Whether the last task asks for a model of the client's own."""
+    return any(settings.get(name) for name in ("personal", "ditto", FINE_TUNE))

@@ -83,7 +83,7 @@ def test_it_settles_before_its_first_training_and_then_never_again() -> None:
     bench = Bench()
     assert only(e.Settle, bench.say(task(1, agreement={"columns": ["x"]}), "w0"))
     effects = bench.tell(e.Settled({"columns": ["x"]}, MODEL, "init"))
-    assert only(e.Train, effects) == [e.Train(1, 0, "w0", {"epochs": 1}, False)]
+    assert only(e.Train, effects) == [e.Train(1, 0, "w0", {"epochs": 1}, False, 0, 1)]
     bench.trained(1)
     effects = bench.say(task(2, agreement={"columns": ["x"]}), "w1")
     assert only(e.Train, effects)
@@ -124,7 +124,7 @@ def test_a_newer_task_abandons_the_older() -> None:
     assert bench.say(task(3), "w2") == [e.Abandon()]
     effects = bench.trained(2, cancelled=True)
     assert sent(effects) == []
-    assert only(e.Train, effects) == [e.Train(3, 0, "w2", {"epochs": 1}, False)]
+    assert only(e.Train, effects) == [e.Train(3, 0, "w2", {"epochs": 1}, False, 0, 1)]
     assert sent(bench.trained(3))[0].round == 3
 
 
@@ -229,7 +229,7 @@ def test_a_silent_coordinator_is_given_up() -> None:
     effects: list[e.Effect] = []
     for step in range(1, 13):
         effects = bench.tell(e.TimerFired(("pulse",), step * 0.5), step * 0.5)
-    assert effects[-1] == e.Finish("failed", "coordinator has been silent for 6 s")
+    assert effects[-1] == e.Finish("failed", "coordinator has been silent for 6 s; network.rejoin_deadline_s is 6 s")
     assert [p.type for p in only(e.Publish, bench.log)][-2:] == ["node.suspect", "node.lost"]
 
 
@@ -239,9 +239,128 @@ def test_without_a_task_it_waits_while_the_coordinator_beats_and_no_longer() -> 
     bench.say(m.Heartbeat(0, "gathering", ()))
     assert bench.tell(e.TimerFired(("join",), 30.0), 30.0) == [e.SetTimer(("join",), 60.0)]
     bench.tell(e.LinkLost("coordinator", "cut"))
-    assert bench.tell(e.TimerFired(("join",), 60.0), 60.0) == [
-        e.Finish("failed", "coordinator gave no task within 30 s")
-    ]
+    effects = bench.tell(e.TimerFired(("pulse",), 89.6), 89.6)
+    reason = "coordinator has been silent for 60 s; network.rejoin_deadline_s is 60 s"
+    assert effects[-1] == e.Finish("failed", reason)
+
+
+def test_a_coordinator_that_never_was_there_is_given_up_at_the_join_deadline() -> None:
+    state = ClientState(ClientRules("coordinator", 25))
+    state.handle(e.Started(), 0.0)
+    reason = "coordinator gave no task within 30 s"
+    assert state.handle(e.TimerFired(("join",), 30.0), 30.0) == [e.Finish("failed", reason)]
+
+
+def test_a_coordinator_that_dies_before_its_first_task_may_come_back() -> None:
+    bench = Bench()
+    bench.tell(e.LinkLost("coordinator", "its process has ended"), 20.0)
+    assert bench.tell(e.TimerFired(("join",), 30.0), 30.0) == [e.SetTimer(("join",), 60.0)]
+    assert sent(bench.tell(e.LinkUp("coordinator", "coordinator", 2), 50.0)) == [m.Ready(25, 7)]
+
+
+# ------------------------------------------------------------------------------------- a coordinator in its second life
+
+
+def test_what_a_former_life_asked_for_is_abandoned_and_never_answered() -> None:
+    bench = Bench().settle()
+    bench.say(task(7), "w6")
+    effects = bench.tell(e.LinkUp("coordinator", "coordinator", 2))
+    assert effects == [e.Abandon(), e.Send(("coordinator",), m.Ready(25, 7))]
+    assert sent(bench.trained(7)) == [], "it had ended before it could be abandoned"
+    effects = bench.say(task(6, durable=5), "w5")
+    assert only(e.Train, effects) == [e.Train(6, 0, "w5", {"epochs": 1}, False, 5, 2)]
+    assert sent(bench.trained(6))[0].round == 6
+
+
+def test_the_same_task_of_the_next_life_is_done_again() -> None:
+    bench = Bench().settle()
+    bench.say(task(7), "w6")
+    bench.tell(e.LinkUp("coordinator", "coordinator", 2))
+    bench.say(task(7), "w6")
+    effects = bench.trained(7)
+    assert sent(effects) == []
+    assert [train.life for train in only(e.Train, effects)] == [2]
+    assert [update.round for update in sent(bench.trained(7))] == [7]
+
+
+def test_a_former_lifes_task_is_not_declined_either() -> None:
+    bench = Bench().settle()
+    bench.say(task(7), "w6")
+    bench.tell(e.LinkUp("coordinator", "coordinator", 2))
+    assert sent(bench.tell(e.WorkFailed("train", 7, 0, "diverged"))) == []
+    assert bench.state.current is None
+
+
+def test_in_its_second_life_it_hears_that_we_are_ready_until_it_gives_a_task() -> None:
+    bench = Bench().settle()
+    bench.tell(e.LinkUp("coordinator", "coordinator", 2))
+    assert m.Ready(25, 7) in sent(bench.tell(e.TimerFired(("pulse",), 0.5), 0.5))
+    bench.say(task(6), "w5")
+    assert sent(bench.tell(e.TimerFired(("pulse",), 1.0), 1.0)) == []
+
+
+def test_a_cut_that_the_coordinator_lived_through_loses_nothing() -> None:
+    bench = Bench().settle()
+    bench.say(task(7), "w6")
+    bench.tell(e.LinkLost("coordinator", "cut"))
+    assert bench.tell(e.LinkUp("coordinator", "coordinator", 1)) == [e.Send(("coordinator",), m.Ready(25, 7))]
+    assert [update.round for update in sent(bench.trained(7))] == [7]
+
+
+# ------------------------------------------------------------------------------------------------------- partial work
+
+PARTIAL = {"epochs": 1, "partial": True}
+
+
+def test_where_partial_work_counts_it_stops_before_the_deadline_and_answers() -> None:
+    bench = Bench().settle()
+    timers = only(e.SetTimer, bench.say(task(2, settings=PARTIAL), "w1"))
+    assert timers == [e.SetTimer(("task", 2, 0), 10.0), e.SetTimer(("partial", 2, 0), 8.0)]
+    assert bench.tell(e.TimerFired(("partial", 2, 0), 8.0), 8.0) == [e.Abandon(keep=True)]
+    effects = bench.trained(2)
+    assert [update.round for update in sent(effects)] == [2]
+    assert e.CancelTimer(("partial", 2, 0)) in effects
+
+
+def test_without_a_single_step_it_declines() -> None:
+    bench = Bench().settle()
+    bench.say(task(2, settings=PARTIAL), "w1")
+    bench.tell(e.TimerFired(("partial", 2, 0), 8.0), 8.0)
+    (declined,) = sent(bench.trained(2, cancelled=True))
+    assert declined == m.Declined(2, 0, "nothing was done within 8.0 s that could be sent")
+
+
+def test_partial_work_that_a_newer_task_has_overtaken_is_dropped() -> None:
+    bench = Bench().settle()
+    bench.say(task(2, settings=PARTIAL), "w1")
+    assert bench.say(task(3, settings=PARTIAL), "w2") == [e.Abandon()]
+    assert bench.tell(e.TimerFired(("partial", 2, 0), 8.0), 8.0) == []
+    effects = bench.trained(2)
+    assert sent(effects) == []
+    assert [train.round for train in only(e.Train, effects)] == [3]
+
+
+# ---------------------------------------------------------------------------------------------- a model of its own
+
+
+def test_with_personalisation_the_final_model_is_made_its_own_before_the_end() -> None:
+    bench = Bench().settle()
+    settings = {"epochs": 1, "fine_tune": 2}
+    effects = bench.say(task(1, 1, "finish", settings=settings), "final")
+    assert sent(effects) == [m.Goodbye(1, "done")]
+    assert effects[-1] == e.Personalise(1, "final", settings)
+    assert bench.tell(e.LinkLost("coordinator", "gone")) == bench.say(m.Goodbye(1, "over")) == []
+    effects = bench.tell(e.Personalised(1, {"accuracy": 0.75}))
+    told = e.Publish("metric.personal", {"round": 1, "accuracy": 0.75})
+    assert effects == [told, e.Finish("completed")]
+
+
+def test_where_personalisation_fails_the_final_model_stays() -> None:
+    bench = Bench().settle()
+    bench.say(task(1, 1, "finish", settings={"ditto": 0.5}), "final")
+    effects = bench.tell(e.WorkFailed("personalise", 1, 0, "diverged"))
+    assert effects[1:] == [e.Adopt("final"), e.Finish("completed")]
+    assert "diverged" in only(e.Publish, effects)[0].fields["reason"]
 
 
 def test_nobody_but_the_coordinator_gives_tasks() -> None:

@@ -19,14 +19,15 @@ from nervenet.broker.directory import Directory
 from nervenet.broker.event import REQUIRED
 from nervenet.models import MLP
 from nervenet.models.learner import Learner
-from nervenet.nodes import Client, Coordinator, Monitor, Peer
+from nervenet.nodes import Client, Coordinator, Experiment, Monitor, Peer
 from nervenet.nodes import effects as e
-from nervenet.nodes.experiment import Experiment
+from nervenet.nodes.carried import CarriedStates
 from nervenet.nodes.federated import tasks
 from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.federated.rounds import RoundState
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies.averaging import FedAvg
+from nervenet.nodes.federated.work import ClientWork
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.mixing import metropolis_hastings
 from nervenet.nodes.gossip.topology import neighbours
@@ -110,10 +111,12 @@ def real() -> list[dict[str, Any]]:
     async def federated(address: str, run: str, target: Any, tested: bool) -> None:
         here = {"broker": address, "run": run, "clients": 2}
         test = rows(9, target) if tested else None
+        more = {} if tested else {"compression": "delta+int8", "ditto": 0.1}
+        plan = Experiment.from_dict({"nodes": 2, "federated": more, "evaluation": {"sites": tested}})
         clients = [Client(MLP((3,)), rows(i, target), name=f"client-{i}", **here) for i in range(2)]
         # Where there is a test set, the sites tell beside it.
-        plan = Experiment.from_dict({"nodes": 2, "evaluation": {"sites": tested}})
-        await watched(address, run, [Coordinator(MLP((3,)), test=test, rounds=3, experiment=plan, **here), *clients])
+        coordinator = Coordinator(MLP((3,)), test=test, rounds=3, experiment=plan, **here)
+        await watched(address, run, [coordinator, *clients])
 
     async def gossip(address: str, run: str, target: Any, tested: bool) -> None:
         test = rows(9, target) if tested else None
@@ -179,6 +182,19 @@ def simulated() -> Found:
     return found
 
 
+def hurried() -> set[str]:
+    """What a client tells of a training that was stopped early, for a strategy that wants to know the loss before."""
+    learner = Learner(MLP((3,)), *rows(1, sign))
+    work = ClientWork(learner, node="client-0", seed=0, carried=CarriedStates())
+    trainer = Trainer(learner, node="client-0", seed=0, work=work)
+    survey = trainer.perform(e.Survey())
+    assert isinstance(survey, e.Surveyed)
+    trainer.perform(e.Settle(surveys={"client-0": (survey.facts, survey.body)}))
+    stops = iter((False, True))
+    job = e.Train(1, 0, None, {"epochs": 9, "probe": True, "partial": True})
+    return set(work.train(job, lambda: next(stops, True), lambda: False).metrics)
+
+
 def disturb(sim: Simulation, dies: str, stalls: str, witness: str) -> None:
     sim.stall(stalls, 2.0, 4.0)
     sim.crash(dies, 10.0)
@@ -202,6 +218,7 @@ def seen(real: list[dict[str, Any]]) -> Found:
         found[way] |= fields
     for kind, role, fields in SOURCES:
         found[kind, role] |= fields
+    found["metric.local", "client"] |= hurried()
     del found["warning", "monitor"]  # described apart
     return found
 
