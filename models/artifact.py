@@ -84,6 +84,19 @@ def save_model(
     _write(folder / f"{stem}.json", (json.dumps(description, indent=1, allow_nan=False) + "\n").encode())
 
 
+def save_weights(path: Path, layout: Layout, vector: Vector) -> None:
+    """Write weights alone, as safetensors: for whoever has the model.json of a model of the same layout.
+
+    The file is whole or not there at all, and its folder is made if it is missing. Raises IncompatibleWeights when the
+    vector does not fit the layout, or is not finite.
+    """
+    from safetensors.numpy import save
+
+    layout.check(vector)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, save(dict(layout.views(vector)), metadata={"layout": layout.hash}))
+
+
 def load_model(path: Path) -> Learner:
     """Read a model, ready to predict from raw inputs.
 

@@ -141,6 +141,11 @@ class FederatedConfig:
     max_examples_ratio: Annotated[float, Meta(ge=1)] = 100.0
     probation_rounds: Count = 5  # rounds without a client after three rejections in a row; doubled each further time
     deadline_s: Positive = 30.0  # well above the slowest client's round: who misses it has worked for nothing
+    # How updates are encoded: delta, top-k:SHARE, float16 | bfloat16 | int8 | int4, deflate; in that order, joined by +
+    compression: str = ""  # "delta+int8" is a quarter of the bytes; empty: as they are
+    personal: tuple[Text, ...] = ()  # arrays of the model that stay with the client, as "weight.1" (FedPer)
+    ditto: NotNegative = 0.0  # beside the global model each client trains its own, pulled to it by so much (Ditto)
+    fine_tune: Natural = 0  # epochs that each client trains on by itself, once the final model is there
     arguments: dict[str, Any] = field(default_factory=dict)  # the strategy's own, given as keys of [federated]
 
 
@@ -204,6 +209,12 @@ class Experiment:
     def min_clients(self) -> int:
         """Answers without which a federated round fails: max(2, half of all), never more than are asked."""
         return self.federated.min_clients or min(self.asked, max(2, math.ceil(self.nodes / 2)))
+
+    @property
+    def personalised(self) -> bool:
+        """Whether each client of this run ends with a model of its own."""
+        federated = self.federated
+        return self.mode == "federated" and bool(federated.personal or federated.ditto or federated.fine_tune)
 
     @property
     def carry_optimizer(self) -> bool:

@@ -44,6 +44,11 @@ def remarks(experiment: "Experiment") -> list[str]:
             for key in _changed(experiment.training)
             if key in ("optimizer", "learning_rate", "momentum", "nesterov", "l2")
         ]
+    if experiment.mode == "federated" and experiment.federated.personal:
+        found.append(
+            "federated.personal: the coordinator's model has only the initial values of these arrays, and its "
+            "test figures mean little; the clients' own are in the summary under personal"
+        )
     uses = {"alpha": ("dirichlet", "quantity"), "shards_per_node": ("shards",), "column": ("column",)}
     for key, schemes in uses.items():
         if key in _changed(experiment.data) and experiment.data.partition not in schemes:
@@ -146,6 +151,8 @@ def _mode(experiment: "Experiment") -> Iterator[str]:
 
 def _federated(experiment: "Experiment") -> Iterator[str]:
     yield from _strategy(experiment)
+    yield from _compression(experiment)
+    yield from _personal(experiment)
     least = experiment.federated.min_clients
     if least is not None and least > experiment.nodes:
         yield f"federated.min_clients = {least}: expected at most nodes = {experiment.nodes}"
@@ -156,10 +163,29 @@ def _federated(experiment: "Experiment") -> Iterator[str]:
         )
 
 
+def _compression(experiment: "Experiment") -> Iterator[str]:
+    spec = experiment.federated.compression
+    if not spec:
+        return
+    from nervenet.models.compress import parse
+
+    try:
+        parse(spec)
+    except ValueError as error:
+        yield f"federated.compression = {spec!r}: {error}"
+
+
+def _personal(experiment: "Experiment") -> Iterator[str]:
+    federated = experiment.federated
+    kinds = [f"federated.{key}" for key in ("personal", "ditto", "fine_tune") if getattr(federated, key)]
+    if federated.ditto and len(kinds) > 1:
+        yield f"{' and '.join(kinds)}: federated.ditto makes each client's model by itself, and goes with neither"
+
+
 def _strategy(experiment: "Experiment") -> Iterator[str]:
     """Build the strategy, which names what is wrong with its arguments, and ask about the number of clients."""
     federated = experiment.federated
-    if federated.strategy == type(federated)().strategy and not federated.arguments:
+    if federated.strategy == type(federated)().strategy and not (federated.arguments or federated.ditto):
         return  # plain averaging takes anything: nothing has to be imported to know that
     from .federated.strategies import StrategyError
     from .federated.strategies.registry import make
@@ -171,6 +197,23 @@ def _strategy(experiment: "Experiment") -> Iterator[str]:
         yield f"federated.strategy = {federated.strategy!r}: {error}"
     except Exception as error:  # noqa: BLE001  (whatever the check of somebody's own strategy raises)
         yield f"federated.strategy = {federated.strategy!r}: its check raised {type(error).__name__}: {error}"
+    asked = {key: strategy.demands.settings.get(key) for key in ("proximal", "control")} | {"ditto": federated.ditto}
+    yield from _support(experiment, {key: value for key, value in asked.items() if value})
+
+
+def _support(experiment: "Experiment", asked: dict[str, object]) -> Iterator[str]:
+    """Ask the model whether its training can do more than the plain thing."""
+    if not asked:
+        return
+    from nervenet.models.local import LocalSettings, check_support
+    from nervenet.models.model import LocalUnsupported
+
+    from .embedding import model_of
+
+    try:
+        check_support(model_of(experiment), LocalSettings.from_dict(asked))
+    except (LocalUnsupported, ValueError) as error:
+        yield f"model.name = {experiment.model.name!r}: {error}"
 
 
 def _gossip(experiment: "Experiment") -> Iterator[str]:

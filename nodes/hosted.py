@@ -131,7 +131,10 @@ async def _node(
         columns=job["columns"],
         task=job["task"],
         test=(test[0], test[1]) if judged and test else None,
-        holdout=experiment.data.test_size if role == "client" and experiment.evaluation.sites else 0.0,
+        # Models of the clients' own are judged on rows of their own: their shares may be as unlike as they are.
+        holdout=experiment.data.test_size
+        if role == "client" and (experiment.evaluation.sites or experiment.personalised)
+        else 0.0,
     )
     state = Path(spec["state"]) if spec["state"] else None
     place = Place(job["broker"], job["run"], name, job["desk"], run_terms(experiment, learner), state)

@@ -27,6 +27,7 @@ class Found:
     layout: Mapping[str, Any] = field(default_factory=dict)
     consensus_distance: float | None = None
     best: Any = None  # the weights of a coordinator's best round; what is said of it is among its facts
+    personal: Mapping[str, Any] = field(default_factory=dict)  # the clients' own weights, by name
 
 
 def gather(
@@ -47,13 +48,15 @@ def gather(
         return Found(facts)
     first = facts[names[0]]
     found = Found(facts, agreement=first.get("agreement"), layout=first.get("layout", {}))
-    vectors = [arrays[name] for name in names]
+    found.personal = {name: arrays[name] for name in names if facts[name].get("role") == "client"}
+    judges = [name for name in names if name not in found.personal]
+    vectors = [arrays[name] for name in judges]
     if experiment.mode == "gossip":
         found.vector = weighted_mean(vectors, [1.0] * len(vectors))
         found.consensus_distance = consensus_distance(vectors)
-    else:
+    elif vectors:
         found.vector = vectors[0]
-        found.best = best.get(names[0], found.vector) if first.get("best") else None
+        found.best = best.get(judges[0], found.vector) if facts[judges[0]].get("best") else None
     return found
 
 
@@ -73,6 +76,8 @@ def finish(
     """Write the models and the summary; gives the summary."""
     if found.vector is not None and found.agreement is not None:
         _save(experiment, folder, found)
+    for name, vector in found.personal.items():
+        _save_personal(folder, name, found, vector)
     summary = summarise(
         experiment,
         found.facts,
@@ -111,3 +116,10 @@ def _save(experiment: Experiment, folder: RunFolder, found: Found) -> None:
     best = next((f["best"] for f in found.facts.values() if f.get("best")), None)
     if best is not None and found.best is not None:
         save_model(folder.path, learner.model, agreement, found.best, {**extra, **best}, stem=BEST)
+
+
+def _save_personal(folder: RunFolder, name: str, found: Found, vector: Any) -> None:
+    from nervenet.models.artifact import save_weights
+    from nervenet.models.weights import Layout
+
+    save_weights(folder.path / "personal" / f"{name}.safetensors", Layout.from_dict(dict(found.layout)), vector)

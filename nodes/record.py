@@ -28,6 +28,7 @@ class Record:
         self.disturbed: list[str] = []
         self.warnings: list[str] = []
         self._marks: dict[int, dict[str, Any]] = {}  # by round, what was known when it was complete
+        self.personal: dict[str, float] = {}
 
     def event(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Take note of an event that this node publishes."""
@@ -39,6 +40,8 @@ class Record:
                 self.sites = dict(fields)
         elif kind == "metric.sites":
             self.sites = dict(fields)
+        elif kind == "metric.personal":
+            self.personal = {k: float(v) for k, v in fields.items() if k != "round"}
         elif kind == "run.stopping":
             self.stopped = {"stopped_by": fields["stopped_by"], "reason": fields["reason"]}
         elif kind == "update.rejected":
@@ -118,4 +121,6 @@ class Record:
             found["sites"] = self.sites
         if self.stopped:
             found["stopped"] = self.stopped
+        if self.personal:
+            found["personal"] = self.personal
         return found

@@ -37,7 +37,8 @@ def summarise(
         ``best`` (``round`` and ``metrics``); ``stopped`` (``stopped_by``, ``reason``); ``bytes_sent``,
         ``bytes_received``; ``bytes_sent_by_kind`` (``weights``, ``control``); ``round_s`` (duration of each of its
         rounds, seconds); ``rejected`` (``{subject: count}``); ``staleness`` (``mean``, ``max``: without rounds);
-        ``disturbed`` (reasons, one a line, empty if none); ``warnings`` (a line each).
+        ``disturbed`` (reasons, one a line, empty if none); ``warnings`` (a line each); ``personal`` (a client's own
+        model, and the final one of all, on its own hold-out).
     status, reason
         ``completed``, ``failed`` or ``interrupted``, and why.
     baseline
@@ -110,6 +111,9 @@ def summarise(
         summary["worst_site"] = sites.get("worst", {}).get("site")
     if judge.get("staleness"):
         summary["staleness"] = judge["staleness"]
+    personal = _personal(survivors, score)
+    if personal:
+        summary["personal"] = personal
     summary["disturbances"] = [
         f"{name}: {line}" for name, facts in sorted(results.items()) for line in facts.get("disturbed", ())
     ]
@@ -130,6 +134,23 @@ def _judges(experiment: Experiment, survivors: Mapping[str, Mapping[str, Any]]) 
 
 def _mean_of(judges: Mapping[str, Mapping[str, Any]], name: str) -> float | None:
     return _over([_number(facts.get("metrics", {}).get(name)) for facts in judges.values()], statistics.fmean)
+
+
+def _personal(survivors: Mapping[str, Mapping[str, Any]], score: str) -> dict[str, Any]:
+    """The clients' own models, each on its own rows: the mean over clients, and who has the worst."""
+    told = {name: facts["personal"] for name, facts in survivors.items() if facts.get("personal")}
+    scores = {name: figures[score] for name, figures in told.items() if _number(figures.get(score)) is not None}
+    if not scores:
+        return {}
+    worst = min(scores, key=lambda name: scores[name])
+    common = [_number(told[name].get(f"global_{score}")) for name in scores]
+    return {
+        "clients": len(scores),
+        score: statistics.fmean(scores.values()),
+        f"{score}_min": scores[worst],
+        "worst": worst,
+        f"global_{score}": _over(common, statistics.fmean),
+    }
 
 
 def _by_node(facts: Mapping[str, Any], score: str) -> dict[str, Any]:

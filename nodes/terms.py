@@ -37,11 +37,22 @@ def run_terms(experiment: Experiment, learner: Learner) -> dict[str, Any]:
 
 
 def settings_of(experiment: Experiment) -> dict[str, Any]:
-    """Give the training settings of one round, as a task carries them (`nervenet.models.Work`)."""
-    training = experiment.training
-    return {
+    """Give the training settings of one round, as a task carries them (`nervenet.models.local.LocalSettings`)."""
+    training, federated = experiment.training, experiment.federated
+    settings: dict[str, Any] = {
         "epochs": training.epochs,
         "local_steps": training.local_steps,
         "batch_size": training.batch_size,
         "carry_optimizer": experiment.carry_optimizer,
     }
+    if experiment.mode == "federated" and federated.personal:
+        settings["personal"] = list(federated.personal)
+    if experiment.mode == "federated" and federated.ditto:
+        settings["ditto"] = federated.ditto
+    return settings
+
+
+def parting_of(experiment: Experiment) -> dict[str, Any]:
+    """Give what the last task of a federated run asks for beside the training settings."""
+    epochs = experiment.federated.fine_tune
+    return {"fine_tune": epochs} if epochs else {}

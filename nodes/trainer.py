@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from .federated.merger import Merger
     from .federated.work import ClientWork
 
-Job: TypeAlias = (
-    e.Survey | e.Settle | e.Train | e.Personalise | e.Fold | e.Checkpoint | e.Mix | e.Evaluate | e.Adopt
-)
+Job: TypeAlias = e.Survey | e.Settle | e.Train | e.Personalise | e.Fold | e.Checkpoint | e.Mix | e.Evaluate | e.Adopt
 Post: TypeAlias = Callable[[e.Event], None]
 
 Scale: TypeAlias = Literal["standard", "unit", "none"]

@@ -44,6 +44,8 @@ FLAGS = (
     Flag("batch-size", "training.batch_size", "Rows per step"),
     Flag("learning-rate", "training.learning_rate", "Step size of the built-in network"),
     Flag("strategy", "federated.strategy", "Federated: how updates become the next global model"),
+    Flag("compression", "federated.compression", "Federated: how updates are encoded, as delta+int8", "not at all"),
+    Flag("fine-tune", "federated.fine_tune", "Federated: epochs of each client alone, after the last round"),
     Flag("topology", "gossip.topology", "Gossip: ring, torus, complete, star or random-regular"),
     Flag("algorithm", "gossip.algorithm", "Gossip: how peers learn from each other"),
     Flag("participation", "federated.participation", "Federated: share of the clients asked each round"),

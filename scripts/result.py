@@ -38,6 +38,11 @@ def result_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     name = metric_of(summary)
     label = "federated, global model" if summary["mode"] == "federated" else "gossip, mean of peers"
     rows = [(label, score(summary.get(name), "diverged"), spread_of(summary, name).strip())]
+    personal = summary.get("personal")
+    if personal:
+        common = f"global model there {score(personal.get(f'global_{name}'), 'unknown')}"
+        low = f"worst {personal['worst']}, {score(personal[f'{name}_min'])}"
+        rows.append(("each client's own, on its own rows, mean", score(personal[name]), f"{low}; {common}"))
     baseline = summary.get("baseline")
     if baseline is None:
         return [*rows, ("no baselines were trained", "", "")]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Any
 
 from msgspec.structs import replace
 from nervenet.broker import messages as m
@@ -23,6 +24,32 @@ def expected(work: str, settled: e.Settled | None, rules: RoundRules) -> m.Paylo
     return replace(payload, length=payload.length * len(parts), parts=parts)
 
 
+def lacking(spec: str, codecs: Collection[str]) -> list[str]:
+    """Give the stages of an encoding that a client, by the `codecs` it named, cannot do."""
+    stages = [stage.partition(":")[0] for stage in spec.split("+") if stage]
+    return [stage for stage in stages if stage not in codecs]
+
+
+def encoding(name: str, work: m.Errand, rules: RoundRules, roll: Roll, settled: e.Settled | None) -> str:
+    """Say how a client shall encode its answer: as the run does, or not at all where the client cannot.
+
+    Only weights that are averaged are worth it: sums and other statistics must stay exact.
+    """
+    if work != "train" or not rules.compression or settled is None or settled.payload.rule != "mean":
+        return ""
+    return "" if lacking(rules.compression, roll[name].codecs) else rules.compression
+
+
+def settings_for(work: m.Errand, agreed: str, rules: RoundRules) -> dict[str, Any]:
+    """Give the settings of a task; `agreed` is the encoding of its answer."""
+    settings = dict(rules.settings)
+    if rules.partial and work == "train":
+        settings["partial"] = True
+    if agreed:
+        settings["encoding"] = agreed
+    return settings | dict(rules.parting) if work == "finish" else settings
+
+
 def tasks(
     names: Iterable[str],
     work: m.Errand,
@@ -34,30 +61,33 @@ def tasks(
     roll: Roll,
     settled: e.Settled | None,
     durable: int,
+    began: int,
 ) -> list[e.Effect]:
-    """One task to each, encoded at most twice: with the agreement to those who do not hold it yet, and without."""
+    """One task to each, the same one to all that are alike: who hold the agreement already, or do not; who can encode
+    their answers as the run does, or cannot.
+
+    A client that answers to this life of the coordinator for the first time is told no later round to be `durable` than
+    that after which this life `began`: what it carries of later ones is of a former life.
+    """
     payload = expected(work, settled, rules)
-    settings = dict(rules.settings)
-    if rules.partial and work == "train":
-        settings["partial"] = True
     effects: list[e.Effect] = []
-    names = tuple(names)
-    for holds in (True, False):
-        group = tuple(n for n in names if roll[n].settled is holds)
-        if not group:
-            continue
+    groups: dict[tuple[bool, str], list[str]] = {}
+    for name in names:
+        alike = (not roll[name].settled, encoding(name, work, rules, roll, settled))
+        groups.setdefault(alike, []).append(name)
+    for (new, agreed), group in sorted(groups.items()):
         task = m.Task(
             round=number,
             attempt=attempt,
             work=work,
             deadline_s=rules.deadline_s,
             evaluate=rules.evaluate_sites and work == "train" and number > 1,
-            settings=settings,
-            agreement=dict(settled.agreement) if settled and not holds else None,
+            settings=settings_for(work, agreed, rules),
+            agreement=dict(settled.agreement) if settled and new else None,
             payload=payload,
-            durable=durable,
+            durable=min(durable, began) if new else durable,
         )
-        effects.append(e.Send(group, task, body if payload else None))
+        effects.append(e.Send(tuple(group), task, body if payload else None))
     return effects
 
 

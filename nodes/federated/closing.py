@@ -25,6 +25,7 @@ def closing_fields(current: OpenRound | None, now: float) -> dict[str, Any]:
     loss = weighted_loss(current.admitted)
     if loss is not None:
         fields["loss"] = loss
+    fields |= encoding_figures(current.admitted)
     partial = sorted(name for name, a in current.admitted.items() if a.metrics.get("partial"))
     if partial:
         fields["partial"] = partial
@@ -37,6 +38,27 @@ def closing_fields(current: OpenRound | None, now: float) -> dict[str, Any]:
 def weighted_loss(admitted: Mapping[str, Admitted]) -> float | None:
     """Average the training losses by examples; None where nobody reported a finite one."""
     return _weighted({n: (a.metrics.get("loss", math.nan), a.examples) for n, a in admitted.items()})
+
+
+def encoding_figures(admitted: Mapping[str, Admitted]) -> dict[str, Any]:
+    """Say what encoding the updates has saved, and what it has changed, by what the clients tell of it.
+
+    Returns
+    -------
+    dict
+        ``bytes_raw`` and ``bytes_encoded``, sums, and ``codec_error``, a mean; empty where nobody encoded.
+    """
+    names = ("raw_bytes", "sent_bytes", "codec_error")
+    told = [[a.metrics.get(name, math.nan) for name in names] for a in admitted.values()]
+    whole = [figures for figures in told if all(math.isfinite(f) and f >= 0 for f in figures)]
+    if not whole:
+        return {}
+    raw, sent, errors = ([figures[k] for figures in whole] for k in range(3))
+    return {
+        "bytes_raw": int(math.fsum(raw)),
+        "bytes_encoded": int(math.fsum(sent)),
+        "codec_error": math.fsum(errors) / len(errors),
+    }
 
 
 def site_metrics(admitted: Mapping[str, Admitted]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ..checkpoint import Checkpoints
 from ..reports import Reports, RoundReport
 from ..session import Place, Session, members_of
 from ..shell import Node
-from ..terms import run_terms, settings_of
+from ..terms import parting_of, run_terms, settings_of
 from ..trainer import Trainer
 from .flow import FlowState
 from .judging import Best
@@ -145,6 +145,8 @@ class Coordinator:
         await self.session.__aexit__()
 
     def _begin(self, roster: Roster) -> None:
+        from nervenet.models.compress import parse
+
         plan = self.experiment
         federated, network, judged, strategy = plan.federated, plan.network, plan.evaluation, self._strategy
         rules = RoundRules(
@@ -172,6 +174,8 @@ class Coordinator:
             stopping=StoppingRules.of(judged.until, judged.patience, judged.min_delta, judged.budget_s),
             checkpoint=True,  # without a folder they are answered as they are asked for, and clients need not remember
             settings={**settings_of(plan), **strategy.demands.settings},
+            parting=parting_of(plan),
+            compression=parse(federated.compression).spec if federated.compression else "",
             strategy=strategy,
         )
         session = self.session
@@ -182,6 +186,7 @@ class Coordinator:
             scale=plan.data.scaling,
             merger=self._merger,
             memory=self._memory(),
+            personal=federated.personal,
         )
         state = self._state = self._machine(rules)
         self._node = Node(state, session.transport, trainer, session.publish, self._reports.put)

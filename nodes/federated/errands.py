@@ -47,6 +47,7 @@ class Errands:
         self._failures: dict[str, int] = {}  # in a row
         self._resting: dict[str, float] = {}  # until when nothing is asked
         self._repeats: set[str] = set()  # of a former life: their next task is the one after that in the model
+        self._began: dict[str, int] = {}
         self._writing: dict[str, int] = {}
         self._durable: dict[str, int] = {}  # what `counted` was in the last checkpoint that is on the disk
 
@@ -108,6 +109,10 @@ class Errands:
         """Give the largest number of all."""
         return max(self._given.values(), default=0)
 
+    def began(self, name: str) -> int:
+        """Give the last task of a client that was in the model when this life began."""
+        return self._began.get(name, 0)
+
     def durable(self, name: str) -> int:
         """Give the last task of a client that will never be asked for again, whatever happens."""
         return self._durable.get(name, 0)
@@ -130,4 +135,5 @@ class Errands:
         """Take up what `to_dict` gave, in another life."""
         self.life = int(told["life"]) + 1
         self.counted = {str(name): int(number) for name, number in told["counted"].items()}
-        self._given, self._durable, self._repeats = dict(self.counted), dict(self.counted), set(self.counted)
+        self._given, self._repeats = dict(self.counted), set(self.counted)
+        self._began = self._durable = dict(self.counted)

@@ -9,7 +9,7 @@ counted, told, evaluated and kept like one. docs/protocol.md, section 6.5.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, Self
@@ -23,10 +23,11 @@ from .asking import doubts, tasks
 from .attempt import OpenRound
 from .closing import closing_fields, weighted_loss
 from .errands import Errands
-from .inflow import Inflow, Waiting, newest, spread
+from .inflow import Inflow, Waiting, newest
 from .rounds import EXTENSIONS, FAILURES_IN_A_ROW, RoundState
 from .rules import RoundRules
 from .sampling import sample, share_of
+from .stopping import Stop
 
 SILENT_DEADLINES = 3  # without a single answer for that many deadlines the run has failed
 EVALUATING = 0.25  # share of the worker's time; where steps are faster than that, some are not evaluated
@@ -56,20 +57,27 @@ class FlowState(RoundState):
         self._no_evaluation_before = float("-inf")
 
     @classmethod
-    def restored(cls, rules: RoundRules, memory: Mapping[str, Any], weights: e.Body, outgoing: e.Body = None) -> Self:
+    def restored(
+        cls,
+        rules: RoundRules,
+        memory: Mapping[str, Any],
+        weights: e.Body,
+        outgoing: e.Body = None,
+        best: e.Body = None,
+    ) -> Self:
         """Go on where `memory` was given, with the step of then.
 
         What was waiting for a step, or being worked on, is asked for anew, by the numbers that it had: clients start
         from what they carried after their last task that is in the model.
         """
-        state = super().restored(rules, memory, weights, outgoing)
+        state = super().restored(rules, memory, weights, outgoing, best)
         state.errands.remember(memory["errands"])
         state.draws = int(memory["draws"])
         return state
 
-    def memory(self) -> dict[str, Any]:
+    def memory(self, now: float = float("-inf")) -> dict[str, Any]:
         """Give all that the machine's future depends on beside the vectors, as JSON can say it."""
-        return {**super().memory(), "errands": self.errands.to_dict(), "draws": self.draws}
+        return {**super().memory(now), "errands": self.errands.to_dict(), "draws": self.draws}
 
     def handle(self, event: e.Event, now: float) -> list[e.Effect]:
         """Take one event and say what to do."""
@@ -85,7 +93,7 @@ class FlowState(RoundState):
 
     def _open(self, number: int, attempt: int, now: float, work: m.Errand | None = None) -> list[e.Effect]:
         if number == 0 or work == "evaluate":
-            return super()._open(max(number, self.errands.newest()), attempt, now, work)
+            return super()._open(number, attempt, now, work)
         self.status = "asking"
         if self.flowing and self.open and self.open.key == (number, attempt):
             self._last_answer = now  # clients had to be waited for
@@ -113,7 +121,7 @@ class FlowState(RoundState):
         for name in chosen:
             errands.give(name, self.completed, self.weights, now)
         effects: list[e.Effect] = []
-        for (number, durable), names in groupby(sorted(chosen, key=self._address), self._address):
+        for (number, durable, began), names in groupby(sorted(chosen, key=self._address), self._address):
             group = tuple(names)
             self.roll.ask(group, (number, errands.life))
             effects += tasks(
@@ -122,11 +130,12 @@ class FlowState(RoundState):
                 roll=self.roll,
                 settled=self.settled,
                 durable=durable,
+                began=began,
             )
         return effects + [self._alarm(name, now + self.rules.deadline_s + self._grace_s) for name in chosen]
 
-    def _address(self, name: str) -> tuple[int, int]:
-        return self.errands.out[name].number, self.errands.durable(name)
+    def _address(self, name: str) -> tuple[int, int, int]:
+        return self.errands.out[name].number, self.errands.durable(name), self.errands.began(name)
 
     def _draw(self, idle: list[str], free: int) -> list[str]:
         if free >= len(idle) or free <= 0:
@@ -157,7 +166,7 @@ class FlowState(RoundState):
 
     def _judge(self, sender: str, update: m.Update, event: e.Arrived, now: float) -> list[e.Effect]:
         """Admit an update to the buffer, or refuse it by name; its client gets the next task either way."""
-        if self._final:
+        if self._ending and self.errands.known(sender) and update.payload is not None:
             return []  # it was on its way when the last step was made
         if not self.flowing:
             return super()._judge(sender, update, event, now)
@@ -211,8 +220,10 @@ class FlowState(RoundState):
 
     def _step_if_full(self, now: float) -> list[e.Effect]:
         current = self.open
-        step = self.inflow.take(self.completed, current.attempt) if current else None
-        if current is None or step is None or self.settled is None:
+        if current is None or self.settled is None or self.judging.holds:
+            return []
+        step = self.inflow.take(self.completed, current.attempt)
+        if step is None:
             return []
         current.closing = "buffer"
         fold = e.Fold(step.number, step.attempt, self.settled.payload.rule, self.weights, step.contributions())
@@ -223,38 +234,55 @@ class FlowState(RoundState):
         if step is None or current is None or (event.round, event.attempt) != (step.number, step.attempt):
             return []
         self.inflow.step = None
+        effects: list[e.Effect] = [e.CancelTimer(("work", "fold", step.number))]
+        for name, reason in sorted(event.rejected.items()):
+            for number in step.numbers_of(name):
+                effects += [*refuse(name, number, ("values", reason)), *self._distrust(name, number, reason)]
+        current.admitted = newest(step.taken, event.rejected)
+        self.roll.clear(current.admitted)
+        told, stop = self._of_sites(step.number)
+        effects += told
+        if stop:
+            return effects + self._end_early(stop, now)
         self.weights = event.body
         self.outgoing = event.body if event.outgoing is None else event.outgoing
         self.completed, self.failures = step.number, 0
         self.keeper.completed(self.completed)
         self.errands.count((waiting.client, waiting.out.number) for waiting in step.taken)
-        current.admitted = newest(step.taken, event.rejected)
-        self.roll.clear(current.admitted)
-        effects: list[e.Effect] = [e.CancelTimer(("work", "fold", step.number))]
-        for name, reason in sorted(event.rejected.items()):
-            number = self.errands.counted.get(name, step.number)
-            effects += [*refuse(name, number, ("values", reason)), *self._distrust(name, number, reason)]
-        fields = {**closing_fields(current, now), **spread(step.staleness()), **event.metrics}
+        stale = step.staleness()
+        fields = {
+            **closing_fields(current, now),
+            "staleness": stale,
+            "staleness_mean": sum(stale) / len(stale),
+            "staleness_max": max(stale),
+            **event.metrics,
+        }
         if current.excused:
             fields["missing"] = dict(sorted(current.excused.items()))
         loss = weighted_loss(step.counted(event.rejected))
         if loss is not None:
             fields["loss"] = loss
         effects.append(e.Publish("round.completed", fields))
-        effects += [*self._keep(now), *self._measure(step.number, fields, now)]
-        if step.number >= self.rules.rounds:
-            return effects + self._last_words(self.errands.life, now)
-        return effects + self._open(step.number + 1, 0, now)
+        effects += [*self._keep(now), *self._measure(fields, now)]
+        if self.completed >= self.rules.rounds:
+            return effects + self._end(now)
+        if self._due:
+            return effects + self._end_early(self._due, now)
+        return effects + self._open(self.completed + 1, 0, now)
 
-    def _measure(self, number: int, fields: dict[str, Any], now: float) -> list[e.Effect]:
-        """Evaluate the model of a step, unless that would hold up the next ones."""
-        last, due = number >= self.rules.rounds, number % self.rules.evaluate_every == 0
-        effects = self._sites(number - 1) if self.rules.evaluate_sites and due and number > 1 else []
-        free = not self.judging.busy and now >= self._no_evaluation_before
-        if not (self.judging.due(number) and (free or last)):
-            return [*effects, e.Completed(number, fields)]
+    def _of_sites(self, number: int) -> tuple[list[e.Effect], Stop | None]:
+        """Tell what the sites think of the models that they were sent: of the present one, and of some before it."""
+        if number % self.rules.evaluate_every or self.open is None:
+            return [], None
+        return self.judging.of_sites(self.completed, self.weights, self.open.admitted)
+
+    def _measure(self, fields: Mapping[str, Any], now: float) -> list[e.Effect]:
+        """Have the model evaluated if it is its turn, unless that would hold up the next steps."""
+        last = self.completed >= self.rules.rounds or self._due is not None
+        if not last and (self.judging.pending or now < self._no_evaluation_before):
+            return [e.Completed(self.completed, fields)]
         self._evaluating_since = now
-        return effects + self.judging.ask(number, self.weights, fields, now)
+        return super()._measure(fields, now)
 
     def _keep(self, now: float) -> list[e.Effect]:
         effects = super()._keep(now)
@@ -269,21 +297,22 @@ class FlowState(RoundState):
 
     # --------------------------------------------------------------------------------------------------------- the end
 
-    def _last_words(self, attempt: int, now: float) -> list[e.Effect]:
+    def _end(self, now: float) -> list[e.Effect]:
         """Stop asking: what is still being worked on is abandoned for the tasks that come now."""
         self.flowing = False
         effects: list[e.Effect] = [e.CancelTimer(("silence",))]
         for name in sorted(self.errands.out):
             effects += self._take_back(name)
-        self.inflow.waiting.clear()
-        return effects + super()._last_words(attempt, now)
+        if self.inflow.step is not None:
+            effects.append(e.CancelTimer(("work", "fold", self.inflow.step.number)))
+        self.inflow = Inflow(self.inflow.size)
+        self.judging.sited = 0  # what they have told was of older models, too
+        return effects + super()._end(now)
 
-    def _tasks(self, names: Iterable[str], work: m.Errand, number: int, attempt: int) -> list[e.Effect]:
-        # The last ones must be newer than any that somebody may have.
-        return super()._tasks(names, work, max(number, self.errands.newest()), attempt)
-
-    def _sites(self, number: int) -> list[e.Effect]:
-        return super()._sites(min(number, self.completed))
+    def _last_key(self) -> tuple[int, int]:
+        """Number and attempt from which no client knows a newer task."""
+        number, attempt = super()._last_key()
+        return max(number, self.errands.newest()), max(attempt, self.errands.life)
 
     # ----------------------------------------------------------------------------------------------- time and failures
 
@@ -357,6 +386,8 @@ class FlowState(RoundState):
         self.failures += 1
         told = {"round": step.number, "attempt": step.attempt, "reason": reason}
         effects: list[e.Effect] = [e.Publish("round.failed", told)]
+        if self._due and self.completed:
+            return effects + self._end_early(self._due, now)
         if self.failures >= FAILURES_IN_A_ROW:
             return effects + self._fail_run(f"step {step.number} failed {self.failures} times in a row: {reason}")
         return effects + self._open(step.number, step.attempt + 1, now)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from .attempt import Admitted
 from .errands import Out
@@ -44,6 +43,10 @@ class Step:
         """Give the staleness of each, in the same order."""
         return [self.number - 1 - waiting.out.version for waiting in self.taken]
 
+    def numbers_of(self, client: str) -> list[int]:
+        """Give the tasks of a client that it is made of."""
+        return [waiting.out.number for waiting in self.taken if waiting.client == client]
+
     def counted(self, without: Iterable[str]) -> dict[str, Admitted]:
         """Give its updates by client and task, without those of some clients."""
         left = set(without)
@@ -76,12 +79,3 @@ def newest(taken: Iterable[Waiting], without: Iterable[str]) -> dict[str, Admitt
     """Give the last update of each client, in name order, without those of some."""
     left = set(without)
     return {waiting.client: waiting.update for waiting in taken if waiting.client not in left}
-
-
-def spread(staleness: Sequence[int]) -> Mapping[str, Any]:
-    """Describe the staleness of a step's updates, as events tell it."""
-    return {
-        "staleness": list(staleness),
-        "staleness_mean": sum(staleness) / len(staleness),
-        "staleness_max": max(staleness),
-    }

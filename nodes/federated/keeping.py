@@ -19,7 +19,7 @@ class Keeper:
     Attributes
     ----------
     durable
-        The last round on the disk.
+        The last round on the disk; where nothing is written, the last one completed. It will not be asked for again.
     """
 
     def __init__(self, work_deadline_s: float, *, wanted: bool, durable: int = 0) -> None:
@@ -39,6 +39,8 @@ class Keeper:
     def completed(self, number: int) -> None:
         """Note the round that a checkpoint would be of."""
         self._newest = number
+        if not self._wanted:
+            self.durable = number
 
     def hurry(self) -> None:
         """The run is over: what is left is written without a pause."""

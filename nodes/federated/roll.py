@@ -27,6 +27,7 @@ class ClientRecord:
     settled: bool = False  # it holds the agreement of round 0
     sending: tuple[int, ...] = ()  # rounds whose update it says is on its way
     state: str = "idle"
+    codecs: tuple[str, ...] = ()  # stages of encodings that it can do
     owes: tuple[tuple[int, int], ...] = ()  # (round, attempt) of tasks that it has not answered
     strikes: int = 0  # rejections in a row
     struck: tuple[int, int] = (-1, -1)  # (round, attempt) of the last one
@@ -67,9 +68,14 @@ class Roll:
             self.clients[name].owes = self.clients[name].sending = ()
         return reborn
 
-    def enrol(self, name: str, examples: int, now: float) -> None:
-        """Note that a client is ready; what it said first of its rows stands until it is started again."""
-        record = self.clients.get(name) or self._left.pop(name, None) or ClientRecord(name, examples)
+    def enrol(self, name: str, examples: int, now: float, codecs: tuple[str, ...] = ()) -> bool:
+        """Note that a client is ready; what it said first of its rows stands until it is started again.
+
+        True if it is a new one, or can do other encodings than before.
+        """
+        known = self.clients.get(name) or self._left.pop(name, None)
+        record = known or ClientRecord(name, examples)
+        news, record.codecs = known is None or known.codecs != codecs, codecs
         life = self._lives.get(name, 0)
         if life != record.life or not record.here:
             record.examples = examples
@@ -77,6 +83,7 @@ class Roll:
         self.clients[name] = record
         self.liveness.watch(name, now)
         self._median = None
+        return news
 
     def leave(self, name: str) -> None:
         """Strike a client off: it took its leave."""

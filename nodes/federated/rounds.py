@@ -16,7 +16,7 @@ from nervenet.broker import messages as m
 from .. import effects as e
 from ..screening import Fault
 from .admission import admitted, misplaced, refuse, unfit
-from .asking import doubts, tasks, whom
+from .asking import doubts, lacking, tasks, whom
 from .attempt import OpenRound, default_floor
 from .closing import closing_fields
 from .judging import Judging
@@ -49,6 +49,7 @@ class RoundState:
         self.roll = Roll(rules.suspect_after_s, rules.lost_after_s)
         self.status = "gathering"
         self.completed = 0
+        self.began = 0  # the round after which this life of the coordinator goes on
         self.failures = 0
         self.open: OpenRound | None = None
         self.settled: e.Settled | None = None
@@ -87,6 +88,7 @@ class RoundState:
         state.settled = e.Settled(memory["agreement"], payload, weights, outgoing)
         state.weights, state.outgoing = weights, weights if outgoing is None else outgoing
         state.completed, state.failures = memory["completed"], memory["failures"]
+        state.began = state.completed
         state.keeper = Keeper(rules.work_deadline_s, wanted=rules.checkpoint, durable=state.completed)
         state.roll.remember(memory["clients"])
         state.judging.restore(memory["judging"], state.completed, weights, best)
@@ -163,8 +165,8 @@ class RoundState:
             effects.append(e.Publish("node.ready", {"subject": sender, "reason": "heard again"}))
             effects += self._begin_if_gathered(now)
         match event.message:
-            case m.Ready(examples=examples):
-                effects += self._enrol(sender, examples, now)
+            case m.Ready(examples=examples, codecs=codecs):
+                effects += self._enrol(sender, examples, codecs, now)
             case m.Update() as update:
                 effects += self._judge(sender, update, event, now)
             case m.Declined(round=number, attempt=attempt, reason=reason):
@@ -192,9 +194,13 @@ class RoundState:
         told = e.Publish("node.suspect", {"subject": peer, "reason": reason})
         return [told, *self._excuse(peer, reason, self._number(), now, silent=True)]
 
-    def _enrol(self, name: str, examples: int, now: float) -> list[e.Effect]:
-        self.roll.enrol(name, examples, now)
-        return self._begin_if_gathered(now)
+    def _enrol(self, name: str, examples: int, codecs: tuple[str, ...], now: float) -> list[e.Effect]:
+        effects: list[e.Effect] = []
+        lacks = lacking(self.rules.compression, codecs)
+        if self.roll.enrol(name, examples, now, codecs) and lacks:
+            reason = f"{name} cannot encode {', '.join(lacks)}: its updates come as they are, without compression"
+            effects.append(e.Publish("warning", {"reason": reason, "subject": name}))
+        return effects + self._begin_if_gathered(now)
 
     def _begin_if_gathered(self, now: float, *, at_deadline: bool = False) -> list[e.Effect]:
         there = self.roll.living()
@@ -316,6 +322,7 @@ class RoundState:
             roll=self.roll,
             settled=self.settled,
             durable=self.keeper.durable,
+            began=self.began,
         )
 
     def _close_if_ready(self, now: float) -> list[e.Effect]:

@@ -47,6 +47,8 @@ class RoundRules:
     stopping: StoppingRules = field(default_factory=StoppingRules)
     checkpoint: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
+    parting: Mapping[str, Any] = field(default_factory=dict)  # further settings of the last task
+    compression: str = ""
     strategy: Strategy = field(default_factory=FedAvg)
 
     @property

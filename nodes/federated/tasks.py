@@ -64,7 +64,7 @@ class ClientState:
         self._newest = (-1, -1)  # (round, attempt) of the last task taken: they never run backwards
         self._since = 0.0
         self._overdue = False
-        self._void = False  # what is being worked on was asked by a coordinator that lives no more
+        self._void = False  # nobody waits for what is being worked on: its round is over, or its coordinator dead
         self._life: int | None = None  # the coordinator's incarnation
         self._ending: Assignment | None = None  # the last task, while this client makes the final model its own
         self._told_at = float("-inf")
@@ -280,7 +280,10 @@ class ClientState:
     def _dismissed(self, number: int) -> list[e.Effect]:
         """The round has closed without this client: go on with nothing that nobody waits for."""
         current = self.current
-        return [e.Abandon()] if current and current.task.round == number and current.task.work == "train" else []
+        if current is None or current.task.round != number or current.task.work != "train":
+            return []
+        self._void = True
+        return [e.Abandon()]
 
     # ------------------------------------------------------------------------------------------------------------ time
 
@@ -361,8 +364,8 @@ class ClientState:
                 told = {"round": number, **metrics}
                 return [e.Publish("metric.personal", told), *self._finish("completed")]
             case e.WorkFailed(kind, _, _, reason) if kind == "personalise":
-                told = {"reason": f"no model of its own was made of the final one, which stays: {reason}"}
-                return [e.Publish("warning", told), e.Adopt(last.body), *self._finish("completed")]
+                said = {"reason": f"no model of its own was made of the final one, which stays: {reason}"}
+                return [e.Publish("warning", said), e.Adopt(last.body), *self._finish("completed")]
             case _:
                 return []
 

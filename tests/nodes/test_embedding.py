@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,11 +66,11 @@ async def gossip(models: list[Any], transport: str = "tcp", rounds: int = 5, **m
 
 
 async def federated(
-    make: Callable[[], Any], transport: str = "tcp", rounds: int = 3
+    make: Callable[[], Any], transport: str = "tcp", rounds: int = 3, state: Path | None = None, **more: object
 ) -> tuple[Coordinator, list[Client]]:
     parts = iris_parts(2)
     async with broker(transport) as address:
-        wanted = plan("federated", 2, transport, rounds=rounds)
+        wanted = plan("federated", 2, transport, rounds=rounds, **more)
 
         async def lead() -> Coordinator:
             async with Coordinator(make(), broker=address, run="f", experiment=wanted) as coordinator:
@@ -78,7 +79,10 @@ async def federated(
             return coordinator
 
         async def follow(k: int) -> Client:
-            async with Client(make(), parts[k], broker=address, run="f", name=f"c{k}", experiment=wanted) as client:
+            name = f"c{k}"
+            own = None if state is None else state / name
+            words: dict[str, Any] = {"broker": address, "run": "f", "state": own, "experiment": wanted}
+            async with Client(make(), parts[k], name=name, **words) as client:
                 async for _ in client.rounds():
                     pass
             return client
@@ -102,6 +106,21 @@ async def test_everybody_holds_the_final_model(transport: str) -> None:
     final = coordinator.model.snapshot()
     for client in clients:
         assert np.array_equal(client.model.snapshot(), final)
+        assert client.weights is None
+
+
+async def test_clients_carry_residuals_in_their_folders_and_models_of_their_own_at_the_end(tmp_path: Path) -> None:
+    settings = {"compression": "delta+top-k:0.5", "fine_tune": 2}
+    coordinator, clients = await federated(lambda: MLP((8,)), state=tmp_path, federated=settings)
+    final = coordinator.model.snapshot()
+    for client in clients:
+        assert not np.array_equal(client.model.snapshot(), final)
+        assert np.array_equal(client.model.snapshot(), client.weights)
+        files = sorted(path.name for path in (tmp_path / client.place.name).iterdir())
+        assert files[-1] == "round-000000003.safetensors"
+    plain, _ = await federated(lambda: MLP((8,)), state=tmp_path / "plain")
+    assert not np.array_equal(plain.model.snapshot(), final)
+    assert not (tmp_path / "plain").exists(), "who carries nothing writes nothing"
 
 
 async def test_without_taking_it_over_the_coordinator_keeps_what_it_began_with(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,14 @@ def test_an_experiment_survives_maps_and_toml(overrides: dict[str, object]) -> N
         ({"network.transport": "inproc"}, "reaches nodes of one process only"),
         ({"training.learning_rate": float("nan")}, "training.learning_rate = nan: expected a finite number"),
         ({"training.l2": float("inf")}, "training.l2 = inf: expected a finite number"),
+        ({"federated.compression": "int8"}, "federated.compression = 'int8': codec 'int8': int8 is for differences"),
+        ({"federated.compression": "delta+int9"}, "do you mean 'int8'? Allowed, in this order: delta, top-k:SHARE"),
+        ({"federated.ditto": 0.1, "federated.fine_tune": 1}, "federated.ditto and federated.fine_tune"),
+        ({"federated.ditto": 0.1, "federated.personal": ["bias.1"]}, "federated.personal and federated.ditto"),
+        (
+            {"federated.strategy": "scaffold", "training.optimizer": "adam"},
+            "model.name = 'mlp': ",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_what_is_allowed(overrides: dict[str, object], words: str) -> None:

@@ -33,7 +33,7 @@ class Buffered:
     def check(self, clients: int) -> None:
         pass
 
-    def init(self, weights: Vector) -> State:
+    def init(self, weights: Vector, population: int) -> State:
         return {}
 
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:

@@ -9,6 +9,7 @@ from nervenet.models.data import DataError
 from nervenet.nodes import launch
 from nervenet.nodes.experiment import Experiment, ExperimentError
 from nervenet.nodes.launcher import RunFailed
+from safetensors.numpy import load_file
 
 QUICK = {"nodes": 2, "rounds": 3, "data": {"name": "iris"}, "evaluation": {"baseline": False}}
 
@@ -31,6 +32,24 @@ async def test_it_gives_the_summary_and_tells_what_happens(tmp_path: Path) -> No
     assert kinds[0] == "run.started"
     assert kinds.index("run.started") < kinds.index("round.started") < kinds.index("run.completed")
     assert {"run.completed"} == {e["type"] for e in told if e["type"] in ("run.completed", "run.failed")}
+
+
+@pytest.mark.e2e
+async def test_encoded_updates_and_personal_models_leave_their_figures_and_files(tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+    federated = {"compression": "delta+int8", "personal": ["weight.1", "bias.1"], "fine_tune": 1}
+    async with asyncio.timeout(60):
+        summary = await launch(plan(federated=federated), out=tmp_path / "run", on_event=told.append)
+    rounds = [event for event in told if event["type"] == "round.completed" and event["round"] == 2]
+    assert 3.5 < rounds[0]["bytes_raw"] / rounds[0]["bytes_encoded"] <= 4
+    assert 0 < rounds[0]["codec_error"] < 0.1
+    personal = summary["personal"]
+    assert (personal["clients"], personal["worst"] in ("client-0", "client-1")) == (2, True)
+    common = load_file(tmp_path / "run" / "model.safetensors")
+    for name in ("client-0", "client-1"):
+        own = load_file(tmp_path / "run" / "personal" / f"{name}.safetensors")
+        assert own.keys() == common.keys()
+        assert (own["weight.1"] != common["weight.1"]).any()
 
 
 @pytest.mark.e2e

@@ -33,11 +33,11 @@ class Controlled:
 
     def check(self, clients: int) -> None: ...
 
-    def init(self, weights: Any) -> Any:
+    def init(self, weights: Any, population: int) -> Any:
         return {"count": np.zeros(())}
 
     def apply(self, state: Any, weights: Any, contributions: Any) -> Outcome:
-        count = state["count"] + 1
+        count = np.asarray(state["count"] + 1)
         return Outcome(weights + 1, {"count": count}, outgoing=(np.full_like(weights, count),))
 
 

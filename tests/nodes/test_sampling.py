@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nervenet.nodes.federated.sampling import share_of, uniform
+from nervenet.nodes.federated.sampling import by_turns, sample, share_of, surplus, uniform, weighted
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.pipeline import by_examples
 

@@ -102,3 +102,18 @@ def test_a_run_that_stopped_early_is_whole_and_says_why_and_which_round_was_best
 def test_a_run_without_any_report_still_has_a_summary() -> None:
     summary = summarise(FEDERATED, {}, status="failed", reason="nobody came", wall_s=1.0)
     assert (summary["completed_rounds"], summary["accuracy"], summary["round_s_median"]) == (0, None, None)
+
+
+def test_the_clients_own_models_are_judged_apart() -> None:
+    own = {"client-0": {"accuracy": 0.8, "global_accuracy": 0.5}, "client-1": {"accuracy": 0.6, "global_accuracy": 0.7}}
+    results = {name: {"role": "client", "personal": figures} for name, figures in own.items()}
+    summary = summarise(FEDERATED, {**results, "coordinator": {**peer(0.9), "role": "coordinator"}}, wall_s=1.0)
+    assert summary["accuracy"] == 0.9
+    assert summary["personal"] == {
+        "clients": 2,
+        "accuracy": 0.7,
+        "accuracy_min": 0.6,
+        "worst": "client-1",
+        "global_accuracy": 0.6,
+    }
+    assert "personal" not in summarise(FEDERATED, {"coordinator": peer(0.9)}, wall_s=1.0)

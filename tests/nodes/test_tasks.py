@@ -258,7 +258,7 @@ def test_a_coordinator_that_dies_before_its_first_task_may_come_back() -> None:
     assert sent(bench.tell(e.LinkUp("coordinator", "coordinator", 2), 50.0)) == [m.Ready(25, 7)]
 
 
-# -------------------------------------------------------------------------------------- a coordinator in its second life
+# ------------------------------------------------------------------------------------- a coordinator in its second life
 
 
 def test_what_a_former_life_asked_for_is_abandoned_and_never_answered() -> None:

@@ -20,14 +20,15 @@ from nervenet.broker.directory import Directory
 from nervenet.broker.event import REQUIRED
 from nervenet.models import MLP
 from nervenet.models.learner import Learner
-from nervenet.nodes import Client, Coordinator, Monitor, Peer
+from nervenet.nodes import Client, Coordinator, Experiment, Monitor, Peer
 from nervenet.nodes import effects as e
-from nervenet.nodes.experiment import Experiment
+from nervenet.nodes.carried import CarriedStates
 from nervenet.nodes.federated import tasks
 from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.federated.rounds import RoundState
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies.averaging import FedAvg
+from nervenet.nodes.federated.work import ClientWork
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.mixing import metropolis_hastings
 from nervenet.nodes.gossip.topology import neighbours
@@ -111,10 +112,12 @@ def real() -> list[dict[str, Any]]:
     async def federated(address: str, run: str, target: Any, tested: bool) -> None:
         here = {"broker": address, "run": run, "clients": 2}
         test = rows(9, target) if tested else None
-        clients = [Client(MLP((3,)), rows(i, target), name=f"client-{i}", **here) for i in range(2)]
         # Where there is a test set, the sites tell beside it.
-        plan = Experiment.from_dict({"nodes": 2, "evaluation": {"sites": tested}})
-        await watched(address, run, [Coordinator(MLP((3,)), test=test, rounds=3, experiment=plan, **here), *clients])
+        asked = {} if tested else {"compression": "delta+int8", "ditto": 0.1}
+        plan = Experiment.from_dict({"nodes": 2, "federated": asked, "evaluation": {"sites": tested}})
+        clients = [Client(MLP((3,)), rows(i, target), name=f"client-{i}", **here) for i in range(2)]
+        coordinator = Coordinator(MLP((3,)), test=test, rounds=3, experiment=plan, **here)
+        await watched(address, run, [coordinator, *clients])
 
     async def gossip(address: str, run: str, target: Any, tested: bool) -> None:
         test = rows(9, target) if tested else None
@@ -184,6 +187,19 @@ def in_part(answer: e.Event | None) -> e.Event | None:
     return replace(answer, metrics={**answer.metrics, "partial": 1.0}) if isinstance(answer, e.Trained) else answer
 
 
+def hurried() -> set[str]:
+    """What a client tells of a training that was stopped early, for a strategy that wants to know the loss before."""
+    learner = Learner(MLP((3,)), *rows(1, sign))
+    work = ClientWork(learner, node="client-0", seed=0, carried=CarriedStates())
+    trainer = Trainer(learner, node="client-0", seed=0, work=work)
+    survey = trainer.perform(e.Survey())
+    assert isinstance(survey, e.Surveyed)
+    trainer.perform(e.Settle(surveys={"client-0": (survey.facts, survey.body)}))
+    stops = iter((False, True))
+    job = e.Train(1, 0, None, {"epochs": 9, "probe": True, "partial": True})
+    return set(work.train(job, lambda: next(stops, True), lambda: False).metrics)
+
+
 def disturb(sim: Simulation, dies: str, stalls: str, witness: str) -> None:
     sim.stall(stalls, 2.0, 4.0)
     sim.crash(dies, 10.0)
@@ -207,6 +223,7 @@ def seen(real: list[dict[str, Any]]) -> Found:
         found[way] |= fields
     for kind, role, fields in SOURCES:
         found[kind, role] |= fields
+    found["metric.local", "client"] |= hurried()
     del found["warning", "monitor"]  # described apart
     return found
 
@@ -250,6 +267,7 @@ def test_disturbed_runs_tell_of_it():
 def test_every_way_to_close_a_round_is_in_the_document():
     text = "".join((ROOT / "nodes" / path).read_text() for path in ("federated/rounds.py", "gossip/exchange.py"))
     lines = [line for line in text.splitlines() if "_close(" in line]
+    lines += [line for line in (ROOT / "nodes/federated/flow.py").read_text().splitlines() if ".closing =" in line]
     lines += [line for line in (ROOT / "nodes/federated/attempt.py").read_text().splitlines() if 'return "' in line]
     words = set(re.findall(r'"(\w+)"', "".join(lines)))
     row = next(line for line in EVENTS.splitlines() if line.startswith("| `closed_by`"))

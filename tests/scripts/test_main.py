@@ -70,8 +70,8 @@ def test_flags_set_keys_and_set_wins(launched: Launched, tmp_path: Path) -> None
 def test_every_flag_of_the_surface_is_there_with_its_default() -> None:
     text = " ".join(CliRunner().invoke(build(), ["launch", "--help"], terminal_width=200).output.split())
     surface = """mode nodes rounds seed data target partition alpha shards-per-node model hidden epochs batch-size
-        learning-rate strategy topology algorithm participation sampling quorum deadline min-clients until
-        patience budget processes"""
+        learning-rate strategy compression fine-tune sampling topology algorithm participation quorum deadline
+        min-clients until patience budget processes"""
     assert {flag.name for flag in FLAGS} == set(surface.split())
     for name in (*surface.split(), "out", "set", "quiet", "json"):
         assert f"--{name} " in text
@@ -244,14 +244,6 @@ def test_what_makes_no_sense_beside_resume_is_usage(
     assert execute([*command.split(), *more.split()]) == 2
     assert f"nervenet: {reason}" in capsys.readouterr().err
     assert sorted(path.name for path in killed.iterdir()) == ["experiment.toml"]
-
-
-def test_a_client_is_not_resumed_but_started_again(
-    killed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(killed.parent)
-    assert execute(["node", "client", "--broker", "tcp://127.0.0.1:9", "--run", "r", "--resume", "run"]) == 2
-    assert "a client that is started again under its --name goes on by itself" in capsys.readouterr().err
 
 
 def test_the_node_is_told_where_to_go_on(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

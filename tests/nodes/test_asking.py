@@ -1,0 +1,101 @@
+"""What tasks say: who encodes, what the last one asks for, and which states clients may forget."""
+
+import math
+from typing import Any
+
+import pytest
+from nervenet.broker import messages as m
+from nervenet.nodes import effects as e
+from nervenet.nodes.federated.asking import lacking, tasks
+from nervenet.nodes.federated.attempt import Admitted
+from nervenet.nodes.federated.closing import encoding_figures
+from nervenet.nodes.federated.roll import Roll
+from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.federated.rules import RoundRules
+
+MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+SPEC = "delta+top-k:0.1+int8"
+ALL = ("delta", "top-k", "float16", "bfloat16", "int8", "int4", "deflate")
+
+
+def asked(
+    codecs: dict[str, tuple[str, ...]],
+    work: m.Errand = "train",
+    payload: m.Payload = MODEL,
+    holding: tuple[str, ...] = (),
+    durable: int = 0,
+    began: int = 0,
+    **rules: Any,
+) -> dict[str, m.Task]:
+    """The task that each client gets."""
+    roll = Roll(2.0, 10.0)
+    for name, can in codecs.items():
+        roll.enrol(name, 10, 0.0, can)
+        roll[name].settled = name in holding
+    given = RoundRules(rounds=9, clients=frozenset(codecs), **{"settings": {"epochs": 1}, **rules})
+    settled = e.Settled({"columns": ["x"]}, payload, "w0")
+    sends = tasks(codecs, work, 3, 0, "w2", rules=given, roll=roll, settled=settled, durable=durable, began=began)
+    found: dict[str, m.Task] = {}
+    for send in sends:
+        assert isinstance(send, e.Send)
+        assert isinstance(send.message, m.Task)
+        found |= dict.fromkeys(send.to, send.message)
+    return found
+
+
+def test_whoever_can_encodes_as_the_run_does_and_others_send_what_they_have() -> None:
+    found = asked({"a": ALL, "b": ("delta", "int8"), "c": ()}, compression=SPEC)
+    assert found["a"].settings == {"epochs": 1, "encoding": SPEC}
+    assert found["b"].settings == found["c"].settings == {"epochs": 1}
+    assert lacking(SPEC, ("delta", "int8")) == ["top-k"]
+    assert lacking("", ()) == []
+
+
+def test_those_who_are_alike_share_one_message() -> None:
+    codecs = {"a": ALL, "b": (), "c": ALL, "d": ()}
+    found = asked(codecs, compression=SPEC, holding=("a", "c", "d"))
+    assert found["a"] is found["c"]
+    assert len({id(task) for task in found.values()}) == 3
+
+
+def test_what_is_no_mean_is_never_encoded() -> None:
+    sums = m.Payload(rule="sum", layout="a1b2", dtype="float64", length=5)
+    assert "encoding" not in asked({"a": ALL}, payload=sums, compression=SPEC)["a"].settings
+    assert "encoding" not in asked({"a": ALL}, work="evaluate", compression=SPEC)["a"].settings
+
+
+def test_only_the_last_task_asks_for_a_model_of_ones_own() -> None:
+    assert asked({"a": ALL}, parting={"fine_tune": 2})["a"].settings == {"epochs": 1}
+    assert asked({"a": ALL}, "finish", parting={"fine_tune": 2})["a"].settings == {"epochs": 1, "fine_tune": 2}
+
+
+def test_who_has_not_answered_to_this_life_yet_is_told_where_it_began() -> None:
+    found = asked({"old": ALL, "new": ALL}, holding=("old",), durable=8, began=5)
+    assert (found["old"].durable, found["new"].durable) == (8, 5)
+
+
+def test_a_client_that_cannot_encode_is_named_once() -> None:
+    state = RoundState(RoundRules(rounds=1, clients=frozenset(("a", "b")), compression="delta+int4"))
+    (told,) = state.handle(e.Arrived("a", m.Ready(10, 1, ("delta",))), 0.0)
+    reason = "a cannot encode int4: its updates come as they are, without compression"
+    assert told == e.Publish("warning", {"reason": reason, "subject": "a"})
+    assert state.handle(e.Arrived("a", m.Ready(10, 1, ("delta",))), 0.5) == []
+    assert state.handle(e.Arrived("a", m.Ready(10, 1, ("delta", "int4"))), 0.0) == []
+
+
+def update(**metrics: float) -> Admitted:
+    return Admitted("body", 10, metrics)
+
+
+def test_a_round_tells_what_encoding_saved_and_changed() -> None:
+    whole = {"raw_bytes": 400.0, "sent_bytes": 100.0}
+    figures = encoding_figures({"a": update(**whole, codec_error=0.1), "b": update(**whole, codec_error=0.3)})
+    assert figures == {"bytes_raw": 800, "bytes_encoded": 200, "codec_error": pytest.approx(0.2)}
+    assert encoding_figures({"a": update(loss=1.0)}) == {}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
+def test_figures_that_are_none_are_left_out(value: float) -> None:
+    good = update(raw_bytes=4.0, sent_bytes=1.0, codec_error=0.0)
+    bad = update(raw_bytes=value, sent_bytes=1.0, codec_error=0.0)
+    assert encoding_figures({"good": good, "bad": bad}) == {"bytes_raw": 4, "bytes_encoded": 1, "codec_error": 0.0}
