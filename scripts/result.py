@@ -62,6 +62,9 @@ def result_facts(summary: Mapping[str, Any], out: Path) -> list[tuple[str, str]]
         ("time", f"{duration(summary['wall_s'])}{_start_up(summary)}"),
         ("nodes lost", ", ".join(summary.get("nodes_lost") or ()) or "none"),
     ]
+    stale = summary.get("staleness")
+    if stale:
+        facts.append(("staleness", f"{stale['mean']:.1f} steps in the mean, {stale['max']} at most"))
     rejected = summary.get("updates_rejected")
     if rejected:
         facts.append(("updates rejected", ", ".join(f"{count} of {name}" for name, count in rejected.items())))
