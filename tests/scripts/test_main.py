@@ -70,7 +70,7 @@ def test_flags_set_keys_and_set_wins(launched: Launched, tmp_path: Path) -> None
 def test_every_flag_of_the_surface_is_there_with_its_default() -> None:
     text = " ".join(CliRunner().invoke(build(), ["launch", "--help"], terminal_width=200).output.split())
     surface = """mode nodes rounds seed data target partition alpha shards-per-node model hidden epochs batch-size
-        learning-rate strategy topology algorithm participation quorum deadline min-clients until
+        learning-rate strategy topology algorithm participation sampling quorum deadline min-clients until
         patience budget processes"""
     assert {flag.name for flag in FLAGS} == set(surface.split())
     for name in (*surface.split(), "out", "set", "quiet", "json"):
