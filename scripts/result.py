@@ -23,9 +23,6 @@ def result_line(summary: Mapping[str, Any]) -> str:
     if baseline:
         parts.append(f"centralised {score(baseline.get('centralised'), 'diverged')}")
     parts.append(f"{summary['completed_rounds']} of {summary['rounds']} rounds in {duration(summary['wall_s'])}")
-    best = best_of(summary, name)
-    if best:
-        parts.append(f"best {best}")
     if summary.get("stopped_by"):
         parts.append(f"stopped by {summary['stopped_by']}")
     if summary.get("nodes_lost"):
