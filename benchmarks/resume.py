@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,12 @@ def checkpointed(folder: Path) -> bool:
     return any((folder / "checkpoints" / "coordinator").glob("round-*"))
 
 
+def complete(folder: Path) -> bool:
+    """Whether a run has its result already."""
+    summary = folder / "summary.json"
+    return summary.exists() and json.loads(summary.read_text())["status"] == "completed"
+
+
 def ended(*processes: subprocess.Popen[bytes]) -> None:
     """Wait until processes have ended well."""
     for process in processes:
@@ -116,12 +123,10 @@ class Launches:
         run = start("launch", *self.words, "--out", folder)
         pid = self._ready(folder)
         time.sleep(after_s)
-        if (folder / "summary.json").exists():
-            ended(run)
-            return False
-        os.kill(pid if self.victim == "coordinator" else run.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid if self.victim == "coordinator" else run.pid, signal.SIGKILL)
         run.wait(PATIENCE_S)
-        return True
+        return not complete(folder)
 
     def resumed(self, folder: Path) -> float:
         """Go on to the end; gives the seconds of the whole command."""
@@ -156,11 +161,11 @@ class ByHand:
         """Kill after so many seconds; False if the run was over by then."""
         coordinator = self._start(folder)
         time.sleep(after_s)
-        if (folder / "summary.json").exists():
-            ended(coordinator, *self._clients)
-            return False
         coordinator.kill()
         coordinator.wait()
+        if complete(folder):
+            ended(*self._clients)
+            return False
         return True
 
     def resumed(self, folder: Path) -> float:

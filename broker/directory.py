@@ -179,6 +179,9 @@ class Directory:
         refusal = self._refusal(run, join)
         if refusal is not None:
             return [Reply(identity, refusal)]
+        if join.role in _APART:
+            # A coordinator that takes up a run knows better than its clients how many there need be by now.
+            run.min_nodes = min(run.min_nodes, join.min_nodes)
         known = run.entries.get(join.node)
         again = known is not None and known.join.incarnation == join.incarnation and known.state != "gone"
         run.entries[join.node] = _Entry(join, now)

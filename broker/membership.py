@@ -238,6 +238,10 @@ class Membership:
             return
         self._base = self.version
         self._joined(joined)
+        if self._watching is not None and not self._watching.done():
+            # What it has asked for died with the broker that it asked.
+            self.unwatch()
+            self.watch()
         if self._on_joined is not None:
             self._on_joined(joined)
 

@@ -132,9 +132,7 @@ async def _node(
         task=job["task"],
         test=(test[0], test[1]) if judged and test else None,
         # Models of the clients' own are judged on rows of their own: their shares may be as unlike as they are.
-        holdout=experiment.data.test_size
-        if role == "client" and (experiment.evaluation.sites or experiment.personalised)
-        else 0.0,
+        holdout=_holdout(experiment) if role == "client" else 0.0,
     )
     state = Path(spec["state"]) if spec["state"] else None
     place = Place(job["broker"], job["run"], name, job["desk"], run_terms(experiment, learner), state)
@@ -163,6 +161,11 @@ async def _node(
         return 1
     log.info("finished", reason=failure)
     return 1 if failure and failure != "interrupted" else 0
+
+
+def _holdout(experiment: Experiment) -> float:
+    """The share of a client's rows that it is judged on, where it is."""
+    return experiment.data.test_size if experiment.evaluation.sites or experiment.personalised else 0.0
 
 
 async def _result(node: Coordinator | Client | Peer, failure: str) -> None:

@@ -110,7 +110,8 @@ class Session:
                 incarnation=self.incarnation,
                 addresses=dict(self.transport.addresses),
                 terms=dict(place.terms),
-                min_nodes=self.experiment.min_nodes,
+                # Who takes up a run knows its clients, and waits for them itself: one of them may be gone for good.
+                min_nodes=1 if place.former else self.experiment.min_nodes,
                 join_deadline_s=network.join_deadline_s,
                 connect_deadline_s=min(10.0, network.join_deadline_s),
                 rejoin_deadline_s=network.rejoin_deadline_s,

@@ -211,7 +211,13 @@ class RoundState:
         floor = self._floor(len(self.rules.clients))
         absent = any(not self.roll.here(n) and not self.roll.is_lost(n) for n in self.rules.clients)
         if len(there) >= floor and (at_deadline or not absent):
-            return [e.CancelTimer(("join",)), *self._go_on(now)]
+            limit = f"was not ready within {self.rules.join_deadline_s:g} s"
+            lost = [
+                e.Publish("node.lost", {"subject": name, "reason": limit})
+                for name in sorted(self.rules.clients)
+                if at_deadline and not self.roll.here(name)
+            ]
+            return [e.CancelTimer(("join",)), *lost, *self._go_on(now)]
         if not at_deadline:
             return []
         limit = f"{self.rules.join_deadline_s:g} s"

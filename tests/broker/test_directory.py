@@ -51,6 +51,18 @@ def says(broker: Directory, message: Any, now: float = 0.0, identity: bytes = b"
     return replies(broker.handle(identity, message, now)).get(identity)
 
 
+def test_a_coordinator_that_takes_up_a_run_may_need_fewer_than_its_clients_say():
+    broker = directory()
+    terms = {"mode": "federated"}
+    says(broker, join("a", "client", terms=terms, need=3))
+    assert says(broker, AskRoster(1, "demo", 0, 10.0), identity=b"a") is None
+    told = replies(broker.handle(b"c", join("c", "coordinator", terms=terms, need=1), 1.0))
+    assert [member.node for member in told[b"a"].members] == ["a", "c"]
+    for need in (3, 1):  # and a client has no say in it once the run is open
+        says(broker, join(f"b{need}", "client", terms=terms, run="other", need=need))
+    assert says(broker, join("c", "coordinator", terms=terms, run="other", need=3)).roster_version == 0
+
+
 def test_a_roster_is_issued_when_enough_have_joined_and_to_all_who_wait():
     broker = directory()
     assert says(broker, join("b")) == Joined(7, "tcp://b:2", "tcp://b:3", LEASE_S, 0)

@@ -33,7 +33,7 @@ class Controlled:
 
     def check(self, clients: int) -> None: ...
 
-    def init(self, weights: Any, population: int) -> Any:
+    def init(self, weights: Any, population: int = 0) -> Any:
         return {"count": np.zeros(())}
 
     def apply(self, state: Any, weights: Any, contributions: Any) -> Outcome:

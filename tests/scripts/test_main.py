@@ -246,6 +246,15 @@ def test_what_makes_no_sense_beside_resume_is_usage(
     assert sorted(path.name for path in killed.iterdir()) == ["experiment.toml"]
 
 
+def test_a_peer_is_not_resumed(
+    killed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(killed.parent)
+    where = ["--broker", "tcp://127.0.0.1:9", "--run", "r"]
+    assert execute(["node", "peer", *where, "--resume", "run"]) == 2
+    assert "peers that gossip keep nothing" in capsys.readouterr().err
+
+
 def test_the_node_is_told_where_to_go_on(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[dict[str, Any]] = []
 
