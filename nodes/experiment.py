@@ -131,9 +131,7 @@ class FederatedConfig:
     # slowest quarter, whose work is lost and whose data is heard less.
     over_selection: Annotated[float, Meta(ge=1)] = 1.0
     quorum: Share = 1.0  # a round closes early when this share of those wanted and still living have answered
-    partial: bool = (
-        False  # stragglers report what they have in time; else who misses the deadline has worked for nothing
-    )
+    partial: bool = False  # stragglers report what they have in time; else they have worked for nothing
     # Fewer answers than this at the deadline fail the round; max(2, half of N). Where it is given, a round is also not
     # opened before as many are there.
     min_clients: Count | None = None

@@ -53,6 +53,9 @@ def remarks(experiment: "Experiment") -> list[str]:
     for key, schemes in uses.items():
         if key in _changed(experiment.data) and experiment.data.partition not in schemes:
             found.append(f"data.{key} has no effect with data.partition = {experiment.data.partition!r}")
+    federated = experiment.federated
+    if experiment.mode == "federated" and federated.over_selection > 1 and experiment.asked == experiment.nodes:
+        found.append("federated.over_selection has no effect where federated.participation wants every client")
     return found
 
 
@@ -150,13 +153,6 @@ def _federated(experiment: "Experiment") -> Iterator[str]:
     yield from _strategy(experiment)
     yield from _compression(experiment)
     yield from _personal(experiment)
-    federated = experiment.federated
-    if federated.over_selection > 1 and experiment.asked == experiment.nodes:
-        yield (
-            f"federated.over_selection = {federated.over_selection:g}: asks more clients than are wanted, and "
-            f"federated.participation = {federated.participation:g} of {experiment.nodes} nodes wants all; "
-            "expected a smaller participation"
-        )
     least = experiment.federated.min_clients
     if least is not None and least > experiment.nodes:
         yield f"federated.min_clients = {least}: expected at most nodes = {experiment.nodes}"

@@ -11,6 +11,7 @@ from nervenet.broker import messages as m
 from .. import effects as e
 from .roll import Roll
 from .rules import RoundRules
+from .sampling import sample, share_of, surplus
 
 
 def expected(work: str, settled: e.Settled | None, rules: RoundRules) -> m.Payload | None:
@@ -88,3 +89,35 @@ def tasks(
         )
         effects.append(e.Send(tuple(group), task, body if payload else None))
     return effects
+
+
+def whom(number: int, attempt: int, rules: RoundRules, roll: Roll, least: int) -> tuple[tuple[str, ...], int]:
+    """Say who is asked to train, and how many answers are wanted of them.
+
+    Nobody on probation, unless fewer than `least` others are there.
+    """
+    pool = roll.trusted(number)
+    if len(pool) < least:
+        pool = roll.living()
+    cap = roll.cap(rules.max_examples_ratio)
+    sizes = {name: min(cap, roll[name].examples) for name in pool}
+    wanted = share_of(len(pool), rules.participation)
+    count = surplus(len(pool), wanted, rules.over_selection)
+    return sample(rules.sampling, sizes, count, seed=rules.seed, round=number, attempt=attempt), wanted
+
+
+def doubts(rules: RoundRules, roll: Roll) -> list[e.Effect]:
+    """Name, once, each client that claims more rows than anybody is believed."""
+    ratio, median = rules.max_examples_ratio, roll.median
+    return [
+        e.Publish(
+            "warning",
+            {
+                "subject": client.name,
+                "reason": f"{client.name} claims {client.examples} examples, more than {ratio:g} times the median "
+                f"of those enrolled ({median}): its updates are rejected; if it has them, raise "
+                "federated.max_examples_ratio",
+            },
+        )
+        for client in roll.beyond_belief(ratio)
+    ]

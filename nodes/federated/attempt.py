@@ -9,6 +9,7 @@ from typing import Any
 
 from ..effects import Body
 from .sampling import round_off
+from .strategies import Contribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,13 @@ class OpenRound:
         if len(self.admitted) < needed:
             return None
         return "all" if len(self.admitted) == len(self.asked) else "quorum"
+
+    def contributions(self, base: Body) -> tuple[Contribution, ...]:
+        """Give what is to be folded, in name order; all started from `base`."""
+        return tuple(
+            Contribution(name, a.body, base, a.examples, a.metrics, a.relative)
+            for name, a in sorted(self.admitted.items())
+        )
 
     def missing(self, why: str) -> dict[str, str]:
         """Everybody asked who is not in the result, each with the reason."""

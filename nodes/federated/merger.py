@@ -70,6 +70,13 @@ class Merger:
         kept = [n for n in sorted(self._kept) if n < number][1 - KEPT :]
         self._kept = {n: self._kept[n] for n in kept} | {number: arrays}
 
+    def _rewind(self, number: int) -> None:
+        """Forget a fold of this very round: too few of its updates were left, and it is tried again."""
+        before = [n for n in self._kept if n < number]
+        if number in self._kept and before:
+            arrays = self._kept[max(before)]
+            self.state = {name.removeprefix(STATE): a for name, a in arrays.items() if name.startswith(STATE)}
+
     def fold(self, job: e.Fold) -> e.Folded:
         """Make the next model.
 
@@ -82,6 +89,7 @@ class Merger:
             merged = RULES[job.rule]([c.body for c in job.contributions], [c.examples for c in job.contributions], None)
             self._keep(job.round, ())
             return e.Folded(job.round, job.attempt, merged, merged)
+        self._rewind(job.round)
         outcome = guarded(self.strategy, self.state, job.body, job.contributions)
         self.state = dict(outcome.state)
         self._keep(job.round, tuple(outcome.outgoing))

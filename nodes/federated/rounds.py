@@ -14,17 +14,16 @@ import msgspec
 from nervenet.broker import messages as m
 
 from .. import effects as e
-from ..screening import update_fault
-from .asking import expected, lacking, tasks
-from .attempt import Admitted, OpenRound, default_floor
+from ..screening import Fault
+from .admission import admitted, misplaced, refuse, unfit
+from .asking import doubts, lacking, tasks, whom
+from .attempt import OpenRound, default_floor
 from .closing import closing_fields
 from .judging import Judging
 from .keeping import AGAIN, Keeper
 from .roll import STRIKES, Roll
 from .rules import RoundRules
-from .sampling import sample, share_of, surplus
 from .stopping import Stop
-from .strategies import Contribution
 
 FAILURES_IN_A_ROW = 3
 EXTENSIONS = 10  # a round never lasts longer than this many deadlines, whatever its transfers say
@@ -260,45 +259,27 @@ class RoundState:
 
     def _judge(self, sender: str, update: m.Update, event: e.Arrived, now: float) -> list[e.Effect]:
         """Admit an update, or refuse it by name; the round goes on either way."""
-        current, key = self.open, (update.round, update.attempt)
-        owed = self.roll.answered(sender, key)
-        if current is None or current.closing or key != current.key:
-            if self.stopped:
-                return []  # it was on its way when its round was abandoned
-            if owed:
-                return []  # late, and the round has said so when it closed without it: no disturbance
-            stands = f"round {self._number()} is open" if current and not current.closing else "no round is open"
-            return self._refuse(
-                sender, update.round, "stale", f"round {update.round}, attempt {update.attempt} is closed; {stands}"
-            )
-        if sender not in current.asked:
-            return self._refuse(sender, update.round, "uninvited", f"{sender} was not asked in round {update.round}")
-        if sender in current.admitted:
-            return self._refuse(
-                sender, update.round, "duplicate", f"{sender} has answered round {update.round} already"
-            )
-        # Who has left in the meantime is no longer on the list; what it sent before counts as it stands.
-        enrolled = self.roll[sender].examples if sender in self.roll else update.examples
-        wanted = expected(current.work, self.settled, self.rules)
-        cap = self.roll.cap(self.rules.max_examples_ratio)
-        fault = update_fault(update, event, current.work, wanted, enrolled, cap)
+        current, number = self.open, update.round
+        owed = self.roll.answered(sender, (number, update.attempt))
+        fault = misplaced(sender, update, current)
+        if fault or current is None:
+            # Late is not wrong: the round has named its sender when it closed without it, or was abandoned.
+            late = (owed or self.stopped) and fault and fault[0] == "stale"
+            return [] if late or not fault else refuse(sender, number, fault)
+        fault = unfit(event, update, current.work, self.settled, self.rules, self.roll)
         if fault:
-            code, reason = fault
-            return [
-                *self._reject(sender, current, code, reason),
-                *self._excuse(sender, f"rejected: {reason}", update.round, now),
-            ]
+            told = self._reject(sender, current, fault)
+            return told + self._excuse(sender, f"rejected: {fault[1]}", number, now)
         # A client that was given up and answers in time after all counts.
         current.excused.pop(sender, None)
-        relative = update.payload is not None and update.payload.encoding.startswith("delta")
-        current.admitted[sender] = Admitted(event.body, update.examples, dict(update.metrics), update.facts, relative)
+        current.admitted[sender] = admitted(event, update)
         if sender in self.roll and current.work == "train":
             self.roll[sender].settled = True
         return self._close_if_ready(now)
 
-    def _reject(self, name: str, current: OpenRound, code: str, reason: str) -> list[e.Effect]:
+    def _reject(self, name: str, current: OpenRound, fault: Fault) -> list[e.Effect]:
         """Refuse an update for what it holds; three in a row cost its client the trust."""
-        return [*self._refuse(name, current.number, code, reason), *self._strike(name, current, reason)]
+        return [*refuse(name, current.number, fault), *self._strike(name, current, fault[1])]
 
     def _strike(self, name: str, current: OpenRound, reason: str) -> list[e.Effect]:
         until = self.roll.strike(name, current.key, self.rules.probation_rounds)
@@ -316,12 +297,6 @@ class RoundState:
         struck = self._strike(sender, current, reason)
         return [told, *struck, *self._excuse(sender, f"rejected: {reason}", current.number, now)]
 
-    def _refuse(self, to: str, number: int, code: str, reason: str) -> list[e.Effect]:
-        return [
-            e.Send((to,), m.Refused(about="update", round=number, code=code, reason=reason)),
-            e.Publish("update.rejected", {"subject": to, "round": number, "reason": reason}),
-        ]
-
     # ---------------------------------------------------------------------------------------------------------- rounds
 
     def _open(self, number: int, attempt: int, now: float, work: m.Errand | None = None) -> list[e.Effect]:
@@ -332,7 +307,7 @@ class RoundState:
         wanted = len(pool)
         asked = tuple(pool)
         if work == "train":
-            asked, wanted = self._sample(number, attempt)
+            asked, wanted = whom(number, attempt, self.rules, self.roll, self._least())
         floor = self._floor(wanted) if work != "evaluate" else 0
         quorum = self.rules.quorum if work == "train" else 1.0
         self.open = OpenRound(number, attempt, work, asked, wanted, quorum, floor, now)
@@ -342,35 +317,8 @@ class RoundState:
         effects: list[e.Effect] = [e.SetTimer(("deadline", number, attempt), now + self.rules.deadline_s)]
         if work != "evaluate":
             effects.append(e.Publish("round.started", {"round": number, "attempt": attempt, "asked": list(asked)}))
-            effects += self._doubts()
+            effects += doubts(self.rules, self.roll)
         return effects + self._tasks(asked, work, number, attempt)
-
-    def _sample(self, number: int, attempt: int) -> tuple[tuple[str, ...], int]:
-        """Say who is asked to train, and how many answers are wanted of them."""
-        rules, pool = self.rules, self.roll.trusted(number)
-        if len(pool) < self._least():
-            pool = self.roll.living()
-        cap = self.roll.cap(rules.max_examples_ratio)
-        sizes = {name: min(cap, self.roll[name].examples) for name in pool}
-        wanted = share_of(len(pool), rules.participation)
-        count = surplus(len(pool), wanted, rules.over_selection)
-        return sample(rules.sampling, sizes, count, seed=rules.seed, round=number, attempt=attempt), wanted
-
-    def _doubts(self) -> list[e.Effect]:
-        """Name, once, each client that claims more rows than anybody is believed."""
-        ratio, median = self.rules.max_examples_ratio, self.roll.median
-        return [
-            e.Publish(
-                "warning",
-                {
-                    "subject": client.name,
-                    "reason": f"{client.name} claims {client.examples} examples, more than {ratio:g} times the median "
-                    f"of those enrolled ({median}): its updates are rejected; if it has them, raise "
-                    "federated.max_examples_ratio",
-                },
-            )
-            for client in self.roll.beyond_belief(ratio)
-        ]
 
     def _tasks(self, names: Iterable[str], work: m.Errand, number: int, attempt: int) -> list[e.Effect]:
         body = self.outgoing if work == "train" else self.weights
@@ -409,10 +357,9 @@ class RoundState:
             return []
         current.closing = by
         self.status = "folding"
-        order = sorted(current.admitted)
         effects: list[e.Effect] = [e.CancelTimer(("deadline", current.number, current.attempt))]
         if current.work == "survey":
-            surveys = {name: (current.admitted[name].facts or {}, current.admitted[name].body) for name in order}
+            surveys = {name: (a.facts or {}, a.body) for name, a in sorted(current.admitted.items())}
             return [*effects, self._patience("settle", 0, now), e.Settle(surveys=surveys)]
         if current.work == "evaluate":
             told, _ = self.judging.of_sites(self.completed, self.weights, current.admitted)
@@ -423,11 +370,7 @@ class RoundState:
 
     def _fold(self, current: OpenRound, now: float) -> list[e.Effect]:
         rule = self.settled.payload.rule if self.settled else "mean"
-        contributions = tuple(
-            Contribution(name, a.body, self.weights, a.examples, a.metrics, a.relative)
-            for name, a in sorted(current.admitted.items())
-        )
-        fold = e.Fold(current.number, current.attempt, rule, self.weights, contributions)
+        fold = e.Fold(current.number, current.attempt, rule, self.weights, current.contributions(self.weights))
         return [self._patience("fold", current.number, now), fold]
 
     def _dismiss(self, current: OpenRound) -> list[e.Effect]:
@@ -453,9 +396,10 @@ class RoundState:
             return []
         effects: list[e.Effect] = [e.CancelTimer(("work", "fold", current.number))]
         for name, reason in sorted(event.rejected.items()):
+            if current.admitted.pop(name, None) is None:
+                continue
             current.excused[name] = f"rejected: {reason}"
-            del current.admitted[name]
-            effects += self._reject(name, current, "values", reason)
+            effects += self._reject(name, current, ("values", reason))
         left, floor = len(current.admitted), max(1, current.floor)
         if event.rejected and left < floor:
             return effects + self._fail_round(f"{left} of at least {floor} updates are left", now)

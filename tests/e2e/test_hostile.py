@@ -93,7 +93,7 @@ class Stranger:
 
 
 def poisoned(number: int, update: Update, array: Any) -> tuple[Update, Any]:
-    """What the broken client makes of its answer to round `number`."""
+    """What the broken client makes of its answer to round `number`; never three in a row."""
     payload = update.payload
     assert payload is not None
     match number:
@@ -101,19 +101,19 @@ def poisoned(number: int, update: Update, array: Any) -> tuple[Update, Any]:
             return update, np.full_like(array, np.nan)
         case 3:
             return msgspec.structs.replace(update, payload=msgspec.structs.replace(payload, layout="f" * 16)), array
-        case 4:
+        case 5:
             short = msgspec.structs.replace(payload, length=payload.length - 1)
             return msgspec.structs.replace(update, payload=short), array[:-1].copy()
-        case 5:
-            return msgspec.structs.replace(update, examples=0), array
         case 6:
+            return msgspec.structs.replace(update, examples=0), array
+        case 8:
             wide = msgspec.structs.replace(payload, dtype="float64")
             return msgspec.structs.replace(update, payload=wide), array.astype(np.float64)
-        case 7:
-            return msgspec.structs.replace(update, round=6), array
-        case 8:
+        case 10:
+            return msgspec.structs.replace(update, round=9), array
+        case 11:
             return msgspec.structs.replace(update, payload=msgspec.structs.replace(payload, rule="sum")), array
-        case 9:
+        case 13:
             return msgspec.structs.replace(update, examples=10**9), array * np.float32(-50)
     return update, array
 
@@ -171,10 +171,10 @@ async def test_the_run_goes_on_and_names_them() -> None:
         await asyncio.gather(lead(), *(follow(k) for k in range(3)))
 
     refused = [(e["subject"], e["round"], e["reason"]) for e in events if e["type"] == "update.rejected"]
-    named = {2: "finite", 3: "layout", 4: "length", 5: "examples", 6: "dtype", 8: "rule", 9: "examples"}
+    named = {2: "finite", 3: "layout", 5: "length", 6: "examples", 8: "dtype", 11: "rule", 13: "examples"}
     for number, word in named.items():
         assert any(subject == "c2" and n == number and word in why for subject, n, why in refused), (number, refused)
-    assert any("round 6" in why and "closed" in why for _, n, why in refused if n == 6), refused
+    assert any("round 9" in why and "closed" in why for _, n, why in refused if n == 9), refused
     rounds = {e["round"]: e for e in events if e["type"] == "round.completed"}
     for number in named:
         assert rounds[number]["participants"] == ["c0", "c1"], rounds[number]

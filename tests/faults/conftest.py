@@ -6,6 +6,7 @@ others have really sent. Nothing here knows how a machine decides; only what mus
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -43,6 +44,9 @@ class Trouble:
     fails: Collection[tuple[str, int]] = ()  # trainings that raise
     stalls: Collection[tuple[str, float, float]] = ()  # node, when, how long
     crashes: Collection[tuple[str, float, float | None]] = ()  # node, when, when it is started again if it is
+    bad: Collection[tuple[str, int]] = ()  # trainings whose update is of no examples
+    screened: Collection[tuple[str, int]] = ()  # updates that the fold leaves out
+    full: Collection[int] = ()  # rounds whose checkpoint cannot be written
     noticed: bool = True  # a crash closes the connections, so that others learn of it at once
 
 
@@ -97,9 +101,17 @@ class Fleet:
                         return seconds, None
                     if (name, number) in self.trouble.fails:
                         return seconds, e.WorkFailed("train", number, attempt, "ValueError: no")
-                    return seconds, e.Trained(number, attempt, f"{name} {number}.{attempt}", 10, {"loss": 1.0})
-                case e.Fold(number, attempt):
-                    return STEP_S, e.Folded(number, attempt, f"w{number}")
+                    rows = 0 if (name, number) in self.trouble.bad else 10
+                    return seconds, e.Trained(number, attempt, f"{name} {number}.{attempt}", rows, {"loss": 1.0})
+                case e.Fold(number, attempt, contributions=contributions):
+                    found = {c.client for c in contributions if (c.client, number) in self.trouble.screened}
+                    return STEP_S, e.Folded(
+                        number, attempt, f"w{number}", rejected=dict.fromkeys(found, "too far away")
+                    )
+                case e.Checkpoint(number):
+                    if number in self.trouble.full:
+                        return STEP_S, e.WorkFailed("checkpoint", number, 0, "no space left on device")
+                    return STEP_S, e.Saved(number)
                 case e.Mix(number, _, _):
                     return STEP_S, e.Mixed(number, f"{name} mixed {number}")
                 case e.Evaluate(number, which, _):
@@ -165,12 +177,20 @@ class Federation(Fleet):
     ) -> None:
         names = [f"client-{i}" for i in range(clients)]
         super().__init__(names, faults, trouble)
-        given = {"rounds": 4, "deadline_s": 10.0, "join_deadline_s": 10.0, "lost_after_s": 10.0} | rules
+        given = {
+            "rounds": 4,
+            "deadline_s": 10.0,
+            "join_deadline_s": 10.0,
+            "lost_after_s": 10.0,
+            "wait_deadline_s": 10.0,
+        } | rules
         self.rules = RoundRules(clients=frozenset(names), **given)
         self.client_lost_after_s = 20.0
         self.answers: dict[str, tuple[str, int, int]] = {}
         self.asked: dict[tuple[int, int], tuple[str, ...]] = {}
         self.folded: list[int] = []
+        self.kept: list[int] = []
+        self.keeping: set[int] = set()
         self.state = RoundState(self.rules)
         self.put("coordinator", self.state)
         self._last = {"name": ""}
@@ -194,6 +214,8 @@ class Federation(Fleet):
 
     def look(self, name: str, event: e.Event, effect: e.Effect) -> None:
         """What is folded was sent by those who were asked, for this very round and attempt, and counts once."""
+        if isinstance(event, e.Saved) or (isinstance(event, e.WorkFailed) and event.kind == "checkpoint"):
+            self.keeping.discard(event.round)
         match effect:
             case e.Publish("round.started", {"round": number, "attempt": attempt, "asked": asked}):
                 self.asked[number, attempt] = tuple(asked)
@@ -210,8 +232,15 @@ class Federation(Fleet):
                 assert names == sorted(set(names)), "a client counts twice, or out of order"
                 assert {origin[1:] for origin in origins} == {(number, attempt)}, "an update of another round counts"
                 assert set(names) <= set(self.asked[number, attempt])
+                assert not any((name, number) in self.trouble.bad for name in names)
                 assert math.isclose(sum(by_examples(contributions)), 1.0, abs_tol=1e-12)
                 self.folded.append(number)
+            case e.Checkpoint(number, body):
+                assert body == f"w{number}"
+                assert json.loads(json.dumps(effect.record))["completed"] == number
+                assert not self.keeping, "two are written at once"
+                self.keeping.add(number)
+                self.kept.append(number)
             case e.Train():
                 self.training[name] += 1
                 assert self.training[name] == 1, f"{name} trains two at once"
@@ -224,7 +253,8 @@ class Federation(Fleet):
         """The longest that a coordinator may take: every attempt of every round lasts until its deadline."""
         rules = self.rules
         attempts = 3 * (rules.rounds + 1) + 1
-        return rules.join_deadline_s + attempts * (rules.deadline_s + 1.0) + self.stalled_s() + self.restarted_s()
+        each = rules.deadline_s + rules.wait_deadline_s + 1.0
+        return rules.join_deadline_s + attempts * each + self.stalled_s() + self.restarted_s()
 
     def run(self) -> Federation:
         """Let it happen, and check what must hold in the end."""
@@ -259,7 +289,10 @@ class Federation(Fleet):
                 done += 1
         if ended is not None and ended.status == "completed":
             assert done == self.rules.rounds + 1
-        assert len(self.folded) == len({*self.folded})
+            assert not self.rules.checkpoint or self.kept[-1] == self.rules.rounds, "the last round is not kept"
+        assert self.kept == sorted({*self.kept})
+        if not self.trouble.screened:
+            assert len(self.folded) == len({*self.folded})
 
 
 class Gossip(Fleet):

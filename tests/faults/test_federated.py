@@ -43,6 +43,9 @@ def misfortunes(draw: st.DrawFn) -> dict[str, Any]:
             st.lists(st.tuples(st.sampled_from([*NAMES, "coordinator"]), SECONDS, st.floats(0.1, 30.0)), max_size=2)
         ),
         "crashes": draw(st.lists(st.tuples(names, SECONDS, again), max_size=3, unique_by=lambda crash: crash[0])),
+        "bad": draw(trainings),
+        "screened": draw(trainings),
+        "full": draw(st.frozensets(st.integers(0, 4), max_size=3)),
         "noticed": draw(st.booleans()),
     }
 
@@ -52,29 +55,40 @@ def misfortunes(draw: st.DrawFn) -> dict[str, Any]:
     faults=bad_networks(),
     misfortune=misfortunes(),
     clients=st.integers(1, 5),
+    late=st.dictionaries(st.sampled_from(["xenia", "yuri"]), SECONDS),
     rules=st.fixed_dictionaries(
         {
             "rounds": st.integers(1, 4),
             "quorum": st.sampled_from([0.5, 0.8, 1.0]),
             "participation": st.sampled_from([0.3, 1.0]),
+            "sampling": st.sampled_from(["uniform", "weighted", "round-robin"]),
+            "over_selection": st.sampled_from([1.0, 1.3, 3.0]),
+            "probation_rounds": st.sampled_from([1, 5]),
+            "checkpoint": st.booleans(),
             "min_clients": st.sampled_from([None, 1, 3]),
             "evaluate_sites": st.booleans(),
             "evaluate_test": st.booleans(),
         }
     ),
 )
-@example(faults=Faults(), misfortune={}, clients=4, rules={})
+@example(faults=Faults(), misfortune={}, clients=4, late={}, rules={})
 def test_every_round_closes_or_fails_by_name(
-    federation: Any, trouble: Any, faults: Faults, misfortune: dict[str, Any], clients: int, rules: dict[str, Any]
+    federation: Any,
+    trouble: Any,
+    faults: Faults,
+    misfortune: dict[str, Any],
+    clients: int,
+    late: dict[str, float],
+    rules: dict[str, Any],
 ) -> None:
     there = NAMES[:clients]
     misfortune = {
         kind: [item for item in items if item[0] in [*there, "coordinator"]]
-        if kind in ("stalls", "crashes", "hangs", "fails")
+        if kind in ("stalls", "crashes", "hangs", "fails", "bad", "screened")
         else items
         for kind, items in misfortune.items()
     }
-    federation(clients, faults=faults, trouble=trouble(**misfortune), **rules).run()
+    federation(clients, faults=faults, trouble=trouble(**misfortune), late=late, **rules).run()
 
 
 def test_a_fold_that_counts_an_update_twice_would_be_seen(federation: Any, monkeypatch: pytest.MonkeyPatch) -> None:

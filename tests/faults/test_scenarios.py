@@ -206,3 +206,46 @@ def test_halves_that_were_parted_go_on_apart_and_find_together(gossip: Any) -> N
     assert missing == {("peer-2", "peer-3"), ("peer-3", "peer-2"), ("peer-0", "peer-5"), ("peer-5", "peer-0")}, (
         "each side missed the other, and nobody else"
     )
+
+
+# -------------------------------------------------------------------------------------------- who takes part, and trust
+
+
+def test_with_a_surplus_no_round_waits_for_the_slowest(federation: Any, trouble: Any) -> None:
+    slow = {"client-3": 4.0, "client-7": 6.0}
+    rules = {"rounds": 10, "participation": 0.6, "deadline_s": 30.0}
+    held_up = federation(10, trouble=trouble(train_s=slow), **rules).run()
+    spared = federation(10, trouble=trouble(train_s=slow), over_selection=1.4, **rules).run()
+    done = [run.when("coordinator", "round.completed", round=10) for run in (held_up, spared)]
+    assert done[1] < 10 * 0.7
+    assert done[0] > 20.0
+    assert spared.published("coordinator", "update.rejected") == []
+    assert all(spared.published(name, "warning") == [] for name in spared.names)
+
+
+def test_a_restart_that_nobody_noticed_costs_the_round_nothing(federation: Any, trouble: Any) -> None:
+    """It is started again at once, within the silence that would have betrayed it."""
+    run = federation(4, rounds=8, trouble=trouble(crashes=[("client-0", 2.3, 0.2)], noticed=False)).run()
+    (hit,) = [told for told in run.published("coordinator", "round.completed") if "missing" in told]
+    assert hit["missing"] == {"client-0": "was started again"}
+    assert hit["duration_s"] < 1.5, "when it is back, a second after its death"
+    assert run.published("coordinator", "node.suspect") == []
+
+
+def test_one_who_sends_nonsense_is_left_alone_for_a_while(federation: Any, trouble: Any) -> None:
+    bad = [("client-2", number) for number in range(1, 30)]
+    run = federation(4, rounds=12, trouble=trouble(bad=bad)).run()
+    asked = [number for (number, _), names in run.asked.items() if number and "client-2" in names]
+    assert asked == [1, 2, 3, 9, 10, 11]
+    assert run.state.completed == 12
+
+
+def test_a_federation_that_shrinks_below_its_minimum_waits_and_recovers(federation: Any, trouble: Any) -> None:
+    crashes = [("client-0", 2.3, 16.0), ("client-1", 2.3, None)]
+    run = federation(3, rounds=8, min_clients=2, wait_deadline_s=20.0, trouble=trouble(crashes=crashes)).run()
+    assert any("waits for clients" in told["reason"] for told in run.published("coordinator", "warning"))
+    assert run.sim.nodes["coordinator"].finished == e.Finish("completed")
+    assert {name for (number, _), names in run.asked.items() if number == 8 for name in names} == {
+        "client-0",
+        "client-2",
+    }

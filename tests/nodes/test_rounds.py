@@ -8,7 +8,6 @@ from nervenet.broker import messages as m
 from nervenet.nodes import effects as e
 from nervenet.nodes.federated import closing
 from nervenet.nodes.federated.rounds import RoundState
-from nervenet.nodes.federated.rules import RoundRules
 
 T = TypeVar("T")
 SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
@@ -25,82 +24,11 @@ def bodies(effects: Iterable[e.Effect]) -> tuple[Any, ...]:
     return tuple(c.body for c in fold.contributions)
 
 
-class Desk:
-    """A coordinator on a desk: says things to it at set times and keeps what it wants done."""
-
-    def __init__(self, n: int = 3, **rules: Any) -> None:
-        self.names = tuple(f"client-{i}" for i in range(n))
-        self.state = RoundState(RoundRules(**({"rounds": 2, "clients": frozenset(self.names)} | rules)))
-        self.now = 0.0
-        self.effects: list[e.Effect] = []
-        self.timers: dict[e.Key, float] = {}
-
-    def tell(self, event: e.Event, now: float | None = None) -> list[e.Effect]:
-        self.now = self.now if now is None else now
-        effects = self.state.handle(event, self.now)
-        for effect in effects:
-            match effect:
-                case e.SetTimer(key, at):
-                    self.timers[key] = at
-                case e.CancelTimer(key):
-                    self.timers.pop(key, None)
-        self.effects += effects
-        return effects
-
-    def say(self, sender: str, message: m.Message, body: Any = None, flaw: str | None = None) -> list[e.Effect]:
-        return self.tell(e.Arrived(sender, message, body, flaw))
-
-    def until(self, when: float, *, beating: Iterable[str] = ()) -> list[e.Effect]:
-        """Let the timers fire up to `when`, while some clients go on to beat."""
-        found: list[e.Effect] = []
-        while self.timers and (at := min(self.timers.values())) <= when:
-            key = min(key for key, due in self.timers.items() if due == at)
-            del self.timers[key]
-            for name in beating:
-                found += self.tell(e.Arrived(name, m.Heartbeat(round=0, state="train for 9.9 s", sending=())), at)
-            found += self.tell(e.TimerFired(key, at), at)
-        self.now = when
-        return found
-
-    def gather(self) -> "Desk":
-        self.tell(e.Started())
-        for name in self.names:
-            self.tell(e.LinkUp(name, "client", 1))
-            self.say(name, m.Ready(examples=1000, pid=1))
-        return self
-
-    def settle(self) -> "Desk":
-        """Complete round 0."""
-        self.gather()
-        for name in self.names:
-            self.say(name, m.Update(0, 0, 10, {}, {"columns": ["x"]}, SURVEY), f"survey of {name}")
-        self.tell(e.Settled({"columns": ["x"]}, MODEL, "w0"))
-        return self
-
-    def answer(
-        self, name: str, number: int = 1, attempt: int = 0, examples: int = 10, **metrics: float
-    ) -> list[e.Effect]:
-        return self.say(name, m.Update(number, attempt, examples, metrics, None, MODEL), f"{name} {number}.{attempt}")
-
-    def published(self, kind: str) -> list[dict[str, Any]]:
-        return [dict(p.fields) for p in only(e.Publish, self.effects) if p.type == kind]
-
-    def finished(self) -> e.Finish | None:
-        return next(iter(only(e.Finish, self.effects)), None)
-
-    def train(self, number: int = 1, attempt: int = 0) -> list[e.Effect]:
-        """Everybody asked answers, and the fold is done."""
-        effects: list[e.Effect] = []
-        for name in self.names:
-            effects += self.answer(name, number, attempt)
-        return effects + self.tell(e.Folded(number, attempt, f"w{number}"))
-
-
 # ------------------------------------------------------------------------------------------------------ the undisturbed
 
 
-def test_round_zero_begins_when_all_are_there_and_asks_for_surveys() -> None:
-    desk = Desk().gather()
+def test_round_zero_begins_when_all_are_there_and_asks_for_surveys(coordinator: Any) -> None:
+    desk = coordinator().gather()
     (sent,) = only(e.Send, desk.effects)
     assert sent.to == desk.names
     assert isinstance(sent.message, m.Task)
@@ -108,16 +36,16 @@ def test_round_zero_begins_when_all_are_there_and_asks_for_surveys() -> None:
     assert ("join",) not in desk.timers
 
 
-def test_surveys_are_settled_together_by_name() -> None:
-    desk = Desk().gather()
+def test_surveys_are_settled_together_by_name(coordinator: Any) -> None:
+    desk = coordinator().gather()
     for name in reversed(desk.names):
         effects = desk.say(name, m.Update(0, 0, 10, {}, {"of": name}, SURVEY), f"survey of {name}")
     (settle,) = only(e.Settle, effects)
     assert dict(settle.surveys) == {name: ({"of": name}, f"survey of {name}") for name in desk.names}
 
 
-def test_a_round_folds_by_examples_in_name_order_whoever_was_first() -> None:
-    desk = Desk().settle()
+def test_a_round_folds_by_examples_in_name_order_whoever_was_first(coordinator: Any) -> None:
+    desk = coordinator().settle()
     desk.answer("client-2", examples=30, loss=3.0)
     desk.answer("client-0", examples=10, loss=1.0)
     effects = desk.answer("client-1", examples=20, loss=2.0)
@@ -142,8 +70,8 @@ def test_a_round_folds_by_examples_in_name_order_whoever_was_first() -> None:
     assert (sent.message.round, sent.body, sent.message.payload) == (2, "w1", MODEL)
 
 
-def test_the_agreement_goes_only_to_those_who_do_not_hold_it() -> None:
-    desk = Desk().settle()
+def test_the_agreement_goes_only_to_those_who_do_not_hold_it(coordinator: Any) -> None:
+    desk = coordinator().settle()
     first = only(e.Send, desk.effects)[-1]
     assert first.message.agreement == {"columns": ["x"]}
     desk.answer("client-0")
@@ -154,8 +82,8 @@ def test_the_agreement_goes_only_to_those_who_do_not_hold_it() -> None:
     assert with_agreement == {("client-0", "client-2"): False, ("client-1",): True}
 
 
-def test_the_last_round_hands_everybody_the_model_and_waits_for_its_evaluation() -> None:
-    desk = Desk(rounds=1).settle()
+def test_the_last_round_hands_everybody_the_model_and_waits_for_its_evaluation(coordinator: Any) -> None:
+    desk = coordinator(rounds=1).settle()
     effects = desk.train()
     (last,) = (send for send in only(e.Send, effects) if send.message.work == "finish")
     assert (last.to, last.body) == (desk.names, "w1")
@@ -166,15 +94,15 @@ def test_the_last_round_hands_everybody_the_model_and_waits_for_its_evaluation()
     assert desk.tell(e.Started()) == [], "nothing more"
 
 
-def test_a_share_of_the_clients_is_asked() -> None:
-    desk = Desk(4, participation=0.5).settle()
+def test_a_share_of_the_clients_is_asked(coordinator: Any) -> None:
+    desk = coordinator(4, participation=0.5).settle()
     asked = desk.published("round.started")[-1]["asked"]
     assert len(asked) == 2
     assert set(asked) < set(desk.names)
 
 
-def test_a_quorum_closes_and_names_who_is_missing() -> None:
-    desk = Desk(4, quorum=0.75).settle()
+def test_a_quorum_closes_and_names_who_is_missing(coordinator: Any) -> None:
+    desk = coordinator(4, quorum=0.75).settle()
     desk.answer("client-0")
     desk.answer("client-1")
     assert only(e.Fold, desk.answer("client-3"))
@@ -184,8 +112,8 @@ def test_a_quorum_closes_and_names_who_is_missing() -> None:
     assert told["missing"] == {"client-2": "no answer when the round closed by quorum"}
 
 
-def test_sites_measure_the_last_model_and_the_worst_is_named() -> None:
-    desk = Desk(2, rounds=1, evaluate_test=False, evaluate_sites=True).settle()
+def test_sites_measure_the_last_model_and_the_worst_is_named(coordinator: Any) -> None:
+    desk = coordinator(2, rounds=1, evaluate_test=False, evaluate_sites=True).settle()
     desk.train()
     task = only(e.Send, desk.effects)[-1].message
     assert (task.work, task.round) == ("evaluate", 1)
@@ -218,9 +146,9 @@ NAN = "values must be finite, found NaN or infinity"
     ],
 )
 def test_a_wrong_update_is_refused_with_its_reason_and_the_round_goes_on(
-    change: dict[str, Any], flaw: str | None, code: str, words: str
+    coordinator: Any, change: dict[str, Any], flaw: str | None, code: str, words: str
 ) -> None:
-    desk = Desk().settle()
+    desk = coordinator().settle()
     fields = {"round": 1, "attempt": 0, "examples": 10, "metrics": {}, "facts": None, "payload": MODEL} | change
     effects = desk.say("client-1", m.Update(**fields), "bad", flaw)
     (refusal,) = only(e.Send, effects)
@@ -236,8 +164,8 @@ def test_a_wrong_update_is_refused_with_its_reason_and_the_round_goes_on(
     assert desk.published("round.completed")[-1]["missing"] == {"client-1": f"rejected: {words}"}
 
 
-def test_a_client_may_mend_a_refused_answer() -> None:
-    desk = Desk().settle()
+def test_a_client_may_mend_a_refused_answer(coordinator: Any) -> None:
+    desk = coordinator().settle()
     desk.say("client-1", m.Update(1, 0, 0, {}, None, MODEL), "bad")
     desk.answer("client-1")
     desk.answer("client-0")
@@ -251,16 +179,16 @@ def refusal_of(effects: list[e.Effect]) -> tuple[str, str]:
     return send.message.code, send.message.reason
 
 
-def test_a_second_answer_is_refused_and_the_first_counts_once() -> None:
-    desk = Desk().settle()
+def test_a_second_answer_is_refused_and_the_first_counts_once(coordinator: Any) -> None:
+    desk = coordinator().settle()
     desk.answer("client-0")
     assert refusal_of(desk.answer("client-0")) == ("duplicate", "client-0 has answered round 1 already")
     desk.answer("client-1")
     assert len(bodies(desk.answer("client-2"))) == 3
 
 
-def test_an_answer_for_a_closed_round_is_refused_by_name() -> None:
-    desk = Desk(3, rounds=5, quorum=0.6).settle()
+def test_an_answer_for_a_closed_round_is_refused_by_name(coordinator: Any) -> None:
+    desk = coordinator(3, rounds=5, quorum=0.6).settle()
     desk.answer("client-0")
     desk.answer("client-1")
     closed = "round 1, attempt 0 is closed; no round is open"
@@ -270,8 +198,8 @@ def test_an_answer_for_a_closed_round_is_refused_by_name() -> None:
     assert refusal_of(desk.answer("client-2", 4)) == ("stale", "round 4, attempt 0 is closed; round 2 is open")
 
 
-def test_an_answer_of_an_earlier_attempt_does_not_count() -> None:
-    desk = Desk(2, deadline_s=5.0, suspect_after_s=60.0).settle()
+def test_an_answer_of_an_earlier_attempt_does_not_count(coordinator: Any) -> None:
+    desk = coordinator(2, deadline_s=5.0, suspect_after_s=60.0).settle()
     desk.until(5.0, beating=desk.names)
     assert [told["attempt"] for told in desk.published("round.started")] == [0, 0, 1]
     assert desk.answer("client-0", 1, 0) == [], "late"
@@ -279,15 +207,15 @@ def test_an_answer_of_an_earlier_attempt_does_not_count() -> None:
     assert only(e.Send, desk.answer("client-0", 1, 1)) == []
 
 
-def test_an_uninvited_answer_is_refused() -> None:
-    desk = Desk(4, participation=0.5).settle()
+def test_an_uninvited_answer_is_refused(coordinator: Any) -> None:
+    desk = coordinator(4, participation=0.5).settle()
     asked = desk.published("round.started")[-1]["asked"]
     outsider = next(name for name in desk.names if name not in asked)
     assert refusal_of(desk.answer(outsider)) == ("uninvited", f"{outsider} was not asked in round 1")
 
 
-def test_something_unreadable_is_told_and_the_round_goes_on() -> None:
-    desk = Desk().settle()
+def test_something_unreadable_is_told_and_the_round_goes_on(coordinator: Any) -> None:
+    desk = coordinator().settle()
     desk.tell(e.Spoiled("client-0", "header: not a map"))
     assert desk.published("update.rejected") == [{"subject": "client-0", "round": 1, "reason": "header: not a map"}]
     desk.train()
@@ -297,8 +225,8 @@ def test_something_unreadable_is_told_and_the_round_goes_on() -> None:
 # -------------------------------------------------------------------------------------------------- silence and failure
 
 
-def test_a_closed_connection_excuses_at_once() -> None:
-    desk = Desk().settle()
+def test_a_closed_connection_excuses_at_once(coordinator: Any) -> None:
+    desk = coordinator().settle()
     desk.answer("client-0")
     desk.answer("client-2")
     effects = desk.tell(e.LinkLost("client-1", "the connection of client-1 has ended"))
@@ -308,8 +236,8 @@ def test_a_closed_connection_excuses_at_once() -> None:
     assert desk.published("round.started")[-1]["asked"] == ["client-0", "client-2"]
 
 
-def test_silence_excuses_after_the_limit_and_the_round_closes_with_the_others() -> None:
-    desk = Desk().settle()
+def test_silence_excuses_after_the_limit_and_the_round_closes_with_the_others(coordinator: Any) -> None:
+    desk = coordinator().settle()
     desk.answer("client-0")
     desk.answer("client-2")
     effects = desk.until(3.0, beating=("client-0", "client-2"))
@@ -317,16 +245,16 @@ def test_silence_excuses_after_the_limit_and_the_round_closes_with_the_others() 
     assert desk.published("node.suspect") == [{"subject": "client-1", "reason": "silent for 2.0 s"}]
 
 
-def test_one_given_up_who_answers_in_time_after_all_counts() -> None:
-    desk = Desk().settle()
+def test_one_given_up_who_answers_in_time_after_all_counts(coordinator: Any) -> None:
+    desk = coordinator().settle()
     desk.tell(e.LinkLost("client-1", "cut"))
     desk.answer("client-1")
     desk.answer("client-0")
     assert len(bodies(desk.answer("client-2"))) == 3
 
 
-def test_who_is_back_is_asked_in_the_next_round() -> None:
-    desk = Desk().settle()
+def test_who_is_back_is_asked_in_the_next_round(coordinator: Any) -> None:
+    desk = coordinator().settle()
     desk.tell(e.LinkLost("client-1", "cut"))
     desk.answer("client-0")
     desk.answer("client-2")
@@ -335,16 +263,16 @@ def test_who_is_back_is_asked_in_the_next_round() -> None:
     assert desk.published("round.started")[-1]["asked"] == list(desk.names)
 
 
-def test_a_late_joiner_is_asked_in_the_next_round() -> None:
-    desk = Desk(rounds=3).settle()
+def test_a_late_joiner_is_asked_in_the_next_round(coordinator: Any) -> None:
+    desk = coordinator(rounds=3).settle()
     desk.tell(e.LinkUp("late", "client", 1))
     desk.say("late", m.Ready(examples=4, pid=9))
     desk.train()
     assert desk.published("round.started")[-1]["asked"] == [*desk.names, "late"]
 
 
-def test_a_hanging_training_is_ended_by_the_deadline_and_named() -> None:
-    desk = Desk(deadline_s=10.0).settle()
+def test_a_hanging_training_is_ended_by_the_deadline_and_named(coordinator: Any) -> None:
+    desk = coordinator(deadline_s=10.0).settle()
     desk.answer("client-0")
     desk.answer("client-2")
     effects = desk.until(10.0, beating=desk.names)
@@ -355,8 +283,8 @@ def test_a_hanging_training_is_ended_by_the_deadline_and_named() -> None:
     assert told["missing"] == {"client-1": "no answer within 10 s (last heard: train for 9.9 s)"}
 
 
-def test_three_failures_in_a_row_end_the_run_with_the_reasons() -> None:
-    desk = Desk(deadline_s=10.0).settle()
+def test_three_failures_in_a_row_end_the_run_with_the_reasons(coordinator: Any) -> None:
+    desk = coordinator(deadline_s=10.0).settle()
     desk.until(30.0, beating=desk.names)
     failed = desk.published("round.failed")
     assert [(told["round"], told["attempt"]) for told in failed] == [(1, 0), (1, 1), (1, 2)]
@@ -370,8 +298,8 @@ def test_three_failures_in_a_row_end_the_run_with_the_reasons() -> None:
     assert goodbye.to == desk.names
 
 
-def test_when_all_decline_nobody_waits_for_the_deadline() -> None:
-    desk = Desk(2).settle()
+def test_when_all_decline_nobody_waits_for_the_deadline(coordinator: Any) -> None:
+    desk = coordinator(2).settle()
     for attempt in range(3):
         for name in desk.names:
             desk.say(name, m.Declined(1, attempt, "no memory"))
@@ -380,8 +308,8 @@ def test_when_all_decline_nobody_waits_for_the_deadline() -> None:
     assert "client-1: declined: no memory" in ended.reason
 
 
-def test_too_few_at_the_join_deadline_end_the_run_by_name() -> None:
-    desk = Desk(4)
+def test_too_few_at_the_join_deadline_end_the_run_by_name(coordinator: Any) -> None:
+    desk = coordinator(4)
     desk.tell(e.Started())
     desk.tell(e.LinkUp("client-0", "client", 1))
     desk.say("client-0", m.Ready(examples=10, pid=1))
@@ -393,8 +321,8 @@ def test_too_few_at_the_join_deadline_end_the_run_by_name() -> None:
     )
 
 
-def test_enough_at_the_join_deadline_begin_without_the_rest() -> None:
-    desk = Desk(3)
+def test_enough_at_the_join_deadline_begin_without_the_rest(coordinator: Any) -> None:
+    desk = coordinator(3)
     desk.tell(e.Started())
     for name in desk.names[:2]:
         desk.tell(e.LinkUp(name, "client", 1))
@@ -403,23 +331,23 @@ def test_enough_at_the_join_deadline_begin_without_the_rest() -> None:
     assert desk.published("round.started")[0]["asked"] == ["client-0", "client-1"]
 
 
-def test_one_who_leaves_is_named_and_not_waited_for() -> None:
-    desk = Desk().settle()
+def test_one_who_leaves_is_named_and_not_waited_for(coordinator: Any) -> None:
+    desk = coordinator().settle()
     desk.answer("client-0")
     desk.answer("client-1")
     assert only(e.Fold, desk.say("client-2", m.Goodbye(0, "maintenance")))
     assert desk.published("node.lost") == [{"subject": "client-2", "reason": "left: maintenance"}]
 
 
-def test_an_unreachable_client_is_excused() -> None:
-    desk = Desk().settle()
+def test_an_unreachable_client_is_excused(coordinator: Any) -> None:
+    desk = coordinator().settle()
     desk.answer("client-0")
     desk.answer("client-1")
     assert only(e.Fold, desk.tell(e.Undeliverable("client-2", "task", 1, "no connection")))
 
 
-def test_a_transfer_on_its_way_extends_the_deadline_but_not_for_ever() -> None:
-    desk = Desk(2, deadline_s=1.0, suspect_after_s=1000.0).settle()
+def test_a_transfer_on_its_way_extends_the_deadline_but_not_for_ever(coordinator: Any) -> None:
+    desk = coordinator(2, deadline_s=1.0, suspect_after_s=1000.0).settle()
     desk.answer("client-0")
     found: list[e.Effect] = []
     for step in range(1, 40):
@@ -431,8 +359,8 @@ def test_a_transfer_on_its_way_extends_the_deadline_but_not_for_ever() -> None:
     assert "client-1" in desk.published("round.failed")[0]["reason"]
 
 
-def test_a_fold_that_fails_fails_the_round_by_name() -> None:
-    desk = Desk().settle()
+def test_a_fold_that_fails_fails_the_round_by_name(coordinator: Any) -> None:
+    desk = coordinator().settle()
     for name in desk.names:
         desk.answer(name)
     desk.tell(e.WorkFailed("fold", 1, 0, "ArithmeticError: the average must be finite"))
@@ -440,8 +368,8 @@ def test_a_fold_that_fails_fails_the_round_by_name() -> None:
     assert desk.published("round.started")[-1]["attempt"] == 1
 
 
-def test_an_evaluation_that_fails_is_a_warning() -> None:
-    desk = Desk(rounds=1).settle()
+def test_an_evaluation_that_fails_is_a_warning(coordinator: Any) -> None:
+    desk = coordinator(rounds=1).settle()
     desk.train()
     desk.tell(e.WorkFailed("evaluate", 1, 0, "ValueError: no"))
     assert desk.published("warning") == [{"reason": "evaluation of round 1 failed: ValueError: no"}]
@@ -451,8 +379,8 @@ def test_an_evaluation_that_fails_is_a_warning() -> None:
 # ------------------------------------------------------- each bug that was, and a test that would fail if it were again
 
 
-def check_a_late_update_does_not_pass_for_an_evaluation() -> None:
-    desk = Desk(4, rounds=1, quorum=0.75, evaluate_test=False, evaluate_sites=True).settle()
+def check_a_late_update_does_not_pass_for_an_evaluation(coordinator: Any) -> None:
+    desk = coordinator(4, rounds=1, quorum=0.75, evaluate_test=False, evaluate_sites=True).settle()
     for name in desk.names[:3]:
         desk.answer(name)
     desk.tell(e.Folded(1, 0, "w1"))
@@ -465,11 +393,11 @@ def check_a_late_update_does_not_pass_for_an_evaluation() -> None:
     assert desk.published("metric.test")[-1]["accuracy"] == pytest.approx(0.9)
 
 
-def test_a_late_update_does_not_pass_for_an_evaluation() -> None:
-    check_a_late_update_does_not_pass_for_an_evaluation()
+def test_a_late_update_does_not_pass_for_an_evaluation(coordinator: Any) -> None:
+    check_a_late_update_does_not_pass_for_an_evaluation(coordinator)
 
 
-def test_a_late_update_would_pass_if_both_were_one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_update_would_pass_if_both_were_one_attempt(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = RoundState._open
 
     def _open(self: RoundState, number: int, attempt: int, now: float, work: m.Errand | None = None) -> list[e.Effect]:
@@ -477,11 +405,11 @@ def test_a_late_update_would_pass_if_both_were_one_attempt(monkeypatch: pytest.M
 
     monkeypatch.setattr(RoundState, "_open", _open)
     with pytest.raises(AssertionError):
-        check_a_late_update_does_not_pass_for_an_evaluation()
+        check_a_late_update_does_not_pass_for_an_evaluation(coordinator)
 
 
-def check_failures_of_round_zero_are_forgotten_when_it_is_over() -> None:
-    desk = Desk(2, deadline_s=5.0, suspect_after_s=60.0).gather()
+def check_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator: Any) -> None:
+    desk = coordinator(2, deadline_s=5.0, suspect_after_s=60.0).gather()
     desk.until(10.0, beating=desk.names)
     for name in desk.names:
         desk.say(name, m.Update(0, 2, 10, {}, {}, SURVEY), "survey")
@@ -491,11 +419,13 @@ def check_failures_of_round_zero_are_forgotten_when_it_is_over() -> None:
     assert desk.finished() is None
 
 
-def test_failures_of_round_zero_are_forgotten_when_it_is_over() -> None:
-    check_failures_of_round_zero_are_forgotten_when_it_is_over()
+def test_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator: Any) -> None:
+    check_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator)
 
 
-def test_failures_of_round_zero_would_count_against_round_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_of_round_zero_would_count_against_round_one(
+    coordinator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settled = RoundState._settled
 
     def _settled(self: RoundState, event: e.Settled, now: float) -> list[e.Effect]:
@@ -506,11 +436,11 @@ def test_failures_of_round_zero_would_count_against_round_one(monkeypatch: pytes
 
     monkeypatch.setattr(RoundState, "_settled", _settled)
     with pytest.raises(AssertionError):
-        check_failures_of_round_zero_are_forgotten_when_it_is_over()
+        check_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator)
 
 
-def check_a_shaky_connection_while_gathering_does_not_end_the_run() -> None:
-    desk = Desk(2)
+def check_a_shaky_connection_while_gathering_does_not_end_the_run(coordinator: Any) -> None:
+    desk = coordinator(2)
     desk.tell(e.Started())
     desk.tell(e.LinkUp("client-0", "client", 1))
     desk.say("client-0", m.Ready(examples=10, pid=1))
@@ -522,11 +452,13 @@ def check_a_shaky_connection_while_gathering_does_not_end_the_run() -> None:
     assert desk.published("round.started")[0]["asked"] == ["client-0", "client-1"]
 
 
-def test_a_shaky_connection_while_gathering_does_not_end_the_run() -> None:
-    check_a_shaky_connection_while_gathering_does_not_end_the_run()
+def test_a_shaky_connection_while_gathering_does_not_end_the_run(coordinator: Any) -> None:
+    check_a_shaky_connection_while_gathering_does_not_end_the_run(coordinator)
 
 
-def test_a_shaky_connection_would_end_the_run_if_every_look_were_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shaky_connection_would_end_the_run_if_every_look_were_the_last(
+    coordinator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begin = RoundState._begin_if_gathered
 
     def hasty(self: RoundState, now: float, *, at_deadline: bool = False) -> list[e.Effect]:
@@ -535,11 +467,11 @@ def test_a_shaky_connection_would_end_the_run_if_every_look_were_the_last(monkey
 
     monkeypatch.setattr(RoundState, "_begin_if_gathered", hasty)
     with pytest.raises(AssertionError):
-        check_a_shaky_connection_while_gathering_does_not_end_the_run()
+        check_a_shaky_connection_while_gathering_does_not_end_the_run(coordinator)
 
 
-def check_one_heard_again_keeps_the_round_open() -> None:
-    desk = Desk(2).settle()
+def check_one_heard_again_keeps_the_round_open(coordinator: Any) -> None:
+    desk = coordinator(2).settle()
     desk.until(2.0, beating=("client-1",))
     assert desk.published("node.suspect")[0]["subject"] == "client-0"
     desk.say("client-0", m.Heartbeat(round=1, state="train for 2.1 s", sending=()))
@@ -548,33 +480,35 @@ def check_one_heard_again_keeps_the_round_open() -> None:
     assert only(e.Fold, desk.answer("client-0"))
 
 
-def test_one_heard_again_keeps_the_round_open() -> None:
-    check_one_heard_again_keeps_the_round_open()
+def test_one_heard_again_keeps_the_round_open(coordinator: Any) -> None:
+    check_one_heard_again_keeps_the_round_open(coordinator)
 
 
-def test_one_heard_again_would_be_given_up_by_looking_at_suspects_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_heard_again_would_be_given_up_by_looking_at_suspects_only(
+    coordinator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def _could_recover(self: RoundState) -> bool:
         assert self.open is not None
         return any(name in self.roll.liveness.suspects for name in self.open.excused)
 
     monkeypatch.setattr(RoundState, "_could_recover", _could_recover)
     with pytest.raises(AssertionError):
-        check_one_heard_again_keeps_the_round_open()
+        check_one_heard_again_keeps_the_round_open(coordinator)
 
 
-def check_a_transfer_that_has_left_extends_nothing() -> None:
-    desk = Desk(2, deadline_s=1.0, suspect_after_s=1000.0).settle()
+def check_a_transfer_that_has_left_extends_nothing(coordinator: Any) -> None:
+    desk = coordinator(2, deadline_s=1.0, suspect_after_s=1000.0).settle()
     desk.answer("client-0")
     desk.tell(e.StillSending("client-1", (1,)))  # said once; by the next pulse it has left
     desk.until(1.5)
     assert len(desk.published("round.failed")) == 1
 
 
-def test_a_transfer_that_has_left_extends_nothing() -> None:
-    check_a_transfer_that_has_left_extends_nothing()
+def test_a_transfer_that_has_left_extends_nothing(coordinator: Any) -> None:
+    check_a_transfer_that_has_left_extends_nothing(coordinator)
 
 
-def test_a_transfer_that_has_left_would_extend_ten_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_transfer_that_has_left_would_extend_ten_deadlines(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class Unforgetting(dict[str, tuple[int, ...]]):
         def clear(self) -> None:
             pass
@@ -587,20 +521,20 @@ def test_a_transfer_that_has_left_would_extend_ten_deadlines(monkeypatch: pytest
     handle = RoundState.handle
     monkeypatch.setattr(RoundState, "handle", started)
     with pytest.raises(AssertionError):
-        check_a_transfer_that_has_left_extends_nothing()
+        check_a_transfer_that_has_left_extends_nothing(coordinator)
 
 
-def check_a_lost_heartbeat_excuses_nobody() -> None:
-    desk = Desk(2).settle()
+def check_a_lost_heartbeat_excuses_nobody(coordinator: Any) -> None:
+    desk = coordinator(2).settle()
     desk.tell(e.Undeliverable("client-1", "heartbeat", 1, "slow"))
     assert desk.answer("client-0") == []
 
 
-def test_a_lost_heartbeat_excuses_nobody() -> None:
-    check_a_lost_heartbeat_excuses_nobody()
+def test_a_lost_heartbeat_excuses_nobody(coordinator: Any) -> None:
+    check_a_lost_heartbeat_excuses_nobody(coordinator)
 
 
-def test_a_lost_heartbeat_would_excuse_if_any_message_did(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_heartbeat_would_excuse_if_any_message_did(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     handle = RoundState.handle
 
     def any_message(self: RoundState, event: e.Event, now: float) -> list[e.Effect]:
@@ -610,11 +544,11 @@ def test_a_lost_heartbeat_would_excuse_if_any_message_did(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(RoundState, "handle", any_message)
     with pytest.raises(AssertionError):
-        check_a_lost_heartbeat_excuses_nobody()
+        check_a_lost_heartbeat_excuses_nobody(coordinator)
 
 
-def check_sizes_that_are_no_numbers_harm_nobody() -> None:
-    desk = Desk(3, evaluate_sites=True).settle()
+def check_sizes_that_are_no_numbers_harm_nobody(coordinator: Any) -> None:
+    desk = coordinator(3, evaluate_sites=True).settle()
     desk.train()
     desk.answer("client-0", 2, holdout_accuracy=0.5, holdout_examples=float("nan"))
     desk.answer("client-1", 2, holdout_accuracy=0.5, holdout_examples=float("inf"))
@@ -623,21 +557,21 @@ def check_sizes_that_are_no_numbers_harm_nobody() -> None:
     assert desk.published("metric.sites")[-1]["accuracy"] == 0.75
 
 
-def test_sizes_that_are_no_numbers_harm_nobody() -> None:
-    check_sizes_that_are_no_numbers_harm_nobody()
+def test_sizes_that_are_no_numbers_harm_nobody(coordinator: Any) -> None:
+    check_sizes_that_are_no_numbers_harm_nobody(coordinator)
 
 
-def test_sizes_that_are_no_numbers_would_end_the_coordinator(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sizes_that_are_no_numbers_would_end_the_coordinator(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def site_metrics(admitted: dict[str, Any]) -> dict[str, Any]:
         return {"examples": sum(int(a.metrics.get("holdout_examples", 0)) for a in admitted.values())}
 
     monkeypatch.setattr("nervenet.nodes.federated.judging.site_metrics", site_metrics)
     with pytest.raises(ValueError, match="NaN"):
-        check_sizes_that_are_no_numbers_harm_nobody()
+        check_sizes_that_are_no_numbers_harm_nobody(coordinator)
 
 
-def check_the_round_fails_as_soon_as_the_missing_are_lost() -> None:
-    desk = Desk(2).settle()
+def check_the_round_fails_as_soon_as_the_missing_are_lost(coordinator: Any) -> None:
+    desk = coordinator(2).settle()
     desk.answer("client-0")
     desk.tell(e.LinkLost("client-1", "killed"))
     desk.until(11.0, beating=("client-0",))
@@ -645,14 +579,16 @@ def check_the_round_fails_as_soon_as_the_missing_are_lost() -> None:
     assert desk.published("round.started")[-1]["asked"] == ["client-0"]
 
 
-def test_the_round_fails_as_soon_as_the_missing_are_lost() -> None:
-    check_the_round_fails_as_soon_as_the_missing_are_lost()
+def test_the_round_fails_as_soon_as_the_missing_are_lost(coordinator: Any) -> None:
+    check_the_round_fails_as_soon_as_the_missing_are_lost(coordinator)
 
 
-def test_the_round_would_wait_for_the_lost_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_round_would_wait_for_the_lost_until_the_deadline(
+    coordinator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(RoundState, "_could_recover", lambda self: bool(self.open and self.open.silent))
     with pytest.raises(IndexError):
-        check_the_round_fails_as_soon_as_the_missing_are_lost()
+        check_the_round_fails_as_soon_as_the_missing_are_lost(coordinator)
 
 
 def test_figures_over_sites_leave_out_what_nobody_can_average() -> None:

@@ -1,11 +1,12 @@
 """Who is asked: a function of address and names, never of what happened before."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nervenet.nodes.federated.sampling import share_of, uniform
+from nervenet.nodes.federated.sampling import by_turns, sample, share_of, surplus, uniform, weighted
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.pipeline import by_examples
 
@@ -45,6 +46,63 @@ def test_everybody_has_the_same_chance() -> None:
     # Binomial(2000, 0.3): mean 600, standard deviation 20.5.
     assert all(abs(count - 600) < 5 * 20.5 for count in counts.values())
     assert len(counts) == 10
+
+
+SIZES = {"a": 10, "b": 20, "c": 30, "d": 0}
+
+
+def test_by_examples_the_first_drawn_is_each_in_proportion() -> None:
+    counts = Counter(name for i in range(6000) for name in weighted(SIZES, 1, seed=0, round=i, attempt=0))
+    assert counts["d"] == 0
+    for name, chance in (("a", 1 / 6), ("b", 1 / 3), ("c", 1 / 2)):
+        assert abs(counts[name] - 6000 * chance) < 5 * (6000 * chance * (1 - chance)) ** 0.5
+
+
+def test_by_examples_the_second_drawn_is_in_proportion_among_the_rest() -> None:
+    """P({b, c}) of two without replacement: 1/3 * 30/40 + 1/2 * 20/30."""
+    found = [weighted(SIZES, 2, seed=0, round=i, attempt=0) for i in range(6000)]
+    chance = 1 / 3 * 30 / 40 + 1 / 2 * 20 / 30
+    assert abs(found.count(("b", "c")) - 6000 * chance) < 5 * (6000 * chance * (1 - chance)) ** 0.5
+    assert all(len(set(names)) == 2 and list(names) == sorted(names) for names in found)
+
+
+def test_clients_without_examples_come_last() -> None:
+    assert weighted({"a": 0, "b": 0, "c": 5}, 2, seed=0, round=1, attempt=0) == ("a", "c")
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 4))
+@settings(deadline=None, derandomize=True, max_examples=50)
+def test_by_turns_everybody_has_as_many(n: int, count: int, cycles: int) -> None:
+    names = [f"c{i:02}" for i in range(n)]
+    count = min(n, count)
+    turns = Counter(name for r in range(1, n * cycles + 1) for name in by_turns(names, count, round=r, attempt=0))
+    assert set(turns.values()) == {count * cycles}
+
+
+def test_by_turns_a_failed_attempt_passes_its_turn_on() -> None:
+    assert by_turns(["a", "b", "c", "d"], 2, round=1, attempt=0) == ("a", "b")
+    assert by_turns(["a", "b", "c", "d"], 2, round=1, attempt=1) == ("c", "d")
+    assert by_turns(["a", "b", "c"], 2, round=2, attempt=0) == ("a", "c")
+
+
+@pytest.mark.parametrize("how", ["uniform", "weighted", "round-robin"])
+@given(order=st.permutations(NAMES[:8]), count=st.integers(1, 12), number=st.integers(1, 99), attempt=st.integers(0, 2))
+@settings(deadline=None, derandomize=True, max_examples=30)
+def test_every_way_is_a_function_of_address_and_pool(
+    how: Any, order: list[str], count: int, number: int, attempt: int
+) -> None:
+    address = {"seed": 3, "round": number, "attempt": attempt}
+    found = sample(how, {name: int(name[-2:]) for name in order}, count, **address)
+    assert found == sample(how, {name: int(name[-2:]) for name in NAMES[:8]}, count, **address)
+    assert len(found) == min(8, count)
+    assert list(found) == sorted(set(found))
+
+
+@pytest.mark.parametrize(
+    ("n", "wanted", "over", "count"), [(10, 3, 1.3, 4), (10, 10, 1.3, 10), (100, 10, 1.3, 13), (9, 3, 1.0, 3)]
+)
+def test_a_surplus_is_rounded_up_and_never_more_than_there_are(n: int, wanted: int, over: float, count: int) -> None:
+    assert surplus(n, wanted, over) == count
 
 
 def test_updates_weigh_by_examples() -> None:

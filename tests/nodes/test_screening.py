@@ -3,7 +3,6 @@
 import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes import effects as e
-from nervenet.nodes.federated import rounds
 from nervenet.nodes.federated.rounds import RoundRules, RoundState
 from nervenet.nodes.federated.strategies.pipeline import by_examples
 from nervenet.nodes.screening import update_fault
@@ -46,5 +45,7 @@ def test_a_claim_takes_no_model_over() -> None:
 
 
 def test_without_that_check_it_would(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rounds, "update_fault", lambda *given: update_fault(*given[:4], rows=10**12, cap=10**12))
+    monkeypatch.setattr(
+        "nervenet.nodes.federated.admission.update_fault", lambda *given: update_fault(*given[:4], 10**12, 10**12)
+    )
     assert shares_after_a_claim()[1] > 0.99

@@ -1,0 +1,51 @@
+"""Whether an update counts: what is wrong with it, by the round that is open, the roll, and what it says of itself."""
+
+from __future__ import annotations
+
+from nervenet.broker import messages as m
+
+from .. import effects as e
+from ..screening import Fault, update_fault
+from .asking import expected
+from .attempt import Admitted, OpenRound
+from .roll import Roll
+from .rules import RoundRules
+
+
+def misplaced(sender: str, update: m.Update, current: OpenRound | None) -> Fault | None:
+    """Say why an update belongs to no question that is open; None if it does."""
+    if current is None or current.closing or (update.round, update.attempt) != current.key:
+        stands = f"round {current.number} is open" if current and not current.closing else "no round is open"
+        return "stale", f"round {update.round}, attempt {update.attempt} is closed; {stands}"
+    if sender not in current.asked:
+        return "uninvited", f"{sender} was not asked in round {update.round}"
+    if sender in current.admitted:
+        return "duplicate", f"{sender} has answered round {update.round} already"
+    return None
+
+
+def unfit(
+    event: e.Arrived, update: m.Update, work: str, settled: e.Settled | None, rules: RoundRules, roll: Roll
+) -> Fault | None:
+    """Say why an update cannot count for what it holds; None if it can."""
+    sender = event.sender
+    # Who has left in the meantime is no longer on the list; what it sent before counts as it stands.
+    enrolled = roll[sender].examples if sender in roll else update.examples
+    return update_fault(
+        update, event, work, expected(work, settled, rules), enrolled, roll.cap(rules.max_examples_ratio)
+    )
+
+
+def admitted(event: e.Arrived, update: m.Update) -> Admitted:
+    """Keep of an update what its round needs."""
+    relative = update.payload is not None and update.payload.encoding.startswith("delta")
+    return Admitted(event.body, update.examples, dict(update.metrics), update.facts, relative)
+
+
+def refuse(to: str, number: int, fault: Fault) -> list[e.Effect]:
+    """Tell its sender, and everybody who listens, that an update does not count."""
+    code, reason = fault
+    return [
+        e.Send((to,), m.Refused(about="update", round=number, code=code, reason=reason)),
+        e.Publish("update.rejected", {"subject": to, "round": number, "reason": reason}),
+    ]

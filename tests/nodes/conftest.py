@@ -1,0 +1,95 @@
+"""A coordinator's machine on a desk: events in, effects out, at set times."""
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import pytest
+from nervenet.broker import messages as m
+from nervenet.nodes import effects as e
+from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.federated.rules import RoundRules
+
+T = TypeVar("T")
+SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
+MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+
+
+def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
+    return [effect for effect in effects if isinstance(effect, kind)]
+
+
+class Desk:
+    """A coordinator on a desk: says things to it at set times and keeps what it wants done."""
+
+    def __init__(self, n: int = 3, **rules: Any) -> None:
+        self.names = tuple(f"client-{i}" for i in range(n))
+        self.state = RoundState(RoundRules(**({"rounds": 2, "clients": frozenset(self.names)} | rules)))
+        self.now = 0.0
+        self.effects: list[e.Effect] = []
+        self.timers: dict[e.Key, float] = {}
+
+    def tell(self, event: e.Event, now: float | None = None) -> list[e.Effect]:
+        self.now = self.now if now is None else now
+        effects = self.state.handle(event, self.now)
+        for effect in effects:
+            match effect:
+                case e.SetTimer(key, at):
+                    self.timers[key] = at
+                case e.CancelTimer(key):
+                    self.timers.pop(key, None)
+        self.effects += effects
+        return effects
+
+    def say(self, sender: str, message: m.Message, body: Any = None, flaw: str | None = None) -> list[e.Effect]:
+        return self.tell(e.Arrived(sender, message, body, flaw))
+
+    def until(self, when: float, *, beating: Iterable[str] = ()) -> list[e.Effect]:
+        """Let the timers fire up to `when`, while some clients go on to beat."""
+        found: list[e.Effect] = []
+        while self.timers and (at := min(self.timers.values())) <= when:
+            key = min(key for key, due in self.timers.items() if due == at)
+            del self.timers[key]
+            for name in beating:
+                found += self.tell(e.Arrived(name, m.Heartbeat(round=0, state="train for 9.9 s", sending=())), at)
+            found += self.tell(e.TimerFired(key, at), at)
+        self.now = when
+        return found
+
+    def gather(self) -> "Desk":
+        self.tell(e.Started())
+        for name in self.names:
+            self.tell(e.LinkUp(name, "client", 1))
+            self.say(name, m.Ready(examples=1000, pid=1))
+        return self
+
+    def settle(self) -> "Desk":
+        """Complete round 0."""
+        self.gather()
+        for name in self.names:
+            self.say(name, m.Update(0, 0, 10, {}, {"columns": ["x"]}, SURVEY), f"survey of {name}")
+        self.tell(e.Settled({"columns": ["x"]}, MODEL, "w0"))
+        return self
+
+    def answer(
+        self, name: str, number: int = 1, attempt: int = 0, examples: int = 10, **metrics: float
+    ) -> list[e.Effect]:
+        return self.say(name, m.Update(number, attempt, examples, metrics, None, MODEL), f"{name} {number}.{attempt}")
+
+    def published(self, kind: str) -> list[dict[str, Any]]:
+        return [dict(p.fields) for p in only(e.Publish, self.effects) if p.type == kind]
+
+    def finished(self) -> e.Finish | None:
+        return next(iter(only(e.Finish, self.effects)), None)
+
+    def train(self, number: int = 1, attempt: int = 0) -> list[e.Effect]:
+        """Everybody asked answers, and the fold is done."""
+        effects: list[e.Effect] = []
+        for name in self.names:
+            effects += self.answer(name, number, attempt)
+        return effects + self.tell(e.Folded(number, attempt, f"w{number}"))
+
+
+@pytest.fixture
+def coordinator() -> type[Desk]:
+    """Set up a desk: `coordinator(clients, **rules)`."""
+    return Desk
