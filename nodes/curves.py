@@ -52,16 +52,18 @@ def spread(vectors: Sequence[Sequence[float]]) -> float:
 
 def fold_curves(events: Iterable[Mapping[str, Any]]) -> Curves:
     """Gather the figures of ``round.completed``, ``metric.test`` and ``metric.local`` events, in any order."""
-    curves = Curves()
+    curves, stepwise = Curves(), False
+    clients: PerRound = defaultdict(dict)
     for event in events:
         node, n = str(event.get("node")), event.get("round")
         if not isinstance(n, int):
             continue
         match event.get("type"):
             case "round.completed":
+                stepwise = stepwise or event.get("closed_by") == "buffer"
                 # Coordinator: each byte of a round passes it once, in or out. Peers: each counts what it sent.
                 received = event.get("bytes_received") if event.get("role") == "coordinator" else 0
-                if event.get("role") == "peer":
+                if event.get("role") == "peer" or event.get("closed_by") == "buffer":
                     _put(curves.train_loss, n, node, event.get("loss"))
                 curves.bytes_moved[n][node] = (event.get("bytes_sent") or 0) + (received or 0)
             case "metric.test":
@@ -72,7 +74,10 @@ def fold_curves(events: Iterable[Mapping[str, Any]]) -> Curves:
                 if event.get("sketch"):
                     curves.sketches[n][node] = event["sketch"]
             case "metric.local":
-                _put(curves.train_loss, n, node, event.get("loss"))
+                _put(clients if event.get("role") == "client" else curves.train_loss, n, node, event.get("loss"))
+    # Without rounds the clients count tasks of their own; the coordinator says what the losses of each step were.
+    for n, by in () if stepwise else clients.items():
+        curves.train_loss[n].update(by)
     return curves
 
 

@@ -49,13 +49,14 @@ def gather(
     first = facts[names[0]]
     found = Found(facts, agreement=first.get("agreement"), layout=first.get("layout", {}))
     found.personal = {name: arrays[name] for name in names if facts[name].get("role") == "client"}
-    vectors = [arrays[name] for name in names if name not in found.personal]
+    judges = [name for name in names if name not in found.personal]
+    vectors = [arrays[name] for name in judges]
     if experiment.mode == "gossip":
         found.vector = weighted_mean(vectors, [1.0] * len(vectors))
         found.consensus_distance = consensus_distance(vectors)
     elif vectors:
         found.vector = vectors[0]
-        found.best = best.get(names[0], found.vector) if first.get("best") else None
+        found.best = best.get(judges[0], found.vector) if facts[judges[0]].get("best") else None
     return found
 
 

@@ -23,6 +23,7 @@ class Record:
         self.sites: dict[str, Any] = {}  # what the sites measured on their own rows, as far as they were asked
         self.stopped: dict[str, Any] = {}  # why the run ends before its last round, if it does
         self.round_s: list[float] = []
+        self.staleness: Counter[int] = Counter()  # updates by the steps that were made while they were
         self.rejected: Counter[str] = Counter()
         self.disturbed: list[str] = []
         self.warnings: list[str] = []
@@ -39,10 +40,10 @@ class Record:
                 self.sites = dict(fields)
         elif kind == "metric.sites":
             self.sites = dict(fields)
-        elif kind == "run.stopping":
-            self.stopped = {"stopped_by": fields["stopped_by"], "reason": fields["reason"]}
         elif kind == "metric.personal":
             self.personal = {k: float(v) for k, v in fields.items() if k != "round"}
+        elif kind == "run.stopping":
+            self.stopped = {"stopped_by": fields["stopped_by"], "reason": fields["reason"]}
         elif kind == "update.rejected":
             self.rejected[str(fields.get("subject"))] += 1
         elif kind == "warning":
@@ -57,6 +58,7 @@ class Record:
         if number:
             self.completed = number
             self.round_s.append(float(fields["duration_s"]))
+            self.staleness.update(fields.get("staleness", ()))
         by = fields.get("closed_by")
         if by in INCOMPLETE or fields.get("missing"):
             missing = "; ".join(f"{name}: {why}" for name, why in sorted(fields.get("missing", {}).items()))
@@ -112,6 +114,9 @@ class Record:
             "disturbed": self.disturbed[:LINES],
             "warnings": self.warnings,
         }
+        if self.staleness:
+            total = sum(steps * updates for steps, updates in self.staleness.items())
+            found["staleness"] = {"mean": total / self.staleness.total(), "max": max(self.staleness)}
         if self.sites:
             found["sites"] = self.sites
         if self.stopped:

@@ -36,8 +36,9 @@ def summarise(
         evaluation on the test set, with further scorers by name); ``sites`` (the last event of what they measured);
         ``best`` (``round`` and ``metrics``); ``stopped`` (``stopped_by``, ``reason``); ``bytes_sent``,
         ``bytes_received``; ``bytes_sent_by_kind`` (``weights``, ``control``); ``round_s`` (duration of each of its
-        rounds, seconds); ``rejected`` (``{subject: count}``); ``disturbed`` (reasons, one a line, empty if none);
-        ``warnings`` (a line each); ``personal`` (a client's own model, and the final one of all, on its own hold-out).
+        rounds, seconds); ``rejected`` (``{subject: count}``); ``staleness`` (``mean``, ``max``: without rounds);
+        ``disturbed`` (reasons, one a line, empty if none); ``warnings`` (a line each); ``personal`` (a client's own
+        model, and the final one of all, on its own hold-out).
     status, reason
         ``completed``, ``failed`` or ``interrupted``, and why.
     baseline
@@ -108,6 +109,8 @@ def summarise(
     if sites:
         summary["sites"] = {k: v for k, v in sites.items() if k != "source"}
         summary["worst_site"] = sites.get("worst", {}).get("site")
+    if judge.get("staleness"):
+        summary["staleness"] = judge["staleness"]
     personal = _personal(survivors, score)
     if personal:
         summary["personal"] = personal

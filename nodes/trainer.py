@@ -54,12 +54,12 @@ class Trainer:
         Whether an evaluation tells a 64-number projection of the weights, from which a monitor can compute distances.
     merger
         A coordinator's: does its folds.
-    memory
-        A coordinator's: writes its checkpoints. Without one there is nothing to go on with, and nothing to lose.
     work
         A client's: does its tasks, and keeps what it carries from one to the next.
     personal
         A coordinator's: names of arrays that stay with the clients, which must be arrays of the model.
+    memory
+        A coordinator's: writes its checkpoints. Without one there is nothing to go on with, and nothing to lose.
     """
 
     def __init__(
@@ -72,9 +72,9 @@ class Trainer:
         init: str = "common",
         sketches: bool = False,
         merger: Merger | None = None,
-        memory: Memory | None = None,
         work: ClientWork | None = None,
         personal: Sequence[str] = (),
+        memory: Memory | None = None,
     ) -> None:
         if init not in ("common", "own"):
             raise ValueError(f'init must be "common" or "own", found {init!r}')
@@ -85,9 +85,9 @@ class Trainer:
         self.seed = seed
         self.sketches = sketches
         self.merger = merger
-        self.memory = memory
         self.work = work
         self.personal = tuple(personal)
+        self.memory = memory
         self._jobs: SimpleQueue[Job | Callable[[], None] | None] = SimpleQueue()
         self._checks: SimpleQueue[tuple[Any, Payload | None, Callable[[Any, str | None], None]] | None] = SimpleQueue()
         self._stop = threading.Event()

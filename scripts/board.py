@@ -53,6 +53,7 @@ class Board:
     round: int = 0  # the last round that everybody who still takes part has completed
     score: float | None = None  # on the test set: the global model's, or the mean of the living peers'
     loss: float | None = None
+    staleness: float | None = None  # of the last step's updates, in the mean, where there are no rounds
     rows: dict[str, Row] = field(default_factory=dict)
     missed: int = 0
     seen: float = 0.0
@@ -161,6 +162,7 @@ class Board:
         row.loss = _number(event.get("loss"))
         if row.role == "coordinator":
             self.round = max(self.round, row.round)
+            self.staleness = _number(event.get("staleness_mean"))
             for client in self.rows.values():
                 client.state = "ready" if client.state == "sent" else client.state
         else:

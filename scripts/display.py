@@ -27,6 +27,8 @@ def header(board: Board, now: float) -> str:
         parts.append(f"{score_name(board.score_name)} {score(board.score)}")
     if board.loss is not None:
         parts.append(f"test loss {score(board.loss)}")
+    if board.staleness is not None:
+        parts.append(f"staleness {board.staleness:.1f}")
     if board.finished:
         parts.append(board.status if not board.reason else f"{board.status}: {board.reason}")
     elif board.rounds and board.round >= board.rounds:

@@ -23,9 +23,6 @@ def result_line(summary: Mapping[str, Any]) -> str:
     if baseline:
         parts.append(f"centralised {score(baseline.get('centralised'), 'diverged')}")
     parts.append(f"{summary['completed_rounds']} of {summary['rounds']} rounds in {duration(summary['wall_s'])}")
-    best = best_of(summary, name)
-    if best:
-        parts.append(f"best {best}")
     if summary.get("stopped_by"):
         parts.append(f"stopped by {summary['stopped_by']}")
     if summary.get("nodes_lost"):
@@ -62,6 +59,9 @@ def result_facts(summary: Mapping[str, Any], out: Path) -> list[tuple[str, str]]
         ("time", f"{duration(summary['wall_s'])}{_start_up(summary)}"),
         ("nodes lost", ", ".join(summary.get("nodes_lost") or ()) or "none"),
     ]
+    stale = summary.get("staleness")
+    if stale:
+        facts.append(("staleness", f"{stale['mean']:.1f} steps in the mean, {stale['max']} at most"))
     rejected = summary.get("updates_rejected")
     if rejected:
         facts.append(("updates rejected", ", ".join(f"{count} of {name}" for name, count in rejected.items())))
@@ -93,12 +93,11 @@ def spread_of(summary: Mapping[str, Any], name: str) -> str:
 
 
 def best_of(summary: Mapping[str, Any], name: str) -> str:
-    """The best round with its score, where it was not the last."""
-    best = summary.get("best")
-    if not best or best["round"] == summary["completed_rounds"]:
+    """The best round with its score, where that is not the last one's."""
+    best = summary.get("best") or {}
+    if best.get(name) is None or score(best[name]) == score(summary.get(name)):
         return ""
-    judged = next((key for key in (name, "loss") if best.get(key) is not None), "")
-    return f"{score(best[judged])} in round {best['round']}" if judged else f"round {best['round']}"
+    return f"{score(best[name])} in round {best['round']}"
 
 
 def _early(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from ..session import Place, Session, members_of
 from ..shell import Node
 from ..terms import parting_of, run_terms, settings_of
 from ..trainer import Trainer
+from .flow import FlowState
 from .judging import Best
 from .memory import Memory, recall
 from .merger import Merger
@@ -194,12 +195,13 @@ class Coordinator:
         session.attach(self._node)
 
     def _machine(self, rules: RoundRules) -> RoundState:
+        machine = FlowState if rules.strategy.demands.asynchronous else RoundState
         if self._past is None or self._settled is None:
-            return RoundState(rules)
+            return machine(rules)
         for reason in self._past.warnings:
             self.session.publish("warning", {"reason": reason})
         settled = self._settled
-        return RoundState.restored(rules, self._past.machine, settled.body, settled.outgoing, self._past.best)
+        return machine.restored(rules, self._past.machine, settled.body, settled.outgoing, self._past.best)
 
     def _memory(self) -> Memory | None:
         if self.place.state is None:

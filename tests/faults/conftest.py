@@ -166,6 +166,9 @@ class Fleet:
 class Federation(Fleet):
     """A coordinator and its clients; see `Fleet`."""
 
+    machine: type[RoundState] = RoundState
+    clock = Clock
+
     def __init__(
         self,
         clients: int = 4,
@@ -191,7 +194,7 @@ class Federation(Fleet):
         self.folded: list[int] = []
         self.kept: list[int] = []
         self.keeping: set[int] = set()
-        self.state = RoundState(self.rules)
+        self.state = self.machine(self.rules)
         self.put("coordinator", self.state)
         self._last = {"name": ""}
         for name in names:

@@ -112,10 +112,10 @@ def real() -> list[dict[str, Any]]:
     async def federated(address: str, run: str, target: Any, tested: bool) -> None:
         here = {"broker": address, "run": run, "clients": 2}
         test = rows(9, target) if tested else None
-        more = {} if tested else {"compression": "delta+int8", "ditto": 0.1}
-        plan = Experiment.from_dict({"nodes": 2, "federated": more, "evaluation": {"sites": tested}})
-        clients = [Client(MLP((3,)), rows(i, target), name=f"client-{i}", **here) for i in range(2)]
         # Where there is a test set, the sites tell beside it.
+        asked = {} if tested else {"compression": "delta+int8", "ditto": 0.1}
+        plan = Experiment.from_dict({"nodes": 2, "federated": asked, "evaluation": {"sites": tested}})
+        clients = [Client(MLP((3,)), rows(i, target), name=f"client-{i}", **here) for i in range(2)]
         coordinator = Coordinator(MLP((3,)), test=test, rounds=3, experiment=plan, **here)
         await watched(address, run, [coordinator, *clients])
 
@@ -183,6 +183,10 @@ def simulated() -> Found:
     return found
 
 
+def in_part(answer: e.Event | None) -> e.Event | None:
+    return replace(answer, metrics={**answer.metrics, "partial": 1.0}) if isinstance(answer, e.Trained) else answer
+
+
 def hurried() -> set[str]:
     """What a client tells of a training that was stopped early, for a strategy that wants to know the loss before."""
     learner = Learner(MLP((3,)), *rows(1, sign))
@@ -194,10 +198,6 @@ def hurried() -> set[str]:
     stops = iter((False, True))
     job = e.Train(1, 0, None, {"epochs": 9, "probe": True, "partial": True})
     return set(work.train(job, lambda: next(stops, True), lambda: False).metrics)
-
-
-def in_part(answer: e.Event | None) -> e.Event | None:
-    return replace(answer, metrics={**answer.metrics, "partial": 1.0}) if isinstance(answer, e.Trained) else answer
 
 
 def disturb(sim: Simulation, dies: str, stalls: str, witness: str) -> None:
@@ -267,6 +267,7 @@ def test_disturbed_runs_tell_of_it():
 def test_every_way_to_close_a_round_is_in_the_document():
     text = "".join((ROOT / "nodes" / path).read_text() for path in ("federated/rounds.py", "gossip/exchange.py"))
     lines = [line for line in text.splitlines() if "_close(" in line]
+    lines += [line for line in (ROOT / "nodes/federated/flow.py").read_text().splitlines() if ".closing =" in line]
     lines += [line for line in (ROOT / "nodes/federated/attempt.py").read_text().splitlines() if 'return "' in line]
     words = set(re.findall(r'"(\w+)"', "".join(lines)))
     row = next(line for line in EVENTS.splitlines() if line.startswith("| `closed_by`"))
