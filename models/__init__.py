@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from .artifact import ModelFileError, load_model, save_model
     from .datasets import DataError, Dataset
     from .learner import Learner
+    from .local import LocalResult, LocalSettings, LocalTraining
     from .mlp import MLP
-    from .model import CannotMerge, FitReport, Model, Work, as_model, named_model, rebuild
+    from .model import CannotMerge, FitReport, LocalUnsupported, Model, Work, as_model, named_model, rebuild
     from .randomness import generator
     from .survey import Agreement, Moments, Survey, SurveyError, agree
     from .weights import IncompatibleWeights, Layout, axpy, consensus_distance, is_finite, sketch
@@ -23,8 +24,9 @@ _HOMES = {
     "artifact": ("ModelFileError", "load_model", "save_model"),
     "datasets": ("DataError", "Dataset"),
     "learner": ("Learner",),
+    "local": ("LocalResult", "LocalSettings", "LocalTraining"),
     "mlp": ("MLP",),
-    "model": ("CannotMerge", "FitReport", "Model", "Work", "as_model", "named_model", "rebuild"),
+    "model": ("CannotMerge", "FitReport", "LocalUnsupported", "Model", "Work", "as_model", "named_model", "rebuild"),
     "randomness": ("generator",),
     "survey": ("Agreement", "Moments", "Survey", "SurveyError", "agree"),
     "weights": ("IncompatibleWeights", "Layout", "axpy", "consensus_distance", "is_finite", "sketch"),
@@ -46,6 +48,10 @@ __all__ = [
     "IncompatibleWeights",
     "Layout",
     "Learner",
+    "LocalResult",
+    "LocalSettings",
+    "LocalTraining",
+    "LocalUnsupported",
     "Model",
     "ModelFileError",
     "Moments",

@@ -19,7 +19,7 @@ import numpy as np
 
 from .checks import checked_inputs, checked_targets
 from .evaluate import evaluate
-from .model import Array, FitReport, Work
+from .model import Allowance, Array, FitReport, LocalUnsupported, Work
 from .weights import Layout, Vector
 
 CHUNK = 4096
@@ -99,8 +99,22 @@ class Adapter:
         self.layout.check(vector)
         self._assign({name: view.copy() for name, view in self.layout.views(vector).items()})
 
-    def fit(self, X: Array, y: Array, work: Work, rng: np.random.Generator, stop: Callable[[], bool]) -> FitReport:
+    @property
+    def allows(self) -> frozenset[Allowance]:
+        """Nothing: its update is not within reach, neither of a correction nor of a formula."""
+        return frozenset()
+
+    def fit(
+        self,
+        X: Array,
+        y: Array,
+        work: Work,
+        rng: np.random.Generator,
+        stop: Callable[[], bool],
+        correction: Vector | None = None,
+    ) -> FitReport:
         """Train in place through `partial_fit`, chunk by chunk. See `Model.fit`."""
+        self._refuse(work, correction)
         X, y = self._checked(X, y)
         n, batch = len(X), min(work.batch_size, len(X))
         target = work.epochs * ceil(n / batch) if work.local_steps is None else work.local_steps
@@ -140,8 +154,8 @@ class Adapter:
         with np.errstate(all="ignore"):
             return np.asarray(self._working.predict_proba(checked_inputs(X, self._working.n_features_in_, self.dtype)))
 
-    def carry(self) -> dict[str, Array]:
-        """Copy what training carries from round to round."""
+    def carry(self, *, moments: bool = True) -> dict[str, Array]:  # noqa: ARG002
+        """Copy what training carries from round to round. See `Model.carry`."""
         return {}
 
     def restore(self, state: Mapping[str, Array]) -> None:
@@ -151,6 +165,16 @@ class Adapter:
         self.layout  # noqa: B018 - says that build() is missing
         X = checked_inputs(X, self._working.n_features_in_, self.dtype)
         return X, checked_targets(y, len(X), self._n_classes, self.dtype)
+
+    def _refuse(self, work: Work, correction: Vector | None) -> None:
+        """Raise LocalUnsupported for what this estimator's training cannot do."""
+        asked = {"proximal": work.proximal > 0, "correction": correction is not None}
+        for name, wanted in asked.items():
+            if wanted and name not in self.allows:
+                raise LocalUnsupported(type(self._given).__name__, self._why(name))
+
+    def _why(self, name: str) -> str:
+        return f"its training cannot take a {name} term"
 
     def _first_row(self, n_features: int) -> None:
         """Let the estimator see one row of zeros, so that it makes its arrays for all classes."""
@@ -195,47 +219,6 @@ class LinearAdapter(Adapter):
         self._working.coef_, self._working.intercept_ = arrays["coef"], arrays["intercept"]
 
 
-class SGDAdapter(LinearAdapter):
-    """SGDClassifier and SGDRegressor: every row is a step, and a mini-batch only counts rows.
-
-    The step counter `t_` is not an optimiser's memory but the schedule's clock: it goes on from round to round whatever
-    `carry_optimizer` says, or a decaying learning rate would start anew in every round.
-    """
-
-    def _prepare(self, n_features: int, rng: np.random.Generator) -> None:  # noqa: ARG002
-        self._working.shuffle = False
-        self._first_row(n_features)
-        self._assign({name: np.zeros_like(array) for name, array in self._arrays().items()})
-        self._working.t_ = 1.0
-
-    def _chunks(self, n: int, batch: int, target: int, rng: np.random.Generator) -> Iterator[tuple[Array, int]]:
-        """Epochs joined: with a step a row, partial_fit on two epochs' rows is two of them, and a call costs much."""
-        joined: list[Array] = []
-        steps = 0
-        for rows, count in super()._chunks(n, batch, target, rng):
-            joined.append(rows)
-            steps += count
-            if sum(map(len, joined)) + n > CHUNK:
-                yield np.concatenate(joined), steps
-                joined, steps = [], 0
-        if joined:
-            yield np.concatenate(joined), steps
-
-    def carry(self) -> dict[str, Array]:
-        """The schedule's clock."""
-        return {"t": np.array([self._working.t_], np.float64)}
-
-    def restore(self, state: Mapping[str, Array]) -> None:
-        """Put back what `carry` gave."""
-        self._working.t_ = float(state["t"][0])
-
-
-class SGDRegressorAdapter(SGDAdapter):
-    """SGDRegressor."""
-
-    classifies = False
-
-
 class MLPAdapter(Adapter):
     """MLPClassifier and MLPRegressor: the same layout, start and batches as the house's own MLP of float64."""
 
@@ -277,8 +260,8 @@ class MLPAdapter(Adapter):
         if self._working.solver == "adam":
             optimizer.t = 0
 
-    def carry(self) -> dict[str, Array]:
-        """The optimiser's moments, its step count and rate, and the schedule's clock."""
+    def carry(self, *, moments: bool = True) -> dict[str, Array]:  # noqa: ARG002
+        """The optimiser's moments, its step count and rate, and the schedule's clock: one cannot be put back alone."""
         optimizer = self._working._optimizer  # noqa: SLF001
         clock = [float(self._working.t_), float(optimizer.learning_rate), float(getattr(optimizer, "t", 0))]
         flat = {name: np.concatenate([a.ravel() for a in arrays]) for name, arrays in self._moments().items()}
@@ -320,10 +303,19 @@ class LogisticAdapter(LinearAdapter):
         self._working.n_features_in_, self._working.classes_ = n_features, np.arange(self._n_classes)
         self._assign({"coef": np.zeros((rows, n_features)), "intercept": np.zeros(rows)})
 
-    def fit(self, X: Array, y: Array, work: Work, rng: np.random.Generator, stop: Callable[[], bool]) -> FitReport:
+    def fit(
+        self,
+        X: Array,
+        y: Array,
+        work: Work,
+        rng: np.random.Generator,
+        stop: Callable[[], bool],
+        correction: Vector | None = None,
+    ) -> FitReport:
         """Iterate the solver from the weights as they are. See `Model.fit`."""
         from sklearn.exceptions import ConvergenceWarning
 
+        self._refuse(work, correction)
         X, y = self._checked(X, y)
         iterations = work.epochs if work.local_steps is None else work.local_steps
         if iterations == 0 or stop():

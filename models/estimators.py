@@ -6,8 +6,9 @@ from importlib import import_module
 from inspect import isclass, signature
 from typing import Any
 
-from .adapters import Adapter, LogisticAdapter, MLPAdapter, MLPRegressorAdapter, SGDAdapter, SGDRegressorAdapter
+from .adapters import Adapter, LogisticAdapter, MLPAdapter, MLPRegressorAdapter
 from .model import CannotMerge
+from .sgd import SGDAdapter, SGDRegressorAdapter
 
 ADAPTERS: dict[str, type[Adapter]] = {
     "sklearn.linear_model.SGDClassifier": SGDAdapter,

@@ -190,12 +190,28 @@ class Learner:
         self._train = None if self._rows is None else self._prepare(self._rows)
         return layout
 
-    def train(self, work: Work, rng: np.random.Generator, stop: Callable[[], bool] = lambda: False) -> FitReport:
+    def train(
+        self,
+        work: Work,
+        rng: np.random.Generator,
+        stop: Callable[[], bool] = lambda: False,
+        correction: Vector | None = None,
+    ) -> FitReport:
         """Train the model in place on this site's prepared rows. See `Model.fit`."""
+        rows = self._training_rows()
+        if correction is None:
+            return self.model.fit(*rows, work, rng, stop)
+        return self.model.fit(*rows, work, rng, stop, correction)
+
+    def training_loss(self) -> float:
+        """Mean loss over this site's training rows of the model as it is: the `loss` of `evaluate.evaluate`."""
+        return evaluate(self.model, *self._training_rows())["loss"]
+
+    def _training_rows(self) -> Rows:
         self.agreement  # noqa: B018 - says that settle() is missing
         if self._train is None:
             raise RuntimeError("this learner has no rows to train on")
-        return self.model.fit(*self._train, work, rng, stop)
+        return self._train
 
     def snapshot(self) -> Vector:
         """Copy the weights into a new flat vector."""
@@ -205,9 +221,9 @@ class Learner:
         """Copy a flat vector into the weights. Raises IncompatibleWeights."""
         self.model.load(vector)
 
-    def carry(self) -> dict[str, NDArray[Any]]:
-        """Copy what training carries from round to round."""
-        return self.model.carry()
+    def carry(self, *, moments: bool = True) -> dict[str, NDArray[Any]]:
+        """Copy what training carries from round to round. See `Model.carry`."""
+        return self.model.carry(moments=moments)
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Put back what `carry` gave."""

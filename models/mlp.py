@@ -4,14 +4,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from .activations import ACTIVATIONS
 from .checks import checked_inputs, checked_targets
-from .model import Array, FitReport, Work
+from .drift import corrected
+from .model import Allowance, Array, FitReport, Work
 from .network import Layer, Pass, mean_loss
+from .normalise import normaliser
 from .optimizers import NAMES, Optimizer, make_optimizer
 from .weights import Layout, Vector
 
@@ -149,20 +151,35 @@ class MLP:
         self.layout.check(vector)
         self._parameters[:] = vector
 
-    def carry(self) -> dict[str, Array]:
-        """Copy the optimiser's moments."""
+    def carry(self, *, moments: bool = True) -> dict[str, Array]:
+        """Copy the optimiser's moments; there is nothing else."""
         self.layout  # noqa: B018 - says that build() is missing
-        return self._update.carry()
+        return self._update.carry() if moments else {}
 
     def restore(self, state: Mapping[str, Array]) -> None:
         """Put back what `carry` gave. Raises ValueError if it does not fit."""
         self.layout  # noqa: B018 - says that build() is missing
         self._update.restore(state)
 
-    def fit(self, X: Array, y: Array, work: Work, rng: np.random.Generator, stop: Callable[[], bool]) -> FitReport:
+    @property
+    def allows(self) -> frozenset[Allowance]:
+        """All, but that Adam's steps have no normaliser."""
+        return frozenset({"proximal", "correction"} if self.optimizer == "adam" else get_args(Allowance))
+
+    def fit(
+        self,
+        X: Array,
+        y: Array,
+        work: Work,
+        rng: np.random.Generator,
+        stop: Callable[[], bool],
+        correction: Vector | None = None,
+    ) -> FitReport:
         """Train in place: forward, backward, update, batch after batch. See `Model.fit`."""
         X = self._checked_inputs(X)
         Y = self._targets(y, len(X))
+        if correction is not None:
+            self.layout.check(correction)
         if not work.carry_optimizer:
             self._update.reset()
         n, rows = len(X), min(work.batch_size, len(X))
@@ -175,7 +192,8 @@ class MLP:
             (shuffled_X[i : i + rows], shuffled_Y[i : i + rows], outputs[i : i + rows], *tools[min(rows, n - i)])
             for i in range(0, n, rows)
         ]
-        steps, seen, cancelled, update = 0, 0, False, self._update.step
+        update = corrected(self._update, self._parameters, self._gradient, work.proximal, correction)
+        steps, seen, cancelled = 0, 0, False
         with np.errstate(all="ignore"):  # a diverging model shows in its weights, which every receiver checks
             while steps < target and not (cancelled := cancelled or stop()):
                 order, seen = rng.permutation(n), 0
@@ -191,7 +209,8 @@ class MLP:
                     steps += 1
                     seen += len(x)
             loss = mean_loss(outputs[:seen], shuffled_Y[:seen], self._output) if seen else math.nan
-        return FitReport(loss, n, steps, cancelled)
+        reach = normaliser(self.optimizer, steps, self.momentum, self.learning_rate, work.proximal)
+        return FitReport(loss, n, steps, cancelled, reach, self.learning_rate)
 
     def predict(self, X: Array) -> Array:
         """Class indices (int64), or targets for regression, one a row."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isfinite, nan
 from typing import Any, Literal, Protocol, cast
 
 import numpy as np
@@ -11,7 +12,11 @@ from .weights import Layout, Vector
 
 Array = NDArray[Any]
 
+Allowance = Literal["proximal", "correction", "normaliser"]
+
 MERGEABLE = "MLP, MLPClassifier, MLPRegressor, SGDClassifier, SGDRegressor, LogisticRegression"
+
+CORRECTABLE = "MLP, and SGDClassifier and SGDRegressor with learning_rate constant, invscaling or optimal"
 
 
 class CannotMerge(TypeError):
@@ -19,6 +24,13 @@ class CannotMerge(TypeError):
 
     def __init__(self, what: str, why: str) -> None:
         super().__init__(f"{what} cannot be averaged: {why}. Models that can: {MERGEABLE}")
+
+
+class LocalUnsupported(TypeError):
+    """A model whose training cannot be corrected as a strategy asks. The message lists what works."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what}: {why}. Models that can: {CORRECTABLE}")
 
 
 @dataclass(frozen=True)
@@ -35,16 +47,22 @@ class Work:
         Rows a mini-batch; the last of an epoch may be smaller.
     carry_optimizer : bool
         Keep momentum or moments from the round before instead of starting from zero.
+    proximal : float
+        μ of FedProx (Li et al. 2020, arXiv 1812.06127, equation 2): the objective gains μ/2 ||w - w_start||², w_start
+        the weights at the start of the fit, and so every gradient μ (w - w_start).
     """
 
     epochs: int = 5
     local_steps: int | None = None
     batch_size: int = 16
     carry_optimizer: bool = False
+    proximal: float = 0.0
 
     def __post_init__(self) -> None:
         if self.epochs < 0 or self.batch_size < 1 or (self.local_steps is not None and self.local_steps < 0):
             raise ValueError(f"epochs and local_steps must not be negative, batch_size at least 1: {self}")
+        if not (isfinite(self.proximal) and self.proximal >= 0):
+            raise ValueError(f"proximal must be a number of at least 0, found {self.proximal}")
 
 
 @dataclass(frozen=True)
@@ -61,12 +79,19 @@ class FitReport:
         Mini-batches done.
     cancelled : bool
         Whether `stop` ended it early.
+    normaliser : float or None
+        How far the steps reach, in units of `rate` (see `normalise`): a gradient g that stayed the same would have
+        moved the weights by ``-normaliser · rate · g``. None where that is not so for any g, as for Adam.
+    rate : float
+        The learning rate that belongs to it, the same on every node.
     """
 
     loss: float
     examples: int
     steps: int
     cancelled: bool
+    normaliser: float | None = None
+    rate: float = nan
 
 
 class Model(Protocol):
@@ -100,7 +125,23 @@ class Model(Protocol):
         """Copy a flat vector, which may be read-only, into the weights. Raises IncompatibleWeights."""
         ...
 
-    def fit(self, X: Array, y: Array, work: Work, rng: np.random.Generator, stop: Callable[[], bool]) -> FitReport:
+    @property
+    def allows(self) -> frozenset[Allowance]:
+        """What `fit` can do on top of plain training: `Work.proximal`, `correction`, `FitReport.normaliser`.
+
+        A model without this attribute allows nothing.
+        """
+        ...
+
+    def fit(
+        self,
+        X: Array,
+        y: Array,
+        work: Work,
+        rng: np.random.Generator,
+        stop: Callable[[], bool],
+        correction: Vector | None = None,
+    ) -> FitReport:
         """Train in place from the weights as they are, asking `stop` before each mini-batch.
 
         Parameters
@@ -113,6 +154,14 @@ class Model(Protocol):
             Orders the batches.
         stop : callable
             Returns true when training should end where it is.
+        correction : (size,) array of `dtype`, or None
+            Added to the gradient of every step: c - c_i of SCAFFOLD (Karimireddy et al. 2020, arXiv 1910.06378,
+            algorithm 1, line 10). Momentum and moments are of the corrected gradient.
+
+        Raises
+        ------
+        LocalUnsupported
+            `Work.proximal` or `correction` is asked of a model that cannot do it.
         """
         ...
 
@@ -124,8 +173,11 @@ class Model(Protocol):
         """(n, C) class probabilities; None for a model that has none."""
         ...
 
-    def carry(self) -> dict[str, Array]:
-        """Copy what training carries from round to round, for a checkpoint."""
+    def carry(self, *, moments: bool = True) -> dict[str, Array]:
+        """Copy what training carries from round to round, for a checkpoint.
+
+        Without `moments` only what it carries even where `Work.carry_optimizer` is not set, such as a schedule's clock.
+        """
         ...
 
     def restore(self, state: Mapping[str, Array]) -> None:

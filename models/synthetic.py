@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .data import DataError, Dataset
 from .randomness import generator
@@ -72,3 +73,13 @@ def synthetic(alpha: float = 0.0, beta: float = 0.0, *, iid: bool = False, sites
     name = "synthetic(iid)" if iid else f"synthetic({alpha:g}, {beta:g})"
     y = np.concatenate(labels).astype(np.int64)
     return Dataset(name, np.concatenate(inputs), y, columns, "classification", sites=site_of)
+
+
+def fedprox_synthetic(
+    alpha: float, beta: float, *, clients: int = 30, seed: int, iid: bool = False
+) -> list[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+    """Give the rows of `synthetic` client by client: (rows, 60) inputs and (rows,) classes from 0 to 9 for each."""
+    drawn = synthetic(alpha, beta, iid=iid, sites=clients, seed=seed)
+    assert drawn.sites is not None  # noqa: S101 - it is made just above
+    ends = np.flatnonzero(np.diff(drawn.sites)) + 1
+    return list(zip(np.split(drawn.X, ends), np.split(drawn.y, ends), strict=True))

@@ -1,0 +1,10 @@
+"""What one client does with a task: train from the weights that came, and make of the result what its strategy sends.
+
+`LocalTraining` holds what the client carries from round to round; `LocalSettings` is what a task may ask for.
+"""
+
+from .result import LocalResult
+from .settings import LocalSettings, check_support
+from .training import LocalTraining
+
+__all__ = ["LocalResult", "LocalSettings", "LocalTraining", "check_support"]

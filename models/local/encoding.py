@@ -1,0 +1,50 @@
+"""From a vector to the bytes that are sent for it, and what the two differ by."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..weights import Vector
+
+
+def encoded(
+    spec: str, vector: Vector, base: Vector, residual: Vector | None, rng: np.random.Generator
+) -> tuple[NDArray[Any], Vector | None, dict[str, float]]:
+    """Encode a vector of one or more parts, with error feedback.
+
+    Parameters
+    ----------
+    spec : str
+        Of the codec, see `compress.parse`.
+    vector : (parts * size,) array
+        The first part is weights. Not modified.
+    base : (size,) array
+        What a relative codec takes the difference of the weights to.
+    residual : (parts * size,) array or None
+        What the last encoding cut off; of another length, as after a change of strategy, it is dropped.
+    rng : numpy.random.Generator
+        For stochastic rounding.
+
+    Returns
+    -------
+    frame : array of uint8
+    residual : (parts * size,) array or None
+        For the next time; None if nothing was cut off.
+    metrics : dict
+        ``raw_bytes``, ``sent_bytes`` and ``codec_error``.
+    """
+    from ..compress import error_feedback, parse
+
+    codec = parse(spec)
+    if codec.relative:
+        vector = vector.copy()
+        vector[: base.size] -= base
+    if residual is not None and residual.shape != vector.shape:
+        residual = None
+    frame, decoded, left = error_feedback(vector, residual, codec, rng, vector.size // base.size)
+    error = 0.0
+    if left is not None:
+        whole = float(np.linalg.norm(decoded + left))
+        error = float(np.linalg.norm(left)) / whole if whole else 0.0
+    return frame, left, {"raw_bytes": vector.nbytes, "sent_bytes": frame.nbytes, "codec_error": error}

@@ -1,0 +1,38 @@
+"""What one round of a client's training gives."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class LocalResult:
+    """What a client sends, and what it tells about it.
+
+    Attributes
+    ----------
+    vector
+        What is sent: (parts * size,) floats, or bytes (uint8) where there is an `encoding`. None if `cancelled`.
+    encoding
+        Spec of the codec that made it; empty: none.
+    parts
+        What it consists of, each part as long as the weights: the weights (or their difference to the received ones,
+        where the codec is relative), and with SCAFFOLD the change of the control variate.
+    examples
+        Rows that it was trained on.
+    metrics
+        ``loss``, ``steps``; ``normaliser`` where there is one (FedNova's a_i, see `normalise`); as asked for
+        ``probe_loss`` and ``personal_loss``; ``partial`` 1 if it was stopped early; with an encoding ``raw_bytes``,
+        ``sent_bytes`` and ``codec_error``, the norm of what encoding changed, relative to that of what was encoded.
+        None of them is NaN or infinite.
+    cancelled
+        Whether it was stopped with nothing to send. The client's state is then what it was before.
+    """
+
+    vector: NDArray[Any] | None
+    encoding: str
+    parts: tuple[str, ...]
+    examples: int
+    metrics: dict[str, float] = field(default_factory=dict)
+    cancelled: bool = False

@@ -1,0 +1,264 @@
+"""LocalTraining: one client, from a task's weights to what it sends back, and what it remembers."""
+
+from collections.abc import Callable, Mapping
+from math import isfinite
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..learner import Learner
+from ..model import FitReport
+from ..randomness import generator
+from ..weights import IncompatibleWeights, Vector, is_finite
+from .encoding import encoded
+from .personal import PREFIX, chosen, replaced, taken
+from .result import LocalResult
+from .settings import LocalSettings, check_support
+
+State = dict[str, NDArray[Any]]
+
+MOMENTS, DITTO_MOMENTS = "moments/", "ditto-moments/"
+VECTORS = ("control", "residual", "ditto")
+
+
+def _never() -> bool:
+    return False
+
+
+class LocalTraining:
+    """All that a client does with the tasks of its coordinator, and what it carries from one to the next.
+
+    It changes its state at the end of a round that has something to send, and only then: after a round that failed or
+    was cancelled the same task can come again.
+
+    Parameters
+    ----------
+    learner
+        Settled before the first task; whatever its model holds is replaced by each.
+    node, seed
+        The client's name and the run's seed: the address of its draws.
+    """
+
+    def __init__(self, learner: Learner, *, node: str, seed: int) -> None:
+        self.learner = learner
+        self.node = node
+        self.seed = seed
+        self._state: State = {}
+        self._fresh: State | None = None
+
+    def state(self) -> State:
+        """What later rounds depend on, by value, the arrays read-only; empty if that is nothing."""
+        return dict(self._state)
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Replace all that is remembered by what `state` gave once. Raises ValueError for a name it never gives."""
+        for name in state:
+            if name not in VECTORS and not name.startswith((MOMENTS, DITTO_MOMENTS, PREFIX)):
+                raise ValueError(f"a client's state has no {name!r}")
+        self._state = {name: _kept(np.array(array)) for name, array in state.items()}
+
+    def load(self, received: Vector, settings: LocalSettings) -> None:
+        """Put received weights into the model as this client would use them: its personal arrays over them."""
+        self.learner.load(self._own(self._split(received, settings)[0], settings))
+
+    def train(
+        self, received: Vector, settings: LocalSettings, number: int, stop: Callable[[], bool] = _never
+    ) -> LocalResult:
+        """Do one round's work. The model is left with the weights that training ended at.
+
+        SCAFFOLD's own control variate follows option II (Karimireddy et al. 2020, algorithm 1, line 12),
+        c_i⁺ = c_i - c + (x - y) / (K η), with the K steps of size η counted as FedNova counts them: K is the
+        `normaliser`, K steps for plain SGD. An update with momentum is a weighted sum of its gradients, and the
+        normaliser the sum of those weights, so that c_i⁺ stays what it is meant to be: a mean of the gradients along
+        the way, without the correction that was added to each.
+
+        Parameters
+        ----------
+        received : (parts * size,) array
+            The weights; with `settings.control` the server's control variate behind them. Not modified.
+        settings : LocalSettings
+        number : int
+            The round: part of the address of its draws.
+        stop : callable
+            Returns true when training should end where it is.
+
+        Raises
+        ------
+        LocalUnsupported
+            The model cannot be trained as the settings ask.
+        IncompatibleWeights
+            `received` does not fit.
+        ValueError
+            `settings.personal` names no array of the model, or all; `settings.encoding` is no codec.
+        ArithmeticError
+            Training diverged: there is no finite result.
+        """
+        check_support(self.learner.model, settings)
+        weights, control = self._split(received, settings)
+        start = self._own(weights, settings)
+        state = dict(self._state)
+        metrics: dict[str, float] = {}
+        if settings.probe:
+            self.learner.load(start)
+            metrics["probe_loss"] = self.learner.training_loss()
+        own = self._remembered("control")
+        correction = control if own is None or control is None else control - own
+        rng = generator(self.seed, self.node, number, "batches")
+        report = self._fit(start, state, MOMENTS, settings, settings.proximal, rng, stop, correction)
+        if report.cancelled and not (settings.partial and report.steps):
+            return LocalResult(None, settings.encoding, settings.parts, report.examples, cancelled=True)
+        after = _finite(self.learner.snapshot())
+        metrics |= {"loss": report.loss, "steps": float(report.steps)}
+        if report.normaliser is not None:
+            metrics["normaliser"] = report.normaliser
+        if report.cancelled:
+            metrics["partial"] = 1.0
+
+        mine = chosen(self.learner.layout, settings.personal)
+        sent = replaced(self.learner.layout, after, taken(self.learner.layout, weights, mine))
+        state |= {PREFIX + name: array for name, array in taken(self.learner.layout, after, mine).items()}
+        vector: NDArray[Any] = sent
+        if control is not None:
+            # Of the personal arrays, where sent is what was received and c is zero, this is zero, too.
+            reach = (report.normaliser or 0.0) * report.rate
+            change = (weights - sent) / weights.dtype.type(reach) - control if reach else np.zeros_like(control)
+            state["control"] = change if own is None else own + change
+            vector = _finite(np.concatenate([sent, change]))
+        if settings.ditto:
+            personal = self._train_personal(weights, state, settings, number, stop)
+            if personal.cancelled and not settings.partial:
+                return LocalResult(None, settings.encoding, settings.parts, report.examples, cancelled=True)
+            metrics["personal_loss"] = personal.loss
+            self.learner.load(after)
+        residual = state.pop("residual", None)
+        if settings.encoding:
+            rng = generator(self.seed, self.node, number, "codec")
+            vector, left, told = encoded(settings.encoding, vector, weights, residual, rng)
+            metrics |= told
+            if left is not None:
+                state["residual"] = left
+        self._state = {name: _kept(array) for name, array in state.items()}
+        metrics = {name: float(value) for name, value in metrics.items() if isfinite(value)}
+        return LocalResult(vector, settings.encoding, settings.parts, report.examples, metrics)
+
+    def personal_weights(self, received: Vector | None = None) -> Vector:
+        """The weights of this client's own model.
+
+        Parameters
+        ----------
+        received : (size,) array or None
+            The weights of all, without further parts. Where there is a model of Ditto it does not need them.
+
+        Returns
+        -------
+        (size,) array
+            Ditto's personal model; or the received weights with FedPer's personal arrays over them; or, where there is
+            nothing personal, the received weights.
+        """
+        own = self._remembered("ditto")
+        if own is not None:
+            return own
+        if received is None:
+            raise ValueError("this client has no whole model of its own: the weights of all are needed")
+        return replaced(self.learner.layout, received, self._personal_arrays())
+
+    def evaluate_personal(
+        self, on: Literal["test", "holdout"] = "holdout", received: Vector | None = None
+    ) -> dict[str, float]:
+        """Score this client's own model, see `personal_weights` and `Learner.evaluate`. The model is left as it was."""
+        before = self.learner.snapshot()
+        self.learner.load(self.personal_weights(received))
+        try:
+            return self.learner.evaluate(on)
+        finally:
+            self.learner.load(before)
+
+    def fine_tune(
+        self, received: Vector, epochs: int, *, batch_size: int = 16, stop: Callable[[], bool] = _never
+    ) -> FitReport:
+        """Train on from the final weights of all, for this client alone; its state stays as it is.
+
+        The model is left with the tuned weights. Raises ArithmeticError if they are not finite.
+        """
+        settings = LocalSettings(epochs=epochs, batch_size=batch_size)
+        rng = generator(self.seed, self.node, "fine-tune")
+        start = replaced(self.learner.layout, received, self._personal_arrays())
+        report = self._fit(start, dict(self._state), MOMENTS, settings, 0.0, rng, stop, None)
+        _finite(self.learner.snapshot())
+        return report
+
+    def _train_personal(
+        self, weights: Vector, state: State, settings: LocalSettings, number: int, stop: Callable[[], bool]
+    ) -> FitReport:
+        """Ditto (Li et al. 2021, arXiv 2012.04221, algorithm 1): v <- v - η (∇F(v) + λ (v - x)), x what was received.
+
+        The proximal term of `Work` pulls to the start v_0 of the fit, so λ (v_0 - x) is added to every gradient.
+        """
+        own = self._remembered("ditto")
+        correction = None if own is None else weights.dtype.type(settings.ditto) * (own - weights)
+        rng = generator(self.seed, self.node, number, "ditto")
+        start = weights if own is None else own
+        report = self._fit(start, state, DITTO_MOMENTS, settings, settings.ditto, rng, stop, correction)
+        state["ditto"] = _finite(self.learner.snapshot())
+        return report
+
+    def _fit(
+        self,
+        start: Vector,
+        state: State,
+        prefix: str,
+        settings: LocalSettings,
+        proximal: float,
+        rng: np.random.Generator,
+        stop: Callable[[], bool],
+        correction: Vector | None,
+    ) -> FitReport:
+        """Train from `start`, with the moments and clocks that `state` has under a prefix, and leave them there."""
+        if self._fresh is None:
+            self._fresh = self.learner.carry(moments=False)
+        carried = {name.removeprefix(prefix): state.pop(name) for name in list(state) if name.startswith(prefix)}
+        self.learner.load(start)
+        if carried or self._fresh:
+            self.learner.restore(carried or self._fresh)
+        report = self.learner.train(settings.work(proximal, carry=bool(carried)), rng, stop, correction)
+        after = self.learner.carry(moments=settings.carry_optimizer)
+        state |= {prefix + name: array for name, array in after.items()}
+        return report
+
+    def _split(self, received: Vector, settings: LocalSettings) -> tuple[Vector, Vector | None]:
+        """The weights, and the server's control variate."""
+        layout, parts = self.learner.layout, settings.parts
+        if received.ndim != 1 or received.size != len(parts) * layout.size:
+            expected = f"{' and '.join(parts)}, {len(parts)} x {layout.size} elements, were expected"
+            raise IncompatibleWeights("length", f"received an array of shape {received.shape}; {expected}")
+        pieces = received.reshape(len(parts), layout.size)
+        for piece in pieces:
+            layout.check(piece)
+        return pieces[0], pieces[1] if settings.control else None
+
+    def _own(self, weights: Vector, settings: LocalSettings) -> Vector:
+        names = chosen(self.learner.layout, settings.personal)
+        arrays = {name: array for name, array in self._personal_arrays().items() if name in names}
+        return replaced(self.learner.layout, weights, arrays)
+
+    def _personal_arrays(self) -> State:
+        return {n.removeprefix(PREFIX): array for n, array in self._state.items() if n.startswith(PREFIX)}
+
+    def _remembered(self, name: str) -> Vector | None:
+        vector = self._state.get(name)
+        if vector is not None:
+            self.learner.layout.check(vector)
+        return vector
+
+
+def _kept(array: NDArray[Any]) -> NDArray[Any]:
+    array.setflags(write=False)
+    return array
+
+
+def _finite(vector: Vector) -> Vector:
+    if not is_finite(vector):
+        what = "the weights after training (a smaller training.learning_rate may help)"
+        raise ArithmeticError(f"{what} must be finite, found NaN or infinity")
+    return vector
