@@ -69,7 +69,7 @@ class Still:
     def probabilities(self, X):  # noqa: ARG002
         return None
 
-    def carry(self):
+    def carry(self, *, moments=True):  # noqa: ARG002
         return {}
 
     def restore(self, state):

@@ -33,8 +33,8 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-# Offered as modules: families (`robust.krum`, `attacks.alie`, the codecs), and those whose main function has the module's
-# own name (`partition.partition`, `evaluate.evaluate`).
+# Offered as modules: families (`robust.krum`, `attacks.alie`, the codecs), and those that bear the name of their main
+# function (`partition.partition`, `evaluate.evaluate`).
 _MODULES = ("attacks", "compress", "datasets", "evaluate", "partition", "robust")
 
 __all__ = [

@@ -125,6 +125,8 @@ def _strategy(experiment: "Experiment") -> Iterator[str]:
         strategy.check(experiment.asked)
     except StrategyError as error:
         yield f"federated.strategy = {federated.strategy!r}: {error}"
+    except Exception as error:  # noqa: BLE001  (whatever the check of somebody's own strategy raises)
+        yield f"federated.strategy = {federated.strategy!r}: its check raised {type(error).__name__}: {error}"
 
 
 def _gossip(experiment: "Experiment") -> Iterator[str]:

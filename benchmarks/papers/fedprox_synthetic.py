@@ -21,6 +21,8 @@ from harness import Federation, Notebook, Rows
 from nervenet.models import MLP, LocalSettings, generator
 from nervenet.models.synthetic import fedprox_synthetic
 from nervenet.nodes.federated.sampling import uniform
+from nervenet.nodes.federated.strategies.averaging import FedAvg
+from nervenet.nodes.federated.strategies.client_side import FedProx
 
 CLIENTS, ASKED, EPOCHS, ROUNDS, COUNTED = 30, 10, 20, 200, 150
 FEDAVG, FEDPROX, KEEPING = "FedAvg", "FedProx", "FedAvg keeping"
@@ -49,7 +51,8 @@ def split(sites: list[Rows], draw: int) -> tuple[dict[str, Rows], Rows]:
 def accuracy(data: str, late: int, method: str, draw: int, rounds: int = ROUNDS, counted: int = COUNTED) -> float:
     """Mean test accuracy from round `counted` on, with `late` percent of stragglers."""
     sites, test = split(fedprox_synthetic(*DATA[data], clients=CLIENTS, seed=draw, iid=data == "IID"), draw)
-    federation = Federation(sites, test, model, seed=draw)
+    strategy = FedProx(mu=1.0) if method == FEDPROX else FedAvg()
+    federation = Federation(sites, test, model, seed=draw, strategy=strategy)
     found = []
     for number in range(1, rounds + 1):
         asked = uniform(list(sites), ASKED / CLIENTS, seed=draw, round=number, attempt=0)
@@ -57,7 +60,7 @@ def accuracy(data: str, late: int, method: str, draw: int, rounds: int = ROUNDS,
         stragglers = set(rng.choice(asked, round(ASKED * late / 100), replace=False).tolist())
         done = {name: int(rng.integers(1, EPOCHS)) if name in stragglers else EPOCHS for name in asked}
         settings = {
-            name: LocalSettings(epochs=epochs, batch_size=10, proximal=float(method == FEDPROX))
+            name: LocalSettings(epochs=epochs, batch_size=10, **strategy.demands.settings)
             for name, epochs in done.items()
             if method != FEDAVG or name not in stragglers
         }

@@ -78,7 +78,7 @@ class Federation:
         for learner in (*learners.values(), self.judge):
             learner.settle(agreement, seed)
         self.clients = {name: LocalTraining(learner, node=name, seed=seed) for name, learner in learners.items()}
-        self.merger = Merger(strategy or FedAvg())
+        self.merger = Merger(strategy or FedAvg(), len(sites))
         self.weights = self.judge.snapshot()
         self.outgoing = self.merger.begin(self.weights)
 
@@ -130,7 +130,9 @@ class Simulated:
         rules = RoundRules(
             rounds, frozenset(sites), seed, participation=participation, settings=settings, strategy=strategy
         )
-        judge = Trainer(Learner(model(), test=test), node=COORDINATOR, seed=seed, scale="none", merger=Merger(strategy))
+        judge = Trainer(
+            Learner(model(), test=test), node=COORDINATOR, seed=seed, scale="none", merger=Merger(strategy, len(sites))
+        )
         self.coordinator = self.simulation.add(COORDINATOR, RoundState(rules), _working(judge))
         for name, rows in sites.items():
             learner = Learner(model(), *rows, task="classification")

@@ -32,12 +32,12 @@ from typing import Any
 import numpy as np
 from harness import Federation, Notebook, Rows, sites_of, subset
 from nervenet.broker.messages import Payload, Update
-from nervenet.models import MLP, LocalSettings, attacks, generator, robust
-from nervenet.models.aggregate import weighted_mean
+from nervenet.models import MLP, LocalSettings, attacks, generator
 from nervenet.models.datasets import load
 from nervenet.models.weights import IncompatibleWeights, Vector
 from nervenet.nodes.effects import Arrived
-from nervenet.nodes.federated.strategies import Contribution, Demands, Outcome, State
+from nervenet.nodes.federated.strategies import Contribution, Strategy, StrategyError
+from nervenet.nodes.federated.strategies.registry import arguments_of, make, strategy_class
 from nervenet.nodes.screening import update_fault
 from nervenet.nodes.trainer import flaw_of
 
@@ -52,47 +52,11 @@ RULES = (
 )
 
 
-def merged(rule: str, deltas: Sequence[Vector], examples: Sequence[int], f: int) -> Vector:
-    """From differences to the global model, and the examples behind each, to the difference that is stepped by."""
-    match rule:
-        case "median":
-            return robust.coordinate_median(deltas)
-        case "trimmed-mean":
-            return robust.trimmed_mean(deltas, f)
-        case "krum":
-            return robust.krum(deltas, f)
-        case "multi-krum":
-            return robust.multi_krum(deltas, f, len(deltas) - f)
-        case "bulyan":
-            return robust.bulyan(deltas, f)
-        case "geometric-median":
-            return robust.geometric_median(deltas)
-        case "centred-clipping":
-            return robust.centred_clipping(deltas, np.zeros_like(deltas[0]), BOUND)
-        case "norm-bound":
-            return weighted_mean(robust.clip_by_norm(deltas, BOUND), examples)
-    return weighted_mean(deltas, examples)
-
-
-class Rule:
-    """A rule as a strategy: it merges differences, all clients counting alike but for the averages."""
-
-    demands = Demands()
-
-    def __init__(self, name: str, f: int) -> None:
-        self.name, self.f = name, f
-
-    def check(self, clients: int) -> None:
-        """Leave that to the rule itself."""
-
-    def init(self, weights: Vector) -> State:  # noqa: ARG002
-        """Nothing to remember."""
-        return {}
-
-    def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
-        """Step by what the rule makes of the differences."""
-        vectors = [c.delta() for c in contributions]
-        return Outcome(weights + merged(self.name, vectors, [c.examples for c in contributions], self.f), state)
+def strategy_of(rule: str, f: int) -> Strategy:
+    """Make the strategy of that name, and tell it f and the bound where it takes them."""
+    name = "fedavg" if rule == UNSCREENED else rule
+    given = {"f": f, "tau": BOUND, "bound": BOUND}
+    return make(name, {key: given[key] for key in arguments_of(strategy_class(name)) if key in given})
 
 
 def hostile_updates(
@@ -149,7 +113,7 @@ def run(scheme: str, f: int, rule: str, attack: str, seed: int, rounds: int = RO
     enrolled = {name: len(rows[1]) for name, rows in sites.items()}
     # Drawn, because where the clients differ it matters who is hostile.
     hostile = set(generator(seed, "hostile").permutation(sorted(sites))[: 0 if attack == "none" else f].tolist())
-    strategy = Rule(rule, f)
+    strategy = strategy_of(rule, f)
     federation = Federation(sites, test, model, seed=seed, strategy=strategy)
     layout = federation.judge.layout
     payload = Payload(rule="mean", layout=layout.hash, dtype=layout.dtype, length=layout.size)
@@ -165,13 +129,13 @@ def run(scheme: str, f: int, rule: str, attack: str, seed: int, rounds: int = RO
                 for name, (delta, examples) in zip(sorted(hostile), bad, strict=True)
             ]
             came.sort(key=lambda c: c.client)
-        if rule == UNSCREENED:  # not by the merger either, which hands on no model that is not finite
+        if rule == UNSCREENED:  # not by the merger either, which leaves out what is not finite
             federation.weights = federation.outgoing = strategy.apply({}, federation.weights, came).weights
             continue
         counted = screened(came, enrolled, payload)
         try:
             federation.fold(counted, number)
-        except robust.RobustnessError:
+        except StrategyError:
             return f"n={len(counted)}"
     return federation.accuracy()
 

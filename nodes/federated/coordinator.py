@@ -138,7 +138,11 @@ class Coordinator:
             strategy=strategy,
         )
         trainer = Trainer(
-            self.model, node=self.place.name, seed=plan.seed, scale=plan.data.scaling, merger=Merger(strategy)
+            self.model,
+            node=self.place.name,
+            seed=plan.seed,
+            scale=plan.data.scaling,
+            merger=Merger(strategy, plan.nodes),
         )
         session = self.session
         state = self._state = RoundState(rules)

@@ -101,9 +101,7 @@ def test_another_experiment_is_named_by_its_first_key(run: Path, changes: dict[s
 def test_an_experiment_file_that_was_changed_since_is_caught(run: Path) -> None:
     file = run / "experiment.toml"
     file.write_text(file.read_text().replace("seed = 0", "seed = 3"))
-    with pytest.raises(
-        ExperimentError, match="the checkpoint of round 7: is of another experiment: found seed = 0"
-    ):
+    with pytest.raises(ExperimentError, match="the checkpoint of round 7: is of another experiment: found seed = 0"):
         RunFolder.reopen(run, asked(run))
 
 

@@ -165,7 +165,11 @@ def test_a_model_may_keep_its_own_start() -> None:
 @pytest.mark.parametrize(
     ("job", "kind", "words"),
     [
-        (e.Fold(2, 1, "mean", np.zeros(4), contributions([np.array([np.nan] * 4)])), "fold", "model must be finite"),
+        (
+            e.Fold(2, 1, "mean", np.zeros(4), contributions([np.array([np.nan] * 4)])),
+            "fold",
+            "client-0: values must be finite",
+        ),
         (e.Fold(2, 1, "median", None, ()), "fold", "median"),
         (e.Mix(2, [np.array([np.inf] * 4, np.float32)], [1.0]), "mix", "the mixture must be finite"),
         (e.Train(2, 1, None, {"epochs": 1, "bogus": 2}), "train", "bogus"),

@@ -1,4 +1,4 @@
-"""How admitted updates become the next global model: named compositions of screen -> clip -> weigh -> combine -> step.
+"""How admitted updates become the next global model: compositions of screen, clip, select, weigh, combine and step.
 
 `registry` has the names, `contract` what a strategy is, `pipeline` the parts that most are composed of.
 """

@@ -75,15 +75,19 @@ class Contribution:
     relative: bool = False
     staleness: int = 0
 
+    @property
+    def first(self) -> Vector:
+        """The first part as it came, (n,): the client's weights, or their difference to `base` if `relative`."""
+        first: Vector = self.body[: self.base.size]
+        return first
+
     def weights(self) -> Vector:
         """Give the client's weights, (n,): a view where they came as such."""
-        first: Vector = self.body[: self.base.size]
-        return first + self.base if self.relative else first
+        return self.first + self.base if self.relative else self.first
 
     def delta(self) -> Vector:
-        """Give the client's weights less those it started from, (n,): a view where they came as such."""
-        first: Vector = self.body[: self.base.size]
-        return first if self.relative else first - self.base
+        """Give the client's weights less those it started from, (n,): a view where this is what came."""
+        return self.first if self.relative else self.first - self.base
 
     def part(self, place: int) -> Vector:
         """Give a further part, (n,): 1 is the first behind the weights."""
@@ -103,16 +107,16 @@ class Outcome:
     state
         What to remember; also new, so that a round that is not counted leaves nothing behind.
     metrics
-        Figures for the event ``round.completed``.
+        For the event ``round.completed``: numbers, texts, and lists and maps of them.
     rejected
-        Clients whose update was left out, each with the reason.
+        Clients whose update is at fault and was left out, each with the reason. Who was merely not chosen is not here.
     outgoing
         The further parts that go out with the weights, in the order of `Demands.parts`.
     """
 
     weights: Vector
     state: State = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
     rejected: Mapping[str, str] = field(default_factory=dict)
     outgoing: tuple[Vector, ...] = ()
 
@@ -129,14 +133,23 @@ class Strategy(Protocol):
         """Raise `StrategyError` for a number of updates that its theory excludes; asked before anything starts."""
         ...
 
-    def init(self, weights: Vector) -> State:
-        """Give what it remembers before round 1; `weights` are those that all start from."""
+    def init(self, weights: Vector, population: int) -> State:
+        """Give what it remembers before round 1.
+
+        Parameters
+        ----------
+        weights : (n,) array
+            What all start from.
+        population : int
+            Clients of the run, of which each round asks all or some.
+        """
         ...
 
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
         """Make the next model of `weights`, the present one, and at least one contribution, in name order.
 
-        Runs in the worker thread, so it may take its time; it must modify nothing that it is given.
+        Runs in the worker thread, so it may take its time; it must modify nothing that it is given. Whatever it raises
+        fails the round by that reason, as does a model that is not finite.
 
         Raises
         ------

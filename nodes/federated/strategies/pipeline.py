@@ -1,8 +1,9 @@
-"""The parts that strategies are composed of, and their composition: screen -> clip -> weigh -> combine -> step.
+"""The parts that strategies are composed of: screen -> clip -> select -> weigh -> combine -> step.
 
-Each part is a pure function or a frozen record of its parameters. Vectors are handed on in one frame: the clients'
-weights, or their differences to what they started from where a part needs those (a clip) or all came as such; every
-rule that combines must therefore commute with a shift of all its inputs, as means, medians and Krum do.
+Each part is a pure function or a frozen record of its parameters, and every part may be left out. Vectors are handed on
+in one frame: the clients' weights, with the present model as their `start`; or, where they came as such or clients
+started from different models, their differences, which start at the origin. A rule must therefore commute with a shift
+of all its inputs and the start, as means, medians and Krum do.
 """
 
 from __future__ import annotations
@@ -10,20 +11,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from nervenet.models.aggregate import weighted_mean
 
-from .contract import Contribution, Demands, Outcome, State, Vector
+from .contract import Contribution, Demands, Outcome, State, StrategyError, Vector
 
 Screen: TypeAlias = Callable[[Sequence[Contribution]], Mapping[str, str]]
 """Names the clients to leave out, each with the reason."""
 
-Clip: TypeAlias = Callable[[Vector], Vector]
-"""Shortens a difference; may give back what it was given."""
+Clip: TypeAlias = Callable[[Sequence[Vector], Vector | None], Sequence[Vector]]
+"""Shortens differences to a start (None: the origin): takes vectors and start, gives the very ones that are short
+enough and new ones for the rest."""
 
 Weigh: TypeAlias = Callable[[Sequence[Contribution]], list[float]]
 """One weight a contribution, none negative, summing to one."""
+
+
+class Select(Protocol):
+    """Chooses among vectors."""
+
+    def check(self, clients: int) -> None:
+        """Raise `StrategyError` for a number of vectors that its theory excludes."""
+        ...
+
+    def __call__(self, vectors: Sequence[Vector]) -> Sequence[int]:
+        """Give the places of those that go on; who is not chosen has done nothing wrong."""
+        ...
 
 
 class Combine(Protocol):
@@ -33,8 +47,8 @@ class Combine(Protocol):
         """Raise `StrategyError` for a number of vectors that its theory excludes."""
         ...
 
-    def __call__(self, vectors: Sequence[Vector], weights: Sequence[float]) -> Vector:
-        """Combine vectors of one frame; a new vector."""
+    def __call__(self, vectors: Sequence[Vector], weights: Sequence[float], start: Vector | None) -> Vector:
+        """Combine vectors of one frame; a new vector. `start` is where all began in it, None if that is the origin."""
         ...
 
 
@@ -68,7 +82,7 @@ class Mean:
     def check(self, clients: int) -> None:
         """Any number will do."""
 
-    def __call__(self, vectors: Sequence[Vector], weights: Sequence[float]) -> Vector:
+    def __call__(self, vectors: Sequence[Vector], weights: Sequence[float], start: Vector | None) -> Vector:  # noqa: ARG002
         """Give ``sum_k w_k x_k``."""
         return weighted_mean(vectors, weights)
 
@@ -92,22 +106,42 @@ class Pipeline:
 
     screen: Screen | None = None
     clip: Clip | None = None
+    select: Select | None = None
     weigh: Weigh = by_examples
     combine: Combine = field(default_factory=Mean)
     step: Step = field(default_factory=Replace)
 
+    def check(self, clients: int) -> None:
+        """Ask the part that all vectors come to."""
+        (self.select or self.combine).check(clients)
+
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
         """Take one round's updates through all parts."""
         rejected = dict(self.screen(contributions)) if self.screen else {}
-        counted = [c for c in contributions if c.client not in rejected]
-        self.combine.check(len(counted))
-        relative = self.clip is not None or all(c.relative for c in counted)
-        vectors = [c.delta() if relative else c.weights() for c in counted]
+        counted = without(contributions, rejected)
+        self.check(len(counted))
+        relative = all(c.relative for c in counted) or any(c.staleness for c in counted)
+        start = None if relative else weights
+        vectors: Sequence[Vector] = [c.delta() if relative else c.weights() for c in counted]
         if self.clip is not None:
-            vectors = [self.clip(vector) for vector in vectors]
-        merged = self.combine(vectors, self.weigh(counted))
+            vectors = self.clip(vectors, start)
+        metrics: dict[str, Any] = {}
+        if self.select is not None:
+            chosen = sorted(self.select(vectors))
+            counted, vectors = [counted[i] for i in chosen], [vectors[i] for i in chosen]
+            metrics["selected"] = [c.client for c in counted]
+        merged = self.combine(vectors, self.weigh(counted), start)
         after, remembered = self.step.apply(state, weights, merged, relative=relative)
-        return Outcome(after, remembered, rejected=rejected)
+        return Outcome(after, remembered, metrics, rejected)
+
+
+def without(contributions: Sequence[Contribution], rejected: Mapping[str, str]) -> list[Contribution]:
+    """Leave out rejected clients. Raises `StrategyError`, which names them, if nobody is left."""
+    counted = [c for c in contributions if c.client not in rejected]
+    if not counted:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(rejected.items()))
+        raise StrategyError(f"no update is left to combine; {reasons}")
+    return counted
 
 
 class Composed:
@@ -124,10 +158,10 @@ class Composed:
         return Pipeline()
 
     def check(self, clients: int) -> None:
-        """Ask the rule that combines."""
-        self.pipeline.combine.check(clients)
+        """Ask the pipeline."""
+        self.pipeline.check(clients)
 
-    def init(self, weights: Vector) -> State:
+    def init(self, weights: Vector, population: int) -> State:  # noqa: ARG002
         """Ask the step."""
         return self.pipeline.step.init(weights)
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import re
+import sys
 from collections.abc import Mapping
-from importlib import import_module
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module, invalidate_caches
+from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 from ...experiment_keys import ExperimentError, convert
@@ -18,8 +24,24 @@ NAMES: Mapping[str, str] = {
     "fedadagrad": "averaging:FedAdagrad",
     "fedadam": "averaging:FedAdam",
     "fedyogi": "averaging:FedYogi",
+    "fedprox": "client_side:FedProx",
+    "scaffold": "client_side:Scaffold",
+    "fednova": "client_side:FedNova",
+    "qfedavg": "fair:QFedAvg",
+    "median": "robust:Median",
+    "trimmed-mean": "robust:TrimmedMean",
+    "krum": "robust:Krum",
+    "multi-krum": "robust:MultiKrum",
+    "bulyan": "robust:Bulyan",
+    "geometric-median": "robust:GeometricMedian",
+    "centred-clipping": "robust:CentredClipping",
+    "norm-bound": "robust:NormBound",
+    "fedasync": "asynchronous:FedAsync",
+    "fedbuff": "asynchronous:FedBuff",
 }
 """Where each name of `federated.strategy` is to be found, so that only what is used is imported."""
+
+_FIRST = re.compile(r"(?P<what>.*) \((?P<paper>[^()]*\d{4}[^()]*)\)(?P<more>.*)\.")
 
 
 def strategy_class(name: str) -> type[Strategy]:
@@ -81,12 +103,52 @@ def make(name: str, arguments: Mapping[str, Any]) -> Strategy:
         raise ExperimentError(f"federated.strategy = {name!r}: {error}") from None
 
 
+@dataclass(frozen=True)
+class Described:
+    """A strategy in words, for help and documentation.
+
+    Attributes
+    ----------
+    name
+        For ``federated.strategy``.
+    summary, paper
+        One line, and whose idea it is.
+    details
+        The rest of its docstring.
+    arguments
+        Each with its default; None: chosen from the rest.
+    """
+
+    name: str
+    summary: str
+    paper: str
+    details: str
+    arguments: Mapping[str, Any]
+
+
+def describe() -> list[Described]:
+    """Describe all strategies that have a name, in the order of `NAMES`; imports every one of them."""
+    found = []
+    for name in NAMES:
+        cls = strategy_class(name)
+        first, _, details = inspect.cleandoc(cls.__doc__ or "").partition("\n\n")
+        summary = _FIRST.fullmatch(" ".join(first.split()))
+        if summary is None:
+            raise ValueError(
+                f"{name}: the docstring must begin with a summary and a paper: What it does (Who et al. year)"
+            )
+        arguments = {key: parameter.default for key, parameter in inspect.signature(cls).parameters.items()}
+        found.append(Described(name, summary["what"] + summary["more"], summary["paper"], details, arguments))
+    return found
+
+
 def _own(path: str) -> type[Strategy]:
     module, _, name = path.partition(":")
     try:
-        cls: Any = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ExperimentError(f"federated.strategy = {path!r}: cannot be imported: {error}") from None
+        cls: Any = getattr(_import(module), name)
+    except Exception as error:  # noqa: BLE001  (whatever somebody's module raises while it is imported)
+        said = f"{error}" if isinstance(error, (ImportError, AttributeError)) else f"{type(error).__name__}: {error}"
+        raise ExperimentError(f"federated.strategy = {path!r}: cannot be imported: {said}") from None
     lacks = [part for part in ("demands", "check", "init", "apply") if not hasattr(cls, part)]
     if not inspect.isclass(cls) or lacks:
         what = f"lacks {', '.join(lacks)}" if lacks else "is no class"
@@ -96,3 +158,22 @@ def _own(path: str) -> type[Strategy]:
         )
     own: type[Strategy] = cast("type[Strategy]", cls)
     return own
+
+
+def _import(module: str) -> ModuleType:
+    """Import a module as a script in the current folder would.
+
+    A console script has its own folder on the path and not the user's, while ``python -m`` has: with ``launch`` the
+    command and the processes that it forks would not find the same modules. So the current folder comes last for as
+    long as the import takes, and an embedded node leaves its owner's path as it was.
+    """
+    here = str(Path.cwd())
+    if here in sys.path or "" in sys.path:
+        return import_module(module)
+    sys.path.append(here)
+    invalidate_caches()
+    try:
+        return import_module(module)
+    finally:
+        with suppress(ValueError):
+            sys.path.remove(here)

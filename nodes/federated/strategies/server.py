@@ -34,9 +34,11 @@ class Momentum:
 
     def apply(self, state: State, weights: Vector, merged: Vector, *, relative: bool) -> tuple[Vector, State]:
         """Step by the momentum."""
-        delta = merged if relative else merged - weights
-        momentum = state["momentum"] * _like(self.beta, weights) + delta
-        return weights + momentum * _like(self.rate, weights), {"momentum": momentum}
+        momentum = state["momentum"] * _like(self.beta, weights)
+        momentum += _delta(weights, merged, relative=relative)
+        after = momentum * _like(self.rate, weights)
+        after += weights
+        return after, {"momentum": momentum}
 
 
 @dataclass(frozen=True)
@@ -55,18 +57,32 @@ class Adaptive:
 
     def apply(self, state: State, weights: Vector, merged: Vector, *, relative: bool) -> tuple[Vector, State]:
         """Step by the ratio of the moments."""
-        delta = merged if relative else merged - weights
+        delta = _delta(weights, merged, relative=relative)
         beta_1, beta_2, tau, rate = (_like(x, weights) for x in (self.beta_1, self.beta_2, self.tau, self.rate))
-        first = beta_1 * state["first"] + (1 - beta_1) * delta
-        square, second = delta * delta, state["second"]
+        first = beta_1 * state["first"]
+        first += (1 - beta_1) * delta
+        square = np.multiply(delta, delta, out=delta)
         match self.rule:
             case "adagrad":
-                second = second + square
+                second = state["second"] + square
             case "adam":
-                second = beta_2 * second + (1 - beta_2) * square
+                second = beta_2 * state["second"]
+                second += np.multiply(square, 1 - beta_2, out=square)
             case "yogi":
-                second = second - (1 - beta_2) * square * np.sign(second - square)
-        return weights + rate * first / (np.sqrt(second) + tau), {"first": first, "second": second}
+                sign = np.sign(state["second"] - square)
+                square *= 1 - beta_2
+                second = state["second"] - np.multiply(square, sign, out=square)
+        root = np.sqrt(second, out=square)  # in the room of what is no longer needed: models are large
+        root += tau
+        after = rate * first
+        after /= root
+        after += weights
+        return after, {"first": first, "second": second}
+
+
+def _delta(weights: Vector, merged: Vector, *, relative: bool) -> Vector:
+    """The pseudo-gradient, in the room of what was merged."""
+    return merged if relative else np.subtract(merged, weights, out=merged)
 
 
 def _like(value: float, weights: Vector) -> Any:

@@ -1,0 +1,122 @@
+"""Strategies without a barrier: the model moves whenever enough updates are in, however old what they started from is.
+
+The staleness s of an update is how many steps the model has made since the client was given it: 0 for one that started
+from the present model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import Meta
+from nervenet.models.aggregate import combine
+
+from .contract import Contribution, Demands, Outcome, State, StrategyError, Vector
+from .shift import shifted
+
+Count = Annotated[int, Meta(ge=1)]
+Natural = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(gt=0, le=1)]
+Discount: TypeAlias = Literal["constant", "polynomial", "hinge"]
+
+
+def polynomial(staleness: int, a: float) -> float:
+    """Give ``(s + 1)^-a`` (Xie et al. 2019)."""
+    return float((staleness + 1) ** -a)
+
+
+def hinge(staleness: int, a: float, b: int) -> float:
+    """Give 1 up to s = b, then ``1 / (a (s - b) + 1)`` (Xie et al. 2019)."""
+    return 1.0 if staleness <= b else 1 / (a * (staleness - b) + 1)
+
+
+def discount(kind: Discount, staleness: int, a: float | None, b: int) -> float:
+    """Weigh by staleness, 0 to 1; where `a` is left open it is the paper's, 0.5 (polynomial) or 10 (hinge)."""
+    match kind:
+        case "constant":
+            return 1.0
+        case "polynomial":
+            return polynomial(staleness, 0.5 if a is None else a)
+        case "hinge":
+            return hinge(staleness, 10.0 if a is None else a, b)
+
+
+@dataclass(frozen=True)
+class FedAsync:
+    """Each update moves the model as it comes, the staler the less (Xie et al. 2019, arXiv 1903.03934, Algorithm 1).
+
+    ``x <- (1 - α_s) x + α_s y`` with ``α_s = alpha s(staleness)``; `a` and `b` are parameters of the weighting by
+    staleness, `rho` is the pull to the received model while clients train. Examples do not count. Every update is a
+    step of its own, so one hostile client moves the model as far as it likes.
+    """
+
+    alpha: Share = 0.6
+    staleness: Discount = "polynomial"
+    a: Positive | None = None
+    b: Natural = 4
+    rho: NotNegative = 0.0
+    max_staleness: Natural | None = None
+
+    @property
+    def demands(self) -> Demands:
+        """A step for each update."""
+        settings = {"proximal": self.rho} if self.rho else {}
+        return Demands(settings=settings, asynchronous=True, max_staleness=self.max_staleness)
+
+    def check(self, clients: int) -> None:
+        """Any number will do."""
+
+    def init(self, weights: Vector, population: int) -> State:  # noqa: ARG002
+        """Nothing to remember."""
+        return {}
+
+    def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
+        """Move towards one after another."""
+        after = weights
+        for c in contributions:
+            alpha = self.alpha * discount(self.staleness, c.staleness, self.a, self.b)
+            bases = [c.base] if c.relative else []
+            after = combine([after, c.first, *bases], [1 - alpha, alpha, *[alpha] * len(bases)])
+        return Outcome(after, state)
+
+
+@dataclass(frozen=True)
+class FedBuff:
+    """The model moves by the mean of every K differences as they come (Nguyen et al. 2022, arXiv 2106.06639).
+
+    ``x <- x + η_g / K sum_k s_k (y_k - b_k)``, each against the model b_k that its client started from; s_k is
+    ``1 / sqrt(1 + staleness)``, the paper's, or what `staleness`, `a` and `b` say. K is `buffer`, at most the number of
+    clients at work, since each is in it once: the paper takes 10 with a hundred clients and more. Examples do not
+    count.
+    """
+
+    buffer: Count = 4
+    server_rate: Positive = 1.0
+    staleness: Discount = "polynomial"
+    a: Positive | None = None
+    b: Natural = 4
+    max_staleness: Natural | None = None
+
+    @property
+    def demands(self) -> Demands:
+        """A step for each buffer."""
+        return Demands(asynchronous=True, buffer=self.buffer, max_staleness=self.max_staleness)
+
+    def check(self, clients: int) -> None:
+        """Refuse a buffer that would never be full."""
+        if clients < self.buffer:
+            raise StrategyError(f"a buffer of {self.buffer} updates is never full with {clients} clients")
+
+    def init(self, weights: Vector, population: int) -> State:  # noqa: ARG002
+        """Nothing to remember."""
+        return {}
+
+    def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
+        """Move by what is in the buffer."""
+        share = self.server_rate / len(contributions)
+        coefficients = [share * discount(self.staleness, c.staleness, self.a, self.b) for c in contributions]
+        return Outcome(shifted(weights, contributions, coefficients), state)
