@@ -59,26 +59,23 @@ def strategy_of(rule: str, f: int) -> Strategy:
     return make(name, {key: given[key] for key in arguments_of(strategy_class(name)) if key in given})
 
 
-def hostile_updates(
-    attack: str, honest: list[Contribution], f: int, seed: int, number: int
-) -> list[tuple[Vector, int]]:
-    """Give the difference that each hostile client sends, and the examples that it claims."""
+def hostile_updates(attack: str, honest: list[Contribution], f: int, seed: int, number: int) -> list[Vector]:
+    """Give the difference to the global model that each hostile client sends."""
     deltas = [c.delta() for c in honest]
-    examples = int(np.mean([c.examples for c in honest]))
     noise = [generator(seed, "attack", number, k) for k in range(f)]
     match attack:
         case "sign flip":
-            return [(attacks.sign_flip(deltas, 10.0), examples)] * f
+            return [attacks.sign_flip(deltas, 10.0)] * f
         case "Gaussian":
-            return [(attacks.gaussian(deltas, rng), examples) for rng in noise]
+            return [attacks.gaussian(deltas, rng) for rng in noise]
         case "IPM":
-            return [(attacks.inner_product_manipulation(deltas, 0.5), examples)] * f
+            return [attacks.inner_product_manipulation(deltas, 0.5)] * f
         case "ALIE":
-            return [(attacks.alie(deltas, -attacks.alie_z_max(len(deltas) + f, f)), examples)] * f
+            return [attacks.alie(deltas, -attacks.alie_z_max(len(deltas) + f, f))] * f
         case "NaN":
-            return [(np.full_like(deltas[0], np.nan), examples)] * f
+            return [np.full_like(deltas[0], np.nan)] * f
         case "inflation":
-            return [(attacks.gaussian(deltas, rng, 1.0), 10**9) for rng in noise]
+            return [attacks.gaussian(deltas, rng, 1.0) for rng in noise]
     raise ValueError(f"no attack {attack!r}")
 
 
@@ -125,8 +122,13 @@ def run(scheme: str, f: int, rule: str, attack: str, seed: int, rounds: int = RO
         if hostile:
             bad = hostile_updates(attack, came, f, seed, number)
             came += [
-                replace(came[0], client=name, body=federation.weights + delta, examples=examples)
-                for name, (delta, examples) in zip(sorted(hostile), bad, strict=True)
+                replace(
+                    came[0],
+                    client=name,
+                    body=federation.weights + delta,
+                    examples=10**9 if attack == "inflation" else enrolled[name],
+                )
+                for name, delta in zip(sorted(hostile), bad, strict=True)
             ]
             came.sort(key=lambda c: c.client)
         if rule == UNSCREENED:  # not by the merger either, which leaves out what is not finite
