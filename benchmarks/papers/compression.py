@@ -40,7 +40,7 @@ CODECS: dict[str, tuple[float | None, float | None, float | None]] = {
     "delta+top-k:0.1+int8+deflate": (None, None, None),
     "delta+top-k:0.01+int8+deflate": (None, None, None),
 }
-HEADER = 0.005  # what a frame adds to its codes, here the scales of the blocks, as a share of them
+HEADER = 0.01  # what the scales of the blocks add to the codes, as a share of them
 
 
 def run(encoding: str, rate: float, seed: int, rounds: int = ROUNDS) -> list[float]:
