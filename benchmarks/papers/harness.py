@@ -1,0 +1,187 @@
+"""What the scripts beside it share: two federations in one process, and a notebook for long computations.
+
+`Simulated` is the deployed machines and workers on virtual time: who is asked, what is admitted and when a round closes
+is decided by the very code that runs in production. `Federation` is the same training and merging in a plain loop,
+without the messages: for tables of hundreds of runs, and for those that meddle with what is sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from nervenet.models import MLP, Learner, LocalSettings, LocalTraining, agree, generator
+from nervenet.models.compress import parse
+from nervenet.models.data import Dataset
+from nervenet.models.partition import partition
+from nervenet.nodes import effects as e
+from nervenet.nodes.federated.merger import Merger
+from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.strategies import Contribution, Strategy
+from nervenet.nodes.federated.strategies.averaging import FedAvg
+from nervenet.nodes.federated.tasks import ClientRules, ClientState
+from nervenet.nodes.simulate import Simulation
+from nervenet.nodes.trainer import Trainer
+from numpy.typing import NDArray
+
+Rows: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
+"""Inputs (n, d), and targets (n,)."""
+
+JOB_S = 0.1  # virtual seconds that every job is said to take
+COORDINATOR = "coordinator"
+
+
+def sites_of(data: Dataset, nodes: int, scheme: str, *, seed: int, alpha: float = 0.5) -> dict[str, Rows]:
+    """Cut a data set into named sites; see `nervenet.models.partition.partition`."""
+    parts = partition(data, nodes, scheme, seed=seed, alpha=alpha, min_rows=10)
+    return {f"client-{k:03}": (data.X[part], data.y[part]) for k, part in enumerate(parts)}
+
+
+def subset(data: Dataset, rows: int, *, seed: int) -> Dataset:
+    """Draw some rows of a data set."""
+    return data.take(np.sort(generator(seed, "subset").permutation(len(data))[:rows]))
+
+
+class Federation:
+    """One round after another: train, meddle, fold.
+
+    Parameters
+    ----------
+    sites
+        Rows of each client, raw: the inputs are used as they are, without scaling.
+    test
+        What accuracy is measured on.
+    model
+        Makes a model; every client gets its own.
+    seed
+        Of the initial weights and the order of batches.
+    strategy
+        What folds; federated averaging where none is given.
+    """
+
+    def __init__(
+        self,
+        sites: Mapping[str, Rows],
+        test: Rows,
+        model: Callable[[], MLP],
+        *,
+        seed: int,
+        strategy: Strategy | None = None,
+    ) -> None:
+        learners = {name: Learner(model(), *rows, task="classification") for name, rows in sites.items()}
+        agreement = agree({name: learner.survey() for name, learner in learners.items()}, scale="none")
+        self.judge = Learner(model(), test=test)
+        for learner in (*learners.values(), self.judge):
+            learner.settle(agreement, seed)
+        self.clients = {name: LocalTraining(learner, node=name, seed=seed) for name, learner in learners.items()}
+        self.merger = Merger(strategy or FedAvg(), len(sites))
+        self.weights = self.judge.snapshot()
+        self.outgoing = self.merger.begin(self.weights)
+
+    def train(self, settings: Mapping[str, LocalSettings], number: int) -> list[Contribution]:
+        """Let the clients train, each by its own settings; decode what they send as a coordinator does."""
+        contributions = []
+        for name in sorted(settings):
+            result = self.clients[name].train(self.outgoing, settings[name], number)
+            assert result.vector is not None
+            body, relative = result.vector, result.encoding.startswith("delta")
+            if result.encoding:
+                codec = parse(result.encoding)
+                body = codec.decode(body, self.weights.size, self.weights.dtype, parts=len(result.parts))
+            contributions.append(Contribution(name, body, self.weights, result.examples, result.metrics, relative))
+        return contributions
+
+    def fold(self, contributions: Iterable[Contribution], number: int) -> e.Folded:
+        """Make the next model. Raises what `Merger.fold` raises; the model then stays as it was."""
+        folded = self.merger.fold(e.Fold(number, 0, "mean", self.weights, tuple(contributions)))
+        self.weights, self.outgoing = folded.body, folded.outgoing
+        return folded
+
+    def accuracy(self) -> float:
+        """Share of the test set that the present model gets right."""
+        self.judge.load(self.weights)
+        return self.judge.evaluate("test")["accuracy"]
+
+
+class Simulated:
+    """The real coordinator and clients, machines and workers, with all messages, on virtual time.
+
+    Parameters are those of `Federation`, and those of `RoundRules`.
+    """
+
+    def __init__(
+        self,
+        sites: Mapping[str, Rows],
+        test: Rows,
+        model: Callable[[], MLP],
+        *,
+        seed: int,
+        rounds: int,
+        participation: float,
+        settings: Mapping[str, Any],
+        strategy: Strategy | None = None,
+    ) -> None:
+        strategy = strategy or FedAvg()
+        self.simulation = Simulation()
+        rules = RoundRules(
+            rounds, frozenset(sites), seed, participation=participation, settings=settings, strategy=strategy
+        )
+        judge = Trainer(
+            Learner(model(), test=test), node=COORDINATOR, seed=seed, scale="none", merger=Merger(strategy, len(sites))
+        )
+        self.coordinator = self.simulation.add(COORDINATOR, RoundState(rules), _working(judge))
+        for name, rows in sites.items():
+            learner = Learner(model(), *rows, task="classification")
+            machine = ClientState(ClientRules(COORDINATOR, learner.examples))
+            self.simulation.add(name, machine, _working(Trainer(learner, node=name, seed=seed, scale="none")))
+            self.simulation.connect(COORDINATOR, name, ("coordinator", "client"))
+
+    def rounds(self) -> Iterator[Mapping[str, Any]]:
+        """Give what the coordinator tells its owner of each round, as soon as it is known."""
+        told = 0
+        while True:
+            for report in self.coordinator.completed[told:]:
+                yield report.fields
+            told = len(self.coordinator.completed)
+            ended = self.coordinator.finished
+            if ended is not None:
+                if ended.status != "completed":
+                    raise RuntimeError(ended.reason)
+                return
+            self.simulation.run(self.simulation.now + JOB_S)
+
+
+def _working(trainer: Trainer) -> Callable[[Any], tuple[float, e.Event | None]]:
+    return lambda job: (JOB_S, trainer.answer(job))
+
+
+class Notebook:
+    """Results by the words they belong to, kept as JSON lines, so that a long computation goes on where it stopped.
+
+    Parameters
+    ----------
+    path
+        Where to keep them; None: in memory only.
+    compute
+        False: only what is there already is given.
+    """
+
+    def __init__(self, path: Path | None, *, compute: bool = True) -> None:
+        self.path = path
+        self.compute = compute
+        lines = path.read_text().splitlines() if path is not None and path.exists() else []
+        self._known: dict[str, Any] = dict(map(json.loads, lines))
+
+    def get(self, words: tuple[object, ...], compute: Callable[[], Any]) -> Any:
+        """Give the result that belongs to these words, computed now if it is new; None if it may not be."""
+        key = " | ".join(map(str, words))
+        if key not in self._known and self.compute:
+            self._known[key] = value = compute()
+            if self.path is not None:
+                with self.path.open("a") as file:
+                    file.write(json.dumps([key, value]) + "\n")
+        return self._known.get(key)
