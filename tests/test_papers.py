@@ -41,7 +41,7 @@ def test_the_plain_loop_and_the_deployed_machines_make_the_same_model(harness: M
     federation = harness.Federation(sites, test, model, seed=3)
     before = federation.accuracy()
     for number in (1, 2):
-        asked = uniform(list(sites), 0.5, seed=3, round=number, attempt=0)
+        asked = uniform(list(sites), 2, seed=3, round=number, attempt=0)
         assert reports[number - 1]["participants"] == list(asked)
         settings = LocalSettings(epochs=2, batch_size=8)
         federation.fold(federation.train(dict.fromkeys(asked, settings), number), number)
