@@ -57,7 +57,7 @@ def run(encoding: str, rate: float, seed: int, rounds: int = ROUNDS) -> list[flo
     settings = LocalSettings(epochs=1, batch_size=10, encoding=encoding)
     sent, errors = [], []
     for number in range(1, rounds + 1):
-        asked = uniform(list(sites), SHARE, seed=seed, round=number, attempt=0)
+        asked = uniform(list(sites), round(SHARE * len(sites)), seed=seed, round=number, attempt=0)
         contributions = federation.train(dict.fromkeys(asked, settings), number)
         federation.fold(contributions, number)
         sent += [c.metrics.get("sent_bytes", c.body.nbytes) for c in contributions]

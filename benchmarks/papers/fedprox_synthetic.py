@@ -55,7 +55,7 @@ def accuracy(data: str, late: int, method: str, draw: int, rounds: int = ROUNDS,
     federation = Federation(sites, test, model, seed=draw, strategy=strategy)
     found = []
     for number in range(1, rounds + 1):
-        asked = uniform(list(sites), ASKED / CLIENTS, seed=draw, round=number, attempt=0)
+        asked = uniform(list(sites), ASKED, seed=draw, round=number, attempt=0)
         rng = generator(draw, "stragglers", number)
         stragglers = set(rng.choice(asked, round(ASKED * late / 100), replace=False).tolist())
         done = {name: int(rng.integers(1, EPOCHS)) if name in stragglers else EPOCHS for name in asked}
