@@ -155,6 +155,8 @@ class RoundState:
         if self.settled is not None and self.judging.due(self.completed):
             # A former life may not have had the time to.
             effects += self._measure({"round": self.completed}, now)
+        if self.completed >= self.rules.rounds and not self.rules.clients:
+            effects += self._begin_if_gathered(now)  # nobody is there whose coming would be the moment
         return effects
 
     # -------------------------------------------------------------------------------------------------------- messages

@@ -252,6 +252,15 @@ def test_where_nothing_is_left_to_do_nobody_is_needed(coordinator: Any) -> None:
     assert desk.finished() == e.Finish("completed")
 
 
+def test_and_where_nobody_is_expected_it_ends_at_once(coordinator: Any) -> None:
+    before = judged_by_sites(coordinator)
+    desk = coordinator(n=0, rounds=1, checkpoint=True, evaluate_test=False, evaluate_sites=True)
+    desk.state = RoundState.restored(desk.state.rules, before.state.memory(), "w1")
+    desk.tell(e.Started())
+    desk.tell(e.Saved(1))
+    assert desk.finished() == e.Finish("completed")
+
+
 def test_a_run_that_was_complete_still_asks_the_sites(coordinator: Any) -> None:
     rules = {"rounds": 2, "evaluate_test": False, "evaluate_sites": True}
     before = coordinator(**rules).settle()
