@@ -38,8 +38,10 @@ class Record:
             self.metrics = {k: v for k, v in fields.items() if isinstance(v, (int, float))}
             if fields.get("source") == "sites":
                 self.sites = dict(fields)
+            self._judged(fields)
         elif kind == "metric.sites":
             self.sites = dict(fields)
+            self._judged(fields)
         elif kind == "metric.personal":
             self.personal = {k: float(v) for k, v in fields.items() if k != "round"}
         elif kind == "run.stopping":
@@ -71,11 +73,18 @@ class Record:
             "metrics": self.metrics,
             "sites": self.sites,
             "round_s": len(self.round_s),
+            "staleness": sorted(self.staleness.items()),
             "rejected": dict(self.rejected),
             "disturbed": len(self.disturbed),
         }
         before = [n for n in sorted(self._marks) if n < number][-1:]
         self._marks = {n: self._marks[n] for n in before} | {number: mark}
+
+    def _judged(self, fields: Mapping[str, Any]) -> None:
+        """What an evaluation found belongs to its round, whenever it comes."""
+        mark = self._marks.get(int(fields.get("round", -1)))
+        if mark is not None:
+            mark |= {"metrics": self.metrics, "sites": self.sites}
 
     def as_of(self, number: int) -> dict[str, Any]:
         """Give what was known when a round was complete, the last one or the one before: what came later is run again
@@ -96,6 +105,7 @@ class Record:
         self.metrics = dict(known["metrics"])
         self.sites = dict(known["sites"])
         self.round_s = list(known["round_s"])
+        self.staleness = Counter({int(steps): int(times) for steps, times in known["staleness"]})
         self.rejected = Counter(known["rejected"])
         self.disturbed = list(known["disturbed"])
         self._mark(number)

@@ -42,6 +42,7 @@ class Place:
 
     `state` is the folder in which it keeps what it needs in order to go on after its own death, None: nowhere.
     `former` is the incarnation of the life that it takes up: the new one is larger, whatever its clock says.
+    `min_nodes` is how many must join before it begins, None: as many as the experiment says.
     """
 
     broker: str
@@ -51,6 +52,7 @@ class Place:
     terms: Mapping[str, Any] = field(default_factory=dict)
     state: Path | None = None
     former: int = 0
+    min_nodes: int | None = None
 
 
 class Session:
@@ -110,8 +112,7 @@ class Session:
                 incarnation=self.incarnation,
                 addresses=dict(self.transport.addresses),
                 terms=dict(place.terms),
-                # Who takes up a run knows its clients, and waits for them itself: one of them may be gone for good.
-                min_nodes=1 if place.former else self.experiment.min_nodes,
+                min_nodes=self.experiment.min_nodes if place.min_nodes is None else place.min_nodes,
                 join_deadline_s=network.join_deadline_s,
                 connect_deadline_s=min(10.0, network.join_deadline_s),
                 rejoin_deadline_s=network.rejoin_deadline_s,

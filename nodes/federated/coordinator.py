@@ -116,8 +116,12 @@ class Coordinator:
     def _set_up(self, learner: Learner, experiment: Experiment, place: Place) -> None:
         self._past = None if place.state is None else recall(place.state, experiment)
         self.resumed = None if self._past is None else self._past.round
+        self._alone = False
         if self._past is not None:
-            place = replace(place, former=self._past.incarnation)
+            # Nothing is left to do but to give the final model to whoever is still there; a launcher's clients come.
+            self._alone = self._past.round >= experiment.rounds and place.desk is None
+            # Who takes up a run knows its clients, and waits for them itself: one of them may be gone for good.
+            place = replace(place, former=self._past.incarnation, min_nodes=0 if self._alone else 1)
         self.experiment = experiment
         self.place = place
         self.model = learner
@@ -149,9 +153,11 @@ class Coordinator:
 
         plan = self.experiment
         federated, network, judged, strategy = plan.federated, plan.network, plan.evaluation, self._strategy
+        there = {name for name, member in members_of(roster, "client").items() if member.state != "gone"}
+        known = self._past.clients if self._past is not None and not self._alone else frozenset[str]()
         rules = RoundRules(
             rounds=plan.rounds,
-            clients=frozenset(members_of(roster, "client")).union(self._past.clients if self._past else ()),
+            clients=known.union(there if self._alone else members_of(roster, "client")),
             seed=plan.seed,
             participation=federated.participation,
             sampling=federated.sampling,

@@ -127,7 +127,7 @@ class Judging:
     def memory(self, now: float) -> dict[str, Any]:
         """Give what later verdicts depend on, as JSON can say it; the best weights are kept apart, as an array."""
         best = None if self.best is None else {"round": self.best.round, "metrics": dict(self.best.metrics)}
-        return {"stopping": self.stopping.memory(now), "best": best}
+        return {"stopping": self.stopping.memory(now), "best": best, "sited": self.sited}
 
     def restore(self, memory: Mapping[str, Any], completed: int, weights: e.Body, best: e.Body = None) -> None:
         """Go on from a `memory` of when a round was complete, with the weights of then.
@@ -135,6 +135,7 @@ class Judging:
         The best weights are those, or `best`; if they are lost, others are to be found.
         """
         self.stopping.restore(memory["stopping"])
+        self.sited = int(memory["sited"])
         known = memory["best"]
         if known is not None and best is None and known["round"] == completed:
             best = weights

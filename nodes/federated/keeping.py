@@ -30,17 +30,22 @@ class Keeper:
         self._saving: int | None = None
         self._began_at = float("-inf")
         self._urgent = False
+        self._grown = False  # more is known of the round that is written than was written
 
     @property
     def busy(self) -> bool:
         """Whether something is still to be written."""
-        return self._wanted and (self._saving is not None or self._newest > self._handled)
+        return self._wanted and (self._grown or self._saving is not None or self._newest > self._handled)
 
     def completed(self, number: int) -> None:
         """Note the round that a checkpoint would be of."""
         self._newest = number
         if not self._wanted:
             self.durable = number
+
+    def again(self) -> None:
+        """More is known of the last round than when it was written: write it once more."""
+        self._grown = True
 
     def hurry(self) -> None:
         """The run is over: what is left is written without a pause."""
@@ -54,7 +59,7 @@ class Keeper:
             return []
         if not self._urgent and now < self._began_at + EVERY_S:
             return [e.SetTimer(AGAIN, self._began_at + EVERY_S)]
-        self._saving, self._began_at = self._newest, now
+        self._saving, self._began_at, self._grown = self._newest, now, False
         deadline = e.SetTimer(self._timer(self._newest), now + self._work_deadline_s)
         return [e.CancelTimer(AGAIN), deadline, e.Checkpoint(self._newest, body, memory(), best)]
 

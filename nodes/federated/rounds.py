@@ -63,6 +63,7 @@ class RoundState:
         self._held = False  # the round has closed, and its fold waits for the evaluation of the one before
         self._ending = False  # no round is to come
         self._final = False
+        self._parted = False
 
     @classmethod
     def restored(
@@ -154,6 +155,8 @@ class RoundState:
         if self.settled is not None and self.judging.due(self.completed):
             # A former life may not have had the time to.
             effects += self._measure({"round": self.completed}, now)
+        if self.completed >= self.rules.rounds and not self.rules.clients:
+            effects += self._begin_if_gathered(now)  # nobody is there whose coming would be the moment
         return effects
 
     # -------------------------------------------------------------------------------------------------------- messages
@@ -208,7 +211,8 @@ class RoundState:
             return [e.CancelTimer(("wait",)), *self._open(*self._waiting, now)]
         if self.status != "gathering":
             return []
-        floor = self._floor(len(self.rules.clients))
+        # Where no round is left those who are not there have the final model, or can do without it.
+        floor = 0 if self._over else self._floor(len(self.rules.clients))
         absent = any(not self.roll.here(n) and not self.roll.is_lost(n) for n in self.rules.clients)
         if len(there) >= floor and (at_deadline or not absent):
             limit = f"was not ready within {self.rules.join_deadline_s:g} s"
@@ -235,6 +239,10 @@ class RoundState:
         if self._due and self.completed:
             return self._end_early(self._due, now)
         return self._open(self.completed + 1, 0, now)
+
+    @property
+    def _over(self) -> bool:
+        return self.completed >= self.rules.rounds or bool(self._due and self.completed)
 
     def _wait(self, number: int, attempt: int, now: float) -> list[e.Effect]:
         """Too few are there to open a round: wait for them, but not for ever."""
@@ -468,17 +476,23 @@ class RoundState:
         return self.open.key if self.open else (self.completed, 0)
 
     def _conclude(self, now: float) -> list[e.Effect]:
-        """Hand everybody the final model, the coordinator's own included; finish when the last evaluation is in, and
-        the last checkpoint written.
-        """
+        """Take over the final model, hand it to everybody, and finish when the last evaluation is in."""
         self._final, self.status = True, "ending"
         self.keeper.hurry()
+        if self.rules.evaluate_sites or self.stopped:
+            self.keeper.again()  # whoever takes this up need not ask those who have left
+        return [*self._keep(now), *self._part(), e.Adopt(self.weights), *self._finish_if_ready()]
+
+    def _part(self) -> list[e.Effect]:
+        """Let the clients go, once the last checkpoint is written: they would not be there to train again."""
+        if not self._final or self._parted or self.keeper.busy:
+            return []
+        self._parted = True
         number, attempt = self._last_key()
-        effects = self._tasks(self.roll.living(), "finish", number, attempt + 1)
-        return [*effects, e.Adopt(self.weights), *self._keep(now), *self._finish_if_ready()]
+        return self._tasks(self.roll.living(), "finish", number, attempt + 1)
 
     def _finish_if_ready(self) -> list[e.Effect]:
-        if not self._final or self.judging.pending or self.keeper.busy:
+        if not self._parted or self.judging.pending:
             return []
         self.status = "finished"
         return [e.Finish("completed")]
@@ -493,7 +507,7 @@ class RoundState:
         if failure and effects:
             told = f"the checkpoint of round {number} was not written: {failure}; the run goes on"
             effects.append(e.Publish("warning", {"round": number, "reason": told}))
-        return effects + self._keep(now) + self._finish_if_ready()
+        return effects + self._keep(now) + self._part() + self._finish_if_ready()
 
     # ----------------------------------------------------------------------------------------------- time and failures
 

@@ -206,6 +206,61 @@ def test_a_run_that_was_complete_only_concludes(coordinator: Any) -> None:
     assert desk.published("round.started") == []
 
 
+def works(desk: Any) -> list[str]:
+    return [send.message.work for send in only(e.Send, desk.effects)]
+
+
+def test_nobody_is_let_go_before_the_last_round_is_written(coordinator: Any) -> None:
+    desk = coordinator(rounds=1, checkpoint=True, evaluate_test=False).settle()
+    desk.tell(e.Saved(0))
+    desk.train()
+    assert kept(desk) == [0, 1]
+    assert "finish" not in works(desk)
+    desk.tell(e.Saved(1))
+    assert works(desk)[-1] == "finish"
+    assert desk.finished() == e.Finish("completed")
+
+
+def judged_by_sites(coordinator: Any) -> Any:
+    """A run that is killed when the sites have judged its last model, and some of them have it and are gone."""
+    rules = {"rounds": 1, "checkpoint": True, "evaluate_test": False, "evaluate_sites": True}
+    before = coordinator(**rules).settle()
+    before.tell(e.Saved(0), 5.0)
+    before.train()
+    before.tell(e.Saved(1))
+    for name in before.names:
+        before.say(name, m.Update(1, 1, 10, {"holdout_accuracy": 0.5, "holdout_examples": 4}, None, None))
+    assert kept(before) == [0, 1, 1], "once more, with what the sites have found"
+    assert "finish" not in works(before)
+    desk = coordinator(**rules)
+    desk.state = RoundState.restored(desk.state.rules, only(e.Checkpoint, before.effects)[-1].record, "w1")
+    return desk
+
+
+def test_what_the_sites_have_told_of_the_last_model_is_not_asked_again(coordinator: Any) -> None:
+    desk = judged_by_sites(coordinator).gather()
+    desk.tell(e.Saved(1))
+    assert works(desk) == ["finish"]
+    assert desk.finished() == e.Finish("completed")
+
+
+def test_where_nothing_is_left_to_do_nobody_is_needed(coordinator: Any) -> None:
+    desk = judged_by_sites(coordinator)
+    desk.tell(e.Started())
+    desk.until(30.0)
+    desk.tell(e.Saved(1))
+    assert desk.finished() == e.Finish("completed")
+
+
+def test_and_where_nobody_is_expected_it_ends_at_once(coordinator: Any) -> None:
+    before = judged_by_sites(coordinator)
+    desk = coordinator(n=0, rounds=1, checkpoint=True, evaluate_test=False, evaluate_sites=True)
+    desk.state = RoundState.restored(desk.state.rules, before.state.memory(), "w1")
+    desk.tell(e.Started())
+    desk.tell(e.Saved(1))
+    assert desk.finished() == e.Finish("completed")
+
+
 def test_a_run_that_was_complete_still_asks_the_sites(coordinator: Any) -> None:
     rules = {"rounds": 2, "evaluate_test": False, "evaluate_sites": True}
     before = coordinator(**rules).settle()

@@ -1,5 +1,6 @@
 """What a node's result is judged by."""
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -119,3 +120,15 @@ def test_warnings_are_kept_in_words_and_disturb_nothing() -> None:
     record.event("warning", {"reason": "round 3 is not on the disk"})
     facts = record.facts(counters())
     assert (facts["warnings"], facts["disturbed"]) == (["round 3 is not on the disk"], [])
+
+
+def test_what_an_evaluation_found_belongs_to_its_round_whenever_it_comes() -> None:
+    record = Record("coordinator")
+    for number in (1, 2):
+        record.event("round.completed", {"round": number, "duration_s": 1.0, "closed_by": "all", "staleness": [0, 1]})
+    record.event("metric.test", {"round": 1, "accuracy": 0.1, "source": "sites"})
+    assert record.as_of(1)["metrics"] == {"round": 1, "accuracy": 0.1}
+    assert record.as_of(2)["metrics"] == {}
+    again = Record("coordinator")
+    again.restore(2, json.loads(json.dumps(record.as_of(2))))
+    assert again.staleness == {0: 2, 1: 2}
