@@ -53,6 +53,8 @@ class FlowState(RoundState):
         self.inflow = Inflow(max(1, rules.strategy.demands.buffer))
         self.draws = 0
         self._last_answer = 0.0
+        self._waiting_since = 0.0
+        self._waited = 0.0  # for clients to come back, since the last answer
         self._evaluating_since = 0.0
         self._no_evaluation_before = float("-inf")
 
@@ -96,7 +98,9 @@ class FlowState(RoundState):
             return super()._open(number, attempt, now, work)
         self.status = "asking"
         if self.flowing and self.open and self.open.key == (number, attempt):
-            self._last_answer = now  # clients had to be waited for
+            # Nobody could answer while clients were waited for; but those who come and go buy no more time than that.
+            waited = self._waited + now - self._waiting_since
+            self._waited = min(waited, self.rules.wait_deadline_s)
             return []
         effects: list[e.Effect] = []
         if not self.flowing:
@@ -189,7 +193,7 @@ class FlowState(RoundState):
         if allowed is not None and staleness > allowed:
             reason = f"the model has made {staleness} steps meanwhile; at most {allowed} are allowed"
             return effects + refuse(sender, number, ("stale", reason))
-        self._last_answer = now
+        self._last_answer, self._waited = now, 0.0
         self.inflow.waiting.append(Waiting(sender, out, admitted(event, update)))
         return effects
 
@@ -356,6 +360,10 @@ class FlowState(RoundState):
             case _:
                 return super()._timer(key, due, now)
 
+    def _wait(self, number: int, attempt: int, now: float) -> list[e.Effect]:
+        self._waiting_since = now
+        return super()._wait(number, attempt, now)
+
     def _overdue(self, name: str, number: int, now: float) -> list[e.Effect]:
         out = self.errands.out.get(name)
         if out is None or out.number != number:
@@ -368,9 +376,10 @@ class FlowState(RoundState):
     def _silence(self, now: float) -> list[e.Effect]:
         limit = SILENT_DEADLINES * self.rules.deadline_s
         if self.status == "waiting":  # for clients, which has an end of its own
-            return [e.SetTimer(("silence",), now + limit)]
-        if now < self._last_answer + limit:
-            return [e.SetTimer(("silence",), self._last_answer + limit)]
+            return [e.SetTimer(("silence",), now + self._grace_s)]
+        due = self._last_answer + self._waited + limit
+        if now < due:
+            return [e.SetTimer(("silence",), due)]
         moving = any(self.roll.moving(name, out.number) for name, out in self.errands.out.items())
         if moving and now < self._last_answer + EXTENSIONS * self.rules.deadline_s:
             return [e.SetTimer(("silence",), now + self._grace_s)]

@@ -115,7 +115,7 @@ def flow(federation: Any) -> Any:
             """The longest that it may take: every answer comes just before the silence is too long."""
             rules = self.rules
             answers = rules.rounds * rules.strategy.demands.buffer + 1
-            flowing = answers * (SILENT_DEADLINES * rules.deadline_s + 1.0)
+            flowing = answers * (SILENT_DEADLINES * rules.deadline_s + rules.wait_deadline_s + 1.0)
             return (
                 rules.join_deadline_s + 5 * (rules.deadline_s + 1.0) + flowing + self.stalled_s() + self.restarted_s()
             )

@@ -431,6 +431,20 @@ def test_with_too_few_clients_nothing_is_asked_and_the_run_fails_by_name() -> No
     assert end.reason.startswith("round 1 waited 30 s for clients: 1 of at least 2 are there; missing: client-1")
 
 
+def test_clients_that_come_and_go_do_not_put_off_the_end() -> None:
+    desk = Desk(2, deadline_s=10.0, min_clients=2, wait_deadline_s=20.0)
+    for second in range(0, 100, 5):  # five seconds both, five seconds one
+        if desk.finished():
+            break
+        beating = desk.names if second % 10 == 0 else desk.names[:1]
+        for tick in range(1, 6):
+            desk.until(float(second + tick), beating=beating)
+    end = desk.finished()
+    assert end is not None
+    assert end.reason.startswith("no client has answered for 30 s")
+    assert 40.0 < desk.now <= 60.0
+
+
 def test_a_client_that_comes_back_is_tasked_at_once_and_its_former_task_is_over() -> None:
     desk = Desk()
     old = desk.held["client-0"]
