@@ -226,7 +226,7 @@ class Coordinator:
     @property
     def stopped(self) -> Stop | None:
         """Why the run ended, or is about to end, before its last round; None where it does not."""
-        return None if self._state is None else self._state.stopped
+        return None if self._state is None else self._state.ending.stopped
 
     async def rounds(self) -> AsyncIterator[RoundReport]:
         """Give each round when it is complete and evaluated, until the run is over and every client holds the final
