@@ -26,9 +26,6 @@ FREE = (
 """Keys on which no round that is already done depends: these alone may change when a run is resumed."""
 
 FIXED = ("evaluation.sites",)
-"""Keys that look free and are not: which rows a site trains on depends on them."""
-
-FIXED = ("evaluation.sites",)
 """But not these: what a site keeps for evaluation it does not train on."""
 
 
