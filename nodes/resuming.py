@@ -20,6 +20,7 @@ FREE = (
     "*deadline_s",
     "federated.min_clients",
     "federated.max_examples_ratio",
+    "federated.report_outliers",
     "evaluation.*",
     "network.*",
 )

@@ -122,7 +122,7 @@ class Coordinator:
         self.place = place
         self.model = learner
         self._strategy = make(experiment.federated.strategy, experiment.federated.arguments)
-        self._merger = Merger(self._strategy, experiment.nodes)
+        self._merger = Merger(self._strategy, experiment.nodes, report=experiment.federated.report_outliers)
         self._settled: e.Settled | None = None
         self.session = Session("coordinator", place, experiment, binds=True)
         self._reports = Reports()

@@ -203,6 +203,26 @@ def test_differences_that_overflow_fail_the_round_and_not_the_model() -> None:
         guarded(make("fedavgm", {}), {"momentum": np.zeros_like(x)}, x, [huge])
 
 
+def check_a_huge_update_fails_no_round_that_others_can_make() -> None:
+    x = np.zeros(2, "f")
+    rows = [np.full(2, value, "f") for value in (1.0, 3.0, 3e38)]
+    strategy = make("fedadam", {})
+    outcome = guarded(strategy, strategy.init(x, 3), x, [Contribution(f"c{i}", r, x, 1) for i, r in enumerate(rows)])
+    assert np.isfinite(outcome.weights).all()
+    assert list(outcome.rejected) == ["c2"]
+    assert "found 3e+38" in outcome.rejected["c2"]
+
+
+def test_a_huge_update_fails_no_round_that_others_can_make() -> None:
+    check_a_huge_update_fails_no_round_that_others_can_make()
+
+
+def test_a_huge_update_would_fail_round_after_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.nodes.federated.strategies.guard._overflowing", lambda contributions: {})
+    with pytest.raises(StrategyError, match="must be finite"):
+        check_a_huge_update_fails_no_round_that_others_can_make()
+
+
 def test_the_merger_tells_the_strategy_how_many_there_are_and_reports() -> None:
     merger = Merger(make("scaffold", {}), 4, report=True)
     going_out = merger.begin(X)
