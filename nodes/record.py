@@ -72,7 +72,9 @@ class Record:
             "sites": self.sites,
             "round_s": len(self.round_s),
             "rejected": dict(self.rejected),
+            "staleness": sorted(self.staleness.items()),
             "disturbed": len(self.disturbed),
+            "warnings": len(self.warnings),
         }
         before = [n for n in sorted(self._marks) if n < number][-1:]
         self._marks = {n: self._marks[n] for n in before} | {number: mark}
@@ -88,6 +90,7 @@ class Record:
             **mark,
             "round_s": self.round_s[: mark["round_s"]][-ROUNDS:],
             "disturbed": self.disturbed[: mark["disturbed"]][:LINES],
+            "warnings": self.warnings[: mark["warnings"]],
         }
 
     def restore(self, number: int, known: Mapping[str, Any]) -> None:
@@ -97,6 +100,8 @@ class Record:
         self.sites = dict(known["sites"])
         self.round_s = list(known["round_s"])
         self.rejected = Counter(known["rejected"])
+        self.staleness = Counter({int(steps): int(updates) for steps, updates in known["staleness"]})
+        self.warnings = list(known["warnings"])
         self.disturbed = list(known["disturbed"])
         self._mark(number)
 
