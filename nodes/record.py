@@ -109,7 +109,6 @@ class Record:
         self.round_s = list(known["round_s"])
         self.staleness = Counter({int(steps): int(times) for steps, times in known["staleness"]})
         self.rejected = Counter(known["rejected"])
-        self.staleness = Counter({int(steps): int(updates) for steps, updates in known["staleness"]})
         self.warnings = list(known["warnings"])
         self.disturbed = list(known["disturbed"])
         self._mark(number)
