@@ -244,3 +244,16 @@ def test_a_long_name_would_end_the_coordinator(coordinator: Any, monkeypatch: py
     monkeypatch.setattr("nervenet.nodes.screening.LONGEST", 10**9)
     with pytest.raises(MessageTooLarge):
         check_nobody_makes_the_coordinator_say_more_than_a_message_holds(coordinator)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "counts"), [("delta+int8", True), ("", True), ("delta", False), (" delta", False)]
+)
+def test_no_encoding_counts_but_the_one_that_was_agreed(coordinator: Any, encoding: str, counts: bool) -> None:
+    desk = coordinator(3, compression="delta+int8").settle()
+    kind = {"dtype": "uint8", "length": 9, "encoding": encoding} if encoding else {}
+    payload = m.Payload(**{"rule": "mean", "layout": "a1b2", "dtype": "float32", "length": 5, **kind})
+    desk.say("client-0", m.Update(1, 0, 10, {}, None, payload), "w")
+    assert ("client-0" in desk.state.open.admitted) == counts
+    reasons = [fields["reason"] for fields in desk.published("update.rejected")]
+    assert reasons == ([] if counts else [f"encoding must be delta+int8, found {encoding}"])
