@@ -56,7 +56,19 @@ def remarks(experiment: "Experiment") -> list[str]:
     federated = experiment.federated
     if experiment.mode == "federated" and federated.over_selection > 1 and experiment.asked == experiment.nodes:
         found.append("federated.over_selection has no effect where federated.participation wants every client")
+    closing = [key for key in ("quorum", "over_selection") if key in _changed(federated)]
+    if experiment.mode == "federated" and closing and _asynchronous(experiment):
+        found += [
+            f"federated.{key} has no effect with federated.strategy = {federated.strategy!r}, which has no rounds"
+            for key in closing
+        ]
     return found
+
+
+def _asynchronous(experiment: "Experiment") -> bool:
+    from .federated.strategies.registry import make
+
+    return make(experiment.federated.strategy, experiment.federated.arguments).demands.asynchronous
 
 
 def _changed(section: object) -> list[str]:
@@ -197,23 +209,33 @@ def _strategy(experiment: "Experiment") -> Iterator[str]:
         yield f"federated.strategy = {federated.strategy!r}: {error}"
     except Exception as error:  # noqa: BLE001  (whatever the check of somebody's own strategy raises)
         yield f"federated.strategy = {federated.strategy!r}: its check raised {type(error).__name__}: {error}"
-    asked = {key: strategy.demands.settings.get(key) for key in ("proximal", "control")} | {"ditto": federated.ditto}
-    yield from _support(experiment, {key: value for key, value in asked.items() if value})
+    demands = strategy.demands
+    asked = {key: demands.settings.get(key) for key in ("proximal", "control")} | {"ditto": federated.ditto}
+    if asked["control"]:
+        asked["carry_optimizer"] = experiment.carry_optimizer
+    yield from _support(experiment, {key: value for key, value in asked.items() if value}, demands.normaliser)
 
 
-def _support(experiment: "Experiment", asked: dict[str, object]) -> Iterator[str]:
+def _support(experiment: "Experiment", asked: dict[str, object], normaliser: bool) -> Iterator[str]:
     """Ask the model whether its training can do more than the plain thing."""
-    if not asked:
+    if not asked and not normaliser:
         return
     from nervenet.models.local import LocalSettings, check_support
     from nervenet.models.model import LocalUnsupported
 
     from .embedding import model_of
 
+    model = model_of(experiment)
     try:
-        check_support(model_of(experiment), LocalSettings.from_dict(asked))
+        check_support(model, LocalSettings.from_dict(asked))
     except (LocalUnsupported, ValueError) as error:
         yield f"model.name = {experiment.model.name!r}: {error}"
+    if normaliser and "normaliser" not in getattr(model, "allows", ()):
+        name = experiment.federated.strategy
+        yield (
+            f"federated.strategy = {name!r}: {experiment.model.name} cannot say how far its steps reach; with mlp "
+            "training.optimizer = 'sgd' can, as can scikit-learn's SGD models"
+        )
 
 
 def _gossip(experiment: "Experiment") -> Iterator[str]:

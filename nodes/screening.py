@@ -9,6 +9,8 @@ from nervenet.broker.messages import Payload, Update
 
 from .effects import Arrived
 
+LONGEST = 500  # characters of what others say that are passed on
+
 Fault = tuple[str, str]
 """An error code of the protocol, and the reason for people."""
 
@@ -58,9 +60,14 @@ def update_fault(
         return "payload", f"a {work} answer must carry a payload, found none"
     if work == "survey":
         rule = update.payload.rule
-        return None if rule == "survey" else ("rule", f"rule must be survey, found {rule}")
+        return None if rule == "survey" else ("rule", f"rule must be survey, found {brief(rule)}")
     return payload_fault(update.payload, expected, encodings=True)
 
 
+def brief(text: str) -> str:
+    """What somebody else said, as far as it goes into messages, events and reports of one's own, which have limits."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
 def _shown(value: object) -> object:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else value
+    return brief(", ".join(map(str, value)) if isinstance(value, tuple) else str(value))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from math import isfinite
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,17 +162,6 @@ class LocalTraining:
         if received is None:
             raise ValueError("this client has no whole model of its own: the weights of all are needed")
         return replaced(self.learner.layout, received, self._personal_arrays())
-
-    def evaluate_personal(
-        self, on: Literal["test", "holdout"] = "holdout", received: Vector | None = None
-    ) -> dict[str, float]:
-        """Score this client's own model, see `personal_weights` and `Learner.evaluate`. The model is left as it was."""
-        before = self.learner.snapshot()
-        self.learner.load(self.personal_weights(received))
-        try:
-            return self.learner.evaluate(on)
-        finally:
-            self.learner.load(before)
 
     def fine_tune(
         self, received: Vector, epochs: int, *, batch_size: int = 16, stop: Callable[[], bool] = _never

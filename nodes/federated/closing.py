@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ RESERVED = {"examples", "round", "sites", "source", "spread", "worst"}  # what `
 # What clients tell of themselves is believed up to here: sums of such figures are finite, and whole numbers of that
 # size fit a message.
 MOST, MOST_BYTES = 1e100, 2.0**53
+MOST_NAMES, LONGEST_NAME = 64, 64  # of metrics: they go into events and reports, which have limits
 
 
 def closing_fields(current: OpenRound | None, now: float) -> dict[str, Any]:
@@ -83,9 +85,11 @@ def site_metrics(admitted: Mapping[str, Admitted], ratio: float = 100.0) -> dict
         return {}
     most = max(1, int(ratio * statistics.median_low(sizes.values())))
     sizes = {n: min(size, most) for n, size in sizes.items()}
-    names = sorted(
-        {k.removeprefix(HOLDOUT) for n in sizes for k in admitted[n].metrics if k.startswith(HOLDOUT)} - RESERVED
+    told_by = Counter(
+        key.removeprefix(HOLDOUT) for n in sizes for key in admitted[n].metrics if key.startswith(HOLDOUT)
     )
+    usual = sorted((name for name in told_by if name not in RESERVED and len(name) <= LONGEST_NAME), key=str)
+    names = sorted(sorted(usual, key=lambda name: -told_by[name])[:MOST_NAMES])  # those that most tell
     found: dict[str, Any] = {"examples": sum(sizes.values()), "sites": len(sizes), "source": "sites", "spread": {}}
     for name in names:
         values = {n: (admitted[n].metrics.get(HOLDOUT + name, math.nan), size) for n, size in sizes.items()}

@@ -17,7 +17,7 @@ from typing import Any, Self
 from nervenet.broker import messages as m
 
 from .. import effects as e
-from ..screening import Fault
+from ..screening import Fault, brief
 from .admission import admitted, refuse, unfit
 from .asking import doubts, tasks
 from .attempt import OpenRound
@@ -167,7 +167,7 @@ class FlowState(RoundState):
         match event.message:
             case m.Declined(round=number, attempt=attempt, reason=reason):
                 if self.flowing and attempt == self.errands.life:
-                    effects += self._give_up(event.sender, number, f"declined: {reason}", now)
+                    effects += self._give_up(event.sender, number, f"declined: {brief(reason)}", now)
         return effects
 
     def _judge(self, sender: str, update: m.Update, event: e.Arrived, now: float) -> list[e.Effect]:

@@ -14,7 +14,7 @@ import msgspec
 from nervenet.broker import messages as m
 
 from .. import effects as e
-from ..screening import Fault
+from ..screening import Fault, brief
 from .admission import admitted, misplaced, refuse, unfit
 from .asking import doubts, lacking, tasks, whom
 from .attempt import OpenRound
@@ -173,11 +173,11 @@ class RoundState:
             case m.Declined(round=number, attempt=attempt, reason=reason):
                 self.roll.answered(sender, (number, attempt))
                 if self.open and (number, attempt) == self.open.key:
-                    effects += self._excuse(sender, f"declined: {reason}", number, now)
+                    effects += self._excuse(sender, f"declined: {brief(reason)}", number, now)
             case m.Heartbeat(state=state, sending=sending):
-                self.roll.beat(sender, state, sending)
+                self.roll.beat(sender, brief(state), sending)
             case m.Goodbye(reason=reason):
-                effects += self._gone(sender, reason, now)
+                effects += self._gone(sender, brief(reason), now)
             case _:
                 pass
         return effects

@@ -328,17 +328,9 @@ def test_what_ditto_sends_is_what_would_be_sent_without(model):
     assert not np.array_equal(one.personal_weights(), x)
 
 
-def test_the_personal_model_is_evaluated_and_the_other_left_in_place():
-    one = client(holdout=0.3)
-    x = one.learner.snapshot()
-    one.train(x, settings(ditto=0.1), 1)
-    before = one.learner.snapshot()
-    found = one.evaluate_personal("holdout")
-    assert np.array_equal(one.learner.snapshot(), before)
-    one.learner.load(one.personal_weights())
-    assert found == one.learner.evaluate("holdout")
+def test_without_a_model_of_its_own_the_weights_of_all_are_needed():
     with pytest.raises(ValueError, match="no whole model of its own"):
-        client().evaluate_personal()
+        client().personal_weights()
 
 
 # ---------------------------------------------------------------------------------------------------------- encoding

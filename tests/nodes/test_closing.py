@@ -62,3 +62,10 @@ def test_a_site_counts_for_no_more_rows_than_others_may_have() -> None:
     found = site_metrics(told(a=HONEST, b=HONEST, c=liar), ratio=2)
     assert found["examples"] == 10 + 10 + 20
     assert found["accuracy"] == pytest.approx((0.5 + 0.5 + 2 * 1.0) / 4)
+
+
+def test_what_few_tell_takes_no_room_from_what_all_do() -> None:
+    flood = {f"holdout_{i:05d}": 1.0 for i in range(10_000)} | {"holdout_" + "x" * 10_000: 1.0, "holdout_examples": 1.0}
+    found = site_metrics(told(a=HONEST, b=HONEST, c=flood))
+    assert {"accuracy", "loss"} <= set(found["spread"])
+    assert len(found["spread"]) == closing.MOST_NAMES

@@ -220,6 +220,28 @@ def test_nobody_is_told_of_the_place_where_arguments_are_gathered(federated: dic
     assert "arguments" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("strategy", "training", "said"),
+    [
+        ("fednova", {"optimizer": "adam"}, "federated.strategy = 'fednova': mlp cannot say how far its steps reach"),
+        ("scaffold", {"carry_optimizer": True}, "carry_optimizer must be off"),
+    ],
+)
+def test_a_training_that_no_client_could_do_for_a_strategy_is_refused_at_once(
+    strategy: str, training: dict[str, Any], said: str
+) -> None:
+    Experiment.from_dict({"federated": {"strategy": strategy}})
+    with pytest.raises(ExperimentError, match=said):
+        Experiment.from_dict({"federated": {"strategy": strategy}, "training": training})
+
+
+def test_without_rounds_it_is_said_what_has_no_effect() -> None:
+    tables = {"strategy": "fedasync", "quorum": 0.5, "over_selection": 1.5}
+    told = [line for line in Experiment.from_dict({"federated": tables}).warnings() if "fedasync" in line]
+    assert [line.split()[0] for line in told] == ["federated.quorum", "federated.over_selection"]
+    assert not Experiment.from_dict({"federated": {**tables, "strategy": "fedavg"}}).warnings()[1:]
+
+
 def test_a_resumed_run_names_an_argument_as_the_file_does() -> None:
     one, other = (Experiment.from_dict({"federated": {"strategy": "krum", "f": f}}) for f in (1, 2))
     with pytest.raises(ExperimentError, match=r"found federated.f = 1, expected 2"):

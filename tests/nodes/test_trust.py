@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
+from nervenet.broker.codec import DEFAULT_LIMITS, check_size, encode
+from nervenet.broker.errors import MessageTooLarge
 from nervenet.nodes import effects as e
 from nervenet.nodes.federated.strategies.pipeline import by_examples
 
@@ -216,3 +218,42 @@ def test_a_fold_that_leaves_too_little_would_count(coordinator: Any, monkeypatch
     monkeypatch.setattr(RoundState, "_folded", heedless)
     with pytest.raises(ValueError, match="not enough values"):
         check_a_fold_that_leaves_too_little_fails_the_round(coordinator)
+
+
+def check_nobody_makes_the_coordinator_say_more_than_a_message_holds(coordinator: Any) -> None:
+    desk = coordinator(3).settle()
+    long = "x" * 200_000
+    odd = m.Payload(rule=long, layout=long, dtype="float32", length=5, parts=(long, long))
+    desk.say("client-0", m.Update(1, 0, 10, {}, None, odd), "w")
+    desk.say("client-1", m.Declined(1, 0, long[:60_000]))
+    desk.say("client-2", m.Heartbeat(round=1, state=long[:60_000], sending=()))
+    desk.until(31.0)
+    for send in only(e.Send, desk.effects):
+        if send.body is None:
+            check_size(send.message, encode(send.message), DEFAULT_LIMITS)
+    for kind in ("update.rejected", "round.failed"):
+        assert desk.published(kind)
+        assert all(len(fields["reason"]) < 10_000 for fields in desk.published(kind))
+
+
+def test_nobody_makes_the_coordinator_say_more_than_a_message_holds(coordinator: Any) -> None:
+    check_nobody_makes_the_coordinator_say_more_than_a_message_holds(coordinator)
+
+
+def test_a_long_name_would_end_the_coordinator(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.nodes.screening.LONGEST", 10**9)
+    with pytest.raises(MessageTooLarge):
+        check_nobody_makes_the_coordinator_say_more_than_a_message_holds(coordinator)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "counts"), [("delta+int8", True), ("", True), ("delta", False), (" delta", False)]
+)
+def test_no_encoding_counts_but_the_one_that_was_agreed(coordinator: Any, encoding: str, counts: bool) -> None:
+    desk = coordinator(3, compression="delta+int8").settle()
+    kind = {"dtype": "uint8", "length": 9, "encoding": encoding} if encoding else {}
+    payload = m.Payload(**{"rule": "mean", "layout": "a1b2", "dtype": "float32", "length": 5, **kind})
+    desk.say("client-0", m.Update(1, 0, 10, {}, None, payload), "w")
+    assert ("client-0" in desk.state.open.admitted) == counts
+    reasons = [fields["reason"] for fields in desk.published("update.rejected")]
+    assert reasons == ([] if counts else [f"encoding must be delta+int8, found {encoding}"])

@@ -34,6 +34,8 @@ class Demands:
         No rounds with a barrier: the model moves after every `buffer` updates, and who has answered is asked again.
     buffer
         Updates to a step of the asynchronous kind.
+    normaliser
+        Whether clients must be able to say how far their steps reach (FedNova's a_i): not every optimiser can.
     max_staleness
         Steps that the model may have moved while a client worked; an update that is staler is refused by name.
     """
@@ -43,6 +45,7 @@ class Demands:
     asynchronous: bool = False
     buffer: int = 1
     max_staleness: int | None = None
+    normaliser: bool = False
 
 
 @dataclass(frozen=True, slots=True)
