@@ -139,6 +139,8 @@ class FederatedConfig:
     # An update that claims more rows than this many times the median client's is rejected. Low: nobody takes the model
     # over by a lie; high: a site that does hold that many rows is heard.
     max_examples_ratio: Annotated[float, Meta(ge=1)] = 100.0
+    # Each round tells the length and direction of every update, and who is out of line: a few more passes over them.
+    report_outliers: bool = False
     probation_rounds: Count = 5  # rounds without a client after three rejections in a row; doubled each further time
     deadline_s: Positive = 30.0  # well above the slowest client's round: who misses it has worked for nothing
     # How updates are encoded: delta, top-k:SHARE, float16 | bfloat16 | int8 | int4, deflate; in that order, joined by +

@@ -108,11 +108,20 @@ def check_keys(kind: type, tables: Mapping[str, Any], open_tables: tuple[str, ..
                 raise ExperimentError(_unknown(kind, key, leaf, dict(_fields(section))))
 
 
+GATHERED = ("arguments", "parameters")
+"""Fields that no file names: what a strategy or an estimator is given beside the house's own keys is gathered there."""
+
+
+def shown(key: str) -> str:
+    """The name of a key as a file has it: a strategy's or an estimator's arguments stand beside the house's own."""
+    return key.replace("federated.arguments.", "federated.").replace("model.parameters.", "model.")
+
+
 def convert(tables: Mapping[str, Any], kind: type[T]) -> T:
     """Fill the dataclass ``kind``; a value of the wrong type or out of range raises :class:`ExperimentError`."""
     for key, value in _numbers(tables):
         if not math.isfinite(value):
-            raise ExperimentError(f"{key} = {value}: expected a finite number")
+            raise ExperimentError(f"{shown(key)} = {value}: expected a finite number")
     try:
         return msgspec.convert(tables, kind)
     except msgspec.ValidationError as error:
@@ -138,7 +147,9 @@ def _fields(kind: type) -> Iterator[tuple[str, type | None]]:
 
 def _unknown(root: type, section: str, key: str, here: Mapping[str, object]) -> str:
     """Where a key stands wrong, the same name elsewhere is the best guess; then one that is spelt alike, here first."""
+    here = {name: below for name, below in here.items() if name not in GATHERED}
     dotted = {f"{name}.{leaf}" for name, below in _fields(root) if below for leaf, _ in _fields(below)}
+    dotted -= {f"{name}.{leaf}" for name, _ in _fields(root) for leaf in GATHERED}
     everywhere = dotted | set(dict(_fields(root)))
     prefix = f"{section}." if section else ""
     guess = next((name for name in sorted(everywhere) if name.rpartition(".")[2] == key), None)

@@ -73,9 +73,10 @@ class Record:
             "metrics": self.metrics,
             "sites": self.sites,
             "round_s": len(self.round_s),
-            "staleness": sorted(self.staleness.items()),
             "rejected": dict(self.rejected),
+            "staleness": sorted(self.staleness.items()),
             "disturbed": len(self.disturbed),
+            "warnings": len(self.warnings),
         }
         before = [n for n in sorted(self._marks) if n < number][-1:]
         self._marks = {n: self._marks[n] for n in before} | {number: mark}
@@ -97,6 +98,7 @@ class Record:
             **mark,
             "round_s": self.round_s[: mark["round_s"]][-ROUNDS:],
             "disturbed": self.disturbed[: mark["disturbed"]][:LINES],
+            "warnings": self.warnings[: mark["warnings"]],
         }
 
     def restore(self, number: int, known: Mapping[str, Any]) -> None:
@@ -107,6 +109,7 @@ class Record:
         self.round_s = list(known["round_s"])
         self.staleness = Counter({int(steps): int(times) for steps, times in known["staleness"]})
         self.rejected = Counter(known["rejected"])
+        self.warnings = list(known["warnings"])
         self.disturbed = list(known["disturbed"])
         self._mark(number)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from .checkpoint import Checkpoint, CheckpointError, Checkpoints
 from .experiment import Experiment, load
-from .experiment_keys import ExperimentError
+from .experiment_keys import ExperimentError, shown
 from .runfolder import COORDINATOR, check_folder, state_folder
 
 FREE = (
@@ -20,13 +20,11 @@ FREE = (
     "*deadline_s",
     "federated.min_clients",
     "federated.max_examples_ratio",
+    "federated.report_outliers",
     "evaluation.*",
     "network.*",
 )
 """Keys on which no round that is already done depends: these alone may change when a run is resumed."""
-
-FIXED = ("evaluation.sites",)
-"""Keys that look free and are not: which rows a site trains on depends on them."""
 
 FIXED = ("evaluation.sites",)
 """But not these: what a site keeps for evaluation it does not train on."""
@@ -107,9 +105,9 @@ def check_same(where: str, made: Experiment, wanted: Experiment) -> None:
     ours, theirs = dict(_flat(_whole(made))), dict(_flat(_whole(wanted)))
     for key in sorted(ours.keys() | theirs.keys()):
         if ours.get(key) != theirs.get(key) and not _free(key):
+            found = f"{shown(key)} = {ours.get(key)!r}, expected {theirs.get(key)!r}"
             raise ExperimentError(
-                f"{where}: is of another experiment: found {key} = {ours.get(key)!r}, expected {theirs.get(key)!r}; "
-                f"only {', '.join(FREE)} may change"
+                f"{where}: is of another experiment: found {found}; only {', '.join(FREE)} may change"
             )
 
 

@@ -31,9 +31,13 @@ def unfit(
     sender = event.sender
     # Who has left in the meantime is no longer on the list; what it sent before counts as it stands.
     enrolled = roll[sender].examples if sender in roll else update.examples
-    return update_fault(
+    fault = update_fault(
         update, event, work, expected(work, settled, rules), enrolled, roll.cap(rules.max_examples_ratio)
     )
+    encoded = update.payload.encoding if update.payload else ""
+    if fault is None and encoded not in ("", rules.compression):
+        return "payload", f"encoding must be {rules.compression or 'none'}, found {encoded}"
+    return fault
 
 
 def admitted(event: e.Arrived, update: m.Update) -> Admitted:

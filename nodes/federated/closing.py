@@ -10,6 +10,10 @@ from typing import Any
 from .attempt import Admitted, OpenRound
 
 HOLDOUT = "holdout_"  # an update's metrics of the weights it was sent, on the site's own rows kept apart
+RESERVED = {"examples", "round", "sites", "source", "spread", "worst"}  # what `site_metrics` says itself
+# What clients tell of themselves is believed up to here: sums of such figures are finite, and whole numbers of that
+# size fit a message.
+MOST, MOST_BYTES = 1e100, 2.0**53
 
 
 def closing_fields(current: OpenRound | None, now: float) -> dict[str, Any]:
@@ -50,7 +54,7 @@ def encoding_figures(admitted: Mapping[str, Admitted]) -> dict[str, Any]:
     """
     names = ("raw_bytes", "sent_bytes", "codec_error")
     told = [[a.metrics.get(name, math.nan) for name in names] for a in admitted.values()]
-    whole = [figures for figures in told if all(math.isfinite(f) and f >= 0 for f in figures)]
+    whole = [figures for figures in told if all(0 <= f <= MOST_BYTES for f in figures)]
     if not whole:
         return {}
     raw, sent, errors = ([figures[k] for figures in whole] for k in range(3))
@@ -61,8 +65,10 @@ def encoding_figures(admitted: Mapping[str, Admitted]) -> dict[str, Any]:
     }
 
 
-def site_metrics(admitted: Mapping[str, Admitted]) -> dict[str, Any]:
+def site_metrics(admitted: Mapping[str, Admitted], ratio: float = 100.0) -> dict[str, Any]:
     """Average what the sites measured on their hold-outs by size, say how they differ, and name the worst site.
+
+    Nobody counts for more than `ratio` times the median site: a size is only a claim.
 
     Returns
     -------
@@ -72,11 +78,13 @@ def site_metrics(admitted: Mapping[str, Admitted]) -> dict[str, Any]:
         Empty where no site has a hold-out.
     """
     rows = {n: a.metrics.get(f"{HOLDOUT}examples", 0.0) for n, a in admitted.items()}
-    sizes = {n: int(size) for n, size in rows.items() if math.isfinite(size) and size >= 1}
+    sizes = {n: int(size) for n, size in rows.items() if 1 <= size <= MOST_BYTES}
     if not sizes:
         return {}
+    most = max(1, int(ratio * statistics.median_low(sizes.values())))
+    sizes = {n: min(size, most) for n, size in sizes.items()}
     names = sorted(
-        {k.removeprefix(HOLDOUT) for n in sizes for k in admitted[n].metrics if k.startswith(HOLDOUT)} - {"examples"}
+        {k.removeprefix(HOLDOUT) for n in sizes for k in admitted[n].metrics if k.startswith(HOLDOUT)} - RESERVED
     )
     found: dict[str, Any] = {"examples": sum(sizes.values()), "sites": len(sizes), "source": "sites", "spread": {}}
     for name in names:
@@ -84,7 +92,7 @@ def site_metrics(admitted: Mapping[str, Admitted]) -> dict[str, Any]:
         mean = _weighted(values)
         if mean is None:
             continue
-        told = {n: float(v) for n, (v, _) in values.items() if math.isfinite(v)}
+        told = {n: float(v) for n, (v, _) in values.items() if abs(v) <= MOST}
         found[name] = mean
         found["spread"][name] = _spread(told.values())
         if name in ("accuracy", "r2"):
@@ -98,6 +106,6 @@ def _spread(values: Collection[float]) -> dict[str, float]:
 
 
 def _weighted(values: Mapping[str, tuple[float, int]]) -> float | None:
-    finite = [(v, n) for _, (v, n) in sorted(values.items()) if math.isfinite(v)]
+    finite = [(v, n) for _, (v, n) in sorted(values.items()) if abs(v) <= MOST]
     total = sum(n for _, n in finite)
     return sum(v * n for v, n in finite) / total if total else None

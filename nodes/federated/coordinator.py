@@ -126,7 +126,7 @@ class Coordinator:
         self.place = place
         self.model = learner
         self._strategy = make(experiment.federated.strategy, experiment.federated.arguments)
-        self._merger = Merger(self._strategy, experiment.nodes)
+        self._merger = Merger(self._strategy, experiment.nodes, report=experiment.federated.report_outliers)
         self._settled: e.Settled | None = None
         self.session = Session("coordinator", place, experiment, binds=True)
         self._reports = Reports()
@@ -232,7 +232,7 @@ class Coordinator:
     @property
     def stopped(self) -> Stop | None:
         """Why the run ended, or is about to end, before its last round; None where it does not."""
-        return None if self._state is None else self._state.stopped
+        return None if self._state is None else self._state.ending.stopped
 
     async def rounds(self) -> AsyncIterator[RoundReport]:
         """Give each round when it is complete and evaluated, until the run is over and every client holds the final

@@ -22,7 +22,9 @@ from .admission import admitted, refuse, unfit
 from .asking import doubts, tasks
 from .attempt import OpenRound
 from .closing import closing_fields, weighted_loss
+from .ending import patience
 from .errands import Errands
+from .gathering import least
 from .inflow import Inflow, Waiting, newest
 from .rounds import EXTENSIONS, FAILURES_IN_A_ROW, RoundState
 from .rules import RoundRules
@@ -115,7 +117,7 @@ class FlowState(RoundState):
         errands = self.errands
         if self.status != "asking" or self.open is None:
             return []
-        if len(self.roll.living()) < self._least():
+        if len(self.roll.living()) < least(self.rules):
             return self._wait(*self.open.key, now)
         there = self.roll.trusted(self.completed + 1)
         last = self.inflow.step.last if self.inflow.step else ""
@@ -170,7 +172,7 @@ class FlowState(RoundState):
 
     def _judge(self, sender: str, update: m.Update, event: e.Arrived, now: float) -> list[e.Effect]:
         """Admit an update to the buffer, or refuse it by name; its client gets the next task either way."""
-        if self._ending and self.errands.known(sender) and update.payload is not None:
+        if self.ending.begun and self.errands.known(sender) and update.payload is not None:
             return []  # it was on its way when the last step was made
         if not self.flowing:
             return super()._judge(sender, update, event, now)
@@ -231,7 +233,7 @@ class FlowState(RoundState):
             return []
         current.closing = "buffer"
         fold = e.Fold(step.number, step.attempt, self.settled.payload.rule, self.weights, step.contributions())
-        return [self._patience("fold", step.number, now), fold]
+        return [patience("fold", step.number, now, self.rules), fold]
 
     def _folded(self, event: e.Folded, now: float) -> list[e.Effect]:
         step, current = self.inflow.step, self.open
@@ -270,8 +272,8 @@ class FlowState(RoundState):
         effects += [*self._keep(now), *self._measure(fields, now)]
         if self.completed >= self.rules.rounds:
             return effects + self._end(now)
-        if self._due:
-            return effects + self._end_early(self._due, now)
+        if self.ending.due:
+            return effects + self._end_early(self.ending.due, now)
         return effects + self._open(self.completed + 1, 0, now)
 
     def _of_sites(self, number: int) -> tuple[list[e.Effect], Stop | None]:
@@ -282,7 +284,7 @@ class FlowState(RoundState):
 
     def _measure(self, fields: Mapping[str, Any], now: float) -> list[e.Effect]:
         """Have the model evaluated if it is its turn, unless that would hold up the next steps."""
-        last = self.completed >= self.rules.rounds or self._due is not None
+        last = self.completed >= self.rules.rounds or self.ending.due is not None
         if not last and (self.judging.pending or now < self._no_evaluation_before):
             return [e.Completed(self.completed, fields)]
         self._evaluating_since = now
@@ -395,8 +397,8 @@ class FlowState(RoundState):
         self.failures += 1
         told = {"round": step.number, "attempt": step.attempt, "reason": reason}
         effects: list[e.Effect] = [e.Publish("round.failed", told)]
-        if self._due and self.completed:
-            return effects + self._end_early(self._due, now)
+        if self.ending.due and self.completed:
+            return effects + self._end_early(self.ending.due, now)
         if self.failures >= FAILURES_IN_A_ROW:
             return effects + self._fail_run(f"step {step.number} failed {self.failures} times in a row: {reason}")
         return effects + self._open(step.number, step.attempt + 1, now)

@@ -104,7 +104,8 @@ class Judging:
 
         Where there is a common test set, that is what the run is judged by, and this is told beside it.
         """
-        found = site_metrics(admitted) if self.rules.evaluate_sites and number else {}
+        asked = self.rules.evaluate_sites and number
+        found = site_metrics(admitted, self.rules.max_examples_ratio) if asked else {}
         if not found:
             return [], None
         self.sited = number

@@ -107,6 +107,7 @@ def reported(contributions: Sequence[Contribution]) -> dict[str, Any]:
     """Give the outlier report as fields of an event."""
     from .strategies.outliers import outliers
 
-    found = outliers(contributions)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is out of line, and told as that
+        found = outliers(contributions)
     fields = {"norms": dict(found.norms), "cosines": dict(found.cosines), "outliers": dict(found.flagged)}
     return {name: figures for name, figures in fields.items() if figures}

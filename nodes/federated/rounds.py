@@ -17,8 +17,10 @@ from .. import effects as e
 from ..screening import Fault
 from .admission import admitted, misplaced, refuse, unfit
 from .asking import doubts, lacking, tasks, whom
-from .attempt import OpenRound, default_floor
+from .attempt import OpenRound
 from .closing import closing_fields
+from .ending import Ending, patience
+from .gathering import complete, floor_of, least, left_behind, too_few, why_not
 from .judging import Judging
 from .keeping import AGAIN, Keeper
 from .roll import STRIKES, Roll
@@ -40,8 +42,8 @@ class RoundState:
         ``gathering``, ``waiting`` (for clients to come back), ``asking``, ``folding``, ``ending`` or ``finished``.
     judging
         What the evaluations have said; keeps the best model.
-    stopped
-        Why the run ends before its last round, None as long as it does not.
+    ending
+        What the run ends by, and what is still to come before it is over.
     """
 
     def __init__(self, rules: RoundRules) -> None:
@@ -58,12 +60,7 @@ class RoundState:
         self.keeper = Keeper(rules.work_deadline_s, wanted=rules.checkpoint)
         self._waiting = (0, 0)  # the round and attempt for which there are too few clients
         self.judging = Judging(rules)
-        self.stopped: Stop | None = None
-        self._due: Stop | None = None  # the run is to end as soon as no round is open
-        self._held = False  # the round has closed, and its fold waits for the evaluation of the one before
-        self._ending = False  # no round is to come
-        self._final = False
-        self._parted = False
+        self.ending = Ending(rules, self.judging, self.keeper)
 
     @classmethod
     def restored(
@@ -91,6 +88,7 @@ class RoundState:
         state.completed, state.failures = memory["completed"], memory["failures"]
         state.began = state.completed
         state.keeper = Keeper(rules.work_deadline_s, wanted=rules.checkpoint, durable=state.completed)
+        state.ending = Ending(rules, state.judging, state.keeper)
         state.roll.remember(memory["clients"])
         state.judging.restore(memory["judging"], state.completed, weights, best)
         return state
@@ -206,29 +204,14 @@ class RoundState:
         return effects + self._begin_if_gathered(now)
 
     def _begin_if_gathered(self, now: float, *, at_deadline: bool = False) -> list[e.Effect]:
-        there = self.roll.living()
-        if self.status == "waiting" and len(there) >= self._least():
+        if self.status == "waiting" and len(self.roll.living()) >= least(self.rules):
             return [e.CancelTimer(("wait",)), *self._open(*self._waiting, now)]
         if self.status != "gathering":
             return []
-        # Where no round is left those who are not there have the final model, or can do without it.
-        floor = 0 if self._over else self._floor(len(self.rules.clients))
-        absent = any(not self.roll.here(n) and not self.roll.is_lost(n) for n in self.rules.clients)
-        if len(there) >= floor and (at_deadline or not absent):
-            limit = f"was not ready within {self.rules.join_deadline_s:g} s"
-            lost = [
-                e.Publish("node.lost", {"subject": name, "reason": limit})
-                for name in sorted(self.rules.clients)
-                if at_deadline and not self.roll.here(name)
-            ]
+        if complete(self.rules, self.roll, at_deadline=at_deadline, over=self._over):
+            lost = left_behind(self.rules, self.roll) if at_deadline else []
             return [e.CancelTimer(("join",)), *lost, *self._go_on(now)]
-        if not at_deadline:
-            return []
-        limit = f"{self.rules.join_deadline_s:g} s"
-        names = ", ".join(sorted(self.rules.clients - set(there)))
-        return self._fail_run(
-            f"{len(there)} of at least {floor} clients were ready within {limit}; still missing: {names}"
-        )
+        return self._fail_run(why_not(self.rules, self.roll)) if at_deadline else []
 
     def _go_on(self, now: float) -> list[e.Effect]:
         """Open the round after the last one that is complete, if any is left."""
@@ -236,31 +219,26 @@ class RoundState:
             return self._open(0, 0, now)
         if self.completed >= self.rules.rounds:
             return self._end(now)
-        if self._due and self.completed:
-            return self._end_early(self._due, now)
+        if self.ending.due and self.completed:
+            return self._end_early(self.ending.due, now)
         return self._open(self.completed + 1, 0, now)
 
     @property
     def _over(self) -> bool:
-        return self.completed >= self.rules.rounds or bool(self._due and self.completed)
+        return self.completed >= self.rules.rounds or bool(self.ending.due and self.completed)
 
     def _wait(self, number: int, attempt: int, now: float) -> list[e.Effect]:
         """Too few are there to open a round: wait for them, but not for ever."""
         self.status, self._waiting = "waiting", (number, attempt)
-        reason = f"waits for clients: {self._too_few()}"
+        reason = f"waits for clients: {too_few(self.rules, self.roll)}"
         return [
             e.SetTimer(("wait",), now + self.rules.wait_deadline_s),
             e.Publish("warning", {"round": number, "reason": f"round {number} {reason}"}),
         ]
 
-    def _too_few(self) -> str:
-        there = self.roll.living()
-        missing = ", ".join(sorted((self.rules.clients | set(self.roll.clients)) - set(there)))
-        return f"{len(there)} of at least {self._least()} are there; missing: {missing}"
-
     def _gone(self, name: str, reason: str, now: float) -> list[e.Effect]:
         self.roll.leave(name)
-        if self._final:
+        if self.ending.final:
             return []  # it holds the final model, and there is nothing left to do
         gone: list[e.Effect] = [e.Publish("node.lost", {"subject": name, "reason": f"left: {reason}"})]
         return gone + self._excuse(name, f"left: {reason}", self._number(), now)
@@ -272,7 +250,7 @@ class RoundState:
         fault = misplaced(sender, update, current)
         if fault or current is None:
             # Late is not wrong: the round has named its sender when it closed without it, or was abandoned.
-            late = (owed or self.stopped) and fault and fault[0] == "stale"
+            late = (owed or self.ending.stopped) and fault and fault[0] == "stale"
             return [] if late or not fault else refuse(sender, number, fault)
         fault = unfit(event, update, current.work, self.settled, self.rules, self.roll)
         if fault:
@@ -310,13 +288,13 @@ class RoundState:
     def _open(self, number: int, attempt: int, now: float, work: m.Errand | None = None) -> list[e.Effect]:
         work = work or ("survey" if number == 0 else "train")
         pool = self.roll.living()
-        if work != "evaluate" and len(pool) < self._least():
+        if work != "evaluate" and len(pool) < least(self.rules):
             return self._wait(number, attempt, now)
         wanted = len(pool)
         asked = tuple(pool)
         if work == "train":
-            asked, wanted = whom(number, attempt, self.rules, self.roll, self._least())
-        floor = self._floor(wanted) if work != "evaluate" else 0
+            asked, wanted = whom(number, attempt, self.rules, self.roll, least(self.rules))
+        floor = floor_of(wanted, self.rules) if work != "evaluate" else 0
         quorum = self.rules.quorum if work == "train" else 1.0
         self.open = OpenRound(number, attempt, work, asked, wanted, quorum, floor, now)
         self.status = "asking"
@@ -368,18 +346,18 @@ class RoundState:
         effects: list[e.Effect] = [e.CancelTimer(("deadline", current.number, current.attempt))]
         if current.work == "survey":
             surveys = {name: (a.facts or {}, a.body) for name, a in sorted(current.admitted.items())}
-            return [*effects, self._patience("settle", 0, now), e.Settle(surveys=surveys)]
+            return [*effects, patience("settle", 0, now, self.rules), e.Settle(surveys=surveys)]
         if current.work == "evaluate":
             told, _ = self.judging.of_sites(self.completed, self.weights, current.admitted)
             return [*effects, *told, *self._conclude(now)]
         effects += self._dismiss(current)
-        self._held = self.judging.holds
-        return effects if self._held else [*effects, *self._fold(current, now)]
+        self.ending.held = self.judging.holds
+        return effects if self.ending.held else [*effects, *self._fold(current, now)]
 
     def _fold(self, current: OpenRound, now: float) -> list[e.Effect]:
         rule = self.settled.payload.rule if self.settled else "mean"
         fold = e.Fold(current.number, current.attempt, rule, self.weights, current.contributions(self.weights))
-        return [self._patience("fold", current.number, now), fold]
+        return [patience("fold", current.number, now, self.rules), fold]
 
     def _dismiss(self, current: OpenRound) -> list[e.Effect]:
         """Tell those who are still at work that the round can do without them."""
@@ -425,28 +403,25 @@ class RoundState:
         effects += self._keep(now) + told + self._measure(fields, now)
         if self.completed >= self.rules.rounds:
             return effects + self._end(now)
-        if self._due:
-            return effects + self._end_early(self._due, now)
+        if self.ending.due:
+            return effects + self._end_early(self.ending.due, now)
         return effects + self._open(current.number + 1, 0, now)
 
     # ------------------------------------------------------------------------------------------- evaluation and the end
 
     def _measure(self, fields: Mapping[str, Any], now: float) -> list[e.Effect]:
         """Have the model of the last complete round evaluated, if it is its turn; of the round `fields` tell."""
-        number = self.completed
-        if not self.judging.due(number, last=self._due is not None):
-            return [e.Completed(number, fields)]
-        return [self._patience("evaluate", number, now), self.judging.ask(number, self.weights, fields)]
+        return self.ending.measure(self.completed, self.weights, fields, now)
 
     def _evaluated(self, number: int, metrics: Mapping[str, Any], now: float) -> list[e.Effect]:
         told, stop = self.judging.answered(number, metrics)
         effects: list[e.Effect] = [e.CancelTimer(("work", "evaluate", number)), *told]
-        if stop and not self._ending:
+        if stop and not self.ending.begun:
             if self.status != "gathering":
                 return effects + self._end_early(stop, now)
-            self._due = stop  # there is nobody yet to tell
-        if self._held and self.open and not self.judging.holds:
-            self._held = False
+            self.ending.due = stop  # there is nobody yet to tell
+        if self.ending.held and self.open and not self.judging.holds:
+            self.ending.held = False
             effects += self._fold(self.open, now)
         return effects + self._finish_if_ready()
 
@@ -455,17 +430,11 @@ class RoundState:
 
         Where an evaluation says so, that is the very round it judged: the next one is not folded before it is in.
         """
-        self.stopped, self._held = stop, False
-        told = {"round": self.completed, "stopped_by": stop.by, "reason": stop.reason}
-        effects: list[e.Effect] = [e.Publish("run.stopping", told), e.CancelTimer(("wait",))]
-        if self.open and not self.open.closing:
-            effects.append(e.CancelTimer(("deadline", self.open.number, self.open.attempt)))
-        return effects + self._end(now)
+        return [*self.ending.early(stop, self.completed, self.open), *self._end(now)]
 
     def _end(self, now: float) -> list[e.Effect]:
         """No round is to come: ask the sites what they think of the last model, if they have not told it; conclude."""
-        self._ending = True
-        if not self.rules.evaluate_sites or self.judging.sited == self.completed:
+        if not self.ending.begin(self.completed):
             return self._conclude(now)
         # An attempt of its own: a late answer to the training must not pass for one to this.
         number, attempt = self._last_key()
@@ -477,22 +446,19 @@ class RoundState:
 
     def _conclude(self, now: float) -> list[e.Effect]:
         """Take over the final model, hand it to everybody, and finish when the last evaluation is in."""
-        self._final, self.status = True, "ending"
-        self.keeper.hurry()
-        if self.rules.evaluate_sites or self.stopped:
-            self.keeper.again()  # whoever takes this up need not ask those who have left
+        self.status = "ending"
+        self.ending.conclude()
         return [*self._keep(now), *self._part(), e.Adopt(self.weights), *self._finish_if_ready()]
 
     def _part(self) -> list[e.Effect]:
         """Let the clients go, once the last checkpoint is written: they would not be there to train again."""
-        if not self._final or self._parted or self.keeper.busy:
+        if not self.ending.hand_over():
             return []
-        self._parted = True
         number, attempt = self._last_key()
         return self._tasks(self.roll.living(), "finish", number, attempt + 1)
 
     def _finish_if_ready(self) -> list[e.Effect]:
-        if not self._parted or self.judging.pending:
+        if not self.ending.over:
             return []
         self.status = "finished"
         return [e.Finish("completed")]
@@ -514,13 +480,15 @@ class RoundState:
     def _timer(self, key: e.Key, due: float, now: float) -> list[e.Effect]:
         match key:
             case ("budget",):
-                self._due = self.judging.stopping.out_of_time()
-                return self._end_early(self._due, now) if self.status == "waiting" and self.completed else []
+                self.ending.due = self.judging.stopping.out_of_time()
+                return self._end_early(self.ending.due, now) if self.status == "waiting" and self.completed else []
             case ("join",):
                 return self._begin_if_gathered(now, at_deadline=True)
             case ("wait",) if self.status == "waiting":
                 limit = f"{self.rules.wait_deadline_s:g} s"
-                return self._fail_run(f"round {self._waiting[0]} waited {limit} for clients: {self._too_few()}")
+                return self._fail_run(
+                    f"round {self._waiting[0]} waited {limit} for clients: {too_few(self.rules, self.roll)}"
+                )
             case ("pulse",):
                 self.roll.all_left()
                 beat = e.Beat(tuple(self.roll.reachable()), self._number(), self.status)
@@ -578,10 +546,6 @@ class RoundState:
             return []
         return self._close_if_ready(now)
 
-    def _patience(self, kind: str, number: int, now: float) -> e.Effect:
-        """The coordinator's own worker is waited for, too, and not for ever."""
-        return e.SetTimer(("work", kind, number), now + self.rules.work_deadline_s)
-
     def _fail_round(self, reason: str, now: float) -> list[e.Effect]:
         current = self.open
         if current is None:
@@ -594,8 +558,8 @@ class RoundState:
             e.CancelTimer(("deadline", current.number, current.attempt)),
             e.Publish("round.failed", {"round": current.number, "attempt": current.attempt, "reason": told}),
         ]
-        if self._due and self.completed:
-            return effects + self._end_early(self._due, now)
+        if self.ending.due and self.completed:
+            return effects + self._end_early(self.ending.due, now)
         if self.failures >= FAILURES_IN_A_ROW:
             return effects + self._fail_run(f"round {current.number} failed {self.failures} times in a row: {told}")
         return effects + self._open(current.number, current.attempt + 1, now)
@@ -624,10 +588,3 @@ class RoundState:
 
     def _number(self) -> int:
         return self.open.number if self.open else 0
-
-    def _floor(self, asked: int) -> int:
-        return min(asked, self.rules.min_clients) if self.rules.min_clients else default_floor(asked)
-
-    def _least(self) -> int:
-        """How many clients must be there before a round is opened."""
-        return self.rules.min_clients or 1

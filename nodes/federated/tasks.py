@@ -12,6 +12,7 @@ from .. import effects as e
 from ..liveness import Liveness
 
 PARTIAL = 0.8  # share of a task's deadline after which a client answers with the work it has done, where it may
+OWN_DEADLINES = 10  # of the last task: how long a client works on a model of its own, for which nobody waits
 FINE_TUNE = "fine_tune"  # of the last task's settings: epochs of training alone, once the final model is there
 TELL_EVERY_S = 0.1  # a client tells its local metrics no more often: the coordinator has them all
 
@@ -74,7 +75,7 @@ class ClientState:
         if self.finished:
             return []
         if self._ending is not None:
-            return self._ended(event, self._ending)
+            return self._ended(event, self._ending, now)
         match event:
             case e.Started():
                 return [
@@ -192,7 +193,7 @@ class ClientState:
                 if not _personal(task.settings):
                     return [farewell, e.Adopt(body), *self._finish("completed")]
                 self._ending = assignment
-                return [farewell, e.Personalise(task.round, body, task.settings)]
+                return [farewell, *self._own_deadline(task, now), e.Personalise(task.round, body, task.settings)]
             case _:
                 return self._decline(f"work must be survey, train, evaluate or finish, found {task.work}", now)
 
@@ -357,9 +358,21 @@ class ClientState:
         ready = m.Ready(examples=self.rules.examples, pid=self.rules.pid, codecs=self.rules.codecs)
         return e.Send((self.rules.coordinator,), ready)
 
-    def _ended(self, event: e.Event, last: Assignment) -> list[e.Effect]:
+    def _own_deadline(self, task: m.Task, now: float) -> list[e.Effect]:
+        """The work on a model of its own may take longer than a round, but not for ever."""
+        at = now + OWN_DEADLINES * task.deadline_s
+        return [e.CancelTimer(("task", task.round, task.attempt)), e.SetTimer(("own", task.round, task.attempt), at)]
+
+    def _ended(self, event: e.Event, last: Assignment, now: float) -> list[e.Effect]:
         """Only the work on a model of this client's own is still to come; whatever others do is no news any more."""
         match event:
+            case e.TimerFired(("own", _, _)) if not self._overdue:
+                self._overdue = True  # whatever the work has come to by now is this client's own model
+                limit = f"{OWN_DEADLINES * last.task.deadline_s:g} s"
+                warning = {"reason": f"a model of its own was not made within {limit}: it ends here"}
+                return [e.Publish("warning", warning), e.Abandon(), *self._own_deadline(last.task, now)]
+            case e.TimerFired(("own", _, _)):
+                return self._finish("failed", "the work on a model of its own does not stop")
             case e.Personalised(number, metrics):
                 told = {"round": number, **metrics}
                 return [e.Publish("metric.personal", told), *self._finish("completed")]

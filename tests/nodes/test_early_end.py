@@ -115,7 +115,7 @@ def test_the_goal_in_the_last_round_stops_nothing() -> None:
     desk.train(1)
     assert desk.evaluated(1, accuracy=0.95)[-1] == e.Finish("completed")
     assert desk.published("run.stopping") == []
-    assert desk.state.stopped is None
+    assert desk.state.ending.stopped is None
 
 
 def test_patience_ends_with_the_round_that_used_it_up_and_the_best_is_kept() -> None:

@@ -6,7 +6,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from nervenet.nodes import Client, Coordinator, Experiment, NodeFailed, Peer
 from nervenet.nodes import effects as e
 from nervenet.nodes.embedding import embedded_experiment, model_of, site_learner
 from nervenet.nodes.experiment import ExperimentError
+from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.trainer import Trainer
 
 DEADLINE_S = 60.0
@@ -121,6 +122,23 @@ async def test_clients_carry_residuals_in_their_folders_and_models_of_their_own_
     plain, _ = await federated(lambda: MLP((8,)), state=tmp_path / "plain")
     assert not np.array_equal(plain.model.snapshot(), final)
     assert not (tmp_path / "plain").exists(), "who carries nothing writes nothing"
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+async def test_each_round_tells_who_is_out_of_line_if_that_is_asked_for(
+    wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Mapping[str, Any]] = []
+    fold = Merger.fold
+
+    def listened(merger: Merger, job: e.Fold) -> e.Folded:
+        told.append(fold(merger, job).metrics)
+        return fold(merger, job)
+
+    monkeypatch.setattr(Merger, "fold", listened)
+    await federated(lambda: MLP((8,)), federated={"report_outliers": wanted})
+    assert told
+    assert all(("norms" in metrics and "cosines" in metrics) == wanted for metrics in told)
 
 
 async def test_without_taking_it_over_the_coordinator_keeps_what_it_began_with(monkeypatch: pytest.MonkeyPatch) -> None:

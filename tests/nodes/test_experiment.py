@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.nodes.experiment import Experiment, ExperimentError, load, parse_set
 from nervenet.nodes.experiment_keys import override
@@ -40,6 +40,7 @@ def test_the_defaults_are_those_of_the_surface() -> None:
     assert load(overrides={"mode": "gossip"}).carry_optimizer
 
 
+@settings(deadline=None)
 @given(st.fixed_dictionaries({}, optional={key: st.sampled_from(values) for key, values in PROPERTIES.items()}))
 def test_an_experiment_survives_maps_and_toml(overrides: dict[str, object]) -> None:
     import tomllib

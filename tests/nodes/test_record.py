@@ -106,6 +106,19 @@ def test_what_a_round_left_is_known_after_later_ones() -> None:
     assert record.as_of(2)["rejected"] == {"b": 1}
 
 
+def test_what_a_round_without_barrier_left_is_known_in_the_next_life() -> None:
+    record = Record("coordinator")
+    record.event("warning", {"reason": "slow"})
+    for number in (1, 2):
+        fields = {"round": number, "duration_s": 1.0, "closed_by": "buffer", "staleness": [0, 2 * number]}
+        record.event("round.completed", fields)
+    again = Record("coordinator")
+    again.restore(1, json.loads(json.dumps(record.as_of(1))))
+    again.event("round.completed", {"round": 2, "duration_s": 1.0, "closed_by": "buffer", "staleness": [0, 4]})
+    assert again.facts(counters())["staleness"] == record.facts(counters())["staleness"]
+    assert again.facts(counters())["warnings"] == ["slow"]
+
+
 def test_only_the_last_two_rounds_are_noted() -> None:
     record = Record("coordinator")
     for number in range(5):

@@ -562,7 +562,7 @@ def test_sizes_that_are_no_numbers_harm_nobody(coordinator: Any) -> None:
 
 
 def test_sizes_that_are_no_numbers_would_end_the_coordinator(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def site_metrics(admitted: dict[str, Any]) -> dict[str, Any]:
+    def site_metrics(admitted: dict[str, Any], ratio: float) -> dict[str, Any]:
         return {"examples": sum(int(a.metrics.get("holdout_examples", 0)) for a in admitted.values())}
 
     monkeypatch.setattr("nervenet.nodes.federated.judging.site_metrics", site_metrics)

@@ -100,6 +100,25 @@ def test_fednova_averages_per_step_and_goes_as_far_as_an_average_client() -> Non
     np.testing.assert_allclose(alike.weights, X + STEP, rtol=1e-14)
 
 
+def check_no_claim_of_work_decides_for_all(claim: float) -> None:
+    three = reports([*TWO, [5.0, 5.0]], normaliser=[2.0, 10.0, claim])
+    outcome = first(make("fednova", {}), three)
+    assert "within a factor of 1000" in outcome.rejected["c2"]
+    np.testing.assert_array_equal(outcome.weights, first(make("fednova", {}), three[:2]).weights)
+
+
+@pytest.mark.parametrize("claim", [1e-300, 1e-9, 1e9, 1e308])
+def test_fednova_believes_no_claim_of_work_that_decides_for_all(claim: float) -> None:
+    check_no_claim_of_work_decides_for_all(claim)
+
+
+@pytest.mark.parametrize("claim", [1e-300, 1e308])
+def test_any_claim_of_work_would_fail_the_round(claim: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.nodes.federated.strategies.client_side.UNEQUAL", float("inf"))
+    with pytest.raises((ValueError, AssertionError, KeyError)):
+        check_no_claim_of_work_decides_for_all(claim)
+
+
 @pytest.mark.parametrize(("name", "metric"), [("fednova", "normaliser"), ("qfedavg", "probe_loss")])
 @pytest.mark.parametrize("said", [None, float("nan"), float("inf"), -1.0])
 def test_who_does_not_say_what_the_strategy_needs_is_rejected_by_name(name: str, metric: str, said: Any) -> None:
@@ -252,5 +271,5 @@ def test_too_many_hostile_are_refused_before_the_start_and_in_a_round(
 
 def test_a_buffer_that_is_never_full_is_refused() -> None:
     make("fedbuff", {"buffer": 4}).check(4)
-    with pytest.raises(StrategyError, match="buffer of 4 updates is never full with 3 clients"):
+    with pytest.raises(StrategyError, match="buffer of 4 updates needs as many clients at least, found 3"):
         make("fedbuff", {"buffer": 4}).check(3)

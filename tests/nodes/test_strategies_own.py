@@ -22,6 +22,7 @@ from nervenet.nodes.federated.strategies.pipeline import Mean, equally
 from nervenet.nodes.federated.strategies.registry import NAMES, arguments_of, describe, make, strategy_class
 from nervenet.nodes.federated.strategies.robust import Nearest, Trimmed
 from nervenet.nodes.federated.strategies.server import Momentum
+from nervenet.nodes.resuming import check_same
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_strategy.py"
 BASE = "from nervenet.nodes.federated.strategies import Composed\nclass Mine(Composed):\n    "
@@ -112,7 +113,7 @@ def test_no_argument_is_called_like_a_key_that_all_have(name: str) -> None:
         ({"strategy": "qfedavg", "step": 0}, "federated.step = 0: expected a number > 0"),
         ({"strategy": "fedasync", "staleness": "hing"}, r"federated.staleness = 'hing': .*did you mean hinge\?"),
         ({"strategy": "fedasync", "alpha": 1.5}, "federated.alpha = 1.5: expected a number <= 1"),
-        ({"strategy": "fedbuff", "buffer": 9}, "buffer of 9 updates is never full with 8 clients"),
+        ({"strategy": "fedbuff", "buffer": 9}, "buffer of 9 updates needs as many clients at least, found 8"),
         ({"strategy": "bulyan", "f": 2}, "at most f = 1 for n = 8"),
         ({"strategy": "trimed-mean"}, r"did you mean trimmed-mean\?"),
     ],
@@ -201,6 +202,48 @@ def test_differences_that_overflow_fail_the_round_and_not_the_model() -> None:
     huge = Contribution("big", np.full(2, 3e38, "f"), x, 1)
     with pytest.raises(StrategyError, match=r"must be finite.*3e\+38, from big"):
         guarded(make("fedavgm", {}), {"momentum": np.zeros_like(x)}, x, [huge])
+
+
+@pytest.mark.parametrize(
+    "federated",
+    [
+        {"strategy": "fedprox", "mu": float("nan")},
+        {"strategy": "fedavg", "f": 1},
+        {"strategy": "fedavg", "argument": 1},
+        {"strategy": "krum", "f": "x"},
+        {"strategy": "krum", "g": 1},
+    ],
+)
+def test_nobody_is_told_of_the_place_where_arguments_are_gathered(federated: dict[str, Any]) -> None:
+    with pytest.raises(ExperimentError) as raised:
+        Experiment.from_dict({"federated": federated})
+    assert "arguments" not in str(raised.value)
+
+
+def test_a_resumed_run_names_an_argument_as_the_file_does() -> None:
+    one, other = (Experiment.from_dict({"federated": {"strategy": "krum", "f": f}}) for f in (1, 2))
+    with pytest.raises(ExperimentError, match=r"found federated.f = 1, expected 2"):
+        check_same("here", one, other)
+
+
+def check_a_huge_update_fails_no_round_that_others_can_make() -> None:
+    x = np.zeros(2, "f")
+    rows = [np.full(2, value, "f") for value in (1.0, 3.0, 3e38)]
+    strategy = make("fedadam", {})
+    outcome = guarded(strategy, strategy.init(x, 3), x, [Contribution(f"c{i}", r, x, 1) for i, r in enumerate(rows)])
+    assert np.isfinite(outcome.weights).all()
+    assert list(outcome.rejected) == ["c2"]
+    assert "found 3e+38" in outcome.rejected["c2"]
+
+
+def test_a_huge_update_fails_no_round_that_others_can_make() -> None:
+    check_a_huge_update_fails_no_round_that_others_can_make()
+
+
+def test_a_huge_update_would_fail_round_after_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.nodes.federated.strategies.guard._overflowing", lambda contributions: {})
+    with pytest.raises(StrategyError, match="must be finite"):
+        check_a_huge_update_fails_no_round_that_others_can_make()
 
 
 def test_the_merger_tells_the_strategy_how_many_there_are_and_reports() -> None:

@@ -363,6 +363,27 @@ def test_where_personalisation_fails_the_final_model_stays() -> None:
     assert "diverged" in only(e.Publish, effects)[0].fields["reason"]
 
 
+def check_work_on_a_model_of_its_own_has_an_end() -> None:
+    bench = Bench().settle()
+    effects = bench.say(task(1, 1, "finish", settings={"fine_tune": 10**9}), "final")
+    (timer,) = [effect for effect in effects if isinstance(effect, e.SetTimer) and effect.key[0] == "own"]
+    assert timer.at == 100.0
+    effects = bench.tell(e.TimerFired(timer.key, timer.at), timer.at)
+    assert e.Abandon() in effects
+    assert not bench.state.finished, "it may still hand over what it has"
+    assert only(e.Finish, bench.tell(e.TimerFired(timer.key, 200.0), 200.0))[0].status == "failed"
+
+
+def test_work_on_a_model_of_its_own_has_an_end() -> None:
+    check_work_on_a_model_of_its_own_has_an_end()
+
+
+def test_work_on_a_model_of_its_own_would_be_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ClientState, "_own_deadline", lambda self, task, now: [])
+    with pytest.raises(ValueError, match="not enough values"):
+        check_work_on_a_model_of_its_own_has_an_end()
+
+
 def test_nobody_but_the_coordinator_gives_tasks() -> None:
     bench = Bench().settle()
     assert bench.tell(e.Arrived("stranger", task(2), "w1")) == []

@@ -14,6 +14,8 @@ CALLS = {"Publish", "publish", "_publish", "say", "_say", "_own"}
 ROLES = {
     "nodes/federated/admission.py": ["coordinator"],
     "nodes/federated/asking.py": ["coordinator"],
+    "nodes/federated/ending.py": ["coordinator"],
+    "nodes/federated/gathering.py": ["coordinator"],
     "nodes/federated/flow.py": ["coordinator"],
     "nodes/federated/rounds.py": ["coordinator"],
     "nodes/federated/coordinator.py": ["coordinator"],

@@ -27,7 +27,9 @@ from nervenet.nodes.federated import tasks
 from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.federated.rounds import RoundState
 from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAvg
+from nervenet.nodes.federated.strategies.registry import NAMES, make
 from nervenet.nodes.federated.work import ClientWork
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.mixing import metropolis_hastings
@@ -200,6 +202,21 @@ def hurried() -> set[str]:
     return set(work.train(job, lambda: next(stops, True), lambda: False).metrics)
 
 
+def by_strategies() -> set[str]:
+    """What strategies tell of a round, each of its own, with the report on outliers."""
+    start = np.zeros(2)
+    told = {"normaliser": 1.0, "probe_loss": 1.0}
+    rows = [[1.0, 2.0]] * 6 + [[1e6, 1e6]]
+    given = tuple(Contribution(f"c{i}", np.array(row), start, 1, told) for i, row in enumerate(rows))
+    found: set[str] = set()
+    for name in NAMES:
+        merger = Merger(make(name, {}), len(given), report=True)
+        if len(merger.strategy.demands.parts) == 1:
+            merger.begin(start)
+            found |= set(merger.fold(e.Fold(1, 0, "mean", start, given)).metrics)
+    return found
+
+
 def disturb(sim: Simulation, dies: str, stalls: str, witness: str) -> None:
     sim.stall(stalls, 2.0, 4.0)
     sim.crash(dies, 10.0)
@@ -224,6 +241,7 @@ def seen(real: list[dict[str, Any]]) -> Found:
     for kind, role, fields in SOURCES:
         found[kind, role] |= fields
     found["metric.local", "client"] |= hurried()
+    found["round.completed", "coordinator"] |= by_strategies()
     del found["warning", "monitor"]  # described apart
     return found
 

@@ -89,9 +89,9 @@ class FedBuff:
     """The model moves by the mean of every K differences as they come (Nguyen et al. 2022, arXiv 2106.06639).
 
     ``x <- x + η_g / K sum_k s_k (y_k - b_k)``, each against the model b_k that its client started from; s_k is
-    ``1 / sqrt(1 + staleness)``, the paper's, or what `staleness`, `a` and `b` say. K is `buffer`, at most the number of
-    clients at work, since each is in it once: the paper takes 10 with a hundred clients and more. Examples do not
-    count.
+    ``1 / sqrt(1 + staleness)``, the paper's, or what `staleness`, `a` and `b` say. K is `buffer`: the paper takes 10
+    with a hundred clients and more. A fast client may be in it twice; of more than there are clients somebody always
+    is, which is refused. Examples do not count.
     """
 
     buffer: Count = 4
@@ -107,9 +107,9 @@ class FedBuff:
         return Demands(asynchronous=True, buffer=self.buffer, max_staleness=self.max_staleness)
 
     def check(self, clients: int) -> None:
-        """Refuse a buffer that would never be full."""
+        """Refuse a buffer that some would always be in more than once."""
         if clients < self.buffer:
-            raise StrategyError(f"a buffer of {self.buffer} updates is never full with {clients} clients")
+            raise StrategyError(f"a buffer of {self.buffer} updates needs as many clients at least, found {clients}")
 
     def init(self, weights: Vector, population: int) -> State:  # noqa: ARG002
         """Nothing to remember."""

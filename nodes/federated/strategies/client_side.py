@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -17,6 +18,10 @@ from .told import lacking
 
 Rate = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
+
+UNEQUAL = 1000.0
+"""FedNova believes no client that it has done more, or less, than the median client by a larger factor: a normaliser
+near zero would make a step of any length of its difference, and a huge one of everybody's."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,8 @@ class FedNova:
 
         d_k = (x - y_k) / a_k        τ_eff = sum p_k a_k        x <- x - τ_eff sum p_k d_k
 
-    It believes what clients say of their work. One that says nothing, such as a model whose optimiser has no
-    normaliser (Adam), is rejected by name.
+    It believes what clients say of their work, within a thousandfold of the median client's. One that says nothing,
+    such as a model whose optimiser has no normaliser (Adam), is rejected by name.
     """
 
     @property
@@ -101,6 +106,11 @@ class FedNova:
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
         """Average normalised differences."""
         rejected = lacking("normaliser", contributions, lambda value: value > 0, "a number above 0")
+        middle = statistics.median_low([c.metrics["normaliser"] for c in without(contributions, rejected)])
+        what = f"within a factor of {UNEQUAL:g} of the median client's, {middle:.3g},"
+        rejected = (
+            lacking("normaliser", contributions, lambda v: 0 < v / UNEQUAL <= middle <= v * UNEQUAL, what) | rejected
+        )
         counted = without(contributions, rejected)
         shares, reaches = by_examples(counted), [c.metrics["normaliser"] for c in counted]
         effective = sum(share * reach for share, reach in zip(shares, reaches, strict=True))

@@ -19,7 +19,8 @@ def guarded(strategy: Strategy, state: State, weights: Vector, contributions: Se
     """Apply a strategy and look at what it gives.
 
     Updates were screened when they arrived. Should one that is not finite be among them all the same, the strategy is
-    asked again without it, and it is rejected by name. Weights of another floating dtype are cast.
+    asked again without it, and it is rejected by name; so is one of values so large that their squares overflow, if no
+    model comes out with it. Weights of another floating dtype are cast.
 
     Raises
     ------
@@ -37,8 +38,10 @@ def guarded(strategy: Strategy, state: State, weights: Vector, contributions: Se
             raise StrategyError(f"{spoilt} must be finite, found NaN or infinity; {_largest(contributions)}")
         except StrategyError:
             rejected = {c.client: "values must be finite, found NaN or infinity" for c in contributions if _flawed(c)}
-            if not rejected:
+            huge = {} if rejected else _overflowing(contributions)
+            if not rejected and len(huge) in (0, len(contributions)):
                 raise
+            rejected |= huge
         outcome = guarded(strategy, state, weights, without(contributions, rejected))
     return replace(outcome, rejected={**outcome.rejected, **rejected})
 
@@ -86,6 +89,16 @@ def _not_finite(outcome: Outcome) -> str | None:
 
 def _flawed(contribution: Contribution) -> bool:
     return not is_finite(contribution.body)
+
+
+def _overflowing(contributions: Sequence[Contribution]) -> dict[str, str]:
+    """Name those whose values no model has, so that one hostile client cannot fail round after round."""
+    reasons = {}
+    for c in contributions:
+        largest, limit = float(np.abs(c.body).max(initial=0)), float(np.finfo(c.body.dtype).max) ** 0.5
+        if largest >= limit:
+            reasons[c.client] = f"values must be below {limit:.3g}, or their squares overflow, found {largest:.3g}"
+    return reasons
 
 
 def _largest(contributions: Sequence[Contribution]) -> str:
