@@ -1,6 +1,7 @@
-"""What the scripts under benchmarks/papers stand on: two rounds of it on a few rows."""
+"""The scripts under benchmarks/papers, two rounds of them on a few rows."""
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -12,14 +13,18 @@ from nervenet.nodes.federated.sampling import uniform
 PAPERS = Path(__file__).parents[1] / "benchmarks" / "papers"
 
 
-@pytest.fixture(scope="module")
-def harness() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("harness", PAPERS / "harness.py")
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, PAPERS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def harness() -> ModuleType:
+    return script("harness")
 
 
 def rows(number: int, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -68,3 +73,14 @@ def test_a_notebook_goes_on_where_it_stopped(harness: ModuleType, tmp_path: Path
     second = harness.Notebook(tmp_path / "results.jsonl", compute=False)
     assert second.get(("a", 1), lambda: pytest.fail("computed twice"))[0] == 0.5
     assert second.get(("a", 2), lambda: pytest.fail("computed")) is None
+
+
+@pytest.mark.parametrize("attack", ["none", "sign flip", "Gaussian", "IPM", "ALIE", "NaN", "inflation"])
+def test_every_attack_meets_its_rules(harness: ModuleType, monkeypatch: pytest.MonkeyPatch, attack: str) -> None:
+    monkeypatch.setitem(sys.modules, "harness", harness)
+    rules = script("rules_attacks")
+    sites = {f"client-{k:02}": rows(k, 12) for k in range(20)}
+    monkeypatch.setattr(rules, "data", lambda scheme, seed: (sites, rows(99, 50)))
+    found = {rule: rules.run("iid", 4, rule, attack, 0, 2) for rule in ("fedavg", "centred-clipping", "bulyan")}
+    assert all(0 <= found[rule] <= 1 for rule in ("fedavg", "centred-clipping"))
+    assert (found["bulyan"] == "n=16") is (attack in {"NaN", "inflation"}), "4 of 20 are screened, 16 are too few"
