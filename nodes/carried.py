@@ -13,6 +13,8 @@ from .statefile import CheckpointError, Damaged, forget, read_state, rounds_in, 
 
 __all__ = ["CarriedStates"]
 
+BACK = 3  # checkpoints that a coordinator keeps, and may have to go back to where newer ones are damaged
+
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -35,6 +37,7 @@ class CarriedStates:
         self._warn = on_warning
         self._states: dict[int, Arrays | Path] = {}  # a path: in that folder, and not read yet
         self._lives: dict[int, int] = {}  # by round, as far as it is known without reading
+        self._needed: list[int] = []  # the states that its last checkpoints start from, the oldest first
         self._refused = False
         if folder is not None:
             self._states = dict.fromkeys(rounds_in(folder), folder)
@@ -85,11 +88,19 @@ class CarriedStates:
         return None
 
     def prune(self, durable: int) -> None:
-        """Forget what no resumed coordinator can ask for: `durable` is the last round that it has on its disk."""
-        needed = max((n for n in self._states if n <= durable), default=None)
-        if needed is not None:
-            for number in [n for n in self._states if n < needed]:
-                self._forget(number)
+        """Forget what no resumed coordinator can ask for: `durable` is the last round that it has on its disk.
+
+        Should that turn out to be damaged, it goes on from one of the checkpoints before: the state that each of these
+        starts from stays as well.
+        """
+        known = sorted(n for n in self._states if n <= durable)
+        if not known:
+            return
+        # A client that was itself killed does not know what was durable before: the newest are the likeliest.
+        before = [n for n in (self._needed or known) if n < known[-1]]
+        self._needed = [*before[1 - BACK :], known[-1]]
+        for number in [n for n in known if n not in self._needed]:
+            self._forget(number)
 
     def rewind(self, round: int, life: int | None = None) -> None:  # noqa: A002
         """Forget every state later than `round`: of a future that a coordinator which came back does not know.
@@ -119,6 +130,7 @@ class CarriedStates:
     def _forget(self, number: int) -> None:
         del self._states[number]
         self._lives.pop(number, None)
+        self._needed = [n for n in self._needed if n != number]
         self._forget_file(number)
 
     def _forget_file(self, number: int) -> None:

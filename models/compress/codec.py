@@ -200,7 +200,7 @@ def parse(spec: str) -> Codec:
         name, colon, argument = stage.partition(":")
         if name not in RANK:
             near = get_close_matches(name.lower(), RANK, n=1, cutoff=0.5)
-            meant = f"; do you mean {near[0]!r}?" if near else ""
+            meant = f"; do you mean {near[0]!r}?" if near else "."
             raise ValueError(f"codec {spec!r}: unknown stage {name!r}{meant} Allowed, in this order: {_grammar()}")
         if name == "top-k":
             top = TopK(_share(spec, argument))

@@ -10,7 +10,7 @@ from nervenet.models.aggregate import RULES
 
 from .. import effects as e
 from .strategies import Contribution, State, Strategy
-from .strategies.guard import guarded
+from .strategies.guard import begun, guarded
 
 # A checkpoint is asked for when its round is the last that the machine knows of; the next one may be folded by then.
 KEPT = 2
@@ -44,7 +44,7 @@ class Merger:
 
     def begin(self, weights: Any) -> Any:
         """Start from `weights`; gives what goes out to the clients first."""
-        self.state = self.strategy.init(weights, self.population)
+        self.state = begun(self.strategy, weights, self.population)
         extra = len(self.strategy.demands.parts) - 1
         parts = (np.zeros_like(weights),) * extra
         self._keep(0, parts)

@@ -42,11 +42,27 @@ def test_a_repeated_round_forgets_what_came_after_it(states: CarriedStates) -> N
 def test_what_no_coordinator_can_ask_for_again_is_forgotten(states: CarriedStates) -> None:
     states.prune(0)
     assert states.rounds == [1, 2, 5]
-    states.prune(4)  # whoever goes on after round 4 asks for round 5, which starts from round 2
-    assert states.rounds == [2, 5]
-    assert value(states, 5) == 2
-    states.prune(5)
-    assert states.rounds == [5]
+    for number in range(6, 20):
+        states.put(number, state(number))
+        states.prune(number - number % 5)
+    # Whoever goes on after round 15 asks for round 16; were that checkpoint damaged, after round 10, or after 5.
+    assert states.rounds == [5, 10, 15, 16, 17, 18, 19]
+    states.rewind(10)
+    states.put(11, state(11))
+    states.prune(11)
+    assert states.rounds == [5, 10, 11]
+
+
+def test_a_client_that_was_killed_can_follow_its_coordinator_back_to_an_older_checkpoint(tmp_path: Path) -> None:
+    one = CarriedStates(tmp_path)
+    for number in range(1, 13):
+        one.put(number, state(number))
+        one.prune(number - number % 5)
+    other = CarriedStates(tmp_path)
+    other.rewind(10)
+    other.put(11, state(11))
+    other.prune(10)
+    assert (other.rounds, value(other, 6)) == ([4, 5, 10, 11], 5)
 
 
 def test_rewinding_forgets_a_future_that_is_no_more(states: CarriedStates) -> None:
@@ -80,14 +96,13 @@ def test_another_process_finds_it_again(tmp_path: Path) -> None:
     one = CarriedStates(tmp_path)
     for number in range(1, 6):
         one.put(number, state(number))
-    one.prune(3)
     other = CarriedStates(tmp_path, pytest.fail)
-    assert other.rounds == [3, 4, 5]
+    assert other.rounds == [1, 2, 3, 4, 5]
     found = other.before(5)
     assert found is not None
     assert {name: array.tobytes() for name, array in found.items()} == {n: a.tobytes() for n, a in state(4).items()}
     other.put(4, state(40))
-    assert CarriedStates(tmp_path).rounds == [3, 4]
+    assert CarriedStates(tmp_path).rounds == [1, 2, 3, 4]
 
 
 def test_a_damaged_file_is_told_and_the_one_before_is_used(tmp_path: Path) -> None:

@@ -59,6 +59,22 @@ def _applied(strategy: Strategy, state: State, weights: Vector, contributions: S
         raise StrategyError(f"{cls.__name__}.apply raised {type(error).__name__}: {error}{place}") from error
 
 
+def begun(strategy: Strategy, weights: Vector, population: int) -> State:
+    """Ask a strategy what it remembers before round 1.
+
+    Raises
+    ------
+    StrategyError
+        Whatever it raises, by its name.
+    """
+    try:
+        return strategy.init(weights, population)
+    except StrategyError:
+        raise
+    except Exception as error:
+        raise StrategyError(f"{type(strategy).__name__}.init raised {type(error).__name__}: {error}") from error
+
+
 def _fitting(strategy: Strategy, weights: Vector, outcome: Outcome) -> Outcome:
     name, parts = type(strategy).__name__, len(strategy.demands.parts) - 1
     if not isinstance(outcome, Outcome):
