@@ -9,7 +9,8 @@ from nervenet.nodes.federated.strategies.registry import NAMES, Described, descr
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "federated.md").read_text(encoding="utf-8")
-ROWS = {found[1]: found[0] for found in re.finditer(r"^\| `([a-z-]+)` \| .*$", PAGE, re.MULTILINE)}
+CHOICE = PAGE[PAGE.index("## The strategies") : PAGE.index("## Who takes part")]
+ROWS = {found[1]: found[0] for found in re.finditer(r"^\| `([a-z-]+)` \| .*$", CHOICE, re.MULTILINE)}
 
 
 @pytest.mark.parametrize("strategy", describe(), ids=lambda strategy: strategy.name)
@@ -26,8 +27,7 @@ def test_every_strategy_is_there_with_its_paper_its_knobs_and_when_not_to_use_it
 
 
 def test_no_strategy_is_made_up() -> None:
-    choice = PAGE[PAGE.index("## The strategies") : PAGE.index("## Who takes part")]
-    assert set(re.findall(r"^\| `([a-z-]+)`", choice, re.MULTILINE)) == set(NAMES)
+    assert set(re.findall(r"^\| `([a-z-]+)`", CHOICE, re.MULTILINE)) == set(NAMES)
 
 
 def test_every_stage_of_compression_is_there() -> None:

@@ -55,6 +55,8 @@ class Ending:
         told = {"round": number, "stopped_by": stop.by, "reason": stop.reason}
         effects: list[e.Effect] = [e.Publish("run.stopping", told), e.CancelTimer(("wait",))]
         if current and not current.closing:
+            # The end may have to wait for a checkpoint: until then answers come in that would close this round.
+            current.closing = "stopping"
             effects.append(e.CancelTimer(("deadline", current.number, current.attempt)))
         return effects
 

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes import effects as e
+from nervenet.nodes.federated.ending import Ending
 from nervenet.nodes.federated.rounds import RoundState
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.stopping import Goal, StoppingRules
@@ -80,6 +81,30 @@ def test_the_round_that_reaches_the_goal_is_the_last_and_the_open_one_is_abandon
     best = desk.state.judging.best
     assert best is not None
     assert (best.round, best.weights, best.metrics) == (2, "w2", {"accuracy": 0.92})
+
+
+def ends_while_a_checkpoint_is_written() -> Desk:
+    desk = Desk(checkpoint=True)
+    desk.tell(e.Saved(0))
+    desk.train(1)
+    desk.evaluated(1, accuracy=0.95)
+    desk.answers(2)
+    return desk
+
+
+def test_an_open_round_stays_abandoned_while_a_checkpoint_holds_up_the_end() -> None:
+    desk = ends_while_a_checkpoint_is_written()
+    assert [fold.round for fold in desk.of(e.Fold)] == [1]
+    assert not desk.of(e.Finish)
+    desk.tell(e.Saved(1))
+    assert desk.state.completed == 1
+    assert desk.of(e.Finish) == [e.Finish("completed")]
+
+
+def test_an_open_round_that_is_not_abandoned_is_folded_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    early = Ending.early
+    monkeypatch.setattr(Ending, "early", lambda ending, stop, number, _: early(ending, stop, number, None))
+    assert [fold.round for fold in ends_while_a_checkpoint_is_written().of(e.Fold)] == [1, 2]
 
 
 def test_a_round_is_not_folded_before_the_last_evaluation_is_in() -> None:
