@@ -17,11 +17,14 @@ __all__ = [
     "CODES",
     "VERSION",
     "Acknowledged",
+    "Alive",
     "AskRoster",
     "AskSnapshot",
     "AskWhere",
+    "Contact",
     "Declined",
     "Done",
+    "Edge",
     "Exchange",
     "Failed",
     "Goodbye",
@@ -33,15 +36,20 @@ __all__ = [
     "Leave",
     "Member",
     "Message",
+    "News",
     "Payload",
+    "Probe",
     "Ready",
     "Refused",
     "Renew",
     "Report",
     "Roster",
+    "Shuffle",
     "Snapshot",
+    "Standing",
     "Task",
     "Testimony",
+    "Tidings",
     "Update",
     "Where",
     "tag_of",
@@ -208,6 +216,72 @@ class Exchange(_Base, frozen=True):
     payload: Payload
 
 
+# Gossip: membership without a master
+
+Standing = Literal["alive", "suspect", "gone", "left"]
+"""What is said of a member, in the order in which it outweighs what was said before."""
+
+
+class News(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is known of one member: larger (incarnation, refutations, standing) is newer.
+
+    A member that hears itself called suspect or gone counts ``refutations`` up, which nobody else may. ``addresses``
+    are where it is reached, by lane; empty where they go without saying.
+    """
+
+    node: Name
+    incarnation: Count
+    standing: Standing
+    refutations: Count = 0
+    addresses: dict[str, str] = {}
+
+
+class Contact(Struct, frozen=True, forbid_unknown_fields=True):
+    """An entry of a partial view: where a peer is, and for how many exchanges of views it has been passed on."""
+
+    node: Name
+    incarnation: Count
+    addresses: dict[str, str]
+    age: Count
+
+
+class Probe(_Base, frozen=True):
+    """Are you there? Or, where ``subject`` is somebody else: ask it for me. Answered by the ``Alive`` of this id."""
+
+    id: Count
+    subject: Name
+    news: tuple[News, ...]
+
+
+class Alive(_Base, frozen=True):
+    """The subject of the ``Probe`` of this id is there."""
+
+    id: Count
+    subject: Name
+    news: tuple[News, ...]
+
+
+class Tidings(_Base, frozen=True):
+    """News that would not wait for a probe; or all that the sender knows, to be answered in kind, or in answer."""
+
+    news: tuple[News, ...]
+    extent: Literal["fresh", "ask", "answer"] = "fresh"
+
+
+class Shuffle(_Base, frozen=True):
+    """A part of the sender's view, for a part of the receiver's; ``answer`` is true on the part that comes back."""
+
+    contacts: tuple[Contact, ...]
+    answer: bool = False
+
+
+class Edge(_Base, frozen=True):
+    """From ``round`` on the sender holds an edge to the receiver, one of its ``degree`` edges; 0: it holds none."""
+
+    round: Count
+    degree: Count
+
+
 # A node to its launcher
 
 
@@ -363,6 +437,7 @@ Message = (
     Hello | Heartbeat | Goodbye | Refused
     | Ready | Task | Update | Declined
     | Testimony | Exchange
+    | Probe | Alive | Tidings | Shuffle | Edge
     | Report | Acknowledged
     | Join | Joined | Leave | Renew | AskRoster | Roster | AskSnapshot | Snapshot | AskWhere | Where | Done | Failed
 )  # fmt: skip
@@ -370,7 +445,8 @@ Message = (
 BY_TAG: dict[str, type[Message]] = {
     _tag(kind.__name__): kind
     for kind in (
-        Hello, Heartbeat, Goodbye, Refused, Ready, Task, Update, Declined, Testimony, Exchange, Report, Acknowledged,
+        Hello, Heartbeat, Goodbye, Refused, Ready, Task, Update, Declined, Testimony, Exchange,
+        Probe, Alive, Tidings, Shuffle, Edge, Report, Acknowledged,
         Join, Joined, Leave, Renew, AskRoster, Roster, AskSnapshot, Snapshot, AskWhere, Where, Done, Failed,
     )
 }  # fmt: skip

@@ -19,6 +19,7 @@ STATISTICS = np.array([150.0, 5.8, 102.2], np.float64)
 FLOATS = m.Payload("mean", "0123456789abcdef", "float32", 3)
 DOUBLES = m.Payload("sum", "fedcba9876543210", "float64", 3)
 MEMBER = m.Member("client-0", "client", 1_700_000_000_000_000, 4711, {"control": "tcp://10.0.0.2:41000"}, "alive")
+NEWS = m.News("peer-3", 9, "suspect", 1, {"control": "tcp://h:1", "bulk": "tcp://h:2"})
 FACTS = {"columns": ["a", "b"], "classes": [0, 1, 2]}
 EVENT = {
     "type": "warning",
@@ -43,6 +44,11 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
         (m.Declined(3, 1, "out of time"), None),
         (m.Testimony("peer-2", FACTS, DOUBLES), STATISTICS),
         (m.Exchange(5, FLOATS), WEIGHTS),
+        (m.Probe(3, "peer-2", (NEWS,)), None),
+        (m.Alive(3, "peer-2", ()), None),
+        (m.Tidings((NEWS, m.News("peer-4", 9, "gone")), "ask"), None),
+        (m.Shuffle((m.Contact("peer-3", 9, {"control": "tcp://h:1"}, 4),), False), None),
+        (m.Edge(6, 2), None),
         (m.Report("result", 2, {"accuracy": 0.5}, FLOATS), WEIGHTS),
         (m.Acknowledged(2), None),
         (m.Join(1, "demo", "client-0", "client", 9, 4711, {"control": "tcp://h:1"}, {"mode": "gossip"}, 2, 30.0), None),

@@ -1,0 +1,92 @@
+"""Who is there, by all that has been said: a list that converges whatever order the news arrive in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from nervenet.broker.messages import News
+
+from .news import newer
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A member has come to stand otherwise than before: what the owner of the list is told.
+
+    `standing` is ``alive`` (it is new, or here again), ``suspect``, ``gone`` (until it says otherwise), ``left``, or
+    ``restarted``: the same name in a new life, whatever it stood like before.
+    """
+
+    peer: str
+    standing: str
+    incarnation: int
+    addresses: Mapping[str, str]
+    reason: str = ""
+
+
+class Members:
+    """The newest saying of each member, this node apart.
+
+    Parameters
+    ----------
+    me
+        What this node says of itself.
+    others
+        Those known from the start.
+    """
+
+    def __init__(self, me: News, others: Iterable[News] = ()) -> None:
+        self.me = me
+        self.known: dict[str, News] = {news.node: news for news in others if news.node != me.node}
+
+    def __contains__(self, node: str) -> bool:
+        return node in self.known
+
+    def __iter__(self) -> Iterator[str]:
+        """All names ever heard of, in order."""
+        return iter(sorted(self.known))
+
+    def standing(self, *standings: str) -> list[str]:
+        """Names of those that stand so, in name order."""
+        return sorted(node for node, news in self.known.items() if news.standing in standings)
+
+    def present(self) -> list[str]:
+        """Names of those that count as here, the suspects among them and this node too, in name order."""
+        return sorted([self.me.node, *self.standing("alive", "suspect")])
+
+    def take(self, news: News, reason: str = "") -> Change | None:
+        """Take in a saying about somebody else; what it changes, None where it is old."""
+        before = self.known.get(news.node)
+        if before is not None and not newer(news, before):
+            return None
+        if not news.addresses and before is not None:
+            news = News(news.node, news.incarnation, news.standing, news.refutations, before.addresses)
+        self.known[news.node] = news
+        if before is not None and before.incarnation < news.incarnation and news.standing in ("alive", "suspect"):
+            return self._change(news, "restarted", reason)
+        if before is None or before.standing != news.standing:
+            return self._change(news, news.standing, reason)
+        return None
+
+    def say(self, node: str, standing: str, reason: str = "") -> tuple[News, Change | None]:
+        """Say that a known member stands so, as of what it last said itself."""
+        old = self.known[node]
+        news = News(node, old.incarnation, standing, old.refutations, old.addresses)  # type: ignore[arg-type]
+        return news, self.take(news, reason)
+
+    def refute(self, news: News) -> News | None:
+        """Answer a saying about this node in this life that makes it worse than it is; None if it does not."""
+        mine = self.me
+        if news.incarnation != mine.incarnation or not newer(news, mine):
+            return None
+        self.me = News(mine.node, mine.incarnation, "alive", news.refutations + 1, mine.addresses)
+        return self.me
+
+    def all(self) -> tuple[News, ...]:
+        """All that is known, this node's word of itself included, in name order."""
+        return tuple(news for _, news in sorted({**self.known, self.me.node: self.me}.items()))
+
+    @staticmethod
+    def _change(news: News, standing: str, reason: str) -> Change:
+        return Change(news.node, standing, news.incarnation, news.addresses, reason)

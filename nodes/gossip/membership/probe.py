@@ -1,0 +1,401 @@
+"""Failure detection without a master: SWIM (Das, Gupta & Motivala 2002) with the local health of Lifeguard (Dadgar,
+Phillips & Currey 2018).
+
+Once a period a node asks one other whether it is there; gets no answer, asks `helpers` others to ask it; gets none of
+those either, says that it is suspect; and when the suspect has not refuted that in time, that it is gone. What is said
+travels on the probes themselves. So a node sends a constant number of messages a period, however many there are, and
+every failure is found within a few periods. Pure: events and `now` in, effects and changes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from nervenet.broker import messages as m
+from nervenet.models.randomness import generator
+
+from ... import effects as e
+from .members import Change, Members
+from .news import Outbox
+
+TIMER: e.Key = ("probe",)
+SPREAD = 3  # how many are told at once of what cannot wait for the next probe
+SORRY_S = 0.2  # who is believed dead and speaks is told so no more often than this
+UNHEALTHY = 8  # the worst local health (the S of Lifeguard, section IV A)
+LIST = 100  # sayings in one message of all that is known: well under the 64 kB of the control lane
+
+Told: TypeAlias = list[e.Effect | Change]
+
+
+@dataclass(frozen=True)
+class ProbeRules:
+    """How often a node probes and how long it waits; all times are stretched by (1 + its own ill health).
+
+    A shorter period finds failures sooner and costs more messages: at rest a node sends about 2 / `period_s` a second.
+    """
+
+    period_s: float = 0.6
+    timeout_s: float = 0.25  # for the direct answer; what is left of the period is for the indirect ones
+    helpers: int = 3
+    suspicion_s: float = 1.5  # how long a suspect may take to refute
+    knock_s: float = 2.0  # how often one of the gone is asked whether it is back
+    sync_s: float = 15.0  # how often one other is told, and asked for, all that is known
+    seed: int = 0
+
+
+@dataclass(slots=True)
+class _Open:
+    """A probe that has not been answered."""
+
+    peer: str
+    since: float
+    helped: bool = False
+    asker: str = ""  # on whose behalf, and under which id it asked
+    asked_as: int = 0
+    knock: bool = False  # at somebody who counts as gone: no answer is no news
+
+
+@dataclass(slots=True)
+class _Due:
+    """When what comes round comes next."""
+
+    period: float = 0.0
+    knock: float = 0.0
+    sync: float = 0.0
+
+
+@dataclass(slots=True)
+class _Counts:
+    """What addresses the draws."""
+
+    probes: int = 0
+    passes: int = 0
+    spreads: int = 0
+    knocks: int = 0
+    syncs: int = 0
+
+
+@dataclass
+class Probing:
+    """Finds out who is there, and says who is not.
+
+    Parameters
+    ----------
+    rules
+    members
+        The list that it keeps.
+    contacts
+        Whom it probes and tells, by name: those with whom a connection is worth its keep. None: everybody.
+
+    Attributes
+    ----------
+    illness
+        This node's own ill health, 0 (well) to 8: it grows where its own timers are late, where nobody at all is heard
+        while it probes, and where it has to refute that it is suspect.
+    """
+
+    rules: ProbeRules
+    members: Members
+    contacts: frozenset[str] | None = None
+    illness: int = 0
+    _outbox: Outbox = field(default_factory=Outbox)
+    _open: dict[int, _Open] = field(default_factory=dict)
+    _suspected: dict[str, float] = field(default_factory=dict)
+    _heard: dict[str, float] = field(default_factory=dict)
+    _sorry: dict[str, float] = field(default_factory=dict)
+    _order: list[str] = field(default_factory=list)
+    _due: _Due = field(default_factory=_Due)
+    _counts: _Counts = field(default_factory=_Counts)
+    _urgent: set[str] = field(default_factory=set)  # who must hear of it, whoever else does
+    _pressing: bool = False
+
+    @property
+    def me(self) -> str:
+        """This node's name."""
+        return self.members.me.node
+
+    def handle(self, event: e.Event, now: float) -> Told:
+        """Take one event; say what to send, when to be woken, and who has come to stand otherwise."""
+        told: Told = []
+        match event:
+            case e.Started():
+                self._begin(now)
+                self._outbox.put(self.members.me)
+            case e.Arrived(sender=sender, message=message):
+                told += self._hear(sender, now)
+                told += self._arrived(sender, message, now)
+            case e.LinkUp(peer=peer):
+                told += self._hear(peer, now)
+            case e.LinkLost(peer, reason) if peer in self.members.standing("alive"):
+                told += self._suspect(peer, reason, now)
+                told += self._ask(peer, now)
+            case e.TimerFired(key, due) if key == TIMER:
+                told += self._tick(now, now - due)
+            case _:
+                return []
+        told += self._press()
+        told.append(e.SetTimer(TIMER, self._next()))
+        return told
+
+    def leave(self) -> Told:
+        """Say that this node leaves of its own will, to as many as a message at once reaches."""
+        mine = self.members.me
+        gone = m.News(mine.node, mine.incarnation, "left", mine.refutations)
+        to = tuple(self._others())
+        return [e.Send(to, m.Tidings((gone,)))] if to else []
+
+    def left(self, peer: str, reason: str, now: float) -> Told:
+        """Take note that a member has said goodbye."""
+        if peer not in self.members or self.members.known[peer].standing == "left":
+            return []
+        news, change = self.members.say(peer, "left", reason)
+        return [*self._changed(news, change, now), *self._press()]
+
+    # ----------------------------------------------------------------------------------------------- what others say
+
+    def _arrived(self, sender: str, message: m.Message, now: float) -> Told:
+        match message:
+            case m.Probe(id=number, subject=subject, news=news):
+                told = self._take(news, sender, now)
+                if subject == self.me:
+                    answer = m.Alive(number, subject, self._news(sender, self.me))
+                    return [*told, e.Send((sender,), answer)]
+                return told + (self._ask(subject, now, asker=sender, asked_as=number) if subject != sender else [])
+            case m.Alive(id=number, subject=subject, news=news):
+                told = self._take(news, sender, now)
+                probe = self._open.get(number)
+                if probe is not None and probe.peer == subject:
+                    told += self._hear(subject, now)
+                return told
+            case m.Tidings(news=news, extent=extent):
+                told = self._take(news, sender, now, whole=extent != "fresh")
+                return told + (self._tell_all(sender, "answer") if extent == "ask" else [])
+            case _:
+                return []
+
+    def _take(self, news: Iterable[m.News], sender: str, now: float, *, whole: bool = False) -> Told:
+        told: Told = []
+        for each in news:
+            if each.node == self.me:
+                told += self._about_me(each, sender)
+                continue
+            known = self.members.known.get(each.node)
+            if whole and each.standing == "gone" and known is not None and known.standing in ("alive", "suspect"):
+                # Two halves that meet again believe each other's members gone: let each speak for itself first.
+                each = m.News(each.node, each.incarnation, "suspect", each.refutations, each.addresses)  # noqa: PLW2901
+            told += self._changed(each, self.members.take(each, f"{sender} says so"), now)
+        return told
+
+    def _about_me(self, news: m.News, sender: str) -> Told:
+        mine = self.members.me
+        if news.incarnation > mine.incarnation:
+            reason = f"{sender} knows {self.me} in a newer life (incarnation {news.incarnation})"
+            return [Change(self.me, "superseded", news.incarnation, news.addresses, reason)]
+        if news.incarnation < mine.incarnation:
+            self._outbox.put(mine)
+        refuted = self.members.refute(news)
+        if refuted is not None:
+            self._worse()
+            self._outbox.put(refuted)
+            self._pressing = True
+            self._urgent.add(sender)
+        return []
+
+    def _changed(self, news: m.News, change: Change | None, now: float) -> Told:
+        """Draw the consequences of a saying that was taken in."""
+        peer = news.node
+        known = self.members.known[peer]
+        if known.standing != "suspect":
+            self._suspected.pop(peer, None)
+        elif peer not in self._suspected:
+            self._suspected[peer] = now
+        if known.standing in ("gone", "left"):
+            for number in [number for number, probe in self._open.items() if probe.peer == peer]:
+                del self._open[number]
+        if change is None:
+            if (known.incarnation, known.refutations, known.standing) != (
+                news.incarnation, news.refutations, news.standing,
+            ):  # fmt: skip
+                self._outbox.put(known)  # whoever said that does not know the newest
+            return []
+        self._outbox.put(known)
+        self._pressing = True
+        if known.standing == "suspect":
+            self._urgent.add(peer)  # that it may refute
+        return [change]
+
+    def _hear(self, peer: str, now: float) -> Told:
+        """Any traffic is a sign of life: a probe that is open is answered by it."""
+        told: Told = []
+        self._heard[peer] = now
+        for number in [number for number, probe in self._open.items() if probe.peer == peer]:
+            probe = self._open.pop(number)
+            if not (probe.asker or probe.helped or probe.knock):
+                self.illness = max(0, self.illness - 1)
+            if probe.asker:
+                told.append(e.Send((probe.asker,), m.Alive(probe.asked_as, peer, self._news(probe.asker, peer))))
+        known = self.members.known.get(peer)
+        if peer == self.me or (known is not None and known.standing == "alive"):
+            return told
+        if now < self._sorry.get(peer, -SORRY_S) + SORRY_S:
+            return told
+        self._sorry[peer] = now
+        if known is None:
+            return told + self._tell_all(peer, "ask")
+        if known.standing == "suspect":
+            # It is there, and only it may say so to everybody.
+            self._suspected[peer] = now
+            return [*told, e.Send((peer,), m.Tidings((known,)))]
+        return [*told, e.Send((peer,), m.Tidings((known,))), *self._tell_all(peer, "ask")]
+
+    # ------------------------------------------------------------------------------------------- what this node finds
+
+    def _suspect(self, peer: str, reason: str, now: float) -> Told:
+        news, change = self.members.say(peer, "suspect", reason)
+        return self._changed(news, change, now)
+
+    def _ask(self, peer: str, now: float, *, asker: str = "", asked_as: int = 0, knock: bool = False) -> Told:
+        known = self.members.known.get(peer)
+        if known is None:
+            return []
+        self._counts.probes += 1
+        number = self._counts.probes
+        self._open[number] = _Open(peer, now, asker=asker, asked_as=asked_as, knock=knock)
+        link: list[e.Effect] = [e.Link(peer, known.addresses)] if known.addresses else []
+        return [*link, e.Send((peer,), m.Probe(number, peer, self._news(peer)))]
+
+    def _tick(self, now: float, late: float) -> Told:
+        self._forgive(late, now)
+        told: Told = []
+        for number, probe in list(self._open.items()):
+            if now >= probe.since + self._span(self.rules.period_s):
+                self._open.pop(number, None)
+                told += self._unanswered(probe, now)
+            elif probe.helped or probe.knock or now < probe.since + self._span(self.rules.timeout_s):
+                continue
+            elif probe.asker:
+                # Without a word of this the asker could not tell the silence of one from its own deafness.
+                probe.helped = True
+                told.append(e.Send((probe.asker,), m.Alive(probe.asked_as, self.me, self._news(probe.asker))))
+            else:
+                probe.helped = True
+                helpers = self._draw([p for p in self._others() if p != probe.peer], self.rules.helpers, "help", number)
+                if helpers:
+                    told.append(e.Send(tuple(helpers), m.Probe(number, probe.peer, self._news(probe.peer))))
+        for peer, since in list(self._suspected.items()):
+            if now >= since + self._span(self.rules.suspicion_s):
+                news, change = self.members.say(peer, "gone", "suspect, and silent since")
+                told += self._changed(news, change, now)
+        if now >= self._due.period:
+            self._due.period = now + self._span(self.rules.period_s)
+            target = self._target(now)
+            told += self._ask(target, now) if target else []
+        if now >= self._due.knock:
+            self._due.knock = now + self.rules.knock_s
+            told += self._knock(now)
+        if now >= self._due.sync:
+            self._due.sync = now + self.rules.sync_s
+            self._counts.syncs += 1
+            for peer in self._draw(self._others(), 1, "sync", self._counts.syncs):
+                told += self._tell_all(peer, "ask")
+        return told
+
+    def _unanswered(self, probe: _Open, now: float) -> Told:
+        if probe.asker or probe.knock or probe.peer not in self.members.standing("alive"):
+            return []
+        heard = any(at >= probe.since for at in self._heard.values())
+        if not heard and len(self._others()) > 2 and self.illness < UNHEALTHY:
+            self._worse()  # nobody at all was heard meanwhile: it is this node that does not hear
+            return []
+        limit = f"{self._span(self.rules.period_s):.2g} s"
+        return self._suspect(probe.peer, f"no answer within {limit}, neither to this node nor to others", now)
+
+    def _forgive(self, late: float, now: float) -> None:
+        """Give everybody the time by which this node's own clock was served late, up to having begun to wait now."""
+        if late <= 0:
+            return
+        if late > self.rules.timeout_s / 2:
+            self._worse()
+        for probe in self._open.values():
+            probe.since = min(now, probe.since + late)
+        for peer, since in self._suspected.items():
+            self._suspected[peer] = min(now, since + late)
+
+    def _target(self, now: float) -> str:
+        """Whom to probe: each in turn, in an order drawn anew for each pass (SWIM, section 4.3), if it is silent."""
+        there = set(self._others())
+        for _ in range(2):
+            while self._order:
+                peer = self._order.pop()
+                # Whoever was heard within the period has no need to be asked.
+                if peer in there and now >= self._heard.get(peer, -1e9) + self.rules.period_s:
+                    return peer
+            self._counts.passes += 1
+            self._order = self._draw(sorted(there), len(there), "order", self._counts.passes)
+        return ""
+
+    def _knock(self, now: float) -> Told:
+        gone = self.members.standing("gone")
+        if not gone:
+            return []
+        self._counts.knocks += 1
+        return self._ask(gone[self._counts.knocks % len(gone)], now, knock=True)
+
+    # -------------------------------------------------------------------------------------------------------- helpers
+
+    def _begin(self, now: float) -> None:
+        # All start together: without an offset of its own each would probe in the same instant.
+        offset = float(generator(self.rules.seed, self.me, "probe", "offset").random())
+        self._due = _Due(
+            now + offset * self.rules.period_s, now + self.rules.knock_s, now + offset * self.rules.sync_s
+        )
+
+    def _next(self) -> float:
+        due = [self._due.period, self._due.knock, self._due.sync]
+        for probe in self._open.values():
+            span = self.rules.period_s if probe.helped or probe.knock else self.rules.timeout_s
+            due.append(probe.since + self._span(span))
+        due += [since + self._span(self.rules.suspicion_s) for since in self._suspected.values()]
+        return min(due)
+
+    def _span(self, seconds: float) -> float:
+        return seconds * (1 + self.illness)
+
+    def _worse(self) -> None:
+        self.illness = min(UNHEALTHY, self.illness + 1)
+
+    def _others(self) -> list[str]:
+        """Whom this node probes and tells, in name order."""
+        there = self.members.standing("alive", "suspect")
+        return there if self.contacts is None else [peer for peer in there if peer in self.contacts]
+
+    def _draw(self, names: list[str], count: int, *address: str | int) -> list[str]:
+        if not names or not count:
+            return []
+        chosen = generator(self.rules.seed, self.me, "probe", *address).permutation(len(names))[:count]
+        return [names[i] for i in chosen]
+
+    def _news(self, *first: str) -> tuple[m.News, ...]:
+        return self._outbox.take(len(self.members.known) + 1, first)
+
+    def _press(self) -> Told:
+        """Tell a few at once what has changed, and whom it concerns."""
+        if not self._pressing:
+            return []
+        self._pressing = False
+        self._counts.spreads += 1
+        to = {*self._draw(self._others(), SPREAD, "spread", self._counts.spreads), *self._urgent}
+        self._urgent = set()
+        news = self._news()
+        return [e.Send(tuple(sorted(to)), m.Tidings(news))] if to and news else []
+
+    def _tell_all(self, peer: str, extent: str) -> Told:
+        known = self.members.all()
+        parts = [known[i : i + LIST] for i in range(0, len(known), LIST)]
+        # Only the last part asks, so that one answer comes.
+        return [
+            e.Send((peer,), m.Tidings(part, extent if part is parts[-1] else "answer"))  # type: ignore[arg-type]
+            for part in parts
+        ]
