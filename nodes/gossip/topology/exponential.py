@@ -32,7 +32,5 @@ def one_peer_exponential(names: Sequence[str]) -> Periodic:
     """
     n = len(names)
     graphs = tuple(named(names, {i: [(i + hop) % n] for i in range(n)}) for hop in hops(n))
-    own = tuple(
-        {me: dict.fromkeys(sorted((me, *heard)), 0.5) for me, heard in incoming(out).items()} for out in graphs
-    )
+    own = tuple({me: dict.fromkeys(sorted((me, *heard)), 0.5) for me, heard in incoming(out).items()} for out in graphs)
     return Periodic(graphs, own, directed=True)
