@@ -81,9 +81,9 @@ def _changed(section: object) -> list[str]:
 
 
 def _common(experiment: "Experiment") -> Iterator[str]:
-    if experiment.model.name != "mlp" and "." not in experiment.model.name:
+    if experiment.model.name not in ("mlp", "pegasos") and "." not in experiment.model.name:
         yield (
-            f"model.name = {experiment.model.name!r}: expected mlp, or an import path such as "
+            f"model.name = {experiment.model.name!r}: expected mlp, pegasos, or an import path such as "
             "sklearn.linear_model.SGDClassifier"
         )
     if experiment.process_count > experiment.nodes:
