@@ -137,7 +137,7 @@ class Node:
                     self._events.append(answer)
             case e.Train() | e.Personalise() | e.Fold() | e.Mix() | e.Evaluate() | e.Survey() | e.Settle() | e.Adopt():
                 self.trainer.submit(effect)
-            case e.Checkpoint():
+            case e.Checkpoint() | e.Forget():
                 self.trainer.submit(effect)
             case e.Publish(kind, fields):
                 self._publish(kind, fields)

@@ -130,8 +130,8 @@ class PeerState:
                 effects += self._close_if_ready()
             case m.Goodbye(round=number, reason=reason):
                 self.presence.leave(sender, number)
-                told = e.Publish("node.left", {"subject": sender, "reason": reason})
-                effects += [told, *self._close_if_ready()]
+                effects.append(e.Publish("node.left", {"subject": sender, "reason": reason}))
+                effects += self._close_if_ready()
             case m.Refused(about="exchange", code="base"):
                 self._whole.add(sender)
             case m.Refused(about=about, round=number, reason=reason):
@@ -257,6 +257,8 @@ class PeerState:
         # Nothing is sent to the silent: it would only queue. They are sent to again as soon as they are heard.
         wanted = self.around.to(self.round)
         there = [p for p in wanted if self.presence.living(p) and p not in self._renewed]
+        if self.rules.needs.mass:
+            there = [p for p in there if p in event.apart]
         alike: dict[tuple[int, float, int | None], tuple[e.Parcel, list[str]]] = {}
         for peer in there:
             parcel = event.apart.get(peer, common)
@@ -338,7 +340,7 @@ class PeerState:
         self.status = "mixing"
         self._closed_by = by
         self._closed = (self.round, self._deadline_at)
-        inbox, self.letters.inbox = self.letters.inbox, {}
+        inbox = self.letters.take()
         self._missing = {p: self._why(p) for p in self.around.sources(self.round) if p not in inbox}
         if by != "overtaken":  # then it is this peer that was late
             self.absent |= self._missing.keys()

@@ -74,6 +74,11 @@ class Letters:
                 if known == number:
                     self.inbox[sender] = letter
 
+    def take(self) -> dict[str, Letter]:
+        """Give what has come for the round that is open, and close it."""
+        taken, self.inbox = self.inbox, {}
+        return taken
+
     def forget(self, sender: str) -> None:
         """Drop what came from a life of a neighbour that is over."""
         self.inbox.pop(sender, None)

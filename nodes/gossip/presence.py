@@ -23,7 +23,9 @@ class Presence:
         Those that took their leave: the last round they answered.
     """
 
-    def __init__(self, spread: Mapping[str, int], heartbeat_s: float, suspect_after_s: float, lost_after_s: float) -> None:
+    def __init__(
+        self, spread: Mapping[str, int], heartbeat_s: float, suspect_after_s: float, lost_after_s: float
+    ) -> None:
         self.liveness = Liveness(suspect_after_s, lost_after_s)
         self.heartbeat_s = heartbeat_s
         self.seen_in: dict[str, int] = {}

@@ -18,7 +18,7 @@ class PeerRules:
     members: tuple[str, ...]
     schedule: Schedule
     mixing: str = "metropolis-hastings"
-    needs: Needs = Needs()  # the algorithm's
+    needs: Needs = field(default_factory=Needs)  # the algorithm's
     encoding: str = ""  # how what is sent may be encoded; whole it may be, too
     examples: int = 1
     deadline_s: float = 30.0

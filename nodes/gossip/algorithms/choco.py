@@ -13,7 +13,7 @@ from nervenet.models.compress import Codec, parse
 from ..topology import Neighbours, Rows
 from .contract import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
 
-COPY, VERSION = "copy/", "version/"
+COPY, VERSION = "copy/", "version/"  # with a neighbour's name behind; of this peer, with none
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,10 @@ class Choco:
     def correction(self, state: State) -> Vector | None:  # noqa: ARG002
         """None."""
         return None
+
+    def forget(self, state: State, peer: str) -> State:
+        """Its copy is of what it no longer is."""
+        return {name: array for name, array in state.items() if name not in (COPY + peer, VERSION + peer)}
 
     def outgoing(self, state: State, progress: Progress) -> tuple[State, Outgoing]:
         """Encode the difference, and move one's own copy by what others will make of it."""

@@ -70,8 +70,6 @@ class Progress:
         plain gradient steps. NaN where the model cannot say.
     to
         Whom this round's graph has this peer send to, those that are silent left out; in name order.
-    ever
-        Whom any round's graph may have it send to.
     whole
         Those of them whose copy of what this peer sent before is gone: they cannot make anything of a difference.
     rng : numpy.random.Generator
@@ -82,7 +80,6 @@ class Progress:
     after: Vector
     reach: float
     to: Sequence[str]
-    ever: Sequence[str]
     whole: Sequence[str]
     rng: np.random.Generator
 
@@ -99,7 +96,10 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Outgoing:
-    """What a peer sends in a round: the same to all, save those that get a parcel of their own."""
+    """What a peer sends in a round: the same to all, save those that get a parcel of their own.
+
+    With a mass everybody gets a parcel of his own, and `common` is not sent.
+    """
 
     common: Parcel
     apart: Mapping[str, Parcel] = field(default_factory=dict)
@@ -168,6 +168,10 @@ class Algorithm(Protocol):
         """Give what is added to each gradient of the local training, if anything."""
         ...
 
+    def forget(self, state: State, peer: str) -> State:
+        """Drop what is remembered of the life of a neighbour that has begun a new one."""
+        ...
+
     def outgoing(self, state: State, progress: Progress) -> tuple[State, Outgoing]:
         """Say what is sent after local training."""
         ...
@@ -203,6 +207,10 @@ class Memoryless:
     def correction(self, state: State) -> Vector | None:  # noqa: ARG002
         """None."""
         return None
+
+    def forget(self, state: State, peer: str) -> State:  # noqa: ARG002
+        """Nothing."""
+        return state
 
     def outgoing(self, state: State, progress: Progress) -> tuple[State, Outgoing]:
         """Send the model as local training left it."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 from nervenet.models.aggregate import combine
 
 from ..topology import Neighbours, Rows
@@ -14,6 +13,7 @@ from .contract import Incoming, Needs, Outgoing, Parcel, Progress, State, Steppe
 
 SENT, SENT_MASS = "sent/", "sent-mass/"
 RECEIVED, RECEIVED_MASS = "received/", "received-mass/"
+GONE_MASS = "gone-mass/"
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,12 @@ class SGP:
         """None."""
         return None
 
+    def forget(self, state: State, peer: str) -> State:
+        """Begin new sums; what the life that is over had of this peer, and it of that, is kept on record."""
+        record = number(balance(state).get(peer, 0.0))
+        mine = [kind + peer for kind in (SENT, SENT_MASS, RECEIVED, RECEIVED_MASS)]
+        return {**{name: array for name, array in state.items() if name not in mine}, GONE_MASS + peer: record}
+
     def outgoing(self, state: State, progress: Progress) -> tuple[State, Outgoing]:
         """Split over those to whom this round sends; to anybody else the sum stays as it was."""
         x = state["numerator"] + (progress.after - progress.before)
@@ -69,11 +75,8 @@ class SGP:
             after[SENT_MASS + peer] = number(mass + part_mass)
             after["mass"] = number(float(after["mass"]) - (float(after[SENT_MASS + peer]) - mass))
         after["numerator"] = x
-        nothing = np.zeros_like(x) if any(SENT + peer not in after for peer in progress.ever) else x
-        parcels = {
-            peer: Parcel(after.get(SENT + peer, nothing), float(after.get(SENT_MASS + peer, 0.0)))
-            for peer in progress.ever
-        }
+        peers = sorted(key.removeprefix(SENT) for key in after if key.startswith(SENT))
+        parcels = {peer: Parcel(after[SENT + peer], float(after[SENT_MASS + peer])) for peer in peers}
         return after, Outgoing(Parcel(progress.after), parcels)
 
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:  # noqa: ARG002
@@ -99,9 +102,10 @@ def balance(state: State) -> dict[str, float]:
     Summed over the living, the balances towards a peer that is gone are what its mass had grown by when it went; on
     its way between two that live is what one has given beyond what the other has had.
     """
-    peers = {key.removeprefix(SENT_MASS) for key in state if key.startswith(SENT_MASS)}
-    peers |= {key.removeprefix(RECEIVED_MASS) for key in state if key.startswith(RECEIVED_MASS)}
-    return {
-        peer: float(state.get(SENT_MASS + peer, 0.0)) - float(state.get(RECEIVED_MASS + peer, 0.0))
-        for peer in sorted(peers)
-    }
+    net: dict[str, float] = {}
+    for kind, sign in ((SENT_MASS, 1.0), (RECEIVED_MASS, -1.0), (GONE_MASS, 1.0)):
+        for key in state:
+            if key.startswith(kind):
+                peer = key.removeprefix(kind)
+                net[peer] = net.get(peer, 0.0) + sign * float(state[key])
+    return dict(sorted(net.items()))

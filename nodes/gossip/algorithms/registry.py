@@ -51,6 +51,16 @@ def arguments_of(name: str) -> dict[str, Any]:
     return {f.name: f.default for f in dataclasses.fields(algorithm_class(name)) if "setting" not in f.metadata}
 
 
+def every_argument(name: str) -> tuple[str, ...]:
+    """Name the arguments of any algorithm, with or without rounds."""
+    if name in NAMES:
+        return tuple(arguments_of(name))
+    from ..asynchronous.registry import NAMES as FREE
+    from ..asynchronous.registry import arguments_of as of_free
+
+    return of_free(name) if name in FREE else tuple(arguments_of(name))
+
+
 def build(name: str, arguments: Mapping[str, Any], compression: str = "") -> Algorithm:
     """Build an algorithm.
 
@@ -70,6 +80,12 @@ def build(name: str, arguments: Mapping[str, Any], compression: str = "") -> Alg
     except ExperimentError as error:
         raise ExperimentError(f"gossip.{error}") from None
     return built
+
+
+def encoding_of(algorithm: Algorithm) -> str:
+    """Give the spec of the codec by which an algorithm sends, as it stands in messages; empty: none."""
+    compressor = getattr(algorithm, "compressor", None)
+    return "" if compressor is None else str(compressor.spec)
 
 
 def describe() -> list[Described]:

@@ -46,10 +46,14 @@ class GradientTracking:
         """c_i."""
         return state["correction"]
 
+    def forget(self, state: State, peer: str) -> State:  # noqa: ARG002
+        """Nothing is remembered of anybody."""
+        return state
+
     def outgoing(self, state: State, progress: Progress) -> tuple[State, Outgoing]:
         """Send the model and the mean gradient, one behind the other."""
         moved = progress.before - progress.after
-        gradient = moved / moved.dtype.type(progress.reach)
+        gradient = moved / moved.dtype.type(progress.reach) if progress.reach else moved
         x = progress.after
         if self.exchange_step != 1:
             x = progress.before - moved.dtype.type(self.exchange_step) * moved
