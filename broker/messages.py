@@ -18,13 +18,18 @@ __all__ = [
     "VERSION",
     "Acknowledged",
     "Alive",
+    "AskDecision",
+    "AskModel",
+    "AskPeers",
     "AskRoster",
     "AskSnapshot",
     "AskWhere",
     "Contact",
+    "Decided",
     "Declined",
     "Done",
     "Edge",
+    "Engage",
     "Exchange",
     "Failed",
     "Goodbye",
@@ -36,8 +41,11 @@ __all__ = [
     "Leave",
     "Member",
     "Message",
+    "Model",
     "News",
     "Payload",
+    "Peers",
+    "Pledge",
     "Probe",
     "Ready",
     "Refused",
@@ -51,6 +59,7 @@ __all__ = [
     "Testimony",
     "Tidings",
     "Update",
+    "Walk",
     "Where",
     "tag_of",
 ]
@@ -63,12 +72,15 @@ CODES = frozenset(
         *("stranger", "version", "run", "stale", "identity", "lane", "malformed", "oversize"),  # of the transport
         *("uninvited", "duplicate", "examples", "values", "payload"),  # of the rounds, beside stale
         *("rule", "layout", "dtype", "length"),  # a payload that is not what round 0 settled
+        "base",  # of gossip by differences
+        "busy",  # of gossip without rounds, beside stale
         *("terms", "incomplete", "late", "unknown"),  # of the directory, beside version and stale
     }
 )
 """Every code that a ``Refused`` or ``Failed`` may carry; docs/protocol.md says when."""
 
 Count = Annotated[int, Meta(ge=0)]
+Mass = Annotated[float, Meta(ge=0, le=1e300)]
 Seconds = Annotated[float, Meta(ge=0)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 RunName = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -208,11 +220,60 @@ class Testimony(_Base, frozen=True):
     payload: Payload
 
 
-class Exchange(_Base, frozen=True):
-    """A peer's weights after its training of ``round``."""
+class Exchange(_Base, frozen=True, omit_defaults=True):
+    """A peer's weights after its training of ``round``.
+
+    ``mass`` is the push-sum weight that goes with them; ``base`` how many times the sender's copy, to which an encoding
+    is relative, had been moved before.
+    """
 
     lane: ClassVar[Lane] = Lane.BULK
     round: Count
+    payload: Payload
+    mass: Mass = 1.0
+    base: Count | None = None
+    degree: Count = 0
+
+
+class Engage(_Base, frozen=True):
+    """A peer's weights, and the proposal that both take the mean; ``number`` grows with each of the sender's."""
+
+    lane: ClassVar[Lane] = Lane.BULK
+    number: Count
+    payload: Payload
+
+
+class Pledge(_Base, frozen=True):
+    """The answer to an ``Engage``: the other's weights. It takes the mean if and when the proposer has decided so."""
+
+    lane: ClassVar[Lane] = Lane.BULK
+    number: Count
+    payload: Payload
+
+
+class Decided(_Base, frozen=True):
+    """What the proposer of an engagement has decided: both take the mean, or neither does."""
+
+    number: Count
+    outcome: Literal["taken", "dropped", "unknown"]
+
+
+class AskDecision(_Base, frozen=True):
+    """Asks the proposer of an engagement what it has decided."""
+
+    number: Count
+
+
+class Walk(_Base, frozen=True):
+    """A model that walks, or a part of one, with its age in updates.
+
+    ``part`` counts the parts of a model; ``draw`` is the seed by which its elements were sampled, 0 if they were not.
+    """
+
+    lane: ClassVar[Lane] = Lane.BULK
+    age: Count
+    part: Count
+    draw: Count
     payload: Payload
 
 
@@ -226,7 +287,8 @@ class News(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What is known of one member: larger (incarnation, refutations, standing) is newer.
 
     A member that hears itself called suspect or gone counts ``refutations`` up, which nobody else may. ``addresses``
-    are where it is reached, by lane; empty where they go without saying.
+    are where it is reached, by lane; empty where they go without saying. ``last`` is the last round that one who has
+    left completed.
     """
 
     node: Name
@@ -234,6 +296,7 @@ class News(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     standing: Standing
     refutations: Count = 0
     addresses: dict[str, str] = {}
+    last: Count = 0
 
 
 class Contact(Struct, frozen=True, forbid_unknown_fields=True):
@@ -280,6 +343,33 @@ class Edge(_Base, frozen=True):
 
     round: Count
     degree: Count
+
+
+class AskPeers(_Base, frozen=True):
+    """Somebody who knows only the receiver's address would join its run, and brings these terms."""
+
+    terms: dict[str, Any]
+
+
+class Peers(_Base, frozen=True):
+    """Who is in the run, the sender among them, and with whom it began; ``broker`` is its directory, if there is one."""
+
+    news: tuple[News, ...]
+    founders: tuple[Name, ...]
+    broker: str = ""
+
+
+class AskModel(_Base, frozen=True):
+    """One who has come late asks a neighbour for its model."""
+
+
+class Model(_Base, frozen=True):
+    """The sender's model after ``round``, and the agreement of round 0, to start from."""
+
+    lane: ClassVar[Lane] = Lane.BULK
+    round: Count
+    agreement: dict[str, Any]
+    payload: Payload
 
 
 # A node to its launcher
@@ -436,8 +526,8 @@ class Failed(_Base, frozen=True):
 Message = (
     Hello | Heartbeat | Goodbye | Refused
     | Ready | Task | Update | Declined
-    | Testimony | Exchange
-    | Probe | Alive | Tidings | Shuffle | Edge
+    | Testimony | Exchange | Engage | Pledge | Decided | AskDecision | Walk
+    | Probe | Alive | Tidings | Shuffle | Edge | AskPeers | Peers | AskModel | Model
     | Report | Acknowledged
     | Join | Joined | Leave | Renew | AskRoster | Roster | AskSnapshot | Snapshot | AskWhere | Where | Done | Failed
 )  # fmt: skip
@@ -446,7 +536,8 @@ BY_TAG: dict[str, type[Message]] = {
     _tag(kind.__name__): kind
     for kind in (
         Hello, Heartbeat, Goodbye, Refused, Ready, Task, Update, Declined, Testimony, Exchange,
-        Probe, Alive, Tidings, Shuffle, Edge, Report, Acknowledged,
+        Engage, Pledge, Decided, AskDecision, Walk,
+        Probe, Alive, Tidings, Shuffle, Edge, AskPeers, Peers, AskModel, Model, Report, Acknowledged,
         Join, Joined, Leave, Renew, AskRoster, Roster, AskSnapshot, Snapshot, AskWhere, Where, Done, Failed,
     )
 }  # fmt: skip

@@ -87,6 +87,7 @@ class Learner:
             self._rows = self._hold_out(self._rows, holdout, seed)
         self._agreement: Agreement | None = None
         self._settled_seed: int | None = None
+        self.common: Vector | None = None  # where own weights were kept: those that the others start from
         self._train: Rows | None = None
         self._prepared: dict[str, Rows] = {}
 
@@ -183,7 +184,9 @@ class Learner:
                 f"the model was built with {_shapes(before)}; for {agreement.n_features} columns and "
                 f"{_outputs(agreement)} it needs {_shapes(layout)}"
             )
+        self.common = None
         if own is not None:
+            self.common = self.model.snapshot()
             self.model.load(own)
         self._agreement, self._settled_seed = agreement, seed
         self._prepared.clear()
@@ -228,6 +231,17 @@ class Learner:
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Put back what `carry` gave."""
         self.model.restore(state)
+
+    @property
+    def clock(self) -> float | None:
+        """Steps that the model's own schedule of learning rates has counted; None where there is no such schedule."""
+        state = self.model.carry(moments=False)
+        return float(state["t"][0]) - 1 if "t" in state else None
+
+    def wind(self, steps: float) -> None:
+        """Set the clock of the model's schedule, if it has one: a model that walks brings its own."""
+        if self.clock is not None:
+            self.model.restore({"t": np.array([steps + 1], np.float64)})
 
     def evaluate(self, on: Literal["test", "holdout"] = "test") -> dict[str, float]:
         """Score the model as it is.

@@ -16,6 +16,7 @@ from nervenet.broker.messages import Message, Payload
 
 if TYPE_CHECKING:
     from .federated.strategies.contract import Contribution
+    from .gossip.asynchronous.merge import Part, Shares
 
 Body: TypeAlias = Any  # an array to the shell, an opaque handle to a machine
 Key: TypeAlias = tuple[str | int, ...]  # names a timer
@@ -103,20 +104,33 @@ class Settled:
     """All agree on columns, classes and scale; the model is built.
 
     `payload` describes its weights on the wire, `body` is their first value, `outgoing` what goes out to those who
-    train: with further parts behind the weights, where a strategy has some.
+    train: with further parts behind the weights, where a strategy has some. `sizes` are those of the arrays that lie
+    behind one another in it.
     """
 
     agreement: Mapping[str, Any]
     payload: Payload
     body: Body
     outgoing: Body = None
+    sizes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What a peer sends, as a machine sees it: the fields of an `Exchange` beside its round."""
+
+    body: Body
+    payload: Payload
+    mass: float = 1.0
+    base: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
     """Local training of (`round`, `attempt`) ended; `cancelled` if it was abandoned between two mini-batches.
 
-    `payload` describes the body where it is not just the weights.
+    `payload` describes the body where it is not just the weights. Of a peer that gossips `base` goes with it, and
+    `apart` has what some neighbours get instead.
     """
 
     round: int
@@ -126,6 +140,8 @@ class Trained:
     metrics: Mapping[str, float]
     cancelled: bool = False
     payload: Payload | None = None
+    base: int | None = None
+    apart: Mapping[str, Parcel] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +168,22 @@ class Folded:
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """The exchange of `round` is mixed into the model."""
+    """The exchange of `round` is mixed into the model.
+
+    `wanted` are neighbours of whose sent model the copy is lost: what they sent is relative to one that is not here.
+    """
 
     round: int
+    body: Body
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    wanted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """A vector has been made beside the training; `number` is that of the effect that asked for it."""
+
+    number: int
     body: Body
 
 
@@ -186,9 +215,12 @@ class WorkFailed:
 
 @dataclass(frozen=True, slots=True)
 class Proceed:
-    """The owner asks for rounds up to and including `until`."""
+    """The owner asks for rounds up to and including `until`; `last`: and for no more, so that a node without rounds
+    ends when its neighbours have done theirs.
+    """
 
     until: int
+    last: bool = False
 
 
 Event: TypeAlias = (
@@ -206,6 +238,7 @@ Event: TypeAlias = (
     | Personalised
     | Folded
     | Mixed
+    | Combined
     | Evaluated
     | Saved
     | WorkFailed
@@ -291,6 +324,9 @@ class Train:
 
     A client's says for which `life` of the coordinator (its incarnation) it is, and up to which round that will never
     be asked for again, `durable`: what is carried from round to round is kept accordingly.
+
+    A peer's says whom the result will be sent to, `to`, and who of all has lost the copy of what was sent before,
+    `whole`.
     """
 
     round: int
@@ -300,6 +336,8 @@ class Train:
     evaluate: bool = False
     durable: int = 0
     life: int = 0
+    to: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,11 +369,58 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Set the model to the sum of coefficient times body, in the order given; answered by `Mixed`."""
+    """Set the model to the sum of coefficient times body, in the order given, or to what the peer's algorithm makes of
+    them; answered by `Mixed`.
+
+    `names` are whose they are. `masses` and `bases` are those of their exchanges, where any of them has one;
+    `differences` those names whose body is relative to its base.
+    """
 
     round: int
     bodies: Sequence[Body]
     coefficients: Sequence[float]
+    names: Sequence[str] = ()
+    masses: Sequence[float] = ()
+    bases: Sequence[int | None] = ()
+    differences: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """A neighbour has begun a new life: drop what is remembered of the one before."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Combine:
+    """Sum coefficient times body, in the order given, beside a training that may be running, and without touching the
+    model; answered by `Combined`.
+    """
+
+    number: int
+    bodies: Sequence[Body]
+    coefficients: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Merge `theirs`, which is that part of a model, into `mine`, beside a training; answered by `Combined`."""
+
+    number: int
+    mine: Body
+    theirs: Body
+    shares: Shares
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Copy a part out of a model, beside a training; answered by `Combined`."""
+
+    number: int
+    body: Body
+    part: Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,6 +483,10 @@ Effect: TypeAlias = (
     | Personalise
     | Fold
     | Mix
+    | Forget
+    | Combine
+    | Merge
+    | Take
     | Evaluate
     | Checkpoint
     | Adopt

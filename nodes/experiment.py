@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from .experiment_checks import check, check_scorers, remarks
 from .experiment_keys import ExperimentError, check_keys, convert, override, parse_set, read_toml
+from .gossip.topology import default_degree, default_probability
 
 __all__ = [
     "DataConfig",
@@ -37,8 +38,11 @@ Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 Part = Annotated[float, Meta(ge=0, lt=1)]
+Probability = Annotated[float, Meta(ge=0, le=1)]
 Text = Annotated[str, Meta(min_length=1)]
 
+CHOSEN = {"federated": "strategy", "gossip": "algorithm"}  # tables, and the key that chooses who has arguments there
+BOTH = ("deadline_s", "compression")  # keys that [federated] and [gossip] both have
 IMAGES = ("mnist", "fashion_mnist")  # standardised, a pixel that is nearly always black would drown the others
 DATA_SUFFIXES = (".npz", ".csv", ".parquet")
 
@@ -155,11 +159,33 @@ class FederatedConfig:
 class GossipConfig:
     """Who exchanges weights with whom, and how they are mixed."""
 
-    topology: Literal["ring", "torus", "complete", "star", "random-regular"] = "ring"
-    degree: Count | None = None  # random-regular: neighbours per peer (4); more of them: faster consensus, more bytes
-    algorithm: Literal["dpsgd"] = "dpsgd"
-    mixing: Literal["metropolis-hastings"] = "metropolis-hastings"
+    topology: Literal[
+        "ring",  # `nervenet topology` says what each is and takes, and how soon it agrees
+        "line",
+        "star",
+        "complete",
+        "torus",
+        "hypercube",
+        "random-regular",
+        "erdos-renyi",
+        "small-world",
+        "static-exponential",
+        "one-peer-exponential",
+        "base-k",
+        "epidemic-oracle",
+        "epidemic-local",
+        "edges",
+    ] = "ring"
+    # Neighbours per peer, of topologies that take it (4; base-k: 1); more of them: faster consensus, more bytes.
+    degree: Count | None = None
+    probability: Probability | None = None  # erdos-renyi: of an edge (2 ln n / n); small-world: of a moved one (0.1)
+    edges: Text | None = None  # edges: the path of a file, two members a line by name or number
+    algorithm: Text = "dpsgd"  # a name of `algorithms.registry`; ad-psgd and gossip-learning have no rounds
+    # How much of whom: None: what suits algorithm and topology. push-sum: with a mass that travels along (sgp).
+    mixing: Literal["metropolis-hastings", "uniform", "push-sum"] | None = None
+    compression: str = ""  # choco: how differences are encoded, as top-k:0.05+int8; see federated.compression
     deadline_s: Positive = 30.0  # a peer goes on without a neighbour that has not answered by then
+    arguments: dict[str, Any] = field(default_factory=dict)  # the algorithm's own, given as keys of [gossip]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +229,11 @@ class Experiment:
         return self.federated.deadline_s if self.mode == "federated" else self.gossip.deadline_s
 
     @property
+    def compression(self) -> str:
+        """The codec of this run's mode; empty: none."""
+        return self.federated.compression if self.mode == "federated" else self.gossip.compression
+
+    @property
     def asked(self) -> int:
         """How many clients a federated round wants: ``participation`` of all, rounded up."""
         return max(1, math.ceil(self.federated.participation * self.nodes - 1e-9))
@@ -225,10 +256,15 @@ class Experiment:
         return self.mode == "gossip" if chosen is None else chosen
 
     @property
-    def degree(self) -> int:
-        """Neighbours per peer: 2 on a ring; of a random-regular graph 4, or all there are."""
-        wanted = 4 if self.gossip.topology == "random-regular" else 2
-        return self.gossip.degree or min(wanted, self.nodes - 1)
+    def degree(self) -> int | None:
+        """Neighbours per peer, of a topology that takes it: what was said, else 4 or all there are (base-k: 1)."""
+        return self.gossip.degree or default_degree(self.gossip.topology, self.nodes)
+
+    @property
+    def probability(self) -> float | None:
+        """The probability that a topology takes: what was said, else that which suits it."""
+        chosen = self.gossip.probability
+        return default_probability(self.gossip.topology, self.nodes) if chosen is None else chosen
 
     @property
     def process_count(self) -> int:
@@ -242,14 +278,13 @@ class Experiment:
 
     def resolved(self) -> "Experiment":
         """The same run with every choice that follows from the rest written down."""
-        regular = self.gossip.topology == "random-regular" and self.degree > 0
         return dataclasses.replace(
             self,
             processes=self.process_count,
             data=dataclasses.replace(self.data, scale=self.data.scaling),
             training=dataclasses.replace(self.training, carry_optimizer=self.carry_optimizer),
             federated=dataclasses.replace(self.federated, min_clients=self.min_clients),
-            gossip=dataclasses.replace(self.gossip, degree=self.degree if regular else self.gossip.degree),
+            gossip=dataclasses.replace(self.gossip, degree=self.degree or None, probability=self.probability),
             network=dataclasses.replace(self.network, min_nodes=self.min_nodes),
         )
 
@@ -261,7 +296,8 @@ class Experiment:
         """Plain maps, lists and scalars; :meth:`from_dict` gives an equal experiment back."""
         tables: dict[str, Any] = _plain(dataclasses.asdict(self))
         tables["model"].update(tables["model"].pop("parameters"))
-        tables["federated"].update(tables["federated"].pop("arguments"))
+        for table in ("federated", "gossip"):
+            tables[table].update(tables[table].pop("arguments"))
         if self.training.local_steps is not None:
             del tables["training"]["epochs"]
         return tables
@@ -295,11 +331,11 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
     Parameters
     ----------
     path
-        An experiment file, or a run folder that holds one; ``None`` starts from the defaults. A data file that it
-        names is looked for beside it first, then in the working folder.
+        An experiment file, or a run folder that holds one; ``None`` starts from the defaults. A file that it names,
+        of data or edges, is looked for beside it first, then in the working folder.
     overrides
-        Dotted keys and their values, as flags and ``--set`` give them. The key ``deadline_s`` means that of the
-        mode's own table.
+        Dotted keys and their values, as flags and ``--set`` give them. The keys ``deadline_s`` and ``compression``
+        mean those of the mode's own table.
 
     Raises
     ------
@@ -308,16 +344,16 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
     """
     tables = {} if path is None else read_toml(path)
     folder = Path.cwd() if path is None else (path if path.is_dir() else path.parent)
-    _find_data_beside(folder, tables)
+    _find_files_beside(folder, tables)
     wins = dict(overrides or {})
     if "data.name" in wins and isinstance(tables.get("data"), dict):
         tables["data"].pop("path", None)
-    deadline_s = wins.pop("deadline_s", None)
-    if deadline_s is not None:
-        mode = wins.get("mode", tables.get("mode", "federated"))
-        wins.setdefault(f"{mode if mode == 'gossip' else 'federated'}.deadline_s", deadline_s)
+    mode = wins.get("mode", tables.get("mode", "federated"))
+    for key in BOTH:
+        if (value := wins.pop(key, None)) is not None:
+            wins.setdefault(f"{mode if mode == 'gossip' else 'federated'}.{key}", value)
     tables = override(tables, wins)
-    _find_data_beside(Path.cwd(), tables)
+    _find_files_beside(Path.cwd(), tables)
     if isinstance(tables.get("data"), dict) and "path" in tables["data"]:
         tables["data"]["name"] = tables["data"].pop("path")
     experiment = Experiment.from_dict(tables)
@@ -330,16 +366,15 @@ def is_file_name(name: str) -> bool:
     return "/" in name or name.lower().endswith(DATA_SUFFIXES)
 
 
-def _find_data_beside(folder: Path, tables: dict[str, Any]) -> None:
-    """Make the path of a data file absolute, so that the copy in the run folder still finds it."""
-    data = tables.get("data")
-    if not isinstance(data, dict):
-        return
-    for key in ("name", "path"):
-        name = data.get(key)
-        if isinstance(name, str) and (is_file_name(name) or key == "path") and not Path(name).is_absolute():
-            beside = folder / Path(name).expanduser()
-            data[key] = str((beside if beside.exists() else Path(name).expanduser()).absolute())
+def _find_files_beside(folder: Path, tables: dict[str, Any]) -> None:
+    """Make the paths of files absolute, so that the copy in the run folder still finds them."""
+    for section, key in (("data", "name"), ("data", "path"), ("gossip", "edges")):
+        table = tables.get(section)
+        name = table.get(key) if isinstance(table, dict) else None
+        if isinstance(table, dict) and isinstance(name, str) and name and (key != "name" or is_file_name(name)):
+            path = Path(name).expanduser()
+            if not path.is_absolute():
+                table[key] = str((folder / path if (folder / path).exists() else path).absolute())
 
 
 def _normal_form(tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -355,54 +390,64 @@ def _normal_form(tables: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(known.get("hidden"), int) and not isinstance(known["hidden"], bool):
             known["hidden"] = [known["hidden"]]
         normal["model"] = {**known, "parameters": given}
-    normal["federated"] = _with_arguments(normal.get("federated", {}))
+    for table in CHOSEN:
+        normal[table] = _with_arguments(table, normal.get(table, {}))
     training = normal.get("training", {})
     if isinstance(training, Mapping) and {"epochs", "local_steps"} <= set(training):
         raise ExperimentError("training.local_steps: excludes training.epochs; give one of the two")
     return normal
 
 
-def _strategy_arguments(federated: Mapping[str, Any]) -> set[str]:
-    """The keys of ``[federated]`` that are the chosen strategy's own arguments."""
-    own = {f.name for f in dataclasses.fields(FederatedConfig)}
-    if not set(federated) - own:
+def _arguments(table: str, given: Mapping[str, Any]) -> set[str]:
+    """The keys of ``[federated]`` or ``[gossip]`` that are the chosen strategy's or algorithm's own arguments."""
+    own = _own_keys(table)
+    if not set(given) - own:
         return set()  # nothing to ask of the strategy, which need not be imported for that
+    if table == "gossip":
+        from .gossip.algorithms.registry import every_argument
+
+        return set(every_argument(str(given.get("algorithm", GossipConfig.algorithm)))) - own
     from .federated.strategies.registry import arguments_of, strategy_class
 
-    name = federated.get("strategy", FederatedConfig.strategy)
+    name = given.get("strategy", FederatedConfig.strategy)
     return set(arguments_of(strategy_class(name))) - own if isinstance(name, str) else set()
 
 
+def _own_keys(table: str) -> set[str]:
+    return {f.name for f in dataclasses.fields(FederatedConfig if table == "federated" else GossipConfig)}
+
+
 def _without_arguments(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The tables without the strategy's own arguments; a key that is neither the house's nor the strategy's stays."""
-    federated = tables.get("federated")
-    if not isinstance(federated, Mapping):
-        return dict(tables)
-    arguments = _strategy_arguments(federated)
-    unknown = [key for key in federated if key not in {f.name for f in dataclasses.fields(FederatedConfig)} | arguments]
-    if unknown and arguments:
-        _refuse_argument(unknown[0], arguments, str(federated.get("strategy", FederatedConfig.strategy)))
-    return {**tables, "federated": {key: value for key, value in federated.items() if key not in arguments}}
+    """The tables without a strategy's own arguments; a key that is neither the house's nor the strategy's stays."""
+    left = dict(tables)
+    for table, chosen in CHOSEN.items():
+        given = tables.get(table)
+        if not isinstance(given, Mapping):
+            continue
+        arguments = _arguments(table, given)
+        unknown = [key for key in given if key not in _own_keys(table) | arguments]
+        if unknown and arguments:
+            _refuse_argument(table, unknown[0], arguments, str(given.get(chosen, chosen)))
+        left[table] = {key: value for key, value in given.items() if key not in arguments}
+    return left
 
 
-def _refuse_argument(key: str, arguments: set[str], strategy: str) -> None:
+def _refuse_argument(table: str, key: str, arguments: set[str], strategy: str) -> None:
     """Suggest the near argument, where it is nearer than any key of the house."""
-    own = [f.name for f in dataclasses.fields(FederatedConfig) if f.name != "arguments"]
-    near = difflib.get_close_matches(key, [*sorted(arguments), *own], n=1)
-    hint = f"did you mean federated.{near[0]}?" if near else f"{strategy} has {', '.join(sorted(arguments))}"
-    raise ExperimentError(f"federated.{key}: there is no such key; {hint}")
+    near = difflib.get_close_matches(key, [*sorted(arguments), *sorted(_own_keys(table) - {"arguments"})], n=1)
+    hint = f"did you mean {table}.{near[0]}?" if near else f"{strategy} has {', '.join(sorted(arguments))}"
+    raise ExperimentError(f"{table}.{key}: there is no such key; {hint}")
 
 
-def _with_arguments(federated: Any) -> Any:
+def _with_arguments(table: str, given: Any) -> Any:
     """Gather the strategy's own arguments."""
-    if not isinstance(federated, Mapping):
-        return federated
-    arguments = _strategy_arguments(federated)
-    given = {key: value for key, value in federated.items() if key in arguments}
-    if isinstance(federated.get("arguments"), Mapping):
-        given = {**federated["arguments"], **given}
-    known = {key: value for key, value in federated.items() if key not in arguments}
-    return {**known, "arguments": given}
+    if not isinstance(given, Mapping):
+        return given
+    arguments = _arguments(table, given)
+    gathered = {key: value for key, value in given.items() if key in arguments}
+    if isinstance(given.get("arguments"), Mapping):
+        gathered = {**given["arguments"], **gathered}
+    return {**{key: value for key, value in given.items() if key not in arguments}, "arguments": gathered}
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """What no single key can know of itself: settings that contradict each other, and settings without effect."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .experiment_keys import ExperimentError
@@ -9,6 +9,7 @@ from .federated.stopping import Goal, GoalError, reported
 
 if TYPE_CHECKING:
     from .experiment import Experiment
+    from .gossip.topology import TopologyError
 
 WILDCARDS = ("*", "0.0.0.0", "::", "[::]")
 
@@ -81,9 +82,9 @@ def _changed(section: object) -> list[str]:
 
 
 def _common(experiment: "Experiment") -> Iterator[str]:
-    if experiment.model.name != "mlp" and "." not in experiment.model.name:
+    if experiment.model.name not in ("mlp", "pegasos") and "." not in experiment.model.name:
         yield (
-            f"model.name = {experiment.model.name!r}: expected mlp, or an import path such as "
+            f"model.name = {experiment.model.name!r}: expected mlp, pegasos, or an import path such as "
             "sklearn.linear_model.SGDClassifier"
         )
     if experiment.process_count > experiment.nodes:
@@ -213,13 +214,13 @@ def _strategy(experiment: "Experiment") -> Iterator[str]:
     asked = {key: demands.settings.get(key) for key in ("proximal", "control")} | {"ditto": federated.ditto}
     if asked["control"]:
         asked["carry_optimizer"] = experiment.carry_optimizer
-    yield from _support(experiment, {key: value for key, value in asked.items() if value}, demands.normaliser)
+    wanted = {key: value for key, value in asked.items() if value}
+    if wanted or demands.normaliser:
+        yield from _support(experiment, wanted, "federated.strategy" if demands.normaliser else "")
 
 
-def _support(experiment: "Experiment", asked: dict[str, object], normaliser: bool) -> Iterator[str]:
-    """Ask the model whether its training can do more than the plain thing."""
-    if not asked and not normaliser:
-        return
+def _support(experiment: "Experiment", asked: dict[str, object], measured_by: str) -> Iterator[str]:
+    """Ask the model whether its training can do more than the plain thing; for which key it must measure its steps."""
     from nervenet.models.local import LocalSettings, check_support
     from nervenet.models.model import LocalUnsupported
 
@@ -230,26 +231,63 @@ def _support(experiment: "Experiment", asked: dict[str, object], normaliser: boo
         check_support(model, LocalSettings.from_dict(asked))
     except (LocalUnsupported, ValueError) as error:
         yield f"model.name = {experiment.model.name!r}: {error}"
-    if normaliser and "normaliser" not in getattr(model, "allows", ()):
-        name = experiment.federated.strategy
+    if measured_by and "normaliser" not in getattr(model, "allows", ()):
+        name = experiment.federated.strategy if experiment.mode == "federated" else experiment.gossip.algorithm
         yield (
-            f"federated.strategy = {name!r}: {experiment.model.name} cannot say how far its steps reach; with mlp "
+            f"{measured_by} = {name!r}: {experiment.model.name} cannot say how far its steps reach; with mlp "
             "training.optimizer = 'sgd' can, as can scikit-learn's SGD models"
         )
 
 
 def _gossip(experiment: "Experiment") -> Iterator[str]:
-    gossip, nodes = experiment.gossip, experiment.nodes
-    if gossip.topology == "torus" and not any(nodes % rows == 0 for rows in range(2, int(nodes**0.5) + 1)):
-        yield f"nodes = {nodes}: a torus is a rectangle of at least 2 x 2; expected for example 4, 6, 8, 9 or 16 nodes"
-    if gossip.degree is None:
+    from .gossip.layout import rehearse
+    from .gossip.topology import TopologyError
+
+    try:
+        rehearse(experiment)
+    except TopologyError as error:
+        yield by_key(error)
         return
-    if gossip.topology == "random-regular":
-        if gossip.degree >= nodes:
-            yield f"gossip.degree = {gossip.degree}: expected fewer neighbours than nodes = {nodes}"
-        elif gossip.degree * nodes % 2:
-            yield f"gossip.degree = {gossip.degree}: degree x nodes must be even, and nodes = {nodes}"
-        elif gossip.degree == 1 and nodes > 2:
-            yield "gossip.degree = 1: expected 2 or more; pairs that know only each other never agree with the rest"
-    elif gossip.degree != 2 or gossip.topology != "ring":
-        yield f"gossip.degree = {gossip.degree}: is for gossip.topology = 'random-regular', not {gossip.topology!r}"
+    yield from _algorithm(experiment)
+
+
+def _algorithm(experiment: "Experiment") -> Iterator[str]:
+    """Build the algorithm, which names what is wrong with its arguments, and ask what its theory excludes."""
+    gossip = experiment.gossip
+    if gossip.algorithm in ("ad-psgd", "gossip-learning"):
+        from .gossip.asynchronous.registry import build as build_free
+
+        try:
+            build_free(gossip.algorithm, gossip.arguments)
+        except ValueError as error:
+            yield f"gossip.algorithm = {gossip.algorithm!r}: {error}"
+        return
+    plain = type(gossip)(topology=gossip.topology, degree=gossip.degree, deadline_s=gossip.deadline_s)
+    if gossip == plain and gossip.topology not in ("static-exponential", "one-peer-exponential", "epidemic-local"):
+        return  # averaging on a graph whose edges go both ways takes anything: nothing has to be imported to know that
+    from .gossip.algorithms.checks import problems
+    from .gossip.algorithms.registry import build
+    from .gossip.layout import rehearsal
+
+    algorithm = build(gossip.algorithm, gossip.arguments, gossip.compression)
+    found = list(problems(algorithm, experiment, rehearsal(experiment)))
+    yield from found
+    needs = algorithm.needs
+    if needs.correction and not found:
+        yield from _support(experiment, {"control": True}, "gossip.algorithm")
+
+
+def by_key(error: "TopologyError") -> str:
+    """What is wrong with a graph, by the keys of the experiment file; the number of nodes is not one of [gossip]."""
+    return str(error) if str(error).startswith(("nodes =", "members:")) else f"gossip.{error}"
+
+
+def check_members(experiment: "Experiment", members: Sequence[str]) -> None:
+    """Raise :class:`ExperimentError` for a file of edges that names others than the members; for who knows them."""
+    from .gossip.layout import check_members as check_names
+    from .gossip.topology import TopologyError
+
+    try:
+        check_names(experiment, members)
+    except TopologyError as error:
+        raise ExperimentError(by_key(error)) from None

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .gossip.layout import edges_digest
+
 if TYPE_CHECKING:
     from nervenet.models.learner import Learner
 
@@ -30,9 +32,14 @@ def run_terms(experiment: Experiment, learner: Learner) -> dict[str, Any]:
         if key in description.get("parameters", {}):
             terms[f"model.{key}"] = str(description["parameters"][key])
     if experiment.mode == "gossip":
-        terms |= {"gossip.topology": experiment.gossip.topology, "gossip.mixing": experiment.gossip.mixing}
-        if experiment.gossip.topology == "random-regular":
-            terms["gossip.degree"] = experiment.degree
+        gossip = experiment.gossip
+        terms |= {"gossip.topology": gossip.topology, "gossip.algorithm": gossip.algorithm}
+        terms |= {f"gossip.{key}": value for key in ("mixing", "compression") if (value := getattr(gossip, key))}
+        terms |= {f"gossip.{key}": str(value) for key, value in sorted(gossip.arguments.items())}
+        drawn = {"gossip.degree": experiment.degree, "gossip.probability": experiment.probability}
+        terms |= {key: value for key, value in drawn.items() if value is not None}
+        if experiment.gossip.edges is not None:
+            terms["gossip.edges"] = edges_digest(experiment.gossip.edges)
     return terms
 
 

@@ -24,8 +24,22 @@ if TYPE_CHECKING:
     from .federated.memory import Memory
     from .federated.merger import Merger
     from .federated.work import ClientWork
+    from .gossip.work import GossipWork
 
-Job: TypeAlias = e.Survey | e.Settle | e.Train | e.Personalise | e.Fold | e.Checkpoint | e.Mix | e.Evaluate | e.Adopt
+Beside: TypeAlias = e.Combine | e.Merge | e.Take
+Job: TypeAlias = (
+    e.Survey
+    | e.Settle
+    | e.Train
+    | e.Personalise
+    | e.Fold
+    | e.Checkpoint
+    | e.Mix
+    | e.Evaluate
+    | e.Adopt
+    | Beside
+    | e.Forget
+)
 Post: TypeAlias = Callable[[e.Event], None]
 
 Scale: TypeAlias = Literal["standard", "unit", "none"]
@@ -60,6 +74,8 @@ class Trainer:
         A coordinator's: names of arrays that stay with the clients, which must be arrays of the model.
     memory
         A coordinator's: writes its checkpoints. Without one there is nothing to go on with, and nothing to lose.
+    gossip
+        A peer's: trains and mixes as its algorithm has it.
     """
 
     def __init__(
@@ -75,6 +91,7 @@ class Trainer:
         work: ClientWork | None = None,
         personal: Sequence[str] = (),
         memory: Memory | None = None,
+        gossip: GossipWork | None = None,
     ) -> None:
         if init not in ("common", "own"):
             raise ValueError(f'init must be "common" or "own", found {init!r}')
@@ -88,8 +105,9 @@ class Trainer:
         self.work = work
         self.personal = tuple(personal)
         self.memory = memory
+        self.gossip = gossip
         self._jobs: SimpleQueue[Job | Callable[[], None] | None] = SimpleQueue()
-        self._checks: SimpleQueue[tuple[Any, Payload | None, Callable[[Any, str | None], None]] | None] = SimpleQueue()
+        self._checks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._stop = threading.Event()
         self._unwanted = threading.Event()  # beside it: nobody takes what is done so far
         self._post: Post = _nowhere
@@ -121,13 +139,27 @@ class Trainer:
 
     def inspect(self, array: Any, payload: Payload | None, then: Callable[[Any, str | None], None]) -> None:
         """`unpack` a large array beside a training that may be running; `then` is called in that thread."""
+        self._aside(lambda: then(*self.unpack(array, payload)))
+
+    def beside(self, job: Beside) -> None:
+        """Queue a job that touches no model, to be done while one may be training; returns at once."""
+
+        def do() -> None:
+            if (answer := self.answer(job)) is not None:
+                self._post(answer)
+
+        self._aside(do)
+
+    def _aside(self, work: Callable[[], None]) -> None:
         if len(self._threads) < 2:
             self._spawn(self._inspect, "inspector")
-        self._checks.put((array, payload, then))
+        self._checks.put(work)
 
     def unpack(self, array: Any, payload: Payload | None) -> tuple[Any, str | None]:
         """Give the vector that came, decoded if it was encoded, and what is wrong with its values (None: nothing)."""
         if payload is not None and payload.encoding:
+            if self.gossip is not None and not self.learner.settled:
+                return array, None  # came early, and is decoded when it is wanted
             try:
                 array = self._decoded(array, payload)
             except ValueError as error:
@@ -154,9 +186,8 @@ class Trainer:
         thread.start()
 
     def _inspect(self) -> None:
-        while (check := self._checks.get()) is not None:
-            array, payload, then = check
-            then(*self.unpack(array, payload))
+        while (work := self._checks.get()) is not None:
+            work()
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -190,10 +221,18 @@ class Trainer:
                 return self.merger.fold(job)
             case e.Checkpoint():
                 return e.Saved(job.round) if self.memory is None else self.memory.write(job)
-            case e.Mix(number, bodies, coefficients):
-                mixed = _finite(combine(bodies, coefficients), "the mixture")
-                self.learner.load(mixed)
-                return e.Mixed(number, mixed)
+            case e.Mix() | e.Forget():
+                return self._mix_or_forget(job)
+            case e.Combine(number, bodies, coefficients):
+                return e.Combined(number, _finite(combine(bodies, coefficients), "the sum of models"))
+            case e.Merge(number, mine, theirs, shares, part):
+                from .gossip.asynchronous.merge import merged
+
+                return e.Combined(number, _finite(merged(mine, theirs, shares, part), "the merged model"))
+            case e.Take(number, body, part):
+                from .gossip.asynchronous.merge import taken
+
+                return e.Combined(number, taken(body, part))
             case e.Evaluate(number, which, body):
                 return e.Evaluated(number, which, self._evaluate(which, body))
             case e.Survey():
@@ -205,7 +244,20 @@ class Trainer:
                 self.learner.load(body)
                 return None
 
+    def _mix_or_forget(self, job: e.Mix | e.Forget) -> e.Mixed | None:
+        if isinstance(job, e.Forget):
+            if self.gossip is not None:
+                self.gossip.forget(job.peer)
+            return None
+        if self.gossip is not None:
+            return self.gossip.mix(job)
+        mixed = _finite(combine(job.bodies, job.coefficients), "the mixture")
+        self.learner.load(mixed)
+        return e.Mixed(job.round, mixed)
+
     def _train(self, job: e.Train) -> e.Trained:
+        if self.gossip is not None:
+            return self.gossip.train(job, self._stop.is_set)
         if self.work is not None:
             return self.work.train(job, self._stop.is_set, self._unwanted.is_set)
         if job.body is not None:
@@ -213,14 +265,22 @@ class Trainer:
         metrics: dict[str, float] = {}
         if job.evaluate:
             metrics = {f"holdout_{k}": v for k, v in self.learner.evaluate("holdout").items()}
-        work = Work(**job.settings)
+        settings = dict(job.settings)
+        clock = settings.pop("clock", None)
+        if clock is not None:  # of a model that walks
+            self.learner.wind(clock)
+        work = Work(**settings)
+        before = self.learner.clock
         report = self.learner.train(work, generator(self.seed, self.node, job.round, "batches"), self._stop.is_set)
+        after = self.learner.clock
+        steps = report.steps if before is None or after is None else after - before
         if report.cancelled:
             return e.Trained(job.round, job.attempt, None, report.examples, metrics, cancelled=True)
         body = _finite(
             self.learner.snapshot(), "the weights after training (a smaller training.learning_rate may help)"
         )
-        return e.Trained(job.round, job.attempt, body, report.examples, finite({"loss": report.loss, **metrics}))
+        metrics |= {"loss": report.loss, "steps": steps}
+        return e.Trained(job.round, job.attempt, body, report.examples, finite(metrics))
 
     def _evaluate(self, which: str, body: e.Body) -> Mapping[str, Any]:
         if body is not None:
@@ -252,7 +312,11 @@ class Trainer:
 
             chosen(layout, self.personal)
         weights = self.learner.snapshot()
-        return e.Settled(agreement.to_dict(), payload, weights, self.merger.begin(weights) if self.merger else weights)
+        if self.gossip is not None:
+            self.gossip.begin(weights, weights if self.learner.common is None else self.learner.common)
+        sizes = tuple(math.prod(shape) for shape in layout.shapes)
+        outgoing = self.merger.begin(weights) if self.merger else weights
+        return e.Settled(agreement.to_dict(), payload, weights, outgoing, sizes)
 
 
 def flaw_of(array: Any) -> str | None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import effects as e
+from ..carried import CarriedStates
 from ..reports import Reports, RoundReport
 from ..session import Place, Session, default_name, members_of
 from ..shell import Node
 from ..terms import run_terms, settings_of
 from ..trainer import Trainer
+from .algorithms import Algorithm
+from .algorithms.checks import suitable_mixing
+from .algorithms.registry import NAMES, build, encoding_of
+from .asynchronous.free import FreePeer, FreeRules
 from .exchange import PeerRules, PeerState
-from .mixing import metropolis_hastings
-from .topology import neighbours
+from .layout import schedule_of
+from .topology import Schedule, every_neighbour
+from .work import GossipWork
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Roster
@@ -115,9 +121,17 @@ class Peer:
         self.place = place
         self.model = learner
         self.session = Session("peer", place, experiment, binds=True)
+        gossip = experiment.gossip
+        self._algorithm: Algorithm | None = None
+        work = None
+        if gossip.algorithm in NAMES:
+            self._algorithm = build(gossip.algorithm, gossip.arguments, gossip.compression)
+            carried = CarriedStates(place.state) if place.state else None
+            work = GossipWork(learner, self._algorithm, node=place.name, seed=experiment.seed, carried=carried)
         self._trainer = Trainer(
             learner,
             node=place.name,
+            gossip=work,
             seed=experiment.seed,
             scale=experiment.data.scaling,
             init=init,
@@ -126,7 +140,7 @@ class Peer:
         self._reports = Reports()
         self._neighbours: tuple[str, ...] = ()
         self._node: Node | None = None
-        self._state: PeerState | None = None
+        self._state: PeerState | FreePeer | None = None
 
     async def __aenter__(self) -> Peer:
         await self.session.open(self._begin)
@@ -143,25 +157,12 @@ class Peer:
     def _begin(self, roster: Roster) -> None:
         plan, name = self.experiment, self.place.name
         members = members_of(roster, "peer")
-        graph = neighbours(plan.gossip.topology, list(members), degree=plan.degree, seed=plan.seed)
-        self._neighbours = graph[name]
-        self._state = PeerState(
-            PeerRules(
-                name=name,
-                members=tuple(members),
-                neighbours=self._neighbours,
-                row=metropolis_hastings(graph)[name],
-                examples=self.model.examples,
-                deadline_s=plan.gossip.deadline_s,
-                join_deadline_s=plan.network.join_deadline_s,
-                heartbeat_s=plan.network.heartbeat_s,
-                suspect_after_s=plan.network.suspect_after_s,
-                lost_after_s=5 * plan.network.suspect_after_s,
-                evaluate_every=plan.evaluation.every,
-                evaluate_on="test" if self.model.has_test else "holdout",
-                settings=settings_of(plan),
-            )
-        )
+        schedule = schedule_of(plan, list(members))
+        self._neighbours = every_neighbour(schedule)[name]
+        if self._algorithm is not None:
+            self._state = self._synchronous(self._algorithm, members, schedule)
+        else:
+            self._state = self._asynchronous(members)
         self._node = Node(
             self._state,
             self.session.transport,
@@ -174,6 +175,49 @@ class Peer:
         for neighbour in self._neighbours:
             self.session.transport.link(neighbour, members[neighbour].addresses)
         self.session.attach(self._node)
+
+    def _synchronous(self, algorithm: Algorithm, members: Collection[str], schedule: Schedule) -> PeerState:
+        plan, needs = self.experiment, algorithm.needs
+        return PeerState(
+            PeerRules(
+                name=self.place.name,
+                members=tuple(members),
+                schedule=schedule,
+                mixing=plan.gossip.mixing or suitable_mixing(needs, schedule),
+                needs=needs,
+                encoding=encoding_of(algorithm),
+                examples=self.model.examples,
+                deadline_s=plan.gossip.deadline_s,
+                join_deadline_s=plan.network.join_deadline_s,
+                heartbeat_s=plan.network.heartbeat_s,
+                suspect_after_s=plan.network.suspect_after_s,
+                lost_after_s=5 * plan.network.suspect_after_s,
+                evaluate_every=plan.evaluation.every,
+                evaluate_on="test" if self.model.has_test else "holdout",
+                settings=settings_of(plan),
+            )
+        )
+
+    def _asynchronous(self, members: Collection[str]) -> FreePeer:
+        from .asynchronous.registry import build as build_free
+
+        plan = self.experiment
+        rules = FreeRules(
+            name=self.place.name,
+            members=tuple(members),
+            neighbours=self._neighbours,
+            seed=plan.seed,
+            incarnation=self.session.incarnation,
+            deadline_s=plan.gossip.deadline_s,
+            join_deadline_s=plan.network.join_deadline_s,
+            heartbeat_s=plan.network.heartbeat_s,
+            suspect_after_s=plan.network.suspect_after_s,
+            lost_after_s=5 * plan.network.suspect_after_s,
+            evaluate_every=plan.evaluation.every,
+            evaluate_on="test" if self.model.has_test else "holdout",
+            settings=settings_of(plan),
+        )
+        return build_free(plan.gossip.algorithm, plan.gossip.arguments).machine(rules)
 
     @property
     def weights(self) -> Any:
@@ -194,6 +238,8 @@ class Peer:
         if count is not None and count < 1:
             raise ValueError(f"rounds must be at least 1, found {count}")
         until = self._state.until + (count or self.experiment.rounds)
-        self._node.post(e.Proceed(until))
-        async for report in self._reports.until(until):
+        # Without rounds the run ends for a peer when its neighbours have done their cycles too, so that they find it.
+        ends = count is None and isinstance(self._state, FreePeer)
+        self._node.post(e.Proceed(until, last=ends))
+        async for report in self._reports.until(None if ends else until):
             yield report

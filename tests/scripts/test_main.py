@@ -110,7 +110,7 @@ def test_settings_without_effect_are_remarked(launched: Launched, capsys: pytest
         ("launch --set nonsense", "expected KEY=VALUE"),
         ("launch --hidden 0", "model.hidden = [0]"),
         ("launch --hidden 4,x", "model.hidden"),
-        ("launch --topology moebius --mode gossip", "expected one of ring, torus"),
+        ("launch --topology moebius --mode gossip", "expected one of ring, line"),
         ("launch missing.toml", "missing.toml: there is no such experiment file"),
         ("launch --nodse 3", "No such option: --nodse"),
         ("launch a b", "unexpected extra argument"),

@@ -142,6 +142,11 @@ class Edges:
         if last < self.round:
             self.neighbours.discard(peer)
 
+    def counted(self, peer: str, number: int) -> bool:
+        """Whether both ends hold their edge in a round, as far as is known."""
+        ends = (self._mine.get(peer), self._theirs.get(peer))
+        return all(end is not None and end.in_round(number) for end in ends)
+
     def forget(self, peer: str) -> None:
         """Drop the edge to one that has gone; if it comes back, both ends announce it anew."""
         self._mine.pop(peer, None)

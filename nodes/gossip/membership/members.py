@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from msgspec.structs import replace
 from nervenet.broker.messages import News
 
 from .news import newer
@@ -15,7 +16,8 @@ class Change:
     """A member has come to stand otherwise than before: what the owner of the list is told.
 
     `standing` is ``alive`` (it is new, or here again), ``suspect``, ``gone`` (until it says otherwise), ``left``, or
-    ``restarted``: the same name in a new life, whatever it stood like before.
+    ``restarted``: the same name in a new life, whatever it stood like before. Of this node itself: ``superseded`` by a
+    newer life of its name, or ``readmitted`` after it had been called gone. `last` is the last round of one that left.
     """
 
     peer: str
@@ -23,6 +25,7 @@ class Change:
     incarnation: int
     addresses: Mapping[str, str]
     reason: str = ""
+    last: int = 0
 
 
 class Members:
@@ -61,7 +64,7 @@ class Members:
         if before is not None and not newer(news, before):
             return None
         if not news.addresses and before is not None:
-            news = News(news.node, news.incarnation, news.standing, news.refutations, before.addresses)
+            news = replace(news, addresses=before.addresses)
         self.known[news.node] = news
         if before is not None and before.incarnation < news.incarnation and news.standing in ("alive", "suspect"):
             return self._change(news, "restarted", reason)
@@ -69,10 +72,9 @@ class Members:
             return self._change(news, news.standing, reason)
         return None
 
-    def say(self, node: str, standing: str, reason: str = "") -> tuple[News, Change | None]:
+    def say(self, node: str, standing: str, reason: str = "", last: int = 0) -> tuple[News, Change | None]:
         """Say that a known member stands so, as of what it last said itself."""
-        old = self.known[node]
-        news = News(node, old.incarnation, standing, old.refutations, old.addresses)  # type: ignore[arg-type]
+        news = replace(self.known[node], standing=standing, last=last)
         return news, self.take(news, reason)
 
     def refute(self, news: News) -> News | None:
@@ -80,7 +82,7 @@ class Members:
         mine = self.me
         if news.incarnation != mine.incarnation or not newer(news, mine):
             return None
-        self.me = News(mine.node, mine.incarnation, "alive", news.refutations + 1, mine.addresses)
+        self.me = replace(mine, refutations=news.refutations + 1)
         return self.me
 
     def all(self) -> tuple[News, ...]:
@@ -89,4 +91,4 @@ class Members:
 
     @staticmethod
     def _change(news: News, standing: str, reason: str) -> Change:
-        return Change(news.node, standing, news.incarnation, news.addresses, reason)
+        return Change(news.node, standing, news.incarnation, news.addresses, reason, news.last)

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from msgspec.structs import replace
 from nervenet.broker import messages as m
 from nervenet.models.randomness import generator
 
@@ -139,19 +140,19 @@ class Probing:
         told.append(e.SetTimer(TIMER, self._next()))
         return told
 
-    def leave(self) -> Told:
-        """Say that this node leaves of its own will, to as many as a message at once reaches."""
-        mine = self.members.me
-        gone = m.News(mine.node, mine.incarnation, "left", mine.refutations)
+    def leave(self, last: int) -> list[e.Effect]:
+        """Say that this node leaves of its own will after a round, before the run is over."""
+        gone = replace(self.members.me, standing="left", last=last)
         to = tuple(self._others())
         return [e.Send(to, m.Tidings((gone,)))] if to else []
 
-    def left(self, peer: str, reason: str, now: float) -> Told:
-        """Take note that a member has said goodbye."""
+    def left(self, peer: str, last: int, reason: str, now: float, *, spread: bool = True) -> Told:
+        """Take note that a member has said goodbye; without `spread`, of what is no news to anybody."""
         if peer not in self.members or self.members.known[peer].standing == "left":
             return []
-        news, change = self.members.say(peer, "left", reason)
-        return [*self._changed(news, change, now), *self._press()]
+        news, change = self.members.say(peer, "left", reason, last)
+        told = self._changed(news, change, now, spread=spread)
+        return [*told, *self._press()]
 
     # ----------------------------------------------------------------------------------------------- what others say
 
@@ -184,7 +185,7 @@ class Probing:
             known = self.members.known.get(each.node)
             if whole and each.standing == "gone" and known is not None and known.standing in ("alive", "suspect"):
                 # Two halves that meet again believe each other's members gone: let each speak for itself first.
-                each = m.News(each.node, each.incarnation, "suspect", each.refutations, each.addresses)  # noqa: PLW2901
+                each = replace(each, standing="suspect")  # noqa: PLW2901
             told += self._changed(each, self.members.take(each, f"{sender} says so"), now)
         return told
 
@@ -201,9 +202,11 @@ class Probing:
             self._outbox.put(refuted)
             self._pressing = True
             self._urgent.add(sender)
+            if news.standing == "gone":
+                return [Change(self.me, "readmitted", mine.incarnation, mine.addresses, f"{sender} believed it gone")]
         return []
 
-    def _changed(self, news: m.News, change: Change | None, now: float) -> Told:
+    def _changed(self, news: m.News, change: Change | None, now: float, *, spread: bool = True) -> Told:
         """Draw the consequences of a saying that was taken in."""
         peer = news.node
         known = self.members.known[peer]
@@ -220,6 +223,8 @@ class Probing:
             ):  # fmt: skip
                 self._outbox.put(known)  # whoever said that does not know the newest
             return []
+        if not spread:
+            return [change]
         self._outbox.put(known)
         self._pressing = True
         if known.standing == "suspect":

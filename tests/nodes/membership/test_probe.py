@@ -166,7 +166,7 @@ def test_one_that_leaves_is_not_suspected():
     swarm = Swarm(8)
 
     def leave() -> None:
-        for effect in swarm.watchers["p03"].probing.leave():
+        for effect in swarm.watchers["p03"].probing.leave(4):
             swarm.sim._perform(swarm.sim.nodes["p03"], effect)  # noqa: SLF001
         swarm.sim.nodes["p03"].alive = False
 
