@@ -73,6 +73,7 @@ class _Run:
     failure: str | None = None
     ended: float | None = None
     entries: dict[str, _Entry] = field(default_factory=dict)
+    founders: dict[str, int] = field(default_factory=dict)
     polls: list[_Poll] = field(default_factory=list)
 
     def living(self) -> list[str]:
@@ -96,7 +97,7 @@ class _Run:
 
     def roster(self, id_: int) -> Roster:
         members = tuple(self.entries[name].member() for name in sorted(self.entries))
-        return Roster(id_, self.name, self.version, self.terms, members)
+        return Roster(id_, self.name, self.version, self.terms, members, self.founders)
 
 
 class Directory:
@@ -230,6 +231,8 @@ class Directory:
         if run.failure is not None or (run.version == 0 and not run.complete()):
             return []
         run.version += 1
+        if run.version == 1:
+            run.founders = {name: run.entries[name].join.incarnation for name in run.living()}
         ready = [poll for poll in run.polls if run.version > poll.request.newer_than]
         run.polls = [poll for poll in run.polls if run.version <= poll.request.newer_than]
         return [Reply(poll.identity, run.roster(poll.request.id)) for poll in ready]

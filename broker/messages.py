@@ -352,11 +352,11 @@ class AskPeers(_Base, frozen=True):
 
 
 class Peers(_Base, frozen=True):
-    """Who is in the run, the sender among them, and with whom it began; ``broker`` is its directory, if there is one."""
+    """Who is in the run, the sender among them, with whom it began, and where its events go, if anywhere."""
 
     news: tuple[News, ...]
     founders: tuple[Name, ...]
-    broker: str = ""
+    events_in: str = ""
 
 
 class AskModel(_Base, frozen=True):
@@ -463,8 +463,11 @@ class Member(Struct, frozen=True, forbid_unknown_fields=True):
     state: Literal["alive", "suspect", "gone"]
 
 
-class Roster(_Base, frozen=True):
-    """Who is in a run, in name order; the first version is issued when the run is complete."""
+class Roster(_Base, frozen=True, omit_defaults=True):
+    """Who is in a run, in name order; the first version is issued when the run is complete.
+
+    ``founders`` are the members of that version, with their incarnations: whoever is not among them has come late.
+    """
 
     lane: ClassVar[Lane] = Lane.DIRECTORY
     id: Count
@@ -472,6 +475,7 @@ class Roster(_Base, frozen=True):
     version: Count
     terms: dict[str, Any]
     members: tuple[Member, ...]
+    founders: dict[str, Count] = {}
 
 
 class AskSnapshot(_Base, frozen=True):

@@ -18,7 +18,8 @@ from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
 from nervenet.broker.events import Publisher
 from nervenet.broker.membership import Membership
-from nervenet.broker.messages import Acknowledged, Goodbye, Member, Payload, Report, Roster
+from nervenet.broker.messages import VERSION, Acknowledged, Goodbye, Hello, Member, Payload, Report, Roster
+from nervenet.broker.seeking import ask_peers
 
 from .following import Following
 from .record import Record
@@ -43,6 +44,8 @@ class Place:
     `state` is the folder in which it keeps what it needs in order to go on after its own death, None: nowhere.
     `former` is the incarnation of the life that it takes up: the new one is larger, whatever its clock says.
     `min_nodes` is how many must join before it begins, None: as many as the experiment says.
+    `seed_peer` is the control address of a living peer, through which to join a run that has begun, in place of
+    `broker`.
     """
 
     broker: str
@@ -53,6 +56,7 @@ class Place:
     state: Path | None = None
     former: int = 0
     min_nodes: int | None = None
+    seed_peer: str = ""
 
 
 class Session:
@@ -95,6 +99,8 @@ class Session:
         self._acknowledged: dict[int, asyncio.Future[None]] = {}
         self._failure: BaseException | None = None
         self._membership: Membership | None = None
+        self._found: Roster | None = None  # by the seed peer
+        self.events_in = ""  # where its events go, once that is known
         self._following: Following | None = None
         self._joined = False
 
@@ -104,6 +110,9 @@ class Session:
             await self.transport.open(self._receive, self._failed)
             if place.desk:
                 self.transport.link(DESK, place.desk)
+            if place.seed_peer:
+                await self._seek()
+                return self
             self._membership = Membership(
                 place.broker,
                 run=place.run,
@@ -127,10 +136,30 @@ class Session:
         except BaseException:
             await self._close_down("could not join")
             raise
-        self.publisher.connect(self._membership.events_in)
+        self.events_in = self._membership.events_in
+        self._arrive()
+        return self
+
+    async def _seek(self) -> None:
+        """Learn from one living peer who else is there."""
+        place, transport = self.place, self.transport
+        hello = Hello(place.name, self.role, place.run, self.incarnation, VERSION)
+        deadline_s = self.experiment.network.join_deadline_s
+        peers = await ask_peers(place.seed_peer, hello, place.terms, deadline_s, self._context)
+        members = tuple(
+            Member(news.node, self.role, news.incarnation, 0, dict(news.addresses), "alive") for news in peers.news
+        )
+        mine = Member(place.name, self.role, self.incarnation, os.getpid(), dict(transport.addresses), "alive")
+        founders = dict.fromkeys(peers.founders, 0)
+        self._found = Roster(0, place.run, 2, dict(place.terms), (*members, mine), founders)
+        self.events_in = peers.events_in
+        self._arrive()
+
+    def _arrive(self) -> None:
+        if self.events_in:
+            self.publisher.connect(self.events_in)
         address = next(iter(self.transport.addresses.values()), "")
         self.publish("node.joined", {"pid": os.getpid(), "address": address})
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._close_down("done")
@@ -153,6 +182,8 @@ class Session:
         RosterIncomplete
             If too few nodes have joined when the join deadline is over.
         """
+        if self._found is not None:
+            return self._found
         if self._membership is None:
             raise RuntimeError("a session must be entered before its roster is asked for")
         # The broker keeps the deadline and names who is missing; ours is only for a broker that no longer answers.

@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from nervenet.broker import transport as t
+from nervenet.broker.errors import BadAddress
 from nervenet.broker.messages import Heartbeat
 
 from . import effects as e
@@ -153,7 +154,7 @@ class Node:
             case e.Completed():
                 self._on_completed(effect)
             case e.Link(peer, addresses):
-                self.transport.link(peer, addresses)
+                self._link(peer, addresses)
             case e.Unlink(peer):
                 self.transport.unlink(peer)
             case e.Finish("completed"):
@@ -161,6 +162,12 @@ class Node:
                 self.trainer.when_done(lambda: self._soon(self._finish, effect))
             case e.Finish():
                 self._finish(effect)
+
+    def _link(self, peer: str, addresses: Mapping[str, str]) -> None:
+        try:
+            self.transport.link(peer, addresses)
+        except BadAddress as error:  # of which others told: theirs to answer for
+            self._publish("warning", {"subject": peer, "reason": str(error)})
 
     def _finish(self, finish: e.Finish) -> None:
         if not self.finished.done():

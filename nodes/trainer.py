@@ -241,7 +241,7 @@ class Trainer:
             case e.Settle(surveys, agreement):
                 return self._settle(surveys, agreement)
             case e.Adopt(body):
-                self.learner.load(body)
+                (self.learner.load if self.gossip is None else self.gossip.adopt)(body)
                 return None
 
     def _mix_or_forget(self, job: e.Mix | e.Forget) -> e.Mixed | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from nervenet.broker import messages as m
@@ -19,12 +19,18 @@ from .. import effects as e
 from ..screening import payload_fault
 from .letters import Letter, Letters
 from .meeting import Meeting
+from .membership.around import Around
+from .membership.fellows import Fellows
+from .membership.members import Change
 from .neighbourhood import Neighbourhood
 from .presence import Presence
 from .rules import PeerRules
 from .traffic import Traffic
 
 __all__ = ["PATIENCE", "PeerRules", "PeerState"]
+
+UNSAID = {"heartbeat", "probe", "alive", "tidings", "shuffle", "edge", "ask_model"}
+"""Of these nobody is told that they could not be sent: the silence that follows tells enough."""
 
 PATIENCE = 10  # deadlines after which nothing is waited for any longer: neither a transfer nor one's own training
 
@@ -43,15 +49,32 @@ class PeerState:
     round
         The round that this peer is in; 0 before training.
     status
-        ``meeting``, ``training``, ``waiting``, ``mixing``, ``resting`` (all the rounds asked for are done) or
-        ``finished``.
+        ``meeting``, ``joining`` (late: the run has begun without it), ``training``, ``waiting``, ``mixing``,
+        ``resting`` (all the rounds asked for are done) or ``finished``.
+
+    Parameters
+    ----------
+    rules
+    fellows
+        Where members come and go: who is there, and which edges count. None: the members are those of the rules.
     """
 
-    def __init__(self, rules: PeerRules) -> None:
+    def __init__(self, rules: PeerRules, fellows: Fellows | None = None) -> None:
         self.rules = rules
-        self.around = Neighbourhood(rules.name, rules.schedule, rules.mixing, doubly=rules.needs.doubly)
+        self.fellows = fellows
+        self.around: Neighbourhood | Around
+        if fellows is None:
+            self.around = Neighbourhood(rules.name, rules.schedule, rules.mixing, doubly=rules.needs.doubly)
+            silence = (rules.suspect_after_s, rules.lost_after_s)
+        else:
+            self.around = fellows.around
+            silence = (inf, inf)  # the probes say who is there, not the heartbeats
         self.meeting = Meeting(rules.name, rules.members, self.around.ever)
-        self.presence = Presence(self.around.spread, rules.heartbeat_s, rules.suspect_after_s, rules.lost_after_s)
+        self.presence = Presence(self.around.spread, rules.heartbeat_s, *silence)
+        self.presence.ring = self.around.ever
+        self._untold = 0  # heartbeats until all neighbours know of the round that this peer is in
+        self._offer: tuple[m.Model, e.Body] | None = None  # the model that a late peer starts from
+        self._asked_at = -inf
         self.letters = Letters(len(rules.members))
         self.traffic = Traffic()
         self.status = "meeting"
@@ -82,14 +105,18 @@ class PeerState:
         """Take one event and say what to do."""
         if self.status == "finished":
             return []
+        effects = self._among_fellows(event, now)
+        return effects if self.status == "finished" else effects + self._handle(event, now)
+
+    def _handle(self, event: e.Event, now: float) -> list[e.Effect]:
         match event:
             case e.Started():
                 return self._start(now)
-            case e.LinkUp(peer, _, incarnation) if peer in self.around.ever:
+            case e.LinkUp(peer, _, incarnation) if self._known(peer):
                 return self._meet(peer, incarnation, now)
             case e.LinkLost(peer, reason) if self.presence.liveness.blame(peer):
                 return [e.Publish("node.suspect", {"subject": peer, "reason": reason}), *self._close_if_ready()]
-            case e.Arrived(sender=sender) if sender in self.around.ever:
+            case e.Arrived(sender=sender) if self._known(sender):
                 return self._arrived(event, now)
             case e.TimerFired(key, due):
                 return self._timer(key, due, now)
@@ -105,10 +132,12 @@ class PeerState:
                 return self._evaluated(number, which, metrics)
             case e.Proceed(until):
                 self.until = max(self.until, until)
+                if self.fellows is not None:
+                    self.fellows.until = self.until
                 return self._next_round(now) if self.status == "resting" else []
             case e.WorkFailed():
                 return self._work_failed(event)
-            case e.Undeliverable(peer, tag, number, reason) if tag != "heartbeat":  # its silence tells enough
+            case e.Undeliverable(peer, tag, number, reason) if tag not in UNSAID:
                 return self._undelivered(peer, tag, number, reason)
             case e.Spoiled(sender, reason):
                 return self._reject(sender, self.round, reason)
@@ -132,6 +161,10 @@ class PeerState:
                 self.presence.leave(sender, number)
                 effects.append(e.Publish("node.left", {"subject": sender, "reason": reason}))
                 effects += self._close_if_ready()
+            case m.AskModel():
+                effects += self._offered(sender)
+            case m.Model() as model:
+                effects += self._taken_over(model, event)
             case m.Refused(about="exchange", code="base"):
                 self._whole.add(sender)
             case m.Refused(about=about, round=number, reason=reason):
@@ -150,6 +183,12 @@ class PeerState:
 
     def _start(self, now: float) -> list[e.Effect]:
         self._opened_at = now
+        if self.fellows is not None and self.fellows.rules.late:
+            self.status = "joining"
+            return [
+                e.SetTimer(("join",), now + self.rules.join_deadline_s),
+                e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
+            ]
         return [
             e.Publish("round.started", {"round": 0, "attempt": 0}),
             e.SetTimer(("join",), now + self.rules.join_deadline_s),
@@ -166,7 +205,9 @@ class PeerState:
             self._whole.add(peer)
             effects.append(e.Forget(peer))
         self._lives[peer] = incarnation
-        return effects + self.meeting.tell((peer,))
+        if self.status == "joining":
+            return effects + self._ask_model(now)
+        return effects + (self.meeting.tell((peer,)) if peer in self.around.ever else [])
 
     def _testimony(self, origin: str, facts: Mapping[str, Any], event: e.Arrived) -> list[e.Effect]:
         if origin not in self.rules.members:
@@ -183,6 +224,8 @@ class PeerState:
             length = len(parts) * event.payload.length
             payload = event.payload
             self._expected = m.Payload(payload.rule, payload.layout, payload.dtype, length, parts=parts)
+        if self._offer is not None:
+            return self._joined(now)
         self.status = "resting"
         told = {
             "round": 0,
@@ -207,18 +250,28 @@ class PeerState:
         if self.round >= self.until:
             self.status = "resting"
             return []
-        self.round += 1
+        effects = self._open(self.round + 1)
         self.status = "training"
         self._opened_at = now
         self._renewed = set()
-        self.letters.open(self.round)
         there = tuple(p for p in self.around.to(self.round) if self.presence.living(p))
         self._asked_whole = tuple(sorted(self._whole))
         return [
+            *effects,
             e.Publish("round.started", {"round": self.round, "attempt": 0}),
             e.SetTimer(("training", self.round), now + PATIENCE * self.rules.deadline_s),
             e.Train(self.round, 0, None, self.rules.settings, to=there, whole=self._asked_whole),
         ]
+
+    def _open(self, number: int) -> list[e.Effect]:
+        self.round = number
+        self._untold = len(self.presence.here)
+        effects: list[e.Effect] = []
+        if self.fellows is not None:
+            effects = self.fellows.open(number)
+            self._look_around()
+        self.letters.open(number)
+        return effects
 
     def _trained(self, event: e.Trained, now: float) -> list[e.Effect]:
         if self.status != "training" or event.round != self.round:
@@ -245,9 +298,7 @@ class PeerState:
             return []
         missed = joined - self.round
         reason = f"left behind by {missed} round(s); joining round {joined} with the model of round {self.round}"
-        self.round = joined
-        self.letters.open(joined)
-        return [e.Publish("warning", {"reason": reason, "round": joined})]
+        return [*self._open(joined), e.Publish("warning", {"reason": reason, "round": joined})]
 
     def _send(self, event: e.Trained) -> list[e.Effect]:
         """Send what training gave; what is the same for several, once."""
@@ -264,11 +315,12 @@ class PeerState:
             parcel = event.apart.get(peer, common)
             alike.setdefault((id(parcel.body), parcel.mass, parcel.base), (parcel, []))[1].append(peer)
             self.traffic.sent(peer)
+        degree = self.around.degree if isinstance(self.around, Around) else 0
         # Whoever misses one cannot make anything of the next difference.
         self._whole -= {p for p in there if p in self._asked_whole}
         self._whole |= set(wanted).difference(there) if self.rules.encoding else set()
         return [
-            e.Send(tuple(peers), m.Exchange(self.round, parcel.payload, parcel.mass, parcel.base), parcel.body)
+            e.Send(tuple(peers), m.Exchange(self.round, parcel.payload, parcel.mass, parcel.base, degree), parcel.body)
             for parcel, peers in alike.values()
         ]
 
@@ -341,11 +393,14 @@ class PeerState:
         self._closed_by = by
         self._closed = (self.round, self._deadline_at)
         inbox = self.letters.take()
+        if self.fellows is not None and not self.rules.needs.mass:
+            # An edge that was withdrawn after its model had come counts for neither end.
+            inbox = {p: letter for p, letter in inbox.items() if p in self.around.sources(self.round)}
         self._missing = {p: self._why(p) for p in self.around.sources(self.round) if p not in inbox}
         if by != "overtaken":  # then it is this peer that was late
             self.absent |= self._missing.keys()
         self._mixed_with = tuple(sorted(inbox))
-        weights = self.around.weights(self.round, inbox)
+        weights = self.around.weights(self.round, {p: letter.message.degree for p, letter in inbox.items()})
         came = [inbox.get(name) for name in weights]
         mix = e.Mix(
             self.round,
@@ -411,10 +466,110 @@ class PeerState:
             return "silent"
         return "missed a round and has not caught up" if peer in self.absent else "no answer in time"
 
+    # ------------------------------------------------------------------------------------------- who comes and goes
+
+    def _known(self, peer: str) -> bool:
+        return peer in self.around.ever or (self.fellows is not None and peer in self.fellows.members)
+
+    def _among_fellows(self, event: e.Event, now: float) -> list[e.Effect]:
+        if self.fellows is None:
+            return []
+        effects: list[e.Effect] = []
+        for told in self.fellows.handle(event, now):
+            effects += self._changed(told, now) if isinstance(told, Change) else [told]
+            if self.status == "finished":
+                return effects
+        before = self.presence.ring
+        self._look_around()
+        if before != self.presence.ring or (isinstance(event, e.Arrived) and isinstance(event.message, m.Edge)):
+            effects += self._close_if_ready()
+        return effects
+
+    def _look_around(self) -> None:
+        if self.fellows is not None:
+            self.around = self.fellows.around
+            self.presence.ring = self.around.ever
+
+    def _changed(self, change: Change, now: float) -> list[e.Effect]:
+        """Act on what has become of a member; the graph is repaired already."""
+        peer, told = change.peer, {"subject": change.peer, "reason": change.reason}
+        match change.standing:
+            case "superseded":
+                return self._fail(
+                    f"{peer} has been started again elsewhere, so this life of it ends: {change.reason}"
+                )
+            case "suspect" if self.presence.liveness.blame(peer):
+                return [e.Publish("node.suspect", told), *self._close_if_ready()]
+            case "gone":
+                self.presence.liveness.forget(peer)
+                return [e.Publish("node.lost", told), *self._start_anew(peer), *self._close_if_ready()]
+            case "left" if peer not in self.presence.departed:
+                self.presence.leave(peer, change.last)
+                return [e.Publish("node.left", told), *self._close_if_ready()]
+            case "alive" | "restarted":
+                self.presence.welcome(peer, now)
+                anew = self._start_anew(peer) if change.standing == "restarted" else []
+                return [e.Publish("node.ready", told), *anew]
+            case _:
+                return []
+
+    def _start_anew(self, peer: str) -> list[e.Effect]:
+        """Forget what was between this peer and one that is gone or begins a new life."""
+        self.letters.forget(peer)
+        self.absent.discard(peer)
+        self._whole.add(peer)
+        return [e.Forget(peer)]
+
+    def _ask_model(self, now: float) -> list[e.Effect]:
+        """Ask those who are there in turn, one a while."""
+        there = [p for p in self._lives if self.presence.living(p)]
+        if self._offer is not None or not there or now < self._asked_at + 4 * self.rules.heartbeat_s:
+            return []
+        self._asked_at = now
+        self._untold += 1
+        return [e.Send((there[self._untold % len(there)],), m.AskModel())]
+
+    def _offered(self, newcomer: str) -> list[e.Effect]:
+        if self.settled is None or not self.completed:
+            return []
+        model = m.Model(self.completed, dict(self.settled.agreement), self.settled.payload)
+        return [e.Send((newcomer,), model, self.weights)]
+
+    def _taken_over(self, model: m.Model, event: e.Arrived) -> list[e.Effect]:
+        if self.status != "joining" or self._offer is not None:
+            return []
+        if event.flaw:
+            return self._reject(event.sender, model.round, f"the model to start from: {event.flaw}")
+        self._offer = (model, event.body)
+        return [e.CancelTimer(("join",)), e.Settle(agreement=dict(model.agreement))]
+
+    def _joined(self, now: float) -> list[e.Effect]:
+        """Start from a neighbour's model, in the round after the one that it had completed."""
+        assert self._offer is not None  # noqa: S101
+        assert self.settled is not None  # noqa: S101
+        assert self.fellows is not None  # noqa: S101
+        model, body = self._offer
+        number = model.round
+        fault = payload_fault(model.payload, self.settled.payload)
+        if fault:
+            return self._fail(f"the model to start from does not fit the one that is here: {fault[1]}")
+        if number >= self.until:
+            return self._fail(f"the run is over: it has completed round {number} of {self.until}")
+        self.status = "resting"
+        self.round = self.completed = number
+        self.weights = body
+        effects = [*self.fellows.begin(number), e.Adopt(body)]
+        self._look_around()
+        told = {"reason": f"joined late, with the model of round {number}", "round": number}
+        return [*effects, e.Publish("warning", told), *self._next_round(now)]
+
     # ----------------------------------------------------------------------------------------------- time and failures
 
     def _timer(self, key: e.Key, due: float, now: float) -> list[e.Effect]:
         match key:
+            case ("join",) if self.status == "joining":
+                limit = f"{self.rules.join_deadline_s:g} s"
+                return self._fail(f"no peer of the run gave its model within {limit}, and this one has come late")
             case ("join",) if self.settled is None:
                 missing = ", ".join(self.meeting.missing)
                 limit = f"{self.rules.join_deadline_s:g} s"
@@ -434,10 +589,14 @@ class PeerState:
                 return []
 
     def _pulse(self, now: float) -> list[e.Effect]:
-        effects: list[e.Effect] = [
-            e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
-            e.Beat(self.presence.turn(), self.round if self.settled else 0, self.status),
-        ]
+        effects: list[e.Effect] = [e.SetTimer(("pulse",), now + self.rules.heartbeat_s)]
+        if self.status == "joining":
+            return effects + self._ask_model(now)
+        # Where probes tell that a peer lives, heartbeats only tell how far it is.
+        if self.fellows is None or self._untold > 0 or self.status in ("meeting", "waiting"):
+            turn = self.presence.turn()
+            self._untold -= len(turn)
+            effects.append(e.Beat(turn, self.round if self.settled else 0, self.status))
         return effects + self.meeting.tell(self.presence.behind) + self._review(now)
 
     def _review(self, now: float) -> list[e.Effect]:

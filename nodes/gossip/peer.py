@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from nervenet.broker.messages import News
 
 from .. import effects as e
 from ..carried import CarriedStates
+from ..experiment_keys import ExperimentError
 from ..reports import Reports, RoundReport
 from ..session import Place, Session, default_name, members_of
 from ..shell import Node
@@ -19,15 +23,18 @@ from .algorithms.registry import NAMES, build, encoding_of
 from .asynchronous.free import FreePeer, FreeRules
 from .exchange import PeerRules, PeerState
 from .layout import schedule_of
+from .membership.fellows import FellowRules, Fellows
+from .membership.probe import ProbeRules
 from .topology import Schedule, every_neighbour
 from .work import GossipWork
 
 if TYPE_CHECKING:
-    from nervenet.broker.messages import Roster
+    from nervenet.broker.messages import Member, Roster
     from nervenet.models.learner import Learner
 
     from ..experiment import Experiment
 
+LAID_ANEW = ("ring", "line", "star", "complete")  # over whoever is here: of these each number of members has one
 PARTING_S = 1.0  # how long a peer that is done waits for its neighbours to take leave as well
 
 
@@ -47,6 +54,9 @@ class Peer:
         Address of the broker that introduces the peers, such as ``tcp://broker:5555``.
     run
         Name of the run to join; the first to join opens it.
+    seed_peer
+        In place of `broker`: the control address of any living peer of a run that has begun. This one then starts from
+        a neighbour's model and round.
     name
         This peer's name, unique in the run; the order of names is the order of the ring.
     nodes
@@ -70,7 +80,7 @@ class Peer:
     ------
     ExperimentError, CannotMerge
         From the constructor, for values that cannot be.
-    BrokerUnreachable, JoinRefused, RosterIncomplete, SurveyError
+    BrokerUnreachable, PeerUnreachable, JoinRefused, RosterIncomplete, SurveyError
         On entering or in the first round; each names who and what.
 
     Examples
@@ -87,8 +97,9 @@ class Peer:
         model: object,
         data: tuple[Any, Any],
         *,
-        broker: str,
+        broker: str = "",
         run: str,
+        seed_peer: str = "",
         name: str | None = None,
         nodes: int | None = None,
         topology: str | None = None,
@@ -105,9 +116,10 @@ class Peer:
         wanted = {"nodes": nodes, "gossip.topology": topology, "seed": seed, "training.epochs": epochs}
         plan = embedded_experiment("gossip", wanted, experiment)
         learner = site_learner(model, data, plan, columns=columns, test=test, holdout=holdout)
-        self._set_up(
-            learner, plan, Place(broker, run, name or default_name("peer"), terms=run_terms(plan, learner)), init
-        )
+        if bool(broker) == bool(seed_peer):
+            raise ExperimentError("a peer joins by a broker or by a seed_peer; expected the address of one of them")
+        place = Place(broker, run, name or default_name("peer"), terms=run_terms(plan, learner), seed_peer=seed_peer)
+        self._set_up(learner, plan, place, init)
 
     @classmethod
     def hosted(cls, learner: Learner, experiment: Experiment, place: Place) -> Peer:
@@ -147,7 +159,7 @@ class Peer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.session.farewell(list(self._neighbours), "done")
+        self.session.farewell(self._present(), "done")
         if self._state is not None and self._state.status in ("resting", "finished"):
             # A neighbour may still have to read this peer's last model, or that which made it fail: then all of them
             # fail by the same name. See `Session.partings`.
@@ -157,10 +169,11 @@ class Peer:
     def _begin(self, roster: Roster) -> None:
         plan, name = self.experiment, self.place.name
         members = members_of(roster, "peer")
-        schedule = schedule_of(plan, list(members))
-        self._neighbours = every_neighbour(schedule)[name]
+        founders = sorted(roster.founders or members) if self._algorithm is not None else list(members)
+        schedule = schedule_of(plan, founders)
+        self._neighbours = every_neighbour(schedule).get(name, ())
         if self._algorithm is not None:
-            self._state = self._synchronous(self._algorithm, members, schedule)
+            self._state = self._synchronous(self._algorithm, members, schedule, roster)
         else:
             self._state = self._asynchronous(members)
         self._node = Node(
@@ -172,18 +185,47 @@ class Peer:
         )
         self.session.publish("node.ready", {"pid": os.getpid()})
         self._node.post(e.Started())
-        for neighbour in self._neighbours:
+        for neighbour in self._neighbours if self._algorithm is None else ():  # the machine links by itself
             self.session.transport.link(neighbour, members[neighbour].addresses)
         self.session.attach(self._node)
 
-    def _synchronous(self, algorithm: Algorithm, members: Collection[str], schedule: Schedule) -> PeerState:
-        plan, needs = self.experiment, algorithm.needs
+    def _present(self) -> list[str]:
+        """Who is to hear that this peer leaves."""
+        fellows = self._state.fellows if isinstance(self._state, PeerState) else None
+        return list(self._neighbours) if fellows is None else fellows.linked
+
+    def _synchronous(
+        self, algorithm: Algorithm, members: Mapping[str, Member], schedule: Schedule, roster: Roster
+    ) -> PeerState:
+        plan, needs, session = self.experiment, algorithm.needs, self.session
+        mixing = plan.gossip.mixing or suitable_mixing(needs, schedule)
+        me = News(self.place.name, session.incarnation, "alive", addresses=dict(session.transport.addresses))
+        founders = tuple(sorted(schedule.out(1)))
+        fellows = Fellows(
+            FellowRules(
+                me=me,
+                founders=founders,
+                others=tuple(
+                    News(each.node, each.incarnation, "alive", addresses=each.addresses)
+                    for each in members.values()
+                    if each.state != "gone" and each.node != me.node
+                ),
+                lay=partial(schedule_of, plan),
+                anew=plan.gossip.topology in LAID_ANEW,
+                mixing=mixing,
+                doubly=needs.doubly,
+                late=bool(roster.founders) and roster.founders.get(me.node) != me.incarnation,
+                terms=self.place.terms,
+                events_in=session.events_in,
+                probe=ProbeRules(seed=plan.seed),
+            )
+        )
         return PeerState(
             PeerRules(
                 name=self.place.name,
-                members=tuple(members),
+                members=founders,
                 schedule=schedule,
-                mixing=plan.gossip.mixing or suitable_mixing(needs, schedule),
+                mixing=mixing,
                 needs=needs,
                 encoding=encoding_of(algorithm),
                 examples=self.model.examples,
@@ -195,7 +237,8 @@ class Peer:
                 evaluate_every=plan.evaluation.every,
                 evaluate_on="test" if self.model.has_test else "holdout",
                 settings=settings_of(plan),
-            )
+            ),
+            fellows,
         )
 
     def _asynchronous(self, members: Collection[str]) -> FreePeer:

@@ -33,20 +33,20 @@ class Presence:
         self.departed: dict[str, int] = {}
         # Who has many to tell tells each seldom, and is given as much longer.
         self._grace_s = {peer: 2 * heartbeat_s * (turns(count) - 1) for peer, count in spread.items()}
-        self._ring = tuple(spread)
+        self.ring = tuple(spread)  # whom it tells of itself, in this order
         self._next = 0
 
     def welcome(self, peer: str, now: float) -> None:
         """A neighbour has come, or come back."""
-        self.liveness.watch(peer, now, self._grace_s[peer])
+        self.liveness.watch(peer, now, self._grace_s.get(peer, 0.0))
         self.departed.pop(peer, None)
         self.seen_in[peer] = 0
 
     def expect_all(self, now: float) -> None:
         """From here on who never showed up is waited for no longer than one that has gone silent."""
-        for peer in self._ring:
+        for peer in self.ring:
             if not self.liveness.living(peer) and peer not in self.departed:
-                self.liveness.watch(peer, now, self._grace_s[peer])
+                self.liveness.watch(peer, now, self._grace_s.get(peer, 0.0))
 
     def seen(self, peer: str, number: int) -> None:
         """Something of that round has come."""
@@ -69,7 +69,7 @@ class Presence:
     @property
     def here(self) -> tuple[str, ...]:
         """All that have not taken leave."""
-        return tuple(peer for peer in self._ring if peer not in self.departed)
+        return tuple(peer for peer in self.ring if peer not in self.departed)
 
     @property
     def behind(self) -> tuple[str, ...]:

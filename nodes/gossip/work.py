@@ -65,6 +65,11 @@ class GossipWork:
         self._weights = weights
         self.state = self.algorithm.init(weights, common)
 
+    def adopt(self, weights: Any) -> None:
+        """Start from the model of a run that has begun already."""
+        self.learner.load(weights)
+        self.begin(weights, weights if self.learner.common is None else self.learner.common)
+
     def train(self, job: e.Train, stop: Callable[[], bool]) -> e.Trained:
         """Train one round, and say what is sent.
 

@@ -55,7 +55,7 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
         (m.Shuffle((m.Contact("peer-3", 9, {"control": "tcp://h:1"}, 4),), False), None),
         (m.Edge(6, 2), None),
         (m.AskPeers({"mode": "gossip", "nodes": 4}), None),
-        (m.Peers((NEWS,), ("peer-2", "peer-3"), "tcp://h:5555"), None),
+        (m.Peers((NEWS,), ("peer-2", "peer-3"), "tcp://h:5556"), None),
         (m.AskModel(), None),
         (m.Model(5, {"center": [0.5]}, FLOATS), WEIGHTS),
         (m.Report("result", 2, {"accuracy": 0.5}, FLOATS), WEIGHTS),

@@ -44,8 +44,8 @@ class Edges:
         Those whose edge counts in that round.
     """
 
-    def __init__(self, round: int = 0) -> None:
-        self.round = round
+    def __init__(self) -> None:
+        self.round = 0
         self.degree = 0
         self.neighbours: set[str] = set()
         self._mine: dict[str, Standing] = {}

@@ -18,7 +18,7 @@ from ..topology import Schedule, TopologyError
 from .around import Around
 from .edges import Edges
 from .members import Change, Members
-from .probe import TIMER, Probing, ProbeRules
+from .probe import TIMER, ProbeRules, Probing
 from .repair import repair
 from .view import SIZE, View
 
@@ -109,6 +109,11 @@ class Fellows:
             rewire = True
             told += self._changed(change)
         return self._over_links(told + (self.rewire() if rewire else []))
+
+    @property
+    def linked(self) -> list[str]:
+        """Those that this peer has dialled, and who are here as far as is known."""
+        return [peer for peer in self.members.standing("alive", "suspect") if peer in self._linked]
 
     def open(self, number: int) -> list[e.Effect]:
         """Open a round: what counts in it is settled."""
@@ -279,13 +284,13 @@ class Fellows:
 
     def _worth(self, contact: m.Contact) -> bool:
         known = self.members.known.get(contact.node)
-        return known is None or (
-            known.standing in ("alive", "suspect") and contact.incarnation >= known.incarnation
-        )
+        return known is None or (known.standing in ("alive", "suspect") and contact.incarnation >= known.incarnation)
 
     def _pause(self) -> float:
         self._shuffles += 1
-        return SHUFFLE_S * (0.75 + 0.5 * float(generator(self.rules.probe.seed, self.name, "shuffle", self._shuffles).random()))
+        return SHUFFLE_S * (
+            0.75 + 0.5 * float(generator(self.rules.probe.seed, self.name, "shuffle", self._shuffles).random())
+        )
 
     @staticmethod
     def _contact(news: m.News) -> m.Contact:

@@ -185,7 +185,7 @@ class Probing:
             known = self.members.known.get(each.node)
             if whole and each.standing == "gone" and known is not None and known.standing in ("alive", "suspect"):
                 # Two halves that meet again believe each other's members gone: let each speak for itself first.
-                each = replace(each, standing="suspect")  # noqa: PLW2901
+                each = replace(each, standing="suspect")
             told += self._changed(each, self.members.take(each, f"{sender} says so"), now)
         return told
 
@@ -242,7 +242,7 @@ class Probing:
             if probe.asker:
                 told.append(e.Send((probe.asker,), m.Alive(probe.asked_as, peer, self._news(probe.asker, peer))))
         known = self.members.known.get(peer)
-        if peer == self.me or (known is not None and known.standing == "alive"):
+        if peer == self.me or (known is not None and known.standing in ("alive", "left")):
             return told
         if now < self._sorry.get(peer, -SORRY_S) + SORRY_S:
             return told
@@ -353,9 +353,7 @@ class Probing:
     def _begin(self, now: float) -> None:
         # All start together: without an offset of its own each would probe in the same instant.
         offset = float(generator(self.rules.seed, self.me, "probe", "offset").random())
-        self._due = _Due(
-            now + offset * self.rules.period_s, now + self.rules.knock_s, now + offset * self.rules.sync_s
-        )
+        self._due = _Due(now + offset * self.rules.period_s, now + self.rules.knock_s, now + offset * self.rules.sync_s)
 
     def _next(self) -> float:
         due = [self._due.period, self._due.knock, self._due.sync]

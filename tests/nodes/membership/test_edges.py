@@ -104,13 +104,13 @@ def test_the_row_is_that_of_metropolis_and_hastings():
 class Machine:
     """A member that mixes numbers, round by round, over the edges that count."""
 
-    def __init__(self, name: str, value: float, round: int, edges: Edges) -> None:
+    def __init__(self, name: str, value: float, at: int, edges: Edges) -> None:
         self.name = name
         self.value = value
         self.edges = edges
         self.leaving = False
         self.inbox: dict[int, dict[str, tuple[float, int]]] = defaultdict(dict)
-        self.edges.round = round
+        self.edges.round = at
 
 
 class World:
@@ -205,7 +205,7 @@ def test_the_mean_of_every_round_is_preserved_whatever_happens_when(n, choices):
             joined += 1
             name = f"n{joined}"
             at = world.members[names[which % len(names)]].edges.round
-            world.members[name] = Machine(name, float(joined) ** 0.5, at, Edges(at))
+            world.members[name] = Machine(name, float(joined) ** 0.5, at, Edges())
             world.rewire(name)
             world.begin(world.members[name])
         elif what == 1 and len([m for m in world.members.values() if not m.leaving]) > 2:
@@ -235,7 +235,7 @@ def test_the_mean_of_every_round_is_preserved_whatever_happens_when(n, choices):
 
 
 def test_without_degrees_told_with_the_models_the_mean_would_be_lost():
-    """The property above can fail: a peer that weighs by what it believes of the other's degree does not preserve it."""
+    """The property above can fail: whoever weighs by what it believes of the other's degree loses it."""
     x = {"a": 1.0, "b": 0.0}
     weights = {"a": row("a", 1, {"b": 1}), "b": row("b", 2, {"a": 1})}  # b has a third neighbour that a does not know
     after = {i: sum(w * x[j] for j, w in weights[i].items()) for i in x}

@@ -11,7 +11,7 @@ from nervenet.broker import messages as m
 from nervenet.broker.faults import Faults, Partition
 from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.membership.members import Change, Members
-from nervenet.nodes.gossip.membership.probe import Probing, ProbeRules
+from nervenet.nodes.gossip.membership.probe import ProbeRules, Probing
 from nervenet.nodes.simulate import Simulation
 
 
@@ -167,7 +167,7 @@ def test_one_that_leaves_is_not_suspected():
 
     def leave() -> None:
         for effect in swarm.watchers["p03"].probing.leave(4):
-            swarm.sim._perform(swarm.sim.nodes["p03"], effect)  # noqa: SLF001
+            swarm.sim._perform(swarm.sim.nodes["p03"], effect)
         swarm.sim.nodes["p03"].alive = False
 
     swarm.sim.at(5.0, leave)
@@ -197,7 +197,9 @@ def test_of_two_with_one_identity_the_newer_life_wins_and_the_older_is_told():
     newer = Members(m.News("p03", 2, "alive"))
     probing = Probing(ProbeRules(), newer)
     assert not [
-        t for t in probing.handle(e.Arrived("p05", m.Tidings((m.News("p03", 1, "gone"),))), 5.0) if isinstance(t, Change)
+        t
+        for t in probing.handle(e.Arrived("p05", m.Tidings((m.News("p03", 1, "gone"),))), 5.0)
+        if isinstance(t, Change)
     ]
     assert newer.me.refutations == 0
 

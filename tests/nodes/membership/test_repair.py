@@ -52,8 +52,7 @@ def test_one_more_change_moves_few_edges(seed):
     here = [*names(32), "new-a", "new-b"]
     before = repair(graph, here[2:], seed=seed)
     moved = [
-        changes(before, repair(graph, now, seed=seed))
-        for now in (here[3:], [*here[2:], "new-c"], here[1:], here[2:-1])
+        changes(before, repair(graph, now, seed=seed)) for now in (here[3:], [*here[2:], "new-c"], here[1:], here[2:-1])
     ]
     assert max(moved) <= 24, f"of {sum(map(len, before.values())) // 2} edges; found {moved}"
 
