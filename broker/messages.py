@@ -338,11 +338,15 @@ class Shuffle(_Base, frozen=True):
     answer: bool = False
 
 
-class Edge(_Base, frozen=True):
-    """From ``round`` on the sender holds an edge to the receiver, one of its ``degree`` edges; 0: it holds none."""
+class Edge(_Base, frozen=True, omit_defaults=True):
+    """From ``round`` on the sender holds an edge to the receiver, one of its ``degree`` edges; 0: it holds none.
+
+    With ``answer`` it says so in return to what the receiver has said.
+    """
 
     round: Count
     degree: Count
+    answer: bool = False
 
 
 class AskPeers(_Base, frozen=True):

@@ -122,17 +122,26 @@ class Edges:
             return None
         self._theirs[peer] = Standing(edge.round)
         if edge.round > self.round:
-            if before is not None and before.until == EVER:
-                self.neighbours.discard(peer)  # for its sender the edge does not count yet
-            return None
-        mine = self._mine.get(peer)
+            if before is None or before.until != EVER:
+                return None
+            self.neighbours.discard(peer)  # for its sender the edge does not count yet
+            # Whoever announces anew what stands may have forgotten what was announced to it.
+            return None if edge.answer else self._answer(peer)
         if peer in self.neighbours:
             return None
+        mine = self._mine.get(peer)
         if mine is None or mine.until != EVER:
-            return Edge(edge.round, 0)  # whatever this peer had said before
+            return Edge(edge.round, 0, answer=True)  # whatever this peer had said before
         # This round was opened without the edge, and for the sender it may count already: not before the next one.
+        return self._answer(peer)
+
+    def _answer(self, peer: str) -> Edge | None:
+        """Say what stands here, from the next round on."""
+        mine = self._mine.get(peer)
+        if mine is None or mine.until != EVER:
+            return None
         self._mine[peer] = Standing(self.round + 1)
-        return Edge(self.round + 1, len(self.wanted))
+        return Edge(self.round + 1, len(self.wanted), answer=True)
 
     def left(self, peer: str, last: int) -> None:
         """Hold no edge to one that took its leave after round `last`: until then it counts."""

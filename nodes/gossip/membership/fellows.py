@@ -288,9 +288,8 @@ class Fellows:
 
     def _pause(self) -> float:
         self._shuffles += 1
-        return SHUFFLE_S * (
-            0.75 + 0.5 * float(generator(self.rules.probe.seed, self.name, "shuffle", self._shuffles).random())
-        )
+        draw = generator(self.rules.probe.seed, self.name, "shuffle", self._shuffles).random()
+        return SHUFFLE_S * (0.75 + 0.5 * float(draw))  # in step with nobody: who trades last in a cycle is held longer
 
     @staticmethod
     def _contact(news: m.News) -> m.Contact:

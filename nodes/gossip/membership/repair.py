@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
+from itertools import pairwise
 
 from ..topology import Neighbours
 
@@ -99,7 +100,7 @@ def _tie(graph: Adjacent, loose: dict[str, int], seed: int) -> None:
 def _join(graph: Adjacent, seed: int) -> None:
     """Join what has fallen apart: each piece to the next by an edge between members of the lowest degree."""
     pieces = _pieces(graph)
-    for one, other in zip(pieces, pieces[1:], strict=False):
+    for one, other in pairwise(pieces):
         i, j = (min(piece, key=lambda node: (len(graph[node]), _rank(seed, "join", node))) for piece in (one, other))
         graph[i].add(j)
         graph[j].add(i)

@@ -1,5 +1,6 @@
-"""Peer sampling: a small, fresh, random part of all peers, kept by trading parts of it (Cyclon; Voulgaris, Gavidia & van
-Steen 2005).
+"""Peer sampling: a small, fresh, random part of all peers, kept by trading parts of it.
+
+Cyclon; Voulgaris, Gavidia & van Steen 2005.
 
 Every so often a peer sends some of its contacts to the one it has known longest and gets some back. In-degrees stay
 balanced, who has died is forgotten in as many cycles as a view has entries, and the graph of all views stays connected

@@ -44,12 +44,27 @@ def test_an_announcement_that_comes_too_late_is_answered_by_a_later_round():
     early.open(1)
     assert (late.neighbours, early.neighbours) == ({"early"}, set())
     correction = early.heard("late", Edge(1, 1))
-    assert correction == Edge(2, 1)
+    assert correction == Edge(2, 1, answer=True)
     assert late.heard("early", correction) is None
     assert late.neighbours == set(), "neither counts it in round 1"
     for edges in (late, early):
         edges.open(2)
     assert (late.neighbours, early.neighbours) == ({"early"}, {"late"})
+
+
+def test_one_that_has_forgotten_what_it_was_told_is_told_again():
+    sleeper, other = Edges.agreed(["other"]), Edges.agreed(["sleeper"])
+    sleeper.open(4)
+    other.open(20)
+    other.forget("sleeper")
+    answer = sleeper.heard("other", other.want(["sleeper"])["sleeper"])
+    assert answer == Edge(5, 1, answer=True)
+    again = other.heard("sleeper", answer)
+    assert again == Edge(21, 1, answer=True)
+    assert sleeper.heard("other", again) is None, "and there it ends"
+    for edges in (sleeper, other):
+        edges.open(21)
+    assert (sleeper.neighbours, other.neighbours) == ({"other"}, {"sleeper"})
 
 
 def test_a_withdrawn_edge_still_counts_in_the_rounds_before():

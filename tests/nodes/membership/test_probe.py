@@ -192,15 +192,12 @@ def test_of_two_with_one_identity_the_newer_life_wins_and_the_older_is_told():
     swarm.sim.run(5.0)
     older = swarm.watchers["p03"].probing
     news = m.Tidings((m.News("p03", 2, "alive"),))
-    (told,) = [t for t in older.handle(e.Arrived("p05", news), 5.0) if isinstance(t, Change)]
-    assert (told.peer, told.standing, told.incarnation) == ("p03", "superseded", 2)
+    (ended,) = [t for t in older.handle(e.Arrived("p05", news), 5.0) if isinstance(t, Change)]
+    assert (ended.peer, ended.standing, ended.incarnation) == ("p03", "superseded", 2)
     newer = Members(m.News("p03", 2, "alive"))
     probing = Probing(ProbeRules(), newer)
-    assert not [
-        t
-        for t in probing.handle(e.Arrived("p05", m.Tidings((m.News("p03", 1, "gone"),))), 5.0)
-        if isinstance(t, Change)
-    ]
+    told = probing.handle(e.Arrived("p05", m.Tidings((m.News("p03", 1, "gone"),))), 5.0)
+    assert not [each for each in told if isinstance(each, Change)]
     assert newer.me.refutations == 0
 
 
