@@ -32,8 +32,9 @@ async def run_node(
     role: str,
     experiment: Experiment,
     *,
-    broker: str,
+    broker: str = "",
     run: str,
+    seed_peer: str = "",
     name: str | None = None,
     out: Path | None = None,
     resume: Path | None = None,
@@ -50,6 +51,8 @@ async def run_node(
         The run's configuration, the same at every node but for `data`.
     broker, run, name
         Address of the broker, name of the run, name of this node in it.
+    seed_peer
+        Of a peer, in place of the broker: the control address of any living peer of a run that has begun.
     out
         Folder for what this node ends up with: the experiment, its events, its summary and the model; and for what it
         needs in order to go on after its own death.
@@ -68,7 +71,7 @@ async def run_node(
     ------
     NodeFailed
         If the run did not come to its end; the reason is the message.
-    BrokerUnreachable, JoinRefused, RosterIncomplete, DataError, CannotMerge, ExperimentError
+    BrokerUnreachable, PeerUnreachable, JoinRefused, RosterIncomplete, DataError, CannotMerge, ExperimentError
         Before the first round; each names who and what.
     """
     started = time.monotonic()
@@ -79,7 +82,8 @@ async def run_node(
             stack.enter_context(folder)
         learner = _learner(role, experiment)
         terms = run_terms(experiment, learner)
-        place = Place(broker, run, name, terms=terms, state=folder.state(role, name) if folder else None)
+        state = folder.state(role, name) if folder else None
+        place = Place(broker, run, name, terms=terms, state=state, seed_peer=seed_peer)
         node = ROLES[role].hosted(learner, experiment, place)
         if folder:
             folder.write_experiment(experiment)

@@ -23,10 +23,19 @@ Role = Literal["coordinator", "client", "peer"]
 def node(
     overrides: dict[str, object],
     role: Annotated[Role, typer.Argument(metavar="ROLE", help="coordinator, client or peer")],
-    broker: Annotated[str, typer.Option(metavar="ADDRESS", help="The broker's directory: tcp://HOST:PORT")],
     run: Annotated[str, typer.Option(metavar="NAME", help="The run to join; all its nodes give the same name")],
     file: Annotated[
         Path | None, typer.Argument(metavar="EXPERIMENT.toml", help="An experiment file, the same at every node.")
+    ] = None,
+    broker: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="The broker's directory: tcp://HOST:PORT")
+    ] = None,
+    seed_peer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Peer, in place of --broker: any living peer of a run that has begun: tcp://HOST:PORT.",
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="This node's name in the run. [default: from role and host]")] = None,
     advertise: Annotated[
@@ -56,6 +65,7 @@ def node(
     from .words import duration, size
 
     mode = "gossip" if role == "peer" else "federated"
+    _check_way_in(role, broker, seed_peer)
     if resume is not None:
         check_folder(resume, file, out)
     experiment = load(
@@ -65,7 +75,7 @@ def node(
     view = JsonView() if json else QuietView() if quiet else PlainView(_board(run, experiment))
     for line in experiment.warnings():
         sys.stderr.write(f"warning: {line}\n")
-    where = {"broker": broker, "run": run, "name": name, "out": out, "resume": resume}
+    where = {"broker": broker or "", "seed_peer": seed_peer or "", "run": run, "name": name, "out": out, "resume": resume}
     summary = run_until_signal(lambda: _node(role, experiment, view, **where))
     if json:
         return
@@ -73,6 +83,16 @@ def node(
         view.note(f"done in {duration(summary['wall_s'])}, {size(summary['bytes_sent'])} sent")
     else:
         view.note(result_line(summary))
+
+
+def _check_way_in(role: str, broker: str | None, seed_peer: str | None) -> None:
+    from nervenet.nodes.experiment import ExperimentError
+
+    if seed_peer and role != "peer":
+        raise ExperimentError(f"--seed-peer {seed_peer}: is for a peer; a {role} joins by --broker")
+    if bool(broker) == bool(seed_peer):
+        ways = "--broker, or --seed-peer" if role == "peer" else "--broker"
+        raise ExperimentError(f"a {role} joins a run by one address: expected {ways}")
 
 
 def _board(run: str, experiment: Experiment) -> Board:

@@ -114,7 +114,7 @@ class PeerState:
                 return self._start(now)
             case e.LinkUp(peer, _, incarnation) if self._known(peer):
                 return self._meet(peer, incarnation, now)
-            case e.LinkLost(peer, reason) if self.presence.liveness.blame(peer):
+            case e.LinkLost(peer, reason) if self.fellows is None and self.presence.liveness.blame(peer):
                 return [e.Publish("node.suspect", {"subject": peer, "reason": reason}), *self._close_if_ready()]
             case e.Arrived(sender=sender) if self._known(sender):
                 return self._arrived(event, now)
@@ -167,6 +167,8 @@ class PeerState:
                 effects += self._taken_over(model, event)
             case m.Refused(about="exchange", code="base"):
                 self._whole.add(sender)
+            case m.Refused(about=about) if about in UNSAID:
+                pass  # it had not had HELLO again, and will
             case m.Refused(about=about, round=number, reason=reason):
                 told = f"{about} of round {number} was refused: {reason}"
                 effects.append(e.Publish("warning", {"subject": sender, "reason": told}))
@@ -353,7 +355,7 @@ class PeerState:
         if number > self.round:
             self.letters.keep(sender, letter)
             overtaken = self.status == "waiting" and self.around.overtaken(sender, number, self.round + 1)
-            return self._close("overtaken") if overtaken else []
+            return self._close("overtaken") if overtaken else self._close_if_ready()
         self.letters.inbox.setdefault(sender, letter)
         return self._close_if_ready()
 
@@ -376,8 +378,13 @@ class PeerState:
             and p not in self.absent
             and departed.get(p, self.round) >= self.round
             and not self._far_ahead(p, seen_in.get(p, 0))
+            and not self._passed_over(p)
             and (self.presence.living(p) or p in departed)
         ]
+
+    def _passed_over(self, peer: str) -> bool:
+        """Whether it has sent a later model, and so, as a lane keeps the order, none of this round."""
+        return self.fellows is not None and max(self.letters.early.get(peer, ()), default=0) > self.round
 
     def _far_ahead(self, peer: str, number: int) -> bool:
         return number > self.round + 1 and self.around.overtaken(peer, number, self.round + 1)
@@ -398,7 +405,10 @@ class PeerState:
             inbox = {p: letter for p, letter in inbox.items() if p in self.around.sources(self.round)}
         self._missing = {p: self._why(p) for p in self.around.sources(self.round) if p not in inbox}
         if by != "overtaken":  # then it is this peer that was late
-            self.absent |= self._missing.keys()
+            ahead = self.presence.seen_in
+            self.absent |= {
+                p for p in self._missing if not (self._passed_over(p) or self._far_ahead(p, ahead.get(p, 0)))
+            }
         self._mixed_with = tuple(sorted(inbox))
         weights = self.around.weights(self.round, {p: letter.message.degree for p, letter in inbox.items()})
         came = [inbox.get(name) for name in weights]

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from .edges import Edges, row
 
+LAG = 5  # rounds by which one may be behind a new neighbour and catch up by itself
+
 
 class Around:
     """Whom a peer sends to and hears, by the edges that both ends have announced.
@@ -60,6 +62,7 @@ class Around:
     def overtaken(self, peer: str, by: int, first: int) -> bool:
         """Whether `peer` is in round `by` without this one, which has sent nothing of round `first` yet.
 
-        One round ahead it may be by itself, if the edge counts from that round on only.
+        Where the edge counts in round `first` already, it has not waited. Where it counts later only, it waits there for
+        this one; that is worth while for a few rounds, but not for all that a run has done while it was cut in two.
         """
-        return by > first + 1 or (by > first and self.edges.counted(peer, first))
+        return by > first + LAG or (by > first and self.edges.counted(peer, first))

@@ -164,9 +164,8 @@ class Fellows:
                     self.edges.left(peer, change.last)
                 else:
                     self.edges.forget(peer)
+                # The link is kept: whoever was only stopped would find all its connections ended when it wakes.
                 self.view.drop(peer)
-                unlinked = change.standing == "gone" and self._linked.pop(peer, None) is not None
-                return [e.Unlink(peer)] if unlinked else []
             case "restarted":
                 self.edges.forget(peer)
                 self._linked.pop(peer, None)

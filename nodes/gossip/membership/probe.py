@@ -24,7 +24,7 @@ from .news import Outbox
 TIMER: e.Key = ("probe",)
 SPREAD = 3  # how many are told at once of what cannot wait for the next probe
 SORRY_S = 0.2  # who is believed dead and speaks is told so no more often than this
-UNHEALTHY = 8  # the worst local health (the S of Lifeguard, section IV A)
+UNHEALTHY = 3  # the worst local health (the S of Lifeguard, section IV A)
 LIST = 100  # sayings in one message of all that is known: well under the 64 kB of the control lane
 
 Told: TypeAlias = list[e.Effect | Change]
@@ -32,7 +32,7 @@ Told: TypeAlias = list[e.Effect | Change]
 
 @dataclass(frozen=True)
 class ProbeRules:
-    """How often a node probes and how long it waits; all times are stretched by (1 + its own ill health).
+    """How often a node probes and how long it waits; the waits for answers are stretched by (1 + its own ill health).
 
     A shorter period finds failures sooner and costs more messages: at rest a node sends about 2 / `period_s` a second.
     """
@@ -93,7 +93,7 @@ class Probing:
     Attributes
     ----------
     illness
-        This node's own ill health, 0 (well) to 8: it grows where its own timers are late, where nobody at all is heard
+        This node's own ill health, 0 (well) to 3: it grows where its own timers are late, where nobody at all is heard
         while it probes, and where it has to refute that it is suspect.
     """
 
@@ -129,8 +129,9 @@ class Probing:
                 told += self._arrived(sender, message, now)
             case e.LinkUp(peer=peer):
                 told += self._hear(peer, now)
-            case e.LinkLost(peer, reason) if peer in self.members.standing("alive"):
-                told += self._suspect(peer, reason, now)
+            case e.LinkLost(peer) if peer in self.members.standing("alive"):
+                # More often than not its process has ended. But who was stopped finds all its connections ended when
+                # it wakes: so others are asked, too, before anything is said.
                 told += self._ask(peer, now)
             case e.TimerFired(key, due) if key == TIMER:
                 told += self._tick(now, now - due)
@@ -290,11 +291,11 @@ class Probing:
                 if helpers:
                     told.append(e.Send(tuple(helpers), m.Probe(number, probe.peer, self._news(probe.peer))))
         for peer, since in list(self._suspected.items()):
-            if now >= since + self._span(self.rules.suspicion_s):
+            if now >= since + self.rules.suspicion_s:
                 news, change = self.members.say(peer, "gone", "suspect, and silent since")
                 told += self._changed(news, change, now)
         if now >= self._due.period:
-            self._due.period = now + self._span(self.rules.period_s)
+            self._due.period = now + self.rules.period_s
             target = self._target(now)
             told += self._ask(target, now) if target else []
         if now >= self._due.knock:
@@ -321,7 +322,7 @@ class Probing:
         """Give everybody the time by which this node's own clock was served late, up to having begun to wait now."""
         if late <= 0:
             return
-        if late > self.rules.timeout_s / 2:
+        if late > self.rules.timeout_s:
             self._worse()
         for probe in self._open.values():
             probe.since = min(now, probe.since + late)
@@ -360,7 +361,7 @@ class Probing:
         for probe in self._open.values():
             span = self.rules.period_s if probe.helped or probe.knock else self.rules.timeout_s
             due.append(probe.since + self._span(span))
-        due += [since + self._span(self.rules.suspicion_s) for since in self._suspected.values()]
+        due += [since + self.rules.suspicion_s for since in self._suspected.values()]
         return min(due)
 
     def _span(self, seconds: float) -> float:

@@ -86,13 +86,13 @@ def test_sixteen_peers_all_know_of_a_death_within_three_seconds_at_the_median():
     assert max(gone) < 5.0
 
 
-def test_a_connection_that_breaks_is_noticed_at_once():
+def test_a_connection_that_breaks_is_looked_into_at_once():
     swarm = Swarm(16)
     swarm.sim.crash("p03", 5.0)
     swarm.sim.at(5.01, lambda: swarm.sim.post("p07", e.LinkLost("p03", "the connection has ended")))
     swarm.sim.run(20.0)
-    assert max(w.when("p03", "suspect") for w in swarm.survivors("p03")) < 5.8
-    assert max(w.when("p03", "gone") for w in swarm.survivors("p03")) < 7.6
+    assert max(w.when("p03", "suspect") for w in swarm.survivors("p03")) < 6.3
+    assert max(w.when("p03", "gone") for w in swarm.survivors("p03")) < 8.0
 
 
 def test_a_connection_that_breaks_while_its_owner_lives_is_forgiven():
@@ -101,7 +101,7 @@ def test_a_connection_that_breaks_while_its_owner_lives_is_forgiven():
     swarm.sim.run(20.0)
     assert not [c for w in swarm.watchers.values() for _, c in w.changes if c.standing == "gone"]
     assert swarm.agree()
-    assert swarm.watchers["p07"].probing.members.known["p03"].refutations == 1
+    assert not swarm.watchers["p07"].changes, "others are asked before anything is said"
 
 
 def test_at_rest_a_node_sends_no_more_than_five_messages_a_second_whatever_their_number():
