@@ -75,6 +75,7 @@ class PeerState:
         self._untold = 0  # heartbeats until all neighbours know of the round that this peer is in
         self._offer: tuple[m.Model, e.Body] | None = None  # the model that a late peer starts from
         self._asked_at = -inf
+        self._hung_up: set[str] = set()  # took leave, and nothing more will come of them
         self.letters = Letters(len(rules.members))
         self.traffic = Traffic()
         self.status = "meeting"
@@ -116,6 +117,9 @@ class PeerState:
                 return self._meet(peer, incarnation, now)
             case e.LinkLost(peer, reason) if self.fellows is None and self.presence.liveness.blame(peer):
                 return [e.Publish("node.suspect", {"subject": peer, "reason": reason}), *self._close_if_ready()]
+            case e.LinkLost(peer) if peer in self.presence.departed:
+                self._hung_up.add(peer)
+                return self._close_if_ready()
             case e.Arrived(sender=sender) if self._known(sender):
                 return self._arrived(event, now)
             case e.TimerFired(key, due):
@@ -199,6 +203,7 @@ class PeerState:
         ]
 
     def _meet(self, peer: str, incarnation: int, now: float) -> list[e.Effect]:
+        self._hung_up.discard(peer)
         self.presence.welcome(peer, now)
         effects: list[e.Effect] = []
         if self._lives.get(peer, incarnation) != incarnation:
@@ -379,8 +384,14 @@ class PeerState:
             and departed.get(p, self.round) >= self.round
             and not self._far_ahead(p, seen_in.get(p, 0))
             and not self._passed_over(p)
+            and p not in self._hung_up
             and (self.presence.living(p) or p in departed)
         ]
+
+    def _late_for(self, peer: str) -> bool:
+        """Whether it is this peer that is behind: whoever runs on alone then would leave the others behind in turn."""
+        ahead = self._passed_over(peer) or self._far_ahead(peer, self.presence.seen_in.get(peer, 0))
+        return self.fellows is not None and ahead
 
     def _passed_over(self, peer: str) -> bool:
         """Whether it has sent a later model, and so, as a lane keeps the order, none of this round."""
@@ -405,10 +416,7 @@ class PeerState:
             inbox = {p: letter for p, letter in inbox.items() if p in self.around.sources(self.round)}
         self._missing = {p: self._why(p) for p in self.around.sources(self.round) if p not in inbox}
         if by != "overtaken":  # then it is this peer that was late
-            ahead = self.presence.seen_in
-            self.absent |= {
-                p for p in self._missing if not (self._passed_over(p) or self._far_ahead(p, ahead.get(p, 0)))
-            }
+            self.absent |= {p for p in self._missing if not self._late_for(p)}
         self._mixed_with = tuple(sorted(inbox))
         weights = self.around.weights(self.round, {p: letter.message.degree for p, letter in inbox.items()})
         came = [inbox.get(name) for name in weights]
