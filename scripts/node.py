@@ -75,7 +75,8 @@ def node(
     view = JsonView() if json else QuietView() if quiet else PlainView(_board(run, experiment))
     for line in experiment.warnings():
         sys.stderr.write(f"warning: {line}\n")
-    where = {"broker": broker or "", "seed_peer": seed_peer or "", "run": run, "name": name, "out": out, "resume": resume}
+    way_in = {"broker": broker or "", "seed_peer": seed_peer or ""}
+    where = {**way_in, "run": run, "name": name, "out": out, "resume": resume}
     summary = run_until_signal(lambda: _node(role, experiment, view, **where))
     if json:
         return

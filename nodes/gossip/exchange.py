@@ -474,24 +474,17 @@ class PeerState:
                 return [e.Publish("node.suspect", told), *self._close_if_ready()]
             case "gone":
                 self.presence.liveness.forget(peer)
-                return [e.Publish("node.lost", told), *self._start_anew(peer), *self._close_if_ready()]
+                self.absent.discard(peer)
+                return [e.Publish("node.lost", told), *self._close_if_ready()]
             case "left" if peer not in self.presence.departed:
                 self.presence.leave(peer, change.last)
                 return [e.Publish("node.left", told), *self._close_if_ready()]
             case "alive" | "restarted":
                 self.presence.welcome(peer, now)
-                self.outbox.lost(peer)  # it holds no copy of what was sent before
-                anew = self._start_anew(peer) if change.standing == "restarted" else []
-                return [e.Publish("node.ready", told), *anew]
+                self.outbox.lost(peer)  # it may hold no copy of what was sent before
+                return [e.Publish("node.ready", told)]
             case _:
                 return []
-
-    def _start_anew(self, peer: str) -> list[e.Effect]:
-        """Forget what was between this peer and one that is gone or begins a new life."""
-        self.letters.forget(peer)
-        self.absent.discard(peer)
-        self.outbox.renew(peer)
-        return [e.Forget(peer)]
 
     def _ask_model(self, now: float) -> list[e.Effect]:
         """Ask those who are there in turn, one a while."""

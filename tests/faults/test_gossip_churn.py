@@ -105,8 +105,8 @@ class Run:
         self.sim.at(at, come)
 
     def _meet(self, name: str, other: str, life: int) -> None:
-        self.sim._post(self.sim.nodes[name], e.LinkUp(other, "peer", 1))  # noqa: SLF001
-        self.sim._post(self.sim.nodes[other], e.LinkUp(name, "peer", life))  # noqa: SLF001
+        self.sim._post(self.sim.nodes[name], e.LinkUp(other, "peer", 1))
+        self.sim._post(self.sim.nodes[other], e.LinkUp(name, "peer", life))
 
     def crash(self, name: str, at: float, *, noticed: bool = True) -> None:
         self.sim.crash(name, at)
@@ -139,7 +139,7 @@ class Run:
 def test_undisturbed_the_edges_are_those_of_the_roster_and_nobody_is_told_anything(topology: str) -> None:
     run = Run(8, topology).run()
     assert all(state.completed == 20 for state in run.states.values())
-    graph = run._lay(run.names).out(1)  # noqa: SLF001
+    graph = run._lay(run.names).out(1)
     for rows in run.rows.values():
         assert {name: tuple(sorted(row.keys() - {name})) for name, row in rows.items()} == graph
     assert not [p for node in run.sim.nodes.values() for p in node.published if p[1].startswith("node.")]

@@ -75,14 +75,14 @@ def test_the_document_names_every_field_and_the_lane(tag):
     assert f"(lane: {lane})" in text.splitlines()[0]
 
 
-@pytest.mark.parametrize("part", [m.Payload, m.Member])
+@pytest.mark.parametrize("part", [m.Payload, m.Member, m.News, m.Contact])
 def test_the_document_names_the_fields_of_parts(part):
     text = section(part.__name__.lower())
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(part.__struct_fields__)
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(m.Task, "work"), (m.Report, "kind"), (m.Member, "state"), (m.Payload, "dtype")]
+    ("kind", "name"), [(m.Task, "work"), (m.Report, "kind"), (m.Member, "state"), (m.Payload, "dtype"), (m.News, "standing"), (m.Tidings, "extent")]
 )
 def test_the_document_lists_what_is_allowed(kind, name):
     text = section(kind.__name__.lower())

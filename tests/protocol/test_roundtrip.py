@@ -48,17 +48,21 @@ KNOWN: dict[Any, tuple[str, st.SearchStrategy[Any]]] = {
     float: ("number", st.floats(allow_nan=False)),
     dict[str, Any]: ("map", maps),
     dict[str, str]: ("map of text", st.dictionaries(texts, texts, max_size=3)),
+    dict[str, m.Count]: ("map of uint", st.dictionaries(texts, counts, max_size=3)),
     dict[str, float]: ("map of numbers", st.dictionaries(texts, st.floats(), max_size=3)),
 }
 """How a type is called in docs/protocol.md, and the values that it has."""
+
+
+PARTS = (m.Member, m.News, m.Contact)
 
 
 def meaning(kind: Any) -> tuple[str, st.SearchStrategy[Any]]:
     """Word and values of an annotation."""
     if kind in KNOWN:
         return KNOWN[kind]
-    if kind is m.Member:
-        return "member", fields_of(m.Member)
+    if kind in PARTS:
+        return kind.__name__.lower(), fields_of(kind)
     arguments = get_args(kind)
     if get_origin(kind) is Literal:
         return "text", st.sampled_from(arguments)
@@ -102,7 +106,7 @@ def test_it_comes_back_as_it_was(tag):
     check()
 
 
-@pytest.mark.parametrize("cls", [*m.BY_TAG.values(), m.Payload, m.Member])
+@pytest.mark.parametrize("cls", [*m.BY_TAG.values(), m.Payload, *PARTS])
 def test_the_document_gives_every_field_its_type(cls):
     heading = m.tag_of(cls) if cls in m.BY_TAG.values() else cls.__name__.lower()
     found = re.search(rf"^#### `{heading}`.*?(?=^#)", PROTOCOL + "\n#", re.MULTILINE | re.DOTALL)
@@ -114,12 +118,12 @@ def test_the_document_gives_every_field_its_type(cls):
 
 def test_the_document_describes_no_message_that_does_not_exist():
     headings = re.findall(r"^#### `(\w+)`", PROTOCOL, re.MULTILINE)
-    assert sorted(headings) == sorted([*m.BY_TAG, "payload", "member"])
+    assert sorted(headings) == sorted([*m.BY_TAG, "payload", *(part.__name__.lower() for part in PARTS)])
 
 
 def test_the_document_mentions_no_message_and_no_code_that_does_not_exist():
     words = set(re.findall(r"(?:answered by|answers?|sends?|answers by|an?|code) `([a-z_]+)`", PROTOCOL))
-    fields = {name for cls in [*m.BY_TAG.values(), m.Payload, m.Member] for name in cls.__struct_fields__}
+    fields = {name for cls in [*m.BY_TAG.values(), m.Payload, *PARTS] for name in cls.__struct_fields__}
     assert words <= set(m.BY_TAG) | m.CODES | fields | {"welcome"}
 
 
@@ -134,6 +138,7 @@ FORBIDDEN: dict[Any, list[Any]] = {
     bool: [0, 1, "true", None],
     dict[str, Any]: [[], 1, "x", None],
     dict[str, str]: [{"a": 1}, [], None],
+    dict[str, m.Count]: [{"a": "1"}, {"a": -1}, [], None],
     dict[str, float]: [{"a": "1"}, {"a": None}, [], None],
 }
 

@@ -62,7 +62,7 @@ class Around:
     def overtaken(self, peer: str, by: int, first: int) -> bool:
         """Whether `peer` is in round `by` without this one, which has sent nothing of round `first` yet.
 
-        Where the edge counts in round `first` already, it has not waited. Where it counts later only, it waits there for
-        this one; that is worth while for a few rounds, but not for all that a run has done while it was cut in two.
+        Where the edge counts in round `first` already, it has not waited. Where it counts later only, it waits there
+        for this one: worth while for a few rounds, but not for all that a run has done while it was cut in two.
         """
         return by > first + LAG or (by > first and self.edges.counted(peer, first))

@@ -252,7 +252,7 @@ class Fellows:
 
     def _choose_contacts(self) -> None:
         """Probe everybody where they are few; else one's neighbours and the partial view."""
-        few = len(self.members.known) <= self.rules.view + 1
+        few = len(self.members.known) <= self.rules.view
         chosen = {*self.around.ever, *self.view.contacts}
         self.probing.contacts = None if few else frozenset(chosen)
 
