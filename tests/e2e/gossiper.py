@@ -1,0 +1,67 @@
+"""One peer process on the digits, at a set pace: python gossiper.py BROKER|SEED_PEER RUN NAME SHARE PEERS ROUNDS PACE_S.
+
+BROKER is an address; a seed peer's has a + in front. SHARE is which eighth of the training rows is its own. Says "at
+ADDRESS" when it is there, and a line of JSON for each round and at its end.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from typing import Any
+
+import numpy as np
+from nervenet.models import MLP, datasets
+from nervenet.models.splits import split
+from nervenet.nodes import Experiment, NodeFailed, Peer
+
+Reports = list[dict[str, Any]]
+
+
+class Paced(MLP):
+    """A network on a machine of a given speed: a training takes at least so long."""
+
+    pace_s = 0.0
+
+    def fit(self, *given: Any) -> Any:
+        """Train, and be ready when the time is over."""
+        began = time.monotonic()
+        report = super().fit(*given)
+        time.sleep(max(0.0, began + self.pace_s - time.monotonic()))
+        return report
+
+
+async def take_part(way_in: str, run: str, name: str, share: int, peers: int, rounds: int, pace_s: float) -> None:
+    """Be a peer until the run is over."""
+    train, test = split(datasets.load("digits"), 0.2, 42)
+    rows = np.random.default_rng(0).permutation(len(train.y))[share::8]
+    plan = Experiment.from_dict(
+        {
+            "mode": "gossip",
+            "nodes": peers,
+            "rounds": rounds,
+            "evaluation": {"every": 50},
+            "gossip": {"topology": "ring", "deadline_s": 10},
+            "network": {"join_deadline_s": 60},
+        }
+    )
+    model = Paced()
+    model.pace_s = pace_s
+    way = {"seed_peer": way_in[1:]} if way_in.startswith("+") else {"broker": way_in}
+    data = (train.X[rows], train.y[rows])
+    peer = Peer(model, data, run=run, name=name, test=(test.X, test.y), experiment=plan, **way)
+    found: dict[str, Any] = {"name": name}
+    try:
+        async with peer:
+            print("at", peer.session.transport.addresses["control"], flush=True)
+            async for report in peer.rounds():
+                found |= {"round": report.round, "accuracy": report.accuracy or found.get("accuracy")}
+                print(json.dumps({"round": report.round, "time": time.time()}), flush=True)
+    except NodeFailed as error:
+        found["failed"] = str(error)
+    facts = peer.session.record.facts(peer.session.transport.counters)
+    print(json.dumps(found | {"disturbed": facts["disturbed"], "warnings": facts["warnings"]}), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(take_part(*sys.argv[1:4], int(sys.argv[4]), int(sys.argv[5]), int(sys.argv[6]), float(sys.argv[7])))

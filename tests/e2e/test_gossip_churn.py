@@ -1,0 +1,209 @@
+"""Eight peer processes: some die, one is stopped and goes on, the broker dies for good, and one joins through a peer."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+Start = Callable[..., Any]
+HERE = Path(__file__).parent
+ROUNDS, PACE_S = 240, 0.05
+LOST = 0.03  # how much worse than without any disturbance the living may end
+
+
+class Gossiper:
+    """One peer process, and what it says."""
+
+    def __init__(self, *words: object, prefix: tuple[str, ...] = ()) -> None:
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(
+            [*prefix, sys.executable, str(HERE / "gossiper.py"), *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self.lines.extend, args=(self.process.stdout,), daemon=True)
+        self._reader.start()
+
+    @property
+    def address(self) -> str:
+        return next((line.split()[1] for line in self.lines if line.startswith("at ")), "")
+
+    @property
+    def round(self) -> int:
+        told = [json.loads(line) for line in list(self.lines) if line.startswith('{"round"') and line.endswith("}\n")]
+        return int(told[-1]["round"]) if told else 0
+
+    def kill(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def result(self, within_s: float = 180.0) -> dict[str, Any]:
+        self.process.wait(within_s)
+        self._reader.join(5)
+        assert self.lines, "it said nothing"
+        assert self.lines[-1].startswith("{"), "".join(self.lines[-20:])
+        return dict(json.loads(self.lines[-1]))
+
+    def close(self) -> None:
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait(10)
+        self._reader.join(5)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def gossipers() -> Iterator[Callable[..., Gossiper]]:
+    """Start peers; they are ended with the test."""
+    started: list[Gossiper] = []
+
+    def start(*words: object, **more: Any) -> Gossiper:
+        started.append(Gossiper(*words, **more))
+        return started[-1]
+
+    yield start
+    for gossiper in started:
+        gossiper.close()
+
+
+@pytest.fixture
+def broker(nervenet: Start) -> Any:
+    """A broker in a process of its own."""
+    command = nervenet("broker", "--bind", "tcp://127.0.0.1:0")
+    command.address = command.says("directory").split()[-1]
+    return command
+
+
+def eight(gossipers: Start, address: str, run: str, rounds: int = ROUNDS) -> list[Gossiper]:
+    return [gossipers(address, run, f"peer-{k}", k, 8, rounds, PACE_S) for k in range(8)]
+
+
+def test_peers_die_stall_and_come_and_the_living_end_as_well_as_without(
+    broker: Any, gossipers: Start, until: Start
+) -> None:
+    calm = [peer.result() for peer in eight(gossipers, broker.address, "calm")]
+    assert all(found["round"] == ROUNDS for found in calm)
+    assert not [found["disturbed"] for found in calm if found["disturbed"]]
+    undisturbed = sum(found["accuracy"] for found in calm) / 8
+
+    peers = eight(gossipers, broker.address, "rough")
+    until(lambda: all(peer.round >= 20 for peer in peers), "all train")
+    broker.kill(signal.SIGKILL)
+    peers[2].kill(signal.SIGKILL)
+    at = max(peer.round for peer in peers)
+    until(lambda: peers[0].round >= at + 20, "they go on without the dead")
+    zoe = gossipers(f"+{peers[5].address}", "rough", "zoe", 2, 8, ROUNDS, PACE_S)  # has the rows of the dead
+    until(lambda: zoe.round >= 1, "one that knows a single peer takes part")
+    assert zoe.round > 20, "not from the beginning"
+    peers[3].kill(signal.SIGKILL)
+    peers[6].kill(signal.SIGSTOP)
+    at = max(peer.round for peer in peers)
+    until(lambda: peers[5].round >= at + 30, "its neighbours go on without the stopped one")
+    stopped_at = peers[6].round
+    peers[6].kill(signal.SIGCONT)
+
+    found = {k: peers[k].result() for k in (0, 1, 4, 5, 6, 7)} | {"zoe": zoe.result()}
+    for result in found.values():
+        assert "failed" not in result
+        assert result["round"] == ROUNDS
+        assert result["accuracy"] >= undisturbed - LOST
+    told = " ".join(found[0]["disturbed"])
+    assert all(f"lost peer-{k}" in told for k in (2, 3, 6)), told
+    assert any("left behind" in line and stopped_at < int(line.split("round ")[1].split()[0]) for line in found[6]["warnings"])
+    assert not any("lost" in line for line in found[6]["disturbed"] if "peer-2" not in line and "peer-3" not in line)
+    assert any("joined late" in line for line in found["zoe"]["warnings"])
+    assert any("goes on without it" in line for line in found[1]["warnings"]), "the broker"
+
+
+def test_a_seed_peer_that_does_not_answer_is_named_in_time(nervenet: Start) -> None:
+    words = ("--seed-peer", "tcp://127.0.0.1:1", "--run", "x", "--set", "network.join_deadline_s=1")
+    peer = nervenet("node", "peer", *words, "--data", "iris", "--nodes", 2)
+    assert peer.wait(30) == 1
+    assert "tcp://127.0.0.1:1" in peer.err[-1]
+    assert "within 1 s" in peer.err[-1]
+    assert "Traceback" not in peer.text
+
+
+def test_other_terms_than_the_seed_peers_are_refused_by_name(launch: Start, nervenet: Start) -> None:
+    run = launch("--mode", "gossip", "--data", "iris", "--nodes", 3, "--rounds", 1_000_000)
+    run.in_round(2)
+    name = run.events[0]["run"]
+    words = ("--seed-peer", run.nodes["peer-1"]["address"], "--run", name, "--data", "iris", "--nodes", 3)
+    peer = nervenet("node", "peer", *words, "--hidden", 7)
+    assert peer.wait(30) == 1
+    assert "model.hidden" in peer.err[-1]
+    assert "7" in peer.err[-1]
+    run.kill(signal.SIGINT)
+    run.wait()
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("client", "--seed-peer", "tcp://127.0.0.1:1"), "is for a peer"),
+        (("peer",), "expected --broker, or --seed-peer"),
+        (("peer", "--broker", "tcp://127.0.0.1:1", "--seed-peer", "tcp://127.0.0.1:1"), "one address"),
+    ],
+)
+def test_one_way_in_and_no_other(nervenet: Start, words: tuple[str, ...], reason: str) -> None:
+    command = nervenet("node", *words, "--run", "x", "--data", "iris")
+    assert command.wait(30) == 2
+    assert reason in command.err[-1]
+
+
+def test_of_two_with_one_name_the_older_is_told_and_stops(broker: Any, gossipers: Start, until: Start) -> None:
+    peers = [gossipers(broker.address, "two", f"peer-{k}", k, 3, ROUNDS, PACE_S) for k in range(3)]
+    until(lambda: all(peer.round >= 10 for peer in peers), "all train")
+    broker.kill(signal.SIGKILL)
+    newer = gossipers(f"+{peers[0].address}", "two", "peer-1", 1, 3, ROUNDS, PACE_S)
+    older = peers[1].result()
+    assert "started again" in older["failed"]
+    for peer in (peers[0], peers[2], newer):
+        assert peer.result()["round"] == ROUNDS
+
+
+# ------------------------------------------------------------------------------------- a cut between network namespaces
+
+SIDES = ("nn-left", "nn-right")
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def two_networks() -> Iterator[None]:
+    """Two namespaces, joined by a pair of virtual cables; skipped where the machine does not allow it."""
+    if shutil.which("ip") is None:
+        pytest.skip("no ip command (iproute2)")
+    try:
+        for side in SIDES:
+            _ip("netns", "add", side)
+        _ip("link", "add", "nn0", "netns", SIDES[0], "type", "veth", "peer", "name", "nn1", "netns", SIDES[1])
+        for k, side in enumerate(SIDES):
+            _ip("-n", side, "addr", "add", f"10.77.0.{k + 1}/24", "dev", f"nn{k}")
+            _ip("-n", side, "link", "set", "lo", "up")
+            _ip("-n", side, "link", "set", f"nn{k}", "up")
+    except (subprocess.CalledProcessError, OSError) as error:
+        for side in SIDES:
+            with suppress(subprocess.CalledProcessError, OSError):
+                _ip("netns", "del", side)
+        reason = getattr(error, "stderr", b"") or str(error).encode()
+        pytest.skip(f"network namespaces are not allowed here: {reason.decode().strip()}")
+    yield
+    for side in SIDES:
+        _ip("netns", "del", side)
