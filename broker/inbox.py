@@ -63,6 +63,11 @@ class Inbox:
         self._channels[lane].send(guest.identity, letter)
         return True
 
+    def life(self, guest: str) -> int:
+        """Incarnation of a guest; 0: nobody of that name has come."""
+        known = self._guests.by_name.get(guest)
+        return 0 if known is None else known.incarnation
+
     def sending(self, to: str) -> list[int]:
         """Rounds of the bulk letters to a guest that have not left this process yet."""
         guest = self._guests.by_name.get(to)

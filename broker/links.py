@@ -78,6 +78,11 @@ class Links:
         link.channels[lane].send(b"", letter)
         return True
 
+    def life(self, peer: str) -> int:
+        """Incarnation of the peer to which there is a link that stands; 0: there is none."""
+        link = self._links.get(peer)
+        return 0 if link is None or link.up is None else link.up
+
     def sending(self, to: str) -> list[int] | None:
         """Rounds of the bulk letters to a peer that have not left this process yet; None if there is no link."""
         link = self._links.get(to)

@@ -132,6 +132,10 @@ class ZmqTransport:
         letter = Letter(frames, tag_of(message), getattr(message, "round", 0), header, size - header)
         lane = message.lane
         for peer in (to,) if isinstance(to, str) else to:
+            # Whoever was started again elsewhere is answered where it asks: the link still leads to its former life.
+            newer = self._inbox.life(peer) > (self._links.life(peer) or self._inbox.life(peer))
+            if newer and self._inbox.send(peer, lane, letter):
+                continue
             if not self._links.send(peer, lane, letter) and not self._inbox.send(peer, lane, letter):
                 self._room.undelivered(peer, letter, f"unreachable: {peer} has not introduced itself on {lane}")
 

@@ -169,6 +169,8 @@ class PeerState:
                 effects += self._taken_over(model, event)
             case m.Refused(about="exchange", code="base"):
                 self.outbox.lost(sender)
+            case m.Refused(about="hello", code="stale", reason=reason):
+                return self._superseded(f"{sender} says: {reason}")
             case m.Refused(about=about) if about in UNSAID:
                 pass  # it had not had HELLO again, and will
             case m.Refused(about=about, round=number, reason=reason):
@@ -469,7 +471,7 @@ class PeerState:
         peer, told = change.peer, {"subject": change.peer, "reason": change.reason}
         match change.standing:
             case "superseded":
-                return self._fail(f"{peer} has been started again elsewhere, so this life of it ends: {change.reason}")
+                return self._superseded(change.reason)
             case "suspect" if self.presence.liveness.blame(peer):
                 return [e.Publish("node.suspect", told), *self._close_if_ready()]
             case "gone":
@@ -485,6 +487,9 @@ class PeerState:
                 return [e.Publish("node.ready", told)]
             case _:
                 return []
+
+    def _superseded(self, reason: str) -> list[e.Effect]:
+        return self._fail(f"{self.rules.name} has been started again elsewhere, so this life of it ends: {reason}")
 
     def _ask_model(self, now: float) -> list[e.Effect]:
         """Ask those who are there in turn, one a while."""
