@@ -1,13 +1,16 @@
-"""One peer process on the digits, at a set pace: python gossiper.py BROKER|SEED_PEER RUN NAME SHARE PEERS ROUNDS PACE_S.
+"""One peer process on the digits, at a set pace.
 
-BROKER is an address; a seed peer's has a + in front. SHARE is which eighth of the training rows is its own. Says "at
-ADDRESS" when it is there, and a line of JSON for each round and at its end.
+python gossiper.py BROKER|+SEED_PEER RUN NAME SHARE PEERS ROUNDS PACE_S [HOST FOLDER]
+
+SHARE is which eighth of the training rows is its own. It binds at HOST, and writes its weights to FOLDER every five
+rounds. Says "at ADDRESS" when it is there, and a line of JSON for each round and at its end.
 """
 
 import asyncio
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +34,9 @@ class Paced(MLP):
         return report
 
 
-async def take_part(way_in: str, run: str, name: str, share: int, peers: int, rounds: int, pace_s: float) -> None:
+async def take_part(
+    way_in: str, run: str, name: str, share: int, peers: int, rounds: int, pace_s: float, *place: str
+) -> None:
     """Be a peer until the run is over."""
     train, test = split(datasets.load("digits"), 0.2, 42)
     rows = np.random.default_rng(0).permutation(len(train.y))[share::8]
@@ -42,7 +47,7 @@ async def take_part(way_in: str, run: str, name: str, share: int, peers: int, ro
             "rounds": rounds,
             "evaluation": {"every": 50},
             "gossip": {"topology": "ring", "deadline_s": 10},
-            "network": {"join_deadline_s": 60},
+            "network": {"join_deadline_s": 60} | ({"bind": place[0]} if place else {}),
         }
     )
     model = Paced()
@@ -55,6 +60,8 @@ async def take_part(way_in: str, run: str, name: str, share: int, peers: int, ro
         async with peer:
             print("at", peer.session.transport.addresses["control"], flush=True)
             async for report in peer.rounds():
+                if place and report.round % 5 == 0:
+                    np.save(Path(place[1]) / f"{name}-{report.round}.npy", peer.weights)
                 found |= {"round": report.round, "accuracy": report.accuracy or found.get("accuracy")}
                 print(json.dumps({"round": report.round, "time": time.time()}), flush=True)
     except NodeFailed as error:
@@ -64,4 +71,8 @@ async def take_part(way_in: str, run: str, name: str, share: int, peers: int, ro
 
 
 if __name__ == "__main__":
-    asyncio.run(take_part(*sys.argv[1:4], int(sys.argv[4]), int(sys.argv[5]), int(sys.argv[6]), float(sys.argv[7])))
+    asyncio.run(
+        take_part(
+            *sys.argv[1:4], int(sys.argv[4]), int(sys.argv[5]), int(sys.argv[6]), float(sys.argv[7]), *sys.argv[8:]
+        )
+    )

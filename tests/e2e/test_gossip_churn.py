@@ -1,4 +1,4 @@
-"""Eight peer processes: some die, one is stopped and goes on, the broker dies for good, and one joins through a peer."""
+"""Peer processes: some die, one is stopped, the broker dies for good, one joins through a peer, the network is cut."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.e2e
@@ -123,7 +124,9 @@ def test_peers_die_stall_and_come_and_the_living_end_as_well_as_without(
         assert result["accuracy"] >= undisturbed - LOST
     told = " ".join(found[0]["disturbed"])
     assert all(f"lost peer-{k}" in told for k in (2, 3, 6)), told
-    assert any("left behind" in line and stopped_at < int(line.split("round ")[1].split()[0]) for line in found[6]["warnings"])
+    assert any(
+        "left behind" in line and stopped_at < int(line.split("round ")[1].split()[0]) for line in found[6]["warnings"]
+    )
     assert not any("lost" in line for line in found[6]["disturbed"] if "peer-2" not in line and "peer-3" not in line)
     assert any("joined late" in line for line in found["zoe"]["warnings"])
     assert any("goes on without it" in line for line in found[1]["warnings"]), "the broker"
@@ -207,3 +210,41 @@ def two_networks() -> Iterator[None]:
     yield
     for side in SIDES:
         _ip("netns", "del", side)
+
+
+def _distance(folder: Path, number: int) -> float:
+    """Consensus distance of the models after a round."""
+    x = np.array([np.load(folder / f"peer-{k}-{number}.npy") for k in range(8)])
+    return float(np.sqrt(((x - x.mean(axis=0)) ** 2).sum(axis=1).mean()))
+
+
+@pytest.mark.usefixtures("two_networks")
+def test_a_cut_between_four_and_four_heals_into_one_run(gossipers: Start, until: Start, tmp_path: Path) -> None:
+    inside = [("ip", "netns", "exec", side) for side in SIDES]
+    directory = subprocess.Popen(
+        [*inside[0], sys.executable, "-m", "nervenet.scripts.main", "broker", "--bind", "tcp://10.77.0.1:5555"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        peers = []
+        for k in range(8):
+            place = (f"10.77.0.{k // 4 + 1}", str(tmp_path))
+            words = ("tcp://10.77.0.1:5555", "cut", f"peer-{k}", k, 8, 800, PACE_S, *place)
+            peers.append(gossipers(*words, prefix=inside[k // 4]))
+        until(lambda: all(peer.round >= 40 for peer in peers), "all train")
+        _ip("-n", SIDES[0], "link", "set", "nn0", "down")
+        cut_at = max(peer.round for peer in peers)
+        until(lambda: all(peer.round >= cut_at + 100 for peer in peers), "both halves go on")
+        _ip("-n", SIDES[0], "link", "set", "nn0", "up")
+        found = [peer.result() for peer in peers]
+    finally:
+        directory.kill()
+        directory.wait(10)
+    assert all(result["round"] == 800 for result in found)
+    before = _distance(tmp_path, cut_at // 5 * 5 - 5)
+    apart = _distance(tmp_path, (cut_at + 90) // 5 * 5)
+    assert apart > 1.5 * before
+    assert _distance(tmp_path, 800) < before
+    assert all("lost peer-7" in " ".join(result["disturbed"]) for result in found[:4])
+    assert all("lost peer-0" in " ".join(result["disturbed"]) for result in found[4:])
