@@ -15,7 +15,7 @@ from typing import Any
 from nervenet.broker import messages as m
 
 from .. import effects as e
-from ..screening import payload_fault
+from .latecomer import Latecomer
 from .letters import Letter, Letters, exchange_fault, mix_of, with_parts
 from .meeting import Meeting
 from .membership.around import Around
@@ -73,8 +73,7 @@ class PeerState:
         self.presence = Presence(self.around.spread, rules.heartbeat_s, *silence)
         self.presence.ring = self.around.ever
         self._untold = 0  # heartbeats until all neighbours know of the round that this peer is in
-        self._offer: tuple[m.Model, e.Body] | None = None  # the model that a late peer starts from
-        self._asked_at = -inf
+        self.latecomer = Latecomer(4 * rules.heartbeat_s)
         self._hung_up: set[str] = set()  # took leave, and nothing more will come of them
         self.letters = Letters(len(rules.members))
         self.outbox = Outbox(rules)
@@ -225,8 +224,8 @@ class PeerState:
     def _settled(self, event: e.Settled, now: float) -> list[e.Effect]:
         self.settled, self.weights = event, event.body
         self._expected = with_parts(event.payload, self.rules.needs.parts)
-        if self._offer is not None:
-            return self._joined(now)
+        if self.fellows is not None and self.latecomer.model is not None:
+            return self._joined(self.fellows, event, self.latecomer.model, now)
         self.status = "resting"
         told = {
             "round": 0,
@@ -492,13 +491,7 @@ class PeerState:
         return self._fail(f"{self.rules.name} has been started again elsewhere, so this life of it ends: {reason}")
 
     def _ask_model(self, now: float) -> list[e.Effect]:
-        """Ask those who are there in turn, one a while."""
-        there = [p for p in self._lives if self.presence.living(p)]
-        if self._offer is not None or not there or now < self._asked_at + 4 * self.rules.heartbeat_s:
-            return []
-        self._asked_at = now
-        self._untold += 1
-        return [e.Send((there[self._untold % len(there)],), m.AskModel())]
+        return self.latecomer.ask([p for p in self._lives if self.presence.living(p)], now)
 
     def _offered(self, newcomer: str) -> list[e.Effect]:
         if self.settled is None or not self.completed:
@@ -507,31 +500,23 @@ class PeerState:
         return [e.Send((newcomer,), model, self.weights)]
 
     def _taken_over(self, model: m.Model, event: e.Arrived) -> list[e.Effect]:
-        if self.status != "joining" or self._offer is not None:
+        if self.status != "joining":
             return []
         if event.flaw:
             return self._reject(event.sender, model.round, f"the model to start from: {event.flaw}")
-        self._offer = (model, event.body)
-        return [e.CancelTimer(("join",)), e.Settle(agreement=dict(model.agreement))]
+        return self.latecomer.take(model, event.body)
 
-    def _joined(self, now: float) -> list[e.Effect]:
+    def _joined(self, fellows: Fellows, settled: e.Settled, model: m.Model, now: float) -> list[e.Effect]:
         """Start from a neighbour's model, in the round after the one that it had completed."""
-        assert self._offer is not None  # noqa: S101
-        assert self.settled is not None  # noqa: S101
-        assert self.fellows is not None  # noqa: S101
-        model, body = self._offer
-        number = model.round
-        fault = payload_fault(model.payload, self.settled.payload)
+        fault = self.latecomer.fault(settled, self.until)
         if fault:
-            return self._fail(f"the model to start from does not fit the one that is here: {fault[1]}")
-        if number >= self.until:
-            return self._fail(f"the run is over: it has completed round {number} of {self.until}")
+            return self._fail(fault)
         self.status = "resting"
-        self.round = self.completed = number
-        self.weights = body
-        effects = [*self.fellows.begin(number), e.Adopt(body)]
+        self.round = self.completed = model.round
+        self.weights = self.latecomer.body
+        effects = [*fellows.begin(model.round), e.Adopt(self.weights)]
         self._look_around()
-        told = {"reason": f"joined late, with the model of round {number}", "round": number}
+        told = {"reason": f"joined late, with the model of round {model.round}", "round": model.round}
         return [*effects, e.Publish("warning", told), *self._next_round(now)]
 
     # ----------------------------------------------------------------------------------------------- time and failures

@@ -134,6 +134,11 @@ class Peer:
         self.model = learner
         self.session = Session("peer", place, experiment, binds=True)
         gossip = experiment.gossip
+        if place.seed_peer and gossip.algorithm not in NAMES:
+            raise ExperimentError(
+                f"gossip.algorithm = {gossip.algorithm!r}: does not go by rounds, and such a run takes no peers later "
+                f"on; a seed peer is for {', '.join(NAMES)}"
+            )
         self._algorithm: Algorithm | None = None
         work = None
         if gossip.algorithm in NAMES:
@@ -269,7 +274,7 @@ class Peer:
 
     async def rounds(self, count: int | None = None) -> AsyncIterator[RoundReport]:
         """Take part in `count` more rounds (default: those of the experiment), giving each when it is complete and
-        evaluated.
+        evaluated. One that comes late counts from the run's first round, as the others do.
 
         Raises
         ------
