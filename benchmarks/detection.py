@@ -38,6 +38,7 @@ from nervenet.nodes.gossip.peer import Peer
 from nervenet.nodes.session import Place
 
 TOLD = {"node.suspect", "node.lost"}
+SETTLE_S = 25.0
 GOAL_S, GOAL_MESSAGES = 3.0, 5.0
 
 
@@ -55,11 +56,11 @@ async def _take_part(peer: Peer, file: Path, rounds: int, rest_s: float) -> None
                 pass
             if rest_s:
                 counters = peer.session.transport.counters
-                await asyncio.sleep(5.0)
+                await asyncio.sleep(SETTLE_S)
                 before = counters.messages_sent
                 await asyncio.sleep(rest_s)
                 out.write(json.dumps({"type": "rate", "rate": (counters.messages_sent - before) / rest_s}) + "\n")
-                await asyncio.sleep(3.0)  # all measure while all are there
+                await asyncio.sleep(3600)  # until it is ended: all are there while all measure
 
 
 class Company:
@@ -162,7 +163,7 @@ async def _detection(n: int, kills: int, seconds: float, folder: Path) -> None:
 
 
 async def _rest(n: int, folder: Path) -> None:
-    company = Company(n, folder, rounds=1, rest_s=20.0)
+    company = Company(n, folder, rounds=1, rest_s=15.0)
     address = _free_address()
     company.start(address)
     async with Broker(address) as broker:

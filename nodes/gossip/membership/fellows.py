@@ -23,7 +23,8 @@ from .repair import repair
 from .view import SIZE, View
 
 SHUFFLE: e.Key = ("shuffle",)
-SHUFFLE_S = 10.0
+SHUFFLE_S = 30.0  # each contact that is new costs two connections, and what is said to open them
+FEW = 16  # others, up to which a peer keeps in touch with everybody
 
 Lay: TypeAlias = Callable[[Sequence[str]], Schedule]
 """Lays the run's topology over members; raises `TopologyError` where it has no such graph."""
@@ -65,7 +66,7 @@ class Fellows:
         self.name = rules.me.node
         self.members = Members(rules.me, rules.others)
         self.probing = Probing(rules.probe, self.members)
-        self.view = View(self._contact(rules.me), rules.probe.seed, size=rules.view, traded=max(1, rules.view // 2))
+        self.view = View(self._contact(rules.me), rules.probe.seed, size=rules.view)
         self.until = 0
         schedule = rules.lay(rules.founders)
         # An edge has two ends that can announce it only where graphs are undirected and stay the same.
@@ -135,7 +136,8 @@ class Fellows:
         if not self.announces:
             self._relay(here)
             return []
-        wanted = self._graph(here).get(self.name, ())
+        left = self.members.standing("left")
+        wanted = [peer for peer in self._graph(here).get(self.name, ()) if peer not in left]
         effects: list[e.Effect | Change] = [*self._announce(self.edges.want(wanted))]
         self._choose_contacts()
         return effects
@@ -252,7 +254,7 @@ class Fellows:
 
     def _choose_contacts(self) -> None:
         """Probe everybody where they are few; else one's neighbours and the partial view."""
-        few = len(self.members.known) <= self.rules.view
+        few = len(self.members.known) <= FEW
         chosen = {*self.around.ever, *self.view.contacts}
         self.probing.contacts = None if few else frozenset(chosen)
 

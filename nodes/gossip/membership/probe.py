@@ -23,6 +23,7 @@ from .news import Outbox
 
 TIMER: e.Key = ("probe",)
 SPREAD = 3  # how many are told at once of what cannot wait for the next probe
+FIRST = 4  # times as long is waited for the first answer of all
 SORRY_S = 0.2  # who is believed dead and speaks is told so no more often than this
 UNHEALTHY = 3  # the worst local health (the S of Lifeguard, section IV A)
 LIST = 100  # sayings in one message of all that is known: well under the 64 kB of the control lane
@@ -56,6 +57,7 @@ class _Open:
     asker: str = ""  # on whose behalf, and under which id it asked
     asked_as: int = 0
     knock: bool = False  # at somebody who counts as gone: no answer is no news
+    first: bool = False  # at somebody never heard before: a connection has to be made
 
 
 @dataclass(slots=True)
@@ -268,7 +270,8 @@ class Probing:
             return []
         self._counts.probes += 1
         number = self._counts.probes
-        self._open[number] = _Open(peer, now, asker=asker, asked_as=asked_as, knock=knock)
+        first = peer not in self._heard
+        self._open[number] = _Open(peer, now, asker=asker, asked_as=asked_as, knock=knock, first=first)
         link: list[e.Effect] = [e.Link(peer, known.addresses)] if known.addresses else []
         return [*link, e.Send((peer,), m.Probe(number, peer, self._news(peer)))]
 
@@ -276,10 +279,10 @@ class Probing:
         self._forgive(late, now)
         told: Told = []
         for number, probe in list(self._open.items()):
-            if now >= probe.since + self._span(self.rules.period_s):
+            if now >= probe.since + self._wait(probe, self.rules.period_s):
                 self._open.pop(number, None)
                 told += self._unanswered(probe, now)
-            elif probe.helped or probe.knock or now < probe.since + self._span(self.rules.timeout_s):
+            elif probe.helped or probe.knock or now < probe.since + self._wait(probe, self.rules.timeout_s):
                 continue
             elif probe.asker:
                 # Without a word of this the asker could not tell the silence of one from its own deafness.
@@ -315,7 +318,7 @@ class Probing:
         if not heard and len(self._others()) > 2 and self.illness < UNHEALTHY:
             self._worse()  # nobody at all was heard meanwhile: it is this node that does not hear
             return []
-        limit = f"{self._span(self.rules.period_s):.2g} s"
+        limit = f"{self._wait(probe, self.rules.period_s):.2g} s"
         return self._suspect(probe.peer, f"no answer within {limit}, neither to this node nor to others", now)
 
     def _forgive(self, late: float, now: float) -> None:
@@ -360,12 +363,13 @@ class Probing:
         due = [self._due.period, self._due.knock, self._due.sync]
         for probe in self._open.values():
             span = self.rules.period_s if probe.helped or probe.knock else self.rules.timeout_s
-            due.append(probe.since + self._span(span))
+            due.append(probe.since + self._wait(probe, span))
         due += [since + self.rules.suspicion_s for since in self._suspected.values()]
         return min(due)
 
-    def _span(self, seconds: float) -> float:
-        return seconds * (1 + self.illness)
+    def _wait(self, probe: _Open, seconds: float) -> float:
+        """How long an answer is waited for: longer by an unhealthy node, and where there is no connection yet."""
+        return seconds * (1 + self.illness) * (FIRST if probe.first and not probe.asker else 1)
 
     def _worse(self) -> None:
         self.illness = min(UNHEALTHY, self.illness + 1)

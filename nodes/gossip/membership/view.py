@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from nervenet.broker.messages import Contact
 from nervenet.models.randomness import generator
 
-SIZE = 16
-TRADED = 6
+SIZE = 8
+TRADED = 3
 
 
 class View:

@@ -1,0 +1,108 @@
+"""A peer among its fellows: whom it dials, whom it probes, whom it lets in, and what becomes of the graph."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+from nervenet.broker import messages as m
+from nervenet.nodes import effects as e
+from nervenet.nodes.gossip.membership.fellows import FellowRules, Fellows
+from nervenet.nodes.gossip.membership.members import Change
+from nervenet.nodes.gossip.topology import schedule
+
+
+def news(name: str, standing: Any = "alive", life: int = 1, last: int = 0) -> m.News:
+    return m.News(name, life, standing, addresses={"control": f"tcp://{name}:{life}"}, last=last)
+
+
+def fellows(n: int = 4, topology: str = "ring", me: str = "p00", **more: Any) -> Fellows:
+    names = [f"p{i:02d}" for i in range(n)]
+    others = tuple(news(name) for name in names if name != me)
+    given = {"anew": True, "terms": {"nodes": n, "seed": 0}} | more
+    return Fellows(FellowRules(news(me), tuple(names), others, partial(schedule, topology), **given))
+
+
+def only(kind: type[Any], told: Any) -> list[Any]:
+    return [each for each in told if isinstance(each, kind)]
+
+
+def test_at_first_it_dials_its_neighbours_and_nobody_else() -> None:
+    among = fellows(8)
+    assert [link.peer for link in only(e.Link, among.handle(e.Started(), 0.0))] == ["p01", "p07"]
+    assert among.around.ever == ("p01", "p07")
+
+
+def test_few_are_all_probed_and_of_many_the_neighbours_and_the_view() -> None:
+    assert fellows(17).probing.contacts is None
+    many = fellows(40)
+    assert many.probing.contacts is not None
+    assert {"p01", "p39"} <= many.probing.contacts
+    assert len(many.probing.contacts) <= 2 + 8
+
+
+def test_one_that_is_gone_leaves_no_gap_and_what_closes_it_is_announced() -> None:
+    among = fellows(6)
+    among.handle(e.Started(), 0.0)
+    among.open(1)
+    told = among.handle(e.Arrived("p05", m.Tidings((news("p01", "gone"),))), 1.0)
+    assert [change.peer for change in only(Change, told)] == ["p01"]
+    said = {(send.to, send.message) for send in only(e.Send, told) if isinstance(send.message, m.Edge)}
+    assert said == {(("p02",), m.Edge(2, 2))}
+    assert among.around.to(1) == ("p05",), "of this round"
+    assert "p02" in [link.peer for link in only(e.Link, told)]
+
+
+def test_one_that_is_done_leaves_no_gap_to_close() -> None:
+    among = fellows(6)
+    among.until = 9
+    among.handle(e.Started(), 0.0)
+    among.open(9)
+    told = among.handle(e.Arrived("p01", m.Goodbye(9, "done")), 1.0)
+    assert not [send for send in only(e.Send, told) if isinstance(send.message, (m.Edge, m.Tidings))]
+    assert among.around.to(9) == ("p01", "p05"), "its model of the last round may still be read"
+    earlier = among.handle(e.Arrived("p05", m.Goodbye(8, "no more")), 1.0)
+    assert [send for send in only(e.Send, earlier) if isinstance(send.message, m.Tidings)]
+
+
+def test_a_stranger_with_the_runs_terms_learns_who_is_there_and_another_what_differs() -> None:
+    among = fellows(4, events_in="tcp://b:1")
+    (told,) = among.handle(e.Arrived("zoe", m.AskPeers({"nodes": 4, "seed": 0})), 0.0)
+    assert told.to == ("zoe",)
+    assert [each.node for each in told.message.news] == ["p00", "p01", "p02", "p03"]
+    assert (told.message.founders, told.message.events_in) == (("p00", "p01", "p02", "p03"), "tcp://b:1")
+    (told,) = among.handle(e.Arrived("zoe", m.AskPeers({"nodes": 4, "seed": 1})), 0.0)
+    assert (told.message.about, told.message.code) == ("ask_peers", "terms")
+    assert "seed is 0 in this run; zoe brings 1" in told.message.reason
+
+
+def test_one_that_is_started_again_elsewhere_is_dialled_there() -> None:
+    among = fellows(4)
+    among.handle(e.Started(), 0.0)
+    told = among.handle(e.Arrived("p03", m.Tidings((news("p01", life=2),))), 1.0)
+    assert [change.standing for change in only(Change, told)] == ["restarted"]
+    assert ("p01", "tcp://p01:2") in [(link.peer, link.addresses["control"]) for link in only(e.Link, told)]
+
+
+def test_a_late_one_announces_nothing_before_it_has_a_round() -> None:
+    among = fellows(6, me="zoe", late=True)
+    told = among.handle(e.Started(), 0.0)
+    assert not [send for send in only(e.Send, told) if isinstance(send.message, m.Edge)]
+    assert [send for send in only(e.Send, told) if isinstance(send.message, m.Tidings)], "but makes itself known"
+    said = [send for send in only(e.Send, among.begin(7)) if isinstance(send.message, m.Edge)]
+    assert {send.to[0] for send in said} == {"p00", "p05"}
+    assert {send.message.round for send in said} == {8}
+
+
+@pytest.mark.parametrize("topology", ["one-peer-exponential", "epidemic-local"])
+def test_a_graph_that_changes_by_itself_is_laid_anew_for_the_next_round(topology: str) -> None:
+    among = fellows(6, topology, doubly=False)
+    among.handle(e.Started(), 0.0)
+    among.open(1)
+    before = among.around
+    among.handle(e.Arrived("p05", m.Tidings((news("p01", "gone"),))), 1.0)
+    assert among.around is before
+    among.open(2)
+    assert "p01" not in among.around.ever
+    assert "p02" in among.around.ever
