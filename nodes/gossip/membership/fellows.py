@@ -259,16 +259,17 @@ class Fellows:
         self.probing.contacts = None if few else frozenset(chosen)
 
     def _needed(self, peer: str) -> bool:
-        return peer in (self.probing.contacts or ()) or peer in self.around.ever
+        contacts = self.probing.contacts
+        return contacts is None or peer in contacts or peer in self.around.ever
 
     def _over_links(self, told: Sequence[e.Effect | Change]) -> list[e.Effect | Change]:
-        """Dial whom something is sent to, before it is sent."""
+        """Dial those contacts that something is sent to, before it is sent; others are answered where they asked."""
         ready: list[e.Effect | Change] = []
         for each in told:
             if isinstance(each, e.Link):
                 self._linked[each.peer] = each.addresses
             elif isinstance(each, e.Send):
-                ready += [link for peer in each.to if (link := self._link(peer))]
+                ready += [link for peer in each.to if self._needed(peer) and (link := self._link(peer))]
             ready.append(each)
         if self._active:
             ready += [link for peer in self.around.ever if (link := self._link(peer))]

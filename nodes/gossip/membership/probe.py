@@ -39,7 +39,7 @@ class ProbeRules:
     """
 
     period_s: float = 0.6
-    timeout_s: float = 0.25  # for the direct answer; what is left of the period is for the indirect ones
+    timeout_s: float = 0.25  # for the direct answer; of helpers as much again: together less than a period
     helpers: int = 3
     suspicion_s: float = 1.5  # how long a suspect may take to refute
     knock_s: float = 2.0  # how often one of the gone is asked whether it is back
