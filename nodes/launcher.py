@@ -198,6 +198,8 @@ class Run:
             status, reason, interrupted = "failed", f"{type(error).__name__}: {error}", error
             await self.crew.stop(STOP_S)
         summary = await asyncio.to_thread(self._conclude, shares, status, reason)
+        if status == "completed" and summary["status"] != status:
+            status, reason = summary["status"], summary["reason"]  # the disk did not take the result
         if status == "completed":
             told = {}
             if "stopped_by" in summary:
