@@ -79,9 +79,7 @@ def floor(data: Path) -> float:
     """Seconds in which bare processes do the training of all peers, side by side."""
     words = [sys.executable, __file__, "--alone", str(data)]
     pipe = subprocess.PIPE
-    children = [
-        subprocess.Popen([*words, "--share", str(i)], stdin=pipe, stdout=pipe, text=True) for i in range(PEERS)
-    ]
+    children = [subprocess.Popen([*words, "--share", str(i)], stdin=pipe, stdout=pipe, text=True) for i in range(PEERS)]
     for child in children:
         child.stdout.readline()
     for child in children:
