@@ -1,9 +1,9 @@
 """One exchange of a large model between two peers, against the least that it could cost.
 
-The floor is a bare pyzmq loop: two processes, a ROUTER to receive and a DEALER to send in each; both send the same bytes
-at once, and a round is over when both have what the other sent. Ours are two deployed peers around a model whose
-training does nothing: a whole round, with the check of every value and the mixing; and of that the exchange alone, from
-the send to the moment at which the neighbour's model has come and is checked.
+The floor is a bare pyzmq loop: two processes, a ROUTER to receive and a DEALER to send in each; both send the same
+bytes at once, and a round is over when both have what the other sent. Ours are two deployed peers around a model
+whose training does nothing: a whole round, with the check of every value and the mixing; and of that the exchange
+alone, from the send to the moment at which the neighbour's model has come and is checked.
 
     python benchmarks/exchange.py [--parameters 25000000] [--rounds 10]
 """
@@ -106,7 +106,7 @@ def ours(size: int, rounds: int) -> tuple[float, float]:
             async def go(peer: Peer = peer, name: str = name) -> None:
                 async with peer:
                     whole = [report.fields["duration_s"] async for report in peer.rounds()]
-                    took = peer._node.took_s
+                    took = peer._node.took_s  # noqa: SLF001  (its own shell, watched)
                     told = [whole[WARM_UP:], [took[n] for n in sorted(took)][WARM_UP:]]
                     (folder / name).write_text(json.dumps(told))
 

@@ -2,11 +2,11 @@
 
     NERVENET_DATA=… python benchmarks/gossip_mnist.py [--repeats 3]
 
-An MLP 784-256-128-10, 12,000 training rows in all, Adam at 1e-3, batches of 64, three rounds of one epoch, a process for
-each peer. Four peers on a complete graph: seconds from the start of the first training to the last mix, beside the
-training alone of as many rows in bare processes, as many at a time as there are peers (the floor of the same run). Eight
-peers on a ring: seconds of the whole command. Other systems, measured on another day on two cores: 0.66 to 0.80 s and
-27 s; 10.9 s and 59 s.
+An MLP 784-256-128-10, 12,000 training rows in all, Adam at 1e-3, batches of 64, three rounds of one epoch, a process
+for each peer. Four peers on a complete graph: seconds from the start of the first training to the last mix, beside
+the training alone of as many rows in bare processes, as many at a time as there are peers (the floor of the same
+run). Eight peers on a ring: seconds of the whole command. Other systems, measured on another day on two cores: 0.66
+to 0.80 s and 27 s; 10.9 s and 59 s.
 """
 
 from __future__ import annotations
