@@ -17,11 +17,14 @@ __all__ = [
     "CODES",
     "VERSION",
     "Acknowledged",
+    "AskDecision",
     "AskRoster",
     "AskSnapshot",
     "AskWhere",
+    "Decided",
     "Declined",
     "Done",
+    "Engage",
     "Exchange",
     "Failed",
     "Goodbye",
@@ -34,6 +37,7 @@ __all__ = [
     "Member",
     "Message",
     "Payload",
+    "Pledge",
     "Ready",
     "Refused",
     "Renew",
@@ -43,6 +47,7 @@ __all__ = [
     "Task",
     "Testimony",
     "Update",
+    "Walk",
     "Where",
     "tag_of",
 ]
@@ -55,6 +60,7 @@ CODES = frozenset(
         *("stranger", "version", "run", "stale", "identity", "lane", "malformed", "oversize"),  # of the transport
         *("uninvited", "duplicate", "examples", "values", "payload"),  # of the rounds, beside stale
         *("rule", "layout", "dtype", "length"),  # a payload that is not what round 0 settled
+        "busy",  # of gossip without rounds, beside stale
         *("terms", "incomplete", "late", "unknown"),  # of the directory, beside version and stale
     }
 )
@@ -207,6 +213,48 @@ class Exchange(_Base, frozen=True):
 
     lane: ClassVar[Lane] = Lane.BULK
     round: Count
+    payload: Payload
+
+
+class Engage(_Base, frozen=True):
+    """A peer's weights, and the proposal that both take the mean; ``number`` grows with each of the sender's."""
+
+    lane: ClassVar[Lane] = Lane.BULK
+    number: Count
+    payload: Payload
+
+
+class Pledge(_Base, frozen=True):
+    """The answer to an ``Engage``: the other's weights. It takes the mean if and when the proposer has decided so."""
+
+    lane: ClassVar[Lane] = Lane.BULK
+    number: Count
+    payload: Payload
+
+
+class Decided(_Base, frozen=True):
+    """What the proposer of an engagement has decided: both take the mean, or neither does."""
+
+    number: Count
+    outcome: Literal["taken", "dropped", "unknown"]
+
+
+class AskDecision(_Base, frozen=True):
+    """Asks the proposer of an engagement what it has decided."""
+
+    number: Count
+
+
+class Walk(_Base, frozen=True):
+    """A model that walks, or a part of one, with its age in updates.
+
+    ``part`` counts the parts of a model; ``draw`` is the seed by which its elements were sampled, 0 if they were not.
+    """
+
+    lane: ClassVar[Lane] = Lane.BULK
+    age: Count
+    part: Count
+    draw: Count
     payload: Payload
 
 
@@ -364,7 +412,7 @@ class Failed(_Base, frozen=True):
 Message = (
     Hello | Heartbeat | Goodbye | Refused
     | Ready | Task | Update | Declined
-    | Testimony | Exchange
+    | Testimony | Exchange | Engage | Pledge | Decided | AskDecision | Walk
     | Report | Acknowledged
     | Join | Joined | Leave | Renew | AskRoster | Roster | AskSnapshot | Snapshot | AskWhere | Where | Done | Failed
 )  # fmt: skip
@@ -372,7 +420,8 @@ Message = (
 BY_TAG: dict[str, type[Message]] = {
     _tag(kind.__name__): kind
     for kind in (
-        Hello, Heartbeat, Goodbye, Refused, Ready, Task, Update, Declined, Testimony, Exchange, Report, Acknowledged,
+        Hello, Heartbeat, Goodbye, Refused, Ready, Task, Update, Declined, Testimony, Exchange,
+        Engage, Pledge, Decided, AskDecision, Walk, Report, Acknowledged,
         Join, Joined, Leave, Renew, AskRoster, Roster, AskSnapshot, Snapshot, AskWhere, Where, Done, Failed,
     )
 }  # fmt: skip

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .local import LocalResult, LocalSettings, LocalTraining
     from .mlp import MLP
     from .model import CannotMerge, FitReport, LocalUnsupported, Model, Work, as_model, named_model, rebuild
+    from .pegasos import Pegasos
     from .randomness import generator
     from .survey import Agreement, Moments, Survey, SurveyError, agree
     from .weights import IncompatibleWeights, Layout, axpy, consensus_distance, is_finite, sketch
@@ -27,6 +28,7 @@ _HOMES = {
     "local": ("LocalResult", "LocalSettings", "LocalTraining"),
     "mlp": ("MLP",),
     "model": ("CannotMerge", "FitReport", "LocalUnsupported", "Model", "Work", "as_model", "named_model", "rebuild"),
+    "pegasos": ("Pegasos",),
     "randomness": ("generator",),
     "survey": ("Agreement", "Moments", "Survey", "SurveyError", "agree"),
     "weights": ("IncompatibleWeights", "Layout", "axpy", "consensus_distance", "is_finite", "sketch"),
@@ -55,6 +57,7 @@ __all__ = [
     "Model",
     "ModelFileError",
     "Moments",
+    "Pegasos",
     "Survey",
     "SurveyError",
     "Work",

@@ -229,6 +229,17 @@ class Learner:
         """Put back what `carry` gave."""
         self.model.restore(state)
 
+    @property
+    def clock(self) -> float | None:
+        """Steps that the model's own schedule of learning rates has counted; None where there is no such schedule."""
+        state = self.model.carry(moments=False)
+        return float(state["t"][0]) - 1 if "t" in state else None
+
+    def wind(self, steps: float) -> None:
+        """Set the clock of the model's schedule, if it has one: a model that walks brings its own."""
+        if self.clock is not None:
+            self.model.restore({"t": np.array([steps + 1], np.float64)})
+
     def evaluate(self, on: Literal["test", "holdout"] = "test") -> dict[str, float]:
         """Score the model as it is.
 

@@ -215,7 +215,7 @@ def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
     Parameters
     ----------
     name : str
-        ``"mlp"``, or an import path such as ``"sklearn.linear_model.SGDClassifier"``.
+        ``"mlp"``, ``"pegasos"``, or an import path such as ``"sklearn.linear_model.SGDClassifier"``.
     parameters : mapping
         Keyword arguments of its constructor.
 
@@ -230,12 +230,16 @@ def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
         from .mlp import MLP
 
         return MLP.from_parameters(parameters)
+    if name == "pegasos":
+        from .pegasos import Pegasos
+
+        return Pegasos.from_parameters(parameters)
     if name.startswith("sklearn."):
         from .estimators import adapt, imported
 
         return adapt(imported(name, parameters))
     raise ValueError(
-        f"unknown model {name!r}; allowed are mlp, and import paths that start with sklearn., such as "
+        f"unknown model {name!r}; allowed are mlp, pegasos, and import paths that start with sklearn., such as "
         "sklearn.linear_model.SGDClassifier"
     )
 

@@ -16,6 +16,7 @@ from nervenet.broker.messages import Message, Payload
 
 if TYPE_CHECKING:
     from .federated.strategies.contract import Contribution
+    from .gossip.asynchronous.merge import Part, Shares
 
 Body: TypeAlias = Any  # an array to the shell, an opaque handle to a machine
 Key: TypeAlias = tuple[str | int, ...]  # names a timer
@@ -103,13 +104,15 @@ class Settled:
     """All agree on columns, classes and scale; the model is built.
 
     `payload` describes its weights on the wire, `body` is their first value, `outgoing` what goes out to those who
-    train: with further parts behind the weights, where a strategy has some.
+    train: with further parts behind the weights, where a strategy has some. `sizes` are those of the arrays that lie
+    behind one another in it.
     """
 
     agreement: Mapping[str, Any]
     payload: Payload
     body: Body
     outgoing: Body = None
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,14 @@ class Mixed:
 
 
 @dataclass(frozen=True, slots=True)
+class Combined:
+    """A vector has been made beside the training; `number` is that of the effect that asked for it."""
+
+    number: int
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluated:
     """The model of `round` was measured on `which` data."""
 
@@ -186,9 +197,12 @@ class WorkFailed:
 
 @dataclass(frozen=True, slots=True)
 class Proceed:
-    """The owner asks for rounds up to and including `until`."""
+    """The owner asks for rounds up to and including `until`; `last`: and for no more, so that a node without rounds ends
+    when its neighbours have done theirs.
+    """
 
     until: int
+    last: bool = False
 
 
 Event: TypeAlias = (
@@ -206,6 +220,7 @@ Event: TypeAlias = (
     | Personalised
     | Folded
     | Mixed
+    | Combined
     | Evaluated
     | Saved
     | WorkFailed
@@ -341,6 +356,37 @@ class Mix:
 
 
 @dataclass(frozen=True, slots=True)
+class Combine:
+    """Sum coefficient times body, in the order given, beside a training that may be running, and without touching the
+    model; answered by `Combined`.
+    """
+
+    number: int
+    bodies: Sequence[Body]
+    coefficients: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Merge `theirs`, which is that part of a model, into `mine`, beside a training; answered by `Combined`."""
+
+    number: int
+    mine: Body
+    theirs: Body
+    shares: Shares
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Copy a part out of a model, beside a training; answered by `Combined`."""
+
+    number: int
+    body: Body
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluate:
     """Measure the model (`body`: after loading it) on "test" or "holdout" data; answered by `Evaluated`."""
 
@@ -400,6 +446,9 @@ Effect: TypeAlias = (
     | Personalise
     | Fold
     | Mix
+    | Combine
+    | Merge
+    | Take
     | Evaluate
     | Checkpoint
     | Adopt

@@ -157,9 +157,10 @@ class GossipConfig:
 
     topology: Literal["ring", "torus", "complete", "star", "random-regular"] = "ring"
     degree: Count | None = None  # random-regular: neighbours per peer (4); more of them: faster consensus, more bytes
-    algorithm: Literal["dpsgd"] = "dpsgd"
+    algorithm: Literal["dpsgd", "ad-psgd", "gossip-learning"] = "dpsgd"  # the last two have no rounds
     mixing: Literal["metropolis-hastings"] = "metropolis-hastings"
     deadline_s: Positive = 30.0  # a peer goes on without a neighbour that has not answered by then
+    arguments: dict[str, Any] = field(default_factory=dict)  # the algorithm's own, given as keys of [gossip]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +262,8 @@ class Experiment:
         """Plain maps, lists and scalars; :meth:`from_dict` gives an equal experiment back."""
         tables: dict[str, Any] = _plain(dataclasses.asdict(self))
         tables["model"].update(tables["model"].pop("parameters"))
-        tables["federated"].update(tables["federated"].pop("arguments"))
+        for table in ("federated", "gossip"):
+            tables[table].update(tables[table].pop("arguments"))
         if self.training.local_steps is not None:
             del tables["training"]["epochs"]
         return tables
@@ -356,6 +358,7 @@ def _normal_form(tables: Mapping[str, Any]) -> dict[str, Any]:
             known["hidden"] = [known["hidden"]]
         normal["model"] = {**known, "parameters": given}
     normal["federated"] = _with_arguments(normal.get("federated", {}))
+    normal["gossip"] = _with_gossip_arguments(normal.get("gossip", {}))
     training = normal.get("training", {})
     if isinstance(training, Mapping) and {"epochs", "local_steps"} <= set(training):
         raise ExperimentError("training.local_steps: excludes training.epochs; give one of the two")
@@ -375,6 +378,10 @@ def _strategy_arguments(federated: Mapping[str, Any]) -> set[str]:
 
 def _without_arguments(tables: Mapping[str, Any]) -> dict[str, Any]:
     """The tables without the strategy's own arguments; a key that is neither the house's nor the strategy's stays."""
+    gossip = tables.get("gossip")
+    if isinstance(gossip, Mapping):
+        own = _gossip_arguments(gossip)
+        tables = {**tables, "gossip": {key: value for key, value in gossip.items() if key not in own}}
     federated = tables.get("federated")
     if not isinstance(federated, Mapping):
         return dict(tables)
@@ -403,6 +410,27 @@ def _with_arguments(federated: Any) -> Any:
         given = {**federated["arguments"], **given}
     known = {key: value for key, value in federated.items() if key not in arguments}
     return {**known, "arguments": given}
+
+
+def _gossip_arguments(gossip: Mapping[str, Any]) -> set[str]:
+    """The keys of ``[gossip]`` that are the chosen algorithm's own arguments."""
+    own = {f.name for f in dataclasses.fields(GossipConfig)}
+    if not set(gossip) - own:
+        return set()
+    from .gossip.asynchronous.registry import arguments_of
+
+    return set(arguments_of(str(gossip.get("algorithm", GossipConfig.algorithm)))) - own
+
+
+def _with_gossip_arguments(gossip: Any) -> Any:
+    """Gather the algorithm's own arguments."""
+    if not isinstance(gossip, Mapping):
+        return gossip
+    arguments = _gossip_arguments(gossip)
+    given = {key: value for key, value in gossip.items() if key in arguments}
+    if isinstance(gossip.get("arguments"), Mapping):
+        given = {**gossip["arguments"], **given}
+    return {**{key: value for key, value in gossip.items() if key not in arguments}, "arguments": given}
 
 
 def _plain(value: Any) -> Any:

@@ -81,9 +81,9 @@ def _changed(section: object) -> list[str]:
 
 
 def _common(experiment: "Experiment") -> Iterator[str]:
-    if experiment.model.name != "mlp" and "." not in experiment.model.name:
+    if experiment.model.name not in ("mlp", "pegasos") and "." not in experiment.model.name:
         yield (
-            f"model.name = {experiment.model.name!r}: expected mlp, or an import path such as "
+            f"model.name = {experiment.model.name!r}: expected mlp, pegasos, or an import path such as "
             "sklearn.linear_model.SGDClassifier"
         )
     if experiment.process_count > experiment.nodes:
@@ -240,6 +240,7 @@ def _support(experiment: "Experiment", asked: dict[str, object], normaliser: boo
 
 def _gossip(experiment: "Experiment") -> Iterator[str]:
     gossip, nodes = experiment.gossip, experiment.nodes
+    yield from _free(experiment)
     if gossip.topology == "torus" and not any(nodes % rows == 0 for rows in range(2, int(nodes**0.5) + 1)):
         yield f"nodes = {nodes}: a torus is a rectangle of at least 2 x 2; expected for example 4, 6, 8, 9 or 16 nodes"
     if gossip.degree is None:
@@ -253,3 +254,16 @@ def _gossip(experiment: "Experiment") -> Iterator[str]:
             yield "gossip.degree = 1: expected 2 or more; pairs that know only each other never agree with the rest"
     elif gossip.degree != 2 or gossip.topology != "ring":
         yield f"gossip.degree = {gossip.degree}: is for gossip.topology = 'random-regular', not {gossip.topology!r}"
+
+
+def _free(experiment: "Experiment") -> Iterator[str]:
+    """Build the algorithm without rounds, which names what is wrong with its arguments."""
+    gossip = experiment.gossip
+    if gossip.algorithm == type(gossip)().algorithm and not gossip.arguments:
+        return
+    from .gossip.asynchronous.registry import build
+
+    try:
+        build(gossip.algorithm, gossip.arguments)
+    except ValueError as error:
+        yield f"gossip.algorithm = {gossip.algorithm!r}: {error}"

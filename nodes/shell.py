@@ -130,6 +130,11 @@ class Node:
                 answer = self.trainer.answer(effect)
                 if answer is not None:
                     self._events.append(answer)
+            case e.Combine() | e.Merge() | e.Take():
+                if _weight(effect) > INLINE_SUM:
+                    self.trainer.beside(effect)
+                elif (answer := self.trainer.answer(effect)) is not None:
+                    self._events.append(answer)
             case e.Train() | e.Personalise() | e.Fold() | e.Mix() | e.Evaluate() | e.Survey() | e.Settle() | e.Adopt():
                 self.trainer.submit(effect)
             case e.Checkpoint():
@@ -201,7 +206,15 @@ class Node:
             self.finished.exception()  # seen: a node that nobody waits for must not complain at exit
 
 
-def _weight(effect: e.Fold | e.Mix) -> int:
-    """Bytes that a fold or a mix has to read."""
-    bodies = effect.bodies if isinstance(effect, e.Mix) else [c.body for c in effect.contributions]
+def _weight(effect: e.Fold | e.Mix | e.Combine | e.Merge | e.Take) -> int:
+    """Bytes that have to be read."""
+    match effect:
+        case e.Fold():
+            bodies = [c.body for c in effect.contributions]
+        case e.Merge(_, mine, theirs):
+            bodies = [mine, theirs]
+        case e.Take(_, body):
+            bodies = [body]
+        case e.Mix() | e.Combine():
+            bodies = list(effect.bodies)
     return sum(body.nbytes for body in bodies)

@@ -46,6 +46,7 @@ class Simulated:
     stalled_until: float = 0.0
     timers: dict[e.Key, int] = field(default_factory=dict)
     free_at: float = 0.0
+    beside_at: float = 0.0  # the same of what is done beside a training
     training: tuple[e.Train, int] | None = None  # the one that runs and could be abandoned, and the stamp of its answer
 
 
@@ -147,6 +148,8 @@ class Simulation:
                 self._abandon(node)
             case e.Link() | e.Unlink():
                 pass
+            case e.Combine() | e.Merge() | e.Take():
+                self._beside(node, effect)
             case _:
                 self._work(node, effect)
 
@@ -168,6 +171,13 @@ class Simulation:
             self._post(node, answer)
 
         self.at(node.free_at, answered)
+
+    def _beside(self, node: Simulated, job: e.Effect) -> None:
+        """Do what does not wait for the worker; one after another all the same."""
+        duration, answer = node.worker(job)
+        node.beside_at = max(node.beside_at, self.now) + duration
+        if answer is not None:
+            self.at(node.beside_at, lambda: self._post(node, answer))
 
     def _abandon(self, node: Simulated) -> None:
         """Let the training that runs end at its next mini-batch; one that hangs has none."""

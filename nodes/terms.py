@@ -31,6 +31,9 @@ def run_terms(experiment: Experiment, learner: Learner) -> dict[str, Any]:
             terms[f"model.{key}"] = str(description["parameters"][key])
     if experiment.mode == "gossip":
         terms |= {"gossip.topology": experiment.gossip.topology, "gossip.mixing": experiment.gossip.mixing}
+        if experiment.gossip.algorithm != "dpsgd":
+            terms["gossip.algorithm"] = experiment.gossip.algorithm
+            terms |= {f"gossip.{key}": str(value) for key, value in sorted(experiment.gossip.arguments.items())}
         if experiment.gossip.topology == "random-regular":
             terms["gossip.degree"] = experiment.degree
     return terms

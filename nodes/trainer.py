@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from .federated.merger import Merger
     from .federated.work import ClientWork
 
-Job: TypeAlias = e.Survey | e.Settle | e.Train | e.Personalise | e.Fold | e.Checkpoint | e.Mix | e.Evaluate | e.Adopt
+Beside: TypeAlias = e.Combine | e.Merge | e.Take
+Job: TypeAlias = (
+    e.Survey | e.Settle | e.Train | e.Personalise | e.Fold | e.Checkpoint | e.Mix | e.Evaluate | e.Adopt | Beside
+)
 Post: TypeAlias = Callable[[e.Event], None]
 
 Scale: TypeAlias = Literal["standard", "unit", "none"]
@@ -89,7 +92,7 @@ class Trainer:
         self.personal = tuple(personal)
         self.memory = memory
         self._jobs: SimpleQueue[Job | Callable[[], None] | None] = SimpleQueue()
-        self._checks: SimpleQueue[tuple[Any, Payload | None, Callable[[Any, str | None], None]] | None] = SimpleQueue()
+        self._checks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._stop = threading.Event()
         self._unwanted = threading.Event()  # beside it: nobody takes what is done so far
         self._post: Post = _nowhere
@@ -121,9 +124,21 @@ class Trainer:
 
     def inspect(self, array: Any, payload: Payload | None, then: Callable[[Any, str | None], None]) -> None:
         """`unpack` a large array beside a training that may be running; `then` is called in that thread."""
+        self._aside(lambda: then(*self.unpack(array, payload)))
+
+    def beside(self, job: Beside) -> None:
+        """Queue a job that touches no model, to be done while one may be training; returns at once."""
+
+        def do() -> None:
+            if (answer := self.answer(job)) is not None:
+                self._post(answer)
+
+        self._aside(do)
+
+    def _aside(self, work: Callable[[], None]) -> None:
         if len(self._threads) < 2:
             self._spawn(self._inspect, "inspector")
-        self._checks.put((array, payload, then))
+        self._checks.put(work)
 
     def unpack(self, array: Any, payload: Payload | None) -> tuple[Any, str | None]:
         """Give the vector that came, decoded if it was encoded, and what is wrong with its values (None: nothing)."""
@@ -154,9 +169,8 @@ class Trainer:
         thread.start()
 
     def _inspect(self) -> None:
-        while (check := self._checks.get()) is not None:
-            array, payload, then = check
-            then(*self.unpack(array, payload))
+        while (work := self._checks.get()) is not None:
+            work()
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -194,6 +208,16 @@ class Trainer:
                 mixed = _finite(combine(bodies, coefficients), "the mixture")
                 self.learner.load(mixed)
                 return e.Mixed(number, mixed)
+            case e.Combine(number, bodies, coefficients):
+                return e.Combined(number, _finite(combine(bodies, coefficients), "the sum of models"))
+            case e.Merge(number, mine, theirs, shares, part):
+                from .gossip.asynchronous.merge import merged
+
+                return e.Combined(number, _finite(merged(mine, theirs, shares, part), "the merged model"))
+            case e.Take(number, body, part):
+                from .gossip.asynchronous.merge import taken
+
+                return e.Combined(number, taken(body, part))
             case e.Evaluate(number, which, body):
                 return e.Evaluated(number, which, self._evaluate(which, body))
             case e.Survey():
@@ -213,14 +237,22 @@ class Trainer:
         metrics: dict[str, float] = {}
         if job.evaluate:
             metrics = {f"holdout_{k}": v for k, v in self.learner.evaluate("holdout").items()}
-        work = Work(**job.settings)
+        settings = dict(job.settings)
+        clock = settings.pop("clock", None)
+        if clock is not None:  # of a model that walks
+            self.learner.wind(clock)
+        work = Work(**settings)
+        before = self.learner.clock
         report = self.learner.train(work, generator(self.seed, self.node, job.round, "batches"), self._stop.is_set)
+        after = self.learner.clock
+        steps = report.steps if before is None or after is None else after - before
         if report.cancelled:
             return e.Trained(job.round, job.attempt, None, report.examples, metrics, cancelled=True)
         body = _finite(
             self.learner.snapshot(), "the weights after training (a smaller training.learning_rate may help)"
         )
-        return e.Trained(job.round, job.attempt, body, report.examples, finite({"loss": report.loss, **metrics}))
+        metrics |= {"loss": report.loss, "steps": steps}
+        return e.Trained(job.round, job.attempt, body, report.examples, finite(metrics))
 
     def _evaluate(self, which: str, body: e.Body) -> Mapping[str, Any]:
         if body is not None:
@@ -252,7 +284,9 @@ class Trainer:
 
             chosen(layout, self.personal)
         weights = self.learner.snapshot()
-        return e.Settled(agreement.to_dict(), payload, weights, self.merger.begin(weights) if self.merger else weights)
+        sizes = tuple(math.prod(shape) for shape in layout.shapes)
+        outgoing = self.merger.begin(weights) if self.merger else weights
+        return e.Settled(agreement.to_dict(), payload, weights, outgoing, sizes)
 
 
 def flaw_of(array: Any) -> str | None:

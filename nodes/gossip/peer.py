@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import effects as e
@@ -12,9 +12,10 @@ from ..session import Place, Session, default_name, members_of
 from ..shell import Node
 from ..terms import run_terms, settings_of
 from ..trainer import Trainer
+from .asynchronous.free import FreePeer, FreeRules
 from .exchange import PeerRules, PeerState
 from .mixing import metropolis_hastings
-from .topology import neighbours
+from .topology import Neighbours, neighbours
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Roster
@@ -126,7 +127,7 @@ class Peer:
         self._reports = Reports()
         self._neighbours: tuple[str, ...] = ()
         self._node: Node | None = None
-        self._state: PeerState | None = None
+        self._state: PeerState | FreePeer | None = None
 
     async def __aenter__(self) -> Peer:
         await self.session.open(self._begin)
@@ -145,7 +146,26 @@ class Peer:
         members = members_of(roster, "peer")
         graph = neighbours(plan.gossip.topology, list(members), degree=plan.degree, seed=plan.seed)
         self._neighbours = graph[name]
-        self._state = PeerState(
+        if plan.gossip.algorithm == "dpsgd":
+            self._state = self._synchronous(members, graph)
+        else:
+            self._state = self._asynchronous(members)
+        self._node = Node(
+            self._state,
+            self.session.transport,
+            self._trainer,
+            self.session.publish,
+            self._reports.put,
+        )
+        self.session.publish("node.ready", {"pid": os.getpid()})
+        self._node.post(e.Started())
+        for neighbour in self._neighbours:
+            self.session.transport.link(neighbour, members[neighbour].addresses)
+        self.session.attach(self._node)
+
+    def _synchronous(self, members: Collection[str], graph: Neighbours) -> PeerState:
+        plan, name = self.experiment, self.place.name
+        return PeerState(
             PeerRules(
                 name=name,
                 members=tuple(members),
@@ -162,18 +182,27 @@ class Peer:
                 settings=settings_of(plan),
             )
         )
-        self._node = Node(
-            self._state,
-            self.session.transport,
-            self._trainer,
-            self.session.publish,
-            self._reports.put,
+
+    def _asynchronous(self, members: Collection[str]) -> FreePeer:
+        from .asynchronous.registry import build
+
+        plan = self.experiment
+        rules = FreeRules(
+            name=self.place.name,
+            members=tuple(members),
+            neighbours=self._neighbours,
+            seed=plan.seed,
+            incarnation=self.session.incarnation,
+            deadline_s=plan.gossip.deadline_s,
+            join_deadline_s=plan.network.join_deadline_s,
+            heartbeat_s=plan.network.heartbeat_s,
+            suspect_after_s=plan.network.suspect_after_s,
+            lost_after_s=5 * plan.network.suspect_after_s,
+            evaluate_every=plan.evaluation.every,
+            evaluate_on="test" if self.model.has_test else "holdout",
+            settings=settings_of(plan),
         )
-        self.session.publish("node.ready", {"pid": os.getpid()})
-        self._node.post(e.Started())
-        for neighbour in self._neighbours:
-            self.session.transport.link(neighbour, members[neighbour].addresses)
-        self.session.attach(self._node)
+        return build(plan.gossip.algorithm, plan.gossip.arguments).machine(rules)
 
     @property
     def weights(self) -> Any:
@@ -194,6 +223,8 @@ class Peer:
         if count is not None and count < 1:
             raise ValueError(f"rounds must be at least 1, found {count}")
         until = self._state.until + (count or self.experiment.rounds)
-        self._node.post(e.Proceed(until))
-        async for report in self._reports.until(until):
+        # Without rounds the run ends for a peer when its neighbours have done their cycles too, so that they find it.
+        ends = count is None and isinstance(self._state, FreePeer)
+        self._node.post(e.Proceed(until, last=ends))
+        async for report in self._reports.until(None if ends else until):
             yield report

@@ -287,6 +287,8 @@ def test_every_way_to_close_a_round_is_in_the_document():
     lines = [line for line in text.splitlines() if "_close(" in line]
     lines += [line for line in (ROOT / "nodes/federated/flow.py").read_text().splitlines() if ".closing =" in line]
     lines += [line for line in (ROOT / "nodes/federated/attempt.py").read_text().splitlines() if 'return "' in line]
+    free = (ROOT / "nodes/gossip/asynchronous/free.py").read_text().splitlines()
+    lines += [line.partition(":")[2] for line in free if '"closed_by": "update"' in line]
     words = set(re.findall(r'"(\w+)"', "".join(lines)))
     row = next(line for line in EVENTS.splitlines() if line.startswith("| `closed_by`"))
     assert words >= {"all", "quorum", "deadline", "suspected", "overtaken"}

@@ -1,0 +1,51 @@
+"""Round 0 of a peer: the surveys are flooded until every peer holds all (docs/protocol.md, section 6.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nervenet.broker import messages as m
+
+from ... import effects as e
+
+
+class Meeting:
+    """What a peer knows of the sites before it trains.
+
+    Attributes
+    ----------
+    testimonies
+        The surveys held so far, by the peer that they are about.
+    """
+
+    def __init__(self, name: str, members: tuple[str, ...], neighbours: tuple[str, ...]) -> None:
+        self.name = name
+        self.members = members
+        self.neighbours = neighbours
+        self.testimonies: dict[str, tuple[Mapping[str, Any], e.Body]] = {}
+
+    @property
+    def missing(self) -> list[str]:
+        """Of whom nothing has been heard."""
+        return [peer for peer in self.members if peer not in self.testimonies]
+
+    def tell(self, peers: tuple[str, ...]) -> list[e.Effect]:
+        """Send all testimonies held; a peer ignores those it knows."""
+        return [self._witness(peers, origin) for origin in sorted(self.testimonies)] if peers else []
+
+    def testify(self, origin: str, facts: Mapping[str, Any], body: e.Body, source: str = "") -> list[e.Effect]:
+        """Take a survey, one's own or a neighbour's word, pass it on, and settle when all are there."""
+        if origin in self.testimonies:
+            return []
+        self.testimonies[origin] = (facts, body)
+        onward = tuple(peer for peer in self.neighbours if peer != source)
+        effects: list[e.Effect] = [self._witness(onward, origin)] if onward else []
+        if not self.missing:
+            effects += [e.CancelTimer(("join",)), e.Settle(surveys=dict(sorted(self.testimonies.items())))]
+        return effects
+
+    def _witness(self, to: tuple[str, ...], origin: str) -> e.Effect:
+        facts, body = self.testimonies[origin]
+        payload = m.Payload(rule="survey", layout="survey", dtype="float64", length=len(body))
+        return e.Send(to, m.Testimony(origin=origin, facts=dict(facts), payload=payload), body)

@@ -1,0 +1,273 @@
+"""Gossip without rounds on virtual time, through seeded histories of loss, duplication, reordering, stalls and crashes:
+every history ends, no average is taken twice or by one side alone, and the sum of the models is kept.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nervenet.broker import messages as m
+from nervenet.broker.messages import Lane
+from nervenet.models.randomness import generator
+from nervenet.nodes import effects as e
+from nervenet.nodes.gossip.asynchronous.free import FreePeer, FreeRules
+from nervenet.nodes.gossip.asynchronous.merge import merged, taken
+from nervenet.nodes.gossip.asynchronous.pairwise import PairwisePeer
+from nervenet.nodes.gossip.asynchronous.tokens import Generalised, Randomised, Simple
+from nervenet.nodes.gossip.asynchronous.walking import WalkingPeer, WalkRules
+from nervenet.nodes.gossip.topology import neighbours
+from nervenet.nodes.simulate import Simulation
+
+SIZE = 6
+LIVES = 10**6  # engagements of one life
+
+
+@dataclass(frozen=True)
+class Weather:
+    """What befalls the messages and the peers."""
+
+    loss: float = 0.0
+    twice: float = 0.0
+    slowest_s: float = 0.02
+    stalls: tuple[tuple[int, float, float], ...] = ()  # peer, when, how long
+    crashes: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass
+class Company:
+    """Peers on virtual time with a worker whose arithmetic is real, and every half of every average written down."""
+
+    make: Callable[[FreeRules, Company], FreePeer]
+    n: int = 5
+    cycles: int = 12
+    seed: int = 0
+    graph: str = "ring"
+    weather: Weather = field(default_factory=Weather)
+    rules: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.names = [f"peer-{k}" for k in range(self.n)]
+        self.halves: dict[int, list[tuple[str, Any]]] = defaultdict(list)
+        self.moved = {name: np.zeros(SIZE) for name in self.names}
+        self.rng = generator(self.seed, "weather")
+        self.sim = Simulation(self._network)
+        self.machines: dict[str, Any] = {}
+        graph = neighbours(self.graph, self.names)
+        for k, name in enumerate(self.names):
+            given = {"deadline_s": 10.0, "join_deadline_s": 60.0} | dict(self.rules)
+            rules = FreeRules(name, tuple(self.names), graph[name], self.seed, (k + 1) * LIVES, **given)
+            self.machines[name] = machine = self.make(rules, self)
+            self.sim.add(name, machine, self._worker(name))
+        for name in self.names:
+            for other in graph[name]:
+                if name < other:
+                    self.sim.connect(name, other)
+        for name in self.names:
+            self.sim.post(name, e.Proceed(self.cycles, last=True))
+        for peer, when, how_long in self.weather.stalls:
+            self.sim.stall(self.names[peer % self.n], when, how_long)
+        for peer, when in self.weather.crashes:
+            self.sim.crash(self.names[peer % self.n], when)
+
+    def _network(self, _sender: str, _receiver: str, _lane: Lane, _now: float) -> list[float]:
+        lost, twice, first, second = self.rng.random(4)
+        if lost < self.weather.loss:
+            return []
+        delays = [0.001 + first * self.weather.slowest_s]
+        return [*delays, 0.001 + 5 * second * self.weather.slowest_s] if twice < self.weather.twice else delays
+
+    def start_of(self, name: str) -> Any:
+        return generator(self.seed, name, "start").normal(size=SIZE)
+
+    def _worker(self, name: str) -> Callable[[e.Effect], tuple[float, e.Event | None]]:
+        pace = generator(self.seed, name, "pace")
+
+        def work(job: e.Effect) -> tuple[float, e.Event | None]:
+            match job:
+                case e.Survey():
+                    return 0.001, e.Surveyed({}, np.zeros(1))
+                case e.Settle():
+                    payload = m.Payload("mean", "a1b2", "float64", SIZE)
+                    return 0.001, e.Settled({}, payload, self.start_of(name), None, (4, 2))
+                case e.Train(number, attempt, body):
+                    # A gradient step on half ||x - target||², whose minimum over all is the mean of the targets.
+                    end = body - 0.2 * (body - generator(self.seed, name, "target").normal(size=SIZE))
+                    self.moved[name] = self.moved[name] + (end - body)
+                    return 0.05 + 0.2 * pace.random(), e.Trained(number, attempt, end, 1, {"loss": 0.0, "steps": 1})
+                case e.Combine(number, bodies, coefficients):
+                    made = sum(c * b for c, b in zip(coefficients, bodies, strict=True))
+                    return 0.002 * pace.random(), e.Combined(number, made)
+                case e.Merge(number, mine, theirs, shares, part):
+                    return 0.001, e.Combined(number, merged(mine, theirs, shares, part))
+                case e.Take(number, body, part):
+                    return 0.001, e.Combined(number, taken(body, part))
+                case e.Evaluate(number, which):
+                    return 0.001, e.Evaluated(number, which, {})
+            return 0.0, None
+
+        return work
+
+    def run(self, until: float = 300.0) -> Company:
+        self.sim.run(until)
+        return self
+
+    @property
+    def dead(self) -> set[str]:
+        return {name for name, node in self.sim.nodes.items() if not node.alive}
+
+    def check_ended(self) -> None:
+        for name, node in self.sim.nodes.items():
+            if node.alive:
+                assert node.finished == e.Finish("completed"), f"{name} has not ended: {self.machines[name].status}"
+                assert [done.round for done in node.completed] == list(range(1, self.cycles + 1))
+
+
+class Ledger(PairwisePeer):
+    """The deployed machine, whose halves are written down, and whose staleness is watched."""
+
+    company: Company
+
+    def _average(self, peer: str, number: int, mine: e.Body, theirs: e.Body) -> list[e.Effect]:
+        self.company.halves[number].append((self.rules.name, (theirs - mine) / 2))
+        effects = super()._average(peer, number, mine, theirs)
+        assert self.status != "training" or self._averaged <= self.max_staleness
+        return effects
+
+
+def pairwise(max_staleness: int = 4, patience_s: float = 0.3) -> Callable[[FreeRules, Company], FreePeer]:
+    def make(rules: FreeRules, company: Company) -> FreePeer:
+        machine = Ledger(rules, max_staleness=max_staleness, patience_s=patience_s)
+        machine.company = company
+        return machine
+
+    return make
+
+
+def walking(**walk: Any) -> Callable[[FreeRules, Company], FreePeer]:
+    return lambda rules, company: WalkingPeer(rules, WalkRules(period_s=0.05, **walk))
+
+
+def check_averages(company: Company) -> None:
+    """Both halves or neither, once; the sum of the models is kept but for what the dead have not taken."""
+    missing = np.zeros(SIZE)
+    for number, halves in company.halves.items():
+        sides = [name for name, _ in halves]
+        assert len(set(sides)) == len(sides), f"engagement {number} was taken twice by one side: {sides}"
+        if len(halves) == 2:
+            np.testing.assert_array_equal(halves[0][1], -halves[1][1])
+            continue
+        (name, half), missing_side = halves[0], 0
+        told = [v for machine in company.machines.values() for v in machine.voids if v.number == number]
+        assert told or name in company.dead, f"engagement {number} was taken by {name} alone, and nobody says so"
+        missing -= half + missing_side
+    total = sum(company.machines[name].weights for name in company.names)
+    for machine in company.machines.values():  # what a dead peer's worker had not summed yet
+        total = total + sum((c * b for b, c in machine.holding._waiting), np.zeros(SIZE))
+    expected = sum(company.start_of(name) + company.moved[name] for name in company.names) - missing
+    if not company.dead:
+        np.testing.assert_allclose(total, expected, rtol=0, atol=1e-12)
+        assert not missing.any()
+
+
+weathers = st.builds(
+    Weather,
+    loss=st.sampled_from([0.0, 0.1, 0.3]),
+    twice=st.sampled_from([0.0, 0.2]),
+    slowest_s=st.sampled_from([0.0, 0.02, 0.2]),
+    stalls=st.lists(st.tuples(st.integers(0, 7), st.floats(1, 3), st.floats(0.1, 8)), max_size=2).map(tuple),
+    crashes=st.lists(st.tuples(st.integers(0, 7), st.floats(1, 3)), max_size=1).map(tuple),
+)
+
+
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(weathers, st.integers(0, 10**6), st.sampled_from(["ring", "complete", "star"]), st.integers(2, 6))
+def test_every_history_of_pairwise_averaging_ends_with_both_halves_or_none(
+    weather: Weather, seed: int, graph: str, n: int
+) -> None:
+    company = Company(pairwise(), n=n, seed=seed, graph=graph, weather=weather).run()
+    company.check_ended()
+    check_averages(company)
+
+
+@settings(deadline=None, max_examples=30, derandomize=True)
+@given(
+    weathers,
+    st.integers(0, 10**6),
+    st.sampled_from(
+        [
+            {},
+            {"variant": "rw"},
+            {"variant": "um", "against": "last"},
+            {"account": Simple(3)},
+            {"account": Generalised(6, 2), "parts": 3},
+            {"account": Randomised(6, 2), "share": 0.5},
+            {"layers": True},
+        ]
+    ),
+)
+def test_every_history_of_walking_models_ends_and_no_purse_is_overdrawn(
+    weather: Weather, seed: int, walk: Mapping[str, Any]
+) -> None:
+    company = Company(walking(**walk), seed=seed, weather=weather, rules={"deadline_s": 3.0}).run()
+    company.check_ended()
+    for machine in company.machines.values():
+        purse, sent = machine.purse, machine.tally["sent"]
+        assert 0 <= purse.balance <= getattr(purse.account, "capacity", 0)
+        assert sent + purse.balance <= machine._ticks, "every model but those sent in their period costs a token"
+
+
+def test_without_trouble_peers_average_about_once_a_cycle_and_agree() -> None:
+    company = Company(pairwise(max_staleness=16), n=8, cycles=60, graph="complete").run()
+    company.check_ended()
+    check_averages(company)
+    taken_ = sum(machine.tally["taken"] for machine in company.machines.values())
+    assert taken_ > 0.5 * 8 * 60
+    models = np.stack([machine.weights for machine in company.machines.values()])
+    targets = np.stack([generator(0, name, "target").normal(size=SIZE) for name in company.names])
+    assert np.abs(models - models.mean(axis=0)).max() < 0.5 * np.abs(targets - targets.mean(axis=0)).max()
+    np.testing.assert_allclose(models.mean(axis=0), targets.mean(axis=0), atol=0.3)
+
+
+@pytest.mark.parametrize("make", [pairwise(), walking(), walking(account=Randomised(6, 2))])
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(make: Any) -> None:
+    def bits(seed: int) -> list[bytes]:
+        weather = Weather(loss=0.1, twice=0.1)
+        company = Company(make, seed=seed, weather=weather).run()
+        return [machine.weights.tobytes() for machine in company.machines.values()]
+
+    assert bits(3) == bits(3)
+    assert bits(3) != bits(4)
+
+
+def test_a_stopped_peer_costs_the_others_no_cycle() -> None:
+    def when(stalls: tuple[tuple[int, float, float], ...]) -> dict[str, float]:
+        company = Company(pairwise(), n=8, cycles=40, weather=Weather(stalls=stalls))
+        done: dict[str, float] = {}
+        for name in company.names:
+            node = company.sim.nodes[name]
+            machine = company.machines[name]
+            handle = machine.handle
+
+            def watched(event: Any, now: float, name: str = name, handle: Any = handle, node: Any = node) -> Any:
+                effects = handle(event, now)
+                if any(isinstance(effect, e.Completed) and effect.round == 40 for effect in effects):
+                    done.setdefault(name, now)
+                return effects
+
+            machine.handle = watched
+        company.run()
+        company.check_ended()
+        return done
+
+    calm, stalled = when(()), when(((3, 0.5, 10.0),))
+    for name in calm:
+        if name != "peer-3":
+            assert stalled[name] <= 1.1 * calm[name]
+    assert stalled["peer-3"] > 10
