@@ -41,13 +41,22 @@ def rehearse(experiment: Experiment) -> None:
     """
     gossip = experiment.gossip
     check(gossip.topology, experiment.nodes, degree=gossip.degree, probability=gossip.probability, edges=gossip.edges)
-    names = launched_names(experiment.nodes, "peer")
     if gossip.topology == "edges":
-        words = read(gossip.edges or "").words
-        strangers = [word for word in words if word not in names and not word.isdecimal()]
-        schedule_of(experiment, words if len(strangers) == len(words) == experiment.nodes else names)
+        schedule_of(experiment, members_in(gossip.edges or "", experiment.nodes))
     elif gossip.topology == "erdos-renyi":
-        schedule_of(experiment, names)
+        schedule_of(experiment, launched_names(experiment.nodes, "peer"))
+
+
+def members_in(edges: str, count: int | None) -> list[str]:
+    """The names in a file of edges, if they are the users' own and as many as `count`; else those that launch gives.
+
+    Without a count: as many as the file names, or as its greatest number asks for.
+    """
+    words = read(edges).words
+    numbers = [int(word) for word in words if word.isdecimal()]
+    names = launched_names(count or max(len(words), max(numbers, default=0) + 1), "peer")
+    own = len(words) == len(names) and not numbers and not set(words) & set(names)
+    return words if own else names
 
 
 def check_members(experiment: Experiment, members: Sequence[str]) -> None:
