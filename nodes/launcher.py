@@ -18,7 +18,8 @@ from nervenet.broker.transport import new_incarnation
 from .crew import Crew, Lost
 from .desk import Desk
 from .experiment import Experiment
-from .experiment_checks import check_task
+from .experiment_checks import check_members, check_task
+from .gossip.layout import launched_names
 from .nursery import Nursery
 from .outcome import finish, gather
 from .runfolder import RunFolder, check_folder, default_path
@@ -131,6 +132,7 @@ class Run:
 
     async def go(self) -> dict[str, Any]:
         """See `launch`."""
+        check_members(self.experiment, launched_names(self.experiment.nodes, "peer"))
         if self.experiment.model.name.startswith("sklearn."):
             # An estimator's library takes seconds to import: once, beside our own import of it, and not once a node.
             self.nursery.preload(["nervenet.models.adapters", self.experiment.model.name.rpartition(".")[0]])

@@ -5,7 +5,7 @@ random; it and NumPy are imported by the graphs that need them, when they are bu
 """
 
 from .contract import Neighbours, Rows, Schedule, TopologyError, components, every_neighbour, incoming
-from .registry import TOPOLOGIES, Kind, check, default_degree, neighbours, schedule
+from .registry import TOPOLOGIES, Kind, check, default_degree, default_probability, kind, neighbours, schedule
 
 __all__ = [
     "TOPOLOGIES",
@@ -17,8 +17,10 @@ __all__ = [
     "check",
     "components",
     "default_degree",
+    "default_probability",
     "every_neighbour",
     "incoming",
+    "kind",
     "neighbours",
     "schedule",
 ]

@@ -172,7 +172,7 @@ def schedule(
     filled = Arguments(
         names,
         degree or default_degree(name, len(names)) or 0,
-        _probability(name, len(names)) if probability is None else probability,
+        probability if probability is not None else default_probability(name, len(names)) or 0.0,
         seed,
         path,
     )
@@ -197,7 +197,10 @@ def default_degree(name: str, n: int) -> int | None:
     return min(DEGREE, (n - 1) // 2 * 2 if name == "small-world" else n - 1)
 
 
-def _probability(name: str, n: int) -> float:
+def default_probability(name: str, n: int) -> float | None:
+    """2 ln(n)/n of ``erdos-renyi``, 0.1 of ``small-world``; None: it takes no probability."""
+    if "probability" not in kind(name).takes:
+        return None
     return drawn.connecting(n) if name == "erdos-renyi" else REWIRED
 
 
