@@ -141,7 +141,9 @@ def main() -> None:
         f"{PEERS} peer processes, ring, digits; {args.steps} mini-batches of {args.pause_ms:g} ms a step; peer-3 stopped "
         f"for {args.stop_s:g} s; {os.cpu_count()} cores"
     )
-    print("steps/s in the window     | without | with, others | worst of 7: ratio | the one, after it | accuracy, worst")
+    print(
+        "steps/s in the window     | without | with, others | worst of 7: ratio | the one, after it | accuracy, worst"
+    )
     for algorithm in args.algorithms:
         with tempfile.TemporaryDirectory() as folder:
             before = run(algorithm, None, args, Path(folder))
