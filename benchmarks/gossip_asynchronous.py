@@ -1,11 +1,11 @@
 """What a stopped peer costs the others: steps per second of the seven, with one of eight stopped for ten seconds.
 
 8 peer processes on a ring, deployed code over real sockets, digits cut evenly, AD-PSGD; a step is a cycle of `--steps`
-mini-batches. The pace of every peer is set: a mini-batch takes at least `--pause-ms`, most of which is sleep, so that all
-eight together leave the cores half idle, and none gets faster because another one stops. The same window of time is
-measured in a run in which a peer gets SIGSTOP at its beginning and SIGCONT at its end, and in a run without a stop before
-it and one after it; the ratio to the mean of these two is taken peer by peer. The synchronous algorithm is
-shown beside it, since it runs on the same peers.
+mini-batches. The pace of every peer is set: a mini-batch takes at least `--pause-ms`, most of which is sleep, so that
+all eight together leave the cores half idle, and none gets faster because another one stops. The same window of time is
+measured in a run in which a peer gets SIGSTOP at its beginning and SIGCONT at its end, and in a run without a stop
+before it and one after it; the ratio to the mean of these two is taken peer by peer. The synchronous algorithm is shown
+beside it, since it runs on the same peers.
 
     python benchmarks/gossip_asynchronous.py [--stop-s 10] [--algorithms ad-psgd dpsgd gossip-learning]
 """
@@ -138,12 +138,10 @@ def main() -> None:
     parser.add_argument("--algorithms", nargs="+", default=["ad-psgd", "gossip-learning", "dpsgd"])
     args = parser.parse_args()
     print(
-        f"{PEERS} peer processes, ring, digits; {args.steps} mini-batches of {args.pause_ms:g} ms a step; peer-3 stopped "
-        f"for {args.stop_s:g} s; {os.cpu_count()} cores"
+        f"{PEERS} peer processes, ring, digits; {args.steps} mini-batches of {args.pause_ms:g} ms a step; "
+        f"peer-3 stopped for {args.stop_s:g} s; {os.cpu_count()} cores"
     )
-    print(
-        "steps/s in the window     | without | with, others | worst of 7: ratio | the one, after it | accuracy, worst"
-    )
+    print("steps/s in the window     | without | with, others | worst of 7, ratio | that one, after | accuracy, worst")
     for algorithm in args.algorithms:
         with tempfile.TemporaryDirectory() as folder:
             before = run(algorithm, None, args, Path(folder))
@@ -156,9 +154,10 @@ def main() -> None:
         verdict = ""
         if algorithm == "ad-psgd":
             verdict = f"  >= {GOAL}: {'holds' if min(ratios) >= GOAL else 'FALLS SHORT'}"
+        without = statistics.mean(c["rate"] for c in calm)
         print(
-            f"{algorithm:25} | {statistics.mean(c['rate'] for c in calm):7.2f} | {others:12.2f} | {min(ratios):17.3f} | "
-            f"{disturbed[3]['after']:17.2f} | {min(d['accuracy'] for d in disturbed):.3f}{verdict}",
+            f"{algorithm:25} | {without:7.2f} | {others:12.2f} | {min(ratios):17.3f} | "
+            f"{disturbed[3]['after']:15.2f} | {min(d['accuracy'] for d in disturbed):.3f}{verdict}",
             flush=True,
         )
 
