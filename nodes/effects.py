@@ -197,8 +197,9 @@ class WorkFailed:
 
 @dataclass(frozen=True, slots=True)
 class Proceed:
-    """The owner asks for rounds up to and including `until`; `last`: and for no more, so that a node without rounds ends
-    when its neighbours have done theirs.
+    """The owner asks for rounds up to and including `until`.
+
+    `last`: and for no more, so that a node without rounds ends when its neighbours have done theirs.
     """
 
     until: int
