@@ -71,7 +71,7 @@ def test_training_depends_on_seed_node_and_round_and_not_on_what_was_done_before
         told = one.perform(e.Train(number, attempt, body, WORK))
         assert isinstance(told, e.Trained)
         assert (told.round, told.attempt, told.examples, told.cancelled) == (number, attempt, 40, False)
-        assert told.metrics.keys() == {"loss"}
+        assert told.metrics.keys() == {"loss", "steps"}
         return bytes(told.body.tobytes())
 
     one = trainer()
