@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .measure import FALLEN, Measured, consensus_errors, rule_of
+from .measure import EXACT, FALLEN, Measured, consensus_errors, rule_of
 from .topology import Neighbours, Schedule, every_neighbour
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _curve(ax: Axes, measured: Measured, schedule: Schedule, seed: int) -> None:
     errors = list(islice(consensus_errors(schedule, rule_of(measured.name, schedule), seed=seed), shown + 1))
     xs, ys = falling(errors)
     ax.semilogy(xs, ys, color=_ACCENT)
-    if len(xs) < len(errors) and measured.nodes > 1:
+    if ys[-1] == FLOOR and measured.nodes > 1:
         ax.plot(xs[-1:], ys[-1:], "v", color=_ACCENT, clip_on=False)
     ax.axhline(FALLEN, color=_QUIET, linestyle="--", linewidth=1)
     if measured.rounds:
@@ -128,10 +128,10 @@ def _curve(ax: Axes, measured: Measured, schedule: Schedule, seed: int) -> None:
 
 
 def falling(errors: Sequence[float]) -> tuple[list[int], list[float]]:
-    """A curve for a logarithmic axis: it ends on the floor in the round in which the error is (all but) gone."""
+    """A curve for a logarithmic axis: it ends where it leaves the axis; on the floor, where nothing is left at all."""
     ys = []
     for error in errors:
-        ys.append(max(error, FLOOR))
+        ys.append(error if error > EXACT else FLOOR)
         if error < FLOOR:
             break
     return list(range(len(ys))), ys

@@ -30,6 +30,7 @@ def test_everybody_has_a_place_of_his_own(name: str) -> None:
     assert len({(round(x, 3), round(y, 3)) for x, y in places.values()}) == 16
 
 
-def test_a_curve_ends_on_the_floor() -> None:
+def test_a_curve_ends_where_it_leaves_the_axis() -> None:
+    assert falling([1.0, 1e-3, 1e-7, 1e-9]) == ([0, 1, 2], [1.0, 1e-3, 1e-7])
     assert falling([1.0, 0.5, 0.0, 0.0]) == ([0, 1, 2], [1.0, 0.5, FLOOR])
     assert falling([1.0, 0.5]) == ([0, 1], [1.0, 0.5])
