@@ -60,6 +60,7 @@ CODES = frozenset(
         *("stranger", "version", "run", "stale", "identity", "lane", "malformed", "oversize"),  # of the transport
         *("uninvited", "duplicate", "examples", "values", "payload"),  # of the rounds, beside stale
         *("rule", "layout", "dtype", "length"),  # a payload that is not what round 0 settled
+        "base",  # of gossip by differences
         "busy",  # of gossip without rounds, beside stale
         *("terms", "incomplete", "late", "unknown"),  # of the directory, beside version and stale
     }
@@ -67,6 +68,7 @@ CODES = frozenset(
 """Every code that a ``Refused`` or ``Failed`` may carry; docs/protocol.md says when."""
 
 Count = Annotated[int, Meta(ge=0)]
+Mass = Annotated[float, Meta(ge=0, le=1e300)]
 Seconds = Annotated[float, Meta(ge=0)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 RunName = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -208,12 +210,18 @@ class Testimony(_Base, frozen=True):
     payload: Payload
 
 
-class Exchange(_Base, frozen=True):
-    """A peer's weights after its training of ``round``."""
+class Exchange(_Base, frozen=True, omit_defaults=True):
+    """A peer's weights after its training of ``round``.
+
+    ``mass`` is the push-sum weight that goes with them; ``base`` how many times the sender's copy, to which an encoding
+    is relative, had been moved before.
+    """
 
     lane: ClassVar[Lane] = Lane.BULK
     round: Count
     payload: Payload
+    mass: Mass = 1.0
+    base: Count | None = None
 
 
 class Engage(_Base, frozen=True):

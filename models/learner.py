@@ -87,6 +87,7 @@ class Learner:
             self._rows = self._hold_out(self._rows, holdout, seed)
         self._agreement: Agreement | None = None
         self._settled_seed: int | None = None
+        self.common: Vector | None = None  # where own weights were kept: those that the others start from
         self._train: Rows | None = None
         self._prepared: dict[str, Rows] = {}
 
@@ -183,7 +184,9 @@ class Learner:
                 f"the model was built with {_shapes(before)}; for {agreement.n_features} columns and "
                 f"{_outputs(agreement)} it needs {_shapes(layout)}"
             )
+        self.common = None
         if own is not None:
+            self.common = self.model.snapshot()
             self.model.load(own)
         self._agreement, self._settled_seed = agreement, seed
         self._prepared.clear()

@@ -116,10 +116,21 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class Parcel:
+    """What a peer sends, as a machine sees it: the fields of an `Exchange` beside its round."""
+
+    body: Body
+    payload: Payload
+    mass: float = 1.0
+    base: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Trained:
     """Local training of (`round`, `attempt`) ended; `cancelled` if it was abandoned between two mini-batches.
 
-    `payload` describes the body where it is not just the weights.
+    `payload` describes the body where it is not just the weights. Of a peer that gossips `base` goes with it, and
+    `apart` has what some neighbours get instead.
     """
 
     round: int
@@ -129,6 +140,8 @@ class Trained:
     metrics: Mapping[str, float]
     cancelled: bool = False
     payload: Payload | None = None
+    base: int | None = None
+    apart: Mapping[str, Parcel] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +168,15 @@ class Folded:
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """The exchange of `round` is mixed into the model."""
+    """The exchange of `round` is mixed into the model.
+
+    `wanted` are neighbours of whose sent model the copy is lost: what they sent is relative to one that is not here.
+    """
 
     round: int
     body: Body
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    wanted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +326,9 @@ class Train:
     A client's says for which `life` of the coordinator (its incarnation) it is, and up to which round that will never
     be asked for again, `durable`: what is carried from round to round is kept accordingly. `counted` is the last round
     whose update is in the model, None: that in which it trained last.
+
+    A peer's says whom the result will be sent to, `to`, and who of all has lost the copy of what was sent before,
+    `whole`.
     """
 
     round: int
@@ -318,6 +339,8 @@ class Train:
     durable: int = 0
     life: int = 0
     counted: int | None = None
+    to: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,11 +372,27 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Set the model to the sum of coefficient times body, in the order given; answered by `Mixed`."""
+    """Set the model to the sum of coefficient times body, in the order given, or to what the peer's algorithm makes of
+    them; answered by `Mixed`.
+
+    `names` are whose they are. `masses` and `bases` are those of their exchanges, where any of them has one;
+    `differences` those names whose body is relative to its base.
+    """
 
     round: int
     bodies: Sequence[Body]
     coefficients: Sequence[float]
+    names: Sequence[str] = ()
+    masses: Sequence[float] = ()
+    bases: Sequence[int | None] = ()
+    differences: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """A neighbour has begun a new life: drop what is remembered of the one before."""
+
+    peer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,6 +486,7 @@ Effect: TypeAlias = (
     | Personalise
     | Fold
     | Mix
+    | Forget
     | Combine
     | Merge
     | Take

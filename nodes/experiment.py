@@ -41,6 +41,8 @@ Part = Annotated[float, Meta(ge=0, lt=1)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Text = Annotated[str, Meta(min_length=1)]
 
+CHOSEN = {"federated": "strategy", "gossip": "algorithm"}  # tables, and the key that chooses who has arguments there
+BOTH = ("deadline_s", "compression")  # keys that [federated] and [gossip] both have
 IMAGES = ("mnist", "fashion_mnist")  # standardised, a pixel that is nearly always black would drown the others
 DATA_SUFFIXES = (".npz", ".csv", ".parquet")
 
@@ -178,8 +180,10 @@ class GossipConfig:
     degree: Count | None = None
     probability: Probability | None = None  # erdos-renyi: of an edge (2 ln n / n); small-world: of a moved one (0.1)
     edges: Text | None = None  # edges: the path of a file, two members a line by name or number
-    algorithm: Literal["dpsgd", "ad-psgd", "gossip-learning"] = "dpsgd"  # the last two have no rounds
-    mixing: Literal["metropolis-hastings"] = "metropolis-hastings"
+    algorithm: Text = "dpsgd"  # a name of `algorithms.registry`; ad-psgd and gossip-learning have no rounds
+    # How much of whom: None: what suits algorithm and topology. push-sum: with a mass that travels along (sgp).
+    mixing: Literal["metropolis-hastings", "uniform", "push-sum"] | None = None
+    compression: str = ""  # choco: how differences are encoded, as top-k:0.05+int8; see federated.compression
     deadline_s: Positive = 30.0  # a peer goes on without a neighbour that has not answered by then
     arguments: dict[str, Any] = field(default_factory=dict)  # the algorithm's own, given as keys of [gossip]
 
@@ -223,6 +227,11 @@ class Experiment:
     def deadline_s(self) -> float:
         """The deadline of a round in this run's mode, in seconds."""
         return self.federated.deadline_s if self.mode == "federated" else self.gossip.deadline_s
+
+    @property
+    def compression(self) -> str:
+        """The codec of this run's mode; empty: none."""
+        return self.federated.compression if self.mode == "federated" else self.gossip.compression
 
     @property
     def asked(self) -> int:
@@ -325,8 +334,8 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
         An experiment file, or a run folder that holds one; ``None`` starts from the defaults. A file that it names,
         of data or edges, is looked for beside it first, then in the working folder.
     overrides
-        Dotted keys and their values, as flags and ``--set`` give them. The key ``deadline_s`` means that of the
-        mode's own table.
+        Dotted keys and their values, as flags and ``--set`` give them. The keys ``deadline_s`` and ``compression``
+        mean those of the mode's own table.
 
     Raises
     ------
@@ -339,10 +348,10 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
     wins = dict(overrides or {})
     if "data.name" in wins and isinstance(tables.get("data"), dict):
         tables["data"].pop("path", None)
-    deadline_s = wins.pop("deadline_s", None)
-    if deadline_s is not None:
-        mode = wins.get("mode", tables.get("mode", "federated"))
-        wins.setdefault(f"{mode if mode == 'gossip' else 'federated'}.deadline_s", deadline_s)
+    mode = wins.get("mode", tables.get("mode", "federated"))
+    for key in BOTH:
+        if (value := wins.pop(key, None)) is not None:
+            wins.setdefault(f"{mode if mode == 'gossip' else 'federated'}.{key}", value)
     tables = override(tables, wins)
     _find_files_beside(Path.cwd(), tables)
     if isinstance(tables.get("data"), dict) and "path" in tables["data"]:
@@ -381,80 +390,64 @@ def _normal_form(tables: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(known.get("hidden"), int) and not isinstance(known["hidden"], bool):
             known["hidden"] = [known["hidden"]]
         normal["model"] = {**known, "parameters": given}
-    normal["federated"] = _with_arguments(normal.get("federated", {}))
-    normal["gossip"] = _with_gossip_arguments(normal.get("gossip", {}))
+    for table in CHOSEN:
+        normal[table] = _with_arguments(table, normal.get(table, {}))
     training = normal.get("training", {})
     if isinstance(training, Mapping) and {"epochs", "local_steps"} <= set(training):
         raise ExperimentError("training.local_steps: excludes training.epochs; give one of the two")
     return normal
 
 
-def _strategy_arguments(federated: Mapping[str, Any]) -> set[str]:
-    """The keys of ``[federated]`` that are the chosen strategy's own arguments."""
-    own = {f.name for f in dataclasses.fields(FederatedConfig)}
-    if not set(federated) - own:
+def _arguments(table: str, given: Mapping[str, Any]) -> set[str]:
+    """The keys of ``[federated]`` or ``[gossip]`` that are the chosen strategy's or algorithm's own arguments."""
+    own = _own_keys(table)
+    if not set(given) - own:
         return set()  # nothing to ask of the strategy, which need not be imported for that
+    if table == "gossip":
+        from .gossip.algorithms.registry import every_argument
+
+        return set(every_argument(str(given.get("algorithm", GossipConfig.algorithm)))) - own
     from .federated.strategies.registry import arguments_of, strategy_class
 
-    name = federated.get("strategy", FederatedConfig.strategy)
+    name = given.get("strategy", FederatedConfig.strategy)
     return set(arguments_of(strategy_class(name))) - own if isinstance(name, str) else set()
 
 
+def _own_keys(table: str) -> set[str]:
+    return {f.name for f in dataclasses.fields(FederatedConfig if table == "federated" else GossipConfig)}
+
+
 def _without_arguments(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The tables without the strategy's own arguments; a key that is neither the house's nor the strategy's stays."""
-    gossip = tables.get("gossip")
-    if isinstance(gossip, Mapping):
-        own = _gossip_arguments(gossip)
-        tables = {**tables, "gossip": {key: value for key, value in gossip.items() if key not in own}}
-    federated = tables.get("federated")
-    if not isinstance(federated, Mapping):
-        return dict(tables)
-    arguments = _strategy_arguments(federated)
-    unknown = [key for key in federated if key not in {f.name for f in dataclasses.fields(FederatedConfig)} | arguments]
-    if unknown and arguments:
-        _refuse_argument(unknown[0], arguments, str(federated.get("strategy", FederatedConfig.strategy)))
-    return {**tables, "federated": {key: value for key, value in federated.items() if key not in arguments}}
+    """The tables without a strategy's own arguments; a key that is neither the house's nor the strategy's stays."""
+    left = dict(tables)
+    for table, chosen in CHOSEN.items():
+        given = tables.get(table)
+        if not isinstance(given, Mapping):
+            continue
+        arguments = _arguments(table, given)
+        unknown = [key for key in given if key not in _own_keys(table) | arguments]
+        if unknown and arguments:
+            _refuse_argument(table, unknown[0], arguments, str(given.get(chosen, chosen)))
+        left[table] = {key: value for key, value in given.items() if key not in arguments}
+    return left
 
 
-def _refuse_argument(key: str, arguments: set[str], strategy: str) -> None:
+def _refuse_argument(table: str, key: str, arguments: set[str], strategy: str) -> None:
     """Suggest the near argument, where it is nearer than any key of the house."""
-    own = [f.name for f in dataclasses.fields(FederatedConfig) if f.name != "arguments"]
-    near = difflib.get_close_matches(key, [*sorted(arguments), *own], n=1)
-    hint = f"did you mean federated.{near[0]}?" if near else f"{strategy} has {', '.join(sorted(arguments))}"
-    raise ExperimentError(f"federated.{key}: there is no such key; {hint}")
+    near = difflib.get_close_matches(key, [*sorted(arguments), *sorted(_own_keys(table) - {"arguments"})], n=1)
+    hint = f"did you mean {table}.{near[0]}?" if near else f"{strategy} has {', '.join(sorted(arguments))}"
+    raise ExperimentError(f"{table}.{key}: there is no such key; {hint}")
 
 
-def _with_arguments(federated: Any) -> Any:
+def _with_arguments(table: str, given: Any) -> Any:
     """Gather the strategy's own arguments."""
-    if not isinstance(federated, Mapping):
-        return federated
-    arguments = _strategy_arguments(federated)
-    given = {key: value for key, value in federated.items() if key in arguments}
-    if isinstance(federated.get("arguments"), Mapping):
-        given = {**federated["arguments"], **given}
-    known = {key: value for key, value in federated.items() if key not in arguments}
-    return {**known, "arguments": given}
-
-
-def _gossip_arguments(gossip: Mapping[str, Any]) -> set[str]:
-    """The keys of ``[gossip]`` that are the chosen algorithm's own arguments."""
-    own = {f.name for f in dataclasses.fields(GossipConfig)}
-    if not set(gossip) - own:
-        return set()
-    from .gossip.asynchronous.registry import arguments_of
-
-    return set(arguments_of(str(gossip.get("algorithm", GossipConfig.algorithm)))) - own
-
-
-def _with_gossip_arguments(gossip: Any) -> Any:
-    """Gather the algorithm's own arguments."""
-    if not isinstance(gossip, Mapping):
-        return gossip
-    arguments = _gossip_arguments(gossip)
-    given = {key: value for key, value in gossip.items() if key in arguments}
-    if isinstance(gossip.get("arguments"), Mapping):
-        given = {**gossip["arguments"], **given}
-    return {**{key: value for key, value in gossip.items() if key not in arguments}, "arguments": given}
+    if not isinstance(given, Mapping):
+        return given
+    arguments = _arguments(table, given)
+    gathered = {key: value for key, value in given.items() if key in arguments}
+    if isinstance(given.get("arguments"), Mapping):
+        gathered = {**given["arguments"], **gathered}
+    return {**{key: value for key, value in given.items() if key not in arguments}, "arguments": gathered}
 
 
 def _plain(value: Any) -> Any:

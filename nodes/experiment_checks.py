@@ -214,13 +214,13 @@ def _strategy(experiment: "Experiment") -> Iterator[str]:
     asked = {key: demands.settings.get(key) for key in ("proximal", "control")} | {"ditto": federated.ditto}
     if asked["control"]:
         asked["carry_optimizer"] = experiment.carry_optimizer
-    yield from _support(experiment, {key: value for key, value in asked.items() if value}, demands.normaliser)
+    wanted = {key: value for key, value in asked.items() if value}
+    if wanted or demands.normaliser:
+        yield from _support(experiment, wanted, "federated.strategy" if demands.normaliser else "")
 
 
-def _support(experiment: "Experiment", asked: dict[str, object], normaliser: bool) -> Iterator[str]:
-    """Ask the model whether its training can do more than the plain thing."""
-    if not asked and not normaliser:
-        return
+def _support(experiment: "Experiment", asked: dict[str, object], measured_by: str) -> Iterator[str]:
+    """Ask the model whether its training can do more than the plain thing; for which key it must measure its steps."""
     from nervenet.models.local import LocalSettings, check_support
     from nervenet.models.model import LocalUnsupported
 
@@ -231,16 +231,15 @@ def _support(experiment: "Experiment", asked: dict[str, object], normaliser: boo
         check_support(model, LocalSettings.from_dict(asked))
     except (LocalUnsupported, ValueError) as error:
         yield f"model.name = {experiment.model.name!r}: {error}"
-    if normaliser and "normaliser" not in getattr(model, "allows", ()):
-        name = experiment.federated.strategy
+    if measured_by and "normaliser" not in getattr(model, "allows", ()):
+        name = experiment.federated.strategy if experiment.mode == "federated" else experiment.gossip.algorithm
         yield (
-            f"federated.strategy = {name!r}: {experiment.model.name} cannot say how far its steps reach; with mlp "
+            f"{measured_by} = {name!r}: {experiment.model.name} cannot say how far its steps reach; with mlp "
             "training.optimizer = 'sgd' can, as can scikit-learn's SGD models"
         )
 
 
 def _gossip(experiment: "Experiment") -> Iterator[str]:
-    yield from _free(experiment)
     from .gossip.layout import rehearse
     from .gossip.topology import TopologyError
 
@@ -248,19 +247,34 @@ def _gossip(experiment: "Experiment") -> Iterator[str]:
         rehearse(experiment)
     except TopologyError as error:
         yield by_key(error)
-
-
-def _free(experiment: "Experiment") -> Iterator[str]:
-    """Build the algorithm without rounds, which names what is wrong with its arguments."""
-    gossip = experiment.gossip
-    if gossip.algorithm == type(gossip)().algorithm and not gossip.arguments:
         return
-    from .gossip.asynchronous.registry import build
+    yield from _algorithm(experiment)
 
-    try:
-        build(gossip.algorithm, gossip.arguments)
-    except ValueError as error:
-        yield f"gossip.algorithm = {gossip.algorithm!r}: {error}"
+
+def _algorithm(experiment: "Experiment") -> Iterator[str]:
+    """Build the algorithm, which names what is wrong with its arguments, and ask what its theory excludes."""
+    gossip = experiment.gossip
+    if gossip.algorithm in ("ad-psgd", "gossip-learning"):
+        from .gossip.asynchronous.registry import build as build_free
+
+        try:
+            build_free(gossip.algorithm, gossip.arguments)
+        except ValueError as error:
+            yield f"gossip.algorithm = {gossip.algorithm!r}: {error}"
+        return
+    plain = type(gossip)(topology=gossip.topology, degree=gossip.degree, deadline_s=gossip.deadline_s)
+    if gossip == plain and gossip.topology not in ("static-exponential", "one-peer-exponential", "epidemic-local"):
+        return  # averaging on a graph whose edges go both ways takes anything: nothing has to be imported to know that
+    from .gossip.algorithms.checks import problems
+    from .gossip.algorithms.registry import build
+    from .gossip.layout import rehearsal
+
+    algorithm = build(gossip.algorithm, gossip.arguments, gossip.compression)
+    found = list(problems(algorithm, experiment, rehearsal(experiment)))
+    yield from found
+    needs = algorithm.needs
+    if needs.correction and not found:
+        yield from _support(experiment, {"control": True}, "gossip.algorithm")
 
 
 def by_key(error: "TopologyError") -> str:

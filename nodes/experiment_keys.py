@@ -114,7 +114,8 @@ GATHERED = ("arguments", "parameters")
 
 def shown(key: str) -> str:
     """The name of a key as a file has it: a strategy's or an estimator's arguments stand beside the house's own."""
-    return key.replace("federated.arguments.", "federated.").replace("model.parameters.", "model.")
+    key = key.replace("federated.arguments.", "federated.").replace("gossip.arguments.", "gossip.")
+    return key.replace("model.parameters.", "model.")
 
 
 def convert(tables: Mapping[str, Any], kind: type[T]) -> T:

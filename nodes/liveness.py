@@ -34,10 +34,12 @@ class Liveness:
         self.suspects: set[str] = set()
         self.lost: set[str] = set()
         self._heard: dict[str, float] = {}
+        self._grace_s: dict[str, float] = {}
 
-    def watch(self, peer: str, now: float) -> None:
-        """Begin (again) to expect signs of life of `peer`."""
+    def watch(self, peer: str, now: float, grace_s: float = 0.0) -> None:
+        """Begin (again) to expect signs of life of `peer`; one that speaks seldom is given `grace_s` seconds more."""
         self._heard[peer] = now
+        self._grace_s[peer] = grace_s
         self.suspects.discard(peer)
         self.lost.discard(peer)
 
@@ -83,22 +85,23 @@ class Liveness:
     def review(self, now: float) -> Verdicts:
         """Look at the clock: who has become suspect, who lost, since the last look."""
         verdicts = Verdicts()
-        for peer, at in sorted(self._heard.items()):
+        for peer, heard in sorted(self._heard.items()):
+            at = heard + self._grace_s[peer]
             # The very sums of `next_review`: with differences, rounding leaves a peer that is due at `now` unjudged,
             # and the review that it asked for asks for itself again.
             if now >= at + self.lost_after_s and peer not in self.lost:
                 self.lost.add(peer)
                 self.suspects.discard(peer)
-                verdicts.lost[peer] = now - at
+                verdicts.lost[peer] = now - heard
             elif now >= at + self.suspect_after_s and peer not in self.suspects and peer not in self.lost:
                 self.suspects.add(peer)
-                verdicts.suspected[peer] = now - at
+                verdicts.suspected[peer] = now - heard
         return verdicts
 
     def next_review(self) -> float | None:
         """Say when the next verdict can fall, in the clock's seconds; None if nobody is watched."""
         due = [
-            at + (self.lost_after_s if peer in self.suspects else self.suspect_after_s)
+            at + self._grace_s[peer] + (self.lost_after_s if peer in self.suspects else self.suspect_after_s)
             for peer, at in self._heard.items()
             if peer not in self.lost
         ]

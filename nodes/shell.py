@@ -142,6 +142,7 @@ class Node:
                 | e.Settle()
                 | e.Adopt()
                 | e.Checkpoint()
+                | e.Forget()
             ):
                 self.trainer.submit(effect)
             case e.Publish(kind, fields):

@@ -32,10 +32,10 @@ def run_terms(experiment: Experiment, learner: Learner) -> dict[str, Any]:
         if key in description.get("parameters", {}):
             terms[f"model.{key}"] = str(description["parameters"][key])
     if experiment.mode == "gossip":
-        terms |= {"gossip.topology": experiment.gossip.topology, "gossip.mixing": experiment.gossip.mixing}
-        if experiment.gossip.algorithm != "dpsgd":
-            terms["gossip.algorithm"] = experiment.gossip.algorithm
-            terms |= {f"gossip.{key}": str(value) for key, value in sorted(experiment.gossip.arguments.items())}
+        gossip = experiment.gossip
+        terms |= {"gossip.topology": gossip.topology, "gossip.algorithm": gossip.algorithm}
+        terms |= {f"gossip.{key}": value for key in ("mixing", "compression") if (value := getattr(gossip, key))}
+        terms |= {f"gossip.{key}": str(value) for key, value in sorted(gossip.arguments.items())}
         drawn = {"gossip.degree": experiment.degree, "gossip.probability": experiment.probability}
         terms |= {key: value for key, value in drawn.items() if value is not None}
         if experiment.gossip.edges is not None:

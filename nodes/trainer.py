@@ -24,10 +24,21 @@ if TYPE_CHECKING:
     from .federated.memory import Memory
     from .federated.merger import Merger
     from .federated.work import ClientWork
+    from .gossip.work import GossipWork
 
 Beside: TypeAlias = e.Combine | e.Merge | e.Take
 Job: TypeAlias = (
-    e.Survey | e.Settle | e.Train | e.Personalise | e.Fold | e.Checkpoint | e.Mix | e.Evaluate | e.Adopt | Beside
+    e.Survey
+    | e.Settle
+    | e.Train
+    | e.Personalise
+    | e.Fold
+    | e.Checkpoint
+    | e.Mix
+    | e.Evaluate
+    | e.Adopt
+    | Beside
+    | e.Forget
 )
 Post: TypeAlias = Callable[[e.Event], None]
 
@@ -63,6 +74,8 @@ class Trainer:
         A coordinator's: names of arrays that stay with the clients, which must be arrays of the model.
     memory
         A coordinator's: writes its checkpoints. Without one there is nothing to go on with, and nothing to lose.
+    gossip
+        A peer's: trains and mixes as its algorithm has it.
     """
 
     def __init__(
@@ -78,6 +91,7 @@ class Trainer:
         work: ClientWork | None = None,
         personal: Sequence[str] = (),
         memory: Memory | None = None,
+        gossip: GossipWork | None = None,
     ) -> None:
         if init not in ("common", "own"):
             raise ValueError(f'init must be "common" or "own", found {init!r}')
@@ -91,6 +105,7 @@ class Trainer:
         self.work = work
         self.personal = tuple(personal)
         self.memory = memory
+        self.gossip = gossip
         self._jobs: SimpleQueue[Job | Callable[[], None] | None] = SimpleQueue()
         self._checks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._stop = threading.Event()
@@ -143,6 +158,8 @@ class Trainer:
     def unpack(self, array: Any, payload: Payload | None) -> tuple[Any, str | None]:
         """Give the vector that came, decoded if it was encoded, and what is wrong with its values (None: nothing)."""
         if payload is not None and payload.encoding:
+            if self.gossip is not None and not self.learner.settled:
+                return array, None  # came early, and is decoded when it is wanted
             try:
                 array = self._decoded(array, payload)
             except ValueError as error:
@@ -204,10 +221,8 @@ class Trainer:
                 return self.merger.fold(job)
             case e.Checkpoint():
                 return e.Saved(job.round) if self.memory is None else self.memory.write(job)
-            case e.Mix(number, bodies, coefficients):
-                mixed = _finite(combine(bodies, coefficients), "the mixture")
-                self.learner.load(mixed)
-                return e.Mixed(number, mixed)
+            case e.Mix() | e.Forget():
+                return self._mix_or_forget(job)
             case e.Combine(number, bodies, coefficients):
                 return e.Combined(number, _finite(combine(bodies, coefficients), "the sum of models"))
             case e.Merge(number, mine, theirs, shares, part):
@@ -229,7 +244,20 @@ class Trainer:
                 self.learner.load(body)
                 return None
 
+    def _mix_or_forget(self, job: e.Mix | e.Forget) -> e.Mixed | None:
+        if isinstance(job, e.Forget):
+            if self.gossip is not None:
+                self.gossip.forget(job.peer)
+            return None
+        if self.gossip is not None:
+            return self.gossip.mix(job)
+        mixed = _finite(combine(job.bodies, job.coefficients), "the mixture")
+        self.learner.load(mixed)
+        return e.Mixed(job.round, mixed)
+
     def _train(self, job: e.Train) -> e.Trained:
+        if self.gossip is not None:
+            return self.gossip.train(job, self._stop.is_set)
         if self.work is not None:
             return self.work.train(job, self._stop.is_set, self._unwanted.is_set)
         if job.body is not None:
@@ -284,6 +312,8 @@ class Trainer:
 
             chosen(layout, self.personal)
         weights = self.learner.snapshot()
+        if self.gossip is not None:
+            self.gossip.begin(weights, weights if self.learner.common is None else self.learner.common)
         sizes = tuple(math.prod(shape) for shape in layout.shapes)
         outgoing = self.merger.begin(weights) if self.merger else weights
         return e.Settled(agreement.to_dict(), payload, weights, outgoing, sizes)

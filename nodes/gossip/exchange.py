@@ -1,54 +1,42 @@
-"""The peer's machine: synchronous decentralised SGD, adapt then combine (D-PSGD; Lian et al. 2017, Algorithm 1, in the
-order train, send, mix).
+"""The peer's machine for runs that go by rounds: train, send, and make the next model of what belongs to the round.
 
-A round: train, send the result to every neighbour, mix with what belongs to this round once every awaited neighbour
-has answered, has been suspected, or the deadline has come. Round 0 floods the surveys instead, until every peer holds
-all. Pure: events and `now` in, effects out.
+A round: train, send the result to those whom the graph of the round says, and step (with D-PSGD, mix; Lian et al. 2017,
+Algorithm 1, in the order train, send, mix) once every awaited neighbour has answered, has been suspected, or the
+deadline has come. What is sent and what is made of it is the algorithm's, in the worker. Round 0 floods the surveys
+instead, until every peer holds all. Pure: events and `now` in, effects out.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from nervenet.broker import messages as m
 
 from .. import effects as e
-from ..liveness import Liveness
 from ..screening import payload_fault
-from .mixing import coefficients
+from .letters import Letter, Letters
+from .meeting import Meeting
+from .neighbourhood import Neighbourhood
+from .presence import Presence
+from .rules import PeerRules
 from .traffic import Traffic
 
+__all__ = ["PATIENCE", "PeerRules", "PeerState"]
+
 PATIENCE = 10  # deadlines after which nothing is waited for any longer: neither a transfer nor one's own training
-
-
-@dataclass(frozen=True)
-class PeerRules:
-    """All that steers a peer; see `[gossip]` and `[network]` of the experiment file for the same names."""
-
-    name: str
-    members: tuple[str, ...]
-    neighbours: tuple[str, ...]
-    row: Mapping[str, float]  # this peer's row of the mixing matrix, itself included
-    examples: int = 1
-    deadline_s: float = 30.0
-    join_deadline_s: float = 30.0
-    heartbeat_s: float = 0.5
-    suspect_after_s: float = 2.0
-    lost_after_s: float = 10.0
-    evaluate_every: int = 1
-    evaluate_on: str = "test"  # or "holdout": this peer's own rows kept apart
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class PeerState:
     """Decides what a peer does next.
 
-    Messages carry their round. One early message a neighbour is kept for the round it belongs to; late ones are
-    counted stale. A neighbour that missed a round is `absent`: sent to, but not waited for, until a current message of
-    its arrives, or two in a row that are late only because nobody waited for them. A peer that sees a neighbour two
-    rounds ahead (or, while it trains, one) has been left behind, and joins that round with the model it has.
+    Messages carry their round. Early ones are kept for the round they belong to; late ones are counted stale. A
+    neighbour that missed a round is `absent`: sent to, but not waited for, until a current message of its arrives, or
+    two in a row that are late only because nobody waited for them. A peer that sees a neighbour further ahead than it
+    can be with everybody's messages (two rounds, where edges go both ways; or, while it trains, one) has been left
+    behind, and joins that round with the model it has.
 
     Attributes
     ----------
@@ -61,23 +49,24 @@ class PeerState:
 
     def __init__(self, rules: PeerRules) -> None:
         self.rules = rules
-        self.liveness = Liveness(rules.suspect_after_s, rules.lost_after_s)
+        self.around = Neighbourhood(rules.name, rules.schedule, rules.mixing, doubly=rules.needs.doubly)
+        self.meeting = Meeting(rules.name, rules.members, self.around.ever)
+        self.presence = Presence(self.around.spread, rules.heartbeat_s, rules.suspect_after_s, rules.lost_after_s)
+        self.letters = Letters(len(rules.members))
+        self.traffic = Traffic()
         self.status = "meeting"
         self.round = 0
         self.completed = 0
         self.until = 0
         self.settled: e.Settled | None = None
-        self.testimonies: dict[str, tuple[Mapping[str, Any], e.Body]] = {}
         self.absent: set[str] = set()
-        self.departed: dict[str, int] = {}  # neighbours that took their leave: the last round they answered
-        self.traffic = Traffic()
-        self._unchecked: list[tuple[str, m.Exchange, e.Arrived]] = []  # came before round 0 was over here
-        self._told: dict[int, dict[str, Any]] = {}  # rounds done whose evaluation is still to come
-        self._seen_in: dict[str, int] = {}  # the round in which a neighbour last said it was
-        self._inbox: dict[str, e.Body] = {}  # this round's
-        self._early: dict[str, tuple[int, e.Body]] = {}
-        self._moving: dict[str, tuple[int, ...]] = {}  # rounds whose model a neighbour says is on its way
         self.weights: e.Body = None  # after the last completed round
+        self._expected: m.Payload | None = None
+        self._lives: dict[str, int] = {}
+        self._renewed: set[str] = set()  # began a new life since the training that runs was asked for
+        self._whole: set[str] = set()  # who has lost the copy of what was sent to it before
+        self._asked_whole: tuple[str, ...] = ()
+        self._told: dict[int, dict[str, Any]] = {}  # rounds done whose evaluation is still to come
         self._mine: e.Body = None  # what this round's training gave
         self._loss: float | None = None
         self._opened_at = 0.0
@@ -85,7 +74,6 @@ class PeerState:
         self._closed_by = ""
         self._mixed_with: tuple[str, ...] = ()
         self._missing: dict[str, str] = {}
-        self._heard_in: dict[str, int] = {}  # the round of a neighbour's last model
         self._closed = (0, 0.0)  # the last round closed, and when its deadline was
 
     # ---------------------------------------------------------------------------------------------------- the one door
@@ -97,22 +85,22 @@ class PeerState:
         match event:
             case e.Started():
                 return self._start(now)
-            case e.LinkUp(peer) if peer in self.rules.neighbours:
-                return self._meet(peer, now)
-            case e.LinkLost(peer, reason) if self.liveness.blame(peer):
+            case e.LinkUp(peer, _, incarnation) if peer in self.around.ever:
+                return self._meet(peer, incarnation, now)
+            case e.LinkLost(peer, reason) if self.presence.liveness.blame(peer):
                 return [e.Publish("node.suspect", {"subject": peer, "reason": reason}), *self._close_if_ready()]
-            case e.Arrived(sender=sender) if sender in self.rules.neighbours:
+            case e.Arrived(sender=sender) if sender in self.around.ever:
                 return self._arrived(event, now)
             case e.TimerFired(key, due):
                 return self._timer(key, due, now)
             case e.Surveyed(facts, body):
-                return self._testify(self.rules.name, facts, body)
+                return self.meeting.testify(self.rules.name, facts, body)
             case e.Settled():
                 return self._settled(event, now)
             case e.Trained():
                 return self._trained(event, now)
-            case e.Mixed(number, body):
-                return self._mixed(number, body, now)
+            case e.Mixed():
+                return self._mixed(event, now)
             case e.Evaluated(number, which, metrics):
                 return self._evaluated(number, which, metrics)
             case e.Proceed(until):
@@ -121,9 +109,7 @@ class PeerState:
             case e.WorkFailed():
                 return self._work_failed(event)
             case e.Undeliverable(peer, tag, number, reason) if tag != "heartbeat":  # its silence tells enough
-                self.traffic.dropped += 1
-                told = f"{tag} of round {number} could not be sent: {reason}"
-                return [e.Publish("warning", {"subject": peer, "reason": told})]
+                return self._undelivered(peer, tag, number, reason)
             case e.Spoiled(sender, reason):
                 return self._reject(sender, self.round, reason)
             case _:
@@ -132,19 +118,22 @@ class PeerState:
     def _arrived(self, event: e.Arrived, now: float) -> list[e.Effect]:
         sender = event.sender
         effects: list[e.Effect] = []
-        if self.liveness.heard(sender, now):
+        if self.presence.liveness.heard(sender, now):
             effects.append(e.Publish("node.ready", {"subject": sender, "reason": "heard again"}))
         match event.message:
             case m.Exchange() as exchange:
-                effects += self._exchange(sender, exchange, event, now)
+                effects += self._exchange(exchange, event, now)
             case m.Testimony(origin=origin, facts=facts):
                 effects += self._testimony(origin, facts, event)
             case m.Heartbeat(round=number, sending=sending):
-                self._moving[sender] = tuple(sending)
-                self._seen_in[sender] = number
+                self.presence.beaten(sender, number, tuple(sending))
                 effects += self._close_if_ready()
             case m.Goodbye(round=number, reason=reason):
-                effects += self._farewell(sender, number, reason)
+                self.presence.leave(sender, number)
+                effects.append(e.Publish("node.left", {"subject": sender, "reason": reason}))
+                effects += self._close_if_ready()
+            case m.Refused(about="exchange", code="base"):
+                self._whole.add(sender)
             case m.Refused(about=about, round=number, reason=reason):
                 told = f"{about} of round {number} was refused: {reason}"
                 effects.append(e.Publish("warning", {"subject": sender, "reason": told}))
@@ -153,6 +142,11 @@ class PeerState:
         return effects
 
     # ----------------------------------------------------------------------------------------- round 0: meet and agree
+
+    @property
+    def testimonies(self) -> Mapping[str, tuple[Mapping[str, Any], e.Body]]:
+        """The surveys held so far, by the peer that they are about."""
+        return self.meeting.testimonies
 
     def _start(self, now: float) -> list[e.Effect]:
         self._opened_at = now
@@ -163,43 +157,32 @@ class PeerState:
             e.Survey(),
         ]
 
-    def _meet(self, peer: str, now: float) -> list[e.Effect]:
-        self.liveness.watch(peer, now)
-        self.departed.pop(peer, None)
-        self._seen_in[peer] = 0
-        return self._tell((peer,))
-
-    def _tell(self, peers: tuple[str, ...]) -> list[e.Effect]:
-        """Send all testimonies held; a peer ignores those it knows."""
-        return [self._witness(peers, origin) for origin in sorted(self.testimonies)] if peers else []
-
-    def _witness(self, to: tuple[str, ...], origin: str) -> e.Effect:
-        facts, body = self.testimonies[origin]
-        payload = m.Payload(rule="survey", layout="survey", dtype="float64", length=len(body))
-        return e.Send(to, m.Testimony(origin=origin, facts=dict(facts), payload=payload), body)
+    def _meet(self, peer: str, incarnation: int, now: float) -> list[e.Effect]:
+        self.presence.welcome(peer, now)
+        effects: list[e.Effect] = []
+        if self._lives.get(peer, incarnation) != incarnation:
+            self.letters.forget(peer)
+            self._renewed.add(peer)
+            self._whole.add(peer)
+            effects.append(e.Forget(peer))
+        self._lives[peer] = incarnation
+        return effects + self.meeting.tell((peer,))
 
     def _testimony(self, origin: str, facts: Mapping[str, Any], event: e.Arrived) -> list[e.Effect]:
         if origin not in self.rules.members:
             return self._reject(event.sender, 0, f"a testimony of {origin}, who is not a member")
         if event.flaw:
             return self._reject(event.sender, 0, f"the testimony of {origin}: {event.flaw}")
-        return self._testify(origin, facts, event.body, source=event.sender)
-
-    def _testify(
-        self, origin: str, facts: Mapping[str, Any], body: e.Body, source: str | None = None
-    ) -> list[e.Effect]:
-        if origin in self.testimonies:
-            return []
-        self.testimonies[origin] = (facts, body)
-        onward = tuple(p for p in self.rules.neighbours if p != source)
-        effects: list[e.Effect] = [self._witness(onward, origin)] if onward else []
-        if len(self.testimonies) == len(self.rules.members):
-            effects.append(e.CancelTimer(("join",)))
-            effects.append(e.Settle(surveys=dict(sorted(self.testimonies.items()))))
-        return effects
+        return self.meeting.testify(origin, facts, event.body, source=event.sender)
 
     def _settled(self, event: e.Settled, now: float) -> list[e.Effect]:
         self.settled, self.weights = event, event.body
+        parts = self.rules.needs.parts
+        self._expected = event.payload
+        if len(parts) > 1:
+            length = len(parts) * event.payload.length
+            payload = event.payload
+            self._expected = m.Payload(payload.rule, payload.layout, payload.dtype, length, parts=parts)
         self.status = "resting"
         told = {
             "round": 0,
@@ -208,14 +191,15 @@ class PeerState:
             "participants": sorted(self.testimonies),
         }
         effects: list[e.Effect] = [e.Publish("round.completed", told)]
-        waiting, self._unchecked = self._unchecked, []
-        for sender, exchange, arrived in waiting:
-            effects += self._exchange(sender, exchange, arrived, now)
-        # From here on a neighbour that never showed up is waited for no longer than one that has gone silent.
-        for peer in self.rules.neighbours:
-            if not self.liveness.living(peer) and peer not in self.departed:
-                self.liveness.watch(peer, now)
-        return effects + self._next_round(now)
+        for left in self.letters.unread():
+            if isinstance(left.message, m.Exchange):
+                effects += self._exchange(left.message, left, now)
+        self.presence.expect_all(now)
+        effects += self._next_round(now)
+        # All at once, for this once: they would go on telling what they know.
+        if self.round and len(self.presence.here) > len(self.presence.turn()):
+            effects.append(e.Beat(self.presence.here, self.round, self.status))
+        return effects
 
     # ---------------------------------------------------------------------------------------------------------- rounds
 
@@ -226,11 +210,14 @@ class PeerState:
         self.round += 1
         self.status = "training"
         self._opened_at = now
-        self._take_early()
+        self._renewed = set()
+        self.letters.open(self.round)
+        there = tuple(p for p in self.around.to(self.round) if self.presence.living(p))
+        self._asked_whole = tuple(sorted(self._whole))
         return [
             e.Publish("round.started", {"round": self.round, "attempt": 0}),
             e.SetTimer(("training", self.round), now + PATIENCE * self.rules.deadline_s),
-            e.Train(self.round, 0, None, self.rules.settings),
+            e.Train(self.round, 0, None, self.rules.settings, to=there, whole=self._asked_whole),
         ]
 
     def _trained(self, event: e.Trained, now: float) -> list[e.Effect]:
@@ -241,101 +228,145 @@ class PeerState:
         self._mine = event.body
         self.status = "waiting"
         self._deadline_at = now + self.rules.deadline_s
-        # Nothing is sent to the silent: it would only queue. They are sent to again as soon as they are heard.
-        there = tuple(p for p in self.rules.neighbours if self.liveness.living(p))
-        if there and self.settled:
-            effects.append(e.Send(there, m.Exchange(round=self.round, payload=self.settled.payload), event.body))
-            for peer in there:
-                self.traffic.sent(peer)
+        effects += self._send(event)
         effects.append(e.SetTimer(("deadline", self.round), self._deadline_at))
         return effects + self._close_if_ready()
 
     def _catch_up(self) -> list[e.Effect]:
         """While this peer trained, neighbours closed its round without it: join the round they are in."""
-        ahead = min(max((number for number, _ in self._early.values()), default=self.round), self.until)
-        if ahead <= self.round:
+        ahead = [
+            number
+            for peer, held in self.letters.early.items()
+            for number in held
+            if self.around.overtaken(peer, number, self.round)
+        ]
+        joined = min(max(ahead, default=self.round), self.until)
+        if joined <= self.round:
             return []
-        missed = ahead - self.round
-        reason = f"left behind by {missed} round(s); joining round {ahead} with the model of round {self.round}"
-        self.round = ahead
-        self._take_early()
-        return [e.Publish("warning", {"reason": reason, "round": ahead})]
+        missed = joined - self.round
+        reason = f"left behind by {missed} round(s); joining round {joined} with the model of round {self.round}"
+        self.round = joined
+        self.letters.open(joined)
+        return [e.Publish("warning", {"reason": reason, "round": joined})]
 
-    def _exchange(self, sender: str, exchange: m.Exchange, event: e.Arrived, now: float) -> list[e.Effect]:
-        if self.settled is None:
-            self._unchecked = [held for held in self._unchecked if held[0] != sender] + [(sender, exchange, event)]
+    def _send(self, event: e.Trained) -> list[e.Effect]:
+        """Send what training gave; what is the same for several, once."""
+        if self._expected is None:
             return []
-        expected = None if self.settled is None else self.settled.payload
-        fault = ("values", event.flaw) if event.flaw else payload_fault(exchange.payload, expected)
+        common = e.Parcel(event.body, event.payload or self._expected, base=event.base)
+        # Nothing is sent to the silent: it would only queue. They are sent to again as soon as they are heard.
+        wanted = self.around.to(self.round)
+        there = [p for p in wanted if self.presence.living(p) and p not in self._renewed]
+        if self.rules.needs.mass:
+            there = [p for p in there if p in event.apart]
+        alike: dict[tuple[int, float, int | None], tuple[e.Parcel, list[str]]] = {}
+        for peer in there:
+            parcel = event.apart.get(peer, common)
+            alike.setdefault((id(parcel.body), parcel.mass, parcel.base), (parcel, []))[1].append(peer)
+            self.traffic.sent(peer)
+        # Whoever misses one cannot make anything of the next difference.
+        self._whole -= {p for p in there if p in self._asked_whole}
+        self._whole |= set(wanted).difference(there) if self.rules.encoding else set()
+        return [
+            e.Send(tuple(peers), m.Exchange(self.round, parcel.payload, parcel.mass, parcel.base), parcel.body)
+            for parcel, peers in alike.values()
+        ]
+
+    def _exchange(self, exchange: m.Exchange, event: e.Arrived, now: float) -> list[e.Effect]:
+        sender, number = event.sender, exchange.round
+        if self._expected is None:
+            self.letters.leave(event, exchange)
+            return []
+        fault = ("values", event.flaw) if event.flaw else self._fault(exchange, self._expected)
         if fault:
             code, reason = fault
-            refusal = m.Refused(about="exchange", round=exchange.round, code=code, reason=reason)
-            return [e.Send((sender,), refusal), *self._reject(sender, exchange.round, reason)]
-        number, before = exchange.round, self._heard_in.get(sender, 0)
-        self._heard_in[sender] = max(number, before)
+            refusal = m.Refused(about="exchange", round=number, code=code, reason=reason)
+            return [e.Send((sender,), refusal), *self._reject(sender, number, reason)]
+        before = self.letters.note(sender, number)
+        self.presence.seen(sender, number)
         # In the round that is being mixed a message is as late as in one long past.
         if number < self.round or (number == self.round and self.status in ("mixing", "resting")):
             self.traffic.stale += 1
-            if number == self._closed[0] and now <= self._closed[1] and before == number - 1:
+            if number == self._closed[0] and now <= self._closed[1] and before == self.around.before(sender, number):
                 # It keeps pace, and would be in time if it were waited for. Without this a peer that came back half a
                 # round behind would stay so, and never be heard again.
                 self.absent.discard(sender)
             return []
+        if self.around.doubly and not self.rules.needs.mass and sender not in self.around.sources(number):
+            self.traffic.stale += 1  # it has been left behind, and sends to those of another round
+            return []
         self.traffic.received(sender, event.nbytes)
         self.absent.discard(sender)
+        letter = Letter(exchange, event.body)
         if number > self.round:
-            held = self._early.get(sender)
-            if held is None or number > held[0]:
-                self._early[sender] = (number, event.body)
-            overtaken = self.status == "waiting" and number > self.round + 1
+            self.letters.keep(sender, letter)
+            overtaken = self.status == "waiting" and self.around.overtaken(sender, number, self.round + 1)
             return self._close("overtaken") if overtaken else []
-        self._inbox.setdefault(sender, event.body)
+        self.letters.inbox.setdefault(sender, letter)
         return self._close_if_ready()
 
-    def _take_early(self) -> None:
-        self._inbox = {}
-        for peer, (number, body) in list(self._early.items()):
-            if number <= self.round:
-                del self._early[peer]
-            if number == self.round:
-                self._inbox[peer] = body
+    def _fault(self, exchange: m.Exchange, expected: m.Payload) -> tuple[str, str] | None:
+        found, allowed = exchange.payload.encoding, self.rules.encoding
+        if found and allowed and found != allowed:
+            return "payload", f"encoding must be {allowed} or none, found {found}"
+        fault = payload_fault(exchange.payload, expected, encodings=bool(allowed))
+        if fault is None and not (isfinite(exchange.mass) and (self.rules.needs.mass or exchange.mass == 1.0)):
+            return "values", f"mass must be {'finite' if self.rules.needs.mass else '1'}, found {exchange.mass}"
+        return fault
 
     def _awaited(self) -> list[str]:
-        """Whose model of this round may still come: not of one who is two rounds on, for it closed this one alone."""
+        """Whose model of this round may still come: not of one too far ahead, for it closed this one alone."""
+        seen_in, departed = self.presence.seen_in, self.presence.departed
         return [
             p
-            for p in self.rules.neighbours
-            if p not in self._inbox
+            for p in self.around.sources(self.round)
+            if p not in self.letters.inbox
             and p not in self.absent
-            and self.departed.get(p, self.round) >= self.round
-            and self._seen_in.get(p, 0) <= self.round + 1
-            and (self.liveness.living(p) or p in self.departed)
+            and departed.get(p, self.round) >= self.round
+            and not self._far_ahead(p, seen_in.get(p, 0))
+            and (self.presence.living(p) or p in departed)
         ]
+
+    def _far_ahead(self, peer: str, number: int) -> bool:
+        return number > self.round + 1 and self.around.overtaken(peer, number, self.round + 1)
 
     def _close_if_ready(self) -> list[e.Effect]:
         if self.status != "waiting" or self._awaited():
             return []
-        return self._close("all" if len(self._inbox) == len(self.rules.neighbours) else "suspected")
+        complete = all(p in self.letters.inbox for p in self.around.sources(self.round))
+        return self._close("all" if complete else "suspected")
 
     def _close(self, by: str) -> list[e.Effect]:
         self.status = "mixing"
         self._closed_by = by
         self._closed = (self.round, self._deadline_at)
-        present = tuple(sorted(self._inbox))
-        self._missing = {p: self._why(p) for p in self.rules.neighbours if p not in self._inbox}
+        inbox = self.letters.take()
+        self._missing = {p: self._why(p) for p in self.around.sources(self.round) if p not in inbox}
         if by != "overtaken":  # then it is this peer that was late
             self.absent |= self._missing.keys()
-        self._mixed_with = present
-        weights = coefficients(self.rules.name, self.rules.row, present)
-        bodies = tuple(self._mine if name == self.rules.name else self._inbox[name] for name in weights)
-        self._inbox = {}
-        return [e.CancelTimer(("deadline", self.round)), e.Mix(self.round, bodies, tuple(weights.values()))]
+        self._mixed_with = tuple(sorted(inbox))
+        weights = self.around.weights(self.round, inbox)
+        came = [inbox.get(name) for name in weights]
+        mix = e.Mix(
+            self.round,
+            tuple(self._mine if letter is None else letter.body for letter in came),
+            tuple(weights.values()),
+            tuple(weights),
+        )
+        if self.rules.needs.mass:
+            mix = dataclasses.replace(mix, masses=tuple(1.0 if x is None else x.message.mass for x in came))
+        if self.rules.encoding:
+            encoded = frozenset(name for name, letter in inbox.items() if letter.message.payload.encoding)
+            bases = tuple(None if letter is None else letter.message.base for letter in came)
+            mix = dataclasses.replace(mix, bases=bases, differences=encoded)
+        return [e.CancelTimer(("deadline", self.round)), mix]
 
-    def _mixed(self, number: int, body: e.Body, now: float) -> list[e.Effect]:
+    def _mixed(self, event: e.Mixed, now: float) -> list[e.Effect]:
+        number = event.round
         if self.status != "mixing" or number != self.round:
             return []
         self.completed = number
-        self.weights = body
+        self.weights = event.body
         fields: dict[str, Any] = {
             "round": number,
             "participants": list(self._mixed_with),
@@ -346,8 +377,17 @@ class PeerState:
             fields["loss"] = self._loss
         if self._missing:
             fields["missing"] = self._missing
+        if "mass" in event.metrics:
+            fields["mass"] = event.metrics["mass"]
+        if "mass_out" in event.metrics:
+            fields["mass_out"] = event.metrics["mass_out"]
+        if "radius" in event.metrics:
+            fields["radius"] = event.metrics["radius"]
         effects: list[e.Effect] = [e.Publish("round.completed", fields)]
         effects += [e.Publish(kind, told) for kind, told in self.traffic.report(now, number)]
+        if event.wanted:
+            reason = "it is relative to a copy that is not here; the whole is wanted"
+            effects.append(e.Send(event.wanted, m.Refused("exchange", number, "base", reason)))
         last = number >= self.until
         if last or number % self.rules.evaluate_every == 0:
             self._told[number] = fields
@@ -365,9 +405,9 @@ class PeerState:
         return effects
 
     def _why(self, peer: str) -> str:
-        if peer in self.departed:
-            return f"left after round {self.departed[peer]}"
-        if not self.liveness.living(peer):
+        if peer in self.presence.departed:
+            return f"left after round {self.presence.departed[peer]}"
+        if not self.presence.living(peer):
             return "silent"
         return "missed a round and has not caught up" if peer in self.absent else "no answer in time"
 
@@ -376,14 +416,14 @@ class PeerState:
     def _timer(self, key: e.Key, due: float, now: float) -> list[e.Effect]:
         match key:
             case ("join",) if self.settled is None:
-                missing = ", ".join(p for p in self.rules.members if p not in self.testimonies)
+                missing = ", ".join(self.meeting.missing)
                 limit = f"{self.rules.join_deadline_s:g} s"
                 return self._fail(f"round 0 was not complete within {limit}: nothing was heard of {missing}")
             case ("pulse",):
-                self.liveness.forgive(max(0.0, now - due), now)
+                self.presence.liveness.forgive(max(0.0, now - due), now)
                 return self._pulse(now)
             case ("review",):
-                self.liveness.forgive(max(0.0, now - due), now)
+                self.presence.liveness.forgive(max(0.0, now - due), now)
                 return self._review(now)
             case ("training", number) if number == self.round and self.status == "training":
                 limit = f"{PATIENCE * self.rules.deadline_s:g} s"
@@ -394,37 +434,29 @@ class PeerState:
                 return []
 
     def _pulse(self, now: float) -> list[e.Effect]:
-        there = tuple(p for p in self.rules.neighbours if p not in self.departed)
         effects: list[e.Effect] = [
             e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
-            e.Beat(there, self.round if self.settled else 0, self.status),
+            e.Beat(self.presence.turn(), self.round if self.settled else 0, self.status),
         ]
-        behind = tuple(p for p in there if self._seen_in.get(p) == 0 and self.liveness.living(p))
-        return effects + self._tell(behind) + self._review(now)
+        return effects + self.meeting.tell(self.presence.behind) + self._review(now)
 
     def _review(self, now: float) -> list[e.Effect]:
-        verdicts = self.liveness.review(now)
-        effects: list[e.Effect] = []
-        for kind, found in (("node.suspect", verdicts.suspected), ("node.lost", verdicts.lost)):
-            for peer, silent in found.items():
-                effects.append(e.Publish(kind, {"subject": peer, "reason": f"silent for {silent:.1f} s"}))
-        due = self.liveness.next_review()
-        if due is not None and due < now + self.rules.heartbeat_s:
-            effects.append(e.SetTimer(("review",), due))
+        effects = self.presence.silent(now)
         return effects + (self._close_if_ready() if effects else [])
 
     def _deadline(self, now: float) -> list[e.Effect]:
         # While a model is still coming in, waiting is cheaper than doing without.
-        moving = any(self.round in self._moving.get(p, ()) for p in self._awaited())
+        moving = any(self.round in self.presence.moving.get(p, ()) for p in self._awaited())
         if moving and now < self._deadline_at + (PATIENCE - 1) * self.rules.deadline_s:
             return [e.SetTimer(("deadline", self.round), now + 2 * self.rules.heartbeat_s)]
         return self._close("deadline")
 
-    def _farewell(self, peer: str, number: int, reason: str) -> list[e.Effect]:
-        self.departed[peer] = self._seen_in[peer] = number
-        self.liveness.forget(peer)
-        told = e.Publish("node.left", {"subject": peer, "reason": reason})
-        return [told, *self._close_if_ready()]
+    def _undelivered(self, peer: str, tag: str, number: int, reason: str) -> list[e.Effect]:
+        self.traffic.dropped += 1
+        if tag == "exchange" and self.rules.encoding:
+            self._whole.add(peer)
+        told = f"{tag} of round {number} could not be sent: {reason}"
+        return [e.Publish("warning", {"subject": peer, "reason": told})]
 
     def _reject(self, subject: str, number: int, reason: str) -> list[e.Effect]:
         self.traffic.rejected[reason] = self.traffic.rejected.get(reason, 0) + 1

@@ -41,10 +41,16 @@ def rehearse(experiment: Experiment) -> None:
     """
     gossip = experiment.gossip
     check(gossip.topology, experiment.nodes, degree=gossip.degree, probability=gossip.probability, edges=gossip.edges)
+    if gossip.topology in ("edges", "erdos-renyi"):
+        rehearsal(experiment)
+
+
+def rehearsal(experiment: Experiment) -> Schedule:
+    """Lay the topology over the names that `launch` gives, or those of a file of edges that has as many of its own."""
+    gossip = experiment.gossip
     if gossip.topology == "edges":
-        schedule_of(experiment, members_in(gossip.edges or "", experiment.nodes))
-    elif gossip.topology == "erdos-renyi":
-        schedule_of(experiment, launched_names(experiment.nodes, "peer"))
+        return schedule_of(experiment, members_in(gossip.edges or "", experiment.nodes))
+    return schedule_of(experiment, launched_names(experiment.nodes, "peer"))
 
 
 def members_in(edges: str, count: int | None) -> list[str]:

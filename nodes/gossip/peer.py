@@ -8,15 +8,20 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import effects as e
+from ..carried import CarriedStates
 from ..reports import Reports, RoundReport
 from ..session import NodeFailed, Place, Session, default_name, members_of
 from ..shell import Node
 from ..terms import run_terms, settings_of
 from ..trainer import Trainer
+from .algorithms import Algorithm
+from .algorithms.checks import suitable_mixing
+from .algorithms.registry import NAMES, build, encoding_of
 from .asynchronous.free import FreePeer, FreeRules
 from .exchange import PeerRules, PeerState
-from .mixing import metropolis_hastings
-from .topology import Neighbours, neighbours
+from .layout import schedule_of
+from .topology import Schedule, every_neighbour
+from .work import GossipWork
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Roster
@@ -117,9 +122,17 @@ class Peer:
         self.place = place
         self.model = learner
         self.session = Session("peer", place, experiment, binds=True)
+        gossip = experiment.gossip
+        self._algorithm: Algorithm | None = None
+        work = None
+        if gossip.algorithm in NAMES:
+            self._algorithm = build(gossip.algorithm, gossip.arguments, gossip.compression)
+            carried = CarriedStates(place.state) if place.state else None
+            work = GossipWork(learner, self._algorithm, node=place.name, seed=experiment.seed, carried=carried)
         self._trainer = Trainer(
             learner,
             node=place.name,
+            gossip=work,
             seed=experiment.seed,
             scale=experiment.data.scaling,
             init=init,
@@ -156,10 +169,10 @@ class Peer:
     def _begin(self, roster: Roster) -> None:
         plan, name = self.experiment, self.place.name
         members = members_of(roster, "peer")
-        graph = neighbours(plan.gossip.topology, list(members), degree=plan.degree, seed=plan.seed)
-        self._neighbours = graph[name]
-        if plan.gossip.algorithm == "dpsgd":
-            self._state = self._synchronous(members, graph)
+        schedule = schedule_of(plan, list(members))
+        self._neighbours = every_neighbour(schedule)[name]
+        if self._algorithm is not None:
+            self._state = self._synchronous(self._algorithm, members, schedule)
         else:
             self._state = self._asynchronous(members)
         self._node = Node(
@@ -175,14 +188,16 @@ class Peer:
             self.session.transport.link(neighbour, members[neighbour].addresses)
         self.session.attach(self._node)
 
-    def _synchronous(self, members: Collection[str], graph: Neighbours) -> PeerState:
-        plan, name = self.experiment, self.place.name
+    def _synchronous(self, algorithm: Algorithm, members: Collection[str], schedule: Schedule) -> PeerState:
+        plan, needs = self.experiment, algorithm.needs
         return PeerState(
             PeerRules(
-                name=name,
+                name=self.place.name,
                 members=tuple(members),
-                neighbours=self._neighbours,
-                row=metropolis_hastings(graph)[name],
+                schedule=schedule,
+                mixing=plan.gossip.mixing or suitable_mixing(needs, schedule),
+                needs=needs,
+                encoding=encoding_of(algorithm),
                 examples=self.model.examples,
                 deadline_s=plan.gossip.deadline_s,
                 join_deadline_s=plan.network.join_deadline_s,
@@ -196,7 +211,7 @@ class Peer:
         )
 
     def _asynchronous(self, members: Collection[str]) -> FreePeer:
-        from .asynchronous.registry import build
+        from .asynchronous.registry import build as build_free
 
         plan = self.experiment
         rules = FreeRules(
@@ -214,7 +229,7 @@ class Peer:
             evaluate_on="test" if self.model.has_test else "holdout",
             settings=settings_of(plan),
         )
-        return build(plan.gossip.algorithm, plan.gossip.arguments).machine(rules)
+        return build_free(plan.gossip.algorithm, plan.gossip.arguments).machine(rules)
 
     @property
     def weights(self) -> Any:

@@ -24,7 +24,7 @@ from nervenet.nodes.federated.strategies.pipeline import by_examples
 from nervenet.nodes.federated.tasks import ClientRules, ClientState
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.mixing import metropolis_hastings
-from nervenet.nodes.gossip.topology import neighbours
+from nervenet.nodes.gossip.topology import schedule
 from nervenet.nodes.simulate import Simulated, Simulation
 
 # Chosen by the environment variable NERVENET_FAULTS; not loaded for all, so that no other test is changed by it.
@@ -316,7 +316,8 @@ class Gossip(Fleet):
         super().__init__(names, faults, trouble)
         self.rounds = rounds
         self.given = {"deadline_s": 10.0, "join_deadline_s": 10.0, "lost_after_s": 10.0} | rules
-        self.graph = neighbours(topology, names, degree=3)
+        self.schedule = schedule(topology, names)
+        self.graph = self.schedule.out(1)
         self.rows = metropolis_hastings(self.graph)
         self.sent: dict[tuple[str, int], set[str]] = {}
         self.mixes: dict[str, list[e.Mix]] = {name: [] for name in names}
@@ -327,7 +328,7 @@ class Gossip(Fleet):
 
     def start(self, name: str, incarnation: int) -> None:
         """Start a peer and connect it to those neighbours that are there."""
-        self.states[name] = PeerState(PeerRules(name, self.names, self.graph[name], self.rows[name], **self.given))
+        self.states[name] = PeerState(PeerRules(name, self.names, self.schedule, **self.given))
         self.mixes[name] = []
         self.put(name, self.states[name])
         for other in self.graph[name]:

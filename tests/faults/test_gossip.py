@@ -64,23 +64,15 @@ def test_each_peer_reaches_its_last_round(
 
 def test_a_model_of_another_round_would_be_seen(gossip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The watching itself can fail."""
-    from nervenet.nodes.gossip.exchange import PeerState
+    from nervenet.nodes.gossip.letters import Letters
 
-    take_early = PeerState._take_early
+    take = Letters.take
 
-    def _take_early(self: PeerState) -> None:
-        left = dict(self._inbox) or getattr(self, "left", {})
-        take_early(self)
-        self._inbox |= {peer: body for peer, body in left.items() if peer not in self._inbox}
+    def _take(self: Letters) -> Any:
+        self.left = {**getattr(self, "left", {}), **self.inbox}  # type: ignore[attr-defined]
+        return {**self.left, **take(self)}  # type: ignore[attr-defined]
 
-    close = PeerState._close
-
-    def _close(self: PeerState, by: str) -> Any:
-        self.left = dict(self._inbox)  # type: ignore[attr-defined]
-        return close(self, by)
-
-    monkeypatch.setattr(PeerState, "_take_early", _take_early)
-    monkeypatch.setattr(PeerState, "_close", _close)
+    monkeypatch.setattr(Letters, "take", _take)
     with pytest.raises(AssertionError, match="another round"):
         gossip().run()
 

@@ -20,8 +20,7 @@ from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.tasks import ClientRules, ClientState
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
-from nervenet.nodes.gossip.mixing import metropolis_hastings
-from nervenet.nodes.gossip.topology import neighbours
+from nervenet.nodes.gossip.topology import neighbours, schedule
 from nervenet.nodes.simulate import Simulation
 from nervenet.nodes.trainer import Trainer
 
@@ -81,8 +80,7 @@ def gossip(seed: int, shuffle: int | None) -> dict[str, bytes]:
         rules = PeerRules(
             name,
             tuple(names),
-            graph[name],
-            metropolis_hastings(graph)[name],
+            schedule("ring", names),
             settings=WORK | {"carry_optimizer": True},
             evaluate_on="holdout",
             **PATIENT,

@@ -153,7 +153,7 @@ def test_a_peer_that_wakes_after_the_end_would_wait_for_models_that_never_come(
 
     def _arrived(self: PeerState, event: e.Arrived, now: float) -> list[e.Effect]:
         effects = arrived(self, event, now)
-        self._seen_in.clear()
+        self.presence.seen_in.clear()
         return effects
 
     monkeypatch.setattr(PeerState, "_arrived", _arrived)

@@ -7,6 +7,7 @@ import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
+from nervenet.nodes.gossip.topology import schedule
 
 T = TypeVar("T")
 MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
@@ -22,7 +23,7 @@ class Ring:
     """Peer b of a ring a - b - c - d - a, on a desk."""
 
     def __init__(self, until: int = 10, **rules: Any) -> None:
-        given = {"members": tuple("abcd"), "neighbours": ("a", "c"), "row": {"a": THIRD, "b": THIRD, "c": THIRD}}
+        given = {"members": tuple("abcd"), "schedule": schedule("ring", "abcd")}
         self.state = PeerState(PeerRules("b", **(given | rules)))
         self.now = 0.0
         self.log: list[e.Effect] = []
@@ -157,18 +158,18 @@ def test_a_testimony_of_a_stranger_or_with_a_flaw_is_told_and_dropped() -> None:
 
 def test_a_round_trains_sends_and_mixes_in_name_order() -> None:
     ring = Ring().settle()
-    assert only(e.Train, ring.log) == [e.Train(1, 0, None, {})]
+    assert only(e.Train, ring.log) == [e.Train(1, 0, None, {}, to=("a", "c"))]
     (send,) = only(e.Send, ring.trained())
     assert (send.to, send.message, send.body) == (("a", "c"), m.Exchange(1, MODEL), "b1")
     assert only(e.Mix, ring.exchange("c", 1)) == []
     (mix,) = only(e.Mix, ring.exchange("a", 1))
-    assert mix == e.Mix(1, ("a1", "b1", "c1"), (THIRD, pytest.approx(THIRD), THIRD))
+    assert mix == e.Mix(1, ("a1", "b1", "c1"), (THIRD, pytest.approx(THIRD), THIRD), ("a", "b", "c"))
     effects = ring.mixed()
     told = ring.published("round.completed")[-1]
     assert (told["closed_by"], told["participants"], told["loss"]) == ("all", ["a", "c"], 0.5)
     assert "missing" not in told
     assert only(e.Evaluate, effects) == [e.Evaluate(1, "test")]
-    assert only(e.Train, effects) == [e.Train(2, 0, None, {})]
+    assert only(e.Train, effects) == [e.Train(2, 0, None, {}, to=("a", "c"))]
 
 
 def test_an_early_message_waits_for_its_round() -> None:
@@ -198,7 +199,7 @@ def test_it_rests_after_the_rounds_asked_for_and_goes_on_when_asked() -> None:
     ring = Ring(until=1).settle()
     ring.round("a", "c")
     assert ring.state.status == "resting"
-    assert only(e.Train, ring.tell(e.Proceed(2))) == [e.Train(2, 0, None, {})]
+    assert only(e.Train, ring.tell(e.Proceed(2))) == [e.Train(2, 0, None, {}, to=("a", "c"))]
 
 
 def test_a_second_copy_changes_nothing() -> None:
@@ -220,7 +221,7 @@ def test_the_weight_of_a_missing_neighbour_goes_to_oneself() -> None:
     ring.trained()
     ring.exchange("a", 1)
     (mix,) = only(e.Mix, ring.tell(e.LinkLost("c", "the connection of c has ended")))
-    assert mix == e.Mix(1, ("a1", "b1"), (THIRD, pytest.approx(2 * THIRD)))
+    assert mix == e.Mix(1, ("a1", "b1"), (THIRD, pytest.approx(2 * THIRD)), ("a", "b"))
     ring.mixed()
     told = ring.published("round.completed")[-1]
     assert (told["closed_by"], told["missing"]) == ("suspected", {"c": "silent"})
@@ -308,7 +309,7 @@ def test_a_straggler_joins_the_round_of_the_others() -> None:
     ring.exchange("c", 2)
     effects = ring.trained()
     assert ring.state.round == 2
-    assert only(e.Mix, effects)[0] == e.Mix(2, ("a2", "b1", "c2"), (THIRD, pytest.approx(THIRD), THIRD))
+    assert only(e.Mix, effects)[0] == e.Mix(2, ("a2", "b1", "c2"), (THIRD, pytest.approx(THIRD), THIRD), ("a", "b", "c"))
 
 
 def test_it_never_goes_beyond_the_rounds_asked_for() -> None:
@@ -427,7 +428,7 @@ def test_the_first_round_missed_would_be_called_a_later_one(monkeypatch: pytest.
     close = PeerState._close
 
     def _close(self: PeerState, by: str) -> list[e.Effect]:
-        self.absent |= {p for p in self.rules.neighbours if p not in self._inbox}
+        self.absent |= {p for p in self.around.ever if p not in self.letters.inbox}
         return close(self, by)
 
     monkeypatch.setattr(PeerState, "_close", _close)
@@ -522,7 +523,7 @@ def test_one_who_is_two_rounds_on_would_be_waited_for_until_the_deadline(monkeyp
 
     def _arrived(self: PeerState, event: e.Arrived, now: float) -> list[e.Effect]:
         effects = arrived(self, event, now)
-        self._seen_in.clear()
+        self.presence.seen_in.clear()
         return effects
 
     monkeypatch.setattr(PeerState, "_arrived", _arrived)
@@ -547,10 +548,10 @@ def test_one_who_left_may_come_back() -> None:
 def test_one_who_left_would_get_no_beat_if_it_stayed_departed(monkeypatch: pytest.MonkeyPatch) -> None:
     meet = PeerState._meet
 
-    def _meet(self: PeerState, peer: str, now: float) -> list[e.Effect]:
-        departed = dict(self.departed)
-        effects = meet(self, peer, now)
-        self.departed.update(departed)
+    def _meet(self: PeerState, peer: str, incarnation: int, now: float) -> list[e.Effect]:
+        departed = dict(self.presence.departed)
+        effects = meet(self, peer, incarnation, now)
+        self.presence.departed.update(departed)
         return effects
 
     monkeypatch.setattr(PeerState, "_meet", _meet)

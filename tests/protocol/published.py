@@ -24,6 +24,7 @@ ROLES = {
     "nodes/federated/client.py": ["client"],
     "nodes/gossip/exchange.py": ["peer"],
     "nodes/gossip/peer.py": ["peer"],
+    "nodes/gossip/presence.py": ["peer"],
     "nodes/gossip/asynchronous/free.py": ["peer"],
     "nodes/gossip/asynchronous/pairwise.py": ["peer"],
     "nodes/gossip/asynchronous/walking.py": ["peer"],

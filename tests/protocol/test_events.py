@@ -32,8 +32,7 @@ from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.registry import NAMES, make
 from nervenet.nodes.federated.work import ClientWork
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
-from nervenet.nodes.gossip.mixing import metropolis_hastings
-from nervenet.nodes.gossip.topology import neighbours
+from nervenet.nodes.gossip.topology import neighbours, schedule
 from nervenet.nodes.simulate import Simulation
 from nervenet.nodes.trainer import Trainer
 
@@ -173,8 +172,8 @@ def simulated() -> Found:
     peers = [f"peer-{i}" for i in range(4)]
     graph = neighbours("ring", peers)
     for name in peers:
-        row = metropolis_hastings(graph)[name]
-        sim.add(name, PeerState(PeerRules(name, tuple(peers), graph[name], row, settings=settings)), worker(name))
+        rules = PeerRules(name, tuple(peers), schedule("ring", peers), settings=settings)
+        sim.add(name, PeerState(rules), worker(name))
         sim.post(name, e.Proceed(40))
     for one, around in graph.items():
         for other in around:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
-import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import import_module, invalidate_caches
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
+from ...described import Described, described
 from ...experiment_keys import ExperimentError, convert
 from .contract import Strategy
 
@@ -40,8 +39,6 @@ NAMES: Mapping[str, str] = {
     "fedbuff": "asynchronous:FedBuff",
 }
 """Where each name of `federated.strategy` is to be found, so that only what is used is imported."""
-
-_FIRST = re.compile(r"(?P<what>.*) \((?P<paper>[^()]*\d{4}[^()]*)\)(?P<more>.*)\.")
 
 
 def strategy_class(name: str) -> type[Strategy]:
@@ -103,42 +100,13 @@ def make(name: str, arguments: Mapping[str, Any]) -> Strategy:
         raise ExperimentError(f"federated.strategy = {name!r}: {error}") from None
 
 
-@dataclass(frozen=True)
-class Described:
-    """A strategy in words, for help and documentation.
-
-    Attributes
-    ----------
-    name
-        For ``federated.strategy``.
-    summary, paper
-        One line, and whose idea it is.
-    details
-        The rest of its docstring.
-    arguments
-        Each with its default; None: chosen from the rest.
-    """
-
-    name: str
-    summary: str
-    paper: str
-    details: str
-    arguments: Mapping[str, Any]
-
-
 def describe() -> list[Described]:
     """Describe all strategies that have a name, in the order of `NAMES`; imports every one of them."""
     found = []
     for name in NAMES:
         cls = strategy_class(name)
-        first, _, details = inspect.cleandoc(cls.__doc__ or "").partition("\n\n")
-        summary = _FIRST.fullmatch(" ".join(first.split()))
-        if summary is None:
-            raise ValueError(
-                f"{name}: the docstring must begin with a summary and a paper: What it does (Who et al. year)"
-            )
         arguments = {key: parameter.default for key, parameter in inspect.signature(cls).parameters.items()}
-        found.append(Described(name, summary["what"] + summary["more"], summary["paper"], details, arguments))
+        found.append(described(name, cls, arguments))
     return found
 
 

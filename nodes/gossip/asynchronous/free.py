@@ -15,8 +15,8 @@ from nervenet.broker import messages as m
 from ... import effects as e
 from ...liveness import Liveness
 from ...screening import payload_fault
+from ..meeting import Meeting
 from ..traffic import Traffic
-from .meeting import Meeting
 
 PATIENCE = 10  # deadlines after which one's own training is waited for no longer
 

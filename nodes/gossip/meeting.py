@@ -7,7 +7,7 @@ from typing import Any
 
 from nervenet.broker import messages as m
 
-from ... import effects as e
+from .. import effects as e
 
 
 class Meeting:

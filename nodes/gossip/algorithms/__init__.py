@@ -1,0 +1,18 @@
+"""The gossip algorithms that go by rounds: what is sent after local training, and what is made of what came.
+
+`registry` has the names, `contract` what an algorithm is, `checks` what its theory excludes.
+"""
+
+from .contract import Algorithm, AlgorithmError, Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped
+
+__all__ = [
+    "Algorithm",
+    "AlgorithmError",
+    "Incoming",
+    "Needs",
+    "Outgoing",
+    "Parcel",
+    "Progress",
+    "State",
+    "Stepped",
+]

@@ -1,0 +1,86 @@
+"""What has come of the neighbours: of this round, and early."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nervenet.broker import messages as m
+
+from .. import effects as e
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One exchange as it came."""
+
+    message: m.Exchange
+    body: e.Body
+
+
+class Letters:
+    """Sorts exchanges by the round that they are for.
+
+    Of a later round one a neighbour is kept, for as many rounds as anybody can be ahead: where edges go one way, who is
+    heard may be many rounds further without having left anybody behind.
+
+    Attributes
+    ----------
+    inbox
+        Those of the round that is open, by sender.
+    early
+        Those of later rounds, by sender and round.
+    heard_in
+        The latest round of which a sender's exchange has come.
+    """
+
+    def __init__(self, ahead: int) -> None:
+        self.ahead = ahead
+        self.inbox: dict[str, Letter] = {}
+        self.early: dict[str, dict[int, Letter]] = {}
+        self.heard_in: dict[str, int] = {}
+        self._unread: dict[tuple[str, int], e.Arrived] = {}
+
+    def leave(self, event: e.Arrived, message: m.Exchange) -> None:
+        """Keep one unread that came before round 0 was over here."""
+        mine = [key for key in self._unread if key[0] == event.sender]
+        if len(mine) >= self.ahead:
+            del self._unread[min(mine)]
+        self._unread[event.sender, message.round] = event
+
+    def unread(self) -> list[e.Arrived]:
+        """Give what was left, in the order in which it came."""
+        left, self._unread = list(self._unread.values()), {}
+        return left
+
+    def note(self, sender: str, number: int) -> int:
+        """Note that an exchange has come; gives the latest round of that sender before."""
+        before = self.heard_in.get(sender, 0)
+        self.heard_in[sender] = max(number, before)
+        return before
+
+    def keep(self, sender: str, letter: Letter) -> None:
+        """Keep an early one; of too many, the oldest goes."""
+        held = self.early.setdefault(sender, {})
+        held.setdefault(letter.message.round, letter)
+        while len(held) > self.ahead:
+            del held[min(held)]
+
+    def open(self, number: int) -> None:
+        """Begin a round with what came early for it."""
+        self.inbox = {}
+        for sender, held in self.early.items():
+            for known in [n for n in held if n <= number]:
+                letter = held.pop(known)
+                if known == number:
+                    self.inbox[sender] = letter
+
+    def take(self) -> dict[str, Letter]:
+        """Give what has come for the round that is open, and close it."""
+        taken, self.inbox = self.inbox, {}
+        return taken
+
+    def forget(self, sender: str) -> None:
+        """Drop what came from a life of a neighbour that is over."""
+        self.inbox.pop(sender, None)
+        self.early.pop(sender, None)
+        self.heard_in.pop(sender, None)

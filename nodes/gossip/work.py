@@ -1,0 +1,186 @@
+"""GossipWork: the peer's half of the worker. Trains and steps as the algorithm has it, and keeps its state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from nervenet.broker.messages import Payload
+from nervenet.models.model import Work
+from nervenet.models.randomness import generator
+from nervenet.models.weights import is_finite
+
+from .. import effects as e
+from .algorithms import Algorithm, Incoming, Parcel, Progress, State
+
+if TYPE_CHECKING:
+    from nervenet.models.learner import Learner
+
+    from ..carried import CarriedStates
+
+STATE, MOMENTS, WEIGHTS = "algorithm/", "moments/", "weights"
+
+
+class GossipWork:
+    """Does a peer's trainings and mixings in the worker thread.
+
+    Parameters
+    ----------
+    learner
+        The model and its data.
+    algorithm
+        What is sent, and what is made of what came.
+    node, seed
+        The peer's name and the run's seed: the address of its draws.
+    carried
+        Keeps, by round, all that the peer would go on from after its own death; None: nothing.
+
+    Attributes
+    ----------
+    state
+        What the algorithm remembers.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        algorithm: Algorithm,
+        *,
+        node: str,
+        seed: int,
+        carried: CarriedStates | None = None,
+    ) -> None:
+        self.learner = learner
+        self.algorithm = algorithm
+        self.node = node
+        self.seed = seed
+        self.carried = carried
+        self.state: State = {}
+        self._weights: Any = None  # that training starts from
+        self._mine: Any = None  # what was sent to all
+
+    def begin(self, weights: Any, common: Any) -> None:
+        """Start from these weights; `common` are those that the seed gives to all."""
+        self._weights = weights
+        self.state = self.algorithm.init(weights, common)
+
+    def train(self, job: e.Train, stop: Callable[[], bool]) -> e.Trained:
+        """Train one round, and say what is sent.
+
+        Raises
+        ------
+        ArithmeticError
+            There is no finite result, or none that could be encoded.
+        LocalUnsupported
+            The model cannot take the algorithm's correction.
+        """
+        from nervenet.models.compress import CodecError
+
+        rng = generator(self.seed, self.node, job.round, "batches")
+        report = self.learner.train(Work(**job.settings), rng, stop, self.algorithm.correction(self.state))
+        if report.cancelled:
+            return e.Trained(job.round, job.attempt, None, report.examples, {}, cancelled=True)
+        what = "the weights after training (a smaller training.learning_rate may help)"
+        progress = Progress(
+            before=self._weights,
+            after=_finite(self.learner.snapshot(), what),
+            reach=float("nan") if report.normaliser is None else report.normaliser * report.rate,
+            to=job.to,
+            whole=job.whole,
+            rng=generator(self.seed, self.node, job.round, "codec"),
+        )
+        try:
+            self.state, outgoing = self.algorithm.outgoing(self.state, progress)
+        except CodecError as error:
+            raise ArithmeticError(f"{what} must be finite and of a size that can be encoded: {error}") from error
+        self._mine = outgoing.common.vector
+        metrics = {"loss": report.loss, "steps": float(report.steps)}
+        return e.Trained(
+            job.round,
+            job.attempt,
+            self._mine,
+            report.examples,
+            {name: value for name, value in metrics.items() if isfinite(value)},
+            payload=self._payload(outgoing.common),
+            base=outgoing.common.base,
+            apart={
+                peer: e.Parcel(parcel.vector, self._payload(parcel), parcel.mass, parcel.base)
+                for peer, parcel in outgoing.apart.items()
+            },
+        )
+
+    def mix(self, job: e.Mix) -> e.Mixed:
+        """Make the next model of what came.
+
+        Raises
+        ------
+        ArithmeticError
+            It is not finite.
+        """
+        inbox: dict[str, Incoming] = {}
+        row: dict[str, float] = {}
+        unreadable: list[str] = []
+        for place, name in enumerate(job.names):
+            if name != self.node:
+                came = self._came(job, place)
+                if came is None:
+                    unreadable.append(name)
+                    continue
+                inbox[name] = came
+            row[name] = job.coefficients[place]
+        stepped = self.algorithm.step(self.state, self._mine, inbox, row)
+        self.state, self._weights = stepped.state, _finite(stepped.weights, "the mixture")
+        self.learner.load(self._weights)
+        self._keep(job.round)
+        return e.Mixed(job.round, self._weights, stepped.metrics, (*stepped.wanted, *unreadable))
+
+    def forget(self, peer: str) -> None:
+        """Drop what is remembered of a life of a neighbour that is over."""
+        self.state = self.algorithm.forget(self.state, peer)
+
+    def _came(self, job: e.Mix, place: int) -> Incoming | None:
+        """Give one of the messages, decoded if that could not be done when it came."""
+        vector, name = job.bodies[place], job.names[place]
+        encoded = name in job.differences
+        if encoded and vector.dtype.name == "uint8":
+            from .algorithms.choco import Choco
+
+            assert isinstance(self.algorithm, Choco)  # noqa: S101
+            layout = self.learner.layout
+            try:
+                vector = self.algorithm.compressor.decode(vector, layout.size, layout.dtype)
+            except ValueError:
+                return None
+        mass = job.masses[place] if job.masses else 1.0
+        return Incoming(vector, mass, job.bases[place] if job.bases else None, encoded)
+
+    def _payload(self, parcel: Parcel) -> Payload:
+        layout, vector = self.learner.layout, parcel.vector
+        parts = self.algorithm.needs.parts
+        dtype = "uint8" if parcel.encoding else layout.dtype
+        return Payload(self.learner.rule, layout.hash, dtype, vector.size, parcel.encoding, parts)
+
+    def _keep(self, number: int) -> None:
+        if self.carried is None:
+            return
+        kept: dict[str, Any] = {WEIGHTS: self._weights}
+        kept |= {STATE + name: array for name, array in self.state.items()}
+        kept |= {MOMENTS + name: array for name, array in self.learner.carry().items()}
+        self.carried.put(number, kept)
+        self.carried.prune(number)
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what was kept of a round."""
+        self._weights = kept[WEIGHTS]
+        self.state = {n.removeprefix(STATE): array for n, array in kept.items() if n.startswith(STATE)}
+        self.learner.load(self._weights)
+        moments = {n.removeprefix(MOMENTS): array for n, array in kept.items() if n.startswith(MOMENTS)}
+        if moments:
+            self.learner.restore(moments)
+
+
+def _finite(vector: Any, what: str) -> Any:
+    if not is_finite(vector):
+        raise ArithmeticError(f"{what} must be finite, found NaN or infinity")
+    return vector
