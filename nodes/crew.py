@@ -15,6 +15,7 @@ from nervenet.broker.sockets import discard
 
 from .baseline import too_large
 from .experiment import Experiment
+from .gossip.layout import launched_names
 from .nursery import Nursery, NurseryError
 from .shares import Shares
 
@@ -96,9 +97,8 @@ class Crew:
     @property
     def names(self) -> dict[str, str]:
         """Every node's role, by name."""
-        count = self.experiment.nodes
         role = "client" if self.experiment.mode == "federated" else "peer"
-        names = {f"{role}-{i:0{len(str(count - 1))}d}": role for i in range(count)}
+        names = dict.fromkeys(launched_names(self.experiment.nodes, role), role)
         return {"coordinator": "coordinator", **names} if role == "client" else names
 
     def survivors(self) -> set[str]:

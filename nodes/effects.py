@@ -306,7 +306,8 @@ class Train:
     first.
 
     A client's says for which `life` of the coordinator (its incarnation) it is, and up to which round that will never
-    be asked for again, `durable`: what is carried from round to round is kept accordingly.
+    be asked for again, `durable`: what is carried from round to round is kept accordingly. `counted` is the last round
+    whose update is in the model, None: that in which it trained last.
     """
 
     round: int
@@ -316,6 +317,7 @@ class Train:
     evaluate: bool = False
     durable: int = 0
     life: int = 0
+    counted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

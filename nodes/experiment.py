@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from .experiment_checks import check, check_scorers, remarks
 from .experiment_keys import ExperimentError, check_keys, convert, override, parse_set, read_toml
+from .gossip.topology import default_degree, default_probability
 
 __all__ = [
     "DataConfig",
@@ -37,6 +38,7 @@ Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 Part = Annotated[float, Meta(ge=0, lt=1)]
+Probability = Annotated[float, Meta(ge=0, le=1)]
 Text = Annotated[str, Meta(min_length=1)]
 
 IMAGES = ("mnist", "fashion_mnist")  # standardised, a pixel that is nearly always black would drown the others
@@ -155,8 +157,27 @@ class FederatedConfig:
 class GossipConfig:
     """Who exchanges weights with whom, and how they are mixed."""
 
-    topology: Literal["ring", "torus", "complete", "star", "random-regular"] = "ring"
-    degree: Count | None = None  # random-regular: neighbours per peer (4); more of them: faster consensus, more bytes
+    topology: Literal[
+        "ring",  # `nervenet topology` says what each is and takes, and how soon it agrees
+        "line",
+        "star",
+        "complete",
+        "torus",
+        "hypercube",
+        "random-regular",
+        "erdos-renyi",
+        "small-world",
+        "static-exponential",
+        "one-peer-exponential",
+        "base-k",
+        "epidemic-oracle",
+        "epidemic-local",
+        "edges",
+    ] = "ring"
+    # Neighbours per peer, of topologies that take it (4; base-k: 1); more of them: faster consensus, more bytes.
+    degree: Count | None = None
+    probability: Probability | None = None  # erdos-renyi: of an edge (2 ln n / n); small-world: of a moved one (0.1)
+    edges: Text | None = None  # edges: the path of a file, two members a line by name or number
     algorithm: Literal["dpsgd", "ad-psgd", "gossip-learning"] = "dpsgd"  # the last two have no rounds
     mixing: Literal["metropolis-hastings"] = "metropolis-hastings"
     deadline_s: Positive = 30.0  # a peer goes on without a neighbour that has not answered by then
@@ -226,10 +247,15 @@ class Experiment:
         return self.mode == "gossip" if chosen is None else chosen
 
     @property
-    def degree(self) -> int:
-        """Neighbours per peer: 2 on a ring; of a random-regular graph 4, or all there are."""
-        wanted = 4 if self.gossip.topology == "random-regular" else 2
-        return self.gossip.degree or min(wanted, self.nodes - 1)
+    def degree(self) -> int | None:
+        """Neighbours per peer, of a topology that takes it: what was said, else 4 or all there are (base-k: 1)."""
+        return self.gossip.degree or default_degree(self.gossip.topology, self.nodes)
+
+    @property
+    def probability(self) -> float | None:
+        """The probability that a topology takes: what was said, else that which suits it."""
+        chosen = self.gossip.probability
+        return default_probability(self.gossip.topology, self.nodes) if chosen is None else chosen
 
     @property
     def process_count(self) -> int:
@@ -243,14 +269,13 @@ class Experiment:
 
     def resolved(self) -> "Experiment":
         """The same run with every choice that follows from the rest written down."""
-        regular = self.gossip.topology == "random-regular" and self.degree > 0
         return dataclasses.replace(
             self,
             processes=self.process_count,
             data=dataclasses.replace(self.data, scale=self.data.scaling),
             training=dataclasses.replace(self.training, carry_optimizer=self.carry_optimizer),
             federated=dataclasses.replace(self.federated, min_clients=self.min_clients),
-            gossip=dataclasses.replace(self.gossip, degree=self.degree if regular else self.gossip.degree),
+            gossip=dataclasses.replace(self.gossip, degree=self.degree or None, probability=self.probability),
             network=dataclasses.replace(self.network, min_nodes=self.min_nodes),
         )
 
@@ -297,8 +322,8 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
     Parameters
     ----------
     path
-        An experiment file, or a run folder that holds one; ``None`` starts from the defaults. A data file that it
-        names is looked for beside it first, then in the working folder.
+        An experiment file, or a run folder that holds one; ``None`` starts from the defaults. A file that it names,
+        of data or edges, is looked for beside it first, then in the working folder.
     overrides
         Dotted keys and their values, as flags and ``--set`` give them. The key ``deadline_s`` means that of the
         mode's own table.
@@ -310,7 +335,7 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
     """
     tables = {} if path is None else read_toml(path)
     folder = Path.cwd() if path is None else (path if path.is_dir() else path.parent)
-    _find_data_beside(folder, tables)
+    _find_files_beside(folder, tables)
     wins = dict(overrides or {})
     if "data.name" in wins and isinstance(tables.get("data"), dict):
         tables["data"].pop("path", None)
@@ -319,7 +344,7 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
         mode = wins.get("mode", tables.get("mode", "federated"))
         wins.setdefault(f"{mode if mode == 'gossip' else 'federated'}.deadline_s", deadline_s)
     tables = override(tables, wins)
-    _find_data_beside(Path.cwd(), tables)
+    _find_files_beside(Path.cwd(), tables)
     if isinstance(tables.get("data"), dict) and "path" in tables["data"]:
         tables["data"]["name"] = tables["data"].pop("path")
     experiment = Experiment.from_dict(tables)
@@ -332,16 +357,15 @@ def is_file_name(name: str) -> bool:
     return "/" in name or name.lower().endswith(DATA_SUFFIXES)
 
 
-def _find_data_beside(folder: Path, tables: dict[str, Any]) -> None:
-    """Make the path of a data file absolute, so that the copy in the run folder still finds it."""
-    data = tables.get("data")
-    if not isinstance(data, dict):
-        return
-    for key in ("name", "path"):
-        name = data.get(key)
-        if isinstance(name, str) and (is_file_name(name) or key == "path") and not Path(name).is_absolute():
-            beside = folder / Path(name).expanduser()
-            data[key] = str((beside if beside.exists() else Path(name).expanduser()).absolute())
+def _find_files_beside(folder: Path, tables: dict[str, Any]) -> None:
+    """Make the paths of files absolute, so that the copy in the run folder still finds them."""
+    for section, key in (("data", "name"), ("data", "path"), ("gossip", "edges")):
+        table = tables.get(section)
+        name = table.get(key) if isinstance(table, dict) else None
+        if isinstance(table, dict) and isinstance(name, str) and name and (key != "name" or is_file_name(name)):
+            path = Path(name).expanduser()
+            if not path.is_absolute():
+                table[key] = str((folder / path if (folder / path).exists() else path).absolute())
 
 
 def _normal_form(tables: Mapping[str, Any]) -> dict[str, Any]:

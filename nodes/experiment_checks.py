@@ -1,7 +1,7 @@
 """What no single key can know of itself: settings that contradict each other, and settings without effect."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .experiment_keys import ExperimentError
@@ -9,6 +9,7 @@ from .federated.stopping import Goal, GoalError, reported
 
 if TYPE_CHECKING:
     from .experiment import Experiment
+    from .gossip.topology import TopologyError
 
 WILDCARDS = ("*", "0.0.0.0", "::", "[::]")
 
@@ -239,21 +240,14 @@ def _support(experiment: "Experiment", asked: dict[str, object], normaliser: boo
 
 
 def _gossip(experiment: "Experiment") -> Iterator[str]:
-    gossip, nodes = experiment.gossip, experiment.nodes
     yield from _free(experiment)
-    if gossip.topology == "torus" and not any(nodes % rows == 0 for rows in range(2, int(nodes**0.5) + 1)):
-        yield f"nodes = {nodes}: a torus is a rectangle of at least 2 x 2; expected for example 4, 6, 8, 9 or 16 nodes"
-    if gossip.degree is None:
-        return
-    if gossip.topology == "random-regular":
-        if gossip.degree >= nodes:
-            yield f"gossip.degree = {gossip.degree}: expected fewer neighbours than nodes = {nodes}"
-        elif gossip.degree * nodes % 2:
-            yield f"gossip.degree = {gossip.degree}: degree x nodes must be even, and nodes = {nodes}"
-        elif gossip.degree == 1 and nodes > 2:
-            yield "gossip.degree = 1: expected 2 or more; pairs that know only each other never agree with the rest"
-    elif gossip.degree != 2 or gossip.topology != "ring":
-        yield f"gossip.degree = {gossip.degree}: is for gossip.topology = 'random-regular', not {gossip.topology!r}"
+    from .gossip.layout import rehearse
+    from .gossip.topology import TopologyError
+
+    try:
+        rehearse(experiment)
+    except TopologyError as error:
+        yield by_key(error)
 
 
 def _free(experiment: "Experiment") -> Iterator[str]:
@@ -267,3 +261,19 @@ def _free(experiment: "Experiment") -> Iterator[str]:
         build(gossip.algorithm, gossip.arguments)
     except ValueError as error:
         yield f"gossip.algorithm = {gossip.algorithm!r}: {error}"
+
+
+def by_key(error: "TopologyError") -> str:
+    """What is wrong with a graph, by the keys of the experiment file; the number of nodes is not one of [gossip]."""
+    return str(error) if str(error).startswith(("nodes =", "members:")) else f"gossip.{error}"
+
+
+def check_members(experiment: "Experiment", members: Sequence[str]) -> None:
+    """Raise :class:`ExperimentError` for a file of edges that names others than the members; for who knows them."""
+    from .gossip.layout import check_members as check_names
+    from .gossip.topology import TopologyError
+
+    try:
+        check_names(experiment, members)
+    except TopologyError as error:
+        raise ExperimentError(by_key(error)) from None

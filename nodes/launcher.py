@@ -18,7 +18,8 @@ from nervenet.broker.transport import new_incarnation
 from .crew import Crew, Lost
 from .desk import Desk
 from .experiment import Experiment
-from .experiment_checks import check_task
+from .experiment_checks import check_members, check_task
+from .gossip.layout import launched_names
 from .nursery import Nursery
 from .outcome import finish, gather
 from .runfolder import RunFolder, check_folder, default_path
@@ -131,6 +132,7 @@ class Run:
 
     async def go(self) -> dict[str, Any]:
         """See `launch`."""
+        check_members(self.experiment, launched_names(self.experiment.nodes, "peer"))
         if self.experiment.model.name.startswith("sklearn."):
             # An estimator's library takes seconds to import: once, beside our own import of it, and not once a node.
             self.nursery.preload(["nervenet.models.adapters", self.experiment.model.name.rpartition(".")[0]])
@@ -198,6 +200,8 @@ class Run:
             status, reason, interrupted = "failed", f"{type(error).__name__}: {error}", error
             await self.crew.stop(STOP_S)
         summary = await asyncio.to_thread(self._conclude, shares, status, reason)
+        if status == "completed" and summary["status"] != status:
+            status, reason = summary["status"], summary["reason"]  # the disk did not take the result
         if status == "completed":
             told = {}
             if "stopped_by" in summary:

@@ -175,11 +175,11 @@ class RunFolder:
         self._flushed = time.monotonic()
 
     @contextmanager
-    def _refusable(self) -> Iterator[None]:
+    def _refusable(self, name: str = "events.jsonl") -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            self.refused = f"{self.path / 'events.jsonl'}: events are missing: {error.strerror or error}"
+            self.refused = f"{self.path / name} is not whole: {error.strerror or error}"
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Keep the result; a reader sees the whole file or none."""
@@ -190,7 +190,8 @@ class RunFolder:
         from .curves import draw_curves
 
         self.flush()
-        draw_curves(read_events(self.path), self.path / "curves.png", baseline)
+        with self._refusable("curves.png"):
+            draw_curves(read_events(self.path), self.path / "curves.png", baseline)
 
     def close(self) -> None:
         """Write what is buffered; may be called twice."""

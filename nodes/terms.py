@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .gossip.layout import edges_digest
+
 if TYPE_CHECKING:
     from nervenet.models.learner import Learner
 
@@ -34,8 +36,10 @@ def run_terms(experiment: Experiment, learner: Learner) -> dict[str, Any]:
         if experiment.gossip.algorithm != "dpsgd":
             terms["gossip.algorithm"] = experiment.gossip.algorithm
             terms |= {f"gossip.{key}": str(value) for key, value in sorted(experiment.gossip.arguments.items())}
-        if experiment.gossip.topology == "random-regular":
-            terms["gossip.degree"] = experiment.degree
+        drawn = {"gossip.degree": experiment.degree, "gossip.probability": experiment.probability}
+        terms |= {key: value for key, value in drawn.items() if value is not None}
+        if experiment.gossip.edges is not None:
+            terms["gossip.edges"] = edges_digest(experiment.gossip.edges)
     return terms
 
 

@@ -46,7 +46,7 @@ FLAGS = (
     Flag("strategy", "federated.strategy", "Federated: how updates become the next global model"),
     Flag("compression", "federated.compression", "Federated: how updates are encoded, as delta+int8", "not at all"),
     Flag("fine-tune", "federated.fine_tune", "Federated: epochs of each client alone, after the last round"),
-    Flag("topology", "gossip.topology", "Gossip: ring, torus, complete, star or random-regular"),
+    Flag("topology", "gossip.topology", "Gossip: who exchanges with whom; nervenet topology lists what there is"),
     Flag("algorithm", "gossip.algorithm", "Gossip: how peers learn from each other"),
     Flag("participation", "federated.participation", "Federated: share of the clients asked each round"),
     Flag("sampling", "federated.sampling", "Federated: whom: uniform, weighted (by examples) or round-robin"),

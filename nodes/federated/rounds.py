@@ -389,7 +389,7 @@ class RoundState:
         left, floor = len(current.admitted), max(1, current.floor)
         if event.rejected and left < floor:
             return effects + self._fail_round(f"{left} of at least {floor} updates are left", now)
-        self.roll.clear(current.admitted)
+        self.roll.count((name, current.number) for name in current.admitted)
         # With their updates the sites tell what they think of the model that was sent, the last round's.
         told, stop = self.judging.of_sites(self.completed, self.weights, current.admitted)
         if stop:

@@ -184,7 +184,8 @@ class ClientState:
         match task.work:
             case "train":
                 life = self._life or 0
-                return [e.Train(task.round, task.attempt, body, task.settings, task.evaluate, task.durable, life)]
+                wanted = (task.round, task.attempt, body, task.settings, task.evaluate)
+                return [e.Train(*wanted, task.durable, life, task.counted)]
             case "evaluate":
                 return [e.Evaluate(task.round, "holdout", body)]
             case "finish":

@@ -140,3 +140,18 @@ def test_every_node_knows_what_the_whole_data_set_is_for(launch: Start, tmp_path
     (tmp_path / "many.csv").write_text("a,b,c,d,e,f,y\n" + "\n".join(rows) + "\n")
     run = launch("--mode", "gossip", "--data", "many.csv", "--nodes", 8, "--rounds", 6).ok()
     assert run.summary()["accuracy"] > 0.4
+
+
+def test_a_disk_without_room_for_the_model_is_told_at_once_and_at_the_end(launch: Start) -> None:
+    """A file of this run may grow to 100 kB; its model has 280 kB, and so has each checkpoint."""
+    run = launch(
+        *("--data", "iris", "--nodes", 2, "--rounds", 3, "--hidden", 10_000, "--set", "evaluation.baseline=false"),
+        file_blocks=200,
+    )
+    assert run.wait() == 1, run.text
+    assert run.told("warning", round=0)[0]["reason"].startswith("the checkpoint of round 0 was not written: ")
+    assert run.err[-1] == f"nervenet: the model could not be written to {run.folder}: File too large\n"
+    assert "Traceback" not in run.text
+    summary = run.summary()
+    assert (summary["status"], summary["completed_rounds"]) == ("failed", 3)
+    assert summary["reason"] in run.err[-1]

@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nervenet.nodes.experiment import Experiment, ExperimentError, load, parse_set
+from nervenet.nodes.experiment import Experiment, ExperimentError, GossipConfig, load, parse_set
+from nervenet.nodes.experiment_checks import check_members
 from nervenet.nodes.experiment_keys import override
+from nervenet.nodes.gossip.layout import launched_names, schedule_of
+from nervenet.nodes.gossip.topology import TOPOLOGIES
 
 PROPERTIES = {
     "mode": ["federated", "gossip"],
@@ -67,7 +71,7 @@ def test_an_experiment_survives_maps_and_toml(overrides: dict[str, object]) -> N
         ({"mode": "telepathy"}, "mode = 'telepathy': expected one of federated, gossip"),
         (
             {"gossip.topology": "rinq"},
-            "expected one of ring, torus, complete, star, random-regular (did you mean ring?)",
+            "epidemic-oracle, epidemic-local, edges (did you mean ring?)",
         ),
         ({"no.such": 1}, "no: there is no such key; the top level has mode, nodes"),
         ({"epochs": 3}, "epochs: there is no such key; did you mean training.epochs?"),
@@ -89,7 +93,35 @@ def test_an_experiment_survives_maps_and_toml(overrides: dict[str, object]) -> N
             {"mode": "gossip", "gossip.topology": "random-regular", "gossip.degree": 8},
             "gossip.degree = 8: expected fewer neighbours than nodes = 8",
         ),
-        ({"mode": "gossip", "gossip.degree": 4}, "is for gossip.topology = 'random-regular', not 'ring'"),
+        (
+            {"mode": "gossip", "gossip.degree": 4},
+            "= 4: is for topology = 'random-regular', 'small-world', ",
+        ),
+        ({"mode": "gossip", "gossip.probability": 0.5}, "is for topology = 'erdos-renyi', 'small-world', not 'ring'"),
+        ({"mode": "gossip", "gossip.probability": 1.5}, "gossip.probability = 1.5: expected a number <= 1"),
+        ({"mode": "gossip", "gossip.edges": "x"}, "is for topology = 'edges', not 'ring'"),
+        ({"mode": "gossip", "gossip.topology": "edges"}, "gossip.edges = None: topology = 'edges' needs the path"),
+        (
+            {"mode": "gossip", "gossip.topology": "edges", "gossip.edges": "none.csv"},
+            "none.csv': cannot be read",
+        ),
+        ({"mode": "gossip", "gossip.topology": "hypercube", "nodes": 12}, "nodes = 12: a hypercube has a power of two"),
+        (
+            {"mode": "gossip", "gossip.topology": "base-k", "gossip.degree": 8},
+            "expected fewer neighbours than nodes = 8",
+        ),
+        (
+            {"mode": "gossip", "gossip.topology": "small-world", "gossip.degree": 3},
+            "gossip.degree = 3: a small world joins as many neighbours on either side; expected an even number",
+        ),
+        (
+            {"mode": "gossip", "gossip.topology": "erdos-renyi", "gossip.probability": 0.01},
+            "gossip.probability = 0.01: no connected erdos-renyi graph over 8 nodes",
+        ),
+        (
+            {"mode": "gossip", "gossip.topology": "epidemic-oracle", "gossip.degree": 3, "nodes": 5},
+            "gossip.degree = 3: degree x nodes must be even, and nodes = 5; expected for example 2 or 4",
+        ),
         ({"network.bind": "0.0.0.0"}, "network.bind = '0.0.0.0': a wildcard tells nobody where to dial"),
         ({"network.bind": "*", "network.advertise": "*"}, "network.advertise = '*'"),
         ({"network.suspect_after_s": 0.6}, "network.suspect_after_s = 0.6: expected at least two heartbeats"),
@@ -122,12 +154,49 @@ def test_a_mistake_is_named_with_what_is_allowed(overrides: dict[str, object], w
         (4, {"gossip.topology": "torus"}),
         (3, {"gossip.topology": "random-regular"}),
         (2, {"gossip.topology": "random-regular"}),
+        (1, {"gossip.topology": "erdos-renyi"}),
+        (2, {"gossip.topology": "small-world"}),
+        (5, {"gossip.topology": "one-peer-exponential"}),
+        (5, {"gossip.topology": "base-k"}),
+        (3, {"gossip.topology": "epidemic-local"}),
     ],
 )
 def test_small_graphs_are_fine(nodes: int, overrides: dict[str, object]) -> None:
     experiment = load(overrides={"mode": "gossip", "nodes": nodes, **overrides})
-    assert experiment.degree <= nodes - 1
-    assert Experiment.from_dict(experiment.resolved().to_dict()).degree == experiment.degree
+    assert experiment.degree is None or experiment.degree <= nodes - 1
+    again = Experiment.from_dict(experiment.resolved().to_dict())
+    assert (again.degree, again.probability) == (experiment.degree, experiment.probability)
+    made = schedule_of(experiment, launched_names(nodes, "peer"))
+    assert made.out(1) == schedule_of(again, launched_names(nodes, "peer")).out(1)
+
+
+def test_every_topology_is_a_choice_and_no_other() -> None:
+    choices = typing.get_type_hints(GossipConfig)["topology"]
+    assert typing.get_args(choices) == tuple(TOPOLOGIES)
+
+
+@pytest.mark.parametrize("edges", ["0 1\n1 2\n2 0\n", "peer-0,peer-1\npeer-1,2\n", "ada bea\nbea cleo\n"])
+def test_a_file_of_edges_is_found_beside_the_experiment(tmp_path: Path, edges: str) -> None:
+    (tmp_path / "graph.csv").write_text(edges)
+    file = tmp_path / "one.toml"
+    file.write_text('mode = "gossip"\nnodes = 3\n[gossip]\ntopology = "edges"\nedges = "graph.csv"\n')
+    experiment = load(file)
+    assert experiment.gossip.edges == str(tmp_path / "graph.csv")
+    if "ada" in edges:
+        assert schedule_of(experiment, ["cleo", "bea", "ada"]).out(1)["bea"] == ("ada", "cleo")
+        with pytest.raises(
+            ExperimentError, match=r"gossip.edges = .*: there is no member 'ada'; expected one of peer-0"
+        ):
+            check_members(experiment, launched_names(3, "peer"))
+    else:
+        check_members(experiment, launched_names(3, "peer"))
+
+
+def test_a_file_of_edges_that_falls_apart_is_refused_with_its_parts(tmp_path: Path) -> None:
+    (tmp_path / "graph.csv").write_text("0 1\n2 3\n")
+    given = {"mode": "gossip", "nodes": 4, "gossip.topology": "edges", "gossip.edges": str(tmp_path / "graph.csv")}
+    with pytest.raises(ExperimentError, match="2 components: peer-0, peer-1; peer-2, peer-3; join"):
+        load(overrides=given)
 
 
 def test_the_resolved_experiment_writes_every_default_down() -> None:

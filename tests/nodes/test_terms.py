@@ -1,5 +1,6 @@
 """What must be the same at every node, and what need not."""
 
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -53,6 +54,16 @@ def test_how_a_node_trains_is_its_own_affair(keys: dict[str, Any]) -> None:
 )
 def test_peers_agree_on_their_graph(gossip: dict[str, Any], named: str) -> None:
     assert terms(mode="gossip", gossip=gossip).get(named) != terms(mode="gossip").get(named)
+
+
+def test_peers_agree_on_what_is_in_their_file_of_edges(tmp_path: Path) -> None:
+    said = []
+    for folder, text in (("a", "0 1\n"), ("b", "0 1\n"), ("c", "0 1 # other\n")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "graph").write_text(text)
+        gossip = {"topology": "edges", "edges": str(tmp_path / folder / "graph")}
+        said.append(terms(mode="gossip", nodes=2, gossip=gossip)["gossip.edges"])
+    assert said[0] == said[1] != said[2], "what is compared is its text, not where it lies"
 
 
 def test_terms_and_settings_travel() -> None:

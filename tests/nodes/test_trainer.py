@@ -71,7 +71,7 @@ def test_training_depends_on_seed_node_and_round_and_not_on_what_was_done_before
         told = one.perform(e.Train(number, attempt, body, WORK))
         assert isinstance(told, e.Trained)
         assert (told.round, told.attempt, told.examples, told.cancelled) == (number, attempt, 40, False)
-        assert told.metrics.keys() == {"loss"}
+        assert told.metrics.keys() == {"loss", "steps"}
         return bytes(told.body.tobytes())
 
     one = trainer()
@@ -111,7 +111,7 @@ def test_it_measures_the_hold_out_with_the_weights_it_was_sent() -> None:
     before = one.learner.evaluate("holdout")
     told = one.perform(e.Train(1, 0, body, WORK, evaluate=True))
     assert isinstance(told, e.Trained)
-    assert {key: value for key, value in told.metrics.items() if key != "loss"} == {
+    assert {key: value for key, value in told.metrics.items() if key not in ("loss", "steps")} == {
         f"holdout_{key}": value for key, value in before.items()
     }
     evaluated = one.perform(e.Evaluate(1, "holdout", body))
