@@ -372,19 +372,15 @@ class PeerState:
             "participants": list(self._mixed_with),
             "closed_by": self._closed_by,
             "duration_s": now - self._opened_at,
+            "loss": self._loss,
+            "missing": self._missing or None,
+            "mass": event.metrics.get("mass"),
+            "mass_out": event.metrics.get("mass_out"),
+            "radius": event.metrics.get("radius"),
         }
-        if self._loss is not None:
-            fields["loss"] = self._loss
-        if self._missing:
-            fields["missing"] = self._missing
-        if "mass" in event.metrics:
-            fields["mass"] = event.metrics["mass"]
-        if "mass_out" in event.metrics:
-            fields["mass_out"] = event.metrics["mass_out"]
-        if "radius" in event.metrics:
-            fields["radius"] = event.metrics["radius"]
+        fields = {key: value for key, value in fields.items() if value is not None}
         effects: list[e.Effect] = [e.Publish("round.completed", fields)]
-        effects += [e.Publish(kind, told) for kind, told in self.traffic.report(now, number)]
+        effects += [e.Publish(kind, each) for kind, each in self.traffic.report(now, number)]
         if event.wanted:
             reason = "it is relative to a copy that is not here; the whole is wanted"
             effects.append(e.Send(event.wanted, m.Refused("exchange", number, "base", reason)))

@@ -66,13 +66,18 @@ def test_a_model_of_another_round_would_be_seen(gossip: Any, monkeypatch: pytest
     """The watching itself can fail."""
     from nervenet.nodes.gossip.letters import Letters
 
-    take = Letters.take
+    take, begin = Letters.take, Letters.open
 
     def _take(self: Letters) -> Any:
-        self.left = {**getattr(self, "left", {}), **self.inbox}  # type: ignore[attr-defined]
-        return {**self.left, **take(self)}  # type: ignore[attr-defined]
+        self.left = dict(self.inbox)  # type: ignore[attr-defined]
+        return take(self)
+
+    def _open(self: Letters, number: int) -> None:
+        begin(self, number)
+        self.inbox = {**getattr(self, "left", {}), **self.inbox}
 
     monkeypatch.setattr(Letters, "take", _take)
+    monkeypatch.setattr(Letters, "open", _open)
     with pytest.raises(AssertionError, match="another round"):
         gossip().run()
 

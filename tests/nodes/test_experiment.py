@@ -158,7 +158,7 @@ def test_a_mistake_is_named_with_what_is_allowed(overrides: dict[str, object], w
         (2, {"gossip.topology": "small-world"}),
         (5, {"gossip.topology": "one-peer-exponential"}),
         (5, {"gossip.topology": "base-k"}),
-        (3, {"gossip.topology": "epidemic-local"}),
+        (3, {"gossip.topology": "epidemic-local", "gossip.algorithm": "epidemic"}),
     ],
 )
 def test_small_graphs_are_fine(nodes: int, overrides: dict[str, object]) -> None:

@@ -65,6 +65,19 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
     ]
 }
 
+FURTHER: dict[str, tuple[m.Message, Any]] = {
+    "exchange-mass": (m.Exchange(5, FLOATS, mass=0.75), WEIGHTS),
+    "exchange-difference": (
+        m.Exchange(5, m.Payload("mean", "0123456789abcdef", "uint8", 3, "delta+int8"), base=4),
+        np.array([1, 2, 3], np.uint8),
+    ),
+    "exchange-parts": (
+        m.Exchange(5, m.Payload("mean", "0123456789abcdef", "float32", 4, parts=("weights", "gradients"))),
+        np.array([1.0, -2.5, 0.5, 0.25], np.float32),
+    ),
+}
+"""What some messages have beside, where an algorithm or a codec asks for it."""
+
 
 def text_of(message: m.Message, array: Any) -> str:
     """Frames as hexadecimal lines, 32 bytes a line, an empty line between frames."""
@@ -86,3 +99,6 @@ if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
     for tag, (message, array) in EXAMPLES.items():
         (GOLDEN / f"{tag}.hex").write_text(text_of(message, array))
+    for name, (message, array) in FURTHER.items():
+        (GOLDEN / "further").mkdir(exist_ok=True)
+        (GOLDEN / "further" / f"{name}.hex").write_text(text_of(message, array))

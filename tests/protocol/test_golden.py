@@ -55,6 +55,16 @@ def test_bytes_are_as_they_were(tag):
         np.testing.assert_array_equal(vector, array)
 
 
+@pytest.mark.parametrize("name", MAKE.FURTHER)
+def test_further_bytes_are_as_they_were(name):
+    message, array = MAKE.FURTHER[name]
+    text = (MAKE.GOLDEN / "further" / f"{name}.hex").read_text()
+    assert MAKE.text_of(message, array) == text
+    back, vector = decode(MAKE.frames_of(text))
+    assert back == message
+    np.testing.assert_array_equal(vector, array)
+
+
 @pytest.mark.parametrize("tag", m.BY_TAG)
 def test_the_document_names_every_field_and_the_lane(tag):
     text = section(tag)
