@@ -8,18 +8,16 @@ instead, until every peer holds all. Pure: events and `now` in, effects out.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any
 
 from nervenet.broker import messages as m
 
 from .. import effects as e
-from ..screening import payload_fault
-from .letters import Letter, Letters
+from .letters import Letter, Letters, exchange_fault, mix_of, with_parts
 from .meeting import Meeting
 from .neighbourhood import Neighbourhood
+from .outbox import Outbox
 from .presence import Presence
 from .rules import PeerRules
 from .traffic import Traffic
@@ -53,6 +51,7 @@ class PeerState:
         self.meeting = Meeting(rules.name, rules.members, self.around.ever)
         self.presence = Presence(self.around.spread, rules.heartbeat_s, rules.suspect_after_s, rules.lost_after_s)
         self.letters = Letters(len(rules.members))
+        self.outbox = Outbox(rules)
         self.traffic = Traffic()
         self.status = "meeting"
         self.round = 0
@@ -63,9 +62,6 @@ class PeerState:
         self.weights: e.Body = None  # after the last completed round
         self._expected: m.Payload | None = None
         self._lives: dict[str, int] = {}
-        self._renewed: set[str] = set()  # began a new life since the training that runs was asked for
-        self._whole: set[str] = set()  # who has lost the copy of what was sent to it before
-        self._asked_whole: tuple[str, ...] = ()
         self._told: dict[int, dict[str, Any]] = {}  # rounds done whose evaluation is still to come
         self._mine: e.Body = None  # what this round's training gave
         self._loss: float | None = None
@@ -133,7 +129,7 @@ class PeerState:
                 effects.append(e.Publish("node.left", {"subject": sender, "reason": reason}))
                 effects += self._close_if_ready()
             case m.Refused(about="exchange", code="base"):
-                self._whole.add(sender)
+                self.outbox.lost(sender)
             case m.Refused(about=about, round=number, reason=reason):
                 told = f"{about} of round {number} was refused: {reason}"
                 effects.append(e.Publish("warning", {"subject": sender, "reason": told}))
@@ -162,8 +158,7 @@ class PeerState:
         effects: list[e.Effect] = []
         if self._lives.get(peer, incarnation) != incarnation:
             self.letters.forget(peer)
-            self._renewed.add(peer)
-            self._whole.add(peer)
+            self.outbox.renew(peer)
             effects.append(e.Forget(peer))
         self._lives[peer] = incarnation
         return effects + self.meeting.tell((peer,))
@@ -177,12 +172,7 @@ class PeerState:
 
     def _settled(self, event: e.Settled, now: float) -> list[e.Effect]:
         self.settled, self.weights = event, event.body
-        parts = self.rules.needs.parts
-        self._expected = event.payload
-        if len(parts) > 1:
-            length = len(parts) * event.payload.length
-            payload = event.payload
-            self._expected = m.Payload(payload.rule, payload.layout, payload.dtype, length, parts=parts)
+        self._expected = with_parts(event.payload, self.rules.needs.parts)
         self.status = "resting"
         told = {
             "round": 0,
@@ -210,14 +200,12 @@ class PeerState:
         self.round += 1
         self.status = "training"
         self._opened_at = now
-        self._renewed = set()
         self.letters.open(self.round)
         there = tuple(p for p in self.around.to(self.round) if self.presence.living(p))
-        self._asked_whole = tuple(sorted(self._whole))
         return [
             e.Publish("round.started", {"round": self.round, "attempt": 0}),
             e.SetTimer(("training", self.round), now + PATIENCE * self.rules.deadline_s),
-            e.Train(self.round, 0, None, self.rules.settings, to=there, whole=self._asked_whole),
+            e.Train(self.round, 0, None, self.rules.settings, to=there, whole=self.outbox.open()),
         ]
 
     def _trained(self, event: e.Trained, now: float) -> list[e.Effect]:
@@ -250,34 +238,25 @@ class PeerState:
         return [e.Publish("warning", {"reason": reason, "round": joined})]
 
     def _send(self, event: e.Trained) -> list[e.Effect]:
-        """Send what training gave; what is the same for several, once."""
         if self._expected is None:
             return []
-        common = e.Parcel(event.body, event.payload or self._expected, base=event.base)
         # Nothing is sent to the silent: it would only queue. They are sent to again as soon as they are heard.
-        wanted = self.around.to(self.round)
-        there = [p for p in wanted if self.presence.living(p) and p not in self._renewed]
-        if self.rules.needs.mass:
-            there = [p for p in there if p in event.apart]
-        alike: dict[tuple[int, float, int | None], tuple[e.Parcel, list[str]]] = {}
-        for peer in there:
-            parcel = event.apart.get(peer, common)
-            alike.setdefault((id(parcel.body), parcel.mass, parcel.base), (parcel, []))[1].append(peer)
-            self.traffic.sent(peer)
-        # Whoever misses one cannot make anything of the next difference.
-        self._whole -= {p for p in there if p in self._asked_whole}
-        self._whole |= set(wanted).difference(there) if self.rules.encoding else set()
-        return [
-            e.Send(tuple(peers), m.Exchange(self.round, parcel.payload, parcel.mass, parcel.base), parcel.body)
-            for parcel, peers in alike.values()
-        ]
+        there: list[str] = []
+        for peer in self.around.to(self.round):
+            if self.presence.living(peer):
+                there.append(peer)
+                self.traffic.sent(peer)
+            else:
+                self.outbox.lost(peer)
+        common = e.Parcel(event.body, event.payload or self._expected, base=event.base)
+        return self.outbox.send(event, common, self.round, there)
 
     def _exchange(self, exchange: m.Exchange, event: e.Arrived, now: float) -> list[e.Effect]:
         sender, number = event.sender, exchange.round
         if self._expected is None:
             self.letters.leave(event, exchange)
             return []
-        fault = ("values", event.flaw) if event.flaw else self._fault(exchange, self._expected)
+        fault = ("values", event.flaw) if event.flaw else exchange_fault(exchange, self._expected, self.rules)
         if fault:
             code, reason = fault
             refusal = m.Refused(about="exchange", round=number, code=code, reason=reason)
@@ -304,15 +283,6 @@ class PeerState:
             return self._close("overtaken") if overtaken else []
         self.letters.inbox.setdefault(sender, letter)
         return self._close_if_ready()
-
-    def _fault(self, exchange: m.Exchange, expected: m.Payload) -> tuple[str, str] | None:
-        found, allowed = exchange.payload.encoding, self.rules.encoding
-        if found and allowed and found != allowed:
-            return "payload", f"encoding must be {allowed} or none, found {found}"
-        fault = payload_fault(exchange.payload, expected, encodings=bool(allowed))
-        if fault is None and not (isfinite(exchange.mass) and (self.rules.needs.mass or exchange.mass == 1.0)):
-            return "values", f"mass must be {'finite' if self.rules.needs.mass else '1'}, found {exchange.mass}"
-        return fault
 
     def _awaited(self) -> list[str]:
         """Whose model of this round may still come: not of one too far ahead, for it closed this one alone."""
@@ -346,19 +316,7 @@ class PeerState:
             self.absent |= self._missing.keys()
         self._mixed_with = tuple(sorted(inbox))
         weights = self.around.weights(self.round, inbox)
-        came = [inbox.get(name) for name in weights]
-        mix = e.Mix(
-            self.round,
-            tuple(self._mine if letter is None else letter.body for letter in came),
-            tuple(weights.values()),
-            tuple(weights),
-        )
-        if self.rules.needs.mass:
-            mix = dataclasses.replace(mix, masses=tuple(1.0 if x is None else x.message.mass for x in came))
-        if self.rules.encoding:
-            encoded = frozenset(name for name, letter in inbox.items() if letter.message.payload.encoding)
-            bases = tuple(None if letter is None else letter.message.base for letter in came)
-            mix = dataclasses.replace(mix, bases=bases, differences=encoded)
+        mix = mix_of(self.round, self._mine, inbox, weights, self.rules)
         return [e.CancelTimer(("deadline", self.round)), mix]
 
     def _mixed(self, event: e.Mixed, now: float) -> list[e.Effect]:
@@ -449,8 +407,8 @@ class PeerState:
 
     def _undelivered(self, peer: str, tag: str, number: int, reason: str) -> list[e.Effect]:
         self.traffic.dropped += 1
-        if tag == "exchange" and self.rules.encoding:
-            self._whole.add(peer)
+        if tag == "exchange":
+            self.outbox.lost(peer)
         told = f"{tag} of round {number} could not be sent: {reason}"
         return [e.Publish("warning", {"subject": peer, "reason": told})]
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 
 from nervenet.broker import messages as m
 
 from .. import effects as e
+from ..screening import Fault, payload_fault
+from .rules import PeerRules
 
 
 @dataclass(frozen=True)
@@ -84,3 +88,35 @@ class Letters:
         self.inbox.pop(sender, None)
         self.early.pop(sender, None)
         self.heard_in.pop(sender, None)
+
+
+def with_parts(payload: m.Payload, parts: tuple[str, ...]) -> m.Payload:
+    """Describe what all send whole: so many parts of the size of the settled weights."""
+    return m.Payload(payload.rule, payload.layout, payload.dtype, len(parts) * payload.length, parts=parts)
+
+
+def exchange_fault(exchange: m.Exchange, expected: m.Payload, rules: PeerRules) -> Fault | None:
+    """Compare what an exchange says of itself with what the algorithm of all sends; None if it fits."""
+    found, allowed = exchange.payload.encoding, rules.encoding
+    if found and allowed and found != allowed:
+        return "payload", f"encoding must be {allowed} or none, found {found}"
+    fault = payload_fault(exchange.payload, expected, encodings=bool(allowed))
+    if fault is None and not (isfinite(exchange.mass) and (rules.needs.mass or exchange.mass == 1.0)):
+        return "values", f"mass must be {'finite' if rules.needs.mass else '1'}, found {exchange.mass}"
+    return fault
+
+
+def mix_of(
+    number: int, mine: e.Body, inbox: Mapping[str, Letter], weights: Mapping[str, float], rules: PeerRules
+) -> e.Mix:
+    """Ask for the next model of what has come, in the order of the weights; who is not in the inbox is oneself."""
+    came = [inbox.get(name) for name in weights]
+    return e.Mix(
+        number,
+        tuple(mine if letter is None else letter.body for letter in came),
+        tuple(weights.values()),
+        tuple(weights),
+        tuple(1.0 if letter is None else letter.message.mass for letter in came) if rules.needs.mass else (),
+        tuple(None if letter is None else letter.message.base for letter in came) if rules.encoding else (),
+        frozenset(name for name, letter in inbox.items() if letter.message.payload.encoding),
+    )

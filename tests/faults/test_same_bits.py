@@ -19,8 +19,12 @@ from nervenet.nodes.federated.rounds import RoundState
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.tasks import ClientRules, ClientState
+from nervenet.nodes.gossip.algorithms import Algorithm
+from nervenet.nodes.gossip.algorithms.checks import suitable_mixing
+from nervenet.nodes.gossip.algorithms.registry import NAMES, build, encoding_of
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
-from nervenet.nodes.gossip.topology import neighbours, schedule
+from nervenet.nodes.gossip.topology import every_neighbour, schedule
+from nervenet.nodes.gossip.work import GossipWork
 from nervenet.nodes.simulate import Simulation
 from nervenet.nodes.trainer import Trainer
 
@@ -31,14 +35,16 @@ PATIENT = {"suspect_after_s": 1e6, "deadline_s": 1e6, "join_deadline_s": 1e6}  #
 Run = Callable[[int, int | None], dict[str, bytes]]
 
 
-def trainer(name: str, seed: int, *, site: int | None) -> Trainer:
+def trainer(name: str, seed: int, *, site: int | None, algorithm: Algorithm | None = None) -> Trainer:
     train, test = split(load("iris"), 0.2, 42)
     if site is None:
         learner = Learner(MLP(hidden=(4,)), test=(test.X, test.y))
     else:
         rows = partition(train, SITES, "iid", seed=0)[site]
-        learner = Learner(MLP(hidden=(4,)), train.X[rows], train.y[rows], columns=train.columns)
-    return Trainer(learner, node=name, seed=seed, merger=Merger(FedAvg()) if site is None else None)
+        momentum = 0.0 if algorithm is not None and algorithm.needs.plain else 0.9
+        learner = Learner(MLP(hidden=(4,), momentum=momentum), train.X[rows], train.y[rows], columns=train.columns)
+    work = None if algorithm is None else GossipWork(learner, algorithm, node=name, seed=seed)
+    return Trainer(learner, node=name, seed=seed, merger=Merger(FedAvg()) if site is None else None, gossip=work)
 
 
 def worker(trainer: Trainer, shuffle: int | None) -> Callable[[Any], tuple[float, e.Event | None]]:
@@ -70,24 +76,30 @@ def federated(seed: int, shuffle: int | None) -> dict[str, bytes]:
     return {name: one.learner.snapshot().tobytes() for name, one in trainers.items()}
 
 
-def gossip(seed: int, shuffle: int | None) -> dict[str, bytes]:
+def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: str = "ring") -> dict[str, bytes]:
     """Give the final weights of every peer."""
     names = [f"peer-{i}" for i in range(SITES)]
-    graph = neighbours("ring", names)
+    graph = schedule(topology, names)
+    linked = every_neighbour(graph)
     sim = simulation(shuffle)
-    trainers = {name: trainer(name, seed, site=site) for site, name in enumerate(names)}
+    learns = build(algorithm, {}, "top-k:0.2+int8" if algorithm == "choco" else "")
+    trainers = {name: trainer(name, seed, site=site, algorithm=learns) for site, name in enumerate(names)}
+    work = WORK | ({"epochs": 1, "local_steps": learns.needs.steps} if learns.needs.steps else {})
     for name in names:
         rules = PeerRules(
             name,
             tuple(names),
-            schedule("ring", names),
-            settings=WORK | {"carry_optimizer": True},
+            graph,
+            mixing=suitable_mixing(learns.needs, graph),
+            needs=learns.needs,
+            encoding=encoding_of(learns),
+            settings=work | {"carry_optimizer": True},
             evaluate_on="holdout",
             **PATIENT,
         )
         sim.add(name, PeerState(rules), worker(trainers[name], shuffle))
     for name in names:
-        for other in graph[name]:
+        for other in linked[name]:
             if name < other:
                 sim.connect(name, other)
         sim.post(name, e.Proceed(ROUNDS))
@@ -108,6 +120,23 @@ def test_the_same_seed_gives_the_same_bits_in_whatever_order_things_happen(run: 
     for shuffle in range(6):
         assert run(7, shuffle) == first
     assert run(8, None) != first
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "topology"),
+    [
+        *((name, "complete") for name in NAMES),
+        ("dpsgd", "one-peer-exponential"),
+        ("epidemic", "epidemic-local"),
+        ("sgp", "epidemic-local"),
+        ("sgp", "one-peer-exponential"),
+        ("gradient-tracking", "base-k"),
+    ],
+)
+def test_each_algorithm_gives_the_same_bits_in_whatever_order_things_happen(algorithm: str, topology: str) -> None:
+    first = gossip(7, None, algorithm, topology)
+    assert [gossip(7, shuffle, algorithm, topology) for shuffle in range(3)] == [first] * 3
+    assert gossip(8, None, algorithm, topology) != first
 
 
 def test_all_clients_end_with_the_coordinator_s_model() -> None:
@@ -131,9 +160,9 @@ def test_summing_in_order_of_arrival_would_be_seen(run: Run, monkeypatch: pytest
         match job:
             case e.Fold(contributions=contributions):
                 job = replace(job, contributions=tuple(draws.sample(contributions, len(contributions))))
-            case e.Mix(number, bodies, weights):
-                pairs = draws.sample(list(zip(bodies, weights, strict=True)), len(bodies))
-                job = e.Mix(number, *map(tuple, zip(*pairs, strict=True)))
+            case e.Mix(number, bodies, weights, names):
+                triples = draws.sample(list(zip(bodies, weights, names, strict=True)), len(bodies))
+                job = e.Mix(number, *map(tuple, zip(*triples, strict=True)))
         return perform(self, job)
 
     first = run(7, None)

@@ -309,8 +309,8 @@ def test_a_straggler_joins_the_round_of_the_others() -> None:
     ring.exchange("c", 2)
     effects = ring.trained()
     assert ring.state.round == 2
-    row = (THIRD, pytest.approx(THIRD), THIRD)
-    assert only(e.Mix, effects)[0] == e.Mix(2, ("a2", "b1", "c2"), row, ("a", "b", "c"))
+    weights = (THIRD, pytest.approx(THIRD), THIRD)
+    assert only(e.Mix, effects)[0] == e.Mix(2, ("a2", "b1", "c2"), weights, ("a", "b", "c"))
 
 
 def test_it_never_goes_beyond_the_rounds_asked_for() -> None:

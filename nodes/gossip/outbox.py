@@ -1,0 +1,57 @@
+"""Who is sent which parcel of a round, and who has lost the copy of what was sent before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nervenet.broker import messages as m
+
+from .. import effects as e
+from .rules import PeerRules
+
+
+class Outbox:
+    """Addresses what training gave.
+
+    Where differences are sent, whoever misses one cannot make anything of the next: such neighbours are remembered, so
+    that the worker gives them the whole.
+    """
+
+    def __init__(self, rules: PeerRules) -> None:
+        self._by_differences = bool(rules.encoding)
+        self._only_apart = rules.needs.mass
+        self._whole: set[str] = set()
+        self._asked: tuple[str, ...] = ()
+        self._renewed: set[str] = set()  # began a new life since the training that runs was asked for
+
+    def open(self) -> tuple[str, ...]:
+        """Begin a round; gives those for whom the whole is to be prepared."""
+        self._renewed = set()
+        self._asked = tuple(sorted(self._whole))
+        return self._asked
+
+    def lost(self, peer: str) -> None:
+        """A neighbour asks for the whole, or something to it did not go out."""
+        if self._by_differences:
+            self._whole.add(peer)
+
+    def renew(self, peer: str) -> None:
+        """A neighbour has begun a new life: what is being prepared builds on the old one."""
+        self._renewed.add(peer)
+        self.lost(peer)
+
+    def send(self, event: e.Trained, common: e.Parcel, number: int, to: Sequence[str]) -> list[e.Effect]:
+        """Send what training gave to those that are there; what is the same for several, once."""
+        alike: dict[tuple[int, float, int | None], tuple[e.Parcel, list[str]]] = {}
+        for peer in to:
+            if peer in self._renewed or (self._only_apart and peer not in event.apart):
+                self.lost(peer)
+                continue
+            parcel = event.apart.get(peer, common)
+            alike.setdefault((id(parcel.body), parcel.mass, parcel.base), (parcel, []))[1].append(peer)
+            if peer in self._asked:
+                self._whole.discard(peer)
+        return [
+            e.Send(tuple(peers), m.Exchange(number, parcel.payload, parcel.mass, parcel.base), parcel.body)
+            for parcel, peers in alike.values()
+        ]
