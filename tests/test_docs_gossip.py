@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+from nervenet.nodes.gossip.algorithms.registry import NAMES, describe
+from nervenet.nodes.gossip.asynchronous.registry import NAMES as FREE
 from nervenet.nodes.gossip.measure import measure
 from nervenet.nodes.gossip.mixing import RULES
 from nervenet.nodes.gossip.topology import TOPOLOGIES, default_degree, schedule
@@ -13,10 +15,12 @@ PAGE = (ROOT / "docs" / "gossip.md").read_text(encoding="utf-8")
 FIGURES = PAGE[PAGE.index("## The graphs") : PAGE.index("![")]
 ADVICE = PAGE[PAGE.index("| name | when |") : PAGE.index("## A graph of your own")]
 
+ALGORITHMS = PAGE[PAGE.index("## The algorithms") : PAGE.index("## Without rounds")]
+
 
 def rows(text: str) -> dict[str, list[str]]:
     """Each row of a table by the name in its first cell."""
-    found = re.findall(r"^\| `([a-z-]+)` \|(.*)\|$", text, re.MULTILINE)
+    found = re.findall(r"^\| `([a-z0-9-]+)` \|(.*)\|$", text, re.MULTILINE)
     return {name: [cell.strip() for cell in rest.split("|")] for name, rest in found}
 
 
@@ -53,9 +57,19 @@ def test_every_paper_is_named() -> None:
 
 
 def test_every_rule_is_there() -> None:
-    assert set(rows(PAGE[PAGE.index("## Mixing weights") :])) == set(RULES)
+    assert set(rows(PAGE[PAGE.index("## Mixing weights") : PAGE.index("## The algorithms")])) == set(RULES)
 
 
 def test_the_figure_shows_every_topology() -> None:
     drawn = (ROOT / "docs" / "consensus.svg").read_text(encoding="utf-8")
     assert [name for name in TOPOLOGIES if name != "edges" and f">{name}<" not in drawn] == []
+
+
+def test_every_algorithm_is_there_with_its_arguments_and_when_not_to_use_it() -> None:
+    found = rows(ALGORITHMS)
+    assert set(found) == {*NAMES, *FREE}
+    for algorithm in describe():
+        what, arguments, against = found[algorithm.name]
+        assert re.search(r"\d{4}|the same", what), "its paper"
+        assert against
+        assert set(re.findall(r"`(\w+)`", arguments)) == set(algorithm.arguments), algorithm.name
