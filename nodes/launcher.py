@@ -125,6 +125,7 @@ class Run:
         self.folder: RunFolder
         self.crew: Crew
         self.first_round_at: float | None = None
+        self.heard = 0  # the last round that a coordinator told to be complete; it may not live to report it
         self.events_done = asyncio.Event()
         self._publisher = Publisher("launcher", "launcher", self.name, new_incarnation())
         self._left: set[str] = set()
@@ -233,6 +234,8 @@ class Run:
                     self.first_round_at = float(event["time"])
                 if event["type"] == "round.completed":
                     self.crew.moved()
+                    if event["role"] == "coordinator":
+                        self.heard = int(event["round"])
                 if event["type"] == "node.left" and "subject" not in event:
                     self._left.add(event["node"])
                     if self._left >= self.crew.survivors():
@@ -295,6 +298,7 @@ class Run:
             lost=self.crew.lost,
             wall_s=time.time() - self.started_at,
             startup_s=None if self.first_round_at is None else self.first_round_at - self.started_at,
+            heard=self.heard,
         )
 
 

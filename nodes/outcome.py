@@ -73,6 +73,7 @@ def finish(
     lost: Mapping[str, str],
     wall_s: float,
     startup_s: float | None,
+    heard: int = 0,
 ) -> dict[str, Any]:
     """Write the models and the summary; gives the summary.
 
@@ -100,6 +101,7 @@ def finish(
         wall_s=wall_s,
         startup_s=startup_s,
         resumed_after=folder.resumed,
+        heard=heard,
     )
     if lost:
         summary["lost_because"] = dict(sorted(lost.items()))
