@@ -157,7 +157,8 @@ def main() -> None:
         f"peer-3 stopped for {args.stop_s:g} s; {os.cpu_count()} cores"
     )
     print(
-        "steps/s in the window     | without | with, others | worst of 7, ratio | alone | ratio/alone | that one, after | accuracy, worst"
+        "steps/s in the window     | without | with, others | worst of 7, ratio | alone | ratio/alone | that one, after"
+        " | accuracy, worst"
     )
     for algorithm in args.algorithms:
         with tempfile.TemporaryDirectory() as folder:
