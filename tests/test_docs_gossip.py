@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+from nervenet.nodes.described import Described
 from nervenet.nodes.gossip.algorithms.registry import NAMES, describe
-from nervenet.nodes.gossip.asynchronous.registry import NAMES as FREE
 from nervenet.nodes.gossip.measure import measure
 from nervenet.nodes.gossip.mixing import RULES
 from nervenet.nodes.gossip.topology import TOPOLOGIES, default_degree, schedule
@@ -14,8 +14,6 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "gossip.md").read_text(encoding="utf-8")
 FIGURES = PAGE[PAGE.index("## The graphs") : PAGE.index("![")]
 ADVICE = PAGE[PAGE.index("| name | when |") : PAGE.index("## A graph of your own")]
-
-ALGORITHMS = PAGE[PAGE.index("## The algorithms") : PAGE.index("## Without rounds")]
 
 
 def rows(text: str) -> dict[str, list[str]]:
@@ -65,11 +63,17 @@ def test_the_figure_shows_every_topology() -> None:
     assert [name for name in TOPOLOGIES if name != "edges" and f">{name}<" not in drawn] == []
 
 
-def test_every_algorithm_is_there_with_its_arguments_and_when_not_to_use_it() -> None:
-    found = rows(ALGORITHMS)
-    assert set(found) == {*NAMES, *FREE}
-    for algorithm in describe():
-        what, arguments, against = found[algorithm.name]
-        assert re.search(r"\d{4}|the same", what), "its paper"
-        assert against
-        assert set(re.findall(r"`(\w+)`", arguments)) == set(algorithm.arguments), algorithm.name
+@pytest.mark.parametrize("algorithm", describe(), ids=list(NAMES))
+def test_every_algorithm_is_there_with_its_paper_its_knobs_and_when_not_to_use_it(algorithm: Described) -> None:
+    row = re.search(rf"^\| `{algorithm.name}` \|.*$", PAGE, re.MULTILINE)
+    assert row, f"docs/gossip.md has no row about {algorithm.name}"
+    _, _, what, arguments, needs, not_for, _ = (cell.strip() for cell in row.group().split("|"))
+    assert re.search(r"\(the same\)", what) or algorithm.paper.split(" et al.")[0] in what
+    assert set(re.findall(r"`(\w+)`", arguments)) == set(algorithm.arguments)
+    assert needs
+    assert not_for
+
+
+def test_no_algorithm_is_there_that_does_not_exist() -> None:
+    table = PAGE.split("### Names, papers, knobs")[1].split("\n###")[0]
+    assert set(re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)) == set(NAMES)

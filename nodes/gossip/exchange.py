@@ -48,7 +48,7 @@ class PeerState:
     def __init__(self, rules: PeerRules) -> None:
         self.rules = rules
         self.around = Neighbourhood(rules.name, rules.schedule, rules.mixing, doubly=rules.needs.doubly)
-        self.meeting = Meeting(rules.name, rules.members, self.around.ever)
+        self.meeting = Meeting(rules.name, rules.members, self.around.ever, self.around.links)
         self.presence = Presence(self.around.spread, rules.heartbeat_s, rules.suspect_after_s, rules.lost_after_s)
         self.letters = Letters(len(rules.members))
         self.outbox = Outbox(rules)
@@ -161,7 +161,7 @@ class PeerState:
             self.outbox.renew(peer)
             effects.append(e.Forget(peer))
         self._lives[peer] = incarnation
-        return effects + self.meeting.tell((peer,))
+        return effects + self.meeting.greet(peer)
 
     def _testimony(self, origin: str, facts: Mapping[str, Any], event: e.Arrived) -> list[e.Effect]:
         if origin not in self.rules.members:
@@ -388,11 +388,12 @@ class PeerState:
                 return []
 
     def _pulse(self, now: float) -> list[e.Effect]:
+        turn, behind = self.presence.turn(), self.presence.behind
         effects: list[e.Effect] = [
             e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
-            e.Beat(self.presence.turn(), self.round if self.settled else 0, self.status),
+            e.Beat(turn, self.round if self.settled else 0, self.status),
         ]
-        return effects + self.meeting.tell(self.presence.behind) + self._review(now)
+        return effects + self.meeting.tell(tuple(p for p in turn if p in behind)) + self._review(now)
 
     def _review(self, now: float) -> list[e.Effect]:
         effects = self.presence.silent(now)

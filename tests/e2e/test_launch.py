@@ -17,12 +17,27 @@ pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
 
 NUMBER = (int, float)
+QUICK = ("--set", "evaluation.baseline=false")
 KEYS: dict[str, Any] = {
     "mode": str, "nodes": int, "rounds": int, "completed_rounds": int, "seed": int, "data": str, "model": str,
     "parameters": int, "accuracy": float, "accuracy_min": float, "accuracy_max": float, "loss": float,
     "baseline": dict, "bytes_sent": int, "bytes_sent_by_kind": dict, "wall_s": NUMBER, "startup_s": NUMBER,
     "round_s_median": NUMBER, "nodes_lost": list, "updates_rejected": dict, "undisturbed": bool, "status": str,
 }  # fmt: skip
+
+
+def test_push_sum_on_a_graph_that_changes_learns_alike_each_time(launch: Start) -> None:
+    options = ("--mode", "gossip", "--algorithm", "sgp", "--topology", "epidemic-local", "--data", "iris")
+    first = launch(*options, "--nodes", 5, "--rounds", 15, "--set", "gossip.degree=2", *QUICK).ok()
+    again = launch(first.folder / "experiment.toml", out="again").ok()
+    assert first.summary()["accuracy"] >= 0.9
+    assert first.summary()["undisturbed"]
+    figures = ("accuracy", "accuracy_min", "loss", "consensus_distance")
+    assert [first.summary()[key] for key in figures] == [again.summary()[key] for key in figures]
+    events = map(json.loads, (first.folder / "events.jsonl").read_text().splitlines())
+    masses = [e["mass"] for e in events if e["type"] == "round.completed" and e["round"] == 15]
+    assert len(masses) == 5
+    assert 0.0 < min(masses) < max(masses)
 
 
 @pytest.mark.parametrize("mode", ["federated", "gossip"])
