@@ -1,12 +1,12 @@
 """Control messages that a peer sends a second at rest: 64 peers, four to a process, linked as each topology has it.
 
-They learn two rounds, then nothing is left to do but to say that they are there. Directory leases are counted apart: one
-every 5/3 s.
+They learn two rounds, then nothing is left to do but to say that they are there. Directory leases are counted apart:
+one every 5/3 s.
 
     python benchmarks/gossip_rest.py [--peers 64] [--topologies complete random-regular ring]
 
-2026-11, 2 cores of a shared machine, 64 peers, leases among them: ring 4.60, complete 4.59 (which begins, and has done
-its two rounds, after 12 s).
+2026-11, 2 cores of a shared machine, 64 peers, leases among them: ring 4.60, complete 4.59 (which begins, and has
+done its two rounds, after 12 s).
 """
 
 from __future__ import annotations

@@ -284,8 +284,8 @@ def _correctable(experiment: "Experiment") -> Iterator[str]:
 
     if not {"correction", "normaliser"} <= set(getattr(model_of(experiment), "allows", ())):
         yield (
-            f"gossip.algorithm = {experiment.gossip.algorithm!r}: corrects every gradient, and needs to know how far the "
-            f"steps reach, which {experiment.model.name} cannot; models that can: {CORRECTABLE}"
+            f"gossip.algorithm = {experiment.gossip.algorithm!r}: corrects every gradient, and needs to know how far "
+            f"the steps reach, which {experiment.model.name} cannot; models that can: {CORRECTABLE}"
         )
 
 
