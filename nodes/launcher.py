@@ -127,6 +127,7 @@ class Run:
         self.first_round_at: float | None = None
         self.heard = 0  # the last round that a coordinator told to be complete; it may not live to report it
         self.events_done = asyncio.Event()
+        self.passed_on = asyncio.Event()  # the broker has told everybody how the run ended
         self._publisher = Publisher("launcher", "launcher", self.name, new_incarnation())
         self._left: set[str] = set()
         self._refused = False  # it was said that the run folder takes no more
@@ -211,6 +212,8 @@ class Run:
             self._say("run.completed", status=status, completed_rounds=rounds, wall_s=wall_s, **told)
         else:
             self._say("run.failed", reason=reason)
+        if watching is not None:
+            await self._last_word(watching)
         await self.crew.stop(STOP_S)
         if watching is not None:
             await self._last_events(watching)
@@ -229,6 +232,8 @@ class Run:
         async with EventStream(address, run=self.name) as events:
             async for event in events:
                 if event["node"] == "launcher":
+                    if event["type"] in ("run.completed", "run.failed"):
+                        self.passed_on.set()
                     continue
                 if event["type"] == "round.started" and self.first_round_at is None:
                     self.first_round_at = float(event["time"])
@@ -241,6 +246,15 @@ class Run:
                     if self._left >= self.crew.survivors():
                         self.events_done.set()
                 self._record(event)
+
+    async def _last_word(self, watching: asyncio.Task[None]) -> None:
+        """Wait until the broker has passed on how the run ended, a second at the most: it is stopped next, and whoever
+        watches would wait for ever.
+        """
+        if not watching.done():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self.passed_on.wait()
 
     async def _last_events(self, watching: asyncio.Task[None]) -> None:
         """Wait for the farewells of those who lived to say them, a second at the most: events may be lost."""
