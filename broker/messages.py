@@ -173,7 +173,8 @@ class Ready(_Base, frozen=True):
 class Task(_Base, frozen=True):
     """The coordinator asks for one piece of work, with training settings; ``deadline_s`` counts from its arrival.
 
-    Rounds up to ``durable`` are on the coordinator's disk: it will never again ask for one of them.
+    Rounds up to ``durable`` are on the coordinator's disk: it will never again ask for one of them. ``counted`` is the
+    last round whose update of this client is in the model, where that matters to what it carries from round to round.
     """
 
     lane: ClassVar[Lane] = Lane.BULK
@@ -186,6 +187,7 @@ class Task(_Base, frozen=True):
     agreement: dict[str, Any] | None = None
     payload: Payload | None = None
     durable: Count = 0
+    counted: Count | None = None
 
 
 class Update(_Base, frozen=True):

@@ -38,8 +38,8 @@ def pegasos_step(w: Vector, X: Array, signs: Array, t: float, penalty: float) ->
 class Pegasos:
     """Linear support vector machine for two classes: hinge loss, λ/2 ||w||², the step 1 / (λ t).
 
-    Shalev-Shwartz, Singer, Srebro & Cotter 2011 ("Pegasos: primal estimated sub-gradient solver for SVM"). The time t is
-    the number of steps in a model, counted from 1; it is carried, and models that walk bring it with them.
+    Shalev-Shwartz, Singer, Srebro & Cotter 2011 ("Pegasos: primal estimated sub-gradient solver for SVM"). The time t
+    is the number of steps in a model, counted from 1; it is carried, and models that walk bring it with them.
 
     Parameters
     ----------

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .formation import spread
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -41,13 +43,6 @@ class Curves:
             so_far += sum(by.values())
             total[n] = so_far
         return total
-
-
-def spread(vectors: Sequence[Sequence[float]]) -> float:
-    """sqrt(mean_i ||v_i - mean||²) of equally long vectors."""
-    columns = list(zip(*vectors, strict=True))
-    squares = math.fsum((x - m) ** 2 for column in columns for m in [math.fsum(column) / len(column)] for x in column)
-    return math.sqrt(squares / len(vectors))
 
 
 def fold_curves(events: Iterable[Mapping[str, Any]]) -> Curves:

@@ -215,8 +215,9 @@ class WorkFailed:
 
 @dataclass(frozen=True, slots=True)
 class Proceed:
-    """The owner asks for rounds up to and including `until`; `last`: and for no more, so that a node without rounds
-    ends when its neighbours have done theirs.
+    """The owner asks for rounds up to and including `until`.
+
+    `last`: and for no more, so that a node without rounds ends when its neighbours have done theirs.
     """
 
     until: int
@@ -323,7 +324,8 @@ class Train:
     first.
 
     A client's says for which `life` of the coordinator (its incarnation) it is, and up to which round that will never
-    be asked for again, `durable`: what is carried from round to round is kept accordingly.
+    be asked for again, `durable`: what is carried from round to round is kept accordingly. `counted` is the last round
+    whose update is in the model, None: that in which it trained last.
 
     A peer's says whom the result will be sent to, `to`, and who of all has lost the copy of what was sent before,
     `whole`.
@@ -336,6 +338,7 @@ class Train:
     evaluate: bool = False
     durable: int = 0
     life: int = 0
+    counted: int | None = None
     to: tuple[str, ...] = ()
     whole: tuple[str, ...] = ()
 

@@ -214,13 +214,13 @@ def _strategy(experiment: "Experiment") -> Iterator[str]:
     asked = {key: demands.settings.get(key) for key in ("proximal", "control")} | {"ditto": federated.ditto}
     if asked["control"]:
         asked["carry_optimizer"] = experiment.carry_optimizer
-    wanted = {key: value for key, value in asked.items() if value}
-    if wanted or demands.normaliser:
-        yield from _support(experiment, wanted, "federated.strategy" if demands.normaliser else "")
+    yield from _support(experiment, {key: value for key, value in asked.items() if value}, demands.normaliser)
 
 
-def _support(experiment: "Experiment", asked: dict[str, object], measured_by: str) -> Iterator[str]:
-    """Ask the model whether its training can do more than the plain thing; for which key it must measure its steps."""
+def _support(experiment: "Experiment", asked: dict[str, object], normaliser: bool) -> Iterator[str]:
+    """Ask the model whether its training can do more than the plain thing."""
+    if not asked and not normaliser:
+        return
     from nervenet.models.local import LocalSettings, check_support
     from nervenet.models.model import LocalUnsupported
 
@@ -231,10 +231,10 @@ def _support(experiment: "Experiment", asked: dict[str, object], measured_by: st
         check_support(model, LocalSettings.from_dict(asked))
     except (LocalUnsupported, ValueError) as error:
         yield f"model.name = {experiment.model.name!r}: {error}"
-    if measured_by and "normaliser" not in getattr(model, "allows", ()):
-        name = experiment.federated.strategy if experiment.mode == "federated" else experiment.gossip.algorithm
+    if normaliser and "normaliser" not in getattr(model, "allows", ()):
+        name = experiment.federated.strategy
         yield (
-            f"{measured_by} = {name!r}: {experiment.model.name} cannot say how far its steps reach; with mlp "
+            f"federated.strategy = {name!r}: {experiment.model.name} cannot say how far its steps reach; with mlp "
             "training.optimizer = 'sgd' can, as can scikit-learn's SGD models"
         )
 
@@ -272,9 +272,21 @@ def _algorithm(experiment: "Experiment") -> Iterator[str]:
     algorithm = build(gossip.algorithm, gossip.arguments, gossip.compression)
     found = list(problems(algorithm, experiment, rehearsal(experiment)))
     yield from found
-    needs = algorithm.needs
-    if needs.correction and not found:
-        yield from _support(experiment, {"control": True}, "gossip.algorithm")
+    if algorithm.needs.correction and not found:
+        yield from _correctable(experiment)
+
+
+def _correctable(experiment: "Experiment") -> Iterator[str]:
+    """Ask the model whether something can be added to its gradients, and whether it knows how far its steps reach."""
+    from nervenet.models.model import CORRECTABLE
+
+    from .embedding import model_of
+
+    if not {"correction", "normaliser"} <= set(getattr(model_of(experiment), "allows", ())):
+        yield (
+            f"gossip.algorithm = {experiment.gossip.algorithm!r}: corrects every gradient, and needs to know how far "
+            f"the steps reach, which {experiment.model.name} cannot; models that can: {CORRECTABLE}"
+        )
 
 
 def by_key(error: "TopologyError") -> str:

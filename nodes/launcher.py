@@ -125,7 +125,9 @@ class Run:
         self.folder: RunFolder
         self.crew: Crew
         self.first_round_at: float | None = None
+        self.heard = 0  # the last round that a coordinator told to be complete; it may not live to report it
         self.events_done = asyncio.Event()
+        self.passed_on = asyncio.Event()  # the broker has told everybody how the run ended
         self._publisher = Publisher("launcher", "launcher", self.name, new_incarnation())
         self._left: set[str] = set()
         self._refused = False  # it was said that the run folder takes no more
@@ -200,6 +202,8 @@ class Run:
             status, reason, interrupted = "failed", f"{type(error).__name__}: {error}", error
             await self.crew.stop(STOP_S)
         summary = await asyncio.to_thread(self._conclude, shares, status, reason)
+        if status == "completed" and summary["status"] != status:
+            status, reason = summary["status"], summary["reason"]  # the disk did not take the result
         if status == "completed":
             told = {}
             if "stopped_by" in summary:
@@ -208,6 +212,8 @@ class Run:
             self._say("run.completed", status=status, completed_rounds=rounds, wall_s=wall_s, **told)
         else:
             self._say("run.failed", reason=reason)
+        if watching is not None:
+            await self._last_word(watching)
         await self.crew.stop(STOP_S)
         if watching is not None:
             await self._last_events(watching)
@@ -226,16 +232,29 @@ class Run:
         async with EventStream(address, run=self.name) as events:
             async for event in events:
                 if event["node"] == "launcher":
+                    if event["type"] in ("run.completed", "run.failed"):
+                        self.passed_on.set()
                     continue
                 if event["type"] == "round.started" and self.first_round_at is None:
                     self.first_round_at = float(event["time"])
                 if event["type"] == "round.completed":
                     self.crew.moved()
+                    if event["role"] == "coordinator":
+                        self.heard = int(event["round"])
                 if event["type"] == "node.left" and "subject" not in event:
                     self._left.add(event["node"])
                     if self._left >= self.crew.survivors():
                         self.events_done.set()
                 self._record(event)
+
+    async def _last_word(self, watching: asyncio.Task[None]) -> None:
+        """Wait until the broker has passed on how the run ended, a second at the most: it is stopped next, and whoever
+        watches would wait for ever.
+        """
+        if not watching.done():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self.passed_on.wait()
 
     async def _last_events(self, watching: asyncio.Task[None]) -> None:
         """Wait for the farewells of those who lived to say them, a second at the most: events may be lost."""
@@ -293,6 +312,7 @@ class Run:
             lost=self.crew.lost,
             wall_s=time.time() - self.started_at,
             startup_s=None if self.first_round_at is None else self.first_round_at - self.started_at,
+            heard=self.heard,
         )
 
 

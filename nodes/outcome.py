@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -72,12 +73,21 @@ def finish(
     lost: Mapping[str, str],
     wall_s: float,
     startup_s: float | None,
+    heard: int = 0,
 ) -> dict[str, Any]:
-    """Write the models and the summary; gives the summary."""
+    """Write the models and the summary; gives the summary.
+
+    What the disk does not take fails the run by name: its checkpoints stand, and it can be taken up when there is room.
+    """
+    unwritten: list[str] = []
     if found.vector is not None and found.agreement is not None:
-        _save(experiment, folder, found)
+        with _noting(unwritten, "the model", folder):
+            _save(experiment, folder, found)
     for name, vector in found.personal.items():
-        _save_personal(folder, name, found, vector)
+        with _noting(unwritten, f"the model of {name}", folder):
+            _save_personal(folder, name, found, vector)
+    if unwritten and status == "completed":
+        status, reason = "failed", "; ".join(unwritten)
     summary = summarise(
         experiment,
         found.facts,
@@ -91,11 +101,23 @@ def finish(
         wall_s=wall_s,
         startup_s=startup_s,
         resumed_after=folder.resumed,
+        heard=heard,
     )
     if lost:
         summary["lost_because"] = dict(sorted(lost.items()))
-    folder.write_summary(summary)
+    with _noting(unwritten, "the summary", folder):
+        folder.write_summary(summary)
+    if unwritten and status == "completed":
+        summary |= {"status": "failed", "reason": "; ".join(unwritten)}
     return summary
+
+
+@contextmanager
+def _noting(unwritten: list[str], what: str, folder: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        unwritten.append(f"{what} could not be written to {folder.path}: {error.strerror or error}")
 
 
 def _save(experiment: Experiment, folder: RunFolder, found: Found) -> None:

@@ -53,7 +53,7 @@ class Record:
                 self.warnings.append(str(fields.get("reason", "")))
         elif kind in DISTURBING:
             subject = fields.get("subject", "")
-            self.disturbed.append(f"{DISTURBING[kind]} {subject}: {fields.get('reason', '')}".replace(" :", ":"))
+            self._disturb(f"{DISTURBING[kind]} {subject}: {fields.get('reason', '')}".replace(" :", ":"))
 
     def _round(self, fields: Mapping[str, Any]) -> None:
         number = int(fields["round"])
@@ -64,8 +64,12 @@ class Record:
         by = fields.get("closed_by")
         if by in INCOMPLETE or fields.get("missing"):
             missing = "; ".join(f"{name}: {why}" for name, why in sorted(fields.get("missing", {}).items()))
-            self.disturbed.append(f"round {number} closed by {by} without {missing}")
+            self._disturb(f"round {number} closed by {by} without {missing}")
         self._mark(number)
+
+    def _disturb(self, line: str) -> None:
+        if len(self.disturbed) < LINES:  # a run of a million rounds must not remember each
+            self.disturbed.append(line)
 
     def _mark(self, number: int) -> None:
         """Note how long the lists are, and copy what is small: a round must not cost more the later it comes."""
@@ -97,7 +101,7 @@ class Record:
         return {
             **mark,
             "round_s": self.round_s[: mark["round_s"]][-ROUNDS:],
-            "disturbed": self.disturbed[: mark["disturbed"]][:LINES],
+            "disturbed": self.disturbed[: mark["disturbed"]],
             "warnings": self.warnings[: mark["warnings"]],
         }
 
@@ -124,7 +128,7 @@ class Record:
             "bytes_sent_by_kind": dict(counters.sent_by_kind),
             "round_s": self.round_s[-ROUNDS:],
             "rejected": dict(self.rejected),
-            "disturbed": self.disturbed[:LINES],
+            "disturbed": self.disturbed,
             "warnings": self.warnings,
         }
         if self.staleness:

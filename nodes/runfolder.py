@@ -131,7 +131,8 @@ class RunFolder:
 
     def _open(self) -> None:
         file = self.path / "events.jsonl"
-        self._events: IO[bytes] = file.open("ab", buffering=1 << 16)
+        with _usable(self.path):
+            self._events: IO[bytes] = file.open("ab", buffering=1 << 16)
         self._flushed = time.monotonic()
         if not _claim(self._events):
             self._events.close()
@@ -154,8 +155,15 @@ class RunFolder:
         return state_folder(self.path.absolute(), COORDINATOR if role == "coordinator" else name)
 
     def write_experiment(self, experiment: Experiment) -> None:
-        """Keep the resolved configuration: launching it again repeats the run."""
-        write_whole(self.path / "experiment.toml", experiment.to_toml())
+        """Keep the resolved configuration: launching it again repeats the run.
+
+        Raises
+        ------
+        ExperimentError
+            If the folder takes nothing: it is the first file that is written as a whole.
+        """
+        with _usable(self.path):
+            write_whole(self.path / "experiment.toml", experiment.to_toml())
 
     def write_nodes(self, nodes: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep ``{node: {"role", "pid", "address"}}``; the broker's own entry lets monitors find it."""
@@ -175,11 +183,11 @@ class RunFolder:
         self._flushed = time.monotonic()
 
     @contextmanager
-    def _refusable(self) -> Iterator[None]:
+    def _refusable(self, name: str = "events.jsonl") -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            self.refused = f"{self.path / 'events.jsonl'}: events are missing: {error.strerror or error}"
+            self.refused = f"{self.path / name} is not whole: {error.strerror or error}"
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Keep the result; a reader sees the whole file or none."""
@@ -190,7 +198,8 @@ class RunFolder:
         from .curves import draw_curves
 
         self.flush()
-        draw_curves(read_events(self.path), self.path / "curves.png", baseline)
+        with self._refusable("curves.png"):
+            draw_curves(read_events(self.path), self.path / "curves.png", baseline)
 
     def close(self) -> None:
         """Write what is buffered; may be called twice."""
@@ -236,6 +245,15 @@ def write_whole(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
+
+
+@contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """Raise `ExperimentError` where the folder cannot be written to."""
+    try:
+        yield
+    except OSError as error:
+        raise ExperimentError(f"{path}: cannot be used as a run folder: {error.strerror or error}") from None
 
 
 def _claim(file: IO[bytes]) -> bool:

@@ -110,6 +110,8 @@ async def run_node(
         vector = learner.snapshot() if role == "client" and not reason else node.weights
         found = Found(facts, vector, best=None if best is None else best.weights)
         summary = _summary(experiment, folder, learner, found, status, reason, time.monotonic() - started)
+        if not reason and summary["status"] != "completed":
+            reason = summary["reason"]  # the disk did not take the result
         if folder and not reason and role != "client":
             folder.write_curves()
     if reason:

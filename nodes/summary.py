@@ -25,6 +25,7 @@ def summarise(
     wall_s: float,
     startup_s: float | None = None,
     resumed_after: int | None = None,
+    heard: int = 0,
 ) -> dict[str, Any]:
     """Build ``summary.json`` from what each node reported by request and reply.
 
@@ -49,6 +50,8 @@ def summarise(
         Seconds from the command's start to its end, and to the first round.
     resumed_after
         The round after which this life of the run went on; its bytes and seconds are those of this life alone.
+    heard
+        The last round of which an event told that it was complete: all that is known where nobody is left to report.
 
     Returns
     -------
@@ -58,7 +61,7 @@ def summarise(
     survivors = {name: facts for name, facts in sorted(results.items()) if name not in nodes_lost}
     judges = _judges(experiment, survivors)
     completed = [int(facts["completed_rounds"]) for facts in judges.values() if "completed_rounds" in facts]
-    rounds_done = min(completed, default=0)
+    rounds_done = min(completed, default=heard)
     score = "accuracy" if task == "classification" else "r2"
     scores = [_number(facts.get("metrics", {}).get(score)) for facts in judges.values()]
     losses = [_number(facts.get("metrics", {}).get("loss")) for facts in judges.values()]

@@ -6,9 +6,11 @@ Events may come late, twice over a snapshot, or with gaps; a final event always 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from nervenet.nodes.formation import Formation, formation
 
 LEARNERS = ("coordinator", "client", "peer")
 GONE = ("lost", "left", "done")
@@ -54,6 +56,7 @@ class Board:
     score: float | None = None  # on the test set: the global model's, or the mean of the living peers'
     loss: float | None = None
     staleness: float | None = None  # of the last step's updates, in the mean, where there are no rounds
+    projections: dict[str, Sequence[float]] = field(default_factory=dict)  # of the peers' last models
     rows: dict[str, Row] = field(default_factory=dict)
     missed: int = 0
     seen: float = 0.0
@@ -90,6 +93,12 @@ class Board:
                 self._subject(event).rejected += 1
             case _ if row is not None:
                 self._of_node(kind, event, row, number, at)
+
+    def formation(self) -> Formation | None:
+        """How far the living peers are apart, as far as two or more have told a projection of their weights."""
+        living = {name: told for name, told in self.projections.items() if self.rows[name].living}
+        lengths = {len(told) for told in living.values()}
+        return formation(living) if len(lengths) == 1 else None
 
     def eta_s(self) -> float | None:
         """Seconds that the rounds to come will take at the pace so far; None where there is no pace yet."""
@@ -142,6 +151,8 @@ class Board:
             self._count(row, event)
         elif kind == "metric.test":
             row.score, row.test_loss = self._score(event), _number(event.get("loss"))
+            if row.role == "peer" and isinstance(event.get("sketch"), list | tuple):
+                self.projections[str(event["node"])] = event["sketch"]
             self._judge(row)
 
     def _round_started(self, event: Mapping[str, Any], row: Row, number: int | None, at: float) -> None:

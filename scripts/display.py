@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .board import Board, Row
@@ -81,10 +81,29 @@ def render(board: Board, now: float, height: int) -> RenderableType:
     title = Text(header(board, now), style="bold")
     if not board.rows:
         return title
-    shown = list(rows_shown(board, max(1, height - 5)))
+    standing = togetherness(board)
+    shown = list(rows_shown(board, max(1, height - 5 - len(standing))))
     hidden = len(board.rows) - len(shown)
     below = [Text(f"… and {hidden} more nodes", style="dim")] if hidden else []
+    below += [Text(line, style="yellow" if "apart" in line else "dim") for line in standing]
     return Group(title, _table(board, shown, now), *below)
+
+
+def togetherness(board: Board) -> list[str]:
+    """How far peers are apart, and who stands apart: from projections of their weights, so only about."""
+    seen = board.formation()
+    if seen is None:
+        return []
+    lines = [f"consensus distance about {seen.distance:.3g}"]
+    if len(seen.clusters) > 1:
+        lines.append(f"groups far apart: {' | '.join(map(_listed, seen.clusters))}")
+    if seen.outliers:
+        lines.append(f"far apart from all others: {_listed(seen.outliers)}")
+    return lines
+
+
+def _listed(names: Sequence[str], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _table(board: Board, shown: list[tuple[str, Row]], now: float) -> Table:

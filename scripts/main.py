@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 STARTED_AT = time.time()
 
 # Known by name, so that reporting a mistake loads none of the modules that could have made it.
-USAGE_ERRORS = frozenset({"ExperimentError", "DataError", "SurveyError", "CannotMerge", "ModelFileError", "BadAddress"})
+USAGE_ERRORS = frozenset(
+    {"ExperimentError", "DataError", "SurveyError", "CannotMerge", "ModelFileError", "BadAddress", "TopologyError"}
+)
 RUN_ERRORS = frozenset({"RunFailed", "NodeFailed", "NurseryError", "BrokerError"})
 
 
@@ -31,6 +33,7 @@ def build() -> Typer:
     from .monitor import monitor
     from .node import node
     from .serve import serve
+    from .topology import topology
 
     app = typer.Typer(
         name="nervenet",
@@ -41,7 +44,7 @@ def build() -> Typer:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
-    for command in (launch, broker, node, monitor, serve):
+    for command in (launch, broker, node, monitor, serve, topology):
         app.command()(command)
     return app
 

@@ -19,7 +19,9 @@ from .settings import LocalSettings, check_support
 State = dict[str, NDArray[Any]]
 
 MOMENTS, DITTO_MOMENTS = "moments/", "ditto-moments/"
-VECTORS = ("control", "residual", "ditto")
+SHARED = ("control", "residual")  # the server's sums take part in what these become: only if the update counted
+BEFORE = "before/"  # what they were before the last round
+VECTORS = (*SHARED, "ditto", *(BEFORE + name for name in SHARED))
 
 
 def _never() -> bool:
@@ -63,7 +65,13 @@ class LocalTraining:
         self.learner.load(self._own(self._split(received, settings)[0], settings))
 
     def train(
-        self, received: Vector, settings: LocalSettings, number: int, stop: Callable[[], bool] = _never
+        self,
+        received: Vector,
+        settings: LocalSettings,
+        number: int,
+        stop: Callable[[], bool] = _never,
+        *,
+        counted: bool = True,
     ) -> LocalResult:
         """Do one round's work. The model is left with the weights that training ended at.
 
@@ -82,6 +90,9 @@ class LocalTraining:
             The round: part of the address of its draws.
         stop : callable
             Returns true when training should end where it is.
+        counted : bool
+            Whether the last result is in the model. If it is not, the control variate and the residual are what they
+            were before it; what stays here, such as moments and personal arrays, is as it is.
 
         Raises
         ------
@@ -97,12 +108,13 @@ class LocalTraining:
         check_support(self.learner.model, settings)
         weights, control = self._split(received, settings)
         start = self._own(weights, settings)
-        state = dict(self._state)
+        state = self._standing(counted)
+        shared = {name: state[name] for name in SHARED if name in state}
         metrics: dict[str, float] = {}
         if settings.probe:
             self.learner.load(start)
             metrics["probe_loss"] = self.learner.training_loss()
-        own = self._remembered("control")
+        own = self._checked(shared.get("control"))
         correction = control if own is None or control is None else control - own
         rng = generator(self.seed, self.node, number, "batches")
         report = self._fit(start, state, MOMENTS, settings, settings.proximal, rng, stop, correction)
@@ -138,6 +150,7 @@ class LocalTraining:
             metrics |= told
             if left is not None:
                 state["residual"] = left
+        state |= {BEFORE + name: array for name, array in shared.items() if name in state}
         self._state = {name: _kept(array) for name, array in state.items()}
         metrics = {name: float(value) for name, value in metrics.items() if isfinite(value)}
         return LocalResult(vector, settings.encoding, settings.parts, report.examples, metrics)
@@ -234,8 +247,18 @@ class LocalTraining:
     def _personal_arrays(self) -> State:
         return {n.removeprefix(PREFIX): array for n, array in self._state.items() if n.startswith(PREFIX)}
 
+    def _standing(self, counted: bool) -> State:
+        """What a round starts from: without what the last one added to it that did not count."""
+        state = {name: array for name, array in self._state.items() if not name.startswith(BEFORE)}
+        if counted:
+            return state
+        before = {name.removeprefix(BEFORE): self._state[name] for name in self._state if name.startswith(BEFORE)}
+        return {name: array for name, array in state.items() if name not in SHARED} | before
+
     def _remembered(self, name: str) -> Vector | None:
-        vector = self._state.get(name)
+        return self._checked(self._state.get(name))
+
+    def _checked(self, vector: Vector | None) -> Vector | None:
         if vector is not None:
             self.learner.layout.check(vector)
         return vector

@@ -13,6 +13,8 @@ from .roll import Roll
 from .rules import RoundRules
 from .sampling import sample, share_of, surplus
 
+UNTOLD = -1  # no round
+
 
 def expected(work: str, settled: e.Settled | None, rules: RoundRules) -> m.Payload | None:
     """Describe what goes out with a task, and comes back with its answer: the weights, and the strategy's parts."""
@@ -66,16 +68,20 @@ def tasks(
     """One task to each, the same one to all that are alike: who hold the agreement already, or do not; who can encode
     their answers as the run does, or cannot.
 
+    Who carries what only an update that counted may change is told which was the last that did.
+
     A client that answers to this life of the coordinator for the first time is told no later round to be `durable` than
     that after which this life `began`: what it carries of later ones is of a former life.
     """
     payload = expected(work, settled, rules)
     effects: list[e.Effect] = []
-    groups: dict[tuple[bool, str], list[str]] = {}
+    groups: dict[tuple[bool, str, int], list[str]] = {}
     for name in names:
-        alike = (not roll[name].settled, encoding(name, work, rules, roll, settled))
+        agreed = encoding(name, work, rules, roll, settled)
+        tells = work == "train" and (agreed or len(rules.strategy.demands.parts) > 1)
+        alike = (not roll[name].settled, agreed, roll[name].counted if tells else UNTOLD)
         groups.setdefault(alike, []).append(name)
-    for (new, agreed), group in sorted(groups.items()):
+    for (new, agreed, counted), group in sorted(groups.items()):
         task = m.Task(
             round=number,
             attempt=attempt,
@@ -86,6 +92,7 @@ def tasks(
             agreement=dict(settled.agreement) if settled and new else None,
             payload=payload,
             durable=min(durable, began) if new else durable,
+            counted=None if counted == UNTOLD else counted,
         )
         effects.append(e.Send(tuple(group), task, body if payload else None))
     return effects

@@ -35,6 +35,7 @@ class OpenRound:
     quorum: float
     floor: int  # never close with fewer
     opened_at: float
+    bearable: int = 0  # nor by quorum with fewer, while more can answer
     admitted: dict[str, Admitted] = field(default_factory=dict)
     excused: dict[str, str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)  # excused only because nothing is heard of them
@@ -63,10 +64,11 @@ class OpenRound:
         """``all`` or ``quorum`` once the round can close, else None.
 
         The quorum is a share of those wanted, as far as that many are still able to answer:
-        ``ceil(quorum * min(wanted, asked - excused))``.
+        ``ceil(quorum * min(wanted, asked - excused))``, and what the strategy needs.
         """
         able = len(self.asked) - len([name for name in self.excused if name not in self.admitted])
-        needed = max(math.ceil(round_off(self.quorum * min(self.wanted, able))), self.floor)
+        share = math.ceil(round_off(self.quorum * min(self.wanted, able)))
+        needed = max(share, self.floor, min(self.bearable, able))
         if len(self.admitted) < needed:
             return None
         return "all" if len(self.admitted) == len(self.asked) else "quorum"

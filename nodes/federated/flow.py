@@ -245,7 +245,6 @@ class FlowState(RoundState):
             for number in step.numbers_of(name):
                 effects += [*refuse(name, number, ("values", reason)), *self._distrust(name, number, reason)]
         current.admitted = newest(step.taken, event.rejected)
-        self.roll.clear(current.admitted)
         told, stop = self._of_sites(step.number)
         effects += told
         if stop:
@@ -254,7 +253,9 @@ class FlowState(RoundState):
         self.outgoing = event.body if event.outgoing is None else event.outgoing
         self.completed, self.failures = step.number, 0
         self.keeper.completed(self.completed)
-        self.errands.count((waiting.client, waiting.out.number) for waiting in step.taken)
+        taken = [(waiting.client, waiting.out.number) for waiting in step.taken]
+        self.errands.count(taken)
+        self.roll.count((name, number) for name, number in taken if name in current.admitted)
         stale = step.staleness()
         fields = {
             **closing_fields(current, now),
@@ -386,7 +387,7 @@ class FlowState(RoundState):
         if moving and now < self._last_answer + EXTENSIONS * self.rules.deadline_s:
             return [e.SetTimer(("silence",), now + self._grace_s)]
         doing = "".join(f"; {name}: {self.roll.doing(name)}" for name in self.roll.living())
-        return self._fail_run(f"no client has answered for {limit:g} s{doing}")
+        return self._fail_run(f"no update that could be used has come for {limit:g} s{doing}")
 
     def _fail_round(self, reason: str, now: float) -> list[e.Effect]:
         """A step that failed takes its updates with it; the next one is made of those that come after them."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from .. import effects as e
 from .attempt import default_floor
 from .roll import Roll
@@ -11,6 +13,18 @@ from .rules import RoundRules
 def floor_of(asked: int, rules: RoundRules) -> int:
     """How many answers make a round at least, of so many asked."""
     return min(asked, rules.min_clients) if rules.min_clients else default_floor(asked)
+
+
+def bearable(wanted: int, rules: RoundRules) -> int:
+    """How many answers, of so many wanted, the strategy can make something of: a quorum waits for as many at least.
+
+    A round that closed with fewer while more were on their way would fail, and so would each attempt after it.
+    """
+    for answers in range(floor_of(wanted, rules), wanted):
+        with suppress(Exception):  # whatever the check of somebody's own strategy raises
+            rules.strategy.check(answers)
+            return answers
+    return wanted
 
 
 def least(rules: RoundRules) -> int:

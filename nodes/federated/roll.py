@@ -33,6 +33,7 @@ class ClientRecord:
     struck: tuple[int, int] = (-1, -1)  # (round, attempt) of the last one
     sentences: int = 0  # how often it was put on probation
     barred: int = 0  # the last round in which it is not asked
+    counted: int = 0  # the last round whose update of it is in the model
     doubted: bool = False  # it was said that its claim is beyond belief
 
 
@@ -206,9 +207,12 @@ class Roll:
         record.strikes, record.sentences = 0, record.sentences + 1
         return record.barred
 
-    def clear(self, names: Iterable[str]) -> None:
-        """Forget the strikes of those whose update counted."""
-        for name in names:
+    def count(self, tasks: Iterable[tuple[str, int]]) -> None:
+        """Note whose updates, and of which round, are in the model now: their strikes are forgotten."""
+        for name, number in tasks:
+            record = self.clients.get(name) or self._left.get(name)
+            if record:
+                record.counted = number
             if name in self.clients:
                 self.clients[name].strikes = 0
 
@@ -223,6 +227,7 @@ class Roll:
                 "strikes": r.strikes,
                 "sentences": r.sentences,
                 "barred": r.barred,
+                "counted": r.counted,
             }
             for name, r in sorted((self._left | self.clients).items())
         }

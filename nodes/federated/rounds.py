@@ -20,7 +20,7 @@ from .asking import doubts, lacking, tasks, whom
 from .attempt import OpenRound
 from .closing import closing_fields
 from .ending import Ending, patience
-from .gathering import complete, floor_of, least, left_behind, too_few, why_not
+from .gathering import bearable, complete, floor_of, least, left_behind, too_few, why_not
 from .judging import Judging
 from .keeping import AGAIN, Keeper
 from .roll import STRIKES, Roll
@@ -296,7 +296,8 @@ class RoundState:
             asked, wanted = whom(number, attempt, self.rules, self.roll, least(self.rules))
         floor = floor_of(wanted, self.rules) if work != "evaluate" else 0
         quorum = self.rules.quorum if work == "train" else 1.0
-        self.open = OpenRound(number, attempt, work, asked, wanted, quorum, floor, now)
+        enough = bearable(wanted, self.rules) if quorum < 1 else 0
+        self.open = OpenRound(number, attempt, work, asked, wanted, quorum, floor, now, enough)
         self.status = "asking"
         self.roll.all_left()
         self.roll.ask(asked, (number, attempt))
@@ -389,7 +390,7 @@ class RoundState:
         left, floor = len(current.admitted), max(1, current.floor)
         if event.rejected and left < floor:
             return effects + self._fail_round(f"{left} of at least {floor} updates are left", now)
-        self.roll.clear(current.admitted)
+        self.roll.count((name, current.number) for name in current.admitted)
         # With their updates the sites tell what they think of the model that was sent, the last round's.
         told, stop = self.judging.of_sites(self.completed, self.weights, current.admitted)
         if stop:

@@ -101,6 +101,10 @@ class ClientState:
                 return self._trained(event, now)
             case e.Evaluated(_, _, metrics):
                 return self._evaluated(metrics, now)
+            case e.WorkFailed("settle", _, _, reason):
+                # Its rows will not fit any better next time: it would decline each round, and nobody here would know.
+                declined = self._decline(f"settle failed: {reason}", now)
+                return [*declined, *self._finish("failed", f"what was agreed does not fit this site: {reason}")]
             case e.WorkFailed(kind, _, _, reason):
                 return self._decline(f"{kind} failed: {reason}", now)
             case e.Spoiled(_, reason):
@@ -184,7 +188,8 @@ class ClientState:
         match task.work:
             case "train":
                 life = self._life or 0
-                return [e.Train(task.round, task.attempt, body, task.settings, task.evaluate, task.durable, life)]
+                wanted = (task.round, task.attempt, body, task.settings, task.evaluate)
+                return [e.Train(*wanted, task.durable, life, task.counted)]
             case "evaluate":
                 return [e.Evaluate(task.round, "holdout", body)]
             case "finish":

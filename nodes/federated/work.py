@@ -69,7 +69,8 @@ class ClientWork:
             self.local.load(body, settings)
             metrics = {f"holdout_{key}": value for key, value in self.learner.evaluate("holdout").items()}
         before = self.local.state()
-        result = self._trained(body, settings, job.round, stop)
+        counted = job.counted is None or job.counted >= self._at
+        result = self._trained(body, settings, job.round, stop, counted)
         if result.cancelled or (result.metrics.get("partial") and unwanted()):
             if not result.cancelled:
                 self.local.restore(before)
@@ -109,13 +110,13 @@ class ClientWork:
         told = {**own, **{f"global_{key}": value for key, value in common.items() if key != "examples"}}
         return e.Personalised(job.round, {k: float(v) for k, v in told.items() if math.isfinite(v)})
 
-    def _trained(self, body: Any, settings: LocalSettings, number: int, stop: Callable[[], bool]) -> Any:
+    def _trained(self, body: Any, settings: LocalSettings, number: int, stop: Callable[[], bool], counted: bool) -> Any:
         if not settings.encoding:
-            return self.local.train(body, settings, number, stop)
+            return self.local.train(body, settings, number, stop, counted=counted)
         from nervenet.models.compress import CodecError
 
         try:
-            return self.local.train(body, settings, number, stop)
+            return self.local.train(body, settings, number, stop, counted=counted)
         except CodecError as error:
             what = f"the weights after training, sent as {settings.encoding},"
             raise ArithmeticError(f"{what} must be finite and of a size that it can hold: {error}") from error

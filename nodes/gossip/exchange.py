@@ -69,7 +69,8 @@ class PeerState:
         else:
             self.around = fellows.around
             silence = (inf, inf)  # the probes say who is there, not the heartbeats
-        self.meeting = Meeting(rules.name, rules.members, self.around.ever)
+        links = self.around.links if fellows is None else None
+        self.meeting = Meeting(rules.name, rules.members, self.around.ever, links)
         self.presence = Presence(self.around.spread, rules.heartbeat_s, *silence)
         self.presence.ring = self.around.ever
         self._untold = 0  # heartbeats until all neighbours know of the round that this peer is in
@@ -212,7 +213,7 @@ class PeerState:
         self._lives[peer] = incarnation
         if self.status == "joining":
             return effects + self._ask_model(now)
-        return effects + (self.meeting.tell((peer,)) if peer in self.around.ever else [])
+        return effects + self.meeting.greet(peer)
 
     def _testimony(self, origin: str, facts: Mapping[str, Any], event: e.Arrived) -> list[e.Effect]:
         if origin not in self.rules.members:

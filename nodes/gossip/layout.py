@@ -47,12 +47,22 @@ def rehearse(experiment: Experiment) -> None:
 
 def rehearsal(experiment: Experiment) -> Schedule:
     """Lay the topology over the names that `launch` gives, or those of a file of edges that has as many of its own."""
-    gossip, names = experiment.gossip, launched_names(experiment.nodes, "peer")
+    gossip = experiment.gossip
     if gossip.topology == "edges":
-        words = read(gossip.edges or "").words
-        strangers = [word for word in words if word not in names and not word.isdecimal()]
-        names = list(words) if len(strangers) == len(words) == experiment.nodes else names
-    return schedule_of(experiment, names)
+        return schedule_of(experiment, members_in(gossip.edges or "", experiment.nodes))
+    return schedule_of(experiment, launched_names(experiment.nodes, "peer"))
+
+
+def members_in(edges: str, count: int | None) -> list[str]:
+    """The names in a file of edges, if they are the users' own and as many as `count`; else those that launch gives.
+
+    Without a count: as many as the file names, or as its greatest number asks for.
+    """
+    words = read(edges).words
+    numbers = [int(word) for word in words if word.isdecimal()]
+    names = launched_names(count or max(len(words), max(numbers, default=0) + 1), "peer")
+    own = len(words) == len(names) and not numbers and not set(words) & set(names)
+    return words if own else names
 
 
 def check_members(experiment: Experiment, members: Sequence[str]) -> None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from nervenet.broker import messages as m
 
 from .. import effects as e
 
+SPARSE = 4  # neighbours up to which everything is flooded: so few ways are each worth having
+
 
 class Meeting:
     """What a peer knows of the sites before it trains.
+
+    Parameters
+    ----------
+    links
+        Who is linked to whom, as far as it is known: on a dense graph (more than `SPARSE` neighbours) nobody is told
+        what he hears from the very peer that it is about. Should that fail, he is told again; see `tell`.
 
     Attributes
     ----------
@@ -19,16 +27,28 @@ class Meeting:
         The surveys held so far, by the peer that they are about.
     """
 
-    def __init__(self, name: str, members: tuple[str, ...], neighbours: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        name: str,
+        members: tuple[str, ...],
+        neighbours: tuple[str, ...],
+        links: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
         self.name = name
         self.members = members
         self.neighbours = neighbours
+        self._links = links if links is not None and len(neighbours) > SPARSE else {}
         self.testimonies: dict[str, tuple[Mapping[str, Any], e.Body]] = {}
 
     @property
     def missing(self) -> list[str]:
         """Of whom nothing has been heard."""
         return [peer for peer in self.members if peer not in self.testimonies]
+
+    def greet(self, peer: str) -> list[e.Effect]:
+        """Send a neighbour that has come what it does not hear otherwise."""
+        wanted = [o for o in sorted(self.testimonies) if o == self.name or peer not in self._links.get(o, ())]
+        return [self._witness((peer,), origin) for origin in wanted]
 
     def tell(self, peers: tuple[str, ...]) -> list[e.Effect]:
         """Send all testimonies held; a peer ignores those it knows."""
@@ -39,7 +59,11 @@ class Meeting:
         if origin in self.testimonies:
             return []
         self.testimonies[origin] = (facts, body)
-        onward = tuple(peer for peer in self.neighbours if peer != source)
+        onward = tuple(
+            peer
+            for peer in self.neighbours
+            if peer != source and (origin == self.name or peer not in self._links.get(origin, ()))
+        )
         effects: list[e.Effect] = [self._witness(onward, origin)] if onward else []
         if not self.missing:
             effects += [e.CancelTimer(("join",)), e.Settle(surveys=dict(sorted(self.testimonies.items())))]

@@ -17,8 +17,10 @@ class Neighbourhood:
     ----------
     ever
         Whom it may send to or hear from in any round, in name order: it is linked to them all.
+    links
+        The same of every member.
     spread
-        For each of them, to how many it is linked itself.
+        For each neighbour, to how many it is linked itself.
     """
 
     def __init__(self, me: str, schedule: Schedule, mixing: str, *, doubly: bool) -> None:
@@ -28,6 +30,7 @@ class Neighbourhood:
         self.doubly = doubly
         everybody = every_neighbour(schedule)
         self.ever = everybody[me]
+        self.links = everybody
         self.spread = {peer: len(everybody[peer]) for peer in self.ever}
         self._sources: dict[int, Neighbours] = {}
         self._rows: dict[int, Mapping[str, float]] = {}

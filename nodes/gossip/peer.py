@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from .. import effects as e
 from ..carried import CarriedStates
 from ..experiment_keys import ExperimentError
 from ..reports import Reports, RoundReport
-from ..session import Place, Session, default_name, members_of
+from ..session import NodeFailed, Place, Session, default_name, members_of
 from ..shell import Node
 from ..terms import run_terms, settings_of
 from ..trainer import Trainer
@@ -163,13 +164,24 @@ class Peer:
         await self.session.open(self._begin)
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *error: object) -> None:
+        if error[0] is None:
+            await self._until_all_are_done()
         self.session.farewell(self._present(), "done")
         if self._state is not None and self._state.status in ("resting", "finished"):
             # A neighbour may still have to read this peer's last model, or that which made it fail: then all of them
             # fail by the same name. See `Session.partings`.
             await self.session.partings(PARTING_S)
         await self.session.__aexit__()
+
+    async def _until_all_are_done(self) -> None:
+        """Without rounds: go on answering those who have not done their cycles yet, up to the deadline."""
+        if self._node is None or not isinstance(self._state, FreePeer) or self._state.status != "resting":
+            return
+        self._node.post(e.Proceed(self._state.until, last=True))
+        with suppress(NodeFailed):
+            async for _ in self._reports.until(None):
+                pass
 
     def _begin(self, roster: Roster) -> None:
         plan, name = self.experiment, self.place.name

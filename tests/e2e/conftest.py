@@ -32,9 +32,14 @@ def wait_until(condition: Callable[[], T], what: str, within_s: float = PATIENCE
 class Command:
     """``nervenet …`` in a session of its own."""
 
-    def __init__(self, *arguments: object, cwd: Path, ignoring_sigint: bool = False) -> None:
-        # A shell that starts a job in the background has it ignore SIGINT, and that is inherited.
-        shell = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"] if ignoring_sigint else []
+    def __init__(
+        self, *arguments: object, cwd: Path, ignoring_sigint: bool = False, file_blocks: int | None = None
+    ) -> None:
+        # A shell that starts a job in the background has it ignore SIGINT, and that is inherited. With `file_blocks`
+        # no file can become longer than so many times 512 bytes: to who writes it, the disk is full.
+        limits = ["trap '' INT"] if ignoring_sigint else []
+        limits += [f"ulimit -f {file_blocks}"] if file_blocks is not None else []
+        shell = ["sh", "-c", "; ".join([*limits, 'exec "$@"']), "sh"] if limits else []
         self.words = [str(a) for a in arguments]
         self.process = subprocess.Popen(
             [*shell, *NERVENET, *self.words],

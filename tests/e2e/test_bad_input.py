@@ -54,6 +54,8 @@ TABLE: list[tuple[str, list[str]]] = [
     ("launch --nodes -3", ["nodes", "-3"]),
     ("launch --nodes four", ["nodes", "four"]),
     ("launch --nodes 2.5", ["nodes", "2.5"]),
+    ("launch --mode gossip --algorithm d2", ["'d2'", "plain gradient steps", "training.momentum = 0.9"]),
+    ("launch --mode gossip --algorithm choco --compression int9", ["gossip.compression", "int9", "int8"]),
     ("launch --rounds 0", ["rounds", "0"]),
     ("launch --until acuracy=0.97", ["evaluation.until", "acuracy", "did you mean accuracy?", "r2", "loss"]),
     ("launch --until 0.97", ["evaluation.until", "0.97"]),

@@ -17,12 +17,27 @@ pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
 
 NUMBER = (int, float)
+QUICK = ("--set", "evaluation.baseline=false")
 KEYS: dict[str, Any] = {
     "mode": str, "nodes": int, "rounds": int, "completed_rounds": int, "seed": int, "data": str, "model": str,
     "parameters": int, "accuracy": float, "accuracy_min": float, "accuracy_max": float, "loss": float,
     "baseline": dict, "bytes_sent": int, "bytes_sent_by_kind": dict, "wall_s": NUMBER, "startup_s": NUMBER,
     "round_s_median": NUMBER, "nodes_lost": list, "updates_rejected": dict, "undisturbed": bool, "status": str,
 }  # fmt: skip
+
+
+def test_push_sum_on_a_graph_that_changes_learns_alike_each_time(launch: Start) -> None:
+    options = ("--mode", "gossip", "--algorithm", "sgp", "--topology", "epidemic-local", "--data", "iris")
+    first = launch(*options, "--nodes", 5, "--rounds", 15, "--set", "gossip.degree=2", *QUICK).ok()
+    again = launch(first.folder / "experiment.toml", out="again").ok()
+    assert first.summary()["accuracy"] >= 0.9
+    assert first.summary()["undisturbed"]
+    figures = ("accuracy", "accuracy_min", "loss", "consensus_distance")
+    assert [first.summary()[key] for key in figures] == [again.summary()[key] for key in figures]
+    events = map(json.loads, (first.folder / "events.jsonl").read_text().splitlines())
+    masses = [e["mass"] for e in events if e["type"] == "round.completed" and e["round"] == 15]
+    assert len(masses) == 5
+    assert 0.0 < min(masses) < max(masses)
 
 
 @pytest.mark.parametrize("mode", ["federated", "gossip"])
@@ -140,3 +155,18 @@ def test_every_node_knows_what_the_whole_data_set_is_for(launch: Start, tmp_path
     (tmp_path / "many.csv").write_text("a,b,c,d,e,f,y\n" + "\n".join(rows) + "\n")
     run = launch("--mode", "gossip", "--data", "many.csv", "--nodes", 8, "--rounds", 6).ok()
     assert run.summary()["accuracy"] > 0.4
+
+
+def test_a_disk_without_room_for_the_model_is_told_at_once_and_at_the_end(launch: Start) -> None:
+    """A file of this run may grow to 100 kB; its model has 280 kB, and so has each checkpoint."""
+    run = launch(
+        *("--data", "iris", "--nodes", 2, "--rounds", 3, "--hidden", 10_000, "--set", "evaluation.baseline=false"),
+        file_blocks=200,
+    )
+    assert run.wait() == 1, run.text
+    assert run.told("warning", round=0)[0]["reason"].startswith("the checkpoint of round 0 was not written: ")
+    assert run.err[-1] == f"nervenet: the model could not be written to {run.folder}: File too large\n"
+    assert "Traceback" not in run.text
+    summary = run.summary()
+    assert (summary["status"], summary["completed_rounds"]) == ("failed", 3)
+    assert summary["reason"] in run.err[-1]

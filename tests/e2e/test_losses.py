@@ -53,6 +53,7 @@ def test_without_its_coordinator_a_run_fails_and_says_so(launch: Start) -> None:
     assert "coordinator" in run.err[-1]
     assert "SIGKILL" in run.err[-1]
     assert run.summary()["status"] == "failed"
+    assert run.summary()["completed_rounds"] >= 4, "what its events told is kept, though it cannot report it"
 
 
 def test_training_goes_on_without_a_broker_and_monitors_come_back(launch: Start, nervenet: Start, until: Start) -> None:

@@ -237,7 +237,7 @@ def test_all_hanging_ends_the_run_by_name(flow: Any, trouble: Any) -> None:
     run = flow(2, deadline_s=5.0, trouble=hanging).run()
     ended = run.sim.nodes["coordinator"].finished
     assert ended.status == "failed"
-    assert ended.reason.startswith("no client has answered for 15 s; client-0: ")
+    assert ended.reason.startswith("no update that could be used has come for 15 s; client-0: ")
 
 
 # --------------------------------------------------------------------------------------- the watching itself can fail

@@ -122,9 +122,16 @@ class Company:
     def dead(self) -> set[str]:
         return {name for name, node in self.sim.nodes.items() if not node.alive}
 
+    @property
+    def given_up(self) -> bool:
+        """Whether somebody died, or was stopped for as long as the others wait at the end."""
+        return bool(self.dead) or sum(how_long for *_, how_long in self.weather.stalls) >= 10.0
+
     def check_ended(self) -> None:
         for name, node in self.sim.nodes.items():
             if node.alive:
+                if self.dead and node.finished and node.finished.reason.startswith("round 0 was not complete within"):
+                    continue  # who crashed was needed for it
                 assert node.finished == e.Finish("completed"), f"{name} has not ended: {self.machines[name].status}"
                 assert [done.round for done in node.completed] == list(range(1, self.cycles + 1))
 
@@ -155,25 +162,22 @@ def walking(**walk: Any) -> Callable[[FreeRules, Company], FreePeer]:
 
 
 def check_averages(company: Company) -> None:
-    """Both halves or neither, once; the sum of the models is kept but for what the dead have not taken."""
-    missing = np.zeros(SIZE)
+    """Both halves or neither, once; without a crash the sum of the models is kept."""
     for number, halves in company.halves.items():
         sides = [name for name, _ in halves]
         assert len(set(sides)) == len(sides), f"engagement {number} was taken twice by one side: {sides}"
         if len(halves) == 2:
             np.testing.assert_array_equal(halves[0][1], -halves[1][1])
             continue
-        (name, half), missing_side = halves[0], 0
+        name = sides[0]
         told = [v for machine in company.machines.values() for v in machine.voids if v.number == number]
+        assert company.given_up, f"engagement {number} was taken by {name} alone, and nobody was given up"
         assert told or name in company.dead, f"engagement {number} was taken by {name} alone, and nobody says so"
-        missing -= half + missing_side
+    if company.given_up:
+        return
     total = sum(company.machines[name].weights for name in company.names)
-    for machine in company.machines.values():  # what a dead peer's worker had not summed yet
-        total = total + sum((c * b for b, c in machine.holding._waiting), np.zeros(SIZE))
-    expected = sum(company.start_of(name) + company.moved[name] for name in company.names) - missing
-    if not company.dead:
-        np.testing.assert_allclose(total, expected, rtol=0, atol=1e-12)
-        assert not missing.any()
+    expected = sum(company.start_of(name) + company.moved[name] for name in company.names)
+    np.testing.assert_allclose(total, expected, rtol=0, atol=1e-12)
 
 
 weathers = st.builds(

@@ -208,6 +208,40 @@ def test_the_control_variate_is_the_gradient_without_the_correction(optimizer):
         x, c = y + 0.1, c + 0.3
 
 
+@pytest.mark.parametrize("encoding", ["", "delta+top-k:0.2"])
+def test_what_did_not_count_leaves_no_trace_in_what_the_server_adds_up(encoding):
+    one, other = client(MLP((5,))), client(MLP((5,)))
+    x = one.learner.snapshot()
+    received, asked = np.concatenate([x, 0 * x]), settings(control=True, encoding=encoding)
+    for both in (one, other):
+        both.train(received, asked, 1)
+    lost = one.train(received + 0.5, asked, 2)
+    again, straight = one.train(received, asked, 3, counted=False), other.train(received, asked, 3)
+    assert again.vector.tobytes() == straight.vector.tobytes()
+    assert lost.vector.tobytes() != straight.vector.tobytes()
+    # Twice in a row is as once; and without being told, what was lost is taken for counted.
+    assert one.train(received, asked, 4, counted=False).vector.tobytes() == client_after_one(received, asked, 4)
+    assert one.train(received, asked, 5).vector.tobytes() != client_after_one(received, asked, 5)
+
+
+def client_after_one(received, asked, number):
+    other = client(MLP((5,)))
+    other.train(received, asked, 1)
+    return other.train(received, asked, number).vector.tobytes()
+
+
+def test_an_update_that_did_not_count_leaves_what_is_personal():
+    one = client(MLP((5,)))
+    x, asked = one.learner.snapshot(), settings(personal=("bias",), encoding="delta+int4")
+    one.train(x, asked, 1)
+    one.train(x, asked, 2)
+    personal = {name: array for name, array in one.state().items() if name.startswith("personal/")}
+    one.load(x, asked)
+    assert personal
+    one.train(x, asked, 3, counted=False)
+    assert all(not np.array_equal(one.state()[name], array) for name, array in personal.items()), "it was trained on"
+
+
 def test_with_momentum_it_is_a_mean_of_the_gradients_on_the_way():
     """Small steps hardly move the weights, so that all their gradients, and any mean of them, are the first."""
     one = client(plain(optimizer="nesterov", learning_rate=1e-7))

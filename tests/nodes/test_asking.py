@@ -14,6 +14,7 @@ from nervenet.nodes.federated.rounds import RoundState
 from nervenet.nodes.federated.rules import RoundRules
 
 MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
 SPEC = "delta+top-k:0.1+int8"
 ALL = ("delta", "top-k", "float16", "bfloat16", "int8", "int4", "deflate")
 
@@ -99,3 +100,24 @@ def test_figures_that_are_none_are_left_out(value: float) -> None:
     good = update(raw_bytes=4.0, sent_bytes=1.0, codec_error=0.0)
     bad = update(raw_bytes=value, sent_bytes=1.0, codec_error=0.0)
     assert encoding_figures({"good": good, "bad": bad}) == {"bytes_raw": 4, "bytes_encoded": 1, "codec_error": 0.0}
+
+
+def test_a_client_hears_which_of_its_updates_counted_where_that_matters(coordinator: Any) -> None:
+    names = ("client-0", "client-1", "client-2", "client-3")
+    desk = coordinator(4, rounds=9, compression="delta+int8", quorum=0.75)
+    desk.tell(e.Started())
+    for name in names:
+        desk.tell(e.LinkUp(name, "client", 1))
+        desk.say(name, m.Ready(examples=1000, pid=1, codecs=ALL))
+    for name in names:
+        desk.say(name, m.Update(0, 0, 10, {}, {"columns": ["x"]}, SURVEY), "survey")
+    desk.tell(e.Settled({"columns": ["x"]}, MODEL, "w0"))
+    for name in names:
+        desk.answer(name, 1)  # the round closes without the last one
+    desk.tell(e.Folded(1, 0, "w1", rejected={names[1]: "its values"}))
+    told: dict[str, int | None] = {}
+    for send in desk.effects:
+        if isinstance(send, e.Send) and isinstance(send.message, m.Task) and send.message.round == 2:
+            told |= dict.fromkeys(send.to, send.message.counted)
+    assert told == {names[0]: 1, names[1]: 0, names[2]: 1, names[3]: 0}
+    assert asked({"a": ALL})["a"].counted is None, "nothing is carried that could go astray"

@@ -51,9 +51,18 @@ def received(number: int, parts: int = 1) -> np.ndarray:
     return np.random.default_rng(number).normal(0, 0.1, parts * size).astype(np.float32)
 
 
-def train(one: Trainer, number: int, settings: dict[str, Any], *, durable: int = 0, life: int = 1) -> e.Trained:
+def train(
+    one: Trainer,
+    number: int,
+    settings: dict[str, Any],
+    *,
+    durable: int = 0,
+    life: int = 1,
+    counted: int | None = None,
+) -> e.Trained:
     parts = 2 if settings.get("control") else 1
-    told = one.perform(e.Train(number, 0, received(number, parts), settings, durable=durable, life=life))
+    body = received(number, parts)
+    told = one.perform(e.Train(number, 0, body, settings, durable=durable, life=life, counted=counted))
     assert isinstance(told, e.Trained)
     return told
 
@@ -85,6 +94,18 @@ def test_an_encoded_answer_says_what_it_is_and_decodes() -> None:
     decoded = parse(answer.payload.encoding).decode(answer.body, layout.size, layout.dtype, parts=2)
     assert decoded.size == 2 * layout.size
     assert {"raw_bytes", "sent_bytes", "codec_error"} <= set(answer.metrics)
+
+
+def test_a_task_says_which_of_a_clients_updates_counted_and_it_goes_on_from_there(tmp_path: Path) -> None:
+    one = client(tmp_path)
+    first = [told(train(one, number, EVERYTHING, counted=number - 1)) for number in (1, 2)]
+    third = told(train(one, 3, EVERYTHING, counted=1))
+    assert told(train(client(tmp_path / "other"), 1, EVERYTHING)) == first[0]
+    other = client(tmp_path / "other")
+    assert told(train(other, 3, EVERYTHING)) == third, "as one that never had round 2"
+    # Neither does one that was killed in the meantime take round 2 for counted.
+    assert told(train(client(tmp_path), 3, EVERYTHING, counted=1)) == third
+    assert told(train(client(tmp_path), 3, EVERYTHING)) != third
 
 
 @pytest.mark.parametrize("settings", [EVERYTHING, MOMENTA], ids=["scaffold-top-k", "momenta-int4"])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nervenet.nodes.curves import draw_curves, fold_curves, spread
+from nervenet.nodes.curves import draw_curves, fold_curves
+from nervenet.nodes.formation import spread
 
 
 def events(mode: str, rounds: int = 3) -> list[dict[str, object]]:

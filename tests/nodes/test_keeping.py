@@ -48,6 +48,7 @@ def test_a_checkpoint_follows_each_round_and_says_all_that_the_machine_remembers
         "strikes": 0,
         "sentences": 0,
         "barred": 0,
+        "counted": 1,
     }
     kinds = [type(effect) for effect in effects]
     assert kinds.index(e.Checkpoint) < kinds.index(e.Evaluate), "the one takes milliseconds, the other need not"

@@ -239,7 +239,7 @@ with RunFolder(pathlib.Path({str(tmp_path / "full")!r})) as folder:
     print(folder.refused)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "events.jsonl: events are missing: File too large" in done.stdout
+    assert "events.jsonl is not whole: File too large" in done.stdout
     assert [event["round"] for event in read_events(tmp_path / "full")][:3] == [0, 1, 2]
 
 

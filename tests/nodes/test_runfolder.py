@@ -37,6 +37,19 @@ def test_no_run_overwrites_another(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["kept.txt"]
 
 
+def test_a_folder_that_takes_nothing_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with RunFolder(tmp_path / "run") as run, monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", refuse)  # root may write to any folder, and tests may run as root
+        with pytest.raises(ExperimentError, match="run: cannot be used as a run folder: Permission denied"):
+            run.write_experiment(load())
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ExperimentError, match="other: cannot be used as a run folder: Permission denied"):
+        RunFolder(tmp_path / "other")
+
+
 def test_an_empty_folder_is_used(tmp_path: Path) -> None:
     RunFolder(tmp_path).close()
     assert list(read_events(tmp_path)) == []

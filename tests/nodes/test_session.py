@@ -47,7 +47,11 @@ async def test_nobody_waits_for_one_who_has_gone() -> None:
 async def test_without_that_rule_a_hello_to_nobody_holds_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     close = Link.close
     monkeypatch.setattr(Link, "close", lambda link, _linger_s=0.0: close(link, LONG_S))
-    assert await left_alone(lambda transport: transport.close(LONG_S)) >= 0.8 * LONG_S
+    # Not each time: a HELLO that went out just before the news that nobody is there holds up nothing.
+    for _ in range(20):
+        if await left_alone(lambda transport: transport.close(LONG_S)) >= 0.8 * LONG_S:
+            return
+    pytest.fail("the rule is not needed")
 
 
 def a_session() -> Session:

@@ -104,6 +104,13 @@ def test_a_run_without_any_report_still_has_a_summary() -> None:
     assert (summary["completed_rounds"], summary["accuracy"], summary["round_s_median"]) == (0, None, None)
 
 
+def test_where_nobody_is_left_to_report_the_rounds_that_were_heard_of_count() -> None:
+    client = {"role": "client", "completed_rounds": 9}
+    told = {"status": "failed", "reason": "killed", "heard": 7, "wall_s": 1.0}
+    assert summarise(FEDERATED, {"client-0": client}, **told)["completed_rounds"] == 7
+    assert summarise(FEDERATED, {"coordinator": {**peer(0.9), "role": "coordinator"}}, **told)["completed_rounds"] == 5
+
+
 def test_the_clients_own_models_are_judged_apart() -> None:
     own = {"client-0": {"accuracy": 0.8, "global_accuracy": 0.5}, "client-1": {"accuracy": 0.6, "global_accuracy": 0.7}}
     results = {name: {"role": "client", "personal": figures} for name, figures in own.items()}

@@ -209,6 +209,15 @@ def test_work_that_fails_is_declined_with_the_reason(kind: str) -> None:
     assert sent(effects) == [m.Declined(1, 0, f"{kind} failed: MemoryError: no room")]
 
 
+def test_a_site_that_the_agreement_does_not_fit_declines_once_and_ends_with_the_reason() -> None:
+    bench = Bench()
+    bench.say(task(1, agreement={"columns": ["y"]}), "w0")
+    effects = bench.tell(e.WorkFailed("settle", 1, 0, "SurveyError: this site has the columns x; agreed were y"))
+    assert [type(message) for message in sent(effects)] == [m.Declined]
+    (end,) = only(e.Finish, effects)
+    assert (end.status, "agreed were y" in end.reason) == ("failed", True)
+
+
 def test_a_refusal_is_a_warning() -> None:
     bench = Bench().settle()
     effects = bench.say(m.Refused("update", 1, "stale", "round 1 is closed"))

@@ -41,6 +41,22 @@ def test_the_header_says_how_far_and_how_good() -> None:
     assert header(Board(), 0.0) == "waiting for a run  round 0/?"
 
 
+def test_peers_that_stand_apart_are_shown_below_the_table() -> None:
+    what = Board(mode="gossip")
+    for i, at in enumerate((0.0, 0.1, 0.2, 9.0, 9.1, 30.0)):
+        told = {"type": "metric.test", "node": f"peer-{i}", "role": "peer", "time": 1.0, "round": 1, "accuracy": 0.9}
+        what.fold({**told, "sketch": [at, 0.0]})
+    text = drawn(what, 1.0)
+    assert "consensus distance about" in text
+    assert "groups far apart: peer-0, peer-1, peer-2 | peer-3, peer-4" in text
+    assert "far apart from all others: peer-5" in text
+    what.rows["peer-5"].state = "lost"
+    assert "peer-5" not in drawn(what, 1.0).split("consensus")[1]
+    what.fold({**told, "node": "peer-6", "sketch": [1.0, 2.0, 3.0]})  # of another run, or another version
+    assert "consensus distance" not in drawn(what, 1.0)
+    assert "consensus distance" not in drawn(board(), 1.0)
+
+
 def test_stale_is_shown_as_stale_and_a_final_state_wins() -> None:
     assert "stale: nothing heard for 20.0 s" in header(board(), 120.0)
     assert "stale 20.0 s" in drawn(board(), 120.0)

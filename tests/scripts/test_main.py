@@ -188,7 +188,7 @@ def test_json_goes_on_when_its_reader_has_gone(launched: Launched, monkeypatch: 
     assert pipe.written == 1
 
 
-@pytest.mark.parametrize("arguments", ["--help", "launch --nodes 0", "node --help"])
+@pytest.mark.parametrize("arguments", ["--help", "launch --nodes 0", "node --help", "topology --list"])
 def test_a_command_line_alone_loads_nothing_heavy(arguments: str) -> None:
     code = f"import sys; from nervenet.scripts.main import execute; execute({arguments.split()!r}); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
@@ -199,7 +199,14 @@ def test_commands_are_typer_commands() -> None:
     app = build()
     assert isinstance(app, typer.Typer)
     names: list[Callable[..., Any] | None] = [command.callback for command in app.registered_commands]
-    assert [getattr(name, "__name__", "") for name in names] == ["launch", "broker", "node", "monitor", "serve"]
+    assert [getattr(name, "__name__", "") for name in names] == [
+        "launch",
+        "broker",
+        "node",
+        "monitor",
+        "serve",
+        "topology",
+    ]
 
 
 @pytest.fixture

@@ -352,7 +352,7 @@ class FreePeer(ABC):
         return effects
 
     def _in_transit(self, peer: str, since: float, now: float) -> bool:
-        """Whether a model is on its way between this peer and another, which is worth waiting for, though not for ever."""
+        """Whether a model is on its way between this peer and another: worth waiting for, though not for ever."""
         moving = now - self._moving.get(peer, float("-inf")) <= 2 * self.rules.heartbeat_s
         return moving and now - since < PATIENCE * self.rules.deadline_s
 

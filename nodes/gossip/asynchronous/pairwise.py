@@ -1,27 +1,27 @@
 """The peer's machine of asynchronous pairwise averaging: AD-PSGD (Lian, Zhang, Zhang & Liu 2018, arXiv 1710.06952,
 Algorithm 1).
 
-A peer trains without a pause, and beside that takes the mean of its model and a neighbour's. What a training has changed
-is added to the model as it is by then: x <- mean - η g, with g taken at an older model, as in the paper.
+A peer trains without a pause, and beside that takes the mean of its model and a neighbour's. What a training has
+changed is added to the model as it is by then: x <- mean - η g, with g taken at an older model, as in the paper.
 
-**No deadlock, on any graph.** The paper lets peers block while they average, and so needs a bipartite graph. Here nobody
-does. A proposal is answered at once, by a pledge or by "busy", whatever the answering peer is waiting for itself: so
-nobody waits for one who waits. The proposer alone decides, so it can let go whenever its patience is over; who has
-pledged cannot undo that, but is free for others after its own patience. Each wait ends by a timer of the one who waits,
-and no training waits at all.
+**No deadlock, on any graph.** The paper lets peers block while they average, and so needs a bipartite graph. Here
+nobody does. A proposal is answered at once, by a pledge or by "busy", whatever the answering peer is waiting for
+itself: so nobody waits for one who waits. The proposer alone decides, so it can let go whenever its patience is over;
+who has pledged cannot undo that, but is free for others after its own patience. Each wait ends by a timer of the one
+who waits, and no training waits at all.
 
 **No livelock.** Two who propose to each other would both be busy for ever: there the smaller name goes on and the other
-gives way, so that one of every such pair comes about. In longer circles everybody may be refused; each then asks another
-neighbour, in an order of its own drawn anew every cycle, and gives up after the last one. A cycle costs at most as many
-proposals as there are neighbours, and goes on in any case.
+gives way, so that one of every such pair comes about. In longer circles everybody may be refused; each then asks
+another neighbour, in an order of its own drawn anew every cycle, and gives up after the last one. A cycle costs at most
+as many proposals as there are neighbours, and goes on in any case.
 
-**Both or neither.** An engagement has a number. Both sides take half of the same difference, of the models as they stood
-in `engage` and `pledge`: the sum of the two models is kept, whatever either has learned meanwhile and whenever it hears
-of the decision. The decision is made once, in one place, remembered until it is known to have been heard, and asked for
-until it is. Only a crash can come between: then the one that is left says so by name (`Void`).
+**Both or neither.** An engagement has a number. Both sides take half of the same difference, of the models as they
+stood in `engage` and `pledge`: the sum of the two models is kept, whatever either has learned meanwhile and whenever it
+hears of the decision. The decision is made once, in one place, remembered until it is known to have been heard, and
+asked for until it is. Only a crash can come between: then the one that is left says so by name (`Void`).
 
-**Bounded staleness.** At most `max_staleness` averages change a model while one training runs, pledges that may still be
-decided included; and a pledge that is older than as many of the proposer's cycles is dropped.
+**Bounded staleness.** At most `max_staleness` averages change a model while one training runs, pledges that may still
+be decided included; and a pledge that is older than as many of the proposer's cycles is dropped.
 """
 
 from __future__ import annotations

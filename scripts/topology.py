@@ -1,0 +1,141 @@
+"""``nervenet topology``: what a graph is worth before anybody trains on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from nervenet.nodes.gossip.measure import Measured
+    from nervenet.nodes.gossip.topology import Schedule
+
+MOST = 2048  # nodes: the figures come from whole matrices
+
+
+def topology(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Of the topology; left out: list them.")] = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option("--nodes", "-n", metavar="N", min=1, max=MOST, help="Peers. [default: 16, or those in FILE]"),
+    ] = None,
+    degree: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="Neighbours a peer, of those that take it. [default: 4; base-k: 1]"),
+    ] = None,
+    probability: Annotated[
+        float | None,
+        typer.Option(metavar="P", help="erdos-renyi: of an edge (2 ln n / n); small-world: of a moved one (0.1)."),
+    ] = None,
+    edges: Annotated[Path | None, typer.Option(metavar="FILE", help="edges: two members a line.")] = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of what is drawn.")] = 0,
+    rounds: Annotated[
+        int | None,
+        typer.Option(metavar="R", min=1, help="Also tell the distance that is left after each of R rounds."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="The picture. [default: NAME-N.png; with --json: none]")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List all topologies and what each takes.")] = False,
+) -> None:
+    """Tell degree, edges, spectral gap and rounds to consensus of a topology, and draw it.
+
+    Without a name: list them all. docs/gossip.md says when to use which.
+    """
+    if name is None or list_:
+        _list(json)
+        return
+    from nervenet.nodes.gossip.layout import launched_names, members_in
+    from nervenet.nodes.gossip.measure import measure
+    from nervenet.nodes.gossip.topology import kind, schedule
+
+    kind(name)
+    from_file = name == "edges" and edges is not None
+    names = members_in(str(edges), nodes) if from_file else launched_names(nodes or 16, "peer")
+    made = schedule(name, names, degree=degree, probability=probability, edges=edges, seed=seed)
+    # A hundred million entries of matrices suffice for any graph that one would want to use.
+    found = measure(name, made, seed=seed, most=max(rounds or 0, min(10_000, 400_000_000 // len(names) ** 2)))
+    picture = None if json and out is None else out or Path(f"{name}-{len(names)}.png")
+    if picture is not None:
+        _draw(found, made, picture, seed, rounds)
+    distances = _distances(found, made, seed, rounds or 0)
+    if json:
+        _print_json(found, distances, picture)
+    else:
+        _print(found, distances, picture)
+
+
+def _draw(found: Measured, made: Schedule, picture: Path, seed: int, rounds: int | None) -> None:
+    from nervenet.nodes.experiment import ExperimentError
+    from nervenet.nodes.gossip.picture import draw_topology
+
+    try:
+        draw_topology(found, made, picture, seed=seed, rounds=rounds)
+    except OSError as error:
+        raise ExperimentError(f"--out {picture}: cannot be written: {error.strerror}") from None
+
+
+def _distances(found: Measured, made: Schedule, seed: int, rounds: int) -> list[float]:
+    from itertools import islice
+
+    from nervenet.nodes.gossip.measure import consensus_errors, rule_of
+
+    return list(islice(consensus_errors(made, rule_of(found.name, made), seed=seed), 1, rounds + 1))
+
+
+def _print(found: Measured, distances: list[float], picture: Path | None) -> None:
+    from nervenet.nodes.gossip.topology import kind
+
+    least, mean, most = found.degree
+    varies = {1: "every round the same"}.get(found.period or 0, f"repeats after {found.period} rounds")
+    lines = {
+        "nodes": str(found.nodes),
+        "graph": f"{'directed' if found.directed else 'undirected'}, {varies if found.period else 'fresh each round'}",
+        "degree": f"{most}" if least == most else f"{least} to {most}, mean {mean:.3g}",
+        "edges": f"{found.edges:.6g} a round" + (", one-way" if found.directed else ""),
+        "mixing": found.mixing,
+        "spectral gap": f"{found.gap:.4g}",
+        "consensus": _rounds(found),
+    }
+    print(f"{found.name}: {kind(found.name).summary}")
+    for label, said in lines.items():
+        print(f"  {label:<14}{said}")
+    for number, distance in enumerate(distances, start=1):
+        print(f"  after {number:<8}{0.0 if distance < 1e-12 else distance:.3e}")
+    print(f"  {'picture':<14}{picture}")
+
+
+def _rounds(found: Measured) -> str:
+    if found.exact is not None:
+        return f"exact after {found.exact} round{'s' if found.exact != 1 else ''}"
+    return "not in sight" if found.rounds is None else f"0.001 of the distance left after {found.rounds} rounds"
+
+
+def _print_json(found: Measured, distances: list[float], picture: Path | None) -> None:
+    import dataclasses
+    import json
+
+    said = dataclasses.asdict(found) | {"degree": dict(zip(("min", "mean", "max"), found.degree, strict=True))}
+    if distances:
+        said["distances"] = distances
+    if picture is not None:
+        said["picture"] = str(picture)
+    print(json.dumps(said))
+
+
+def _list(as_json: bool) -> None:
+    from nervenet.nodes.gossip.topology import TOPOLOGIES
+
+    if as_json:
+        import json
+
+        for name, kind in TOPOLOGIES.items():
+            print(json.dumps({"name": name, "summary": kind.summary, "takes": kind.takes, "paper": kind.paper}))
+        return
+    width = max(map(len, TOPOLOGIES))
+    for name, kind in TOPOLOGIES.items():
+        takes = f" [{', '.join(kind.takes)}]" if kind.takes else ""
+        paper = f" ({kind.paper})" if kind.paper else ""
+        print(f"{name:<{width}}  {kind.summary}{paper}{takes}")
