@@ -65,11 +65,11 @@ class PeerState:
         self.around: Neighbourhood | Around
         if fellows is None:
             self.around = Neighbourhood(rules.name, rules.schedule, rules.mixing, doubly=rules.needs.doubly)
+            links = self.around.links
             silence = (rules.suspect_after_s, rules.lost_after_s)
         else:
-            self.around = fellows.around
+            self.around, links = fellows.around, None
             silence = (inf, inf)  # the probes say who is there, not the heartbeats
-        links = self.around.links if fellows is None else None
         self.meeting = Meeting(rules.name, rules.members, self.around.ever, links)
         self.presence = Presence(self.around.spread, rules.heartbeat_s, *silence)
         self.presence.ring = self.around.ever
@@ -154,7 +154,7 @@ class PeerState:
         match event.message:
             case m.Exchange() as exchange:
                 effects += self._exchange(exchange, event, now)
-            case m.Testimony(origin=origin, facts=facts):
+            case m.Testimony(origin=origin, facts=facts) if self.status != "joining":  # it takes what was agreed
                 effects += self._testimony(origin, facts, event)
             case m.Heartbeat(round=number, sending=sending):
                 self.presence.beaten(sender, number, tuple(sending))
@@ -213,7 +213,7 @@ class PeerState:
         self._lives[peer] = incarnation
         if self.status == "joining":
             return effects + self._ask_model(now)
-        return effects + self.meeting.greet(peer)
+        return effects + (self.meeting.greet(peer) if peer in self.around.ever else [])
 
     def _testimony(self, origin: str, facts: Mapping[str, Any], event: e.Arrived) -> list[e.Effect]:
         if origin not in self.rules.members:
@@ -549,12 +549,12 @@ class PeerState:
         effects: list[e.Effect] = [e.SetTimer(("pulse",), now + self.rules.heartbeat_s)]
         if self.status == "joining":
             return effects + self._ask_model(now)
+        turn, behind = self.presence.turn(), self.presence.behind
         # Where probes tell that a peer lives, heartbeats only tell how far it is.
         if self.fellows is None or self._untold > 0 or self.status in ("meeting", "waiting"):
-            turn = self.presence.turn()
             self._untold -= len(turn)
             effects.append(e.Beat(turn, self.round if self.settled else 0, self.status))
-        return effects + self.meeting.tell(self.presence.behind) + self._review(now)
+        return effects + self.meeting.tell(tuple(p for p in turn if p in behind)) + self._review(now)
 
     def _review(self, now: float) -> list[e.Effect]:
         effects = self.presence.silent(now)

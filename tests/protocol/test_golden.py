@@ -82,7 +82,15 @@ def test_the_document_names_the_fields_of_parts(part):
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(m.Task, "work"), (m.Report, "kind"), (m.Member, "state"), (m.Payload, "dtype"), (m.News, "standing"), (m.Tidings, "extent")]
+    ("kind", "name"),
+    [
+        (m.Task, "work"),
+        (m.Report, "kind"),
+        (m.Member, "state"),
+        (m.Payload, "dtype"),
+        (m.News, "standing"),
+        (m.Tidings, "extent"),
+    ],
 )
 def test_the_document_lists_what_is_allowed(kind, name):
     text = section(kind.__name__.lower())
