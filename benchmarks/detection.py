@@ -191,12 +191,13 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", type=int, default=16)
-    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=3, help="0: do not measure them")
     parser.add_argument("--minutes", type=float, default=1.0, help="how long false alarms are counted")
     parser.add_argument("--rest-peers", type=int, default=64, help="0: do not measure them")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(_detection(args.peers, args.kills, 60 * args.minutes, Path(folder)))
+    if args.kills:
+        with tempfile.TemporaryDirectory() as folder:
+            asyncio.run(_detection(args.peers, args.kills, 60 * args.minutes, Path(folder)))
     if args.rest_peers:
         with tempfile.TemporaryDirectory() as folder:
             asyncio.run(_rest(args.rest_peers, Path(folder)))

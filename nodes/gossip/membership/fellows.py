@@ -23,7 +23,7 @@ from .repair import repair
 from .view import SIZE, View
 
 SHUFFLE: e.Key = ("shuffle",)
-SHUFFLE_S = 30.0  # each contact that is new costs two connections, and what is said to open them
+SHUFFLE_S = 60.0  # each contact that is new costs two connections, and what is said to open them
 FEW = 16  # others, up to which a peer keeps in touch with everybody
 
 Lay: TypeAlias = Callable[[Sequence[str]], Schedule]
