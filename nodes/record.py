@@ -27,6 +27,7 @@ class Record:
         self.rejected: Counter[str] = Counter()
         self.disturbed: list[str] = []
         self.warnings: list[str] = []
+        self._lasting = ("", 0, 0)  # what the last rounds did without, the first of them and the last
         self._marks: dict[int, dict[str, Any]] = {}  # by round, what was known when it was complete
         self.personal: dict[str, float] = {}
 
@@ -64,8 +65,19 @@ class Record:
         by = fields.get("closed_by")
         if by in INCOMPLETE or fields.get("missing"):
             missing = "; ".join(f"{name}: {why}" for name, why in sorted(fields.get("missing", {}).items()))
-            self._disturb(f"round {number} closed by {by} without {missing}")
+            self._without(f"closed by {by} without {missing}", number)
         self._mark(number)
+
+    def _without(self, line: str, number: int) -> None:
+        """Say once what holds for rounds on end: until a dead neighbour is known to be gone each of them lacks it."""
+        same, first, last = self._lasting
+        shown = f"rounds {first} to {last}" if first < last else f"round {first}"
+        if same == line and last == number - 1 and self.disturbed[-1:] == [f"{shown} {line}"]:
+            self._lasting = (line, first, number)
+            self.disturbed[-1] = f"rounds {first} to {number} {line}"
+        else:
+            self._lasting = (line, number, number)
+            self._disturb(f"round {number} {line}")
 
     def _disturb(self, line: str) -> None:
         if len(self.disturbed) < LINES:  # a run of a million rounds must not remember each
@@ -79,7 +91,7 @@ class Record:
             "round_s": len(self.round_s),
             "rejected": dict(self.rejected),
             "staleness": sorted(self.staleness.items()),
-            "disturbed": len(self.disturbed),
+            "disturbed": (len(self.disturbed), self.disturbed[-1:]),
             "warnings": len(self.warnings),
         }
         before = [n for n in sorted(self._marks) if n < number][-1:]
@@ -98,10 +110,11 @@ class Record:
         if number not in self._marks:
             raise RuntimeError(f"round {number} is not noted; rounds {sorted(self._marks)} are")
         mark = self._marks[number]
+        lines, last = mark["disturbed"]
         return {
             **mark,
             "round_s": self.round_s[: mark["round_s"]][-ROUNDS:],
-            "disturbed": self.disturbed[: mark["disturbed"]],
+            "disturbed": [*self.disturbed[: max(0, lines - 1)], *last],  # later rounds may have lengthened the last
             "warnings": self.warnings[: mark["warnings"]],
         }
 

@@ -80,6 +80,25 @@ def test_whatever_disturbs_a_run_is_kept_in_words(kind: str, fields: dict[str, A
     assert record.facts(counters())["disturbed"] == [words]
 
 
+def _without(record: Record, number: int, **missing: str) -> None:
+    fields = {"round": number, "duration_s": 1.0, "closed_by": "suspected", "missing": missing}
+    record.event("round.completed", fields)
+
+
+def test_what_holds_for_rounds_on_end_is_said_once_and_as_of_each_as_far_as_it_was_known() -> None:
+    record = Record("peer")
+    for number in (3, 4, 5):
+        _without(record, number, b="silent")
+    assert record.facts(counters())["disturbed"] == ["rounds 3 to 5 closed by suspected without b: silent"]
+    assert record.as_of(4)["disturbed"] == ["rounds 3 to 4 closed by suspected without b: silent"]
+    _without(record, 7, b="silent")
+    _without(record, 8, c="silent")
+    record.event("node.lost", {"subject": "b", "reason": "silent"})
+    _without(record, 9, c="silent")
+    told = record.facts(counters())["disturbed"][1:]
+    assert [line.split(" closed")[0] for line in told] == ["round 7", "round 8", "lost b: silent", "round 9"]
+
+
 def test_refusals_are_counted_by_their_sender() -> None:
     record = Record("coordinator")
     for subject in ("b", "a", "b"):
