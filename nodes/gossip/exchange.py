@@ -160,8 +160,9 @@ class PeerState:
                 self.presence.beaten(sender, number, tuple(sending))
                 effects += self._close_if_ready()
             case m.Goodbye(round=number, reason=reason):
+                if sender not in self.presence.departed:  # else its fellows have said so already
+                    effects.append(e.Publish("node.left", {"subject": sender, "reason": reason}))
                 self.presence.leave(sender, number)
-                effects.append(e.Publish("node.left", {"subject": sender, "reason": reason}))
                 effects += self._close_if_ready()
             case m.AskModel():
                 effects += self._offered(sender)

@@ -250,3 +250,10 @@ def test_a_late_peer_to_whom_nobody_gives_a_model_fails_by_name_within_its_deadl
     ended = run.sim.nodes["zoe"].finished
     assert ended is not None
     assert "gave its model within 5 s" in ended.reason
+
+
+def test_that_one_has_left_is_told_once() -> None:
+    run = Run(4)
+    run.sim.at(2.0, lambda: run.sim.post("peer-1", e.Arrived("peer-0", m.Goodbye(round=3, reason="done"))))
+    run.sim.run(2.5)
+    assert [fields for _, fields in run.published("peer-1", "node.left")] == [{"subject": "peer-0", "reason": "done"}]
