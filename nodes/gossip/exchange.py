@@ -154,7 +154,7 @@ class PeerState:
         match event.message:
             case m.Exchange() as exchange:
                 effects += self._exchange(exchange, event, now)
-            case m.Testimony(origin=origin, facts=facts) if self.status != "joining":  # it takes what was agreed
+            case m.Testimony(origin=origin, facts=facts) if self.status == "meeting":  # else all is agreed
                 effects += self._testimony(origin, facts, event)
             case m.Heartbeat(round=number, sending=sending):
                 self.presence.beaten(sender, number, tuple(sending))
@@ -334,9 +334,13 @@ class PeerState:
                 # round behind would stay so, and never be heard again.
                 self.absent.discard(sender)
             return []
-        if self.around.doubly and not self.rules.needs.mass and sender not in self.around.sources(number):
-            self.traffic.stale += 1  # it has been left behind, and sends to those of another round
-            return []
+        effects: list[e.Effect] = []
+        if sender not in self.around.sources(number):
+            if self.fellows is not None and number == self.round:
+                effects = self.fellows.missed(sender)
+            if self.around.doubly and not self.rules.needs.mass:
+                self.traffic.stale += 1  # it has been left behind, and sends to those of another round
+                return effects
         self.traffic.received(sender, event.nbytes)
         self.absent.discard(sender)
         letter = Letter(exchange, event.body)
@@ -345,7 +349,7 @@ class PeerState:
             overtaken = self.status == "waiting" and self.around.overtaken(sender, number, self.round + 1)
             return self._close("overtaken") if overtaken else self._close_if_ready()
         self.letters.inbox.setdefault(sender, letter)
-        return self._close_if_ready()
+        return effects + self._close_if_ready()
 
     def _awaited(self) -> list[str]:
         """Whose model of this round may still come: not of one too far ahead, for it closed this one alone."""

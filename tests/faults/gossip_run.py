@@ -60,7 +60,7 @@ class Run:
     def __init__(
         self, n: int, topology: str = "ring", rounds: int = 20, faults: Any = None, rate: float = 0.2, **rules: Any
     ) -> None:
-        self.sim = Simulation(faults or Faults(delay_s=(0.001, 0.003), ordered=True))
+        self.sim = self._simulation(faults or Faults(delay_s=(0.001, 0.003), ordered=True))
         self.names = [f"peer-{i}" for i in range(n)]
         self.topology, self.rounds, self.rate = topology, rounds, rate
         self.rules = {"deadline_s": 30.0, "evaluate_every": 10**6} | rules
@@ -74,6 +74,9 @@ class Run:
         for i, name in enumerate(self.names):
             for other in self.names[i + 1 :]:
                 self.sim.connect(name, other)
+
+    def _simulation(self, faults: Any) -> Simulation:
+        return Simulation(faults)
 
     @staticmethod
     def alive(names: Iterable[str]) -> list[m.News]:
