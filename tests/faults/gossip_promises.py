@@ -215,9 +215,11 @@ def mass(run: Played) -> Breaches:
         if held <= 0:
             yield f"{one.name} has the mass {held}"
         x = state["numerator"] + one.forgotten
+        parts = [v for k, v in state.items() if k.startswith((SENT, RECEIVED))]
+        scale = max([1.0, *(float(np.abs(v).max()) for v in parts)])
         x = x + sum(v for k, v in state.items() if k.startswith(SENT))
         x = x - sum(v for k, v in state.items() if k.startswith(RECEIVED))
-        if np.abs(x - one.moved).max() > 10 * EPS:
+        if np.abs(x - one.moved).max() > 10 * EPS * scale:
             yield f"{one.name}: its numerator and what it gave are not what training made, by {np.abs(x - one.moved)}"
         total += held + gone
         for name in {*sent, *had}:
