@@ -32,6 +32,8 @@ __all__ = ["PATIENCE", "PeerRules", "PeerState"]
 UNSAID = {"heartbeat", "probe", "alive", "tidings", "shuffle", "edge", "ask_model"}
 """Of these nobody is told that they could not be sent: the silence that follows tells enough."""
 
+ALONE = 3  # rounds without anybody, after which a peer waits again: others may be running after it
+BEHIND = 3  # rounds by which one may be late and still be waited for again, where members come and go
 PATIENCE = 10  # deadlines after which nothing is waited for any longer: neither a transfer nor one's own training
 
 
@@ -96,6 +98,7 @@ class PeerState:
         self._closed_by = ""
         self._mixed_with: tuple[str, ...] = ()
         self._missing: dict[str, str] = {}
+        self._alone = 0  # rounds closed without anybody's model
         self._closed = (0, 0.0)  # the last round closed, and when its deadline was
 
     # ---------------------------------------------------------------------------------------------------- the one door
@@ -154,7 +157,7 @@ class PeerState:
         match event.message:
             case m.Exchange() as exchange:
                 effects += self._exchange(exchange, event, now)
-            case m.Testimony(origin=origin, facts=facts) if self.status != "joining":  # it takes what was agreed
+            case m.Testimony(origin=origin, facts=facts) if self.status == "meeting":  # else all is agreed
                 effects += self._testimony(origin, facts, event)
             case m.Heartbeat(round=number, sending=sending):
                 self.presence.beaten(sender, number, tuple(sending))
@@ -330,14 +333,23 @@ class PeerState:
         # In the round that is being mixed a message is as late as in one long past.
         if number < self.round or (number == self.round and self.status in ("mixing", "resting")):
             self.traffic.stale += 1
-            if number == self._closed[0] and now <= self._closed[1] and before == self.around.before(sender, number):
+            if self.fellows is not None:
+                late = number >= self._closed[0] - BEHIND
+            else:
+                late = number == self._closed[0] and now <= self._closed[1]
+                late = late and before == self.around.before(sender, number)
+            if late:
                 # It keeps pace, and would be in time if it were waited for. Without this a peer that came back half a
                 # round behind would stay so, and never be heard again.
                 self.absent.discard(sender)
             return []
-        if self.around.doubly and not self.rules.needs.mass and sender not in self.around.sources(number):
-            self.traffic.stale += 1  # it has been left behind, and sends to those of another round
-            return []
+        effects: list[e.Effect] = []
+        if sender not in self.around.sources(number):
+            if self.fellows is not None and number == self.round:
+                effects = self.fellows.missed(sender)
+            if self.around.doubly and not self.rules.needs.mass:
+                self.traffic.stale += 1  # it has been left behind, and sends to those of another round
+                return effects
         self.traffic.received(sender, event.nbytes)
         self.absent.discard(sender)
         letter = Letter(exchange, event.body)
@@ -346,7 +358,7 @@ class PeerState:
             overtaken = self.status == "waiting" and self.around.overtaken(sender, number, self.round + 1)
             return self._close("overtaken") if overtaken else self._close_if_ready()
         self.letters.inbox.setdefault(sender, letter)
-        return self._close_if_ready()
+        return effects + self._close_if_ready()
 
     def _awaited(self) -> list[str]:
         """Whose model of this round may still come: not of one too far ahead, for it closed this one alone."""
@@ -392,6 +404,9 @@ class PeerState:
         self._missing = {p: self._why(p) for p in self.around.sources(self.round) if p not in inbox}
         if by != "overtaken":  # then it is this peer that was late
             self.absent |= {p for p in self._missing if not self._late_for(p)}
+        self._alone = 0 if inbox or not self._missing else self._alone + 1
+        if self._alone >= ALONE and self.fellows is not None:
+            self.absent.clear()
         self._mixed_with = tuple(sorted(inbox))
         weights = self.around.weights(self.round, {p: letter.message.degree for p, letter in inbox.items()})
         mix = mix_of(self.round, self._mine, inbox, weights, self.rules)

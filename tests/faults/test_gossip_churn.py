@@ -2,137 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
 import numpy as np
 import pytest
+from gossip_run import TRAIN_S, Run
 from nervenet.broker import messages as m
 from nervenet.broker.faults import Faults, Partition
 from nervenet.nodes import effects as e
-from nervenet.nodes.gossip.exchange import PeerRules, PeerState
-from nervenet.nodes.gossip.membership.fellows import FellowRules, Fellows
-from nervenet.nodes.gossip.membership.probe import ProbeRules
-from nervenet.nodes.gossip.topology import schedule
-from nervenet.nodes.simulate import Simulation
-
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float64", length=4)
-TRAIN_S = 0.5
-
-
-class Worker:
-    """Trains towards a point of the site's own, and mixes what it is told to."""
-
-    def __init__(self, name: str, run: Run) -> None:
-        self.name = name
-        self.run = run
-        self.x = np.zeros(4)
-        self.target = np.random.default_rng(sum(name.encode())).standard_normal(4)
-
-    def __call__(self, job: e.Effect) -> tuple[float, e.Event | None]:
-        match job:
-            case e.Survey():
-                return 0.0, e.Surveyed({"of": self.name}, (self.name,))
-            case e.Settle():
-                return 0.0, e.Settled({"columns": ["x"]}, MODEL, self.x)
-            case e.Adopt(body):
-                self.x = body
-                return 0.0, None
-            case e.Train(number):
-                self.x = self.x + self.run.rate / number**0.5 * (self.target - self.x)
-                self.run.before.setdefault(number, {})[self.name] = self.x
-                return TRAIN_S * self.run.pace.get(self.name, 1.0), e.Trained(number, 0, self.x, 1, {})
-            case e.Mix(number, bodies, coefficients, names):
-                self.run.rows.setdefault(number, {})[self.name] = dict(zip(names, coefficients, strict=True))
-                self.x = sum(c * body for c, body in zip(coefficients, bodies, strict=True))
-                self.run.after.setdefault(number, {})[self.name] = self.x
-                return 0.0, e.Mixed(number, self.x)
-            case e.Evaluate(number, which):
-                return 0.0, e.Evaluated(number, which, {})
-        return 0.0, None
-
-
-class Run:
-    def __init__(
-        self, n: int, topology: str = "ring", rounds: int = 20, faults: Any = None, rate: float = 0.2, **rules: Any
-    ) -> None:
-        self.sim = Simulation(faults or Faults(delay_s=(0.001, 0.003), ordered=True))
-        self.names = [f"peer-{i}" for i in range(n)]
-        self.topology, self.rounds, self.rate = topology, rounds, rate
-        self.rules = {"deadline_s": 30.0, "evaluate_every": 10**6} | rules
-        self.pace: dict[str, float] = {}
-        self.before: dict[int, dict[str, Any]] = {}
-        self.after: dict[int, dict[str, Any]] = {}
-        self.rows: dict[int, dict[str, dict[str, float]]] = {}
-        self.states: dict[str, PeerState] = {}
-        for name in self.names:
-            self.enter(name, self.names)
-        for i, name in enumerate(self.names):
-            for other in self.names[i + 1 :]:
-                self.sim.connect(name, other)
-
-    def enter(self, name: str, known: list[str], *, life: int = 1, late: bool = False) -> None:
-        lay = partial(self._lay)
-        others = tuple(m.News(other, 1, "alive") for other in known if other != name)
-        fellows = Fellows(
-            FellowRules(
-                m.News(name, life, "alive"),
-                tuple(self.names),
-                others,
-                lay,
-                anew=self.topology in ("ring", "complete"),
-                late=late,
-                terms={"nodes": len(self.names)},
-                probe=ProbeRules(seed=7),
-            )
-        )
-        rules = PeerRules(name=name, members=tuple(self.names), schedule=lay(self.names), **self.rules)
-        self.states[name] = state = PeerState(rules, fellows)
-        self.sim.add(name, state, Worker(name, self))
-        self.sim.post(name, e.Proceed(self.rounds))
-
-    def _lay(self, members: Any) -> Any:
-        degree = {"degree": 4} if self.topology == "random-regular" else {}
-        return schedule(self.topology, members, seed=7, **degree)
-
-    def late(self, name: str, seed_peer: str, at: float, life: int = 1) -> None:
-        def come() -> None:
-            self.enter(name, [seed_peer], life=life, late=True)
-            for other in self.states:
-                if other != name:
-                    self.sim.at(self.sim.now, partial(self._meet, name, other, life))
-
-        self.sim.at(at, come)
-
-    def _meet(self, name: str, other: str, life: int) -> None:
-        self.sim._post(self.sim.nodes[name], e.LinkUp(other, "peer", 1))
-        self.sim._post(self.sim.nodes[other], e.LinkUp(name, "peer", life))
-
-    def crash(self, name: str, at: float, *, noticed: bool = True) -> None:
-        self.sim.crash(name, at)
-        for other in self.names:
-            if noticed and other != name:
-                self.sim.at(at + 0.01, partial(self.sim.post, other, e.LinkLost(name, "the connection has ended")))
-
-    def run(self, until: float = 200.0) -> Run:
-        def ended() -> bool:
-            return all(s.completed >= self.rounds or not self.sim.nodes[n].alive for n, s in self.states.items())
-
-        while self.sim.now < until and not ended():
-            self.sim.run(min(until, self.sim.now + 0.25))
-        return self
-
-    def mean_error(self, number: int) -> float:
-        """How far the mixing of a round moved the sum over those who took part in it."""
-        before, after = self.before[number], self.after[number]
-        return float(np.abs(sum(before[n] for n in after) - sum(after.values())).max())
-
-    def distance(self, number: int) -> float:
-        x = np.array(list(self.after[number].values()))
-        return float(np.sqrt(((x - x.mean(axis=0)) ** 2).sum(axis=1).mean()))
-
-    def published(self, name: str, kind: str) -> list[tuple[float, Any]]:
-        return [(now, fields) for now, found, fields in self.sim.nodes[name].published if found == kind]
 
 
 @pytest.mark.parametrize("topology", ["ring", "random-regular", "complete"])
@@ -245,7 +120,7 @@ def test_of_two_with_one_identity_the_older_is_told_and_stops() -> None:
 def test_a_late_peer_to_whom_nobody_gives_a_model_fails_by_name_within_its_deadline() -> None:
     run = Run(4, rounds=4, join_deadline_s=5.0)
     run.run()
-    run.enter("zoe", ["nobody"], late=True)
+    run.enter("zoe", run.alive(["nobody"]), late=True)
     run.sim.run(run.sim.now + 20.0)
     ended = run.sim.nodes["zoe"].finished
     assert ended is not None

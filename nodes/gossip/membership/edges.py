@@ -51,6 +51,7 @@ class Edges:
         self._mine: dict[str, Standing] = {}
         self._theirs: dict[str, Standing] = {}
         self._again: set[str] = set()  # dropped and taken up in one round
+        self._declined: set[str] = set()  # said last that they hold none
 
     @classmethod
     def agreed(cls, peers: Collection[str]) -> Edges:
@@ -77,7 +78,21 @@ class Edges:
             if peer in self._theirs and mine.in_round(number) and self._theirs[peer].in_round(number)
         }
         again, self._again = self._again, set()
-        return self.want({*self.wanted, *again}) if again else {}
+        said = self.want({*self.wanted, *again}) if again else {}
+        # What was said may have been lost, or what was said in return. Who has declined may not have come to this round
+        # yet, and would take what is said anew for the end of an edge that counts for both where it is.
+        for peer in self.wanted:
+            if self._mine[peer].since < number and peer not in self._theirs and peer not in self._declined:
+                said |= self._anew(peer)
+        return said
+
+    def missed(self, peer: str) -> dict[str, Edge]:
+        """Announce anew an edge of whose other end nothing is known, to one that has sent a model over it."""
+        return self._anew(peer) if peer not in self._theirs else {}
+
+    def _anew(self, peer: str) -> dict[str, Edge]:
+        edge = self.again(peer)
+        return {} if edge is None else {peer: edge}
 
     def want(self, peers: Collection[str]) -> dict[str, Edge]:
         """Hold edges to exactly these from the next round on; what is to be said to whom, to the dropped too."""
@@ -115,11 +130,13 @@ class Edges:
         """Take what a peer announces; what to say in return where that came too late for the round it names."""
         before = self._theirs.get(peer)
         if not edge.degree:
+            self._declined.add(peer)
             if before is not None:
                 self._theirs[peer] = Standing(before.since, edge.round)
             if edge.round <= self.round:
                 self.neighbours.discard(peer)
             return None
+        self._declined.discard(peer)
         self._theirs[peer] = Standing(edge.round)
         if edge.round > self.round:
             if before is None or before.until != EVER:
@@ -148,6 +165,7 @@ class Edges:
         self._mine.pop(peer, None)
         self._theirs.pop(peer, None)
         self._again.discard(peer)
+        self._declined.discard(peer)
         if last < self.round:
             self.neighbours.discard(peer)
 
@@ -161,6 +179,7 @@ class Edges:
         self._mine.pop(peer, None)
         self._theirs.pop(peer, None)
         self._again.discard(peer)
+        self._declined.discard(peer)
         self.neighbours.discard(peer)
 
 

@@ -75,9 +75,10 @@ class Fellows:
         self.edges = Edges() if rules.late or not self.announces else Edges.agreed(self._founding[self.name])
         self.around: Neighbourhood | Around = Around(self.name, self.edges, doubly=rules.doubly)
         self._active = not rules.late
-        self._laid: tuple[str, ...] = tuple(sorted(rules.founders))
+        # Who is late has no place in the graph until it begins, and may never have had one.
+        self._laid: tuple[str, ...] = () if rules.late else tuple(sorted(rules.founders))
         self._wanted: Neighbourhood | None = None  # from the next round on
-        if not self.announces:
+        if not (self.announces or rules.late):
             self.around = self._neighbourhood(schedule)
         self._linked: dict[str, Mapping[str, str]] = {}
         self._shuffles = 0
@@ -121,6 +122,10 @@ class Fellows:
         if self._wanted is not None:
             self.around, self._wanted = self._wanted, None
         return self._announce(self.edges.open(number)) if self.announces else []
+
+    def missed(self, peer: str) -> list[e.Effect]:
+        """Answer a model that came over an edge that does not count here."""
+        return self._announce(self.edges.missed(peer)) if self.announces else []
 
     def begin(self, number: int) -> list[e.Effect]:
         """Take part from the round after `number` on, for one who has come late."""

@@ -1,0 +1,437 @@
+"""Histories of a gossip run drawn from a seed, and played on virtual time with all that happened written down.
+
+A history is a graph, an algorithm, and what befalls it for the first `CALM_AT` seconds: crashes, new lives of the dead,
+stalls, partitions that heal, latecomers, and a network that loses, doubles and reorders messages. What must hold is in
+`gossip_promises`. Machine, membership, worker and algorithms are the deployed ones; only the training is pretended.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from gossip_run import Run
+from nervenet.broker import messages as m
+from nervenet.broker.faults import Faults, Partition
+from nervenet.broker.messages import Lane
+from nervenet.models.randomness import generator
+from nervenet.nodes import effects as e
+from nervenet.nodes.gossip.algorithms.averaging import DPSGD
+from nervenet.nodes.gossip.algorithms.push_sum import RECEIVED, SENT, SGP
+from nervenet.nodes.gossip.exchange import PeerState
+from nervenet.nodes.gossip.topology import schedule
+from nervenet.nodes.gossip.work import GossipWork
+from nervenet.nodes.simulate import Simulated, Simulation
+
+CALM_AT = 16.0  # seconds: from here on nothing befalls anybody
+TRAIN_S = 0.8
+DEADLINE_S = 4.0
+ROUNDS = 44
+SIZE = 4
+KINDS = [
+    ("d-psgd", "ring"),
+    ("d-psgd", "random-regular"),
+    ("d-psgd", "complete"),
+    ("d-psgd", "one-peer-exponential"),
+    ("sgp", "random-regular"),
+    ("sgp", "static-exponential"),
+    ("sgp", "one-peer-exponential"),
+]
+
+
+@dataclass(frozen=True)
+class Crash:
+    """A peer dies; `noticed` if its connections end with it. After `down_s` it is started again, unless that is None."""
+
+    name: str
+    at: float
+    noticed: bool
+    down_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Weather:
+    """What a network does to messages until a time."""
+
+    until: float = 0.0
+    loss: float = 0.0
+    twice: float = 0.0
+    slowest_s: float = 0.003
+    ordered: bool = True
+
+
+@dataclass(frozen=True)
+class History:
+    """One history; the same one always gives the same run."""
+
+    seed: int
+    n: int = 6
+    algorithm: str = "d-psgd"
+    topology: str = "ring"
+    rounds: int = ROUNDS
+    weather: Weather = Weather()
+    crashes: tuple[Crash, ...] = ()
+    stalls: tuple[tuple[str, float, float], ...] = ()  # who, when, how long
+    cuts: tuple[tuple[Partition, bool], ...] = ()  # and whether connections end with it
+    late: tuple[tuple[str, float], ...] = ()
+    pace: tuple[float, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        return [f"peer-{i}" for i in range(self.n)]
+
+
+def draw(seed: int) -> History:
+    """Draw a history: at most half of the peers ever die, and two never do, so that there is a run to come back to."""
+    rng = generator(seed, "history")
+    n = int(rng.integers(5, 9))
+    names = [f"peer-{i}" for i in range(n)]
+    algorithm, topology = KINDS[rng.integers(len(KINDS))]
+
+    def when() -> float:
+        return round(float(rng.uniform(1.0, 12.0)), 3)
+
+    mortal = [names[i] for i in rng.permutation(n)[: rng.integers(0, n // 2 + 1)]]
+    crashes = []
+    for name in mortal:
+        down = None if rng.random() < 0.4 else round(float(rng.choice([0.1, 1.0, 3.0]) + rng.random()), 3)
+        crashes.append(Crash(name, when(), bool(rng.random() < 0.6), down))
+    stalls = [(str(rng.choice(names)), when(), round(float(rng.uniform(0.2, 4.0)), 3)) for _ in range(rng.integers(3))]
+    cuts = []
+    for _ in range(rng.integers(3)):
+        side = frozenset(names[i] for i in rng.permutation(n)[: rng.integers(1, n // 2 + 1)])
+        start = when()
+        end = min(CALM_AT, round(start + float(rng.uniform(0.3, 8.0)), 3))
+        cuts.append((Partition(side, start, end), bool(rng.random() < 0.5)))
+    weather = Weather(
+        until=0.0 if rng.random() < 0.3 else CALM_AT,
+        loss=float(rng.choice([0.0, 0.02, 0.1, 0.3])),
+        twice=float(rng.choice([0.0, 0.1])),
+        slowest_s=float(rng.choice([0.003, 0.05, 0.6])),
+        ordered=bool(rng.random() < 0.5),
+    )
+    late = [(f"late-{k}", when()) for k in range(rng.integers(3))]
+    pace = tuple(round(float(p), 3) for p in rng.uniform(0.8, 1.3, n + 2))
+    return History(
+        seed, n, algorithm, topology, ROUNDS, weather, tuple(crashes), tuple(stalls), tuple(cuts), tuple(late), pace
+    )
+
+
+@dataclass
+class Life:
+    """One life of a peer, and all that it did. Rounds are keys throughout."""
+
+    name: str
+    number: int
+    machine: PeerState
+    work: GossipWork
+    start: float
+    opened: dict[int, float] = field(default_factory=dict)
+    closed: dict[int, float] = field(default_factory=dict)
+    sent: dict[int, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
+    arrived: dict[tuple[str, int], float] = field(default_factory=dict)  # of (sender, round), first
+    mixes: dict[int, e.Mix] = field(default_factory=dict)
+    before: dict[int, Any] = field(default_factory=dict)
+    after: dict[int, Any] = field(default_factory=dict)
+    told: list[tuple[float, str]] = field(default_factory=list)  # when something was heard about whom; "*" everybody
+    links: dict[str, int] = field(default_factory=dict)  # by peer, which life of it it knows
+    node: Simulated | None = None
+    twice: list[int] = field(default_factory=list)
+    moved: Any = 0.0  # what training moved, in sum
+    forgotten: Any = 0.0  # what it has given to lives that are over, less what it has had of them
+    left: bool = False  # has done all its rounds and gone
+
+
+    @property
+    def living(self) -> bool:
+        assert self.node is not None
+        return self.left or (self.node.alive and not self.node.finished)
+
+    @property
+    def failed(self) -> str:
+        assert self.node is not None
+        return self.node.finished.reason if self.node.finished else ""
+
+
+class Pretended:
+    """Stands in for a learner: a step towards a point of the site's own."""
+
+    layout = SimpleNamespace(size=SIZE, dtype="float64", hash="a1b2")
+    rule = "mean"
+    common = None
+
+    def __init__(self, name: str) -> None:
+        self.x = np.zeros(SIZE)
+        self.target = np.random.default_rng(sum(name.encode())).standard_normal(SIZE)
+        self.steps = 0
+
+    def load(self, weights: Any) -> None:
+        self.x = weights
+
+    def snapshot(self) -> Any:
+        return self.x
+
+    def train(self, *_: Any) -> Any:
+        self.steps += 1
+        self.x = self.x + 0.3 / self.steps**0.5 * (self.target - self.x)
+        return SimpleNamespace(cancelled=False, examples=1, normaliser=1.0, rate=0.1, loss=0.0, steps=1)
+
+
+class Wires(Simulation):
+    """A connection is between two lives: what was said to the one, or by it, never reaches or becomes the other's."""
+
+    life_of: Callable[[str], Life]
+
+    def _deliver(self, sender: str, receiver: str, message: Any, body: e.Body) -> None:
+        if receiver not in self.nodes or receiver == sender:
+            return
+        speaker, target = self.life_of(sender), self.life_of(receiver)
+        if speaker.links.get(receiver, target.number) != target.number:
+            return
+        node = self.nodes[receiver]
+
+        def arrive() -> None:
+            if target.links.get(sender) == speaker.number:
+                self._post(node, e.Arrived(sender, message, body))
+
+        for delay in self._network(sender, receiver, message.lane, self.now):
+            self.at(self.now + delay, arrive)
+
+
+class Watched:
+    """The deployed machine, and its life's diary."""
+
+    def __init__(self, life: Life) -> None:
+        self.life = life
+
+    def handle(self, event: e.Event, now: float) -> list[e.Effect]:
+        life, machine = self.life, self.life.machine
+        match event:
+            case e.LinkUp(peer, _, number):
+                life.links[peer] = number
+                life.told.append((now, peer))
+            case e.Arrived(sender, m.Edge()):
+                life.told.append((now, sender))
+            case e.Arrived(sender, m.Exchange(round=number)):
+                life.arrived.setdefault((sender, number), now)
+        refuted = machine.fellows.members.me.refutations if machine.fellows else 0
+        effects = machine.handle(event, now)
+        if machine.fellows and machine.fellows.members.me.refutations != refuted:
+            life.told.append((now, "*"))
+        life.opened.setdefault(machine.round, now)
+        for effect in effects:
+            match effect:
+                case e.Publish(kind, {"subject": subject}) if kind.startswith("node."):
+                    life.told.append((now, subject))
+                case e.Send(to, m.Exchange(round=number), body):
+                    life.sent[number] |= dict.fromkeys(to, body)
+                case e.Mix(number):
+                    life.closed[number] = now
+                    if number in life.mixes:
+                        life.twice.append(number)
+                    life.mixes[number] = effect
+        return effects
+
+
+class Played(Run):
+    """Plays a history.
+
+    Attributes
+    ----------
+    lives : list of Life
+        All there were, in the order in which they began.
+    """
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.lives: list[Life] = []
+        self.current: dict[str, Life] = {}
+        self.algorithm = SGP() if history.algorithm == "sgp" else DPSGD()
+        self.needs = self.algorithm.needs
+        self.mixing = "push-sum" if self.needs.mass else "metropolis-hastings"
+        self.calm = Faults(delay_s=(0.001, 0.003), ordered=True)
+        weather = history.weather
+        self.rough = Faults(
+            seed=history.seed,
+            delay_s=(0.001, weather.slowest_s),
+            drop=weather.loss,
+            duplicate=weather.twice,
+            ordered=weather.ordered,
+        )
+        super().__init__(history.n, history.topology, history.rounds, deadline_s=DEADLINE_S)
+        # Those of the run above link at once all to all; here links are the business of `_link`.
+        self.paces = dict(zip([*history.names, "late-0", "late-1"], history.pace, strict=False))
+        for crash in history.crashes:
+            self._crash(crash)
+        for name, at, how_long in history.stalls:
+            self.sim.stall(name, at, how_long)
+        for cut, severed in history.cuts:
+            self._cut(cut, severed)
+        for name, at in history.late:
+            self.sim.at(at, lambda name=name: self._come(name, 1))
+
+    # ------------------------------------------------------------------------------------------------ what Run asks for
+
+    def _simulation(self, faults: Any) -> Simulation:
+        sim = Wires(self._network)
+        sim.life_of = self.current.__getitem__
+        return sim
+
+    def _network(self, sender: str, receiver: str, lane: Lane, now: float) -> list[float]:
+        delays = (self.rough if now < self.history.weather.until else self.calm)(sender, receiver, lane, now)
+        return [] if self._cut_now(sender, receiver) else delays
+
+    def _add(self, name: str, life: int, state: PeerState) -> None:
+        work = GossipWork(Pretended(name), self.algorithm, node=name, seed=self.history.seed)  # type: ignore[arg-type]
+        self.current[name] = one = Life(name, life, state, work, self.sim.now)
+        self.lives.append(one)
+        one.node = self.sim.add(name, Watched(one), self._worker(one))
+
+    def _worker(self, life: Life) -> Callable[[e.Effect], tuple[float, e.Event | None]]:
+        work = life.work
+
+        def do(job: e.Effect) -> tuple[float, e.Event | None]:
+            match job:
+                case e.Survey():
+                    return 0.001, e.Surveyed({"of": life.name}, (life.name,))
+                case e.Settle():
+                    start = np.zeros(SIZE)
+                    work.begin(start, start)
+                    payload = m.Payload("mean", "a1b2", "float64", SIZE)
+                    return 0.001, e.Settled({"columns": ["x"]}, payload, start)
+                case e.Adopt(body):
+                    work.adopt(body)
+                    life.moved = np.array(body)
+                    return 0.0, None
+                case e.Train(number):
+                    before = work.learner.snapshot()
+                    trained = work.train(job, lambda: False)
+                    life.moved = life.moved + (work.learner.snapshot() - before)
+                    return TRAIN_S * self.paces.get(life.name, 1.0), trained
+                case e.Mix(number):
+                    life.before[number] = work._mine
+                    mixed = work.mix(job)
+                    life.after[number] = mixed.body
+                    return 0.001, mixed
+                case e.Forget(peer):
+                    for kind, sign in ((SENT, 1.0), (RECEIVED, -1.0)):
+                        life.forgotten = life.forgotten + sign * np.asarray(work.state.get(kind + peer, 0.0))
+                    work.forget(peer)
+                case e.Evaluate(number, which):
+                    if number == self.rounds:
+                        self.sim.at(self.sim.now + 0.05, lambda: self._farewell(life))
+                    return 0.0, e.Evaluated(number, which, {})
+            return 0.0, None
+
+        return do
+
+    # -------------------------------------------------------------------------------------------------- what befalls it
+
+    def _cut_now(self, one: str, other: str) -> bool:
+        return any(cut.cuts(one, other, self.sim.now) for cut, _ in self.history.cuts)
+
+    def _link(self, one: Life, other: Life) -> None:
+        """Connect two lives as soon as nothing stands between them."""
+        if not (self._up(one) and self._up(other)):
+            return
+        for cut, _ in self.history.cuts:
+            if cut.cuts(one.name, other.name, self.sim.now):
+                self.sim.at(cut.end + 0.001, lambda: self._link(one, other))
+                return
+        self.sim.post(one.name, e.LinkUp(other.name, "peer", other.number))
+        self.sim.post(other.name, e.LinkUp(one.name, "peer", one.number))
+
+    def _lost(self, one: Life, other: Life) -> None:
+        if self._up(one):
+            self.sim.post(one.name, e.LinkLost(other.name, "the connection has ended"))
+
+    def _up(self, life: Life) -> bool:
+        return self.current[life.name] is life and life.node is not None and life.node.alive and not life.node.finished
+
+    def _others(self, life: Life) -> list[Life]:
+        return [other for other in self.current.values() if other.name != life.name]
+
+    def _crash(self, crash: Crash) -> None:
+        def die() -> None:
+            life = self.current[crash.name]
+            assert life.node is not None
+            life.node.alive = False
+            for other in self._others(life) if crash.noticed else []:
+                if not self._cut_now(life.name, other.name):
+                    self._lost(other, life)
+            if crash.down_s is not None:
+                self.sim.at(self.sim.now + crash.down_s, lambda: self._come(crash.name, life.number + 1))
+
+        self.sim.at(crash.at, die)
+
+    def _come(self, name: str, number: int) -> None:
+        """Join through the first that can be reached, as often as it takes."""
+        there = [life for life in self.current.values() if self._up(life) and life.machine.settled is not None]
+        reached = [life for life in there if life.name != name and not self._cut_now(life.name, name)]
+        if not reached:
+            if self.sim.now < 300:
+                self.sim.at(self.sim.now + 0.5, lambda: self._come(name, number))
+            return
+        through = reached[self.history.seed % len(reached)]
+        assert through.machine.fellows is not None
+        (answer,) = through.machine.fellows._introduce(name, {"nodes": len(self.names)})
+        assert isinstance(answer, e.Send)
+        assert isinstance(answer.message, m.Peers)
+        self.enter(name, answer.message.news, life=number, late=True)
+        life = self.current[name]
+        for other in self._others(life):
+            self.sim.at(self.sim.now, lambda other=other: self._link(life, other))
+
+    def _cut(self, cut: Partition, severed: bool) -> None:
+        def sever() -> None:
+            for one in self.current.values():
+                for other in self._others(one):
+                    if cut.cuts(one.name, other.name, self.sim.now):
+                        self._lost(one, other)
+                        if one.name < other.name:
+                            self.sim.at(cut.end + 0.001, lambda one=one, other=other: self._link(one, other))
+
+        if severed:
+            self.sim.at(cut.start + min(0.5, (cut.end - cut.start) / 2), sever)
+
+    def _farewell(self, life: Life) -> None:
+        """Say goodbye and go, as a peer does that has done all its rounds; it lingers for what it has sent."""
+        if not self._up(life):
+            return
+        for other in self._others(life):
+            self.sim._deliver(life.name, other.name, m.Goodbye(round=self.rounds, reason="done"), None)
+
+        def go() -> None:
+            assert life.node is not None
+            if life.node.alive:
+                life.left, life.node.alive = True, False
+                for other in self._others(life):
+                    self._lost(other, life)
+
+        self.sim.at(self.sim.now + 1.0, go)
+
+    def play(self, until: float = 400.0) -> Played:
+        """Let it happen, until everybody has gone or time is over."""
+        self.sim.run(until)
+        return self
+
+
+def without(history: History, **parts: Sequence[Any]) -> History:
+    """Give the history with other parts: to find the least that still fails."""
+    return replace(history, **parts)
+
+
+def names_of(lives: Iterable[Life]) -> Mapping[str, list[Life]]:
+    """Lives by name."""
+    found: dict[str, list[Life]] = defaultdict(list)
+    for life in lives:
+        found[life.name].append(life)
+    return found
+
+
+__all__ = ["CALM_AT", "DEADLINE_S", "KINDS", "TRAIN_S", "Crash", "History", "Life", "Played", "Weather", "draw"]
+_ = schedule

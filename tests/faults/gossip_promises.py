@@ -1,0 +1,251 @@
+"""What must hold in every history of a gossip run by rounds, whatever befalls it: each promise gives the breaches found.
+
+1. ``ends``: everybody who lives does all rounds, and no new life of a peer fails while there is a run to join.
+2. ``waits``: no round lasts longer than the training, the deadline after it, and the time for which its peer was stopped.
+3. ``once``: a life mixes each round at most once, in order; of each other peer at most one model, which that peer has
+   sent it for this round.
+4. ``rows``: the weights of a mixing sum to one, and none is negative.
+5. ``pairs`` (edges that both ends announce): of two that mix each other in, each takes as much of the other. If only one
+   takes of the other, then the other way a model was lost or late, or one of them has heard within the round of the other,
+   or of its own suspicion, what changes the edge between them, or had given the other up.
+6. ``mean`` (the same, with Metropolis-Hastings weights): where all pairs of a round are mutual, the sum over those who
+   mix is kept.
+7. ``mends``: once it is calm the graph is whole again; all who live mix in every round, the edges go both ways, and
+   the mean is kept.
+8. ``mass`` (push-sum): what a peer holds and what it has given the others beyond what it had of them is one, and the same
+   of the model's numerator; between two lives no more arrives than was sent; so that held, on the way, and gone with the
+   dead is one for each life. No mass is ever zero or less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from gossip_histories import CALM_AT, DEADLINE_S, ROUNDS, TRAIN_S, Life, Played
+from nervenet.nodes.gossip.algorithms.push_sum import GONE_MASS, RECEIVED, RECEIVED_MASS, SENT, SENT_MASS
+from nervenet.nodes.gossip.topology.contract import components
+
+EPS = 1e-12
+MENDED_S = 14.0  # after the calm began
+
+Breaches = Iterator[str]
+
+
+def ends(run: Played) -> Breaches:
+    over = max((life.closed.get(run.rounds, 0.0) for life in run.lives), default=0.0)
+    for life in run.lives:
+        if life is not run.current[life.name] or life.left:
+            continue
+        assert life.node is not None
+        if life.failed.startswith("the run is over") or (life.failed.startswith("no peer of the run") and over):
+            continue
+        if life.node.alive or life.failed:
+            where = f"{life.machine.status} in round {life.machine.round}"
+            yield f"{life.name}, life {life.number}, has not ended: {life.failed or where}"
+
+
+def waits(run: Played) -> Breaches:
+    for life in run.lives:
+        assert life.node is not None
+        stops = [(at, at + s) for name, at, s in run.history.stalls if name == life.name]
+        usual = TRAIN_S * run.paces.get(life.name, 1.0) + DEADLINE_S
+        for now, kind, fields in life.node.published:
+            if kind == "round.completed" and fields["round"]:
+                began = now - fields["duration_s"]
+                stopped = sum(max(0.0, min(now, end) - max(began, at)) for at, end in stops)
+                if fields["duration_s"] > usual + stopped + 0.1:
+                    yield f"{life.name} was {fields['duration_s']:.2f} s in round {fields['round']}"
+
+
+def once(run: Played) -> Breaches:
+    for life in run.lives:
+        if life.twice or list(life.mixes) != sorted(life.mixes):
+            yield f"{life.name} mixed rounds {life.twice} twice, or out of order: {list(life.mixes)}"
+        for number, mix in life.mixes.items():
+            if len(set(mix.names)) != len(mix.names):
+                yield f"{life.name} in round {number} mixed somebody twice: {mix.names}"
+            for name, body in zip(mix.names, mix.bodies, strict=True):
+                if name != life.name and not any(
+                    other.sent.get(number, {}).get(life.name) is body for other in run.lives if other.name == name
+                ):
+                    yield f"{life.name} in round {number} mixed what {name} never sent it for that round"
+
+
+def rows(run: Played) -> Breaches:
+    for life in run.lives:
+        for number, mix in life.mixes.items():
+            if abs(sum(mix.coefficients) - 1.0) > EPS or min(mix.coefficients) < 0:
+                yield f"{life.name} in round {number} weighs {mix.coefficients}"
+
+
+def announced(run: Played) -> bool:
+    fellows = run.lives[0].machine.fellows
+    return fellows is not None and fellows.announces
+
+
+def by_round(run: Played) -> dict[int, list[Life]]:
+    """Who mixed in each round: those whose mixing was done, too."""
+    found: dict[int, list[Life]] = {}
+    for life in run.lives:
+        for number in life.after:
+            found.setdefault(number, []).append(life)
+    return found
+
+
+def weight(life: Life, number: int, other: Life) -> float:
+    """How much a life took in a round of what this other life sent it; 0: nothing."""
+    mix = life.mixes[number]
+    body = other.sent.get(number, {}).get(life.name)
+    for name, found, share in zip(mix.names, mix.bodies, mix.coefficients, strict=True):
+        if name == other.name and found is body:
+            return share
+    return 0.0
+
+
+def disturbed(one: Life, other: Life, number: int) -> bool:
+    """Whether within the round something was said to `one` that may change what it holds of `other`."""
+    window = one.opened.get(number, 0.0), one.closed[number]
+    return any(window[0] <= at <= window[1] and who in (other.name, "*") for at, who in one.told)
+
+
+def given_up(one: Life, other: Life, number: int) -> bool:
+    """Whether `one` held `other` for dead when it sent."""
+    at = one.closed[number]
+    assert one.node is not None
+    standing = ""
+    for now, kind, fields in one.node.published:
+        if now <= at and fields.get("subject") == other.name and kind.startswith("node."):
+            standing = kind
+    return standing in ("node.suspect", "node.lost", "node.left")
+
+
+def pairs(run: Played) -> Breaches:
+    if not announced(run) or run.needs.mass:
+        return
+    for number, mixed in by_round(run).items():
+        for one in mixed:
+            for other in mixed:
+                if one.name == other.name:
+                    continue
+                taken, back = weight(one, number, other), weight(other, number, one)
+                if taken and back:
+                    if taken != back:
+                        yield f"round {number}: {one.name} takes {taken} of {other.name}, which takes {back} of it"
+                elif taken:
+                    sent = other.name in one.sent.get(number, {})
+                    came = other.arrived.get((one.name, number), np.inf) < other.closed[number]
+                    if sent and not came:
+                        continue
+                    if any(disturbed(a, b, number) or given_up(a, b, number) for a, b in ((one, other), (other, one))):
+                        continue
+                    yield f"round {number}: {one.name} takes of {other.name}, not the other way (sent: {sent})"
+
+
+def mutual(run: Played, number: int, mixed: list[Life]) -> bool:
+    """Whether the matrix over those who mixed in a round is symmetric, and nobody took of one who did not mix."""
+    for one in mixed:
+        taken = {other.name for other in mixed if weight(one, number, other)}
+        if taken != set(one.mixes[number].names) - {one.name}:
+            return False
+        if any(weight(one, number, other) != weight(other, number, one) for other in mixed if other is not one):
+            return False
+    return True
+
+
+def moved(number: int, mixed: list[Life]) -> float:
+    """How far a round moved the sum over those who mixed."""
+    return float(np.abs(sum(one.before[number] - one.after[number] for one in mixed)).max())
+
+
+def mean(run: Played) -> Breaches:
+    if not announced(run) or run.needs.mass:
+        return
+    for number, mixed in by_round(run).items():
+        if mutual(run, number, mixed) and moved(number, mixed) > EPS:
+            yield f"round {number} moved the sum by {moved(number, mixed):g}"
+
+
+def kept(run: Played) -> tuple[int, int]:
+    """Give the rounds in which all pairs were mutual, and all rounds."""
+    rounds = by_round(run)
+    return sum(mutual(run, number, mixed) for number, mixed in rounds.items()), len(rounds)
+
+
+def mends(run: Played) -> Breaches:
+    lives = [life for life in run.lives if life.left]
+    if len(lives) < 2:
+        return
+    # The last rounds of a run are those in which the first peers leave.
+    opened = {n: min(life.opened.get(n, np.inf) for life in lives) for n in range(1, run.rounds - 1)}
+    numbers = [number for number, at in opened.items() if CALM_AT + MENDED_S < at < np.inf]
+    if not numbers:
+        yield f"no round of {ROUNDS} was opened after {CALM_AT + MENDED_S} s"
+    for number in numbers:
+        if missing := [life.name for life in lives if number not in life.after and number > min(life.mixes, default=0)]:
+            yield f"round {number}, long after: {missing} did not mix"
+            continue
+        there = [life for life in lives if number in life.after]
+        taken = {one.name: tuple(n for n in one.mixes[number].names if n != one.name) for one in there}
+        if announced(run):
+            parts = components({name: tuple(sorted(around)) for name, around in taken.items()})
+            if len(parts) > 1:
+                yield f"round {number}, long after: the graph is in pieces: {parts}"
+            if not run.needs.mass and not (mutual(run, number, there) and moved(number, there) < EPS):
+                yield f"round {number}, long after: not every pair is mutual"
+        else:
+            out = run._lay([life.name for life in there]).out(number)
+            if short := [n for n, around in taken.items() if set(around) != {s for s in out if n in out[s]}]:
+                yield f"round {number}, long after: {short} do not hear all whom the graph has send to them"
+
+
+def mass(run: Played) -> Breaches:
+    if not run.needs.mass:
+        return
+    lives = [life for life in run.current.values() if "mass" in life.work.state]
+    total = 0.0
+    for one in lives:
+        state = one.work.state
+        gone = sum(float(v) for k, v in state.items() if k.startswith(GONE_MASS))
+        sent = {k.removeprefix(SENT_MASS): float(v) for k, v in state.items() if k.startswith(SENT_MASS)}
+        had = {k.removeprefix(RECEIVED_MASS): float(v) for k, v in state.items() if k.startswith(RECEIVED_MASS)}
+        held = float(state["mass"])
+        if abs(held + gone + sum(sent.values()) - sum(had.values()) - 1.0) > EPS:
+            yield f"{one.name}: its mass {held} and what it gave do not sum to one"
+        if held <= 0:
+            yield f"{one.name} has the mass {held}"
+        x = state["numerator"] + one.forgotten
+        parts = [v for k, v in state.items() if k.startswith((SENT, RECEIVED))]
+        scale = max([1.0, *(float(np.abs(v).max()) for v in parts)])
+        x = x + sum(v for k, v in state.items() if k.startswith(SENT))
+        x = x - sum(v for k, v in state.items() if k.startswith(RECEIVED))
+        if np.abs(x - one.moved).max() > 10 * EPS * scale:
+            yield f"{one.name}: its numerator and what it gave are not what training made, by {np.abs(x - one.moved)}"
+        total += held + gone
+        for name in {*sent, *had}:
+            other = run.current[name]
+            theirs = other.work.state
+            if one.links.get(name) == other.number and other.links.get(one.name) == one.number:
+                underway = sent.get(name, 0.0) - float(theirs.get(RECEIVED_MASS + one.name, 0.0))
+                if underway < -EPS:
+                    yield f"{name} has had {-underway} more of {one.name} than that has given"
+                total += underway
+            else:
+                total += sent.get(name, 0.0) - had.get(name, 0.0)
+    if lives and abs(total - len(lives)) > len(lives) * EPS:
+        yield f"held, on the way and gone are {total}, not one for each of {len(lives)} lives"
+    for life in run.lives:
+        assert life.node is not None
+        for _, kind, fields in life.node.published:
+            if kind == "round.completed" and fields.get("mass", 1.0) <= 0:
+                yield f"{life.name} had the mass {fields['mass']} after round {fields['round']}"
+
+
+PROMISES: dict[str, Callable[[Played], Breaches]] = {
+    promise.__name__: promise for promise in (ends, waits, once, rows, pairs, mean, mends, mass)
+}
+
+
+def breaches(run: Played) -> list[str]:
+    """Give every breach found in a history that has been played, with the promise that it breaks in front."""
+    return [f"{name}: {breach}" for name, promise in PROMISES.items() for breach in promise(run)]
