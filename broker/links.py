@@ -48,12 +48,14 @@ class Links:
         self.hang_up(peer)
         link = Link(peer, dict(addresses))
         for lane in LANES:
-            socket = make(context, f"link.{lane}", self._room.limits)
-            socket.setsockopt(zmq.IDENTITY, self._identity)
+            socket = None
             try:
+                socket = make(context, f"link.{lane}", self._room.limits)
+                socket.setsockopt(zmq.IDENTITY, self._identity)
                 socket.connect(addresses[lane])
-            except (zmq.ZMQError, KeyError) as error:
-                socket.close()
+            except (zmq.ZMQError, KeyError) as error:  # an address that is none, or as many sockets as there may be
+                if socket is not None:
+                    socket.close()
                 link.close()
                 raise BadAddress(str(addresses.get(lane)), f"cannot be dialled ({error})") from None
             take = partial(self._take, link, lane)

@@ -80,6 +80,9 @@ CODES = frozenset(
 """Every code that a ``Refused`` or ``Failed`` may carry; docs/protocol.md says when."""
 
 Count = Annotated[int, Meta(ge=0)]
+Refutations = Annotated[int, Meta(ge=0, le=2**53)]  # counted up by who refutes, so there must be room above
+Address = Annotated[str, Meta(max_length=256)]
+Addresses = Annotated[dict[str, Address], Meta(max_length=4)]  # they are passed on, many in one message
 Mass = Annotated[float, Meta(ge=0, le=1e300)]
 Seconds = Annotated[float, Meta(ge=0)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -296,8 +299,8 @@ class News(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     node: Name
     incarnation: Count
     standing: Standing
-    refutations: Count = 0
-    addresses: dict[str, str] = {}
+    refutations: Refutations = 0
+    addresses: Addresses = {}
     last: Count = 0
 
 
@@ -306,7 +309,7 @@ class Contact(Struct, frozen=True, forbid_unknown_fields=True):
 
     node: Name
     incarnation: Count
-    addresses: dict[str, str]
+    addresses: Addresses
     age: Count
 
 

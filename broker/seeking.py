@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
 import zmq
+from msgspec.structs import replace
 
 from .channel import Channel, Letter
 from .codec import DEFAULT_LIMITS, Limits, decode, encode
@@ -46,7 +48,13 @@ async def ask_peers(
         Nobody answered within ``deadline_s`` seconds.
     JoinRefused
         It is a peer of another run or version, or of other terms, or knows a newer life of this name.
+
+    Notes
+    -----
+    It is asked under a name made up for that: HELLO under one's own ends the connections of an older life, which must
+    go on should this one be refused.
     """
+    alias = replace(hello, node=f"seeker-{secrets.token_hex(6)}")
     answers: asyncio.Queue[Message] = asyncio.Queue()
 
     def deliver(_: Channel, _identity: bytes, frames: list[Any]) -> None:
@@ -56,30 +64,42 @@ async def ask_peers(
             answers.put_nowait(Refused("hello", 0, error.code, error.reason))
 
     socket = make(context, "link.control", limits)
-    socket.setsockopt(zmq.IDENTITY, identity_of(hello.node, hello.incarnation))
+    socket.setsockopt(zmq.IDENTITY, identity_of(alias.node, alias.incarnation))
     try:
         socket.connect(address)
     except zmq.ZMQError:
         socket.close()
         raise BadAddress(address, "cannot be dialled; a seed peer is tcp://HOST:PORT or ipc://PATH") from None
     channel = Channel(socket, deliver=deliver, dropped=lambda *_: None, counters=Counters(), queue=CONTROL_QUEUE)
+    heard = "no peer answered there"
     try:
         async with asyncio.timeout(deadline_s):
-            _send(channel, hello)
+            _send(channel, alias)
             while True:
                 match await answers.get():
-                    case Hello():
+                    case Hello(role=role):
+                        heard = f"a {role} answered there, but does not tell who is in its run (a peer by rounds does)"
                         _send(channel, AskPeers(dict(terms)))
                     case Peers() as peers:
-                        return peers
-                    case Refused(code=code, reason=reason) if code != "stranger":
+                        return _if_newest(hello, peers)
+                    case Refused(code="stranger"):  # it has been started again since
+                        _send(channel, alias)
+                    case Refused(code=code, reason=reason):
                         raise JoinRefused(code, f"the peer at {address}: {reason}")
                     case _:
                         pass
     except TimeoutError:
-        raise PeerUnreachable(address, f"no peer answered there within {deadline_s:g} s") from None
+        raise PeerUnreachable(address, f"{heard} within {deadline_s:g} s") from None
     finally:
         channel.close(0.0)
+
+
+def _if_newest(hello: Hello, peers: Peers) -> Peers:
+    for news in peers.news:
+        if news.node == hello.node and news.incarnation > hello.incarnation:
+            reason = f"{hello.node} has been started again since (incarnation {news.incarnation})"
+            raise JoinRefused("stale", reason)
+    return peers
 
 
 def _send(channel: Channel, message: Message) -> None:

@@ -133,8 +133,8 @@ class ZmqTransport:
         lane = message.lane
         for peer in (to,) if isinstance(to, str) else to:
             # Whoever was started again elsewhere is answered where it asks: the link still leads to its former life.
-            newer = self._inbox.life(peer) > (self._links.life(peer) or self._inbox.life(peer))
-            if newer and self._inbox.send(peer, lane, letter):
+            up = self._links.life(peer)
+            if up and self._inbox.life(peer) > up and self._inbox.send(peer, lane, letter):
                 continue
             if not self._links.send(peer, lane, letter) and not self._inbox.send(peer, lane, letter):
                 self._room.undelivered(peer, letter, f"unreachable: {peer} has not introduced itself on {lane}")

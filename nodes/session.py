@@ -147,7 +147,9 @@ class Session:
         deadline_s = self.experiment.network.join_deadline_s
         peers = await ask_peers(place.seed_peer, hello, place.terms, deadline_s, self._context)
         members = tuple(
-            Member(news.node, self.role, news.incarnation, 0, dict(news.addresses), "alive") for news in peers.news
+            Member(news.node, self.role, news.incarnation, 0, dict(news.addresses), "alive")
+            for news in peers.news
+            if news.node != place.name
         )
         mine = Member(place.name, self.role, self.incarnation, os.getpid(), dict(transport.addresses), "alive")
         founders = dict.fromkeys(peers.founders, 0)

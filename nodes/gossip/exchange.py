@@ -98,6 +98,7 @@ class PeerState:
         self._closed_by = ""
         self._mixed_with: tuple[str, ...] = ()
         self._missing: dict[str, str] = {}
+        self.superseded = False  # by a newer life of its name: it must not take leave in that name
         self._alone = 0  # rounds closed without anybody's model
         self._closed = (0, 0.0)  # the last round closed, and when its deadline was
 
@@ -139,6 +140,10 @@ class PeerState:
                 self.until = max(self.until, until)
                 if self.fellows is not None:
                     self.fellows.until = self.until
+                if self.latecomer.model is not None and self.settled is not None:  # joined before it was asked to
+                    fault = self.latecomer.fault(self.settled, self.until)
+                    if fault:
+                        return self._fail(fault)
                 return self._next_round(now) if self.status == "resting" else []
             case e.WorkFailed():
                 return self._work_failed(event)
@@ -239,14 +244,19 @@ class PeerState:
             "participants": sorted(self.testimonies),
         }
         effects: list[e.Effect] = [e.Publish("round.completed", told)]
-        for left in self.letters.unread():
-            if isinstance(left.message, m.Exchange):
-                effects += self._exchange(left.message, left, now)
+        effects += self._read_what_came_early(now)
         self.presence.expect_all(now)
         effects += self._next_round(now)
         # All at once, for this once: they would go on telling what they know.
         if self.round and len(self.presence.here) > len(self.presence.turn()):
             effects.append(e.Beat(self.presence.here, self.round, self.status))
+        return effects
+
+    def _read_what_came_early(self, now: float) -> list[e.Effect]:
+        effects: list[e.Effect] = []
+        for left in self.letters.unread():
+            if isinstance(left.message, m.Exchange):
+                effects += self._exchange(left.message, left, now)
         return effects
 
     # ---------------------------------------------------------------------------------------------------------- rounds
@@ -505,6 +515,7 @@ class PeerState:
                 return []
 
     def _superseded(self, reason: str) -> list[e.Effect]:
+        self.superseded = True
         return self._fail(f"{self.rules.name} has been started again elsewhere, so this life of it ends: {reason}")
 
     def _ask_model(self, now: float) -> list[e.Effect]:
@@ -530,9 +541,10 @@ class PeerState:
             return self._fail(fault)
         self.status = "resting"
         self.round = self.completed = model.round
-        self.weights = self.latecomer.body
+        self.weights, self.latecomer.body = self.latecomer.body, None
         effects = [*fellows.begin(model.round), e.Adopt(self.weights)]
         self._look_around()
+        effects += self._read_what_came_early(now)
         told = {"reason": f"joined late, with the model of round {model.round}", "round": model.round}
         return [*effects, e.Publish("warning", told), *self._next_round(now)]
 

@@ -48,6 +48,6 @@ class Latecomer:
         fault = payload_fault(self.model.payload, settled.payload)
         if fault:
             return f"the model to start from does not fit the one that is here: {fault[1]}"
-        if self.model.round >= until:
+        if until and self.model.round >= until:
             return f"the run is over: it has completed round {self.model.round} of {until}"
         return None

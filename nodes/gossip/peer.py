@@ -208,8 +208,9 @@ class Peer:
 
     def _present(self) -> list[str]:
         """Who is to hear that this peer leaves."""
-        fellows = self._state.fellows if isinstance(self._state, PeerState) else None
-        return list(self._neighbours) if fellows is None else fellows.linked
+        if not isinstance(self._state, PeerState) or self._state.fellows is None:
+            return list(self._neighbours)
+        return [] if self._state.superseded else self._state.fellows.linked
 
     def _synchronous(
         self, algorithm: Algorithm, members: Mapping[str, Member], schedule: Schedule, roster: Roster

@@ -145,7 +145,6 @@ class Life:
     forgotten: Any = 0.0  # what it has given to lives that are over, less what it has had of them
     left: bool = False  # has done all its rounds and gone
 
-
     @property
     def living(self) -> bool:
         assert self.node is not None

@@ -40,6 +40,8 @@ KNOWN: dict[Any, tuple[str, st.SearchStrategy[Any]]] = {
     m.RunName: ("run-name", runs),
     m.Seconds: ("seconds", seconds),
     m.Mass: ("mass", st.floats(0, 1e300)),
+    m.Refutations: ("count", st.integers(0, 2**53)),
+    m.Addresses: ("addresses", st.dictionaries(texts, st.text(max_size=256), max_size=4)),
     m.Payload: ("payload", payloads),
     m.Encoding: ("text", st.text(max_size=64)),
     m.Parts: ("list of text", st.lists(texts, min_size=1, max_size=4).map(tuple)),

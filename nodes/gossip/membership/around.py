@@ -63,6 +63,7 @@ class Around:
         """Whether `peer` is in round `by` without this one, which has sent nothing of round `first` yet.
 
         Where the edge counts in round `first` already, it has not waited. Where it counts later only, it waits there
-        for this one: worth while for a few rounds, but not for all that a run has done while it was cut in two.
+        for this one: worth while for a few rounds, but not for all that a run has done while it was cut in two. Where
+        it counts at no end in round `by`, the round that is named says nothing.
         """
-        return by > first + LAG or (by > first and self.edges.counted(peer, first))
+        return by > first and self.edges.counted(peer, first if by <= first + LAG else by)

@@ -20,7 +20,7 @@ EVER = 2**62
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Span:
     """The rounds in which one end holds an edge: from `since` on, and before `until`."""
 
     since: int
@@ -48,8 +48,8 @@ class Edges:
         self.round = 0
         self.degree = 0
         self.neighbours: set[str] = set()
-        self._mine: dict[str, Standing] = {}
-        self._theirs: dict[str, Standing] = {}
+        self._mine: dict[str, Span] = {}
+        self._theirs: dict[str, Span] = {}
         self._again: set[str] = set()  # dropped and taken up in one round
         self._declined: set[str] = set()  # said last that they hold none
 
@@ -58,7 +58,7 @@ class Edges:
         """Begin with edges of which both ends know without a word: those of the roster's graph, from round 1 on."""
         edges = cls()
         for peer in peers:
-            edges._mine[peer] = edges._theirs[peer] = Standing(1)
+            edges._mine[peer] = edges._theirs[peer] = Span(1)
         return edges
 
     @property
@@ -104,7 +104,7 @@ class Edges:
             if mine.since >= following:
                 del self._mine[peer]
             else:
-                self._mine[peer] = Standing(mine.since, following)
+                self._mine[peer] = Span(mine.since, following)
             said[peer] = Edge(following, 0)
         self._again.clear()
         for peer in sorted(set(peers) - held):
@@ -112,7 +112,7 @@ class Edges:
                 # Dropped in this very round: the other end may act on that within the next one already.
                 self._again.add(peer)
             else:
-                self._mine[peer] = Standing(following)
+                self._mine[peer] = Span(following)
                 said[peer] = Edge(following, len(peers))
         return said
 
@@ -123,7 +123,7 @@ class Edges:
             return None
         self._theirs.pop(peer, None)
         self.neighbours.discard(peer)
-        self._mine[peer] = Standing(self.round + 1)
+        self._mine[peer] = Span(self.round + 1)
         return Edge(self.round + 1, len(self.wanted))
 
     def heard(self, peer: str, edge: Edge) -> Edge | None:
@@ -132,12 +132,12 @@ class Edges:
         if not edge.degree:
             self._declined.add(peer)
             if before is not None:
-                self._theirs[peer] = Standing(before.since, edge.round)
+                self._theirs[peer] = Span(before.since, edge.round)
             if edge.round <= self.round:
                 self.neighbours.discard(peer)
             return None
         self._declined.discard(peer)
-        self._theirs[peer] = Standing(edge.round)
+        self._theirs[peer] = Span(edge.round)
         if edge.round > self.round:
             if before is None or before.until != EVER:
                 return None
@@ -157,7 +157,7 @@ class Edges:
         mine = self._mine.get(peer)
         if mine is None or mine.until != EVER:
             return None
-        self._mine[peer] = Standing(self.round + 1)
+        self._mine[peer] = Span(self.round + 1)
         return Edge(self.round + 1, len(self.wanted), answer=True)
 
     def left(self, peer: str, last: int) -> None:

@@ -13,6 +13,7 @@ from nervenet.broker import messages as m
 from nervenet.models.randomness import generator
 
 from ... import effects as e
+from ...screening import brief
 from ..neighbourhood import Neighbourhood
 from ..topology import Schedule, TopologyError
 from .around import Around
@@ -192,11 +193,11 @@ class Fellows:
         mine = self.rules.terms
         for key in sorted({*mine, *terms}):
             if mine.get(key) != terms.get(key):
-                reason = f"{key} is {mine.get(key)!r} in this run; {stranger} brings {terms.get(key)!r}"
+                reason = brief(f"{key} is {mine.get(key)!r} in this run; found {terms.get(key)!r}")
                 return [e.Send((stranger,), m.Refused("ask_peers", 0, "terms", reason))]
-        here = {self.name, *self._here()}
-        news = tuple(news for news in self.members.all() if news.node in here and news.node != stranger)
-        return [e.Send((stranger,), m.Peers(news, self.rules.founders, self.rules.events_in))]
+        here = self._here()
+        some = [self.members.me, *(news for news in self.members.known.values() if news.node in here)]
+        return [e.Send((stranger,), m.Peers(tuple(some[:FEW]), self.rules.founders, self.rules.events_in))]
 
     def _shuffle(self, now: float) -> list[e.Effect | Change]:
         told: list[e.Effect | Change] = [e.SetTimer(SHUFFLE, now + self._pause())]
@@ -259,7 +260,7 @@ class Fellows:
 
     def _choose_contacts(self) -> None:
         """Probe everybody where they are few; else one's neighbours and the partial view."""
-        few = len(self.members.known) <= FEW
+        few = len(self.members.present()) - 1 <= FEW
         chosen = {*self.around.ever, *self.view.contacts}
         self.probing.contacts = None if few else frozenset(chosen)
 

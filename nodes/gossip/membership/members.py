@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 from nervenet.broker.messages import News
 
 from .news import newer
+
+MOST = 2**53  # refutations that can be said
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,6 @@ class Members:
     def __contains__(self, node: str) -> bool:
         return node in self.known
 
-    def __iter__(self) -> Iterator[str]:
-        """All names ever heard of, in order."""
-        return iter(sorted(self.known))
-
     def standing(self, *standings: str) -> list[str]:
         """Names of those that stand so, in name order."""
         return sorted(node for node, news in self.known.items() if news.standing in standings)
@@ -68,6 +66,8 @@ class Members:
         self.known[news.node] = news
         if before is not None and before.incarnation < news.incarnation and news.standing in ("alive", "suspect"):
             return self._change(news, "restarted", reason)
+        if before is None and news.standing in ("gone", "left"):
+            return None  # it was gone before this node knew of it
         if before is None or before.standing != news.standing:
             return self._change(news, news.standing, reason)
         return None
@@ -82,7 +82,7 @@ class Members:
         mine = self.me
         if news.incarnation != mine.incarnation or not newer(news, mine):
             return None
-        self.me = replace(mine, refutations=news.refutations + 1)
+        self.me = replace(mine, refutations=min(news.refutations + 1, MOST))
         return self.me
 
     def all(self) -> tuple[News, ...]:

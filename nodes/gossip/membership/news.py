@@ -25,7 +25,7 @@ def _rank(news: News) -> tuple[int, int, int]:
     return news.incarnation, news.refutations, ORDER[news.standing]
 
 
-class Outbox:
+class Rumours:
     """Sayings that still travel: each on so many messages as spread it to everybody, the freshest first.
 
     The number is `REPEATS` times log2 of the members, after which a saying has reached all n with a probability of at
@@ -52,6 +52,3 @@ class Outbox:
             else:
                 del self._carried[node]
         return tuple(chosen)
-
-    def __len__(self) -> int:
-        return len(self._carried)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec.structs import replace
 from nervenet.broker import messages as m
@@ -19,14 +19,15 @@ from nervenet.models.randomness import generator
 
 from ... import effects as e
 from .members import Change, Members
-from .news import Outbox
+from .news import Rumours
 
 TIMER: e.Key = ("probe",)
 SPREAD = 3  # how many are told at once of what cannot wait for the next probe
 FIRST = 4  # times as long is waited for the first answer of all
 SORRY_S = 0.2  # who is believed dead and speaks is told so no more often than this
 UNHEALTHY = 3  # the worst local health (the S of Lifeguard, section IV A)
-LIST = 100  # sayings in one message of all that is known: well under the 64 kB of the control lane
+LIST = 64  # sayings in one message of all that is known: the longest fit into the 64 kB of the control lane
+FAVOURS = 16  # probes at a time on behalf of others: each may cost a connection
 
 Told: TypeAlias = list[e.Effect | Change]
 
@@ -103,7 +104,7 @@ class Probing:
     members: Members
     contacts: frozenset[str] | None = None
     illness: int = 0
-    _outbox: Outbox = field(default_factory=Outbox)
+    _rumours: Rumours = field(default_factory=Rumours)
     _open: dict[int, _Open] = field(default_factory=dict)
     _suspected: dict[str, float] = field(default_factory=dict)
     _heard: dict[str, float] = field(default_factory=dict)
@@ -125,13 +126,13 @@ class Probing:
         match event:
             case e.Started():
                 self._begin(now)
-                self._outbox.put(self.members.me)
+                self._rumours.put(self.members.me)
             case e.Arrived(sender=sender, message=message):
                 told += self._hear(sender, now)
                 told += self._arrived(sender, message, now)
             case e.LinkUp(peer=peer):
                 told += self._hear(peer, now)
-            case e.LinkLost(peer) if peer in self.members.standing("alive"):
+            case e.LinkLost(peer) if peer in self._others() and peer in self.members.standing("alive"):
                 # More often than not its process has ended. But who was stopped finds all its connections ended when
                 # it wakes: so others are asked, too, before anything is said.
                 told += self._ask(peer, now)
@@ -142,12 +143,6 @@ class Probing:
         told += self._press()
         told.append(e.SetTimer(TIMER, self._next()))
         return told
-
-    def leave(self, last: int) -> list[e.Effect]:
-        """Say that this node leaves of its own will after a round, before the run is over."""
-        gone = replace(self.members.me, standing="left", last=last)
-        to = tuple(self._others())
-        return [e.Send(to, m.Tidings((gone,)))] if to else []
 
     def left(self, peer: str, last: int, reason: str, now: float, *, spread: bool = True) -> Told:
         """Take note that a member has said goodbye; without `spread`, of what is no news to anybody."""
@@ -166,7 +161,9 @@ class Probing:
                 if subject == self.me:
                     answer = m.Alive(number, subject, self._news(sender, self.me))
                     return [*told, e.Send((sender,), answer)]
-                return told + (self._ask(subject, now, asker=sender, asked_as=number) if subject != sender else [])
+                if subject == sender or sum(bool(probe.asker) for probe in self._open.values()) >= FAVOURS:
+                    return told
+                return told + self._ask(subject, now, asker=sender, asked_as=number)
             case m.Alive(id=number, subject=subject, news=news):
                 told = self._take(news, sender, now)
                 probe = self._open.get(number)
@@ -198,15 +195,16 @@ class Probing:
             reason = f"{sender} knows {self.me} in a newer life (incarnation {news.incarnation})"
             return [Change(self.me, "superseded", news.incarnation, news.addresses, reason)]
         if news.incarnation < mine.incarnation:
-            self._outbox.put(mine)
+            self._rumours.put(mine)
         refuted = self.members.refute(news)
         if refuted is not None:
             self._worse()
-            self._outbox.put(refuted)
+            self._rumours.put(refuted)
             self._pressing = True
             self._urgent.add(sender)
-            if news.standing == "gone":
-                return [Change(self.me, "readmitted", mine.incarnation, mine.addresses, f"{sender} believed it gone")]
+            if news.standing in ("gone", "left"):
+                reason = f"{sender} believed that it had {'gone' if news.standing == 'gone' else 'taken its leave'}"
+                return [Change(self.me, "readmitted", mine.incarnation, mine.addresses, reason)]
         return []
 
     def _changed(self, news: m.News, change: Change | None, now: float, *, spread: bool = True) -> Told:
@@ -224,11 +222,11 @@ class Probing:
             if (known.incarnation, known.refutations, known.standing) != (
                 news.incarnation, news.refutations, news.standing,
             ):  # fmt: skip
-                self._outbox.put(known)  # whoever said that does not know the newest
+                self._rumours.put(known)  # whoever said that does not know the newest
             return []
         if not spread:
             return [change]
-        self._outbox.put(known)
+        self._rumours.put(known)
         self._pressing = True
         if known.standing == "suspect":
             self._urgent.add(peer)  # that it may refute
@@ -386,7 +384,7 @@ class Probing:
         return [names[i] for i in chosen]
 
     def _news(self, *first: str) -> tuple[m.News, ...]:
-        return self._outbox.take(len(self.members.known) + 1, first)
+        return self._rumours.take(len(self.members.known) + 1, first)
 
     def _press(self) -> Told:
         """Tell a few at once what has changed, and whom it concerns."""
@@ -399,11 +397,8 @@ class Probing:
         news = self._news()
         return [e.Send(tuple(sorted(to)), m.Tidings(news))] if to and news else []
 
-    def _tell_all(self, peer: str, extent: str) -> Told:
+    def _tell_all(self, peer: str, extent: Literal["ask", "answer"]) -> Told:
         known = self.members.all()
         parts = [known[i : i + LIST] for i in range(0, len(known), LIST)]
         # Only the last part asks, so that one answer comes.
-        return [
-            e.Send((peer,), m.Tidings(part, extent if part is parts[-1] else "answer"))  # type: ignore[arg-type]
-            for part in parts
-        ]
+        return [e.Send((peer,), m.Tidings(part, extent if part is parts[-1] else "answer")) for part in parts]

@@ -54,11 +54,6 @@ def repair(founding: Mapping[str, Sequence[str]], members: Iterable[str], *, see
     return {node: tuple(sorted(graph[node])) for node in present}
 
 
-def changes(before: Mapping[str, Sequence[str]], after: Mapping[str, Sequence[str]]) -> int:
-    """Count the edges that only one of two graphs has."""
-    return len(_edges(before) ^ _edges(after))
-
-
 def _edges(graph: Mapping[str, Iterable[str]]) -> set[tuple[str, str]]:
     return {(min(i, j), max(i, j)) for i, around in graph.items() for j in around}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from nervenet.broker import messages as m
+from nervenet.broker.codec import Limits, encode
 from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.membership.fellows import FellowRules, Fellows
 from nervenet.nodes.gossip.membership.members import Change
@@ -74,7 +75,54 @@ def test_a_stranger_with_the_runs_terms_learns_who_is_there_and_another_what_dif
     assert (told.message.founders, told.message.events_in) == (("p00", "p01", "p02", "p03"), "tcp://b:1")
     (told,) = among.handle(e.Arrived("zoe", m.AskPeers({"nodes": 4, "seed": 1})), 0.0)
     assert (told.message.about, told.message.code) == ("ask_peers", "terms")
-    assert "seed is 0 in this run; zoe brings 1" in told.message.reason
+    assert told.message.reason == "seed is 0 in this run; found 1"
+
+
+def test_what_a_stranger_brings_is_quoted_no_further_than_a_message_may_go() -> None:
+    (told,) = fellows(4).handle(e.Arrived("zoe", m.AskPeers({"nodes": 4, "seed": "\0" * 60_000})), 0.0)
+    assert len(encode(told.message)[0]) < 2_000
+
+
+def test_among_many_a_stranger_is_told_of_some_and_asks_those_for_the_rest() -> None:
+    (told,) = fellows(600).handle(e.Arrived("zoe", m.AskPeers({"nodes": 600, "seed": 0})), 0.0)
+    assert told.message.news[0].node == "p00"
+    assert len(told.message.news) == 16
+    assert len(encode(told.message)[0]) < Limits().control_bytes
+
+
+def test_the_dead_do_not_make_many_of_few() -> None:
+    among = fellows(6)
+    old = tuple(news(f"x{i:02d}", "gone") for i in range(40))
+    told = among.handle(e.Arrived("p01", m.Tidings(old)), 0.0)
+    assert among.probing.contacts is None
+    assert not only(Change, told), "nobody is lost who was never here"
+
+
+def test_who_was_taken_for_one_that_has_left_is_readmitted_too() -> None:
+    told = fellows(6).handle(e.Arrived("p01", m.Tidings((news("p00", "left"),))), 0.0)
+    assert [change.standing for change in only(Change, told)] == ["readmitted"]
+
+
+def test_no_saying_is_so_large_that_it_cannot_be_refuted() -> None:
+    worst = m.News("p00", 1, "suspect", refutations=2**53)
+    told = fellows(6).handle(e.Arrived("p01", m.Tidings((worst,))), 0.0)
+    assert all(encode(send.message) for send in only(e.Send, told))
+
+
+def test_all_that_is_known_fits_into_messages_however_long_names_and_addresses_are() -> None:
+    among = fellows(4)
+    long = {"control": "c" * 256, "bulk": "b" * 256}
+    known = tuple(m.News(f"{i:03d}".ljust(64, "x"), 2**60, "alive", 2**53, long, 2**60) for i in range(200))
+    among.handle(e.Arrived("p01", m.Tidings(known)), 0.0)
+    told = among.handle(e.Arrived("p01", m.Tidings((), "ask")), 0.0)
+    sizes = [len(encode(send.message)[0]) for send in only(e.Send, told)]
+    assert 0 < max(sizes) < Limits().control_bytes
+
+
+def test_favours_are_done_for_a_few_at_a_time() -> None:
+    among = fellows(40)
+    asked = [only(e.Link, among.handle(e.Arrived("p01", m.Probe(i, f"p{i:02d}", ())), 0.0)) for i in range(2, 39)]
+    assert sum(map(bool, asked)) == 16
 
 
 def test_one_that_is_started_again_elsewhere_is_dialled_there() -> None:

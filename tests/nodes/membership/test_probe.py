@@ -166,8 +166,13 @@ def test_one_that_leaves_is_not_suspected():
     swarm = Swarm(8)
 
     def leave() -> None:
-        for effect in swarm.watchers["p03"].probing.leave(4):
-            swarm.sim._perform(swarm.sim.nodes["p03"], effect)
+        for name in ("p02", "p04"):  # its neighbours have its goodbye, and tell the others
+            node, probing = swarm.sim.nodes[name], swarm.watchers[name].probing
+            for told in probing.left("p03", 4, "done", swarm.sim.now):
+                if isinstance(told, Change):
+                    swarm.watchers[name].changes.append((swarm.sim.now, told))
+                else:
+                    swarm.sim._perform(node, told)
         swarm.sim.nodes["p03"].alive = False
 
     swarm.sim.at(5.0, leave)

@@ -6,8 +6,14 @@ import networkx as nx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nervenet.nodes.gossip.membership.repair import changes, repair
+from nervenet.nodes.gossip.membership.repair import repair
 from nervenet.nodes.gossip.topology import neighbours
+
+
+def changes(before, after):
+    """Edges that only one of two graphs has."""
+    one, other = ({frozenset((i, j)) for i, around in graph.items() for j in around} for graph in (before, after))
+    return len(one ^ other)
 
 
 def names(n: int) -> list[str]:
