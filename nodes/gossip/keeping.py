@@ -16,8 +16,9 @@ from .. import effects as e
 EVERY_S = 0.5  # rounded up to a power of two of rounds, at most twice that: shorter ones are cheaper to run again
 SHARE = 10  # times as long as the last write took, at the least, between two beginnings
 LONGEST = 4096  # rounds between two
-NEWEST = 3  # kept of whatever was written, for one that turns out to be damaged
-COARSER = 3  # doublings of the pace: of each a peer that is so much slower the newest two are kept, too
+NEWEST = 4  # kept of whatever was written, for one that turns out to be damaged
+COARSER = (2, 2, 2, 1, 1, 1)  # kept of the multiples of 2, 4, 8, ... strides, for peers that are as much slower
+DEPTH = 2  # states on their way to the disk
 TOLD = 64  # rounds that a peer may say it holds
 ROUNDS = "rounds"  # that fact, with a survey
 
@@ -34,7 +35,8 @@ class Keeping:
     held
         Rounds of which there is a state, the oldest first.
     stride
-        Of which multiples one is written.
+        Of which multiples one is written. It at most doubles from one to the next: in the beginning, when nobody knows
+        his pace yet, all write 1, 2, 4, 8, ... The first one is kept for good: it is the one that everybody has.
     """
 
     def __init__(self, *, wanted: bool, held: Collection[int] = ()) -> None:
@@ -43,6 +45,8 @@ class Keeping:
         self._wanted = wanted
         self._saving: dict[int, tuple[float, tuple[int, ...]]] = {}  # when it was asked for, and what goes with it
         self._undone: list[int] = []
+        self._widest = 1
+        self._first: int | None = None
         self._took_s = 0.0
         self._pace_s: float | None = None  # seconds a round, of late
         self._before: float | None = None
@@ -57,6 +61,7 @@ class Keeping:
         """Rounds go on after this one: what was kept of later ones is of a future that is run anew."""
         self._undone = [each for each in self.held if each > number]
         self.held = [each for each in self.held if each <= number]
+        self._first = number if number in self.held else None
 
     def completed(self, number: int, now: float, agreement: Mapping[str, Any], *, last: bool) -> list[e.Effect]:
         """Ask for the state after a round if it is one to keep; the `last` one is."""
@@ -67,9 +72,11 @@ class Keeping:
         if not self._wanted:
             return []
         self.stride = self._stride()
-        due = number % self.stride == 0 and not self._saving
+        due = number % self.stride == 0 and len(self._saving) < DEPTH
         if not (due or last):
             return []
+        self._widest = 2 * self.stride
+        self._first = number if self._first is None else self._first
         keep = self._worth({*self.held, number})
         forget = (*(each for each in self.held if each not in keep), *(n for n in self._undone if n != number))
         self._saving[number] = (now, forget)
@@ -99,14 +106,14 @@ class Keeping:
         stride = 1
         while stride < min(wanted, LONGEST):
             stride *= 2
-        return stride
+        return min(stride, self._widest)
 
     def _worth(self, held: Collection[int]) -> set[int]:
         """Which of those held are to stay."""
         newest = sorted(held, reverse=True)
-        worth = set(newest[:NEWEST])
-        for doublings in range(1, COARSER + 1):
-            worth.update([each for each in newest if each % (self.stride << doublings) == 0][:2])
+        worth = {*newest[:NEWEST], *(each for each in newest if each == self._first)}
+        for doublings, count in enumerate(COARSER, 1):
+            worth.update([each for each in newest if each % (self.stride << doublings) == 0][:count])
         return worth
 
 
