@@ -151,7 +151,7 @@ class Run:
                     rewind_peers(self.folder)
             shares = await asyncio.to_thread(cut, self.experiment)
             stack.callback(shares.close)
-            check_task(self.experiment, shares.task)
+            check_task(self.experiment, shares.task, len(shares.columns))
             if self.resume is None:
                 self.folder = stack.enter_context(RunFolder(self.path))
             self.folder.write_experiment(self.experiment)
