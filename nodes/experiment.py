@@ -283,7 +283,9 @@ class Experiment:
             processes=self.process_count,
             data=dataclasses.replace(self.data, scale=self.data.scaling),
             training=dataclasses.replace(self.training, carry_optimizer=self.carry_optimizer),
-            federated=dataclasses.replace(self.federated, min_clients=self.min_clients),
+            federated=dataclasses.replace(self.federated, min_clients=self.min_clients)
+            if self.mode == "federated"
+            else self.federated,
             gossip=dataclasses.replace(self.gossip, degree=self.degree or None, probability=self.probability),
             network=dataclasses.replace(self.network, min_nodes=self.min_nodes),
         )

@@ -248,6 +248,8 @@ def test_a_run_folder_can_be_launched_again(tmp_path: Path) -> None:
     first = load(overrides={"data.name": "iris", "nodes": 4})
     (tmp_path / "experiment.toml").write_text(first.to_toml())
     assert load(tmp_path) == first.resolved()
+    (tmp_path / "experiment.toml").write_text(load(overrides={"mode": "gossip"}).to_toml())
+    assert load(tmp_path).warnings() == []
 
 
 def test_an_estimator_keeps_its_own_arguments() -> None:
