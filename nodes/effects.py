@@ -105,7 +105,7 @@ class Settled:
 
     `payload` describes its weights on the wire, `body` is their first value, `outgoing` what goes out to those who
     train: with further parts behind the weights, where a strategy has some. `sizes` are those of the arrays that lie
-    behind one another in it.
+    behind one another in it. After a `round` that a peer has kept the model is that of then.
     """
 
     agreement: Mapping[str, Any]
@@ -113,6 +113,7 @@ class Settled:
     body: Body
     outgoing: Body = None
     sizes: tuple[int, ...] = ()
+    round: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,7 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The checkpoint of `round` is on the disk."""
+    """The checkpoint of `round`, or what a peer keeps of it, is on the disk."""
 
     round: int
 
@@ -312,10 +313,13 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Agree from the sites' surveys, or adopt an agreement made elsewhere; answered by `Settled`."""
+    """Agree from the sites' surveys, or adopt an agreement made elsewhere; answered by `Settled`. A peer with a `round`
+    takes up the agreement, the model and all else that it has kept of that, and forgets what it has kept of later ones.
+    """
 
     surveys: Mapping[str, tuple[Mapping[str, Any], Body]] = field(default_factory=dict)
     agreement: Mapping[str, Any] | None = None
+    round: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,6 +453,19 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """Write what a peer would go on from after `round`, and remove what it has of the rounds in `forget`; answered by
+    `Saved`, or by `WorkFailed("keep")`, after which the run goes on. It is written beside the trainings to come; the
+    `last` before anything else is done.
+    """
+
+    round: int
+    record: Mapping[str, Any]
+    forget: tuple[int, ...] = ()
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Adopt:
     """Load `body` into the model, for good."""
 
@@ -492,6 +509,7 @@ Effect: TypeAlias = (
     | Take
     | Evaluate
     | Checkpoint
+    | Keep
     | Adopt
     | Completed
     | Finish

@@ -283,7 +283,9 @@ class Experiment:
             processes=self.process_count,
             data=dataclasses.replace(self.data, scale=self.data.scaling),
             training=dataclasses.replace(self.training, carry_optimizer=self.carry_optimizer),
-            federated=dataclasses.replace(self.federated, min_clients=self.min_clients),
+            federated=dataclasses.replace(self.federated, min_clients=self.min_clients)
+            if self.mode == "federated"
+            else self.federated,
             gossip=dataclasses.replace(self.gossip, degree=self.degree or None, probability=self.probability),
             network=dataclasses.replace(self.network, min_nodes=self.min_nodes),
         )
@@ -332,7 +334,8 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
     ----------
     path
         An experiment file, or a run folder that holds one; ``None`` starts from the defaults. A file that it names,
-        of data or edges, is looked for beside it first, then in the working folder.
+        of data or edges, is looked for beside it first, then in the working folder. What a run folder says that only
+        followed from the rest is found anew, so that other ``nodes``, for example, have as many processes.
     overrides
         Dotted keys and their values, as flags and ``--set`` give them. The keys ``deadline_s`` and ``compression``
         mean those of the mode's own table.
@@ -343,6 +346,8 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
         In one or two lines that name the key, what was found and what is allowed.
     """
     tables = {} if path is None else read_toml(path)
+    if path is not None and path.is_dir() and overrides:
+        tables = _without_derived(tables)
     folder = Path.cwd() if path is None else (path if path.is_dir() else path.parent)
     _find_files_beside(folder, tables)
     wins = dict(overrides or {})
@@ -359,6 +364,36 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
     experiment = Experiment.from_dict(tables)
     check_scorers(experiment)  # here and not at every node: it loads scikit-learn
     return experiment
+
+
+DERIVED = (
+    ("", "processes"),
+    ("data", "scale"),
+    ("training", "carry_optimizer"),
+    ("federated", "min_clients"),
+    ("gossip", "degree"),
+    ("gossip", "probability"),
+    ("network", "min_nodes"),
+)
+"""What `Experiment.resolved` writes down."""
+
+
+def _without_derived(tables: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what a run folder holds of choices that follow from the rest, where they are what follows."""
+    bare = {key: dict(value) if isinstance(value, dict) else value for key, value in tables.items()}
+    for table, key in DERIVED:
+        part = bare.get(table, {}) if table else bare
+        if isinstance(part, dict):
+            part.pop(key, None)
+    try:
+        follows = Experiment.from_dict(bare).resolved().to_dict()
+    except ExperimentError:
+        return tables  # which says what is wrong
+    for table, key in DERIVED:
+        said, found = (tables.get(table, {}), follows[table]) if table else (tables, follows)
+        if key in said and said[key] != found[key]:
+            (bare.setdefault(table, {}) if table else bare)[key] = said[key]
+    return bare
 
 
 def is_file_name(name: str) -> bool:

@@ -135,8 +135,12 @@ def _evaluation(experiment: "Experiment") -> Iterator[str]:
         yield f"evaluation.until = {evaluation.until!r}: {error}"
 
 
-def check_task(experiment: "Experiment", task: str) -> None:
-    """Raise :class:`ExperimentError` for a goal that no evaluation of this task reports; for who knows the data."""
+def check_task(experiment: "Experiment", task: str, columns: int) -> None:
+    """Raise :class:`ExperimentError` for a goal that no evaluation of this task reports, and for personal arrays that
+    the model does not have; for who knows the data.
+    """
+    if experiment.mode == "federated" and experiment.federated.personal:
+        _check_personal(experiment, task, columns)
     evaluation = experiment.evaluation
     if evaluation.until is None or experiment.mode == "gossip":
         return
@@ -144,6 +148,21 @@ def check_task(experiment: "Experiment", task: str) -> None:
         Goal.parse(evaluation.until).check(reported(task, evaluation.scorers))
     except GoalError as error:
         raise ExperimentError(f"evaluation.until = {evaluation.until!r}: of a {task}, {error}") from None
+
+
+def _check_personal(experiment: "Experiment", task: str, columns: int) -> None:
+    from nervenet.models.local.personal import chosen
+    from nervenet.models.randomness import generator
+
+    from .embedding import model_of
+
+    model = model_of(experiment)
+    # The names of a model's arrays do not depend on how many classes there are.
+    layout = model.build(columns, None if task == "regression" else 2, generator(experiment.seed, "init"))
+    try:
+        chosen(layout, experiment.federated.personal)
+    except ValueError as error:
+        raise ExperimentError(f"federated.{error}") from None
 
 
 def check_scorers(experiment: "Experiment") -> None:

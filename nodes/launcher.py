@@ -145,9 +145,13 @@ class Run:
                 check_folder(self.resume, out=self.out)
                 # Before the data are looked at: what cannot be resumed is told at once.
                 self.folder = stack.enter_context(RunFolder.reopen(self.resume, self.experiment))
+                if self.experiment.mode == "gossip":
+                    from .resuming import rewind_peers
+
+                    rewind_peers(self.folder)
             shares = await asyncio.to_thread(cut, self.experiment)
             stack.callback(shares.close)
-            check_task(self.experiment, shares.task)
+            check_task(self.experiment, shares.task, len(shares.columns))
             if self.resume is None:
                 self.folder = stack.enter_context(RunFolder(self.path))
             self.folder.write_experiment(self.experiment)
@@ -184,6 +188,8 @@ class Run:
             self._publisher.connect(self.crew.events_in)
             watching = asyncio.create_task(self._watch(address))
             self._say("run.started", **self._opening(shares))
+            for reason in self.folder.damaged:
+                self._say("warning", reason=reason)
             await self.crew.start_nodes(shares)
             self._roll()
             await self.crew.start_baseline(shares)

@@ -126,8 +126,8 @@ class Record:
         self.round_s = list(known["round_s"])
         self.staleness = Counter({int(steps): int(times) for steps, times in known["staleness"]})
         self.rejected = Counter(known["rejected"])
-        self.warnings = list(known["warnings"])
-        self.disturbed = list(known["disturbed"])
+        self.warnings = [*known["warnings"], *self.warnings]  # what was said in this life stays
+        self.disturbed = [*known["disturbed"], *self.disturbed]
         self._mark(number)
 
     def facts(self, counters: Any) -> dict[str, Any]:

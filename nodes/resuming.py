@@ -12,7 +12,12 @@ from typing import Any
 from .checkpoint import Checkpoint, CheckpointError, Checkpoints
 from .experiment import Experiment, load
 from .experiment_keys import ExperimentError, shown
-from .runfolder import COORDINATOR, check_folder, state_folder
+from .gossip.algorithms.registry import NAMES
+from .gossip.keeping import NoCommonRound, common_round
+from .gossip.layout import launched_names
+from .gossip.states import rewind
+from .runfolder import COORDINATOR, RunFolder, check_folder, read_nodes, state_folder
+from .statefile import Damaged, read_state, rounds_in
 
 FREE = (
     "rounds",
@@ -52,8 +57,74 @@ def resumable(path: Path, wanted: Experiment) -> Checkpoint:
     if found is None:
         raise ExperimentError(f"{where}: holds no whole checkpoint: {told[0].partition(';')[0]}")
     check_fits(where, found, wanted)
-    _check_unfinished(where, path, found, made, wanted)
+    _check_unfinished(where, path, found.round, made, wanted)
     return found
+
+
+def resumable_peers(path: Path, wanted: Experiment) -> tuple[int, tuple[str, ...]]:
+    """Find the newest round of which every peer of a launched run holds a whole state.
+
+    Returns
+    -------
+    round
+    told
+        What is damaged, and was passed over.
+
+    Raises
+    ------
+    ExperimentError
+        There is no such run folder, there is no such round, a state is of a newer format or of another experiment, or
+        the run goes by no rounds.
+    """
+    where = f"--resume {path}"
+    made = check_run(path, wanted)
+    names = launched_names(wanted.nodes, "peer")
+    held = {name: set(rounds_in(state_folder(path, name))) for name in names}
+    told: list[str] = []
+    while True:
+        try:
+            number = common_round(held)
+        except NoCommonRound as error:
+            damaged = "".join(f"; {each}" for each in told)
+            raise ExperimentError(f"{where}: {error}{damaged}") from None
+        if not number:
+            none = f"holds no whole state: {told[0]}" if told else "holds no state: none was kept yet; launch it again"
+            raise ExperimentError(f"{where}: {none}")
+        spoilt = _spoilt(where, path, names, number, wanted)
+        if not spoilt:
+            break
+        told += spoilt.values()
+        for name in spoilt:
+            held[name].discard(number)
+    _check_unfinished(where, path, number, made, wanted)
+    return number, tuple(told)
+
+
+def rewind_peers(folder: RunFolder) -> None:
+    """Remove what the peers of a run that was opened again hold of later rounds: these are run anew, by all."""
+    for name in read_nodes(folder.path) if folder.resumed is not None else ():
+        rewind(state_folder(folder.path, name), folder.resumed or 0)
+
+
+def _spoilt(where: str, path: Path, names: list[str], number: int, wanted: Experiment) -> dict[str, str]:
+    """Say what is wrong with the states of a round, by peer."""
+    found: dict[str, str] = {}
+    for name in names:
+        try:
+            check_fits(where, read_state(state_folder(path, name), number), wanted)
+        except Damaged as error:
+            found[name] = str(error)
+        except CheckpointError as error:
+            raise ExperimentError(f"{where}: {error}") from None
+    return found
+
+
+def check_peer(path: Path, wanted: Experiment) -> None:
+    """Raise `ExperimentError` for a folder with which one peer by itself cannot come back to its run."""
+    made = check_run(path, wanted)
+    names = [name for name, facts in read_nodes(path).items() if facts.get("role") == "peer"]
+    held = [number for name in names for number in rounds_in(state_folder(path, name))]
+    _check_unfinished(f"--resume {path}", path, max(held, default=0), made, wanted)
 
 
 def check_run(path: Path, wanted: Experiment) -> Experiment:
@@ -62,25 +133,28 @@ def check_run(path: Path, wanted: Experiment) -> Experiment:
     Raises
     ------
     ExperimentError
-        There is no such run folder, or it is of another experiment.
+        There is no such run folder, it is of another experiment, or of a run that goes by no rounds.
     """
     where = f"--resume {path}"
     check_folder(path)
-    if wanted.mode != "federated":
-        raise ExperimentError(f"{where}: only a federated run can be resumed; peers that gossip keep no checkpoints")
     made = load(path)
+    if made.mode == wanted.mode == "gossip" and wanted.gossip.algorithm not in NAMES:
+        raise ExperimentError(
+            f"{where}: gossip.algorithm = {wanted.gossip.algorithm!r} does not go by rounds, and such a run cannot be "
+            f"resumed; those with {', '.join(NAMES)} can"
+        )
     check_same(where, made, wanted)
     return made
 
 
-def _check_unfinished(where: str, path: Path, found: Checkpoint, made: Experiment, wanted: Experiment) -> None:
+def _check_unfinished(where: str, path: Path, number: int, made: Experiment, wanted: Experiment) -> None:
     """Raise `ExperimentError` for a run that has its result, unless more is asked of it now than was then."""
     try:
         summary = json.loads((path / "summary.json").read_bytes())
         done, of = int(summary["completed_rounds"]), int(summary["rounds"])
     except (OSError, ValueError, KeyError, TypeError):
         return  # nothing, or nothing readable, was left: it cannot have come to its end
-    if summary.get("status") != "completed" or done != found.round:
+    if summary.get("status") != "completed" or done != number:
         return
     more = "raise --rounds to go on"
     if done < of:

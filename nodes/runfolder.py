@@ -52,8 +52,9 @@ def state_folder(run: Path, name: str) -> Path:
 
 
 def has_checkpoints(run: Path) -> bool:
-    """Whether there is anything to go on with."""
-    return any(state_folder(run, COORDINATOR).glob("round-*"))
+    """Whether there is anything to go on with: checkpoints of the coordinator, or states of every peer."""
+    peers = [name for name, facts in read_nodes(run).items() if facts.get("role") == "peer"]
+    return all(any(state_folder(run, name).glob("round-*")) for name in peers or [COORDINATOR])
 
 
 def check_folder(path: Path, file: Path | None = None, out: Path | None = None) -> None:
@@ -80,6 +81,8 @@ class RunFolder:
     ----------
     resumed : int or None
         The round after which the run goes on, where it was opened by `reopen`.
+    damaged : tuple of str
+        What of the peers' states was passed over for it.
     refused : str or None
         Why events could not be written, if they could not: the disk is full, for instance.
 
@@ -95,6 +98,7 @@ class RunFolder:
     """
 
     resumed: int | None = None
+    damaged: tuple[str, ...] = ()
     refused: str | None = None
 
     def __init__(self, path: Path) -> None:
@@ -109,23 +113,29 @@ class RunFolder:
         self._open()
 
     @classmethod
-    def reopen(cls, path: Path, experiment: Experiment, *, client: bool = False) -> "RunFolder":
-        """Open the folder of a run that is to go on, or of a `client` of one; its events are appended to.
+    def reopen(cls, path: Path, experiment: Experiment, *, alone: str = "") -> "RunFolder":
+        """Open the folder of a run that is to go on, or of one node `alone` of it, a ``client`` or a ``peer``; its
+        events are appended to.
 
         Raises
         ------
         ExperimentError
-            As `resuming.resumable` does, for a client as `resuming.check_run` does; or the run is still going on.
+            As `resuming.resumable` and `resuming.resumable_peers` do, for a node alone as `resuming.check_run` and
+            `resuming.check_peer` do; or the run is still going on.
             Nothing has been written then.
         """
-        from .resuming import check_run, resumable  # a monitor, which reads run folders, shall not load NumPy for it
+        from . import resuming  # a monitor, which reads run folders, shall not load NumPy for it
 
         folder = cls.__new__(cls)
         folder.path = path
-        if client:
-            check_run(path, experiment)
+        if alone == "peer":
+            resuming.check_peer(path, experiment)
+        elif alone:
+            resuming.check_run(path, experiment)
+        elif experiment.mode == "gossip":
+            folder.resumed, folder.damaged = resuming.resumable_peers(path, experiment)
         else:
-            folder.resumed = resumable(path, experiment).round
+            folder.resumed = resuming.resumable(path, experiment).round
         folder._open()  # noqa: SLF001  (its own class)
         return folder
 
@@ -148,10 +158,8 @@ class RunFolder:
     ) -> None:
         self.close()
 
-    def state(self, role: str, name: str) -> Path | None:
-        """Where a node keeps what it needs in order to go on after its own death; None for one that cannot."""
-        if role == "peer":
-            return None
+    def state(self, role: str, name: str) -> Path:
+        """Where a node keeps what it needs in order to go on after its own death."""
         return state_folder(self.path.absolute(), COORDINATOR if role == "coordinator" else name)
 
     def write_experiment(self, experiment: Experiment) -> None:

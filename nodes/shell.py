@@ -108,12 +108,12 @@ class Node:
             self._on_completed(e.Finish("failed", str(error)))
 
     def _from_thread(self, event: e.Event) -> None:
-        self._soon(self.post, event)
+        self.later(self.post, event)
 
-    def _soon(self, call: Callable[[Any], None], argument: Any) -> None:
-        """Call from another thread, on the loop."""
+    def later(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Call from another thread, on the loop, and before whatever that thread posts next."""
         with suppress(RuntimeError):  # the owner's loop is gone, and nobody is left to hear an answer
-            self.loop.call_soon_threadsafe(call, argument)
+            self.loop.call_soon_threadsafe(call, *arguments)
 
     def _fire(self, key: e.Key, due: float) -> None:
         self._timers.pop(key, None)
@@ -143,6 +143,7 @@ class Node:
                 | e.Settle()
                 | e.Adopt()
                 | e.Checkpoint()
+                | e.Keep()
                 | e.Forget()
             ):
                 self.trainer.submit(effect)
@@ -165,7 +166,7 @@ class Node:
                 self.transport.unlink(peer)
             case e.Finish("completed"):
                 # The worker may not have taken over the final model yet, and that is what the owner will look at.
-                self.trainer.when_done(lambda: self._soon(self._finish, effect))
+                self.trainer.when_done(lambda: self.later(self._finish, effect))
             case e.Finish():
                 self._finish(effect)
 

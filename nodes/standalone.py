@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .embedding import model_of, site_learner
-from .experiment_keys import ExperimentError
 from .federated.coordinator import Coordinator
+from .gossip.peer import Peer
 from .hosted import ROLES
 from .outcome import Found, finish
 from .runfolder import RunFolder, check_folder, read_nodes
@@ -58,7 +58,9 @@ async def run_node(
         needs in order to go on after its own death.
     resume
         The folder of this node's earlier life, in place of `out`: a coordinator's run goes on after its last
-        checkpoint, a client goes on with what it carries from round to round, under the name that it had.
+        checkpoint, a client goes on with what it carries from round to round, under the name that it had. Peers
+        that come back together go on after the newest round of which all hold a state; one alone takes a neighbour's
+        model.
     on_event
         Called with each event that this node publishes.
 
@@ -100,6 +102,8 @@ async def run_node(
                 _say_completed(role, node.session, time.monotonic() - started)
         except NodeFailed as error:
             reason = str(error)
+        if folder and isinstance(node, Peer):
+            folder.resumed = node.resumed
         facts = {name: node.session.record.facts(node.session.transport.counters)}
         best = node.best if isinstance(node, Coordinator) else None
         if best is not None:
@@ -122,10 +126,8 @@ async def run_node(
 def _folder(role: str, experiment: Experiment, out: Path | None, resume: Path | None) -> RunFolder | None:
     if resume is None:
         return RunFolder(out) if out else None
-    if role == "peer":
-        raise ExperimentError(f"--resume {resume}: is for a coordinator or a client; peers that gossip keep nothing")
     check_folder(resume, out=out)
-    return RunFolder.reopen(resume, experiment, client=role == "client")
+    return RunFolder.reopen(resume, experiment, alone="" if role == "coordinator" else role)
 
 
 def _former_name(role: str, resume: Path | None) -> str | None:

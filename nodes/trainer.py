@@ -34,6 +34,7 @@ Job: TypeAlias = (
     | e.Personalise
     | e.Fold
     | e.Checkpoint
+    | e.Keep
     | e.Mix
     | e.Evaluate
     | e.Adopt
@@ -108,10 +109,13 @@ class Trainer:
         self.gossip = gossip
         self._jobs: SimpleQueue[Job | Callable[[], None] | None] = SimpleQueue()
         self._checks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._writes: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._writer: threading.Thread | None = None
         self._stop = threading.Event()
         self._unwanted = threading.Event()  # beside it: nobody takes what is done so far
         self._post: Post = _nowhere
         self._threads: list[threading.Thread] = []
+        self._inspector: threading.Thread | None = None
 
     def start(self, post: Post) -> None:
         """Begin to work; `post` is called from the worker thread with each answer."""
@@ -125,6 +129,8 @@ class Trainer:
             self._unwanted.clear()
         if isinstance(job, e.Checkpoint) and self.memory is not None:
             job = self.memory.complete(job)
+        if isinstance(job, e.Keep) and self.gossip is not None and self.gossip.states is not None:
+            job = self.gossip.states.complete(job)
         self._jobs.put(job)
 
     def when_done(self, then: Callable[[], None]) -> None:
@@ -151,8 +157,8 @@ class Trainer:
         self._aside(do)
 
     def _aside(self, work: Callable[[], None]) -> None:
-        if len(self._threads) < 2:
-            self._spawn(self._inspect, "inspector")
+        if self._inspector is None:
+            self._inspector = self._spawn(self._inspect, "inspector")
         self._checks.put(work)
 
     def unpack(self, array: Any, payload: Payload | None) -> tuple[Any, str | None]:
@@ -179,14 +185,20 @@ class Trainer:
         self.abandon()
         self._jobs.put(None)
         self._checks.put(None)
+        self._writes.put(None)
 
-    def _spawn(self, target: Callable[[], None], name: str) -> None:
+    def _spawn(self, target: Callable[[], None], name: str) -> threading.Thread:
         thread = threading.Thread(target=target, name=f"{name} {self.node}", daemon=True)
         self._threads.append(thread)
         thread.start()
+        return thread
 
     def _inspect(self) -> None:
         while (work := self._checks.get()) is not None:
+            work()
+
+    def _write(self) -> None:
+        while (work := self._writes.get()) is not None:
             work()
 
     def _work(self) -> None:
@@ -221,6 +233,8 @@ class Trainer:
                 return self.merger.fold(job)
             case e.Checkpoint():
                 return e.Saved(job.round) if self.memory is None else self.memory.write(job)
+            case e.Keep():
+                return self._keep(job)
             case e.Mix() | e.Forget():
                 return self._mix_or_forget(job)
             case e.Combine(number, bodies, coefficients):
@@ -238,8 +252,8 @@ class Trainer:
             case e.Survey():
                 survey = self.learner.survey()
                 return e.Surveyed(survey.facts(), survey.vector())
-            case e.Settle(surveys, agreement):
-                return self._settle(surveys, agreement)
+            case e.Settle(surveys, agreement, number):
+                return self._settle(surveys, agreement, number)
             case e.Adopt(body):
                 (self.learner.load if self.gossip is None else self.gossip.adopt)(body)
                 return None
@@ -254,6 +268,29 @@ class Trainer:
         mixed = _finite(combine(job.bodies, job.coefficients), "the mixture")
         self.learner.load(mixed)
         return e.Mixed(job.round, mixed)
+
+    def _keep(self, job: e.Keep) -> e.Event | None:
+        """Have the writer write what there is now: no array of it is changed any more, training makes new ones."""
+        gossip = self.gossip
+        if gossip is None or gossip.states is None:
+            raise RuntimeError("only a peer's worker with a folder keeps states")
+        states, kept, done = gossip.states, gossip.kept(), threading.Event()
+
+        def write() -> None:
+            try:
+                states.write(job, kept)
+                self._post(e.Saved(job.round))
+            except Exception as error:  # noqa: BLE001  (told by name; the run goes on without it)
+                self._post(e.WorkFailed("keep", job.round, 0, f"{type(error).__name__}: {error}"))
+            finally:
+                done.set()
+
+        if self._writer is None:
+            self._writer = self._spawn(self._write, "writer")
+        self._writes.put(write)
+        if job.last:
+            done.wait()
+        return None
 
     def _train(self, job: e.Train) -> e.Trained:
         if self.gossip is not None:
@@ -290,11 +327,15 @@ class Trainer:
             metrics["sketch"] = sketch(self.learner.snapshot(), self.seed)
         return metrics
 
-    def _settle(self, surveys: Mapping[str, Any], given: Mapping[str, Any] | None) -> e.Settled:
+    def _settle(self, surveys: Mapping[str, Any], given: Mapping[str, Any] | None, number: int) -> e.Settled:
         from nervenet.models.agreement import Agreement
         from nervenet.models.moments import SurveyError
         from nervenet.models.survey import Survey, agree
 
+        past = None
+        if number and self.gossip is not None and self.gossip.states is not None:
+            past = self.gossip.states.read(number)
+            given = past.record["agreement"]
         if given is not None:
             agreement = Agreement.from_dict(given)
         else:
@@ -314,9 +355,12 @@ class Trainer:
         weights = self.learner.snapshot()
         if self.gossip is not None:
             self.gossip.begin(weights, weights if self.learner.common is None else self.learner.common)
+            if past is not None:
+                self.gossip.restore(past.arrays)
+                weights = self.learner.snapshot()
         sizes = tuple(math.prod(shape) for shape in layout.shapes)
         outgoing = self.merger.begin(weights) if self.merger else weights
-        return e.Settled(agreement.to_dict(), payload, weights, outgoing, sizes)
+        return e.Settled(agreement.to_dict(), payload, weights, outgoing, sizes, number)
 
 
 def flaw_of(array: Any) -> str | None:

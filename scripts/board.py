@@ -59,6 +59,7 @@ class Board:
     projections: dict[str, Sequence[float]] = field(default_factory=dict)  # of the peers' last models
     rows: dict[str, Row] = field(default_factory=dict)
     missed: int = 0
+    resumed_after: int = 0  # the last round of this run's former life
     seen: float = 0.0
     first_round_at: float | None = None
     last_round_at: float | None = None
@@ -104,12 +105,15 @@ class Board:
         """Seconds that the rounds to come will take at the pace so far; None where there is no pace yet."""
         if self.finished or self.first_round_at is None or self.last_round_at is None or self.round < 1:
             return None
-        return (self.last_round_at - self.first_round_at) / self.round * max(0, self.rounds - self.round)
+        done = max(1, self.round - self.resumed_after)  # in this life of the run
+        return (self.last_round_at - self.first_round_at) / done * max(0, self.rounds - self.round)
 
     def _started(self, event: Mapping[str, Any]) -> None:
         for name in ("mode", "data", "model"):
             setattr(self, name, str(event.get(name) or getattr(self, name)))
         self.rounds = int(event.get("rounds") or self.rounds)
+        after = event.get("resumed_after")
+        self.resumed_after = after if isinstance(after, int) else 0
         if self.status == "starting":
             self.status = "running"
 

@@ -44,9 +44,7 @@ def node(
     out: Annotated[Path | None, typer.Option(help="Folder for the model that this node ends up with")] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(
-            metavar="RUN", help="Coordinator or client: go on with what this folder of an earlier life holds."
-        ),
+        typer.Option(metavar="RUN", help="Go on with what this folder of an earlier life holds; peers: when all do."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress; the result in one line.")] = False,
     json: Annotated[bool, typer.Option("--json", help="This node's events as JSON lines on standard output.")] = False,

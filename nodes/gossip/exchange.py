@@ -15,6 +15,7 @@ from typing import Any
 from nervenet.broker import messages as m
 
 from .. import effects as e
+from .keeping import Keeping
 from .latecomer import Latecomer
 from .letters import Letter, Letters, exchange_fault, mix_of, with_parts
 from .meeting import Meeting
@@ -81,11 +82,14 @@ class PeerState:
         self.letters = Letters(len(rules.members))
         self.outbox = Outbox(rules)
         self.traffic = Traffic()
+        self.keeping = Keeping(wanted=rules.keeps, held=rules.held)
         self.status = "meeting"
         self.round = 0
         self.completed = 0
         self.until = 0
         self.settled: e.Settled | None = None
+        self.resumed: int | None = None  # the round after which it goes on, with all the others
+        self._unjudged = False  # that round was the last one, and what its model is worth is not known in this life
         self.absent: set[str] = set()
         self.weights: e.Body = None  # after the last completed round
         self._expected: m.Payload | None = None
@@ -127,7 +131,7 @@ class PeerState:
             case e.TimerFired(key, due):
                 return self._timer(key, due, now)
             case e.Surveyed(facts, body):
-                return self.meeting.testify(self.rules.name, facts, body)
+                return self._testify(self.rules.name, {**facts, **self.keeping.facts}, body)
             case e.Settled():
                 return self._settled(event, now)
             case e.Trained():
@@ -145,8 +149,8 @@ class PeerState:
                     if fault:
                         return self._fail(fault)
                 return self._next_round(now) if self.status == "resting" else []
-            case e.WorkFailed():
-                return self._work_failed(event)
+            case e.WorkFailed() | e.Saved():
+                return self._work_ended(event, now)
             case e.Undeliverable(peer, tag, number, reason) if tag not in UNSAID:
                 return self._undelivered(peer, tag, number, reason)
             case e.Spoiled(sender, reason):
@@ -204,8 +208,10 @@ class PeerState:
                 e.SetTimer(("join",), now + self.rules.join_deadline_s),
                 e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
             ]
+        # Who goes on from a former life has done that.
+        first = [] if self.keeping.held else [e.Publish("round.started", {"round": 0, "attempt": 0})]
         return [
-            e.Publish("round.started", {"round": 0, "attempt": 0}),
+            *first,
             e.SetTimer(("join",), now + self.rules.join_deadline_s),
             e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
             e.Survey(),
@@ -229,7 +235,11 @@ class PeerState:
             return self._reject(event.sender, 0, f"a testimony of {origin}, who is not a member")
         if event.flaw:
             return self._reject(event.sender, 0, f"the testimony of {origin}: {event.flaw}")
-        return self.meeting.testify(origin, facts, event.body, source=event.sender)
+        return self._testify(origin, facts, event.body, source=event.sender)
+
+    def _testify(self, origin: str, facts: Mapping[str, Any], body: e.Body, source: str = "") -> list[e.Effect]:
+        effects = self.meeting.testify(origin, facts, body, source)
+        return effects if self.meeting.fault is None else [*effects, *self._fail(self.meeting.fault)]
 
     def _settled(self, event: e.Settled, now: float) -> list[e.Effect]:
         self.settled, self.weights = event, event.body
@@ -243,7 +253,7 @@ class PeerState:
             "duration_s": now - self._opened_at,
             "participants": sorted(self.testimonies),
         }
-        effects: list[e.Effect] = [e.Publish("round.completed", told)]
+        effects: list[e.Effect] = self._go_on(event.round) if event.round else [e.Publish("round.completed", told)]
         effects += self._read_what_came_early(now)
         self.presence.expect_all(now)
         effects += self._next_round(now)
@@ -259,12 +269,22 @@ class PeerState:
                 effects += self._exchange(left.message, left, now)
         return effects
 
+    def _go_on(self, number: int) -> list[e.Effect]:
+        """Take up the run after a round of which every peer holds a state."""
+        self.resumed = self.round = self.completed = number
+        self._unjudged = True
+        self.keeping.resumed(number)
+        effects = [] if self.fellows is None else self.fellows.begin(number)
+        self._look_around()
+        return effects
+
     # ---------------------------------------------------------------------------------------------------------- rounds
 
     def _next_round(self, now: float) -> list[e.Effect]:
         if self.round >= self.until:
             self.status = "resting"
-            return []
+            judge, self._unjudged = self._unjudged and self.until > 0, self._unjudged and self.until == 0
+            return [e.Evaluate(self.round, self.rules.evaluate_on)] if judge else []
         effects = self._open(self.round + 1)
         self.status = "training"
         self._opened_at = now
@@ -278,6 +298,7 @@ class PeerState:
 
     def _open(self, number: int) -> list[e.Effect]:
         self.round = number
+        self._unjudged = False
         self._untold = len(self.presence.here)
         effects: list[e.Effect] = []
         if self.fellows is not None:
@@ -446,6 +467,8 @@ class PeerState:
             reason = "it is relative to a copy that is not here; the whole is wanted"
             effects.append(e.Send(event.wanted, m.Refused("exchange", number, "base", reason)))
         last = number >= self.until
+        if self.settled is not None:
+            effects += self.keeping.completed(number, now, self.settled.agreement, last=last)
         if last or number % self.rules.evaluate_every == 0:
             self._told[number] = fields
             effects.append(e.Evaluate(number, self.rules.evaluate_on))
@@ -542,6 +565,7 @@ class PeerState:
         self.status = "resting"
         self.round = self.completed = model.round
         self.weights, self.latecomer.body = self.latecomer.body, None
+        self.keeping.resumed(model.round)
         effects = [*fellows.begin(model.round), e.Adopt(self.weights)]
         self._look_around()
         effects += self._read_what_came_early(now)
@@ -606,7 +630,11 @@ class PeerState:
         self.traffic.rejected[reason] = self.traffic.rejected.get(reason, 0) + 1
         return [e.Publish("update.rejected", {"subject": subject, "round": number, "reason": reason})]
 
-    def _work_failed(self, event: e.WorkFailed) -> list[e.Effect]:
+    def _work_ended(self, event: e.WorkFailed | e.Saved, now: float) -> list[e.Effect]:
+        if isinstance(event, e.Saved):
+            return self.keeping.saved(event.round, now)
+        if event.kind == "keep":
+            return self.keeping.failed(event.round, now, event.reason)
         if event.kind == "evaluate":
             warning = e.Publish("warning", {"reason": f"evaluation of round {event.round} failed: {event.reason}"})
             return [warning, *self._evaluated(event.round, "test", {})]

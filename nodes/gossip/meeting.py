@@ -8,6 +8,7 @@ from typing import Any
 from nervenet.broker import messages as m
 
 from .. import effects as e
+from .keeping import ROUNDS, NoCommonRound, common_round, rounds_told
 
 SPARSE = 4  # neighbours up to which everything is flooded: so few ways are each worth having
 
@@ -25,6 +26,8 @@ class Meeting:
     ----------
     testimonies
         The surveys held so far, by the peer that they are about.
+    fault
+        Why all that is held settles nothing: the peers go on from former lives, and have no round in common.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Meeting:
         self.neighbours = neighbours
         self._links = links if links is not None and len(neighbours) > SPARSE else {}
         self.testimonies: dict[str, tuple[Mapping[str, Any], e.Body]] = {}
+        self.fault: str | None = None
 
     @property
     def missing(self) -> list[str]:
@@ -66,8 +70,18 @@ class Meeting:
         )
         effects: list[e.Effect] = [self._witness(onward, origin)] if onward else []
         if not self.missing:
-            effects += [e.CancelTimer(("join",)), e.Settle(surveys=dict(sorted(self.testimonies.items())))]
+            effects += [e.CancelTimer(("join",)), *self._settle()]
         return effects
+
+    def _settle(self) -> list[e.Effect]:
+        told = dict(sorted(self.testimonies.items()))
+        try:
+            number = common_round({origin: rounds_told(origin, facts) for origin, (facts, _) in told.items()})
+        except NoCommonRound as error:
+            self.fault = str(error)
+            return []
+        surveys = {o: ({k: v for k, v in facts.items() if k != ROUNDS}, body) for o, (facts, body) in told.items()}
+        return [e.Settle(surveys=surveys, round=number)]
 
     def _witness(self, to: tuple[str, ...], origin: str) -> e.Effect:
         facts, body = self.testimonies[origin]

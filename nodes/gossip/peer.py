@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nervenet.broker.messages import News
 
 from .. import effects as e
-from ..carried import CarriedStates
 from ..experiment_keys import ExperimentError
 from ..reports import Reports, RoundReport
 from ..session import NodeFailed, Place, Session, default_name, members_of
@@ -26,6 +27,7 @@ from .exchange import PeerRules, PeerState
 from .layout import schedule_of
 from .membership.fellows import FellowRules, Fellows
 from .membership.probe import ProbeRules
+from .states import States
 from .topology import Schedule, every_neighbour
 from .work import GossipWork
 
@@ -74,13 +76,17 @@ class Peer:
     init
         ``"common"``: all peers start from the same weights, drawn from the seed. ``"own"``: this one starts from the
         weights it has.
+    state
+        Folder for states, which outlive this peer: where all peers of a run were killed and come back with their
+        folders, they go on after the newest round of which each has one. One that comes back alone takes a neighbour's
+        model. Algorithms without rounds keep none. None: nothing is kept.
     experiment
         Everything else that an experiment file says: mixing, deadlines, addresses.
 
     Raises
     ------
     ExperimentError, CannotMerge
-        From the constructor, for values that cannot be.
+        From the constructor, for values that cannot be, and for states of another experiment.
     BrokerUnreachable, PeerUnreachable, JoinRefused, RosterIncomplete, SurveyError
         On entering or in the first round; each names who and what.
 
@@ -110,6 +116,7 @@ class Peer:
         holdout: float = 0.2,
         columns: Sequence[str] | None = None,
         init: str = "common",
+        state: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
         from ..embedding import embedded_experiment, site_learner
@@ -119,7 +126,8 @@ class Peer:
         learner = site_learner(model, data, plan, columns=columns, test=test, holdout=holdout)
         if bool(broker) == bool(seed_peer):
             raise ExperimentError("a peer joins by a broker or by a seed_peer; expected the address of one of them")
-        place = Place(broker, run, name or default_name("peer"), terms=run_terms(plan, learner), seed_peer=seed_peer)
+        me, folder = name or default_name("peer"), None if state is None else Path(state)
+        place = Place(broker, run, me, terms=run_terms(plan, learner), state=folder, seed_peer=seed_peer)
         self._set_up(learner, plan, place, init)
 
     @classmethod
@@ -130,11 +138,15 @@ class Peer:
         return peer
 
     def _set_up(self, learner: Learner, experiment: Experiment, place: Place, init: str = "common") -> None:
+        gossip = experiment.gossip
+        keeps = place.state is not None and gossip.algorithm in NAMES
+        self._states = States(place.state, experiment) if keeps and place.state is not None else None
+        if self._states is not None:
+            place = replace(place, former=self._states.former)
         self.experiment = experiment
         self.place = place
         self.model = learner
         self.session = Session("peer", place, experiment, binds=True)
-        gossip = experiment.gossip
         if place.seed_peer and gossip.algorithm not in NAMES:
             raise ExperimentError(
                 f"gossip.algorithm = {gossip.algorithm!r}: does not go by rounds, and such a run takes no peers later "
@@ -144,8 +156,7 @@ class Peer:
         work = None
         if gossip.algorithm in NAMES:
             self._algorithm = build(gossip.algorithm, gossip.arguments, gossip.compression)
-            carried = CarriedStates(place.state) if place.state else None
-            work = GossipWork(learner, self._algorithm, node=place.name, seed=experiment.seed, carried=carried)
+            work = GossipWork(learner, self._algorithm, node=place.name, seed=experiment.seed, states=self._states)
         self._trainer = Trainer(
             learner,
             node=place.name,
@@ -201,10 +212,21 @@ class Peer:
             self._reports.put,
         )
         self.session.publish("node.ready", {"pid": os.getpid()})
+        self._remember(self._node)
         self._node.post(e.Started())
         for neighbour in self._neighbours if self._algorithm is None else ():  # the machine links by itself
             self.session.transport.link(neighbour, members[neighbour].addresses)
         self.session.attach(self._node)
+
+    def _remember(self, node: Node) -> None:
+        """Have what is kept say what the summary is made of, and take that up again, on the event loop."""
+        states, session = self._states, self.session
+        if states is None:
+            return
+        states.record, states.incarnation = session.record, session.incarnation
+        states.on_restored = lambda number, known: node.later(session.record.restore, number, known)
+        for reason in states.told:
+            session.publish("warning", {"reason": reason})
 
     def _present(self) -> list[str]:
         """Who is to hear that this peer leaves."""
@@ -255,6 +277,8 @@ class Peer:
                 evaluate_every=plan.evaluation.every,
                 evaluate_on="test" if self.model.has_test else "holdout",
                 settings=settings_of(plan),
+                keeps=self._states is not None,
+                held=() if self._states is None else self._states.held,
             ),
             fellows,
         )
@@ -281,13 +305,18 @@ class Peer:
         return build_free(plan.gossip.algorithm, plan.gossip.arguments).machine(rules)
 
     @property
+    def resumed(self) -> int | None:
+        """The round after which the run goes on, where all peers take it up; None for a new run, and before round 0."""
+        return self._state.resumed if isinstance(self._state, PeerState) else None
+
+    @property
     def weights(self) -> Any:
         """This peer's weights after its last completed round, a flat vector; None before round 0 is over."""
         return None if self._state is None else self._state.weights
 
     async def rounds(self, count: int | None = None) -> AsyncIterator[RoundReport]:
         """Take part in `count` more rounds (default: those of the experiment), giving each when it is complete and
-        evaluated. One that comes late counts from the run's first round, as the others do.
+        evaluated. One that comes late, or goes on from a former life, counts from the run's first round.
 
         Raises
         ------

@@ -29,3 +29,5 @@ class PeerRules:
     evaluate_every: int = 1
     evaluate_on: str = "test"  # or "holdout": this peer's own rows kept apart
     settings: Mapping[str, Any] = field(default_factory=dict)
+    keeps: bool = False  # states to go on from after its own death
+    held: tuple[int, ...] = ()  # rounds of which it has one from a former life

@@ -17,7 +17,7 @@ from .algorithms import Algorithm, Incoming, Parcel, Progress, State
 if TYPE_CHECKING:
     from nervenet.models.learner import Learner
 
-    from ..carried import CarriedStates
+    from .states import States
 
 STATE, MOMENTS, WEIGHTS = "algorithm/", "moments/", "weights"
 
@@ -33,8 +33,8 @@ class GossipWork:
         What is sent, and what is made of what came.
     node, seed
         The peer's name and the run's seed: the address of its draws.
-    carried
-        Keeps, by round, all that the peer would go on from after its own death; None: nothing.
+    states
+        The folder for what the peer would go on from after its own death; None: nothing is kept.
 
     Attributes
     ----------
@@ -49,13 +49,13 @@ class GossipWork:
         *,
         node: str,
         seed: int,
-        carried: CarriedStates | None = None,
+        states: States | None = None,
     ) -> None:
         self.learner = learner
         self.algorithm = algorithm
         self.node = node
         self.seed = seed
-        self.carried = carried
+        self.states = states
         self.state: State = {}
         self._weights: Any = None  # that training starts from
         self._mine: Any = None  # what was sent to all
@@ -137,7 +137,6 @@ class GossipWork:
         stepped = self.algorithm.step(self.state, self._mine, inbox, row)
         self.state, self._weights = stepped.state, _finite(stepped.weights, "the mixture")
         self.learner.load(self._weights)
-        self._keep(job.round)
         return e.Mixed(job.round, self._weights, stepped.metrics, (*stepped.wanted, *unreadable))
 
     def forget(self, peer: str) -> None:
@@ -166,14 +165,11 @@ class GossipWork:
         dtype = "uint8" if parcel.encoding else layout.dtype
         return Payload(self.learner.rule, layout.hash, dtype, vector.size, parcel.encoding, parts)
 
-    def _keep(self, number: int) -> None:
-        if self.carried is None:
-            return
+    def kept(self) -> dict[str, Any]:
+        """Give all that the next rounds depend on: arrays that nobody changes any more."""
         kept: dict[str, Any] = {WEIGHTS: self._weights}
         kept |= {STATE + name: array for name, array in self.state.items()}
-        kept |= {MOMENTS + name: array for name, array in self.learner.carry().items()}
-        self.carried.put(number, kept)
-        self.carried.prune(number)
+        return kept | {MOMENTS + name: array for name, array in self.learner.carry().items()}
 
     def restore(self, kept: Mapping[str, Any]) -> None:
         """Go on from what was kept of a round."""

@@ -229,10 +229,27 @@ def test_flags_win_over_the_file_and_the_deadline_goes_to_the_mode(tmp_path: Pat
     assert load(file, {"data.name": "wine"}).data.name == "wine"
 
 
+def test_a_run_folder_with_other_nodes_keeps_what_was_chosen_and_nothing_that_followed(tmp_path: Path) -> None:
+    plan = {"nodes": 20, "gossip": {"topology": "erdos-renyi"}, "federated": {"participation": 0.5}}
+    (tmp_path / "experiment.toml").write_text(Experiment.from_dict(plan).to_toml())
+    again = load(tmp_path, {"nodes": 3, "mode": "gossip"})
+    fresh = Experiment.from_dict({**plan, "nodes": 3, "mode": "gossip"})
+    assert again.resolved() == fresh.resolved()
+    assert (again.process_count, again.min_nodes) == (3, 3)
+    assert load(tmp_path).resolved() == Experiment.from_dict(plan).resolved()
+
+    chosen = {"nodes": 20, "processes": 2, "network": {"min_nodes": 15}, "federated": {"min_clients": 7}}
+    (tmp_path / "experiment.toml").write_text(Experiment.from_dict(chosen).to_toml())
+    again = load(tmp_path, {"nodes": 18})
+    assert (again.process_count, again.min_nodes, again.min_clients) == (2, 15, 7)
+
+
 def test_a_run_folder_can_be_launched_again(tmp_path: Path) -> None:
     first = load(overrides={"data.name": "iris", "nodes": 4})
     (tmp_path / "experiment.toml").write_text(first.to_toml())
     assert load(tmp_path) == first.resolved()
+    (tmp_path / "experiment.toml").write_text(load(overrides={"mode": "gossip"}).to_toml())
+    assert load(tmp_path).warnings() == []
 
 
 def test_an_estimator_keeps_its_own_arguments() -> None:

@@ -8,24 +8,28 @@ import pytest
 from nervenet.models.learner import Learner
 from nervenet.models.mlp import MLP
 from nervenet.nodes import effects as e
-from nervenet.nodes.carried import CarriedStates
+from nervenet.nodes import statefile
+from nervenet.nodes.experiment import Experiment
+from nervenet.nodes.experiment_keys import ExperimentError
 from nervenet.nodes.gossip.algorithms import Algorithm
 from nervenet.nodes.gossip.algorithms.averaging import DPSGD
 from nervenet.nodes.gossip.algorithms.choco import Choco
 from nervenet.nodes.gossip.algorithms.push_sum import SGP
 from nervenet.nodes.gossip.algorithms.tracking import GradientTracking
+from nervenet.nodes.gossip.states import States
 from nervenet.nodes.gossip.work import GossipWork
 from nervenet.nodes.trainer import Trainer
 
 WORK = {"epochs": None, "local_steps": 3, "batch_size": 8, "carry_optimizer": True}
 WORK["epochs"] = 1
+PLAN = Experiment.from_dict({"mode": "gossip", "nodes": 2})
 
 
 def peer(algorithm: Algorithm, folder: Path | None = None, init: str = "common") -> Trainer:
     draws = np.random.default_rng(0)
     learner = Learner(MLP(hidden=(4,), momentum=0.0, dtype="float64"), draws.normal(size=(30, 3)), np.arange(30) % 3)
-    carried = CarriedStates(folder) if folder else None
-    work = GossipWork(learner, algorithm, node="b", seed=1, carried=carried)
+    states = States(folder, PLAN) if folder else None
+    work = GossipWork(learner, algorithm, node="b", seed=1, states=states)
     one = Trainer(learner, node="b", seed=1, gossip=work, init=init)
     survey = one.perform(e.Survey())
     assert isinstance(survey, e.Surveyed)
@@ -145,14 +149,69 @@ def test_what_is_kept_of_a_round_is_all_that_the_next_depends_on(algorithm: Algo
         told = train(one, number)
         fields = {"masses": (0.5 * number, 1.0)} if algorithm.needs.mass else {}
         mix(one, number, told.body, np.ones(told.body.size) if told.payload.encoding == "" else np.ones(31), **fields)
-    again = peer(algorithm)
-    kept = CarriedStates(tmp_path / "b").before(3)
-    assert kept is not None
-    assert again.gossip is not None
-    again.gossip.restore(kept)
+        assert keep(one, number) == [e.Saved(number)]
+    again = peer(algorithm, tmp_path / "b")
+    assert states_of(again).held == (2, 1)
+    settled = again.perform(e.Settle(round=2))
+    assert isinstance(settled, e.Settled)
+    assert settled.round == 2
+    assert (settled.body == one.learner.snapshot()).all()
     first, second = train(one, 3), train(again, 3)
     assert (first.body == second.body).all()
     assert first.base == second.base
+
+
+def states_of(one: Trainer) -> States:
+    assert one.gossip is not None
+    assert one.gossip.states is not None
+    return one.gossip.states
+
+
+def keep(one: Trainer, number: int, **fields: Any) -> list[e.Event]:
+    """Keep the state of a round, and wait for what comes of it."""
+    posted: list[e.Event] = []
+    one.start(posted.append)
+    agreement = {"agreement": one.learner.agreement.to_dict()}
+    one.perform(states_of(one).complete(e.Keep(number, agreement, last=True, **fields)))
+    return posted
+
+
+def test_what_is_one_array_under_two_names_is_written_once_and_comes_back_as_one(tmp_path: Path) -> None:
+    one = peer(Choco(codec="int8"), tmp_path / "b")
+    keep(one, 1)
+    arrays = states_of(one).read(1).arrays
+    assert arrays["algorithm/common"] is arrays["algorithm/copy/"]
+    assert arrays["weights"] is arrays["algorithm/common"]
+    assert len(statefile.read_state(tmp_path / "b", 1).arrays) < len(arrays)
+
+
+def test_a_broken_state_is_named_and_the_one_before_it_counts(tmp_path: Path) -> None:
+    one = peer(DPSGD(), tmp_path / "b")
+    for number in (1, 2, 3):
+        keep(one, number)
+    keep(one, 4, forget=(1,))
+    path = statefile.path_of(tmp_path / "b", 4)
+    path.write_bytes(path.read_bytes()[:-1])
+    states = States(tmp_path / "b", PLAN)
+    assert states.held == (3, 2)
+    assert "round-000000004.safetensors: is damaged: its checksum differs; the one before it is used" in states.told[0]
+    states.read(2)
+    assert statefile.rounds_in(tmp_path / "b") == [2], "the rounds after it are run anew"
+
+
+def test_states_of_another_experiment_are_refused(tmp_path: Path) -> None:
+    keep(peer(DPSGD(), tmp_path / "b"), 1)
+    other = Experiment.from_dict({"mode": "gossip", "nodes": 2, "seed": 5})
+    with pytest.raises(ExperimentError, match="of another experiment: found seed = 0, expected 5"):
+        States(tmp_path / "b", other)
+
+
+def test_a_disk_that_refuses_is_told_by_name(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (failed,) = keep(peer(DPSGD(), tmp_path / "file" / "b"), 1)
+    assert isinstance(failed, e.WorkFailed)
+    assert failed.kind == "keep"
+    assert "file" in failed.reason
 
 
 def test_a_model_that_is_not_finite_is_an_error_by_name() -> None:

@@ -52,6 +52,16 @@ async def test_encoded_updates_and_personal_models_leave_their_figures_and_files
         assert (own["weight.1"] != common["weight.1"]).any()
 
 
+@pytest.mark.parametrize("data", ["iris", "diabetes"])
+async def test_personal_arrays_that_the_model_does_not_have_are_refused_before_anything_starts(
+    tmp_path: Path, data: str
+) -> None:
+    names = r"the model's arrays are weight\.0, weight\.1, bias\.0, bias\.1"
+    with pytest.raises(ExperimentError, match=f"federated.personal names 'weight.7'; {names}"):
+        await launch(plan(federated={"personal": ["weight.7"]}, data={"name": data}), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.e2e
 async def test_a_run_that_fails_says_why_and_leaves_its_folder(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match="finite") as caught:

@@ -88,7 +88,7 @@ def test_what_no_round_depends_on_may_change(run: Path, changes: dict[str, objec
         ({"data__name": "wine"}, "found data.name = 'iris', expected 'wine';"),
         ({"federated__participation": 0.5, "federated__min_clients": 2}, "found federated.participation = 1.0"),
         ({"rounds": 6}, "rounds = 6, and round 7 is complete already"),
-        ({"mode": "gossip"}, "only a federated run can be resumed"),
+        ({"mode": "gossip"}, "is of another experiment: found "),
     ],
 )
 def test_another_experiment_is_named_by_its_first_key(run: Path, changes: dict[str, object], reason: str) -> None:
@@ -177,7 +177,7 @@ def test_every_node_has_its_place_for_what_it_keeps(run: Path, monkeypatch: pyte
     with RunFolder.reopen(Path("run"), PLAN) as folder:
         assert folder.state("coordinator", "boss") == run / "checkpoints" / "coordinator"
         assert folder.state("client", "client-0") == run / "checkpoints" / "client-0"
-        assert folder.state("peer", "peer-0") is None
+        assert folder.state("peer", "peer-0") == run / "checkpoints" / "peer-0"
 
 
 def finished(run: Path, completed: int, rounds: int, status: str = "completed") -> None:
@@ -223,7 +223,7 @@ def test_a_run_that_was_not_complete_goes_on_whatever_its_summary_says(run: Path
 
 def test_a_client_goes_on_with_a_folder_without_checkpoints(run: Path) -> None:
     no_checkpoints(run)
-    with RunFolder.reopen(run, asked(run), client=True) as folder:
+    with RunFolder.reopen(run, asked(run), alone="client") as folder:
         assert folder.resumed is None
 
 
@@ -253,8 +253,8 @@ async def test_launch_refuses_before_it_touches_anything(run: Path) -> None:
 
 async def test_a_node_refuses_before_it_joins(run: Path) -> None:
     where = {"broker": "tcp://127.0.0.1:9", "run": "r", "resume": run}
-    with pytest.raises(ExperimentError, match="is for a coordinator or a client; peers that gossip keep nothing"):
-        await run_node("peer", PLAN, **where)  # type: ignore[arg-type]
+    with pytest.raises(ExperimentError, match="is of another experiment: found "):
+        await run_node("peer", load(run, {"mode": "gossip"}), **where)  # type: ignore[arg-type]
     with pytest.raises(ExperimentError, match="found seed = 0, expected 1"):
         await run_node("client", asked(run, seed=1), **where)  # type: ignore[arg-type]
     with pytest.raises(ExperimentError, match="leave out --out"):

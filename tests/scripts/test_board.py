@@ -50,6 +50,14 @@ def test_a_federated_round_from_beginning_to_end() -> None:
     assert board.staleness is None
 
 
+def test_the_pace_of_a_run_that_goes_on_is_that_of_the_rounds_it_has_done_since() -> None:
+    started = {**start("gossip"), "rounds": 110, "resumed_after": 100}
+    board = folded(started, says("round.started", "peer-0", "peer", 2.0, round=101))
+    for n in (101, 102):
+        board.fold(says("round.completed", "peer-0", "peer", 2.0 + 3.0 * (n - 100), round=n, bytes_sent=5))
+    assert board.eta_s() == 3.0 * 8
+
+
 def test_without_rounds_who_is_at_work_is_shown_as_training_and_the_staleness_told() -> None:
     board = folded(*FEDERATED)
     step = {"round": 1, "closed_by": "buffer", "staleness_mean": 2.5, "duration_s": 0.1}

@@ -253,13 +253,13 @@ def test_what_makes_no_sense_beside_resume_is_usage(
     assert sorted(path.name for path in killed.iterdir()) == ["experiment.toml"]
 
 
-def test_a_peer_is_not_resumed(
+def test_a_peer_does_not_go_on_with_the_folder_of_a_federated_run(
     killed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(killed.parent)
     where = ["--broker", "tcp://127.0.0.1:9", "--run", "r"]
     assert execute(["node", "peer", *where, "--resume", "run"]) == 2
-    assert "peers that gossip keep nothing" in capsys.readouterr().err
+    assert "is of another experiment: found mode = 'federated', expected 'gossip'" in capsys.readouterr().err
 
 
 def test_the_node_is_told_where_to_go_on(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

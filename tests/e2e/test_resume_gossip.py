@@ -1,0 +1,151 @@
+"""Gossip runs whose every process is killed with -9, and that are gone on with: each peer's weights, byte for byte."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nervenet.nodes.runfolder import state_folder
+from nervenet.nodes.statefile import path_of, read_state, rounds_in
+
+pytestmark = pytest.mark.e2e
+Start = Callable[..., Any]
+ROUNDS = 400
+PEERS = ("peer-0", "peer-1", "peer-2", "peer-3")
+WORDS = ("--mode", "gossip", "--data", "iris", "--nodes", len(PEERS), "--rounds", ROUNDS)
+WORDS += ("--set", "gossip.topology=ring", "--set", "evaluation.every=50", "--set", "evaluation.baseline=false")
+
+
+def lives(folder: Path) -> list[tuple[int, dict[str, list[int]]]]:
+    """For each life of a run, the round after which it went on, and those that each peer completed."""
+    found: list[tuple[int, dict[str, list[int]]]] = []
+    for line in (folder / "events.jsonl").read_bytes().splitlines():
+        event = json.loads(line) if line.endswith(b"}") else {}
+        if event.get("type") == "run.started":
+            found.append((event.get("resumed_after", -1), {}))
+        elif event.get("type") == "round.completed":
+            found[-1][1].setdefault(event["node"], []).append(event["round"])
+    return found
+
+
+def final(folder: Path, number: int = ROUNDS) -> dict[str, dict[str, bytes]]:
+    """Everything that each peer ended with."""
+    return {
+        name: {key: array.tobytes() for key, array in read_state(state_folder(folder, name), number).arrays.items()}
+        for name in PEERS
+    }
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(("--set", "gossip.algorithm=dpsgd", "--set", "training.optimizer=adam"), id="dpsgd with Adam"),
+        pytest.param(("--set", "gossip.algorithm=choco", "--set", "gossip.compression=top-k:0.1+int8"), id="choco"),
+    ],
+)
+def test_a_run_whose_every_process_was_killed_ends_with_the_bits_of_one_that_was_not(
+    launch: Start, nervenet: Start, tmp_path: Path, until: Start, words: tuple[str, ...]
+) -> None:
+    whole = launch(*WORDS, *words, out="whole").ok().summary()
+
+    run = launch(*WORDS, *words)
+    until(lambda: all(rounds_in(state_folder(run.folder, name))[:1] > [8] for name in PEERS), "some states")
+    run.kill(signal.SIGKILL)
+    assert run.wait() == -signal.SIGKILL
+    until(lambda: not run.family(), "its nodes go with it")
+    first = max(rounds_in(state_folder(run.folder, "peer-0")))
+
+    # Killed a second time, and with a newest state that is cut short.
+    second = nervenet("launch", "--resume", run.folder, "--json")
+    until(lambda: len(lives(run.folder)) == 2 and lives(run.folder)[1][1], "rounds of the second life")
+    second.kill(signal.SIGKILL)
+    assert second.wait() == -signal.SIGKILL
+    until(lambda: not second.family(), "its nodes go with it")
+    common = set.intersection(*(set(rounds_in(state_folder(run.folder, name))) for name in PEERS))
+    broken = path_of(state_folder(run.folder, "peer-2"), max(common))
+    broken.write_bytes(broken.read_bytes()[:-1])
+
+    third = nervenet("launch", "--resume", run.folder, "--json").ok()
+    assert any("peer-2" in x and "is damaged" in x for x in third.out if '"warning"' in x)
+    assert final(run.folder) == final(tmp_path / "whole")
+    assert (run.folder / "model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
+
+    told = lives(run.folder)
+    assert len(told) == 3
+    assert 0 < told[1][0] <= first
+    for after, completed in told:
+        for rounds in completed.values():
+            assert rounds == list(range(after + 1, after + 1 + len(rounds)))
+    assert told[-1][0] < max(common)
+    assert all(rounds[-1] == ROUNDS for rounds in told[-1][1].values())
+    summary = run.summary()
+    assert summary["completed_rounds"] == ROUNDS
+    assert summary["resumed_after"] == told[-1][0]
+    assert summary["undisturbed"], summary["disturbances"]
+    assert {key: summary[key] for key in ("accuracy", "loss")} == {key: whole[key] for key in ("accuracy", "loss")}
+
+
+def test_a_run_that_is_complete_says_so_and_goes_on_when_more_is_asked_of_it(
+    launch: Start, nervenet: Start, tmp_path: Path
+) -> None:
+    words = (*WORDS[:6], "--set", "evaluation.baseline=false")
+    launch(*words, "--rounds", 25, out="whole").ok()
+    launch(*words, "--rounds", 20).ok()
+    complete = nervenet("launch", "--resume", "run")
+    assert complete.wait() == 2
+    assert "the run is complete: 20 of 20 rounds; raise --rounds to go on" in complete.err[-1]
+    nervenet("launch", "--resume", "run", "--rounds", 25, "--quiet").ok()
+    assert final(tmp_path / "run", 25) == final(tmp_path / "whole", 25)
+    assert {tuple(rounds) for rounds in lives(tmp_path / "run")[-1][1].values()} == {(21, 22, 23, 24, 25)}
+
+    path_of(state_folder(tmp_path / "run", "peer-1"), 25).unlink()
+    for name in PEERS:
+        if name != "peer-1":
+            for number in rounds_in(state_folder(tmp_path / "run", name)):
+                if number != 25:
+                    path_of(state_folder(tmp_path / "run", name), number).unlink()
+    (tmp_path / "run/summary.json").unlink()
+    none = nervenet("launch", "--resume", "run")
+    assert none.wait() == 2
+    assert "there is no round that every peer could go on from: peer-0 has 25; peer-1 has" in none.err[-1]
+
+
+def test_peers_by_hand_agree_among_themselves_where_to_go_on(nervenet: Start, tmp_path: Path, until: Start) -> None:
+    broker = nervenet("broker", "--bind", "tcp://127.0.0.1:0")
+    address = broker.says("directory").split()[-1]
+
+    def peers(run: str, *words: Any, again: bool = False) -> list[Any]:
+        plan = ("--nodes", 3, "--data", "iris", "--rounds", 200, "--set", "evaluation.every=50")
+        return [
+            nervenet(
+                *("node", "peer", "--broker", address, "--run", run if not again else f"{run}-again"),
+                *(("--resume", f"{run}-{k}") if again else (*plan, "--name", f"site{k}", "--out", f"{run}-{k}")),
+                *words,
+            )
+            for k in range(3)
+        ]
+
+    def held(run: str) -> list[list[int]]:
+        return [rounds_in(state_folder(tmp_path / f"{run}-{k}", f"site{k}")) for k in range(3)]
+
+    for peer in peers("whole"):
+        peer.ok()
+    killed = peers("run")
+    until(lambda: all(rounds[:1] > [4] for rounds in held("run")), "some states")
+    for peer in killed:
+        peer.kill()
+    for peer in killed:
+        peer.wait()
+    common = max(set.intersection(*map(set, held("run"))))
+    for peer in peers("run", again=True):
+        peer.ok()
+    for k in range(3):
+        one, other = (
+            read_state(state_folder(tmp_path / f"{run}-{k}", f"site{k}"), 200).arrays for run in ("whole", "run")
+        )
+        assert {name: array.tobytes() for name, array in one.items()} == {n: a.tobytes() for n, a in other.items()}
+        assert json.loads((tmp_path / f"run-{k}" / "summary.json").read_text())["resumed_after"] == common
+    broker.kill(signal.SIGTERM)
+    broker.wait()
