@@ -8,8 +8,8 @@ stalls, partitions that heal, latecomers, and a network that loses, doubles and 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,7 +23,6 @@ from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.algorithms.averaging import DPSGD
 from nervenet.nodes.gossip.algorithms.push_sum import RECEIVED, SENT, SGP
 from nervenet.nodes.gossip.exchange import PeerState
-from nervenet.nodes.gossip.topology import schedule
 from nervenet.nodes.gossip.work import GossipWork
 from nervenet.nodes.simulate import Simulated, Simulation
 
@@ -45,7 +44,7 @@ KINDS = [
 
 @dataclass(frozen=True)
 class Crash:
-    """A peer dies; `noticed` if its connections end with it. After `down_s` it is started again, unless that is None."""
+    """A peer dies; `noticed` if its connections end with it. After `down_s` it is started again, if that is given."""
 
     name: str
     at: float
@@ -262,7 +261,6 @@ class Played(Run):
             ordered=weather.ordered,
         )
         super().__init__(history.n, history.topology, history.rounds, deadline_s=DEADLINE_S)
-        # Those of the run above link at once all to all; here links are the business of `_link`.
         self.paces = dict(zip([*history.names, "late-0", "late-1"], history.pace, strict=False))
         for crash in history.crashes:
             self._crash(crash)
@@ -417,20 +415,3 @@ class Played(Run):
         """Let it happen, until everybody has gone or time is over."""
         self.sim.run(until)
         return self
-
-
-def without(history: History, **parts: Sequence[Any]) -> History:
-    """Give the history with other parts: to find the least that still fails."""
-    return replace(history, **parts)
-
-
-def names_of(lives: Iterable[Life]) -> Mapping[str, list[Life]]:
-    """Lives by name."""
-    found: dict[str, list[Life]] = defaultdict(list)
-    for life in lives:
-        found[life.name].append(life)
-    return found
-
-
-__all__ = ["CALM_AT", "DEADLINE_S", "KINDS", "TRAIN_S", "Crash", "History", "Life", "Played", "Weather", "draw"]
-_ = schedule

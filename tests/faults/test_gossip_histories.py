@@ -1,0 +1,97 @@
+"""Histories drawn from seeds, of gossip by rounds among members that come and go: each keeps every promise."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from gossip_histories import Crash, History, Played, Weather, draw
+from gossip_kept import KEPT
+from gossip_promises import breaches, pairs, rows, waits
+from gossip_run import Run
+from nervenet.broker import messages as m
+from nervenet.nodes import effects as e
+
+SEEDS = 36  # benchmarks/histories.py plays a thousand
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_history_keeps_every_promise(seed: int) -> None:
+    assert breaches(Played(draw(seed)).play()) == []
+
+
+@pytest.mark.parametrize("what", KEPT)
+def test_a_history_that_broke_a_promise_keeps_it_now(what: str) -> None:
+    assert breaches(Played(KEPT[what]).play()) == []
+
+
+def test_the_same_history_gives_the_same_bits() -> None:
+    def bits(seed: int) -> list[bytes]:
+        return [np.asarray(life.machine.weights).tobytes() for life in Played(draw(seed)).play().lives]
+
+    assert bits(3) == bits(3)
+    assert bits(3) != bits(4)
+
+
+def test_an_edge_whose_announcement_is_lost_is_announced_again() -> None:
+    run = Run(4, rounds=14)
+    deliver, lost = run.sim._deliver, []
+
+    def lose(sender: str, receiver: str, message: m.Message, body: e.Body) -> None:
+        if isinstance(message, m.Edge) and message.degree and len(lost) < 2:
+            lost.append((sender, receiver))
+            return
+        deliver(sender, receiver, message, body)
+
+    run.sim._deliver = lose  # type: ignore[method-assign]
+    run.crash("peer-2", 2.2)
+    run.run()
+    assert lost == [("peer-1", "peer-3"), ("peer-3", "peer-1")] or lost == [("peer-3", "peer-1"), ("peer-1", "peer-3")]
+    assert set(run.rows[14]["peer-1"]) == {"peer-0", "peer-1", "peer-3"}
+
+
+def test_one_that_has_come_late_takes_no_survey() -> None:
+    run = Run(4, rounds=20)
+    run.late("zoe", "peer-1", at=3.2)
+    payload = m.Payload("survey", "survey", "float64", 1)
+    for k, name in enumerate(run.names):
+        told = e.Arrived("peer-0", m.Testimony(origin=name, facts={"of": name}, payload=payload), (name,))
+        run.sim.at(6.0 + k / 1000, lambda told=told: run.sim.post("zoe", told))
+    run.run()
+    done = [fields["round"] for _, fields in run.published("zoe", "round.completed")]
+    assert done == sorted(set(done))
+    assert not [n for n in done if n == 0], "round 0 was over before it came"
+
+
+@pytest.mark.parametrize("topology", ["static-exponential", "one-peer-exponential"])
+def test_a_newcomer_finds_a_place_in_a_directed_graph(topology: str) -> None:
+    run = Run(5, topology, rounds=20)
+    run.late("zoe", "peer-1", at=3.2)
+    run.run()
+    assert run.states["zoe"].completed == 20
+    out = run._lay([*run.names, "zoe"]).out(20)
+    assert set(run.rows[20]["zoe"]) == {"zoe", *(name for name in out if "zoe" in out[name])}
+
+
+class Forgetful(Played):
+    """Whoever mixes weighs one neighbour a little too much."""
+
+    def _worker(self, life):
+        work = super()._worker(life)
+
+        def do(job):
+            if isinstance(job, e.Mix) and len(job.names) > 1:
+                life.mixes[job.round] = dataclasses.replace(
+                    job, coefficients=(job.coefficients[0] + 1e-9, *job.coefficients[1:])
+                )
+            return work(job)
+
+        return do
+
+
+def test_the_promises_can_be_broken() -> None:
+    calm = History(seed=0, n=5, rounds=12)
+    assert list(waits(Played(calm).play())) == []
+    assert list(rows(Forgetful(calm).play()))
+    assert list(pairs(Forgetful(calm).play()))
+    hung = History(seed=0, n=5, rounds=44, crashes=(Crash("peer-1", 3.0, noticed=True),), weather=Weather())
+    assert not any(life.name == "peer-1" and life.left for life in Played(hung).play().lives)
