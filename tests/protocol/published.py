@@ -23,6 +23,7 @@ ROLES = {
     "nodes/federated/tasks.py": ["client"],
     "nodes/federated/client.py": ["client"],
     "nodes/gossip/exchange.py": ["peer"],
+    "nodes/gossip/keeping.py": ["peer"],
     "nodes/gossip/peer.py": ["peer"],
     "nodes/gossip/presence.py": ["peer"],
     "nodes/gossip/asynchronous/free.py": ["peer"],
