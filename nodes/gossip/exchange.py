@@ -554,7 +554,7 @@ class PeerState:
         if self.fellows is None or self._untold > 0 or self.status in ("meeting", "waiting"):
             self._untold -= len(turn)
             effects.append(e.Beat(turn, self.round if self.settled else 0, self.status))
-        return effects + self.meeting.tell(tuple(p for p in turn if p in behind)) + self._review(now)
+        return effects + self.meeting.remind(tuple(p for p in turn if p in behind)) + self._review(now)
 
     def _review(self, now: float) -> list[e.Effect]:
         effects = self.presence.silent(now)

@@ -7,6 +7,7 @@ import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
+from nervenet.nodes.gossip.meeting import AT_ONCE, Meeting
 from nervenet.nodes.gossip.topology import schedule
 
 T = TypeVar("T")
@@ -131,7 +132,22 @@ def test_whoever_is_still_in_round_zero_is_told_again_at_each_beat() -> None:
     ring.beat("a", 1)
     sent = only(e.Send, ring.until(0.5))
     assert {send.to for send in sent} == {("c",)}
-    assert {send.message.origin for send in sent} == set("abcd")
+    assert {send.message.origin for send in sent} == set("abd"), "of itself it has told"
+
+
+def test_nobody_is_told_again_while_there_is_news_and_then_only_a_part_at_a_time() -> None:
+    members = tuple(f"p{i:03d}" for i in range(AT_ONCE + 11))
+    meeting = Meeting("p000", members, ("p001", "p041"))
+    meeting.testify("p000", {}, (1.0,))
+    assert meeting.remind(("p001",)) == [], "it has only just been told"
+    for origin in members[1:-1]:
+        meeting.testify(origin, {}, (1.0,), "p041")
+    assert meeting.remind(("p001",)) == [], "more is coming in"
+    told = [[send.message.origin for send in only(e.Send, meeting.remind(("p001",)))] for _ in range(3)]
+    assert [len(part) for part in told] == [AT_ONCE] * 3
+    assert {*told[0], *told[1]} == set(members[:-1]), "in turn, so that nothing is left out"
+    (own,) = only(e.Send, meeting.remind(("p041",)))
+    assert own.message.origin == "p000", "all else it has told itself"
 
 
 def test_round_zero_that_is_not_complete_in_time_fails_by_name() -> None:

@@ -344,7 +344,7 @@ class FreePeer(ABC):
             e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
             e.Beat(there, self.completed, self.status),
         ]
-        effects += self.meeting.tell(tuple(p for p in there if p in self._behind and self.liveness.living(p)))
+        effects += self.meeting.remind(tuple(p for p in there if p in self._behind and self.liveness.living(p)))
         verdicts = self.liveness.review(now)
         for kind, found in (("node.suspect", verdicts.suspected), ("node.lost", verdicts.lost)):
             for peer, silent in found.items():
