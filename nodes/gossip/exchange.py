@@ -92,6 +92,10 @@ class PeerState:
         self._mine: e.Body = None  # what this round's training gave
         self._loss: float | None = None
         self._opened_at = 0.0
+        self._now = 0.0
+        self._trained_at = 0.0
+        self._waited_s = 0.0  # for the neighbours, in this round
+        self._missed = 0  # rounds that this peer has not trained in
         self._deadline_at = 0.0
         self._closed_by = ""
         self._mixed_with: tuple[str, ...] = ()
@@ -104,6 +108,7 @@ class PeerState:
         """Take one event and say what to do."""
         if self.status == "finished":
             return []
+        self._now = now
         effects = self._among_fellows(event, now)
         return effects if self.status == "finished" else effects + self._handle(event, now)
 
@@ -279,7 +284,7 @@ class PeerState:
         effects: list[e.Effect] = [e.CancelTimer(("training", event.round)), *self._catch_up()]
         self._mine = event.body
         self.status = "waiting"
-        self._deadline_at = now + self.rules.deadline_s
+        self._trained_at, self._deadline_at = now, now + self.rules.deadline_s
         effects += self._send(event)
         effects.append(e.SetTimer(("deadline", self.round), self._deadline_at))
         return effects + self._close_if_ready()
@@ -296,6 +301,7 @@ class PeerState:
         if joined <= self.round:
             return []
         missed = joined - self.round
+        self._missed += missed
         reason = f"left behind by {missed} round(s); joining round {joined} with the model of round {self.round}"
         return [*self._open(joined), e.Publish("warning", {"reason": reason, "round": joined})]
 
@@ -328,14 +334,14 @@ class PeerState:
         self.presence.seen(sender, number)
         # In the round that is being mixed a message is as late as in one long past.
         if number < self.round or (number == self.round and self.status in ("mixing", "resting")):
-            self.traffic.stale += 1
+            self.traffic.late(sender)
             if number == self._closed[0] and now <= self._closed[1] and before == self.around.before(sender, number):
                 # It keeps pace, and would be in time if it were waited for. Without this a peer that came back half a
                 # round behind would stay so, and never be heard again.
                 self.absent.discard(sender)
             return []
         if self.around.doubly and not self.rules.needs.mass and sender not in self.around.sources(number):
-            self.traffic.stale += 1  # it has been left behind, and sends to those of another round
+            self.traffic.late(sender)  # it has been left behind, and sends to those of another round
             return []
         self.traffic.received(sender, event.nbytes)
         self.absent.discard(sender)
@@ -383,6 +389,7 @@ class PeerState:
     def _close(self, by: str) -> list[e.Effect]:
         self.status = "mixing"
         self._closed_by = by
+        self._waited_s = self._now - self._trained_at
         self._closed = (self.round, self._deadline_at)
         inbox = self.letters.take()
         if self.fellows is not None and not self.rules.needs.mass:
@@ -407,6 +414,8 @@ class PeerState:
             "participants": list(self._mixed_with),
             "closed_by": self._closed_by,
             "duration_s": now - self._opened_at,
+            "waiting_s": self._waited_s,
+            "age": number - self._missed,
             "loss": self._loss,
             "missing": self._missing or None,
             "mass": event.metrics.get("mass"),
@@ -415,11 +424,11 @@ class PeerState:
         }
         fields = {key: value for key, value in fields.items() if value is not None}
         effects: list[e.Effect] = [e.Publish("round.completed", fields)]
-        effects += [e.Publish(kind, each) for kind, each in self.traffic.report(now, number)]
+        last = number >= self.until
+        effects += self.traffic.report(now, number, last=last)
         if event.wanted:
             reason = "it is relative to a copy that is not here; the whole is wanted"
             effects.append(e.Send(event.wanted, m.Refused("exchange", number, "base", reason)))
-        last = number >= self.until
         if last or number % self.rules.evaluate_every == 0:
             self._told[number] = fields
             effects.append(e.Evaluate(number, self.rules.evaluate_on))
@@ -568,7 +577,7 @@ class PeerState:
         return self._close("deadline")
 
     def _undelivered(self, peer: str, tag: str, number: int, reason: str) -> list[e.Effect]:
-        self.traffic.dropped += 1
+        self.traffic.lost(peer)
         if tag == "exchange":
             self.outbox.lost(peer)
         told = f"{tag} of round {number} could not be sent: {reason}"

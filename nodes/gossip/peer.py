@@ -153,7 +153,7 @@ class Peer:
             seed=experiment.seed,
             scale=experiment.data.scaling,
             init=init,
-            sketches=learner.has_test,
+            sketches=True,
         )
         self._reports = Reports()
         self._neighbours: tuple[str, ...] = ()

@@ -226,7 +226,7 @@ def test_a_second_copy_changes_nothing() -> None:
     (mix,) = only(e.Mix, ring.trained())
     assert mix.bodies == ("a1", "b1", "c1")
     assert ring.exchange("c", 1) == [], "nor while it is being mixed"
-    assert ring.state.traffic.stale == 1
+    assert ring.state.traffic.stale == {"c": 1}
 
 
 # ---------------------------------------------------------------------------------------------------- the missing, late
@@ -400,6 +400,29 @@ def test_what_was_exchanged_is_told_a_few_times_a_second() -> None:
     ring.now = 0.3
     ring.round("a", "c")
     assert ring.published("exchange.received")[-1] == {"subject": "c", "round": 3, "count": 2, "bytes": 200}
+
+
+def test_with_the_last_round_all_is_told_that_was_late_or_did_not_go_out() -> None:
+    ring = Ring().settle()
+    ring.round("a", "c")
+    ring.exchange("c", 1)
+    ring.tell(e.Undeliverable("a", "exchange", 1, "slow"))
+    ring.state.until = 2
+    ring.round("a", "c")
+    sent, received = ring.published("exchange.sent")[-2:], ring.published("exchange.received")[-2:]
+    assert sent == [{"subject": "a", "round": 2, "count": 1, "dropped": 1}, {"subject": "c", "round": 2, "count": 1}]
+    assert received[1] == {"subject": "c", "round": 2, "count": 1, "bytes": 100, "stale": 1}
+
+
+def test_a_round_tells_how_long_it_waited_and_how_much_training_is_in_the_model() -> None:
+    ring = Ring().settle()
+    ring.trained()
+    ring.now = 2.5
+    ring.exchange("a", 1)
+    ring.exchange("c", 1)
+    ring.mixed()
+    told = ring.published("round.completed")[-1]
+    assert (told["waiting_s"], told["age"]) == (2.5, 1)
 
 
 # ------------------------------------------------------- each bug that was, and a test that would fail if it were again
@@ -580,7 +603,7 @@ def check_a_lost_heartbeat_is_no_news() -> None:
     ring = Ring().settle()
     assert ring.tell(e.Undeliverable("c", "heartbeat", 1, "slow")) == []
     assert ring.tell(e.Undeliverable("c", "exchange", 1, "slow")) != []
-    assert ring.state.traffic.dropped == 1
+    assert ring.state.traffic.dropped == {"c": 1}
 
 
 def test_a_lost_heartbeat_is_no_news() -> None:

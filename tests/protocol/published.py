@@ -25,6 +25,7 @@ ROLES = {
     "nodes/gossip/exchange.py": ["peer"],
     "nodes/gossip/peer.py": ["peer"],
     "nodes/gossip/presence.py": ["peer"],
+    "nodes/gossip/traffic.py": ["peer"],
     "nodes/gossip/asynchronous/free.py": ["peer"],
     "nodes/gossip/asynchronous/pairwise.py": ["peer"],
     "nodes/gossip/asynchronous/walking.py": ["peer"],
