@@ -22,6 +22,7 @@ from nervenet.models.model import FitReport, Work
 from nervenet.models.weights import Layout
 from nervenet.nodes import Experiment, Peer
 from nervenet.nodes.gossip.algorithms.push_sum import RECEIVED, SENT
+from nervenet.nodes.summary import summarise
 
 DEADLINE_S = 60.0
 SIZE, RATE = 50, 0.1
@@ -341,3 +342,22 @@ async def test_push_sum_accounts_for_all_mass_while_one_joins_and_one_leaves() -
     states = [company.state(name) for name in names]
     check_kept(sum(state["numerator"] for state in states) + on_its_way, company.added)
     assert abs(sum(float(state["mass"]) for state in states) + mass_on_its_way - len(names)) < EXACT * len(names)
+
+
+async def test_the_mass_that_a_peer_took_with_it_is_accounted_for_by_name() -> None:
+    company = Company({"algorithm": "sgp"}, len(NAMES), 60)
+    await coming_and_leaving(company)
+    facts = {name: peer.session.record.facts(peer.session.transport.counters) for name, peer in company.peers.items()}
+    del facts["p4"]  # all that is known of it is what the others say
+    mass = summarise(company.plan, facts, nodes_lost=["p4"], wall_s=1.0)["mass"]
+    assert set(mass["gone"]) == {"p4"}
+    assert abs(mass["held"] + mass["gone"]["p4"] - 6) < 1e-7, "five that began, and one that came; nine digits are told"
+    had = float(company.state("p4")["mass"])
+    on_its_way = sum(
+        float(company.state(name).get("sent-mass/p4", 0.0))
+        - float(company.state("p4").get("received-mass/" + name, 0.0))
+        - float(company.state("p4").get("sent-mass/" + name, 0.0))
+        + float(company.state(name).get("received-mass/p4", 0.0))
+        for name in facts
+    )
+    assert abs(mass["gone"]["p4"] - had - on_its_way) < 1e-7
