@@ -159,7 +159,9 @@ class PeerState:
         match event.message:
             case m.Exchange() as exchange:
                 effects += self._exchange(exchange, event, now)
-            case m.Testimony(origin=origin, facts=facts) if self.status != "joining":  # it takes what was agreed
+            case m.Testimony(origin=origin, facts=facts):
+                if self.status == "joining" or self.latecomer.model is not None:
+                    return effects  # who comes late takes what was agreed, and must not agree, and begin, once more
                 effects += self._testimony(origin, facts, event)
             case m.Heartbeat(round=number, sending=sending):
                 self.presence.beaten(sender, number, tuple(sending))

@@ -176,6 +176,32 @@ def test_one_that_joins_through_a_peer_starts_from_its_model_and_takes_part() ->
     assert max(run.mean_error(r) for r in run.after) < 1e-12, "nobody's edges counted before both ends had said so"
 
 
+def test_one_that_came_late_does_not_begin_again_when_it_is_told_what_the_others_agreed_on() -> None:
+    run = Run(4, rounds=30)
+    run.late("zoe", "peer-2", at=5.2)
+    adopted: list[float] = []
+    adopt = Worker.__call__
+
+    def watched(self: Worker, job: e.Effect) -> tuple[float, e.Event | None]:
+        if isinstance(job, e.Adopt):
+            adopted.append(run.sim.now)
+        return adopt(self, job)
+
+    survey = m.Payload("survey", "survey", "float64", 1)
+
+    def tell() -> None:
+        assert run.states["zoe"].round, "it has joined"
+        for origin in run.names:
+            run.sim.post("zoe", e.Arrived("peer-2", m.Testimony(origin, {}, survey), (1.0,)))
+
+    run.sim.at(9.0, tell)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Worker, "__call__", watched)
+        run.run()
+    assert len(adopted) == 1
+    assert run.states["zoe"].completed == 30
+
+
 def test_one_that_is_killed_comes_back_in_a_new_life_and_joins_the_round_of_the_others() -> None:
     run = Run(6, rounds=40)
     run.crash("peer-1", 4.2)
