@@ -234,6 +234,8 @@ class PeerState:
         self._expected = with_parts(event.payload, self.rules.needs.parts)
         if self.fellows is not None and self.latecomer.model is not None:
             return self._joined(self.fellows, event, self.latecomer.model, now)
+        if self.fellows is not None:
+            self.fellows.meeting = False
         self.status = "resting"
         told = {
             "round": 0,

@@ -9,6 +9,7 @@ from nervenet.broker import messages as m
 
 from .. import effects as e
 
+SELDOM = 7  # heartbeats that are left out, at the most
 AT_ONCE = 32  # testimonies that a neighbour is told again with one heartbeat: a flood of them would only slow the flood
 SPARSE = 4  # neighbours up to which everything is flooded: so few ways are each worth having
 
@@ -43,6 +44,8 @@ class Meeting:
         self._told_by: dict[str, set[str]] = {}  # of whom each neighbour has told, and so knows
         self._reminded: dict[str, int] = {}  # how many testimonies a neighbour has been told again
         self._counted = 0  # that were held at the last reminder
+        self._spared: dict[str, int] = {}  # heartbeats until a neighbour is reminded again
+        self._pauses: dict[str, int] = {}  # and how many there are to be the next time
 
     @property
     def missing(self) -> list[str]:
@@ -60,11 +63,19 @@ class Meeting:
         return [self._witness(peers, origin) for origin in sorted(self.testimonies)] if peers else []
 
     def remind(self, peers: tuple[str, ...]) -> list[e.Effect]:
-        """Tell again those who may have missed something, `AT_ONCE` each in turn; nobody while news is coming in."""
+        """Tell again those who may have missed something, `AT_ONCE` each in turn; nobody while news is coming in.
+
+        Each time twice as many of its heartbeats pass before the next, up to `SELDOM`: most are only slow.
+        """
         held = len(self.testimonies)
         quiet, self._counted = held in (self._counted, len(self.members)), held
         effects: list[e.Effect] = []
         for peer in peers if quiet else ():
+            if self._spared.get(peer, 0):
+                self._spared[peer] -= 1
+                continue
+            self._spared[peer] = pause = self._pauses.get(peer, 0)
+            self._pauses[peer] = min(SELDOM, 2 * pause + 1)
             known = self._told_by.get(peer, ())
             open_ = [origin for origin in sorted(self.testimonies) if origin not in known]
             start = self._reminded.get(peer, 0) % max(1, len(open_))
