@@ -4,7 +4,10 @@ Each has some six rows; what is measured is everything around the learning. The 
 watched from outside (/proc, so on Linux only): the largest resident size of each process that hosts peers.
 
     python benchmarks/hosted_peers.py [--peers 256] [--processes 4] [--rounds 10] [--topologies ring random-regular]
-FIGURES
+
+2026-11, 2 cores of a shared machine that was busy with other work, 256 peers in 4 processes, 10 rounds of 5 epochs:
+ring 36.6 s in all, begun after 23.1 s, 0.46 s a round, 290 MB a process, no false alarm; random-regular (degree 4)
+53.2 s, begun after 30.6 s, 0.99 s a round, 368 MB, 708 false alarms.
 """
 
 from __future__ import annotations
