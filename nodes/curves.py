@@ -70,6 +70,8 @@ def fold_curves(events: Iterable[Mapping[str, Any]]) -> Curves:
                     curves.sketches[n][node] = event["sketch"]
             case "metric.local":
                 _put(clients if event.get("role") == "client" else curves.train_loss, n, node, event.get("loss"))
+                if event.get("sketch"):
+                    curves.sketches[n][node] = event["sketch"]
     # Without rounds the clients count tasks of their own; the coordinator says what the losses of each step were.
     for n, by in () if stepwise else clients.items():
         curves.train_loss[n].update(by)

@@ -274,12 +274,7 @@ def _algorithm(experiment: "Experiment") -> Iterator[str]:
     """Build the algorithm, which names what is wrong with its arguments, and ask what its theory excludes."""
     gossip = experiment.gossip
     if gossip.algorithm in ("ad-psgd", "gossip-learning"):
-        from .gossip.asynchronous.registry import build as build_free
-
-        try:
-            build_free(gossip.algorithm, gossip.arguments)
-        except ValueError as error:
-            yield f"gossip.algorithm = {gossip.algorithm!r}: {error}"
+        yield from _without_rounds(experiment)
         return
     plain = type(gossip)(topology=gossip.topology, degree=gossip.degree, deadline_s=gossip.deadline_s)
     if gossip == plain and gossip.topology not in ("static-exponential", "one-peer-exponential", "epidemic-local"):
@@ -293,6 +288,20 @@ def _algorithm(experiment: "Experiment") -> Iterator[str]:
     yield from found
     if algorithm.needs.correction and not found:
         yield from _correctable(experiment)
+
+
+def _without_rounds(experiment: "Experiment") -> Iterator[str]:
+    from .gossip.algorithms.checks import free_problems
+    from .gossip.asynchronous.registry import build
+    from .gossip.layout import rehearsal
+
+    gossip = experiment.gossip
+    try:
+        algorithm = build(gossip.algorithm, gossip.arguments)
+    except ValueError as error:
+        yield f"gossip.algorithm = {gossip.algorithm!r}: {error}"
+        return
+    yield from free_problems(algorithm, experiment, rehearsal(experiment))
 
 
 def _correctable(experiment: "Experiment") -> Iterator[str]:

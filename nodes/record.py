@@ -30,6 +30,7 @@ class Record:
         self._lasting = ("", 0, 0)  # what the last rounds did without, the first of them and the last
         self._marks: dict[int, dict[str, Any]] = {}  # by round, what was known when it was complete
         self.personal: dict[str, float] = {}
+        self.mass: dict[str, Any] = {}  # push-sum: a peer's mass, and how much more each other has had of it than given
 
     def event(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Take note of an event that this node publishes."""
@@ -62,6 +63,8 @@ class Record:
             self.completed = number
             self.round_s.append(float(fields["duration_s"]))
             self.staleness.update(fields.get("staleness", ()))
+        if "mass" in fields:
+            self.mass = {"held": float(fields["mass"]), "out": dict(fields.get("mass_out", {}))}
         by = fields.get("closed_by")
         if by in INCOMPLETE or fields.get("missing"):
             missing = "; ".join(f"{name}: {why}" for name, why in sorted(fields.get("missing", {}).items()))
@@ -151,6 +154,8 @@ class Record:
             found["sites"] = self.sites
         if self.stopped:
             found["stopped"] = self.stopped
+        if self.mass:
+            found["mass"] = self.mass
         if self.personal:
             found["personal"] = self.personal
         return found

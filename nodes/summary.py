@@ -39,7 +39,7 @@ def summarise(
         ``bytes_received``; ``bytes_sent_by_kind`` (``weights``, ``control``); ``round_s`` (duration of each of its
         rounds, seconds); ``rejected`` (``{subject: count}``); ``staleness`` (``mean``, ``max``: without rounds);
         ``disturbed`` (reasons, one a line, empty if none); ``warnings`` (a line each); ``personal`` (a client's own
-        model, and the final one of all, on its own hold-out).
+        model, and the final one of all, on its own hold-out); ``mass`` (``held``, and ``out`` by neighbour: push-sum).
     status, reason
         ``completed``, ``failed`` or ``interrupted``, and why.
     baseline
@@ -114,6 +114,9 @@ def summarise(
         summary["worst_site"] = sites.get("worst", {}).get("site")
     if judge.get("staleness"):
         summary["staleness"] = judge["staleness"]
+    mass = _mass(survivors)
+    if mass:
+        summary["mass"] = mass
     personal = _personal(survivors, score)
     if personal:
         summary["personal"] = personal
@@ -154,6 +157,24 @@ def _personal(survivors: Mapping[str, Mapping[str, Any]], score: str) -> dict[st
         "worst": worst,
         f"global_{score}": _over(common, statistics.fmean),
     }
+
+
+def _mass(survivors: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Say where the push-sum mass is: with the living, and, by name, with those that are gone.
+
+    Each peer begins with one. Who is gone had that and what the living have given it beyond what they had of it: in its
+    hands, or on the way to it.
+    """
+    told = {name: facts["mass"] for name, facts in survivors.items() if facts.get("mass")}
+    if not told:
+        return {}
+    gone: dict[str, float] = {}
+    for figures in told.values():
+        for peer, given in figures["out"].items():
+            if peer not in told:
+                gone[peer] = gone.get(peer, 1.0) + float(given)
+    found: dict[str, Any] = {"held": math.fsum(float(figures["held"]) for figures in told.values())}
+    return found | ({"gone": {peer: round(mass, 9) for peer, mass in sorted(gone.items())}} if gone else {})
 
 
 def _by_node(facts: Mapping[str, Any], score: str) -> dict[str, Any]:

@@ -153,11 +153,15 @@ class Board:
             if row.role == "client" and not any(other.role == "coordinator" for other in self.rows.values()):
                 self.round = max(self.round, row.round)  # a client by itself has nobody else's word
             self._count(row, event)
+            self._project(event, row)
         elif kind == "metric.test":
             row.score, row.test_loss = self._score(event), _number(event.get("loss"))
-            if row.role == "peer" and isinstance(event.get("sketch"), list | tuple):
-                self.projections[str(event["node"])] = event["sketch"]
+            self._project(event, row)
             self._judge(row)
+
+    def _project(self, event: Mapping[str, Any], row: Row) -> None:
+        if row.role == "peer" and isinstance(event.get("sketch"), list | tuple):
+            self.projections[str(event["node"])] = event["sketch"]
 
     def _round_started(self, event: Mapping[str, Any], row: Row, number: int | None, at: float) -> None:
         if self.status == "starting":

@@ -65,6 +65,9 @@ def result_facts(summary: Mapping[str, Any], out: Path) -> list[tuple[str, str]]
     rejected = summary.get("updates_rejected")
     if rejected:
         facts.append(("updates rejected", ", ".join(f"{count} of {name}" for name, count in rejected.items())))
+    gone = (summary.get("mass") or {}).get("gone")
+    if gone:
+        facts.append(("push-sum mass gone", ", ".join(f"{mass:.3f} with {name}" for name, mass in gone.items())))
     facts += _sites(summary)
     facts.append(("run folder", str(out)))
     return facts

@@ -98,6 +98,10 @@ class PeerState:
         self._mine: e.Body = None  # what this round's training gave
         self._loss: float | None = None
         self._opened_at = 0.0
+        self._now = 0.0
+        self._trained_at = 0.0
+        self._waited_s = 0.0  # for the neighbours, in this round
+        self._missed = 0  # rounds that this peer has not trained in
         self._deadline_at = 0.0
         self._closed_by = ""
         self._mixed_with: tuple[str, ...] = ()
@@ -112,6 +116,7 @@ class PeerState:
         """Take one event and say what to do."""
         if self.status == "finished":
             return []
+        self._now = now
         effects = self._among_fellows(event, now)
         return effects if self.status == "finished" else effects + self._handle(event, now)
 
@@ -141,14 +146,7 @@ class PeerState:
             case e.Evaluated(number, which, metrics):
                 return self._evaluated(number, which, metrics)
             case e.Proceed(until):
-                self.until = max(self.until, until)
-                if self.fellows is not None:
-                    self.fellows.until = self.until
-                if self.latecomer.model is not None and self.settled is not None:  # joined before it was asked to
-                    fault = self.latecomer.fault(self.settled, self.until)
-                    if fault:
-                        return self._fail(fault)
-                return self._next_round(now) if self.status == "resting" else []
+                return self._proceed(until, now)
             case e.WorkFailed() | e.Saved():
                 return self._work_ended(event, now)
             case e.Undeliverable(peer, tag, number, reason) if tag not in UNSAID:
@@ -246,6 +244,8 @@ class PeerState:
         self._expected = with_parts(event.payload, self.rules.needs.parts)
         if self.fellows is not None and self.latecomer.model is not None:
             return self._joined(self.fellows, event, self.latecomer.model, now)
+        if self.fellows is not None:
+            self.fellows.meeting = False
         self.status = "resting"
         told = {
             "round": 0,
@@ -279,6 +279,16 @@ class PeerState:
         return effects
 
     # ---------------------------------------------------------------------------------------------------------- rounds
+
+    def _proceed(self, until: int, now: float) -> list[e.Effect]:
+        self.until = max(self.until, until)
+        if self.fellows is not None:
+            self.fellows.until = self.until
+        if self.latecomer.model is not None and self.settled is not None:  # it has joined before it was asked to
+            fault = self.latecomer.fault(self.settled, self.until)
+            if fault:
+                return self._fail(fault)
+        return self._next_round(now) if self.status == "resting" else []
 
     def _next_round(self, now: float) -> list[e.Effect]:
         if self.round >= self.until:
@@ -314,7 +324,7 @@ class PeerState:
         effects: list[e.Effect] = [e.CancelTimer(("training", event.round)), *self._catch_up()]
         self._mine = event.body
         self.status = "waiting"
-        self._deadline_at = now + self.rules.deadline_s
+        self._trained_at, self._deadline_at = now, now + self.rules.deadline_s
         effects += self._send(event)
         effects.append(e.SetTimer(("deadline", self.round), self._deadline_at))
         return effects + self._close_if_ready()
@@ -331,6 +341,7 @@ class PeerState:
         if joined <= self.round:
             return []
         missed = joined - self.round
+        self._missed += missed
         reason = f"left behind by {missed} round(s); joining round {joined} with the model of round {self.round}"
         return [*self._open(joined), e.Publish("warning", {"reason": reason, "round": joined})]
 
@@ -363,7 +374,7 @@ class PeerState:
         self.presence.seen(sender, number)
         # In the round that is being mixed a message is as late as in one long past.
         if number < self.round or (number == self.round and self.status in ("mixing", "resting")):
-            self.traffic.stale += 1
+            self.traffic.late(sender)
             if self.fellows is not None:
                 late = number >= self._closed[0] - BEHIND
             else:
@@ -379,7 +390,7 @@ class PeerState:
             if self.fellows is not None and number == self.round:
                 effects = self.fellows.missed(sender)
             if self.around.doubly and not self.rules.needs.mass:
-                self.traffic.stale += 1  # it has been left behind, and sends to those of another round
+                self.traffic.late(sender)  # it has been left behind, and sends to those of another round
                 return effects
         self.traffic.received(sender, event.nbytes)
         self.absent.discard(sender)
@@ -427,6 +438,7 @@ class PeerState:
     def _close(self, by: str) -> list[e.Effect]:
         self.status = "mixing"
         self._closed_by = by
+        self._waited_s = self._now - self._trained_at
         self._closed = (self.round, self._deadline_at)
         inbox = self.letters.take()
         if self.fellows is not None and not self.rules.needs.mass:
@@ -454,6 +466,8 @@ class PeerState:
             "participants": list(self._mixed_with),
             "closed_by": self._closed_by,
             "duration_s": now - self._opened_at,
+            "waiting_s": self._waited_s,
+            "age": number - self._missed,
             "loss": self._loss,
             "missing": self._missing or None,
             "mass": event.metrics.get("mass"),
@@ -462,11 +476,11 @@ class PeerState:
         }
         fields = {key: value for key, value in fields.items() if value is not None}
         effects: list[e.Effect] = [e.Publish("round.completed", fields)]
-        effects += [e.Publish(kind, each) for kind, each in self.traffic.report(now, number)]
+        last = number >= self.until
+        effects += self.traffic.report(now, number, last=last)
         if event.wanted:
             reason = "it is relative to a copy that is not here; the whole is wanted"
             effects.append(e.Send(event.wanted, m.Refused("exchange", number, "base", reason)))
-        last = number >= self.until
         if self.settled is not None:
             effects += self.keeping.completed(number, now, self.settled.agreement, last=last)
         if last or number % self.rules.evaluate_every == 0:
@@ -606,7 +620,7 @@ class PeerState:
         if self.fellows is None or self._untold > 0 or self.status in ("meeting", "waiting"):
             self._untold -= len(turn)
             effects.append(e.Beat(turn, self.round if self.settled else 0, self.status))
-        return effects + self.meeting.tell(tuple(p for p in turn if p in behind)) + self._review(now)
+        return effects + self.meeting.remind(tuple(p for p in turn if p in behind)) + self._review(now)
 
     def _review(self, now: float) -> list[e.Effect]:
         effects = self.presence.silent(now)
@@ -620,7 +634,7 @@ class PeerState:
         return self._close("deadline")
 
     def _undelivered(self, peer: str, tag: str, number: int, reason: str) -> list[e.Effect]:
-        self.traffic.dropped += 1
+        self.traffic.lost(peer)
         if tag == "exchange":
             self.outbox.lost(peer)
         told = f"{tag} of round {number} could not be sent: {reason}"

@@ -10,6 +10,8 @@ from nervenet.broker import messages as m
 from .. import effects as e
 from .keeping import ROUNDS, NoCommonRound, common_round, rounds_told
 
+SELDOM = 7  # heartbeats that are left out, at the most
+AT_ONCE = 32  # testimonies that a neighbour is told again with one heartbeat: a flood of them would only slow the flood
 SPARSE = 4  # neighbours up to which everything is flooded: so few ways are each worth having
 
 
@@ -20,7 +22,7 @@ class Meeting:
     ----------
     links
         Who is linked to whom, as far as it is known: on a dense graph (more than `SPARSE` neighbours) nobody is told
-        what he hears from the very peer that it is about. Should that fail, he is told again; see `tell`.
+        what he hears from the very peer that it is about. Should that fail, he is told again; see `remind`.
 
     Attributes
     ----------
@@ -43,6 +45,11 @@ class Meeting:
         self._links = links if links is not None and len(neighbours) > SPARSE else {}
         self.testimonies: dict[str, tuple[Mapping[str, Any], e.Body]] = {}
         self.fault: str | None = None
+        self._told_by: dict[str, set[str]] = {}  # of whom each neighbour has told, and so knows
+        self._reminded: dict[str, int] = {}  # how many testimonies a neighbour has been told again
+        self._counted = 0  # that were held at the last reminder
+        self._spared: dict[str, int] = {}  # heartbeats until a neighbour is reminded again
+        self._pauses: dict[str, int] = {}  # and how many there are to be the next time
 
     @property
     def missing(self) -> list[str]:
@@ -51,6 +58,7 @@ class Meeting:
 
     def greet(self, peer: str) -> list[e.Effect]:
         """Send a neighbour that has come what it does not hear otherwise."""
+        self._told_by.pop(peer, None)
         wanted = [o for o in sorted(self.testimonies) if o == self.name or peer not in self._links.get(o, ())]
         return [self._witness((peer,), origin) for origin in wanted]
 
@@ -58,8 +66,32 @@ class Meeting:
         """Send all testimonies held; a peer ignores those it knows."""
         return [self._witness(peers, origin) for origin in sorted(self.testimonies)] if peers else []
 
+    def remind(self, peers: tuple[str, ...]) -> list[e.Effect]:
+        """Tell again those who may have missed something, `AT_ONCE` each in turn; nobody while news is coming in.
+
+        Each time twice as many of its heartbeats pass before the next, up to `SELDOM`: most are only slow.
+        """
+        held = len(self.testimonies)
+        quiet, self._counted = held in (self._counted, len(self.members)), held
+        effects: list[e.Effect] = []
+        for peer in peers if quiet else ():
+            if self._spared.get(peer, 0):
+                self._spared[peer] -= 1
+                continue
+            self._spared[peer] = pause = self._pauses.get(peer, 0)
+            self._pauses[peer] = min(SELDOM, 2 * pause + 1)
+            known = self._told_by.get(peer, ())
+            open_ = [origin for origin in sorted(self.testimonies) if origin not in known]
+            start = self._reminded.get(peer, 0) % max(1, len(open_))
+            again = (open_ + open_)[start : start + min(AT_ONCE, len(open_))]
+            self._reminded[peer] = start + len(again)
+            effects += [self._witness((peer,), origin) for origin in again]
+        return effects
+
     def testify(self, origin: str, facts: Mapping[str, Any], body: e.Body, source: str = "") -> list[e.Effect]:
         """Take a survey, one's own or a neighbour's word, pass it on, and settle when all are there."""
+        if source:
+            self._told_by.setdefault(source, set()).add(origin)
         if origin in self.testimonies:
             return []
         self.testimonies[origin] = (facts, body)

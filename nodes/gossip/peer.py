@@ -164,7 +164,7 @@ class Peer:
             seed=experiment.seed,
             scale=experiment.data.scaling,
             init=init,
-            sketches=learner.has_test,
+            sketches=True,
         )
         self._reports = Reports()
         self._neighbours: tuple[str, ...] = ()
@@ -257,7 +257,7 @@ class Peer:
                 late=bool(roster.founders) and roster.founders.get(me.node) != me.incarnation,
                 terms=self.place.terms,
                 events_in=session.events_in,
-                probe=ProbeRules(seed=plan.seed),
+                probe=ProbeRules(seed=plan.seed).among(plan.nodes / plan.process_count),
             )
         )
         return PeerState(

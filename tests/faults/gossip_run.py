@@ -82,7 +82,9 @@ class Run:
     def alive(names: Iterable[str]) -> list[m.News]:
         return [m.News(name, 1, "alive") for name in names]
 
-    def enter(self, name: str, known: Iterable[m.News], *, life: int = 1, late: bool = False) -> None:
+    def enter(
+        self, name: str, known: Iterable[m.News], *, life: int = 1, late: bool = False, asked: bool = True
+    ) -> None:
         lay = self._lay
         fellows = Fellows(
             FellowRules(
@@ -108,7 +110,8 @@ class Run:
         )
         self.states[name] = state = PeerState(rules, fellows)
         self._add(name, life, state)
-        self.sim.post(name, e.Proceed(self.rounds))
+        if asked:
+            self.sim.post(name, e.Proceed(self.rounds))
 
     def _add(self, name: str, life: int, state: PeerState) -> None:
         self.sim.add(name, state, Worker(name, self))
@@ -117,9 +120,9 @@ class Run:
         degree = {"degree": 4} if self.topology == "random-regular" else {}
         return schedule(self.topology, members, seed=7, **degree)
 
-    def late(self, name: str, seed_peer: str, at: float, life: int = 1) -> None:
+    def late(self, name: str, seed_peer: str, at: float, life: int = 1, *, asked: bool = True) -> None:
         def come() -> None:
-            self.enter(name, self.alive([seed_peer]), life=life, late=True)
+            self.enter(name, self.alive([seed_peer]), life=life, late=True, asked=asked)
             for other in self.states:
                 if other != name:
                     self.sim.at(self.sim.now, partial(self._meet, name, other, life))

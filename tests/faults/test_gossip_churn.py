@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gossip_run import TRAIN_S, Run
+from gossip_run import TRAIN_S, Run, Worker
 from nervenet.broker import messages as m
 from nervenet.broker.faults import Faults, Partition
 from nervenet.nodes import effects as e
@@ -49,6 +49,32 @@ def test_one_that_joins_through_a_peer_starts_from_its_model_and_takes_part() ->
     assert late == list(range(late[0], 31))
     assert late[0] <= first + 3
     assert max(run.mean_error(r) for r in run.after) < 1e-12, "nobody's edges counted before both ends had said so"
+
+
+def test_one_that_came_late_does_not_begin_again_when_it_is_told_what_the_others_agreed_on() -> None:
+    run = Run(4, rounds=30)
+    run.late("zoe", "peer-2", at=5.2)
+    adopted: list[float] = []
+    adopt = Worker.__call__
+
+    def watched(self: Worker, job: e.Effect) -> tuple[float, e.Event | None]:
+        if isinstance(job, e.Adopt):
+            adopted.append(run.sim.now)
+        return adopt(self, job)
+
+    survey = m.Payload("survey", "survey", "float64", 1)
+
+    def tell() -> None:
+        assert run.states["zoe"].round, "it has joined"
+        for origin in run.names:
+            run.sim.post("zoe", e.Arrived("peer-2", m.Testimony(origin, {}, survey), (1.0,)))
+
+    run.sim.at(9.0, tell)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Worker, "__call__", watched)
+        run.run()
+    assert len(adopted) == 1
+    assert run.states["zoe"].completed == 30
 
 
 def test_one_that_is_killed_comes_back_in_a_new_life_and_joins_the_round_of_the_others() -> None:
@@ -132,3 +158,36 @@ def test_that_one_has_left_is_told_once() -> None:
     run.sim.at(2.0, lambda: run.sim.post("peer-1", e.Arrived("peer-0", m.Goodbye(round=3, reason="done"))))
     run.sim.run(2.5)
     assert [fields for _, fields in run.published("peer-1", "node.left")] == [{"subject": "peer-0", "reason": "done"}]
+
+
+def test_one_that_came_late_and_is_asked_for_rounds_only_then_does_them() -> None:
+    run = Run(4, rounds=40)
+    run.late("zoe", "peer-2", at=5.2, asked=False)
+    run.sim.run(8.0)
+    joined = run.states["zoe"].completed
+    assert joined >= 8
+    run.sim.post("zoe", e.Proceed(40))
+    run.run()
+    assert run.states["zoe"].completed == 40
+
+
+def test_one_that_came_late_and_is_asked_for_no_more_than_is_done_is_told_so() -> None:
+    run = Run(4, rounds=40)
+    run.late("zoe", "peer-2", at=5.2, asked=False)
+    run.sim.run(8.0)
+    run.sim.post("zoe", e.Proceed(3))
+    run.sim.run(8.1)
+    ended = run.sim.nodes["zoe"].finished
+    assert ended is not None
+    assert "the run is over: it has completed round" in ended.reason
+
+
+def test_a_round_that_is_only_named_leaves_nobody_behind() -> None:
+    run = Run(6, rounds=40)
+    run.sim.run(3.0)
+    state = run.states["peer-2"]
+    before = state.round
+    far = m.Exchange(10**6, state._expected)
+    run.sim.post("peer-2", e.Arrived("peer-4", far, np.zeros(4)))
+    run.sim.run(3.5)
+    assert state.round <= before + 2

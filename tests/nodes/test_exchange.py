@@ -7,6 +7,7 @@ import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
+from nervenet.nodes.gossip.meeting import AT_ONCE, Meeting
 from nervenet.nodes.gossip.topology import schedule
 
 T = TypeVar("T")
@@ -131,7 +132,22 @@ def test_whoever_is_still_in_round_zero_is_told_again_at_each_beat() -> None:
     ring.beat("a", 1)
     sent = only(e.Send, ring.until(0.5))
     assert {send.to for send in sent} == {("c",)}
-    assert {send.message.origin for send in sent} == set("abcd")
+    assert {send.message.origin for send in sent} == {"a", "b", "d"}, "of itself it has told"
+
+
+def test_nobody_is_told_again_while_there_is_news_and_then_only_a_part_at_a_time() -> None:
+    members = tuple(f"p{i:03d}" for i in range(AT_ONCE + 11))
+    meeting = Meeting("p000", members, ("p001", "p041"))
+    meeting.testify("p000", {}, (1.0,))
+    assert meeting.remind(("p001",)) == [], "it has only just been told"
+    for origin in members[1:-1]:
+        meeting.testify(origin, {}, (1.0,), "p041")
+    assert meeting.remind(("p001",)) == [], "more is coming in"
+    told = [[send.message.origin for send in only(e.Send, meeting.remind(("p001",)))] for _ in range(7)]
+    assert [len(part) for part in told] == [AT_ONCE, AT_ONCE, 0, AT_ONCE, 0, 0, 0], "and ever more seldom"
+    assert {*told[0], *told[1]} == set(members[:-1]), "in turn, so that nothing is left out"
+    (own,) = only(e.Send, meeting.remind(("p041",)))
+    assert own.message.origin == "p000", "all else it has told itself"
 
 
 def test_round_zero_that_is_not_complete_in_time_fails_by_name() -> None:
@@ -210,7 +226,7 @@ def test_a_second_copy_changes_nothing() -> None:
     (mix,) = only(e.Mix, ring.trained())
     assert mix.bodies == ("a1", "b1", "c1")
     assert ring.exchange("c", 1) == [], "nor while it is being mixed"
-    assert ring.state.traffic.stale == 1
+    assert ring.state.traffic.stale == {"c": 1}
 
 
 # ---------------------------------------------------------------------------------------------------- the missing, late
@@ -384,6 +400,29 @@ def test_what_was_exchanged_is_told_a_few_times_a_second() -> None:
     ring.now = 0.3
     ring.round("a", "c")
     assert ring.published("exchange.received")[-1] == {"subject": "c", "round": 3, "count": 2, "bytes": 200}
+
+
+def test_with_the_last_round_all_is_told_that_was_late_or_did_not_go_out() -> None:
+    ring = Ring().settle()
+    ring.round("a", "c")
+    ring.exchange("c", 1)
+    ring.tell(e.Undeliverable("a", "exchange", 1, "slow"))
+    ring.state.until = 2
+    ring.round("a", "c")
+    sent, received = ring.published("exchange.sent")[-2:], ring.published("exchange.received")[-2:]
+    assert sent == [{"subject": "a", "round": 2, "count": 1, "dropped": 1}, {"subject": "c", "round": 2, "count": 1}]
+    assert received[1] == {"subject": "c", "round": 2, "count": 1, "bytes": 100, "stale": 1}
+
+
+def test_a_round_tells_how_long_it_waited_and_how_much_training_is_in_the_model() -> None:
+    ring = Ring().settle()
+    ring.trained()
+    ring.now = 2.5
+    ring.exchange("a", 1)
+    ring.exchange("c", 1)
+    ring.mixed()
+    told = ring.published("round.completed")[-1]
+    assert (told["waiting_s"], told["age"]) == (2.5, 1)
 
 
 # ------------------------------------------------------- each bug that was, and a test that would fail if it were again
@@ -564,7 +603,7 @@ def check_a_lost_heartbeat_is_no_news() -> None:
     ring = Ring().settle()
     assert ring.tell(e.Undeliverable("c", "heartbeat", 1, "slow")) == []
     assert ring.tell(e.Undeliverable("c", "exchange", 1, "slow")) != []
-    assert ring.state.traffic.dropped == 1
+    assert ring.state.traffic.dropped == {"c": 1}
 
 
 def test_a_lost_heartbeat_is_no_news() -> None:

@@ -41,6 +41,18 @@ def test_a_lost_peer_is_named_and_does_not_count_among_the_survivors() -> None:
     assert not summary["undisturbed"]
 
 
+def test_push_sum_mass_that_is_gone_is_accounted_for_by_name() -> None:
+    results = {
+        "peer-0": peer(0.9, mass={"held": 1.3, "out": {"peer-1": 0.0, "peer-2": -0.3}}),
+        "peer-1": peer(0.9, mass={"held": 0.9, "out": {"peer-0": 0.0, "peer-2": 0.1}}),
+    }
+    mass = summarise(GOSSIP, results, nodes_lost=["peer-2"], wall_s=1.0)["mass"]
+    assert mass["held"] == 2.2
+    assert mass["gone"] == {"peer-2": 0.8}
+    assert abs(mass["held"] + sum(mass["gone"].values()) - 3) < 1e-9
+    assert "mass" not in summarise(GOSSIP, {"peer-0": peer(0.9)}, wall_s=1.0)
+
+
 def test_federated_reports_the_coordinators_figures() -> None:
     coordinator = {**peer(0.95), "role": "coordinator", "rejected": {"client-1": 2}}
     client = {"role": "client", "bytes_sent": 7, "metrics": {"accuracy": 0.1}, "completed_rounds": 1}

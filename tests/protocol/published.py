@@ -26,6 +26,7 @@ ROLES = {
     "nodes/gossip/keeping.py": ["peer"],
     "nodes/gossip/peer.py": ["peer"],
     "nodes/gossip/presence.py": ["peer"],
+    "nodes/gossip/traffic.py": ["peer"],
     "nodes/gossip/asynchronous/free.py": ["peer"],
     "nodes/gossip/asynchronous/pairwise.py": ["peer"],
     "nodes/gossip/asynchronous/walking.py": ["peer"],

@@ -12,6 +12,7 @@ from .registry import NAMES, algorithm_class
 
 if TYPE_CHECKING:
     from ...experiment import Experiment
+    from ..asynchronous.registry import Free
 
 DRAWN = 5  # rounds that are looked at of graphs that never repeat
 
@@ -25,19 +26,45 @@ def suitable_mixing(needs: Needs, schedule: Schedule) -> str:
 
 def problems(algorithm: Algorithm, experiment: Experiment, schedule: Schedule) -> Iterator[str]:
     """Compare what an algorithm needs with the graph, the mixing, the local training and the compression."""
-    needs, gossip, who = algorithm.needs, experiment.gossip, f"gossip.algorithm = {experiment.gossip.algorithm!r}"
-    graph = f"gossip.topology = {gossip.topology!r}"
-    if schedule.directed and not needs.directed:
-        fits = _those(lambda n: n.directed)
-        yield f"{who}: has no theory for {graph}, whose edges go one way; of the algorithms {fits} have"
-        return
-    if not schedule.fixed and not needs.varying:
-        fits = _those(lambda n: n.varying)
-        yield f"{who}: has no theory for {graph}, which changes from round to round; of the algorithms {fits} have"
+    needs = algorithm.needs
+    misfit = _graph(experiment, schedule, directed=needs.directed, varying=needs.varying)
+    if misfit:
+        yield misfit
         return
     yield from _mixing(algorithm, experiment, schedule)
     yield from _training(needs, experiment)
     yield from _compression(needs, experiment)
+
+
+def free_problems(algorithm: Free, experiment: Experiment, schedule: Schedule) -> Iterator[str]:
+    """Compare what an algorithm without rounds needs with the graph, and name the settings that are for others."""
+    gossip = experiment.gossip
+    misfit = _graph(experiment, schedule, directed=not algorithm.undirected, varying=algorithm.varying)
+    if misfit:
+        yield misfit
+    if gossip.compression:
+        fits = _those(lambda n: n.compression)
+        yield (
+            f"gossip.compression = {gossip.compression!r}: gossip.algorithm = {gossip.algorithm!r} does not compress "
+            f"what it sends; of the algorithms {fits} does"
+        )
+    if gossip.mixing:
+        yield (
+            f"gossip.mixing = {gossip.mixing!r}: gossip.algorithm = {gossip.algorithm!r} has no rounds, and so no "
+            "mixing matrix; expected none"
+        )
+
+
+def _graph(experiment: Experiment, schedule: Schedule, *, directed: bool, varying: bool) -> str:
+    """Say which property of the graph an algorithm has no theory for; empty: it has."""
+    who, graph = (f"gossip.{key} = {getattr(experiment.gossip, key)!r}" for key in ("algorithm", "topology"))
+    if schedule.directed and not directed:
+        fits = _those(lambda n: n.directed)
+        return f"{who}: has no theory for {graph}, whose edges go one way; of the algorithms {fits} have"
+    if not schedule.fixed and not varying:
+        fits = _those(lambda n: n.varying)
+        return f"{who}: has no theory for {graph}, which changes from round to round; of the algorithms {fits} have"
+    return ""
 
 
 def _mixing(algorithm: Algorithm, experiment: Experiment, schedule: Schedule) -> Iterator[str]:

@@ -71,6 +71,8 @@ class FreePeer(ABC):
         self._lives: dict[str, int] = {}
         self._told: dict[int, dict[str, Any]] = {}  # cycles done whose evaluation is still to come
         self._opened_at = 0.0
+        self._training_at = 0.0
+        self._trained_s = 0.0  # that trainings took since the cycle before was done
         self._closing = False
         self._moving: dict[str, float] = {}  # when a transfer to or from a neighbour was last known to be under way
         self._measuring = 0  # evaluations that are asked for and not there
@@ -106,6 +108,11 @@ class FreePeer(ABC):
     def _unsent(self, peer: str, tag: str, now: float) -> list[e.Effect]:  # noqa: ARG002
         """Take note that a message (empty: whatever was on its way) has not reached a neighbour."""
         return []
+
+    @property
+    def _age(self) -> int:
+        """How much training the model has behind it."""
+        return self.cycle
 
     @property
     def _owes(self) -> bool:
@@ -150,6 +157,7 @@ class FreePeer(ABC):
             case e.Settled():
                 return self._settle(event, now)
             case e.Trained():
+                self._trained_s += now - self._training_at
                 return self._trained(event, now)
             case e.Combined():
                 return self._combined(event, now)
@@ -160,7 +168,7 @@ class FreePeer(ABC):
             case e.WorkFailed():
                 return self._work_failed(event)
             case e.Undeliverable(peer, tag, _, reason) if tag != "heartbeat":  # its silence tells enough
-                self.traffic.dropped += 1
+                self.traffic.lost(peer)
                 warning = e.Publish("warning", {"subject": peer, "reason": f"{tag} could not be sent: {reason}"})
                 return [warning, *self._unsent(peer, tag, now)]
             case e.Spoiled(sender, reason):
@@ -262,6 +270,7 @@ class FreePeer(ABC):
 
     def _train(self, number: int, body: e.Body, now: float, **more: float) -> list[e.Effect]:
         """Train from `body`; `number` is of this training, and never used again."""
+        self._training_at = now
         return [
             e.SetTimer(("training",), now + PATIENCE * self.rules.deadline_s),
             e.Train(number, 0, body, {**self.rules.settings, **more}),
@@ -276,12 +285,16 @@ class FreePeer(ABC):
             "closed_by": "update",
             "duration_s": now - self._opened_at,
             "staleness": [staleness],
+            "waiting_s": max(0.0, now - self._opened_at - self._trained_s),
+            "age": self._age,
         }
+        self._trained_s = 0.0
         if loss is not None:
             fields["loss"] = loss
         self._opened_at = now
         effects: list[e.Effect] = [e.CancelTimer(("training",)), e.Publish("round.completed", fields)]
-        effects += [e.Publish(kind, told) for kind, told in self.traffic.report(now, number)]
+        last = number >= self.until
+        effects += self.traffic.report(now, number, last=last)
         if number >= self.until or number % self.rules.evaluate_every == 0:
             self._told[number] = fields
             effects += self._measure(number)
@@ -317,7 +330,8 @@ class FreePeer(ABC):
     def _end(self) -> list[e.Effect]:
         # Measured once more: others have gone on changing the model after its last cycle.
         self._closing = True
-        return [*self._conclude(), *self._measure(self.completed)]
+        told = self.traffic.report(0.0, self.completed, last=True)
+        return [*self._conclude(), *told, *self._measure(self.completed)]
 
     # ----------------------------------------------------------------------------------------------- time and failures
 
@@ -344,7 +358,7 @@ class FreePeer(ABC):
             e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
             e.Beat(there, self.completed, self.status),
         ]
-        effects += self.meeting.tell(tuple(p for p in there if p in self._behind and self.liveness.living(p)))
+        effects += self.meeting.remind(tuple(p for p in there if p in self._behind and self.liveness.living(p)))
         verdicts = self.liveness.review(now)
         for kind, found in (("node.suspect", verdicts.suspected), ("node.lost", verdicts.lost)):
             for peer, silent in found.items():

@@ -179,7 +179,7 @@ class PairwisePeer(FreePeer):
         # It pledges only when it has heard of everything before.
         self._taken[sender] = {n for n in self._taken.get(sender, ()) if n >= pledge.number}
         if proposal is None or (proposal.peer, proposal.number) != (sender, pledge.number):
-            self.traffic.stale += 1
+            self.traffic.late(sender)
             return self._remind(sender, pledge.number)
         fault = self._unfit(event, pledge.payload)
         if fault:
@@ -187,7 +187,7 @@ class PairwisePeer(FreePeer):
             return [*told, *self._decide("dropped"), *self._propose(now)]
         self.traffic.received(sender, event.nbytes)
         if self.cycle - proposal.cycle > self.max_staleness:
-            self.traffic.stale += 1
+            self.traffic.late(sender)
             return [*self._decide("dropped"), *self._propose(now)]
         effects = self._decide("taken")
         self._order = []  # this cycle's average has come about
@@ -237,7 +237,7 @@ class PairwisePeer(FreePeer):
     def _engaged(self, event: e.Arrived, engage: m.Engage, now: float) -> list[e.Effect]:
         sender, number = event.sender, engage.number
         if number <= self._heard.get(sender, -1):
-            self.traffic.stale += 1
+            self.traffic.late(sender)
             return []
         self._heard[sender] = number
         if self.settled is None:

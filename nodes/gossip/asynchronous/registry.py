@@ -19,6 +19,8 @@ class FreeAlgorithm(Protocol):
 
     undirected: ClassVar[bool]
     """Whether an edge must go both ways."""
+    varying: ClassVar[bool]
+    """Whether it is sound on graphs that change from round to round, of which it takes the union."""
 
     def machine(self, rules: FreeRules) -> FreePeer:
         """Build the machine of one peer."""
@@ -30,6 +32,7 @@ class AdPsgd:
     """AD-PSGD (Lian et al. 2018): see `pairwise`."""
 
     undirected: ClassVar[bool] = True
+    varying: ClassVar[bool] = False
 
     max_staleness: int = 16  # averages that may change a model while it trains; few: more is refused
     patience_s: float = 1.0  # how long a proposal or a pledge keeps a peer from others; well above a round trip
@@ -48,6 +51,7 @@ class GossipLearning:
     """Models that walk (Ormándi et al. 2013; Hegedűs et al. 2021): see `walking`."""
 
     undirected: ClassVar[bool] = False
+    varying: ClassVar[bool] = True
 
     variant: str = "mu"  # rw: update; mu: merge, then update; um: update both, then merge
     merge: str = "age"  # weights proportional to the ages, or "mean"

@@ -165,7 +165,7 @@ class WalkingPeer(FreePeer):
     def _came(self, event: e.Arrived, message: m.Walk, now: float) -> list[e.Effect]:
         sender = event.sender
         if self.settled is None:
-            self.traffic.stale += 1
+            self.traffic.late(sender)
             return []
         size = self.settled.payload.length
         part = self._part_of(message, size)
@@ -181,12 +181,13 @@ class WalkingPeer(FreePeer):
             return []
         self.traffic.received(sender, event.nbytes)
         if self._inbox.pop(sender, None):
-            self._drop()
+            self._drop(sender)
         ages = (0,) * part.number + (message.age,) + (0,) * (len(self.parts) - part.number - 1)
         self._inbox[sender] = (Walking(event.body, ages), part)
         if len(self._inbox) > self.walk.queue:
-            del self._inbox[next(iter(self._inbox))]
-            self._drop()
+            oldest = next(iter(self._inbox))
+            del self._inbox[oldest]
+            self._drop(oldest)
         return self._next_model(now)
 
     def _part_of(self, message: m.Walk, size: int) -> Part | None:
@@ -194,8 +195,12 @@ class WalkingPeer(FreePeer):
             return _sample(message.draw, self.walk.share, size) if message.draw and not message.part else None
         return self.parts[message.part] if message.part < len(self.parts) and not message.draw else None
 
-    def _drop(self) -> None:
-        self.traffic.dropped += 1
+    @property
+    def _age(self) -> int:
+        return self.model.age
+
+    def _drop(self, sender: str) -> None:
+        self.traffic.superseded(sender)
         self.tally["dropped"] += 1
 
     # ------------------------------------------------------------------------------------------------- making the next

@@ -58,6 +58,9 @@ class Fellows:
         All that is known of who is there.
     around
         The peer's place in the graph, for the exchange.
+    meeting
+        Whether the run has not begun yet. Then nobody is probed: without all of them it does not begin, and many that
+        meet at once are too busy to answer in time.
     until
         The last round that this peer will do: who has done it, too, and leaves, leaves no gap.
     """
@@ -69,6 +72,7 @@ class Fellows:
         self.probing = Probing(rules.probe, self.members)
         self.view = View(self._contact(rules.me), rules.probe.seed, size=rules.view)
         self.until = 0
+        self.meeting = not rules.late
         schedule = rules.lay(rules.founders)
         # An edge has two ends that can announce it only where graphs are undirected and stay the same.
         self.announces = schedule.fixed and not schedule.directed and schedule.weights(1) is None
@@ -102,6 +106,8 @@ class Fellows:
                 told += self._shuffled(sender, contacts, answer)
             case e.TimerFired(key) if key == SHUFFLE:
                 told += self._shuffle(now)
+            case e.TimerFired(key) if key == TIMER and self.meeting:
+                return [e.SetTimer(TIMER, now + self.rules.probe.period_s)]
             case e.TimerFired(key) if key != TIMER:
                 return []
             case e.Arrived(sender, m.Goodbye(round=last, reason=reason)):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_field
 from typing import Literal, TypeAlias
 
 from msgspec.structs import replace
@@ -25,6 +26,7 @@ TIMER: e.Key = ("probe",)
 SPREAD = 3  # how many are told at once of what cannot wait for the next probe
 FIRST = 4  # times as long is waited for the first answer of all
 SORRY_S = 0.2  # who is believed dead and speaks is told so no more often than this
+ALONE = 16  # peers in one process that answer as fast as one
 UNHEALTHY = 3  # the worst local health (the S of Lifeguard, section IV A)
 LIST = 64  # sayings in one message of all that is known: the longest fit into the 64 kB of the control lane
 FAVOURS = 16  # probes at a time on behalf of others: each may cost a connection
@@ -46,6 +48,12 @@ class ProbeRules:
     knock_s: float = 2.0  # how often one of the gone is asked whether it is back
     sync_s: float = 15.0  # how often one other is told, and asked for, all that is known
     seed: int = 0
+
+    def among(self, peers: float) -> ProbeRules:
+        """Give more time where so many peers share one event loop, and answer one after another."""
+        longer = max(1.0, peers / ALONE)
+        waits = ("period_s", "timeout_s", "suspicion_s", "knock_s", "sync_s")
+        return replace_field(self, **{name: longer * getattr(self, name) for name in waits})
 
 
 @dataclass(slots=True)

@@ -39,6 +39,13 @@ class Watcher:
         return next((now for now, c in self.changes if c.peer == peer and c.standing == standing), float("inf"))
 
 
+def test_who_shares_an_event_loop_with_many_is_given_more_time() -> None:
+    rules = ProbeRules(seed=3)
+    assert rules.among(1) == rules.among(16) == rules
+    assert rules.among(64).timeout_s == 4 * rules.timeout_s
+    assert rules.among(64).seed == 3
+
+
 def idle(job: e.Effect) -> tuple[float, e.Event | None]:
     return 0.0, None
 
