@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from gossip_histories import Crash, History, Played, Weather, draw
+from gossip_drawn import Crash, History, Weather, draw
+from gossip_histories import Played
 from gossip_kept import KEPT
 from gossip_promises import breaches, pairs, rows, waits
 from gossip_run import Run
