@@ -25,6 +25,11 @@ def test_a_history_that_broke_a_promise_keeps_it_now(what: str) -> None:
     assert breaches(Played(KEPT[what]).play()) == []
 
 
+@pytest.mark.xfail(reason="over a graph that changes each round the last skips only 30 s after the calm", strict=True)
+def test_a_changing_graph_mends_within_twenty_seconds() -> None:
+    assert breaches(Played(draw(986)).play()) == []
+
+
 def test_the_same_history_gives_the_same_bits() -> None:
     def bits(seed: int) -> list[bytes]:
         return [np.asarray(life.machine.weights).tobytes() for life in Played(draw(seed)).play().lives]
