@@ -4,7 +4,7 @@ python benchmarks/histories.py [--seeds 1000] [--first 0] [--processes 2]
 
 Each history is a run by rounds on virtual time, of the deployed machines, through crashes, new lives, stalls,
 partitions, latecomers, and a network that loses, doubles and reorders messages; what is drawn and what must hold is in
-tests/faults/gossip_histories.py and gossip_promises.py. Prints the histories that broke a promise, and how many of the
+tests/faults/gossip_drawn.py and gossip_promises.py. Prints the histories that broke a promise, and how many of the
 rounds with announced edges had them all go both ways, so that the mean was kept to 1e-12.
 """
 
@@ -20,7 +20,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "faults"))
 
-from gossip_histories import Played, draw
+from gossip_drawn import draw
+from gossip_histories import Played
 from gossip_promises import PROMISES, announced, breaches, kept
 
 

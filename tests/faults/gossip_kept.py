@@ -1,6 +1,6 @@
 """Histories that once broke a promise, as they were drawn, and what they showed."""
 
-from gossip_histories import Crash, History, Weather
+from gossip_drawn import Crash, History, Weather
 from nervenet.broker.faults import Partition
 
 KEPT: dict[str, History] = {

@@ -23,7 +23,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from gossip_histories import CALM_AT, DEADLINE_S, ROUNDS, TRAIN_S, Life, Played
+from gossip_drawn import CALM_AT, DEADLINE_S, ROUNDS, TRAIN_S
+from gossip_histories import Life, Played
 from nervenet.nodes.gossip.algorithms.push_sum import GONE_MASS, RECEIVED, RECEIVED_MASS, SENT, SENT_MASS
 from nervenet.nodes.gossip.topology.contract import components
 

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from gossip_histories import Crash, History, Played, Weather, draw
+from gossip_drawn import Crash, History, Weather, draw
+from gossip_histories import Played
 from gossip_kept import KEPT
 from gossip_promises import breaches, pairs, rows, waits
 from gossip_run import Run
@@ -22,6 +23,11 @@ def test_a_history_keeps_every_promise(seed: int) -> None:
 @pytest.mark.parametrize("what", KEPT)
 def test_a_history_that_broke_a_promise_keeps_it_now(what: str) -> None:
     assert breaches(Played(KEPT[what]).play()) == []
+
+
+@pytest.mark.xfail(reason="over a graph that changes each round the last skips only 30 s after the calm", strict=True)
+def test_a_changing_graph_mends_within_twenty_seconds() -> None:
+    assert breaches(Played(draw(986)).play()) == []
 
 
 def test_the_same_history_gives_the_same_bits() -> None:

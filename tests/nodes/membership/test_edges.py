@@ -111,6 +111,27 @@ def test_one_that_is_forgotten_is_announced_anew_when_it_comes_back():
     assert edges.again("nobody") is None
 
 
+def test_an_edge_that_nobody_answers_is_announced_again_after_a_whole_round():
+    edges = Edges()
+    assert edges.want(["b"]) == {"b": Edge(1, 1)}
+    assert edges.open(1) == {}
+    assert edges.open(2) == {"b": Edge(3, 1)}
+    edges.heard("b", Edge(3, 1))
+    assert [edges.open(number) for number in (3, 4, 5)] == [{}, {}, {}]
+    assert edges.neighbours == {"b"}
+
+
+def test_one_that_declines_is_not_pressed_but_answered_when_its_model_comes():
+    edges = Edges.agreed(["b"])
+    edges.open(1)
+    edges.heard("b", Edge(2, 0))
+    assert [edges.open(number) for number in (2, 3, 4)] == [{}, {}, {}]
+    assert edges.missed("b") == {"b": Edge(5, 1)}
+    edges.heard("b", Edge(5, 1))
+    assert edges.missed("b") == {}, "what it announces is known"
+    assert edges.missed("stranger") == {}
+
+
 def test_the_row_is_that_of_metropolis_and_hastings():
     assert row("b", 2, {"a": 1, "c": 5}) == pytest.approx({"a": 1 / 3, "b": 1 / 2, "c": 1 / 6})
     assert row("b", 2, {}) == {"b": 1.0}

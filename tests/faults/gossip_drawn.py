@@ -1,0 +1,105 @@
+"""Histories of a gossip run by rounds, drawn from a seed.
+
+A history is a graph, an algorithm, and what befalls it for the first `CALM_AT` seconds: crashes, new lives of the dead,
+stalls, partitions that heal, latecomers, and a network that loses, doubles and reorders messages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nervenet.broker.faults import Partition
+from nervenet.models.randomness import generator
+
+CALM_AT = 16.0  # seconds: from here on nothing befalls anybody
+TRAIN_S = 0.8
+DEADLINE_S = 4.0
+ROUNDS = 44
+SIZE = 4
+KINDS = [
+    ("d-psgd", "ring"),
+    ("d-psgd", "random-regular"),
+    ("d-psgd", "complete"),
+    ("d-psgd", "one-peer-exponential"),
+    ("sgp", "random-regular"),
+    ("sgp", "static-exponential"),
+    ("sgp", "one-peer-exponential"),
+]
+
+
+@dataclass(frozen=True)
+class Crash:
+    """A peer dies; `noticed` if its connections end with it. After `down_s` it is started again, if that is given."""
+
+    name: str
+    at: float
+    noticed: bool
+    down_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Weather:
+    """What a network does to messages until a time."""
+
+    until: float = 0.0
+    loss: float = 0.0
+    twice: float = 0.0
+    slowest_s: float = 0.003
+    ordered: bool = True
+
+
+@dataclass(frozen=True)
+class History:
+    """One history; the same one always gives the same run."""
+
+    seed: int
+    n: int = 6
+    algorithm: str = "d-psgd"
+    topology: str = "ring"
+    rounds: int = ROUNDS
+    weather: Weather = Weather()
+    crashes: tuple[Crash, ...] = ()
+    stalls: tuple[tuple[str, float, float], ...] = ()  # who, when, how long
+    cuts: tuple[tuple[Partition, bool], ...] = ()  # and whether connections end with it
+    late: tuple[tuple[str, float], ...] = ()
+    pace: tuple[float, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        return [f"peer-{i}" for i in range(self.n)]
+
+
+def draw(seed: int) -> History:
+    """Draw a history: at most half of the peers ever die, and two never do, so that there is a run to come back to."""
+    rng = generator(seed, "history")
+    n = int(rng.integers(5, 9))
+    names = [f"peer-{i}" for i in range(n)]
+    algorithm, topology = KINDS[rng.integers(len(KINDS))]
+
+    def when() -> float:
+        return round(float(rng.uniform(1.0, 12.0)), 3)
+
+    mortal = [names[i] for i in rng.permutation(n)[: rng.integers(0, n // 2 + 1)]]
+    crashes = []
+    for name in mortal:
+        down = None if rng.random() < 0.4 else round(float(rng.choice([0.1, 1.0, 3.0]) + rng.random()), 3)
+        crashes.append(Crash(name, when(), bool(rng.random() < 0.6), down))
+    stalls = [(str(rng.choice(names)), when(), round(float(rng.uniform(0.2, 4.0)), 3)) for _ in range(rng.integers(3))]
+    cuts = []
+    for _ in range(rng.integers(3)):
+        side = frozenset(names[i] for i in rng.permutation(n)[: rng.integers(1, n // 2 + 1)])
+        start = when()
+        end = min(CALM_AT, round(start + float(rng.uniform(0.3, 8.0)), 3))
+        cuts.append((Partition(side, start, end), bool(rng.random() < 0.5)))
+    weather = Weather(
+        until=0.0 if rng.random() < 0.3 else CALM_AT,
+        loss=float(rng.choice([0.0, 0.02, 0.1, 0.3])),
+        twice=float(rng.choice([0.0, 0.1])),
+        slowest_s=float(rng.choice([0.003, 0.05, 0.6])),
+        ordered=bool(rng.random() < 0.5),
+    )
+    late = [(f"late-{k}", when()) for k in range(rng.integers(3))]
+    pace = tuple(round(float(p), 3) for p in rng.uniform(0.8, 1.3, n + 2))
+    return History(
+        seed, n, algorithm, topology, ROUNDS, weather, tuple(crashes), tuple(stalls), tuple(cuts), tuple(late), pace
+    )
