@@ -232,7 +232,9 @@ class Peer:
         """Who is to hear that this peer leaves."""
         if not isinstance(self._state, PeerState) or self._state.fellows is None:
             return list(self._neighbours)
-        return [] if self._state.superseded else self._state.fellows.linked
+        if self._state.superseded:
+            return []
+        return sorted({*self._state.fellows.linked, *self.session.guests})  # also who has only dialled this one
 
     def _synchronous(
         self, algorithm: Algorithm, members: Mapping[str, Member], schedule: Schedule, roster: Roster
