@@ -259,7 +259,7 @@ class Peer:
                 late=bool(roster.founders) and roster.founders.get(me.node) != me.incarnation,
                 terms=self.place.terms,
                 events_in=session.events_in,
-                probe=ProbeRules(seed=plan.seed).among(plan.nodes / plan.process_count),
+                probe=ProbeRules(seed=plan.seed).slower(plan.nodes / plan.process_count, plan.network.suspect_after_s),
             )
         )
         return PeerState(

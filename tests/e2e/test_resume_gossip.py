@@ -16,6 +16,7 @@ ROUNDS = 400
 PEERS = ("peer-0", "peer-1", "peer-2", "peer-3")
 WORDS = ("--mode", "gossip", "--data", "iris", "--nodes", len(PEERS), "--rounds", ROUNDS)
 WORDS += ("--set", "gossip.topology=ring", "--set", "evaluation.every=50", "--set", "evaluation.baseline=false")
+WORDS += ("--set", "network.suspect_after_s=20")  # on a busy machine, too, nobody is to be left out of a round
 
 
 def lives(folder: Path) -> list[tuple[int, dict[str, list[int]]]]:
@@ -52,6 +53,7 @@ def test_a_run_whose_every_process_was_killed_ends_with_the_bits_of_one_that_was
 
     run = launch(*WORDS, *words)
     until(lambda: all(rounds_in(state_folder(run.folder, name))[:1] > [8] for name in PEERS), "some states")
+    until(lambda: lives(run.folder) and lives(run.folder)[0][1], "and the events until then")
     run.kill(signal.SIGKILL)
     assert run.wait() == -signal.SIGKILL
     until(lambda: not run.family(), "its nodes go with it")

@@ -26,6 +26,7 @@ TIMER: e.Key = ("probe",)
 SPREAD = 3  # how many are told at once of what cannot wait for the next probe
 FIRST = 4  # times as long is waited for the first answer of all
 SORRY_S = 0.2  # who is believed dead and speaks is told so no more often than this
+USUAL_S = 2.0  # default of `network.suspect_after_s`, to which the times below belong
 ALONE = 16  # peers in one process that answer as fast as one
 UNHEALTHY = 3  # the worst local health (the S of Lifeguard, section IV A)
 LIST = 64  # sayings in one message of all that is known: the longest fit into the 64 kB of the control lane
@@ -49,9 +50,11 @@ class ProbeRules:
     sync_s: float = 15.0  # how often one other is told, and asked for, all that is known
     seed: int = 0
 
-    def among(self, peers: float) -> ProbeRules:
-        """Give more time where so many peers share one event loop, and answer one after another."""
-        longer = max(1.0, peers / ALONE)
+    def slower(self, peers: float, suspect_after_s: float) -> ProbeRules:
+        """Give more time where so many peers share one event loop and answer one after another, and where more is asked
+        for than is usual (``network.suspect_after_s``).
+        """
+        longer = max(1.0, peers / ALONE, suspect_after_s / USUAL_S)
         waits = ("period_s", "timeout_s", "suspicion_s", "knock_s", "sync_s")
         return replace_field(self, **{name: longer * getattr(self, name) for name in waits})
 

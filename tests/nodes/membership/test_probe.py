@@ -41,9 +41,10 @@ class Watcher:
 
 def test_who_shares_an_event_loop_with_many_is_given_more_time() -> None:
     rules = ProbeRules(seed=3)
-    assert rules.among(1) == rules.among(16) == rules
-    assert rules.among(64).timeout_s == 4 * rules.timeout_s
-    assert rules.among(64).seed == 3
+    assert rules.slower(1, 2.0) == rules.slower(16, 1.0) == rules
+    assert rules.slower(64, 2.0).timeout_s == 4 * rules.timeout_s
+    assert rules.slower(1, 20.0).suspicion_s == 10 * rules.suspicion_s
+    assert rules.slower(64, 2.0).seed == 3
 
 
 def idle(job: e.Effect) -> tuple[float, e.Event | None]:
