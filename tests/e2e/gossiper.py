@@ -2,20 +2,22 @@
 
 python gossiper.py BROKER|+SEED_PEER RUN NAME SHARE PEERS ROUNDS PACE_S [HOST FOLDER]
 
-SHARE is which eighth of the training rows is its own. It binds at HOST, and writes its weights to FOLDER every five
-rounds. Says "at ADDRESS" when it is there, and a line of JSON for each round and at its end.
+GOSSIPER_DATA names an .npz file of the digits, split (test_gossip_churn.py writes it: a process that needs no
+scikit-learn is there in half the time). SHARE is which eighth of the training rows is its own. It binds at HOST, and
+writes its weights to FOLDER every five rounds. Says "at ADDRESS" when it is there, and a line of JSON for each round
+and at its end.
 """
 
 import asyncio
 import json
+import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nervenet.models import MLP, datasets
-from nervenet.models.splits import split
+from nervenet.models import MLP
 from nervenet.nodes import Experiment, NodeFailed, Peer
 
 Reports = list[dict[str, Any]]
@@ -38,8 +40,8 @@ async def take_part(
     way_in: str, run: str, name: str, share: int, peers: int, rounds: int, pace_s: float, *place: str
 ) -> None:
     """Be a peer until the run is over."""
-    train, test = split(datasets.load("digits"), 0.2, 42)
-    rows = np.random.default_rng(0).permutation(len(train.y))[share::8]
+    digits = np.load(os.environ["GOSSIPER_DATA"])
+    rows = np.random.default_rng(0).permutation(len(digits["y"]))[share::8]
     plan = Experiment.from_dict(
         {
             "mode": "gossip",
@@ -53,8 +55,8 @@ async def take_part(
     model = Paced()
     model.pace_s = pace_s
     way = {"seed_peer": way_in[1:]} if way_in.startswith("+") else {"broker": way_in}
-    data = (train.X[rows], train.y[rows])
-    peer = Peer(model, data, run=run, name=name, test=(test.X, test.y), experiment=plan, **way)
+    data = (digits["X"][rows], digits["y"][rows])
+    peer = Peer(model, data, run=run, name=name, test=(digits["test_X"], digits["test_y"]), experiment=plan, **way)
     found: dict[str, Any] = {"name": name}
     try:
         async with peer:

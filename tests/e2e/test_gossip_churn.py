@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nervenet.models import datasets
+from nervenet.models.splits import split
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
@@ -67,9 +69,19 @@ class Gossiper:
         self.process.stdout.close()
 
 
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits as the processes read them."""
+    train, test = split(datasets.load("digits"), 0.2, 42)
+    path = tmp_path_factory.mktemp("data") / "digits.npz"
+    np.savez(path, X=train.X, y=train.y, test_X=test.X, test_y=test.y)
+    return path
+
+
 @pytest.fixture
-def gossipers() -> Iterator[Callable[..., Gossiper]]:
+def gossipers(digits: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Gossiper]]:
     """Start peers; they are ended with the test."""
+    monkeypatch.setenv("GOSSIPER_DATA", str(digits))
     started: list[Gossiper] = []
 
     def start(*words: object, **more: Any) -> Gossiper:
@@ -96,8 +108,8 @@ def eight(gossipers: Start, address: str, run: str, rounds: int = ROUNDS) -> lis
 def test_peers_die_stall_and_come_and_the_living_end_as_well_as_without(
     broker: Any, gossipers: Start, until: Start
 ) -> None:
-    calm = [peer.result() for peer in eight(gossipers, broker.address, "calm")]
-    assert all(found["round"] == ROUNDS for found in calm)
+    calm = [peer.result() for peer in eight(gossipers, broker.address, "calm", ROUNDS // 2)]
+    assert all(found["round"] == ROUNDS // 2 for found in calm)  # as good as it gets: it learns in thirty
     assert not [found["disturbed"] for found in calm if found["disturbed"]]
     undisturbed = sum(found["accuracy"] for found in calm) / 8
 
@@ -169,14 +181,15 @@ def test_one_way_in_and_no_other(nervenet: Start, words: tuple[str, ...], reason
 
 
 def test_of_two_with_one_name_the_older_is_told_and_stops(broker: Any, gossipers: Start, until: Start) -> None:
-    peers = [gossipers(broker.address, "two", f"peer-{k}", k, 3, ROUNDS, PACE_S) for k in range(3)]
+    rounds = 150
+    peers = [gossipers(broker.address, "two", f"peer-{k}", k, 3, rounds, PACE_S) for k in range(3)]
     until(lambda: all(peer.round >= 10 for peer in peers), "all train")
     broker.kill(signal.SIGKILL)
-    newer = gossipers(f"+{peers[0].address}", "two", "peer-1", 1, 3, ROUNDS, PACE_S)
+    newer = gossipers(f"+{peers[0].address}", "two", "peer-1", 1, 3, rounds, PACE_S)
     older = peers[1].result()
     assert "started again" in older["failed"]
     for peer in (peers[0], peers[2], newer):
-        assert peer.result()["round"] == ROUNDS
+        assert peer.result()["round"] == rounds
 
 
 # ------------------------------------------------------------------------------------- a cut between network namespaces
