@@ -12,7 +12,7 @@ from gossip_run import Run
 from nervenet.broker import messages as m
 from nervenet.nodes import effects as e
 
-SEEDS = 36  # benchmarks/histories.py plays a thousand
+SEEDS = 20  # benchmarks/histories.py plays a thousand
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
