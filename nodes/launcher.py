@@ -143,6 +143,7 @@ class Run:
         if self.experiment.evaluation.scorers:
             self.nursery.preload(["sklearn.metrics"])
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._publisher.close)  # also where a second signal cuts the end short
             if self.resume is not None:
                 check_folder(self.resume, out=self.out)
                 # Before the data are looked at: what cannot be resumed is told at once.
