@@ -12,14 +12,14 @@ import zmq
 
 from .channel import Channel, Letter
 from .codec import DEFAULT_LIMITS, Limits, decode, encode
-from .contract import new_incarnation
 from .directory import Directory, Outcome, Reply
 from .errors import AddressInUse, ProtocolError
-from .event import Event
+from .event_codec import Event
 from .messages import AskSnapshot, Failed, Message, Snapshot, tag_of
-from .notices import Counters
 from .relay import Relay
 from .sockets import CONTROL_QUEUE, bind, discard, make, split_bind
+from .transport_events import Counters
+from .transport_protocol import new_incarnation
 
 __all__ = ["Broker"]
 

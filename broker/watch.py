@@ -9,7 +9,7 @@ from typing import Any
 import zmq
 
 from .channel import Channel
-from .notices import Counters
+from .transport_events import Counters
 
 __all__ = ["Watch"]
 

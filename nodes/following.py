@@ -7,7 +7,7 @@ from random import SystemRandom
 
 from nervenet.broker import transport as t
 from nervenet.broker.errors import BadAddress
-from nervenet.broker.membership import Membership
+from nervenet.broker.lease import Membership
 from nervenet.broker.messages import Member, Roster
 
 # Seconds. At first the link is given time to come up without a question to the broker; after a loss, those who lost it

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nervenet.broker.events import EventStream, Publisher
+from nervenet.broker.subscriber import EventStream, Publisher
 from nervenet.broker.transport import new_incarnation
 
 from .crew import Crew, Lost

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-from nervenet.broker.events import EventStream
+from nervenet.broker.subscriber import EventStream
 
 __all__ = ["Monitor"]
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
-from nervenet.broker.events import Publisher
-from nervenet.broker.membership import Membership
+from nervenet.broker.lease import Membership
 from nervenet.broker.messages import VERSION, Acknowledged, Goodbye, Hello, Member, Payload, Report, Roster
-from nervenet.broker.seeking import ask_peers
+from nervenet.broker.peer_discovery import ask_peers
+from nervenet.broker.subscriber import Publisher
 
 from .following import Following
 from .record import Record

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import zmq
-from nervenet.broker import events as events_module
+from nervenet.broker import subscriber as events_module
 from nervenet.broker.broker import Broker
 from nervenet.broker.codec import Limits
 from nervenet.broker.errors import (
@@ -18,12 +18,12 @@ from nervenet.broker.errors import (
     ProtocolError,
     RosterIncomplete,
 )
-from nervenet.broker.event import decode_event, encode_event
-from nervenet.broker.events import EventStream, Publisher
+from nervenet.broker.event_codec import decode_event, encode_event
 from nervenet.broker.gaps import Gaps
-from nervenet.broker.membership import Membership
+from nervenet.broker.lease import Membership
 from nervenet.broker.relay import LastValues
 from nervenet.broker.sockets import reached_by, split_bind
+from nervenet.broker.subscriber import EventStream, Publisher
 from nervenet.nodes.monitor import Monitor
 
 DEADLINE_S = 10.0

@@ -8,7 +8,7 @@ import numpy as np
 import zmq
 from nervenet.broker.codec import Limits
 from nervenet.broker.messages import Heartbeat, Payload, Refused, Task
-from nervenet.broker.notices import Cut, LinkUp, Spoiled, Undelivered
+from nervenet.broker.transport_events import Cut, LinkUp, Spoiled, Undelivered
 
 BEAT = Heartbeat(3, "idle", ())
 

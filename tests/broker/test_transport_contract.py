@@ -7,8 +7,8 @@ import pytest
 from nervenet.broker.codec import Limits
 from nervenet.broker.errors import MessageTooLarge
 from nervenet.broker.messages import Goodbye, Heartbeat, Payload, Ready, Refused, Task, Update
-from nervenet.broker.notices import LinkLost, LinkUp, Undelivered
 from nervenet.broker.transport import Arrival
+from nervenet.broker.transport_events import LinkLost, LinkUp, Undelivered
 
 BEAT = Heartbeat(3, "training", (3,))
 
@@ -78,7 +78,7 @@ async def test_one_send_to_several_encodes_once(world, task, weights, monkeypatc
         client.link("server", server.addresses)
         await box.first(LinkUp)
         boxes.append(box)
-    module = "memory" if world.carrier == "memory" else "transport"
+    module = "testing.memory" if world.carrier == "memory" else "transport"
     calls = []
     encode = __import__(f"nervenet.broker.{module}", fromlist=["encode"]).encode
     monkeypatch.setattr(f"nervenet.broker.{module}.encode", lambda *args: calls.append(1) or encode(*args))

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from nervenet.broker import messages as m
-from nervenet.broker.faults import Faults
+from nervenet.broker.testing.faults import Faults
 from nervenet.nodes import effects as e
 from nervenet.nodes.federated.rounds import RoundState
 from nervenet.nodes.federated.rules import RoundRules

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nervenet.broker.faults import Partition
+from nervenet.broker.testing.faults import Partition
 from nervenet.models.randomness import generator
 
 CALM_AT = 16.0  # seconds: from here on nothing befalls anybody

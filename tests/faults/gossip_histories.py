@@ -16,8 +16,8 @@ import numpy as np
 from gossip_drawn import DEADLINE_S, SIZE, TRAIN_S, Crash, History
 from gossip_run import Run
 from nervenet.broker import messages as m
-from nervenet.broker.faults import Faults, Partition
 from nervenet.broker.messages import Lane
+from nervenet.broker.testing.faults import Faults, Partition
 from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.algorithms.averaging import DPSGD
 from nervenet.nodes.gossip.algorithms.push_sum import RECEIVED, SENT, SGP

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from nervenet.broker import messages as m
-from nervenet.broker.faults import Faults
+from nervenet.broker.testing.faults import Faults
 from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.algorithms.contract import Needs
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState

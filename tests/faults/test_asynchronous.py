@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker import messages as m
-from nervenet.broker.faults import Faults, Partition
 from nervenet.broker.messages import Lane
+from nervenet.broker.testing.faults import Faults, Partition
 from nervenet.nodes import effects as e
 from nervenet.nodes.federated.errands import Errands, Out
 from nervenet.nodes.federated.flow import SILENT_DEADLINES, FlowState

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from nervenet.broker.faults import Faults, Partition
 from nervenet.broker.messages import Lane
+from nervenet.broker.testing.faults import Faults, Partition
 
 NAMES = [f"peer-{i}" for i in range(6)]
 SECONDS = st.floats(0.0, 40.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gossip_run import TRAIN_S, Run, Worker
 from nervenet.broker import messages as m
-from nervenet.broker.faults import Faults, Partition
+from nervenet.broker.testing.faults import Faults, Partition
 from nervenet.nodes import effects as e
 
 

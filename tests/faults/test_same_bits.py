@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nervenet.broker.faults import Faults
+from nervenet.broker.testing.faults import Faults
 from nervenet.models.datasets import load
 from nervenet.models.learner import Learner
 from nervenet.models.mlp import MLP

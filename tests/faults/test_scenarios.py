@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from nervenet.broker.faults import Faults, Partition
+from nervenet.broker.testing.faults import Faults, Partition
 from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.exchange import PeerState
 

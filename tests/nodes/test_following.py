@@ -12,7 +12,7 @@ import pytest
 from nervenet.broker import transport as t
 from nervenet.broker.broker import Broker
 from nervenet.broker.errors import BadAddress, JoinRefused
-from nervenet.broker.membership import Membership
+from nervenet.broker.lease import Membership
 from nervenet.broker.messages import Heartbeat, Member, Ready, Roster
 from nervenet.models import MLP
 from nervenet.nodes import Client, Experiment, NodeFailed

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.broker.broker import Broker
-from nervenet.broker.faults import Faults
 from nervenet.broker.messages import Acknowledged, AskDecision, Decided, Engage, Exchange, Message, Pledge, Refused
+from nervenet.broker.testing.faults import Faults
 from nervenet.models.model import FitReport, Work
 from nervenet.models.weights import Layout
 from nervenet.nodes import Experiment, Peer

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from nervenet.broker import transport as t
-from nervenet.broker.introductions import Link
+from nervenet.broker.handshake import Link
 from nervenet.broker.messages import Goodbye
 from nervenet.nodes.experiment import Experiment
 from nervenet.nodes.session import Place, Session, inbox_address

@@ -36,7 +36,7 @@ ROLES = {
     "nodes/standalone.py": ["coordinator"],
     "nodes/crew.py": ["launcher"],
     "broker/publisher.py": ["coordinator", "client", "peer", "launcher"],
-    "broker/events.py": ["monitor"],
+    "broker/subscriber.py": ["monitor"],
 }
 """Who speaks, by file; a file that publishes and is not listed fails the test."""
 

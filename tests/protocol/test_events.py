@@ -17,7 +17,7 @@ import pytest
 from nervenet.broker import messages as m
 from nervenet.broker.broker import Broker
 from nervenet.broker.directory import Directory
-from nervenet.broker.event import REQUIRED
+from nervenet.broker.event_codec import REQUIRED
 from nervenet.models import MLP
 from nervenet.models.learner import Learner
 from nervenet.nodes import Client, Coordinator, Experiment, Monitor, Peer

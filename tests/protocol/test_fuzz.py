@@ -17,10 +17,10 @@ from typing import Any
 import msgpack
 import numpy as np
 import pytest
-from nervenet.broker import event
+from nervenet.broker import event_codec
 from nervenet.broker.codec import SIGNATURE, Limits, decode, encode
 from nervenet.broker.errors import ProtocolError
-from nervenet.broker.event import decode_event
+from nervenet.broker.event_codec import decode_event
 from nervenet.broker.messages import BY_TAG, CODES
 
 COUNT = int(os.environ.get("NERVENET_FUZZ", "10000"))
@@ -245,8 +245,8 @@ def test_what_was_read_can_always_be_passed_on():
 
 
 def test_without_the_limit_an_event_could_be_read_and_not_be_said(monkeypatch):
-    monkeypatch.setattr(event, "shallow", lambda _: True)
-    monkeypatch.setattr(event, "_sayable", lambda _: True)
+    monkeypatch.setattr(event_codec, "shallow", lambda _: True)
+    monkeypatch.setattr(event_codec, "_sayable", lambda _: True)
     nest = b"\x91" * 1_010 + b"\x01"
     body = SIGNATURE + bytes([0x80 | (len(EVENT) + 1)]) + msgpack.packb(EVENT)[1:] + b"\xa1x" + nest
     with pytest.raises(RecursionError):

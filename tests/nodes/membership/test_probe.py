@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.broker import messages as m
-from nervenet.broker.faults import Faults, Partition
+from nervenet.broker.testing.faults import Faults, Partition
 from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.membership.members import Change, Members
 from nervenet.nodes.gossip.membership.probe import ProbeRules, Probing

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from .messages import Message
-from .notices import Arrival, Counters, Notice
+from .transport_events import Arrival, Counters, Notice
 
 __all__ = ["Failed", "Receiver", "Transport", "new_incarnation"]
 

@@ -13,12 +13,12 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from .codec import DEFAULT_LIMITS, Frame, Limits, check_size, decode, encode
-from .contract import Failed, Receiver, new_incarnation
-from .errors import BadAddress
+from ..codec import DEFAULT_LIMITS, Frame, Limits, check_size, decode, encode
+from ..errors import BadAddress
+from ..messages import VERSION, Hello, Lane, Message, Refused, tag_of
+from ..transport_events import Arrival, Counters, LinkLost, LinkUp, Notice, Undelivered
+from ..transport_protocol import Failed, Receiver, new_incarnation
 from .faults import Faults, Partition
-from .messages import VERSION, Hello, Lane, Message, Refused, tag_of
-from .notices import Arrival, Counters, LinkLost, LinkUp, Notice, Undelivered
 
 __all__ = ["Clock", "Faults", "MemoryTransport", "Network", "Partition"]
 

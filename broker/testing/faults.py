@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from .messages import Lane
+from ..messages import Lane
 
 __all__ = ["Faults", "Partition"]
 

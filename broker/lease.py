@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from .errors import BrokerUnreachable, JoinRefused, RosterIncomplete
 from .messages import AskRoster, Done, Failed, Join, Joined, Leave, Message, Renew, Roster
-from .requests import Requests
+from .request_client import Requests
 from .sockets import reached_by
 
 __all__ = ["Membership"]

@@ -17,14 +17,14 @@ import zmq
 from .channel import Channel
 from .codec import DEFAULT_LIMITS, Limits
 from .errors import BrokerUnreachable, ProtocolError
-from .event import Event, decode_event
+from .event_codec import Event, decode_event
 from .gaps import Gaps
 from .messages import AskSnapshot, AskWhere, Snapshot, Where
-from .notices import Counters
 from .publisher import Publisher
 from .relay import WELCOME
-from .requests import Requests
+from .request_client import Requests
 from .sockets import make, reached_by
+from .transport_events import Counters
 
 __all__ = ["EventStream", "Publisher"]
 

@@ -9,12 +9,12 @@ from typing import Any
 import zmq
 
 from .channel import Letter
+from .endpoint import LANES, Mailroom
 from .errors import BadAddress, ProtocolError
-from .introductions import Link, identity_of
-from .mailroom import LANES, Mailroom
+from .handshake import Link, identity_of
 from .messages import VERSION, Hello, Lane, Refused, tag_of
-from .notices import LinkLost, LinkUp
 from .sockets import make
+from .transport_events import LinkLost, LinkUp
 from .watch import Watch
 
 __all__ = ["Links"]

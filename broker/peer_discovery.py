@@ -13,10 +13,10 @@ from msgspec.structs import replace
 from .channel import Channel, Letter
 from .codec import DEFAULT_LIMITS, Limits, decode, encode
 from .errors import BadAddress, JoinRefused, PeerUnreachable, ProtocolError
-from .introductions import identity_of
+from .handshake import identity_of
 from .messages import AskPeers, Hello, Message, Peers, Refused, tag_of
-from .notices import Counters
 from .sockets import CONTROL_QUEUE, make
+from .transport_events import Counters
 
 __all__ = ["ask_peers"]
 

@@ -12,8 +12,8 @@ from .channel import Channel, Letter
 from .codec import DEFAULT_LIMITS, Limits, check_size, decode, encode
 from .errors import BadAddress, BrokerUnreachable, ProtocolError
 from .messages import Failed, Message, tag_of
-from .notices import Counters
 from .sockets import CONTROL_QUEUE, make
+from .transport_events import Counters
 
 __all__ = ["Requests"]
 

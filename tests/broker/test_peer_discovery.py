@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from nervenet.broker.errors import JoinRefused, PeerUnreachable
 from nervenet.broker.messages import VERSION, AskPeers, Heartbeat, Hello, News, Peers, Refused
-from nervenet.broker.notices import LinkLost
-from nervenet.broker.seeking import ask_peers
+from nervenet.broker.peer_discovery import ask_peers
+from nervenet.broker.transport_events import LinkLost
 
 
 def hello(incarnation: int = 5, run: str = "demo") -> Hello:

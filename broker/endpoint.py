@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from .channel import Channel, Letter
 from .codec import Limits, decode, encode
-from .contract import Failed, Receiver
 from .errors import ProtocolError
 from .messages import VERSION, Hello, Lane, Message, Refused, tag_of
-from .notices import Arrival, Counters, Notice, Spoiled, Undelivered
 from .sockets import BULK_QUEUE, CONTROL_QUEUE
+from .transport_events import Arrival, Counters, Notice, Spoiled, Undelivered
+from .transport_protocol import Failed, Receiver
 
 __all__ = ["LANES", "Mailroom", "Parcel"]
 

@@ -10,12 +10,12 @@ import zmq
 
 from .channel import Channel, Letter
 from .codec import encode
+from .endpoint import LANES, Mailroom
 from .errors import BadAddress, ProtocolError
-from .introductions import Guest, Guests
-from .mailroom import LANES, Mailroom
+from .handshake import Guest, Guests
 from .messages import Hello, Lane, Refused, tag_of
-from .notices import Cut, LinkLost, LinkUp
 from .sockets import bind, discard, make, split_bind
+from .transport_events import Cut, LinkLost, LinkUp
 from .watch import Watch
 
 __all__ = ["Inbox"]

@@ -7,10 +7,10 @@ import asyncio
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from nervenet.broker.memory import Faults, MemoryTransport, Network, Partition
 from nervenet.broker.messages import Heartbeat, Lane
-from nervenet.broker.notices import LinkUp, Undelivered
+from nervenet.broker.testing.memory import Faults, MemoryTransport, Network, Partition
 from nervenet.broker.transport import Arrival
+from nervenet.broker.transport_events import LinkUp, Undelivered
 
 
 def fates(faults: Faults, n: int = 2_000) -> list[list[float]]:
