@@ -28,12 +28,12 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 from nervenet.broker.broker import Broker
 from nervenet.models import MLP
-from nervenet.models.data import Dataset
-from nervenet.models.datasets import load
-from nervenet.models.learner import Learner
+from nervenet.models.data.data import Dataset
+from nervenet.models.data.datasets import load
+from nervenet.models.data.partition import partition
+from nervenet.models.data.splits import split
 from nervenet.models.model import FitReport, Work
-from nervenet.models.partition import partition
-from nervenet.models.splits import split
+from nervenet.models.site_model import Learner
 from nervenet.nodes.experiment import Experiment
 from nervenet.nodes.federated.client import Client
 from nervenet.nodes.federated.coordinator import Coordinator

@@ -29,10 +29,10 @@ from typing import Any
 
 from nervenet.broker.broker import Broker
 from nervenet.models import MLP
-from nervenet.models.datasets import load
-from nervenet.models.learner import Learner
-from nervenet.models.partition import partition
-from nervenet.models.splits import split
+from nervenet.models.data.datasets import load
+from nervenet.models.data.partition import partition
+from nervenet.models.data.splits import split
+from nervenet.models.site_model import Learner
 from nervenet.nodes.experiment import Experiment
 from nervenet.nodes.gossip.peer import Peer
 from nervenet.nodes.session import Place

@@ -26,7 +26,7 @@ import numpy as np
 import zmq
 from federated_round import Still
 from nervenet.broker.broker import Broker
-from nervenet.models.learner import Learner
+from nervenet.models.site_model import Learner
 from nervenet.nodes import effects as e
 from nervenet.nodes.experiment import Experiment
 from nervenet.nodes.gossip.peer import Peer

@@ -26,8 +26,8 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np
 import zmq
 from nervenet.broker.broker import Broker
-from nervenet.models.learner import Learner
 from nervenet.models.model import FitReport
+from nervenet.models.site_model import Learner
 from nervenet.models.weights import Layout
 from nervenet.nodes.experiment import Experiment
 from nervenet.nodes.federated.client import Client

@@ -31,11 +31,11 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 from nervenet.broker.broker import Broker
 from nervenet.models import MLP, agree, generator
-from nervenet.models.datasets import load
-from nervenet.models.learner import Learner
+from nervenet.models.data.datasets import load
+from nervenet.models.data.partition import partition
+from nervenet.models.data.splits import split
 from nervenet.models.model import FitReport, Work
-from nervenet.models.partition import partition
-from nervenet.models.splits import split
+from nervenet.models.site_model import Learner
 from nervenet.nodes.experiment import Experiment
 from nervenet.nodes.gossip.peer import Peer
 from nervenet.nodes.session import Place

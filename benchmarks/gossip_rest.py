@@ -22,10 +22,10 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 from nervenet.broker.broker import Broker
-from nervenet.models.datasets import load
-from nervenet.models.learner import Learner
-from nervenet.models.mlp import MLP
-from nervenet.models.partition import partition
+from nervenet.models.data.datasets import load
+from nervenet.models.data.partition import partition
+from nervenet.models.mlp.mlp import MLP
+from nervenet.models.site_model import Learner
 from nervenet.nodes.experiment import Experiment
 from nervenet.nodes.gossip.peer import Peer
 from nervenet.nodes.session import Place

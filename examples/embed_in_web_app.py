@@ -25,7 +25,8 @@ from typing import Any
 
 import uvicorn
 from nervenet.broker import BrokerError
-from nervenet.models import MLP, SurveyError, datasets
+from nervenet.models import MLP, SurveyError
+from nervenet.models.data import datasets
 from nervenet.nodes import NodeFailed, Peer
 from nervenet.nodes.predictor import predictor_app
 from starlette.applications import Starlette

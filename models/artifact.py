@@ -10,11 +10,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from .agreement import Agreement
-from .learner import Learner
 from .model import CannotMerge, Model, rebuild
 from .moments import SurveyError
-from .skopsfile import export
+from .preprocessing import Agreement
+from .site_model import Learner
+from .sklearn.skops_file import export
 from .weights import IncompatibleWeights, Layout, Vector
 
 FORMAT = 1

@@ -204,7 +204,7 @@ def as_model(obj: object) -> Model:
         raise CannotMerge(f"the class {obj.__name__}", f"an instance is wanted: {obj.__name__}()")
     if not hasattr(obj, "get_params"):
         raise CannotMerge(type(obj).__name__, "it is neither a Model nor a scikit-learn estimator")
-    from .estimators import adapt
+    from .sklearn.estimators import adapt
 
     return adapt(obj)
 
@@ -227,7 +227,7 @@ def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
         Copies of that estimator cannot be averaged.
     """
     if name == "mlp":
-        from .mlp import MLP
+        from .mlp.mlp import MLP
 
         return MLP.from_parameters(parameters)
     if name == "pegasos":
@@ -235,7 +235,7 @@ def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
 
         return Pegasos.from_parameters(parameters)
     if name.startswith("sklearn."):
-        from .estimators import adapt, imported
+        from .sklearn.estimators import adapt, imported
 
         return adapt(imported(name, parameters))
     raise ValueError(

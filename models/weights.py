@@ -195,7 +195,7 @@ def sketch(vector: Vector, seed: int, width: int = 64) -> list[float]:
 
 @lru_cache(maxsize=2)
 def _signs(seed: int, size: int) -> NDArray[np.int8]:
-    from .randomness import generator
+    from .rng import generator
 
     signs = generator(seed, "sketch", size).integers(0, 2, size, dtype=np.int8)
     signs *= 2

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nervenet.models.model import Work
-from nervenet.models.randomness import generator
-from nervenet.models.survey import agree
+from nervenet.models.rng import generator
+from nervenet.models.site_statistics import agree
 
 from .desk import tell
 from .embedding import model_of, site_learner

@@ -10,8 +10,8 @@ from .experiment_checks import check_scorers
 from .experiment_keys import override
 
 if TYPE_CHECKING:
-    from nervenet.models.learner import Learner
     from nervenet.models.model import Model
+    from nervenet.models.site_model import Learner
 
 
 def embedded_experiment(mode: str, wanted: Mapping[str, object], base: Experiment | None) -> Experiment:
@@ -77,8 +77,8 @@ def site_learner(
     CannotMerge
         If copies of the model cannot be averaged.
     """
-    from nervenet.models.learner import Learner
     from nervenet.models.model import as_model
+    from nervenet.models.site_model import Learner
 
     X, y = data if data is not None else (None, None)
     ready = as_model(model)

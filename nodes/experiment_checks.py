@@ -152,7 +152,7 @@ def check_task(experiment: "Experiment", task: str, columns: int) -> None:
 
 def _check_personal(experiment: "Experiment", task: str, columns: int) -> None:
     from nervenet.models.local.personal import chosen
-    from nervenet.models.randomness import generator
+    from nervenet.models.rng import generator
 
     from .embedding import model_of
 

@@ -137,7 +137,7 @@ class Run:
         check_members(self.experiment, launched_names(self.experiment.nodes, "peer"))
         if self.experiment.model.name.startswith("sklearn."):
             # An estimator's library takes seconds to import: once, beside our own import of it, and not once a node.
-            self.nursery.preload(["nervenet.models.adapters", self.experiment.model.name.rpartition(".")[0]])
+            self.nursery.preload(["nervenet.models.sklearn.adapters", self.experiment.model.name.rpartition(".")[0]])
         if self.experiment.mode == "gossip":
             self.nursery.preload(["nervenet.models.compress"])  # ten milliseconds of every peer's first training
         if self.experiment.evaluation.scorers:

@@ -121,9 +121,9 @@ def _noting(unwritten: list[str], what: str, folder: RunFolder) -> Iterator[None
 
 
 def _save(experiment: Experiment, folder: RunFolder, found: Found) -> None:
-    from nervenet.models.agreement import Agreement
     from nervenet.models.artifact import save_model
-    from nervenet.models.learner import Learner
+    from nervenet.models.preprocessing import Agreement
+    from nervenet.models.site_model import Learner
 
     agreement = Agreement.from_dict(dict(found.agreement or {}))
     rounds = [

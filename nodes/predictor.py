@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from nervenet.models.learner import Learner
+    from nervenet.models.site_model import Learner
     from numpy.typing import NDArray
     from starlette.applications import Starlette
     from starlette.requests import Request

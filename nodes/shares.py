@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nervenet.models import datasets
-from nervenet.models.data import MANY_CLASSES, DataError
-from nervenet.models.partition import partition
-from nervenet.models.splits import split
+from nervenet.models.data import datasets
+from nervenet.models.data.data import MANY_CLASSES, DataError
+from nervenet.models.data.partition import partition
+from nervenet.models.data.splits import split
 
 from .embedding import model_of
 from .parcel import pack
 
 if TYPE_CHECKING:
-    from nervenet.models.data import Dataset
+    from nervenet.models.data.data import Dataset
     from nervenet.models.model import Model
     from numpy.typing import NDArray
 

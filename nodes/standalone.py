@@ -21,7 +21,7 @@ from .summary import summarise
 from .terms import run_terms
 
 if TYPE_CHECKING:
-    from nervenet.models.learner import Learner
+    from nervenet.models.site_model import Learner
 
     from .experiment import Experiment
 
@@ -155,7 +155,7 @@ def _learner(role: str, experiment: Experiment) -> Learner:
     model = model_of(experiment)
     if role == "coordinator":
         return site_learner(model, None, experiment)
-    from nervenet.models import datasets
+    from nervenet.models.data import datasets
 
     data = experiment.data
     source = datasets.load(data.name, target=data.target, seed=experiment.seed)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .gossip.layout import edges_digest
 
 if TYPE_CHECKING:
-    from nervenet.models.learner import Learner
+    from nervenet.models.site_model import Learner
 
     from .experiment import Experiment
 

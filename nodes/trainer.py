@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from nervenet.broker.messages import Payload
 from nervenet.models.aggregate import combine
 from nervenet.models.model import Work
-from nervenet.models.randomness import generator
+from nervenet.models.rng import generator
 from nervenet.models.weights import is_finite, sketch
 
 from . import effects as e
 
 if TYPE_CHECKING:
-    from nervenet.models.learner import Learner
+    from nervenet.models.site_model import Learner
 
     from .federated.memory import Memory
     from .federated.merger import Merger
@@ -328,9 +328,9 @@ class Trainer:
         return metrics
 
     def _settle(self, surveys: Mapping[str, Any], given: Mapping[str, Any] | None, number: int) -> e.Settled:
-        from nervenet.models.agreement import Agreement
         from nervenet.models.moments import SurveyError
-        from nervenet.models.survey import Survey, agree
+        from nervenet.models.preprocessing import Agreement
+        from nervenet.models.site_statistics import Survey, agree
 
         past = None
         if number and self.gossip is not None and self.gossip.states is not None:

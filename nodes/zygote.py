@@ -42,9 +42,9 @@ PRELOAD = (
     "nervenet.nodes.federated.coordinator",
     "nervenet.nodes.federated.client",
     "nervenet.nodes.gossip.peer",
-    "nervenet.models.learner",
-    "nervenet.models.mlp",
-    "nervenet.models.survey",
+    "nervenet.models.site_model",
+    "nervenet.models.mlp.mlp",
+    "nervenet.models.site_statistics",
     "nervenet.broker.broker",
 )
 

@@ -16,7 +16,8 @@ import httpx
 import numpy as np
 import pytest
 from nervenet.broker import Broker
-from nervenet.models import MLP, datasets, partition
+from nervenet.models import MLP
+from nervenet.models.data import datasets, partition
 from nervenet.nodes import Experiment, Peer
 from nervenet.nodes.experiment import load
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from harness import Federation, Notebook, Rows
 from nervenet.models import MLP, LocalSettings, generator
-from nervenet.models.synthetic import fedprox_synthetic
+from nervenet.models.data.synthetic import fedprox_synthetic
 from nervenet.nodes.federated.sampling import uniform
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.client_side import FedProx

@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from nervenet.models import MLP, Learner, LocalSettings, LocalTraining, agree, generator
 from nervenet.models.compress import parse
-from nervenet.models.data import Dataset
-from nervenet.models.partition import partition
+from nervenet.models.data.data import Dataset
+from nervenet.models.data.partition import partition
 from nervenet.nodes import effects as e
 from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.federated.rounds import RoundState
@@ -36,7 +36,7 @@ COORDINATOR = "coordinator"
 
 
 def sites_of(data: Dataset, nodes: int, scheme: str, *, seed: int, alpha: float = 0.5) -> dict[str, Rows]:
-    """Cut a data set into named sites; see `nervenet.models.partition.partition`."""
+    """Cut a data set into named sites; see `nervenet.models.data.partition.partition`."""
     parts = partition(data, nodes, scheme, seed=seed, alpha=alpha, min_rows=10)
     return {f"client-{k:03}": (data.X[part], data.y[part]) for k, part in enumerate(parts)}
 

@@ -41,7 +41,7 @@ import numpy as np
 from harness import Federation, Notebook, Rows, sites_of, subset
 from nervenet.broker.messages import Payload, Update
 from nervenet.models import MLP, LocalSettings, attacks, generator
-from nervenet.models.datasets import load
+from nervenet.models.data.datasets import load
 from nervenet.models.weights import IncompatibleWeights, Vector
 from nervenet.nodes.effects import Arrived
 from nervenet.nodes.federated.strategies import Contribution, Strategy, StrategyError

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..weights import Vector, is_finite
-from .contract import CHUNK, Bytes, CodecError, Values, chunks
+from .base import CHUNK, Bytes, CodecError, Values, chunks
 
 HEAD = Struct("<QB7s")
 PADDING = bytes(7)

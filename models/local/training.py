@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..learner import Learner
 from ..model import FitReport
-from ..randomness import generator
+from ..rng import generator
+from ..site_model import Learner
 from ..weights import IncompatibleWeights, Vector, is_finite
 from .encoding import encoded
 from .personal import PREFIX, chosen, replaced, taken

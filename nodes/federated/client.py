@@ -21,7 +21,7 @@ from .work import ClientWork
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Roster
-    from nervenet.models.learner import Learner
+    from nervenet.models.site_model import Learner
 
     from ..experiment import Experiment
 

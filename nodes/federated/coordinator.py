@@ -27,7 +27,7 @@ from .strategies.registry import make
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Roster
-    from nervenet.models.learner import Learner
+    from nervenet.models.site_model import Learner
 
     from ..experiment import Experiment
 

@@ -13,7 +13,7 @@ from ..experiment_keys import ExperimentError
 from ..record import Record
 
 if TYPE_CHECKING:
-    from nervenet.models.learner import Learner
+    from nervenet.models.site_model import Learner
 
     from ..experiment import Experiment
     from .merger import Merger
@@ -109,7 +109,7 @@ class Past:
         then. Builds the model and scales the test rows: not for the event loop.
         """
         from nervenet.broker.messages import Payload
-        from nervenet.models.agreement import Agreement
+        from nervenet.models.preprocessing import Agreement
 
         given = self.checkpoint.record
         arrays = dict(self.checkpoint.arrays)

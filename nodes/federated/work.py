@@ -14,7 +14,7 @@ from .. import effects as e
 from .tasks import FINE_TUNE
 
 if TYPE_CHECKING:
-    from nervenet.models.learner import Learner
+    from nervenet.models.site_model import Learner
 
     from ..carried import CarriedStates
 

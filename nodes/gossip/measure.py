@@ -12,7 +12,7 @@ from itertools import count
 from typing import TypeAlias
 
 import numpy as np
-from nervenet.models.randomness import generator
+from nervenet.models.rng import generator
 from numpy.typing import NDArray
 
 from .mixing import weigh

@@ -33,7 +33,7 @@ from .work import GossipWork
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Member, Roster
-    from nervenet.models.learner import Learner
+    from nervenet.models.site_model import Learner
 
     from ..experiment import Experiment
 

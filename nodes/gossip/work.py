@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from nervenet.broker.messages import Payload
 from nervenet.models.model import Work
-from nervenet.models.randomness import generator
+from nervenet.models.rng import generator
 from nervenet.models.weights import is_finite
 
 from .. import effects as e
 from .algorithms import Algorithm, Incoming, Parcel, Progress, State
 
 if TYPE_CHECKING:
-    from nervenet.models.learner import Learner
+    from nervenet.models.site_model import Learner
 
     from .states import States
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nervenet.models import datasets
-from nervenet.models.splits import split
+from nervenet.models.data import datasets
+from nervenet.models.data.splits import split
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]

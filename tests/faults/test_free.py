@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker import messages as m
 from nervenet.broker.messages import Lane
-from nervenet.models.randomness import generator
+from nervenet.models.rng import generator
 from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.asynchronous.free import FreePeer, FreeRules
 from nervenet.nodes.gossip.asynchronous.merge import merged, taken

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.broker.testing.faults import Faults
-from nervenet.models.datasets import load
-from nervenet.models.learner import Learner
-from nervenet.models.mlp import MLP
-from nervenet.models.partition import partition
-from nervenet.models.splits import split
+from nervenet.models.data.datasets import load
+from nervenet.models.data.partition import partition
+from nervenet.models.data.splits import split
+from nervenet.models.mlp.mlp import MLP
+from nervenet.models.site_model import Learner
 from nervenet.nodes import effects as e
 from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.federated.rounds import RoundState

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models.artifact import ModelFileError, load_model, read_extra, save_model
-from nervenet.models.datasets import load
-from nervenet.models.learner import Learner
-from nervenet.models.mlp import MLP
+from nervenet.models.data.datasets import load
+from nervenet.models.data.splits import split
+from nervenet.models.mlp.mlp import MLP
 from nervenet.models.model import Work, named_model
-from nervenet.models.randomness import generator
-from nervenet.models.splits import split
-from nervenet.models.survey import agree
+from nervenet.models.rng import generator
+from nervenet.models.site_model import Learner
+from nervenet.models.site_statistics import agree
 from nervenet.models.weights import IncompatibleWeights
 
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nervenet.models import MLP, Learner, datasets
-from nervenet.models.splits import split
+from nervenet.models import MLP, Learner
+from nervenet.models.data import datasets
+from nervenet.models.data.splits import split
 from nervenet.nodes.baseline import ROW_BUDGET, alone, local_only_mean, too_large
 from nervenet.nodes.experiment import Experiment
 

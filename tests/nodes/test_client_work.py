@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models.compress import parse
-from nervenet.models.learner import Learner
-from nervenet.models.mlp import MLP
+from nervenet.models.mlp.mlp import MLP
 from nervenet.models.model import Work
-from nervenet.models.randomness import generator
+from nervenet.models.rng import generator
+from nervenet.models.site_model import Learner
 from nervenet.nodes import effects as e
 from nervenet.nodes.carried import CarriedStates
 from nervenet.nodes.federated.work import ClientWork

@@ -6,7 +6,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from nervenet.models.randomness import generator
+from nervenet.models.rng import generator
 from nervenet.nodes.gossip.measure import (
     consensus_errors,
     exact_after,

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import zmq
 from nervenet.broker.broker import Broker
-from nervenet.models import MLP, datasets
+from nervenet.models import MLP
+from nervenet.models.data import datasets
 from nervenet.nodes import Client, Coordinator, Experiment, NodeFailed, Peer
 from nervenet.nodes import effects as e
 from nervenet.nodes.embedding import embedded_experiment, model_of, site_learner

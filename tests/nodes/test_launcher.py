@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nervenet.models.data import DataError
+from nervenet.models.data.data import DataError
 from nervenet.nodes import launch
 from nervenet.nodes.experiment import Experiment, ExperimentError
 from nervenet.nodes.launcher import RunFailed

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nervenet.models.learner import Learner
-from nervenet.models.mlp import MLP
+from nervenet.models.mlp.mlp import MLP
+from nervenet.models.site_model import Learner
 from nervenet.nodes import effects as e
 from nervenet.nodes.checkpoint import Checkpoints
 from nervenet.nodes.experiment import Experiment, ExperimentError

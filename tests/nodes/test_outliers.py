@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from nervenet.models.randomness import generator
+from nervenet.models.rng import generator
 from nervenet.nodes.federated.strategies import Contribution, Pipeline
 from nervenet.nodes.federated.strategies.outliers import BLOCK, OutOfLine, outliers
 

@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from nervenet.models.learner import Learner
-from nervenet.models.mlp import MLP
+from nervenet.models.mlp.mlp import MLP
 from nervenet.models.model import Work
-from nervenet.models.randomness import generator
-from nervenet.models.survey import agree
+from nervenet.models.rng import generator
+from nervenet.models.site_model import Learner
+from nervenet.models.site_statistics import agree
 from nervenet.nodes.predictor import predictor_app
 
 COLUMNS = ("sepal length", "sepal width", "petal length")

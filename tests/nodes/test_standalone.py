@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from nervenet.broker.broker import Broker
 from nervenet.broker.errors import BrokerError
-from nervenet.models.data import DataError
+from nervenet.models.data.data import DataError
 from nervenet.nodes.experiment import Experiment
 from nervenet.nodes.session import NodeFailed
 from nervenet.nodes.standalone import run_node

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nervenet.models.randomness import generator
+from nervenet.models.rng import generator
 from nervenet.nodes.checkpoint import Checkpoints
 from nervenet.nodes.federated.strategies import Contribution, Outcome, Strategy
 from nervenet.nodes.federated.strategies.guard import guarded

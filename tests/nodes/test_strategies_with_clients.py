@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models import MLP
-from nervenet.models.learner import Learner
 from nervenet.models.local import LocalSettings, LocalTraining
-from nervenet.models.survey import agree
+from nervenet.models.site_model import Learner
+from nervenet.models.site_statistics import agree
 from nervenet.nodes import effects as e
 from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.federated.strategies import Contribution

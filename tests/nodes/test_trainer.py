@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.broker.messages import Payload
-from nervenet.models.learner import Learner
-from nervenet.models.mlp import MLP
+from nervenet.models.mlp.mlp import MLP
+from nervenet.models.site_model import Learner
 from nervenet.models.weights import sketch
 from nervenet.nodes import effects as e
 from nervenet.nodes.federated.merger import Merger

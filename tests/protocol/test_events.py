@@ -19,7 +19,7 @@ from nervenet.broker.broker import Broker
 from nervenet.broker.directory import Directory
 from nervenet.broker.event_codec import REQUIRED
 from nervenet.models import MLP
-from nervenet.models.learner import Learner
+from nervenet.models.site_model import Learner
 from nervenet.nodes import Client, Coordinator, Experiment, Monitor, Peer
 from nervenet.nodes import effects as e
 from nervenet.nodes.carried import CarriedStates

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from nervenet.broker.codec import DEPTH
 from nervenet.broker.sockets import BULK_QUEUE, CONTROL_QUEUE, SOCKETS
-from nervenet.models.survey import Survey, agree
+from nervenet.models.site_statistics import Survey, agree
 from nervenet.models.weights import Layout
 from nervenet.nodes.federated.rounds import EXTENSIONS, FAILURES_IN_A_ROW
 from nervenet.nodes.gossip.exchange import PATIENCE

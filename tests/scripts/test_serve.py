@@ -11,9 +11,9 @@ import httpx
 import numpy as np
 import pytest
 from nervenet.models.artifact import ModelFileError, load_model, save_model
-from nervenet.models.learner import Learner
-from nervenet.models.mlp import MLP
-from nervenet.models.survey import agree
+from nervenet.models.mlp.mlp import MLP
+from nervenet.models.site_model import Learner
+from nervenet.models.site_statistics import agree
 from nervenet.scripts.main import execute
 
 pytestmark = pytest.mark.e2e

@@ -17,7 +17,7 @@ import numpy as np
 from msgspec import Meta
 from nervenet.models import robust
 from nervenet.models.aggregate import combine
-from nervenet.models.robust.coordinates import mean_around_median
+from nervenet.models.robust.coordinate_wise import mean_around_median
 
 from .contract import StrategyError, Vector
 from .pipeline import Composed, Pipeline, equally

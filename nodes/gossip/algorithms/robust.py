@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from msgspec import Meta
 from nervenet.models.aggregate import combine
-from nervenet.models.robust.coordinates import trimmed_mean
+from nervenet.models.robust.coordinate_wise import trimmed_mean
 from nervenet.models.robust.distances import distances_to
 
 from ..topology import Neighbours, Rows, incoming

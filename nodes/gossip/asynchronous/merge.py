@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from nervenet.models.aggregate import combine
-from nervenet.models.randomness import generator
+from nervenet.models.rng import generator
 from nervenet.models.weights import BLOCK, IncompatibleWeights, Vector
 from numpy.typing import NDArray
 

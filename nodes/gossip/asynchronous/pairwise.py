@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nervenet.broker import messages as m
-from nervenet.models.randomness import generator
+from nervenet.models.rng import generator
 
 from ... import effects as e
 from .free import FreePeer, FreeRules

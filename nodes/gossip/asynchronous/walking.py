@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nervenet.broker import messages as m
-from nervenet.models.randomness import generator
+from nervenet.models.rng import generator
 
 from ... import effects as e
 from .free import FreePeer, FreeRules

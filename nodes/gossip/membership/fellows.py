@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from nervenet.broker import messages as m
-from nervenet.models.randomness import generator
+from nervenet.models.rng import generator
 
 from ... import effects as e
 from ...screening import brief

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 
 from msgspec.structs import replace
 from nervenet.broker import messages as m
-from nervenet.models.randomness import generator
+from nervenet.models.rng import generator
 
 from ... import effects as e
 from .members import Change, Members

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 from nervenet.broker.messages import Contact
-from nervenet.models.randomness import generator
+from nervenet.models.rng import generator
 
 SIZE = 8
 TRADED = 3

@@ -80,7 +80,7 @@ def epidemic_local(names: Sequence[str], degree: int, seed: int) -> Fresh:
     """
 
     def draw(number: int) -> Neighbours:
-        from nervenet.models.randomness import generator
+        from nervenet.models.rng import generator
 
         graph = {}
         for i, name in enumerate(names):
@@ -102,6 +102,6 @@ def _connected(names: Sequence[str], draw: Callable[[int], Any], seed: int, othe
 
 
 def _integer(seed: int, *address: str | int) -> int:
-    from nervenet.models.randomness import generator
+    from nervenet.models.rng import generator
 
     return int(generator(seed, *address).integers(2**32))

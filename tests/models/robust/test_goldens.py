@@ -46,7 +46,7 @@ def test_bulyan_by_hand():
 
 
 def test_the_values_nearest_to_the_median_are_averaged():
-    from nervenet.models.robust.coordinates import mean_around_median
+    from nervenet.models.robust.coordinate_wise import mean_around_median
 
     rng = np.random.default_rng(0)
     rows = list(rng.standard_normal((9, 50)))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.models import generator, parallel, robust
-from nervenet.models.robust import coordinates
+from nervenet.models.robust import coordinate_wise
 
 N, F = 11, 2
 RULES = {
@@ -134,7 +134,7 @@ def test_far_away_hostile_vectors_leave_the_result_among_the_honest(name, dtype,
         assert np.abs(merged - np.mean(honest, axis=0)).max() < 4, name
 
 
-@pytest.mark.parametrize("size", [1, coordinates.ROOM // 7 - 1, 2 * (coordinates.ROOM // 7) + 5])
+@pytest.mark.parametrize("size", [1, coordinate_wise.ROOM // 7 - 1, 2 * (coordinate_wise.ROOM // 7) + 5])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_blocks_leave_no_seam(size, dtype):
     vectors = draw(1, dtype, n=7, size=size)
