@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from nervenet.nodes.gossip.layout import launched_names
-from nervenet.nodes.gossip.measure import FALLEN, Measured, consensus_errors, measure, rule_of
-from nervenet.nodes.gossip.picture import FLOOR, falling
-from nervenet.nodes.gossip.topology import TOPOLOGIES, TopologyError, schedule
+from nervenet.nodes.topology import TOPOLOGIES, TopologyError, schedule
+from nervenet.nodes.topology.analysis import FALLEN, Measured, consensus_errors, measure, rule_of
+from nervenet.nodes.topology.plot import FLOOR, falling
 
 # Colours that stay apart for colour-blind eyes (Okabe & Ito 2008); lines of one panel differ in stroke, too.
 BLACK, ORANGE, SKY, GREEN, BLUE, RED, PURPLE = (

@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from .experiment_checks import check, check_scorers, remarks
 from .experiment_keys import ExperimentError, check_keys, convert, override, parse_set, read_toml
-from .gossip.topology import default_degree, default_probability
+from .topology import default_degree, default_probability
 
 __all__ = [
     "DataConfig",

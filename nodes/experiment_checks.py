@@ -9,7 +9,7 @@ from .federated.stopping import Goal, GoalError, reported
 
 if TYPE_CHECKING:
     from .experiment import Experiment
-    from .gossip.topology import TopologyError
+    from .topology import TopologyError
 
 WILDCARDS = ("*", "0.0.0.0", "::", "[::]")
 
@@ -260,7 +260,7 @@ def _support(experiment: "Experiment", asked: dict[str, object], normaliser: boo
 
 def _gossip(experiment: "Experiment") -> Iterator[str]:
     from .gossip.layout import rehearse
-    from .gossip.topology import TopologyError
+    from .topology import TopologyError
 
     try:
         rehearse(experiment)
@@ -325,7 +325,7 @@ def by_key(error: "TopologyError") -> str:
 def check_members(experiment: "Experiment", members: Sequence[str]) -> None:
     """Raise :class:`ExperimentError` for a file of edges that names others than the members; for who knows them."""
     from .gossip.layout import check_members as check_names
-    from .gossip.topology import TopologyError
+    from .topology import TopologyError
 
     try:
         check_names(experiment, members)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from nervenet.nodes.described import Described
 from nervenet.nodes.gossip.algorithms.registry import NAMES, describe
-from nervenet.nodes.gossip.measure import measure
-from nervenet.nodes.gossip.mixing import RULES
-from nervenet.nodes.gossip.topology import TOPOLOGIES, default_degree, schedule
+from nervenet.nodes.topology import TOPOLOGIES, default_degree, schedule
+from nervenet.nodes.topology.analysis import measure
+from nervenet.nodes.topology.mixing import RULES
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "gossip.md").read_text(encoding="utf-8")

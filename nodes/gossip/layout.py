@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .topology import Schedule, TopologyError, check, schedule
-from .topology.edges import read
+from ..topology import Schedule, TopologyError, check, schedule
+from ..topology.edge_list import read
 
 if TYPE_CHECKING:
     from ..experiment import Experiment
@@ -20,7 +20,7 @@ def schedule_of(experiment: Experiment, members: Sequence[str]) -> Schedule:
     Raises
     ------
     TopologyError
-        As `nervenet.nodes.gossip.topology.schedule`.
+        As `nervenet.nodes.topology.schedule`.
     """
     gossip = experiment.gossip
     return schedule(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .mixing import coefficients, weigh
-from .topology import Neighbours, Schedule, every_neighbour, incoming
+from ..topology import Neighbours, Schedule, every_neighbour, incoming
+from ..topology.mixing import coefficients, weigh
 
 KEPT = 8  # rounds that are remembered of a graph that changes
 

@@ -18,6 +18,7 @@ from ..reports import Reports, RoundReport
 from ..session import NodeFailed, Place, Session, default_name, members_of
 from ..shell import Node
 from ..terms import run_terms, settings_of
+from ..topology import Schedule, every_neighbour
 from ..trainer import Trainer
 from .algorithms import Algorithm
 from .algorithms.checks import suitable_mixing
@@ -28,7 +29,6 @@ from .layout import schedule_of
 from .membership.fellows import FellowRules, Fellows
 from .membership.probe import ProbeRules
 from .states import States
-from .topology import Schedule, every_neighbour
 from .work import GossipWork
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies.pipeline import by_examples
 from nervenet.nodes.federated.tasks import ClientRules, ClientState
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
-from nervenet.nodes.gossip.mixing import metropolis_hastings
-from nervenet.nodes.gossip.topology import schedule
 from nervenet.nodes.simulate import Simulated, Simulation
+from nervenet.nodes.topology import schedule
+from nervenet.nodes.topology.mixing import metropolis_hastings
 
 # Chosen by the environment variable NERVENET_FAULTS; not loaded for all, so that no other test is changed by it.
 settings.register_profile("faults", deadline=None, derandomize=True, max_examples=150, print_blob=True)

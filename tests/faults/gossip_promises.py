@@ -26,7 +26,7 @@ import numpy as np
 from gossip_drawn import CALM_AT, DEADLINE_S, ROUNDS, TRAIN_S
 from gossip_histories import Life, Played
 from nervenet.nodes.gossip.algorithms.push_sum import GONE_MASS, RECEIVED, RECEIVED_MASS, SENT, SENT_MASS
-from nervenet.nodes.gossip.topology.contract import components
+from nervenet.nodes.topology.base import components
 
 EPS = 1e-12
 MENDED_S = 14.0  # after the calm began

@@ -14,8 +14,8 @@ from nervenet.nodes.gossip.algorithms.contract import Needs
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.membership.fellows import FellowRules, Fellows
 from nervenet.nodes.gossip.membership.probe import ProbeRules
-from nervenet.nodes.gossip.topology import schedule
 from nervenet.nodes.simulate import Simulation
+from nervenet.nodes.topology import schedule
 
 MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float64", length=4)
 TRAIN_S = 0.5

@@ -22,8 +22,8 @@ from nervenet.nodes.gossip.asynchronous.merge import merged, taken
 from nervenet.nodes.gossip.asynchronous.pairwise import PairwisePeer
 from nervenet.nodes.gossip.asynchronous.tokens import Generalised, Randomised, Simple
 from nervenet.nodes.gossip.asynchronous.walking import WalkingPeer, WalkRules
-from nervenet.nodes.gossip.topology import neighbours
 from nervenet.nodes.simulate import Simulation
+from nervenet.nodes.topology import neighbours
 
 SIZE = 6
 LIVES = 10**6  # engagements of one life

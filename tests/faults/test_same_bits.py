@@ -23,9 +23,9 @@ from nervenet.nodes.gossip.algorithms import Algorithm
 from nervenet.nodes.gossip.algorithms.checks import suitable_mixing
 from nervenet.nodes.gossip.algorithms.registry import NAMES, build, encoding_of
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
-from nervenet.nodes.gossip.topology import every_neighbour, schedule
 from nervenet.nodes.gossip.work import GossipWork
 from nervenet.nodes.simulate import Simulation
+from nervenet.nodes.topology import every_neighbour, schedule
 from nervenet.nodes.trainer import Trainer
 
 SITES = 4

@@ -8,7 +8,7 @@ from nervenet.broker import messages as m
 from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.meeting import AT_ONCE, Meeting
-from nervenet.nodes.gossip.topology import schedule
+from nervenet.nodes.topology import schedule
 
 T = TypeVar("T")
 MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)

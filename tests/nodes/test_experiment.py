@@ -12,7 +12,7 @@ from nervenet.nodes.experiment import Experiment, ExperimentError, GossipConfig,
 from nervenet.nodes.experiment_checks import check_members
 from nervenet.nodes.experiment_keys import override
 from nervenet.nodes.gossip.layout import launched_names, schedule_of
-from nervenet.nodes.gossip.topology import TOPOLOGIES
+from nervenet.nodes.topology import TOPOLOGIES
 
 PROPERTIES = {
     "mode": ["federated", "gossip"],

@@ -15,8 +15,8 @@ from nervenet.nodes.gossip.algorithms.push_sum import SGP, balance
 from nervenet.nodes.gossip.algorithms.registry import NAMES, algorithm_class, build, describe
 from nervenet.nodes.gossip.algorithms.robust import ClippedGossip, SelfCentredClipping, TrimmedMean
 from nervenet.nodes.gossip.algorithms.tracking import GradientTracking
-from nervenet.nodes.gossip.mixing import metropolis_hastings, weigh
-from nervenet.nodes.gossip.topology import Schedule, incoming, schedule
+from nervenet.nodes.topology import Schedule, incoming, schedule
+from nervenet.nodes.topology.mixing import metropolis_hastings, weigh
 from numpy.typing import NDArray
 
 Gradients = Callable[[str, NDArray[Any]], NDArray[Any]]

@@ -13,7 +13,7 @@ from nervenet.broker import messages as m
 from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.keeping import TOLD, Keeping, NoCommonRound, common_round, rounds_told
-from nervenet.nodes.gossip.topology import schedule
+from nervenet.nodes.topology import schedule
 
 MODEL = m.Payload("mean", "a1b2", "float32", 5)
 SURVEY = m.Payload("survey", "survey", "float64", 1)

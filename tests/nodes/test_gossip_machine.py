@@ -11,7 +11,7 @@ from nervenet.nodes.gossip.algorithms.contract import Needs
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.neighbourhood import Neighbourhood
 from nervenet.nodes.gossip.presence import FAN, Presence, turns
-from nervenet.nodes.gossip.topology import schedule
+from nervenet.nodes.topology import schedule
 
 MODEL = m.Payload("mean", "a1b2", "float32", 5)
 SURVEY = m.Payload("survey", "survey", "float64", 1)
@@ -137,7 +137,7 @@ def test_all_that_came_counts_alike_where_columns_need_not_sum_to_one() -> None:
 
 
 def _directed_ring() -> Any:
-    from nervenet.nodes.gossip.topology.contract import Periodic
+    from nervenet.nodes.topology.base import Periodic
 
     return Periodic(({"a": ("b",), "b": ("c",), "c": ("d",), "d": ("a",)},), directed=True)
 

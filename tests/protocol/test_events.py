@@ -32,8 +32,8 @@ from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.registry import NAMES, make
 from nervenet.nodes.federated.work import ClientWork
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
-from nervenet.nodes.gossip.topology import neighbours, schedule
 from nervenet.nodes.simulate import Simulation
+from nervenet.nodes.topology import neighbours, schedule
 from nervenet.nodes.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from nervenet.nodes.gossip.topology import TOPOLOGIES
+from nervenet.nodes.topology import TOPOLOGIES
 from nervenet.scripts.main import execute
 
 

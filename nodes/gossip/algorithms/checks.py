@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ..mixing import MixingError, uniform, weigh
-from ..topology import Rows, Schedule
+from ...topology import Rows, Schedule
+from ...topology.mixing import MixingError, uniform, weigh
 from .contract import Algorithm, AlgorithmError, Needs
 from .registry import NAMES, algorithm_class
 

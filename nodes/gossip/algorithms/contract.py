@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..topology import Neighbours, Rows
+from ...topology import Neighbours, Rows
 
 Vector: TypeAlias = NDArray[Any]
 

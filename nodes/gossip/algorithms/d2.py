@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from nervenet.models.aggregate import combine
 
-from ..topology import Neighbours, Rows
+from ...topology import Neighbours, Rows
 from .contract import (
     AlgorithmError,
     Incoming,

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from nervenet.models.aggregate import combine
 
-from ..topology import Neighbours, Rows
+from ...topology import Neighbours, Rows
 from .contract import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
 
 SENT, SENT_MASS = "sent/", "sent-mass/"

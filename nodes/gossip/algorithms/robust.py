@@ -12,7 +12,7 @@ from nervenet.models.aggregate import combine
 from nervenet.models.robust.coordinate_wise import trimmed_mean
 from nervenet.models.robust.distances import distances_to
 
-from ..topology import Neighbours, Rows, incoming
+from ...topology import Neighbours, Rows, incoming
 from .contract import AlgorithmError, Incoming, Memoryless, Needs, State, Stepped, Vector
 
 Count = Annotated[int, Meta(ge=1)]

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Meta
 from nervenet.models.aggregate import combine
 
-from ..topology import Neighbours, Rows
+from ...topology import Neighbours, Rows
 from .contract import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, in_order
 
 

@@ -14,8 +14,8 @@ from nervenet.models.rng import generator
 
 from ... import effects as e
 from ...screening import brief
+from ...topology import Schedule, TopologyError
 from ..neighbourhood import Neighbourhood
-from ..topology import Schedule, TopologyError
 from .around import Around
 from .edges import Edges
 from .members import Change, Members

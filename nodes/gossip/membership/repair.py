@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from itertools import pairwise
 
-from ..topology import Neighbours
+from ...topology import Neighbours
 
 Adjacent = dict[str, set[str]]
 

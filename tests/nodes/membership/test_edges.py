@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nervenet.broker.messages import Edge
 from nervenet.nodes.gossip.membership.edges import Edges, row
 from nervenet.nodes.gossip.membership.repair import repair
-from nervenet.nodes.gossip.topology import neighbours
+from nervenet.nodes.topology import neighbours
 
 
 def test_an_edge_counts_from_the_later_of_the_two_rounds_announced():

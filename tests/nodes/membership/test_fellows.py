@@ -11,7 +11,7 @@ from nervenet.broker.codec import Limits, encode
 from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.membership.fellows import FellowRules, Fellows
 from nervenet.nodes.gossip.membership.members import Change
-from nervenet.nodes.gossip.topology import schedule
+from nervenet.nodes.topology import schedule
 
 
 def news(name: str, standing: Any = "alive", life: int = 1, last: int = 0) -> m.News:

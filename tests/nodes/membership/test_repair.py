@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.nodes.gossip.membership.repair import repair
-from nervenet.nodes.gossip.topology import neighbours
+from nervenet.nodes.topology import neighbours
 
 
 def changes(before, after):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .contract import Periodic, Rows, incoming, named
+from .base import Periodic, Rows, incoming, named
 
 
 def hops(n: int) -> list[int]:

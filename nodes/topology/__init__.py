@@ -1,10 +1,10 @@
 """Graphs: who may talk to whom in which round. Pure functions of the members' names and the seed.
 
-A graph says nothing of how much (`nervenet.nodes.gossip.mixing`) nor of how (the exchange). networkx draws what is
+A graph says nothing of how much (`nervenet.nodes.topology.mixing`) nor of how (the exchange). networkx draws what is
 random; it and NumPy are imported by the graphs that need them, when they are built.
 """
 
-from .contract import Neighbours, Rows, Schedule, TopologyError, components, every_neighbour, incoming
+from .base import Neighbours, Rows, Schedule, TopologyError, components, every_neighbour, incoming
 from .registry import TOPOLOGIES, Kind, check, default_degree, default_probability, kind, neighbours, schedule
 
 __all__ = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from . import Neighbours, Rows, Schedule, incoming
 from .stochastic import MixingError, columns_sum_to_one, doubly_stochastic, rows_sum_to_one, symmetric
-from .topology import Neighbours, Rows, Schedule, incoming
 
 __all__ = [
     "RULES",

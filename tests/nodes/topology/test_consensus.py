@@ -7,7 +7,8 @@ from itertools import islice
 import numpy as np
 import pytest
 from nervenet.models.rng import generator
-from nervenet.nodes.gossip.measure import (
+from nervenet.nodes.topology import TOPOLOGIES, Schedule, neighbours, schedule
+from nervenet.nodes.topology.analysis import (
     consensus_errors,
     exact_after,
     matrices,
@@ -16,8 +17,7 @@ from nervenet.nodes.gossip.measure import (
     spectral_gap,
     variance_factor,
 )
-from nervenet.nodes.gossip.mixing import metropolis_hastings, weigh
-from nervenet.nodes.gossip.topology import TOPOLOGIES, Schedule, neighbours, schedule
+from nervenet.nodes.topology.mixing import metropolis_hastings, weigh
 
 
 def laid(name: str, n: int, degree: int | None = None, seed: int = 0) -> Schedule:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nervenet.nodes.gossip.mixing import (
+from nervenet.nodes.topology import Neighbours, incoming, neighbours, schedule
+from nervenet.nodes.topology.mixing import (
     RULES,
     MixingError,
     coefficients,
@@ -15,8 +16,7 @@ from nervenet.nodes.gossip.mixing import (
     uniform,
     weigh,
 )
-from nervenet.nodes.gossip.stochastic import columns_sum_to_one, doubly_stochastic, rows_sum_to_one, symmetric
-from nervenet.nodes.gossip.topology import Neighbours, incoming, neighbours, schedule
+from nervenet.nodes.topology.stochastic import columns_sum_to_one, doubly_stochastic, rows_sum_to_one, symmetric
 
 PLAIN = ("ring", "line", "torus", "hypercube", "complete", "star", "random-regular", "erdos-renyi", "small-world")
 

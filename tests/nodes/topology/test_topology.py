@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nervenet.nodes.gossip.topology import (
+from nervenet.nodes.topology import (
     TOPOLOGIES,
     Neighbours,
     Schedule,
@@ -233,7 +233,7 @@ def test_the_default_degree_fits_few_nodes() -> None:
 
 def test_what_is_not_drawn_loads_neither_networkx_nor_numpy() -> None:
     code = (
-        "import sys; from nervenet.nodes.gossip.topology import schedule; n = [f'{i:02}' for i in range(12)];"
+        "import sys; from nervenet.nodes.topology import schedule; n = [f'{i:02}' for i in range(12)];"
         "[schedule(t, n).out(1) for t in ('ring', 'torus', 'base-k', 'one-peer-exponential')]; print(*sys.modules)"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .contract import Fresh, Neighbours, TopologyError, named
+from .base import Fresh, Neighbours, TopologyError, named
 
 DRAWS = 100  # a fixed graph is drawn again until it is connected, so many times
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .contract import Neighbours, Periodic, TopologyError, check_connected
+from .base import Neighbours, Periodic, TopologyError, check_connected
 
 
 @dataclass(frozen=True)

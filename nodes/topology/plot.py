@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .measure import EXACT, FALLEN, Measured, consensus_errors, rule_of
-from .topology import Neighbours, Schedule, every_neighbour
+from . import Neighbours, Schedule, every_neighbour
+from .analysis import EXACT, FALLEN, Measured, consensus_errors, rule_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from . import base, drawn, edges, exponential, regular
-from .contract import Neighbours, Periodic, Schedule, TopologyError, check_connected, named, union
+from . import base_k, edge_list, exponential, random, regular
+from .base import Neighbours, Periodic, Schedule, TopologyError, check_connected, named, union
 
 DEGREE = 4  # neighbours a node, where nothing is said and there are so many others
 REWIRED = 0.1  # of a small world's edges
@@ -37,7 +37,7 @@ class Kind:
     takes
         Which of ``degree``, ``probability``, ``seed`` and ``edges`` it is built from.
     mixing
-        The rule that suits it where it brings no weights of its own; see `nervenet.nodes.gossip.mixing`.
+        The rule that suits it where it brings no weights of its own; see `nervenet.nodes.topology.mixing`.
     """
 
     summary: str
@@ -54,13 +54,13 @@ def _fixed(graph: Callable[[int], regular.Numbered]) -> Callable[[Arguments], Sc
 def _small_world(a: Arguments) -> Schedule:
     if len(a.names) == 2:  # networkx rewires from three on
         return Periodic((named(a.names, regular.ring(2)),))
-    return Periodic((drawn.small_world(a.names, a.degree, a.probability, a.seed),))
+    return Periodic((random.small_world(a.names, a.degree, a.probability, a.seed),))
 
 
 def _edges(a: Arguments) -> Schedule:
     if a.edges is None:
         raise TopologyError("edges = None: expected the path of a file with two members a line")
-    return edges.lay(edges.read(a.edges), a.names)
+    return edge_list.lay(edge_list.read(a.edges), a.names)
 
 
 TOPOLOGIES: Mapping[str, Kind] = {
@@ -72,13 +72,13 @@ TOPOLOGIES: Mapping[str, Kind] = {
     "hypercube": Kind("those whose number differs in one binary digit", _fixed(regular.hypercube)),
     "random-regular": Kind(
         "the same number of neighbours each, drawn once",
-        lambda a: Periodic((drawn.random_regular(a.names, a.degree, a.seed),)),
+        lambda a: Periodic((random.random_regular(a.names, a.degree, a.seed),)),
         ("degree", "seed"),
         "Steger & Wormald 1999",
     ),
     "erdos-renyi": Kind(
         "each pair an edge or not, drawn once",
-        lambda a: Periodic((drawn.erdos_renyi(a.names, a.probability, a.seed),)),
+        lambda a: Periodic((random.erdos_renyi(a.names, a.probability, a.seed),)),
         ("probability", "seed"),
         "Erdős & Rényi 1959",
     ),
@@ -100,19 +100,19 @@ TOPOLOGIES: Mapping[str, Kind] = {
     ),
     "base-k": Kind(
         "the Base-(k+1) graph, k = degree: the exact mean after a few rounds; varying",
-        lambda a: base.base(a.names, a.degree),
+        lambda a: base_k.base(a.names, a.degree),
         ("degree",),
         "Takezawa et al. 2023",
     ),
     "epidemic-oracle": Kind(
         "a fresh random-regular graph each round; varying",
-        lambda a: drawn.epidemic_oracle(a.names, a.degree, a.seed),
+        lambda a: random.epidemic_oracle(a.names, a.degree, a.seed),
         ("degree", "seed"),
         "De Vos et al. 2023",
     ),
     "epidemic-local": Kind(
         "each sends to some it draws by itself each round; directed, varying",
-        lambda a: drawn.epidemic_local(a.names, a.degree, a.seed),
+        lambda a: random.epidemic_local(a.names, a.degree, a.seed),
         ("degree", "seed"),
         "De Vos et al. 2023",
         mixing="uniform",
@@ -154,7 +154,7 @@ def schedule(
     probability
         ``erdos-renyi``: of an edge; None: 2 ln(n)/n. ``small-world``: that an edge is moved; None: 0.1.
     edges
-        Of ``edges``: the file; see `nervenet.nodes.gossip.topology.edges`.
+        Of ``edges``: the file; see `nervenet.nodes.topology.edge_list`.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def default_probability(name: str, n: int) -> float | None:
     """2 ln(n)/n of ``erdos-renyi``, 0.1 of ``small-world``; None: it takes no probability."""
     if "probability" not in kind(name).takes:
         return None
-    return drawn.connecting(n) if name == "erdos-renyi" else REWIRED
+    return random.connecting(n) if name == "erdos-renyi" else REWIRED
 
 
 def check(

@@ -1,6 +1,6 @@
 """What a graph is worth: how fast repeated mixing over it leads to the mean, and what a round costs.
 
-Everything here is measured on the matrices that peers mix with (`nervenet.nodes.gossip.mixing.weigh`), whose rows and
+Everything here is measured on the matrices that peers mix with (`nervenet.nodes.topology.mixing.weigh`), whose rows and
 columns stand in name order.
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 from nervenet.models.rng import generator
 from numpy.typing import NDArray
 
+from . import TOPOLOGIES, Rows, Schedule
 from .mixing import weigh
-from .topology import TOPOLOGIES, Rows, Schedule
 
 Matrix: TypeAlias = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import fsum
 
-from .topology import Rows
+from . import Rows
 
 TOLERANCE = 1e-12  # a sum of a few thousand shares in float64 strays less
 

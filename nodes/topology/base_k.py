@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TypeAlias
 
-from .contract import Periodic, Rows, named
+from .base import Periodic, Rows, named
 
 Round: TypeAlias = dict[int, dict[int, float]]
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from nervenet.nodes.gossip.measure import measure
-from nervenet.nodes.gossip.picture import FLOOR, draw_topology, falling, lay_out
-from nervenet.nodes.gossip.topology import TOPOLOGIES, every_neighbour, schedule
+from nervenet.nodes.topology import TOPOLOGIES, every_neighbour, schedule
+from nervenet.nodes.topology.analysis import measure
+from nervenet.nodes.topology.plot import FLOOR, draw_topology, falling, lay_out
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
