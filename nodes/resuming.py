@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import Checkpoint, CheckpointError, Checkpoints
+from .checkpoint.state_file import Damaged, read_state, rounds_in
+from .checkpoint.store import Checkpoint, CheckpointError, Checkpoints
 from .experiment import Experiment, load
 from .experiment_keys import ExperimentError, shown
 from .gossip.algorithms.registry import NAMES
@@ -17,7 +18,6 @@ from .gossip.keeping import NoCommonRound, common_round
 from .gossip.layout import launched_names
 from .gossip.states import rewind
 from .runfolder import COORDINATOR, RunFolder, check_folder, read_nodes, state_folder
-from .statefile import Damaged, read_state, rounds_in
 
 FREE = (
     "rounds",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import effects as e
-from ..carried import CarriedStates
+from ..checkpoint.client_state import CarriedStates
 from ..reports import Reports, RoundReport
 from ..session import NodeFailed, Place, Session, default_name, members_of
 from ..shell import Node, Publish

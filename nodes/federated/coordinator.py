@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import effects as e
-from ..checkpoint import Checkpoints
+from ..checkpoint.store import Checkpoints
 from ..reports import Reports, RoundReport
 from ..session import Place, Session, members_of
 from ..shell import Node

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import effects as e
-from ..checkpoint import Checkpoint, CheckpointError, Checkpoints
+from ..checkpoint.store import Checkpoint, CheckpointError, Checkpoints
 from ..experiment_keys import ExperimentError
 from ..record import Record
 

@@ -16,7 +16,7 @@ from .tasks import FINE_TUNE
 if TYPE_CHECKING:
     from nervenet.models.site_model import Learner
 
-    from ..carried import CarriedStates
+    from ..checkpoint.client_state import CarriedStates
 
 
 class ClientWork:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import effects as e
-from ..statefile import CheckpointError, Damaged, State, forget, read_state, rounds_in, sweep, write_state
+from ..checkpoint.state_file import CheckpointError, Damaged, State, forget, read_state, rounds_in, sweep, write_state
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

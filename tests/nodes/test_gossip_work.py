@@ -8,7 +8,7 @@ import pytest
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import Learner
 from nervenet.nodes import effects as e
-from nervenet.nodes import statefile
+from nervenet.nodes.checkpoint import state_file
 from nervenet.nodes.experiment import Experiment
 from nervenet.nodes.experiment_keys import ExperimentError
 from nervenet.nodes.gossip.algorithms import Algorithm
@@ -182,7 +182,7 @@ def test_what_is_one_array_under_two_names_is_written_once_and_comes_back_as_one
     arrays = states_of(one).read(1).arrays
     assert arrays["algorithm/common"] is arrays["algorithm/copy/"]
     assert arrays["weights"] is arrays["algorithm/common"]
-    assert len(statefile.read_state(tmp_path / "b", 1).arrays) < len(arrays)
+    assert len(state_file.read_state(tmp_path / "b", 1).arrays) < len(arrays)
 
 
 def test_a_broken_state_is_named_and_the_one_before_it_counts(tmp_path: Path) -> None:
@@ -190,13 +190,13 @@ def test_a_broken_state_is_named_and_the_one_before_it_counts(tmp_path: Path) ->
     for number in (1, 2, 3):
         keep(one, number)
     keep(one, 4, forget=(1,))
-    path = statefile.path_of(tmp_path / "b", 4)
+    path = state_file.path_of(tmp_path / "b", 4)
     path.write_bytes(path.read_bytes()[:-1])
     states = States(tmp_path / "b", PLAN)
     assert states.held == (3, 2)
     assert "round-000000004.safetensors: is damaged: its checksum differs; the one before it is used" in states.told[0]
     states.read(2)
-    assert statefile.rounds_in(tmp_path / "b") == [2], "the rounds after it are run anew"
+    assert state_file.rounds_in(tmp_path / "b") == [2], "the rounds after it are run anew"
 
 
 def test_states_of_another_experiment_are_refused(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nervenet.nodes import launcher, statefile
-from nervenet.nodes.checkpoint import Checkpoints
+from nervenet.nodes import launcher
+from nervenet.nodes.checkpoint import state_file
+from nervenet.nodes.checkpoint.state_file import path_of
+from nervenet.nodes.checkpoint.store import Checkpoints
 from nervenet.nodes.experiment import Experiment, ExperimentError, load
 from nervenet.nodes.runfolder import COORDINATOR, RunFolder, read_events, state_folder
 from nervenet.nodes.standalone import run_node
-from nervenet.nodes.statefile import path_of
 
 PLAN = Experiment.from_dict({"nodes": 4, "rounds": 20, "data": {"name": "iris"}})
 
@@ -124,9 +125,9 @@ def none_whole(run: Path) -> None:
 
 
 def newer(run: Path) -> None:
-    known, statefile.FORMAT = statefile.FORMAT, 9
+    known, state_file.FORMAT = state_file.FORMAT, 9
     write(run, 8)
-    statefile.FORMAT = known
+    state_file.FORMAT = known
 
 
 @pytest.mark.parametrize(

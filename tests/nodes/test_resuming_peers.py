@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nervenet.nodes import launcher
+from nervenet.nodes.checkpoint.state_file import path_of, rounds_in, write_state
 from nervenet.nodes.experiment import Experiment, ExperimentError, load
 from nervenet.nodes.resuming import rewind_peers
 from nervenet.nodes.runfolder import RunFolder, has_checkpoints, state_folder
-from nervenet.nodes.statefile import path_of, rounds_in, write_state
 
 PLAN = Experiment.from_dict({"mode": "gossip", "nodes": 3, "rounds": 20, "data": {"name": "iris"}})
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.models.rng import generator
-from nervenet.nodes.checkpoint import Checkpoints
+from nervenet.nodes.checkpoint.store import Checkpoints
 from nervenet.nodes.federated.strategies import Contribution, Outcome, Strategy
 from nervenet.nodes.federated.strategies.guard import guarded
 from nervenet.nodes.federated.strategies.registry import NAMES, make

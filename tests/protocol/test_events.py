@@ -22,7 +22,7 @@ from nervenet.models import MLP
 from nervenet.models.site_model import Learner
 from nervenet.nodes import Client, Coordinator, Experiment, Monitor, Peer
 from nervenet.nodes import effects as e
-from nervenet.nodes.carried import CarriedStates
+from nervenet.nodes.checkpoint.client_state import CarriedStates
 from nervenet.nodes.federated import tasks
 from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.federated.rounds import RoundState

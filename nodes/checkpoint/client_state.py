@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .statefile import CheckpointError, Damaged, forget, read_state, rounds_in, sweep, write_state
+from .state_file import CheckpointError, Damaged, forget, read_state, rounds_in, sweep, write_state
 
 __all__ = ["CarriedStates"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nervenet.nodes import carried
-from nervenet.nodes.carried import CarriedStates
-from nervenet.nodes.statefile import CheckpointError, path_of
+from nervenet.nodes.checkpoint import client_state
+from nervenet.nodes.checkpoint.client_state import CarriedStates
+from nervenet.nodes.checkpoint.state_file import CheckpointError, path_of
 
 
 def state(number: int) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def test_a_disk_that_refuses_is_told_once_and_memory_counts(tmp_path: Path, monk
         raise CheckpointError("the state of round 1 could not be written")
 
     with monkeypatch.context() as patch:
-        patch.setattr(carried, "write_state", refuse)
+        patch.setattr(client_state, "write_state", refuse)
         states.put(1, state(10))
         states.put(2, state(2))
     assert [value(states, n) for n in (2, 3)] == [10, 2]

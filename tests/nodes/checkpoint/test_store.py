@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from nervenet.nodes import statefile
-from nervenet.nodes.checkpoint import CheckpointError, Checkpoints
-from nervenet.nodes.statefile import DTYPES, path_of
+from nervenet.nodes.checkpoint import state_file
+from nervenet.nodes.checkpoint.state_file import DTYPES, path_of
+from nervenet.nodes.checkpoint.store import CheckpointError, Checkpoints
 from safetensors.numpy import load_file
 
 KINDS = st.sampled_from([np.dtype(kind) for kind in DTYPES.values()])
@@ -181,7 +181,7 @@ def test_what_is_named_otherwise_is_none_of_ours(tmp_path: Path) -> None:
 def test_a_newer_format_is_an_error_and_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoints, _ = filled(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(statefile, "FORMAT", 2)
+        patch.setattr(state_file, "FORMAT", 2)
         checkpoints.write(4, {}, {})
     with pytest.raises(CheckpointError, match=r"round-000000004.safetensors: is of format 2; this version reads up to"):
         checkpoints.latest()
@@ -239,7 +239,7 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
 def test_a_process_killed_while_it_writes_leaves_whole_ones(tmp_path: Path) -> None:
     code = f"""
 import pathlib, numpy as np
-from nervenet.nodes.checkpoint import Checkpoints
+from nervenet.nodes.checkpoint.store import Checkpoints
 c, n = Checkpoints(pathlib.Path({str(tmp_path)!r})), 0
 while True:
     n += 1
@@ -262,7 +262,7 @@ while True:
 
 
 def test_what_a_killed_writer_left_is_swept_away(tmp_path: Path) -> None:
-    (tmp_path / f"{statefile.UNFINISHED}1").write_bytes(b"half")
+    (tmp_path / f"{state_file.UNFINISHED}1").write_bytes(b"half")
     filled(tmp_path)
     assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors"}
 

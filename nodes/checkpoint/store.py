@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .statefile import CheckpointError, State, forget, newest_whole, rounds_in, sweep, write_state
+from .state_file import CheckpointError, State, forget, newest_whole, rounds_in, sweep, write_state
 
 __all__ = ["Checkpoint", "CheckpointError", "Checkpoints"]
 
