@@ -34,7 +34,7 @@ from nervenet.models.data.partition import partition
 from nervenet.models.data.splits import split
 from nervenet.models.model import FitReport, Work
 from nervenet.models.site_model import Learner
-from nervenet.nodes.experiment import Experiment
+from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.federated.client import Client
 from nervenet.nodes.federated.coordinator import Coordinator
 from nervenet.nodes.session import Place

@@ -29,7 +29,7 @@ from nervenet.broker.broker import Broker
 from nervenet.models.model import FitReport
 from nervenet.models.site_model import Learner
 from nervenet.models.weights import Layout
-from nervenet.nodes.experiment import Experiment
+from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.federated.client import Client
 from nervenet.nodes.federated.coordinator import Coordinator
 from nervenet.nodes.session import Place

@@ -26,7 +26,7 @@ from nervenet.models.data.datasets import load
 from nervenet.models.data.partition import partition
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import Learner
-from nervenet.nodes.experiment import Experiment
+from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.gossip.peer import Peer
 from nervenet.nodes.session import Place
 

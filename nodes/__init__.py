@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .experiment import Experiment, ExperimentError
+    from .config.schema import Experiment, ExperimentError
     from .federated.client import Client
     from .federated.coordinator import Coordinator
     from .gossip.peer import Peer
@@ -32,8 +32,8 @@ __all__ = [
 _HOMES = {
     "Client": ".federated.client",
     "Coordinator": ".federated.coordinator",
-    "Experiment": ".experiment",
-    "ExperimentError": ".experiment",
+    "Experiment": ".config.schema",
+    "ExperimentError": ".config.schema",
     "Monitor": ".monitor",
     "NodeFailed": ".session",
     "Peer": ".gossip.peer",

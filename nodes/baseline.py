@@ -12,9 +12,9 @@ from nervenet.models.model import Work
 from nervenet.models.rng import generator
 from nervenet.models.site_statistics import agree
 
+from .config.factory import model_of, site_learner
+from .config.schema import Experiment
 from .desk import tell
-from .embedding import model_of, site_learner
-from .experiment import Experiment
 from .parcel import unpack
 
 if TYPE_CHECKING:

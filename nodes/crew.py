@@ -14,8 +14,8 @@ from typing import Any
 from nervenet.broker.sockets import discard
 
 from .baseline import too_large
-from .experiment import Experiment
-from .gossip.layout import launched_names
+from .config.schema import Experiment
+from .experiment.layout import launched_names
 from .nursery import Nursery, NurseryError
 from .shares import Shares
 

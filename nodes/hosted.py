@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from nervenet.broker.messages import Payload
 
+from .config.compatibility import run_terms
+from .config.factory import model_of, site_learner
+from .config.schema import Experiment
 from .desk import tell
-from .embedding import model_of, site_learner
-from .experiment import Experiment
 from .federated.client import Client
 from .federated.coordinator import Coordinator
 from .gossip.peer import Peer
 from .parcel import unpack
 from .session import Place
-from .terms import run_terms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,11 +15,11 @@ from typing import Any
 from nervenet.broker.subscriber import EventStream, Publisher
 from nervenet.broker.transport import new_incarnation
 
+from .config.schema import Experiment
 from .crew import Crew, Lost
 from .desk import Desk
-from .experiment import Experiment
-from .experiment_checks import check_members, check_task
-from .gossip.layout import launched_names
+from .experiment.layout import launched_names
+from .experiment.validation import check_members, check_task
 from .nursery import Nursery
 from .outcome import finish, gather
 from .runfolder import RunFolder, check_folder, default_path

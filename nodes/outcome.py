@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .embedding import model_of
+from .config.factory import model_of
 from .summary import summarise
 
 if TYPE_CHECKING:
-    from .experiment import Experiment
+    from .config.schema import Experiment
     from .runfolder import RunFolder
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from .checkpoint.state_file import Damaged, read_state, rounds_in
 from .checkpoint.store import Checkpoint, CheckpointError, Checkpoints
-from .experiment import Experiment, load
-from .experiment_keys import ExperimentError, shown
+from .config.keys import ExperimentError, shown
+from .config.schema import Experiment, load
+from .experiment.layout import launched_names
 from .gossip.algorithms.registry import NAMES
 from .gossip.keeping import NoCommonRound, common_round
-from .gossip.layout import launched_names
 from .gossip.states import rewind
 from .runfolder import COORDINATOR, RunFolder, check_folder, read_nodes, state_folder
 

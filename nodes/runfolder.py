@@ -11,8 +11,8 @@ from typing import IO, Any
 
 import msgspec
 
-from .experiment import Experiment
-from .experiment_keys import ExperimentError
+from .config.keys import ExperimentError
+from .config.schema import Experiment
 
 # An event reaches the disk within this time of its arrival (seconds), so that a killed launcher loses little;
 # a write for each event would cost more than the events.

@@ -25,7 +25,7 @@ from .following import Following
 from .record import Record
 
 if TYPE_CHECKING:
-    from .experiment import Experiment
+    from .config.schema import Experiment
     from .shell import Node
 
 DESK = "launcher"  # the name under which a launcher takes reports

@@ -13,7 +13,7 @@ from nervenet.models.data.data import MANY_CLASSES, DataError
 from nervenet.models.data.partition import partition
 from nervenet.models.data.splits import split
 
-from .embedding import model_of
+from .config.factory import model_of
 from .parcel import pack
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nervenet.models.model import Model
     from numpy.typing import NDArray
 
-    from .experiment import Experiment
+    from .config.schema import Experiment
 
 
 @dataclass

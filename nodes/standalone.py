@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .embedding import model_of, site_learner
+from .config.compatibility import run_terms
+from .config.factory import model_of, site_learner
 from .federated.coordinator import Coordinator
 from .gossip.peer import Peer
 from .hosted import ROLES
@@ -18,12 +19,11 @@ from .outcome import Found, finish
 from .runfolder import RunFolder, check_folder, read_nodes
 from .session import NodeFailed, Place, Session, default_name
 from .summary import summarise
-from .terms import run_terms
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import Learner
 
-    from .experiment import Experiment
+    from .config.schema import Experiment
 
 SITES = "sites"  # the name of the data of a run whose sites each bring their own
 

@@ -15,7 +15,7 @@ from .options import experiment_flags
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nervenet.nodes.experiment import Experiment
+    from nervenet.nodes.config.schema import Experiment
 
     from .views import View
 
@@ -38,7 +38,7 @@ def launch(
 
     Leaves a run folder with the result, the model and its curves. Another terminal can attach with "nervenet monitor".
     """
-    from nervenet.nodes.experiment import load
+    from nervenet.nodes.config.schema import load
     from nervenet.nodes.runfolder import check_folder, default_path, has_checkpoints
 
     from .running import Stopped, run

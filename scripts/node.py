@@ -11,7 +11,7 @@ import typer
 from .options import experiment_flags
 
 if TYPE_CHECKING:
-    from nervenet.nodes.experiment import Experiment
+    from nervenet.nodes.config.schema import Experiment
 
     from .board import Board
     from .views import View
@@ -54,7 +54,7 @@ def node(
     --data is this site's own file, which never leaves it. A run on several machines is one "nervenet broker", and then
     one "nervenet node" for each site.
     """
-    from nervenet.nodes.experiment import load
+    from nervenet.nodes.config.schema import load
     from nervenet.nodes.runfolder import check_folder
 
     from .result import result_line
@@ -85,7 +85,7 @@ def node(
 
 
 def _check_way_in(role: str, broker: str | None, seed_peer: str | None) -> None:
-    from nervenet.nodes.experiment import ExperimentError
+    from nervenet.nodes.config.schema import ExperimentError
 
     if seed_peer and role != "peer":
         raise ExperimentError(f"--seed-peer {seed_peer}: is for a peer; a {role} joins by --broker")
@@ -103,7 +103,7 @@ def _board(run: str, experiment: Experiment) -> Board:
 
 
 def _in_mode(mode: str, role: str, overrides: dict[str, object]) -> dict[str, object]:
-    from nervenet.nodes.experiment import ExperimentError
+    from nervenet.nodes.config.schema import ExperimentError
 
     if overrides.get("mode", mode) != mode:
         raise ExperimentError(f"--mode {overrides['mode']}: a {role} takes part in {mode} runs")

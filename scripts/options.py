@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
-from nervenet.nodes.experiment import Experiment, parse_set
+from nervenet.nodes.config.schema import Experiment, parse_set
 
 
 @dataclass(frozen=True)

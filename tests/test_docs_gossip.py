@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from nervenet.nodes.described import Described
+from nervenet.nodes.config.plugins import Described
 from nervenet.nodes.gossip.algorithms.registry import NAMES, describe
 from nervenet.nodes.topology import TOPOLOGIES, default_degree, schedule
 from nervenet.nodes.topology.analysis import measure

@@ -19,7 +19,7 @@ from nervenet.broker import Broker
 from nervenet.models import MLP
 from nervenet.models.data import datasets, partition
 from nervenet.nodes import Experiment, Peer
-from nervenet.nodes.experiment import load
+from nervenet.nodes.config.schema import load
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 APPLICATION = EXAMPLES / "embed_in_web_app.py"

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from .. import effects as e
 from ..checkpoint.client_state import CarriedStates
+from ..config.compatibility import run_terms
 from ..reports import Reports, RoundReport
 from ..session import NodeFailed, Place, Session, default_name, members_of
 from ..shell import Node, Publish
-from ..terms import run_terms
 from ..trainer import Trainer
 from .tasks import ClientRules, ClientState
 from .work import ClientWork
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nervenet.broker.messages import Roster
     from nervenet.models.site_model import Learner
 
-    from ..experiment import Experiment
+    from ..config.schema import Experiment
 
 
 class Client:
@@ -82,7 +82,7 @@ class Client:
         state: Path | None = None,
         experiment: Experiment | None = None,
     ) -> None:
-        from ..embedding import embedded_experiment, site_learner
+        from ..config.factory import embedded_experiment, site_learner
 
         plan = embedded_experiment("federated", {"nodes": clients, "seed": seed}, experiment)
         learner = site_learner(model, data, plan, columns=columns, holdout=holdout)

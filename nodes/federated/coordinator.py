@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from .. import effects as e
 from ..checkpoint.store import Checkpoints
+from ..config.compatibility import parting_of, run_terms, settings_of
 from ..reports import Reports, RoundReport
 from ..session import Place, Session, members_of
 from ..shell import Node
-from ..terms import parting_of, run_terms, settings_of
 from ..trainer import Trainer
 from .flow import FlowState
 from .judging import Best
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nervenet.broker.messages import Roster
     from nervenet.models.site_model import Learner
 
-    from ..experiment import Experiment
+    from ..config.schema import Experiment
 
 PARTING_S = 2.0  # how long the coordinator waits for clients to take leave
 
@@ -90,7 +90,7 @@ class Coordinator:
         state: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
-        from ..embedding import embedded_experiment, site_learner
+        from ..config.factory import embedded_experiment, site_learner
 
         wanted = {
             "nodes": clients,

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from .. import effects as e
 from ..checkpoint.store import Checkpoint, CheckpointError, Checkpoints
-from ..experiment_keys import ExperimentError
+from ..config.keys import ExperimentError
 from ..record import Record
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import Learner
 
-    from ..experiment import Experiment
+    from ..config.schema import Experiment
     from .merger import Merger
 
 WEIGHTS = "weights"

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from nervenet.broker.messages import News
 
 from .. import effects as e
-from ..experiment_keys import ExperimentError
+from ..config.compatibility import run_terms, settings_of
+from ..config.keys import ExperimentError
+from ..experiment.layout import schedule_of
 from ..reports import Reports, RoundReport
 from ..session import NodeFailed, Place, Session, default_name, members_of
 from ..shell import Node
-from ..terms import run_terms, settings_of
 from ..topology import Schedule, every_neighbour
 from ..trainer import Trainer
 from .algorithms import Algorithm
@@ -25,7 +26,6 @@ from .algorithms.checks import suitable_mixing
 from .algorithms.registry import NAMES, build, encoding_of
 from .asynchronous.free import FreePeer, FreeRules
 from .exchange import PeerRules, PeerState
-from .layout import schedule_of
 from .membership.fellows import FellowRules, Fellows
 from .membership.probe import ProbeRules
 from .states import States
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nervenet.broker.messages import Member, Roster
     from nervenet.models.site_model import Learner
 
-    from ..experiment import Experiment
+    from ..config.schema import Experiment
 
 LAID_ANEW = ("ring", "line", "star", "complete")  # over whoever is here: of these each number of members has one
 PARTING_S = 1.0  # how long a peer that is done waits for its neighbours to take leave as well
@@ -119,7 +119,7 @@ class Peer:
         state: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
-        from ..embedding import embedded_experiment, site_learner
+        from ..config.factory import embedded_experiment, site_learner
 
         wanted = {"nodes": nodes, "gossip.topology": topology, "seed": seed, "training.epochs": epochs}
         plan = embedded_experiment("gossip", wanted, experiment)

@@ -14,7 +14,7 @@ from ..checkpoint.state_file import CheckpointError, Damaged, State, forget, rea
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..experiment import Experiment
+    from ..config.schema import Experiment
     from ..record import Record
 
 ALIKE = "alike"  # in the record: names of arrays that are one and the same under another name
@@ -46,7 +46,7 @@ class States:
     """
 
     def __init__(self, folder: Path, experiment: Experiment) -> None:
-        from ..experiment_keys import ExperimentError
+        from ..config.keys import ExperimentError
         from ..resuming import check_fits
 
         self.folder = folder

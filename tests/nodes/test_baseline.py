@@ -8,7 +8,7 @@ from nervenet.models import MLP, Learner
 from nervenet.models.data import datasets
 from nervenet.models.data.splits import split
 from nervenet.nodes.baseline import ROW_BUDGET, alone, local_only_mean, too_large
-from nervenet.nodes.experiment import Experiment
+from nervenet.nodes.config.schema import Experiment
 
 COLUMNS = ("a", "b")
 

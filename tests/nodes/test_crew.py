@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.crew import RESTARTS, Crew, Lost
-from nervenet.nodes.experiment import Experiment
 from nervenet.nodes.nursery import NurseryError
 from nervenet.nodes.shares import Shares
 

@@ -19,8 +19,8 @@ from nervenet.models import MLP
 from nervenet.models.data import datasets
 from nervenet.nodes import Client, Coordinator, Experiment, NodeFailed, Peer
 from nervenet.nodes import effects as e
-from nervenet.nodes.embedding import embedded_experiment, model_of, site_learner
-from nervenet.nodes.experiment import ExperimentError
+from nervenet.nodes.config.factory import embedded_experiment, model_of, site_learner
+from nervenet.nodes.config.schema import ExperimentError
 from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.trainer import Trainer
 

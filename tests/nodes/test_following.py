@@ -16,9 +16,9 @@ from nervenet.broker.lease import Membership
 from nervenet.broker.messages import Heartbeat, Member, Ready, Roster
 from nervenet.models import MLP
 from nervenet.nodes import Client, Experiment, NodeFailed
-from nervenet.nodes.embedding import site_learner
+from nervenet.nodes.config.compatibility import run_terms
+from nervenet.nodes.config.factory import site_learner
 from nervenet.nodes.following import Following
-from nervenet.nodes.terms import run_terms
 
 DEADLINE_S = 20.0
 ROWS = (np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2)

@@ -1,8 +1,8 @@
 """What theory excludes is refused by name, before anything starts: the two that do not fit, and what would."""
 
 import pytest
-from nervenet.nodes.experiment import Experiment, load
-from nervenet.nodes.experiment_keys import ExperimentError
+from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.config.schema import Experiment, load
 from nervenet.nodes.gossip.algorithms.registry import NAMES
 
 PLAIN = {"training.momentum": 0.0}

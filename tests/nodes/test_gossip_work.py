@@ -9,8 +9,8 @@ from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import Learner
 from nervenet.nodes import effects as e
 from nervenet.nodes.checkpoint import state_file
-from nervenet.nodes.experiment import Experiment
-from nervenet.nodes.experiment_keys import ExperimentError
+from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.gossip.algorithms import Algorithm
 from nervenet.nodes.gossip.algorithms.averaging import DPSGD
 from nervenet.nodes.gossip.algorithms.choco import Choco

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from nervenet.models.data.data import DataError
 from nervenet.nodes import launch
-from nervenet.nodes.experiment import Experiment, ExperimentError
+from nervenet.nodes.config.schema import Experiment, ExperimentError
 from nervenet.nodes.launcher import RunFailed
 from safetensors.numpy import load_file
 

@@ -12,7 +12,7 @@ from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import Learner
 from nervenet.nodes import effects as e
 from nervenet.nodes.checkpoint.store import Checkpoints
-from nervenet.nodes.experiment import Experiment, ExperimentError
+from nervenet.nodes.config.schema import Experiment, ExperimentError
 from nervenet.nodes.federated.memory import Memory, recall
 from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.federated.strategies import Contribution, Outcome

@@ -14,7 +14,7 @@ from nervenet.nodes import launcher
 from nervenet.nodes.checkpoint import state_file
 from nervenet.nodes.checkpoint.state_file import path_of
 from nervenet.nodes.checkpoint.store import Checkpoints
-from nervenet.nodes.experiment import Experiment, ExperimentError, load
+from nervenet.nodes.config.schema import Experiment, ExperimentError, load
 from nervenet.nodes.runfolder import COORDINATOR, RunFolder, read_events, state_folder
 from nervenet.nodes.standalone import run_node
 
@@ -157,7 +157,7 @@ def test_a_damaged_newest_one_costs_only_its_round(run: Path) -> None:
 def test_a_run_that_still_goes_on_is_not_resumed(run: Path) -> None:
     code = f"""
 import pathlib, sys
-from nervenet.nodes.experiment import load
+from nervenet.nodes.config.schema import load
 from nervenet.nodes.runfolder import RunFolder
 run = pathlib.Path({str(run)!r})
 folder = RunFolder.reopen(run, load(run))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from nervenet.nodes import launcher
 from nervenet.nodes.checkpoint.state_file import path_of, rounds_in, write_state
-from nervenet.nodes.experiment import Experiment, ExperimentError, load
+from nervenet.nodes.config.schema import Experiment, ExperimentError, load
 from nervenet.nodes.resuming import rewind_peers
 from nervenet.nodes.runfolder import RunFolder, has_checkpoints, state_folder
 

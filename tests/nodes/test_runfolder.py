@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nervenet.nodes.experiment import ExperimentError, load
+from nervenet.nodes.config.schema import ExperimentError, load
 from nervenet.nodes.runfolder import RunFolder, default_path, newest_broker, read_events, to_json
 
 

@@ -9,7 +9,7 @@ import pytest
 from nervenet.broker import transport as t
 from nervenet.broker.handshake import Link
 from nervenet.broker.messages import Goodbye
-from nervenet.nodes.experiment import Experiment
+from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.session import Place, Session, inbox_address
 
 LONG_S = 1.0

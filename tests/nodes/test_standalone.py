@@ -10,7 +10,7 @@ import pytest
 from nervenet.broker.broker import Broker
 from nervenet.broker.errors import BrokerError
 from nervenet.models.data.data import DataError
-from nervenet.nodes.experiment import Experiment
+from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.session import NodeFailed
 from nervenet.nodes.standalone import run_node
 

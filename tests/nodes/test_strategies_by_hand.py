@@ -159,7 +159,7 @@ def test_qfedavg_takes_losses_of_any_size() -> None:
 
 
 def test_the_step_of_qfedavg_is_the_default_learning_rate() -> None:
-    from nervenet.nodes.experiment import TrainingConfig
+    from nervenet.nodes.config.schema import TrainingConfig
     from nervenet.nodes.federated.strategies.fair import QFedAvg
 
     assert QFedAvg().step == TrainingConfig().learning_rate

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from nervenet.models.robust import clip_by_norm
 from nervenet.nodes import effects as e
-from nervenet.nodes.experiment import Experiment, ExperimentError, FederatedConfig
+from nervenet.nodes.config.schema import Experiment, ExperimentError, FederatedConfig
 from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.federated.strategies import Composed, Contribution, Outcome, Pipeline, StrategyError
 from nervenet.nodes.federated.strategies.guard import guarded

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from nervenet.nodes.experiment import load
+from nervenet.nodes.config.schema import load
 from nervenet.nodes.runfolder import to_json
 from nervenet.nodes.summary import summarise
 

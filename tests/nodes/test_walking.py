@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes import effects as e
-from nervenet.nodes.experiment import Experiment, ExperimentError
+from nervenet.nodes.config.schema import Experiment, ExperimentError
 from nervenet.nodes.gossip.asynchronous.free import FreeRules
 from nervenet.nodes.gossip.asynchronous.merge import WHOLE, Part
 from nervenet.nodes.gossip.asynchronous.registry import build

@@ -11,7 +11,7 @@ import pytest
 import typer
 from nervenet.broker.errors import AddressInUse
 from nervenet.nodes import launcher, standalone
-from nervenet.nodes.experiment import Experiment
+from nervenet.nodes.config.schema import Experiment
 from nervenet.scripts.main import build, execute
 from nervenet.scripts.options import FLAGS
 from typer.testing import CliRunner

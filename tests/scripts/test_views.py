@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import pytest
 from nervenet.nodes import monitor, standalone
-from nervenet.nodes.experiment import Experiment
+from nervenet.nodes.config.schema import Experiment
 from nervenet.scripts import views
 from nervenet.scripts.main import execute
 from nervenet.scripts.views import JsonView, LiveView, PlainView, QuietView, choose_view

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-from ...described import Described, described
-from ...experiment_keys import ExperimentError, convert
+from ...config.keys import ExperimentError, convert
+from ...config.plugins import Described, described
 from .contract import Strategy
 
 NAMES: Mapping[str, str] = {

@@ -11,7 +11,7 @@ from .contract import Algorithm, AlgorithmError, Needs
 from .registry import NAMES, algorithm_class
 
 if TYPE_CHECKING:
-    from ...experiment import Experiment
+    from ...config.schema import Experiment
     from ..asynchronous.registry import Free
 
 DRAWN = 5  # rounds that are looked at of graphs that never repeat

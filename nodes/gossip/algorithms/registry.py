@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from ...described import Described, described
-from ...experiment_keys import ExperimentError, convert
+from ...config.keys import ExperimentError, convert
+from ...config.plugins import Described, described
 from .contract import Algorithm
 
 NAMES: Mapping[str, str] = {

@@ -7,9 +7,9 @@ import msgpack
 import pytest
 from nervenet.models import MLP, Learner
 from nervenet.models.model import Work
-from nervenet.nodes.embedding import model_of
-from nervenet.nodes.experiment import Experiment
-from nervenet.nodes.terms import run_terms, settings_of
+from nervenet.nodes.config.compatibility import run_terms, settings_of
+from nervenet.nodes.config.factory import model_of
+from nervenet.nodes.config.schema import Experiment
 
 
 def terms(**keys: Any) -> dict[str, Any]:

@@ -4,12 +4,12 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from .experiment_keys import ExperimentError
-from .federated.stopping import Goal, GoalError, reported
+from ..config.keys import ExperimentError
+from ..federated.stopping import Goal, GoalError, reported
 
 if TYPE_CHECKING:
-    from .experiment import Experiment
-    from .topology import TopologyError
+    from ..config.schema import Experiment
+    from ..topology import TopologyError
 
 WILDCARDS = ("*", "0.0.0.0", "::", "[::]")
 
@@ -67,7 +67,7 @@ def remarks(experiment: "Experiment") -> list[str]:
 
 
 def _asynchronous(experiment: "Experiment") -> bool:
-    from .federated.strategies.registry import make
+    from ..federated.strategies.registry import make
 
     return make(experiment.federated.strategy, experiment.federated.arguments).demands.asynchronous
 
@@ -154,7 +154,7 @@ def _check_personal(experiment: "Experiment", task: str, columns: int) -> None:
     from nervenet.models.local.personal import chosen
     from nervenet.models.rng import generator
 
-    from .embedding import model_of
+    from ..config.factory import model_of
 
     model = model_of(experiment)
     # The names of a model's arrays do not depend on how many classes there are.
@@ -219,8 +219,8 @@ def _strategy(experiment: "Experiment") -> Iterator[str]:
     federated = experiment.federated
     if federated.strategy == type(federated)().strategy and not (federated.arguments or federated.ditto):
         return  # plain averaging takes anything: nothing has to be imported to know that
-    from .federated.strategies import StrategyError
-    from .federated.strategies.registry import make
+    from ..federated.strategies import StrategyError
+    from ..federated.strategies.registry import make
 
     strategy = make(federated.strategy, federated.arguments)
     try:
@@ -243,7 +243,7 @@ def _support(experiment: "Experiment", asked: dict[str, object], normaliser: boo
     from nervenet.models.local import LocalSettings, check_support
     from nervenet.models.model import LocalUnsupported
 
-    from .embedding import model_of
+    from ..config.factory import model_of
 
     model = model_of(experiment)
     try:
@@ -259,8 +259,8 @@ def _support(experiment: "Experiment", asked: dict[str, object], normaliser: boo
 
 
 def _gossip(experiment: "Experiment") -> Iterator[str]:
-    from .gossip.layout import rehearse
-    from .topology import TopologyError
+    from ..topology import TopologyError
+    from .layout import rehearse
 
     try:
         rehearse(experiment)
@@ -279,9 +279,9 @@ def _algorithm(experiment: "Experiment") -> Iterator[str]:
     plain = type(gossip)(topology=gossip.topology, degree=gossip.degree, deadline_s=gossip.deadline_s)
     if gossip == plain and gossip.topology not in ("static-exponential", "one-peer-exponential", "epidemic-local"):
         return  # averaging on a graph whose edges go both ways takes anything: nothing has to be imported to know that
-    from .gossip.algorithms.checks import problems
-    from .gossip.algorithms.registry import build
-    from .gossip.layout import rehearsal
+    from ..gossip.algorithms.checks import problems
+    from ..gossip.algorithms.registry import build
+    from .layout import rehearsal
 
     algorithm = build(gossip.algorithm, gossip.arguments, gossip.compression)
     found = list(problems(algorithm, experiment, rehearsal(experiment)))
@@ -291,9 +291,9 @@ def _algorithm(experiment: "Experiment") -> Iterator[str]:
 
 
 def _without_rounds(experiment: "Experiment") -> Iterator[str]:
-    from .gossip.algorithms.checks import free_problems
-    from .gossip.asynchronous.registry import build
-    from .gossip.layout import rehearsal
+    from ..gossip.algorithms.checks import free_problems
+    from ..gossip.asynchronous.registry import build
+    from .layout import rehearsal
 
     gossip = experiment.gossip
     try:
@@ -308,7 +308,7 @@ def _correctable(experiment: "Experiment") -> Iterator[str]:
     """Ask the model whether something can be added to its gradients, and whether it knows how far its steps reach."""
     from nervenet.models.model import CORRECTABLE
 
-    from .embedding import model_of
+    from ..config.factory import model_of
 
     if not {"correction", "normaliser"} <= set(getattr(model_of(experiment), "allows", ())):
         yield (
@@ -324,8 +324,8 @@ def by_key(error: "TopologyError") -> str:
 
 def check_members(experiment: "Experiment", members: Sequence[str]) -> None:
     """Raise :class:`ExperimentError` for a file of edges that names others than the members; for who knows them."""
-    from .gossip.layout import check_members as check_names
-    from .topology import TopologyError
+    from ..topology import TopologyError
+    from .layout import check_members as check_names
 
     try:
         check_names(experiment, members)

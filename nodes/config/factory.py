@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .experiment import Experiment, ExperimentError
-from .experiment_checks import check_scorers
-from .experiment_keys import override
+from ..experiment.validation import check_scorers
+from .keys import override
+from .schema import Experiment, ExperimentError
 
 if TYPE_CHECKING:
     from nervenet.models.model import Model

@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from .experiment_checks import check, check_scorers, remarks
-from .experiment_keys import ExperimentError, check_keys, convert, override, parse_set, read_toml
-from .topology import default_degree, default_probability
+from ..experiment.validation import check, check_scorers, remarks
+from ..topology import default_degree, default_probability
+from .keys import ExperimentError, check_keys, convert, override, parse_set, read_toml
 
 __all__ = [
     "DataConfig",
@@ -439,10 +439,10 @@ def _arguments(table: str, given: Mapping[str, Any]) -> set[str]:
     if not set(given) - own:
         return set()  # nothing to ask of the strategy, which need not be imported for that
     if table == "gossip":
-        from .gossip.algorithms.registry import every_argument
+        from ..gossip.algorithms.registry import every_argument
 
         return set(every_argument(str(given.get("algorithm", GossipConfig.algorithm)))) - own
-    from .federated.strategies.registry import arguments_of, strategy_class
+    from ..federated.strategies.registry import arguments_of, strategy_class
 
     name = given.get("strategy", FederatedConfig.strategy)
     return set(arguments_of(strategy_class(name))) - own if isinstance(name, str) else set()

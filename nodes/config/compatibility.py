@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .gossip.layout import edges_digest
+from ..experiment.layout import edges_digest
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import Learner
 
-    from .experiment import Experiment
+    from .schema import Experiment
 
 
 def run_terms(experiment: Experiment, learner: Learner) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from ..topology import Schedule, TopologyError, check, schedule
 from ..topology.edge_list import read
 
 if TYPE_CHECKING:
-    from ..experiment import Experiment
+    from ..config.schema import Experiment
 
 
 def schedule_of(experiment: Experiment, members: Sequence[str]) -> Schedule:

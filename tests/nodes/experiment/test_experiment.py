@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nervenet.nodes.experiment import Experiment, ExperimentError, GossipConfig, load, parse_set
-from nervenet.nodes.experiment_checks import check_members
-from nervenet.nodes.experiment_keys import override
-from nervenet.nodes.gossip.layout import launched_names, schedule_of
+from nervenet.nodes.config.keys import override
+from nervenet.nodes.config.schema import Experiment, ExperimentError, GossipConfig, load, parse_set
+from nervenet.nodes.experiment.layout import launched_names, schedule_of
+from nervenet.nodes.experiment.validation import check_members
 from nervenet.nodes.topology import TOPOLOGIES
 
 PROPERTIES = {
@@ -212,7 +212,7 @@ def test_the_shortcut_that_forgot_the_defaults_is_noticed(monkeypatch: pytest.Mo
     # msgspec leaves a default on the class when it builds a dataclass, and its own export then does not see it.
     import msgspec
 
-    monkeypatch.setattr("nervenet.nodes.experiment.dataclasses.asdict", msgspec.to_builtins)
+    monkeypatch.setattr("nervenet.nodes.config.schema.dataclasses.asdict", msgspec.to_builtins)
     with pytest.raises((AssertionError, KeyError)):
         test_the_resolved_experiment_writes_every_default_down()
 
@@ -324,7 +324,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes | No
 
 
 def test_reading_a_configuration_loads_nothing_heavy() -> None:
-    code = "import sys; from nervenet.nodes.experiment import load; load(); print(*sys.modules)"
+    code = "import sys; from nervenet.nodes.config.schema import load; load(); print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"zmq", "sklearn", "networkx", "numpy", "matplotlib", "asyncio", "tomli_w"}
     assert not heavy & set(result.stdout.split())
