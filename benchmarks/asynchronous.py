@@ -37,7 +37,7 @@ from nervenet.models.site_model import Learner
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.federated.client import Client
 from nervenet.nodes.federated.coordinator import Coordinator
-from nervenet.nodes.session import Place
+from nervenet.nodes.runtime.session import Place
 
 CLIENTS = 8
 LIMIT_S = 90.0

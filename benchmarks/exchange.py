@@ -27,11 +27,11 @@ import zmq
 from federated_round import Still
 from nervenet.broker.broker import Broker
 from nervenet.models.site_model import Learner
-from nervenet.nodes import effects as e
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.gossip.peer import Peer
-from nervenet.nodes.session import Place
-from nervenet.nodes.shell import Node
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.node import Node
+from nervenet.nodes.runtime.session import Place
 
 WARM_UP = 3
 

@@ -32,7 +32,7 @@ from nervenet.models.weights import Layout
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.federated.client import Client
 from nervenet.nodes.federated.coordinator import Coordinator
-from nervenet.nodes.session import Place
+from nervenet.nodes.runtime.session import Place
 
 WARM_UP = 5
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .gossip.peer import Peer
     from .launcher import launch
     from .monitor import Monitor
-    from .reports import RoundReport
-    from .session import NodeFailed
+    from .runtime.round_reports import RoundReport
+    from .runtime.session import NodeFailed
 
 __all__ = [
     "Client",
@@ -35,9 +35,9 @@ _HOMES = {
     "Experiment": ".config.schema",
     "ExperimentError": ".config.schema",
     "Monitor": ".monitor",
-    "NodeFailed": ".session",
+    "NodeFailed": ".runtime.session",
     "Peer": ".gossip.peer",
-    "RoundReport": ".reports",
+    "RoundReport": ".runtime.round_reports",
     "launch": ".launcher",
 }
 

@@ -25,7 +25,7 @@ from .federated.client import Client
 from .federated.coordinator import Coordinator
 from .gossip.peer import Peer
 from .parcel import unpack
-from .session import Place
+from .runtime.session import Place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -23,7 +23,7 @@ from .experiment.validation import check_members, check_task
 from .nursery import Nursery
 from .outcome import finish, gather
 from .runfolder import RunFolder, check_folder, default_path
-from .session import inbox_address
+from .runtime.session import inbox_address
 from .shares import Shares, cut
 
 STOP_S = 3.0  # an orderly stop takes no longer; then the children are killed

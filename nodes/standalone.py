@@ -17,7 +17,7 @@ from .gossip.peer import Peer
 from .hosted import ROLES
 from .outcome import Found, finish
 from .runfolder import RunFolder, check_folder, read_nodes
-from .session import NodeFailed, Place, Session, default_name
+from .runtime.session import NodeFailed, Place, Session, default_name
 from .summary import summarise
 
 if TYPE_CHECKING:

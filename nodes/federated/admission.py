@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from nervenet.broker import messages as m
 
-from .. import effects as e
-from ..screening import Fault, update_fault
+from ..runtime import effects as e
+from ..runtime.payload_checks import Fault, update_fault
 from .asking import expected
 from .attempt import Admitted, OpenRound
 from .roll import Roll

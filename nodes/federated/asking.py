@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 from nervenet.broker import messages as m
 
-from .. import effects as e
+from ..runtime import effects as e
 from .roll import Roll
 from .rules import RoundRules
 from .sampling import sample, share_of, surplus

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..effects import Body
+from ..runtime.effects import Body
 from .sampling import round_off
 from .strategies import Contribution
 

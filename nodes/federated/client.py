@@ -9,13 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import effects as e
 from ..checkpoint.client_state import CarriedStates
 from ..config.compatibility import run_terms
-from ..reports import Reports, RoundReport
-from ..session import NodeFailed, Place, Session, default_name, members_of
-from ..shell import Node, Publish
-from ..trainer import Trainer
+from ..runtime import effects as e
+from ..runtime.node import Node, Publish
+from ..runtime.round_reports import Reports, RoundReport
+from ..runtime.session import NodeFailed, Place, Session, default_name, members_of
+from ..runtime.worker import Trainer
 from .tasks import ClientRules, ClientState
 from .work import ClientWork
 

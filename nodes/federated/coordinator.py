@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import effects as e
 from ..checkpoint.store import Checkpoints
 from ..config.compatibility import parting_of, run_terms, settings_of
-from ..reports import Reports, RoundReport
-from ..session import Place, Session, members_of
-from ..shell import Node
-from ..trainer import Trainer
+from ..runtime import effects as e
+from ..runtime.node import Node
+from ..runtime.round_reports import Reports, RoundReport
+from ..runtime.session import Place, Session, members_of
+from ..runtime.worker import Trainer
 from .flow import FlowState
 from .judging import Best
 from .memory import Memory, recall

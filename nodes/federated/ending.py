@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .. import effects as e
+from ..runtime import effects as e
 from .attempt import OpenRound
 from .judging import Judging
 from .keeping import Keeper

@@ -16,8 +16,8 @@ from typing import Any, Self
 
 from nervenet.broker import messages as m
 
-from .. import effects as e
-from ..screening import Fault, brief
+from ..runtime import effects as e
+from ..runtime.payload_checks import Fault, brief
 from .admission import admitted, refuse, unfit
 from .asking import doubts, tasks
 from .attempt import OpenRound

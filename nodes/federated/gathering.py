@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from .. import effects as e
+from ..runtime import effects as e
 from .attempt import default_floor
 from .roll import Roll
 from .rules import RoundRules

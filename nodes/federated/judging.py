@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import effects as e
+from ..runtime import effects as e
 from .attempt import Admitted
 from .closing import site_metrics
 from .rules import RoundRules

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .. import effects as e
+from ..runtime import effects as e
 
 EVERY_S = 1.0  # between two beginnings: rounds of milliseconds are cheaper to run again than to write
 AGAIN = ("checkpoint",)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import effects as e
 from ..checkpoint.store import Checkpoint, CheckpointError, Checkpoints
 from ..config.keys import ExperimentError
-from ..record import Record
+from ..runtime import effects as e
+from ..runtime.node_stats import Record
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import Learner

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from nervenet.models.aggregate import RULES
 
-from .. import effects as e
+from ..runtime import effects as e
 from .strategies import Contribution, State, Strategy
 from .strategies.guard import begun, guarded
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..liveness import Liveness, Verdicts
+from ..runtime.failure_detector import Liveness, Verdicts
 
 STRIKES = 3  # rejections in a row that put a client on probation
 DEBTS = 8  # tasks that are remembered until their answer comes: a client that is so far behind is in nobody's way

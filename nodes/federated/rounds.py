@@ -13,8 +13,8 @@ from typing import Any, Self
 import msgspec
 from nervenet.broker import messages as m
 
-from .. import effects as e
-from ..screening import Fault, brief
+from ..runtime import effects as e
+from ..runtime.payload_checks import Fault, brief
 from .admission import admitted, misplaced, refuse, unfit
 from .asking import doubts, lacking, tasks, whom
 from .attempt import OpenRound

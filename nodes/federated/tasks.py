@@ -8,8 +8,8 @@ from typing import Any
 
 from nervenet.broker import messages as m
 
-from .. import effects as e
-from ..liveness import Liveness
+from ..runtime import effects as e
+from ..runtime.failure_detector import Liveness
 
 PARTIAL = 0.8  # share of a task's deadline after which a client answers with the work it has done, where it may
 OWN_DEADLINES = 10  # of the last task: how long a client works on a model of its own, for which nobody waits

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nervenet.broker.messages import Payload
 from nervenet.models.local import LocalSettings, LocalTraining
 
-from .. import effects as e
+from ..runtime import effects as e
 from .tasks import FINE_TUNE
 
 if TYPE_CHECKING:

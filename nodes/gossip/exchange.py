@@ -14,7 +14,7 @@ from typing import Any
 
 from nervenet.broker import messages as m
 
-from .. import effects as e
+from ..runtime import effects as e
 from .keeping import Keeping
 from .latecomer import Latecomer
 from .letters import Letter, Letters, exchange_fault, mix_of, with_parts

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from .. import effects as e
+from ..runtime import effects as e
 
 EVERY_S = 0.5  # rounded up to a power of two of rounds, at most twice that: shorter ones are cheaper to run again
 SHARE = 10  # times as long as the last write took, at the least, between two beginnings

@@ -7,8 +7,8 @@ from math import inf
 
 from nervenet.broker import messages as m
 
-from .. import effects as e
-from ..screening import payload_fault
+from ..runtime import effects as e
+from ..runtime.payload_checks import payload_fault
 
 
 class Latecomer:

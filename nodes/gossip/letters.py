@@ -8,8 +8,8 @@ from math import isfinite
 
 from nervenet.broker import messages as m
 
-from .. import effects as e
-from ..screening import Fault, payload_fault
+from ..runtime import effects as e
+from ..runtime.payload_checks import Fault, payload_fault
 from .rules import PeerRules
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from nervenet.broker import messages as m
 
-from .. import effects as e
+from ..runtime import effects as e
 from .keeping import ROUNDS, NoCommonRound, common_round, rounds_told
 
 SELDOM = 7  # heartbeats that are left out, at the most

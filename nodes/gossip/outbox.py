@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nervenet.broker import messages as m
 
-from .. import effects as e
+from ..runtime import effects as e
 from .rules import PeerRules
 
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from nervenet.broker.messages import News
 
-from .. import effects as e
 from ..config.compatibility import run_terms, settings_of
 from ..config.keys import ExperimentError
 from ..experiment.layout import schedule_of
-from ..reports import Reports, RoundReport
-from ..session import NodeFailed, Place, Session, default_name, members_of
-from ..shell import Node
+from ..runtime import effects as e
+from ..runtime.node import Node
+from ..runtime.round_reports import Reports, RoundReport
+from ..runtime.session import NodeFailed, Place, Session, default_name, members_of
+from ..runtime.worker import Trainer
 from ..topology import Schedule, every_neighbour
-from ..trainer import Trainer
 from .algorithms import Algorithm
 from .algorithms.checks import suitable_mixing
 from .algorithms.registry import NAMES, build, encoding_of

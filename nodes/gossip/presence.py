@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .. import effects as e
-from ..liveness import Liveness
+from ..runtime import effects as e
+from ..runtime.failure_detector import Liveness
 
 FAN = 2  # neighbours that each heartbeat goes to, in turn: a peer sends as few however many it is linked to
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import effects as e
 from ..checkpoint.state_file import CheckpointError, Damaged, State, forget, read_state, rounds_in, sweep, write_state
+from ..runtime import effects as e
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..config.schema import Experiment
-    from ..record import Record
+    from ..runtime.node_stats import Record
 
 ALIKE = "alike"  # in the record: names of arrays that are one and the same under another name
 

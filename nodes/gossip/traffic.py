@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from .. import effects as e
+from ..runtime import effects as e
 
 REPORT_EVERY_S = 0.25
 

@@ -11,7 +11,7 @@ from nervenet.models.model import Work
 from nervenet.models.rng import generator
 from nervenet.models.weights import is_finite
 
-from .. import effects as e
+from ..runtime import effects as e
 from .algorithms import Algorithm, Incoming, Parcel, Progress, State
 
 if TYPE_CHECKING:

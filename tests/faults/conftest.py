@@ -17,13 +17,13 @@ import pytest
 from hypothesis import settings
 from nervenet.broker import messages as m
 from nervenet.broker.testing.faults import Faults
-from nervenet.nodes import effects as e
 from nervenet.nodes.federated.rounds import RoundState
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies.pipeline import by_examples
 from nervenet.nodes.federated.tasks import ClientRules, ClientState
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
-from nervenet.nodes.simulate import Simulated, Simulation
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.simulator import Simulated, Simulation
 from nervenet.nodes.topology import schedule
 from nervenet.nodes.topology.mixing import metropolis_hastings
 

@@ -18,12 +18,12 @@ from gossip_run import Run
 from nervenet.broker import messages as m
 from nervenet.broker.messages import Lane
 from nervenet.broker.testing.faults import Faults, Partition
-from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.algorithms.averaging import DPSGD
 from nervenet.nodes.gossip.algorithms.push_sum import RECEIVED, SENT, SGP
 from nervenet.nodes.gossip.exchange import PeerState
 from nervenet.nodes.gossip.work import GossipWork
-from nervenet.nodes.simulate import Simulated, Simulation
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.simulator import Simulated, Simulation
 
 
 @dataclass

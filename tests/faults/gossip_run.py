@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from nervenet.broker import messages as m
 from nervenet.broker.testing.faults import Faults
-from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.algorithms.contract import Needs
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.membership.fellows import FellowRules, Fellows
 from nervenet.nodes.gossip.membership.probe import ProbeRules
-from nervenet.nodes.simulate import Simulation
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.topology import schedule
 
 MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float64", length=4)

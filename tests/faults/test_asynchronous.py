@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from nervenet.broker import messages as m
 from nervenet.broker.messages import Lane
 from nervenet.broker.testing.faults import Faults, Partition
-from nervenet.nodes import effects as e
 from nervenet.nodes.federated.errands import Errands, Out
 from nervenet.nodes.federated.flow import SILENT_DEADLINES, FlowState
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.contract import Demands
+from nervenet.nodes.runtime import effects as e
 
 NAMES = [f"client-{i}" for i in range(5)]
 SECONDS = st.floats(0.0, 40.0)

@@ -93,8 +93,8 @@ def test_every_round_closes_or_fails_by_name(
 
 def test_a_fold_that_counts_an_update_twice_would_be_seen(federation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The watching itself can fail."""
-    from nervenet.nodes import effects as e
     from nervenet.nodes.federated.rounds import RoundState
+    from nervenet.nodes.runtime import effects as e
 
     close = RoundState._close
 

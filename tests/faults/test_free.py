@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from nervenet.broker import messages as m
 from nervenet.broker.messages import Lane
 from nervenet.models.rng import generator
-from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.asynchronous.free import FreePeer, FreeRules
 from nervenet.nodes.gossip.asynchronous.merge import merged, taken
 from nervenet.nodes.gossip.asynchronous.pairwise import PairwisePeer
 from nervenet.nodes.gossip.asynchronous.tokens import Generalised, Randomised, Simple
 from nervenet.nodes.gossip.asynchronous.walking import WalkingPeer, WalkRules
-from nervenet.nodes.simulate import Simulation
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.topology import neighbours
 
 SIZE = 6

@@ -7,7 +7,7 @@ import pytest
 from gossip_run import TRAIN_S, Run, Worker
 from nervenet.broker import messages as m
 from nervenet.broker.testing.faults import Faults, Partition
-from nervenet.nodes import effects as e
+from nervenet.nodes.runtime import effects as e
 
 
 @pytest.mark.parametrize("topology", ["ring", "random-regular", "complete"])

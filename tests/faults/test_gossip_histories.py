@@ -10,7 +10,7 @@ from gossip_kept import KEPT
 from gossip_promises import breaches, pairs, rows, waits
 from gossip_run import Run
 from nervenet.broker import messages as m
-from nervenet.nodes import effects as e
+from nervenet.nodes.runtime import effects as e
 
 SEEDS = 20  # benchmarks/histories.py plays a thousand
 

@@ -13,7 +13,6 @@ from nervenet.models.data.partition import partition
 from nervenet.models.data.splits import split
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import Learner
-from nervenet.nodes import effects as e
 from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.federated.rounds import RoundState
 from nervenet.nodes.federated.rules import RoundRules
@@ -24,9 +23,10 @@ from nervenet.nodes.gossip.algorithms.checks import suitable_mixing
 from nervenet.nodes.gossip.algorithms.registry import NAMES, build, encoding_of
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.work import GossipWork
-from nervenet.nodes.simulate import Simulation
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.simulator import Simulation
+from nervenet.nodes.runtime.worker import Trainer
 from nervenet.nodes.topology import every_neighbour, schedule
-from nervenet.nodes.trainer import Trainer
 
 SITES = 4
 ROUNDS = 4

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from nervenet.broker.testing.faults import Faults, Partition
-from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.exchange import PeerState
+from nervenet.nodes.runtime import effects as e
 
 CRASH_S = 2.3  # in the middle of a training
 WITHIN_S = 3.0

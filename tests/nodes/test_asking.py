@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes import effects as e
 from nervenet.nodes.federated.asking import lacking, tasks
 from nervenet.nodes.federated.attempt import Admitted
 from nervenet.nodes.federated.closing import encoding_figures
 from nervenet.nodes.federated.roll import Roll
 from nervenet.nodes.federated.rounds import RoundState
 from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.runtime import effects as e
 
 MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
 SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)

@@ -11,10 +11,10 @@ from nervenet.models.mlp.mlp import MLP
 from nervenet.models.model import Work
 from nervenet.models.rng import generator
 from nervenet.models.site_model import Learner
-from nervenet.nodes import effects as e
 from nervenet.nodes.checkpoint.client_state import CarriedStates
 from nervenet.nodes.federated.work import ClientWork
-from nervenet.nodes.trainer import Trainer
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.worker import Trainer
 
 PLAIN = {"epochs": 1, "local_steps": None, "batch_size": 8, "carry_optimizer": False}
 EVERYTHING = PLAIN | {"control": True, "encoding": "delta+top-k:0.25+int8"}

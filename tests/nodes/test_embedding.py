@@ -18,11 +18,11 @@ from nervenet.broker.broker import Broker
 from nervenet.models import MLP
 from nervenet.models.data import datasets
 from nervenet.nodes import Client, Coordinator, Experiment, NodeFailed, Peer
-from nervenet.nodes import effects as e
 from nervenet.nodes.config.factory import embedded_experiment, model_of, site_learner
 from nervenet.nodes.config.schema import ExperimentError
 from nervenet.nodes.federated.merger import Merger
-from nervenet.nodes.trainer import Trainer
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.worker import Trainer
 
 DEADLINE_S = 60.0
 

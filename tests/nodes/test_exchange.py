@@ -5,9 +5,9 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.meeting import AT_ONCE, Meeting
+from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.topology import schedule
 
 T = TypeVar("T")

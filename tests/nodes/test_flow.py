@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes import effects as e
 from nervenet.nodes.federated.flow import FlowState
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.stopping import Goal, StoppingRules
 from nervenet.nodes.federated.strategies.contract import Contribution, Demands, Outcome, State, Vector
+from nervenet.nodes.runtime import effects as e
 
 T = TypeVar("T")
 SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker import messages as m
-from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.keeping import TOLD, Keeping, NoCommonRound, common_round, rounds_told
+from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.topology import schedule
 
 MODEL = m.Payload("mean", "a1b2", "float32", 5)

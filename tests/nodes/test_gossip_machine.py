@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.algorithms.contract import Needs
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.gossip.neighbourhood import Neighbourhood
 from nervenet.nodes.gossip.presence import FAN, Presence, turns
+from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.topology import schedule
 
 MODEL = m.Payload("mean", "a1b2", "float32", 5)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import Learner
-from nervenet.nodes import effects as e
 from nervenet.nodes.checkpoint import state_file
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
@@ -18,7 +17,8 @@ from nervenet.nodes.gossip.algorithms.push_sum import SGP
 from nervenet.nodes.gossip.algorithms.tracking import GradientTracking
 from nervenet.nodes.gossip.states import States
 from nervenet.nodes.gossip.work import GossipWork
-from nervenet.nodes.trainer import Trainer
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.worker import Trainer
 
 WORK = {"epochs": None, "local_steps": 3, "batch_size": 8, "carry_optimizer": True}
 WORK["epochs"] = 1

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes import effects as e
 from nervenet.nodes.federated.rounds import RoundState
 from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.runtime import effects as e
 
 T = TypeVar("T")
 MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import Learner
-from nervenet.nodes import effects as e
 from nervenet.nodes.checkpoint.store import Checkpoints
 from nervenet.nodes.config.schema import Experiment, ExperimentError
 from nervenet.nodes.federated.memory import Memory, recall
@@ -18,8 +17,9 @@ from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.federated.strategies import Contribution, Outcome
 from nervenet.nodes.federated.strategies.averaging import FedAdam
 from nervenet.nodes.federated.strategies.contract import Demands
-from nervenet.nodes.record import Record
-from nervenet.nodes.trainer import Trainer
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.node_stats import Record
+from nervenet.nodes.runtime.worker import Trainer
 
 PLAN = Experiment.from_dict({"nodes": 2, "rounds": 5, "data": {"name": "iris"}, "model": {"hidden": [3]}})
 X = np.random.default_rng(0).normal(size=(30, 4))

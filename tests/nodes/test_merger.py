@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from nervenet.nodes import effects as e
 from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.registry import make
+from nervenet.nodes.runtime import effects as e
 
 
 def a_fold(weights: np.ndarray, number: int, attempt: int, answer: float) -> e.Fold:

@@ -5,10 +5,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 from nervenet.broker import messages as m
-from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.asynchronous.free import FreeRules
 from nervenet.nodes.gossip.asynchronous.holding import Holding
 from nervenet.nodes.gossip.asynchronous.pairwise import PairwisePeer
+from nervenet.nodes.runtime import effects as e
 
 T = TypeVar("T")
 MODEL = m.Payload("mean", "a1b2", "float64", 5)

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes import effects as e
+from nervenet.nodes.runtime import effects as e
 
 T = TypeVar("T")
 

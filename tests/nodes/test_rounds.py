@@ -5,9 +5,9 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes import effects as e
 from nervenet.nodes.federated import closing
 from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.runtime import effects as e
 
 T = TypeVar("T")
 SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)

@@ -11,7 +11,7 @@ from nervenet.broker.broker import Broker
 from nervenet.broker.errors import BrokerError
 from nervenet.models.data.data import DataError
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.session import NodeFailed
+from nervenet.nodes.runtime.session import NodeFailed
 from nervenet.nodes.standalone import run_node
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models.robust import clip_by_norm
-from nervenet.nodes import effects as e
 from nervenet.nodes.config.schema import Experiment, ExperimentError, FederatedConfig
 from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.federated.strategies import Composed, Contribution, Outcome, Pipeline, StrategyError
@@ -23,6 +22,7 @@ from nervenet.nodes.federated.strategies.registry import NAMES, arguments_of, de
 from nervenet.nodes.federated.strategies.robust import Nearest, Trimmed
 from nervenet.nodes.federated.strategies.server import Momentum
 from nervenet.nodes.resuming import check_same
+from nervenet.nodes.runtime import effects as e
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_strategy.py"
 BASE = "from nervenet.nodes.federated.strategies import Composed\nclass Mine(Composed):\n    "

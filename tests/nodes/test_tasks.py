@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes import effects as e
 from nervenet.nodes.federated.tasks import Assignment, ClientRules, ClientState
+from nervenet.nodes.runtime import effects as e
 
 T = TypeVar("T")
 MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)

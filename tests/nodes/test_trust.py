@@ -7,8 +7,8 @@ import pytest
 from nervenet.broker import messages as m
 from nervenet.broker.codec import DEFAULT_LIMITS, check_size, encode
 from nervenet.broker.errors import MessageTooLarge
-from nervenet.nodes import effects as e
 from nervenet.nodes.federated.strategies.pipeline import by_examples
+from nervenet.nodes.runtime import effects as e
 
 T = TypeVar("T")
 
@@ -241,7 +241,7 @@ def test_nobody_makes_the_coordinator_say_more_than_a_message_holds(coordinator:
 
 
 def test_a_long_name_would_end_the_coordinator(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.nodes.screening.LONGEST", 10**9)
+    monkeypatch.setattr("nervenet.nodes.runtime.payload_checks.LONGEST", 10**9)
     with pytest.raises(MessageTooLarge):
         check_nobody_makes_the_coordinator_say_more_than_a_message_holds(coordinator)
 

@@ -21,7 +21,6 @@ from nervenet.broker.event_codec import REQUIRED
 from nervenet.models import MLP
 from nervenet.models.site_model import Learner
 from nervenet.nodes import Client, Coordinator, Experiment, Monitor, Peer
-from nervenet.nodes import effects as e
 from nervenet.nodes.checkpoint.client_state import CarriedStates
 from nervenet.nodes.federated import tasks
 from nervenet.nodes.federated.merger import Merger
@@ -32,9 +31,10 @@ from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.registry import NAMES, make
 from nervenet.nodes.federated.work import ClientWork
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
-from nervenet.nodes.simulate import Simulation
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.simulator import Simulation
+from nervenet.nodes.runtime.worker import Trainer
 from nervenet.nodes.topology import neighbours, schedule
-from nervenet.nodes.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]
 EVENTS = (ROOT / "docs" / "events.md").read_text()

@@ -12,9 +12,9 @@ from typing import Any
 
 from nervenet.broker import messages as m
 
-from ... import effects as e
-from ...liveness import Liveness
-from ...screening import payload_fault
+from ...runtime import effects as e
+from ...runtime.failure_detector import Liveness
+from ...runtime.payload_checks import payload_fault
 from ..meeting import Meeting
 from ..traffic import Traffic
 

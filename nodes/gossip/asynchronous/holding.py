@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from ... import effects as e
+from ...runtime import effects as e
 
 Terms: TypeAlias = Sequence[tuple[e.Body, float]]
 """What is added: bodies, each times its coefficient."""

@@ -32,7 +32,7 @@ from typing import Literal
 from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
-from ... import effects as e
+from ...runtime import effects as e
 from .free import FreePeer, FreeRules
 from .holding import Holding
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
-from ... import effects as e
+from ...runtime import effects as e
 from .free import FreePeer, FreeRules
 from .merge import RULES, WHOLE, Part, layered, strided
 from .tokens import Account, Proactive, Purse

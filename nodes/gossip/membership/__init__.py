@@ -3,7 +3,7 @@
 All of it is pure: events and `now` in, effects out, every draw addressed. `fellows.py` ties the parts together for the
 exchange, which needs to know no more than this:
 
-- **in**: the events of `nodes/effects.py` as the shell posts them (`Started`, `Arrived`, `LinkUp`, `LinkLost`,
+- **in**: the events of `nodes/runtime/effects.py` as the shell posts them (`Started`, `Arrived`, `LinkUp`, `LinkLost`,
   `TimerFired`); the rounds as they are opened (`open(round)`); a goodbye (`left(peer)`).
 - **out**: effects to pass on (`Send`, `Link`, `Unlink`, `SetTimer`), and `Change`s: a peer is ``alive`` (new or here
   again), ``restarted``, ``suspect`` (it is waited for no longer), ``gone`` (its edges are dropped and the graph is

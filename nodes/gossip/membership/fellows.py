@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
-from ... import effects as e
-from ...screening import brief
+from ...runtime import effects as e
+from ...runtime.payload_checks import brief
 from ...topology import Schedule, TopologyError
 from ..neighbourhood import Neighbourhood
 from .around import Around

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
-from ... import effects as e
+from ...runtime import effects as e
 from .members import Change, Members
 from .news import Rumours
 

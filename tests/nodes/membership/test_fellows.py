@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from nervenet.broker import messages as m
 from nervenet.broker.codec import Limits, encode
-from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.membership.fellows import FellowRules, Fellows
 from nervenet.nodes.gossip.membership.members import Change
+from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.topology import schedule
 
 

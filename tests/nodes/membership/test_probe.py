@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from nervenet.broker import messages as m
 from nervenet.broker.testing.faults import Faults, Partition
-from nervenet.nodes import effects as e
 from nervenet.nodes.gossip.membership.members import Change, Members
 from nervenet.nodes.gossip.membership.probe import ProbeRules, Probing
-from nervenet.nodes.simulate import Simulation
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.simulator import Simulation
 
 
 class Watcher:

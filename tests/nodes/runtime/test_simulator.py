@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from nervenet.broker import messages as m
 from nervenet.broker.messages import Lane
-from nervenet.nodes import effects as e
-from nervenet.nodes.simulate import Simulation
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.simulator import Simulation
 
 Reaction = Callable[[e.Event, float], list[e.Effect]]
 

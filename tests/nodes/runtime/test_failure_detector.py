@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nervenet.nodes.liveness import Liveness, Verdicts
+from nervenet.nodes.runtime.failure_detector import Liveness, Verdicts
 
 
 def test_silence_makes_suspect_and_longer_silence_lost() -> None:

@@ -18,7 +18,7 @@ from nervenet.models import MLP
 from nervenet.nodes import Client, Experiment, NodeFailed
 from nervenet.nodes.config.compatibility import run_terms
 from nervenet.nodes.config.factory import site_learner
-from nervenet.nodes.following import Following
+from nervenet.nodes.runtime.reconnect import Following
 
 DEADLINE_S = 20.0
 ROWS = (np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2)

@@ -21,12 +21,12 @@ from nervenet.broker.messages import VERSION, Acknowledged, Goodbye, Hello, Memb
 from nervenet.broker.peer_discovery import ask_peers
 from nervenet.broker.subscriber import Publisher
 
-from .following import Following
-from .record import Record
+from .node_stats import Record
+from .reconnect import Following
 
 if TYPE_CHECKING:
-    from .config.schema import Experiment
-    from .shell import Node
+    from ..config.schema import Experiment
+    from .node import Node
 
 DESK = "launcher"  # the name under which a launcher takes reports
 DRAIN_S = 2.0

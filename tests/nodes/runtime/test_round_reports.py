@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from nervenet.nodes import effects as e
-from nervenet.nodes.reports import Reports
-from nervenet.nodes.session import NodeFailed
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.round_reports import Reports
+from nervenet.nodes.runtime.session import NodeFailed
 
 
 def completed(number: int) -> e.Completed:

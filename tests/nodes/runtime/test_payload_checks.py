@@ -2,10 +2,10 @@
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes import effects as e
 from nervenet.nodes.federated.rounds import RoundRules, RoundState
 from nervenet.nodes.federated.strategies.pipeline import by_examples
-from nervenet.nodes.screening import update_fault
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.payload_checks import update_fault
 
 MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
 SETTLED = e.Settled({}, MODEL, "w0")

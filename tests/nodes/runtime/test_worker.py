@@ -11,11 +11,11 @@ from nervenet.broker.messages import Payload
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import Learner
 from nervenet.models.weights import sketch
-from nervenet.nodes import effects as e
 from nervenet.nodes.federated.merger import Merger
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAvg
-from nervenet.nodes.trainer import Trainer, flaw_of
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.worker import Trainer, flaw_of
 
 WORK = {"epochs": 1, "local_steps": None, "batch_size": 8, "carry_optimizer": False}
 PATIENCE_S = 20.0

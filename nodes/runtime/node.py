@@ -20,7 +20,7 @@ from nervenet.broker.errors import BadAddress
 from nervenet.broker.messages import Heartbeat
 
 from . import effects as e
-from .trainer import INLINE_BYTES, INLINE_SUM, Trainer
+from .worker import INLINE_BYTES, INLINE_SUM, Trainer
 
 Publish: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 """Tells an event of a type, with its fields, to whoever listens."""

@@ -10,7 +10,7 @@ from nervenet.broker import transport as t
 from nervenet.broker.handshake import Link
 from nervenet.broker.messages import Goodbye
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.session import Place, Session, inbox_address
+from nervenet.nodes.runtime.session import Place, Session, inbox_address
 
 LONG_S = 1.0
 

@@ -21,10 +21,10 @@ from . import effects as e
 if TYPE_CHECKING:
     from nervenet.models.site_model import Learner
 
-    from .federated.memory import Memory
-    from .federated.merger import Merger
-    from .federated.work import ClientWork
-    from .gossip.work import GossipWork
+    from ..federated.memory import Memory
+    from ..federated.merger import Merger
+    from ..federated.work import ClientWork
+    from ..gossip.work import GossipWork
 
 Beside: TypeAlias = e.Combine | e.Merge | e.Take
 Job: TypeAlias = (
@@ -240,11 +240,11 @@ class Trainer:
             case e.Combine(number, bodies, coefficients):
                 return e.Combined(number, _finite(combine(bodies, coefficients), "the sum of models"))
             case e.Merge(number, mine, theirs, shares, part):
-                from .gossip.asynchronous.merge import merged
+                from ..gossip.asynchronous.merge import merged
 
                 return e.Combined(number, _finite(merged(mine, theirs, shares, part), "the merged model"))
             case e.Take(number, body, part):
-                from .gossip.asynchronous.merge import taken
+                from ..gossip.asynchronous.merge import taken
 
                 return e.Combined(number, taken(body, part))
             case e.Evaluate(number, which, body):

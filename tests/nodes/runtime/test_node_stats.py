@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from nervenet.nodes.record import Record
+from nervenet.nodes.runtime.node_stats import Record
 
 
 def counters() -> Any:

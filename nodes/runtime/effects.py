@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from nervenet.broker.messages import Message, Payload
 
 if TYPE_CHECKING:
-    from .federated.strategies.contract import Contribution
-    from .gossip.asynchronous.merge import Part, Shares
+    from ..federated.strategies.contract import Contribution
+    from ..gossip.asynchronous.merge import Part, Shares
 
 Body: TypeAlias = Any  # an array to the shell, an opaque handle to a machine
 Key: TypeAlias = tuple[str | int, ...]  # names a timer
