@@ -17,12 +17,12 @@ from nervenet.models import MLP, Learner, LocalSettings, LocalTraining, agree, g
 from nervenet.models.compress import parse
 from nervenet.models.data.data import Dataset
 from nervenet.models.data.partition import partition
-from nervenet.nodes.federated.merger import Merger
-from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.federated.aggregator import Merger
+from nervenet.nodes.federated.client_machine import ClientRules, ClientState
+from nervenet.nodes.federated.round_machine import RoundState
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies import Contribution, Strategy
 from nervenet.nodes.federated.strategies.averaging import FedAvg
-from nervenet.nodes.federated.tasks import ClientRules, ClientState
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.runtime.worker import Trainer

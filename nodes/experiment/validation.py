@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..config.keys import ExperimentError
-from ..federated.stopping import Goal, GoalError, reported
+from ..federated.early_stopping import Goal, GoalError, reported
 
 if TYPE_CHECKING:
     from ..config.schema import Experiment

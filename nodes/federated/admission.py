@@ -6,10 +6,10 @@ from nervenet.broker import messages as m
 
 from ..runtime import effects as e
 from ..runtime.payload_checks import Fault, update_fault
-from .asking import expected
-from .attempt import Admitted, OpenRound
-from .roll import Roll
+from .client_registry import Roll
+from .round import Admitted, OpenRound
 from .rules import RoundRules
+from .task_dispatch import expected
 
 
 def misplaced(sender: str, update: m.Update, current: OpenRound | None) -> Fault | None:

@@ -16,8 +16,8 @@ from ..runtime.node import Node, Publish
 from ..runtime.round_reports import Reports, RoundReport
 from ..runtime.session import NodeFailed, Place, Session, default_name, members_of
 from ..runtime.worker import Trainer
-from .tasks import ClientRules, ClientState
-from .work import ClientWork
+from .client_machine import ClientRules, ClientState
+from .client_worker import ClientWork
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Roster

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from .attempt import Admitted, OpenRound
+from .round import Admitted, OpenRound
 
 HOLDOUT = "holdout_"  # an update's metrics of the weights it was sent, on the site's own rows kept apart
 RESERVED = {"examples", "round", "sites", "source", "spread", "worst"}  # what `site_metrics` says itself

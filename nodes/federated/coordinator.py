@@ -16,13 +16,13 @@ from ..runtime.node import Node
 from ..runtime.round_reports import Reports, RoundReport
 from ..runtime.session import Place, Session, members_of
 from ..runtime.worker import Trainer
-from .flow import FlowState
-from .judging import Best
-from .memory import Memory, recall
-from .merger import Merger
-from .rounds import RoundState
+from .aggregator import Merger
+from .async_machine import FlowState
+from .checkpoint_writer import Memory, recall
+from .early_stopping import Stop, StoppingRules
+from .evaluation import Best
+from .round_machine import RoundState
 from .rules import RoundRules
-from .stopping import Stop, StoppingRules
 from .strategies.registry import make
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..runtime import effects as e
-from .attempt import OpenRound
-from .judging import Judging
-from .keeping import Keeper
+from .checkpointing import Keeper
+from .early_stopping import Stop
+from .evaluation import Judging
+from .round import OpenRound
 from .rules import RoundRules
-from .stopping import Stop
 
 
 class Ending:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from ..runtime import effects as e
-from .attempt import default_floor
-from .roll import Roll
+from .client_registry import Roll
+from .round import default_floor
 from .rules import RoundRules
 
 

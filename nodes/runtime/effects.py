@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from nervenet.broker.messages import Message, Payload
 
 if TYPE_CHECKING:
-    from ..federated.strategies.contract import Contribution
+    from ..federated.strategies.base import Contribution
     from ..gossip.asynchronous.merge import Part, Shares
 
 Body: TypeAlias = Any  # an array to the shell, an opaque handle to a machine

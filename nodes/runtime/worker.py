@@ -21,9 +21,9 @@ from . import effects as e
 if TYPE_CHECKING:
     from nervenet.models.site_model import Learner
 
-    from ..federated.memory import Memory
-    from ..federated.merger import Merger
-    from ..federated.work import ClientWork
+    from ..federated.aggregator import Merger
+    from ..federated.checkpoint_writer import Memory
+    from ..federated.client_worker import ClientWork
     from ..gossip.work import GossipWork
 
 Beside: TypeAlias = e.Combine | e.Merge | e.Take

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import settings
 from nervenet.broker import messages as m
 from nervenet.broker.testing.faults import Faults
-from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.federated.client_machine import ClientRules, ClientState
+from nervenet.nodes.federated.round_machine import RoundState
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies.pipeline import by_examples
-from nervenet.nodes.federated.tasks import ClientRules, ClientState
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.simulator import Simulated, Simulation

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from nervenet.broker import messages as m
 from nervenet.broker.messages import Lane
 from nervenet.broker.testing.faults import Faults, Partition
-from nervenet.nodes.federated.errands import Errands, Out
-from nervenet.nodes.federated.flow import SILENT_DEADLINES, FlowState
+from nervenet.nodes.federated.async_buffer import Errands, Out
+from nervenet.nodes.federated.async_machine import SILENT_DEADLINES, FlowState
 from nervenet.nodes.federated.strategies.averaging import FedAvg
-from nervenet.nodes.federated.strategies.contract import Demands
+from nervenet.nodes.federated.strategies.base import Demands
 from nervenet.nodes.runtime import effects as e
 
 NAMES = [f"client-{i}" for i in range(5)]

@@ -93,7 +93,7 @@ def test_every_round_closes_or_fails_by_name(
 
 def test_a_fold_that_counts_an_update_twice_would_be_seen(federation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The watching itself can fail."""
-    from nervenet.nodes.federated.rounds import RoundState
+    from nervenet.nodes.federated.round_machine import RoundState
     from nervenet.nodes.runtime import effects as e
 
     close = RoundState._close
@@ -113,7 +113,7 @@ def test_a_fold_that_counts_an_update_twice_would_be_seen(federation: Any, monke
 def test_a_wait_without_a_deadline_would_be_seen(
     federation: Any, trouble: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nervenet.nodes.federated.rounds import RoundState
+    from nervenet.nodes.federated.round_machine import RoundState
 
     monkeypatch.setattr(RoundState, "_deadline", lambda self, current, now: [])
     with pytest.raises(AssertionError, match="still waits"):

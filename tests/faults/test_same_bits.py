@@ -13,11 +13,11 @@ from nervenet.models.data.partition import partition
 from nervenet.models.data.splits import split
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import Learner
-from nervenet.nodes.federated.merger import Merger
-from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.federated.aggregator import Merger
+from nervenet.nodes.federated.client_machine import ClientRules, ClientState
+from nervenet.nodes.federated.round_machine import RoundState
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies.averaging import FedAvg
-from nervenet.nodes.federated.tasks import ClientRules, ClientState
 from nervenet.nodes.gossip.algorithms import Algorithm
 from nervenet.nodes.gossip.algorithms.checks import suitable_mixing
 from nervenet.nodes.gossip.algorithms.registry import NAMES, build, encoding_of

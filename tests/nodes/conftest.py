@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.federated.round_machine import RoundState
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.runtime import effects as e
 

@@ -20,7 +20,7 @@ from nervenet.models.data import datasets
 from nervenet.nodes import Client, Coordinator, Experiment, NodeFailed, Peer
 from nervenet.nodes.config.factory import embedded_experiment, model_of, site_learner
 from nervenet.nodes.config.schema import ExperimentError
-from nervenet.nodes.federated.merger import Merger
+from nervenet.nodes.federated.aggregator import Merger
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.worker import Trainer
 

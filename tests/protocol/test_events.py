@@ -22,14 +22,14 @@ from nervenet.models import MLP
 from nervenet.models.site_model import Learner
 from nervenet.nodes import Client, Coordinator, Experiment, Monitor, Peer
 from nervenet.nodes.checkpoint.client_state import CarriedStates
-from nervenet.nodes.federated import tasks
-from nervenet.nodes.federated.merger import Merger
-from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.federated import client_machine
+from nervenet.nodes.federated.aggregator import Merger
+from nervenet.nodes.federated.client_worker import ClientWork
+from nervenet.nodes.federated.round_machine import RoundState
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.registry import NAMES, make
-from nervenet.nodes.federated.work import ClientWork
 from nervenet.nodes.gossip.exchange import PeerRules, PeerState
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.simulator import Simulation
@@ -80,7 +80,7 @@ SOURCES = list(in_sources())
 def real() -> list[dict[str, Any]]:
     """Events of real runs in this process: both modes, both tasks, with and without a test set."""
     events: list[dict[str, Any]] = []
-    pause, tasks.TELL_EVERY_S = tasks.TELL_EVERY_S, 0.0
+    pause, client_machine.TELL_EVERY_S = client_machine.TELL_EVERY_S, 0.0
 
     async def everything() -> None:
         async with Broker("tcp://127.0.0.1:0") as broker:
@@ -128,7 +128,7 @@ def real() -> list[dict[str, Any]]:
     try:
         asyncio.run(everything())
     finally:
-        tasks.TELL_EVERY_S = pause
+        client_machine.TELL_EVERY_S = pause
     return events
 
 
@@ -161,7 +161,7 @@ def simulated() -> Found:
     rules = RoundRules(8, frozenset(clients), min_clients=4, deadline_s=3.0, lost_after_s=4.0, settings=settings)
     sim.add("coordinator", RoundState(rules), worker("coordinator"))
     for name in clients:
-        sim.add(name, tasks.ClientState(tasks.ClientRules("coordinator", 40)), worker(name))
+        sim.add(name, client_machine.ClientState(client_machine.ClientRules("coordinator", 40)), worker(name))
         sim.connect(name, "coordinator", ("client", "coordinator"))
     odd = m.Update(1, 0, 0, {}, None, None)
     sim.at(1.0, lambda: sim.post("coordinator", e.Arrived("client-0", odd)))
@@ -282,10 +282,12 @@ def test_disturbed_runs_tell_of_it():
 
 
 def test_every_way_to_close_a_round_is_in_the_document():
-    text = "".join((ROOT / "nodes" / path).read_text() for path in ("federated/rounds.py", "gossip/exchange.py"))
+    text = "".join((ROOT / "nodes" / path).read_text() for path in ("federated/round_machine.py", "gossip/exchange.py"))
     lines = [line for line in text.splitlines() if "_close(" in line]
-    lines += [line for line in (ROOT / "nodes/federated/flow.py").read_text().splitlines() if ".closing =" in line]
-    lines += [line for line in (ROOT / "nodes/federated/attempt.py").read_text().splitlines() if 'return "' in line]
+    lines += [
+        line for line in (ROOT / "nodes/federated/async_machine.py").read_text().splitlines() if ".closing =" in line
+    ]
+    lines += [line for line in (ROOT / "nodes/federated/round.py").read_text().splitlines() if 'return "' in line]
     free = (ROOT / "nodes/gossip/asynchronous/free.py").read_text().splitlines()
     lines += [line.partition(":")[2] for line in free if '"closed_by": "update"' in line]
     words = set(re.findall(r'"(\w+)"', "".join(lines)))

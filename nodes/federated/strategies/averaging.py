@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from .pipeline import Composed, Pipeline
-from .server import Adaptive, Momentum
+from .server_optimizers import Adaptive, Momentum
 
 Rate = Annotated[float, Meta(gt=0)]
 Decay = Annotated[float, Meta(ge=0, lt=1)]

@@ -17,8 +17,8 @@ from nervenet.models.aggregate import combine
 from nervenet.models.parallel import over_blocks
 from numpy.typing import NDArray
 
-from .contract import Contribution, Vector
-from .shift import lengths, shifted
+from .base import Contribution, Vector
+from .deltas import lengths, shifted
 
 Figures: TypeAlias = NDArray[np.float64]
 

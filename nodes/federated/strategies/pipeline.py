@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from nervenet.models.aggregate import weighted_mean
 
-from .contract import Contribution, Demands, Outcome, State, StrategyError, Vector
+from .base import Contribution, Demands, Outcome, State, StrategyError, Vector
 
 Screen: TypeAlias = Callable[[Sequence[Contribution]], Mapping[str, str]]
 """Names the clients to leave out, each with the reason."""
@@ -171,6 +171,6 @@ class Composed:
 
 
 if TYPE_CHECKING:
-    from .contract import Strategy
+    from .base import Strategy
 
     _: Strategy = Composed()

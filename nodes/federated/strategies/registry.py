@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from ...config.keys import ExperimentError, convert
 from ...config.plugins import Described, described
-from .contract import Strategy
+from .base import Strategy
 
 NAMES: Mapping[str, str] = {
     "fedavg": "averaging:FedAvg",
@@ -23,10 +23,10 @@ NAMES: Mapping[str, str] = {
     "fedadagrad": "averaging:FedAdagrad",
     "fedadam": "averaging:FedAdam",
     "fedyogi": "averaging:FedYogi",
-    "fedprox": "client_side:FedProx",
-    "scaffold": "client_side:Scaffold",
-    "fednova": "client_side:FedNova",
-    "qfedavg": "fair:QFedAvg",
+    "fedprox": "client_drift:FedProx",
+    "scaffold": "client_drift:Scaffold",
+    "fednova": "client_drift:FedNova",
+    "qfedavg": "fairness:QFedAvg",
     "median": "robust:Median",
     "trimmed-mean": "robust:TrimmedMean",
     "krum": "robust:Krum",

@@ -19,7 +19,7 @@ from nervenet.models import robust
 from nervenet.models.aggregate import combine
 from nervenet.models.robust.coordinate_wise import mean_around_median
 
-from .contract import StrategyError, Vector
+from .base import StrategyError, Vector
 from .pipeline import Composed, Pipeline, equally
 
 Natural = Annotated[int, Meta(ge=0)]

@@ -2,7 +2,7 @@
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.rounds import RoundRules, RoundState
+from nervenet.nodes.federated.round_machine import RoundRules, RoundState
 from nervenet.nodes.federated.strategies.pipeline import by_examples
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.payload_checks import update_fault

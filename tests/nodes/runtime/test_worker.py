@@ -11,7 +11,7 @@ from nervenet.broker.messages import Payload
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import Learner
 from nervenet.models.weights import sketch
-from nervenet.nodes.federated.merger import Merger
+from nervenet.nodes.federated.aggregator import Merger
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.runtime import effects as e

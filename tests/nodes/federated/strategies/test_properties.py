@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from nervenet.models.rng import generator
 from nervenet.nodes.checkpoint.store import Checkpoints
 from nervenet.nodes.federated.strategies import Contribution, Outcome, Strategy
-from nervenet.nodes.federated.strategies.guard import guarded
 from nervenet.nodes.federated.strategies.registry import NAMES, make
+from nervenet.nodes.federated.strategies.safeguards import guarded
 
 N, SIZE = 9, 20
 TIGHT = {"geometric-median": {"iterations": 300, "tolerance": 1e-13}}  # how near two runs come to the same point

@@ -11,7 +11,7 @@ from nervenet.broker.messages import Payload
 from nervenet.models.local import LocalSettings, LocalTraining
 
 from ..runtime import effects as e
-from .tasks import FINE_TUNE
+from .client_machine import FINE_TUNE
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import Learner

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.federated.round_machine import RoundState
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.runtime import effects as e
 
@@ -97,7 +97,7 @@ def test_the_run_ends_when_its_last_round_is_kept(coordinator: Any) -> None:
 
 
 def test_the_last_round_would_wait_for_its_second(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.nodes.federated.keeping.Keeper.hurry", lambda self: None)
+    monkeypatch.setattr("nervenet.nodes.federated.checkpointing.Keeper.hurry", lambda self: None)
     with pytest.raises(AssertionError):
         check_the_run_ends_when_its_last_round_is_kept(coordinator)
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .contract import State, Vector, zeros
+from .base import State, Vector, zeros
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def test_late_answers_disturb_nobody(coordinator: Any) -> None:
 
 
 def test_late_answers_would_count_as_disturbances(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.nodes.federated.roll.Roll.answered", lambda self, name, key: False)
+    monkeypatch.setattr("nervenet.nodes.federated.client_registry.Roll.answered", lambda self, name, key: False)
     with pytest.raises(AssertionError):
         check_late_answers_disturb_nobody(coordinator)
 
@@ -188,7 +188,7 @@ def test_nobody_there_is_waited_for_once(coordinator: Any) -> None:
 
 
 def test_nobody_there_would_be_asked_three_times(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.nodes.federated.rounds.least", lambda rules: 0)
+    monkeypatch.setattr("nervenet.nodes.federated.round_machine.least", lambda rules: 0)
     with pytest.raises(AssertionError):
         check_nobody_there_is_waited_for_once(coordinator)
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes.federated import closing
-from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.federated.round_machine import RoundState
 from nervenet.nodes.runtime import effects as e
 
 T = TypeVar("T")
@@ -565,7 +565,7 @@ def test_sizes_that_are_no_numbers_would_end_the_coordinator(coordinator: Any, m
     def site_metrics(admitted: dict[str, Any], ratio: float) -> dict[str, Any]:
         return {"examples": sum(int(a.metrics.get("holdout_examples", 0)) for a in admitted.values())}
 
-    monkeypatch.setattr("nervenet.nodes.federated.judging.site_metrics", site_metrics)
+    monkeypatch.setattr("nervenet.nodes.federated.evaluation.site_metrics", site_metrics)
     with pytest.raises(ValueError, match="NaN"):
         check_sizes_that_are_no_numbers_harm_nobody(coordinator)
 

@@ -11,9 +11,9 @@ import numpy as np
 from msgspec import Meta
 from nervenet.models.aggregate import combine
 
-from .contract import Contribution, Demands, Outcome, State, StrategyError, Vector, zeros
+from .base import Contribution, Demands, Outcome, State, StrategyError, Vector, zeros
+from .deltas import shifted
 from .pipeline import Composed, by_examples, without
-from .shift import shifted
 from .told import lacking
 
 Rate = Annotated[float, Meta(gt=0)]

@@ -5,10 +5,10 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
+from nervenet.nodes.federated.early_stopping import Goal, StoppingRules
 from nervenet.nodes.federated.ending import Ending
-from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.federated.round_machine import RoundState
 from nervenet.nodes.federated.rules import RoundRules
-from nervenet.nodes.federated.stopping import Goal, StoppingRules
 from nervenet.nodes.runtime import effects as e
 
 T = TypeVar("T")

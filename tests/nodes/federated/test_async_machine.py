@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.flow import FlowState
+from nervenet.nodes.federated.async_machine import FlowState
+from nervenet.nodes.federated.early_stopping import Goal, StoppingRules
 from nervenet.nodes.federated.rules import RoundRules
-from nervenet.nodes.federated.stopping import Goal, StoppingRules
-from nervenet.nodes.federated.strategies.contract import Contribution, Demands, Outcome, State, Vector
+from nervenet.nodes.federated.strategies.base import Contribution, Demands, Outcome, State, Vector
 from nervenet.nodes.runtime import effects as e
 
 T = TypeVar("T")

@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 from nervenet.models.robust import clip_by_norm
 from nervenet.nodes.config.schema import Experiment, ExperimentError, FederatedConfig
-from nervenet.nodes.federated.merger import Merger
+from nervenet.nodes.federated.aggregator import Merger
 from nervenet.nodes.federated.strategies import Composed, Contribution, Outcome, Pipeline, StrategyError
-from nervenet.nodes.federated.strategies.guard import guarded
 from nervenet.nodes.federated.strategies.pipeline import Mean, equally
 from nervenet.nodes.federated.strategies.registry import NAMES, arguments_of, describe, make, strategy_class
 from nervenet.nodes.federated.strategies.robust import Nearest, Trimmed
-from nervenet.nodes.federated.strategies.server import Momentum
+from nervenet.nodes.federated.strategies.safeguards import guarded
+from nervenet.nodes.federated.strategies.server_optimizers import Momentum
 from nervenet.nodes.resuming import check_same
 from nervenet.nodes.runtime import effects as e
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "own_strategy.py"
+EXAMPLE = Path(__file__).parents[4] / "examples" / "own_strategy.py"
 BASE = "from nervenet.nodes.federated.strategies import Composed\nclass Mine(Composed):\n    "
 X = np.zeros(2)
 
@@ -169,7 +169,7 @@ class Wrong(Composed):
 @pytest.mark.parametrize(
     ("outcome", "said"),
     [
-        (KeyError("gone"), r"Wrong.apply raised KeyError: 'gone' \(test_strategies_own.py, line \d+\)"),
+        (KeyError("gone"), r"Wrong.apply raised KeyError: 'gone' \(test_own.py, line \d+\)"),
         (StrategyError("as I said"), "^as I said$"),
         (X, "must give an Outcome, found ndarray"),
         (Outcome(np.zeros(3)), r"must give 2 numbers of a floating dtype, found \(3,\)"),
@@ -263,7 +263,7 @@ def test_a_huge_update_fails_no_round_that_others_can_make() -> None:
 
 
 def test_a_huge_update_would_fail_round_after_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.nodes.federated.strategies.guard._overflowing", lambda contributions: {})
+    monkeypatch.setattr("nervenet.nodes.federated.strategies.safeguards._overflowing", lambda contributions: {})
     with pytest.raises(StrategyError, match="must be finite"):
         check_a_huge_update_fails_no_round_that_others_can_make()
 

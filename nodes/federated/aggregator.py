@@ -10,7 +10,7 @@ from nervenet.models.aggregate import RULES
 
 from ..runtime import effects as e
 from .strategies import Contribution, State, Strategy
-from .strategies.guard import begun, guarded
+from .strategies.safeguards import begun, guarded
 
 # A checkpoint is asked for when its round is the last that the machine knows of; the next one may be folded by then.
 KEPT = 2

@@ -12,7 +12,7 @@ from nervenet.models.model import Work
 from nervenet.models.rng import generator
 from nervenet.models.site_model import Learner
 from nervenet.nodes.checkpoint.client_state import CarriedStates
-from nervenet.nodes.federated.work import ClientWork
+from nervenet.nodes.federated.client_worker import ClientWork
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.worker import Trainer
 

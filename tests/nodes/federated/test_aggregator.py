@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from nervenet.nodes.federated.merger import Merger
+from nervenet.nodes.federated.aggregator import Merger
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.registry import make
 from nervenet.nodes.runtime import effects as e

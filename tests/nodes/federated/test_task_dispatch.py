@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.asking import lacking, tasks
-from nervenet.nodes.federated.attempt import Admitted
+from nervenet.nodes.federated.client_registry import Roll
 from nervenet.nodes.federated.closing import encoding_figures
-from nervenet.nodes.federated.roll import Roll
-from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.federated.round import Admitted
+from nervenet.nodes.federated.round_machine import RoundState
 from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.task_dispatch import lacking, tasks
 from nervenet.nodes.runtime import effects as e
 
 MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)

@@ -8,7 +8,7 @@ from nervenet.models import MLP
 from nervenet.models.local import LocalSettings, LocalTraining
 from nervenet.models.site_model import Learner
 from nervenet.models.site_statistics import agree
-from nervenet.nodes.federated.merger import Merger
+from nervenet.nodes.federated.aggregator import Merger
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.registry import NAMES, make
 from nervenet.nodes.runtime import effects as e

@@ -12,11 +12,11 @@ from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import Learner
 from nervenet.nodes.checkpoint.store import Checkpoints
 from nervenet.nodes.config.schema import Experiment, ExperimentError
-from nervenet.nodes.federated.memory import Memory, recall
-from nervenet.nodes.federated.merger import Merger
+from nervenet.nodes.federated.aggregator import Merger
+from nervenet.nodes.federated.checkpoint_writer import Memory, recall
 from nervenet.nodes.federated.strategies import Contribution, Outcome
 from nervenet.nodes.federated.strategies.averaging import FedAdam
-from nervenet.nodes.federated.strategies.contract import Demands
+from nervenet.nodes.federated.strategies.base import Demands
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.node_stats import Record
 from nervenet.nodes.runtime.worker import Trainer

@@ -11,7 +11,7 @@ from traceback import extract_tb
 import numpy as np
 from nervenet.models.weights import is_finite
 
-from .contract import Contribution, Outcome, State, Strategy, StrategyError, Vector
+from .base import Contribution, Outcome, State, Strategy, StrategyError, Vector
 from .pipeline import without
 
 

@@ -19,17 +19,17 @@ from nervenet.broker import messages as m
 from ..runtime import effects as e
 from ..runtime.payload_checks import Fault, brief
 from .admission import admitted, refuse, unfit
-from .asking import doubts, tasks
-from .attempt import OpenRound
+from .async_buffer import Errands
 from .closing import closing_fields, weighted_loss
+from .early_stopping import Stop
 from .ending import patience
-from .errands import Errands
 from .gathering import least
 from .inflow import Inflow, Waiting, newest
-from .rounds import EXTENSIONS, FAILURES_IN_A_ROW, RoundState
+from .round import OpenRound
+from .round_machine import EXTENSIONS, FAILURES_IN_A_ROW, RoundState
 from .rules import RoundRules
 from .sampling import sample, share_of
-from .stopping import Stop
+from .task_dispatch import doubts, tasks
 
 SILENT_DEADLINES = 3  # without a single answer for that many deadlines the run has failed
 EVALUATING = 0.25  # share of the worker's time; where steps are faster than that, some are not evaluated

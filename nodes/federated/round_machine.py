@@ -16,16 +16,16 @@ from nervenet.broker import messages as m
 from ..runtime import effects as e
 from ..runtime.payload_checks import Fault, brief
 from .admission import admitted, misplaced, refuse, unfit
-from .asking import doubts, lacking, tasks, whom
-from .attempt import OpenRound
+from .checkpointing import AGAIN, Keeper
+from .client_registry import STRIKES, Roll
 from .closing import closing_fields
+from .early_stopping import Stop
 from .ending import Ending, patience
+from .evaluation import Judging
 from .gathering import bearable, complete, floor_of, least, left_behind, too_few, why_not
-from .judging import Judging
-from .keeping import AGAIN, Keeper
-from .roll import STRIKES, Roll
+from .round import OpenRound
 from .rules import RoundRules
-from .stopping import Stop
+from .task_dispatch import doubts, lacking, tasks, whom
 
 FAILURES_IN_A_ROW = 3
 EXTENSIONS = 10  # a round never lasts longer than this many deadlines, whatever its transfers say

@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nervenet.nodes.federated.stopping import Goal, GoalError, Stop, Stopping, StoppingRules, reported
+from nervenet.nodes.federated.early_stopping import Goal, GoalError, Stop, Stopping, StoppingRules, reported
 
 accuracies = st.lists(st.floats(0, 1), min_size=1, max_size=20)
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
-from .roll import Roll
+from .client_registry import Roll
 from .rules import RoundRules
 from .sampling import sample, share_of, surplus
 

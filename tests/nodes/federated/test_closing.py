@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 from nervenet.nodes.federated import closing
-from nervenet.nodes.federated.attempt import Admitted
 from nervenet.nodes.federated.closing import encoding_figures, site_metrics, weighted_loss
+from nervenet.nodes.federated.round import Admitted
 
 
 def told(**by: Mapping[str, float]) -> dict[str, Admitted]:

@@ -8,9 +8,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from .contract import Contribution, Demands, Outcome, State, Vector
+from .base import Contribution, Demands, Outcome, State, Vector
+from .deltas import lengths, shifted
 from .pipeline import without
-from .shift import lengths, shifted
 from .told import lacking
 
 Positive = Annotated[float, Meta(gt=0)]

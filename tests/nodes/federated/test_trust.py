@@ -65,7 +65,7 @@ def test_a_claim_at_enrolment_takes_nothing_over(coordinator: Any) -> None:
 
 
 def test_a_claim_at_enrolment_would_be_believed(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.nodes.federated.roll.Roll.cap", lambda self, ratio: 10**12)
+    monkeypatch.setattr("nervenet.nodes.federated.client_registry.Roll.cap", lambda self, ratio: 10**12)
     with pytest.raises(AssertionError):
         check_a_claim_at_enrolment_takes_nothing_over(coordinator)
 
@@ -206,7 +206,7 @@ def test_a_fold_that_leaves_too_little_fails_the_round(coordinator: Any) -> None
 
 
 def test_a_fold_that_leaves_too_little_would_count(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nervenet.nodes.federated.rounds import RoundState
+    from nervenet.nodes.federated.round_machine import RoundState
 
     folded = RoundState._folded
 

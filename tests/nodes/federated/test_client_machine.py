@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.tasks import Assignment, ClientRules, ClientState
+from nervenet.nodes.federated.client_machine import Assignment, ClientRules, ClientState
 from nervenet.nodes.runtime import effects as e
 
 T = TypeVar("T")

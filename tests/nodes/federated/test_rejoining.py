@@ -44,7 +44,8 @@ def test_a_former_life_would_be_waited_for_until_the_deadline(
     coordinator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "nervenet.nodes.federated.roll.Roll.linked", lambda self, name, life, now: self.liveness.watch(name, now)
+        "nervenet.nodes.federated.client_registry.Roll.linked",
+        lambda self, name, life, now: self.liveness.watch(name, now),
     )
     with pytest.raises(IndexError):
         check_a_former_life_is_excused_at_once(coordinator)
@@ -68,7 +69,7 @@ def test_a_lost_link_and_a_new_life_end_the_wait(coordinator: Any) -> None:
 def test_a_lost_link_and_a_new_life_would_wait_if_silence_were_not_overruled(
     coordinator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nervenet.nodes.federated.attempt import OpenRound
+    from nervenet.nodes.federated.round import OpenRound
 
     excuse = OpenRound.excuse
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nervenet.models.site_model import Learner
 
     from ..config.schema import Experiment
-    from .merger import Merger
+    from .aggregator import Merger
 
 WEIGHTS = "weights"
 BEST = "best"  # the weights of the best round, where they are others

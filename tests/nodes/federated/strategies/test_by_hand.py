@@ -114,7 +114,7 @@ def test_fednova_believes_no_claim_of_work_that_decides_for_all(claim: float) ->
 
 @pytest.mark.parametrize("claim", [1e-300, 1e308])
 def test_any_claim_of_work_would_fail_the_round(claim: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.nodes.federated.strategies.client_side.UNEQUAL", float("inf"))
+    monkeypatch.setattr("nervenet.nodes.federated.strategies.client_drift.UNEQUAL", float("inf"))
     with pytest.raises((ValueError, AssertionError, KeyError)):
         check_no_claim_of_work_decides_for_all(claim)
 
@@ -160,7 +160,7 @@ def test_qfedavg_takes_losses_of_any_size() -> None:
 
 def test_the_step_of_qfedavg_is_the_default_learning_rate() -> None:
     from nervenet.nodes.config.schema import TrainingConfig
-    from nervenet.nodes.federated.strategies.fair import QFedAvg
+    from nervenet.nodes.federated.strategies.fairness import QFedAvg
 
     assert QFedAvg().step == TrainingConfig().learning_rate
 

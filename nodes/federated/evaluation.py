@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..runtime import effects as e
-from .attempt import Admitted
 from .closing import site_metrics
+from .early_stopping import GoalError, Stop, Stopping, reported
+from .round import Admitted
 from .rules import RoundRules
-from .stopping import GoalError, Stop, Stopping, reported
 
 
 @dataclass(frozen=True, slots=True)

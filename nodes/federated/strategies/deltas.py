@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nervenet.models.aggregate import combine
 from nervenet.models.robust import distances_to
 
-from .contract import Contribution, Vector
+from .base import Contribution, Vector
 
 
 def shifted(weights: Vector, contributions: Sequence[Contribution], coefficients: Sequence[float]) -> Vector:
