@@ -15,7 +15,7 @@ from .config.keys import ExperimentError, shown
 from .config.schema import Experiment, load
 from .experiment.layout import launched_names
 from .gossip.algorithms.registry import NAMES
-from .gossip.keeping import NoCommonRound, common_round
+from .gossip.checkpointing import NoCommonRound, common_round
 from .gossip.states import rewind
 from .runfolder import COORDINATOR, RunFolder, check_folder, read_nodes, state_folder
 

@@ -29,8 +29,8 @@ from typing import Any
 import numpy as np
 from nervenet.models.pegasos import pegasos_step
 from nervenet.models.rng import generator
-from nervenet.nodes.gossip.asynchronous.merge import RULES, WHOLE, merged, strided, taken
-from nervenet.nodes.gossip.asynchronous.tokens import ACCOUNTS, Purse
+from nervenet.nodes.gossip.asynchronous.model_merge import RULES, WHOLE, merged, strided, taken
+from nervenet.nodes.gossip.asynchronous.token_account import ACCOUNTS, Purse
 from nervenet.nodes.gossip.asynchronous.walk import RECIPES, Act, Walking, useful
 from numpy.typing import NDArray
 

@@ -279,8 +279,8 @@ def _algorithm(experiment: "Experiment") -> Iterator[str]:
     plain = type(gossip)(topology=gossip.topology, degree=gossip.degree, deadline_s=gossip.deadline_s)
     if gossip == plain and gossip.topology not in ("static-exponential", "one-peer-exponential", "epidemic-local"):
         return  # averaging on a graph whose edges go both ways takes anything: nothing has to be imported to know that
-    from ..gossip.algorithms.checks import problems
     from ..gossip.algorithms.registry import build
+    from ..gossip.algorithms.requirements import problems
     from .layout import rehearsal
 
     algorithm = build(gossip.algorithm, gossip.arguments, gossip.compression)
@@ -291,7 +291,7 @@ def _algorithm(experiment: "Experiment") -> Iterator[str]:
 
 
 def _without_rounds(experiment: "Experiment") -> Iterator[str]:
-    from ..gossip.algorithms.checks import free_problems
+    from ..gossip.algorithms.requirements import free_problems
     from ..gossip.asynchronous.registry import build
     from .layout import rehearsal
 

@@ -22,14 +22,14 @@ from ..runtime.session import NodeFailed, Place, Session, default_name, members_
 from ..runtime.worker import Trainer
 from ..topology import Schedule, every_neighbour
 from .algorithms import Algorithm
-from .algorithms.checks import suitable_mixing
 from .algorithms.registry import NAMES, build, encoding_of
-from .asynchronous.free import FreePeer, FreeRules
-from .exchange import PeerRules, PeerState
-from .membership.fellows import FellowRules, Fellows
-from .membership.probe import ProbeRules
+from .algorithms.requirements import suitable_mixing
+from .asynchronous.machine import FreePeer, FreeRules
+from .membership.service import FellowRules, Fellows
+from .membership.swim import ProbeRules
+from .round_machine import PeerRules, PeerState
 from .states import States
-from .work import GossipWork
+from .worker import GossipWork
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Member, Roster

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..topology import Schedule
-from .algorithms.contract import Needs
+from .algorithms.base import Needs
 
 
 @dataclass(frozen=True)

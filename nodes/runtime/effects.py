@@ -16,7 +16,7 @@ from nervenet.broker.messages import Message, Payload
 
 if TYPE_CHECKING:
     from ..federated.strategies.base import Contribution
-    from ..gossip.asynchronous.merge import Part, Shares
+    from ..gossip.asynchronous.model_merge import Part, Shares
 
 Body: TypeAlias = Any  # an array to the shell, an opaque handle to a machine
 Key: TypeAlias = tuple[str | int, ...]  # names a timer

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..federated.aggregator import Merger
     from ..federated.checkpoint_writer import Memory
     from ..federated.client_worker import ClientWork
-    from ..gossip.work import GossipWork
+    from ..gossip.worker import GossipWork
 
 Beside: TypeAlias = e.Combine | e.Merge | e.Take
 Job: TypeAlias = (
@@ -240,11 +240,11 @@ class Trainer:
             case e.Combine(number, bodies, coefficients):
                 return e.Combined(number, _finite(combine(bodies, coefficients), "the sum of models"))
             case e.Merge(number, mine, theirs, shares, part):
-                from ..gossip.asynchronous.merge import merged
+                from ..gossip.asynchronous.model_merge import merged
 
                 return e.Combined(number, _finite(merged(mine, theirs, shares, part), "the merged model"))
             case e.Take(number, body, part):
-                from ..gossip.asynchronous.merge import taken
+                from ..gossip.asynchronous.model_merge import taken
 
                 return e.Combined(number, taken(body, part))
             case e.Evaluate(number, which, body):

@@ -21,7 +21,7 @@ from nervenet.nodes.federated.client_machine import ClientRules, ClientState
 from nervenet.nodes.federated.round_machine import RoundState
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies.pipeline import by_examples
-from nervenet.nodes.gossip.exchange import PeerRules, PeerState
+from nervenet.nodes.gossip.round_machine import PeerRules, PeerState
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.simulator import Simulated, Simulation
 from nervenet.nodes.topology import schedule

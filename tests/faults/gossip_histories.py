@@ -20,8 +20,8 @@ from nervenet.broker.messages import Lane
 from nervenet.broker.testing.faults import Faults, Partition
 from nervenet.nodes.gossip.algorithms.averaging import DPSGD
 from nervenet.nodes.gossip.algorithms.push_sum import RECEIVED, SENT, SGP
-from nervenet.nodes.gossip.exchange import PeerState
-from nervenet.nodes.gossip.work import GossipWork
+from nervenet.nodes.gossip.round_machine import PeerState
+from nervenet.nodes.gossip.worker import GossipWork
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.simulator import Simulated, Simulation
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from nervenet.broker import messages as m
 from nervenet.broker.testing.faults import Faults
-from nervenet.nodes.gossip.algorithms.contract import Needs
-from nervenet.nodes.gossip.exchange import PeerRules, PeerState
-from nervenet.nodes.gossip.membership.fellows import FellowRules, Fellows
-from nervenet.nodes.gossip.membership.probe import ProbeRules
+from nervenet.nodes.gossip.algorithms.base import Needs
+from nervenet.nodes.gossip.membership.service import FellowRules, Fellows
+from nervenet.nodes.gossip.membership.swim import ProbeRules
+from nervenet.nodes.gossip.round_machine import PeerRules, PeerState
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.topology import schedule

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from nervenet.broker import messages as m
 from nervenet.broker.messages import Lane
 from nervenet.models.rng import generator
-from nervenet.nodes.gossip.asynchronous.free import FreePeer, FreeRules
-from nervenet.nodes.gossip.asynchronous.merge import merged, taken
-from nervenet.nodes.gossip.asynchronous.pairwise import PairwisePeer
-from nervenet.nodes.gossip.asynchronous.tokens import Generalised, Randomised, Simple
-from nervenet.nodes.gossip.asynchronous.walking import WalkingPeer, WalkRules
+from nervenet.nodes.gossip.asynchronous.ad_psgd import PairwisePeer
+from nervenet.nodes.gossip.asynchronous.gossip_learning import WalkingPeer, WalkRules
+from nervenet.nodes.gossip.asynchronous.machine import FreePeer, FreeRules
+from nervenet.nodes.gossip.asynchronous.model_merge import merged, taken
+from nervenet.nodes.gossip.asynchronous.token_account import Generalised, Randomised, Simple
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.topology import neighbours

@@ -64,7 +64,7 @@ def test_each_peer_reaches_its_last_round(
 
 def test_a_model_of_another_round_would_be_seen(gossip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The watching itself can fail."""
-    from nervenet.nodes.gossip.letters import Letters
+    from nervenet.nodes.gossip.inbox import Letters
 
     take, begin = Letters.take, Letters.open
 
@@ -83,7 +83,7 @@ def test_a_model_of_another_round_would_be_seen(gossip: Any, monkeypatch: pytest
 
 
 def test_a_wait_without_a_deadline_would_be_seen(gossip: Any, trouble: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nervenet.nodes.gossip.exchange import PeerState
+    from nervenet.nodes.gossip.round_machine import PeerState
 
     timer = PeerState._timer
 

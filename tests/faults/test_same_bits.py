@@ -19,10 +19,10 @@ from nervenet.nodes.federated.round_machine import RoundState
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.gossip.algorithms import Algorithm
-from nervenet.nodes.gossip.algorithms.checks import suitable_mixing
 from nervenet.nodes.gossip.algorithms.registry import NAMES, build, encoding_of
-from nervenet.nodes.gossip.exchange import PeerRules, PeerState
-from nervenet.nodes.gossip.work import GossipWork
+from nervenet.nodes.gossip.algorithms.requirements import suitable_mixing
+from nervenet.nodes.gossip.round_machine import PeerRules, PeerState
+from nervenet.nodes.gossip.worker import GossipWork
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.runtime.worker import Trainer

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from nervenet.broker.testing.faults import Faults, Partition
-from nervenet.nodes.gossip.exchange import PeerState
+from nervenet.nodes.gossip.round_machine import PeerState
 from nervenet.nodes.runtime import effects as e
 
 CRASH_S = 2.3  # in the middle of a training

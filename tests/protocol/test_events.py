@@ -30,7 +30,7 @@ from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.registry import NAMES, make
-from nervenet.nodes.gossip.exchange import PeerRules, PeerState
+from nervenet.nodes.gossip.round_machine import PeerRules, PeerState
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.runtime.worker import Trainer
@@ -282,13 +282,15 @@ def test_disturbed_runs_tell_of_it():
 
 
 def test_every_way_to_close_a_round_is_in_the_document():
-    text = "".join((ROOT / "nodes" / path).read_text() for path in ("federated/round_machine.py", "gossip/exchange.py"))
+    text = "".join(
+        (ROOT / "nodes" / path).read_text() for path in ("federated/round_machine.py", "gossip/round_machine.py")
+    )
     lines = [line for line in text.splitlines() if "_close(" in line]
     lines += [
         line for line in (ROOT / "nodes/federated/async_machine.py").read_text().splitlines() if ".closing =" in line
     ]
     lines += [line for line in (ROOT / "nodes/federated/round.py").read_text().splitlines() if 'return "' in line]
-    free = (ROOT / "nodes/gossip/asynchronous/free.py").read_text().splitlines()
+    free = (ROOT / "nodes/gossip/asynchronous/machine.py").read_text().splitlines()
     lines += [line.partition(":")[2] for line in free if '"closed_by": "update"' in line]
     words = set(re.findall(r'"(\w+)"', "".join(lines)))
     row = next(line for line in EVENTS.splitlines() if line.startswith("| `closed_by`"))

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from nervenet.models.aggregate import combine
 
-from .contract import Incoming, Memoryless, Needs, State, Stepped, Vector, in_order
+from .base import Incoming, Memoryless, Needs, State, Stepped, Vector, in_order
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from nervenet.models.aggregate import combine
 from nervenet.models.compress import Codec, parse
 
 from ...topology import Neighbours, Rows
-from .contract import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
+from .base import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
 
 COPY, VERSION = "copy/", "version/"  # with a neighbour's name behind; of this peer, with none
 

@@ -10,7 +10,7 @@ import numpy as np
 from nervenet.models.aggregate import combine
 
 from ...topology import Neighbours, Rows
-from .contract import (
+from .base import (
     AlgorithmError,
     Incoming,
     Memoryless,

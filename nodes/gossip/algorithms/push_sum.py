@@ -9,7 +9,7 @@ from typing import ClassVar
 from nervenet.models.aggregate import combine
 
 from ...topology import Neighbours, Rows
-from .contract import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
+from .base import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
 
 SENT, SENT_MASS = "sent/", "sent-mass/"
 RECEIVED, RECEIVED_MASS = "received/", "received-mass/"

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...config.keys import ExperimentError, convert
 from ...config.plugins import Described, described
-from .contract import Algorithm
+from .base import Algorithm
 
 NAMES: Mapping[str, str] = {
     "dpsgd": "averaging:DPSGD",

@@ -13,7 +13,7 @@ from nervenet.models.robust.coordinate_wise import trimmed_mean
 from nervenet.models.robust.distances import distances_to
 
 from ...topology import Neighbours, Rows, incoming
-from .contract import AlgorithmError, Incoming, Memoryless, Needs, State, Stepped, Vector
+from .base import AlgorithmError, Incoming, Memoryless, Needs, State, Stepped, Vector
 
 Count = Annotated[int, Meta(ge=1)]
 

@@ -11,7 +11,7 @@ from msgspec import Meta
 from nervenet.models.aggregate import combine
 
 from ...topology import Neighbours, Rows
-from .contract import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, in_order
+from .base import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, in_order
 
 
 @dataclass(frozen=True)

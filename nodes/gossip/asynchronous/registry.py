@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol, TypeAlias
 
-from .free import FreePeer, FreeRules
-from .merge import RULES
-from .pairwise import PairwisePeer
-from .tokens import ACCOUNTS
+from .ad_psgd import PairwisePeer
+from .gossip_learning import WalkingPeer, WalkRules
+from .machine import FreePeer, FreeRules
+from .model_merge import RULES
+from .token_account import ACCOUNTS
 from .walk import OTHERS, RECIPES
-from .walking import WalkingPeer, WalkRules
 
 
 class FreeAlgorithm(Protocol):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from .merge import ages_after
+from .model_merge import ages_after
 
 
 class Act(Enum):

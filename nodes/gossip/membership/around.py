@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .edges import Edges, row
+from .edge_agreement import Edges, row
 
 LAG = 5  # rounds by which one may be behind a new neighbour and catch up by itself
 

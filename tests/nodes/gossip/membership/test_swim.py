@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from nervenet.broker import messages as m
 from nervenet.broker.testing.faults import Faults, Partition
-from nervenet.nodes.gossip.membership.members import Change, Members
-from nervenet.nodes.gossip.membership.probe import ProbeRules, Probing
+from nervenet.nodes.gossip.membership.member_list import Change, Members
+from nervenet.nodes.gossip.membership.swim import ProbeRules, Probing
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.simulator import Simulation
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nervenet.models.weights import BLOCK, IncompatibleWeights
-from nervenet.nodes.gossip.asynchronous.merge import (
+from nervenet.nodes.gossip.asynchronous.model_merge import (
     RULES,
     WHOLE,
     Part,

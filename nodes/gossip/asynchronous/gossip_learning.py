@@ -13,9 +13,9 @@ from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
 from ...runtime import effects as e
-from .free import FreePeer, FreeRules
-from .merge import RULES, WHOLE, Part, layered, strided
-from .tokens import Account, Proactive, Purse
+from .machine import FreePeer, FreeRules
+from .model_merge import RULES, WHOLE, Part, layered, strided
+from .token_account import Account, Proactive, Purse
 from .walk import RECIPES, Act, Walking, useful
 
 DRAWS = 2**48  # seeds of samples

@@ -19,7 +19,7 @@ from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
 from ...runtime import effects as e
-from .members import Change, Members
+from .member_list import Change, Members
 from .news import Rumours
 
 TIMER: e.Key = ("probe",)

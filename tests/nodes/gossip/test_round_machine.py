@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.gossip.exchange import PeerRules, PeerState
-from nervenet.nodes.gossip.meeting import AT_ONCE, Meeting
+from nervenet.nodes.gossip.round_machine import PeerRules, PeerState
+from nervenet.nodes.gossip.survey_flood import AT_ONCE, Meeting
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.topology import schedule
 

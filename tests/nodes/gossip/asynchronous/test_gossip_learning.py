@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes.config.schema import Experiment, ExperimentError
-from nervenet.nodes.gossip.asynchronous.free import FreeRules
-from nervenet.nodes.gossip.asynchronous.merge import WHOLE, Part
+from nervenet.nodes.gossip.asynchronous.gossip_learning import WalkingPeer, WalkRules
+from nervenet.nodes.gossip.asynchronous.machine import FreeRules
+from nervenet.nodes.gossip.asynchronous.model_merge import WHOLE, Part
 from nervenet.nodes.gossip.asynchronous.registry import build
-from nervenet.nodes.gossip.asynchronous.tokens import Simple
-from nervenet.nodes.gossip.asynchronous.walking import WalkingPeer, WalkRules
+from nervenet.nodes.gossip.asynchronous.token_account import Simple
 from nervenet.nodes.runtime import effects as e
 
 T = TypeVar("T")

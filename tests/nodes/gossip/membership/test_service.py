@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from nervenet.broker import messages as m
 from nervenet.broker.codec import Limits, encode
-from nervenet.nodes.gossip.membership.fellows import FellowRules, Fellows
-from nervenet.nodes.gossip.membership.members import Change
+from nervenet.nodes.gossip.membership.member_list import Change
+from nervenet.nodes.gossip.membership.service import FellowRules, Fellows
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.topology import schedule
 

@@ -5,9 +5,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 from nervenet.broker import messages as m
-from nervenet.nodes.gossip.asynchronous.free import FreeRules
-from nervenet.nodes.gossip.asynchronous.holding import Holding
-from nervenet.nodes.gossip.asynchronous.pairwise import PairwisePeer
+from nervenet.nodes.gossip.asynchronous.accumulator import Holding
+from nervenet.nodes.gossip.asynchronous.ad_psgd import PairwisePeer
+from nervenet.nodes.gossip.asynchronous.machine import FreeRules
 from nervenet.nodes.runtime import effects as e
 
 T = TypeVar("T")

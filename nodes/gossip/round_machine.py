@@ -15,18 +15,18 @@ from typing import Any
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
-from .keeping import Keeping
-from .latecomer import Latecomer
-from .letters import Letter, Letters, exchange_fault, mix_of, with_parts
-from .meeting import Meeting
+from .checkpointing import Keeping
+from .exchange_stats import Traffic
+from .inbox import Letter, Letters, exchange_fault, mix_of, with_parts
+from .late_join import Latecomer
 from .membership.around import Around
-from .membership.fellows import Fellows
-from .membership.members import Change
-from .neighbourhood import Neighbourhood
+from .membership.member_list import Change
+from .membership.service import Fellows
+from .neighbor_tracker import Presence
+from .neighborhood import Neighbourhood
 from .outbox import Outbox
-from .presence import Presence
 from .rules import PeerRules
-from .traffic import Traffic
+from .survey_flood import Meeting
 
 __all__ = ["PATIENCE", "PeerRules", "PeerState"]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.gossip.algorithms.contract import Needs
-from nervenet.nodes.gossip.exchange import PeerRules, PeerState
-from nervenet.nodes.gossip.neighbourhood import Neighbourhood
-from nervenet.nodes.gossip.presence import FAN, Presence, turns
+from nervenet.nodes.gossip.algorithms.base import Needs
+from nervenet.nodes.gossip.neighbor_tracker import FAN, Presence, turns
+from nervenet.nodes.gossip.neighborhood import Neighbourhood
+from nervenet.nodes.gossip.round_machine import PeerRules, PeerState
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.topology import schedule
 

@@ -5,7 +5,7 @@ from math import ceil, floor
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nervenet.nodes.gossip.asynchronous.tokens import (
+from nervenet.nodes.gossip.asynchronous.token_account import (
     ACCOUNTS,
     Generalised,
     Proactive,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...topology import Rows, Schedule
 from ...topology.mixing import MixingError, uniform, weigh
-from .contract import Algorithm, AlgorithmError, Needs
+from .base import Algorithm, AlgorithmError, Needs
 from .registry import NAMES, algorithm_class
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker import messages as m
-from nervenet.nodes.gossip.exchange import PeerRules, PeerState
-from nervenet.nodes.gossip.keeping import TOLD, Keeping, NoCommonRound, common_round, rounds_told
+from nervenet.nodes.gossip.checkpointing import TOLD, Keeping, NoCommonRound, common_round, rounds_told
+from nervenet.nodes.gossip.round_machine import PeerRules, PeerState
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.topology import schedule
 

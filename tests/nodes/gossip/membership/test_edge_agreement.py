@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker.messages import Edge
-from nervenet.nodes.gossip.membership.edges import Edges, row
-from nervenet.nodes.gossip.membership.repair import repair
+from nervenet.nodes.gossip.membership.edge_agreement import Edges, row
+from nervenet.nodes.gossip.membership.graph_repair import repair
 from nervenet.nodes.topology import neighbours
 
 

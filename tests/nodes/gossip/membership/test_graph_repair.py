@@ -6,7 +6,7 @@ import networkx as nx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nervenet.nodes.gossip.membership.repair import repair
+from nervenet.nodes.gossip.membership.graph_repair import repair
 from nervenet.nodes.topology import neighbours
 
 

@@ -33,8 +33,8 @@ from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
 from ...runtime import effects as e
-from .free import FreePeer, FreeRules
-from .holding import Holding
+from .accumulator import Holding
+from .machine import FreePeer, FreeRules
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,13 @@ from nervenet.models.rng import generator
 from ...runtime import effects as e
 from ...runtime.payload_checks import brief
 from ...topology import Schedule, TopologyError
-from ..neighbourhood import Neighbourhood
+from ..neighborhood import Neighbourhood
 from .around import Around
-from .edges import Edges
-from .members import Change, Members
-from .probe import TIMER, ProbeRules, Probing
-from .repair import repair
-from .view import SIZE, View
+from .edge_agreement import Edges
+from .graph_repair import repair
+from .member_list import Change, Members
+from .peer_sampling import SIZE, View
+from .swim import TIMER, ProbeRules, Probing
 
 SHUFFLE: e.Key = ("shuffle",)
 SHUFFLE_S = 60.0  # each contact that is new costs two connections, and what is said to open them

@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import pytest
 from nervenet.broker.messages import Contact
-from nervenet.nodes.gossip.membership.view import View
+from nervenet.nodes.gossip.membership.peer_sampling import View
 
 
 def contact(name: str, age: int = 0, life: int = 1) -> Contact:

@@ -16,7 +16,7 @@ from nervenet.nodes.gossip.algorithms.choco import Choco
 from nervenet.nodes.gossip.algorithms.push_sum import SGP
 from nervenet.nodes.gossip.algorithms.tracking import GradientTracking
 from nervenet.nodes.gossip.states import States
-from nervenet.nodes.gossip.work import GossipWork
+from nervenet.nodes.gossip.worker import GossipWork
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.worker import Trainer
 

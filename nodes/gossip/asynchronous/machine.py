@@ -15,8 +15,8 @@ from nervenet.broker import messages as m
 from ...runtime import effects as e
 from ...runtime.failure_detector import Liveness
 from ...runtime.payload_checks import payload_fault
-from ..meeting import Meeting
-from ..traffic import Traffic
+from ..exchange_stats import Traffic
+from ..survey_flood import Meeting
 
 PATIENCE = 10  # deadlines after which one's own training is waited for no longer
 

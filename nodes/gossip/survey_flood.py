@@ -8,7 +8,7 @@ from typing import Any
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
-from .keeping import ROUNDS, NoCommonRound, common_round, rounds_told
+from .checkpointing import ROUNDS, NoCommonRound, common_round, rounds_told
 
 SELDOM = 7  # heartbeats that are left out, at the most
 AT_ONCE = 32  # testimonies that a neighbour is told again with one heartbeat: a flood of them would only slow the flood
