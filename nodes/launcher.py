@@ -21,8 +21,8 @@ from .desk import Desk
 from .experiment.layout import launched_names
 from .experiment.validation import check_members, check_task
 from .nursery import Nursery
-from .outcome import finish, gather
-from .runfolder import RunFolder, check_folder, default_path
+from .results.collect import finish, gather
+from .results.run_dir import RunFolder, check_folder, default_path
 from .runtime.session import inbox_address
 from .shares import Shares, cut
 
@@ -149,7 +149,7 @@ class Run:
                 # Before the data are looked at: what cannot be resumed is told at once.
                 self.folder = stack.enter_context(RunFolder.reopen(self.resume, self.experiment))
                 if self.experiment.mode == "gossip":
-                    from .resuming import rewind_peers
+                    from .results.resume import rewind_peers
 
                     rewind_peers(self.folder)
             shares = await asyncio.to_thread(cut, self.experiment)

@@ -15,10 +15,10 @@ from .config.factory import model_of, site_learner
 from .federated.coordinator import Coordinator
 from .gossip.peer import Peer
 from .hosted import ROLES
-from .outcome import Found, finish
-from .runfolder import RunFolder, check_folder, read_nodes
+from .results.collect import Found, finish
+from .results.run_dir import RunFolder, check_folder, read_nodes
+from .results.summary import summarise
 from .runtime.session import NodeFailed, Place, Session, default_name
-from .summary import summarise
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import Learner

@@ -39,7 +39,7 @@ def launch(
     Leaves a run folder with the result, the model and its curves. Another terminal can attach with "nervenet monitor".
     """
     from nervenet.nodes.config.schema import load
-    from nervenet.nodes.runfolder import check_folder, default_path, has_checkpoints
+    from nervenet.nodes.results.run_dir import check_folder, default_path, has_checkpoints
 
     from .running import Stopped, run
     from .views import choose_view

@@ -55,7 +55,7 @@ def node(
     one "nervenet node" for each site.
     """
     from nervenet.nodes.config.schema import load
-    from nervenet.nodes.runfolder import check_folder
+    from nervenet.nodes.results.run_dir import check_folder
 
     from .result import result_line
     from .running import run as run_until_signal

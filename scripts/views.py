@@ -42,7 +42,7 @@ class JsonView:
     """Every event a line of JSON on standard output, at once; everything else on standard error."""
 
     def __init__(self) -> None:
-        from nervenet.nodes.runfolder import to_json
+        from nervenet.nodes.results.run_dir import to_json
 
         self._to_json = to_json
         self._listened_to = True

@@ -131,7 +131,7 @@ def recall(folder: Path, experiment: Experiment) -> Past | None:
     ExperimentError
         It is of a newer format, of another experiment, or of a later round than the experiment has.
     """
-    from ..resuming import check_fits
+    from ..results.resume import check_fits
 
     told: list[str] = []
     try:

@@ -47,7 +47,7 @@ class States:
 
     def __init__(self, folder: Path, experiment: Experiment) -> None:
         from ..config.keys import ExperimentError
-        from ..resuming import check_fits
+        from ..results.resume import check_fits
 
         self.folder = folder
         self.told: list[str] = []

@@ -15,7 +15,7 @@ from nervenet.models import MLP
 from nervenet.models.data import datasets
 from nervenet.models.data.splits import split
 from nervenet.nodes import Coordinator, Experiment
-from nervenet.nodes.summary import summarise
+from nervenet.nodes.results.summary import summarise
 
 from .company import CLAIM
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from nervenet.nodes.checkpoint.state_file import path_of, read_state, rounds_in
-from nervenet.nodes.runfolder import state_folder
+from nervenet.nodes.results.run_dir import state_folder
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]

@@ -22,7 +22,7 @@ from nervenet.models.model import FitReport, Work
 from nervenet.models.weights import Layout
 from nervenet.nodes import Experiment, Peer
 from nervenet.nodes.gossip.algorithms.push_sum import RECEIVED, SENT
-from nervenet.nodes.summary import summarise
+from nervenet.nodes.results.summary import summarise
 
 DEADLINE_S = 60.0
 SIZE, RATE = 50, 0.1

@@ -21,7 +21,7 @@ from nervenet.nodes.federated.strategies.registry import NAMES, arguments_of, de
 from nervenet.nodes.federated.strategies.robust import Nearest, Trimmed
 from nervenet.nodes.federated.strategies.safeguards import guarded
 from nervenet.nodes.federated.strategies.server_optimizers import Momentum
-from nervenet.nodes.resuming import check_same
+from nervenet.nodes.results.resume import check_same
 from nervenet.nodes.runtime import effects as e
 
 EXAMPLE = Path(__file__).parents[4] / "examples" / "own_strategy.py"

@@ -15,7 +15,7 @@ from nervenet.nodes.checkpoint import state_file
 from nervenet.nodes.checkpoint.state_file import path_of
 from nervenet.nodes.checkpoint.store import Checkpoints
 from nervenet.nodes.config.schema import Experiment, ExperimentError, load
-from nervenet.nodes.runfolder import COORDINATOR, RunFolder, read_events, state_folder
+from nervenet.nodes.results.run_dir import COORDINATOR, RunFolder, read_events, state_folder
 from nervenet.nodes.standalone import run_node
 
 PLAN = Experiment.from_dict({"nodes": 4, "rounds": 20, "data": {"name": "iris"}})
@@ -158,7 +158,7 @@ def test_a_run_that_still_goes_on_is_not_resumed(run: Path) -> None:
     code = f"""
 import pathlib, sys
 from nervenet.nodes.config.schema import load
-from nervenet.nodes.runfolder import RunFolder
+from nervenet.nodes.results.run_dir import RunFolder
 run = pathlib.Path({str(run)!r})
 folder = RunFolder.reopen(run, load(run))
 print("open", flush=True); sys.stdin.read()
@@ -231,7 +231,7 @@ def test_a_client_goes_on_with_a_folder_without_checkpoints(run: Path) -> None:
 def test_a_disk_that_is_full_ends_no_run(tmp_path: Path) -> None:
     code = f"""
 import pathlib, resource, signal
-from nervenet.nodes.runfolder import RunFolder
+from nervenet.nodes.results.run_dir import RunFolder
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 with RunFolder(pathlib.Path({str(tmp_path / "full")!r})) as folder:
@@ -265,6 +265,6 @@ async def test_a_node_refuses_before_it_joins(run: Path) -> None:
 
 
 def test_a_monitor_loads_no_numpy_for_it() -> None:
-    code = "import sys, nervenet.nodes.runfolder; print('numpy' in sys.modules)"
+    code = "import sys, nervenet.nodes.results.run_dir; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=dict(os.environ))
     assert json.loads(done.stdout.decode().lower()) is False

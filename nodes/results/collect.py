@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .config.factory import model_of
+from ..config.factory import model_of
 from .summary import summarise
 
 if TYPE_CHECKING:
-    from .config.schema import Experiment
-    from .runfolder import RunFolder
+    from ..config.schema import Experiment
+    from .run_dir import RunFolder
 
 
 BEST = "best"  # stem of the files of the best round's model

@@ -8,8 +8,8 @@ import pytest
 from nervenet.nodes import launcher
 from nervenet.nodes.checkpoint.state_file import path_of, rounds_in, write_state
 from nervenet.nodes.config.schema import Experiment, ExperimentError, load
-from nervenet.nodes.resuming import rewind_peers
-from nervenet.nodes.runfolder import RunFolder, has_checkpoints, state_folder
+from nervenet.nodes.results.resume import rewind_peers
+from nervenet.nodes.results.run_dir import RunFolder, has_checkpoints, state_folder
 
 PLAN = Experiment.from_dict({"mode": "gossip", "nodes": 3, "rounds": 20, "data": {"name": "iris"}})
 

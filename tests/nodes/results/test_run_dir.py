@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nervenet.nodes.config.schema import ExperimentError, load
-from nervenet.nodes.runfolder import RunFolder, default_path, newest_broker, read_events, to_json
+from nervenet.nodes.results.run_dir import RunFolder, default_path, newest_broker, read_events, to_json
 
 
 def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_an_empty_folder_is_used(tmp_path: Path) -> None:
 def test_events_that_were_flushed_survive_a_killed_process(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib
-from nervenet.nodes.runfolder import RunFolder
+from nervenet.nodes.results.run_dir import RunFolder
 run = RunFolder(pathlib.Path({str(tmp_path / "run")!r}))
 run.record({{"type": "a", "n": 1}}); run.flush(); run.record({{"type": "b"}}); os._exit(9)
 """

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nervenet.nodes.curves import draw_curves, fold_curves
 from nervenet.nodes.formation import spread
+from nervenet.nodes.results.plots import draw_curves, fold_curves
 
 
 def events(mode: str, rounds: int = 3) -> list[dict[str, object]]:
@@ -80,7 +80,7 @@ def test_a_picture_is_drawn_without_pyplot(tmp_path: Path, mode: str) -> None:
 def test_drawing_keeps_no_global_state() -> None:
     code = """
 import sys, tempfile, pathlib
-from nervenet.nodes.curves import draw_curves
+from nervenet.nodes.results.plots import draw_curves
 assert "matplotlib" not in sys.modules
 draw_curves([], pathlib.Path(tempfile.mkdtemp()) / "c.png")
 assert "matplotlib.pyplot" not in sys.modules

@@ -11,8 +11,8 @@ from typing import IO, Any
 
 import msgspec
 
-from .config.keys import ExperimentError
-from .config.schema import Experiment
+from ..config.keys import ExperimentError
+from ..config.schema import Experiment
 
 # An event reaches the disk within this time of its arrival (seconds), so that a killed launcher loses little;
 # a write for each event would cost more than the events.
@@ -120,22 +120,22 @@ class RunFolder:
         Raises
         ------
         ExperimentError
-            As `resuming.resumable` and `resuming.resumable_peers` do, for a node alone as `resuming.check_run` and
-            `resuming.check_peer` do; or the run is still going on.
+            As `resume.resumable` and `resume.resumable_peers` do, for a node alone as `resume.check_run` and
+            `resume.check_peer` do; or the run is still going on.
             Nothing has been written then.
         """
-        from . import resuming  # a monitor, which reads run folders, shall not load NumPy for it
+        from . import resume  # a monitor, which reads run folders, shall not load NumPy for it
 
         folder = cls.__new__(cls)
         folder.path = path
         if alone == "peer":
-            resuming.check_peer(path, experiment)
+            resume.check_peer(path, experiment)
         elif alone:
-            resuming.check_run(path, experiment)
+            resume.check_run(path, experiment)
         elif experiment.mode == "gossip":
-            folder.resumed, folder.damaged = resuming.resumable_peers(path, experiment)
+            folder.resumed, folder.damaged = resume.resumable_peers(path, experiment)
         else:
-            folder.resumed = resuming.resumable(path, experiment).round
+            folder.resumed = resume.resumable(path, experiment).round
         folder._open()  # noqa: SLF001  (its own class)
         return folder
 
@@ -203,7 +203,7 @@ class RunFolder:
 
     def write_curves(self, baseline: Mapping[str, float | None] | None = None) -> None:
         """Draw ``curves.png`` from the events recorded so far; loads matplotlib."""
-        from .curves import draw_curves
+        from .plots import draw_curves
 
         self.flush()
         with self._refusable("curves.png"):

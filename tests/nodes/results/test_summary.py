@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from nervenet.nodes.config.schema import load
-from nervenet.nodes.runfolder import to_json
-from nervenet.nodes.summary import summarise
+from nervenet.nodes.results.run_dir import to_json
+from nervenet.nodes.results.summary import summarise
 
 GOSSIP = load(overrides={"mode": "gossip", "nodes": 3, "rounds": 5})
 FEDERATED = load(overrides={"nodes": 2, "rounds": 5})

@@ -9,15 +9,15 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from .checkpoint.state_file import Damaged, read_state, rounds_in
-from .checkpoint.store import Checkpoint, CheckpointError, Checkpoints
-from .config.keys import ExperimentError, shown
-from .config.schema import Experiment, load
-from .experiment.layout import launched_names
-from .gossip.algorithms.registry import NAMES
-from .gossip.checkpointing import NoCommonRound, common_round
-from .gossip.states import rewind
-from .runfolder import COORDINATOR, RunFolder, check_folder, read_nodes, state_folder
+from ..checkpoint.state_file import Damaged, read_state, rounds_in
+from ..checkpoint.store import Checkpoint, CheckpointError, Checkpoints
+from ..config.keys import ExperimentError, shown
+from ..config.schema import Experiment, load
+from ..experiment.layout import launched_names
+from ..gossip.algorithms.registry import NAMES
+from ..gossip.checkpointing import NoCommonRound, common_round
+from ..gossip.states import rewind
+from .run_dir import COORDINATOR, RunFolder, check_folder, read_nodes, state_folder
 
 FREE = (
     "rounds",

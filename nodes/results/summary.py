@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .config.schema import Experiment
+from ..config.schema import Experiment
 
 SCORES = ("accuracy", "r2")
 
