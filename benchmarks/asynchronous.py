@@ -35,8 +35,8 @@ from nervenet.models.data.splits import split
 from nervenet.models.model import FitReport, Work
 from nervenet.models.site_model import Learner
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.federated.client import Client
-from nervenet.nodes.federated.coordinator import Coordinator
+from nervenet.nodes.roles.client import Client
+from nervenet.nodes.roles.coordinator import Coordinator
 from nervenet.nodes.runtime.session import Place
 
 CLIENTS = 8

@@ -34,7 +34,7 @@ from nervenet.models.data.partition import partition
 from nervenet.models.data.splits import split
 from nervenet.models.site_model import Learner
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.gossip.peer import Peer
+from nervenet.nodes.roles.peer import Peer
 from nervenet.nodes.runtime.session import Place
 
 TOLD = {"node.suspect", "node.lost"}

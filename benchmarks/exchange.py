@@ -28,7 +28,7 @@ from federated_round import Still
 from nervenet.broker.broker import Broker
 from nervenet.models.site_model import Learner
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.gossip.peer import Peer
+from nervenet.nodes.roles.peer import Peer
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.node import Node
 from nervenet.nodes.runtime.session import Place
@@ -85,7 +85,7 @@ class Watched(Node):
 
 def ours(size: int, rounds: int) -> tuple[float, float]:
     """Median seconds of a whole round, and of the exchange in it."""
-    from nervenet.nodes.gossip import peer as room
+    from nervenet.nodes.roles import peer as room
 
     room.Node = Watched
     experiment = Experiment.from_dict(

@@ -30,8 +30,8 @@ from nervenet.models.model import FitReport
 from nervenet.models.site_model import Learner
 from nervenet.models.weights import Layout
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.federated.client import Client
-from nervenet.nodes.federated.coordinator import Coordinator
+from nervenet.nodes.roles.client import Client
+from nervenet.nodes.roles.coordinator import Coordinator
 from nervenet.nodes.runtime.session import Place
 
 WARM_UP = 5

@@ -37,7 +37,7 @@ from nervenet.models.data.splits import split
 from nervenet.models.model import FitReport, Work
 from nervenet.models.site_model import Learner
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.gossip.peer import Peer
+from nervenet.nodes.roles.peer import Peer
 from nervenet.nodes.runtime.session import Place
 
 PEERS, ALONE, GOAL, WARM_S = 8, 2, 0.9, 2.0

@@ -27,7 +27,7 @@ from nervenet.models.data.partition import partition
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import Learner
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.gossip.peer import Peer
+from nervenet.nodes.roles.peer import Peer
 from nervenet.nodes.runtime.session import Place
 
 GOAL, LEASE_S, SETTLE_S = 5.0, 5 / 3, 10.0

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config.schema import Experiment, ExperimentError
-    from .federated.client import Client
-    from .federated.coordinator import Coordinator
-    from .gossip.peer import Peer
     from .launcher import launch
     from .monitor import Monitor
+    from .roles.client import Client
+    from .roles.coordinator import Coordinator
+    from .roles.peer import Peer
     from .runtime.round_reports import RoundReport
     from .runtime.session import NodeFailed
 
@@ -30,13 +30,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Client": ".federated.client",
-    "Coordinator": ".federated.coordinator",
+    "Client": ".roles.client",
+    "Coordinator": ".roles.coordinator",
     "Experiment": ".config.schema",
     "ExperimentError": ".config.schema",
     "Monitor": ".monitor",
     "NodeFailed": ".runtime.session",
-    "Peer": ".gossip.peer",
+    "Peer": ".roles.peer",
     "RoundReport": ".runtime.round_reports",
     "launch": ".launcher",
 }

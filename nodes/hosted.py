@@ -21,10 +21,10 @@ from .config.compatibility import run_terms
 from .config.factory import model_of, site_learner
 from .config.schema import Experiment
 from .desk import tell
-from .federated.client import Client
-from .federated.coordinator import Coordinator
-from .gossip.peer import Peer
 from .parcel import unpack
+from .roles.client import Client
+from .roles.coordinator import Coordinator
+from .roles.peer import Peer
 from .runtime.session import Place
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from .config.compatibility import run_terms
 from .config.factory import model_of, site_learner
-from .federated.coordinator import Coordinator
-from .gossip.peer import Peer
 from .hosted import ROLES
 from .results.collect import Found, finish
 from .results.run_dir import RunFolder, check_folder, read_nodes
 from .results.summary import summarise
+from .roles.coordinator import Coordinator
+from .roles.peer import Peer
 from .runtime.session import NodeFailed, Place, Session, default_name
 
 if TYPE_CHECKING:

@@ -15,21 +15,21 @@ from nervenet.broker.messages import News
 from ..config.compatibility import run_terms, settings_of
 from ..config.keys import ExperimentError
 from ..experiment.layout import schedule_of
+from ..gossip.algorithms import Algorithm
+from ..gossip.algorithms.registry import NAMES, build, encoding_of
+from ..gossip.algorithms.requirements import suitable_mixing
+from ..gossip.asynchronous.machine import FreePeer, FreeRules
+from ..gossip.membership.service import FellowRules, Fellows
+from ..gossip.membership.swim import ProbeRules
+from ..gossip.round_machine import PeerRules, PeerState
+from ..gossip.states import States
+from ..gossip.worker import GossipWork
 from ..runtime import effects as e
 from ..runtime.node import Node
 from ..runtime.round_reports import Reports, RoundReport
 from ..runtime.session import NodeFailed, Place, Session, default_name, members_of
 from ..runtime.worker import Trainer
 from ..topology import Schedule, every_neighbour
-from .algorithms import Algorithm
-from .algorithms.registry import NAMES, build, encoding_of
-from .algorithms.requirements import suitable_mixing
-from .asynchronous.machine import FreePeer, FreeRules
-from .membership.service import FellowRules, Fellows
-from .membership.swim import ProbeRules
-from .round_machine import PeerRules, PeerState
-from .states import States
-from .worker import GossipWork
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Member, Roster
@@ -286,7 +286,7 @@ class Peer:
         )
 
     def _asynchronous(self, members: Collection[str]) -> FreePeer:
-        from .asynchronous.registry import build as build_free
+        from ..gossip.asynchronous.registry import build as build_free
 
         plan = self.experiment
         rules = FreeRules(

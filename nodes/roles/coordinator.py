@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from ..checkpoint.store import Checkpoints
 from ..config.compatibility import parting_of, run_terms, settings_of
+from ..federated.aggregator import Merger
+from ..federated.async_machine import FlowState
+from ..federated.checkpoint_writer import Memory, recall
+from ..federated.early_stopping import Stop, StoppingRules
+from ..federated.evaluation import Best
+from ..federated.round_machine import RoundState
+from ..federated.rules import RoundRules
+from ..federated.strategies.registry import make
 from ..runtime import effects as e
 from ..runtime.node import Node
 from ..runtime.round_reports import Reports, RoundReport
 from ..runtime.session import Place, Session, members_of
 from ..runtime.worker import Trainer
-from .aggregator import Merger
-from .async_machine import FlowState
-from .checkpoint_writer import Memory, recall
-from .early_stopping import Stop, StoppingRules
-from .evaluation import Best
-from .round_machine import RoundState
-from .rules import RoundRules
-from .strategies.registry import make
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Roster

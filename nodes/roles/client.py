@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..checkpoint.client_state import CarriedStates
 from ..config.compatibility import run_terms
+from ..federated.client_machine import ClientRules, ClientState
+from ..federated.client_worker import ClientWork
 from ..runtime import effects as e
 from ..runtime.node import Node, Publish
 from ..runtime.round_reports import Reports, RoundReport
 from ..runtime.session import NodeFailed, Place, Session, default_name, members_of
 from ..runtime.worker import Trainer
-from .client_machine import ClientRules, ClientState
-from .client_worker import ClientWork
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Roster
