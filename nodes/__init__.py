@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config.schema import Experiment, ExperimentError
-    from .launcher import launch
+    from .launching.launcher import launch
     from .monitor import Monitor
     from .roles.client import Client
     from .roles.coordinator import Coordinator
@@ -38,7 +38,7 @@ _HOMES = {
     "NodeFailed": ".runtime.session",
     "Peer": ".roles.peer",
     "RoundReport": ".runtime.round_reports",
-    "launch": ".launcher",
+    "launch": ".launching.launcher",
 }
 
 

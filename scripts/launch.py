@@ -63,7 +63,7 @@ def launch(
 
 
 async def _launch(experiment: Experiment, folder: Path, view: View, begun: Begun, *, resume: bool) -> dict[str, Any]:
-    from nervenet.nodes.launcher import launch as start
+    from nervenet.nodes.launching.launcher import launch as start
 
     def on_address(address: str) -> None:
         view.note(f"broker {address}  (watch from another terminal: nervenet monitor --broker {address})")

@@ -77,7 +77,7 @@ def main() -> None:
         # What `launcher.prestart` does, without the quarter of a second that importing the launcher takes: the process
         # that nodes are forked from does its imports while this one does its own.
         try:
-            from nervenet.nodes.nursery import Nursery
+            from nervenet.nodes.launching.forkserver_client import Nursery
 
             zygote = Nursery()
         except KeyboardInterrupt:

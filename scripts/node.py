@@ -111,7 +111,7 @@ def _in_mode(mode: str, role: str, overrides: dict[str, object]) -> dict[str, ob
 
 
 async def _node(role: str, experiment: Experiment, view: View, **where: Any) -> dict[str, Any]:
-    from nervenet.nodes.standalone import run_node
+    from nervenet.nodes.launching.standalone import run_node
 
     async with view.running():
         summary: dict[str, Any] = await run_node(role, experiment, on_event=view.event, **where)

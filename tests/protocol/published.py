@@ -32,9 +32,9 @@ ROLES = {
     "nodes/gossip/asynchronous/gossip_learning.py": ["peer"],
     "nodes/runtime/session.py": ["coordinator", "client", "peer"],
     "nodes/runtime/node.py": ["coordinator", "client", "peer"],
-    "nodes/launcher.py": ["launcher"],
-    "nodes/standalone.py": ["coordinator"],
-    "nodes/crew.py": ["launcher"],
+    "nodes/launching/launcher.py": ["launcher"],
+    "nodes/launching/standalone.py": ["coordinator"],
+    "nodes/launching/supervisor.py": ["launcher"],
     "broker/publisher.py": ["coordinator", "client", "peer", "launcher"],
     "broker/subscriber.py": ["monitor"],
 }

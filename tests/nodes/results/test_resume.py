@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nervenet.nodes import launcher
 from nervenet.nodes.checkpoint import state_file
 from nervenet.nodes.checkpoint.state_file import path_of
 from nervenet.nodes.checkpoint.store import Checkpoints
 from nervenet.nodes.config.schema import Experiment, ExperimentError, load
+from nervenet.nodes.launching import launcher
+from nervenet.nodes.launching.standalone import run_node
 from nervenet.nodes.results.run_dir import COORDINATOR, RunFolder, read_events, state_folder
-from nervenet.nodes.standalone import run_node
 
 PLAN = Experiment.from_dict({"nodes": 4, "rounds": 20, "data": {"name": "iris"}})
 

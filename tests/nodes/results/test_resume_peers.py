@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nervenet.nodes import launcher
 from nervenet.nodes.checkpoint.state_file import path_of, rounds_in, write_state
 from nervenet.nodes.config.schema import Experiment, ExperimentError, load
+from nervenet.nodes.launching import launcher
 from nervenet.nodes.results.resume import rewind_peers
 from nervenet.nodes.results.run_dir import RunFolder, has_checkpoints, state_folder
 

@@ -13,15 +13,15 @@ from nervenet.models.data.data import MANY_CLASSES, DataError
 from nervenet.models.data.partition import partition
 from nervenet.models.data.splits import split
 
-from .config.factory import model_of
-from .parcel import pack
+from ..config.factory import model_of
+from .shared_arrays import pack
 
 if TYPE_CHECKING:
     from nervenet.models.data.data import Dataset
     from nervenet.models.model import Model
     from numpy.typing import NDArray
 
-    from .config.schema import Experiment
+    from ..config.schema import Experiment
 
 
 @dataclass

@@ -12,7 +12,7 @@ from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
 from nervenet.broker.messages import Acknowledged, Report
 
-from .runtime.session import DESK, DRAIN_S, NodeFailed
+from ..runtime.session import DESK, DRAIN_S, NodeFailed
 
 
 class Desk:

@@ -7,8 +7,8 @@ import pytest
 from nervenet.models import MLP, Learner
 from nervenet.models.data import datasets
 from nervenet.models.data.splits import split
-from nervenet.nodes.baseline import ROW_BUDGET, alone, local_only_mean, too_large
 from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.launching.baselines import ROW_BUDGET, alone, local_only_mean, too_large
 
 COLUMNS = ("a", "b")
 

@@ -15,16 +15,16 @@ from typing import Any
 from nervenet.broker.subscriber import EventStream, Publisher
 from nervenet.broker.transport import new_incarnation
 
-from .config.schema import Experiment
-from .crew import Crew, Lost
-from .desk import Desk
-from .experiment.layout import launched_names
-from .experiment.validation import check_members, check_task
-from .nursery import Nursery
-from .results.collect import finish, gather
-from .results.run_dir import RunFolder, check_folder, default_path
-from .runtime.session import inbox_address
-from .shares import Shares, cut
+from ..config.schema import Experiment
+from ..experiment.layout import launched_names
+from ..experiment.validation import check_members, check_task
+from ..results.collect import finish, gather
+from ..results.run_dir import RunFolder, check_folder, default_path
+from ..runtime.session import inbox_address
+from .data_shares import Shares, cut
+from .forkserver_client import Nursery
+from .report_server import Desk
+from .supervisor import Crew, Lost
 
 STOP_S = 3.0  # an orderly stop takes no longer; then the children are killed
 BASELINE_S = 60.0  # how long the baselines may go on after the run
@@ -149,7 +149,7 @@ class Run:
                 # Before the data are looked at: what cannot be resumed is told at once.
                 self.folder = stack.enter_context(RunFolder.reopen(self.resume, self.experiment))
                 if self.experiment.mode == "gossip":
-                    from .results.resume import rewind_peers
+                    from ..results.resume import rewind_peers
 
                     rewind_peers(self.folder)
             shares = await asyncio.to_thread(cut, self.experiment)

@@ -8,7 +8,7 @@ import pytest
 from nervenet.models.data.data import DataError
 from nervenet.nodes import launch
 from nervenet.nodes.config.schema import Experiment, ExperimentError
-from nervenet.nodes.launcher import RunFailed
+from nervenet.nodes.launching.launcher import RunFailed
 from safetensors.numpy import load_file
 
 QUICK = {"nodes": 2, "rounds": 3, "data": {"name": "iris"}, "evaluation": {"baseline": False}}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from nervenet.nodes.parcel import pack, unpack
+from nervenet.nodes.launching.shared_arrays import pack, unpack
 
 shapes = hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=7)
 kinds = st.sampled_from([np.float32, np.float64, np.int64, np.int32, np.uint8, np.bool_, np.dtype("<U5")])

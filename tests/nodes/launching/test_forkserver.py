@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from nervenet.nodes import zygote
-from nervenet.nodes.nursery import Nursery, NurseryError
-from nervenet.nodes.zygote import PRELOAD, Inbox, send
+from nervenet.nodes.launching import forkserver
+from nervenet.nodes.launching.forkserver import PRELOAD, Inbox, send
+from nervenet.nodes.launching.forkserver_client import Nursery, NurseryError
 
 PATIENCE_S = 60.0
 
@@ -54,7 +54,7 @@ def received(count: int) -> list[int]:
     """What comes out of a message that `count` descriptors go with; all of them are closed."""
     ours, inbox = pair()
     reading, writing = os.pipe()
-    zygote.send(ours, {"spawn": 1, "descriptors": count}, (writing,) * count)
+    forkserver.send(ours, {"spawn": 1, "descriptors": count}, (writing,) * count)
     found: list[tuple[dict[str, object], list[int]]] = []
     while not found:
         found = inbox.read()
@@ -71,9 +71,9 @@ def test_one_process_can_host_many_nodes(count: int) -> None:
 
 
 def test_descriptors_beyond_what_a_read_takes_would_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zygote, "MAX_DESCRIPTORS", 16)
+    monkeypatch.setattr(forkserver, "MAX_DESCRIPTORS", 16)
     receive = socket.recv_fds
-    monkeypatch.setattr(zygote, "send", all_at_once)
+    monkeypatch.setattr(forkserver, "send", all_at_once)
     monkeypatch.setattr(socket, "recv_fds", lambda sock, size, most: receive(sock, size, 16))
     with pytest.raises(AssertionError):
         test_one_process_can_host_many_nodes(20)

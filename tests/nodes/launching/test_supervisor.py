@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.crew import RESTARTS, Crew, Lost
-from nervenet.nodes.nursery import NurseryError
-from nervenet.nodes.shares import Shares
+from nervenet.nodes.launching.data_shares import Shares
+from nervenet.nodes.launching.forkserver_client import NurseryError
+from nervenet.nodes.launching.supervisor import RESTARTS, Crew, Lost
 
 ADDRESSES = {"directory": "tcp://127.0.0.1:5", "events_in": "tcp://127.0.0.1:6", "events_out": "tcp://127.0.0.1:7"}
 

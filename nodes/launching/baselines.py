@@ -12,10 +12,10 @@ from nervenet.models.model import Work
 from nervenet.models.rng import generator
 from nervenet.models.site_statistics import agree
 
-from .config.factory import model_of, site_learner
-from .config.schema import Experiment
-from .desk import tell
-from .parcel import unpack
+from ..config.factory import model_of, site_learner
+from ..config.schema import Experiment
+from .report_server import tell
+from .shared_arrays import unpack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,8 +1,8 @@
 """One preloaded process from which node processes are forked: 64 of them in the time that one interpreter takes to
 import numpy.
 
-Run as ``python -m nervenet.nodes.zygote SOCKET LIFE`` with two inherited descriptors: a stream socket on which
-requests come in, and the read end of a pipe whose other end the launcher holds. Every process here ends when that pipe
+Run as ``python -m nervenet.nodes.launching.forkserver SOCKET LIFE`` with two inherited descriptors: a stream socket on
+which requests come in, and the read end of a pipe whose other end the launcher holds. Every process here ends when that pipe
 closes, however the launcher ended. A zygote of our own, and not multiprocessing's forkserver, because that one is
 process-global: an application that embeds a launcher may need its own.
 
@@ -38,7 +38,7 @@ PRELOAD = (
     "structlog",
     "zmq",
     "msgspec",
-    "nervenet.nodes.hosted",
+    "nervenet.nodes.launching.node_process",
     "nervenet.nodes.roles.coordinator",
     "nervenet.nodes.roles.client",
     "nervenet.nodes.roles.peer",
@@ -202,7 +202,7 @@ def _reap(sock: socket.socket, children: set[int]) -> None:
 def _child(job: dict[str, Any], descriptors: list[int], life: int) -> NoReturn:
     code = 1
     try:
-        from .hosted import host
+        from .node_process import host
 
         guard(life)
         code = host(job, descriptors)

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from nervenet.broker.messages import Payload
 
-from .config.compatibility import run_terms
-from .config.factory import model_of, site_learner
-from .config.schema import Experiment
-from .desk import tell
-from .parcel import unpack
-from .roles.client import Client
-from .roles.coordinator import Coordinator
-from .roles.peer import Peer
-from .runtime.session import Place
+from ..config.compatibility import run_terms
+from ..config.factory import model_of, site_learner
+from ..config.schema import Experiment
+from ..roles.client import Client
+from ..roles.coordinator import Coordinator
+from ..roles.peer import Peer
+from ..runtime.session import Place
+from .report_server import tell
+from .shared_arrays import unpack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +54,7 @@ def host(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
         case "nodes":
             return asyncio.run(_until_told(_nodes(job, rest)))
         case "baseline":
-            from .baseline import report_baselines
+            from .baselines import report_baselines
 
             with suppress(OSError):
                 os.nice(10)

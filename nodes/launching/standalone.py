@@ -10,20 +10,20 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config.compatibility import run_terms
-from .config.factory import model_of, site_learner
-from .hosted import ROLES
-from .results.collect import Found, finish
-from .results.run_dir import RunFolder, check_folder, read_nodes
-from .results.summary import summarise
-from .roles.coordinator import Coordinator
-from .roles.peer import Peer
-from .runtime.session import NodeFailed, Place, Session, default_name
+from ..config.compatibility import run_terms
+from ..config.factory import model_of, site_learner
+from ..results.collect import Found, finish
+from ..results.run_dir import RunFolder, check_folder, read_nodes
+from ..results.summary import summarise
+from ..roles.coordinator import Coordinator
+from ..roles.peer import Peer
+from ..runtime.session import NodeFailed, Place, Session, default_name
+from .node_process import ROLES
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import Learner
 
-    from .config.schema import Experiment
+    from ..config.schema import Experiment
 
 SITES = "sites"  # the name of the data of a run whose sites each bring their own
 

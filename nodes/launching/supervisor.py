@@ -13,11 +13,11 @@ from typing import Any
 
 from nervenet.broker.sockets import discard
 
-from .baseline import too_large
-from .config.schema import Experiment
-from .experiment.layout import launched_names
-from .nursery import Nursery, NurseryError
-from .shares import Shares
+from ..config.schema import Experiment
+from ..experiment.layout import launched_names
+from .baselines import too_large
+from .data_shares import Shares
+from .forkserver_client import Nursery, NurseryError
 
 BASELINE = "baseline"
 BROKER = "broker"

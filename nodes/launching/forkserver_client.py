@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from .zygote import Inbox, send
+from .forkserver import Inbox, send
 
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS"), "1"
@@ -37,7 +37,7 @@ class Nursery:
         life_r, self._life = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "nervenet.nodes.zygote", str(theirs.fileno()), str(life_r)],
+                [sys.executable, "-m", "nervenet.nodes.launching.forkserver", str(theirs.fileno()), str(life_r)],
                 pass_fds=(theirs.fileno(), life_r),
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **ONE_THREAD},
