@@ -28,7 +28,7 @@ from nervenet.broker import BrokerError
 from nervenet.models import MLP, SurveyError
 from nervenet.models.data import datasets
 from nervenet.nodes import NodeFailed, Peer
-from nervenet.nodes.predictor import predictor_app
+from nervenet.nodes.serving import predictor_app
 from starlette.applications import Starlette
 from starlette.routing import Mount
 

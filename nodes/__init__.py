@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .config.schema import Experiment, ExperimentError
     from .launching.launcher import launch
-    from .monitor import Monitor
+    from .monitoring.monitor import Monitor
     from .roles.client import Client
     from .roles.coordinator import Coordinator
     from .roles.peer import Peer
@@ -34,7 +34,7 @@ _HOMES = {
     "Coordinator": ".roles.coordinator",
     "Experiment": ".config.schema",
     "ExperimentError": ".config.schema",
-    "Monitor": ".monitor",
+    "Monitor": ".monitoring.monitor",
     "NodeFailed": ".runtime.session",
     "Peer": ".roles.peer",
     "RoundReport": ".runtime.round_reports",

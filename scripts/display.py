@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from .board import Board, Row
+from nervenet.nodes.monitoring.run_view import Board, Row
+
 from .words import duration, score, score_name, size
 
 if TYPE_CHECKING:

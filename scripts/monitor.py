@@ -53,7 +53,7 @@ def monitor(
 async def _watch(
     view: View, address: str, topics: tuple[str, ...], run: str | None, file: IO[str] | None, *, stay: bool
 ) -> None:
-    from nervenet.nodes.monitor import Monitor
+    from nervenet.nodes.monitoring.monitor import Monitor
     from nervenet.nodes.results.run_dir import to_json
 
     from .views import Boards

@@ -12,8 +12,8 @@ from .options import experiment_flags
 
 if TYPE_CHECKING:
     from nervenet.nodes.config.schema import Experiment
+    from nervenet.nodes.monitoring.run_view import Board
 
-    from .board import Board
     from .views import View
 
 Role = Literal["coordinator", "client", "peer"]
@@ -96,7 +96,7 @@ def _check_way_in(role: str, broker: str | None, seed_peer: str | None) -> None:
 
 def _board(run: str, experiment: Experiment) -> Board:
     """What a launcher would announce."""
-    from .board import Board
+    from nervenet.nodes.monitoring.run_view import Board
 
     known = (run, experiment.mode, experiment.data.label, experiment.model.name, experiment.rounds)
     return Board(*known, status="running")

@@ -34,7 +34,7 @@ def serve(
         )
     host, port = _address(http)
     from nervenet.models.artifact import load_model, read_extra
-    from nervenet.nodes.predictor import predictor_app
+    from nervenet.nodes.serving import predictor_app
 
     from .running import run
 

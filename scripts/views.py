@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
-from .board import Board, told
+from nervenet.nodes.monitoring.run_view import Board, told
 
 REFRESH_S = 0.125
 PLAIN_LINE_EVERY_S = 2.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..formation import spread
+from ..monitoring.clusters import spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -24,7 +24,7 @@ from nervenet.broker.lease import Membership
 from nervenet.broker.relay import LastValues
 from nervenet.broker.sockets import reached_by, split_bind
 from nervenet.broker.subscriber import EventStream, Publisher
-from nervenet.nodes.monitor import Monitor
+from nervenet.nodes.monitoring.monitor import Monitor
 
 DEADLINE_S = 10.0
 

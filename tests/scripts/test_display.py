@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nervenet.scripts.board import Board, Row
+from nervenet.nodes.monitoring.run_view import Board, Row
 from nervenet.scripts.display import header, plain_line, render, rows_shown
 from nervenet.scripts.result import print_result, result_line
 from nervenet.scripts.words import duration, score, size

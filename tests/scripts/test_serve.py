@@ -61,7 +61,7 @@ def test_the_best_round_is_served_where_it_is_asked_for(
         served.append((learner.snapshot().sum(), facts))
         raise ModelFileError("served")
 
-    monkeypatch.setattr("nervenet.nodes.predictor.predictor_app", instead)
+    monkeypatch.setattr("nervenet.nodes.serving.predictor_app", instead)
     for flags in ([], ["--best"]):
         execute(["serve", str(run_folder), *flags])
     (last, of_last), (best, of_best) = served

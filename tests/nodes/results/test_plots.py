@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nervenet.nodes.formation import spread
+from nervenet.nodes.monitoring.clusters import spread
 from nervenet.nodes.results.plots import draw_curves, fold_curves
 
 

@@ -13,7 +13,7 @@ from nervenet.models.model import Work
 from nervenet.models.rng import generator
 from nervenet.models.site_model import Learner
 from nervenet.models.site_statistics import agree
-from nervenet.nodes.predictor import predictor_app
+from nervenet.nodes.serving import predictor_app
 
 COLUMNS = ("sepal length", "sepal width", "petal length")
 

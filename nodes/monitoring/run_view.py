@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nervenet.nodes.formation import Formation, formation
+from nervenet.nodes.monitoring.clusters import Formation, formation
 
 LEARNERS = ("coordinator", "client", "peer")
 GONE = ("lost", "left", "done")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nervenet.models.weights import sketch
-from nervenet.nodes.formation import MOST, formation
+from nervenet.nodes.monitoring.clusters import MOST, formation
 
 
 def around(*centres: float, each: int = 4, size: int = 5000) -> dict[str, list[float]]:

@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from nervenet.scripts.board import Board, told
+from nervenet.nodes.monitoring.run_view import Board, told
 
 
 def start(mode: str, rounds: int = 4) -> dict[str, Any]:
