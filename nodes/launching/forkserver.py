@@ -2,8 +2,8 @@
 import numpy.
 
 Run as ``python -m nervenet.nodes.launching.forkserver SOCKET LIFE`` with two inherited descriptors: a stream socket on
-which requests come in, and the read end of a pipe whose other end the launcher holds. Every process here ends when that pipe
-closes, however the launcher ended. A zygote of our own, and not multiprocessing's forkserver, because that one is
+which requests come in, and the read end of a pipe whose other end the launcher holds. Every process here ends when that
+pipe closes, however the launcher ended. A zygote of our own, and not multiprocessing's forkserver, because that one is
 process-global: an application that embeds a launcher may need its own.
 
 A request is a length (4 bytes, big-endian) and a msgpack map with the attached descriptors; answers have the same form:
