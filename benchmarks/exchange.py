@@ -26,12 +26,12 @@ import numpy as np
 import zmq
 from federated_round import Still
 from nervenet.broker.broker import Broker
-from nervenet.models.site_model import Learner
+from nervenet.models.site_model import SiteModel
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.roles.peer import Peer
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.node import Node
-from nervenet.nodes.runtime.session import Place
+from nervenet.nodes.runtime.session import NodeIdentity
 
 WARM_UP = 3
 
@@ -100,8 +100,8 @@ def ours(size: int, rounds: int) -> tuple[float, float]:
         pid = os.fork()
         if pid == 0:
             broker = os.read(address[0], 200).decode().strip("\0")
-            place = Place(broker, "benchmark", name, terms={"mode": "gossip"})
-            peer = Peer.hosted(Learner(Still(size), X, y, test=(X, y)), experiment, place)
+            place = NodeIdentity(broker, "benchmark", name, shared_config={"mode": "gossip"})
+            peer = Peer.hosted(SiteModel(Still(size), X, y, test=(X, y)), experiment, place)
 
             async def go(peer: Peer = peer, name: str = name) -> None:
                 async with peer:

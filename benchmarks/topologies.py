@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from nervenet.nodes.experiment.layout import launched_names
+from nervenet.nodes.experiment.layout import default_node_names
 from nervenet.nodes.topology import TOPOLOGIES, TopologyError, schedule
 from nervenet.nodes.topology.analysis import FALLEN, Measured, consensus_errors, measure, rule_of
 from nervenet.nodes.topology.plot import FLOOR, falling
@@ -57,7 +57,7 @@ def figures(nodes: int, seed: int) -> list[Measured]:
     for name in TOPOLOGIES:
         if name != "edges":
             try:
-                found.append(measure(name, schedule(name, launched_names(nodes, "peer"), seed=seed), seed=seed))
+                found.append(measure(name, schedule(name, default_node_names(nodes, "peer"), seed=seed), seed=seed))
             except TopologyError as error:
                 print(f"{name}: {error}")
     return found
@@ -98,7 +98,7 @@ def panel(ax: Any, lines: list[tuple[str, str, str]], rounds: int, nodes: int, s
     from matplotlib.ticker import MaxNLocator
 
     for name, colour, stroke in lines:
-        made = schedule(name, launched_names(nodes, "peer"), seed=seed)
+        made = schedule(name, default_node_names(nodes, "peer"), seed=seed)
         errors = list(islice(consensus_errors(made, rule_of(name, made), seed=seed), rounds + 1))
         xs, ys = falling(errors)
         ax.semilogy(xs, ys, color=colour, linestyle=stroke, linewidth=1.8, label=name)

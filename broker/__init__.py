@@ -15,7 +15,7 @@ _HOME = {
     "Faults": "testing.faults",
     "Limits": "codec",
     "MemoryTransport": "testing.memory",
-    "Membership": "lease",
+    "Lease": "lease",
     "Network": "testing.memory",
     "ProtocolError": "errors",
     "Publisher": "subscriber",

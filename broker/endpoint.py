@@ -14,7 +14,7 @@ from .codec import Limits, decode, encode
 from .errors import ProtocolError
 from .messages import VERSION, Hello, Lane, Message, Refused, tag_of
 from .sockets import BULK_QUEUE, CONTROL_QUEUE
-from .transport_events import Arrival, Counters, Notice, Spoiled, Undelivered
+from .transport_events import Arrival, Counters, MalformedMessage, SendFailed, TransportEvent
 from .transport_protocol import Failed, Receiver
 
 __all__ = ["LANES", "Mailroom", "Parcel"]
@@ -105,7 +105,7 @@ class Mailroom:
             return
         self._receiver(Arrival(sender, message, array, nbytes))
 
-    def tell(self, notice: Notice) -> None:
+    def tell(self, notice: TransportEvent) -> None:
         """Give the receiver a notice."""
         if not self.open:
             return
@@ -117,9 +117,9 @@ class Mailroom:
     def spoiled(self, sender: str, reason: str, nbytes: int) -> None:
         """Count and tell what was dropped on its way in."""
         self.counters.spoiled += 1
-        self.tell(Spoiled(sender, reason, nbytes))
+        self.tell(MalformedMessage(sender, reason, nbytes))
 
     def undelivered(self, peer: str, letter: Letter, reason: str) -> None:
         """Count what will not go out, and tell it later: the owner is in the middle of sending."""
         self.counters.undelivered += 1
-        self.loop.call_soon(self.tell, Undelivered(peer, letter.kind, letter.round, reason))
+        self.loop.call_soon(self.tell, SendFailed(peer, letter.kind, letter.round, reason))

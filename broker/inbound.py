@@ -15,7 +15,7 @@ from .errors import BadAddress, ProtocolError
 from .handshake import Guest, Guests
 from .messages import Hello, Lane, Refused, tag_of
 from .sockets import bind, discard, make, split_bind
-from .transport_events import Cut, LinkLost, LinkUp
+from .transport_events import ConnectionClosed, LinkLost, LinkUp
 from .watch import Watch
 
 __all__ = ["Inbox"]
@@ -136,7 +136,9 @@ class Inbox:
             return
         guest = self._guests.disconnected(lane, descriptor)
         if guest is None:
-            self._room.tell(Cut(f"a connection on {lane}, from somebody who had not introduced himself, has ended"))
+            self._room.tell(
+                ConnectionClosed(f"a connection on {lane}, from somebody who had not introduced himself, has ended")
+            )
         elif lane is Lane.BULK:
             self._room.loop.call_later(_CUT_S, self._bulk_gone, guest)
         else:
@@ -152,7 +154,7 @@ class Inbox:
         if guest.up:
             limit = f"a frame over {self._room.limits.message_bytes:,} bytes does that"
             reason = f"the bulk connection of {guest.node} was cut while its control connection stands"
-            self._room.tell(Cut(f"{reason}; {limit}"))
+            self._room.tell(ConnectionClosed(f"{reason}; {limit}"))
 
 
 def _reachable(endpoint: str, advertise: str | None) -> str:

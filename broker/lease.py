@@ -11,16 +11,16 @@ import zmq
 from msgspec.structs import replace
 
 from .errors import BrokerUnreachable, JoinRefused, RosterIncomplete
-from .messages import AskRoster, Done, Failed, Join, Joined, Leave, Message, Renew, Roster
+from .messages import Failed, GetRoster, Join, Joined, Leave, Message, Ok, RenewLease, Roster
 from .request_client import Requests
 from .sockets import reached_by
 
-__all__ = ["Membership"]
+__all__ = ["Lease"]
 
 _POLL_S = 20.0  # a long poll is repeated this often, so that a vanished broker is noticed
 
 
-class Membership:
+class Lease:
     """Membership of one run, as an async context manager.
 
     Parameters
@@ -65,7 +65,7 @@ class Membership:
         role: str,
         incarnation: int,
         addresses: Mapping[str, str],
-        terms: Mapping[str, Any],
+        shared_config: Mapping[str, Any],
         min_nodes: int,
         join_deadline_s: float,
         connect_deadline_s: float = 10.0,
@@ -82,7 +82,16 @@ class Membership:
         self.leave_reason = "done"
         self._broker = broker
         self._join = Join(
-            0, run, node, role, incarnation, os.getpid(), dict(addresses), dict(terms), min_nodes, join_deadline_s
+            0,
+            run,
+            node,
+            role,
+            incarnation,
+            os.getpid(),
+            dict(addresses),
+            dict(shared_config),
+            min_nodes,
+            join_deadline_s,
         )
         self._join_deadline_s = join_deadline_s
         self._connect_deadline_s = connect_deadline_s
@@ -202,7 +211,7 @@ class Membership:
         newer = max(0, newer_than - self._base)
         run = self._join.run
         # The broker's own deadline is the shorter one, so that its silence means something.
-        return await self._requests.ask(lambda id_: AskRoster(id_, run, newer, 0.9 * within_s), within_s)
+        return await self._requests.ask(lambda id_: GetRoster(id_, run, newer, 0.9 * within_s), within_s)
 
     async def _keep_lease(self) -> None:
         mine = self._join
@@ -211,12 +220,12 @@ class Membership:
             pause_s = self.lease_s / 3
             try:
                 answer = await self._requests.ask(
-                    lambda id_: Renew(id_, mine.run, mine.node, mine.incarnation), pause_s
+                    lambda id_: RenewLease(id_, mine.run, mine.node, mine.incarnation), pause_s
                 )
                 if away:
                     away = False
                     self._on_warning(f"the broker at {self._broker} answers again")
-                if not isinstance(answer, Done):
+                if not isinstance(answer, Ok):
                     await self._not_renewed(answer)
             except BrokerUnreachable:
                 if not away:

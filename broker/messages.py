@@ -16,23 +16,22 @@ __all__ = [
     "BY_TAG",
     "CODES",
     "VERSION",
-    "Acknowledged",
-    "Alive",
-    "AskDecision",
-    "AskModel",
-    "AskPeers",
-    "AskRoster",
-    "AskSnapshot",
-    "AskWhere",
+    "Accept",
+    "Ack",
     "Contact",
-    "Decided",
+    "Decision",
     "Declined",
-    "Done",
     "Edge",
-    "Engage",
+    "EventAddresses",
     "Exchange",
     "Failed",
+    "GetEventAddresses",
+    "GetModel",
+    "GetPeers",
+    "GetRoster",
+    "GetSnapshot",
     "Goodbye",
+    "Gossip",
     "Heartbeat",
     "Hello",
     "Join",
@@ -40,27 +39,29 @@ __all__ = [
     "Lane",
     "Leave",
     "Member",
+    "MemberState",
+    "MemberStatus",
     "Message",
     "Model",
-    "News",
+    "Ok",
     "Payload",
+    "PeerSurvey",
     "Peers",
-    "Pledge",
-    "Probe",
+    "Ping",
+    "Propose",
+    "QueryDecision",
     "Ready",
+    "Receipt",
     "Refused",
-    "Renew",
+    "RenewLease",
     "Report",
     "Roster",
     "Shuffle",
     "Snapshot",
-    "Standing",
     "Task",
-    "Testimony",
-    "Tidings",
     "Update",
     "Walk",
-    "Where",
+    "snake_case",
     "tag_of",
 ]
 
@@ -74,7 +75,7 @@ CODES = frozenset(
         *("rule", "layout", "dtype", "length"),  # a payload that is not what round 0 settled
         "base",  # of gossip by differences
         "busy",  # of gossip without rounds, beside stale
-        *("terms", "incomplete", "late", "unknown"),  # of the directory, beside version and stale
+        *("config", "incomplete", "late", "unknown"),  # of the directory, beside version and stale
     }
 )
 """Every code that a ``Refused`` or ``Failed`` may carry; docs/protocol.md says when."""
@@ -99,11 +100,12 @@ class Lane(StrEnum):
     DIRECTORY = "directory"
 
 
-def _tag(name: str) -> str:
+def snake_case(name: str) -> str:
+    """Return the wire name of a class: ``GetPeers`` is ``get_peers``."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-class _Base(Struct, frozen=True, tag_field="t", tag=_tag, forbid_unknown_fields=True):
+class _Base(Struct, frozen=True, tag_field="t", tag=snake_case, forbid_unknown_fields=True):
     lane: ClassVar[Lane] = Lane.CONTROL
 
 
@@ -161,7 +163,7 @@ class Refused(_Base, frozen=True):
 
 # Federated
 
-Errand = Literal["survey", "train", "evaluate", "finish"]
+TaskKind = Literal["survey", "train", "evaluate", "finish"]
 """What a task may ask for."""
 
 
@@ -183,7 +185,7 @@ class Task(_Base, frozen=True):
     lane: ClassVar[Lane] = Lane.BULK
     round: Count
     attempt: Count
-    work: Errand
+    work: TaskKind
     deadline_s: Seconds
     evaluate: bool
     settings: dict[str, Any]
@@ -201,7 +203,7 @@ class Update(_Base, frozen=True):
     attempt: Count
     examples: Count
     metrics: dict[str, float]
-    facts: dict[str, Any] | None = None
+    fields: dict[str, Any] | None = None
     payload: Payload | None = None
 
 
@@ -216,12 +218,12 @@ class Declined(_Base, frozen=True):
 # Gossip
 
 
-class Testimony(_Base, frozen=True):
+class PeerSurvey(_Base, frozen=True):
     """The survey of one site, passed on until every peer holds it; ``origin`` is the peer it is about."""
 
     lane: ClassVar[Lane] = Lane.BULK
     origin: Name
-    facts: dict[str, Any]
+    fields: dict[str, Any]
     payload: Payload
 
 
@@ -240,7 +242,7 @@ class Exchange(_Base, frozen=True, omit_defaults=True):
     degree: Count = 0
 
 
-class Engage(_Base, frozen=True):
+class Propose(_Base, frozen=True):
     """A peer's weights, and the proposal that both take the mean; ``number`` grows with each of the sender's."""
 
     lane: ClassVar[Lane] = Lane.BULK
@@ -248,22 +250,22 @@ class Engage(_Base, frozen=True):
     payload: Payload
 
 
-class Pledge(_Base, frozen=True):
-    """The answer to an ``Engage``: the other's weights. It takes the mean if and when the proposer has decided so."""
+class Accept(_Base, frozen=True):
+    """The answer to an ``Propose``: the other's weights. It takes the mean if and when the proposer has decided so."""
 
     lane: ClassVar[Lane] = Lane.BULK
     number: Count
     payload: Payload
 
 
-class Decided(_Base, frozen=True):
+class Decision(_Base, frozen=True):
     """What the proposer of an engagement has decided: both take the mean, or neither does."""
 
     number: Count
     outcome: Literal["taken", "dropped", "unknown"]
 
 
-class AskDecision(_Base, frozen=True):
+class QueryDecision(_Base, frozen=True):
     """Asks the proposer of an engagement what it has decided."""
 
     number: Count
@@ -284,12 +286,12 @@ class Walk(_Base, frozen=True):
 
 # Gossip: membership without a master
 
-Standing = Literal["alive", "suspect", "gone", "left"]
+MemberStatus = Literal["alive", "suspect", "dead", "left"]
 """What is said of a member, in the order in which it outweighs what was said before."""
 
 
-class News(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is known of one member: larger (incarnation, refutations, standing) is newer.
+class MemberState(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is known of one member: larger (incarnation, refutations, state) is newer.
 
     A member that hears itself called suspect or gone counts ``refutations`` up, which nobody else may. ``addresses``
     are where it is reached, by lane; empty where they go without saying. ``last`` is the last round that one who has
@@ -298,7 +300,7 @@ class News(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
 
     node: Name
     incarnation: Count
-    standing: Standing
+    state: MemberStatus
     refutations: Refutations = 0
     addresses: Addresses = {}
     last: Count = 0
@@ -313,26 +315,26 @@ class Contact(Struct, frozen=True, forbid_unknown_fields=True):
     age: Count
 
 
-class Probe(_Base, frozen=True):
-    """Are you there? Or, where ``subject`` is somebody else: ask it for me. Answered by the ``Alive`` of this id."""
+class Ping(_Base, frozen=True):
+    """Are you there? Or, where ``subject`` is somebody else: ask it for me. Answered by the ``Ack`` of this id."""
 
     id: Count
     subject: Name
-    news: tuple[News, ...]
+    members: tuple[MemberState, ...]
 
 
-class Alive(_Base, frozen=True):
-    """The subject of the ``Probe`` of this id is there."""
+class Ack(_Base, frozen=True):
+    """The subject of the ``Ping`` of this id is there."""
 
     id: Count
     subject: Name
-    news: tuple[News, ...]
+    members: tuple[MemberState, ...]
 
 
-class Tidings(_Base, frozen=True):
+class Gossip(_Base, frozen=True):
     """News that would not wait for a probe; or all that the sender knows, to be answered in kind, or in answer."""
 
-    news: tuple[News, ...]
+    members: tuple[MemberState, ...]
     extent: Literal["fresh", "ask", "answer"] = "fresh"
 
 
@@ -354,21 +356,21 @@ class Edge(_Base, frozen=True, omit_defaults=True):
     answer: bool = False
 
 
-class AskPeers(_Base, frozen=True):
+class GetPeers(_Base, frozen=True):
     """Somebody who knows only the receiver's address would join its run, and brings these terms."""
 
-    terms: dict[str, Any]
+    shared_config: dict[str, Any]
 
 
 class Peers(_Base, frozen=True):
     """Who is in the run, the sender among them, with whom it began, and where its events go, if anywhere."""
 
-    news: tuple[News, ...]
+    members: tuple[MemberState, ...]
     founders: tuple[Name, ...]
     events_in: str = ""
 
 
-class AskModel(_Base, frozen=True):
+class GetModel(_Base, frozen=True):
     """One who has come late asks a neighbour for its model."""
 
 
@@ -385,16 +387,16 @@ class Model(_Base, frozen=True):
 
 
 class Report(_Base, frozen=True):
-    """A figure or a result that must arrive: answered by the ``Acknowledged`` of the same ``id``."""
+    """A figure or a result that must arrive: answered by the ``Receipt`` of the same ``id``."""
 
     lane: ClassVar[Lane] = Lane.BULK
     kind: Literal["ready", "best", "result"]
     id: Count
-    facts: dict[str, Any]
+    fields: dict[str, Any]
     payload: Payload | None = None
 
 
-class Acknowledged(_Base, frozen=True):
+class Receipt(_Base, frozen=True):
     """The ``Report`` of this id has arrived."""
 
     id: Count
@@ -414,7 +416,7 @@ class Join(_Base, frozen=True):
     incarnation: Count
     pid: Count
     addresses: dict[str, str]
-    terms: dict[str, Any]
+    shared_config: dict[str, Any]
     min_nodes: Count
     join_deadline_s: Seconds
 
@@ -441,7 +443,7 @@ class Leave(_Base, frozen=True):
     reason: str
 
 
-class Renew(_Base, frozen=True):
+class RenewLease(_Base, frozen=True):
     """A node is still there."""
 
     lane: ClassVar[Lane] = Lane.DIRECTORY
@@ -451,7 +453,7 @@ class Renew(_Base, frozen=True):
     incarnation: Count
 
 
-class AskRoster(_Base, frozen=True):
+class GetRoster(_Base, frozen=True):
     """Answered as soon as there is a roster newer than ``newer_than``, or with ``Failed`` after ``deadline_s``."""
 
     lane: ClassVar[Lane] = Lane.DIRECTORY
@@ -462,14 +464,14 @@ class AskRoster(_Base, frozen=True):
 
 
 class Member(Struct, frozen=True, forbid_unknown_fields=True):
-    """One node of a roster: where it is, and whether it is ``alive``, ``suspect`` or ``gone``."""
+    """One node of a roster: where it is, and whether it is ``alive``, ``suspect`` or ``dead``."""
 
     node: Name
     role: str
     incarnation: Count
     pid: Count
     addresses: dict[str, str]
-    state: Literal["alive", "suspect", "gone"]
+    state: Literal["alive", "suspect", "dead"]
 
 
 class Roster(_Base, frozen=True, omit_defaults=True):
@@ -482,12 +484,12 @@ class Roster(_Base, frozen=True, omit_defaults=True):
     id: Count
     run: RunName
     version: Count
-    terms: dict[str, Any]
+    shared_config: dict[str, Any]
     members: tuple[Member, ...]
     founders: dict[str, Count] = {}
 
 
-class AskSnapshot(_Base, frozen=True):
+class GetSnapshot(_Base, frozen=True):
     """Asks for the last event of each (run, node, type, subject) whose type begins with ``prefix``."""
 
     lane: ClassVar[Lane] = Lane.DIRECTORY
@@ -496,7 +498,7 @@ class AskSnapshot(_Base, frozen=True):
 
 
 class Snapshot(_Base, frozen=True):
-    """A part of the answer to ``AskSnapshot``; ``last`` is true on the final part."""
+    """A part of the answer to ``GetSnapshot``; ``last`` is true on the final part."""
 
     lane: ClassVar[Lane] = Lane.DIRECTORY
     id: Count
@@ -504,14 +506,14 @@ class Snapshot(_Base, frozen=True):
     last: bool = True
 
 
-class AskWhere(_Base, frozen=True):
+class GetEventAddresses(_Base, frozen=True):
     """Asks where events go in and come out."""
 
     lane: ClassVar[Lane] = Lane.DIRECTORY
     id: Count
 
 
-class Where(_Base, frozen=True):
+class EventAddresses(_Base, frozen=True):
     """Where events go in and come out."""
 
     lane: ClassVar[Lane] = Lane.DIRECTORY
@@ -520,7 +522,7 @@ class Where(_Base, frozen=True):
     events_out: str
 
 
-class Done(_Base, frozen=True):
+class Ok(_Base, frozen=True):
     """The request of this id was carried out, and there is nothing more to say."""
 
     lane: ClassVar[Lane] = Lane.DIRECTORY
@@ -539,19 +541,21 @@ class Failed(_Base, frozen=True):
 Message = (
     Hello | Heartbeat | Goodbye | Refused
     | Ready | Task | Update | Declined
-    | Testimony | Exchange | Engage | Pledge | Decided | AskDecision | Walk
-    | Probe | Alive | Tidings | Shuffle | Edge | AskPeers | Peers | AskModel | Model
-    | Report | Acknowledged
-    | Join | Joined | Leave | Renew | AskRoster | Roster | AskSnapshot | Snapshot | AskWhere | Where | Done | Failed
+    | PeerSurvey | Exchange | Propose | Accept | Decision | QueryDecision | Walk
+    | Ping | Ack | Gossip | Shuffle | Edge | GetPeers | Peers | GetModel | Model
+    | Report | Receipt
+    | Join | Joined | Leave | RenewLease | GetRoster | Roster | GetSnapshot | Snapshot
+    | GetEventAddresses | EventAddresses | Ok | Failed
 )  # fmt: skip
 
 BY_TAG: dict[str, type[Message]] = {
-    _tag(kind.__name__): kind
+    snake_case(kind.__name__): kind
     for kind in (
-        Hello, Heartbeat, Goodbye, Refused, Ready, Task, Update, Declined, Testimony, Exchange,
-        Engage, Pledge, Decided, AskDecision, Walk,
-        Probe, Alive, Tidings, Shuffle, Edge, AskPeers, Peers, AskModel, Model, Report, Acknowledged,
-        Join, Joined, Leave, Renew, AskRoster, Roster, AskSnapshot, Snapshot, AskWhere, Where, Done, Failed,
+        Hello, Heartbeat, Goodbye, Refused, Ready, Task, Update, Declined, PeerSurvey, Exchange,
+        Propose, Accept, Decision, QueryDecision, Walk,
+        Ping, Ack, Gossip, Shuffle, Edge, GetPeers, Peers, GetModel, Model, Report, Receipt,
+        Join, Joined, Leave, RenewLease, GetRoster, Roster, GetSnapshot, Snapshot,
+        GetEventAddresses, EventAddresses, Ok, Failed,
     )
 }  # fmt: skip
 

@@ -14,17 +14,17 @@ from .channel import Channel, Letter
 from .codec import DEFAULT_LIMITS, Limits, decode, encode
 from .errors import BadAddress, JoinRefused, PeerUnreachable, ProtocolError
 from .handshake import identity_of
-from .messages import AskPeers, Hello, Message, Peers, Refused, tag_of
+from .messages import GetPeers, Hello, Message, Peers, Refused, tag_of
 from .sockets import CONTROL_QUEUE, make
 from .transport_events import Counters
 
-__all__ = ["ask_peers"]
+__all__ = ["discover_peers"]
 
 
-async def ask_peers(
+async def discover_peers(
     address: str,
     hello: Hello,
-    terms: Mapping[str, Any],
+    shared_config: Mapping[str, Any],
     deadline_s: float,
     context: zmq.Context[zmq.Socket[bytes]],
     limits: Limits = DEFAULT_LIMITS,
@@ -79,7 +79,7 @@ async def ask_peers(
                 match await answers.get():
                     case Hello(role=role):
                         heard = f"a {role} answered there, but does not tell who is in its run (a peer by rounds does)"
-                        _send(channel, AskPeers(dict(terms)))
+                        _send(channel, GetPeers(dict(shared_config)))
                     case Peers() as peers:
                         return _if_newest(hello, peers)
                     case Refused(code="stranger"):  # it has been started again since
@@ -95,7 +95,7 @@ async def ask_peers(
 
 
 def _if_newest(hello: Hello, peers: Peers) -> Peers:
-    for news in peers.news:
+    for news in peers.members:
         if news.node == hello.node and news.incarnation > hello.incarnation:
             reason = f"{hello.node} has been started again since (incarnation {news.incarnation})"
             raise JoinRefused("stale", reason)

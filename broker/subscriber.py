@@ -19,7 +19,7 @@ from .codec import DEFAULT_LIMITS, Limits
 from .errors import BrokerUnreachable, ProtocolError
 from .event_codec import Event, decode_event
 from .gaps import Gaps
-from .messages import AskSnapshot, AskWhere, Snapshot, Where
+from .messages import EventAddresses, GetEventAddresses, GetSnapshot, Snapshot
 from .publisher import Publisher
 from .relay import WELCOME
 from .request_client import Requests
@@ -149,8 +149,8 @@ class EventStream:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                answer = await self._requests.ask(AskWhere, _ASK_S)
-                if isinstance(answer, Where):
+                answer = await self._requests.ask(GetEventAddresses, _ASK_S)
+                if isinstance(answer, EventAddresses):
                     found = reached_by(answer.events_out, self._broker)
                     if found != address:
                         address = found
@@ -181,7 +181,7 @@ class EventStream:
         self._snapshots += 1
         try:
             for topic in self._topics:
-                async for part in self._requests.ask_many(lambda id_, t=topic: AskSnapshot(id_, t), _ASK_S):  # type: ignore[misc]
+                async for part in self._requests.ask_many(lambda id_, t=topic: GetSnapshot(id_, t), _ASK_S):  # type: ignore[misc]
                     if not isinstance(part, Snapshot):
                         break
                     found += [(event, self._snapshots) for event in part.events]

@@ -19,20 +19,29 @@ from .endpoint import Mailroom
 from .inbound import Inbox
 from .messages import Message, tag_of
 from .outbound import Links
-from .transport_events import Arrival, Counters, Cut, LinkLost, LinkUp, Notice, Spoiled, Undelivered
+from .transport_events import (
+    Arrival,
+    ConnectionClosed,
+    Counters,
+    LinkLost,
+    LinkUp,
+    MalformedMessage,
+    SendFailed,
+    TransportEvent,
+)
 from .transport_protocol import Failed, Receiver, Transport, new_incarnation
 
 __all__ = [
     "Arrival",
+    "ConnectionClosed",
     "Counters",
-    "Cut",
     "LinkLost",
     "LinkUp",
-    "Notice",
+    "MalformedMessage",
     "Receiver",
-    "Spoiled",
+    "SendFailed",
     "Transport",
-    "Undelivered",
+    "TransportEvent",
     "ZmqTransport",
     "new_incarnation",
 ]

@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 
 from .messages import Message
 
-__all__ = ["Arrival", "Counters", "Cut", "LinkLost", "LinkUp", "Notice", "Spoiled", "Undelivered"]
+__all__ = [
+    "Arrival",
+    "ConnectionClosed",
+    "Counters",
+    "LinkLost",
+    "LinkUp",
+    "MalformedMessage",
+    "SendFailed",
+    "TransportEvent",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +41,7 @@ class LinkUp:
     peer: str
     role: str
     incarnation: int
-    dialled: bool
+    dialed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,7 @@ class LinkLost:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoiled:
+class MalformedMessage:
     """Frames that are no message, or on the wrong lane, were dropped; ``sender`` is a name, or describes a stranger."""
 
     sender: str
@@ -58,7 +67,7 @@ class Spoiled:
 
 
 @dataclass(frozen=True, slots=True)
-class Undelivered:
+class SendFailed:
     """A message of one's own that will not arrive; ``reason`` begins with ``slow`` or ``unreachable``."""
 
     peer: str
@@ -68,13 +77,13 @@ class Undelivered:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class ConnectionClosed:
     """ZeroMQ ended a connection of its own accord, as it does when a frame exceeds the limit."""
 
     reason: str
 
 
-Notice = LinkUp | LinkLost | Spoiled | Undelivered | Cut
+TransportEvent = LinkUp | LinkLost | MalformedMessage | SendFailed | ConnectionClosed
 
 
 @dataclass(slots=True)

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from .messages import Message
-from .transport_events import Arrival, Counters, Notice
+from .transport_events import Arrival, Counters, TransportEvent
 
 __all__ = ["Failed", "Receiver", "Transport", "new_incarnation"]
 
-Receiver = Callable[[Arrival | Notice], None]
+Receiver = Callable[[Arrival | TransportEvent], None]
 Failed = Callable[[BaseException], None]
 
 
@@ -51,7 +51,7 @@ class Transport(Protocol):
     def send(self, to: str | Sequence[str], message: Message, array: NDArray[Any] | None = None) -> None:
         """Send to one or several, encoded once; never waits, never raises for a peer's fault.
 
-        The array must not change any more. What cannot be delivered comes back as `Undelivered`, later.
+        The array must not change any more. What cannot be delivered comes back as `SendFailed`, later.
 
         Raises
         ------

@@ -25,7 +25,7 @@ from typing import Any
 
 import uvicorn
 from nervenet.broker import BrokerError
-from nervenet.models import MLP, SurveyError
+from nervenet.models import MLP, IncompatibleSites
 from nervenet.models.data import datasets
 from nervenet.nodes import NodeFailed, Peer
 from nervenet.nodes.serving import predictor_app
@@ -45,7 +45,7 @@ def application(peer: Peer, rounds: int) -> Starlette:
                     known = {name: value for name, value in metrics.items() if value is not None}
                     progress.update(learning="under way", round=report.round, metrics=known)
             progress["learning"] = "done"
-        except (BrokerError, NodeFailed, SurveyError) as error:
+        except (BrokerError, NodeFailed, IncompatibleSites) as error:
             # The application outlives its learning: what the model knows by now goes on answering.
             progress["learning"] = f"ended: {error}"
 

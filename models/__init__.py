@@ -14,24 +14,33 @@ if TYPE_CHECKING:
     from .data.datasets import DataError, Dataset
     from .local import LocalResult, LocalSettings, LocalTraining
     from .mlp.mlp import MLP
-    from .model import CannotMerge, FitReport, LocalUnsupported, Model, Work, as_model, named_model, rebuild
+    from .model import CannotMerge, FitReport, LocalUnsupported, LocalWork, Model, as_model, named_model, rebuild
     from .pegasos import Pegasos
     from .rng import generator
-    from .site_model import Learner
-    from .site_statistics import Agreement, Moments, Survey, SurveyError, agree
+    from .site_model import SiteModel
+    from .site_statistics import IncompatibleSites, Moments, Preprocessing, Survey, agree
     from .weights import IncompatibleWeights, Layout, axpy, consensus_distance, is_finite, sketch
 
 _HOMES = {
     "aggregate": ("RULES", "combine", "weighted_mean"),
     "artifact": ("ModelFileError", "load_model", "save_model"),
     "data.datasets": ("DataError", "Dataset"),
-    "site_model": ("Learner",),
+    "site_model": ("SiteModel",),
     "local": ("LocalResult", "LocalSettings", "LocalTraining"),
     "mlp.mlp": ("MLP",),
-    "model": ("CannotMerge", "FitReport", "LocalUnsupported", "Model", "Work", "as_model", "named_model", "rebuild"),
+    "model": (
+        "CannotMerge",
+        "FitReport",
+        "LocalUnsupported",
+        "Model",
+        "LocalWork",
+        "as_model",
+        "named_model",
+        "rebuild",
+    ),
     "pegasos": ("Pegasos",),
     "rng": ("generator",),
-    "site_statistics": ("Agreement", "Moments", "Survey", "SurveyError", "agree"),
+    "site_statistics": ("Preprocessing", "Moments", "Survey", "IncompatibleSites", "agree"),
     "weights": ("IncompatibleWeights", "Layout", "axpy", "consensus_distance", "is_finite", "sketch"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -50,25 +59,25 @@ _MODULES = {
 __all__ = [
     "MLP",
     "RULES",
-    "Agreement",
     "CannotMerge",
     "DataError",
     "Dataset",
     "FitReport",
+    "IncompatibleSites",
     "IncompatibleWeights",
     "Layout",
-    "Learner",
     "LocalResult",
     "LocalSettings",
     "LocalTraining",
     "LocalUnsupported",
+    "LocalWork",
     "Model",
     "ModelFileError",
     "Moments",
     "Pegasos",
+    "Preprocessing",
+    "SiteModel",
     "Survey",
-    "SurveyError",
-    "Work",
     "agree",
     "as_model",
     "attacks",

@@ -12,7 +12,7 @@ from .weights import Layout, Vector
 
 Array = NDArray[Any]
 
-Allowance = Literal["proximal", "correction", "normaliser"]
+Capability = Literal["proximal", "correction", "normaliser"]
 
 MERGEABLE = "MLP, MLPClassifier, MLPRegressor, SGDClassifier, SGDRegressor, LogisticRegression"
 
@@ -34,7 +34,7 @@ class LocalUnsupported(TypeError):
 
 
 @dataclass(frozen=True)
-class Work:
+class LocalWork:
     """How much to train in one round.
 
     Attributes
@@ -126,8 +126,8 @@ class Model(Protocol):
         ...
 
     @property
-    def allows(self) -> frozenset[Allowance]:
-        """What `fit` can do on top of plain training: `Work.proximal`, `correction`, `FitReport.normaliser`.
+    def allows(self) -> frozenset[Capability]:
+        """What `fit` can do on top of plain training: `LocalWork.proximal`, `correction`, `FitReport.normaliser`.
 
         A model without this attribute allows nothing.
         """
@@ -137,7 +137,7 @@ class Model(Protocol):
         self,
         X: Array,
         y: Array,
-        work: Work,
+        work: LocalWork,
         rng: np.random.Generator,
         stop: Callable[[], bool],
         correction: Vector | None = None,
@@ -161,7 +161,7 @@ class Model(Protocol):
         Raises
         ------
         LocalUnsupported
-            `Work.proximal` or `correction` is asked of a model that cannot do it.
+            `LocalWork.proximal` or `correction` is asked of a model that cannot do it.
         """
         ...
 
@@ -176,7 +176,8 @@ class Model(Protocol):
     def carry(self, *, moments: bool = True) -> dict[str, Array]:
         """Copy what training carries from round to round, for a checkpoint.
 
-        Without `moments` only what it carries even where `Work.carry_optimizer` is not set, such as a schedule's clock.
+        Without `moments` only what it carries even where `LocalWork.carry_optimizer` is not set, such as a schedule's
+        clock.
         """
         ...
 

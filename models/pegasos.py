@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .checks import checked_inputs, checked_targets
-from .model import Allowance, Array, FitReport, LocalUnsupported, Work
+from .model import Array, Capability, FitReport, LocalUnsupported, LocalWork
 from .weights import Layout, Vector
 
 
@@ -129,7 +129,7 @@ class Pegasos:
         self._t = float(state["t"][0]) - 1
 
     @property
-    def allows(self) -> frozenset[Allowance]:
+    def allows(self) -> frozenset[Capability]:
         """Nothing beyond plain steps."""
         return frozenset()
 
@@ -137,7 +137,7 @@ class Pegasos:
         self,
         X: Array,
         y: Array,
-        work: Work,
+        work: LocalWork,
         rng: np.random.Generator,
         stop: Callable[[], bool],
         correction: Vector | None = None,

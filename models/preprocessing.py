@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .moments import BLOCK, Column, SurveyError
+from .moments import BLOCK, Column, IncompatibleSites
 from .weights import is_finite
 
 Label = int | float | str
@@ -19,7 +19,7 @@ CLIP = 5.0
 
 
 @dataclass(frozen=True, eq=False)
-class Agreement:
+class Preprocessing:
     """How to turn raw inputs and targets into prepared ones, and predictions back.
 
     Attributes
@@ -47,17 +47,19 @@ class Agreement:
     def __post_init__(self) -> None:
         width = (len(self.columns),)
         if self.center.shape != width or self.scale.shape != width:
-            raise SurveyError(f"{len(self.columns)} columns, {self.center.size} centres, {self.scale.size} scales")
+            raise IncompatibleSites(
+                f"{len(self.columns)} columns, {self.center.size} centres, {self.scale.size} scales"
+            )
         numbers = np.concatenate([self.center, self.scale, (self.target_center, self.target_scale, self.clip or 1.0)])
         if not np.isfinite(numbers).all():
-            raise SurveyError("an agreement with a centre or a scale that is not finite")
+            raise IncompatibleSites("an agreement with a centre or a scale that is not finite")
         if (self.scale <= 0).any() or self.target_scale <= 0 or (self.clip is not None and self.clip <= 0):
-            raise SurveyError("an agreement with a scale or a clip that is not above 0")
+            raise IncompatibleSites("an agreement with a scale or a clip that is not above 0")
         if self.classes is not None and (list(self.classes) != _sorted(self.classes) or len(self.classes) < 2):
-            raise SurveyError("the classes of an agreement must be two or more, sorted, each once")
+            raise IncompatibleSites("the classes of an agreement must be two or more, sorted, each once")
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Agreement) and self.to_dict() == other.to_dict()
+        return isinstance(other, Preprocessing) and self.to_dict() == other.to_dict()
 
     def __hash__(self) -> int:
         return hash((self.columns, self.classes, self.center.tobytes(), self.scale.tobytes()))
@@ -161,8 +163,8 @@ class Agreement:
         }
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Agreement:
-        """Make the agreement that `to_dict` described. Raises SurveyError for anything else."""
+    def from_dict(cls, fields: Mapping[str, Any]) -> Preprocessing:
+        """Make the agreement that `to_dict` described. Raises IncompatibleSites for anything else."""
         try:
             classes, clip = fields["classes"], fields["clip"]
             return cls(
@@ -175,9 +177,11 @@ class Agreement:
                 target_scale=float(fields["target_scale"]),
             )
         except KeyError as error:
-            raise SurveyError(f"an agreement without {error}") from error
+            raise IncompatibleSites(f"an agreement without {error}") from error
         except (TypeError, ValueError) as error:
-            raise error if isinstance(error, SurveyError) else SurveyError(f"not an agreement: {error}") from error
+            raise (
+                error if isinstance(error, IncompatibleSites) else IncompatibleSites(f"not an agreement: {error}")
+            ) from error
 
     def _table(self, X: ArrayLike) -> NDArray[Any]:
         """Check shape and type before any arithmetic."""
@@ -207,25 +211,25 @@ class Agreement:
 
 
 def checked_columns(names: object) -> tuple[str, ...]:
-    """Take a list of one or more distinct texts, or raise SurveyError."""
+    """Take a list of one or more distinct texts, or raise IncompatibleSites."""
     if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
-        raise SurveyError("columns must be a list of one or more names")
+        raise IncompatibleSites("columns must be a list of one or more names")
     if len(set(names)) != len(names):
-        raise SurveyError("two columns have the same name")
+        raise IncompatibleSites("two columns have the same name")
     return tuple(names)
 
 
 def checked_classes(labels: object) -> tuple[Label, ...]:
-    """Take a sorted list of distinct labels, all numbers or all text, or raise SurveyError."""
+    """Take a sorted list of distinct labels, all numbers or all text, or raise IncompatibleSites."""
     if not isinstance(labels, list | tuple) or not labels:
-        raise SurveyError("classes must be a list of one or more labels")
+        raise IncompatibleSites("classes must be a list of one or more labels")
     numbers = all(isinstance(label, int | float) and not isinstance(label, bool) for label in labels)
     if not numbers and not all(isinstance(label, str) for label in labels):
-        raise SurveyError(f"classes must be all numbers or all text, found {listed(labels)}")
+        raise IncompatibleSites(f"classes must be all numbers or all text, found {listed(labels)}")
     if numbers and not all(abs(label) <= 2**63 - 1 for label in labels):
-        raise SurveyError(f"classes must be numbers below 2**63, found {listed(labels)}")
+        raise IncompatibleSites(f"classes must be numbers below 2**63, found {listed(labels)}")
     if list(labels) != _sorted(labels):
-        raise SurveyError(f"classes must be sorted, each once, found {listed(labels)}")
+        raise IncompatibleSites(f"classes must be sorted, each once, found {listed(labels)}")
     return tuple(labels)
 
 

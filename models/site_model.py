@@ -1,4 +1,4 @@
-"""Learner: one model, one site's rows, and what all sites agreed on: raw rows in, original labels out."""
+"""SiteModel: one model, one site's rows, and what all sites agreed on: raw rows in, original labels out."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .data.data import DataError, Task, checked_task
 from .evaluate import evaluate
-from .model import FitReport, Work, as_model
-from .moments import SurveyError
-from .preprocessing import Agreement, listed
+from .model import FitReport, LocalWork, as_model
+from .moments import IncompatibleSites
+from .preprocessing import Preprocessing, listed
 from .rng import generator
 from .site_statistics import Survey
 from .weights import Layout, Vector
@@ -20,7 +20,7 @@ from .weights import Layout, Vector
 Rows = tuple[NDArray[Any], NDArray[Any]]
 
 
-class Learner:
+class SiteModel:
     """All that a node's worker thread needs in order to take part: survey, settle, then train, load and evaluate.
 
     Parameters
@@ -85,7 +85,7 @@ class Learner:
                 raise DataError(f"X has {width} columns, {len(self.columns)} are named ({listed(self.columns)})")
             self.task = checked_task(task or _task_of(self.model, self._rows[1]), self._rows[1])
             self._rows = self._hold_out(self._rows, holdout, seed)
-        self._agreement: Agreement | None = None
+        self._agreement: Preprocessing | None = None
         self._settled_seed: int | None = None
         self.common: Vector | None = None  # where own weights were kept: those that the others start from
         self._train: Rows | None = None
@@ -123,7 +123,7 @@ class Learner:
         return self.model.rule
 
     @property
-    def agreement(self) -> Agreement:
+    def agreement(self) -> Preprocessing:
         """What was settled on. Raises RuntimeError before `settle`."""
         if self._agreement is None:
             raise RuntimeError("the learner has not settled on an agreement yet: call settle() first")
@@ -140,15 +140,15 @@ class Learner:
 
         Raises
         ------
-        SurveyError
+        IncompatibleSites
             When there are no rows, or one has a value that is not a finite number.
         """
         if self._rows is None or self.task is None:
-            raise SurveyError("this learner has no rows of its own to survey")
+            raise IncompatibleSites("this learner has no rows of its own to survey")
         held_out = self._raw["holdout"][1] if "holdout" in self._raw else None
         return Survey.of(*self._rows, self.columns, self.task, held_out)
 
-    def settle(self, agreement: Agreement, seed: int, *, keep_weights: bool = False) -> Layout:
+    def settle(self, agreement: Preprocessing, seed: int, *, keep_weights: bool = False) -> Layout:
         """Build the model for what was agreed, with the initial weights of all, and prepare this site's rows.
 
         Settling again on an equal agreement and seed changes nothing.
@@ -168,7 +168,7 @@ class Learner:
 
         Raises
         ------
-        SurveyError
+        IncompatibleSites
             When the agreement does not cover this site's columns or labels, or the model was built for another shape.
         """
         if self._agreement is not None and agreement == self._agreement and seed == self._settled_seed:
@@ -177,10 +177,10 @@ class Learner:
         before = self._built_layout()
         own = self.model.snapshot() if keep_weights and before is not None else None
         if keep_weights and own is None:
-            raise SurveyError("keep_weights is for a model that is built already; this one has no weights yet")
+            raise IncompatibleSites("keep_weights is for a model that is built already; this one has no weights yet")
         layout = self.model.build(agreement.n_features, agreement.n_classes, generator(seed, "init"))
         if before is not None and before.hash != layout.hash and (own is not None or self._agreement is None):
-            raise SurveyError(
+            raise IncompatibleSites(
                 f"the model was built with {_shapes(before)}; for {agreement.n_features} columns and "
                 f"{_outputs(agreement)} it needs {_shapes(layout)}"
             )
@@ -195,7 +195,7 @@ class Learner:
 
     def train(
         self,
-        work: Work,
+        work: LocalWork,
         rng: np.random.Generator,
         stop: Callable[[], bool] = lambda: False,
         correction: Vector | None = None,
@@ -295,21 +295,21 @@ class Learner:
         except RuntimeError:
             return None
 
-    def _check_covered(self, agreement: Agreement) -> None:
+    def _check_covered(self, agreement: Preprocessing) -> None:
         """Refuse an agreement that leaves out something this site has, before anything is built."""
         if self._rows is not None and self.columns != agreement.columns:
-            raise SurveyError(
+            raise IncompatibleSites(
                 f"this site has the columns {listed(self.columns)}; agreed were {listed(agreement.columns)}"
             )
         if self.task is not None and self.task != agreement.task:
-            raise SurveyError(f"this site has data for {self.task}; agreed was {agreement.task}")
+            raise IncompatibleSites(f"this site has data for {self.task}; agreed was {agreement.task}")
         own = {} if self._rows is None else {"this site": self._rows}
         for name, (_, y) in (own | {f"the {on} set": rows for on, rows in self._raw.items()}).items():
             try:
                 if agreement.classes is not None:
                     agreement.encode(np.unique(y))
             except ValueError as error:
-                raise SurveyError(f"{name} has targets that were not agreed: {error}") from error
+                raise IncompatibleSites(f"{name} has targets that were not agreed: {error}") from error
 
 
 def _rows(what: str, X: Any, y: ArrayLike) -> Rows:
@@ -335,5 +335,5 @@ def _shapes(layout: Layout) -> str:
     return ", ".join(f"{name} {shape}" for name, shape in zip(layout.names, layout.shapes, strict=True))
 
 
-def _outputs(agreement: Agreement) -> str:
+def _outputs(agreement: Preprocessing) -> str:
     return "regression" if agreement.n_classes is None else f"{agreement.n_classes} classes"

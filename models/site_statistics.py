@@ -15,10 +15,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .moments import Moments, SurveyError
-from .preprocessing import CLIP, Agreement, Label, checked_classes, checked_columns, listed
+from .moments import IncompatibleSites, Moments
+from .preprocessing import CLIP, Label, Preprocessing, checked_classes, checked_columns, listed
 
-__all__ = ["Agreement", "Moments", "Survey", "SurveyError", "agree"]
+__all__ = ["IncompatibleSites", "Moments", "Preprocessing", "Survey", "agree"]
 
 Scale = Literal["standard", "unit", "none"]
 
@@ -68,20 +68,20 @@ class Survey:
 
         Raises
         ------
-        SurveyError
+        IncompatibleSites
             When there are no rows, or a value is not a finite number.
         """
         names = checked_columns(list(columns))
         if X.ndim != 2 or X.shape[1] != len(names):
-            raise SurveyError(f"X has shape {X.shape}, {len(names)} columns are named ({listed(names)})")
+            raise IncompatibleSites(f"X has shape {X.shape}, {len(names)} columns are named ({listed(names)})")
         if len(y) != len(X):
-            raise SurveyError(f"X has {len(X)} rows, y has {len(y)}")
+            raise IncompatibleSites(f"X has {len(X)} rows, y has {len(y)}")
         if X.dtype.kind not in "biuf":
-            raise SurveyError(f"X holds {X.dtype} values, expected numbers")
+            raise IncompatibleSites(f"X holds {X.dtype} values, expected numbers")
         inputs = _moments(X, names)
         if task == "regression":
             if y.dtype.kind not in "biuf":
-                raise SurveyError(f"the targets are {y.dtype}, regression needs numbers")
+                raise IncompatibleSites(f"the targets are {y.dtype}, regression needs numbers")
             return cls(names, None, inputs, _moments(y.reshape(-1, 1), ("target",)))
         labels = y if more_labels is None else np.concatenate([y, more_labels])
         return cls(names, _labels(labels), inputs, None)
@@ -104,18 +104,18 @@ class Survey:
 
         Raises
         ------
-        SurveyError
+        IncompatibleSites
             For whatever an honest site would not have sent: other keys or types, a wrong length, values that are not
             finite, a count below 1, negative squares.
         """
         if not isinstance(facts, Mapping) or set(facts) != {"columns", "classes"}:
-            raise SurveyError("the facts of a survey are columns and classes")
+            raise IncompatibleSites("the facts of a survey are columns and classes")
         columns = checked_columns(facts["columns"])
         classes = None if facts["classes"] is None else checked_classes(facts["classes"])
         width = len(columns)
         length = 1 + 2 * width + (2 if classes is None else 0)
         if vector.dtype != np.float64 or vector.shape != (length,):
-            raise SurveyError(
+            raise IncompatibleSites(
                 f"a survey of {width} columns has {length} numbers of float64, "
                 f"found shape {vector.shape} of {vector.dtype}"
             )
@@ -125,7 +125,7 @@ class Survey:
         return cls(columns, classes, Moments(float(n), mean, m2), target)
 
 
-def agree(surveys: Mapping[str, Survey], scale: Scale = "standard") -> Agreement:
+def agree(surveys: Mapping[str, Survey], scale: Scale = "standard") -> Preprocessing:
     """Merge the surveys of all sites, in the order of their names, whatever order they came in.
 
     Parameters
@@ -140,31 +140,31 @@ def agree(surveys: Mapping[str, Survey], scale: Scale = "standard") -> Agreement
 
     Raises
     ------
-    SurveyError
+    IncompatibleSites
         When sites differ in their columns, their kind of labels or their task, naming the site; when there are fewer
         than two classes; for an unknown `scale`.
     """
     if not surveys:
-        raise SurveyError("nobody has sent a survey")
+        raise IncompatibleSites("nobody has sent a survey")
     if scale not in ("standard", "unit", "none"):
-        raise SurveyError(f"scale {scale!r} is unknown; allowed: standard, unit, none")
+        raise IncompatibleSites(f"scale {scale!r} is unknown; allowed: standard, unit, none")
     ordered = {site: surveys[site] for site in sorted(surveys)}
     columns = _agreed_columns(ordered)
     classes = _agreed_classes(ordered)
     inputs = reduce(Moments.merge, (survey.inputs for survey in ordered.values()))
     zeros, ones = np.zeros(len(columns)), np.ones(len(columns))
     if scale == "none":
-        return Agreement(columns, classes, zeros, ones, clip=None)
+        return Preprocessing(columns, classes, zeros, ones, clip=None)
     if scale == "unit":
         center, spread = zeros, np.hypot(inputs.mean, inputs.deviation)
     else:
         center, spread = inputs.mean, inputs.deviation
     targets = [survey.target for survey in ordered.values() if survey.target is not None]
     if not targets:
-        return Agreement(columns, classes, center, _or_one(spread), CLIP)
+        return Preprocessing(columns, classes, center, _or_one(spread), CLIP)
     target = reduce(Moments.merge, targets)
     spread_of_target = float(_or_one(target.deviation)[0])
-    return Agreement(columns, classes, center, _or_one(spread), CLIP, float(target.mean[0]), spread_of_target)
+    return Preprocessing(columns, classes, center, _or_one(spread), CLIP, float(target.mean[0]), spread_of_target)
 
 
 def _agreed_columns(surveys: Mapping[str, Survey]) -> tuple[str, ...]:
@@ -173,7 +173,7 @@ def _agreed_columns(surveys: Mapping[str, Survey]) -> tuple[str, ...]:
     for site, survey in surveys.items():
         found = survey.columns
         if len(found) != len(usual):
-            raise SurveyError(
+            raise IncompatibleSites(
                 f"site {site} has {len(found)} columns ({listed(found)}); the others have {len(usual)} "
                 f"({listed(usual)})",
                 site,
@@ -181,7 +181,7 @@ def _agreed_columns(surveys: Mapping[str, Survey]) -> tuple[str, ...]:
         if found != usual:
             place = next(i for i, (own, other) in enumerate(zip(found, usual, strict=True)) if own != other)
             order = " (the same names in another order)" if set(found) == set(usual) else ""
-            raise SurveyError(
+            raise IncompatibleSites(
                 f"site {site} has {found[place]!r} as column {place + 1}; the others have {usual[place]!r}{order}", site
             )
     return usual
@@ -194,12 +194,14 @@ def _agreed_classes(surveys: Mapping[str, Survey]) -> tuple[Label, ...] | None:
     for site, kind in kinds.items():
         if kind != usual:
             own, others = ("" if s.classes is None else f" ({listed(s.classes)})" for s in _pair(surveys, kinds, site))
-            raise SurveyError(f"site {site} has {kind}{own} as targets; the others have {usual}{others}", site)
+            raise IncompatibleSites(f"site {site} has {kind}{own} as targets; the others have {usual}{others}", site)
     if usual == "quantities":
         return None
     union = {label for survey in surveys.values() for label in survey.classes or ()}
     if len(union) < 2:
-        raise SurveyError(f"all sites together have one class only ({listed(list(union))}); two are needed to learn")
+        raise IncompatibleSites(
+            f"all sites together have one class only ({listed(list(union))}); two are needed to learn"
+        )
     # One float among integers makes all of them floats, whichever site came first.
     if any(isinstance(label, float) for label in union):
         union = {float(label) for label in union}
@@ -221,12 +223,12 @@ def _kind(survey: Survey) -> str:
 def _moments(X: NDArray[Any], columns: Sequence[str]) -> Moments:
     try:
         return Moments.of(X)
-    except SurveyError:
+    except IncompatibleSites:
         bad = np.argwhere(~np.isfinite(X))
         if not len(bad):
             raise
         row, place = bad[0]
-        raise SurveyError(
+        raise IncompatibleSites(
             f'row {row}, column "{columns[place]}": found {X[row, place]}, expected a finite number'
         ) from None
 
@@ -234,10 +236,10 @@ def _moments(X: NDArray[Any], columns: Sequence[str]) -> Moments:
 def _labels(y: NDArray[Any]) -> tuple[Label, ...]:
     """Give the distinct labels as plain Python values."""
     if y.dtype.kind == "O" and not all(isinstance(label, str) for label in y):
-        raise SurveyError("labels must be all numbers or all text")
+        raise IncompatibleSites("labels must be all numbers or all text")
     values = y.astype(np.str_) if y.dtype.kind == "O" else y.astype(np.int64) if y.dtype.kind == "b" else y
     if values.dtype.kind not in "iufU" or (values.dtype.kind == "f" and not np.isfinite(values).all()):
-        raise SurveyError(f"labels must be finite numbers or text, found {y.dtype}")
+        raise IncompatibleSites(f"labels must be finite numbers or text, found {y.dtype}")
     return checked_classes(np.unique(values).tolist())
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from nervenet.models.site_model import Learner
+    from nervenet.models.site_model import SiteModel
     from numpy.typing import NDArray
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -34,7 +34,7 @@ class Malformed(ValueError):
 
 
 def predictor_app(
-    learner: Learner,
+    site_model: SiteModel,
     facts: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
     *,
     max_body_bytes: int = MAX_BODY_BYTES,
@@ -58,24 +58,24 @@ def predictor_app(
     from starlette.routing import Route
 
     async def predict(request: Request) -> Response:
-        if not learner.settled:
+        if not site_model.settled:
             return JSONResponse({"error": "there is no model yet; the nodes have not agreed on one"}, status_code=503)
         try:
-            X = read_table(await _body(request, max_body_bytes), learner.agreement.columns, max_rows)
+            X = read_table(await _body(request, max_body_bytes), site_model.agreement.columns, max_rows)
         except Malformed as error:
             return JSONResponse({"error": str(error)}, status_code=422)
         if X.size < INLINE_VALUES:
-            y = learner.predict(X)
+            y = site_model.predict(X)
         else:
-            y = await asyncio.to_thread(learner.predict, X)
+            y = await asyncio.to_thread(site_model.predict, X)
         return JSONResponse({"y_pred": [value if _sayable(value) else None for value in y.tolist()]})
 
     async def healthz(request: Request) -> Response:  # noqa: ARG001
-        return JSONResponse({"status": "ok" if learner.settled else "waiting for a model"})
+        return JSONResponse({"status": "ok" if site_model.settled else "waiting for a model"})
 
     async def model(request: Request) -> Response:  # noqa: ARG001
         known = dict(facts() if callable(facts) else facts or {})
-        return JSONResponse({"round": None, "metrics": {}, **_plain(known), **describe(learner)})
+        return JSONResponse({"round": None, "metrics": {}, **_plain(known), **describe(site_model)})
 
     async def failed(request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 500)
@@ -129,11 +129,11 @@ def read_table(body: bytes, columns: tuple[str, ...], max_rows: int = MAX_ROWS) 
     return np.fromiter(flat, np.float64, len(rows) * len(columns)).reshape(len(rows), len(columns))
 
 
-def describe(learner: Learner) -> dict[str, Any]:
+def describe(site_model: SiteModel) -> dict[str, Any]:
     """Layout, columns and classes of a model, as JSON."""
-    if not learner.settled:
+    if not site_model.settled:
         return {"layout": None}
-    layout, agreement = learner.layout, learner.agreement
+    layout, agreement = site_model.layout, site_model.agreement
     return {
         "layout": {**_plain(layout.to_dict()), "hash": layout.hash, "parameters": layout.size},
         "columns": list(agreement.columns),

@@ -39,13 +39,13 @@ def launch(
     Leaves a run folder with the result, the model and its curves. Another terminal can attach with "nervenet monitor".
     """
     from nervenet.nodes.config.schema import load
-    from nervenet.nodes.results.run_dir import check_folder, default_path, has_checkpoints
+    from nervenet.nodes.results.run_dir import check_run_dir, default_path, has_checkpoints
 
     from .running import Stopped, run
     from .views import choose_view
 
     if resume is not None:
-        check_folder(resume, file, out)
+        check_run_dir(resume, file, out)
     experiment = load(resume or file, overrides)
     folder = resume or out or default_path(experiment, datetime.now(UTC))
     view = choose_view(quiet=quiet, json=json)

@@ -12,7 +12,7 @@ from .options import experiment_flags
 
 if TYPE_CHECKING:
     from nervenet.nodes.config.schema import Experiment
-    from nervenet.nodes.monitoring.run_view import Board
+    from nervenet.nodes.monitoring.run_view import RunView
 
     from .views import View
 
@@ -55,7 +55,7 @@ def node(
     one "nervenet node" for each site.
     """
     from nervenet.nodes.config.schema import load
-    from nervenet.nodes.results.run_dir import check_folder
+    from nervenet.nodes.results.run_dir import check_run_dir
 
     from .result import result_line
     from .running import run as run_until_signal
@@ -65,7 +65,7 @@ def node(
     mode = "gossip" if role == "peer" else "federated"
     _check_way_in(role, broker, seed_peer)
     if resume is not None:
-        check_folder(resume, file, out)
+        check_run_dir(resume, file, out)
     experiment = load(
         resume or file, _in_mode(mode, role, overrides) | ({"network.advertise": advertise} if advertise else {})
     )
@@ -94,12 +94,12 @@ def _check_way_in(role: str, broker: str | None, seed_peer: str | None) -> None:
         raise ExperimentError(f"a {role} joins a run by one address: expected {ways}")
 
 
-def _board(run: str, experiment: Experiment) -> Board:
+def _board(run: str, experiment: Experiment) -> RunView:
     """What a launcher would announce."""
-    from nervenet.nodes.monitoring.run_view import Board
+    from nervenet.nodes.monitoring.run_view import RunView
 
     known = (run, experiment.mode, experiment.data.label, experiment.model.name, experiment.rounds)
-    return Board(*known, status="running")
+    return RunView(*known, status="running")
 
 
 def _in_mode(mode: str, role: str, overrides: dict[str, object]) -> dict[str, object]:

@@ -41,9 +41,9 @@ def serve(
     if best and not model.is_dir():
         raise ExperimentError(f"--best: is for a run folder, and {model} is a model file")
     saved = model / "best.json" if best else model
-    learner = load_model(saved)
+    site_model = load_model(saved)
     facts = {"metrics": {} if best else _metrics(model)} | read_extra(saved)
-    run(lambda: _serve(predictor_app(learner, facts), host, port))
+    run(lambda: _serve(predictor_app(site_model, facts), host, port))
 
 
 def _metrics(model: Path) -> dict[str, float | None]:

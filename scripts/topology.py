@@ -47,13 +47,13 @@ def topology(
     if name is None or list_:
         _list(json)
         return
-    from nervenet.nodes.experiment.layout import launched_names, members_in
+    from nervenet.nodes.experiment.layout import default_node_names, edge_list_members
     from nervenet.nodes.topology import kind, schedule
     from nervenet.nodes.topology.analysis import measure
 
     kind(name)
     from_file = name == "edges" and edges is not None
-    names = members_in(str(edges), nodes) if from_file else launched_names(nodes or 16, "peer")
+    names = edge_list_members(str(edges), nodes) if from_file else default_node_names(nodes or 16, "peer")
     made = schedule(name, names, degree=degree, probability=probability, edges=edges, seed=seed)
     # A hundred million entries of matrices suffice for any graph that one would want to use.
     found = measure(name, made, seed=seed, most=max(rounds or 0, min(10_000, 400_000_000 // len(names) ** 2)))

@@ -93,7 +93,7 @@ def screened(contributions: Sequence[Contribution], enrolled: dict[str, int], pa
     """Leave out what the coordinator refuses at the door."""
     passed, cap = [], int(RATIO * np.median(list(enrolled.values())))
     for c in contributions:
-        update = Update(round=1, attempt=0, examples=c.examples, metrics={}, facts=None, payload=payload)
+        update = Update(round=1, attempt=0, examples=c.examples, metrics={}, fields=None, payload=payload)
         arrived = Arrived(c.client, update, c.body, flaw_of(c.body))
         if not update_fault(update, arrived, "train", payload, enrolled[c.client], cap):
             passed.append(c)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..codec import DEFAULT_LIMITS, Frame, Limits, check_size, decode, encode
 from ..errors import BadAddress
 from ..messages import VERSION, Hello, Lane, Message, Refused, tag_of
-from ..transport_events import Arrival, Counters, LinkLost, LinkUp, Notice, Undelivered
+from ..transport_events import Arrival, Counters, LinkLost, LinkUp, SendFailed, TransportEvent
 from ..transport_protocol import Failed, Receiver, new_incarnation
 from .faults import Faults, Partition
 
@@ -225,7 +225,7 @@ class MemoryTransport:
             del self._peers[peer]
             self._tell(LinkLost(peer, incarnation, f"the connection of {peer} has ended"))
 
-    def _introduced(self, other: MemoryTransport, dialled: bool) -> None:
+    def _introduced(self, other: MemoryTransport, dialed: bool) -> None:
         hello = Hello(other.node, other.role, other.run, other.incarnation, VERSION)
         size = sum(map(len, encode(hello)))
         for counters, way in ((other.counters, "sent"), (self.counters, "received")):
@@ -233,7 +233,7 @@ class MemoryTransport:
             setattr(counters, f"messages_{way}", getattr(counters, f"messages_{way}") + 2)
         other.counters.sent_by_kind["control"] += 2 * size
         self._peers[other.node] = other.incarnation
-        self._tell(LinkUp(other.node, other.role, other.incarnation, dialled))
+        self._tell(LinkUp(other.node, other.role, other.incarnation, dialed))
 
     def _refuse(self, dialer: MemoryTransport, code: str, reason: str) -> None:
         self.counters.refused += 1
@@ -274,10 +274,10 @@ class MemoryTransport:
 
     def _undelivered(self, peer: str, message: Message, reason: str) -> None:
         self.counters.undelivered += 1
-        notice = Undelivered(peer, tag_of(message), getattr(message, "round", 0), reason)
+        notice = SendFailed(peer, tag_of(message), getattr(message, "round", 0), reason)
         self._network.later(self.node, lambda: self._tell(notice))
 
-    def _tell(self, item: Arrival | Notice) -> None:
+    def _tell(self, item: Arrival | TransportEvent) -> None:
         if not self._open:
             return
         try:

@@ -33,7 +33,7 @@ def normaliser(rule: str, steps: int, momentum: float, learning_rate: float, pro
     learning_rate : float
         η, which matters with a proximal term only.
     proximal : float
-        μ of `model.Work`.
+        μ of `model.LocalWork`.
 
     Returns
     -------

@@ -11,7 +11,7 @@ import numpy as np
 from ..checks import checked_inputs, checked_targets
 from ..local.drift_correction import corrected
 from ..local.fednova import normaliser
-from ..model import Allowance, Array, FitReport, Work
+from ..model import Array, Capability, FitReport, LocalWork
 from ..weights import Layout, Vector
 from .activations import ACTIVATIONS
 from .network import Layer, Pass, mean_loss
@@ -162,15 +162,15 @@ class MLP:
         self._update.restore(state)
 
     @property
-    def allows(self) -> frozenset[Allowance]:
+    def allows(self) -> frozenset[Capability]:
         """All, but that Adam's steps have no normaliser."""
-        return frozenset({"proximal", "correction"} if self.optimizer == "adam" else get_args(Allowance))
+        return frozenset({"proximal", "correction"} if self.optimizer == "adam" else get_args(Capability))
 
     def fit(
         self,
         X: Array,
         y: Array,
-        work: Work,
+        work: LocalWork,
         rng: np.random.Generator,
         stop: Callable[[], bool],
         correction: Vector | None = None,

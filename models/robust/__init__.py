@@ -8,7 +8,7 @@ allows among n, and refuses more by `RobustnessError`.
 from .breakdown import DEMANDS, RobustnessError, check, most_hostile
 from .coordinate_wise import coordinate_median, trimmed_mean
 from .distances import distances_to, squared_distances
-from .geometric import centred_clipping, clip_by_norm, clip_factors, geometric_median
+from .geometric import centered_clipping, clip_by_norm, clip_factors, geometric_median
 from .krum import bulyan, bulyan_selection, krum, krum_order, multi_krum
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "RobustnessError",
     "bulyan",
     "bulyan_selection",
-    "centred_clipping",
+    "centered_clipping",
     "check",
     "clip_by_norm",
     "clip_factors",

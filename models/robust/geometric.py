@@ -68,7 +68,7 @@ def geometric_median(
     return median
 
 
-def centred_clipping(vectors: Sequence[Vector], start: Vector, tau: float, iterations: int = 1) -> Vector:
+def centered_clipping(vectors: Sequence[Vector], start: Vector, tau: float, iterations: int = 1) -> Vector:
     """Move from a start by the mean of the differences to it, each no longer than tau.
 
     ``v <- v + mean_i (x_i - v) min(1, τ / ||x_i - v||)``: Karimireddy et al. 2021 (arXiv 2012.10333).

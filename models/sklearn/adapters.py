@@ -19,7 +19,7 @@ import numpy as np
 
 from ..checks import checked_inputs, checked_targets
 from ..evaluate import evaluate
-from ..model import Allowance, Array, FitReport, LocalUnsupported, Work
+from ..model import Array, Capability, FitReport, LocalUnsupported, LocalWork
 from ..weights import Layout, Vector
 
 CHUNK = 4096
@@ -100,7 +100,7 @@ class Adapter:
         self._assign({name: view.copy() for name, view in self.layout.views(vector).items()})
 
     @property
-    def allows(self) -> frozenset[Allowance]:
+    def allows(self) -> frozenset[Capability]:
         """Nothing: its update is not within reach, neither of a correction nor of a formula."""
         return frozenset()
 
@@ -108,7 +108,7 @@ class Adapter:
         self,
         X: Array,
         y: Array,
-        work: Work,
+        work: LocalWork,
         rng: np.random.Generator,
         stop: Callable[[], bool],
         correction: Vector | None = None,
@@ -166,7 +166,7 @@ class Adapter:
         X = checked_inputs(X, self._working.n_features_in_, self.dtype)
         return X, checked_targets(y, len(X), self._n_classes, self.dtype)
 
-    def _refuse(self, work: Work, correction: Vector | None) -> None:
+    def _refuse(self, work: LocalWork, correction: Vector | None) -> None:
         """Raise LocalUnsupported for what this estimator's training cannot do."""
         asked = {"proximal": work.proximal > 0, "correction": correction is not None}
         for name, wanted in asked.items():
@@ -307,7 +307,7 @@ class LogisticAdapter(LinearAdapter):
         self,
         X: Array,
         y: Array,
-        work: Work,
+        work: LocalWork,
         rng: np.random.Generator,
         stop: Callable[[], bool],
         correction: Vector | None = None,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..local.fednova import flow
-from ..model import Allowance, Array, FitReport, Work
+from ..model import Array, Capability, FitReport, LocalWork
 from ..weights import Vector
 from .adapters import CHUNK, LinearAdapter
 
@@ -32,7 +32,7 @@ class SGDAdapter(LinearAdapter):
     _pull: "_Pull | None" = None
 
     @property
-    def allows(self) -> frozenset[Allowance]:
+    def allows(self) -> frozenset[Capability]:
         """All, or nothing where the rates depend on the losses on the way."""
         if self._given.learning_rate not in SCHEDULES:
             return frozenset()
@@ -42,7 +42,7 @@ class SGDAdapter(LinearAdapter):
         self,
         X: Array,
         y: Array,
-        work: Work,
+        work: LocalWork,
         rng: np.random.Generator,
         stop: Callable[[], bool],
         correction: Vector | None = None,

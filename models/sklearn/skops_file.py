@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..model import Model
-from ..preprocessing import Agreement
+from ..preprocessing import Preprocessing
 from ..weights import Vector
 
 NOTE = (
@@ -23,7 +23,7 @@ NOTE = (
 )
 
 
-def export(model: Model, agreement: Agreement, vector: Vector) -> tuple[bytes | None, str | None]:
+def export(model: Model, agreement: Preprocessing, vector: Vector) -> tuple[bytes | None, str | None]:
     """Give the content of model.skops and the note about it for model.json; two times None for other models.
 
     A classifier is a Pipeline of StandardScaler and the estimator; a regressor stands, as a Pipeline too, inside a
@@ -49,7 +49,7 @@ def _forget_training(estimator: Any) -> None:
         estimator.loss_curve_, estimator.best_loss_, estimator._no_improvement_count = [], np.inf, 0  # noqa: SLF001
 
 
-def _classifier(estimator: Any, agreement: Agreement) -> Any:
+def _classifier(estimator: Any, agreement: Preprocessing) -> Any:
     labels = np.array(agreement.classes)
     estimator.classes_ = labels
     if hasattr(estimator, "_label_binarizer"):
@@ -57,7 +57,7 @@ def _classifier(estimator: Any, agreement: Agreement) -> Any:
     return _pipeline(estimator, agreement)
 
 
-def _regressor(estimator: Any, agreement: Agreement) -> Any:
+def _regressor(estimator: Any, agreement: Preprocessing) -> Any:
     from sklearn.compose import TransformedTargetRegressor
 
     target = _scaler(np.array([agreement.target_center]), np.array([agreement.target_scale]))
@@ -67,7 +67,7 @@ def _regressor(estimator: Any, agreement: Agreement) -> Any:
     return whole
 
 
-def _pipeline(estimator: Any, agreement: Agreement) -> Any:
+def _pipeline(estimator: Any, agreement: Preprocessing) -> Any:
     from sklearn.pipeline import Pipeline
 
     return Pipeline([("scale", _scaler(agreement.center, agreement.scale)), ("model", estimator)])

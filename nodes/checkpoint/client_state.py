@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from .state_file import CheckpointError, Damaged, forget, read_state, rounds_in, sweep, write_state
 
-__all__ = ["CarriedStates"]
+__all__ = ["ClientStateStore"]
 
 BACK = 3  # checkpoints that a coordinator keeps, and may have to go back to where newer ones are damaged
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
-class CarriedStates:
+class ClientStateStore:
     """The states that a client's training ended with, as far back as its coordinator may have to go.
 
     A coordinator that comes back repeats the rounds since its last checkpoint, and a repeated task r must start from

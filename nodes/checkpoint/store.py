@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .state_file import CheckpointError, State, forget, newest_whole, rounds_in, sweep, write_state
 
-__all__ = ["Checkpoint", "CheckpointError", "Checkpoints"]
+__all__ = ["Checkpoint", "CheckpointError", "CheckpointStore"]
 
 KEPT = 3  # the newest may turn out to be damaged, and the one before it; a third costs only its bytes
 
@@ -19,7 +19,7 @@ Checkpoint = State
 """One checkpoint: ``round``, ``arrays`` by name, and ``record``, all that is no array."""
 
 
-class Checkpoints:
+class CheckpointStore:
     """A folder of checkpoints with one writer, which may be a worker thread.
 
     Parameters

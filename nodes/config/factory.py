@@ -11,10 +11,10 @@ from .schema import Experiment, ExperimentError
 
 if TYPE_CHECKING:
     from nervenet.models.model import Model
-    from nervenet.models.site_model import Learner
+    from nervenet.models.site_model import SiteModel
 
 
-def embedded_experiment(mode: str, wanted: Mapping[str, object], base: Experiment | None) -> Experiment:
+def experiment_from_keywords(mode: str, wanted: Mapping[str, object], base: Experiment | None) -> Experiment:
     """Lay the keywords that were given over `base` (or the defaults, for two nodes) and check the whole.
 
     Raises
@@ -29,7 +29,7 @@ def embedded_experiment(mode: str, wanted: Mapping[str, object], base: Experimen
     return experiment
 
 
-def model_of(experiment: Experiment) -> Model:
+def build_model(experiment: Experiment) -> Model:
     """Build the model that an experiment names.
 
     Raises
@@ -57,7 +57,7 @@ def model_of(experiment: Experiment) -> Model:
         raise ExperimentError(f"model.name: {error}") from error
 
 
-def site_learner(
+def build_site_model(
     model: object,
     data: tuple[Any, Any] | None,
     experiment: Experiment,
@@ -66,7 +66,7 @@ def site_learner(
     task: str | None = None,
     test: tuple[Any, Any] | None = None,
     holdout: float = 0.0,
-) -> Learner:
+) -> SiteModel:
     """Tie a model to one site's rows.
 
     `task` is what the whole data set is for ("classification" or "regression"): a site's own few rows may look
@@ -78,11 +78,11 @@ def site_learner(
         If copies of the model cannot be averaged.
     """
     from nervenet.models.model import as_model
-    from nervenet.models.site_model import Learner
+    from nervenet.models.site_model import SiteModel
 
     X, y = data if data is not None else (None, None)
     ready = as_model(model)
-    return Learner(
+    return SiteModel(
         ready,
         X,
         y,

@@ -12,7 +12,7 @@ _FIRST = re.compile(r"(?P<what>.*) \((?P<paper>[^()]*\d{4}[^()]*)\)(?P<more>.*)\
 
 
 @dataclass(frozen=True)
-class Described:
+class PluginInfo:
     """A strategy or an algorithm in words.
 
     Attributes
@@ -34,7 +34,7 @@ class Described:
     arguments: Mapping[str, Any]
 
 
-def described(name: str, cls: type, arguments: Mapping[str, Any]) -> Described:
+def described(name: str, cls: type, arguments: Mapping[str, Any]) -> PluginInfo:
     """Describe a class whose docstring begins with what it does and whose idea it is.
 
     Raises
@@ -46,4 +46,4 @@ def described(name: str, cls: type, arguments: Mapping[str, Any]) -> Described:
     summary = _FIRST.fullmatch(" ".join(first.split()))
     if summary is None:
         raise ValueError(f"{name}: the docstring must begin with a summary and a paper: What it does (Who et al. year)")
-    return Described(name, summary["what"] + summary["more"], summary["paper"], details, arguments)
+    return PluginInfo(name, summary["what"] + summary["more"], summary["paper"], details, arguments)

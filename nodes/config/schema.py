@@ -244,7 +244,7 @@ class Experiment:
         return self.federated.min_clients or min(self.asked, max(2, math.ceil(self.nodes / 2)))
 
     @property
-    def personalised(self) -> bool:
+    def personalized(self) -> bool:
         """Whether each client of this run ends with a model of its own."""
         federated = self.federated
         return self.mode == "federated" and bool(federated.personal or federated.ditto or federated.fine_tune)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..config.schema import Experiment
 
 
-def schedule_of(experiment: Experiment, members: Sequence[str]) -> Schedule:
+def build_schedule(experiment: Experiment, members: Sequence[str]) -> Schedule:
     """Lay the experiment's topology over the members; every peer that knows their names gets the same.
 
     Raises
@@ -49,18 +49,18 @@ def rehearsal(experiment: Experiment) -> Schedule:
     """Lay the topology over the names that `launch` gives, or those of a file of edges that has as many of its own."""
     gossip = experiment.gossip
     if gossip.topology == "edges":
-        return schedule_of(experiment, members_in(gossip.edges or "", experiment.nodes))
-    return schedule_of(experiment, launched_names(experiment.nodes, "peer"))
+        return build_schedule(experiment, edge_list_members(gossip.edges or "", experiment.nodes))
+    return build_schedule(experiment, default_node_names(experiment.nodes, "peer"))
 
 
-def members_in(edges: str, count: int | None) -> list[str]:
+def edge_list_members(edges: str, count: int | None) -> list[str]:
     """The names in a file of edges, if they are the users' own and as many as `count`; else those that launch gives.
 
     Without a count: as many as the file names, or as its greatest number asks for.
     """
     words = read(edges).words
     numbers = [int(word) for word in words if word.isdecimal()]
-    names = launched_names(count or max(len(words), max(numbers, default=0) + 1), "peer")
+    names = default_node_names(count or max(len(words), max(numbers, default=0) + 1), "peer")
     own = len(words) == len(names) and not numbers and not set(words) & set(names)
     return words if own else names
 
@@ -68,10 +68,10 @@ def members_in(edges: str, count: int | None) -> list[str]:
 def check_members(experiment: Experiment, members: Sequence[str]) -> None:
     """Raise `TopologyError` if a file of edges names others than these members."""
     if experiment.mode == "gossip" and experiment.gossip.topology == "edges":
-        schedule_of(experiment, members)
+        build_schedule(experiment, members)
 
 
-def launched_names(count: int, role: str) -> list[str]:
+def default_node_names(count: int, role: str) -> list[str]:
     """The names that a launcher gives `count` nodes of one role: numbered, so that they sort in that order."""
     return [f"{role}-{i:0{len(str(count - 1))}d}" for i in range(count)]
 

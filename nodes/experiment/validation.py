@@ -154,9 +154,9 @@ def _check_personal(experiment: "Experiment", task: str, columns: int) -> None:
     from nervenet.models.local.personal import chosen
     from nervenet.models.rng import generator
 
-    from ..config.factory import model_of
+    from ..config.factory import build_model
 
-    model = model_of(experiment)
+    model = build_model(experiment)
     # The names of a model's arrays do not depend on how many classes there are.
     layout = model.build(columns, None if task == "regression" else 2, generator(experiment.seed, "init"))
     try:
@@ -243,9 +243,9 @@ def _support(experiment: "Experiment", asked: dict[str, object], normaliser: boo
     from nervenet.models.local import LocalSettings, check_support
     from nervenet.models.model import LocalUnsupported
 
-    from ..config.factory import model_of
+    from ..config.factory import build_model
 
-    model = model_of(experiment)
+    model = build_model(experiment)
     try:
         check_support(model, LocalSettings.from_dict(asked))
     except (LocalUnsupported, ValueError) as error:
@@ -308,9 +308,9 @@ def _correctable(experiment: "Experiment") -> Iterator[str]:
     """Ask the model whether something can be added to its gradients, and whether it knows how far its steps reach."""
     from nervenet.models.model import CORRECTABLE
 
-    from ..config.factory import model_of
+    from ..config.factory import build_model
 
-    if not {"correction", "normaliser"} <= set(getattr(model_of(experiment), "allows", ())):
+    if not {"correction", "normaliser"} <= set(getattr(build_model(experiment), "allows", ())):
         yield (
             f"gossip.algorithm = {experiment.gossip.algorithm!r}: corrects every gradient, and needs to know how far "
             f"the steps reach, which {experiment.model.name} cannot; models that can: {CORRECTABLE}"

@@ -1,4 +1,4 @@
-"""Merger: the coordinator's half of the worker. Holds the strategy and what it remembers; makes the next model."""
+"""Aggregator: the coordinator's half of the worker. Holds the strategy and what it remembers; makes the next model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEPT = 2
 STATE, PART = "strategy.", "part."  # before the names of arrays in a checkpoint
 
 
-class Merger:
+class Aggregator:
     """Performs folds, one after another, in the worker thread or where small ones are done at once.
 
     Parameters

@@ -25,8 +25,8 @@ from .early_stopping import Stop
 from .ending import patience
 from .gathering import least
 from .inflow import Inflow, Waiting, newest
-from .round import OpenRound
-from .round_machine import EXTENSIONS, FAILURES_IN_A_ROW, RoundState
+from .round import Round
+from .round_machine import EXTENSIONS, FAILURES_IN_A_ROW, CoordinatorMachine
 from .rules import RoundRules
 from .sampling import sample, share_of
 from .task_dispatch import doubts, tasks
@@ -35,7 +35,7 @@ SILENT_DEADLINES = 3  # without a single answer for that many deadlines the run 
 EVALUATING = 0.25  # share of the worker's time; where steps are faster than that, some are not evaluated
 
 
-class FlowState(RoundState):
+class FlowState(CoordinatorMachine):
     """Decides what an asynchronous coordinator does next; never waits, never touches a vector.
 
     Attributes
@@ -95,7 +95,7 @@ class FlowState(RoundState):
 
     # ---------------------------------------------------------------------------------------------------------- asking
 
-    def _open(self, number: int, attempt: int, now: float, work: m.Errand | None = None) -> list[e.Effect]:
+    def _open(self, number: int, attempt: int, now: float, work: m.TaskKind | None = None) -> list[e.Effect]:
         if number == 0 or work == "evaluate":
             return super()._open(number, attempt, now, work)
         self.status = "asking"
@@ -108,7 +108,7 @@ class FlowState(RoundState):
         if not self.flowing:
             self.flowing, self._last_answer = True, now
             effects.append(e.SetTimer(("silence",), now + SILENT_DEADLINES * self.rules.deadline_s))
-        self.open = OpenRound(number, attempt, "train", (), 0, 1.0, 0, now)
+        self.open = Round(number, attempt, "train", (), 0, 1.0, 0, now)
         told = {"round": number, "attempt": attempt, "asked": sorted(self.errands.out)}
         return [*effects, e.Publish("round.started", told), *doubts(self.rules, self.roll)]
 

@@ -7,23 +7,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..checkpoint.store import Checkpoint, CheckpointError, Checkpoints
+from ..checkpoint.store import Checkpoint, CheckpointError, CheckpointStore
 from ..config.keys import ExperimentError
 from ..runtime import effects as e
-from ..runtime.node_stats import Record
+from ..runtime.node_stats import NodeStats
 
 if TYPE_CHECKING:
-    from nervenet.models.site_model import Learner
+    from nervenet.models.site_model import SiteModel
 
     from ..config.schema import Experiment
-    from .aggregator import Merger
+    from .aggregator import Aggregator
 
 WEIGHTS = "weights"
 BEST = "best"  # the weights of the best round, where they are others
 
 
 @dataclass(frozen=True)
-class Memory:
+class CheckpointWriter:
     """Adds to a checkpoint what the machine does not know, and writes it.
 
     Parameters
@@ -38,9 +38,9 @@ class Memory:
         Of this life of the coordinator: the one says whose checkpoint it is, the next life counts on from the other.
     """
 
-    checkpoints: Checkpoints
-    merger: Merger
-    record: Record
+    checkpoints: CheckpointStore
+    merger: Aggregator
+    record: NodeStats
     experiment: Mapping[str, Any]
     incarnation: int
 
@@ -104,22 +104,22 @@ class Past:
         """The best weights so far, None where they are those of the last round, or there are none."""
         return self.checkpoint.arrays.get(BEST)
 
-    def bring_back(self, learner: Learner, merger: Merger, record: Record, seed: int) -> e.Settled:
+    def bring_back(self, site_model: SiteModel, merger: Aggregator, record: NodeStats, seed: int) -> e.Settled:
         """Make learner, merger and record what they were after the round; gives what was settled, with the weights of
         then. Builds the model and scales the test rows: not for the event loop.
         """
         from nervenet.broker.messages import Payload
-        from nervenet.models.preprocessing import Agreement
+        from nervenet.models.preprocessing import Preprocessing
 
         given = self.checkpoint.record
         arrays = dict(self.checkpoint.arrays)
         weights = arrays.pop(WEIGHTS)
         arrays.pop(BEST, None)
-        agreement = Agreement.from_dict(given["machine"]["agreement"])
-        layout = learner.settle(agreement, seed)
-        learner.load(weights)
+        agreement = Preprocessing.from_dict(given["machine"]["agreement"])
+        layout = site_model.settle(agreement, seed)
+        site_model.load(weights)
         record.restore(self.round, given["result"])
-        payload = Payload(rule=learner.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
+        payload = Payload(rule=site_model.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
         return e.Settled(agreement.to_dict(), payload, weights, merger.restore(self.round, weights, arrays))
 
 
@@ -135,7 +135,7 @@ def recall(folder: Path, experiment: Experiment) -> Past | None:
 
     told: list[str] = []
     try:
-        found = Checkpoints(folder, told.append).latest()
+        found = CheckpointStore(folder, told.append).latest()
     except CheckpointError as error:
         raise ExperimentError(str(error)) from None
     if found is None:

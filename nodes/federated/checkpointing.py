@@ -11,7 +11,7 @@ EVERY_S = 1.0  # between two beginnings: rounds of milliseconds are cheaper to r
 AGAIN = ("checkpoint",)
 
 
-class Keeper:
+class CheckpointPolicy:
     """Asks for checkpoints and knows what has become of them.
 
     A checkpoint that failed is not tried again: that of the next round is.

@@ -9,7 +9,7 @@ from typing import Any
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
-from ..runtime.failure_detector import Liveness
+from ..runtime.failure_detector import FailureDetector
 
 PARTIAL = 0.8  # share of a task's deadline after which a client answers with the work it has done, where it may
 OWN_DEADLINES = 10  # of the last task: how long a client works on a model of its own, for which nobody waits
@@ -42,7 +42,7 @@ class Assignment:
     body: e.Body
 
 
-class ClientState:
+class ClientMachine:
     """Decides what a client does next: answer the coordinator's tasks, one at a time.
 
     A task that comes while an older one is still being worked on abandons the older: its round is over. Work that
@@ -55,7 +55,7 @@ class ClientState:
 
     def __init__(self, rules: ClientRules) -> None:
         self.rules = rules
-        self.liveness = Liveness(rules.suspect_after_s, rules.lost_after_s)
+        self.liveness = FailureDetector(rules.suspect_after_s, rules.lost_after_s)
         self.current: Assignment | None = None
         self.pending: Assignment | None = None
         self.settled: e.Settled | None = None
@@ -84,14 +84,14 @@ class ClientState:
                 ]
             case e.LinkUp(peer, _, incarnation) if peer == self.rules.coordinator:
                 return self._linked(peer, incarnation, now)
-            case e.LinkLost(peer, reason) if self.liveness.blame(peer):
+            case e.LinkLost(peer, reason) if self.liveness.suspect(peer):
                 return [e.Publish("node.suspect", {"subject": peer, "reason": reason})]
             case e.Arrived(sender=sender) if sender == self.rules.coordinator:
                 return self._arrived(event, now)
             case e.TimerFired(key, due):
                 return self._timer(key, due, now)
-            case e.Surveyed(facts, body):
-                return self._surveyed(facts, body, now)
+            case e.Surveyed(fields, body):
+                return self._surveyed(fields, body, now)
             case e.Settled():
                 self.settled = event
                 if self.pending or self._void:
@@ -107,7 +107,7 @@ class ClientState:
                 return [*declined, *self._finish("failed", f"what was agreed does not fit this site: {reason}")]
             case e.WorkFailed(kind, _, _, reason):
                 return self._decline(f"{kind} failed: {reason}", now)
-            case e.Spoiled(_, reason):
+            case e.MalformedMessage(_, reason):
                 return [
                     e.Publish(
                         "update.rejected",
@@ -198,15 +198,15 @@ class ClientState:
                 if not _personal(task.settings):
                     return [farewell, e.Adopt(body), *self._finish("completed")]
                 self._ending = assignment
-                return [farewell, *self._own_deadline(task, now), e.Personalise(task.round, body, task.settings)]
+                return [farewell, *self._own_deadline(task, now), e.Personalize(task.round, body, task.settings)]
             case _:
                 return self._decline(f"work must be survey, train, evaluate or finish, found {task.work}", now)
 
-    def _surveyed(self, facts: Any, body: e.Body, now: float) -> list[e.Effect]:
+    def _surveyed(self, fields: Any, body: e.Body, now: float) -> list[e.Effect]:
         if not self.current or self.current.task.work != "survey":
             return []
         payload = m.Payload(rule="survey", layout="survey", dtype="float64", length=len(body))
-        return self._answer(self.rules.examples, {}, now, payload=payload, body=body, facts=dict(facts))
+        return self._answer(self.rules.examples, {}, now, payload=payload, body=body, fields=dict(fields))
 
     def _trained(self, event: e.Trained, now: float) -> list[e.Effect]:
         if not self.current or (event.round, event.attempt) != (self.current.task.round, self.current.task.attempt):
@@ -250,14 +250,14 @@ class ClientState:
         *,
         payload: m.Payload | None = None,
         body: e.Body = None,
-        facts: dict[str, Any] | None = None,
+        fields: dict[str, Any] | None = None,
         extra: list[e.Effect] | None = None,
     ) -> list[e.Effect]:
         if self.current is None or self._void:
             return self._next(now)
         task = self.current.task
         update = m.Update(
-            round=task.round, attempt=task.attempt, examples=examples, metrics=metrics, facts=facts, payload=payload
+            round=task.round, attempt=task.attempt, examples=examples, metrics=metrics, fields=fields, payload=payload
         )
         return [e.Send((self.rules.coordinator,), update, body), *(extra or []), *self._next(now)]
 
@@ -319,7 +319,7 @@ class ClientState:
 
     def _pulse(self, due: float, now: float) -> list[e.Effect]:
         coordinator = self.rules.coordinator
-        self.liveness.forgive(max(0.0, now - due), now)
+        self.liveness.extend_deadlines(max(0.0, now - due), now)
         effects: list[e.Effect] = [
             e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
             e.Beat((coordinator,), self._round(), self._state(now)),
@@ -378,10 +378,10 @@ class ClientState:
                 return [e.Publish("warning", warning), e.Abandon(), *self._own_deadline(last.task, now)]
             case e.TimerFired(("own", _, _)):
                 return self._finish("failed", "the work on a model of its own does not stop")
-            case e.Personalised(number, metrics):
+            case e.Personalized(number, metrics):
                 told = {"round": number, **metrics}
                 return [e.Publish("metric.personal", told), *self._finish("completed")]
-            case e.WorkFailed(kind, _, _, reason) if kind == "personalise":
+            case e.WorkFailed(kind, _, _, reason) if kind == "personalize":
                 said = {"reason": f"no model of its own was made of the final one, which stays: {reason}"}
                 return [e.Publish("warning", said), e.Adopt(last.body), *self._finish("completed")]
             case _:

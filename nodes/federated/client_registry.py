@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..runtime.failure_detector import Liveness, Verdicts
+from ..runtime.failure_detector import FailureDetector, Verdicts
 
 STRIKES = 3  # rejections in a row that put a client on probation
 DEBTS = 8  # tasks that are remembered until their answer comes: a client that is so far behind is in nobody's way
@@ -37,7 +37,7 @@ class ClientRecord:
     doubted: bool = False  # it was said that its claim is beyond belief
 
 
-class Roll:
+class ClientRegistry:
     """Everybody who has enrolled, and when each was last heard.
 
     Attributes
@@ -50,7 +50,7 @@ class Roll:
 
     def __init__(self, suspect_after_s: float, lost_after_s: float) -> None:
         self.clients: dict[str, ClientRecord] = {}
-        self.liveness = Liveness(suspect_after_s, lost_after_s)
+        self.liveness = FailureDetector(suspect_after_s, lost_after_s)
         self._left: dict[str, ClientRecord] = {}  # leaving and coming back clears nobody's name
         self._lives: dict[str, int] = {}
         self._leaving: dict[str, tuple[int, ...]] = {}  # rounds whose task has not left this machine yet
@@ -110,7 +110,7 @@ class Roll:
 
     def review(self, now: float, late_by_s: float) -> Verdicts:
         """Look at the clock, `late_by_s` after one wanted to."""
-        self.liveness.forgive(max(0.0, late_by_s), now)
+        self.liveness.extend_deadlines(max(0.0, late_by_s), now)
         return self.liveness.review(now)
 
     # --------------------------------------------------------------------------------------------------- who is there

@@ -1,4 +1,4 @@
-"""ClientWork: the client's half of the worker. Trains as tasks ask, and keeps what it carries from round to round."""
+"""ClientWorker: the client's half of the worker. Trains as tasks ask, and keeps what it carries from round to round."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..runtime import effects as e
 from .client_machine import FINE_TUNE
 
 if TYPE_CHECKING:
-    from nervenet.models.site_model import Learner
+    from nervenet.models.site_model import SiteModel
 
-    from ..checkpoint.client_state import CarriedStates
+    from ..checkpoint.client_state import ClientStateStore
 
 
-class ClientWork:
+class ClientWorker:
     """Does what a client's tasks ask for, in the worker thread.
 
     A task of round r starts from the newest state of a round before r, whatever has been done meanwhile, so that a
@@ -40,9 +40,9 @@ class ClientWork:
         This client's own model, a flat vector, once `personalise` has made one.
     """
 
-    def __init__(self, learner: Learner, *, node: str, seed: int, carried: CarriedStates) -> None:
-        self.learner = learner
-        self.local = LocalTraining(learner, node=node, seed=seed)
+    def __init__(self, site_model: SiteModel, *, node: str, seed: int, carried: ClientStateStore) -> None:
+        self.site_model = site_model
+        self.local = LocalTraining(site_model, node=node, seed=seed)
         self.carried = carried
         self.personal: Any = None
         self._at = 0  # the round that `local` has the state of
@@ -63,11 +63,11 @@ class ClientWork:
         """
         settings = self._read(job.settings)
         self._return_to(job)
-        body = self.learner.snapshot() if job.body is None else job.body
+        body = self.site_model.snapshot() if job.body is None else job.body
         metrics: dict[str, float] = {}
         if job.evaluate:
             self.local.load(body, settings)
-            metrics = {f"holdout_{key}": value for key, value in self.learner.evaluate("holdout").items()}
+            metrics = {f"holdout_{key}": value for key, value in self.site_model.evaluate("holdout").items()}
         before = self.local.state()
         counted = job.counted is None or job.counted >= self._at
         result = self._trained(body, settings, job.round, stop, counted)
@@ -78,10 +78,10 @@ class ClientWork:
         self._keep(job)
         payload = None
         if result.encoding or len(result.parts) > 1:
-            layout, vector = self.learner.layout, result.vector
+            layout, vector = self.site_model.layout, result.vector
             dtype = "uint8" if result.encoding else layout.dtype
             length = 0 if vector is None else vector.size
-            payload = Payload(self.learner.rule, layout.hash, dtype, length, result.encoding, result.parts)
+            payload = Payload(self.site_model.rule, layout.hash, dtype, length, result.encoding, result.parts)
         told = {k: float(v) for k, v in {**result.metrics, **metrics}.items() if math.isfinite(v)}
         return e.Trained(job.round, job.attempt, result.vector, result.examples, told, payload=payload)
 
@@ -89,7 +89,7 @@ class ClientWork:
         """Put the weights of all into the model as this client uses them: its FedPer arrays over them."""
         self.local.load(body, dataclasses.replace(self._settings[1], control=False))
 
-    def personalise(self, job: e.Personalise, stop: Callable[[], bool]) -> e.Personalised:
+    def personalise(self, job: e.Personalize, stop: Callable[[], bool]) -> e.Personalized:
         """Make this client's own model of the final one, and measure both on the client's hold-out.
 
         The model is left with the weights that are its own: Ditto's, or the final ones with FedPer's arrays over them,
@@ -99,16 +99,16 @@ class ClientWork:
         epochs = int(wanted.pop(FINE_TUNE, 0))
         settings = self._read(wanted)
         self._resume(job.round + 1)
-        self.learner.load(job.body)
-        common = self.learner.evaluate("holdout")
+        self.site_model.load(job.body)
+        common = self.site_model.evaluate("holdout")
         if epochs:
             self.local.fine_tune(job.body, epochs, batch_size=settings.batch_size, stop=stop)
         else:
-            self.learner.load(self.local.personal_weights(job.body))
-        self.personal = self.learner.snapshot()
-        own = self.learner.evaluate("holdout")
+            self.site_model.load(self.local.personal_weights(job.body))
+        self.personal = self.site_model.snapshot()
+        own = self.site_model.evaluate("holdout")
         told = {**own, **{f"global_{key}": value for key, value in common.items() if key != "examples"}}
-        return e.Personalised(job.round, {k: float(v) for k, v in told.items() if math.isfinite(v)})
+        return e.Personalized(job.round, {k: float(v) for k, v in told.items() if math.isfinite(v)})
 
     def _trained(self, body: Any, settings: LocalSettings, number: int, stop: Callable[[], bool], counted: bool) -> Any:
         if not settings.encoding:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..runtime import effects as e
-from .checkpointing import Keeper
+from .checkpointing import CheckpointPolicy
 from .early_stopping import Stop
 from .evaluation import Judging
-from .round import OpenRound
+from .round import Round
 from .rules import RoundRules
 
 
@@ -34,7 +34,7 @@ class Ending:
         Whether everybody has been sent it.
     """
 
-    def __init__(self, rules: RoundRules, judging: Judging, keeper: Keeper) -> None:
+    def __init__(self, rules: RoundRules, judging: Judging, keeper: CheckpointPolicy) -> None:
         self.rules, self.judging, self.keeper = rules, judging, keeper
         self.stopped: Stop | None = None
         self.due: Stop | None = None
@@ -49,7 +49,7 @@ class Ending:
             return [e.Completed(number, fields)]
         return [patience("evaluate", number, now, self.rules), self.judging.ask(number, body, fields)]
 
-    def early(self, stop: Stop, number: int, current: OpenRound | None) -> list[e.Effect]:
+    def early(self, stop: Stop, number: int, current: Round | None) -> list[e.Effect]:
         """Say that the run ends with round `number`; nobody is waited for any more, in the `current` one neither."""
         self.stopped, self.held = stop, False
         told = {"round": number, "stopped_by": stop.by, "reason": stop.reason}

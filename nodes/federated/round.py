@@ -19,12 +19,12 @@ class Admitted:
     body: Body
     examples: int
     metrics: Mapping[str, float]
-    facts: Mapping[str, Any] | None = None
+    fields: Mapping[str, Any] | None = None
     relative: bool = False  # the body is a difference to the weights that were sent
 
 
 @dataclass(slots=True)
-class OpenRound:
+class Round:
     """One attempt at one round: who was asked, who has answered, who is excused and why."""
 
     number: int

@@ -16,14 +16,14 @@ from nervenet.broker import messages as m
 from ..runtime import effects as e
 from ..runtime.payload_checks import Fault, brief
 from .admission import admitted, misplaced, refuse, unfit
-from .checkpointing import AGAIN, Keeper
-from .client_registry import STRIKES, Roll
+from .checkpointing import AGAIN, CheckpointPolicy
+from .client_registry import STRIKES, ClientRegistry
 from .closing import closing_fields
 from .early_stopping import Stop
 from .ending import Ending, patience
 from .evaluation import Judging
 from .gathering import bearable, complete, floor_of, least, left_behind, too_few, why_not
-from .round import OpenRound
+from .round import Round
 from .rules import RoundRules
 from .task_dispatch import doubts, lacking, tasks, whom
 
@@ -31,7 +31,7 @@ FAILURES_IN_A_ROW = 3
 EXTENSIONS = 10  # a round never lasts longer than this many deadlines, whatever its transfers say
 
 
-class RoundState:
+class CoordinatorMachine:
     """Decides what a coordinator does next; never waits, never touches a vector.
 
     Attributes
@@ -48,16 +48,16 @@ class RoundState:
 
     def __init__(self, rules: RoundRules) -> None:
         self.rules = rules
-        self.roll = Roll(rules.suspect_after_s, rules.lost_after_s)
+        self.roll = ClientRegistry(rules.suspect_after_s, rules.lost_after_s)
         self.status = "gathering"
         self.completed = 0
         self.began = 0  # the round after which this life of the coordinator goes on
         self.failures = 0
-        self.open: OpenRound | None = None
+        self.open: Round | None = None
         self.settled: e.Settled | None = None
         self.weights: e.Body = None
         self.outgoing: e.Body = None  # the weights with whatever else goes to those who train
-        self.keeper = Keeper(rules.work_deadline_s, wanted=rules.checkpoint)
+        self.keeper = CheckpointPolicy(rules.work_deadline_s, wanted=rules.checkpoint)
         self._waiting = (0, 0)  # the round and attempt for which there are too few clients
         self.judging = Judging(rules)
         self.ending = Ending(rules, self.judging, self.keeper)
@@ -87,7 +87,7 @@ class RoundState:
         state.weights, state.outgoing = weights, weights if outgoing is None else outgoing
         state.completed, state.failures = memory["completed"], memory["failures"]
         state.began = state.completed
-        state.keeper = Keeper(rules.work_deadline_s, wanted=rules.checkpoint, durable=state.completed)
+        state.keeper = CheckpointPolicy(rules.work_deadline_s, wanted=rules.checkpoint, durable=state.completed)
         state.ending = Ending(rules, state.judging, state.keeper)
         state.roll.remember(memory["clients"])
         state.judging.restore(memory["judging"], state.completed, weights, best)
@@ -132,12 +132,12 @@ class RoundState:
                 return self._kept(number, now)
             case e.WorkFailed():
                 return self._work_failed(event, now)
-            case e.Undeliverable(peer, "task", number, reason):
+            case e.SendFailed(peer, "task", number, reason):
                 return self._excuse(peer, f"unreachable: {reason}", number, now)
             case e.StillSending(peer, rounds):
                 self.roll.leaving(peer, rounds)
                 return []
-            case e.Spoiled(sender, reason):
+            case e.MalformedMessage(sender, reason):
                 return self._spoiled(sender, reason, now)
             case _:
                 return []
@@ -190,7 +190,7 @@ class RoundState:
         return effects + self._begin_if_gathered(now)
 
     def _cut_off(self, peer: str, reason: str, now: float) -> list[e.Effect]:
-        if not self.roll.liveness.blame(peer):
+        if not self.roll.liveness.suspect(peer):
             return []
         told = e.Publish("node.suspect", {"subject": peer, "reason": reason})
         return [told, *self._excuse(peer, reason, self._number(), now, silent=True)]
@@ -263,11 +263,11 @@ class RoundState:
             self.roll[sender].settled = True
         return self._close_if_ready(now)
 
-    def _reject(self, name: str, current: OpenRound, fault: Fault) -> list[e.Effect]:
+    def _reject(self, name: str, current: Round, fault: Fault) -> list[e.Effect]:
         """Refuse an update for what it holds; three in a row cost its client the trust."""
         return [*refuse(name, current.number, fault), *self._strike(name, current, fault[1])]
 
-    def _strike(self, name: str, current: OpenRound, reason: str) -> list[e.Effect]:
+    def _strike(self, name: str, current: Round, reason: str) -> list[e.Effect]:
         until = self.roll.strike(name, current.key, self.rules.probation_rounds)
         if until is None:
             return []
@@ -285,7 +285,7 @@ class RoundState:
 
     # ---------------------------------------------------------------------------------------------------------- rounds
 
-    def _open(self, number: int, attempt: int, now: float, work: m.Errand | None = None) -> list[e.Effect]:
+    def _open(self, number: int, attempt: int, now: float, work: m.TaskKind | None = None) -> list[e.Effect]:
         work = work or ("survey" if number == 0 else "train")
         pool = self.roll.living()
         if work != "evaluate" and len(pool) < least(self.rules):
@@ -297,7 +297,7 @@ class RoundState:
         floor = floor_of(wanted, self.rules) if work != "evaluate" else 0
         quorum = self.rules.quorum if work == "train" else 1.0
         enough = bearable(wanted, self.rules) if quorum < 1 else 0
-        self.open = OpenRound(number, attempt, work, asked, wanted, quorum, floor, now, enough)
+        self.open = Round(number, attempt, work, asked, wanted, quorum, floor, now, enough)
         self.status = "asking"
         self.roll.all_left()
         self.roll.ask(asked, (number, attempt))
@@ -307,7 +307,7 @@ class RoundState:
             effects += doubts(self.rules, self.roll)
         return effects + self._tasks(asked, work, number, attempt)
 
-    def _tasks(self, names: Iterable[str], work: m.Errand, number: int, attempt: int) -> list[e.Effect]:
+    def _tasks(self, names: Iterable[str], work: m.TaskKind, number: int, attempt: int) -> list[e.Effect]:
         body = self.outgoing if work == "train" else self.weights
         return tasks(
             *(names, work, number, attempt, body),
@@ -346,7 +346,7 @@ class RoundState:
         self.status = "folding"
         effects: list[e.Effect] = [e.CancelTimer(("deadline", current.number, current.attempt))]
         if current.work == "survey":
-            surveys = {name: (a.facts or {}, a.body) for name, a in sorted(current.admitted.items())}
+            surveys = {name: (a.fields or {}, a.body) for name, a in sorted(current.admitted.items())}
             return [*effects, patience("settle", 0, now, self.rules), e.Settle(surveys=surveys)]
         if current.work == "evaluate":
             told, _ = self.judging.of_sites(self.completed, self.weights, current.admitted)
@@ -355,12 +355,12 @@ class RoundState:
         self.ending.held = self.judging.holds
         return effects if self.ending.held else [*effects, *self._fold(current, now)]
 
-    def _fold(self, current: OpenRound, now: float) -> list[e.Effect]:
+    def _fold(self, current: Round, now: float) -> list[e.Effect]:
         rule = self.settled.payload.rule if self.settled else "mean"
         fold = e.Fold(current.number, current.attempt, rule, self.weights, current.contributions(self.weights))
         return [patience("fold", current.number, now, self.rules), fold]
 
-    def _dismiss(self, current: OpenRound) -> list[e.Effect]:
+    def _dismiss(self, current: Round) -> list[e.Effect]:
         """Tell those who are still at work that the round can do without them."""
         late = self.roll.owing(current.missing(""), current.key)
         reason = f"round {current.number} has closed by {current.closing}"
@@ -525,7 +525,7 @@ class RoundState:
             effects.append(e.SetTimer(("review",), due))
         return effects
 
-    def _deadline(self, current: OpenRound, now: float) -> list[e.Effect]:
+    def _deadline(self, current: Round, now: float) -> list[e.Effect]:
         if current.closing:
             return []
         moving = [name for name in current.awaited() if self.roll.moving(name, current.number)]

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
-from .client_registry import Roll
+from .client_registry import ClientRegistry
 from .rules import RoundRules
 from .sampling import sample, share_of, surplus
 
@@ -32,7 +32,7 @@ def lacking(spec: str, codecs: Collection[str]) -> list[str]:
     return [stage for stage in stages if stage not in codecs]
 
 
-def encoding(name: str, work: m.Errand, rules: RoundRules, roll: Roll, settled: e.Settled | None) -> str:
+def encoding(name: str, work: m.TaskKind, rules: RoundRules, roll: ClientRegistry, settled: e.Settled | None) -> str:
     """Say how a client shall encode its answer: as the run does, or not at all where the client cannot.
 
     Only weights that are averaged are worth it: sums and other statistics must stay exact.
@@ -42,7 +42,7 @@ def encoding(name: str, work: m.Errand, rules: RoundRules, roll: Roll, settled: 
     return "" if lacking(rules.compression, roll[name].codecs) else rules.compression
 
 
-def settings_for(work: m.Errand, agreed: str, rules: RoundRules) -> dict[str, Any]:
+def settings_for(work: m.TaskKind, agreed: str, rules: RoundRules) -> dict[str, Any]:
     """Give the settings of a task; `agreed` is the encoding of its answer."""
     settings = dict(rules.settings)
     if rules.partial and work == "train":
@@ -54,13 +54,13 @@ def settings_for(work: m.Errand, agreed: str, rules: RoundRules) -> dict[str, An
 
 def tasks(
     names: Iterable[str],
-    work: m.Errand,
+    work: m.TaskKind,
     number: int,
     attempt: int,
     body: e.Body,
     *,
     rules: RoundRules,
-    roll: Roll,
+    roll: ClientRegistry,
     settled: e.Settled | None,
     durable: int,
     began: int,
@@ -98,7 +98,7 @@ def tasks(
     return effects
 
 
-def whom(number: int, attempt: int, rules: RoundRules, roll: Roll, least: int) -> tuple[tuple[str, ...], int]:
+def whom(number: int, attempt: int, rules: RoundRules, roll: ClientRegistry, least: int) -> tuple[tuple[str, ...], int]:
     """Say who is asked to train, and how many answers are wanted of them.
 
     Nobody on probation, unless fewer than `least` others are there.
@@ -113,7 +113,7 @@ def whom(number: int, attempt: int, rules: RoundRules, roll: Roll, least: int) -
     return sample(rules.sampling, sizes, count, seed=rules.seed, round=number, attempt=attempt), wanted
 
 
-def doubts(rules: RoundRules, roll: Roll) -> list[e.Effect]:
+def doubts(rules: RoundRules, roll: ClientRegistry) -> list[e.Effect]:
     """Name, once, each client that claims more rows than anybody is believed."""
     ratio, median = rules.max_examples_ratio, roll.median
     return [

@@ -23,11 +23,11 @@ TOLD = 64  # rounds that a peer may say it holds
 ROUNDS = "rounds"  # that fact, with a survey
 
 
-class NoCommonRound(ValueError):
+class NoCommonCheckpoint(ValueError):
     """There is no round of which every peer holds a state; the message says what each has."""
 
 
-class Keeping:
+class CheckpointPolicy:
     """Asks for states to be written, and knows which there are.
 
     Attributes
@@ -53,7 +53,7 @@ class Keeping:
         self._warned = False
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """What goes with this peer's survey."""
         return {ROUNDS: list(self.held[-TOLD:])} if self.held else {}
 
@@ -122,7 +122,7 @@ def common_round(held: Mapping[str, Collection[int]]) -> int:
 
     Raises
     ------
-    NoCommonRound
+    NoCommonCheckpoint
     """
     sets = [set(rounds) for rounds in held.values()]
     if not any(sets):
@@ -131,21 +131,23 @@ def common_round(held: Mapping[str, Collection[int]]) -> int:
     if common:
         return max(common)
     lists = "; ".join(f"{name} has {_listed(rounds)}" for name, rounds in sorted(held.items()))
-    raise NoCommonRound(f"there is no round that every peer could go on from: {lists}")
+    raise NoCommonCheckpoint(f"there is no round that every peer could go on from: {lists}")
 
 
-def rounds_told(origin: str, facts: Mapping[str, Any]) -> tuple[int, ...]:
+def rounds_told(origin: str, fields: Mapping[str, Any]) -> tuple[int, ...]:
     """Give the rounds that a peer says it holds.
 
     Raises
     ------
-    NoCommonRound
+    NoCommonCheckpoint
         They are none.
     """
-    told = facts.get(ROUNDS, ())
+    told = fields.get(ROUNDS, ())
     whole = isinstance(told, list | tuple) and len(told) <= TOLD and all(type(n) is int and n > 0 for n in told)
     if not whole:
-        raise NoCommonRound(f"the rounds that {origin} holds must be at most {TOLD} numbers from 1, found {told!r:.80}")
+        raise NoCommonCheckpoint(
+            f"the rounds that {origin} holds must be at most {TOLD} numbers from 1, found {told!r:.80}"
+        )
     return tuple(told)
 
 

@@ -10,7 +10,7 @@ from ..runtime import effects as e
 REPORT_EVERY_S = 0.25
 
 
-class Traffic:
+class ExchangeStats:
     """Counts exchanges; `report` turns what has come together since the last report into events.
 
     Attributes

@@ -14,14 +14,14 @@ from .rules import PeerRules
 
 
 @dataclass(frozen=True)
-class Letter:
+class ReceivedModel:
     """One exchange as it came."""
 
     message: m.Exchange
     body: e.Body
 
 
-class Letters:
+class Inbox:
     """Sorts exchanges by the round that they are for.
 
     Of a later round one a neighbour is kept, for as many rounds as anybody can be ahead: where edges go one way, who is
@@ -39,8 +39,8 @@ class Letters:
 
     def __init__(self, ahead: int) -> None:
         self.ahead = ahead
-        self.inbox: dict[str, Letter] = {}
-        self.early: dict[str, dict[int, Letter]] = {}
+        self.inbox: dict[str, ReceivedModel] = {}
+        self.early: dict[str, dict[int, ReceivedModel]] = {}
         self.heard_in: dict[str, int] = {}
         self._unread: dict[tuple[str, int], e.Arrived] = {}
 
@@ -62,7 +62,7 @@ class Letters:
         self.heard_in[sender] = max(number, before)
         return before
 
-    def keep(self, sender: str, letter: Letter) -> None:
+    def keep(self, sender: str, letter: ReceivedModel) -> None:
         """Keep an early one; of too many, the oldest goes."""
         held = self.early.setdefault(sender, {})
         held.setdefault(letter.message.round, letter)
@@ -78,7 +78,7 @@ class Letters:
                 if known == number:
                     self.inbox[sender] = letter
 
-    def take(self) -> dict[str, Letter]:
+    def take(self) -> dict[str, ReceivedModel]:
         """Give what has come for the round that is open, and close it."""
         taken, self.inbox = self.inbox, {}
         return taken
@@ -107,7 +107,7 @@ def exchange_fault(exchange: m.Exchange, expected: m.Payload, rules: PeerRules) 
 
 
 def mix_of(
-    number: int, mine: e.Body, inbox: Mapping[str, Letter], weights: Mapping[str, float], rules: PeerRules
+    number: int, mine: e.Body, inbox: Mapping[str, ReceivedModel], weights: Mapping[str, float], rules: PeerRules
 ) -> e.Mix:
     """Ask for the next model of what has come, in the order of the weights; who is not in the inbox is oneself."""
     came = [inbox.get(name) for name in weights]

@@ -11,7 +11,7 @@ from ..runtime import effects as e
 from ..runtime.payload_checks import payload_fault
 
 
-class Latecomer:
+class LateJoin:
     """Asks one neighbour after the other for its model, until one has given it.
 
     Attributes
@@ -33,7 +33,7 @@ class Latecomer:
             return []
         self._asked_at = now
         self._asked += 1
-        return [e.Send((there[self._asked % len(there)],), m.AskModel())]
+        return [e.Send((there[self._asked % len(there)],), m.GetModel())]
 
     def take(self, model: m.Model, body: e.Body) -> list[e.Effect]:
         """Take what one gives; the first counts."""

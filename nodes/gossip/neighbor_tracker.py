@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..runtime import effects as e
-from ..runtime.failure_detector import Liveness
+from ..runtime.failure_detector import FailureDetector
 
 FAN = 2  # neighbours that each heartbeat goes to, in turn: a peer sends as few however many it is linked to
 
 
-class Presence:
+class NeighborTracker:
     """Keeps track of neighbours by what they say, and by their silence.
 
     Attributes
@@ -26,7 +26,7 @@ class Presence:
     def __init__(
         self, spread: Mapping[str, int], heartbeat_s: float, suspect_after_s: float, lost_after_s: float
     ) -> None:
-        self.liveness = Liveness(suspect_after_s, lost_after_s)
+        self.liveness = FailureDetector(suspect_after_s, lost_after_s)
         self.heartbeat_s = heartbeat_s
         self.seen_in: dict[str, int] = {}
         self.moving: dict[str, tuple[int, ...]] = {}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..topology import Neighbours, Schedule, every_neighbour, incoming
+from ..topology import Neighbors, Schedule, every_neighbor, incoming
 from ..topology.mixing import coefficients, weigh
 
 KEPT = 8  # rounds that are remembered of a graph that changes
 
 
-class Neighbourhood:
+class Neighborhood:
     """What one peer has to know of a schedule of graphs.
 
     Attributes
@@ -28,11 +28,11 @@ class Neighbourhood:
         self.schedule = schedule
         self.mixing = mixing
         self.doubly = doubly
-        everybody = every_neighbour(schedule)
+        everybody = every_neighbor(schedule)
         self.ever = everybody[me]
         self.links = everybody
         self.spread = {peer: len(everybody[peer]) for peer in self.ever}
-        self._sources: dict[int, Neighbours] = {}
+        self._sources: dict[int, Neighbors] = {}
         self._rows: dict[int, Mapping[str, float]] = {}
 
     def to(self, number: int) -> tuple[str, ...]:
@@ -91,6 +91,6 @@ class Neighbourhood:
         return 1 if self.schedule.fixed else number
 
 
-def _shorten(known: dict[int, object] | dict[int, Neighbours] | dict[int, Mapping[str, float]]) -> None:
+def _shorten(known: dict[int, object] | dict[int, Neighbors] | dict[int, Mapping[str, float]]) -> None:
     while len(known) >= KEPT:
         del known[next(iter(known))]

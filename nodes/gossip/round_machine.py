@@ -15,22 +15,22 @@ from typing import Any
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
-from .checkpointing import Keeping
-from .exchange_stats import Traffic
-from .inbox import Letter, Letters, exchange_fault, mix_of, with_parts
-from .late_join import Latecomer
-from .membership.around import Around
+from .checkpointing import CheckpointPolicy
+from .exchange_stats import ExchangeStats
+from .inbox import Inbox, ReceivedModel, exchange_fault, mix_of, with_parts
+from .late_join import LateJoin
+from .membership.around import DynamicNeighborhood
 from .membership.member_list import Change
-from .membership.service import Fellows
-from .neighbor_tracker import Presence
-from .neighborhood import Neighbourhood
+from .membership.service import MembershipService
+from .neighbor_tracker import NeighborTracker
+from .neighborhood import Neighborhood
 from .outbox import Outbox
 from .rules import PeerRules
-from .survey_flood import Meeting
+from .survey_flood import SurveyFlood
 
-__all__ = ["PATIENCE", "PeerRules", "PeerState"]
+__all__ = ["PATIENCE", "PeerMachine", "PeerRules"]
 
-UNSAID = {"heartbeat", "probe", "alive", "tidings", "shuffle", "edge", "ask_model"}
+UNSAID = {"heartbeat", "ping", "ack", "gossip", "shuffle", "edge", "get_model"}
 """Of these nobody is told that they could not be sent: the silence that follows tells enough."""
 
 ALONE = 3  # rounds without anybody, after which a peer waits again: others may be running after it
@@ -38,7 +38,7 @@ BEHIND = 3  # rounds by which one may be late and still be waited for again, whe
 PATIENCE = 10  # deadlines after which nothing is waited for any longer: neither a transfer nor one's own training
 
 
-class PeerState:
+class PeerMachine:
     """Decides what a peer does next.
 
     Messages carry their round. Early ones are kept for the round they belong to; late ones are counted stale. A
@@ -62,27 +62,27 @@ class PeerState:
         Where members come and go: who is there, and which edges count. None: the members are those of the rules.
     """
 
-    def __init__(self, rules: PeerRules, fellows: Fellows | None = None) -> None:
+    def __init__(self, rules: PeerRules, fellows: MembershipService | None = None) -> None:
         self.rules = rules
         self.fellows = fellows
-        self.around: Neighbourhood | Around
+        self.around: Neighborhood | DynamicNeighborhood
         if fellows is None:
-            self.around = Neighbourhood(rules.name, rules.schedule, rules.mixing, doubly=rules.needs.doubly)
+            self.around = Neighborhood(rules.name, rules.schedule, rules.mixing, doubly=rules.needs.doubly)
             links = self.around.links
             silence = (rules.suspect_after_s, rules.lost_after_s)
         else:
             self.around, links = fellows.around, None
             silence = (inf, inf)  # the probes say who is there, not the heartbeats
-        self.meeting = Meeting(rules.name, rules.members, self.around.ever, links)
-        self.presence = Presence(self.around.spread, rules.heartbeat_s, *silence)
+        self.meeting = SurveyFlood(rules.name, rules.members, self.around.ever, links)
+        self.presence = NeighborTracker(self.around.spread, rules.heartbeat_s, *silence)
         self.presence.ring = self.around.ever
         self._untold = 0  # heartbeats until all neighbours know of the round that this peer is in
-        self.latecomer = Latecomer(4 * rules.heartbeat_s)
+        self.latecomer = LateJoin(4 * rules.heartbeat_s)
         self._hung_up: set[str] = set()  # took leave, and nothing more will come of them
-        self.letters = Letters(len(rules.members))
+        self.letters = Inbox(len(rules.members))
         self.outbox = Outbox(rules)
-        self.traffic = Traffic()
-        self.keeping = Keeping(wanted=rules.keeps, held=rules.held)
+        self.traffic = ExchangeStats()
+        self.keeping = CheckpointPolicy(wanted=rules.keeps, held=rules.held)
         self.status = "meeting"
         self.round = 0
         self.completed = 0
@@ -126,7 +126,7 @@ class PeerState:
                 return self._start(now)
             case e.LinkUp(peer, _, incarnation) if self._known(peer):
                 return self._meet(peer, incarnation, now)
-            case e.LinkLost(peer, reason) if self.fellows is None and self.presence.liveness.blame(peer):
+            case e.LinkLost(peer, reason) if self.fellows is None and self.presence.liveness.suspect(peer):
                 return [e.Publish("node.suspect", {"subject": peer, "reason": reason}), *self._close_if_ready()]
             case e.LinkLost(peer) if peer in self.presence.departed:
                 self._hung_up.add(peer)
@@ -135,8 +135,8 @@ class PeerState:
                 return self._arrived(event, now)
             case e.TimerFired(key, due):
                 return self._timer(key, due, now)
-            case e.Surveyed(facts, body):
-                return self._testify(self.rules.name, {**facts, **self.keeping.facts}, body)
+            case e.Surveyed(fields, body):
+                return self._testify(self.rules.name, {**fields, **self.keeping.fields}, body)
             case e.Settled():
                 return self._settled(event, now)
             case e.Trained():
@@ -149,9 +149,9 @@ class PeerState:
                 return self._proceed(until, now)
             case e.WorkFailed() | e.Saved():
                 return self._work_ended(event, now)
-            case e.Undeliverable(peer, tag, number, reason) if tag not in UNSAID:
+            case e.SendFailed(peer, tag, number, reason) if tag not in UNSAID:
                 return self._undelivered(peer, tag, number, reason)
-            case e.Spoiled(sender, reason):
+            case e.MalformedMessage(sender, reason):
                 return self._reject(sender, self.round, reason)
             case _:
                 return []
@@ -164,8 +164,8 @@ class PeerState:
         match event.message:
             case m.Exchange() as exchange:
                 effects += self._exchange(exchange, event, now)
-            case m.Testimony(origin=origin, facts=facts) if self.status == "meeting":  # else all is agreed
-                effects += self._testimony(origin, facts, event)
+            case m.PeerSurvey(origin=origin, fields=fields) if self.status == "meeting":  # else all is agreed
+                effects += self._testimony(origin, fields, event)
             case m.Heartbeat(round=number, sending=sending):
                 self.presence.beaten(sender, number, tuple(sending))
                 effects += self._close_if_ready()
@@ -174,7 +174,7 @@ class PeerState:
                     effects.append(e.Publish("node.left", {"subject": sender, "reason": reason}))
                 self.presence.leave(sender, number)
                 effects += self._close_if_ready()
-            case m.AskModel():
+            case m.GetModel():
                 effects += self._offered(sender)
             case m.Model() as model:
                 effects += self._taken_over(model, event)
@@ -228,15 +228,15 @@ class PeerState:
             return effects + self._ask_model(now)
         return effects + (self.meeting.greet(peer) if peer in self.around.ever else [])
 
-    def _testimony(self, origin: str, facts: Mapping[str, Any], event: e.Arrived) -> list[e.Effect]:
+    def _testimony(self, origin: str, fields: Mapping[str, Any], event: e.Arrived) -> list[e.Effect]:
         if origin not in self.rules.members:
             return self._reject(event.sender, 0, f"a testimony of {origin}, who is not a member")
         if event.flaw:
             return self._reject(event.sender, 0, f"the testimony of {origin}: {event.flaw}")
-        return self._testify(origin, facts, event.body, source=event.sender)
+        return self._testify(origin, fields, event.body, source=event.sender)
 
-    def _testify(self, origin: str, facts: Mapping[str, Any], body: e.Body, source: str = "") -> list[e.Effect]:
-        effects = self.meeting.testify(origin, facts, body, source)
+    def _testify(self, origin: str, fields: Mapping[str, Any], body: e.Body, source: str = "") -> list[e.Effect]:
+        effects = self.meeting.testify(origin, fields, body, source)
         return effects if self.meeting.fault is None else [*effects, *self._fail(self.meeting.fault)]
 
     def _settled(self, event: e.Settled, now: float) -> list[e.Effect]:
@@ -349,7 +349,7 @@ class PeerState:
         if self._expected is None:
             return []
         # Nothing is sent to the silent: it would only queue. They are sent to again as soon as they are heard.
-        degree = self.around.degree if isinstance(self.around, Around) else 0
+        degree = self.around.degree if isinstance(self.around, DynamicNeighborhood) else 0
         there: list[str] = []
         for peer in self.around.to(self.round):
             if self.presence.living(peer):
@@ -394,7 +394,7 @@ class PeerState:
                 return effects
         self.traffic.received(sender, event.nbytes)
         self.absent.discard(sender)
-        letter = Letter(exchange, event.body)
+        letter = ReceivedModel(exchange, event.body)
         if number > self.round:
             self.letters.keep(sender, letter)
             overtaken = self.status == "waiting" and self.around.overtaken(sender, number, self.round + 1)
@@ -532,12 +532,12 @@ class PeerState:
     def _changed(self, change: Change, now: float) -> list[e.Effect]:
         """Act on what has become of a member; the graph is repaired already."""
         peer, told = change.peer, {"subject": change.peer, "reason": change.reason}
-        match change.standing:
+        match change.state:
             case "superseded":
                 return self._superseded(change.reason)
-            case "suspect" if self.presence.liveness.blame(peer):
+            case "suspect" if self.presence.liveness.suspect(peer):
                 return [e.Publish("node.suspect", told), *self._close_if_ready()]
-            case "gone":
+            case "dead":
                 self.presence.liveness.forget(peer)
                 self.absent.discard(peer)
                 return [e.Publish("node.lost", told), *self._close_if_ready()]
@@ -571,7 +571,7 @@ class PeerState:
             return self._reject(event.sender, model.round, f"the model to start from: {event.flaw}")
         return self.latecomer.take(model, event.body)
 
-    def _joined(self, fellows: Fellows, settled: e.Settled, model: m.Model, now: float) -> list[e.Effect]:
+    def _joined(self, fellows: MembershipService, settled: e.Settled, model: m.Model, now: float) -> list[e.Effect]:
         """Start from a neighbour's model, in the round after the one that it had completed."""
         fault = self.latecomer.fault(settled, self.until)
         if fault:
@@ -598,10 +598,10 @@ class PeerState:
                 limit = f"{self.rules.join_deadline_s:g} s"
                 return self._fail(f"round 0 was not complete within {limit}: nothing was heard of {missing}")
             case ("pulse",):
-                self.presence.liveness.forgive(max(0.0, now - due), now)
+                self.presence.liveness.extend_deadlines(max(0.0, now - due), now)
                 return self._pulse(now)
             case ("review",):
-                self.presence.liveness.forgive(max(0.0, now - due), now)
+                self.presence.liveness.extend_deadlines(max(0.0, now - due), now)
                 return self._review(now)
             case ("training", number) if number == self.round and self.status == "training":
                 limit = f"{PATIENCE * self.rules.deadline_s:g} s"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..config.schema import Experiment
-    from ..runtime.node_stats import Record
+    from ..runtime.node_stats import NodeStats
 
 ALIKE = "alike"  # in the record: names of arrays that are one and the same under another name
 
@@ -51,7 +51,7 @@ class States:
 
         self.folder = folder
         self.told: list[str] = []
-        self.record: Record | None = None
+        self.record: NodeStats | None = None
         self.incarnation = 0
         self.on_restored: Callable[[int, Mapping[str, Any]], None] = _ignore
         self.former = 0

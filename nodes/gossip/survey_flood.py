@@ -8,14 +8,14 @@ from typing import Any
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
-from .checkpointing import ROUNDS, NoCommonRound, common_round, rounds_told
+from .checkpointing import ROUNDS, NoCommonCheckpoint, common_round, rounds_told
 
 SELDOM = 7  # heartbeats that are left out, at the most
 AT_ONCE = 32  # testimonies that a neighbour is told again with one heartbeat: a flood of them would only slow the flood
 SPARSE = 4  # neighbours up to which everything is flooded: so few ways are each worth having
 
 
-class Meeting:
+class SurveyFlood:
     """What a peer knows of the sites before it trains.
 
     Parameters
@@ -88,13 +88,13 @@ class Meeting:
             effects += [self._witness((peer,), origin) for origin in again]
         return effects
 
-    def testify(self, origin: str, facts: Mapping[str, Any], body: e.Body, source: str = "") -> list[e.Effect]:
+    def testify(self, origin: str, fields: Mapping[str, Any], body: e.Body, source: str = "") -> list[e.Effect]:
         """Take a survey, one's own or a neighbour's word, pass it on, and settle when all are there."""
         if source:
             self._told_by.setdefault(source, set()).add(origin)
         if origin in self.testimonies:
             return []
-        self.testimonies[origin] = (facts, body)
+        self.testimonies[origin] = (fields, body)
         onward = tuple(
             peer
             for peer in self.neighbours
@@ -108,14 +108,14 @@ class Meeting:
     def _settle(self) -> list[e.Effect]:
         told = dict(sorted(self.testimonies.items()))
         try:
-            number = common_round({origin: rounds_told(origin, facts) for origin, (facts, _) in told.items()})
-        except NoCommonRound as error:
+            number = common_round({origin: rounds_told(origin, fields) for origin, (fields, _) in told.items()})
+        except NoCommonCheckpoint as error:
             self.fault = str(error)
             return []
-        surveys = {o: ({k: v for k, v in facts.items() if k != ROUNDS}, body) for o, (facts, body) in told.items()}
+        surveys = {o: ({k: v for k, v in fields.items() if k != ROUNDS}, body) for o, (fields, body) in told.items()}
         return [e.Settle(surveys=surveys, round=number)]
 
     def _witness(self, to: tuple[str, ...], origin: str) -> e.Effect:
-        facts, body = self.testimonies[origin]
+        fields, body = self.testimonies[origin]
         payload = m.Payload(rule="survey", layout="survey", dtype="float64", length=len(body))
-        return e.Send(to, m.Testimony(origin=origin, facts=dict(facts), payload=payload), body)
+        return e.Send(to, m.PeerSurvey(origin=origin, fields=dict(fields), payload=payload), body)

@@ -1,4 +1,4 @@
-"""GossipWork: the peer's half of the worker. Trains and steps as the algorithm has it, and keeps its state."""
+"""GossipWorker: the peer's half of the worker. Trains and steps as the algorithm has it, and keeps its state."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from nervenet.broker.messages import Payload
-from nervenet.models.model import Work
+from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
 from nervenet.models.weights import is_finite
 
@@ -15,14 +15,14 @@ from ..runtime import effects as e
 from .algorithms import Algorithm, Incoming, Parcel, Progress, State
 
 if TYPE_CHECKING:
-    from nervenet.models.site_model import Learner
+    from nervenet.models.site_model import SiteModel
 
     from .states import States
 
 STATE, MOMENTS, WEIGHTS = "algorithm/", "moments/", "weights"
 
 
-class GossipWork:
+class GossipWorker:
     """Does a peer's trainings and mixings in the worker thread.
 
     Parameters
@@ -44,14 +44,14 @@ class GossipWork:
 
     def __init__(
         self,
-        learner: Learner,
+        site_model: SiteModel,
         algorithm: Algorithm,
         *,
         node: str,
         seed: int,
         states: States | None = None,
     ) -> None:
-        self.learner = learner
+        self.site_model = site_model
         self.algorithm = algorithm
         self.node = node
         self.seed = seed
@@ -67,8 +67,8 @@ class GossipWork:
 
     def adopt(self, weights: Any) -> None:
         """Start from the model of a run that has begun already."""
-        self.learner.load(weights)
-        self.begin(weights, weights if self.learner.common is None else self.learner.common)
+        self.site_model.load(weights)
+        self.begin(weights, weights if self.site_model.common is None else self.site_model.common)
 
     def train(self, job: e.Train, stop: Callable[[], bool]) -> e.Trained:
         """Train one round, and say what is sent.
@@ -83,13 +83,13 @@ class GossipWork:
         from nervenet.models.compress import CodecError
 
         rng = generator(self.seed, self.node, job.round, "batches")
-        report = self.learner.train(Work(**job.settings), rng, stop, self.algorithm.correction(self.state))
+        report = self.site_model.train(LocalWork(**job.settings), rng, stop, self.algorithm.correction(self.state))
         if report.cancelled:
             return e.Trained(job.round, job.attempt, None, report.examples, {}, cancelled=True)
         what = "the weights after training (a smaller training.learning_rate may help)"
         progress = Progress(
             before=self._weights,
-            after=_finite(self.learner.snapshot(), what),
+            after=_finite(self.site_model.snapshot(), what),
             reach=float("nan") if report.normaliser is None else report.normaliser * report.rate,
             to=job.to,
             whole=job.whole,
@@ -136,7 +136,7 @@ class GossipWork:
             row[name] = job.coefficients[place]
         stepped = self.algorithm.step(self.state, self._mine, inbox, row)
         self.state, self._weights = stepped.state, _finite(stepped.weights, "the mixture")
-        self.learner.load(self._weights)
+        self.site_model.load(self._weights)
         return e.Mixed(job.round, self._weights, stepped.metrics, (*stepped.wanted, *unreadable))
 
     def forget(self, peer: str) -> None:
@@ -151,7 +151,7 @@ class GossipWork:
             from .algorithms.choco import Choco
 
             assert isinstance(self.algorithm, Choco)  # noqa: S101
-            layout = self.learner.layout
+            layout = self.site_model.layout
             try:
                 vector = self.algorithm.compressor.decode(vector, layout.size, layout.dtype)
             except ValueError:
@@ -160,25 +160,25 @@ class GossipWork:
         return Incoming(vector, mass, job.bases[place] if job.bases else None, encoded)
 
     def _payload(self, parcel: Parcel) -> Payload:
-        layout, vector = self.learner.layout, parcel.vector
+        layout, vector = self.site_model.layout, parcel.vector
         parts = self.algorithm.needs.parts
         dtype = "uint8" if parcel.encoding else layout.dtype
-        return Payload(self.learner.rule, layout.hash, dtype, vector.size, parcel.encoding, parts)
+        return Payload(self.site_model.rule, layout.hash, dtype, vector.size, parcel.encoding, parts)
 
     def kept(self) -> dict[str, Any]:
         """Give all that the next rounds depend on: arrays that nobody changes any more."""
         kept: dict[str, Any] = {WEIGHTS: self._weights}
         kept |= {STATE + name: array for name, array in self.state.items()}
-        return kept | {MOMENTS + name: array for name, array in self.learner.carry().items()}
+        return kept | {MOMENTS + name: array for name, array in self.site_model.carry().items()}
 
     def restore(self, kept: Mapping[str, Any]) -> None:
         """Go on from what was kept of a round."""
         self._weights = kept[WEIGHTS]
         self.state = {n.removeprefix(STATE): array for n, array in kept.items() if n.startswith(STATE)}
-        self.learner.load(self._weights)
+        self.site_model.load(self._weights)
         moments = {n.removeprefix(MOMENTS): array for n, array in kept.items() if n.startswith(MOMENTS)}
         if moments:
-            self.learner.restore(moments)
+            self.site_model.restore(moments)
 
 
 def _finite(vector: Any, what: str) -> Any:

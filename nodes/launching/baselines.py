@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nervenet.models.model import Work
+from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
 from nervenet.models.site_statistics import agree
 
-from ..config.factory import model_of, site_learner
+from ..config.factory import build_model, build_site_model
 from ..config.schema import Experiment
 from .report_server import tell
 from .shared_arrays import unpack
@@ -42,7 +42,7 @@ def local_only_mean(
 ) -> float | None:
     """Train each node on its own rows alone, scaled by its own statistics; the mean score, None if one diverged."""
     X, y = rows
-    classes = site_learner(model_of(experiment), rows, experiment, columns=columns, task=task).survey().classes
+    classes = build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task).survey().classes
     scores = [alone(experiment, (X[part], y[part]), test, columns, task, stop, classes) for part in parts]
     return None if any(s is None for s in scores) else float(np.mean([s for s in scores if s is not None]))
 
@@ -63,21 +63,21 @@ def alone(
     float or None
         Accuracy or R² on the test set; None if it diverged.
     """
-    learner = site_learner(model_of(experiment), rows, experiment, columns=columns, task=task, test=test)
-    survey = learner.survey()
+    site_model = build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task, test=test)
+    survey = site_model.survey()
     if classes is not None:
         # Alone, a site would not even know the classes that it has never met; the test set has them all.
         survey = dataclasses.replace(survey, classes=classes)
-    learner.settle(agree({"alone": survey}, scale=experiment.data.scaling), experiment.seed)
+    site_model.settle(agree({"alone": survey}, scale=experiment.data.scaling), experiment.seed)
     training = experiment.training
-    work = Work(
+    work = LocalWork(
         epochs=training.epochs * experiment.rounds,
         local_steps=training.local_steps and training.local_steps * experiment.rounds,
         batch_size=training.batch_size,
     )
     with np.errstate(all="ignore"):
-        learner.train(work, generator(experiment.seed, "baseline", 0, "batches"), stop)
-        found = learner.evaluate("test")
+        site_model.train(work, generator(experiment.seed, "baseline", 0, "batches"), stop)
+        found = site_model.evaluate("test")
     score = found.get("accuracy", found.get("r2", math.nan))
     return score if math.isfinite(score) else None
 

@@ -13,7 +13,7 @@ from nervenet.models.data.data import MANY_CLASSES, DataError
 from nervenet.models.data.partition import partition
 from nervenet.models.data.splits import split
 
-from ..config.factory import model_of
+from ..config.factory import build_model
 from .shared_arrays import pack
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Shares:
+class DataShares:
     """The data of a run, as nameless open files.
 
     Attributes
@@ -58,7 +58,7 @@ class Shares:
         self.nodes, self.test, self.whole = [], -1, -1
 
 
-def cut(experiment: Experiment) -> Shares:
+def cut(experiment: Experiment) -> DataShares:
     """Load an experiment's data and cut it for its nodes.
 
     Raises
@@ -68,7 +68,7 @@ def cut(experiment: Experiment) -> Shares:
     ValueError, CannotMerge
         For a model that cannot be built or averaged: found here, before any process starts.
     """
-    model = model_of(experiment)
+    model = build_model(experiment)
     data = experiment.data
     source = datasets.load(
         data.name,
@@ -87,7 +87,7 @@ def cut(experiment: Experiment) -> Shares:
         column=None if train.sites is not None else data.column,
         seed=experiment.seed,
     )
-    shares = Shares(tuple(train.columns), _task(model, train), len(train))
+    shares = DataShares(tuple(train.columns), _task(model, train), len(train))
     try:
         for part in parts:
             shares.nodes.append(pack([train.X[part], train.y[part]]))

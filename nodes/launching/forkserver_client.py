@@ -19,11 +19,11 @@ ONE_THREAD = dict.fromkeys(
 """N nodes share the cores: each multiplies matrices in one thread."""
 
 
-class NurseryError(RuntimeError):
+class ForkServerError(RuntimeError):
     """The process from which nodes are forked could not start, or has died."""
 
 
-class Nursery:
+class ForkServerClient:
     """Owns a zygote process. Create it as early as possible: it imports while the launcher prepares the data.
 
     Attributes
@@ -43,7 +43,7 @@ class Nursery:
                 env={**os.environ, **ONE_THREAD},
             )
         except OSError as error:
-            raise NurseryError(f"no process could be started: {error}") from error
+            raise ForkServerError(f"no process could be started: {error}") from error
         finally:
             theirs.close()
             os.close(life_r)
@@ -69,7 +69,7 @@ class Nursery:
 
         Raises
         ------
-        NurseryError
+        ForkServerError
             If the zygote has died or does not answer within the deadline.
         """
         if self._loop is None:
@@ -83,7 +83,7 @@ class Nursery:
             async with asyncio.timeout(within_s):
                 return await future
         except (OSError, TimeoutError) as error:
-            raise NurseryError(
+            raise ForkServerError(
                 f"no process could be forked within {within_s:g} s: {type(error).__name__} {error}"
             ) from error
         finally:
@@ -104,7 +104,7 @@ class Nursery:
                 future = self._spawned.get(message["spawned"])
                 if future and not future.done():
                     if "failed" in message:
-                        future.set_exception(NurseryError(f"no process could be forked: {message['failed']}"))
+                        future.set_exception(ForkServerError(f"no process could be forked: {message['failed']}"))
                     else:
                         future.set_result(message["pid"])
             elif "exited" in message:
@@ -114,7 +114,7 @@ class Nursery:
             reason = "the process from which nodes are forked has died"
             for future in self._spawned.values():
                 if not future.done():
-                    future.set_exception(NurseryError(reason))
+                    future.set_exception(ForkServerError(reason))
             self.died(reason)
 
     def _detach(self) -> None:

@@ -16,15 +16,15 @@ from nervenet.broker.subscriber import EventStream, Publisher
 from nervenet.broker.transport import new_incarnation
 
 from ..config.schema import Experiment
-from ..experiment.layout import launched_names
+from ..experiment.layout import default_node_names
 from ..experiment.validation import check_members, check_task
 from ..results.collect import finish, gather
-from ..results.run_dir import RunFolder, check_folder, default_path
+from ..results.run_dir import RunDir, check_run_dir, default_path
 from ..runtime.session import inbox_address
-from .data_shares import Shares, cut
-from .forkserver_client import Nursery
-from .report_server import Desk
-from .supervisor import Crew, Lost
+from .data_shares import DataShares, cut
+from .forkserver_client import ForkServerClient
+from .report_server import ReportServer
+from .supervisor import RunAborted, Supervisor
 
 STOP_S = 3.0  # an orderly stop takes no longer; then the children are killed
 BASELINE_S = 60.0  # how long the baselines may go on after the run
@@ -45,11 +45,11 @@ class RunFailed(RuntimeError):
         self.summary = dict(summary)
 
 
-def prestart() -> Nursery:
+def prestart() -> ForkServerClient:
     """Start the process from which nodes will be forked; the earlier, the more of its imports are done when it is
     needed.
     """
-    return Nursery()
+    return ForkServerClient()
 
 
 async def launch(
@@ -59,7 +59,7 @@ async def launch(
     resume: Path | None = None,
     on_event: Callable[[dict[str, Any]], None] | None = None,
     on_address: Callable[[str], None] | None = None,
-    zygote: Nursery | None = None,
+    zygote: ForkServerClient | None = None,
     started_at: float | None = None,
 ) -> dict[str, Any]:
     """Run an experiment in real processes on this machine.
@@ -110,7 +110,7 @@ class Run:
         resume: Path | None,
         on_event: Callable[[dict[str, Any]], None],
         on_address: Callable[[str], None],
-        nursery: Nursery | None,
+        nursery: ForkServerClient | None,
         started_at: float,
     ) -> None:
         self.experiment = experiment
@@ -118,12 +118,12 @@ class Run:
         self.started_at = started_at
         self.on_event = on_event
         self.on_address = on_address
-        self.nursery = nursery or Nursery()
+        self.nursery = nursery or ForkServerClient()
         self.out = out
         self.resume = resume
         self.path = resume or out or default_path(experiment, datetime.now(UTC))
-        self.folder: RunFolder
-        self.crew: Crew
+        self.folder: RunDir
+        self.crew: Supervisor
         self.first_round_at: float | None = None
         self.heard = 0  # the last round that a coordinator told to be complete; it may not live to report it
         self.events_done = asyncio.Event()
@@ -134,7 +134,7 @@ class Run:
 
     async def go(self) -> dict[str, Any]:
         """See `launch`."""
-        check_members(self.experiment, launched_names(self.experiment.nodes, "peer"))
+        check_members(self.experiment, default_node_names(self.experiment.nodes, "peer"))
         if self.experiment.model.name.startswith("sklearn."):
             # An estimator's library takes seconds to import: once, beside our own import of it, and not once a node.
             self.nursery.preload(["nervenet.models.sklearn.adapters", self.experiment.model.name.rpartition(".")[0]])
@@ -145,9 +145,9 @@ class Run:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._publisher.close)  # also where a second signal cuts the end short
             if self.resume is not None:
-                check_folder(self.resume, out=self.out)
+                check_run_dir(self.resume, out=self.out)
                 # Before the data are looked at: what cannot be resumed is told at once.
-                self.folder = stack.enter_context(RunFolder.reopen(self.resume, self.experiment))
+                self.folder = stack.enter_context(RunDir.reopen(self.resume, self.experiment))
                 if self.experiment.mode == "gossip":
                     from ..results.resume import rewind_peers
 
@@ -156,16 +156,18 @@ class Run:
             stack.callback(shares.close)
             check_task(self.experiment, shares.task, len(shares.columns))
             if self.resume is None:
-                self.folder = stack.enter_context(RunFolder(self.path))
+                self.folder = stack.enter_context(RunDir(self.path))
             self.folder.write_experiment(self.experiment)
             desk_at = (
                 inbox_address(self.experiment) if self.experiment.network.transport != "inproc" else "tcp://127.0.0.1:*"
             )
             limit = self.experiment.network.max_message_bytes
-            desk = await stack.enter_async_context(Desk(self.name, desk_at, self._reported, max_message_bytes=limit))
+            desk = await stack.enter_async_context(
+                ReportServer(self.name, desk_at, self._reported, max_message_bytes=limit)
+            )
             log = os.open(self.path / "nodes.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             stack.callback(os.close, log)
-            self.crew = Crew(
+            self.crew = Supervisor(
                 self.experiment,
                 self.name,
                 self.nursery,
@@ -181,7 +183,7 @@ class Run:
             stack.push_async_callback(self.crew.stop, STOP_S)
             return await self._supervised(shares, desk)
 
-    async def _supervised(self, shares: Shares, desk: Desk) -> dict[str, Any]:
+    async def _supervised(self, shares: DataShares, desk: ReportServer) -> dict[str, Any]:
         status, reason = "completed", ""
         interrupted: BaseException | None = None
         watching: asyncio.Task[None] | None = None
@@ -204,7 +206,7 @@ class Run:
             # process.
             with suppress(asyncio.CancelledError):
                 await self.crew.stop(STOP_S)
-        except Lost as error:
+        except RunAborted as error:
             status, reason = "failed", str(error)
             await self.crew.stop(STOP_S)
         except Exception as error:  # noqa: BLE001  (raised again below, when the folder is readable and nobody left)
@@ -288,7 +290,7 @@ class Run:
             self._refused = True
             self._say("warning", reason=self.folder.refused)
 
-    def _opening(self, shares: Shares) -> dict[str, Any]:
+    def _opening(self, shares: DataShares) -> dict[str, Any]:
         e = self.experiment
         return {
             "mode": e.mode,
@@ -307,7 +309,7 @@ class Run:
     def _lost(self, node: str, reason: str) -> None:
         self._say("node.lost", subject=node, reason=reason)
 
-    def _conclude(self, shares: Shares, status: str, reason: str) -> dict[str, Any]:
+    def _conclude(self, shares: DataShares, status: str, reason: str) -> dict[str, Any]:
         crew = self.crew
         found = gather(self.experiment, dict(crew.facts), dict(crew.arrays), dict(crew.lost), dict(crew.best))
         return finish(

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from nervenet.broker.messages import Payload
 
-from ..config.compatibility import run_terms
-from ..config.factory import model_of, site_learner
+from ..config.compatibility import shared_config_of
+from ..config.factory import build_model, build_site_model
 from ..config.schema import Experiment
 from ..roles.client import Client
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
-from ..runtime.session import Place
+from ..runtime.session import NodeIdentity
 from .report_server import tell
 from .shared_arrays import unpack
 
@@ -124,8 +124,8 @@ async def _node(
     name, role = spec["name"], spec["role"]
     log = structlog.get_logger().bind(node=name, role=role)
     judged = role != "client"
-    learner = site_learner(
-        model_of(experiment),
+    site_model = build_site_model(
+        build_model(experiment),
         (share[0], share[1]) if share else None,
         experiment,
         columns=job["columns"],
@@ -135,8 +135,8 @@ async def _node(
         holdout=_holdout(experiment) if role == "client" else 0.0,
     )
     state = Path(spec["state"]) if spec["state"] else None
-    place = Place(job["broker"], job["run"], name, job["desk"], run_terms(experiment, learner), state)
-    node = ROLES[role].hosted(learner, experiment, place)
+    place = NodeIdentity(job["broker"], job["run"], name, job["desk"], shared_config_of(experiment, site_model), state)
+    node = ROLES[role].hosted(site_model, experiment, place)
     failure = ""
     try:
         async with node:
@@ -165,22 +165,22 @@ async def _node(
 
 def _holdout(experiment: Experiment) -> float:
     """The share of a client's rows that it is judged on, where it is."""
-    return experiment.data.test_size if experiment.evaluation.sites or experiment.personalised else 0.0
+    return experiment.data.test_size if experiment.evaluation.sites or experiment.personalized else 0.0
 
 
 async def _result(node: Coordinator | Client | Peer, failure: str) -> None:
     """Report what came of it: figures, and from those who are judged the weights with all that makes them a model."""
-    session, learner, vector = node.session, node.model, node.weights
+    session, site_model, vector = node.session, node.model, node.weights
     facts = session.record.facts(session.transport.counters)
     if failure:
         facts["failed"] = failure
-    if vector is None or not learner.settled:
+    if vector is None or not site_model.settled:
         await session.report("result", facts)
         return
-    layout = learner.layout
+    layout = site_model.layout
     facts["layout"] = layout.to_dict()
-    facts["agreement"] = learner.agreement.to_dict()
-    payload = Payload(rule=learner.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
+    facts["agreement"] = site_model.agreement.to_dict()
+    payload = Payload(rule=site_model.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
     best = node.best if isinstance(node, Coordinator) else None
     if best is not None:
         facts["best"] = {"round": best.round, "metrics": dict(best.metrics)}

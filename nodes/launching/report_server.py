@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
-from nervenet.broker.messages import Acknowledged, Report
+from nervenet.broker.messages import Receipt, Report
 
 from ..runtime.session import DESK, DRAIN_S, NodeFailed
 
 
-class Desk:
+class ReportServer:
     """The launcher's end. An async context manager.
 
     Parameters
@@ -25,7 +25,7 @@ class Desk:
     bind
         Address pattern of the desk's inbox.
     on_report
-        Called with (node, kind, facts, array or None), once a report.
+        Called with (node, kind, fields, array or None), once a report.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Desk:
         self._on_report = on_report
         self._seen: set[tuple[str, int]] = set()
 
-    async def __aenter__(self) -> Desk:
+    async def __aenter__(self) -> ReportServer:
         await self.transport.open(self._receive, self._fail)
         return self
 
@@ -56,13 +56,13 @@ class Desk:
         if self.failed.done():
             self.failed.exception()
 
-    def _receive(self, item: t.Arrival | t.Notice) -> None:
+    def _receive(self, item: t.Arrival | t.TransportEvent) -> None:
         match item:
-            case t.Arrival(sender, Report(kind=kind, id=number, facts=facts), array):
+            case t.Arrival(sender, Report(kind=kind, id=number, fields=fields), array):
                 if (sender, number) not in self._seen:
                     self._seen.add((sender, number))
-                    self._on_report(sender, kind, facts, array)
-                self.transport.send(sender, Acknowledged(id=number))
+                    self._on_report(sender, kind, fields, array)
+                self.transport.send(sender, Receipt(id=number))
             case t.LinkUp(peer):
                 # A process of that name has started, or started anew, and counts its reports from one.
                 self._seen = {known for known in self._seen if known[0] != peer}
@@ -80,7 +80,7 @@ async def tell(
     node: str,
     role: str,
     kind: Literal["ready", "result"],
-    facts: Mapping[str, Any],
+    fields: Mapping[str, Any],
     *,
     within_s: float,
 ) -> None:
@@ -93,11 +93,11 @@ async def tell(
     """
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def receive(item: t.Arrival | t.Notice) -> None:
+    def receive(item: t.Arrival | t.TransportEvent) -> None:
         if isinstance(item, t.LinkUp):
             # Not before: the report travels on one lane and its acknowledgement on the other.
-            transport.send(DESK, Report(kind=kind, id=1, facts=dict(facts), payload=None))
-        elif isinstance(item, t.Arrival) and isinstance(item.message, Acknowledged) and not done.done():
+            transport.send(DESK, Report(kind=kind, id=1, fields=dict(fields), payload=None))
+        elif isinstance(item, t.Arrival) and isinstance(item.message, Receipt) and not done.done():
             done.set_result(None)
 
     def failed(error: BaseException) -> None:

@@ -10,18 +10,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config.compatibility import run_terms
-from ..config.factory import model_of, site_learner
-from ..results.collect import Found, finish
-from ..results.run_dir import RunFolder, check_folder, read_nodes
-from ..results.summary import summarise
+from ..config.compatibility import shared_config_of
+from ..config.factory import build_model, build_site_model
+from ..results.collect import RunResult, finish
+from ..results.run_dir import RunDir, check_run_dir, read_nodes
+from ..results.summary import summarize
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
-from ..runtime.session import NodeFailed, Place, Session, default_name
+from ..runtime.session import NodeFailed, NodeIdentity, Session, default_name
 from .node_process import ROLES
 
 if TYPE_CHECKING:
-    from nervenet.models.site_model import Learner
+    from nervenet.models.site_model import SiteModel
 
     from ..config.schema import Experiment
 
@@ -82,11 +82,11 @@ async def run_node(
         folder = _folder(role, experiment, out, resume)
         if folder:
             stack.enter_context(folder)
-        learner = _learner(role, experiment)
-        terms = run_terms(experiment, learner)
+        site_model = _site_model(role, experiment)
+        shared_config = shared_config_of(experiment, site_model)
         state = folder.state(role, name) if folder else None
-        place = Place(broker, run, name, terms=terms, state=state, seed_peer=seed_peer)
-        node = ROLES[role].hosted(learner, experiment, place)
+        place = NodeIdentity(broker, run, name, shared_config=shared_config, state=state, seed_peer=seed_peer)
+        node = ROLES[role].hosted(site_model, experiment, place)
         if folder:
             folder.write_experiment(experiment)
         node.session.on_event = _both(_recording(folder, node.session) if folder else None, on_event)
@@ -111,9 +111,9 @@ async def run_node(
         status = "failed" if reason else "completed"
         if role == "coordinator":
             experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, name=SITES))
-        vector = learner.snapshot() if role == "client" and not reason else node.weights
-        found = Found(facts, vector, best=None if best is None else best.weights)
-        summary = _summary(experiment, folder, learner, found, status, reason, time.monotonic() - started)
+        vector = site_model.snapshot() if role == "client" and not reason else node.weights
+        found = RunResult(facts, vector, best=None if best is None else best.weights)
+        summary = _summary(experiment, folder, site_model, found, status, reason, time.monotonic() - started)
         if not reason and summary["status"] != "completed":
             reason = summary["reason"]  # the disk did not take the result
         if folder and not reason and role != "client":
@@ -123,11 +123,11 @@ async def run_node(
     return summary
 
 
-def _folder(role: str, experiment: Experiment, out: Path | None, resume: Path | None) -> RunFolder | None:
+def _folder(role: str, experiment: Experiment, out: Path | None, resume: Path | None) -> RunDir | None:
     if resume is None:
-        return RunFolder(out) if out else None
-    check_folder(resume, out=out)
-    return RunFolder.reopen(resume, experiment, alone="" if role == "coordinator" else role)
+        return RunDir(out) if out else None
+    check_run_dir(resume, out=out)
+    return RunDir.reopen(resume, experiment, alone="" if role == "coordinator" else role)
 
 
 def _former_name(role: str, resume: Path | None) -> str | None:
@@ -151,44 +151,44 @@ def _say_completed(role: str, session: Session, wall_s: float) -> None:
         session.publish("run.completed", known)
 
 
-def _learner(role: str, experiment: Experiment) -> Learner:
-    model = model_of(experiment)
+def _site_model(role: str, experiment: Experiment) -> SiteModel:
+    model = build_model(experiment)
     if role == "coordinator":
-        return site_learner(model, None, experiment)
+        return build_site_model(model, None, experiment)
     from nervenet.models.data import datasets
 
     data = experiment.data
     source = datasets.load(data.name, target=data.target, seed=experiment.seed)
     rows = (source.X, source.y)
-    return site_learner(model, rows, experiment, columns=source.columns, task=source.task, holdout=data.test_size)
+    return build_site_model(model, rows, experiment, columns=source.columns, task=source.task, holdout=data.test_size)
 
 
 def _summary(
     experiment: Experiment,
-    folder: RunFolder | None,
-    learner: Learner,
-    found: Found,
+    folder: RunDir | None,
+    site_model: SiteModel,
+    found: RunResult,
     status: str,
     reason: str,
     wall_s: float,
 ) -> dict[str, Any]:
-    if not learner.settled:
-        summary = summarise(experiment, found.facts, status=status, reason=reason or None, wall_s=wall_s)
+    if not site_model.settled:
+        summary = summarize(experiment, found.facts, status=status, reason=reason or None, wall_s=wall_s)
         if folder is not None:
             folder.write_summary(summary)
         return summary
     if folder is None:
-        size = learner.layout.size
-        task = learner.agreement.task
-        return summarise(
+        size = site_model.layout.size
+        task = site_model.agreement.task
+        return summarize(
             experiment, found.facts, status=status, reason=reason or None, task=task, parameters=size, wall_s=wall_s
         )
-    found.agreement, found.layout = learner.agreement.to_dict(), learner.layout.to_dict()
+    found.agreement, found.layout = site_model.agreement.to_dict(), site_model.layout.to_dict()
     return finish(
         experiment,
         folder,
         found,
-        task=learner.agreement.task,
+        task=site_model.agreement.task,
         status=status,
         reason=reason,
         baseline=None,
@@ -198,7 +198,7 @@ def _summary(
     )
 
 
-def _recording(folder: RunFolder, session: Session) -> Callable[[dict[str, Any]], None]:
+def _recording(folder: RunDir, session: Session) -> Callable[[dict[str, Any]], None]:
     """Record a node's events, and say once if the folder takes no more."""
     warned = False
 

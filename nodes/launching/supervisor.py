@@ -14,17 +14,17 @@ from typing import Any
 from nervenet.broker.sockets import discard
 
 from ..config.schema import Experiment
-from ..experiment.layout import launched_names
+from ..experiment.layout import default_node_names
 from .baselines import too_large
-from .data_shares import Shares
-from .forkserver_client import Nursery, NurseryError
+from .data_shares import DataShares
+from .forkserver_client import ForkServerClient, ForkServerError
 
 BASELINE = "baseline"
 BROKER = "broker"
 RESTARTS = 5  # of a broker that dies again and again
 
 
-class Lost(RuntimeError):
+class RunAborted(RuntimeError):
     """The run cannot go on; the message says why."""
 
 
@@ -38,7 +38,7 @@ class Process:
 
 
 @dataclass
-class Crew:
+class Supervisor:
     """Starts the processes of a run and knows what became of each.
 
     Parameters
@@ -64,7 +64,7 @@ class Crew:
 
     experiment: Experiment
     run: str
-    nursery: Nursery
+    nursery: ForkServerClient
     desk: Mapping[str, str]
     log: int
     on_lost: Callable[[str, str], None]
@@ -98,7 +98,7 @@ class Crew:
     def names(self) -> dict[str, str]:
         """Every node's role, by name."""
         role = "client" if self.experiment.mode == "federated" else "peer"
-        names = dict.fromkeys(launched_names(self.experiment.nodes, role), role)
+        names = dict.fromkeys(default_node_names(self.experiment.nodes, role), role)
         return {"coordinator": "coordinator", **names} if role == "client" else names
 
     def survivors(self) -> set[str]:
@@ -124,7 +124,7 @@ class Crew:
         job = {"kind": BROKER, "bind": bind, "advertise": network.advertise, "within_s": network.join_deadline_s}
         await self._spawn(job, (BROKER,), [])
 
-    async def start_nodes(self, shares: Shares) -> None:
+    async def start_nodes(self, shares: DataShares) -> None:
         """Start every node and wait until each has said that it is ready."""
         common = {
             "kind": "nodes",
@@ -160,7 +160,7 @@ class Crew:
         groups = [names[i::count] for i in range(count)]
         return [["coordinator"], *groups] if "coordinator" in self.names else groups
 
-    async def start_baseline(self, shares: Shares) -> None:
+    async def start_baseline(self, shares: DataShares) -> None:
         """Start the baselines, at low priority, unless they are switched off or too large."""
         if not self.experiment.evaluation.baseline:
             return
@@ -182,8 +182,8 @@ class Crew:
             pid = await self.nursery.spawn(
                 full, [self.log, *descriptors], within_s=self.experiment.network.join_deadline_s
             )
-        except NurseryError as error:
-            raise Lost(str(error)) from error
+        except ForkServerError as error:
+            raise RunAborted(str(error)) from error
         self._processes[pid] = Process(pid, names)
         if pid in self._early:
             self._exited(pid, self._early.pop(pid))
@@ -306,18 +306,18 @@ class Crew:
         if there:
             try:
                 await self._until(lambda: self.baselines is not None, within_s, "")
-            except Lost:
+            except RunAborted:
                 reason = self._broken or f"they were not done {within_s:g} s after the run"
                 self.say("warning", reason=f"the baselines are left out: {reason}")
 
     def _check(self) -> None:
         if self._broken:
-            raise Lost(self._broken)
+            raise RunAborted(self._broken)
         if "coordinator" in self.lost:
-            raise Lost(f"coordinator: {self.lost['coordinator']}")
+            raise RunAborted(f"coordinator: {self.lost['coordinator']}")
         if not any(role != "coordinator" for n, role in self.names.items() if n not in self.lost):
             node = min(self.lost)
-            raise Lost(f"every node was lost; {node}: {self.lost[node]}")
+            raise RunAborted(f"every node was lost; {node}: {self.lost[node]}")
 
     async def _until(self, condition: Callable[[], bool], within_s: float, otherwise: str) -> None:
         loop = asyncio.get_running_loop()
@@ -326,7 +326,7 @@ class Crew:
             self._check()
             if loop.time() >= until:
                 missing = ", ".join(sorted(self.survivors() - set(self.ready))) if BROKER in self.ready else ""
-                raise Lost(f"{otherwise} within {within_s:g} s" + (f"; missing: {missing}" if missing else ""))
+                raise RunAborted(f"{otherwise} within {within_s:g} s" + (f"; missing: {missing}" if missing else ""))
             await self._change(until - loop.time())
 
     async def _change(self, within_s: float) -> None:

@@ -20,7 +20,7 @@ MOST = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Formation:
+class PeerClusters:
     """How peers stand to one another.
 
     Attributes
@@ -44,7 +44,7 @@ def spread(vectors: Sequence[Projection]) -> float:
     return math.sqrt(math.fsum(math.dist(vector, mean) ** 2 for vector in vectors) / len(vectors))
 
 
-def formation(projections: Mapping[str, Projection], gap: float = GAP) -> Formation | None:
+def find_clusters(projections: Mapping[str, Projection], gap: float = GAP) -> PeerClusters | None:
     """See distance, groups and outliers among peers; None for fewer than two. Of more than `MOST` only the distance.
 
     Single linkage: the edges of the shortest tree through all peers that are more than `gap` times the median edge are
@@ -61,14 +61,14 @@ def formation(projections: Mapping[str, Projection], gap: float = GAP) -> Format
         return None
     names = sorted(projections)
     if len(names) > MOST:
-        return Formation(spread([projections[name] for name in names]), (tuple(names),), ())
+        return PeerClusters(spread([projections[name] for name in names]), (tuple(names),), ())
     edges = _shortest_tree(names, projections)
     lengths = sorted(length for length, _, _ in edges)
     limit = gap * lengths[(len(lengths) - 1) // 2]
     groups = _joined(names, [(a, b) for length, a, b in edges if length <= limit])
     clusters = tuple(group for group in groups if len(group) > 1)
     outliers = tuple(group[0] for group in groups if len(group) == 1)
-    return Formation(spread([projections[name] for name in names]), clusters, outliers)
+    return PeerClusters(spread([projections[name] for name in names]), clusters, outliers)
 
 
 def _shortest_tree(names: Sequence[str], at: Mapping[str, Projection]) -> list[tuple[float, str, str]]:

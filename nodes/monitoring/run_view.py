@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nervenet.nodes.monitoring.clusters import Formation, formation
+from nervenet.nodes.monitoring.clusters import PeerClusters, find_clusters
 
 LEARNERS = ("coordinator", "client", "peer")
 GONE = ("lost", "left", "done")
@@ -41,7 +41,7 @@ class Row:
 
 
 @dataclass
-class Board:
+class RunView:
     """One run."""
 
     run: str = ""
@@ -95,11 +95,11 @@ class Board:
             case _ if row is not None:
                 self._of_node(kind, event, row, number, at)
 
-    def formation(self) -> Formation | None:
+    def find_clusters(self) -> PeerClusters | None:
         """How far the living peers are apart, as far as two or more have told a projection of their weights."""
         living = {name: told for name, told in self.projections.items() if self.rows[name].living}
         lengths = {len(told) for told in living.values()}
-        return formation(living) if len(lengths) == 1 else None
+        return find_clusters(living) if len(lengths) == 1 else None
 
     def eta_s(self) -> float | None:
         """Seconds that the rounds to come will take at the pace so far; None where there is no pace yet."""

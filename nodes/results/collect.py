@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..config.factory import model_of
-from .summary import summarise
+from ..config.factory import build_model
+from .summary import summarize
 
 if TYPE_CHECKING:
     from ..config.schema import Experiment
-    from .run_dir import RunFolder
+    from .run_dir import RunDir
 
 
 BEST = "best"  # stem of the files of the best round's model
 
 
 @dataclass
-class Found:
+class RunResult:
     """What the reports add up to."""
 
     facts: Mapping[str, Mapping[str, Any]]
@@ -37,7 +37,7 @@ def gather(
     arrays: Mapping[str, Any],
     lost: Mapping[str, str],
     best: Mapping[str, Any],
-) -> Found:
+) -> RunResult:
     """Take the coordinator's model and its best (by name, where it is another), or the mean of the surviving peers' in
     name order, with their distance from it.
     """
@@ -46,9 +46,9 @@ def gather(
 
     names = sorted(name for name in arrays if name not in lost)
     if not names:
-        return Found(facts)
+        return RunResult(facts)
     first = facts[names[0]]
-    found = Found(facts, agreement=first.get("agreement"), layout=first.get("layout", {}))
+    found = RunResult(facts, agreement=first.get("agreement"), layout=first.get("layout", {}))
     found.personal = {name: arrays[name] for name in names if facts[name].get("role") == "client"}
     judges = [name for name in names if name not in found.personal]
     vectors = [arrays[name] for name in judges]
@@ -63,8 +63,8 @@ def gather(
 
 def finish(
     experiment: Experiment,
-    folder: RunFolder,
-    found: Found,
+    folder: RunDir,
+    found: RunResult,
     *,
     task: str,
     status: str,
@@ -88,7 +88,7 @@ def finish(
             _save_personal(folder, name, found, vector)
     if unwritten and status == "completed":
         status, reason = "failed", "; ".join(unwritten)
-    summary = summarise(
+    summary = summarize(
         experiment,
         found.facts,
         status=status,
@@ -113,34 +113,34 @@ def finish(
 
 
 @contextmanager
-def _noting(unwritten: list[str], what: str, folder: RunFolder) -> Iterator[None]:
+def _noting(unwritten: list[str], what: str, folder: RunDir) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         unwritten.append(f"{what} could not be written to {folder.path}: {error.strerror or error}")
 
 
-def _save(experiment: Experiment, folder: RunFolder, found: Found) -> None:
+def _save(experiment: Experiment, folder: RunDir, found: RunResult) -> None:
     from nervenet.models.artifact import save_model
-    from nervenet.models.preprocessing import Agreement
-    from nervenet.models.site_model import Learner
+    from nervenet.models.preprocessing import Preprocessing
+    from nervenet.models.site_model import SiteModel
 
-    agreement = Agreement.from_dict(dict(found.agreement or {}))
+    agreement = Preprocessing.from_dict(dict(found.agreement or {}))
     rounds = [
         int(f["completed_rounds"])
         for f in found.facts.values()
         if f.get("role") != "client" and "completed_rounds" in f
     ]
     extra = {"round": min(rounds, default=0), "mode": experiment.mode, "data": experiment.data.label}
-    learner = Learner(model_of(experiment))
-    learner.settle(agreement, experiment.seed)
-    save_model(folder.path, learner.model, agreement, found.vector, extra)
+    site_model = SiteModel(build_model(experiment))
+    site_model.settle(agreement, experiment.seed)
+    save_model(folder.path, site_model.model, agreement, found.vector, extra)
     best = next((f["best"] for f in found.facts.values() if f.get("best")), None)
     if best is not None and found.best is not None:
-        save_model(folder.path, learner.model, agreement, found.best, {**extra, **best}, stem=BEST)
+        save_model(folder.path, site_model.model, agreement, found.best, {**extra, **best}, stem=BEST)
 
 
-def _save_personal(folder: RunFolder, name: str, found: Found, vector: Any) -> None:
+def _save_personal(folder: RunDir, name: str, found: RunResult, vector: Any) -> None:
     from nervenet.models.artifact import save_weights
     from nervenet.models.weights import Layout
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint.state_file import Damaged, read_state, rounds_in
-from ..checkpoint.store import Checkpoint, CheckpointError, Checkpoints
+from ..checkpoint.store import Checkpoint, CheckpointError, CheckpointStore
 from ..config.keys import ExperimentError, shown
 from ..config.schema import Experiment, load
-from ..experiment.layout import launched_names
+from ..experiment.layout import default_node_names
 from ..gossip.algorithms.registry import NAMES
-from ..gossip.checkpointing import NoCommonRound, common_round
+from ..gossip.checkpointing import NoCommonCheckpoint, common_round
 from ..gossip.states import rewind
-from .run_dir import COORDINATOR, RunFolder, check_folder, read_nodes, state_folder
+from .run_dir import COORDINATOR, RunDir, check_run_dir, read_nodes, state_dir
 
 FREE = (
     "rounds",
@@ -45,9 +45,9 @@ def resumable(path: Path, wanted: Experiment) -> Checkpoint:
     """
     where = f"--resume {path}"
     made = check_run(path, wanted)
-    folder = state_folder(path, COORDINATOR)
+    folder = state_dir(path, COORDINATOR)
     told: list[str] = []
-    checkpoints = Checkpoints(folder, told.append)
+    checkpoints = CheckpointStore(folder, told.append)
     if not checkpoints.rounds:
         raise ExperimentError(f"{where}: holds no checkpoint: its first round was never complete; launch it again")
     try:
@@ -78,13 +78,13 @@ def resumable_peers(path: Path, wanted: Experiment) -> tuple[int, tuple[str, ...
     """
     where = f"--resume {path}"
     made = check_run(path, wanted)
-    names = launched_names(wanted.nodes, "peer")
-    held = {name: set(rounds_in(state_folder(path, name))) for name in names}
+    names = default_node_names(wanted.nodes, "peer")
+    held = {name: set(rounds_in(state_dir(path, name))) for name in names}
     told: list[str] = []
     while True:
         try:
             number = common_round(held)
-        except NoCommonRound as error:
+        except NoCommonCheckpoint as error:
             damaged = "".join(f"; {each}" for each in told)
             raise ExperimentError(f"{where}: {error}{damaged}") from None
         if not number:
@@ -100,10 +100,10 @@ def resumable_peers(path: Path, wanted: Experiment) -> tuple[int, tuple[str, ...
     return number, tuple(told)
 
 
-def rewind_peers(folder: RunFolder) -> None:
+def rewind_peers(folder: RunDir) -> None:
     """Remove what the peers of a run that was opened again hold of later rounds: these are run anew, by all."""
     for name in read_nodes(folder.path) if folder.resumed is not None else ():
-        rewind(state_folder(folder.path, name), folder.resumed or 0)
+        rewind(state_dir(folder.path, name), folder.resumed or 0)
 
 
 def _spoilt(where: str, path: Path, names: list[str], number: int, wanted: Experiment) -> dict[str, str]:
@@ -111,7 +111,7 @@ def _spoilt(where: str, path: Path, names: list[str], number: int, wanted: Exper
     found: dict[str, str] = {}
     for name in names:
         try:
-            check_fits(where, read_state(state_folder(path, name), number), wanted)
+            check_fits(where, read_state(state_dir(path, name), number), wanted)
         except Damaged as error:
             found[name] = str(error)
         except CheckpointError as error:
@@ -123,7 +123,7 @@ def check_peer(path: Path, wanted: Experiment) -> None:
     """Raise `ExperimentError` for a folder with which one peer by itself cannot come back to its run."""
     made = check_run(path, wanted)
     names = [name for name, facts in read_nodes(path).items() if facts.get("role") == "peer"]
-    held = [number for name in names for number in rounds_in(state_folder(path, name))]
+    held = [number for name in names for number in rounds_in(state_dir(path, name))]
     _check_unfinished(f"--resume {path}", path, max(held, default=0), made, wanted)
 
 
@@ -136,14 +136,14 @@ def check_run(path: Path, wanted: Experiment) -> Experiment:
         There is no such run folder, it is of another experiment, or of a run that goes by no rounds.
     """
     where = f"--resume {path}"
-    check_folder(path)
+    check_run_dir(path)
     made = load(path)
     if made.mode == wanted.mode == "gossip" and wanted.gossip.algorithm not in NAMES:
         raise ExperimentError(
             f"{where}: gossip.algorithm = {wanted.gossip.algorithm!r} does not go by rounds, and such a run cannot be "
             f"resumed; those with {', '.join(NAMES)} can"
         )
-    check_same(where, made, wanted)
+    check_same_run(where, made, wanted)
     return made
 
 
@@ -169,12 +169,12 @@ def check_fits(where: str, checkpoint: Checkpoint, wanted: Experiment) -> None:
     """Raise `ExperimentError` if a checkpoint was made by another experiment, or has more rounds than are wanted."""
     tables = checkpoint.record.get("experiment")
     if isinstance(tables, Mapping):
-        check_same(f"{where}: the checkpoint of round {checkpoint.round}", Experiment.from_dict(tables), wanted)
+        check_same_run(f"{where}: the checkpoint of round {checkpoint.round}", Experiment.from_dict(tables), wanted)
     if checkpoint.round > wanted.rounds:
         raise ExperimentError(f"{where}: rounds = {wanted.rounds}, and round {checkpoint.round} is complete already")
 
 
-def check_same(where: str, made: Experiment, wanted: Experiment) -> None:
+def check_same_run(where: str, made: Experiment, wanted: Experiment) -> None:
     """Raise `ExperimentError` for the first key, in the order of names, in which two experiments must not differ."""
     ours, theirs = dict(_flat(_whole(made))), dict(_flat(_whole(wanted)))
     for key in sorted(ours.keys() | theirs.keys()):

@@ -46,7 +46,7 @@ def default_path(experiment: Experiment, now: datetime) -> Path:
     return path
 
 
-def state_folder(run: Path, name: str) -> Path:
+def state_dir(run: Path, name: str) -> Path:
     """Where, in a run's folder, the node of a name keeps what it needs in order to go on after its own death."""
     return run / "checkpoints" / name
 
@@ -54,10 +54,10 @@ def state_folder(run: Path, name: str) -> Path:
 def has_checkpoints(run: Path) -> bool:
     """Whether there is anything to go on with: checkpoints of the coordinator, or states of every peer."""
     peers = [name for name, facts in read_nodes(run).items() if facts.get("role") == "peer"]
-    return all(any(state_folder(run, name).glob("round-*")) for name in peers or [COORDINATOR])
+    return all(any(state_dir(run, name).glob("round-*")) for name in peers or [COORDINATOR])
 
 
-def check_folder(path: Path, file: Path | None = None, out: Path | None = None) -> None:
+def check_run_dir(path: Path, file: Path | None = None, out: Path | None = None) -> None:
     """Refuse what is no run folder to go on with, or comes with an experiment file or folder beside its own.
 
     Raises
@@ -74,7 +74,7 @@ def check_folder(path: Path, file: Path | None = None, out: Path | None = None) 
         raise ExperimentError(f"--resume {path}: is no run folder: it holds no experiment.toml")
 
 
-class RunFolder:
+class RunDir:
     """One run's folder; a context manager, since the last events are buffered.
 
     Attributes
@@ -113,7 +113,7 @@ class RunFolder:
         self._open()
 
     @classmethod
-    def reopen(cls, path: Path, experiment: Experiment, *, alone: str = "") -> "RunFolder":
+    def reopen(cls, path: Path, experiment: Experiment, *, alone: str = "") -> "RunDir":
         """Open the folder of a run that is to go on, or of one node `alone` of it, a ``client`` or a ``peer``; its
         events are appended to.
 
@@ -150,7 +150,7 @@ class RunFolder:
         if _cut_short(file):
             self._events.write(b"\n")  # what a killed process had begun to say
 
-    def __enter__(self) -> "RunFolder":
+    def __enter__(self) -> "RunDir":
         return self
 
     def __exit__(
@@ -160,7 +160,7 @@ class RunFolder:
 
     def state(self, role: str, name: str) -> Path:
         """Where a node keeps what it needs in order to go on after its own death."""
-        return state_folder(self.path.absolute(), COORDINATOR if role == "coordinator" else name)
+        return state_dir(self.path.absolute(), COORDINATOR if role == "coordinator" else name)
 
     def write_experiment(self, experiment: Experiment) -> None:
         """Keep the resolved configuration: launching it again repeats the run.

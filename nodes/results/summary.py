@@ -10,7 +10,7 @@ from ..config.schema import Experiment
 SCORES = ("accuracy", "r2")
 
 
-def summarise(
+def summarize(
     experiment: Experiment,
     results: Mapping[str, Mapping[str, Any]],
     *,

@@ -9,19 +9,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..checkpoint.client_state import CarriedStates
-from ..config.compatibility import run_terms
-from ..federated.client_machine import ClientRules, ClientState
-from ..federated.client_worker import ClientWork
+from ..checkpoint.client_state import ClientStateStore
+from ..config.compatibility import shared_config_of
+from ..federated.client_machine import ClientMachine, ClientRules
+from ..federated.client_worker import ClientWorker
 from ..runtime import effects as e
 from ..runtime.node import Node, Publish
-from ..runtime.round_reports import Reports, RoundReport
-from ..runtime.session import NodeFailed, Place, Session, default_name, members_of
-from ..runtime.worker import Trainer
+from ..runtime.round_reports import RoundReport, RoundReports
+from ..runtime.session import NodeFailed, NodeIdentity, Session, default_name, members_of
+from ..runtime.worker import Worker
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Roster
-    from nervenet.models.site_model import Learner
+    from nervenet.models.site_model import SiteModel
 
     from ..config.schema import Experiment
 
@@ -82,28 +82,32 @@ class Client:
         state: Path | None = None,
         experiment: Experiment | None = None,
     ) -> None:
-        from ..config.factory import embedded_experiment, site_learner
+        from ..config.factory import build_site_model, experiment_from_keywords
 
-        plan = embedded_experiment("federated", {"nodes": clients, "seed": seed}, experiment)
-        learner = site_learner(model, data, plan, columns=columns, holdout=holdout)
-        terms = run_terms(plan, learner)
-        self._set_up(learner, plan, Place(broker, run, name or default_name("client"), terms=terms, state=state))
+        plan = experiment_from_keywords("federated", {"nodes": clients, "seed": seed}, experiment)
+        site_model = build_site_model(model, data, plan, columns=columns, holdout=holdout)
+        shared_config = shared_config_of(plan, site_model)
+        self._set_up(
+            site_model,
+            plan,
+            NodeIdentity(broker, run, name or default_name("client"), shared_config=shared_config, state=state),
+        )
 
     @classmethod
-    def hosted(cls, learner: Learner, experiment: Experiment, place: Place) -> Client:
+    def hosted(cls, site_model: SiteModel, experiment: Experiment, place: NodeIdentity) -> Client:
         """Build a client from parts that are checked already: for launchers."""
         client = cls.__new__(cls)
-        client._set_up(learner, experiment, place)  # noqa: SLF001  (its own class)
+        client._set_up(site_model, experiment, place)  # noqa: SLF001  (its own class)
         return client
 
-    def _set_up(self, learner: Learner, experiment: Experiment, place: Place) -> None:
+    def _set_up(self, site_model: SiteModel, experiment: Experiment, place: NodeIdentity) -> None:
         self.experiment = experiment
         self.place = place
-        self.model = learner
+        self.model = site_model
         self.session = Session("client", place, experiment, binds=False)
-        self._reports = Reports()
+        self._reports = RoundReports()
         self._node: Node | None = None
-        self._work: ClientWork | None = None
+        self._work: ClientWorker | None = None
         self._coordinator = ""
 
     async def __aenter__(self) -> Client:
@@ -112,7 +116,7 @@ class Client:
 
     async def __aexit__(self, *_: object) -> None:
         if self._coordinator and self._node is not None and not self._node.finished.done():
-            self.session.farewell([self._coordinator], "done")
+            self.session.send_goodbye([self._coordinator], "done")
         await self.session.__aexit__()
 
     def _begin(self, roster: Roster) -> None:
@@ -134,10 +138,10 @@ class Client:
             codecs=supported(),
         )
         name, seed, loop = self.place.name, self.experiment.seed, asyncio.get_running_loop()
-        carried = CarriedStates(self.place.state, _from_thread(loop, session.publish))
-        self._work = ClientWork(self.model, node=name, seed=seed, carried=carried)
-        trainer = Trainer(self.model, node=name, seed=seed, scale=self.experiment.data.scaling, work=self._work)
-        self._node = Node(ClientState(rules), session.transport, trainer, session.publish, self._reports.put)
+        carried = ClientStateStore(self.place.state, _from_thread(loop, session.publish))
+        self._work = ClientWorker(self.model, node=name, seed=seed, carried=carried)
+        trainer = Worker(self.model, node=name, seed=seed, scale=self.experiment.data.scaling, work=self._work)
+        self._node = Node(ClientMachine(rules), session.transport, trainer, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
         self._node.post(e.Started())
         session.follow(coordinators[self._coordinator])

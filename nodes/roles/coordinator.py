@@ -9,25 +9,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..checkpoint.store import Checkpoints
-from ..config.compatibility import parting_of, run_terms, settings_of
-from ..federated.aggregator import Merger
+from ..checkpoint.store import CheckpointStore
+from ..config.compatibility import final_task_settings, shared_config_of, task_settings
+from ..federated.aggregator import Aggregator
 from ..federated.async_machine import FlowState
-from ..federated.checkpoint_writer import Memory, recall
+from ..federated.checkpoint_writer import CheckpointWriter, recall
 from ..federated.early_stopping import Stop, StoppingRules
 from ..federated.evaluation import Best
-from ..federated.round_machine import RoundState
+from ..federated.round_machine import CoordinatorMachine
 from ..federated.rules import RoundRules
 from ..federated.strategies.registry import make
 from ..runtime import effects as e
 from ..runtime.node import Node
-from ..runtime.round_reports import Reports, RoundReport
-from ..runtime.session import Place, Session, members_of
-from ..runtime.worker import Trainer
+from ..runtime.round_reports import RoundReport, RoundReports
+from ..runtime.session import NodeIdentity, Session, members_of
+from ..runtime.worker import Worker
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Roster
-    from nervenet.models.site_model import Learner
+    from nervenet.models.site_model import SiteModel
 
     from ..config.schema import Experiment
 
@@ -90,7 +90,7 @@ class Coordinator:
         state: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
-        from ..config.factory import embedded_experiment, site_learner
+        from ..config.factory import build_site_model, experiment_from_keywords
 
         wanted = {
             "nodes": clients,
@@ -101,19 +101,23 @@ class Coordinator:
             "federated.quorum": quorum,
             "federated.deadline_s": deadline_s,
         }
-        plan = embedded_experiment("federated", wanted, experiment)
-        learner = site_learner(model, None, plan, test=test)
+        plan = experiment_from_keywords("federated", wanted, experiment)
+        site_model = build_site_model(model, None, plan, test=test)
         folder = None if state is None else Path(state)
-        self._set_up(learner, plan, Place(broker, run, name, terms=run_terms(plan, learner), state=folder))
+        self._set_up(
+            site_model,
+            plan,
+            NodeIdentity(broker, run, name, shared_config=shared_config_of(plan, site_model), state=folder),
+        )
 
     @classmethod
-    def hosted(cls, learner: Learner, experiment: Experiment, place: Place) -> Coordinator:
+    def hosted(cls, site_model: SiteModel, experiment: Experiment, place: NodeIdentity) -> Coordinator:
         """Build a coordinator from parts that are checked already: for launchers."""
         coordinator = cls.__new__(cls)
-        coordinator._set_up(learner, experiment, place)  # noqa: SLF001  (its own class)
+        coordinator._set_up(site_model, experiment, place)  # noqa: SLF001  (its own class)
         return coordinator
 
-    def _set_up(self, learner: Learner, experiment: Experiment, place: Place) -> None:
+    def _set_up(self, site_model: SiteModel, experiment: Experiment, place: NodeIdentity) -> None:
         self._past = None if place.state is None else recall(place.state, experiment)
         self.resumed = None if self._past is None else self._past.round
         self._alone = False
@@ -124,14 +128,14 @@ class Coordinator:
             place = replace(place, former=self._past.incarnation, min_nodes=0 if self._alone else 1)
         self.experiment = experiment
         self.place = place
-        self.model = learner
+        self.model = site_model
         self._strategy = make(experiment.federated.strategy, experiment.federated.arguments)
-        self._merger = Merger(self._strategy, experiment.nodes, report=experiment.federated.report_outliers)
+        self._merger = Aggregator(self._strategy, experiment.nodes, report=experiment.federated.report_outliers)
         self._settled: e.Settled | None = None
         self.session = Session("coordinator", place, experiment, binds=True)
-        self._reports = Reports()
+        self._reports = RoundReports()
         self._node: Node | None = None
-        self._state: RoundState | None = None
+        self._state: CoordinatorMachine | None = None
 
     async def __aenter__(self) -> Coordinator:
         if self._past is not None and self._settled is None:
@@ -143,9 +147,9 @@ class Coordinator:
     async def __aexit__(self, *_: object) -> None:
         if self._node is not None:
             if not self._node.finished.done():
-                self.session.farewell(self.session.guests, "the coordinator left before the run was over")
+                self.session.send_goodbye(self.session.connected, "the coordinator left before the run was over")
             # The clients read the final model, or why there is none, before this end of the connection goes.
-            await self.session.partings(PARTING_S)
+            await self.session.wait_for_goodbyes(PARTING_S)
         await self.session.__aexit__()
 
     def _begin(self, roster: Roster) -> None:
@@ -153,7 +157,7 @@ class Coordinator:
 
         plan = self.experiment
         federated, network, judged, strategy = plan.federated, plan.network, plan.evaluation, self._strategy
-        there = {name for name, member in members_of(roster, "client").items() if member.state != "gone"}
+        there = {name for name, member in members_of(roster, "client").items() if member.state != "dead"}
         known = self._past.clients if self._past is not None and not self._alone else frozenset[str]()
         rules = RoundRules(
             rounds=plan.rounds,
@@ -179,13 +183,13 @@ class Coordinator:
             scorers=judged.scorers,
             stopping=StoppingRules.of(judged.until, judged.patience, judged.min_delta, judged.budget_s),
             checkpoint=True,  # without a folder they are answered as they are asked for, and clients need not remember
-            settings={**settings_of(plan), **strategy.demands.settings},
-            parting=parting_of(plan),
+            settings={**task_settings(plan), **strategy.demands.settings},
+            parting=final_task_settings(plan),
             compression=parse(federated.compression).spec if federated.compression else "",
             strategy=strategy,
         )
         session = self.session
-        trainer = Trainer(
+        trainer = Worker(
             self.model,
             node=self.place.name,
             seed=plan.seed,
@@ -200,8 +204,8 @@ class Coordinator:
         self._node.post(e.Started())
         session.attach(self._node)
 
-    def _machine(self, rules: RoundRules) -> RoundState:
-        machine = FlowState if rules.strategy.demands.asynchronous else RoundState
+    def _machine(self, rules: RoundRules) -> CoordinatorMachine:
+        machine = FlowState if rules.strategy.demands.asynchronous else CoordinatorMachine
         if self._past is None or self._settled is None:
             return machine(rules)
         for reason in self._past.warnings:
@@ -209,12 +213,12 @@ class Coordinator:
         settled = self._settled
         return machine.restored(rules, self._past.machine, settled.body, settled.outgoing, self._past.best)
 
-    def _memory(self) -> Memory | None:
+    def _memory(self) -> CheckpointWriter | None:
         if self.place.state is None:
             return None
-        checkpoints = Checkpoints(self.place.state)
+        checkpoints = CheckpointStore(self.place.state)
         tables = self.experiment.to_dict()
-        return Memory(checkpoints, self._merger, self.session.record, tables, self.session.incarnation)
+        return CheckpointWriter(checkpoints, self._merger, self.session.record, tables, self.session.incarnation)
 
     @property
     def weights(self) -> Any:

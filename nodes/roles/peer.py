@@ -10,30 +10,30 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nervenet.broker.messages import News
+from nervenet.broker.messages import MemberState
 
-from ..config.compatibility import run_terms, settings_of
+from ..config.compatibility import shared_config_of, task_settings
 from ..config.keys import ExperimentError
-from ..experiment.layout import schedule_of
+from ..experiment.layout import build_schedule
 from ..gossip.algorithms import Algorithm
 from ..gossip.algorithms.registry import NAMES, build, encoding_of
 from ..gossip.algorithms.requirements import suitable_mixing
-from ..gossip.asynchronous.machine import FreePeer, FreeRules
-from ..gossip.membership.service import FellowRules, Fellows
-from ..gossip.membership.swim import ProbeRules
-from ..gossip.round_machine import PeerRules, PeerState
+from ..gossip.asynchronous.machine import AsyncPeerMachine, AsyncPeerRules
+from ..gossip.membership.service import MembershipRules, MembershipService
+from ..gossip.membership.swim import SwimRules
+from ..gossip.round_machine import PeerMachine, PeerRules
 from ..gossip.states import States
-from ..gossip.worker import GossipWork
+from ..gossip.worker import GossipWorker
 from ..runtime import effects as e
 from ..runtime.node import Node
-from ..runtime.round_reports import Reports, RoundReport
-from ..runtime.session import NodeFailed, Place, Session, default_name, members_of
-from ..runtime.worker import Trainer
-from ..topology import Schedule, every_neighbour
+from ..runtime.round_reports import RoundReport, RoundReports
+from ..runtime.session import NodeFailed, NodeIdentity, Session, default_name, members_of
+from ..runtime.worker import Worker
+from ..topology import Schedule, every_neighbor
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Member, Roster
-    from nervenet.models.site_model import Learner
+    from nervenet.models.site_model import SiteModel
 
     from ..config.schema import Experiment
 
@@ -87,7 +87,7 @@ class Peer:
     ------
     ExperimentError, CannotMerge
         From the constructor, for values that cannot be, and for states of another experiment.
-    BrokerUnreachable, PeerUnreachable, JoinRefused, RosterIncomplete, SurveyError
+    BrokerUnreachable, PeerUnreachable, JoinRefused, RosterIncomplete, IncompatibleSites
         On entering or in the first round; each names who and what.
 
     Examples
@@ -119,25 +119,27 @@ class Peer:
         state: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
-        from ..config.factory import embedded_experiment, site_learner
+        from ..config.factory import build_site_model, experiment_from_keywords
 
         wanted = {"nodes": nodes, "gossip.topology": topology, "seed": seed, "training.epochs": epochs}
-        plan = embedded_experiment("gossip", wanted, experiment)
-        learner = site_learner(model, data, plan, columns=columns, test=test, holdout=holdout)
+        plan = experiment_from_keywords("gossip", wanted, experiment)
+        site_model = build_site_model(model, data, plan, columns=columns, test=test, holdout=holdout)
         if bool(broker) == bool(seed_peer):
             raise ExperimentError("a peer joins by a broker or by a seed_peer; expected the address of one of them")
         me, folder = name or default_name("peer"), None if state is None else Path(state)
-        place = Place(broker, run, me, terms=run_terms(plan, learner), state=folder, seed_peer=seed_peer)
-        self._set_up(learner, plan, place, init)
+        place = NodeIdentity(
+            broker, run, me, shared_config=shared_config_of(plan, site_model), state=folder, seed_peer=seed_peer
+        )
+        self._set_up(site_model, plan, place, init)
 
     @classmethod
-    def hosted(cls, learner: Learner, experiment: Experiment, place: Place) -> Peer:
+    def hosted(cls, site_model: SiteModel, experiment: Experiment, place: NodeIdentity) -> Peer:
         """Build a peer from parts that are checked already: for launchers."""
         peer = cls.__new__(cls)
-        peer._set_up(learner, experiment, place)  # noqa: SLF001  (its own class)
+        peer._set_up(site_model, experiment, place)  # noqa: SLF001  (its own class)
         return peer
 
-    def _set_up(self, learner: Learner, experiment: Experiment, place: Place, init: str = "common") -> None:
+    def _set_up(self, site_model: SiteModel, experiment: Experiment, place: NodeIdentity, init: str = "common") -> None:
         gossip = experiment.gossip
         keeps = place.state is not None and gossip.algorithm in NAMES
         self._states = States(place.state, experiment) if keeps and place.state is not None else None
@@ -145,7 +147,7 @@ class Peer:
             place = replace(place, former=self._states.former)
         self.experiment = experiment
         self.place = place
-        self.model = learner
+        self.model = site_model
         self.session = Session("peer", place, experiment, binds=True)
         if place.seed_peer and gossip.algorithm not in NAMES:
             raise ExperimentError(
@@ -156,9 +158,9 @@ class Peer:
         work = None
         if gossip.algorithm in NAMES:
             self._algorithm = build(gossip.algorithm, gossip.arguments, gossip.compression)
-            work = GossipWork(learner, self._algorithm, node=place.name, seed=experiment.seed, states=self._states)
-        self._trainer = Trainer(
-            learner,
+            work = GossipWorker(site_model, self._algorithm, node=place.name, seed=experiment.seed, states=self._states)
+        self._trainer = Worker(
+            site_model,
             node=place.name,
             gossip=work,
             seed=experiment.seed,
@@ -166,10 +168,10 @@ class Peer:
             init=init,
             sketches=True,
         )
-        self._reports = Reports()
+        self._reports = RoundReports()
         self._neighbours: tuple[str, ...] = ()
         self._node: Node | None = None
-        self._state: PeerState | FreePeer | None = None
+        self._state: PeerMachine | AsyncPeerMachine | None = None
 
     async def __aenter__(self) -> Peer:
         await self.session.open(self._begin)
@@ -178,16 +180,16 @@ class Peer:
     async def __aexit__(self, *error: object) -> None:
         if error[0] is None:
             await self._until_all_are_done()
-        self.session.farewell(self._present(), "done")
+        self.session.send_goodbye(self._present(), "done")
         if self._state is not None and self._state.status in ("resting", "finished"):
             # A neighbour may still have to read this peer's last model, or that which made it fail: then all of them
             # fail by the same name. See `Session.partings`.
-            await self.session.partings(PARTING_S)
+            await self.session.wait_for_goodbyes(PARTING_S)
         await self.session.__aexit__()
 
     async def _until_all_are_done(self) -> None:
         """Without rounds: go on answering those who have not done their cycles yet, up to the deadline."""
-        if self._node is None or not isinstance(self._state, FreePeer) or self._state.status != "resting":
+        if self._node is None or not isinstance(self._state, AsyncPeerMachine) or self._state.status != "resting":
             return
         self._node.post(e.Proceed(self._state.until, last=True))
         with suppress(NodeFailed):
@@ -198,8 +200,8 @@ class Peer:
         plan, name = self.experiment, self.place.name
         members = members_of(roster, "peer")
         founders = sorted(roster.founders or members) if self._algorithm is not None else list(members)
-        schedule = schedule_of(plan, founders)
-        self._neighbours = every_neighbour(schedule).get(name, ())
+        schedule = build_schedule(plan, founders)
+        self._neighbours = every_neighbor(schedule).get(name, ())
         if self._algorithm is not None:
             self._state = self._synchronous(self._algorithm, members, schedule, roster)
         else:
@@ -230,39 +232,39 @@ class Peer:
 
     def _present(self) -> list[str]:
         """Who is to hear that this peer leaves."""
-        if not isinstance(self._state, PeerState) or self._state.fellows is None:
+        if not isinstance(self._state, PeerMachine) or self._state.fellows is None:
             return list(self._neighbours)
         if self._state.superseded:
             return []
-        return sorted({*self._state.fellows.linked, *self.session.guests})  # also who has only dialled this one
+        return sorted({*self._state.fellows.linked, *self.session.connected})  # also who has only dialled this one
 
     def _synchronous(
         self, algorithm: Algorithm, members: Mapping[str, Member], schedule: Schedule, roster: Roster
-    ) -> PeerState:
+    ) -> PeerMachine:
         plan, needs, session = self.experiment, algorithm.needs, self.session
         mixing = plan.gossip.mixing or suitable_mixing(needs, schedule)
-        me = News(self.place.name, session.incarnation, "alive", addresses=dict(session.transport.addresses))
+        me = MemberState(self.place.name, session.incarnation, "alive", addresses=dict(session.transport.addresses))
         founders = tuple(sorted(schedule.out(1)))
-        fellows = Fellows(
-            FellowRules(
+        fellows = MembershipService(
+            MembershipRules(
                 me=me,
                 founders=founders,
                 others=tuple(
-                    News(each.node, each.incarnation, "alive", addresses=each.addresses)
+                    MemberState(each.node, each.incarnation, "alive", addresses=each.addresses)
                     for each in members.values()
-                    if each.state != "gone" and each.node != me.node
+                    if each.state != "dead" and each.node != me.node
                 ),
-                lay=partial(schedule_of, plan),
+                lay=partial(build_schedule, plan),
                 anew=plan.gossip.topology in LAID_ANEW,
                 mixing=mixing,
                 doubly=needs.doubly,
                 late=bool(roster.founders) and roster.founders.get(me.node) != me.incarnation,
-                terms=self.place.terms,
+                shared_config=self.place.shared_config,
                 events_in=session.events_in,
-                probe=ProbeRules(seed=plan.seed).slower(plan.nodes / plan.process_count, plan.network.suspect_after_s),
+                probe=SwimRules(seed=plan.seed).slower(plan.nodes / plan.process_count, plan.network.suspect_after_s),
             )
         )
-        return PeerState(
+        return PeerMachine(
             PeerRules(
                 name=self.place.name,
                 members=founders,
@@ -278,18 +280,18 @@ class Peer:
                 lost_after_s=5 * plan.network.suspect_after_s,
                 evaluate_every=plan.evaluation.every,
                 evaluate_on="test" if self.model.has_test else "holdout",
-                settings=settings_of(plan),
+                settings=task_settings(plan),
                 keeps=self._states is not None,
                 held=() if self._states is None else self._states.held,
             ),
             fellows,
         )
 
-    def _asynchronous(self, members: Collection[str]) -> FreePeer:
+    def _asynchronous(self, members: Collection[str]) -> AsyncPeerMachine:
         from ..gossip.asynchronous.registry import build as build_free
 
         plan = self.experiment
-        rules = FreeRules(
+        rules = AsyncPeerRules(
             name=self.place.name,
             members=tuple(members),
             neighbours=self._neighbours,
@@ -302,14 +304,14 @@ class Peer:
             lost_after_s=5 * plan.network.suspect_after_s,
             evaluate_every=plan.evaluation.every,
             evaluate_on="test" if self.model.has_test else "holdout",
-            settings=settings_of(plan),
+            settings=task_settings(plan),
         )
         return build_free(plan.gossip.algorithm, plan.gossip.arguments).machine(rules)
 
     @property
     def resumed(self) -> int | None:
         """The round after which the run goes on, where all peers take it up; None for a new run, and before round 0."""
-        return self._state.resumed if isinstance(self._state, PeerState) else None
+        return self._state.resumed if isinstance(self._state, PeerMachine) else None
 
     @property
     def weights(self) -> Any:
@@ -331,7 +333,7 @@ class Peer:
             raise ValueError(f"rounds must be at least 1, found {count}")
         until = self._state.until + (count or self.experiment.rounds)
         # Without rounds the run ends for a peer when its neighbours have done their cycles too, so that they find it.
-        ends = count is None and isinstance(self._state, FreePeer)
+        ends = count is None and isinstance(self._state, AsyncPeerMachine)
         self._node.post(e.Proceed(until, last=ends))
         async for report in self._reports.until(None if ends else until):
             yield report

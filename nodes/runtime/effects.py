@@ -58,7 +58,7 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
-class Undeliverable:
+class SendFailed:
     """A message of ours could not be handed to `peer`'s connection."""
 
     peer: str
@@ -76,7 +76,7 @@ class StillSending:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoiled:
+class MalformedMessage:
     """Something unreadable came from `sender`; it was dropped."""
 
     sender: str
@@ -95,7 +95,7 @@ class TimerFired:
 class Surveyed:
     """The site's own statistics are ready."""
 
-    facts: Mapping[str, Any]
+    fields: Mapping[str, Any]
     body: Body
 
 
@@ -146,7 +146,7 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
-class Personalised:
+class Personalized:
     """The model of this site is its own now, as far as it was asked for; `metrics` are of its hold-out, those of the
     global model under ``global_…``.
     """
@@ -230,14 +230,14 @@ Event: TypeAlias = (
     | LinkUp
     | LinkLost
     | Arrived
-    | Undeliverable
+    | SendFailed
     | StillSending
-    | Spoiled
+    | MalformedMessage
     | TimerFired
     | Surveyed
     | Settled
     | Trained
-    | Personalised
+    | Personalized
     | Folded
     | Mixed
     | Combined
@@ -355,8 +355,8 @@ class Abandon:
 
 
 @dataclass(frozen=True, slots=True)
-class Personalise:
-    """Load the final model and make it this site's own, as the settings ask; answered by `Personalised`."""
+class Personalize:
+    """Load the final model and make it this site's own, as the settings ask; answered by `Personalized`."""
 
     round: int
     body: Body
@@ -500,7 +500,7 @@ Effect: TypeAlias = (
     | Settle
     | Train
     | Abandon
-    | Personalise
+    | Personalize
     | Fold
     | Mix
     | Forget

@@ -13,7 +13,7 @@ class Verdicts:
     lost: dict[str, float] = field(default_factory=dict)
 
 
-class Liveness:
+class FailureDetector:
     """Suspects whoever has been silent for `suspect_after_s`, and gives up after `lost_after_s`.
 
     Any traffic counts as a sign of life. A node that notices that its own clock was served late (`forgive`) gives
@@ -59,14 +59,14 @@ class Liveness:
         self.lost.discard(peer)
         return back
 
-    def blame(self, peer: str) -> bool:
+    def suspect(self, peer: str) -> bool:
         """Suspect `peer` at once, because its connection has closed; true if that is news."""
         if not self.living(peer):
             return False
         self.suspects.add(peer)
         return True
 
-    def forgive(self, lateness_s: float, now: float) -> None:
+    def extend_deadlines(self, lateness_s: float, now: float) -> None:
         """Add the time by which this node's own timer was late to everybody's account, up to having been heard now.
 
         Two timers that were late together tell of one delay; without the limit they would count it twice.

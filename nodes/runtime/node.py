@@ -20,7 +20,7 @@ from nervenet.broker.errors import BadAddress
 from nervenet.broker.messages import Heartbeat
 
 from . import effects as e
-from .worker import INLINE_BYTES, INLINE_SUM, Trainer
+from .worker import INLINE_BYTES, INLINE_SUM, Worker
 
 Publish: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 """Tells an event of a type, with its fields, to whoever listens."""
@@ -39,7 +39,7 @@ class Node:
         self,
         machine: e.Machine,
         transport: t.Transport,
-        trainer: Trainer,
+        trainer: Worker,
         publish: Publish,
         on_completed: Callable[[e.Completed | e.Finish], None],
     ) -> None:
@@ -74,7 +74,7 @@ class Node:
         finally:
             self._handling = False
 
-    def receive(self, item: t.Arrival | t.Notice) -> None:
+    def receive(self, item: t.Arrival | t.TransportEvent) -> None:
         """Take what the transport delivers."""
         match item:
             case t.Arrival(sender, message, array, nbytes) if array is not None:
@@ -94,11 +94,11 @@ class Node:
                 self.post(e.LinkUp(peer, role, incarnation))
             case t.LinkLost(peer, _, reason):
                 self.post(e.LinkLost(peer, reason))
-            case t.Spoiled(sender, reason):
-                self.post(e.Spoiled(sender, reason))
-            case t.Undelivered(peer, tag, number, reason):
-                self.post(e.Undeliverable(peer, tag, number, reason))
-            case t.Cut(reason):
+            case t.MalformedMessage(sender, reason):
+                self.post(e.MalformedMessage(sender, reason))
+            case t.SendFailed(peer, tag, number, reason):
+                self.post(e.SendFailed(peer, tag, number, reason))
+            case t.ConnectionClosed(reason):
                 self._publish("warning", {"reason": reason})
 
     def fail(self, error: BaseException) -> None:
@@ -135,7 +135,7 @@ class Node:
                 self.trainer.beside(effect)
             case (
                 e.Train()
-                | e.Personalise()
+                | e.Personalize()
                 | e.Fold()
                 | e.Mix()
                 | e.Evaluate()

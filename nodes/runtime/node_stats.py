@@ -13,7 +13,7 @@ INCOMPLETE = {"deadline", "overtaken"}
 ROUNDS, LINES = 10_000, 100  # that a report goes into
 
 
-class Record:
+class NodeStats:
     """Follows a node's events and completed rounds; `facts` is its report."""
 
     def __init__(self, role: str) -> None:

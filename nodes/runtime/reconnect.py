@@ -7,7 +7,7 @@ from random import SystemRandom
 
 from nervenet.broker import transport as t
 from nervenet.broker.errors import BadAddress
-from nervenet.broker.lease import Membership
+from nervenet.broker.lease import Lease
 from nervenet.broker.messages import Member, Roster
 
 # Seconds. At first the link is given time to come up without a question to the broker; after a loss, those who lost it
@@ -17,7 +17,7 @@ SPREAD_S = 0.2
 _CHANCE = SystemRandom()
 
 
-class Following:
+class Reconnector:
     """Dials one peer, and dials it anew when a newer roster says that it is elsewhere or has been started again.
 
     While the link stands nobody is asked anything. When it is lost ZeroMQ dials the same address by itself, and the
@@ -33,9 +33,7 @@ class Following:
         Told of an address that cannot be dialled.
     """
 
-    def __init__(
-        self, transport: t.Transport, membership: Membership, peer: Member, warn: Callable[[str], None]
-    ) -> None:
+    def __init__(self, transport: t.Transport, membership: Lease, peer: Member, warn: Callable[[str], None]) -> None:
         self.peer = peer
         self._transport = transport
         self._membership = membership
@@ -44,7 +42,7 @@ class Following:
         self._dial()
         membership.watch(FIRST_S)
 
-    def heard(self, item: t.Arrival | t.Notice) -> None:
+    def heard(self, item: t.Arrival | t.TransportEvent) -> None:
         """Take note of what becomes of the link."""
         match item:
             case t.LinkUp(peer, _, incarnation, True) if peer == self.peer.node:

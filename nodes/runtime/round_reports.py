@@ -53,7 +53,7 @@ class RoundReport:
         )
 
 
-class Reports:
+class RoundReports:
     """A queue between the machine and whoever iterates; ends with the machine."""
 
     def __init__(self) -> None:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
-from nervenet.broker.lease import Membership
-from nervenet.broker.messages import VERSION, Acknowledged, Goodbye, Hello, Member, Payload, Report, Roster
-from nervenet.broker.peer_discovery import ask_peers
+from nervenet.broker.lease import Lease
+from nervenet.broker.messages import VERSION, Goodbye, Hello, Member, Payload, Receipt, Report, Roster
+from nervenet.broker.peer_discovery import discover_peers
 from nervenet.broker.subscriber import Publisher
 
-from .node_stats import Record
-from .reconnect import Following
+from .node_stats import NodeStats
+from .reconnect import Reconnector
 
 if TYPE_CHECKING:
     from ..config.schema import Experiment
@@ -38,7 +38,7 @@ class NodeFailed(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Place:
+class NodeIdentity:
     """Where a node is: its broker, its run, its name, and the launcher's desk if it has one.
 
     `state` is the folder in which it keeps what it needs in order to go on after its own death, None: nowhere.
@@ -52,7 +52,7 @@ class Place:
     run: str
     name: str
     desk: Mapping[str, str] | None = None
-    terms: Mapping[str, Any] = field(default_factory=dict)
+    shared_config: Mapping[str, Any] = field(default_factory=dict)
     state: Path | None = None
     former: int = 0
     min_nodes: int | None = None
@@ -66,7 +66,7 @@ class Session:
     the experiment's join deadline.
     """
 
-    def __init__(self, role: str, place: Place, experiment: Experiment, *, binds: bool) -> None:
+    def __init__(self, role: str, place: NodeIdentity, experiment: Experiment, *, binds: bool) -> None:
         network = experiment.network
         self.role = role
         self.place = place
@@ -77,7 +77,7 @@ class Session:
         self._context: zmq.Context[zmq.Socket[bytes]] = (
             zmq.Context.instance() if self._shares_context else zmq.Context()
         )
-        self.record = Record(role)
+        self.record = NodeStats(role)
         self.transport = t.ZmqTransport(
             place.name,
             role,
@@ -91,17 +91,17 @@ class Session:
         self.publisher = Publisher(place.name, role, place.run, self.incarnation, context=self._context)
         self.on_event: Callable[[dict[str, Any]], None] | None = None  # for an owner who wants to hear the node's own
         self._node: Node | None = None
-        self._backlog: list[t.Arrival | t.Notice] = []
+        self._backlog: list[t.Arrival | t.TransportEvent] = []
         self._guests: set[str] = set()  # connected to us, and not yet taken leave
         self._departed: set[str] = set()  # those who took leave
         self._parted = asyncio.Event()
         self._desk_up = asyncio.Event()
         self._acknowledged: dict[int, asyncio.Future[None]] = {}
         self._failure: BaseException | None = None
-        self._membership: Membership | None = None
+        self._membership: Lease | None = None
         self._found: Roster | None = None  # by the seed peer
         self.events_in = ""  # where its events go, once that is known
-        self._following: Following | None = None
+        self._following: Reconnector | None = None
         self._joined = False
 
     async def __aenter__(self) -> Session:
@@ -113,14 +113,14 @@ class Session:
             if place.seed_peer:
                 await self._seek()
                 return self
-            self._membership = Membership(
+            self._membership = Lease(
                 place.broker,
                 run=place.run,
                 node=place.name,
                 role=self.role,
                 incarnation=self.incarnation,
                 addresses=dict(self.transport.addresses),
-                terms=dict(place.terms),
+                shared_config=dict(place.shared_config),
                 min_nodes=self.experiment.min_nodes if place.min_nodes is None else place.min_nodes,
                 join_deadline_s=network.join_deadline_s,
                 connect_deadline_s=min(10.0, network.join_deadline_s),
@@ -145,15 +145,15 @@ class Session:
         place, transport = self.place, self.transport
         hello = Hello(place.name, self.role, place.run, self.incarnation, VERSION)
         deadline_s = self.experiment.network.join_deadline_s
-        peers = await ask_peers(place.seed_peer, hello, place.terms, deadline_s, self._context)
+        peers = await discover_peers(place.seed_peer, hello, place.shared_config, deadline_s, self._context)
         members = tuple(
             Member(news.node, self.role, news.incarnation, 0, dict(news.addresses), "alive")
-            for news in peers.news
+            for news in peers.members
             if news.node != place.name
         )
         mine = Member(place.name, self.role, self.incarnation, os.getpid(), dict(transport.addresses), "alive")
         founders = dict.fromkeys(peers.founders, 0)
-        self._found = Roster(0, place.run, 2, dict(place.terms), (*members, mine), founders)
+        self._found = Roster(0, place.run, 2, dict(place.shared_config), (*members, mine), founders)
         self.events_in = peers.events_in
         self._arrive()
 
@@ -195,7 +195,7 @@ class Session:
         """Dial a node, and keep the way to it: wherever, and however often, it is started again under its name."""
         if self._membership is None:
             raise RuntimeError("a session must be entered before it can follow anybody")
-        self._following = Following(
+        self._following = Reconnector(
             self.transport, self._membership, peer, lambda reason: self.publish("warning", {"reason": reason})
         )
 
@@ -218,7 +218,7 @@ class Session:
     async def report(
         self,
         kind: Literal["ready", "best", "result"],
-        facts: Mapping[str, Any],
+        fields: Mapping[str, Any],
         array: Any = None,
         *,
         payload: Payload | None = None,
@@ -234,7 +234,7 @@ class Session:
                 # The report travels on one lane and its acknowledgement on the other: both must stand before it is
                 # made.
                 await self._desk_up.wait()
-                self.transport.send(DESK, Report(kind=kind, id=number, facts=dict(facts), payload=payload), array)
+                self.transport.send(DESK, Report(kind=kind, id=number, fields=dict(fields), payload=payload), array)
                 await self._acknowledged[number]
         except TimeoutError:
             raise NodeFailed(
@@ -246,14 +246,14 @@ class Session:
         if self._node is not None:
             self._node.close()
 
-    def farewell(self, to: list[str], reason: str) -> None:
+    def send_goodbye(self, to: list[str], reason: str) -> None:
         """Take leave of the nodes that may be waiting for this one; those who went first are not."""
         self.rest()
         there = [name for name in to if name not in self._departed]
         if there:
             self.transport.send(there, Goodbye(round=self.record.completed, reason=reason))
 
-    async def partings(self, within_s: float) -> None:
+    async def wait_for_goodbyes(self, within_s: float) -> None:
         """Wait until everybody who was connected has taken leave or gone, `within_s` seconds at the most.
 
         A connection that ends takes with it what the other side has received and not yet read (ZeroMQ drops it), so
@@ -269,12 +269,12 @@ class Session:
         if self._following is not None:
             self._following.roster(roster)
 
-    def _receive(self, item: t.Arrival | t.Notice) -> None:
+    def _receive(self, item: t.Arrival | t.TransportEvent) -> None:
         self._count(item)
         if self._following is not None:
             self._following.heard(item)
         match item:
-            case t.Arrival(sender, Acknowledged(id=number)) if sender == DESK:
+            case t.Arrival(sender, Receipt(id=number)) if sender == DESK:
                 future = self._acknowledged.get(number)
                 if future and not future.done():
                     future.set_result(None)
@@ -287,7 +287,7 @@ class Session:
             case _ if len(self._backlog) < BACKLOG:
                 self._backlog.append(item)
 
-    def _count(self, item: t.Arrival | t.Notice) -> None:
+    def _count(self, item: t.Arrival | t.TransportEvent) -> None:
         match item:
             case t.LinkUp(peer) if peer != DESK:
                 self._guests.add(peer)
@@ -322,7 +322,7 @@ class Session:
             stack.push_async_callback(self.transport.close, DRAIN_S)
 
     @property
-    def guests(self) -> list[str]:
+    def connected(self) -> list[str]:
         """Who is connected to this node and has not taken leave."""
         return sorted(self._guests)
 

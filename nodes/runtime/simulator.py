@@ -2,7 +2,7 @@
 
 Time jumps from event to event. The network is a function that says, for each message, after which delays copies of it
 arrive (none: lost, two: duplicated, unequal ones: reordered); `nervenet.broker.testing.memory.Faults` is one. A worker
-is whatever answers the heavy effects: the real `Trainer`, or a stand-in that says how long it pretends to take.
+is whatever answers the heavy effects: the real `Worker`, or a stand-in that says how long it pretends to take.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Network: TypeAlias = Callable[[str, str, Lane, float], list[float]]
 MINI_BATCH_S = 0.01  # how long an abandoned training goes on
 
 
-class Worker(Protocol):
+class SimulatedWorker(Protocol):
     """Answers a heavy effect after a pretended duration in seconds; no answer for one that has none."""
 
     def __call__(self, job: e.Effect) -> tuple[float, e.Event | None]:
@@ -38,7 +38,7 @@ class Simulated:
 
     name: str
     machine: e.Machine
-    worker: Worker
+    worker: SimulatedWorker
     published: list[tuple[float, str, Mapping[str, Any]]] = field(default_factory=list)
     completed: list[e.Completed] = field(default_factory=list)
     finished: e.Finish | None = None
@@ -68,7 +68,7 @@ class Simulation:
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
 
-    def add(self, name: str, machine: e.Machine, worker: Worker) -> Simulated:
+    def add(self, name: str, machine: e.Machine, worker: SimulatedWorker) -> Simulated:
         """Add a node; it starts when the simulation runs."""
         node = self.nodes[name] = Simulated(name, machine, worker)
         self.at(self.now, lambda: self._post(node, e.Started()))

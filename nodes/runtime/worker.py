@@ -12,26 +12,26 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from nervenet.broker.messages import Payload
 from nervenet.models.aggregate import combine
-from nervenet.models.model import Work
+from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
 from nervenet.models.weights import is_finite, sketch
 
 from . import effects as e
 
 if TYPE_CHECKING:
-    from nervenet.models.site_model import Learner
+    from nervenet.models.site_model import SiteModel
 
-    from ..federated.aggregator import Merger
-    from ..federated.checkpoint_writer import Memory
-    from ..federated.client_worker import ClientWork
-    from ..gossip.worker import GossipWork
+    from ..federated.aggregator import Aggregator
+    from ..federated.checkpoint_writer import CheckpointWriter
+    from ..federated.client_worker import ClientWorker
+    from ..gossip.worker import GossipWorker
 
 Beside: TypeAlias = e.Combine | e.Merge | e.Take
 Job: TypeAlias = (
     e.Survey
     | e.Settle
     | e.Train
-    | e.Personalise
+    | e.Personalize
     | e.Fold
     | e.Checkpoint
     | e.Keep
@@ -49,7 +49,7 @@ INLINE_SUM = 262_144  # bytes of all vectors together; the same for averaging th
 INLINE_BYTES = 1 << 20  # below this, looking at every value (at most 50 us) costs less than a hop to another thread
 
 
-class Trainer:
+class Worker:
     """Performs the heavy effects one after another in a daemon thread, and answers each with its event.
 
     Parameters
@@ -81,22 +81,22 @@ class Trainer:
 
     def __init__(
         self,
-        learner: Learner,
+        site_model: SiteModel,
         *,
         node: str,
         seed: int,
         scale: Scale = "standard",
         init: str = "common",
         sketches: bool = False,
-        merger: Merger | None = None,
-        work: ClientWork | None = None,
+        merger: Aggregator | None = None,
+        work: ClientWorker | None = None,
         personal: Sequence[str] = (),
-        memory: Memory | None = None,
-        gossip: GossipWork | None = None,
+        memory: CheckpointWriter | None = None,
+        gossip: GossipWorker | None = None,
     ) -> None:
         if init not in ("common", "own"):
             raise ValueError(f'init must be "common" or "own", found {init!r}')
-        self.learner = learner
+        self.site_model = site_model
         self.scale = scale
         self.init = init
         self.node = node
@@ -124,7 +124,7 @@ class Trainer:
 
     def submit(self, job: Job) -> None:
         """Queue a job; returns at once."""
-        if isinstance(job, (e.Train, e.Personalise)):
+        if isinstance(job, (e.Train, e.Personalize)):
             self._stop.clear()
             self._unwanted.clear()
         if isinstance(job, e.Checkpoint) and self.memory is not None:
@@ -164,7 +164,7 @@ class Trainer:
     def unpack(self, array: Any, payload: Payload | None) -> tuple[Any, str | None]:
         """Give the vector that came, decoded if it was encoded, and what is wrong with its values (None: nothing)."""
         if payload is not None and payload.encoding:
-            if self.gossip is not None and not self.learner.settled:
+            if self.gossip is not None and not self.site_model.settled:
                 return array, None  # came early, and is decoded when it is wanted
             try:
                 array = self._decoded(array, payload)
@@ -175,9 +175,9 @@ class Trainer:
     def _decoded(self, array: Any, payload: Payload) -> Any:
         from nervenet.models.compress import parse
 
-        if not self.learner.settled:
+        if not self.site_model.settled:
             raise ValueError("no layout is settled yet")
-        layout = self.learner.layout
+        layout = self.site_model.layout
         return parse(payload.encoding).decode(array, layout.size, layout.dtype, parts=len(payload.parts))
 
     def close(self) -> None:
@@ -223,7 +223,7 @@ class Trainer:
         match job:
             case e.Train():
                 return self._train(job)
-            case e.Personalise():
+            case e.Personalize():
                 if self.work is None:
                     raise RuntimeError("only a client's worker makes a model of its own")
                 return self.work.personalise(job, self._stop.is_set)
@@ -250,12 +250,12 @@ class Trainer:
             case e.Evaluate(number, which, body):
                 return e.Evaluated(number, which, self._evaluate(which, body))
             case e.Survey():
-                survey = self.learner.survey()
+                survey = self.site_model.survey()
                 return e.Surveyed(survey.facts(), survey.vector())
             case e.Settle(surveys, agreement, number):
                 return self._settle(surveys, agreement, number)
             case e.Adopt(body):
-                (self.learner.load if self.gossip is None else self.gossip.adopt)(body)
+                (self.site_model.load if self.gossip is None else self.gossip.adopt)(body)
                 return None
 
     def _mix_or_forget(self, job: e.Mix | e.Forget) -> e.Mixed | None:
@@ -266,7 +266,7 @@ class Trainer:
         if self.gossip is not None:
             return self.gossip.mix(job)
         mixed = _finite(combine(job.bodies, job.coefficients), "the mixture")
-        self.learner.load(mixed)
+        self.site_model.load(mixed)
         return e.Mixed(job.round, mixed)
 
     def _keep(self, job: e.Keep) -> e.Event | None:
@@ -298,38 +298,38 @@ class Trainer:
         if self.work is not None:
             return self.work.train(job, self._stop.is_set, self._unwanted.is_set)
         if job.body is not None:
-            self.learner.load(job.body)
+            self.site_model.load(job.body)
         metrics: dict[str, float] = {}
         if job.evaluate:
-            metrics = {f"holdout_{k}": v for k, v in self.learner.evaluate("holdout").items()}
+            metrics = {f"holdout_{k}": v for k, v in self.site_model.evaluate("holdout").items()}
         settings = dict(job.settings)
         clock = settings.pop("clock", None)
         if clock is not None:  # of a model that walks
-            self.learner.wind(clock)
-        work = Work(**settings)
-        before = self.learner.clock
-        report = self.learner.train(work, generator(self.seed, self.node, job.round, "batches"), self._stop.is_set)
-        after = self.learner.clock
+            self.site_model.wind(clock)
+        work = LocalWork(**settings)
+        before = self.site_model.clock
+        report = self.site_model.train(work, generator(self.seed, self.node, job.round, "batches"), self._stop.is_set)
+        after = self.site_model.clock
         steps = report.steps if before is None or after is None else after - before
         if report.cancelled:
             return e.Trained(job.round, job.attempt, None, report.examples, metrics, cancelled=True)
         body = _finite(
-            self.learner.snapshot(), "the weights after training (a smaller training.learning_rate may help)"
+            self.site_model.snapshot(), "the weights after training (a smaller training.learning_rate may help)"
         )
         metrics |= {"loss": report.loss, "steps": steps}
         return e.Trained(job.round, job.attempt, body, report.examples, finite(metrics))
 
     def _evaluate(self, which: str, body: e.Body) -> Mapping[str, Any]:
         if body is not None:
-            (self.learner if self.work is None else self.work).load(body)
-        metrics: dict[str, Any] = finite(self.learner.evaluate("test" if which == "test" else "holdout"))
+            (self.site_model if self.work is None else self.work).load(body)
+        metrics: dict[str, Any] = finite(self.site_model.evaluate("test" if which == "test" else "holdout"))
         if self.sketches:
-            metrics["sketch"] = sketch(self.learner.snapshot(), self.seed)
+            metrics["sketch"] = sketch(self.site_model.snapshot(), self.seed)
         return metrics
 
     def _settle(self, surveys: Mapping[str, Any], given: Mapping[str, Any] | None, number: int) -> e.Settled:
-        from nervenet.models.moments import SurveyError
-        from nervenet.models.preprocessing import Agreement
+        from nervenet.models.moments import IncompatibleSites
+        from nervenet.models.preprocessing import Preprocessing
         from nervenet.models.site_statistics import Survey, agree
 
         past = None
@@ -337,27 +337,27 @@ class Trainer:
             past = self.gossip.states.read(number)
             given = past.record["agreement"]
         if given is not None:
-            agreement = Agreement.from_dict(given)
+            agreement = Preprocessing.from_dict(given)
         else:
             sites: dict[str, Survey] = {}
-            for name, (facts, body) in surveys.items():
+            for name, (fields, body) in surveys.items():
                 try:
-                    sites[name] = Survey.from_parts(facts, body)
-                except SurveyError as error:
-                    raise SurveyError(f"site {name}: {error}") from error
+                    sites[name] = Survey.from_parts(fields, body)
+                except IncompatibleSites as error:
+                    raise IncompatibleSites(f"site {name}: {error}") from error
             agreement = agree(sites, scale=self.scale)
-        layout = self.learner.settle(agreement, self.seed, keep_weights=self.init == "own")
-        payload = Payload(rule=self.learner.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
+        layout = self.site_model.settle(agreement, self.seed, keep_weights=self.init == "own")
+        payload = Payload(rule=self.site_model.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
         if self.personal:
             from nervenet.models.local.personal import chosen
 
             chosen(layout, self.personal)
-        weights = self.learner.snapshot()
+        weights = self.site_model.snapshot()
         if self.gossip is not None:
-            self.gossip.begin(weights, weights if self.learner.common is None else self.learner.common)
+            self.gossip.begin(weights, weights if self.site_model.common is None else self.site_model.common)
             if past is not None:
                 self.gossip.restore(past.arrays)
-                weights = self.learner.snapshot()
+                weights = self.site_model.snapshot()
         sizes = tuple(math.prod(shape) for shape in layout.shapes)
         outgoing = self.merger.begin(weights) if self.merger else weights
         return e.Settled(agreement.to_dict(), payload, weights, outgoing, sizes, number)

@@ -4,13 +4,13 @@ A graph says nothing of how much (`nervenet.nodes.topology.mixing`) nor of how (
 random; it and NumPy are imported by the graphs that need them, when they are built.
 """
 
-from .base import Neighbours, Rows, Schedule, TopologyError, components, every_neighbour, incoming
+from .base import Neighbors, Rows, Schedule, TopologyError, components, every_neighbor, incoming
 from .registry import TOPOLOGIES, Kind, check, default_degree, default_probability, kind, neighbours, schedule
 
 __all__ = [
     "TOPOLOGIES",
     "Kind",
-    "Neighbours",
+    "Neighbors",
     "Rows",
     "Schedule",
     "TopologyError",
@@ -18,7 +18,7 @@ __all__ = [
     "components",
     "default_degree",
     "default_probability",
-    "every_neighbour",
+    "every_neighbor",
     "incoming",
     "kind",
     "neighbours",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-Neighbours: TypeAlias = dict[str, tuple[str, ...]]
+Neighbors: TypeAlias = dict[str, tuple[str, ...]]
 """For each member, in name order, the members at the other end, in name order and never itself."""
 
 Rows: TypeAlias = dict[str, dict[str, float]]
@@ -40,7 +40,7 @@ class Schedule(Protocol):
     @property
     def period(self) -> int | None: ...
 
-    def out(self, round: int) -> Neighbours:  # noqa: A002  (the field's word)
+    def out(self, round: int) -> Neighbors:  # noqa: A002  (the field's word)
         """Whom each member sends to in that round, counted from 1; nobody (``()``) in some rounds of some graphs."""
 
     def weights(self, round: int) -> Rows | None:  # noqa: A002
@@ -51,7 +51,7 @@ class Schedule(Protocol):
 class Periodic:
     """Graphs that repeat; one of them: a fixed graph."""
 
-    graphs: tuple[Neighbours, ...]
+    graphs: tuple[Neighbors, ...]
     own: tuple[Rows, ...] | None = None
     directed: bool = False
 
@@ -65,7 +65,7 @@ class Periodic:
         """The number of graphs."""
         return len(self.graphs)
 
-    def out(self, round: int) -> Neighbours:  # noqa: A002
+    def out(self, round: int) -> Neighbors:  # noqa: A002
         """See `Schedule.out`."""
         return self.graphs[_counted(round) % len(self.graphs)]
 
@@ -78,13 +78,13 @@ class Periodic:
 class Fresh:
     """A graph of its own for each round; `draw` is a pure function of the round, what is remembered is only speed."""
 
-    draw: Callable[[int], Neighbours]
+    draw: Callable[[int], Neighbors]
     directed: bool
     fixed: bool = False
     period: None = None
-    _drawn: dict[int, Neighbours] = field(default_factory=dict, repr=False, compare=False)
+    _drawn: dict[int, Neighbors] = field(default_factory=dict, repr=False, compare=False)
 
-    def out(self, round: int) -> Neighbours:  # noqa: A002
+    def out(self, round: int) -> Neighbors:  # noqa: A002
         """See `Schedule.out`."""
         _counted(round)
         if round not in self._drawn:
@@ -104,12 +104,12 @@ def _counted(number: int) -> int:
     return number - 1
 
 
-def named(names: Sequence[str], graph: Mapping[int, Iterable[int]]) -> Neighbours:
+def named(names: Sequence[str], graph: Mapping[int, Iterable[int]]) -> Neighbors:
     """Lay a graph of numbers over names in name order; a loop is dropped."""
     return {me: tuple(names[j] for j in sorted(set(graph[i])) if j != i) for i, me in enumerate(names)}
 
 
-def incoming(out: Neighbours) -> Neighbours:
+def incoming(out: Neighbors) -> Neighbors:
     """Turn every edge round: for each member, in name order, who sends to it."""
     heard: dict[str, list[str]] = {name: [] for name in out}
     for sender in sorted(out):
@@ -118,7 +118,7 @@ def incoming(out: Neighbours) -> Neighbours:
     return {name: tuple(senders) for name, senders in heard.items()}
 
 
-def every_neighbour(schedule: Schedule) -> Neighbours:
+def every_neighbor(schedule: Schedule) -> Neighbors:
     """Whom each member may ever send to or hear from: over a period, or everybody where graphs never repeat."""
     first = schedule.out(1)
     if schedule.period is None:
@@ -132,7 +132,7 @@ def every_neighbour(schedule: Schedule) -> Neighbours:
     return {name: tuple(sorted(others)) for name, others in ever.items()}
 
 
-def union(graphs: Iterable[Neighbours]) -> Neighbours:
+def union(graphs: Iterable[Neighbors]) -> Neighbors:
     """All edges of all the graphs."""
     ever: dict[str, set[str]] = {}
     for out in graphs:
@@ -141,7 +141,7 @@ def union(graphs: Iterable[Neighbours]) -> Neighbours:
     return {name: tuple(sorted(receivers)) for name, receivers in ever.items()}
 
 
-def components(out: Neighbours) -> list[tuple[str, ...]]:
+def components(out: Neighbors) -> list[tuple[str, ...]]:
     """The parts of a graph within which everybody reaches everybody, the largest first; one: it is connected.
 
     Of a directed graph these are the strong components: a member that is heard but hears nobody is one by itself.
@@ -155,7 +155,7 @@ def components(out: Neighbours) -> list[tuple[str, ...]]:
     return sorted((tuple(sorted(part)) for part in found), key=lambda part: (-len(part), part))
 
 
-def check_connected(out: Neighbours, directed: bool, what: str) -> None:
+def check_connected(out: Neighbors, directed: bool, what: str) -> None:
     """Raise `TopologyError`, beginning with `what`, that names the components if there are several."""
     parts = components(out)
     if len(parts) > 1:
@@ -172,7 +172,7 @@ def _more(count: int) -> str:
     return f" and {count} more" if count > 0 else ""
 
 
-def _reached(start: str, out: Neighbours) -> set[str]:
+def _reached(start: str, out: Neighbors) -> set[str]:
     seen, edge = {start}, [start]
     while edge:
         for name in out[edge.pop()]:

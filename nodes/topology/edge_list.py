@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .base import Neighbours, Periodic, TopologyError, check_connected
+from .base import Neighbors, Periodic, TopologyError, check_connected
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def lay(listed: EdgeList, names: Sequence[str]) -> Periodic:
         out[one].add(other)
         if not listed.directed:
             out[other].add(one)
-    graph: Neighbours = {name: tuple(sorted(others)) for name, others in out.items()}
+    graph: Neighbors = {name: tuple(sorted(others)) for name, others in out.items()}
     check_connected(graph, listed.directed, where)
     return Periodic((graph,), directed=listed.directed)
 

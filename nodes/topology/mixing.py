@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from . import Neighbours, Rows, Schedule, incoming
+from . import Neighbors, Rows, Schedule, incoming
 from .stochastic import MixingError, columns_sum_to_one, doubly_stochastic, rows_sum_to_one, symmetric
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 
-def metropolis_hastings(out: Neighbours) -> Rows:
+def metropolis_hastings(out: Neighbors) -> Rows:
     """Weigh each edge by ``1 / (1 + max(degree_i, degree_j))``, the rest to oneself (Xiao & Boyd 2004).
 
     The matrix is symmetric and doubly stochastic on any undirected graph, so mixing preserves the mean over nodes.
@@ -48,7 +48,7 @@ def metropolis_hastings(out: Neighbours) -> Rows:
     return doubly_stochastic(symmetric(rows))
 
 
-def uniform(out: Neighbours, *, doubly: bool = False) -> Rows:
+def uniform(out: Neighbors, *, doubly: bool = False) -> Rows:
     """Weigh all that is heard, and oneself, alike: ``1 / (1 + d)`` with d the number of senders.
 
     Every row sums to one; every column does, too, where all send to as many as they hear and all to the same number.
@@ -77,7 +77,7 @@ def uniform(out: Neighbours, *, doubly: bool = False) -> Rows:
     return doubly_stochastic(rows) if doubly else rows_sum_to_one(rows)
 
 
-def push_sum_columns(out: Neighbours) -> Rows:
+def push_sum_columns(out: Neighbors) -> Rows:
     """Let each sender split itself evenly over itself and those it sends to (Kempe et al. 2003; Assran et al. 2019).
 
     Column stochastic on any graph: what is sent and a mass that travels with it are conserved in sum, and their ratio
@@ -91,7 +91,7 @@ def push_sum_columns(out: Neighbours) -> Rows:
     return columns_sum_to_one({i: dict(sorted(row.items())) for i, row in rows.items()})
 
 
-RULES: Mapping[str, Callable[[Neighbours], Rows]] = {
+RULES: Mapping[str, Callable[[Neighbors], Rows]] = {
     "metropolis-hastings": metropolis_hastings,
     "uniform": uniform,
     "push-sum": push_sum_columns,

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from . import Neighbours, Schedule, every_neighbour
+from . import Neighbors, Schedule, every_neighbor
 from .analysis import EXACT, FALLEN, Measured, consensus_errors, rule_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def draw_topology(
     figure = Figure(figsize=(3.6 * columns, 3.8 * math.ceil((count + 1) / columns)), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = list(figure.subplots(math.ceil((count + 1) / columns), columns, squeeze=False).flat)
-    places = lay_out(measured.name, every_neighbour(schedule) if not schedule.fixed else schedule.out(1))
+    places = lay_out(measured.name, every_neighbor(schedule) if not schedule.fixed else schedule.out(1))
     for number, ax in enumerate(axes[:count], start=1):
         _graph(ax, schedule.out(number), places, schedule.directed)
         ax.set_title(f"round {number}" if not schedule.fixed else "every round", fontsize=10)
@@ -58,7 +58,7 @@ def draw_topology(
     beside.replace(path)
 
 
-def lay_out(name: str, around: Neighbours) -> Places:
+def lay_out(name: str, around: Neighbors) -> Places:
     """Give each node a place: in a circle, in name order, where that is what the graph is about."""
     import networkx as nx
 
@@ -81,7 +81,7 @@ def _on_circle(i: int, n: int) -> tuple[float, float]:
     return math.cos(angle), math.sin(angle)
 
 
-def _graph(ax: Axes, out: Neighbours, places: Places, directed: bool) -> None:
+def _graph(ax: Axes, out: Neighbors, places: Places, directed: bool) -> None:
     from matplotlib.collections import LineCollection
 
     arrows = [(one, other) for one, others in out.items() for other in others]

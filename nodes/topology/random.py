@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .base import Fresh, Neighbours, TopologyError, named
+from .base import Fresh, Neighbors, TopologyError, named
 
 DRAWS = 100  # a fixed graph is drawn again until it is connected, so many times
 
 
-def random_regular(names: Sequence[str], degree: int, seed: int) -> Neighbours:
+def random_regular(names: Sequence[str], degree: int, seed: int) -> Neighbors:
     """Draw a connected graph in which all have `degree` neighbours (Steger & Wormald 1999)."""
     import networkx as nx
 
@@ -24,7 +24,7 @@ def random_regular(names: Sequence[str], degree: int, seed: int) -> Neighbours:
     )
 
 
-def erdos_renyi(names: Sequence[str], probability: float, seed: int) -> Neighbours:
+def erdos_renyi(names: Sequence[str], probability: float, seed: int) -> Neighbors:
     """Draw a connected graph in which each pair is an edge with the given probability (Erdős & Rényi 1959)."""
     import networkx as nx
 
@@ -45,7 +45,7 @@ def connecting(n: int) -> float:
     return min(1.0, 2 * log(n) / n)
 
 
-def small_world(names: Sequence[str], degree: int, probability: float, seed: int) -> Neighbours:
+def small_world(names: Sequence[str], degree: int, probability: float, seed: int) -> Neighbors:
     """Draw a ring in which each is joined with its `degree` nearest, and each edge's far end moved anywhere with the
     given probability; connected (Watts & Strogatz 1998).
     """
@@ -64,7 +64,7 @@ def small_world(names: Sequence[str], degree: int, probability: float, seed: int
 def epidemic_oracle(names: Sequence[str], degree: int, seed: int) -> Fresh:
     """A fresh random regular graph each round, known to all (De Vos et al. 2023, EL-Oracle)."""
 
-    def draw(number: int) -> Neighbours:
+    def draw(number: int) -> Neighbors:
         import networkx as nx
 
         graph = nx.random_regular_graph(degree, len(names), seed=_integer(seed, "epidemic-oracle", number))
@@ -79,7 +79,7 @@ def epidemic_local(names: Sequence[str], degree: int, seed: int) -> Fresh:
     A draw is addressed by (seed, node, round): a node can make its own without knowing anybody else's.
     """
 
-    def draw(number: int) -> Neighbours:
+    def draw(number: int) -> Neighbors:
         from nervenet.models.rng import generator
 
         graph = {}
@@ -91,7 +91,7 @@ def epidemic_local(names: Sequence[str], degree: int, seed: int) -> Fresh:
     return Fresh(draw, directed=True)
 
 
-def _connected(names: Sequence[str], draw: Callable[[int], Any], seed: int, otherwise: str) -> Neighbours:
+def _connected(names: Sequence[str], draw: Callable[[int], Any], seed: int, otherwise: str) -> Neighbors:
     import networkx as nx
 
     for attempt in range(DRAWS):

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from . import base_k, edge_list, exponential, random, regular
-from .base import Neighbours, Periodic, Schedule, TopologyError, check_connected, named, union
+from .base import Neighbors, Periodic, Schedule, TopologyError, check_connected, named, union
 
 DEGREE = 4  # neighbours a node, where nothing is said and there are so many others
 REWIRED = 0.1  # of a small world's edges
@@ -256,7 +256,7 @@ def _or(numbers: Sequence[int]) -> str:
     return " or ".join(map(str, numbers))
 
 
-def neighbours(name: str, members: Sequence[str], *, degree: int | None = None, seed: int = 0) -> Neighbours:
+def neighbours(name: str, members: Sequence[str], *, degree: int | None = None, seed: int = 0) -> Neighbors:
     """Give each member's neighbours on a graph that is fixed and undirected.
 
     `degree` is passed over where the topology takes none.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from nervenet.broker.errors import JoinRefused, PeerUnreachable
-from nervenet.broker.messages import VERSION, AskPeers, Heartbeat, Hello, News, Peers, Refused
-from nervenet.broker.peer_discovery import ask_peers
+from nervenet.broker.messages import VERSION, GetPeers, Heartbeat, Hello, MemberState, Peers, Refused
+from nervenet.broker.peer_discovery import discover_peers
 from nervenet.broker.transport_events import LinkLost
 
 
@@ -14,19 +14,19 @@ def hello(incarnation: int = 5, run: str = "demo") -> Hello:
 
 
 async def ask(tcp, seed, who: Hello | None = None, within_s: float = 10.0) -> Peers:
-    return await ask_peers(seed.addresses["control"], who or hello(), {"seed": 0}, within_s, tcp.context)
+    return await discover_peers(seed.addresses["control"], who or hello(), {"seed": 0}, within_s, tcp.context)
 
 
 def answering(transport, message):
-    return lambda item: transport.send(item.sender, message) if isinstance(getattr(item, "message", 0), AskPeers) else 0
+    return lambda item: transport.send(item.sender, message) if isinstance(getattr(item, "message", 0), GetPeers) else 0
 
 
 async def test_a_peer_tells_who_is_in_its_run(tcp):
     seed, box = await tcp.open("a", binds=True)
-    there = Peers((News("a", 1, "alive"),), ("a", "b"), "tcp://events:1")
+    there = Peers((MemberState("a", 1, "alive"),), ("a", "b"), "tcp://events:1")
     box.hook = answering(seed, there)
     assert await ask(tcp, seed) == there
-    assert box.of(AskPeers)[0].message.terms == {"seed": 0}
+    assert box.of(GetPeers)[0].message.shared_config == {"seed": 0}
 
 
 async def test_being_refused_ends_nobody_who_has_the_same_name(tcp):
@@ -35,7 +35,7 @@ async def test_being_refused_ends_nobody_who_has_the_same_name(tcp):
     older.link("a", seed.addresses)
     older.send("a", Heartbeat(1, "training", ()))
     await box.first(Heartbeat)
-    box.hook = answering(seed, Refused("ask_peers", 0, "terms", "seed is 1 in this run; found 0"))
+    box.hook = answering(seed, Refused("get_peers", 0, "config", "seed is 1 in this run; found 0"))
     with pytest.raises(JoinRefused, match="seed is 1"):
         await ask(tcp, seed)
     box.items.clear()
@@ -46,7 +46,7 @@ async def test_being_refused_ends_nobody_who_has_the_same_name(tcp):
 
 async def test_an_older_life_is_told_that_there_is_a_newer_one(tcp):
     seed, box = await tcp.open("a", binds=True)
-    box.hook = answering(seed, Peers((News("a", 1, "alive"), News("zoe", 9, "alive")), ("a",)))
+    box.hook = answering(seed, Peers((MemberState("a", 1, "alive"), MemberState("zoe", 9, "alive")), ("a",)))
     with pytest.raises(JoinRefused, match="zoe has been started again since"):
         await ask(tcp, seed)
 
@@ -62,4 +62,4 @@ async def test_one_that_answers_and_does_not_know_is_told_from_nobody(tcp):
     with pytest.raises(PeerUnreachable, match="a peer answered there, but does not tell who is in its run"):
         await ask(tcp, seed, within_s=0.5)
     with pytest.raises(PeerUnreachable, match=r"no peer answered there within 0\.2 s"):
-        await ask_peers("tcp://127.0.0.1:1", hello(), {}, 0.2, tcp.context)
+        await discover_peers("tcp://127.0.0.1:1", hello(), {}, 0.2, tcp.context)

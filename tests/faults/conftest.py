@@ -17,11 +17,11 @@ import pytest
 from hypothesis import settings
 from nervenet.broker import messages as m
 from nervenet.broker.testing.faults import Faults
-from nervenet.nodes.federated.client_machine import ClientRules, ClientState
-from nervenet.nodes.federated.round_machine import RoundState
+from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
+from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies.pipeline import by_examples
-from nervenet.nodes.gossip.round_machine import PeerRules, PeerState
+from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.simulator import Simulated, Simulation
 from nervenet.nodes.topology import schedule
@@ -166,7 +166,7 @@ class Fleet:
 class Federation(Fleet):
     """A coordinator and its clients; see `Fleet`."""
 
-    machine: type[RoundState] = RoundState
+    machine: type[CoordinatorMachine] = CoordinatorMachine
     clock = Clock
 
     def __init__(
@@ -211,7 +211,7 @@ class Federation(Fleet):
             join_deadline_s=self.rules.join_deadline_s,
             lost_after_s=self.client_lost_after_s,
         )
-        self.put(name, ClientState(rules))
+        self.put(name, ClientMachine(rules))
         self.sim.post("coordinator", e.LinkUp(name, "client", incarnation))
         self.sim.post(name, e.LinkUp("coordinator", "coordinator", 1))
 
@@ -225,8 +225,8 @@ class Federation(Fleet):
             case e.Send(_, m.Update(round=number, attempt=attempt, payload=payload), body) if payload == MODEL:
                 assert self.answers.setdefault(body, (name, number, attempt)) == (name, number, attempt)
             case e.Settle(surveys=surveys) if surveys:
-                for site, (facts, (body,)) in surveys.items():
-                    assert facts == {"of": site}
+                for site, (fields, (body,)) in surveys.items():
+                    assert fields == {"of": site}
                     assert body == f"survey of {site}"
                     assert site in self.asked[0, self.state.open.attempt]  # type: ignore[union-attr]
             case e.Fold(number, attempt, contributions=contributions):
@@ -321,14 +321,14 @@ class Gossip(Fleet):
         self.rows = metropolis_hastings(self.graph)
         self.sent: dict[tuple[str, int], set[str]] = {}
         self.mixes: dict[str, list[e.Mix]] = {name: [] for name in names}
-        self.states: dict[str, PeerState] = {}
+        self.states: dict[str, PeerMachine] = {}
         for name in names:
             self.start(name, 1)
         self.befall(self.start, lambda name: self.graph[name])
 
     def start(self, name: str, incarnation: int) -> None:
         """Start a peer and connect it to those neighbours that are there."""
-        self.states[name] = PeerState(PeerRules(name, self.names, self.schedule, **self.given))
+        self.states[name] = PeerMachine(PeerRules(name, self.names, self.schedule, **self.given))
         self.mixes[name] = []
         self.put(name, self.states[name])
         for other in self.graph[name]:

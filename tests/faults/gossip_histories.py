@@ -20,8 +20,8 @@ from nervenet.broker.messages import Lane
 from nervenet.broker.testing.faults import Faults, Partition
 from nervenet.nodes.gossip.algorithms.averaging import DPSGD
 from nervenet.nodes.gossip.algorithms.push_sum import RECEIVED, SENT, SGP
-from nervenet.nodes.gossip.round_machine import PeerState
-from nervenet.nodes.gossip.worker import GossipWork
+from nervenet.nodes.gossip.round_machine import PeerMachine
+from nervenet.nodes.gossip.worker import GossipWorker
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.simulator import Simulated, Simulation
 
@@ -32,8 +32,8 @@ class Life:
 
     name: str
     number: int
-    machine: PeerState
-    work: GossipWork
+    machine: PeerMachine
+    work: GossipWorker
     start: float
     opened: dict[int, float] = field(default_factory=dict)
     closed: dict[int, float] = field(default_factory=dict)
@@ -188,8 +188,8 @@ class Played(Run):
         delays = (self.rough if now < self.history.weather.until else self.calm)(sender, receiver, lane, now)
         return [] if self._cut_now(sender, receiver) else delays
 
-    def _add(self, name: str, life: int, state: PeerState) -> None:
-        work = GossipWork(Pretended(name), self.algorithm, node=name, seed=self.history.seed)  # type: ignore[arg-type]
+    def _add(self, name: str, life: int, state: PeerMachine) -> None:
+        work = GossipWorker(Pretended(name), self.algorithm, node=name, seed=self.history.seed)  # type: ignore[arg-type]
         self.current[name] = one = Life(name, life, state, work, self.sim.now)
         self.lives.append(one)
         one.node = self.sim.add(name, Watched(one), self._worker(one))
@@ -211,9 +211,9 @@ class Played(Run):
                     life.moved = np.array(body)
                     return 0.0, None
                 case e.Train(number):
-                    before = work.learner.snapshot()
+                    before = work.site_model.snapshot()
                     trained = work.train(job, lambda: False)
-                    life.moved = life.moved + (work.learner.snapshot() - before)
+                    life.moved = life.moved + (work.site_model.snapshot() - before)
                     return TRAIN_S * self.paces.get(life.name, 1.0), trained
                 case e.Mix(number):
                     life.before[number] = work._mine
@@ -284,7 +284,7 @@ class Played(Run):
         (answer,) = through.machine.fellows._introduce(name, {"nodes": len(self.names)})
         assert isinstance(answer, e.Send)
         assert isinstance(answer.message, m.Peers)
-        self.enter(name, answer.message.news, life=number, late=True)
+        self.enter(name, answer.message.members, life=number, late=True)
         life = self.current[name]
         for other in self._others(life):
             self.sim.at(self.sim.now, lambda other=other: self._link(life, other))

@@ -10,9 +10,9 @@ import numpy as np
 from nervenet.broker import messages as m
 from nervenet.broker.testing.faults import Faults
 from nervenet.nodes.gossip.algorithms.base import Needs
-from nervenet.nodes.gossip.membership.service import FellowRules, Fellows
-from nervenet.nodes.gossip.membership.swim import ProbeRules
-from nervenet.nodes.gossip.round_machine import PeerRules, PeerState
+from nervenet.nodes.gossip.membership.service import MembershipRules, MembershipService
+from nervenet.nodes.gossip.membership.swim import SwimRules
+from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.topology import schedule
@@ -21,7 +21,7 @@ MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float64", length=4)
 TRAIN_S = 0.5
 
 
-class Worker:
+class ScriptedWorker:
     """Trains towards a point of the site's own, and mixes what it is told to."""
 
     def __init__(self, name: str, run: Run) -> None:
@@ -68,7 +68,7 @@ class Run:
         self.before: dict[int, dict[str, Any]] = {}
         self.after: dict[int, dict[str, Any]] = {}
         self.rows: dict[int, dict[str, dict[str, float]]] = {}
-        self.states: dict[str, PeerState] = {}
+        self.states: dict[str, PeerMachine] = {}
         for name in self.names:
             self.enter(name, self.alive(self.names))
         for i, name in enumerate(self.names):
@@ -79,16 +79,16 @@ class Run:
         return Simulation(faults)
 
     @staticmethod
-    def alive(names: Iterable[str]) -> list[m.News]:
-        return [m.News(name, 1, "alive") for name in names]
+    def alive(names: Iterable[str]) -> list[m.MemberState]:
+        return [m.MemberState(name, 1, "alive") for name in names]
 
     def enter(
-        self, name: str, known: Iterable[m.News], *, life: int = 1, late: bool = False, asked: bool = True
+        self, name: str, known: Iterable[m.MemberState], *, life: int = 1, late: bool = False, asked: bool = True
     ) -> None:
         lay = self._lay
-        fellows = Fellows(
-            FellowRules(
-                m.News(name, life, "alive"),
+        fellows = MembershipService(
+            MembershipRules(
+                m.MemberState(name, life, "alive"),
                 tuple(self.names),
                 tuple(news for news in known if news.node != name),
                 lay,
@@ -96,8 +96,8 @@ class Run:
                 mixing=self.mixing,
                 doubly=self.needs.doubly,
                 late=late,
-                terms={"nodes": len(self.names)},
-                probe=ProbeRules(seed=7),
+                shared_config={"nodes": len(self.names)},
+                probe=SwimRules(seed=7),
             )
         )
         rules = PeerRules(
@@ -108,13 +108,13 @@ class Run:
             needs=self.needs,
             **self.rules,
         )
-        self.states[name] = state = PeerState(rules, fellows)
+        self.states[name] = state = PeerMachine(rules, fellows)
         self._add(name, life, state)
         if asked:
             self.sim.post(name, e.Proceed(self.rounds))
 
-    def _add(self, name: str, life: int, state: PeerState) -> None:
-        self.sim.add(name, state, Worker(name, self))
+    def _add(self, name: str, life: int, state: PeerMachine) -> None:
+        self.sim.add(name, state, ScriptedWorker(name, self))
 
     def _lay(self, members: Any) -> Any:
         degree = {"degree": 4} if self.topology == "random-regular" else {}

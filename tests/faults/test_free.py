@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from nervenet.broker import messages as m
 from nervenet.broker.messages import Lane
 from nervenet.models.rng import generator
-from nervenet.nodes.gossip.asynchronous.ad_psgd import PairwisePeer
-from nervenet.nodes.gossip.asynchronous.gossip_learning import WalkingPeer, WalkRules
-from nervenet.nodes.gossip.asynchronous.machine import FreePeer, FreeRules
+from nervenet.nodes.gossip.asynchronous.ad_psgd import AdPsgdMachine
+from nervenet.nodes.gossip.asynchronous.gossip_learning import GossipLearningMachine, GossipLearningRules
+from nervenet.nodes.gossip.asynchronous.machine import AsyncPeerMachine, AsyncPeerRules
 from nervenet.nodes.gossip.asynchronous.model_merge import merged, taken
-from nervenet.nodes.gossip.asynchronous.token_account import Generalised, Randomised, Simple
+from nervenet.nodes.gossip.asynchronous.token_account import Generalized, Randomized, Simple
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.topology import neighbours
@@ -44,7 +44,7 @@ class Weather:
 class Company:
     """Peers on virtual time with a worker whose arithmetic is real, and every half of every average written down."""
 
-    make: Callable[[FreeRules, Company], FreePeer]
+    make: Callable[[AsyncPeerRules, Company], AsyncPeerMachine]
     n: int = 5
     cycles: int = 12
     seed: int = 0
@@ -62,7 +62,7 @@ class Company:
         graph = neighbours(self.graph, self.names)
         for k, name in enumerate(self.names):
             given = {"deadline_s": 10.0, "join_deadline_s": 60.0} | dict(self.rules)
-            rules = FreeRules(name, tuple(self.names), graph[name], self.seed, (k + 1) * LIVES, **given)
+            rules = AsyncPeerRules(name, tuple(self.names), graph[name], self.seed, (k + 1) * LIVES, **given)
             self.machines[name] = machine = self.make(rules, self)
             self.sim.add(name, machine, self._worker(name))
         for name in self.names:
@@ -136,7 +136,7 @@ class Company:
                 assert [done.round for done in node.completed] == list(range(1, self.cycles + 1))
 
 
-class Ledger(PairwisePeer):
+class Ledger(AdPsgdMachine):
     """The deployed machine, whose halves are written down, and whose staleness is watched."""
 
     company: Company
@@ -148,8 +148,8 @@ class Ledger(PairwisePeer):
         return effects
 
 
-def pairwise(max_staleness: int = 4, patience_s: float = 0.3) -> Callable[[FreeRules, Company], FreePeer]:
-    def make(rules: FreeRules, company: Company) -> FreePeer:
+def pairwise(max_staleness: int = 4, patience_s: float = 0.3) -> Callable[[AsyncPeerRules, Company], AsyncPeerMachine]:
+    def make(rules: AsyncPeerRules, company: Company) -> AsyncPeerMachine:
         machine = Ledger(rules, max_staleness=max_staleness, patience_s=patience_s)
         machine.company = company
         return machine
@@ -157,8 +157,8 @@ def pairwise(max_staleness: int = 4, patience_s: float = 0.3) -> Callable[[FreeR
     return make
 
 
-def walking(**walk: Any) -> Callable[[FreeRules, Company], FreePeer]:
-    return lambda rules, company: WalkingPeer(rules, WalkRules(period_s=0.05, **walk))
+def walking(**walk: Any) -> Callable[[AsyncPeerRules, Company], AsyncPeerMachine]:
+    return lambda rules, company: GossipLearningMachine(rules, GossipLearningRules(period_s=0.05, **walk))
 
 
 def check_averages(company: Company) -> None:
@@ -210,8 +210,8 @@ def test_every_history_of_pairwise_averaging_ends_with_both_halves_or_none(
             {"variant": "rw"},
             {"variant": "um", "against": "last"},
             {"account": Simple(3)},
-            {"account": Generalised(6, 2), "parts": 3},
-            {"account": Randomised(6, 2), "share": 0.5},
+            {"account": Generalized(6, 2), "parts": 3},
+            {"account": Randomized(6, 2), "share": 0.5},
             {"layers": True},
         ]
     ),
@@ -239,7 +239,7 @@ def test_without_trouble_peers_average_about_once_a_cycle_and_agree() -> None:
     np.testing.assert_allclose(models.mean(axis=0), targets.mean(axis=0), atol=0.3)
 
 
-@pytest.mark.parametrize("make", [pairwise(), walking(), walking(account=Randomised(6, 2))])
+@pytest.mark.parametrize("make", [pairwise(), walking(), walking(account=Randomized(6, 2))])
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(make: Any) -> None:
     def bits(seed: int) -> list[bytes]:
         weather = Weather(loss=0.1, twice=0.1)

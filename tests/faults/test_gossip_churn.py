@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gossip_run import TRAIN_S, Run, Worker
+from gossip_run import TRAIN_S, Run, ScriptedWorker
 from nervenet.broker import messages as m
 from nervenet.broker.testing.faults import Faults, Partition
 from nervenet.nodes.runtime import effects as e
@@ -55,9 +55,9 @@ def test_one_that_came_late_does_not_begin_again_when_it_is_told_what_the_others
     run = Run(4, rounds=30)
     run.late("zoe", "peer-2", at=5.2)
     adopted: list[float] = []
-    adopt = Worker.__call__
+    adopt = ScriptedWorker.__call__
 
-    def watched(self: Worker, job: e.Effect) -> tuple[float, e.Event | None]:
+    def watched(self: ScriptedWorker, job: e.Effect) -> tuple[float, e.Event | None]:
         if isinstance(job, e.Adopt):
             adopted.append(run.sim.now)
         return adopt(self, job)
@@ -67,11 +67,11 @@ def test_one_that_came_late_does_not_begin_again_when_it_is_told_what_the_others
     def tell() -> None:
         assert run.states["zoe"].round, "it has joined"
         for origin in run.names:
-            run.sim.post("zoe", e.Arrived("peer-2", m.Testimony(origin, {}, survey), (1.0,)))
+            run.sim.post("zoe", e.Arrived("peer-2", m.PeerSurvey(origin, {}, survey), (1.0,)))
 
     run.sim.at(9.0, tell)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Worker, "__call__", watched)
+        patch.setattr(ScriptedWorker, "__call__", watched)
         run.run()
     assert len(adopted) == 1
     assert run.states["zoe"].completed == 30
@@ -134,7 +134,7 @@ def _one_piece(rows: dict[str, dict[str, float]]) -> bool:
 
 def test_of_two_with_one_identity_the_older_is_told_and_stops() -> None:
     run = Run(6, rounds=60)
-    news = m.Tidings((m.News("peer-2", 5, "alive"),))
+    news = m.Gossip((m.MemberState("peer-2", 5, "alive"),))
     run.sim.at(5.0, lambda: run.sim.post("peer-4", e.Arrived("peer-2", news)))
     run.sim.run(15.0)
     ended = run.sim.nodes["peer-2"].finished

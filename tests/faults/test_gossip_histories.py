@@ -61,7 +61,7 @@ def test_one_that_has_come_late_takes_no_survey() -> None:
     run.late("zoe", "peer-1", at=3.2)
     payload = m.Payload("survey", "survey", "float64", 1)
     for k, name in enumerate(run.names):
-        told = e.Arrived("peer-0", m.Testimony(origin=name, facts={"of": name}, payload=payload), (name,))
+        told = e.Arrived("peer-0", m.PeerSurvey(origin=name, fields={"of": name}, payload=payload), (name,))
         run.sim.at(6.0 + k / 1000, lambda told=told: run.sim.post("zoe", told))
     run.run()
     done = [fields["round"] for _, fields in run.published("zoe", "round.completed")]

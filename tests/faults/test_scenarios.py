@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from nervenet.broker.testing.faults import Faults, Partition
-from nervenet.nodes.gossip.round_machine import PeerState
+from nervenet.nodes.gossip.round_machine import PeerMachine
 from nervenet.nodes.runtime import effects as e
 
 CRASH_S = 2.3  # in the middle of a training
@@ -124,14 +124,14 @@ def test_a_stalled_peer_is_mixed_again(gossip: Any, trouble: Any) -> None:
 def test_a_stalled_peer_would_stay_half_a_round_behind_for_ever(
     gossip: Any, trouble: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    close = PeerState._close
+    close = PeerMachine._close
 
-    def _close(self: PeerState, by: str) -> list[e.Effect]:
+    def _close(self: PeerMachine, by: str) -> list[e.Effect]:
         effects = close(self, by)
         self._closed = (self.round, float("-inf"))
         return effects
 
-    monkeypatch.setattr(PeerState, "_close", _close)
+    monkeypatch.setattr(PeerMachine, "_close", _close)
     with pytest.raises(AssertionError):
         check_a_stalled_peer_is_mixed_again(gossip, trouble)
 
@@ -149,14 +149,14 @@ def test_a_peer_that_wakes_after_the_end_does_not_wait(gossip: Any, trouble: Any
 def test_a_peer_that_wakes_after_the_end_would_wait_for_models_that_never_come(
     gossip: Any, trouble: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arrived = PeerState._arrived
+    arrived = PeerMachine._arrived
 
-    def _arrived(self: PeerState, event: e.Arrived, now: float) -> list[e.Effect]:
+    def _arrived(self: PeerMachine, event: e.Arrived, now: float) -> list[e.Effect]:
         effects = arrived(self, event, now)
         self.presence.seen_in.clear()
         return effects
 
-    monkeypatch.setattr(PeerState, "_arrived", _arrived)
+    monkeypatch.setattr(PeerMachine, "_arrived", _arrived)
     with pytest.raises(AssertionError):
         check_a_peer_that_wakes_after_the_end_does_not_wait(gossip, trouble)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from nervenet.models.moments import Moments
-from nervenet.models.site_statistics import Agreement, Survey, SurveyError, agree
+from nervenet.models.site_statistics import IncompatibleSites, Preprocessing, Survey, agree
 
 COLUMNS = ("a", "b", "c", "d")
 
@@ -131,23 +131,23 @@ GOOD = {"columns": ["a", "b"], "classes": [0, 1]}
     ],
 )
 def test_a_hostile_survey_is_refused(facts: Any, vector: list[float], reason: str) -> None:
-    with pytest.raises(SurveyError, match=reason):
+    with pytest.raises(IncompatibleSites, match=reason):
         Survey.from_parts(facts, np.array(vector, dtype=np.float64))
 
 
 def test_another_dtype_is_refused() -> None:
-    with pytest.raises(SurveyError, match="of float32"):
+    with pytest.raises(IncompatibleSites, match="of float32"):
         Survey.from_parts(site().facts(), site().vector().astype(np.float32))
 
 
 def test_a_bad_value_is_named_by_row_and_column() -> None:
     X = np.zeros((3, 2))
     X[1, 1] = np.nan
-    with pytest.raises(SurveyError, match='row 1, column "b": found nan'):
+    with pytest.raises(IncompatibleSites, match='row 1, column "b": found nan'):
         Survey.of(X, np.arange(3), ("a", "b"), "classification")
-    with pytest.raises(SurveyError, match='row 0, column "target": found inf'):
+    with pytest.raises(IncompatibleSites, match='row 0, column "target": found inf'):
         Survey.of(np.zeros((1, 2)), np.array([np.inf]), ("a", "b"), "regression")
-    with pytest.raises(SurveyError, match="no rows"):
+    with pytest.raises(IncompatibleSites, match="no rows"):
         Survey.of(np.zeros((0, 2)), np.zeros(0), ("a", "b"), "regression")
 
 
@@ -213,7 +213,7 @@ def test_unit_scale_keeps_zeros_and_none_keeps_everything() -> None:
     assert np.array_equal(agree(surveys, "none").transform(1000 * X, "float64"), 1000 * X)
     raw = agree({"s": regression()}, "none")
     assert (raw.target_center, raw.target_scale) == (0, 1)
-    with pytest.raises(SurveyError, match="scale 'minmax' is unknown; allowed: standard, unit, none"):
+    with pytest.raises(IncompatibleSites, match="scale 'minmax' is unknown; allowed: standard, unit, none"):
         agree(surveys, "minmax")  # type: ignore[arg-type]
 
 
@@ -248,20 +248,22 @@ def test_classes_are_the_sorted_union() -> None:
 )
 def test_a_site_that_differs_is_named(odd: dict[str, Any], reason: str) -> None:
     surveys = {"client-2": site(2, **odd), "client-10": site(10), "client-3": site(3)}
-    with pytest.raises(SurveyError, match=reason) as caught:
+    with pytest.raises(IncompatibleSites, match=reason) as caught:
         agree(surveys)
     assert caught.value.site == "client-2"
 
 
 def test_a_site_with_another_task_is_named() -> None:
-    with pytest.raises(SurveyError, match=r"site z has quantities as targets; the others have number labels \(0, 1\)"):
+    with pytest.raises(
+        IncompatibleSites, match=r"site z has quantities as targets; the others have number labels \(0, 1\)"
+    ):
         agree({"a": site(), "b": site(), "z": regression()})
 
 
 def test_one_class_and_no_site_are_refused() -> None:
-    with pytest.raises(SurveyError, match=r"one class only \(0\)"):
+    with pytest.raises(IncompatibleSites, match=r"one class only \(0\)"):
         agree({"a": site(labels=(0,)), "b": site(labels=(0,))})
-    with pytest.raises(SurveyError, match="nobody"):
+    with pytest.raises(IncompatibleSites, match="nobody"):
         agree({})
 
 
@@ -269,7 +271,7 @@ def test_one_class_and_no_site_are_refused() -> None:
 @pytest.mark.parametrize("scale", ["standard", "unit", "none"])
 def test_an_agreement_goes_through_json_to_the_bit(make: Any, scale: Any) -> None:
     agreed = agree({"a": make(1), "b": make(2)}, scale)
-    again = Agreement.from_dict(json.loads(json.dumps(agreed.to_dict())))
+    again = Preprocessing.from_dict(json.loads(json.dumps(agreed.to_dict())))
     assert again == agreed
     assert hash(again) == hash(agreed)
     assert np.array_equal(again.center, agreed.center)
@@ -291,11 +293,11 @@ def test_an_agreement_goes_through_json_to_the_bit(make: Any, scale: Any) -> Non
     ],
 )
 def test_a_malformed_agreement_is_refused(change: dict[str, Any], reason: str) -> None:
-    with pytest.raises(SurveyError, match=reason):
-        Agreement.from_dict(agree({"a": site()}).to_dict() | change)
+    with pytest.raises(IncompatibleSites, match=reason):
+        Preprocessing.from_dict(agree({"a": site()}).to_dict() | change)
     without = {key: value for key, value in agree({"a": site()}).to_dict().items() if key not in change}
-    with pytest.raises(SurveyError, match=f"without '{next(iter(change))}'"):
-        Agreement.from_dict(without)
+    with pytest.raises(IncompatibleSites, match=f"without '{next(iter(change))}'"):
+        Preprocessing.from_dict(without)
 
 
 @pytest.mark.parametrize(

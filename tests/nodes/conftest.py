@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.round_machine import RoundState
+from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.runtime import effects as e
 
@@ -23,7 +23,7 @@ class Desk:
 
     def __init__(self, n: int = 3, **rules: Any) -> None:
         self.names = tuple(f"client-{i}" for i in range(n))
-        self.state = RoundState(RoundRules(**({"rounds": 2, "clients": frozenset(self.names)} | rules)))
+        self.state = CoordinatorMachine(RoundRules(**({"rounds": 2, "clients": frozenset(self.names)} | rules)))
         self.now = 0.0
         self.effects: list[e.Effect] = []
         self.timers: dict[e.Key, float] = {}

@@ -9,21 +9,21 @@ import httpx
 import numpy as np
 import pytest
 from nervenet.models.mlp.mlp import MLP
-from nervenet.models.model import Work
+from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
-from nervenet.models.site_model import Learner
+from nervenet.models.site_model import SiteModel
 from nervenet.models.site_statistics import agree
 from nervenet.nodes.serving import predictor_app
 
 COLUMNS = ("sepal length", "sepal width", "petal length")
 
 
-def trained(y: np.ndarray[Any, Any]) -> Learner:
+def trained(y: np.ndarray[Any, Any]) -> SiteModel:
     X = np.random.default_rng(0).normal(size=(60, 3)) + np.arange(60)[:, None] % 3 * 5
-    learner = Learner(MLP(hidden=(8,)), X, y, columns=COLUMNS)
-    learner.settle(agree({"a": learner.survey()}), seed=0)
-    learner.train(Work(epochs=20), generator(0, "batches"), lambda: False)
-    return learner
+    site_model = SiteModel(MLP(hidden=(8,)), X, y, columns=COLUMNS)
+    site_model.settle(agree({"a": site_model.survey()}), seed=0)
+    site_model.train(LocalWork(epochs=20), generator(0, "batches"), lambda: False)
+    return site_model
 
 
 def calling(app: Any) -> httpx.AsyncClient:
@@ -51,9 +51,9 @@ async def test_original_labels_come_back(client: httpx.AsyncClient) -> None:
 async def test_text_labels_and_quantities_come_back_as_they_were() -> None:
     texts = trained(np.array(["a", "b", "c"])[np.arange(60) % 3])
     floats = trained(np.arange(60) % 3 * 100.5)
-    for learner, kind in ((texts, str), (floats, float)):
+    for site_model, kind in ((texts, str), (floats, float)):
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(predictor_app(learner)), base_url="http://here"
+            transport=httpx.ASGITransport(predictor_app(site_model)), base_url="http://here"
         ) as http:
             labels = (await http.post("/predict", json={"X_test": [[0, 0, 0], [10, 10, 10]]})).json()["y_pred"]
         assert [type(label) for label in labels] == [kind, kind]
@@ -135,7 +135,7 @@ async def test_other_paths_and_methods_answer_in_json(client: httpx.AsyncClient)
 
 
 async def test_before_there_is_a_model_requests_wait_their_turn() -> None:
-    async with calling(predictor_app(Learner(MLP()))) as http:
+    async with calling(predictor_app(SiteModel(MLP()))) as http:
         assert (await http.post("/predict", json={"X_test": []})).status_code == 503
         assert (await http.get("/healthz")).json() == {"status": "waiting for a model"}
         assert (await http.get("/model")).json()["layout"] is None

@@ -19,21 +19,21 @@ from nervenet.broker.broker import Broker
 from nervenet.broker.directory import Directory
 from nervenet.broker.event_codec import REQUIRED
 from nervenet.models import MLP
-from nervenet.models.site_model import Learner
+from nervenet.models.site_model import SiteModel
 from nervenet.nodes import Client, Coordinator, Experiment, Monitor, Peer
-from nervenet.nodes.checkpoint.client_state import CarriedStates
+from nervenet.nodes.checkpoint.client_state import ClientStateStore
 from nervenet.nodes.federated import client_machine
-from nervenet.nodes.federated.aggregator import Merger
-from nervenet.nodes.federated.client_worker import ClientWork
-from nervenet.nodes.federated.round_machine import RoundState
+from nervenet.nodes.federated.aggregator import Aggregator
+from nervenet.nodes.federated.client_worker import ClientWorker
+from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.registry import NAMES, make
-from nervenet.nodes.gossip.round_machine import PeerRules, PeerState
+from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.simulator import Simulation
-from nervenet.nodes.runtime.worker import Trainer
+from nervenet.nodes.runtime.worker import Worker
 from nervenet.nodes.topology import neighbours, schedule
 
 ROOT = Path(__file__).parents[2]
@@ -151,17 +151,17 @@ def simulated() -> Found:
 
     def worker(name: str) -> Any:
         data = rows(len(name), sign)
-        learner = Learner(MLP((3,)), *data, test=rows(9, sign))
-        trainer = Trainer(learner, node=name, seed=0, merger=Merger(FedAvg()))
+        site_model = SiteModel(MLP((3,)), *data, test=rows(9, sign))
+        trainer = Worker(site_model, node=name, seed=0, merger=Aggregator(FedAvg()))
         return lambda job: (0.2, in_part(trainer.answer(job)) if name == "client-0" else trainer.answer(job))
 
     settings = {"epochs": 1, "local_steps": None, "batch_size": 16, "carry_optimizer": False}
     sim = Simulation()
     clients = [f"client-{i}" for i in range(4)]
     rules = RoundRules(8, frozenset(clients), min_clients=4, deadline_s=3.0, lost_after_s=4.0, settings=settings)
-    sim.add("coordinator", RoundState(rules), worker("coordinator"))
+    sim.add("coordinator", CoordinatorMachine(rules), worker("coordinator"))
     for name in clients:
-        sim.add(name, client_machine.ClientState(client_machine.ClientRules("coordinator", 40)), worker(name))
+        sim.add(name, client_machine.ClientMachine(client_machine.ClientRules("coordinator", 40)), worker(name))
         sim.connect(name, "coordinator", ("client", "coordinator"))
     odd = m.Update(1, 0, 0, {}, None, None)
     sim.at(1.0, lambda: sim.post("coordinator", e.Arrived("client-0", odd)))
@@ -173,7 +173,7 @@ def simulated() -> Found:
     graph = neighbours("ring", peers)
     for name in peers:
         rules = PeerRules(name, tuple(peers), schedule("ring", peers), settings=settings)
-        sim.add(name, PeerState(rules), worker(name))
+        sim.add(name, PeerMachine(rules), worker(name))
         sim.post(name, e.Proceed(40))
     for one, around in graph.items():
         for other in around:
@@ -190,12 +190,12 @@ def in_part(answer: e.Event | None) -> e.Event | None:
 
 def hurried() -> set[str]:
     """What a client tells of a training that was stopped early, for a strategy that wants to know the loss before."""
-    learner = Learner(MLP((3,)), *rows(1, sign))
-    work = ClientWork(learner, node="client-0", seed=0, carried=CarriedStates())
-    trainer = Trainer(learner, node="client-0", seed=0, work=work)
+    site_model = SiteModel(MLP((3,)), *rows(1, sign))
+    work = ClientWorker(site_model, node="client-0", seed=0, carried=ClientStateStore())
+    trainer = Worker(site_model, node="client-0", seed=0, work=work)
     survey = trainer.perform(e.Survey())
     assert isinstance(survey, e.Surveyed)
-    trainer.perform(e.Settle(surveys={"client-0": (survey.facts, survey.body)}))
+    trainer.perform(e.Settle(surveys={"client-0": (survey.fields, survey.body)}))
     stops = iter((False, True))
     job = e.Train(1, 0, None, {"epochs": 9, "probe": True, "partial": True})
     return set(work.train(job, lambda: next(stops, True), lambda: False).metrics)
@@ -209,7 +209,7 @@ def by_strategies() -> set[str]:
     given = tuple(Contribution(f"c{i}", np.array(row), start, 1, told) for i, row in enumerate(rows))
     found: set[str] = set()
     for name in NAMES:
-        merger = Merger(make(name, {}), len(given), report=True)
+        merger = Aggregator(make(name, {}), len(given), report=True)
         if len(merger.strategy.demands.parts) == 1:
             merger.begin(start)
             found |= set(merger.fold(e.Fold(1, 0, "mean", start, given)).metrics)
@@ -219,7 +219,7 @@ def by_strategies() -> set[str]:
 def disturb(sim: Simulation, dies: str, stalls: str, witness: str) -> None:
     sim.stall(stalls, 2.0, 4.0)
     sim.crash(dies, 10.0)
-    sim.at(4.0, lambda: sim.post(witness, e.Spoiled("stranger", "malformed: it begins with nothing")))
+    sim.at(4.0, lambda: sim.post(witness, e.MalformedMessage("stranger", "malformed: it begins with nothing")))
     sim.run(200.0)
 
 

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from ...config.keys import ExperimentError, convert
-from ...config.plugins import Described, described
+from ...config.plugins import PluginInfo, described
 from .base import Strategy
 
 NAMES: Mapping[str, str] = {
@@ -33,7 +33,7 @@ NAMES: Mapping[str, str] = {
     "multi-krum": "robust:MultiKrum",
     "bulyan": "robust:Bulyan",
     "geometric-median": "robust:GeometricMedian",
-    "centred-clipping": "robust:CentredClipping",
+    "centred-clipping": "robust:CenteredClipping",
     "norm-bound": "robust:NormBound",
     "fedasync": "asynchronous:FedAsync",
     "fedbuff": "asynchronous:FedBuff",
@@ -100,7 +100,7 @@ def make(name: str, arguments: Mapping[str, Any]) -> Strategy:
         raise ExperimentError(f"federated.strategy = {name!r}: {error}") from None
 
 
-def describe() -> list[Described]:
+def describe() -> list[PluginInfo]:
     """Describe all strategies that have a name, in the order of `NAMES`; imports every one of them."""
     found = []
     for name in NAMES:

@@ -151,7 +151,7 @@ class Clipped:
     def __call__(self, vectors: Sequence[Vector], weights: Sequence[float], start: Vector | None) -> Vector:  # noqa: ARG002
         """Move from the start by clipped means."""
         origin = np.zeros_like(vectors[0]) if start is None else start
-        return robust.centred_clipping(vectors, origin, self.tau, self.iterations)
+        return robust.centered_clipping(vectors, origin, self.tau, self.iterations)
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ class GeometricMedian(Composed):
 
 
 @dataclass(frozen=True)
-class CentredClipping(Composed):
+class CenteredClipping(Composed):
     """Mean of differences to the present model, none longer than tau (Karimireddy et al. 2021, arXiv 2012.10333).
 
     Needs n >= 2f + 1; f serves this check alone. `tau` is a norm in the unit of the weights: about as long as an honest

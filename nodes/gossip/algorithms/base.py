@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ...topology import Neighbours, Rows
+from ...topology import Neighbors, Rows
 
 Vector: TypeAlias = NDArray[Any]
 
@@ -148,7 +148,7 @@ class Algorithm(Protocol):
         """What its theory asks for."""
         ...
 
-    def check(self, out: Neighbours, rows: Rows) -> None:
+    def check(self, out: Neighbors, rows: Rows) -> None:
         """Raise `AlgorithmError` for a graph (of a round), or mixing weights, beyond what `needs` can say."""
         ...
 
@@ -197,7 +197,7 @@ class Algorithm(Protocol):
 class Memoryless:
     """What an algorithm that remembers nothing has in common with others of the kind: it sends its model."""
 
-    def check(self, out: Neighbours, rows: Rows) -> None:
+    def check(self, out: Neighbors, rows: Rows) -> None:
         """Any graph."""
 
     def init(self, weights: Vector, common: Vector) -> State:  # noqa: ARG002

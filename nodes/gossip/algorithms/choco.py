@@ -10,7 +10,7 @@ from msgspec import Meta
 from nervenet.models.aggregate import combine
 from nervenet.models.compress import Codec, parse
 
-from ...topology import Neighbours, Rows
+from ...topology import Neighbors, Rows
 from .base import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
 
 COPY, VERSION = "copy/", "version/"  # with a neighbour's name behind; of this peer, with none
@@ -55,7 +55,7 @@ class Choco:
         top = self.compressor.top
         return 1.0 if top is None else min(1.0, max(0.1, 6.0 * top.share))
 
-    def check(self, out: Neighbours, rows: Rows) -> None:
+    def check(self, out: Neighbors, rows: Rows) -> None:
         """Any graph that `needs` allows."""
 
     def init(self, weights: Vector, common: Vector) -> State:  # noqa: ARG002

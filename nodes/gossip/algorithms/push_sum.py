@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from nervenet.models.aggregate import combine
 
-from ...topology import Neighbours, Rows
+from ...topology import Neighbors, Rows
 from .base import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
 
 SENT, SENT_MASS = "sent/", "sent-mass/"
@@ -37,7 +37,7 @@ class SGP:
 
     needs: ClassVar[Needs] = Needs(mass=True, directed=True, doubly=False)
 
-    def check(self, out: Neighbours, rows: Rows) -> None:
+    def check(self, out: Neighbors, rows: Rows) -> None:
         """Any graph."""
 
     def init(self, weights: Vector, common: Vector) -> State:  # noqa: ARG002

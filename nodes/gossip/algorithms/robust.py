@@ -12,7 +12,7 @@ from nervenet.models.aggregate import combine
 from nervenet.models.robust.coordinate_wise import trimmed_mean
 from nervenet.models.robust.distances import distances_to
 
-from ...topology import Neighbours, Rows, incoming
+from ...topology import Neighbors, Rows, incoming
 from .base import AlgorithmError, Incoming, Memoryless, Needs, State, Stepped, Vector
 
 Count = Annotated[int, Meta(ge=1)]
@@ -31,7 +31,7 @@ class ClippedGossip(Memoryless):
 
     byzantine: Count = 1  # neighbours, of each peer, that may be hostile
 
-    def check(self, out: Neighbours, rows: Rows) -> None:  # noqa: ARG002
+    def check(self, out: Neighbors, rows: Rows) -> None:  # noqa: ARG002
         """Each must have a neighbour that is honest."""
         _least_neighbours(out, self.byzantine + 1, f"gossip.byzantine = {self.byzantine}")
 
@@ -48,7 +48,7 @@ class ClippedGossip(Memoryless):
 
 
 @dataclass(frozen=True)
-class SelfCentredClipping(Memoryless):
+class SelfCenteredClipping(Memoryless):
     """Move towards each neighbour, but no further than a given radius (He et al. 2022).
 
     arXiv 2202.01545, equation 5, with the same τ for all rounds: ``x_i <- sum_j W_ij (x_i + clip(x_j - x_i, τ))``. A
@@ -81,7 +81,7 @@ class TrimmedMean(Memoryless):
 
     byzantine: Count = 1  # b: neighbours, of each peer, that may be hostile
 
-    def check(self, out: Neighbours, rows: Rows) -> None:  # noqa: ARG002
+    def check(self, out: Neighbors, rows: Rows) -> None:  # noqa: ARG002
         """Look for a peer with too few neighbours."""
         _least_neighbours(out, 2 * self.byzantine + 1, f"gossip.byzantine = {self.byzantine}")
 
@@ -101,7 +101,7 @@ def _clipped(mine: Vector, inbox: Mapping[str, Incoming], weights: Vector, dista
     return combine([mine, *(message.vector for message in inbox.values())], [1.0 - float(pulls.sum()), *pulls.tolist()])
 
 
-def _least_neighbours(out: Neighbours, least: int, what: str) -> None:
+def _least_neighbours(out: Neighbors, least: int, what: str) -> None:
     for name, senders in incoming(out).items():
         if len(senders) < least:
             raise AlgorithmError(

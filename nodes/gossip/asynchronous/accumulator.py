@@ -11,7 +11,7 @@ Terms: TypeAlias = Sequence[tuple[e.Body, float]]
 """What is added: bodies, each times its coefficient."""
 
 
-class Holding:
+class Accumulator:
     """The weights of the moment, a handle, and the sums that are still to be made of it.
 
     Everything that befalls the model is a sum: what training has changed, half the difference to another's model. Sums

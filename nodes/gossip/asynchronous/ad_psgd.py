@@ -33,8 +33,8 @@ from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
 from ...runtime import effects as e
-from .accumulator import Holding
-from .machine import FreePeer, FreeRules
+from .accumulator import Accumulator
+from .machine import AsyncPeerMachine, AsyncPeerRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Void:
     why: str
 
 
-class PairwisePeer(FreePeer):
+class AdPsgdMachine(AsyncPeerMachine):
     """Decides what a peer of AD-PSGD does next.
 
     Attributes
@@ -80,11 +80,11 @@ class PairwisePeer(FreePeer):
         The engagements that a crash has left open.
     """
 
-    def __init__(self, rules: FreeRules, *, max_staleness: int = 16, patience_s: float = 1.0) -> None:
+    def __init__(self, rules: AsyncPeerRules, *, max_staleness: int = 16, patience_s: float = 1.0) -> None:
         super().__init__(rules)
         self.max_staleness = max_staleness
         self.patience_s = patience_s
-        self.holding = Holding()
+        self.holding = Accumulator()
         self.proposal: Proposal | None = None
         self.promises: dict[str, Promise] = {}
         self.fresh: str | None = None
@@ -156,7 +156,7 @@ class PairwisePeer(FreePeer):
             self.traffic.sent(peer)
             self.tally["proposed"] += 1
             return [
-                e.Send((peer,), m.Engage(self._number, self.settled.payload), self.holding.body),
+                e.Send((peer,), m.Propose(self._number, self.settled.payload), self.holding.body),
                 e.SetTimer(("engagement", self._number), now + self.patience_s),
             ]
         return []
@@ -171,10 +171,10 @@ class PairwisePeer(FreePeer):
             self._taken.setdefault(proposal.peer, set()).add(proposal.number)
         return [
             e.CancelTimer(("engagement", proposal.number)),
-            e.Send((proposal.peer,), m.Decided(proposal.number, outcome)),
+            e.Send((proposal.peer,), m.Decision(proposal.number, outcome)),
         ]
 
-    def _pledged(self, event: e.Arrived, pledge: m.Pledge, now: float) -> list[e.Effect]:
+    def _pledged(self, event: e.Arrived, pledge: m.Accept, now: float) -> list[e.Effect]:
         sender, proposal = event.sender, self.proposal
         # It pledges only when it has heard of everything before.
         self._taken[sender] = {n for n in self._taken.get(sender, ()) if n >= pledge.number}
@@ -183,7 +183,7 @@ class PairwisePeer(FreePeer):
             return self._remind(sender, pledge.number)
         fault = self._unfit(event, pledge.payload)
         if fault:
-            told = [*self._refuse(sender, "pledge", 0, *fault), *self._reject(sender, fault[1])]
+            told = [*self._refuse(sender, "accept", 0, *fault), *self._reject(sender, fault[1])]
             return [*told, *self._decide("dropped"), *self._propose(now)]
         self.traffic.received(sender, event.nbytes)
         if self.cycle - proposal.cycle > self.max_staleness:
@@ -199,7 +199,7 @@ class PairwisePeer(FreePeer):
             return []
         known = self._first <= number <= self._number
         outcome: Literal["taken", "dropped", "unknown"] = "dropped" if known else "unknown"
-        return [e.Send((peer,), m.Decided(number, "taken" if number in self._taken.get(peer, ()) else outcome))]
+        return [e.Send((peer,), m.Decision(number, "taken" if number in self._taken.get(peer, ()) else outcome))]
 
     def _average(self, peer: str, number: int, mine: e.Body, theirs: e.Body) -> list[e.Effect]:  # noqa: ARG002
         """Take this peer's half of an engagement."""
@@ -213,18 +213,18 @@ class PairwisePeer(FreePeer):
     def _said(self, event: e.Arrived, now: float) -> list[e.Effect]:
         sender = event.sender
         match event.message:
-            case m.Engage() as engage:
+            case m.Propose() as engage:
                 return self._engaged(event, engage, now)
-            case m.Pledge() as pledge:
+            case m.Accept() as pledge:
                 return self._pledged(event, pledge, now)
-            case m.Decided(number, outcome):
+            case m.Decision(number, outcome):
                 return self._decided(sender, number, outcome, now)
-            case m.AskDecision(number):
+            case m.QueryDecision(number):
                 return self._remind(sender, number)
-            case m.Acknowledged(number):
+            case m.Receipt(number):
                 self._taken.get(sender, set()).discard(number)
                 return []
-            case m.Refused(about="engage", round=number, code=code, reason=reason):
+            case m.Refused(about="propose", round=number, code=code, reason=reason):
                 if self.proposal is None or (self.proposal.peer, self.proposal.number) != (sender, number):
                     return []
                 self.proposal = None
@@ -234,21 +234,21 @@ class PairwisePeer(FreePeer):
             case _:
                 return []
 
-    def _engaged(self, event: e.Arrived, engage: m.Engage, now: float) -> list[e.Effect]:
+    def _engaged(self, event: e.Arrived, engage: m.Propose, now: float) -> list[e.Effect]:
         sender, number = event.sender, engage.number
         if number <= self._heard.get(sender, -1):
             self.traffic.late(sender)
             return []
         self._heard[sender] = number
         if self.settled is None:
-            return self._refuse(sender, "engage", number, "busy", "round 0 is not over here")
+            return self._refuse(sender, "propose", number, "busy", "round 0 is not over here")
         fault = self._unfit(event, engage.payload)
         if fault:
-            return [*self._refuse(sender, "engage", number, *fault), *self._reject(sender, fault[1])]
+            return [*self._refuse(sender, "propose", number, *fault), *self._reject(sender, fault[1])]
         effects: list[e.Effect] = []
         if sender in self.promises:
             # It has decided on the former one, or it would not propose another: only this peer does not know what.
-            effects.append(e.Send((sender,), m.AskDecision(self.promises[sender].number)))
+            effects.append(e.Send((sender,), m.QueryDecision(self.promises[sender].number)))
             return effects + self._busy(sender, number, "the engagement before is not decided here")
         if self.proposal and self.proposal.peer == sender and sender < self.rules.name:
             effects += self._decide("dropped")
@@ -268,25 +268,25 @@ class PairwisePeer(FreePeer):
         self.traffic.sent(sender)
         return [
             *effects,
-            e.Send((sender,), m.Pledge(number, self.settled.payload), self.holding.body),
+            e.Send((sender,), m.Accept(number, self.settled.payload), self.holding.body),
             e.SetTimer(("promise", sender, number), now + self.patience_s),
         ]
 
     def _busy(self, to: str, number: int, reason: str) -> list[e.Effect]:
         self.tally["refused"] += 1
-        return self._refuse(to, "engage", number, "busy", reason)
+        return self._refuse(to, "propose", number, "busy", reason)
 
     def _decided(self, sender: str, number: int, outcome: str, now: float) -> list[e.Effect]:
         promise = self.promises.get(sender)
         if promise is None or promise.number != number:
             # Said again, because the acknowledgement was lost.
             again = outcome == "taken" and number <= self._heard.get(sender, -1)
-            return [e.Send((sender,), m.Acknowledged(number))] if again else []
+            return [e.Send((sender,), m.Receipt(number))] if again else []
         if outcome == "unknown":
             return [*self._voided(sender, "knows nothing of it any more"), *self._propose(now)]
         effects = self._release(sender)
         if outcome == "taken":
-            effects.append(e.Send((sender,), m.Acknowledged(number)))
+            effects.append(e.Send((sender,), m.Receipt(number)))
             effects += self._average(sender, number, promise.mine, promise.theirs)
         return effects + self._propose(now)
 
@@ -322,14 +322,14 @@ class PairwisePeer(FreePeer):
                 if self._in_transit(peer, self.promises[peer].since, now):
                     return effects
                 if self.liveness.living(peer):
-                    effects.append(e.Send((peer,), m.AskDecision(number)))
+                    effects.append(e.Send((peer,), m.QueryDecision(number)))
                 self.fresh = None if self.fresh == peer else self.fresh
                 return effects + self._propose(now)
             case _:
                 return []
 
     def _unsent(self, peer: str, tag: str, now: float) -> list[e.Effect]:
-        if tag in ("engage", "") and self.proposal and self.proposal.peer == peer:
+        if tag in ("propose", "") and self.proposal and self.proposal.peer == peer:
             return [*self._decide("dropped"), *self._propose(now)]
         return []  # of all others the answer is asked for, or its absence noticed
 
@@ -343,7 +343,7 @@ class PairwisePeer(FreePeer):
         effects = super()._pulse(now)
         if self.status == "resting":  # before it ends it wants to know that the others have heard
             for peer, numbers in sorted(self._taken.items()):
-                effects += [e.Send((peer,), m.Decided(number, "taken")) for number in sorted(numbers)]
+                effects += [e.Send((peer,), m.Decision(number, "taken")) for number in sorted(numbers)]
         return effects
 
     def _conclude(self) -> list[e.Effect]:

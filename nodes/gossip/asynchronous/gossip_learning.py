@@ -13,22 +13,22 @@ from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
 from ...runtime import effects as e
-from .machine import FreePeer, FreeRules
+from .machine import AsyncPeerMachine, AsyncPeerRules
 from .model_merge import RULES, WHOLE, Part, layered, strided
-from .token_account import Account, Proactive, Purse
-from .walk import RECIPES, Act, Walking, useful
+from .token_account import Proactive, TokenAccount, TokenStrategy
+from .walk import RECIPES, Act, WalkingModel, useful
 
 DRAWS = 2**48  # seeds of samples
 
 
 @dataclass(frozen=True)
-class WalkRules:
+class GossipLearningRules:
     """How models walk, and what becomes of them; see `registry.GossipLearning` for the words."""
 
     variant: str = "mu"
     merge: str = "age"
     against: str = "own"
-    account: Account = field(default_factory=Proactive)
+    account: TokenStrategy = field(default_factory=Proactive)
     period_s: float = 0.1
     parts: int = 1
     layers: bool = False
@@ -40,16 +40,16 @@ class WalkRules:
 class Making:
     """A model in the making: the one that came (`a`), the other (`b`), and what is left to be done."""
 
-    a: Walking
-    b: Walking
+    a: WalkingModel
+    b: WalkingModel
     part: Part
     acts: list[Act]
-    came: Walking
+    came: WalkingModel
     sender: str = ""
     loss: float | None = None
 
 
-class WalkingPeer(FreePeer):
+class GossipLearningMachine(AsyncPeerMachine):
     """Decides what a peer of gossip learning does next.
 
     Attributes
@@ -60,14 +60,14 @@ class WalkingPeer(FreePeer):
         Its tokens.
     """
 
-    def __init__(self, rules: FreeRules, walk: WalkRules | None = None) -> None:
+    def __init__(self, rules: AsyncPeerRules, walk: GossipLearningRules | None = None) -> None:
         super().__init__(rules)
-        self.walk = walk or WalkRules()
-        self.model = Walking(None)
-        self.purse = Purse(self.walk.account)
+        self.walk = walk or GossipLearningRules()
+        self.model = WalkingModel(None)
+        self.purse = TokenAccount(self.walk.account)
         self.parts: tuple[Part, ...] = (WHOLE,)
         self._previous = self.model  # the one that came before
-        self._inbox: dict[str, tuple[Walking, Part]] = {}
+        self._inbox: dict[str, tuple[WalkingModel, Part]] = {}
         self._making: Making | None = None
         self._jobs = 0
         self._merging = 0  # the number of the merge that was asked for last
@@ -88,7 +88,7 @@ class WalkingPeer(FreePeer):
             self.parts = layered(settled.sizes)
         elif self.walk.parts > 1:
             self.parts = strided(min(self.walk.parts, settled.payload.length))
-        self.model = self._previous = Walking(settled.body, (0,) * len(self.parts))
+        self.model = self._previous = WalkingModel(settled.body, (0,) * len(self.parts))
 
     # -------------------------------------------------------------------------------------------------- time: sending
 
@@ -183,7 +183,7 @@ class WalkingPeer(FreePeer):
         if self._inbox.pop(sender, None):
             self._drop(sender)
         ages = (0,) * part.number + (message.age,) + (0,) * (len(self.parts) - part.number - 1)
-        self._inbox[sender] = (Walking(event.body, ages), part)
+        self._inbox[sender] = (WalkingModel(event.body, ages), part)
         if len(self._inbox) > self.walk.queue:
             oldest = next(iter(self._inbox))
             del self._inbox[oldest]

@@ -13,16 +13,16 @@ from typing import Any
 from nervenet.broker import messages as m
 
 from ...runtime import effects as e
-from ...runtime.failure_detector import Liveness
+from ...runtime.failure_detector import FailureDetector
 from ...runtime.payload_checks import payload_fault
-from ..exchange_stats import Traffic
-from ..survey_flood import Meeting
+from ..exchange_stats import ExchangeStats
+from ..survey_flood import SurveyFlood
 
 PATIENCE = 10  # deadlines after which one's own training is waited for no longer
 
 
 @dataclass(frozen=True)
-class FreeRules:
+class AsyncPeerRules:
     """All that steers a peer without rounds; see `[gossip]` and `[network]` of the experiment file."""
 
     name: str
@@ -40,7 +40,7 @@ class FreeRules:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-class FreePeer(ABC):
+class AsyncPeerMachine(ABC):
     """Decides what a peer without rounds does next; its algorithm fills in what a cycle is.
 
     Attributes
@@ -54,11 +54,11 @@ class FreePeer(ABC):
         What became of the exchanges, by kind.
     """
 
-    def __init__(self, rules: FreeRules) -> None:
+    def __init__(self, rules: AsyncPeerRules) -> None:
         self.rules = rules
-        self.liveness = Liveness(rules.suspect_after_s, rules.lost_after_s)
-        self.meeting = Meeting(rules.name, rules.members, rules.neighbours)
-        self.traffic = Traffic()
+        self.liveness = FailureDetector(rules.suspect_after_s, rules.lost_after_s)
+        self.meeting = SurveyFlood(rules.name, rules.members, rules.neighbours)
+        self.traffic = ExchangeStats()
         self.tally: Counter[str] = Counter()
         self.status = "meeting"
         self.cycle = 0
@@ -142,7 +142,7 @@ class FreePeer(ABC):
                 return self._start(now)
             case e.LinkUp(peer, _, incarnation) if peer in self.rules.neighbours:
                 return self._meet(peer, incarnation, now)
-            case e.LinkLost(peer, reason) if self.liveness.blame(peer):
+            case e.LinkLost(peer, reason) if self.liveness.suspect(peer):
                 told = e.Publish("node.suspect", {"subject": peer, "reason": reason})
                 return [told, *self._unsent(peer, "", now)]
             case e.StillSending(peer):
@@ -152,8 +152,8 @@ class FreePeer(ABC):
                 return self._arrived(event, now)
             case e.TimerFired(key, due):
                 return self._timer(key, due, now)
-            case e.Surveyed(facts, body):
-                return self.meeting.testify(self.rules.name, facts, body)
+            case e.Surveyed(fields, body):
+                return self.meeting.testify(self.rules.name, fields, body)
             case e.Settled():
                 return self._settle(event, now)
             case e.Trained():
@@ -167,11 +167,11 @@ class FreePeer(ABC):
                 return self._proceed(until, last, now)
             case e.WorkFailed():
                 return self._work_failed(event)
-            case e.Undeliverable(peer, tag, _, reason) if tag != "heartbeat":  # its silence tells enough
+            case e.SendFailed(peer, tag, _, reason) if tag != "heartbeat":  # its silence tells enough
                 self.traffic.lost(peer)
                 warning = e.Publish("warning", {"subject": peer, "reason": f"{tag} could not be sent: {reason}"})
                 return [warning, *self._unsent(peer, tag, now)]
-            case e.Spoiled(sender, reason):
+            case e.MalformedMessage(sender, reason):
                 return self._reject(sender, reason)
             case _:
                 return []
@@ -181,8 +181,8 @@ class FreePeer(ABC):
         if self.liveness.heard(sender, now):
             effects.append(e.Publish("node.ready", {"subject": sender, "reason": "heard again"}))
         match event.message:
-            case m.Testimony(origin=origin, facts=facts):
-                effects += self._testimony(origin, facts, event)
+            case m.PeerSurvey(origin=origin, fields=fields):
+                effects += self._testimony(origin, fields, event)
             case m.Heartbeat(round=number, state=state, sending=sending):
                 if sending:
                     self._moving[sender] = now
@@ -225,12 +225,12 @@ class FreePeer(ABC):
         self._behind.add(peer)
         return effects + self.meeting.tell((peer,))
 
-    def _testimony(self, origin: str, facts: Mapping[str, Any], event: e.Arrived) -> list[e.Effect]:
+    def _testimony(self, origin: str, fields: Mapping[str, Any], event: e.Arrived) -> list[e.Effect]:
         if origin not in self.rules.members:
             return self._reject(event.sender, f"a testimony of {origin}, who is not a member")
         if event.flaw:
             return self._reject(event.sender, f"the testimony of {origin}: {event.flaw}")
-        return self.meeting.testify(origin, facts, event.body, event.sender)
+        return self.meeting.testify(origin, fields, event.body, event.sender)
 
     def _settle(self, event: e.Settled, now: float) -> list[e.Effect]:
         self.settled = event
@@ -342,7 +342,7 @@ class FreePeer(ABC):
                 missing = ", ".join(self.meeting.missing)
                 return self._fail(f"round 0 was not complete within {limit}: nothing was heard of {missing}")
             case ("pulse",):
-                self.liveness.forgive(max(0.0, now - due), now)
+                self.liveness.extend_deadlines(max(0.0, now - due), now)
                 return self._pulse(now)
             case ("training",) if self.status == "training":
                 limit = f"{PATIENCE * self.rules.deadline_s:g} s"

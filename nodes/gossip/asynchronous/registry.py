@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol, TypeAlias
 
-from .ad_psgd import PairwisePeer
-from .gossip_learning import WalkingPeer, WalkRules
-from .machine import FreePeer, FreeRules
+from .ad_psgd import AdPsgdMachine
+from .gossip_learning import GossipLearningMachine, GossipLearningRules
+from .machine import AsyncPeerMachine, AsyncPeerRules
 from .model_merge import RULES
 from .token_account import ACCOUNTS
 from .walk import OTHERS, RECIPES
@@ -22,7 +22,7 @@ class FreeAlgorithm(Protocol):
     varying: ClassVar[bool]
     """Whether it is sound on graphs that change from round to round, of which it takes the union."""
 
-    def machine(self, rules: FreeRules) -> FreePeer:
+    def machine(self, rules: AsyncPeerRules) -> AsyncPeerMachine:
         """Build the machine of one peer."""
         ...
 
@@ -41,9 +41,9 @@ class AdPsgd:
         _at_least("max_staleness", self.max_staleness, 1)
         _above("patience_s", self.patience_s)
 
-    def machine(self, rules: FreeRules) -> FreePeer:
+    def machine(self, rules: AsyncPeerRules) -> AsyncPeerMachine:
         """Build the machine of one peer."""
-        return PairwisePeer(rules, max_staleness=self.max_staleness, patience_s=self.patience_s)
+        return AdPsgdMachine(rules, max_staleness=self.max_staleness, patience_s=self.patience_s)
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class GossipLearning:
                 f"found variant {self.variant!r}, against {self.against!r}"
             )
 
-    def machine(self, rules: FreeRules) -> FreePeer:
+    def machine(self, rules: AsyncPeerRules) -> AsyncPeerMachine:
         """Build the machine of one peer."""
-        walk = WalkRules(
+        walk = GossipLearningRules(
             variant=self.variant,
             merge=self.merge,
             against=self.against,
@@ -97,7 +97,7 @@ class GossipLearning:
             share=self.share,
             queue=self.queue,
         )
-        return WalkingPeer(rules, walk)
+        return GossipLearningMachine(rules, walk)
 
 
 Free: TypeAlias = AdPsgd | GossipLearning

@@ -15,7 +15,7 @@ from math import floor
 from typing import Protocol
 
 
-class Account(Protocol):
+class TokenStrategy(Protocol):
     """A strategy: pure functions of the balance."""
 
     def proactive(self, balance: int) -> float:
@@ -69,7 +69,7 @@ class Simple:
 
 
 @dataclass(frozen=True)
-class Generalised:
+class Generalized:
     """Answer with more the fuller the account is, and with half as much to what was of no use (section 3.3.2).
 
     proactive as in `Simple`; reactive = ⌊(A - 1 + a) / A⌋ if useful, else ⌊(A - 1 + a) / (2A)⌋. A = `reactivity`: 1
@@ -93,8 +93,8 @@ class Generalised:
 
 
 @dataclass(frozen=True)
-class Randomised:
-    """As `Generalised`, with probabilities instead of thresholds (section 3.3.3).
+class Randomized:
+    """As `Generalized`, with probabilities instead of thresholds (section 3.3.3).
 
     proactive = 0 below A - 1, (a - A + 1) / (C - A + 1) on [A - 1, C], 1 above; reactive = randRound(a / A) if useful,
     else 0, where randRound rounds up with the probability of the fraction.
@@ -124,17 +124,17 @@ def rand_round(value: float, draw: float) -> int:
     return whole + (draw < value - whole)
 
 
-ACCOUNTS: Mapping[str, Callable[[int, int], Account]] = {
+ACCOUNTS: Mapping[str, Callable[[int, int], TokenStrategy]] = {
     "proactive": lambda _capacity, _reactivity: Proactive(),
     "simple": lambda capacity, _reactivity: Simple(capacity),
-    "generalised": Generalised,
-    "randomised": Randomised,
+    "generalised": Generalized,
+    "randomised": Randomized,
 }
 """By name, from (capacity, reactivity)."""
 
 
 @dataclass
-class Purse:
+class TokenAccount:
     """A peer's balance, which is never negative and never above the account's capacity.
 
     Attributes
@@ -143,7 +143,7 @@ class Purse:
         Tokens saved.
     """
 
-    account: Account
+    account: TokenStrategy
     balance: int = 0
 
     def tick(self, draw: float) -> bool:

@@ -1,15 +1,15 @@
-"""A peer's place in a graph whose members come and go: what `Neighbourhood` is where all are known from the start."""
+"""A peer's place in a graph whose members come and go: what `Neighborhood` is where all are known from the start."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .edge_agreement import Edges, row
+from .edge_agreement import EdgeAgreement, row
 
 LAG = 5  # rounds by which one may be behind a new neighbour and catch up by itself
 
 
-class Around:
+class DynamicNeighborhood:
     """Whom a peer sends to and hears, by the edges that both ends have announced.
 
     Parameters
@@ -24,7 +24,7 @@ class Around:
 
     spread: Mapping[str, int] = {}
 
-    def __init__(self, me: str, edges: Edges, *, doubly: bool) -> None:
+    def __init__(self, me: str, edges: EdgeAgreement, *, doubly: bool) -> None:
         self.me = me
         self.edges = edges
         self.doubly = doubly

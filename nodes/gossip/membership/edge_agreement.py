@@ -31,7 +31,7 @@ class Span:
         return self.since <= number < self.until
 
 
-class Edges:
+class EdgeAgreement:
     """One peer's edges: what it holds, what the others say that they hold, and what counts in the open round.
 
     Attributes
@@ -54,7 +54,7 @@ class Edges:
         self._declined: set[str] = set()  # said last that they hold none
 
     @classmethod
-    def agreed(cls, peers: Collection[str]) -> Edges:
+    def agreed(cls, peers: Collection[str]) -> EdgeAgreement:
         """Begin with edges of which both ends know without a word: those of the roster's graph, from round 1 on."""
         edges = cls()
         for peer in peers:

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from itertools import pairwise
 
-from ...topology import Neighbours
+from ...topology import Neighbors
 
 Adjacent = dict[str, set[str]]
 
 
-def repair(founding: Mapping[str, Sequence[str]], members: Iterable[str], *, seed: int = 0) -> Neighbours:
+def repair(founding: Mapping[str, Sequence[str]], members: Iterable[str], *, seed: int = 0) -> Neighbors:
     """Fit an undirected graph to who is here now.
 
     Newcomers are put in first, in name order, each into the middle of half as many edges as a member of the founding

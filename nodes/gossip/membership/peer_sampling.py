@@ -19,7 +19,7 @@ SIZE = 8
 TRADED = 3
 
 
-class View:
+class PartialView:
     """What one peer knows of others: at most `size` contacts, one a name, never itself.
 
     Parameters

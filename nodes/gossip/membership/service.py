@@ -15,13 +15,13 @@ from nervenet.models.rng import generator
 from ...runtime import effects as e
 from ...runtime.payload_checks import brief
 from ...topology import Schedule, TopologyError
-from ..neighborhood import Neighbourhood
-from .around import Around
-from .edge_agreement import Edges
+from ..neighborhood import Neighborhood
+from .around import DynamicNeighborhood
+from .edge_agreement import EdgeAgreement
 from .graph_repair import repair
-from .member_list import Change, Members
-from .peer_sampling import SIZE, View
-from .swim import TIMER, ProbeRules, Probing
+from .member_list import Change, MemberList
+from .peer_sampling import SIZE, PartialView
+from .swim import TIMER, SwimDetector, SwimRules
 
 SHUFFLE: e.Key = ("shuffle",)
 SHUFFLE_S = 60.0  # each contact that is new costs two connections, and what is said to open them
@@ -32,24 +32,24 @@ Lay: TypeAlias = Callable[[Sequence[str]], Schedule]
 
 
 @dataclass(frozen=True)
-class FellowRules:
+class MembershipRules:
     """Who a peer is, with whom its run began, and whom it knows."""
 
-    me: m.News
+    me: m.MemberState
     founders: tuple[str, ...]
-    others: tuple[m.News, ...]
+    others: tuple[m.MemberState, ...]
     lay: Lay
     anew: bool = False  # the topology is laid anew over whoever is here (a ring, a star), not repaired edge by edge
     mixing: str = "metropolis-hastings"
     doubly: bool = True
     late: bool = False  # the run has begun without this peer
-    terms: Mapping[str, Any] = field(default_factory=dict)
+    shared_config: Mapping[str, Any] = field(default_factory=dict)
     events_in: str = ""
-    probe: ProbeRules = field(default_factory=ProbeRules)
+    probe: SwimRules = field(default_factory=SwimRules)
     view: int = SIZE
 
 
-class Fellows:
+class MembershipService:
     """Keeps track of a peer's fellows and of its place among them.
 
     Attributes
@@ -65,29 +65,33 @@ class Fellows:
         The last round that this peer will do: who has done it, too, and leaves, leaves no gap.
     """
 
-    def __init__(self, rules: FellowRules) -> None:
+    def __init__(self, rules: MembershipRules) -> None:
         self.rules = rules
         self.name = rules.me.node
-        self.members = Members(rules.me, rules.others)
-        self.probing = Probing(rules.probe, self.members)
-        self.view = View(self._contact(rules.me), rules.probe.seed, size=rules.view)
+        self.members = MemberList(rules.me, rules.others)
+        self.probing = SwimDetector(rules.probe, self.members)
+        self.view = PartialView(self._contact(rules.me), rules.probe.seed, size=rules.view)
         self.until = 0
         self.meeting = not rules.late
         schedule = rules.lay(rules.founders)
         # An edge has two ends that can announce it only where graphs are undirected and stay the same.
         self.announces = schedule.fixed and not schedule.directed and schedule.weights(1) is None
         self._founding = schedule.out(1)
-        self.edges = Edges() if rules.late or not self.announces else Edges.agreed(self._founding[self.name])
-        self.around: Neighbourhood | Around = Around(self.name, self.edges, doubly=rules.doubly)
+        self.edges = (
+            EdgeAgreement() if rules.late or not self.announces else EdgeAgreement.agreed(self._founding[self.name])
+        )
+        self.around: Neighborhood | DynamicNeighborhood = DynamicNeighborhood(
+            self.name, self.edges, doubly=rules.doubly
+        )
         self._active = not rules.late
         # Who is late has no place in the graph until it begins, and may never have had one.
         self._laid: tuple[str, ...] = () if rules.late else tuple(sorted(rules.founders))
-        self._wanted: Neighbourhood | None = None  # from the next round on
+        self._wanted: Neighborhood | None = None  # from the next round on
         if not (self.announces or rules.late):
             self.around = self._neighbourhood(schedule)
         self._linked: dict[str, Mapping[str, str]] = {}
         self._shuffles = 0
-        self.view.fill(self._contact(news) for news in rules.others if news.standing in ("alive", "suspect"))
+        self.view.fill(self._contact(news) for news in rules.others if news.state in ("alive", "suspect"))
         self._choose_contacts()
 
     # ---------------------------------------------------------------------------------------------------- events in
@@ -100,8 +104,8 @@ class Fellows:
                 told += self._start(now)
             case e.Arrived(sender, m.Edge() as edge):
                 told += self._edge(sender, edge)
-            case e.Arrived(sender, m.AskPeers(terms)):
-                return self._introduce(sender, terms)
+            case e.Arrived(sender, m.GetPeers(shared_config)):
+                return self._introduce(sender, shared_config)
             case e.Arrived(sender, m.Shuffle(contacts, answer)):
                 told += self._shuffled(sender, contacts, answer)
             case e.TimerFired(key) if key == SHUFFLE:
@@ -122,7 +126,7 @@ class Fellows:
     @property
     def linked(self) -> list[str]:
         """Those that this peer has dialled, and who are here as far as is known."""
-        return [peer for peer in self.members.standing("alive", "suspect") if peer in self._linked]
+        return [peer for peer in self.members.in_state("alive", "suspect") if peer in self._linked]
 
     def open(self, number: int) -> list[e.Effect]:
         """Open a round: what counts in it is settled."""
@@ -148,7 +152,7 @@ class Fellows:
         if not self.announces:
             self._relay(here)
             return []
-        left = self.members.standing("left")
+        left = self.members.in_state("left")
         wanted = [peer for peer in self._graph(here).get(self.name, ()) if peer not in left]
         effects: list[e.Effect | Change] = [*self._announce(self.edges.want(wanted))]
         self._choose_contacts()
@@ -163,18 +167,18 @@ class Fellows:
             for peer in sorted(self.probing.contacts or self.members.present())[: self.rules.view]:
                 if peer != self.name:
                     links += [link] if (link := self._link(peer)) else []
-                    links.append(e.Send((peer,), m.Tidings((self.members.me,), "ask")))
+                    links.append(e.Send((peer,), m.Gossip((self.members.me,), "ask")))
         return [*links, e.SetTimer(SHUFFLE, now + self._pause())]
 
     def _changed(self, change: Change) -> list[e.Effect | Change]:
         peer = change.peer
-        match change.standing:
+        match change.state:
             case "readmitted":
                 # The others have dropped its edges; it has not.
                 again = {p: edge for p in self.edges.wanted if (edge := self.edges.again(p)) is not None}
                 return [*self._announce(again)] if self._active else []
-            case "gone" | "left":
-                if change.standing == "left":
+            case "dead" | "left":
+                if change.state == "left":
                     self.edges.left(peer, change.last)
                 else:
                     self.edges.forget(peer)
@@ -185,7 +189,7 @@ class Fellows:
                 self._linked.pop(peer, None)
             case _:
                 pass
-        if change.standing in ("alive", "restarted"):
+        if change.state in ("alive", "restarted"):
             self.view.fill([self._contact(self.members.known[peer])])
         return []
 
@@ -195,12 +199,12 @@ class Fellows:
         answer = self.edges.heard(sender, edge)
         return [e.Send((sender,), answer)] if answer is not None else []
 
-    def _introduce(self, stranger: str, terms: Mapping[str, Any]) -> list[e.Effect | Change]:
-        mine = self.rules.terms
-        for key in sorted({*mine, *terms}):
-            if mine.get(key) != terms.get(key):
-                reason = brief(f"{key} is {mine.get(key)!r} in this run; found {terms.get(key)!r}")
-                return [e.Send((stranger,), m.Refused("ask_peers", 0, "terms", reason))]
+    def _introduce(self, stranger: str, shared_config: Mapping[str, Any]) -> list[e.Effect | Change]:
+        mine = self.rules.shared_config
+        for key in sorted({*mine, *shared_config}):
+            if mine.get(key) != shared_config.get(key):
+                reason = brief(f"{key} is {mine.get(key)!r} in this run; found {shared_config.get(key)!r}")
+                return [e.Send((stranger,), m.Refused("get_peers", 0, "config", reason))]
         here = self._here()
         some = [self.members.me, *(news for news in self.members.known.values() if news.node in here)]
         return [e.Send((stranger,), m.Peers(tuple(some[:FEW]), self.rules.founders, self.rules.events_in))]
@@ -235,7 +239,7 @@ class Fellows:
     def _here(self) -> list[str]:
         """Who takes part in the rounds to come; who has left after the last one is as good as there."""
         known = self.members.known.values()
-        done = [news.node for news in known if news.standing == "left" and news.last >= self.until]
+        done = [news.node for news in known if news.state == "left" and news.last >= self.until]
         return sorted({*self.members.present(), *done})
 
     def _graph(self, here: list[str]) -> Mapping[str, Sequence[str]]:
@@ -258,8 +262,8 @@ class Fellows:
         except TopologyError:
             pass  # there is none over so many: the old one serves, with gaps
 
-    def _neighbourhood(self, schedule: Schedule) -> Neighbourhood:
-        return Neighbourhood(self.name, schedule, self.rules.mixing, doubly=self.rules.doubly)
+    def _neighbourhood(self, schedule: Schedule) -> Neighborhood:
+        return Neighborhood(self.name, schedule, self.rules.mixing, doubly=self.rules.doubly)
 
     def _announce(self, said: Mapping[str, m.Edge]) -> list[e.Effect]:
         return [e.Send((peer,), edge) for peer, edge in said.items()]
@@ -289,7 +293,7 @@ class Fellows:
 
     def _link(self, peer: str) -> e.Link | None:
         known = self.members.known.get(peer)
-        if known is None or not known.addresses or known.standing in ("gone", "left"):
+        if known is None or not known.addresses or known.state in ("dead", "left"):
             return None
         if self._linked.get(peer) == known.addresses:
             return None
@@ -298,7 +302,7 @@ class Fellows:
 
     def _worth(self, contact: m.Contact) -> bool:
         known = self.members.known.get(contact.node)
-        return known is None or (known.standing in ("alive", "suspect") and contact.incarnation >= known.incarnation)
+        return known is None or (known.state in ("alive", "suspect") and contact.incarnation >= known.incarnation)
 
     def _pause(self) -> float:
         self._shuffles += 1
@@ -306,5 +310,5 @@ class Fellows:
         return SHUFFLE_S * (0.75 + 0.5 * float(draw))  # in step with nobody: who trades last in a cycle is held longer
 
     @staticmethod
-    def _contact(news: m.News) -> m.Contact:
+    def _contact(news: m.MemberState) -> m.Contact:
         return m.Contact(news.node, news.incarnation, news.addresses, 0)

@@ -19,8 +19,8 @@ from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
 from ...runtime import effects as e
-from .member_list import Change, Members
-from .news import Rumours
+from .member_list import Change, MemberList
+from .news import BroadcastQueue
 
 TIMER: e.Key = ("probe",)
 SPREAD = 3  # how many are told at once of what cannot wait for the next probe
@@ -36,7 +36,7 @@ Told: TypeAlias = list[e.Effect | Change]
 
 
 @dataclass(frozen=True)
-class ProbeRules:
+class SwimRules:
     """How often a node probes and how long it waits; the waits for answers are stretched by (1 + its own ill health).
 
     A shorter period finds failures sooner and costs more messages: at rest a node sends about 2 / `period_s` a second.
@@ -50,7 +50,7 @@ class ProbeRules:
     sync_s: float = 15.0  # how often one other is told, and asked for, all that is known
     seed: int = 0
 
-    def slower(self, peers: float, suspect_after_s: float) -> ProbeRules:
+    def slower(self, peers: float, suspect_after_s: float) -> SwimRules:
         """Give more time where so many peers share one event loop and answer one after another, and where more is asked
         for than is usual (``network.suspect_after_s``).
         """
@@ -93,7 +93,7 @@ class _Counts:
 
 
 @dataclass
-class Probing:
+class SwimDetector:
     """Finds out who is there, and says who is not.
 
     Parameters
@@ -111,11 +111,11 @@ class Probing:
         while it probes, and where it has to refute that it is suspect.
     """
 
-    rules: ProbeRules
-    members: Members
+    rules: SwimRules
+    members: MemberList
     contacts: frozenset[str] | None = None
     illness: int = 0
-    _rumours: Rumours = field(default_factory=Rumours)
+    _rumours: BroadcastQueue = field(default_factory=BroadcastQueue)
     _open: dict[int, _Open] = field(default_factory=dict)
     _suspected: dict[str, float] = field(default_factory=dict)
     _heard: dict[str, float] = field(default_factory=dict)
@@ -143,7 +143,7 @@ class Probing:
                 told += self._arrived(sender, message, now)
             case e.LinkUp(peer=peer):
                 told += self._hear(peer, now)
-            case e.LinkLost(peer) if peer in self._others() and peer in self.members.standing("alive"):
+            case e.LinkLost(peer) if peer in self._others() and peer in self.members.in_state("alive"):
                 # More often than not its process has ended. But who was stopped finds all its connections ended when
                 # it wakes: so others are asked, too, before anything is said.
                 told += self._ask(peer, now)
@@ -157,7 +157,7 @@ class Probing:
 
     def left(self, peer: str, last: int, reason: str, now: float, *, spread: bool = True) -> Told:
         """Take note that a member has said goodbye; without `spread`, of what is no news to anybody."""
-        if peer not in self.members or self.members.known[peer].standing == "left":
+        if peer not in self.members or self.members.known[peer].state == "left":
             return []
         news, change = self.members.say(peer, "left", reason, last)
         told = self._changed(news, change, now, spread=spread)
@@ -167,40 +167,40 @@ class Probing:
 
     def _arrived(self, sender: str, message: m.Message, now: float) -> Told:
         match message:
-            case m.Probe(id=number, subject=subject, news=news):
+            case m.Ping(id=number, subject=subject, members=news):
                 told = self._take(news, sender, now)
                 if subject == self.me:
-                    answer = m.Alive(number, subject, self._news(sender, self.me))
+                    answer = m.Ack(number, subject, self._news(sender, self.me))
                     return [*told, e.Send((sender,), answer)]
                 if subject == sender or sum(bool(probe.asker) for probe in self._open.values()) >= FAVOURS:
                     return told
                 return told + self._ask(subject, now, asker=sender, asked_as=number)
-            case m.Alive(id=number, subject=subject, news=news):
+            case m.Ack(id=number, subject=subject, members=news):
                 told = self._take(news, sender, now)
                 probe = self._open.get(number)
                 if probe is not None and probe.peer == subject:
                     told += self._hear(subject, now)
                 return told
-            case m.Tidings(news=news, extent=extent):
+            case m.Gossip(members=news, extent=extent):
                 told = self._take(news, sender, now, whole=extent != "fresh")
                 return told + (self._tell_all(sender, "answer") if extent == "ask" else [])
             case _:
                 return []
 
-    def _take(self, news: Iterable[m.News], sender: str, now: float, *, whole: bool = False) -> Told:
+    def _take(self, news: Iterable[m.MemberState], sender: str, now: float, *, whole: bool = False) -> Told:
         told: Told = []
         for each in news:
             if each.node == self.me:
                 told += self._about_me(each, sender)
                 continue
             known = self.members.known.get(each.node)
-            if whole and each.standing == "gone" and known is not None and known.standing in ("alive", "suspect"):
+            if whole and each.state == "dead" and known is not None and known.state in ("alive", "suspect"):
                 # Two halves that meet again believe each other's members gone: let each speak for itself first.
-                each = replace(each, standing="suspect")
+                each = replace(each, state="suspect")
             told += self._changed(each, self.members.take(each, f"{sender} says so"), now)
         return told
 
-    def _about_me(self, news: m.News, sender: str) -> Told:
+    def _about_me(self, news: m.MemberState, sender: str) -> Told:
         mine = self.members.me
         if news.incarnation > mine.incarnation:
             reason = f"{sender} knows {self.me} in a newer life (incarnation {news.incarnation})"
@@ -213,25 +213,25 @@ class Probing:
             self._rumours.put(refuted)
             self._pressing = True
             self._urgent.add(sender)
-            if news.standing in ("gone", "left"):
-                reason = f"{sender} believed that it had {'gone' if news.standing == 'gone' else 'taken its leave'}"
+            if news.state in ("dead", "left"):
+                reason = f"{sender} believed that it had {'died' if news.state == 'dead' else 'left'}"
                 return [Change(self.me, "readmitted", mine.incarnation, mine.addresses, reason)]
         return []
 
-    def _changed(self, news: m.News, change: Change | None, now: float, *, spread: bool = True) -> Told:
+    def _changed(self, news: m.MemberState, change: Change | None, now: float, *, spread: bool = True) -> Told:
         """Draw the consequences of a saying that was taken in."""
         peer = news.node
         known = self.members.known[peer]
-        if known.standing != "suspect":
+        if known.state != "suspect":
             self._suspected.pop(peer, None)
         elif peer not in self._suspected:
             self._suspected[peer] = now
-        if known.standing in ("gone", "left"):
+        if known.state in ("dead", "left"):
             for number in [number for number, probe in self._open.items() if probe.peer == peer]:
                 del self._open[number]
         if change is None:
-            if (known.incarnation, known.refutations, known.standing) != (
-                news.incarnation, news.refutations, news.standing,
+            if (known.incarnation, known.refutations, known.state) != (
+                news.incarnation, news.refutations, news.state,
             ):  # fmt: skip
                 self._rumours.put(known)  # whoever said that does not know the newest
             return []
@@ -239,7 +239,7 @@ class Probing:
             return [change]
         self._rumours.put(known)
         self._pressing = True
-        if known.standing == "suspect":
+        if known.state == "suspect":
             self._urgent.add(peer)  # that it may refute
         return [change]
 
@@ -252,20 +252,20 @@ class Probing:
             if not (probe.asker or probe.helped or probe.knock):
                 self.illness = max(0, self.illness - 1)
             if probe.asker:
-                told.append(e.Send((probe.asker,), m.Alive(probe.asked_as, peer, self._news(probe.asker, peer))))
+                told.append(e.Send((probe.asker,), m.Ack(probe.asked_as, peer, self._news(probe.asker, peer))))
         known = self.members.known.get(peer)
-        if peer == self.me or (known is not None and known.standing in ("alive", "left")):
+        if peer == self.me or (known is not None and known.state in ("alive", "left")):
             return told
         if now < self._sorry.get(peer, -SORRY_S) + SORRY_S:
             return told
         self._sorry[peer] = now
         if known is None:
             return told + self._tell_all(peer, "ask")
-        if known.standing == "suspect":
+        if known.state == "suspect":
             # It is there, and only it may say so to everybody.
             self._suspected[peer] = now
-            return [*told, e.Send((peer,), m.Tidings((known,)))]
-        return [*told, e.Send((peer,), m.Tidings((known,))), *self._tell_all(peer, "ask")]
+            return [*told, e.Send((peer,), m.Gossip((known,)))]
+        return [*told, e.Send((peer,), m.Gossip((known,))), *self._tell_all(peer, "ask")]
 
     # ------------------------------------------------------------------------------------------- what this node finds
 
@@ -282,7 +282,7 @@ class Probing:
         first = peer not in self._heard
         self._open[number] = _Open(peer, now, asker=asker, asked_as=asked_as, knock=knock, first=first)
         link: list[e.Effect] = [e.Link(peer, known.addresses)] if known.addresses else []
-        return [*link, e.Send((peer,), m.Probe(number, peer, self._news(peer)))]
+        return [*link, e.Send((peer,), m.Ping(number, peer, self._news(peer)))]
 
     def _tick(self, now: float, late: float) -> Told:
         self._forgive(late, now)
@@ -296,15 +296,15 @@ class Probing:
             elif probe.asker:
                 # Without a word of this the asker could not tell the silence of one from its own deafness.
                 probe.helped = True
-                told.append(e.Send((probe.asker,), m.Alive(probe.asked_as, self.me, self._news(probe.asker))))
+                told.append(e.Send((probe.asker,), m.Ack(probe.asked_as, self.me, self._news(probe.asker))))
             else:
                 probe.helped = True
                 helpers = self._draw([p for p in self._others() if p != probe.peer], self.rules.helpers, "help", number)
                 if helpers:
-                    told.append(e.Send(tuple(helpers), m.Probe(number, probe.peer, self._news(probe.peer))))
+                    told.append(e.Send(tuple(helpers), m.Ping(number, probe.peer, self._news(probe.peer))))
         for peer, since in list(self._suspected.items()):
             if now >= since + self.rules.suspicion_s:
-                news, change = self.members.say(peer, "gone", "suspect, and silent since")
+                news, change = self.members.say(peer, "dead", "suspect, and silent since")
                 told += self._changed(news, change, now)
         if now >= self._due.period:
             self._due.period = now + self.rules.period_s
@@ -321,7 +321,7 @@ class Probing:
         return told
 
     def _unanswered(self, probe: _Open, now: float) -> Told:
-        if probe.asker or probe.knock or probe.peer not in self.members.standing("alive"):
+        if probe.asker or probe.knock or probe.peer not in self.members.in_state("alive"):
             return []
         heard = any(at >= probe.since for at in self._heard.values())
         if not heard and len(self._others()) > 2 and self.illness < UNHEALTHY:
@@ -355,7 +355,7 @@ class Probing:
         return ""
 
     def _knock(self, now: float) -> Told:
-        gone = self.members.standing("gone")
+        gone = self.members.in_state("dead")
         if not gone:
             return []
         self._counts.knocks += 1
@@ -385,7 +385,7 @@ class Probing:
 
     def _others(self) -> list[str]:
         """Whom this node probes and tells, in name order."""
-        there = self.members.standing("alive", "suspect")
+        there = self.members.in_state("alive", "suspect")
         return there if self.contacts is None else [peer for peer in there if peer in self.contacts]
 
     def _draw(self, names: list[str], count: int, *address: str | int) -> list[str]:
@@ -394,7 +394,7 @@ class Probing:
         chosen = generator(self.rules.seed, self.me, "probe", *address).permutation(len(names))[:count]
         return [names[i] for i in chosen]
 
-    def _news(self, *first: str) -> tuple[m.News, ...]:
+    def _news(self, *first: str) -> tuple[m.MemberState, ...]:
         return self._rumours.take(len(self.members.known) + 1, first)
 
     def _press(self) -> Told:
@@ -406,10 +406,10 @@ class Probing:
         to = {*self._draw(self._others(), SPREAD, "spread", self._counts.spreads), *self._urgent}
         self._urgent = set()
         news = self._news()
-        return [e.Send(tuple(sorted(to)), m.Tidings(news))] if to and news else []
+        return [e.Send(tuple(sorted(to)), m.Gossip(news))] if to and news else []
 
     def _tell_all(self, peer: str, extent: Literal["ask", "answer"]) -> Told:
         known = self.members.all()
         parts = [known[i : i + LIST] for i in range(0, len(known), LIST)]
         # Only the last part asks, so that one answer comes.
-        return [e.Send((peer,), m.Tidings(part, extent if part is parts[-1] else "answer")) for part in parts]
+        return [e.Send((peer,), m.Gossip(part, extent if part is parts[-1] else "answer")) for part in parts]

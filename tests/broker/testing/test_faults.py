@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nervenet.broker.messages import Heartbeat, Lane
 from nervenet.broker.testing.memory import Faults, MemoryTransport, Network, Partition
 from nervenet.broker.transport import Arrival
-from nervenet.broker.transport_events import LinkUp, Undelivered
+from nervenet.broker.transport_events import LinkUp, SendFailed
 
 
 def fates(faults: Faults, n: int = 2_000) -> list[list[float]]:
@@ -120,7 +120,7 @@ def test_a_stopped_node_hears_later_and_its_senders_are_bounded():
     for round_ in range(600):
         a.send("b", Heartbeat(round_, "idle", ()))
     clock.run()
-    slow = [item for item in at_a if isinstance(item, Undelivered)]
+    slow = [item for item in at_a if isinstance(item, SendFailed)]
     assert len(slow) == 600 - 512
     assert slow[0].reason.startswith("slow")
     assert not [item for item in at_b if isinstance(item, Arrival)]

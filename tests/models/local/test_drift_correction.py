@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from nervenet.models import MLP, IncompatibleWeights, LocalUnsupported, Work, as_model, generator
+from nervenet.models import MLP, IncompatibleWeights, LocalUnsupported, LocalWork, as_model, generator
 from nervenet.models.mlp.network import Pass, mean_loss
 from sklearn.linear_model import LogisticRegression, SGDClassifier, SGDRegressor
 from sklearn.neural_network import MLPClassifier
@@ -49,7 +49,7 @@ def test_two_steps_of_gradient_descent_by_hand():
     start = model.snapshot()
     first = start - 0.1 * (gradient(model, start) + c)
     second = first - 0.1 * (gradient(model, first) + mu * (first - start) + c)
-    model.fit(*table(), Work(epochs=2, batch_size=ROWS, proximal=mu), generator(1), never, c)
+    model.fit(*table(), LocalWork(epochs=2, batch_size=ROWS, proximal=mu), generator(1), never, c)
     np.testing.assert_allclose(model.snapshot(), second, rtol=0, atol=1e-13)
 
 
@@ -63,7 +63,7 @@ def test_momentum_is_of_the_corrected_gradient(rho, optimizer):
         g = gradient(model, w) + mu * (w - start) + c
         v = rho * v - 0.1 * g
         w = w + (v if optimizer == "momentum" else rho * v - 0.1 * g)
-    model.fit(*table(), Work(epochs=4, batch_size=ROWS, proximal=mu), generator(1), never, c)
+    model.fit(*table(), LocalWork(epochs=4, batch_size=ROWS, proximal=mu), generator(1), never, c)
     np.testing.assert_allclose(model.snapshot(), w, rtol=0, atol=1e-13)
 
 
@@ -76,7 +76,7 @@ def test_the_moments_of_adam_are_of_the_corrected_gradient():
         g = gradient(model, w) + mu * (w - start) + c
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
         w = w - 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8 / np.sqrt(1 - 0.999**t))
-    model.fit(*table(), Work(epochs=4, batch_size=ROWS, proximal=mu), generator(1), never, c)
+    model.fit(*table(), LocalWork(epochs=4, batch_size=ROWS, proximal=mu), generator(1), never, c)
     np.testing.assert_allclose(model.snapshot(), w, rtol=0, atol=1e-9)
 
 
@@ -91,7 +91,7 @@ def test_a_step_follows_the_derivative_of_the_proximal_objective(hidden):
 
     def after(steps):
         model = fresh()
-        model.fit(X, y, Work(epochs=steps, batch_size=ROWS, proximal=mu), generator(1), never, c)
+        model.fit(X, y, LocalWork(epochs=steps, batch_size=ROWS, proximal=mu), generator(1), never, c)
         return model.snapshot()
 
     def objective(w):
@@ -115,7 +115,7 @@ def test_float32_takes_the_same_corrections(optimizer):
         model = linear(optimizer=optimizer, dtype=dtype, learning_rate=0.01)
         c = np.linspace(-1, 1, model.layout.size).astype(dtype)
         X, y = table()
-        model.fit(X.astype(dtype), y, Work(epochs=5, batch_size=7, proximal=0.5), generator(1), never, c)
+        model.fit(X.astype(dtype), y, LocalWork(epochs=5, batch_size=7, proximal=0.5), generator(1), never, c)
         ends.append(model.snapshot())
     np.testing.assert_allclose(ends[0], ends[1], atol=2e-4)
 
@@ -125,7 +125,7 @@ def test_a_strong_pull_keeps_the_weights_near_their_start():
     for mu in (0.0, 5.0):
         model = linear()
         start = model.snapshot()
-        model.fit(*table(), Work(epochs=50, batch_size=8, proximal=mu), generator(1), never)
+        model.fit(*table(), LocalWork(epochs=50, batch_size=8, proximal=mu), generator(1), never)
         ends[mu] = np.linalg.norm(model.snapshot() - start)
     assert ends[5.0] < ends[0.0] / 4
 
@@ -134,13 +134,13 @@ def test_a_strong_pull_keeps_the_weights_near_their_start():
 def test_a_correction_of_another_length_is_refused(model):
     model, (X, y) = built(model), table()
     with pytest.raises(IncompatibleWeights, match="3 elements"):
-        model.fit(X.astype(model.dtype), y, Work(), generator(0), never, np.zeros(3, model.dtype))
+        model.fit(X.astype(model.dtype), y, LocalWork(), generator(0), never, np.zeros(3, model.dtype))
 
 
 def test_a_proximal_coefficient_is_a_number_of_at_least_zero():
     for wrong in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="proximal"):
-            Work(proximal=wrong)
+            LocalWork(proximal=wrong)
 
 
 # ---------------------------------------------------------------------------------------- scikit-learn's SGD models
@@ -165,7 +165,7 @@ def test_splitting_tends_to_row_by_row_steps_as_rates_get_smaller():
     for parts in (1, 4, 16):
         given = SGDClassifier(loss="log_loss", learning_rate="constant", eta0=0.02 / parts, alpha=alpha, shuffle=False)
         model = built(given, 2)
-        work = Work(epochs=10 * parts, batch_size=6, proximal=mu)
+        work = LocalWork(epochs=10 * parts, batch_size=6, proximal=mu)
         model.fit(X, y, work, generator(1), never, c)
         exact = row_by_row(X, y, 0.02 / parts, alpha, mu, c, 10 * parts, np.arange(ROWS))
         errors.append(np.abs(model.snapshot() - exact).max())
@@ -179,7 +179,7 @@ def test_a_pull_is_stable_where_a_schedule_begins_with_a_large_rate():
     for mu in (0.0, 0.1, 10.0):
         model = built(SGDClassifier(loss="log_loss"))
         assert model._rates(1.0, 1)[0] == pytest.approx(10)
-        model.fit(*table(), Work(epochs=5, batch_size=6, proximal=mu), generator(1), never)
+        model.fit(*table(), LocalWork(epochs=5, batch_size=6, proximal=mu), generator(1), never)
         ends[mu] = np.linalg.norm(model.snapshot())
     assert ends[10.0] < ends[0.1] < ends[0.0]
 
@@ -195,7 +195,7 @@ def test_the_rates_are_those_that_the_estimator_uses(learning_rate):
         moved = []
         for _ in range(3):
             model.load(np.zeros(5))
-            model.fit(np.zeros((1, 4)), np.ones(1, int), Work(epochs=1), generator(0), never)
+            model.fit(np.zeros((1, 4)), np.ones(1, int), LocalWork(epochs=1), generator(0), never)
             moved.append(model.snapshot()[-1])
         np.testing.assert_allclose(rates, moved, rtol=1e-12)
 
@@ -209,7 +209,7 @@ def test_the_normaliser_is_the_displacement_under_a_constant_gradient(learning_r
     c = np.array([1.0, -2.0, 0.5, 0.0, 0.0])
     for _ in range(2):
         model.load(np.zeros(5))
-        work = Work(epochs=3, batch_size=4, proximal=mu)
+        work = LocalWork(epochs=3, batch_size=4, proximal=mu)
         report = model.fit(np.zeros((10, 4)), np.zeros(10), work, generator(0), never, c)
         np.testing.assert_allclose(model.snapshot(), -report.normaliser * report.rate * c, rtol=1e-12)
     assert report.rate == pytest.approx(model._rates(1.0, 1)[0])
@@ -222,7 +222,7 @@ def test_the_normaliser_does_not_depend_on_whether_a_correction_was_asked_for():
     for c in (None, np.zeros(5)):
         model = built(SGDRegressor(), None)
         X, _ = table()
-        reports.append(model.fit(X, X[:, 0], Work(epochs=3, batch_size=5), generator(0), never, c))
+        reports.append(model.fit(X, X[:, 0], LocalWork(epochs=3, batch_size=5), generator(0), never, c))
     assert reports[0].normaliser == pytest.approx(reports[1].normaliser)
     assert reports[0].steps == reports[1].steps == 15
 
@@ -231,7 +231,7 @@ def test_a_correction_of_zeros_changes_no_sgd_model_but_by_rounding():
     ends = []
     for c in (None, np.zeros(15)):
         model = built(SGDClassifier(loss="log_loss"))
-        model.fit(*table(), Work(epochs=3, batch_size=5), generator(0), never, c)
+        model.fit(*table(), LocalWork(epochs=3, batch_size=5), generator(0), never, c)
         ends.append(model.snapshot())
     np.testing.assert_allclose(ends[0], ends[1], rtol=1e-9)
 
@@ -251,7 +251,7 @@ def test_models_that_cannot_be_corrected_say_so_and_name_those_that_can(estimato
     assert model.allows == frozenset()
     name = type(estimator).__name__
     with pytest.raises(LocalUnsupported, match=f"{name}.*proximal term.*Models that can: MLP, and SGDClassifier"):
-        model.fit(X, y, Work(proximal=0.1), generator(0), never)
+        model.fit(X, y, LocalWork(proximal=0.1), generator(0), never)
     with pytest.raises(TypeError, match="correction term"):
-        model.fit(X, y, Work(), generator(0), never, np.zeros(model.layout.size))
-    assert model.fit(X, y, Work(), generator(0), never).normaliser is None
+        model.fit(X, y, LocalWork(), generator(0), never, np.zeros(model.layout.size))
+    assert model.fit(X, y, LocalWork(), generator(0), never).normaliser is None

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from nervenet.models import MLP, Work, generator
+from nervenet.models import MLP, LocalWork, generator
 from nervenet.models.local.fednova import flow, normaliser
 from nervenet.models.mlp.optimizers import make_optimizer
 
@@ -47,7 +47,7 @@ def test_a_fit_reports_it(optimizer):
     model = MLP(hidden=(), optimizer=optimizer, learning_rate=0.02)
     model.build(2, 3, generator(0, "init"))
     X, y = np.zeros((10, 2), "f"), np.arange(10) % 3
-    report = model.fit(X, y, Work(epochs=3, batch_size=4, proximal=0.3), generator(0), lambda: False)
+    report = model.fit(X, y, LocalWork(epochs=3, batch_size=4, proximal=0.3), generator(0), lambda: False)
     assert report.steps == 9
     assert report.normaliser == normaliser(optimizer, 9, 0.9, 0.02, 0.3)
     assert report.rate == 0.02

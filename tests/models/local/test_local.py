@@ -6,7 +6,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from nervenet.models import MLP, IncompatibleWeights, Learner, LocalUnsupported, Work, agree, generator
+from nervenet.models import MLP, IncompatibleWeights, LocalUnsupported, LocalWork, SiteModel, agree, generator
 from nervenet.models.local import LocalSettings, LocalTraining
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 
@@ -27,7 +27,7 @@ def plain(**parameters):
 
 
 def client(model=None, node="ada", data=0, **options):
-    one = Learner(plain() if model is None else model, *table(data), **options)
+    one = SiteModel(plain() if model is None else model, *table(data), **options)
     one.settle(agree({"only": one.survey()}), 0)
     return LocalTraining(one, node=node, seed=5)
 
@@ -112,7 +112,7 @@ def test_wrong_settings_are_refused_by_name(wrong, said):
 )
 def test_a_model_that_cannot_follow_is_refused_before_training(model, asked, said):
     one = client(model)
-    received = np.zeros(one.learner.layout.size * (2 if "control" in asked else 1), one.learner.layout.dtype)
+    received = np.zeros(one.site_model.layout.size * (2 if "control" in asked else 1), one.site_model.layout.dtype)
     with pytest.raises(LocalUnsupported, match=f"{said}.*Models that can: MLP"):
         one.train(received, settings(**asked), 1)
 
@@ -122,11 +122,11 @@ def test_a_model_that_cannot_follow_is_refused_before_training(model, asked, sai
 
 @pytest.mark.parametrize("model", [MLP((5,)), SGDClassifier(loss="log_loss")])
 def test_plainly_it_is_the_learner_trained_on_addressed_batches(model):
-    one, other = client(model), client(model).learner
-    received = one.learner.snapshot() + 0.1
+    one, other = client(model), client(model).site_model
+    received = one.site_model.snapshot() + 0.1
     result = one.train(received, settings(), 3)
     other.load(received)
-    report = other.train(Work(**SHORT), generator(5, "ada", 3, "batches"))
+    report = other.train(LocalWork(**SHORT), generator(5, "ada", 3, "batches"))
     assert np.array_equal(result.vector, other.snapshot())
     assert (result.examples, result.parts, result.encoding) == (ROWS, ("weights",), "")
     assert result.metrics.pop("normaliser") > 0
@@ -135,7 +135,7 @@ def test_plainly_it_is_the_learner_trained_on_addressed_batches(model):
 
 def test_what_is_sent_is_a_copy():
     one = client()
-    first = one.train(one.learner.snapshot(), settings(), 1).vector
+    first = one.train(one.site_model.snapshot(), settings(), 1).vector
     before = first.copy()
     one.train(first, settings(), 2)
     assert np.array_equal(first, before)
@@ -144,14 +144,14 @@ def test_what_is_sent_is_a_copy():
 def test_received_weights_must_fit():
     one = client()
     with pytest.raises(IncompatibleWeights, match="weights and control, 2 x 15 elements, were expected"):
-        one.train(one.learner.snapshot(), settings(control=True), 1)
+        one.train(one.site_model.snapshot(), settings(control=True), 1)
     with pytest.raises(IncompatibleWeights, match="float32"):
-        one.train(one.learner.snapshot().astype("f"), settings(), 1)
+        one.train(one.site_model.snapshot().astype("f"), settings(), 1)
 
 
 def test_a_training_that_diverges_says_what_may_help_and_leaves_the_state():
     one = client(MLP((5,), learning_rate=1e20, momentum=0.9))
-    received = one.learner.snapshot()
+    received = one.site_model.snapshot()
     with pytest.raises(ArithmeticError, match=r"\(a smaller training.learning_rate may help\) must be finite"):
         one.train(received, settings(epochs=20, carry_optimizer=True), 1)
     assert one.state() == {}
@@ -159,8 +159,8 @@ def test_a_training_that_diverges_says_what_may_help_and_leaves_the_state():
 
 def test_the_probe_is_the_loss_of_what_was_received():
     one = client()
-    received = one.learner.snapshot()
-    expected = one.learner.training_loss()
+    received = one.site_model.snapshot()
+    expected = one.site_model.training_loss()
     result = one.train(received, settings(probe=True), 1)
     assert result.metrics["probe_loss"] == expected
     assert result.metrics["loss"] < expected
@@ -169,7 +169,7 @@ def test_the_probe_is_the_loss_of_what_was_received():
 @pytest.mark.parametrize("partial", [False, True])
 def test_an_abandoned_training_reports_what_it_has_if_it_may(partial):
     one = client(MLP((5,)))
-    received, asked = one.learner.snapshot(), settings(partial=partial, carry_optimizer=True)
+    received, asked = one.site_model.snapshot(), settings(partial=partial, carry_optimizer=True)
     left = iter([False] * 3 + [True] * 100)
     result = one.train(received, asked, 1, lambda: next(left))
     assert result.cancelled is not partial
@@ -193,7 +193,7 @@ def test_an_abandoned_training_reports_what_it_has_if_it_may(partial):
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])
 def test_the_control_variate_is_the_gradient_without_the_correction(optimizer):
     one = client(plain(optimizer=optimizer, momentum=0.5))
-    x, asked = one.learner.snapshot(), LocalSettings(epochs=1, batch_size=ROWS, control=True)
+    x, asked = one.site_model.snapshot(), LocalSettings(epochs=1, batch_size=ROWS, control=True)
     c = np.zeros_like(x)
     for number in (1, 2, 3):
         before = one.state().get("control", np.zeros_like(x))
@@ -211,7 +211,7 @@ def test_the_control_variate_is_the_gradient_without_the_correction(optimizer):
 @pytest.mark.parametrize("encoding", ["", "delta+top-k:0.2"])
 def test_what_did_not_count_leaves_no_trace_in_what_the_server_adds_up(encoding):
     one, other = client(MLP((5,))), client(MLP((5,)))
-    x = one.learner.snapshot()
+    x = one.site_model.snapshot()
     received, asked = np.concatenate([x, 0 * x]), settings(control=True, encoding=encoding)
     for both in (one, other):
         both.train(received, asked, 1)
@@ -232,7 +232,7 @@ def client_after_one(received, asked, number):
 
 def test_an_update_that_did_not_count_leaves_what_is_personal():
     one = client(MLP((5,)))
-    x, asked = one.learner.snapshot(), settings(personal=("bias",), encoding="delta+int4")
+    x, asked = one.site_model.snapshot(), settings(personal=("bias",), encoding="delta+int4")
     one.train(x, asked, 1)
     one.train(x, asked, 2)
     personal = {name: array for name, array in one.state().items() if name.startswith("personal/")}
@@ -245,7 +245,7 @@ def test_an_update_that_did_not_count_leaves_what_is_personal():
 def test_with_momentum_it_is_a_mean_of_the_gradients_on_the_way():
     """Small steps hardly move the weights, so that all their gradients, and any mean of them, are the first."""
     one = client(plain(optimizer="nesterov", learning_rate=1e-7))
-    x, asked = one.learner.snapshot(), LocalSettings(epochs=50, batch_size=ROWS, control=True)
+    x, asked = one.site_model.snapshot(), LocalSettings(epochs=50, batch_size=ROWS, control=True)
     one.train(np.concatenate([x, np.ones_like(x)]), asked, 1)
     np.testing.assert_allclose(one.state()["control"], gradient(client(), x), atol=1e-4)
 
@@ -253,8 +253,8 @@ def test_with_momentum_it_is_a_mean_of_the_gradients_on_the_way():
 def opposed(which, optimizer="sgd"):
     """One of two clients that give the same kind of rows different names."""
     one = client(plain(optimizer=optimizer, momentum=0.5), node=f"client-{which}", data=which)
-    X, y = one.learner._train
-    one.learner._train = X, (y + which) % 3
+    X, y = one.site_model._train
+    one.site_model._train = X, (y + which) % 3
     return one
 
 
@@ -262,7 +262,7 @@ def opposed(which, optimizer="sgd"):
 def test_scaffold_finds_the_common_optimum_that_averaging_misses(optimizer):
     def slope_after(control):
         clients = [opposed(1, optimizer), opposed(2, optimizer)]
-        x = np.zeros(clients[0].learner.layout.size)
+        x = np.zeros(clients[0].site_model.layout.size)
         c = np.zeros_like(x)
         asked = LocalSettings(epochs=10, batch_size=ROWS, control=control)
         for number in range(150):
@@ -280,31 +280,31 @@ def test_scaffold_finds_the_common_optimum_that_averaging_misses(optimizer):
 
 def test_personal_arrays_stay_and_travel_as_they_came():
     one = client(MLP((5,)))
-    layout, asked = one.learner.layout, settings(personal=("weight.1", "bias.1"))
-    x = one.learner.snapshot()
+    layout, asked = one.site_model.layout, settings(personal=("weight.1", "bias.1"))
+    x = one.site_model.snapshot()
     first = one.train(x, asked, 1).vector
-    own = one.learner.snapshot()
+    own = one.site_model.snapshot()
     for name in layout.names:
         kept = np.array_equal(layout.views(first)[name], layout.views(x)[name])
         assert kept == (name in asked.personal)
         assert not np.array_equal(layout.views(own)[name], layout.views(x)[name])
 
     one.load(first, asked)  # next round: the head of before over the body that arrives
-    used = layout.views(one.learner.snapshot())
+    used = layout.views(one.site_model.snapshot())
     assert np.array_equal(used["weight.1"], layout.views(own)["weight.1"])
     assert np.array_equal(used["weight.0"], layout.views(first)["weight.0"])
-    assert np.array_equal(one.personal_weights(first), one.learner.snapshot())
+    assert np.array_equal(one.personal_weights(first), one.site_model.snapshot())
 
     same = client(MLP((5,)))
-    same.learner.load(one.learner.snapshot())
-    same.learner.train(Work(**SHORT), generator(5, "ada", 2, "batches"))
+    same.site_model.load(one.site_model.snapshot())
+    same.site_model.train(LocalWork(**SHORT), generator(5, "ada", 2, "batches"))
     one.train(first, asked, 2)
-    assert np.array_equal(one.learner.snapshot(), same.learner.snapshot())
+    assert np.array_equal(one.site_model.snapshot(), same.site_model.snapshot())
 
 
 def test_a_part_of_a_name_before_a_dot_means_all_that_have_it():
     one = client(MLP((5,)))
-    one.train(one.learner.snapshot(), settings(personal=("bias",)), 1)
+    one.train(one.site_model.snapshot(), settings(personal=("bias",)), 1)
     assert set(one.state()) == {"personal/bias.0", "personal/bias.1"}
 
 
@@ -319,12 +319,12 @@ def test_a_part_of_a_name_before_a_dot_means_all_that_have_it():
 def test_unknown_personal_names_are_refused_with_those_that_exist(names, said):
     one = client(MLP((5,)))
     with pytest.raises(ValueError, match=said):
-        one.train(one.learner.snapshot(), settings(personal=names), 1)
+        one.train(one.site_model.snapshot(), settings(personal=names), 1)
 
 
 def test_control_variates_of_personal_arrays_are_zero():
     one = client(MLP((5,)))
-    layout, x = one.learner.layout, one.learner.snapshot()
+    layout, x = one.site_model.layout, one.site_model.snapshot()
     asked = settings(personal=("weight.1",), control=True)
     for number in (1, 2):
         result = one.train(np.concatenate([x, 0 * x]), asked, number)
@@ -338,7 +338,7 @@ def test_control_variates_of_personal_arrays_are_zero():
 
 def test_ditto_trains_a_second_model_towards_what_was_received():
     one = client()
-    x1, asked = one.learner.snapshot(), LocalSettings(epochs=1, batch_size=ROWS, ditto=0.4)
+    x1, asked = one.site_model.snapshot(), LocalSettings(epochs=1, batch_size=ROWS, ditto=0.4)
     assert "personal_loss" in one.train(x1, asked, 1).metrics
     v1 = x1 - 0.1 * gradient(client(), x1)
     np.testing.assert_allclose(one.personal_weights(), v1, atol=1e-12)
@@ -354,11 +354,11 @@ def test_what_ditto_sends_is_what_would_be_sent_without(model):
     for ditto in (0.0, 0.5):
         one, x = client(model), None
         for number in (1, 2, 3):
-            x = one.learner.snapshot() if x is None else x
+            x = one.site_model.snapshot() if x is None else x
             x = one.train(x, settings(ditto=ditto, carry_optimizer=True), number).vector
         sent.append(x)
     assert np.array_equal(*sent)
-    assert np.array_equal(one.learner.snapshot(), x)
+    assert np.array_equal(one.site_model.snapshot(), x)
     assert not np.array_equal(one.personal_weights(), x)
 
 
@@ -372,12 +372,12 @@ def test_without_a_model_of_its_own_the_weights_of_all_are_needed():
 
 def test_an_encoding_carries_its_error_to_the_next_round(coarse):
     one = client()
-    x, total, decoded = one.learner.snapshot(), 0.0, 0.0
+    x, total, decoded = one.site_model.snapshot(), 0.0, 0.0
     for number in (1, 2, 3):
         result = one.train(x, settings(encoding="coarse"), number)
         assert result.vector.dtype == np.uint8
         assert result.encoding == "coarse"
-        total = total + one.learner.snapshot() - x
+        total = total + one.site_model.snapshot() - x
         decoded = decoded + coarse.decode(result.vector, x.size, "float64")
         np.testing.assert_allclose(one.state()["residual"], total - decoded, atol=1e-12)
         assert result.metrics["raw_bytes"] == 8 * x.size
@@ -389,7 +389,7 @@ def test_an_encoding_carries_its_error_to_the_next_round(coarse):
 
 def test_all_parts_are_encoded_and_only_the_weights_are_a_difference(coarse):
     one, other = client(), client()
-    x = one.learner.snapshot()
+    x = one.site_model.snapshot()
     received = np.concatenate([x, 0 * x])
     y, change = other.train(received, settings(control=True), 1).vector.reshape(2, -1)
     result = one.train(received, settings(control=True, encoding="coarse"), 1)
@@ -401,13 +401,13 @@ def test_all_parts_are_encoded_and_only_the_weights_are_a_difference(coarse):
 def test_the_codecs_of_the_house_serve(spec):
     compress = pytest.importorskip("nervenet.models.compress")
     one = client(MLP((5,)))
-    x, asked = one.learner.snapshot(), settings(encoding=spec)
+    x, asked = one.site_model.snapshot(), settings(encoding=spec)
     for number in (1, 2):
         result = one.train(x, asked, number)
         left = one.state()["residual"]
     sent = compress.parse(spec).decode(result.vector, x.size, x.dtype)
     assert 0 < result.metrics["codec_error"] < 1
-    wanted = one.learner.snapshot() - (x if "delta" in spec else 0)
+    wanted = one.site_model.snapshot() - (x if "delta" in spec else 0)
     before = sent + left - wanted  # what the first round left behind
     assert 0 < np.linalg.norm(before) < np.linalg.norm(wanted)
 
@@ -434,7 +434,7 @@ def test_a_client_that_was_restored_goes_on_bit_for_bit(what, model, coarse):
     if what == "fedper":
         asked = {"personal": ("coef",) if model == "sgd" else ("weight",)}
     one, asked = client(MODELS[model]()), settings(**asked)
-    x = one.learner.snapshot()
+    x = one.site_model.snapshot()
 
     def received(number):
         rng = np.random.default_rng(number)
@@ -469,7 +469,7 @@ def test_a_client_that_was_restored_goes_on_bit_for_bit(what, model, coarse):
 def test_restoring_nothing_is_a_fresh_start():
     for make in MODELS.values():
         one, asked = client(make()), settings(carry_optimizer=True)
-        x = one.learner.snapshot()
+        x = one.site_model.snapshot()
         first = one.train(x, asked, 1).vector
         assert not np.array_equal(one.train(x, asked, 1).vector, first)
         one.restore({})
@@ -478,13 +478,13 @@ def test_restoring_nothing_is_a_fresh_start():
 
 def test_where_nothing_is_carried_there_is_no_state():
     one = client(MLP((5,)))
-    one.train(one.learner.snapshot(), settings(proximal=0.1, probe=True), 1)
+    one.train(one.site_model.snapshot(), settings(proximal=0.1, probe=True), 1)
     assert one.state() == {}
 
 
 def test_a_state_cannot_be_changed_from_outside_and_names_what_it_does_not_know():
     one = client()
-    x = one.learner.snapshot()
+    x = one.site_model.snapshot()
     one.train(np.concatenate([x, x]), settings(control=True), 1)
     with pytest.raises(ValueError, match="read-only"):
         one.state()["control"][:] = 0
@@ -499,14 +499,14 @@ def test_a_state_cannot_be_changed_from_outside_and_names_what_it_does_not_know(
 
 def test_fine_tuning_trains_on_from_what_all_agreed_and_forgets_nothing():
     one = client(MLP((5,)))
-    x, asked = one.learner.snapshot(), settings(personal=("bias",), carry_optimizer=True)
+    x, asked = one.site_model.snapshot(), settings(personal=("bias",), carry_optimizer=True)
     one.train(x, asked, 1)
     before, start = one.state(), one.personal_weights(x)
     report = one.fine_tune(x, 3, batch_size=8)
-    tuned = one.learner.snapshot()
+    tuned = one.site_model.snapshot()
     assert report.steps == 15
     assert all(before[name] is array for name, array in one.state().items())
-    other = client(MLP((5,))).learner
+    other = client(MLP((5,))).site_model
     other.load(start)
-    other.train(Work(epochs=3, batch_size=8), generator(5, "ada", "fine-tune"))
+    other.train(LocalWork(epochs=3, batch_size=8), generator(5, "ada", "fine-tune"))
     assert np.array_equal(tuned, other.snapshot())

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from nervenet.models import MLP, IncompatibleWeights, Work, as_model, generator, named_model, rebuild
+from nervenet.models import MLP, IncompatibleWeights, LocalWork, as_model, generator, named_model, rebuild
 from nervenet.models.evaluate import evaluate
 from nervenet.models.mlp.network import Pass, mean_loss
 from nervenet.models.mlp.product import Product
 
-WORK = Work(epochs=3, batch_size=8)
+WORK = LocalWork(epochs=3, batch_size=8)
 
 
 def never():
@@ -61,7 +61,7 @@ def test_back_propagation_is_the_derivative_of_the_loss(activation, n_classes):
 def test_it_learns_classes(classes, optimizer):
     X, y = table(classes)
     model = built(classes, optimizer=optimizer, hidden=(16,))
-    report = model.fit(X, y, Work(epochs=30, batch_size=8), generator(0), never)
+    report = model.fit(X, y, LocalWork(epochs=30, batch_size=8), generator(0), never)
     assert evaluate(model, X, y)["accuracy"] > 0.9
     assert report.loss < 0.5
     assert model.predict(X).dtype == np.int64
@@ -73,7 +73,7 @@ def test_it_learns_numbers():
     X, _ = table()
     y = X @ [1.0, -2.0, 0.5, 0.0]
     model = built(None, hidden=(16,), learning_rate=0.01)
-    model.fit(X, y, Work(epochs=60, batch_size=8), generator(0), never)
+    model.fit(X, y, LocalWork(epochs=60, batch_size=8), generator(0), never)
     assert evaluate(model, X, y)["r2"] > 0.9
     assert model.probabilities(X) is None
 
@@ -82,7 +82,7 @@ def test_no_hidden_layer_is_a_linear_model():
     X, y = table()
     model = built(hidden=())
     assert model.layout.names == ("weight.0", "bias.0")
-    model.fit(X, y, Work(epochs=20), generator(0), never)
+    model.fit(X, y, LocalWork(epochs=20), generator(0), never)
     assert evaluate(model, X, y)["accuracy"] > 0.9
 
 
@@ -147,7 +147,7 @@ def test_moments_are_reset_or_carried_on_purpose(optimizer):
             fresh.restore(model.carry())
             model = fresh
         model.load(start)
-        model.fit(X, y, Work(epochs=3, batch_size=8, carry_optimizer=carry), generator(1), never)
+        model.fit(X, y, LocalWork(epochs=3, batch_size=8, carry_optimizer=carry), generator(1), never)
         return model.snapshot()
 
     fresh = built(optimizer=optimizer)
@@ -163,7 +163,7 @@ def test_what_is_carried_is_a_copy():
     model.fit(X, y, WORK, generator(0), never)
     carried = model.carry()
     kept = carried["velocity"].copy()
-    model.fit(X, y, Work(carry_optimizer=True), generator(1), never)
+    model.fit(X, y, LocalWork(carry_optimizer=True), generator(1), never)
     np.testing.assert_array_equal(carried["velocity"], kept)
 
 
@@ -175,25 +175,25 @@ def test_stopping_is_asked_before_every_mini_batch():
         asked.append(None)
         return len(asked) > 5
 
-    report = model.fit(X, y, Work(epochs=10, batch_size=8), generator(0), stop)
+    report = model.fit(X, y, LocalWork(epochs=10, batch_size=8), generator(0), stop)
     assert (report.cancelled, report.steps, len(asked)) == (True, 5, 6)
     assert np.isfinite(report.loss)
     steps = built()
-    assert steps.fit(X, y, Work(local_steps=5, batch_size=8), generator(0), never).steps == 5
+    assert steps.fit(X, y, LocalWork(local_steps=5, batch_size=8), generator(0), never).steps == 5
     np.testing.assert_array_equal(model.snapshot(), steps.snapshot())
 
 
 def test_stopping_between_two_epochs_reports_the_epoch_that_was_whole():
     X, y = table()
     model, left = built(), iter([False] * 8 + [True])
-    report = model.fit(X, y, Work(epochs=3, batch_size=8), generator(0), lambda: next(left))
+    report = model.fit(X, y, LocalWork(epochs=3, batch_size=8), generator(0), lambda: next(left))
     assert (report.steps, report.cancelled) == (8, True)
-    assert report.loss == built().fit(X, y, Work(epochs=1, batch_size=8), generator(0), never).loss
+    assert report.loss == built().fit(X, y, LocalWork(epochs=1, batch_size=8), generator(0), never).loss
 
 
 def test_local_steps_go_over_the_ends_of_epochs():
     X, y = table()
-    report = built().fit(X, y, Work(local_steps=21, batch_size=8), generator(0), never)
+    report = built().fit(X, y, LocalWork(local_steps=21, batch_size=8), generator(0), never)
     assert (report.steps, report.examples, report.cancelled) == (21, 60, False)
 
 
@@ -201,7 +201,7 @@ def test_no_work_changes_nothing():
     X, y = table()
     model = built()
     before = model.snapshot()
-    report = model.fit(X, y, Work(epochs=0), generator(0), never)
+    report = model.fit(X, y, LocalWork(epochs=0), generator(0), never)
     assert report.steps == 0
     assert np.isnan(report.loss)
     np.testing.assert_array_equal(model.snapshot(), before)
@@ -209,13 +209,13 @@ def test_no_work_changes_nothing():
 
 def test_a_batch_larger_than_the_data_is_the_data():
     X, y = table(rows=9)
-    assert built().fit(X, y, Work(epochs=4, batch_size=100), generator(0), never).steps == 4
+    assert built().fit(X, y, LocalWork(epochs=4, batch_size=100), generator(0), never).steps == 4
 
 
 def test_a_diverging_model_shows_in_its_weights_and_warns_nobody():
     X, y = table()
     model = built(None, learning_rate=1e6)
-    report = model.fit(X * 1e3, y.astype(float), Work(epochs=10), generator(0), never)
+    report = model.fit(X * 1e3, y.astype(float), LocalWork(epochs=10), generator(0), never)
     assert not np.isfinite(report.loss)
     with pytest.raises(IncompatibleWeights, match="NaN or infinite"):
         model.layout.check(model.snapshot())
@@ -322,4 +322,4 @@ def test_a_model_is_taken_as_it_is():
     model = MLP()
     assert as_model(model) is model
     with pytest.raises(ValueError, match="batch_size"):
-        Work(batch_size=0)
+        LocalWork(batch_size=0)

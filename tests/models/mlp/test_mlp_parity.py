@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from nervenet.models import MLP, Work, generator
+from nervenet.models import MLP, LocalWork, generator
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
@@ -55,7 +55,7 @@ def trained(activation, optimizer, classes, dtype, batch_size=BATCH):
     ours.build(FEATURES, classes, generator(0, "init"))
     theirs = scikit_learn(ours, X, y, classes)
     theirs.batch_size = batch_size
-    report = ours.fit(X, y, Work(epochs=EPOCHS, batch_size=batch_size), generator(0, "batches"), never)
+    report = ours.fit(X, y, LocalWork(epochs=EPOCHS, batch_size=batch_size), generator(0, "batches"), never)
     orders = generator(0, "batches")
     for _ in range(EPOCHS):
         order = orders.permutation(ROWS)
@@ -87,7 +87,7 @@ def test_the_reported_loss_is_scikit_learns_without_the_penalty(task):
     X, y = data(TASKS[task], "float64")
     before = MLP((7, 6), "tanh", optimizer="sgd", learning_rate=RATE, l2=L2, dtype="float64")
     before.build(FEATURES, TASKS[task], generator(0, "init"))
-    before.fit(X, y, Work(epochs=EPOCHS - 1, batch_size=ROWS), generator(0, "batches"), never)
+    before.fit(X, y, LocalWork(epochs=EPOCHS - 1, batch_size=ROWS), generator(0, "batches"), never)
     parts = before.layout.views(before.snapshot())
     penalty = L2 / 2 / ROWS * sum(float((parts[f"weight.{i}"] ** 2).sum()) for i in range(3))
     halves = 2 if TASKS[task] is None else 1  # scikit-learn halves the squared error, metrics do not
@@ -100,5 +100,5 @@ def test_a_wrong_penalty_would_be_seen():
     X, y = data(3, "float64")
     wrong = MLP((7, 6), "relu", optimizer="sgd", learning_rate=RATE, l2=L2 * BATCH, dtype="float64")
     wrong.build(FEATURES, 3, generator(0, "init"))
-    wrong.fit(X, y, Work(epochs=EPOCHS, batch_size=BATCH), generator(0, "batches"), never)
+    wrong.fit(X, y, LocalWork(epochs=EPOCHS, batch_size=BATCH), generator(0, "batches"), never)
     assert np.abs(wrong.snapshot() - flat(theirs)).max() > 1e-3

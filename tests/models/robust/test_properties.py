@@ -84,14 +84,14 @@ def test_equal_vectors_stay_what_they_are(name, seed, dtype):
 @given(seed=seeds, dtype=dtypes, tau=st.floats(0.1, 10))
 def test_centred_clipping_stays_where_all_are_and_moves_by_tau_at_most(seed, dtype, tau):
     vectors, start = draw(seed, dtype), draw(seed + 1, dtype, n=1)[0]
-    np.testing.assert_allclose(robust.centred_clipping([start] * N, start, tau, 3), start, **rounding(dtype))
-    merged = robust.centred_clipping(vectors, start, tau)
+    np.testing.assert_allclose(robust.centered_clipping([start] * N, start, tau, 3), start, **rounding(dtype))
+    merged = robust.centered_clipping(vectors, start, tau)
     assert merged.dtype == dtype
     assert np.linalg.norm(merged - start) <= tau * (1 + 1e-5)
-    backwards = robust.centred_clipping(vectors[::-1], start, tau)
+    backwards = robust.centered_clipping(vectors[::-1], start, tau)
     np.testing.assert_allclose(merged, backwards, **rounding(dtype))
     hostile = [*vectors[1:], start + np.asarray(1e6, dtype)]
-    assert np.linalg.norm(robust.centred_clipping(hostile, start, tau) - merged) <= 2 * tau / N + 1e-3
+    assert np.linalg.norm(robust.centered_clipping(hostile, start, tau) - merged) <= 2 * tau / N + 1e-3
 
 
 @some_rules
@@ -103,7 +103,7 @@ def test_inputs_may_be_read_only_and_are_not_changed(name):
     for vector, original in zip(received, vectors, strict=True):
         np.testing.assert_array_equal(vector, original)
     start = np.frombuffer(vectors[0].tobytes())
-    robust.centred_clipping(received, start, 1.0)[:] = 0
+    robust.centered_clipping(received, start, 1.0)[:] = 0
     robust.clip_by_norm(received, 0.5, start)
     np.testing.assert_array_equal(start, vectors[0])
 

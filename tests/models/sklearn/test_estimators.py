@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from nervenet.models import MLP, CannotMerge, IncompatibleWeights, Work, as_model, generator, named_model, rebuild
+from nervenet.models import MLP, CannotMerge, IncompatibleWeights, LocalWork, as_model, generator, named_model, rebuild
 from nervenet.models.evaluate import evaluate
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, SGDClassifier, SGDRegressor
@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC
 
-ONE_EPOCH = Work(epochs=1, batch_size=10)
+ONE_EPOCH = LocalWork(epochs=1, batch_size=10)
 
 CLASSIFIERS = {
     "sgd": SGDClassifier(loss="log_loss"),
@@ -54,7 +54,7 @@ def test_classifiers_learn(name, classes):
     X, y = table(classes)
     model = built(CLASSIFIERS[name], classes)
     for r in range(5):
-        report = model.fit(X, y, Work(epochs=8, batch_size=10), generator(0, "node", r), never)
+        report = model.fit(X, y, LocalWork(epochs=8, batch_size=10), generator(0, "node", r), never)
     assert evaluate(model, X, y)["accuracy"] > 0.85
     assert report.examples == 90
     assert np.isfinite(report.loss)
@@ -65,7 +65,7 @@ def test_regressors_learn(name):
     X, y = numbers()
     model = built(REGRESSORS[name], None)
     for r in range(10):
-        model.fit(X, y, Work(epochs=5, batch_size=10), generator(0, "node", r), never)
+        model.fit(X, y, LocalWork(epochs=5, batch_size=10), generator(0, "node", r), never)
     assert evaluate(model, X, y)["r2"] > 0.9
     assert model.probabilities(X) is None
 
@@ -103,7 +103,7 @@ def test_two_classes_are_one_row_of_coefficients(name, classes, shape):
 def test_the_zero_weight_rows_of_logistic_regression_change_nothing():
     X, y = table()
     model = built(LogisticRegression())
-    model.fit(X, y, Work(epochs=200), generator(0), never)
+    model.fit(X, y, LocalWork(epochs=200), generator(0), never)
     np.testing.assert_allclose(model.estimator.coef_, LogisticRegression(max_iter=200).fit(X, y).coef_, atol=1e-3)
 
 
@@ -140,9 +140,9 @@ def test_training_starts_from_the_loaded_weights(name):
     X, y = table()
     far = built(CLASSIFIERS[name])
     far.load(np.full(far.layout.size, 5.0))
-    far.fit(X, y, Work(epochs=1, batch_size=90), generator(0), never)
+    far.fit(X, y, LocalWork(epochs=1, batch_size=90), generator(0), never)
     near = built(CLASSIFIERS[name])
-    near.fit(X, y, Work(epochs=1, batch_size=90), generator(0), never)
+    near.fit(X, y, LocalWork(epochs=1, batch_size=90), generator(0), never)
     assert np.abs(far.snapshot() - near.snapshot()).max() > 0.5
 
 
@@ -198,7 +198,7 @@ def test_mlp_resets_its_moments_unless_they_are_carried(solver):
             fresh.restore(model.carry())
             model = fresh
         model.load(start)
-        model.fit(X, y, Work(epochs=1, batch_size=10, carry_optimizer=carry), generator(1), never)
+        model.fit(X, y, LocalWork(epochs=1, batch_size=10, carry_optimizer=carry), generator(1), never)
         return model.snapshot()
 
     fresh = built(MLPClassifier((5,), solver=solver))
@@ -219,7 +219,7 @@ def test_an_mlp_estimator_and_our_own_are_one_model(solver, classes):
     ours.build(4, classes, generator(0, "init"))
     assert ours.layout.hash == theirs.layout.hash
     for r in range(3):
-        reports = [m.fit(X, y, Work(epochs=2, batch_size=16), generator(0, r), never) for m in (ours, theirs)]
+        reports = [m.fit(X, y, LocalWork(epochs=2, batch_size=16), generator(0, r), never) for m in (ours, theirs)]
     np.testing.assert_allclose(ours.snapshot(), theirs.snapshot(), rtol=0, atol=1e-11)
     assert reports[0].steps == reports[1].steps == 12
 
@@ -230,7 +230,7 @@ def test_epochs_joined_are_one_partial_fit_each_to_rounding(classes):
     settings = {"learning_rate": "invscaling", "eta0": 0.05, "shuffle": False}
     model = built(SGDRegressor(**settings) if classes is None else SGDClassifier(**settings), classes)
     theirs = model.estimator
-    model.fit(X, y, Work(epochs=4), generator(0), never)
+    model.fit(X, y, LocalWork(epochs=4), generator(0), never)
     for _ in range(4):
         theirs.partial_fit(X, y)
     np.testing.assert_allclose(model.estimator.coef_, theirs.coef_, atol=1e-12)
@@ -240,7 +240,7 @@ def test_epochs_joined_are_one_partial_fit_each_to_rounding(classes):
 def test_local_steps_count_mini_batches():
     X, y = table()
     model = built(SGDClassifier())
-    assert model.fit(X, y, Work(local_steps=13, batch_size=10), generator(0), never).steps == 13
+    assert model.fit(X, y, LocalWork(local_steps=13, batch_size=10), generator(0), never).steps == 13
     assert model.estimator.t_ == 131
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from nervenet.nodes.checkpoint import state_file
 from nervenet.nodes.checkpoint.state_file import DTYPES, path_of
-from nervenet.nodes.checkpoint.store import CheckpointError, Checkpoints
+from nervenet.nodes.checkpoint.store import CheckpointError, CheckpointStore
 from safetensors.numpy import load_file
 
 KINDS = st.sampled_from([np.dtype(kind) for kind in DTYPES.values()])
@@ -40,9 +40,9 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     )
 
 
-def filled(folder: Path, rounds: int = 3, size: int = 100) -> tuple[Checkpoints, list[str]]:
+def filled(folder: Path, rounds: int = 3, size: int = 100) -> tuple[CheckpointStore, list[str]]:
     told: list[str] = []
-    checkpoints = Checkpoints(folder, told.append)
+    checkpoints = CheckpointStore(folder, told.append)
     for number in range(1, rounds + 1):
         checkpoints.write(number, {"weights": np.full(size, number, np.float32)}, {"n": number})
     return checkpoints, told
@@ -53,7 +53,7 @@ def filled(folder: Path, rounds: int = 3, size: int = 100) -> tuple[Checkpoints,
 def test_all_comes_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, arrays: dict[str, Any], record: dict[str, Any]
 ) -> None:
-    checkpoints = Checkpoints(tmp_path_factory.mktemp("c"))
+    checkpoints = CheckpointStore(tmp_path_factory.mktemp("c"))
     checkpoints.write(7, arrays, record)
     found = checkpoints.latest()
     assert found is not None
@@ -66,8 +66,8 @@ def test_all_comes_back_exactly(
 
 def test_any_memory_order_is_kept_by_value_and_numpys_numbers_are_numbers(tmp_path: Path) -> None:
     array = np.asfortranarray(np.arange(12.0).reshape(3, 4))[:, ::2]
-    Checkpoints(tmp_path).write(1, {"a": array}, {"n": np.int64(3), "x": np.float32(0.5)})
-    found = Checkpoints(tmp_path).latest()
+    CheckpointStore(tmp_path).write(1, {"a": array}, {"n": np.int64(3), "x": np.float32(0.5)})
+    found = CheckpointStore(tmp_path).latest()
     assert found is not None
     assert np.array_equal(found.arrays["a"], array)
     assert found.record == {"n": 3, "x": 0.5}
@@ -80,9 +80,9 @@ def test_any_memory_order_is_kept_by_value_and_numpys_numbers_are_numbers(tmp_pa
 )
 def test_what_is_not_kept_is_named(tmp_path: Path, array: Any, reason: str) -> None:
     with pytest.raises(TypeError, match=reason):
-        Checkpoints(tmp_path).write(1, {"a": array}, {})
+        CheckpointStore(tmp_path).write(1, {"a": array}, {})
     with pytest.raises(TypeError, match="found set"):
-        Checkpoints(tmp_path).write(1, {}, {"a": set()})
+        CheckpointStore(tmp_path).write(1, {}, {"a": set()})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -95,7 +95,7 @@ def test_the_last_three_are_kept_and_a_future_that_is_run_anew_goes(tmp_path: Pa
     assert checkpoints.latest(before=7) is None
     checkpoints.write(8, {}, {})
     assert checkpoints.rounds == [8, 7]
-    assert Checkpoints(tmp_path / "nowhere").latest() is None
+    assert CheckpointStore(tmp_path / "nowhere").latest() is None
 
 
 def cut(data: bytearray) -> bytes:
@@ -233,14 +233,14 @@ def test_a_system_that_refuses_leaves_the_older_ones(
 def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="cannot be made"):
-        Checkpoints(tmp_path / "file" / "c").write(1, {}, {})
+        CheckpointStore(tmp_path / "file" / "c").write(1, {}, {})
 
 
 def test_a_process_killed_while_it_writes_leaves_whole_ones(tmp_path: Path) -> None:
     code = f"""
 import pathlib, numpy as np
-from nervenet.nodes.checkpoint.store import Checkpoints
-c, n = Checkpoints(pathlib.Path({str(tmp_path)!r})), 0
+from nervenet.nodes.checkpoint.store import CheckpointStore
+c, n = CheckpointStore(pathlib.Path({str(tmp_path)!r})), 0
 while True:
     n += 1
     c.write(n, {{"w": np.full(50_000, n, np.float32)}}, {{"n": n}})
@@ -254,7 +254,7 @@ while True:
             time.sleep(rng.uniform(0, 0.05))
             process.send_signal(signal.SIGKILL)
         told: list[str] = []
-        found = Checkpoints(tmp_path, told.append).latest()
+        found = CheckpointStore(tmp_path, told.append).latest()
         assert found is not None
         assert found.record == {"n": found.round}
         assert (found.arrays["w"] == found.round).all()
@@ -271,7 +271,7 @@ def test_nothing_is_copied_on_the_way_to_the_disk(tmp_path: Path) -> None:
     import tracemalloc
 
     array = np.zeros(2_000_000, np.float32)
-    checkpoints = Checkpoints(tmp_path)
+    checkpoints = CheckpointStore(tmp_path)
     tracemalloc.start()
     checkpoints.write(1, {"a": array}, {})
     _, peak = tracemalloc.get_traced_memory()

@@ -5,16 +5,16 @@ from typing import Any
 
 import msgpack
 import pytest
-from nervenet.models import MLP, Learner
-from nervenet.models.model import Work
-from nervenet.nodes.config.compatibility import run_terms, settings_of
-from nervenet.nodes.config.factory import model_of
+from nervenet.models import MLP, SiteModel
+from nervenet.models.model import LocalWork
+from nervenet.nodes.config.compatibility import shared_config_of, task_settings
+from nervenet.nodes.config.factory import build_model
 from nervenet.nodes.config.schema import Experiment
 
 
 def terms(**keys: Any) -> dict[str, Any]:
     experiment = Experiment.from_dict(keys)
-    return run_terms(experiment, Learner(model_of(experiment)))
+    return shared_config_of(experiment, SiteModel(build_model(experiment)))
 
 
 @pytest.mark.parametrize(
@@ -67,16 +67,18 @@ def test_peers_agree_on_what_is_in_their_file_of_edges(tmp_path: Path) -> None:
 
 
 def test_terms_and_settings_travel() -> None:
-    for said in (terms(mode="gossip"), settings_of(Experiment())):
+    for said in (terms(mode="gossip"), task_settings(Experiment())):
         assert msgpack.unpackb(msgpack.packb(said)) == said
 
 
 def test_settings_are_what_a_round_of_work_takes() -> None:
     experiment = Experiment.from_dict({"training": {"epochs": 3, "batch_size": 4}})
-    assert Work(**settings_of(experiment)) == Work(epochs=3, batch_size=4, carry_optimizer=False)
-    assert Work(**settings_of(Experiment.from_dict({"mode": "gossip"}))).carry_optimizer
+    assert LocalWork(**task_settings(experiment)) == LocalWork(epochs=3, batch_size=4, carry_optimizer=False)
+    assert LocalWork(**task_settings(Experiment.from_dict({"mode": "gossip"}))).carry_optimizer
 
 
 def test_a_model_given_as_an_object_is_described_like_one_that_is_named() -> None:
     experiment = Experiment.from_dict({"model": {"hidden": [8]}})
-    assert run_terms(experiment, Learner(MLP((8,)))) == run_terms(experiment, Learner(model_of(experiment)))
+    assert shared_config_of(experiment, SiteModel(MLP((8,)))) == shared_config_of(
+        experiment, SiteModel(build_model(experiment))
+    )

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.nodes.config.keys import override
 from nervenet.nodes.config.schema import Experiment, ExperimentError, GossipConfig, load, parse_set
-from nervenet.nodes.experiment.layout import launched_names, schedule_of
+from nervenet.nodes.experiment.layout import build_schedule, default_node_names
 from nervenet.nodes.experiment.validation import check_members
 from nervenet.nodes.topology import TOPOLOGIES
 
@@ -166,8 +166,8 @@ def test_small_graphs_are_fine(nodes: int, overrides: dict[str, object]) -> None
     assert experiment.degree is None or experiment.degree <= nodes - 1
     again = Experiment.from_dict(experiment.resolved().to_dict())
     assert (again.degree, again.probability) == (experiment.degree, experiment.probability)
-    made = schedule_of(experiment, launched_names(nodes, "peer"))
-    assert made.out(1) == schedule_of(again, launched_names(nodes, "peer")).out(1)
+    made = build_schedule(experiment, default_node_names(nodes, "peer"))
+    assert made.out(1) == build_schedule(again, default_node_names(nodes, "peer")).out(1)
 
 
 def test_every_topology_is_a_choice_and_no_other() -> None:
@@ -183,13 +183,13 @@ def test_a_file_of_edges_is_found_beside_the_experiment(tmp_path: Path, edges: s
     experiment = load(file)
     assert experiment.gossip.edges == str(tmp_path / "graph.csv")
     if "ada" in edges:
-        assert schedule_of(experiment, ["cleo", "bea", "ada"]).out(1)["bea"] == ("ada", "cleo")
+        assert build_schedule(experiment, ["cleo", "bea", "ada"]).out(1)["bea"] == ("ada", "cleo")
         with pytest.raises(
             ExperimentError, match=r"gossip.edges = .*: there is no member 'ada'; expected one of peer-0"
         ):
-            check_members(experiment, launched_names(3, "peer"))
+            check_members(experiment, default_node_names(3, "peer"))
     else:
-        check_members(experiment, launched_names(3, "peer"))
+        check_members(experiment, default_node_names(3, "peer"))
 
 
 def test_a_file_of_edges_that_falls_apart_is_refused_with_its_parts(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from nervenet.nodes.federated.aggregator import Merger
+from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.registry import make
 from nervenet.nodes.runtime import effects as e
@@ -17,7 +17,7 @@ def check_a_fold_that_did_not_count_leaves_nothing_behind() -> None:
     start = np.zeros(3, np.float32)
     found = []
     for first_fails in (False, True):
-        merger = Merger(make("fedavgm", {}))
+        merger = Aggregator(make("fedavgm", {}))
         merger.begin(start)
         weights = merger.fold(a_fold(start, 1, 0, 1.0)).body
         if first_fails:
@@ -32,6 +32,6 @@ def test_a_fold_that_did_not_count_leaves_nothing_behind() -> None:
 
 
 def test_a_fold_that_did_not_count_would_leave_its_momentum(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Merger, "_rewind", lambda self, number: None)
+    monkeypatch.setattr(Aggregator, "_rewind", lambda self, number: None)
     with pytest.raises(AssertionError):
         check_a_fold_that_did_not_count_leaves_nothing_behind()

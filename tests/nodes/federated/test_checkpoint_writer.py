@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models.mlp.mlp import MLP
-from nervenet.models.site_model import Learner
-from nervenet.nodes.checkpoint.store import Checkpoints
+from nervenet.models.site_model import SiteModel
+from nervenet.nodes.checkpoint.store import CheckpointStore
 from nervenet.nodes.config.schema import Experiment, ExperimentError
-from nervenet.nodes.federated.aggregator import Merger
-from nervenet.nodes.federated.checkpoint_writer import Memory, recall
+from nervenet.nodes.federated.aggregator import Aggregator
+from nervenet.nodes.federated.checkpoint_writer import CheckpointWriter, recall
 from nervenet.nodes.federated.strategies import Contribution, Outcome
 from nervenet.nodes.federated.strategies.averaging import FedAdam
 from nervenet.nodes.federated.strategies.base import Demands
 from nervenet.nodes.runtime import effects as e
-from nervenet.nodes.runtime.node_stats import Record
-from nervenet.nodes.runtime.worker import Trainer
+from nervenet.nodes.runtime.node_stats import NodeStats
+from nervenet.nodes.runtime.worker import Worker
 
 PLAN = Experiment.from_dict({"nodes": 2, "rounds": 5, "data": {"name": "iris"}, "model": {"hidden": [3]}})
 X = np.random.default_rng(0).normal(size=(30, 4))
@@ -41,7 +41,7 @@ class Controlled:
         return Outcome(weights + 1, {"count": count}, outgoing=(np.full_like(weights, count),))
 
 
-def fold(merger: Merger, number: int, weights: Any) -> e.Folded:
+def fold(merger: Aggregator, number: int, weights: Any) -> e.Folded:
     moved = Contribution("a", np.tile(weights - np.float32(0.1), len(merger.strategy.demands.parts)), weights, 3)
     return merger.fold(e.Fold(number, 0, "mean", weights, (moved,)))
 
@@ -49,11 +49,11 @@ def fold(merger: Merger, number: int, weights: Any) -> e.Folded:
 @pytest.mark.parametrize("strategy", [FedAdam(), Controlled()], ids=["state", "state and parts"])
 def test_the_next_round_has_the_same_bits(strategy: Any) -> None:
     weights = np.arange(4, dtype=np.float32)
-    merger = Merger(strategy)
+    merger = Aggregator(strategy)
     merger.begin(weights)
     first = fold(merger, 1, weights)
     kept = merger.arrays(1)
-    again = Merger(strategy)
+    again = Aggregator(strategy)
     outgoing = again.restore(1, first.body, kept)
     assert outgoing.tobytes() == first.outgoing.tobytes()
     one, other = fold(merger, 2, first.body), fold(again, 2, first.body)
@@ -66,33 +66,33 @@ def test_the_next_round_has_the_same_bits(strategy: Any) -> None:
         merger.arrays(1)
 
 
-def learner() -> Learner:
-    return Learner(MLP(hidden=(3,)), X, y)
+def site_model() -> SiteModel:
+    return SiteModel(MLP(hidden=(3,)), X, y)
 
 
 def agreed() -> e.Settled:
     """What round 0 comes to."""
-    worker = Trainer(learner(), node="c", seed=0)
+    worker = Worker(site_model(), node="c", seed=0)
     survey = worker.perform(e.Survey())
     assert isinstance(survey, e.Surveyed)
-    settled = worker.perform(e.Settle({"a": (survey.facts, survey.body)}))
+    settled = worker.perform(e.Settle({"a": (survey.fields, survey.body)}))
     assert isinstance(settled, e.Settled)
     return settled
 
 
-def life(folder: Path, merger: Merger, incarnation: int = 7) -> tuple[Trainer, Record]:
-    record = Record("coordinator")
-    memory = Memory(Checkpoints(folder), merger, record, PLAN.to_dict(), incarnation)
-    return Trainer(learner(), node="c", seed=0, merger=merger, memory=memory), record
+def life(folder: Path, merger: Aggregator, incarnation: int = 7) -> tuple[Worker, NodeStats]:
+    record = NodeStats("coordinator")
+    memory = CheckpointWriter(CheckpointStore(folder), merger, record, PLAN.to_dict(), incarnation)
+    return Worker(site_model(), node="c", seed=0, merger=merger, memory=memory), record
 
 
-def completed(record: Record, number: int) -> None:
+def completed(record: NodeStats, number: int) -> None:
     record.event("round.completed", {"round": number, "duration_s": 1.0, "closed_by": "all"})
 
 
 def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
     settled = agreed()
-    merger = Merger(FedAdam())
+    merger = Aggregator(FedAdam())
     merger.begin(settled.body)
     folded = fold(merger, 1, settled.body)
     worker, record = life(tmp_path, merger)
@@ -120,7 +120,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
     assert past is not None
     assert (past.round, past.incarnation, past.clients) == (1, 7, {"a"})
     assert past.best.tobytes() == settled.body.tobytes()
-    again, record_again, model = Merger(FedAdam()), Record("coordinator"), learner()
+    again, record_again, model = Aggregator(FedAdam()), NodeStats("coordinator"), site_model()
     back = past.bring_back(model, again, record_again, 0)
     assert back.body.tobytes() == folded.body.tobytes() == model.snapshot().tobytes()
     assert (back.agreement, back.payload) == (settled.agreement, settled.payload)
@@ -130,7 +130,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
 
 def merger_of(settled: e.Settled, rounds: int) -> Any:
     """The weights after so many rounds without any interruption."""
-    merger, weights = Merger(FedAdam()), settled.body
+    merger, weights = Aggregator(FedAdam()), settled.body
     merger.begin(weights)
     for number in range(1, rounds + 1):
         weights = fold(merger, number, weights).body
@@ -139,7 +139,7 @@ def merger_of(settled: e.Settled, rounds: int) -> Any:
 
 def test_a_disk_that_refuses_is_told_as_failed_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    merger = Merger(FedAdam())
+    merger = Aggregator(FedAdam())
     merger.begin(np.zeros(3, np.float32))
     worker, record = life(tmp_path / "file" / "below", merger)
     completed(record, 0)
@@ -152,7 +152,7 @@ def test_a_disk_that_refuses_is_told_as_failed_work(tmp_path: Path) -> None:
 
 
 def test_without_a_folder_there_is_nothing_to_lose() -> None:
-    worker = Trainer(learner(), node="c", seed=0)
+    worker = Worker(site_model(), node="c", seed=0)
     assert worker.perform(e.Checkpoint(3, np.zeros(2), {})) == e.Saved(3)
 
 
@@ -168,13 +168,13 @@ def test_nothing_is_recalled_where_nothing_was_kept(tmp_path: Path) -> None:
     ],
 )
 def test_checkpoints_of_another_experiment_are_refused(tmp_path: Path, change: dict[str, int], reason: str) -> None:
-    Checkpoints(tmp_path).write(3, {}, {"experiment": PLAN.to_dict()})
+    CheckpointStore(tmp_path).write(3, {}, {"experiment": PLAN.to_dict()})
     with pytest.raises(ExperimentError, match=f"{tmp_path}: ?.*{reason}"):
         recall(tmp_path, Experiment.from_dict({**PLAN.to_dict(), **change}))
 
 
 def test_what_was_passed_over_is_told(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path)
+    checkpoints = CheckpointStore(tmp_path)
     checkpoints.write(3, {"weights": np.zeros(2)}, {})
     checkpoints.write(4, {"weights": np.zeros(2)}, {})
     newest = max(tmp_path.iterdir())

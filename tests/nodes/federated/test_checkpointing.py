@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.round_machine import RoundState
+from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.runtime import effects as e
 
@@ -97,7 +97,7 @@ def test_the_run_ends_when_its_last_round_is_kept(coordinator: Any) -> None:
 
 
 def test_the_last_round_would_wait_for_its_second(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.nodes.federated.checkpointing.Keeper.hurry", lambda self: None)
+    monkeypatch.setattr("nervenet.nodes.federated.checkpointing.CheckpointPolicy.hurry", lambda self: None)
     with pytest.raises(AssertionError):
         check_the_run_ends_when_its_last_round_is_kept(coordinator)
 
@@ -150,7 +150,7 @@ def resumed(coordinator: Any, completed: int = 3, **rules: Any) -> Any:
     before.state.roll["client-1"].barred = completed + 2
     record = json.loads(json.dumps(before.state.memory()))
     desk = coordinator(rounds=9, checkpoint=True, **rules)
-    desk.state = RoundState.restored(desk.state.rules, record, f"w{completed}", f"w{completed} and parts")
+    desk.state = CoordinatorMachine.restored(desk.state.rules, record, f"w{completed}", f"w{completed} and parts")
     return desk
 
 
@@ -198,7 +198,7 @@ def test_a_run_that_was_complete_only_concludes(coordinator: Any) -> None:
     before.train(1)
     before.train(2)
     desk = coordinator(rounds=2, checkpoint=True)
-    desk.state = RoundState.restored(desk.state.rules, before.state.memory(), "w2")
+    desk.state = CoordinatorMachine.restored(desk.state.rules, before.state.memory(), "w2")
     desk.gather()
     (finish,) = only(e.Send, desk.effects)
     assert (finish.message.work, finish.to, finish.body) == ("finish", desk.names, "w2")
@@ -234,7 +234,7 @@ def judged_by_sites(coordinator: Any) -> Any:
     assert kept(before) == [0, 1, 1], "once more, with what the sites have found"
     assert "finish" not in works(before)
     desk = coordinator(**rules)
-    desk.state = RoundState.restored(desk.state.rules, only(e.Checkpoint, before.effects)[-1].record, "w1")
+    desk.state = CoordinatorMachine.restored(desk.state.rules, only(e.Checkpoint, before.effects)[-1].record, "w1")
     return desk
 
 
@@ -256,7 +256,7 @@ def test_where_nothing_is_left_to_do_nobody_is_needed(coordinator: Any) -> None:
 def test_and_where_nobody_is_expected_it_ends_at_once(coordinator: Any) -> None:
     before = judged_by_sites(coordinator)
     desk = coordinator(n=0, rounds=1, checkpoint=True, evaluate_test=False, evaluate_sites=True)
-    desk.state = RoundState.restored(desk.state.rules, before.state.memory(), "w1")
+    desk.state = CoordinatorMachine.restored(desk.state.rules, before.state.memory(), "w1")
     desk.tell(e.Started())
     desk.tell(e.Saved(1))
     assert desk.finished() == e.Finish("completed")
@@ -268,7 +268,7 @@ def test_a_run_that_was_complete_still_asks_the_sites(coordinator: Any) -> None:
     before.train(1)
     before.train(2)
     desk = coordinator(**rules)
-    desk.state = RoundState.restored(desk.state.rules, before.state.memory(), "w2")
+    desk.state = CoordinatorMachine.restored(desk.state.rules, before.state.memory(), "w2")
     desk.gather()
     assert [send.message.work for send in only(e.Send, desk.effects)] == ["evaluate"]
 
@@ -280,7 +280,7 @@ def test_a_checkpoint_of_round_zero_is_one(coordinator: Any) -> None:
 
 def test_a_second_memory_is_the_first(coordinator: Any) -> None:
     desk = resumed(coordinator)
-    assert RoundState.restored(desk.state.rules, desk.state.memory(), "w3").memory() == desk.state.memory()
+    assert CoordinatorMachine.restored(desk.state.rules, desk.state.memory(), "w3").memory() == desk.state.memory()
 
 
 def test_what_a_client_claims_after_its_own_death_counts(coordinator: Any) -> None:

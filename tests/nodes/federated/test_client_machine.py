@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.client_machine import Assignment, ClientRules, ClientState
+from nervenet.nodes.federated.client_machine import Assignment, ClientMachine, ClientRules
 from nervenet.nodes.runtime import effects as e
 
 T = TypeVar("T")
@@ -17,7 +17,7 @@ def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
     return [effect for effect in effects if isinstance(effect, kind)]
 
 
-def task(number: int, attempt: int = 0, work: m.Errand = "train", **fields: Any) -> m.Task:
+def task(number: int, attempt: int = 0, work: m.TaskKind = "train", **fields: Any) -> m.Task:
     given = {"deadline_s": 10.0, "evaluate": False, "settings": {"epochs": 1}, "payload": MODEL} | fields
     return m.Task(round=number, attempt=attempt, work=work, **given)
 
@@ -26,7 +26,7 @@ class Bench:
     """A client on a bench, linked to its coordinator."""
 
     def __init__(self, **rules: Any) -> None:
-        self.state = ClientState(ClientRules("coordinator", 25, 7, **rules))
+        self.state = ClientMachine(ClientRules("coordinator", 25, 7, **rules))
         self.now = 0.0
         self.log: list[e.Effect] = []
         self.tell(e.Started())
@@ -212,7 +212,7 @@ def test_work_that_fails_is_declined_with_the_reason(kind: str) -> None:
 def test_a_site_that_the_agreement_does_not_fit_declines_once_and_ends_with_the_reason() -> None:
     bench = Bench()
     bench.say(task(1, agreement={"columns": ["y"]}), "w0")
-    effects = bench.tell(e.WorkFailed("settle", 1, 0, "SurveyError: this site has the columns x; agreed were y"))
+    effects = bench.tell(e.WorkFailed("settle", 1, 0, "IncompatibleSites: this site has the columns x; agreed were y"))
     assert [type(message) for message in sent(effects)] == [m.Declined]
     (end,) = only(e.Finish, effects)
     assert (end.status, "agreed were y" in end.reason) == ("failed", True)
@@ -254,7 +254,7 @@ def test_without_a_task_it_waits_while_the_coordinator_beats_and_no_longer() -> 
 
 
 def test_a_coordinator_that_never_was_there_is_given_up_at_the_join_deadline() -> None:
-    state = ClientState(ClientRules("coordinator", 25))
+    state = ClientMachine(ClientRules("coordinator", 25))
     state.handle(e.Started(), 0.0)
     reason = "coordinator gave no task within 30 s"
     assert state.handle(e.TimerFired(("join",), 30.0), 30.0) == [e.Finish("failed", reason)]
@@ -357,9 +357,9 @@ def test_with_personalisation_the_final_model_is_made_its_own_before_the_end() -
     settings = {"epochs": 1, "fine_tune": 2}
     effects = bench.say(task(1, 1, "finish", settings=settings), "final")
     assert sent(effects) == [m.Goodbye(1, "done")]
-    assert effects[-1] == e.Personalise(1, "final", settings)
+    assert effects[-1] == e.Personalize(1, "final", settings)
     assert bench.tell(e.LinkLost("coordinator", "gone")) == bench.say(m.Goodbye(1, "over")) == []
-    effects = bench.tell(e.Personalised(1, {"accuracy": 0.75}))
+    effects = bench.tell(e.Personalized(1, {"accuracy": 0.75}))
     told = e.Publish("metric.personal", {"round": 1, "accuracy": 0.75})
     assert effects == [told, e.Finish("completed")]
 
@@ -367,7 +367,7 @@ def test_with_personalisation_the_final_model_is_made_its_own_before_the_end() -
 def test_where_personalisation_fails_the_final_model_stays() -> None:
     bench = Bench().settle()
     bench.say(task(1, 1, "finish", settings={"ditto": 0.5}), "final")
-    effects = bench.tell(e.WorkFailed("personalise", 1, 0, "diverged"))
+    effects = bench.tell(e.WorkFailed("personalize", 1, 0, "diverged"))
     assert effects[1:] == [e.Adopt("final"), e.Finish("completed")]
     assert "diverged" in only(e.Publish, effects)[0].fields["reason"]
 
@@ -388,7 +388,7 @@ def test_work_on_a_model_of_its_own_has_an_end() -> None:
 
 
 def test_work_on_a_model_of_its_own_would_be_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ClientState, "_own_deadline", lambda self, task, now: [])
+    monkeypatch.setattr(ClientMachine, "_own_deadline", lambda self, task, now: [])
     with pytest.raises(ValueError, match="not enough values"):
         check_work_on_a_model_of_its_own_has_an_end()
 
@@ -413,13 +413,13 @@ def test_a_task_held_up_on_its_way_abandons_nothing() -> None:
 
 
 def test_a_task_held_up_would_abandon_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = ClientState._task
+    taken = ClientMachine._task
 
-    def _task(self: ClientState, new: Assignment, flaw: str | None, now: float) -> list[e.Effect]:
+    def _task(self: ClientMachine, new: Assignment, flaw: str | None, now: float) -> list[e.Effect]:
         self._newest = (-1, -1)
         return taken(self, new, flaw, now)
 
-    monkeypatch.setattr(ClientState, "_task", _task)
+    monkeypatch.setattr(ClientMachine, "_task", _task)
     with pytest.raises(AssertionError):
         check_a_task_held_up_on_its_way_abandons_nothing()
 
@@ -443,15 +443,15 @@ def test_a_task_that_was_overtaken_while_it_settled_is_not_trained() -> None:
 
 
 def test_a_task_that_was_overtaken_would_be_trained_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    handle = ClientState.handle
+    handle = ClientMachine.handle
 
-    def started(self: ClientState, event: e.Event, now: float) -> list[e.Effect]:
+    def started(self: ClientMachine, event: e.Event, now: float) -> list[e.Effect]:
         if isinstance(event, e.Settled) and self.current:
             self.settled = event
             return self._start(self.current, now)
         return handle(self, event, now)
 
-    monkeypatch.setattr(ClientState, "handle", started)
+    monkeypatch.setattr(ClientMachine, "handle", started)
     with pytest.raises(AssertionError):
         check_a_task_that_was_overtaken_while_it_settled_is_not_trained()
 
@@ -470,13 +470,13 @@ def test_what_nobody_would_count_is_not_sent() -> None:
 
 
 def test_what_nobody_would_count_would_be_sent_and_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = ClientState._trained
+    trained = ClientMachine._trained
 
-    def _trained(self: ClientState, event: e.Trained, now: float) -> list[e.Effect]:
+    def _trained(self: ClientMachine, event: e.Trained, now: float) -> list[e.Effect]:
         waiting, self.pending = self.pending, None
         effects = trained(self, event, now)
         return effects + (self._begin(waiting, now) if waiting else [])
 
-    monkeypatch.setattr(ClientState, "_trained", _trained)
+    monkeypatch.setattr(ClientMachine, "_trained", _trained)
     with pytest.raises(AssertionError):
         check_what_nobody_would_count_is_not_sent()

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from nervenet.models.compress import parse
 from nervenet.models.mlp.mlp import MLP
-from nervenet.models.model import Work
+from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
-from nervenet.models.site_model import Learner
-from nervenet.nodes.checkpoint.client_state import CarriedStates
-from nervenet.nodes.federated.client_worker import ClientWork
+from nervenet.models.site_model import SiteModel
+from nervenet.nodes.checkpoint.client_state import ClientStateStore
+from nervenet.nodes.federated.client_worker import ClientWorker
 from nervenet.nodes.runtime import effects as e
-from nervenet.nodes.runtime.worker import Trainer
+from nervenet.nodes.runtime.worker import Worker
 
 PLAIN = {"epochs": 1, "local_steps": None, "batch_size": 8, "carry_optimizer": False}
 EVERYTHING = PLAIN | {"control": True, "encoding": "delta+top-k:0.25+int8"}
@@ -27,32 +27,32 @@ def rows(seed: int = 0, n: int = 40) -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(n, 2)) + 3.0 * np.c_[y, -y], y
 
 
-def client(folder: Path | None = None, warnings: list[str] | None = None, **options: Any) -> Trainer:
+def client(folder: Path | None = None, warnings: list[str] | None = None, **options: Any) -> Worker:
     """A settled client's worker."""
     model = MLP(hidden=(3,), optimizer="momentum", **options)
-    learner = Learner(model, *rows(), columns=("a", "b"), holdout=0.25)
-    carried = CarriedStates(folder, (warnings if warnings is not None else []).append)
-    work = ClientWork(learner, node="client-0", seed=0, carried=carried)
-    one = Trainer(learner, node="client-0", seed=0, work=work)
+    site_model = SiteModel(model, *rows(), columns=("a", "b"), holdout=0.25)
+    carried = ClientStateStore(folder, (warnings if warnings is not None else []).append)
+    work = ClientWorker(site_model, node="client-0", seed=0, carried=carried)
+    one = Worker(site_model, node="client-0", seed=0, work=work)
     survey = one.perform(e.Survey())
     assert isinstance(survey, e.Surveyed)
-    one.perform(e.Settle(surveys={"only": (survey.facts, survey.body)}))
+    one.perform(e.Settle(surveys={"only": (survey.fields, survey.body)}))
     return one
 
 
-def kept(one: Trainer) -> list[int]:
+def kept(one: Worker) -> list[int]:
     assert one.work is not None
     return one.work.carried.rounds
 
 
 def received(number: int, parts: int = 1) -> np.ndarray:
     """What the coordinator sends in a round: any vector will do."""
-    size = client().learner.layout.size
+    size = client().site_model.layout.size
     return np.random.default_rng(number).normal(0, 0.1, parts * size).astype(np.float32)
 
 
 def train(
-    one: Trainer,
+    one: Worker,
     number: int,
     settings: dict[str, Any],
     *,
@@ -73,11 +73,11 @@ def told(trained: e.Trained) -> tuple[Any, ...]:
 
 def test_a_plain_task_gives_the_bits_of_the_model_alone_and_keeps_nothing(tmp_path: Path) -> None:
     one = client(tmp_path / "state")
-    alone = client().learner
+    alone = client().site_model
     for number in (1, 2, 3):
         answer = train(one, number, PLAIN)
         alone.load(received(number))
-        alone.train(Work(1, None, 8, carry_optimizer=False), generator(0, "client-0", number, "batches"))
+        alone.train(LocalWork(1, None, 8, carry_optimizer=False), generator(0, "client-0", number, "batches"))
         np.testing.assert_array_equal(answer.body, alone.snapshot())
         assert answer.payload is None, "the weights need no description of their own"
     assert kept(one) == []
@@ -87,7 +87,7 @@ def test_a_plain_task_gives_the_bits_of_the_model_alone_and_keeps_nothing(tmp_pa
 def test_an_encoded_answer_says_what_it_is_and_decodes() -> None:
     one = client()
     answer = train(one, 1, EVERYTHING)
-    layout = one.learner.layout
+    layout = one.site_model.layout
     assert answer.payload is not None
     assert (answer.payload.dtype, answer.payload.length) == ("uint8", answer.body.size)
     assert (answer.payload.encoding, answer.payload.parts) == (EVERYTHING["encoding"], ("weights", "control"))
@@ -196,8 +196,8 @@ def test_a_training_that_diverges_is_told_by_name_however_it_is_encoded(encoding
 def test_what_cannot_be_encoded_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     one = client()
     assert one.work is not None
-    huge = np.full(one.learner.layout.size, 3e38, np.float32)
-    monkeypatch.setattr(one.learner, "snapshot", lambda: huge)  # finite, and too large for a scale of int8
+    huge = np.full(one.site_model.layout.size, 3e38, np.float32)
+    monkeypatch.setattr(one.site_model, "snapshot", lambda: huge)  # finite, and too large for a scale of int8
     answer = one.answer(e.Train(1, 0, received(1), PLAIN | {"encoding": "delta+int8"}))
     assert isinstance(answer, e.WorkFailed)
     assert answer.reason.startswith("ArithmeticError: the weights after training, sent as delta+int8, must be finite")
@@ -206,31 +206,31 @@ def test_what_cannot_be_encoded_is_told_by_name(monkeypatch: pytest.MonkeyPatch)
 def test_fed_per_keeps_its_arrays_through_rounds_and_measures_both_models() -> None:
     one, settings = client(), PLAIN | {"personal": ["weight.1", "bias.1"]}
     assert one.work is not None
-    views = one.learner.layout.views
+    views = one.site_model.layout.views
     for number in (1, 2):
         answer = train(one, number, settings)
         came, went = views(received(number)), views(answer.body)
         np.testing.assert_array_equal(went["weight.1"], came["weight.1"])
         assert (went["weight.0"] != came["weight.0"]).any()
-    head = views(one.learner.snapshot())["weight.1"].copy()
+    head = views(one.site_model.snapshot())["weight.1"].copy()
     final = received(3)
-    measured = one.perform(e.Personalise(2, final, settings))
-    assert isinstance(measured, e.Personalised)
+    measured = one.perform(e.Personalize(2, final, settings))
+    assert isinstance(measured, e.Personalized)
     assert {"accuracy", "loss", "examples", "global_accuracy", "global_loss"} == set(measured.metrics)
     own = views(one.work.personal)
     np.testing.assert_array_equal(own["weight.1"], head)
     np.testing.assert_array_equal(own["weight.0"], views(final)["weight.0"])
-    assert measured.metrics["loss"] == one.learner.evaluate("holdout")["loss"]
+    assert measured.metrics["loss"] == one.site_model.evaluate("holdout")["loss"]
     one.perform(e.Adopt(final))
-    assert measured.metrics["global_loss"] == one.learner.evaluate("holdout")["loss"]
+    assert measured.metrics["global_loss"] == one.site_model.evaluate("holdout")["loss"]
 
 
 def test_federated_evaluation_measures_the_model_that_this_client_uses() -> None:
     one, settings = client(), PLAIN | {"personal": ["weight.1", "bias.1"]}
     train(one, 1, settings)
-    head = one.learner.layout.views(one.learner.snapshot())["weight.1"].copy()
+    head = one.site_model.layout.views(one.site_model.snapshot())["weight.1"].copy()
     one.perform(e.Evaluate(1, "holdout", received(2)))
-    np.testing.assert_array_equal(one.learner.layout.views(one.learner.snapshot())["weight.1"], head)
+    np.testing.assert_array_equal(one.site_model.layout.views(one.site_model.snapshot())["weight.1"], head)
 
 
 def test_ditto_ends_with_its_own_model_and_fine_tuning_with_one_that_went_on() -> None:
@@ -238,13 +238,13 @@ def test_ditto_ends_with_its_own_model_and_fine_tuning_with_one_that_went_on() -
     assert one.work is not None
     train(one, 1, PLAIN | {"ditto": 0.5})
     ditto = one.work.local.personal_weights()
-    one.perform(e.Personalise(1, received(2), PLAIN | {"ditto": 0.5}))
+    one.perform(e.Personalize(1, received(2), PLAIN | {"ditto": 0.5}))
     np.testing.assert_array_equal(one.work.personal, ditto)
     other = client()
     assert other.work is not None
-    other.perform(e.Personalise(1, received(2), PLAIN | {"fine_tune": 3}))
+    other.perform(e.Personalize(1, received(2), PLAIN | {"fine_tune": 3}))
     assert (other.work.personal != received(2)).any()
-    np.testing.assert_array_equal(other.work.personal, other.learner.snapshot())
+    np.testing.assert_array_equal(other.work.personal, other.site_model.snapshot())
 
 
 def test_a_name_that_is_no_array_is_told_with_all_that_are() -> None:
@@ -252,10 +252,10 @@ def test_a_name_that_is_no_array_is_told_with_all_that_are() -> None:
     answer = client().answer(e.Train(1, 0, received(1), PLAIN | {"personal": ["head"]}))
     assert isinstance(answer, e.WorkFailed)
     assert names in answer.reason
-    learner = Learner(MLP(hidden=(3,)), *rows(), columns=("a", "b"))
-    coordinator = Trainer(learner, node="coordinator", seed=0, personal=("head",))
+    site_model = SiteModel(MLP(hidden=(3,)), *rows(), columns=("a", "b"))
+    coordinator = Worker(site_model, node="coordinator", seed=0, personal=("head",))
     survey = coordinator.perform(e.Survey())
     assert isinstance(survey, e.Surveyed)
-    answer = coordinator.answer(e.Settle(surveys={"a": (survey.facts, survey.body)}))
+    answer = coordinator.answer(e.Settle(surveys={"a": (survey.fields, survey.body)}))
     assert isinstance(answer, e.WorkFailed)
     assert names in answer.reason

@@ -7,7 +7,7 @@ import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes.federated.early_stopping import Goal, StoppingRules
 from nervenet.nodes.federated.ending import Ending
-from nervenet.nodes.federated.round_machine import RoundState
+from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.runtime import effects as e
 
@@ -22,7 +22,9 @@ class Desk:
     """A coordinator after round 0, and everything that it wanted done since."""
 
     def __init__(self, task: str | None = None, **rules: Any) -> None:
-        self.state = RoundState(RoundRules(**({"rounds": 9, "clients": frozenset(NAMES), "stopping": GOAL} | rules)))
+        self.state = CoordinatorMachine(
+            RoundRules(**({"rounds": 9, "clients": frozenset(NAMES), "stopping": GOAL} | rules))
+        )
         self.effects: list[e.Effect] = []
         self.tell(e.Started())
         for name in NAMES:
@@ -234,7 +236,7 @@ def test_a_run_that_was_killed_before_it_could_stop_stops_when_it_is_taken_up(ga
     desk.evaluated(1, accuracy=0.5)
     desk.train(2)
     memory = json.loads(json.dumps(desk.state.memory(3.0)))
-    desk.state = RoundState.restored(desk.state.rules, memory, "w2", best="w1")
+    desk.state = CoordinatorMachine.restored(desk.state.rules, memory, "w2", best="w1")
     best = desk.state.judging.best
     assert best is not None
     assert (best.round, best.weights) == (1, "w1")

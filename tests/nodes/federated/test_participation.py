@@ -101,7 +101,9 @@ def test_late_answers_disturb_nobody(coordinator: Any) -> None:
 
 
 def test_late_answers_would_count_as_disturbances(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.nodes.federated.client_registry.Roll.answered", lambda self, name, key: False)
+    monkeypatch.setattr(
+        "nervenet.nodes.federated.client_registry.ClientRegistry.answered", lambda self, name, key: False
+    )
     with pytest.raises(AssertionError):
         check_late_answers_disturb_nobody(coordinator)
 

@@ -44,7 +44,7 @@ def test_a_former_life_would_be_waited_for_until_the_deadline(
     coordinator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "nervenet.nodes.federated.client_registry.Roll.linked",
+        "nervenet.nodes.federated.client_registry.ClientRegistry.linked",
         lambda self, name, life, now: self.liveness.watch(name, now),
     )
     with pytest.raises(IndexError):
@@ -69,14 +69,14 @@ def test_a_lost_link_and_a_new_life_end_the_wait(coordinator: Any) -> None:
 def test_a_lost_link_and_a_new_life_would_wait_if_silence_were_not_overruled(
     coordinator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nervenet.nodes.federated.round import OpenRound
+    from nervenet.nodes.federated.round import Round
 
-    excuse = OpenRound.excuse
+    excuse = Round.excuse
 
-    def first_word(self: OpenRound, name: str, reason: str, *, silent: bool = False) -> bool:
+    def first_word(self: Round, name: str, reason: str, *, silent: bool = False) -> bool:
         return name not in self.excused and excuse(self, name, reason, silent=silent)
 
-    monkeypatch.setattr(OpenRound, "excuse", first_word)
+    monkeypatch.setattr(Round, "excuse", first_word)
     with pytest.raises(IndexError):
         check_a_lost_link_and_a_new_life_end_the_wait(coordinator)
 

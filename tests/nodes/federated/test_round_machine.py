@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes.federated import closing
-from nervenet.nodes.federated.round_machine import RoundState
+from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.runtime import effects as e
 
 T = TypeVar("T")
@@ -149,7 +149,7 @@ def test_a_wrong_update_is_refused_with_its_reason_and_the_round_goes_on(
     coordinator: Any, change: dict[str, Any], flaw: str | None, code: str, words: str
 ) -> None:
     desk = coordinator().settle()
-    fields = {"round": 1, "attempt": 0, "examples": 10, "metrics": {}, "facts": None, "payload": MODEL} | change
+    fields = {"round": 1, "attempt": 0, "examples": 10, "metrics": {}, "fields": None, "payload": MODEL} | change
     effects = desk.say("client-1", m.Update(**fields), "bad", flaw)
     (refusal,) = only(e.Send, effects)
     assert refusal.to == ("client-1",)
@@ -216,7 +216,7 @@ def test_an_uninvited_answer_is_refused(coordinator: Any) -> None:
 
 def test_something_unreadable_is_told_and_the_round_goes_on(coordinator: Any) -> None:
     desk = coordinator().settle()
-    desk.tell(e.Spoiled("client-0", "header: not a map"))
+    desk.tell(e.MalformedMessage("client-0", "header: not a map"))
     assert desk.published("update.rejected") == [{"subject": "client-0", "round": 1, "reason": "header: not a map"}]
     desk.train()
     assert desk.state.completed == 1
@@ -343,7 +343,7 @@ def test_an_unreachable_client_is_excused(coordinator: Any) -> None:
     desk = coordinator().settle()
     desk.answer("client-0")
     desk.answer("client-1")
-    assert only(e.Fold, desk.tell(e.Undeliverable("client-2", "task", 1, "no connection")))
+    assert only(e.Fold, desk.tell(e.SendFailed("client-2", "task", 1, "no connection")))
 
 
 def test_a_transfer_on_its_way_extends_the_deadline_but_not_for_ever(coordinator: Any) -> None:
@@ -398,12 +398,14 @@ def test_a_late_update_does_not_pass_for_an_evaluation(coordinator: Any) -> None
 
 
 def test_a_late_update_would_pass_if_both_were_one_attempt(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = RoundState._open
+    opened = CoordinatorMachine._open
 
-    def _open(self: RoundState, number: int, attempt: int, now: float, work: m.Errand | None = None) -> list[e.Effect]:
+    def _open(
+        self: CoordinatorMachine, number: int, attempt: int, now: float, work: m.TaskKind | None = None
+    ) -> list[e.Effect]:
         return opened(self, number, 0 if work == "evaluate" else attempt, now, work)
 
-    monkeypatch.setattr(RoundState, "_open", _open)
+    monkeypatch.setattr(CoordinatorMachine, "_open", _open)
     with pytest.raises(AssertionError):
         check_a_late_update_does_not_pass_for_an_evaluation(coordinator)
 
@@ -426,15 +428,15 @@ def test_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator: Any) 
 def test_failures_of_round_zero_would_count_against_round_one(
     coordinator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settled = RoundState._settled
+    settled = CoordinatorMachine._settled
 
-    def _settled(self: RoundState, event: e.Settled, now: float) -> list[e.Effect]:
+    def _settled(self: CoordinatorMachine, event: e.Settled, now: float) -> list[e.Effect]:
         failures = self.failures
         effects = settled(self, event, now)
         self.failures = failures
         return effects
 
-    monkeypatch.setattr(RoundState, "_settled", _settled)
+    monkeypatch.setattr(CoordinatorMachine, "_settled", _settled)
     with pytest.raises(AssertionError):
         check_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator)
 
@@ -459,13 +461,13 @@ def test_a_shaky_connection_while_gathering_does_not_end_the_run(coordinator: An
 def test_a_shaky_connection_would_end_the_run_if_every_look_were_the_last(
     coordinator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = RoundState._begin_if_gathered
+    begin = CoordinatorMachine._begin_if_gathered
 
-    def hasty(self: RoundState, now: float, *, at_deadline: bool = False) -> list[e.Effect]:
+    def hasty(self: CoordinatorMachine, now: float, *, at_deadline: bool = False) -> list[e.Effect]:
         absent = any(name not in self.roll for name in self.rules.clients)
         return begin(self, now, at_deadline=at_deadline or not absent)
 
-    monkeypatch.setattr(RoundState, "_begin_if_gathered", hasty)
+    monkeypatch.setattr(CoordinatorMachine, "_begin_if_gathered", hasty)
     with pytest.raises(AssertionError):
         check_a_shaky_connection_while_gathering_does_not_end_the_run(coordinator)
 
@@ -487,11 +489,11 @@ def test_one_heard_again_keeps_the_round_open(coordinator: Any) -> None:
 def test_one_heard_again_would_be_given_up_by_looking_at_suspects_only(
     coordinator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def _could_recover(self: RoundState) -> bool:
+    def _could_recover(self: CoordinatorMachine) -> bool:
         assert self.open is not None
         return any(name in self.roll.liveness.suspects for name in self.open.excused)
 
-    monkeypatch.setattr(RoundState, "_could_recover", _could_recover)
+    monkeypatch.setattr(CoordinatorMachine, "_could_recover", _could_recover)
     with pytest.raises(AssertionError):
         check_one_heard_again_keeps_the_round_open(coordinator)
 
@@ -513,20 +515,20 @@ def test_a_transfer_that_has_left_would_extend_ten_deadlines(coordinator: Any, m
         def clear(self) -> None:
             pass
 
-    def started(self: RoundState, event: e.Event, now: float) -> list[e.Effect]:
+    def started(self: CoordinatorMachine, event: e.Event, now: float) -> list[e.Effect]:
         if not isinstance(self.roll._leaving, Unforgetting):
             self.roll._leaving = Unforgetting()
         return handle(self, event, now)
 
-    handle = RoundState.handle
-    monkeypatch.setattr(RoundState, "handle", started)
+    handle = CoordinatorMachine.handle
+    monkeypatch.setattr(CoordinatorMachine, "handle", started)
     with pytest.raises(AssertionError):
         check_a_transfer_that_has_left_extends_nothing(coordinator)
 
 
 def check_a_lost_heartbeat_excuses_nobody(coordinator: Any) -> None:
     desk = coordinator(2).settle()
-    desk.tell(e.Undeliverable("client-1", "heartbeat", 1, "slow"))
+    desk.tell(e.SendFailed("client-1", "heartbeat", 1, "slow"))
     assert desk.answer("client-0") == []
 
 
@@ -535,14 +537,14 @@ def test_a_lost_heartbeat_excuses_nobody(coordinator: Any) -> None:
 
 
 def test_a_lost_heartbeat_would_excuse_if_any_message_did(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    handle = RoundState.handle
+    handle = CoordinatorMachine.handle
 
-    def any_message(self: RoundState, event: e.Event, now: float) -> list[e.Effect]:
-        if isinstance(event, e.Undeliverable):
-            event = e.Undeliverable(event.peer, "task", event.round, event.reason)
+    def any_message(self: CoordinatorMachine, event: e.Event, now: float) -> list[e.Effect]:
+        if isinstance(event, e.SendFailed):
+            event = e.SendFailed(event.peer, "task", event.round, event.reason)
         return handle(self, event, now)
 
-    monkeypatch.setattr(RoundState, "handle", any_message)
+    monkeypatch.setattr(CoordinatorMachine, "handle", any_message)
     with pytest.raises(AssertionError):
         check_a_lost_heartbeat_excuses_nobody(coordinator)
 
@@ -586,7 +588,7 @@ def test_the_round_fails_as_soon_as_the_missing_are_lost(coordinator: Any) -> No
 def test_the_round_would_wait_for_the_lost_until_the_deadline(
     coordinator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(RoundState, "_could_recover", lambda self: bool(self.open and self.open.silent))
+    monkeypatch.setattr(CoordinatorMachine, "_could_recover", lambda self: bool(self.open and self.open.silent))
     with pytest.raises(IndexError):
         check_the_round_fails_as_soon_as_the_missing_are_lost(coordinator)
 

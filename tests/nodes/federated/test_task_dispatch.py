@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.client_registry import Roll
+from nervenet.nodes.federated.client_registry import ClientRegistry
 from nervenet.nodes.federated.closing import encoding_figures
 from nervenet.nodes.federated.round import Admitted
-from nervenet.nodes.federated.round_machine import RoundState
+from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.task_dispatch import lacking, tasks
 from nervenet.nodes.runtime import effects as e
@@ -21,7 +21,7 @@ ALL = ("delta", "top-k", "float16", "bfloat16", "int8", "int4", "deflate")
 
 def asked(
     codecs: dict[str, tuple[str, ...]],
-    work: m.Errand = "train",
+    work: m.TaskKind = "train",
     payload: m.Payload = MODEL,
     holding: tuple[str, ...] = (),
     durable: int = 0,
@@ -29,7 +29,7 @@ def asked(
     **rules: Any,
 ) -> dict[str, m.Task]:
     """The task that each client gets."""
-    roll = Roll(2.0, 10.0)
+    roll = ClientRegistry(2.0, 10.0)
     for name, can in codecs.items():
         roll.enrol(name, 10, 0.0, can)
         roll[name].settled = name in holding
@@ -76,7 +76,7 @@ def test_who_has_not_answered_to_this_life_yet_is_told_where_it_began() -> None:
 
 
 def test_a_client_that_cannot_encode_is_named_once() -> None:
-    state = RoundState(RoundRules(rounds=1, clients=frozenset(("a", "b")), compression="delta+int4"))
+    state = CoordinatorMachine(RoundRules(rounds=1, clients=frozenset(("a", "b")), compression="delta+int4"))
     (told,) = state.handle(e.Arrived("a", m.Ready(10, 1, ("delta",))), 0.0)
     reason = "a cannot encode int4: its updates come as they are, without compression"
     assert told == e.Publish("warning", {"reason": reason, "subject": "a"})

@@ -65,7 +65,7 @@ def test_a_claim_at_enrolment_takes_nothing_over(coordinator: Any) -> None:
 
 
 def test_a_claim_at_enrolment_would_be_believed(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.nodes.federated.client_registry.Roll.cap", lambda self, ratio: 10**12)
+    monkeypatch.setattr("nervenet.nodes.federated.client_registry.ClientRegistry.cap", lambda self, ratio: 10**12)
     with pytest.raises(AssertionError):
         check_a_claim_at_enrolment_takes_nothing_over(coordinator)
 
@@ -105,7 +105,7 @@ def a_round(desk: Any, number: int, bad: str | None = "client-1", how: str = "up
         elif how == "update":
             desk.say(name, m.Update(number, 0, 10, {}, None, MODEL), "nan", "values must be finite, found NaN")
         elif how == "spoiled":
-            desk.tell(e.Spoiled(name, "header: not a map"))
+            desk.tell(e.MalformedMessage(name, "header: not a map"))
         else:
             desk.answer(name, number)
     rejected = {bad: "its norm is 900 times the median"} if bad and how == "screened" else {}
@@ -206,16 +206,16 @@ def test_a_fold_that_leaves_too_little_fails_the_round(coordinator: Any) -> None
 
 
 def test_a_fold_that_leaves_too_little_would_count(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nervenet.nodes.federated.round_machine import RoundState
+    from nervenet.nodes.federated.round_machine import CoordinatorMachine
 
-    folded = RoundState._folded
+    folded = CoordinatorMachine._folded
 
-    def heedless(self: RoundState, event: e.Folded, now: float) -> list[e.Effect]:
+    def heedless(self: CoordinatorMachine, event: e.Folded, now: float) -> list[e.Effect]:
         assert self.open is not None
         self.open.floor = 0
         return folded(self, event, now)
 
-    monkeypatch.setattr(RoundState, "_folded", heedless)
+    monkeypatch.setattr(CoordinatorMachine, "_folded", heedless)
     with pytest.raises(ValueError, match="not enough values"):
         check_a_fold_that_leaves_too_little_fails_the_round(coordinator)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker import messages as m
-from nervenet.nodes.gossip.checkpointing import TOLD, Keeping, NoCommonRound, common_round, rounds_told
-from nervenet.nodes.gossip.round_machine import PeerRules, PeerState
+from nervenet.nodes.gossip.checkpointing import TOLD, CheckpointPolicy, NoCommonCheckpoint, common_round, rounds_told
+from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.topology import schedule
 
@@ -30,7 +30,7 @@ class Disk:
     """What one peer has written, on a disk that takes its time."""
 
     def __init__(self, write_s: Callable[[], float], fail: int | None = None) -> None:
-        self.keeping = Keeping(wanted=True)
+        self.keeping = CheckpointPolicy(wanted=True)
         self.write_s = write_s
         self.fail = fail
         self.there: set[int] = set()
@@ -54,7 +54,7 @@ class Disk:
         assert len(self.there) <= 14, "a bounded number"
 
 
-def after(rounds: int, pace_s: float, write_s: float, fail: int | None = None) -> Keeping:
+def after(rounds: int, pace_s: float, write_s: float, fail: int | None = None) -> CheckpointPolicy:
     """Do so many rounds of a length."""
     disk = Disk(lambda: write_s, fail)
     for number in range(1, rounds + 1):
@@ -97,7 +97,7 @@ def test_a_slow_disk_is_written_to_a_tenth_of_the_time() -> None:
 def test_what_could_not_be_written_is_told_once_and_the_older_stay() -> None:
     keeping = after(20, 5.0, 0.1, fail=19)
     assert keeping.held[-2:] == [17, 18]
-    keeping = Keeping(wanted=True)
+    keeping = CheckpointPolicy(wanted=True)
     keeping.completed(1, 0.0, {}, last=False)
     assert "disk full; should all" in only(e.Publish, keeping.failed(1, 0.1, "disk full"))[0].fields["reason"]
     keeping.completed(2, 5.0, {}, last=False)
@@ -115,12 +115,12 @@ def test_the_last_round_is_kept_whatever_the_pace_and_while_another_is_written()
 
 
 def test_without_a_folder_nothing_is_asked_for() -> None:
-    assert Keeping(wanted=False).completed(1, 0.0, {}, last=True) == []
+    assert CheckpointPolicy(wanted=False).completed(1, 0.0, {}, last=True) == []
 
 
 def test_what_was_kept_of_a_future_that_is_run_anew_goes() -> None:
-    keeping = Keeping(wanted=True, held=(8, 6, 4))
-    assert keeping.facts == {"rounds": [4, 6, 8]}
+    keeping = CheckpointPolicy(wanted=True, held=(8, 6, 4))
+    assert keeping.fields == {"rounds": [4, 6, 8]}
     keeping.resumed(4)
     (keep,) = only(e.Keep, keeping.completed(5, 0.0, {}, last=False))
     assert set(keep.forget) == {6, 8}
@@ -134,7 +134,7 @@ def test_what_was_kept_of_a_future_that_is_run_anew_goes() -> None:
 @given(st.dictionaries(st.sampled_from("abcd"), st.frozensets(st.integers(1, 9), max_size=6), min_size=1))
 def test_all_go_on_after_the_newest_round_that_all_hold(held: dict[str, frozenset[int]]) -> None:
     if any(held.values()) and not set.intersection(*map(set, held.values())):
-        with pytest.raises(NoCommonRound):
+        with pytest.raises(NoCommonCheckpoint):
             common_round(held)
         return
     found = common_round(held)
@@ -147,14 +147,14 @@ def test_all_go_on_after_the_newest_round_that_all_hold(held: dict[str, frozense
 
 def test_where_there_is_none_each_is_told_with_what_it_has() -> None:
     with pytest.raises(
-        NoCommonRound, match="no round that every peer could go on from: a has 4, 8; b has 6; c has none"
+        NoCommonCheckpoint, match="no round that every peer could go on from: a has 4, 8; b has 6; c has none"
     ):
         common_round({"a": [8, 4], "b": [6], "c": []})
 
 
 @pytest.mark.parametrize("told", [3, "12", [0], [1.5], [True], list(range(1, TOLD + 2)), [[1]]])
 def test_what_is_no_list_of_rounds_is_named(told: object) -> None:
-    with pytest.raises(NoCommonRound, match="the rounds that x holds must be"):
+    with pytest.raises(NoCommonCheckpoint, match="the rounds that x holds must be"):
         rounds_told("x", {"rounds": told})
 
 
@@ -166,7 +166,7 @@ class Desk:
 
     def __init__(self, held: tuple[int, ...] = (), others: tuple[int, ...] | None = None, until: int = 20) -> None:
         rules = PeerRules("b", tuple("abc"), schedule("ring", "abc"), keeps=True, held=held)
-        self.state = PeerState(rules)
+        self.state = PeerMachine(rules)
         self.now = 0.0
         self.log: list[e.Effect] = []
         self.tell(e.Started())
@@ -177,8 +177,8 @@ class Desk:
         self.tell(e.Surveyed({"of": "b"}, ("b",)))
         for peer in "ac":
             theirs = held if others is None else others
-            facts: dict[str, Any] = {"of": peer} | ({"rounds": list(theirs)} if theirs else {})
-            self.tell(e.Arrived(peer, m.Testimony(peer, facts, SURVEY), (peer,)))
+            fields: dict[str, Any] = {"of": peer} | ({"rounds": list(theirs)} if theirs else {})
+            self.tell(e.Arrived(peer, m.PeerSurvey(peer, fields, SURVEY), (peer,)))
 
     def tell(self, event: e.Event) -> list[e.Effect]:
         effects = self.state.handle(event, self.now)
@@ -200,8 +200,8 @@ class Desk:
 
 def test_the_rounds_held_go_with_the_survey_and_not_into_the_agreement() -> None:
     desk = Desk((6, 8), (4, 6))
-    own = [s.message for s in only(e.Send, desk.log) if isinstance(s.message, m.Testimony) and s.message.origin == "b"]
-    assert own[0].facts == {"of": "b", "rounds": [6, 8]}
+    own = [s.message for s in only(e.Send, desk.log) if isinstance(s.message, m.PeerSurvey) and s.message.origin == "b"]
+    assert own[0].fields == {"of": "b", "rounds": [6, 8]}
     (settle,) = only(e.Settle, desk.log)
     assert settle.round == 6
     assert settle.surveys == {name: ({"of": name}, (name,)) for name in "abc"}

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes.gossip.algorithms.base import Needs
-from nervenet.nodes.gossip.neighbor_tracker import FAN, Presence, turns
-from nervenet.nodes.gossip.neighborhood import Neighbourhood
-from nervenet.nodes.gossip.round_machine import PeerRules, PeerState
+from nervenet.nodes.gossip.neighbor_tracker import FAN, NeighborTracker, turns
+from nervenet.nodes.gossip.neighborhood import Neighborhood
+from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.topology import schedule
 
@@ -29,7 +29,7 @@ class Desk:
 
     def __init__(self, name: str, topology: Any, members: str = "abcd", **rules: Any) -> None:
         graph = schedule(topology, members) if isinstance(topology, str) else topology
-        self.state = PeerState(PeerRules(name, tuple(members), graph, **({"mixing": "uniform"} | rules)))
+        self.state = PeerMachine(PeerRules(name, tuple(members), graph, **({"mixing": "uniform"} | rules)))
         self.now = 0.0
         self.tell(e.Started())
         self.tell(e.Proceed(20))
@@ -40,7 +40,7 @@ class Desk:
             if origin == name:
                 self.tell(e.Surveyed({}, (origin,)))
             else:
-                self.tell(e.Arrived(first, m.Testimony(origin, {}, SURVEY), (origin,)))
+                self.tell(e.Arrived(first, m.PeerSurvey(origin, {}, SURVEY), (origin,)))
         self.opened = self.tell(e.Settled({}, MODEL, "w0"))
 
     def tell(self, event: e.Event) -> list[e.Effect]:
@@ -76,13 +76,13 @@ def test_it_sends_along_the_edges_of_the_round_and_waits_for_those_who_send_to_i
 
 def test_who_is_heard_may_be_rounds_ahead_where_nobody_has_left_anybody_behind() -> None:
     """On a directed ring the one before waits only for who is before it: news of us reaches it last."""
-    around = Neighbourhood("a", _directed_ring(), "uniform", doubly=False)
+    around = Neighborhood("a", _directed_ring(), "uniform", doubly=False)
     assert not around.overtaken("d", by=4, first=2), "b, c and d are held up one after another"
     assert around.overtaken("d", by=5, first=2)
 
 
 def test_two_rounds_ahead_is_too_far_where_edges_go_both_ways() -> None:
-    around = Neighbourhood("a", schedule("ring", "abcd"), "metropolis-hastings", doubly=True)
+    around = Neighborhood("a", schedule("ring", "abcd"), "metropolis-hastings", doubly=True)
     assert not around.overtaken("b", by=2, first=2)
     assert around.overtaken("b", by=3, first=2)
     assert not around.overtaken("c", by=3, first=2)
@@ -237,7 +237,7 @@ def test_a_neighbour_with_a_new_life_is_remembered_nothing_of_and_gets_nothing_o
 
 def test_heartbeats_go_round_by_turns_and_silence_is_judged_accordingly() -> None:
     peers = [f"p{i:02d}" for i in range(9)]
-    presence = Presence(dict.fromkeys(peers, 9), 0.5, 2.0, 10.0)
+    presence = NeighborTracker(dict.fromkeys(peers, 9), 0.5, 2.0, 10.0)
     for peer in peers:
         presence.welcome(peer, 0.0)
     told = [presence.turn() for _ in range(turns(9))]
@@ -250,7 +250,7 @@ def test_heartbeats_go_round_by_turns_and_silence_is_judged_accordingly() -> Non
 
 def test_a_peer_of_sixty_four_that_are_all_linked_sends_four_heartbeats_a_second() -> None:
     members = [f"p{i:02d}" for i in range(64)]
-    state = PeerState(PeerRules("p00", tuple(members), schedule("complete", members)))
+    state = PeerMachine(PeerRules("p00", tuple(members), schedule("complete", members)))
     state.handle(e.Started(), 0.0)
     beats = 0
     for pulse in range(20):
@@ -261,13 +261,13 @@ def test_a_peer_of_sixty_four_that_are_all_linked_sends_four_heartbeats_a_second
 
 def test_on_a_dense_graph_nobody_is_told_what_he_hears_anyway() -> None:
     members = [f"p{i}" for i in range(8)]
-    state = PeerState(PeerRules("p0", tuple(members), schedule("complete", members)))
+    state = PeerMachine(PeerRules("p0", tuple(members), schedule("complete", members)))
     state.handle(e.Started(), 0.0)
     for peer in members[1:]:
         state.handle(e.LinkUp(peer, "peer", 1), 0.0)
     own = only(e.Send, state.handle(e.Surveyed({}, (1.0,)), 0.0))
     assert own[0].to == tuple(members[1:])
-    assert state.handle(e.Arrived("p1", m.Testimony("p1", {}, SURVEY), (1.0,)), 0.0) == []
+    assert state.handle(e.Arrived("p1", m.PeerSurvey("p1", {}, SURVEY), (1.0,)), 0.0) == []
     # Who is still meeting is told all the same, when its turn has come.
     assert only(e.Send, state.handle(e.TimerFired(("pulse",), 0.5), 0.5)) == [], "there was news"
     sent = only(e.Send, state.handle(e.TimerFired(("pulse",), 1.0), 1.0))

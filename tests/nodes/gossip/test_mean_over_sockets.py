@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.broker.broker import Broker
-from nervenet.broker.messages import Acknowledged, AskDecision, Decided, Engage, Exchange, Message, Pledge, Refused
+from nervenet.broker.messages import Accept, Decision, Exchange, Message, Propose, QueryDecision, Receipt, Refused
 from nervenet.broker.testing.faults import Faults
-from nervenet.models.model import FitReport, Work
+from nervenet.models.model import FitReport, LocalWork
 from nervenet.models.weights import Layout
 from nervenet.nodes import Experiment, Peer
 from nervenet.nodes.gossip.algorithms.push_sum import RECEIVED, SENT
-from nervenet.nodes.results.summary import summarise
+from nervenet.nodes.results.summary import summarize
 
 DEADLINE_S = 60.0
 SIZE, RATE = 50, 0.1
@@ -56,7 +56,9 @@ class Pulled:
         if not self.fitted:
             self.start = self.w.copy()
 
-    def fit(self, X: Any, y: Any, work: Work, rng: Any, stop: Callable[[], bool], correction: Any = None) -> FitReport:
+    def fit(
+        self, X: Any, y: Any, work: LocalWork, rng: Any, stop: Callable[[], bool], correction: Any = None
+    ) -> FitReport:
         before, self.fitted = self.w, True
         self.w = before - RATE * (before - self.target + (0.0 if correction is None else correction))
         self.moved += self.w - before
@@ -80,7 +82,7 @@ class Pulled:
         return {"name": "pulled", "parameters": {}}
 
 
-ALGORITHM = (Exchange, Engage, Pledge, Decided, AskDecision, Acknowledged, Refused)
+ALGORITHM = (Exchange, Propose, Accept, Decision, QueryDecision, Receipt, Refused)
 
 
 class Rough:
@@ -355,7 +357,7 @@ async def test_the_mass_that_a_peer_took_with_it_is_accounted_for_by_name() -> N
     await coming_and_leaving(company)
     facts = {name: peer.session.record.facts(peer.session.transport.counters) for name, peer in company.peers.items()}
     del facts["p4"]  # all that is known of it is what the others say
-    mass = summarise(company.plan, facts, nodes_lost=["p4"], wall_s=1.0)["mass"]
+    mass = summarize(company.plan, facts, nodes_lost=["p4"], wall_s=1.0)["mass"]
     assert set(mass["gone"]) == {"p4"}
     assert abs(mass["held"] + mass["gone"]["p4"] - 6) < 1e-7, "five that began, and one that came; nine digits are told"
     had = float(company.state("p4")["mass"])

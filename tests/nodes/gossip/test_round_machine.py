@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.gossip.round_machine import PeerRules, PeerState
-from nervenet.nodes.gossip.survey_flood import AT_ONCE, Meeting
+from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
+from nervenet.nodes.gossip.survey_flood import AT_ONCE, SurveyFlood
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.topology import schedule
 
@@ -25,7 +25,7 @@ class Ring:
 
     def __init__(self, until: int = 10, **rules: Any) -> None:
         given = {"members": tuple("abcd"), "schedule": schedule("ring", "abcd")}
-        self.state = PeerState(PeerRules("b", **(given | rules)))
+        self.state = PeerMachine(PeerRules("b", **(given | rules)))
         self.now = 0.0
         self.log: list[e.Effect] = []
         self.timers: dict[e.Key, float] = {}
@@ -50,10 +50,10 @@ class Ring:
         return self.tell(e.Arrived(sender, message, body, flaw, 100))
 
     def testify(self, origin: str, source: str | None = None) -> list[e.Effect]:
-        facts: Mapping[str, Any] = {"of": origin}
+        fields: Mapping[str, Any] = {"of": origin}
         if source is None:
-            return self.tell(e.Surveyed(facts, (origin,)))
-        return self.say(source, m.Testimony(origin, dict(facts), SURVEY), (origin,))
+            return self.tell(e.Surveyed(fields, (origin,)))
+        return self.say(source, m.PeerSurvey(origin, dict(fields), SURVEY), (origin,))
 
     def settle(self) -> "Ring":
         """Complete round 0; training of round 1 begins."""
@@ -108,7 +108,7 @@ def test_testimonies_flood_the_graph_and_each_is_passed_on_once() -> None:
     ring = Ring()
     (own,) = only(e.Send, ring.testify("b"))
     assert own.to == ("a", "c")
-    assert own.message == m.Testimony("b", {"of": "b"}, SURVEY)
+    assert own.message == m.PeerSurvey("b", {"of": "b"}, SURVEY)
     (onward,) = only(e.Send, ring.testify("d", "a"))
     assert onward.to == ("c",), "not back to where it came from"
     assert ring.testify("d", "c") == []
@@ -137,7 +137,7 @@ def test_whoever_is_still_in_round_zero_is_told_again_at_each_beat() -> None:
 
 def test_nobody_is_told_again_while_there_is_news_and_then_only_a_part_at_a_time() -> None:
     members = tuple(f"p{i:03d}" for i in range(AT_ONCE + 11))
-    meeting = Meeting("p000", members, ("p001", "p041"))
+    meeting = SurveyFlood("p000", members, ("p001", "p041"))
     meeting.testify("p000", {}, (1.0,))
     assert meeting.remind(("p001",)) == [], "it has only just been told"
     for origin in members[1:-1]:
@@ -160,8 +160,8 @@ def test_round_zero_that_is_not_complete_in_time_fails_by_name() -> None:
 
 def test_a_testimony_of_a_stranger_or_with_a_flaw_is_told_and_dropped() -> None:
     ring = Ring()
-    ring.say("a", m.Testimony("zoe", {}, SURVEY), (1.0,))
-    ring.say("a", m.Testimony("d", {}, SURVEY), (1.0,), "values must be finite")
+    ring.say("a", m.PeerSurvey("zoe", {}, SURVEY), (1.0,))
+    ring.say("a", m.PeerSurvey("d", {}, SURVEY), (1.0,), "values must be finite")
     assert [told["reason"] for told in ring.published("update.rejected")] == [
         "a testimony of zoe, who is not a member",
         "the testimony of d: values must be finite",
@@ -307,14 +307,14 @@ def test_whoever_is_two_rounds_ahead_shows_that_this_round_is_over() -> None:
 
 
 def test_one_left_behind_would_blame_those_who_left_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    close = PeerState._close
+    close = PeerMachine._close
 
-    def _close(self: PeerState, by: str) -> list[e.Effect]:
+    def _close(self: PeerMachine, by: str) -> list[e.Effect]:
         effects = close(self, by)
         self.absent |= self._missing.keys()
         return effects
 
-    monkeypatch.setattr(PeerState, "_close", _close)
+    monkeypatch.setattr(PeerMachine, "_close", _close)
     with pytest.raises(IndexError):
         check_whoever_is_two_rounds_ahead_shows_that_this_round_is_over()
 
@@ -406,7 +406,7 @@ def test_with_the_last_round_all_is_told_that_was_late_or_did_not_go_out() -> No
     ring = Ring().settle()
     ring.round("a", "c")
     ring.exchange("c", 1)
-    ring.tell(e.Undeliverable("a", "exchange", 1, "slow"))
+    ring.tell(e.SendFailed("a", "exchange", 1, "slow"))
     ring.state.until = 2
     ring.round("a", "c")
     sent, received = ring.published("exchange.sent")[-2:], ring.published("exchange.received")[-2:]
@@ -441,12 +441,12 @@ def test_a_training_that_hangs_ends_the_peer_by_name() -> None:
 
 
 def test_a_training_that_hangs_would_be_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    timer = PeerState._timer
+    timer = PeerMachine._timer
 
-    def _timer(self: PeerState, key: e.Key, due: float, now: float) -> list[e.Effect]:
+    def _timer(self: PeerMachine, key: e.Key, due: float, now: float) -> list[e.Effect]:
         return [] if key[0] == "training" else timer(self, key, due, now)
 
-    monkeypatch.setattr(PeerState, "_timer", _timer)
+    monkeypatch.setattr(PeerMachine, "_timer", _timer)
     with pytest.raises(AssertionError):
         check_a_training_that_hangs_ends_the_peer_by_name()
 
@@ -465,13 +465,13 @@ def test_the_first_round_missed_is_called_by_its_name() -> None:
 
 
 def test_the_first_round_missed_would_be_called_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    close = PeerState._close
+    close = PeerMachine._close
 
-    def _close(self: PeerState, by: str) -> list[e.Effect]:
+    def _close(self: PeerMachine, by: str) -> list[e.Effect]:
         self.absent |= {p for p in self.around.ever if p not in self.letters.inbox}
         return close(self, by)
 
-    monkeypatch.setattr(PeerState, "_close", _close)
+    monkeypatch.setattr(PeerMachine, "_close", _close)
     with pytest.raises(AssertionError):
         check_the_first_round_missed_is_called_by_its_name()
 
@@ -495,14 +495,14 @@ def test_half_a_round_late_is_waited_for_again() -> None:
 
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no stale message ever bring its sender back."""
-    close = PeerState._close
+    close = PeerMachine._close
 
-    def _close(self: PeerState, by: str) -> list[e.Effect]:
+    def _close(self: PeerMachine, by: str) -> list[e.Effect]:
         effects = close(self, by)
         self._closed = (self.round, float("-inf"))
         return effects
 
-    monkeypatch.setattr(PeerState, "_close", _close)
+    monkeypatch.setattr(PeerMachine, "_close", _close)
 
 
 def test_half_a_round_late_would_stay_so_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -559,14 +559,14 @@ def test_one_round_on_is_waited_for() -> None:
 
 
 def test_one_who_is_two_rounds_on_would_be_waited_for_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    arrived = PeerState._arrived
+    arrived = PeerMachine._arrived
 
-    def _arrived(self: PeerState, event: e.Arrived, now: float) -> list[e.Effect]:
+    def _arrived(self: PeerMachine, event: e.Arrived, now: float) -> list[e.Effect]:
         effects = arrived(self, event, now)
         self.presence.seen_in.clear()
         return effects
 
-    monkeypatch.setattr(PeerState, "_arrived", _arrived)
+    monkeypatch.setattr(PeerMachine, "_arrived", _arrived)
     with pytest.raises(IndexError):
         check_nobody_waits_for_one_who_is_two_rounds_on()
 
@@ -586,23 +586,23 @@ def test_one_who_left_may_come_back() -> None:
 
 
 def test_one_who_left_would_get_no_beat_if_it_stayed_departed(monkeypatch: pytest.MonkeyPatch) -> None:
-    meet = PeerState._meet
+    meet = PeerMachine._meet
 
-    def _meet(self: PeerState, peer: str, incarnation: int, now: float) -> list[e.Effect]:
+    def _meet(self: PeerMachine, peer: str, incarnation: int, now: float) -> list[e.Effect]:
         departed = dict(self.presence.departed)
         effects = meet(self, peer, incarnation, now)
         self.presence.departed.update(departed)
         return effects
 
-    monkeypatch.setattr(PeerState, "_meet", _meet)
+    monkeypatch.setattr(PeerMachine, "_meet", _meet)
     with pytest.raises(AssertionError):
         check_one_who_left_may_come_back()
 
 
 def check_a_lost_heartbeat_is_no_news() -> None:
     ring = Ring().settle()
-    assert ring.tell(e.Undeliverable("c", "heartbeat", 1, "slow")) == []
-    assert ring.tell(e.Undeliverable("c", "exchange", 1, "slow")) != []
+    assert ring.tell(e.SendFailed("c", "heartbeat", 1, "slow")) == []
+    assert ring.tell(e.SendFailed("c", "exchange", 1, "slow")) != []
     assert ring.state.traffic.dropped == {"c": 1}
 
 
@@ -611,13 +611,13 @@ def test_a_lost_heartbeat_is_no_news() -> None:
 
 
 def test_a_lost_heartbeat_would_warn_twice_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    handle = PeerState.handle
+    handle = PeerMachine.handle
 
-    def any_message(self: PeerState, event: e.Event, now: float) -> list[e.Effect]:
-        if isinstance(event, e.Undeliverable):
-            event = e.Undeliverable(event.peer, "exchange", event.round, event.reason)
+    def any_message(self: PeerMachine, event: e.Event, now: float) -> list[e.Effect]:
+        if isinstance(event, e.SendFailed):
+            event = e.SendFailed(event.peer, "exchange", event.round, event.reason)
         return handle(self, event, now)
 
-    monkeypatch.setattr(PeerState, "handle", any_message)
+    monkeypatch.setattr(PeerMachine, "handle", any_message)
     with pytest.raises(AssertionError):
         check_a_lost_heartbeat_is_no_news()

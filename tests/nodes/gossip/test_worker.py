@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models.mlp.mlp import MLP
-from nervenet.models.site_model import Learner
+from nervenet.models.site_model import SiteModel
 from nervenet.nodes.checkpoint import state_file
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
@@ -16,34 +16,36 @@ from nervenet.nodes.gossip.algorithms.choco import Choco
 from nervenet.nodes.gossip.algorithms.push_sum import SGP
 from nervenet.nodes.gossip.algorithms.tracking import GradientTracking
 from nervenet.nodes.gossip.states import States
-from nervenet.nodes.gossip.worker import GossipWork
+from nervenet.nodes.gossip.worker import GossipWorker
 from nervenet.nodes.runtime import effects as e
-from nervenet.nodes.runtime.worker import Trainer
+from nervenet.nodes.runtime.worker import Worker
 
 WORK = {"epochs": None, "local_steps": 3, "batch_size": 8, "carry_optimizer": True}
 WORK["epochs"] = 1
 PLAN = Experiment.from_dict({"mode": "gossip", "nodes": 2})
 
 
-def peer(algorithm: Algorithm, folder: Path | None = None, init: str = "common") -> Trainer:
+def peer(algorithm: Algorithm, folder: Path | None = None, init: str = "common") -> Worker:
     draws = np.random.default_rng(0)
-    learner = Learner(MLP(hidden=(4,), momentum=0.0, dtype="float64"), draws.normal(size=(30, 3)), np.arange(30) % 3)
+    site_model = SiteModel(
+        MLP(hidden=(4,), momentum=0.0, dtype="float64"), draws.normal(size=(30, 3)), np.arange(30) % 3
+    )
     states = States(folder, PLAN) if folder else None
-    work = GossipWork(learner, algorithm, node="b", seed=1, states=states)
-    one = Trainer(learner, node="b", seed=1, gossip=work, init=init)
+    work = GossipWorker(site_model, algorithm, node="b", seed=1, states=states)
+    one = Worker(site_model, node="b", seed=1, gossip=work, init=init)
     survey = one.perform(e.Survey())
     assert isinstance(survey, e.Surveyed)
-    one.perform(e.Settle({"b": (survey.facts, survey.body)}))
+    one.perform(e.Settle({"b": (survey.fields, survey.body)}))
     return one
 
 
-def train(one: Trainer, number: int = 1, **fields: Any) -> e.Trained:
+def train(one: Worker, number: int = 1, **fields: Any) -> e.Trained:
     told = one.perform(e.Train(number, 0, None, WORK, **({"to": ("a",)} | fields)))
     assert isinstance(told, e.Trained)
     return told
 
 
-def mix(one: Trainer, number: int, mine: Any, theirs: Any, **fields: Any) -> e.Mixed:
+def mix(one: Worker, number: int, mine: Any, theirs: Any, **fields: Any) -> e.Mixed:
     told = one.perform(e.Mix(number, (theirs, mine), (0.5, 0.5), ("a", "b"), **fields))
     assert isinstance(told, e.Mixed)
     return told
@@ -56,24 +58,24 @@ def test_plain_averaging_sends_the_model_and_mixes_it() -> None:
     assert (told.payload.parts, told.payload.encoding, told.base, dict(told.apart)) == (("weights",), "", None, {})
     mixed = mix(one, 1, told.body, np.zeros_like(told.body))
     assert (mixed.body == told.body / 2).all()
-    assert (one.learner.snapshot() == mixed.body).all()
+    assert (one.site_model.snapshot() == mixed.body).all()
 
 
 def test_tracking_sends_two_parts_and_corrects_the_next_training() -> None:
     one = peer(GradientTracking())
-    before = one.learner.snapshot()
+    before = one.site_model.snapshot()
     told = train(one)
     size = before.size
     assert told.payload is not None
     assert (told.payload.parts, told.payload.length) == (("weights", "gradients"), 2 * size)
-    rate = one.learner.model.learning_rate
+    rate = one.site_model.model.learning_rate
     assert np.allclose(told.body[size:], (before - told.body[:size]) / (3 * rate), atol=1e-12)
     mix(one, 1, told.body, np.zeros_like(told.body))
     assert one.gossip is not None
     assert np.allclose(one.gossip.state["correction"], -told.body[size:] / 2)
     plain = peer(GradientTracking())
-    plain.learner.load(one.learner.snapshot())
-    plain.gossip.begin(one.learner.snapshot(), one.learner.snapshot())
+    plain.site_model.load(one.site_model.snapshot())
+    plain.gossip.begin(one.site_model.snapshot(), one.site_model.snapshot())
     moved = train(plain, 2).body[:size] - train(one, 2).body[:size]
     assert np.allclose(moved, -3 * rate * told.body[size:] / 2, atol=1e-2 * np.abs(moved).max() + 1e-3)
     assert np.abs(moved).max() > 1e-4
@@ -98,7 +100,7 @@ def test_a_difference_that_came_before_it_could_be_read_is_read_when_it_is_wante
     theirs, mine = train(other), train(one)
     assert theirs.payload is not None
     assert (theirs.payload.encoding, theirs.payload.dtype, theirs.base) == ("delta+int8", "uint8", 0)
-    early = Trainer(Learner(MLP()), node="x", seed=0, gossip=one.gossip)
+    early = Worker(SiteModel(MLP()), node="x", seed=0, gossip=one.gossip)
     assert early.unpack(theirs.body, theirs.payload) == (theirs.body, None)
     decoded, flaw = one.unpack(theirs.body, theirs.payload)
     assert flaw is None
@@ -107,7 +109,7 @@ def test_a_difference_that_came_before_it_could_be_read_is_read_when_it_is_wante
     assert (late.body == mix(one, 1, mine.body, decoded, **fields).body).all()
 
 
-def peer_again(one: Trainer) -> Trainer:
+def peer_again(one: Worker) -> Worker:
     twin = peer(Choco(codec="int8"))
     train(twin)
     return twin
@@ -119,7 +121,7 @@ def test_a_difference_that_cannot_be_read_is_wanted_whole() -> None:
     fields: dict[str, Any] = {"bases": (0, None), "differences": frozenset("a")}
     assert mix(one, 1, told.body, np.zeros(3, np.uint8), **fields).wanted == ("a",)
     told = train(one, 2)
-    far = mix(one, 2, told.body, np.zeros_like(one.learner.snapshot()), **(fields | {"bases": (7, None)}))
+    far = mix(one, 2, told.body, np.zeros_like(one.site_model.snapshot()), **(fields | {"bases": (7, None)}))
     assert far.wanted == ("a",)
     told = train(one, 3, whole=("a",))
     assert told.apart["a"].payload.encoding == ""
@@ -127,18 +129,20 @@ def test_a_difference_that_cannot_be_read_is_wanted_whole() -> None:
 
 
 def test_copies_start_from_what_all_know_even_where_a_peer_starts_from_its_own() -> None:
-    common = peer(Choco()).learner.snapshot()
+    common = peer(Choco()).site_model.snapshot()
     draws = np.random.default_rng(0)
-    learner = Learner(MLP(hidden=(4,), momentum=0.0, dtype="float64"), draws.normal(size=(30, 3)), np.arange(30) % 3)
-    learner.model.build(3, 3, np.random.default_rng(9))
-    own = learner.snapshot()
-    one = Trainer(learner, node="b", seed=1, init="own", gossip=GossipWork(learner, Choco(), node="b", seed=1))
+    site_model = SiteModel(
+        MLP(hidden=(4,), momentum=0.0, dtype="float64"), draws.normal(size=(30, 3)), np.arange(30) % 3
+    )
+    site_model.model.build(3, 3, np.random.default_rng(9))
+    own = site_model.snapshot()
+    one = Worker(site_model, node="b", seed=1, init="own", gossip=GossipWorker(site_model, Choco(), node="b", seed=1))
     survey = one.perform(e.Survey())
     assert isinstance(survey, e.Surveyed)
-    one.perform(e.Settle({"b": (survey.facts, survey.body)}))
+    one.perform(e.Settle({"b": (survey.fields, survey.body)}))
     assert one.gossip is not None
     assert (one.gossip.state["copy/"] == common).all()
-    assert (learner.snapshot() == own).all()
+    assert (site_model.snapshot() == own).all()
     assert not (own == common).all()
 
 
@@ -155,23 +159,23 @@ def test_what_is_kept_of_a_round_is_all_that_the_next_depends_on(algorithm: Algo
     settled = again.perform(e.Settle(round=2))
     assert isinstance(settled, e.Settled)
     assert settled.round == 2
-    assert (settled.body == one.learner.snapshot()).all()
+    assert (settled.body == one.site_model.snapshot()).all()
     first, second = train(one, 3), train(again, 3)
     assert (first.body == second.body).all()
     assert first.base == second.base
 
 
-def states_of(one: Trainer) -> States:
+def states_of(one: Worker) -> States:
     assert one.gossip is not None
     assert one.gossip.states is not None
     return one.gossip.states
 
 
-def keep(one: Trainer, number: int, **fields: Any) -> list[e.Event]:
+def keep(one: Worker, number: int, **fields: Any) -> list[e.Event]:
     """Keep the state of a round, and wait for what comes of it."""
     posted: list[e.Event] = []
     one.start(posted.append)
-    agreement = {"agreement": one.learner.agreement.to_dict()}
+    agreement = {"agreement": one.site_model.agreement.to_dict()}
     one.perform(states_of(one).complete(e.Keep(number, agreement, last=True, **fields)))
     return posted
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nervenet.models import MLP, Learner
+from nervenet.models import MLP, SiteModel
 from nervenet.models.data import datasets
 from nervenet.models.data.splits import split
 from nervenet.nodes.config.schema import Experiment
@@ -71,7 +71,7 @@ def test_few_rows_of_many_classes_are_not_taken_for_quantities() -> None:
 def test_without_being_told_they_would_be() -> None:
     rows, parts = many_classes()
     X, y = rows[0][parts[0]], rows[1][parts[0]]
-    assert Learner(MLP(), X, y).task == "regression"
+    assert SiteModel(MLP(), X, y).task == "regression"
 
 
 def test_a_baseline_that_would_cost_more_than_the_run_is_left_out_with_a_word() -> None:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from nervenet.nodes.launching import forkserver
 from nervenet.nodes.launching.forkserver import PRELOAD, Inbox, send
-from nervenet.nodes.launching.forkserver_client import Nursery, NurseryError
+from nervenet.nodes.launching.forkserver_client import ForkServerClient, ForkServerError
 
 PATIENCE_S = 60.0
 
@@ -123,14 +123,14 @@ def test_it_preloads_nothing_that_only_some_need() -> None:
 
 
 @pytest.fixture
-async def nursery(tmp_path: Path) -> AsyncIterator[Nursery]:
-    nursery = Nursery()
+async def nursery(tmp_path: Path) -> AsyncIterator[ForkServerClient]:
+    nursery = ForkServerClient()
     nursery.attach()
     yield nursery
     nursery.close()
 
 
-async def asleep(nursery: Nursery, tmp_path: Path) -> int:
+async def asleep(nursery: ForkServerClient, tmp_path: Path) -> int:
     """Fork a child that does nothing but wait for a desk that is nowhere."""
     log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     job = {
@@ -143,7 +143,7 @@ async def asleep(nursery: Nursery, tmp_path: Path) -> int:
         os.close(log)
 
 
-async def test_children_are_forked_signalled_and_their_ends_told(nursery: Nursery, tmp_path: Path) -> None:
+async def test_children_are_forked_signalled_and_their_ends_told(nursery: ForkServerClient, tmp_path: Path) -> None:
     ends: dict[int, int] = {}
     nursery.exited = ends.__setitem__
     pids = [await asleep(nursery, tmp_path) for _ in range(2)]
@@ -156,7 +156,7 @@ async def test_children_are_forked_signalled_and_their_ends_told(nursery: Nurser
     await until(lambda: pids[1] in ends)
 
 
-async def test_a_job_that_cannot_be_done_ends_its_child_alone(nursery: Nursery, tmp_path: Path) -> None:
+async def test_a_job_that_cannot_be_done_ends_its_child_alone(nursery: ForkServerClient, tmp_path: Path) -> None:
     ends: dict[int, int] = {}
     nursery.exited = ends.__setitem__
     with (tmp_path / "log").open("ab") as log:
@@ -167,14 +167,14 @@ async def test_a_job_that_cannot_be_done_ends_its_child_alone(nursery: Nursery, 
     assert await asleep(nursery, tmp_path) > 0
 
 
-async def test_a_name_that_cannot_be_imported_is_no_reason_to_die(nursery: Nursery, tmp_path: Path) -> None:
+async def test_a_name_that_cannot_be_imported_is_no_reason_to_die(nursery: ForkServerClient, tmp_path: Path) -> None:
     nursery.preload(["no.such.module", "json"])
     assert await asleep(nursery, tmp_path) > 0
 
 
 @pytest.mark.parametrize("stopped", [False, True])
 async def test_nobody_outlives_the_launcher(tmp_path: Path, stopped: bool) -> None:
-    nursery = Nursery()
+    nursery = ForkServerClient()
     nursery.attach()
     pid = await asleep(nursery, tmp_path)
     if stopped:
@@ -185,7 +185,7 @@ async def test_nobody_outlives_the_launcher(tmp_path: Path, stopped: bool) -> No
 
 
 async def test_the_death_of_the_zygote_is_told(tmp_path: Path) -> None:
-    nursery = Nursery()
+    nursery = ForkServerClient()
     nursery.attach()
     told: list[str] = []
     nursery.died = told.append
@@ -193,7 +193,7 @@ async def test_the_death_of_the_zygote_is_told(tmp_path: Path) -> None:
     nursery._process.kill()
     await until(lambda: bool(told))
     assert "died" in told[0]
-    with pytest.raises(NurseryError):
+    with pytest.raises(ForkServerError):
         await asleep(nursery, tmp_path)
     nursery.close()
     # Its orphans watch the launcher, not the zygote.

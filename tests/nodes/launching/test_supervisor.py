@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.launching.data_shares import Shares
-from nervenet.nodes.launching.forkserver_client import NurseryError
-from nervenet.nodes.launching.supervisor import RESTARTS, Crew, Lost
+from nervenet.nodes.launching.data_shares import DataShares
+from nervenet.nodes.launching.forkserver_client import ForkServerError
+from nervenet.nodes.launching.supervisor import RESTARTS, RunAborted, Supervisor
 
 ADDRESSES = {"directory": "tcp://127.0.0.1:5", "events_in": "tcp://127.0.0.1:6", "events_out": "tcp://127.0.0.1:7"}
 
@@ -33,7 +33,7 @@ class Stage:
 
     async def spawn(self, job: dict[str, Any], descriptors: Sequence[int], *, within_s: float) -> int:
         if self.refusing:
-            raise NurseryError(self.refusing)
+            raise ForkServerError(self.refusing)
         pid = 100 + len(self.jobs)
         self.jobs[pid] = job
         self.descriptors[pid] = list(descriptors)
@@ -58,7 +58,7 @@ class Play:
         self.lost: list[tuple[str, str]] = []
         self.said: list[tuple[str, dict[str, Any]]] = []
         desk = {"control": "tcp://127.0.0.1:1", "bulk": "tcp://127.0.0.1:2"}
-        self.crew = Crew(
+        self.crew = Supervisor(
             self.experiment, "r", self.stage, desk, 9,  # type: ignore[arg-type]
             lambda node, reason: self.lost.append((node, reason)),
             lambda kind, **fields: self.said.append((kind, fields)),
@@ -73,7 +73,7 @@ class Play:
 
     async def started(self) -> "Play":
         assert await self.crew.start_broker() == ADDRESSES["directory"]
-        await self.crew.start_nodes(Shares(("a",), "classification", 9, [10, 11, 12], test=13, whole=14))
+        await self.crew.start_nodes(DataShares(("a",), "classification", 9, [10, 11, 12], test=13, whole=14))
         return self
 
     def result(self, *names: str, **facts: Any) -> None:
@@ -161,7 +161,7 @@ async def test_an_end_that_is_told_before_the_beginning_counts() -> None:
             play.report_ready(pid, job)
 
     play.stage.on_spawn = die_at_once
-    await play.crew.start_nodes(Shares(("a",), "classification", 9, [10, 11, 12], test=13))
+    await play.crew.start_nodes(DataShares(("a",), "classification", 9, [10, 11, 12], test=13))
     assert play.lost == [("client-1", "ended with exit code 1")]
 
 
@@ -170,7 +170,7 @@ async def test_without_a_coordinator_or_anybody_to_train_there_is_no_result(vict
     play = await Play().started()
     for name in victims:
         play.stage.exited(play.stage.pid_of(name), -signal.SIGSEGV)
-    with pytest.raises(Lost, match=rf"{victims[0]}.*SIGSEGV"):
+    with pytest.raises(RunAborted, match=rf"{victims[0]}.*SIGSEGV"):
         await play.results()
 
 
@@ -185,7 +185,7 @@ async def test_a_dead_broker_is_started_again_on_its_address_and_not_for_ever() 
         assert (job["kind"], job["bind"]) == ("broker", ADDRESSES["directory"])
         assert len([1 for kind, _ in play.said if kind == "warning"]) == count + 1
     play.stage.exited(pid, -signal.SIGKILL)
-    with pytest.raises(Lost, match=r"broker.*SIGKILL"):
+    with pytest.raises(RunAborted, match=r"broker.*SIGKILL"):
         await play.results()
 
 
@@ -193,21 +193,21 @@ async def test_nodes_that_are_never_ready_are_named() -> None:
     play = Play(network={"join_deadline_s": 0.05})
     await play.crew.start_broker()
     play.stage.on_spawn = lambda pid, job: play.report_ready(pid, job) if "client-1" not in str(job) else None
-    with pytest.raises(Lost, match=r"not every node was ready within 0\.05 s; missing: client-1"):
-        await play.crew.start_nodes(Shares(("a",), "classification", 9, [10, 11, 12], test=13))
+    with pytest.raises(RunAborted, match=r"not every node was ready within 0\.05 s; missing: client-1"):
+        await play.crew.start_nodes(DataShares(("a",), "classification", 9, [10, 11, 12], test=13))
 
 
 async def test_no_process_at_all() -> None:
     play = Play()
     play.stage.refusing = "no process could be forked"
-    with pytest.raises(Lost, match="no process could be forked"):
+    with pytest.raises(RunAborted, match="no process could be forked"):
         await play.crew.start_broker()
 
 
 async def test_the_zygotes_death_ends_the_run() -> None:
     play = await Play().started()
     play.stage.died("the process from which nodes are forked has died")
-    with pytest.raises(Lost, match="forked has died"):
+    with pytest.raises(RunAborted, match="forked has died"):
         await play.results()
 
 
@@ -238,7 +238,7 @@ async def test_a_cancelled_wait_is_cancelled() -> None:
 
 async def test_baselines_that_die_or_fail_leave_a_word_and_the_run_alone() -> None:
     play = await Play().started()
-    shares = Shares(("a",), "classification", 9, [10, 11, 12], test=13, whole=14)
+    shares = DataShares(("a",), "classification", 9, [10, 11, 12], test=13, whole=14)
     await play.crew.start_baseline(shares)
     pid, job = max(play.stage.jobs.items())
     assert (job["kind"], play.stage.descriptors[pid]) == ("baseline", [9, 14])
@@ -246,13 +246,13 @@ async def test_baselines_that_die_or_fail_leave_a_word_and_the_run_alone() -> No
     await play.crew.baseline(5.0)
     assert play.said[-1] == ("warning", {"reason": "the baselines were killed by SIGKILL"})
     assert play.lost == []
-    await play.crew.start_baseline(Shares(("a",), "classification", 10**9, whole=14))
+    await play.crew.start_baseline(DataShares(("a",), "classification", 10**9, whole=14))
     assert "over the budget" in play.said[-1][1]["reason"]
 
 
 async def test_baselines_arrive_by_request_and_reply() -> None:
     play = await Play().started()
-    await play.crew.start_baseline(Shares(("a",), "classification", 9, whole=14))
+    await play.crew.start_baseline(DataShares(("a",), "classification", 9, whole=14))
     play.crew.reported("baseline", "result", {"centralised": 0.9, "local_only_mean": None}, None)
     await play.crew.baseline(5.0)
     assert play.crew.baselines == {"centralised": 0.9, "local_only_mean": None}

@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from nervenet.nodes.monitoring.run_view import Board, told
+from nervenet.nodes.monitoring.run_view import RunView, told
 
 
 def start(mode: str, rounds: int = 4) -> dict[str, Any]:
@@ -15,8 +15,8 @@ def says(kind: str, node: str, role: str, at: float, **more: Any) -> dict[str, A
     return {"type": kind, "run": "r", "node": node, "role": role, "time": at, **more}
 
 
-def folded(*events: dict[str, Any]) -> Board:
-    board = Board()
+def folded(*events: dict[str, Any]) -> RunView:
+    board = RunView()
     for event in events:
         board.fold(event)
     return board

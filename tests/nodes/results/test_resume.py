@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from nervenet.nodes.checkpoint import state_file
 from nervenet.nodes.checkpoint.state_file import path_of
-from nervenet.nodes.checkpoint.store import Checkpoints
+from nervenet.nodes.checkpoint.store import CheckpointStore
 from nervenet.nodes.config.schema import Experiment, ExperimentError, load
 from nervenet.nodes.launching import launcher
 from nervenet.nodes.launching.standalone import run_node
-from nervenet.nodes.results.run_dir import COORDINATOR, RunFolder, read_events, state_folder
+from nervenet.nodes.results.run_dir import COORDINATOR, RunDir, read_events, state_dir
 
 PLAN = Experiment.from_dict({"nodes": 4, "rounds": 20, "data": {"name": "iris"}})
 
 
-def write(path: Path, *rounds: int, experiment: Experiment | None = PLAN) -> Checkpoints:
-    checkpoints = Checkpoints(state_folder(path, COORDINATOR))
+def write(path: Path, *rounds: int, experiment: Experiment | None = PLAN) -> CheckpointStore:
+    checkpoints = CheckpointStore(state_dir(path, COORDINATOR))
     record = {} if experiment is None else {"experiment": experiment.to_dict()}
     for number in rounds:
         checkpoints.write(number, {"weights": np.full(3, number, np.float32)}, record)
@@ -32,7 +32,7 @@ def write(path: Path, *rounds: int, experiment: Experiment | None = PLAN) -> Che
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """The folder of a run whose launcher was killed after round 7."""
-    with RunFolder(tmp_path / "run") as folder:
+    with RunDir(tmp_path / "run") as folder:
         folder.write_experiment(PLAN)
         folder.record({"type": "round.completed", "round": 7})
     write(folder.path, 5, 6, 7)
@@ -48,7 +48,7 @@ def asked(run: Path, **changes: object) -> Experiment:
 
 
 def test_events_are_appended_and_the_round_is_known(run: Path) -> None:
-    with RunFolder.reopen(run, asked(run)) as folder:
+    with RunDir.reopen(run, asked(run)) as folder:
         assert folder.resumed == 7
         folder.record({"type": "round.started", "round": 8})
     assert [(event["type"], event["round"]) for event in read_events(run)] == [
@@ -60,7 +60,7 @@ def test_events_are_appended_and_the_round_is_known(run: Path) -> None:
 def test_what_a_killed_process_had_begun_to_say_spoils_nothing(run: Path) -> None:
     with (run / "events.jsonl").open("ab") as file:
         file.write(b'{"type": "round.st')
-    with RunFolder.reopen(run, asked(run)) as folder:
+    with RunDir.reopen(run, asked(run)) as folder:
         folder.record({"type": "round.started", "round": 8})
     assert [event["round"] for event in read_events(run)] == [7, 8]
 
@@ -76,7 +76,7 @@ def test_what_a_killed_process_had_begun_to_say_spoils_nothing(run: Path) -> Non
     ],
 )
 def test_what_no_round_depends_on_may_change(run: Path, changes: dict[str, object]) -> None:
-    RunFolder.reopen(run, asked(run, **changes)).close()
+    RunDir.reopen(run, asked(run, **changes)).close()
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_what_no_round_depends_on_may_change(run: Path, changes: dict[str, objec
 def test_another_experiment_is_named_by_its_first_key(run: Path, changes: dict[str, object], reason: str) -> None:
     before = everything(run)
     with pytest.raises(ExperimentError, match=f"--resume {run}: .*{reason}"):
-        RunFolder.reopen(run, asked(run, **changes))
+        RunDir.reopen(run, asked(run, **changes))
     assert everything(run) == before
 
 
@@ -103,7 +103,7 @@ def test_an_experiment_file_that_was_changed_since_is_caught(run: Path) -> None:
     file = run / "experiment.toml"
     file.write_text(file.read_text().replace("seed = 0", "seed = 3"))
     with pytest.raises(ExperimentError, match="the checkpoint of round 7: is of another experiment: found seed = 0"):
-        RunFolder.reopen(run, asked(run))
+        RunDir.reopen(run, asked(run))
 
 
 def gone(run: Path) -> None:
@@ -144,13 +144,13 @@ def test_what_cannot_be_resumed_is_named(run: Path, spoil: Callable[[Path], None
     spoil(run)
     before = everything(run.parent)
     with pytest.raises(ExperimentError, match=f"--resume {run}: .*{reason}"):
-        RunFolder.reopen(run, PLAN)
+        RunDir.reopen(run, PLAN)
     assert everything(run.parent) == before
 
 
 def test_a_damaged_newest_one_costs_only_its_round(run: Path) -> None:
-    path_of(state_folder(run, COORDINATOR), 7).write_bytes(b"")
-    with RunFolder.reopen(run, asked(run)) as folder:
+    path_of(state_dir(run, COORDINATOR), 7).write_bytes(b"")
+    with RunDir.reopen(run, asked(run)) as folder:
         assert folder.resumed == 6
 
 
@@ -158,9 +158,9 @@ def test_a_run_that_still_goes_on_is_not_resumed(run: Path) -> None:
     code = f"""
 import pathlib, sys
 from nervenet.nodes.config.schema import load
-from nervenet.nodes.results.run_dir import RunFolder
+from nervenet.nodes.results.run_dir import RunDir
 run = pathlib.Path({str(run)!r})
-folder = RunFolder.reopen(run, load(run))
+folder = RunDir.reopen(run, load(run))
 print("open", flush=True); sys.stdin.read()
 """
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -168,14 +168,14 @@ print("open", flush=True); sys.stdin.read()
         assert process.stdout is not None
         process.stdout.readline()
         with pytest.raises(ExperimentError, match="another process is writing to this run folder; stop it first"):
-            RunFolder.reopen(run, asked(run))
+            RunDir.reopen(run, asked(run))
         process.kill()
-    RunFolder.reopen(run, asked(run)).close()  # a killed one holds nothing
+    RunDir.reopen(run, asked(run)).close()  # a killed one holds nothing
 
 
 def test_every_node_has_its_place_for_what_it_keeps(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run.parent)
-    with RunFolder.reopen(Path("run"), PLAN) as folder:
+    with RunDir.reopen(Path("run"), PLAN) as folder:
         assert folder.state("coordinator", "boss") == run / "checkpoints" / "coordinator"
         assert folder.state("client", "client-0") == run / "checkpoints" / "client-0"
         assert folder.state("peer", "peer-0") == run / "checkpoints" / "peer-0"
@@ -198,43 +198,43 @@ def test_a_run_that_has_its_result_says_so_and_what_to_do(run: Path, completed: 
     finished(run, completed, 20)
     before = everything(run)
     with pytest.raises(ExperimentError, match=f"--resume {run}: {reason}"):
-        RunFolder.reopen(run, asked(run))
+        RunDir.reopen(run, asked(run))
     assert everything(run) == before
 
 
 def test_more_rounds_can_be_asked_of_a_run_that_is_complete(run: Path) -> None:
     finished(run, 20, 20)
-    with RunFolder.reopen(run, asked(run, rounds=40)) as folder:
+    with RunDir.reopen(run, asked(run, rounds=40)) as folder:
         assert folder.resumed == 20
         folder.write_experiment(asked(run, rounds=40))
-    with RunFolder.reopen(run, asked(run)) as folder:  # killed once more, before it had a summary of its own
+    with RunDir.reopen(run, asked(run)) as folder:  # killed once more, before it had a summary of its own
         assert folder.resumed == 20
 
 
 def test_a_run_that_stopped_early_goes_on_when_it_is_judged_otherwise(run: Path) -> None:
     finished(run, 12, 20)
-    RunFolder.reopen(run, asked(run, evaluation__every=2)).close()
+    RunDir.reopen(run, asked(run, evaluation__every=2)).close()
 
 
 @pytest.mark.parametrize("status", ["failed", "interrupted"])
 def test_a_run_that_was_not_complete_goes_on_whatever_its_summary_says(run: Path, status: str) -> None:
     finished(run, 20, 20, status)
-    RunFolder.reopen(run, asked(run)).close()
+    RunDir.reopen(run, asked(run)).close()
 
 
 def test_a_client_goes_on_with_a_folder_without_checkpoints(run: Path) -> None:
     no_checkpoints(run)
-    with RunFolder.reopen(run, asked(run), alone="client") as folder:
+    with RunDir.reopen(run, asked(run), alone="client") as folder:
         assert folder.resumed is None
 
 
 def test_a_disk_that_is_full_ends_no_run(tmp_path: Path) -> None:
     code = f"""
 import pathlib, resource, signal
-from nervenet.nodes.results.run_dir import RunFolder
+from nervenet.nodes.results.run_dir import RunDir
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-with RunFolder(pathlib.Path({str(tmp_path / "full")!r})) as folder:
+with RunDir(pathlib.Path({str(tmp_path / "full")!r})) as folder:
     for number in range(10_000):
         folder.record({{"type": "round.completed", "round": number}})
     print(folder.refused)

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nervenet.nodes.config.schema import ExperimentError, load
-from nervenet.nodes.results.run_dir import RunFolder, default_path, newest_broker, read_events, to_json
+from nervenet.nodes.results.run_dir import RunDir, default_path, newest_broker, read_events, to_json
 
 
 def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
     experiment = load(overrides={"data.name": "iris"})
-    with RunFolder(tmp_path / "deep" / "run") as run:
+    with RunDir(tmp_path / "deep" / "run") as run:
         run.write_experiment(experiment)
         run.write_nodes({"client-0": {"role": "client", "pid": 7, "address": None}})
         run.record({"type": "round.started", "round": 1})
@@ -31,9 +31,9 @@ def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
 def test_no_run_overwrites_another(tmp_path: Path) -> None:
     (tmp_path / "kept.txt").write_text("mine")
     with pytest.raises(ExperimentError, match="exists and is not empty; choose another folder"):
-        RunFolder(tmp_path)
+        RunDir(tmp_path)
     with pytest.raises(ExperimentError, match="cannot be used as a run folder"):
-        RunFolder(tmp_path / "kept.txt")
+        RunDir(tmp_path / "kept.txt")
     assert [file.name for file in tmp_path.iterdir()] == ["kept.txt"]
 
 
@@ -41,25 +41,25 @@ def test_a_folder_that_takes_nothing_is_refused_by_name(tmp_path: Path, monkeypa
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    with RunFolder(tmp_path / "run") as run, monkeypatch.context() as patch:
+    with RunDir(tmp_path / "run") as run, monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", refuse)  # root may write to any folder, and tests may run as root
         with pytest.raises(ExperimentError, match="run: cannot be used as a run folder: Permission denied"):
             run.write_experiment(load())
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ExperimentError, match="other: cannot be used as a run folder: Permission denied"):
-        RunFolder(tmp_path / "other")
+        RunDir(tmp_path / "other")
 
 
 def test_an_empty_folder_is_used(tmp_path: Path) -> None:
-    RunFolder(tmp_path).close()
+    RunDir(tmp_path).close()
     assert list(read_events(tmp_path)) == []
 
 
 def test_events_that_were_flushed_survive_a_killed_process(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib
-from nervenet.nodes.results.run_dir import RunFolder
-run = RunFolder(pathlib.Path({str(tmp_path / "run")!r}))
+from nervenet.nodes.results.run_dir import RunDir
+run = RunDir(pathlib.Path({str(tmp_path / "run")!r}))
 run.record({{"type": "a", "n": 1}}); run.flush(); run.record({{"type": "b"}}); os._exit(9)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
@@ -83,7 +83,7 @@ def test_the_default_folder_is_new_even_within_one_second(tmp_path: Path, monkey
     names = []
     for _ in range(3):
         path = default_path(experiment, now)
-        RunFolder(path).close()
+        RunDir(path).close()
         names.append(str(path))
     stem = "runs/20300102T030405Z-gossip-rows"
     assert names == [stem, f"{stem}~2", f"{stem}~3"]

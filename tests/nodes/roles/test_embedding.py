@@ -18,11 +18,11 @@ from nervenet.broker.broker import Broker
 from nervenet.models import MLP
 from nervenet.models.data import datasets
 from nervenet.nodes import Client, Coordinator, Experiment, NodeFailed, Peer
-from nervenet.nodes.config.factory import embedded_experiment, model_of, site_learner
+from nervenet.nodes.config.factory import build_model, build_site_model, experiment_from_keywords
 from nervenet.nodes.config.schema import ExperimentError
-from nervenet.nodes.federated.aggregator import Merger
+from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.runtime import effects as e
-from nervenet.nodes.runtime.worker import Trainer
+from nervenet.nodes.runtime.worker import Worker
 
 DEADLINE_S = 60.0
 
@@ -130,25 +130,25 @@ async def test_each_round_tells_who_is_out_of_line_if_that_is_asked_for(
     wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Mapping[str, Any]] = []
-    fold = Merger.fold
+    fold = Aggregator.fold
 
-    def listened(merger: Merger, job: e.Fold) -> e.Folded:
+    def listened(merger: Aggregator, job: e.Fold) -> e.Folded:
         told.append(fold(merger, job).metrics)
         return fold(merger, job)
 
-    monkeypatch.setattr(Merger, "fold", listened)
+    monkeypatch.setattr(Aggregator, "fold", listened)
     await federated(lambda: MLP((8,)), federated={"report_outliers": wanted})
     assert told
     assert all(("norms" in metrics and "cosines" in metrics) == wanted for metrics in told)
 
 
 async def test_without_taking_it_over_the_coordinator_keeps_what_it_began_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    perform = Trainer.perform
+    perform = Worker.perform
 
-    def forgetful(trainer: Trainer, job: Any) -> e.Event | None:
+    def forgetful(trainer: Worker, job: Any) -> e.Event | None:
         return None if isinstance(job, e.Adopt) and trainer.node == "coordinator" else perform(trainer, job)
 
-    monkeypatch.setattr(Trainer, "perform", forgetful)
+    monkeypatch.setattr(Worker, "perform", forgetful)
     coordinator, clients = await federated(lambda: MLP((8,)))
     assert not np.array_equal(coordinator.model.snapshot(), clients[0].model.snapshot())
 
@@ -243,15 +243,15 @@ async def test_more_rounds_can_follow() -> None:
 
 
 def test_keywords_become_the_same_checked_experiment() -> None:
-    made = embedded_experiment("gossip", {"nodes": 3, "gossip.topology": None, "seed": 4}, None)
+    made = experiment_from_keywords("gossip", {"nodes": 3, "gossip.topology": None, "seed": 4}, None)
     assert (made.mode, made.nodes, made.seed, made.gossip.topology) == ("gossip", 3, 4, "ring")
     with pytest.raises(ExperimentError, match="moebius"):
-        embedded_experiment("gossip", {"gossip.topology": "moebius"}, None)
+        experiment_from_keywords("gossip", {"gossip.topology": "moebius"}, None)
 
 
 def test_a_model_that_cannot_be_built_is_a_mistake_of_the_experiment() -> None:
     with pytest.raises(ExperimentError, match=r"model\.name.*Nope"):
-        model_of(Experiment.from_dict({"model": {"name": "sklearn.linear_model.Nope"}}))
+        build_model(Experiment.from_dict({"model": {"name": "sklearn.linear_model.Nope"}}))
 
 
 def few_rows_of_many_classes() -> tuple[Any, Any]:
@@ -259,16 +259,16 @@ def few_rows_of_many_classes() -> tuple[Any, Any]:
 
 
 def test_a_site_is_told_what_the_whole_data_set_is_for() -> None:
-    learner = site_learner(MLP((4,)), few_rows_of_many_classes(), Experiment(), task="classification")
-    assert learner.task == "classification"
+    site_model = build_site_model(MLP((4,)), few_rows_of_many_classes(), Experiment(), task="classification")
+    assert site_model.task == "classification"
 
 
 def test_its_own_rows_alone_would_mislead_it() -> None:
-    assert site_learner(MLP((4,)), few_rows_of_many_classes(), Experiment()).task == "regression"
+    assert build_site_model(MLP((4,)), few_rows_of_many_classes(), Experiment()).task == "regression"
 
 
 def test_an_estimator_knows_better_than_the_data() -> None:
     from sklearn.linear_model import SGDRegressor
 
     rows = (np.arange(12.0).reshape(6, 2), np.array([0, 1, 0, 1, 0, 1]))
-    assert site_learner(SGDRegressor(), rows, Experiment(), task="classification").task == "regression"
+    assert build_site_model(SGDRegressor(), rows, Experiment(), task="classification").task == "regression"

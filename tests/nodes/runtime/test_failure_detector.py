@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nervenet.nodes.runtime.failure_detector import Liveness, Verdicts
+from nervenet.nodes.runtime.failure_detector import FailureDetector, Verdicts
 
 
 def test_silence_makes_suspect_and_longer_silence_lost() -> None:
-    who = Liveness(2.0, 10.0)
+    who = FailureDetector(2.0, 10.0)
     who.watch("a", 0.0)
     who.watch("b", 0.0)
     assert who.review(1.9) == Verdicts()
@@ -23,7 +23,7 @@ def test_silence_makes_suspect_and_longer_silence_lost() -> None:
 
 
 def test_whoever_is_heard_again_lives_again() -> None:
-    who = Liveness(2.0, 10.0)
+    who = FailureDetector(2.0, 10.0)
     who.watch("a", 0.0)
     who.review(2.0)
     assert who.heard("a", 3.0) is True
@@ -36,18 +36,18 @@ def test_whoever_is_heard_again_lives_again() -> None:
 
 
 def test_a_closed_connection_is_blamed_once_and_its_peer_is_lost_by_silence() -> None:
-    who = Liveness(2.0, 10.0)
+    who = FailureDetector(2.0, 10.0)
     who.watch("a", 0.0)
-    assert who.blame("a") is True
-    assert who.blame("a") is False
-    assert who.blame("stranger") is False
+    assert who.suspect("a") is True
+    assert who.suspect("a") is False
+    assert who.suspect("stranger") is False
     assert who.review(5.0) == Verdicts(), "suspect already"
     assert who.next_review() == 10.0
     assert who.review(10.0).lost == {"a": 10.0}
 
 
 def test_one_who_took_his_leave_is_not_missed() -> None:
-    who = Liveness(2.0, 10.0)
+    who = FailureDetector(2.0, 10.0)
     who.watch("a", 0.0)
     who.forget("a")
     assert who.heard("a", 1.0) is False
@@ -57,22 +57,22 @@ def test_one_who_took_his_leave_is_not_missed() -> None:
 
 
 def test_nobody_is_lost_before_being_suspected() -> None:
-    assert Liveness(5.0, 1.0).lost_after_s == 5.0
+    assert FailureDetector(5.0, 1.0).lost_after_s == 5.0
 
 
 def test_a_late_clock_blames_nobody() -> None:
     """This node slept for 60 s: what the others said meanwhile is still in its queues."""
-    who = Liveness(2.0, 10.0)
+    who = FailureDetector(2.0, 10.0)
     who.watch("a", 0.0)
-    who.forgive(59.5, now=60.0)
+    who.extend_deadlines(59.5, now=60.0)
     assert who.review(60.0) == Verdicts()
 
 
 def check_two_late_timers_tell_of_one_delay() -> None:
-    who = Liveness(2.0, 10.0)
+    who = FailureDetector(2.0, 10.0)
     who.watch("dead", 0.0)
     for _ in ("pulse", "review"):
-        who.forgive(60.0, now=60.5)
+        who.extend_deadlines(60.0, now=60.5)
     assert who.review(62.5).suspected == {"dead": 2.0}
 
 
@@ -81,11 +81,11 @@ def test_two_late_timers_tell_of_one_delay() -> None:
 
 
 def test_two_late_timers_would_count_twice_without_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forgive(self: Liveness, lateness_s: float, now: float) -> None:
+    def extend_deadlines(self: FailureDetector, lateness_s: float, now: float) -> None:
         for peer in self._heard:
             self._heard[peer] += lateness_s
 
-    monkeypatch.setattr(Liveness, "forgive", forgive)
+    monkeypatch.setattr(FailureDetector, "extend_deadlines", extend_deadlines)
     with pytest.raises(AssertionError):
         check_two_late_timers_tell_of_one_delay()
 
@@ -94,7 +94,7 @@ UNLUCKY = 3.179552645989203  # (UNLUCKY + 2.0) - UNLUCKY < 2.0
 
 
 def check_a_review_at_its_time_gives_its_verdict(at: float) -> None:
-    who = Liveness(2.0, 10.0)
+    who = FailureDetector(2.0, 10.0)
     who.watch("a", at)
     for kind in ("suspected", "lost"):
         due = who.next_review()
@@ -111,7 +111,7 @@ def test_a_review_at_its_time_gives_its_verdict(at: float) -> None:
 
 
 def test_a_review_by_differences_would_ask_for_itself_again_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    def review(self: Liveness, now: float) -> Verdicts:
+    def review(self: FailureDetector, now: float) -> Verdicts:
         verdicts = Verdicts()
         for peer, at in self._heard.items():
             if now - at >= self.suspect_after_s:
@@ -119,6 +119,6 @@ def test_a_review_by_differences_would_ask_for_itself_again_for_ever(monkeypatch
                 verdicts.suspected[peer] = now - at
         return verdicts
 
-    monkeypatch.setattr(Liveness, "review", review)
+    monkeypatch.setattr(FailureDetector, "review", review)
     with pytest.raises(AssertionError):
         check_a_review_at_its_time_gives_its_verdict(UNLUCKY)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from nervenet.nodes.runtime.node_stats import Record
+from nervenet.nodes.runtime.node_stats import NodeStats
 
 
 def counters() -> Any:
@@ -13,7 +13,7 @@ def counters() -> Any:
 
 
 def test_rounds_metrics_and_bytes() -> None:
-    record = Record("coordinator")
+    record = NodeStats("coordinator")
     record.event("round.completed", {"round": 0, "duration_s": 5.0, "closed_by": "all"})
     for number in (1, 2):
         record.event("round.completed", {"round": number, "duration_s": 0.5 * number, "closed_by": "all"})
@@ -31,15 +31,15 @@ def test_rounds_metrics_and_bytes() -> None:
 
 
 def test_how_stale_the_updates_were_over_all_steps() -> None:
-    record = Record("coordinator")
+    record = NodeStats("coordinator")
     for number, stale in ((1, [0, 0]), (2, [1, 3])):
         record.event("round.completed", {"round": number, "duration_s": 0.5, "closed_by": "buffer", "staleness": stale})
     assert record.facts(counters())["staleness"] == {"mean": 1.0, "max": 3}
-    assert "staleness" not in Record("coordinator").facts(counters())
+    assert "staleness" not in NodeStats("coordinator").facts(counters())
 
 
 def test_what_sites_tell_beside_a_test_set_does_not_stand_for_it_and_an_early_end_disturbs_nothing() -> None:
-    record = Record("coordinator")
+    record = NodeStats("coordinator")
     record.event("metric.test", {"round": 2, "accuracy": 0.9})
     record.event("metric.sites", {"round": 2, "accuracy": 0.7, "source": "sites"})
     record.event("run.stopping", {"round": 2, "stopped_by": "until", "reason": "why"})
@@ -51,7 +51,7 @@ def test_what_sites_tell_beside_a_test_set_does_not_stand_for_it_and_an_early_en
 
 def test_a_peer_without_a_test_set_is_judged_on_its_own_rows_and_a_client_is_not() -> None:
     for role, known in (("peer", {"accuracy": 0.5}), ("client", {})):
-        record = Record(role)
+        record = NodeStats(role)
         record.event("metric.local", {"accuracy": 0.5})
         assert record.facts(counters())["metrics"] == known
 
@@ -75,18 +75,18 @@ def test_a_peer_without_a_test_set_is_judged_on_its_own_rows_and_a_client_is_not
     ],
 )
 def test_whatever_disturbs_a_run_is_kept_in_words(kind: str, fields: dict[str, Any], words: str) -> None:
-    record = Record("peer")
+    record = NodeStats("peer")
     record.event(kind, fields)
     assert record.facts(counters())["disturbed"] == [words]
 
 
-def _without(record: Record, number: int, **missing: str) -> None:
+def _without(record: NodeStats, number: int, **missing: str) -> None:
     fields = {"round": number, "duration_s": 1.0, "closed_by": "suspected", "missing": missing}
     record.event("round.completed", fields)
 
 
 def test_what_holds_for_rounds_on_end_is_said_once_and_as_of_each_as_far_as_it_was_known() -> None:
-    record = Record("peer")
+    record = NodeStats("peer")
     for number in (3, 4, 5):
         _without(record, number, b="silent")
     assert record.facts(counters())["disturbed"] == ["rounds 3 to 5 closed by suspected without b: silent"]
@@ -100,21 +100,21 @@ def test_what_holds_for_rounds_on_end_is_said_once_and_as_of_each_as_far_as_it_w
 
 
 def test_refusals_are_counted_by_their_sender() -> None:
-    record = Record("coordinator")
+    record = NodeStats("coordinator")
     for subject in ("b", "a", "b"):
         record.event("update.rejected", {"subject": subject, "reason": "values"})
     assert record.facts(counters())["rejected"] == {"a": 1, "b": 2}
 
 
 def test_what_a_round_left_is_known_after_later_ones() -> None:
-    record = Record("coordinator")
+    record = NodeStats("coordinator")
     record.event("metric.test", {"accuracy": 0.1})
     for number in (1, 2):
         record.event("round.completed", {"round": number, "duration_s": 0.5 * number, "closed_by": "all"})
         record.event("metric.test", {"accuracy": 0.5 * number})
         record.event("update.rejected", {"subject": "b", "reason": "values"})
         record.event("node.suspect", {"subject": "b", "reason": "silent"})
-    again = Record("coordinator")
+    again = NodeStats("coordinator")
     again.restore(1, record.as_of(1))
     facts = again.facts(counters())
     assert facts["completed_rounds"] == 1
@@ -126,12 +126,12 @@ def test_what_a_round_left_is_known_after_later_ones() -> None:
 
 
 def test_what_a_round_without_barrier_left_is_known_in_the_next_life() -> None:
-    record = Record("coordinator")
+    record = NodeStats("coordinator")
     record.event("warning", {"reason": "slow"})
     for number in (1, 2):
         fields = {"round": number, "duration_s": 1.0, "closed_by": "buffer", "staleness": [0, 2 * number]}
         record.event("round.completed", fields)
-    again = Record("coordinator")
+    again = NodeStats("coordinator")
     again.restore(1, json.loads(json.dumps(record.as_of(1))))
     again.event("round.completed", {"round": 2, "duration_s": 1.0, "closed_by": "buffer", "staleness": [0, 4]})
     assert again.facts(counters())["staleness"] == record.facts(counters())["staleness"]
@@ -139,7 +139,7 @@ def test_what_a_round_without_barrier_left_is_known_in_the_next_life() -> None:
 
 
 def test_only_the_last_two_rounds_are_noted() -> None:
-    record = Record("coordinator")
+    record = NodeStats("coordinator")
     for number in range(5):
         record.event("round.completed", {"round": number, "duration_s": 1.0, "closed_by": "all"})
     assert record.as_of(3)["round_s"] == [1.0] * 3
@@ -148,19 +148,19 @@ def test_only_the_last_two_rounds_are_noted() -> None:
 
 
 def test_warnings_are_kept_in_words_and_disturb_nothing() -> None:
-    record = Record("coordinator")
+    record = NodeStats("coordinator")
     record.event("warning", {"reason": "round 3 is not on the disk"})
     facts = record.facts(counters())
     assert (facts["warnings"], facts["disturbed"]) == (["round 3 is not on the disk"], [])
 
 
 def test_what_an_evaluation_found_belongs_to_its_round_whenever_it_comes() -> None:
-    record = Record("coordinator")
+    record = NodeStats("coordinator")
     for number in (1, 2):
         record.event("round.completed", {"round": number, "duration_s": 1.0, "closed_by": "all", "staleness": [0, 1]})
     record.event("metric.test", {"round": 1, "accuracy": 0.1, "source": "sites"})
     assert record.as_of(1)["metrics"] == {"round": 1, "accuracy": 0.1}
     assert record.as_of(2)["metrics"] == {}
-    again = Record("coordinator")
+    again = NodeStats("coordinator")
     again.restore(2, json.loads(json.dumps(record.as_of(2))))
     assert again.staleness == {0: 2, 1: 2}

@@ -2,7 +2,7 @@
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.round_machine import RoundRules, RoundState
+from nervenet.nodes.federated.round_machine import CoordinatorMachine, RoundRules
 from nervenet.nodes.federated.strategies.pipeline import by_examples
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.payload_checks import update_fault
@@ -25,7 +25,7 @@ def test_nobody_counts_for_more_rows_than_it_enrolled_with(examples: int, fits: 
 
 def shares_after_a_claim() -> list[float]:
     """What each of two clients weighs in a round in which the second claims a thousand million examples."""
-    state = RoundState(RoundRules(rounds=1, clients=frozenset("ab"), min_clients=1))
+    state = CoordinatorMachine(RoundRules(rounds=1, clients=frozenset("ab"), min_clients=1))
     state.handle(e.Started(), 0.0)
     for name in "ab":
         state.handle(e.LinkUp(name, "client", 1), 0.0)

@@ -12,13 +12,13 @@ import pytest
 from nervenet.broker import transport as t
 from nervenet.broker.broker import Broker
 from nervenet.broker.errors import BadAddress, JoinRefused
-from nervenet.broker.lease import Membership
+from nervenet.broker.lease import Lease
 from nervenet.broker.messages import Heartbeat, Member, Ready, Roster
 from nervenet.models import MLP
 from nervenet.nodes import Client, Experiment, NodeFailed
-from nervenet.nodes.config.compatibility import run_terms
-from nervenet.nodes.config.factory import site_learner
-from nervenet.nodes.runtime.reconnect import Following
+from nervenet.nodes.config.compatibility import shared_config_of
+from nervenet.nodes.config.factory import build_site_model
+from nervenet.nodes.runtime.reconnect import Reconnector
 
 DEADLINE_S = 20.0
 ROWS = (np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2)
@@ -68,13 +68,13 @@ def told() -> list[str]:
 
 
 @pytest.fixture
-def following(calls: Calls, told: list[str]) -> Following:
-    follows = Following(calls, calls, coordinator(1, "here"), told.append)  # type: ignore[arg-type]
+def following(calls: Calls, told: list[str]) -> Reconnector:
+    follows = Reconnector(calls, calls, coordinator(1, "here"), told.append)  # type: ignore[arg-type]
     assert calls.since() == [("link", "here"), "watch"]
     return follows
 
 
-def test_nobody_is_asked_while_the_link_stands(calls: Calls, following: Following) -> None:
+def test_nobody_is_asked_while_the_link_stands(calls: Calls, following: Reconnector) -> None:
     following.heard(t.LinkUp("c", "coordinator", 1, True))
     assert calls.since() == ["unwatch"]
     following.heard(t.LinkLost("c", 1, "gone"))
@@ -83,7 +83,7 @@ def test_nobody_is_asked_while_the_link_stands(calls: Calls, following: Followin
     assert calls.since() == []
 
 
-def test_a_newer_life_is_dialled_where_it_is(calls: Calls, following: Following) -> None:
+def test_a_newer_life_is_dialled_where_it_is(calls: Calls, following: Reconnector) -> None:
     following.roster(roster(coordinator(2, "there")))
     assert calls.since() == ["unlink", ("link", "there")]
     following.roster(roster(coordinator(2, "there")))
@@ -94,20 +94,20 @@ def test_a_newer_life_is_dialled_where_it_is(calls: Calls, following: Following)
     assert calls.since() == ["unlink", ("link", "there")]
 
 
-def test_a_link_that_found_the_newer_life_by_itself_is_left_alone(calls: Calls, following: Following) -> None:
+def test_a_link_that_found_the_newer_life_by_itself_is_left_alone(calls: Calls, following: Reconnector) -> None:
     following.heard(t.LinkUp("c", "coordinator", 2, True))
     following.roster(roster(coordinator(2, "here")))
     assert calls.since() == ["unwatch"]
 
 
-def test_the_former_life_does_not_end_the_search(calls: Calls, following: Following) -> None:
+def test_the_former_life_does_not_end_the_search(calls: Calls, following: Reconnector) -> None:
     following.roster(roster(coordinator(2, "there")))
     calls.since()
     following.heard(t.LinkUp("c", "coordinator", 1, True))
     assert calls.since() == []
 
 
-def test_an_address_that_cannot_be_dialled_ends_nobody(calls: Calls, following: Following, told: list[str]) -> None:
+def test_an_address_that_cannot_be_dialled_ends_nobody(calls: Calls, following: Reconnector, told: list[str]) -> None:
     following.roster(roster(coordinator(2, "bad")))
     assert calls.since() == ["unlink"]
     assert "cannot be dialled" in told[0]
@@ -126,14 +126,14 @@ class Life:
 
     async def begin(self) -> Life:
         await self.transport.open(self.items.append, lambda error: pytest.fail(str(error)))
-        self.membership = Membership(
+        self.membership = Lease(
             self._broker,
             run="r",
             node="coordinator",
             role="coordinator",
             incarnation=self.transport.incarnation,
             addresses=self.transport.addresses,
-            terms=run_terms(self._plan, site_learner(MLP((4,)), None, self._plan)),
+            shared_config=shared_config_of(self._plan, build_site_model(MLP((4,)), None, self._plan)),
             min_nodes=2,
             join_deadline_s=10.0,
             failed=self.failure.set_result,

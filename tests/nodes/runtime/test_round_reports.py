@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from nervenet.nodes.runtime import effects as e
-from nervenet.nodes.runtime.round_reports import Reports
+from nervenet.nodes.runtime.round_reports import RoundReports
 from nervenet.nodes.runtime.session import NodeFailed
 
 
@@ -13,7 +13,7 @@ def completed(number: int) -> e.Completed:
 
 
 async def test_rounds_come_in_order_until_the_end() -> None:
-    reports = Reports()
+    reports = RoundReports()
     for number in (1, 2):
         reports.put(completed(number))
     reports.put(e.Finish("completed"))
@@ -25,7 +25,7 @@ async def test_rounds_come_in_order_until_the_end() -> None:
 
 
 async def test_it_stops_at_the_last_round_asked_for_and_goes_on_there() -> None:
-    reports = Reports()
+    reports = RoundReports()
     for number in (1, 2, 3):
         reports.put(completed(number))
     assert [r.round async for r in reports.until(2)] == [1, 2]
@@ -33,7 +33,7 @@ async def test_it_stops_at_the_last_round_asked_for_and_goes_on_there() -> None:
 
 
 async def test_a_failure_is_raised_where_somebody_waits() -> None:
-    reports = Reports()
+    reports = RoundReports()
 
     async def last() -> list[int]:
         return [r.round async for r in reports.until(None)]

@@ -10,7 +10,7 @@ from nervenet.broker import transport as t
 from nervenet.broker.handshake import Link
 from nervenet.broker.messages import Goodbye
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.runtime.session import Place, Session, inbox_address
+from nervenet.nodes.runtime.session import NodeIdentity, Session, inbox_address
 
 LONG_S = 1.0
 
@@ -30,7 +30,7 @@ async def left_alone(close: Callable[[t.ZmqTransport], Awaitable[None]]) -> floa
         await transport.open(into.append, lambda error: pytest.fail(str(error)))
     one.link("other", other.addresses)
     other.link("one", one.addresses)
-    await until(lambda: any(isinstance(item, t.LinkUp) and item.dialled for item in heard))
+    await until(lambda: any(isinstance(item, t.LinkUp) and item.dialed for item in heard))
     await other.close(0.0)
     await until(lambda: any(isinstance(item, t.LinkLost) for item in heard))
     # Told of either direction; the one that matters is the one that is dialled again.
@@ -55,7 +55,7 @@ async def test_without_that_rule_a_hello_to_nobody_holds_up_the_end(monkeypatch:
 
 
 def a_session() -> Session:
-    return Session("coordinator", Place("tcp://127.0.0.1:1", "r", "c"), Experiment(), binds=True)
+    return Session("coordinator", NodeIdentity("tcp://127.0.0.1:1", "r", "c"), Experiment(), binds=True)
 
 
 def link(peer: str) -> t.LinkUp:
@@ -66,7 +66,7 @@ async def test_whoever_said_something_last_leaves_last() -> None:
     session = a_session()
     for name in ("a", "b", "launcher"):
         session._receive(link(name))
-    waiting = asyncio.create_task(session.partings(20.0))
+    waiting = asyncio.create_task(session.wait_for_goodbyes(20.0))
     session._receive(t.Arrival("a", Goodbye(1, "done"), None, 9))
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -80,7 +80,7 @@ async def test_and_waits_no_longer_than_it_says() -> None:
     session = a_session()
     session._receive(link("silent"))
     async with asyncio.timeout(5):
-        await session.partings(0.01)
+        await session.wait_for_goodbyes(0.01)
     session._context.term()
 
 

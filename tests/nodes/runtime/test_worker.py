@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from nervenet.broker.messages import Payload
 from nervenet.models.mlp.mlp import MLP
-from nervenet.models.site_model import Learner
+from nervenet.models.site_model import SiteModel
 from nervenet.models.weights import sketch
-from nervenet.nodes.federated.aggregator import Merger
+from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.runtime import effects as e
-from nervenet.nodes.runtime.worker import Trainer, flaw_of
+from nervenet.nodes.runtime.worker import Worker, flaw_of
 
 WORK = {"epochs": 1, "local_steps": None, "batch_size": 8, "carry_optimizer": False}
 PATIENCE_S = 20.0
@@ -27,13 +27,13 @@ def rows(seed: int = 0, n: int = 40) -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(n, 2)) + 3.0 * np.c_[y, -y], y
 
 
-def learner(seed: int = 0, **options: Any) -> Learner:
-    return Learner(MLP(hidden=(3,)), *rows(seed), columns=("a", "b"), **options)
+def site_model(seed: int = 0, **options: Any) -> SiteModel:
+    return SiteModel(MLP(hidden=(3,)), *rows(seed), columns=("a", "b"), **options)
 
 
-def trainer(node: str = "client-0", seed: int = 0, rows_of: int = 0, **options: Any) -> Trainer:
-    of_learner = {key: options.pop(key) for key in ("test", "holdout") if key in options}
-    return Trainer(learner(rows_of, **of_learner), node=node, seed=seed, **options)
+def trainer(node: str = "client-0", seed: int = 0, rows_of: int = 0, **options: Any) -> Worker:
+    of_site_model = {key: options.pop(key) for key in ("test", "holdout") if key in options}
+    return Worker(site_model(rows_of, **of_site_model), node=node, seed=seed, **options)
 
 
 def contributions(vectors: Sequence[np.ndarray], examples: Sequence[int] = (1,)) -> tuple[Contribution, ...]:
@@ -41,10 +41,10 @@ def contributions(vectors: Sequence[np.ndarray], examples: Sequence[int] = (1,))
     return tuple(Contribution(f"client-{i}", vector, vector, n) for i, (vector, n) in enumerate(pairs))
 
 
-def settled(one: Trainer) -> e.Settled:
+def settled(one: Worker) -> e.Settled:
     survey = one.perform(e.Survey())
     assert isinstance(survey, e.Surveyed)
-    found = one.perform(e.Settle(surveys={"only": (survey.facts, survey.body)}))
+    found = one.perform(e.Settle(surveys={"only": (survey.fields, survey.body)}))
     assert isinstance(found, e.Settled)
     return found
 
@@ -56,10 +56,10 @@ def test_round_zero_agrees_and_says_what_goes_over_the_wire() -> None:
         told = site.perform(e.Survey())
         assert isinstance(told, e.Surveyed)
         assert told.body.dtype == np.float64
-        surveys[name] = (told.facts, told.body)
+        surveys[name] = (told.fields, told.body)
     first = one.perform(e.Settle(surveys=surveys))
     assert isinstance(first, e.Settled)
-    assert first.payload == Payload("mean", one.learner.layout.hash, "float32", one.learner.layout.size)
+    assert first.payload == Payload("mean", one.site_model.layout.hash, "float32", one.site_model.layout.size)
     second = other.perform(e.Settle(agreement=first.agreement))
     assert isinstance(second, e.Settled)
     assert second.agreement == first.agreement
@@ -67,7 +67,7 @@ def test_round_zero_agrees_and_says_what_goes_over_the_wire() -> None:
 
 
 def test_training_depends_on_seed_node_and_round_and_not_on_what_was_done_before() -> None:
-    def trained(one: Trainer, number: int = 1, attempt: int = 0) -> bytes:
+    def trained(one: Worker, number: int = 1, attempt: int = 0) -> bytes:
         told = one.perform(e.Train(number, attempt, body, WORK))
         assert isinstance(told, e.Trained)
         assert (told.round, told.attempt, told.examples, told.cancelled) == (number, attempt, 40, False)
@@ -101,14 +101,14 @@ def test_without_weights_it_trains_from_where_the_model_stands() -> None:
     settled(one)
     first = one.perform(e.Train(1, 0, None, WORK))
     assert isinstance(first, e.Trained)
-    np.testing.assert_array_equal(one.learner.snapshot(), first.body)
+    np.testing.assert_array_equal(one.site_model.snapshot(), first.body)
 
 
 def test_it_measures_the_hold_out_with_the_weights_it_was_sent() -> None:
     one = trainer(holdout=0.25)
     body = settled(one).body
     one.perform(e.Adopt(body))
-    before = one.learner.evaluate("holdout")
+    before = one.site_model.evaluate("holdout")
     told = one.perform(e.Train(1, 0, body, WORK, evaluate=True))
     assert isinstance(told, e.Trained)
     assert {key: value for key, value in told.metrics.items() if key not in ("loss", "steps")} == {
@@ -120,18 +120,18 @@ def test_it_measures_the_hold_out_with_the_weights_it_was_sent() -> None:
 
 
 def test_it_folds_and_mixes_in_the_order_given() -> None:
-    one = trainer(merger=Merger(FedAvg()))
+    one = trainer(merger=Aggregator(FedAvg()))
     body = settled(one).body
     vectors = [np.full_like(body, value) for value in (1.0, 2.0, 4.0)]
     folded = one.perform(e.Fold(3, 1, "mean", body, contributions(vectors, (20, 10, 10))))
     assert isinstance(folded, e.Folded)
     assert (folded.round, folded.attempt) == (3, 1)
     np.testing.assert_array_equal(folded.body, np.full_like(body, 2.0))
-    np.testing.assert_array_equal(one.learner.snapshot(), body)  # a fold is not the model yet
+    np.testing.assert_array_equal(one.site_model.snapshot(), body)  # a fold is not the model yet
     mixed = one.perform(e.Mix(4, vectors[:2], (0.25, 0.75)))
     assert isinstance(mixed, e.Mixed)
     np.testing.assert_array_equal(mixed.body, np.full_like(body, 1.75))
-    np.testing.assert_array_equal(one.learner.snapshot(), mixed.body)
+    np.testing.assert_array_equal(one.site_model.snapshot(), mixed.body)
 
 
 def test_an_evaluation_can_carry_a_sketch_of_the_weights() -> None:
@@ -153,10 +153,10 @@ def test_a_model_may_keep_its_own_start() -> None:
     built = trainer()
     start = settled(built).body + np.float32(1.0)
     built.perform(e.Adopt(start))
-    own = Trainer(built.learner, node="client-0", seed=3, init="own")
+    own = Worker(built.site_model, node="client-0", seed=3, init="own")
     np.testing.assert_array_equal(settled(own).body, start)
     with pytest.raises(ValueError, match="found 'mine'"):
-        Trainer(built.learner, node="client-0", seed=3, init="mine")
+        Worker(built.site_model, node="client-0", seed=3, init="mine")
 
 
 # ------------------------------------------------------------------------------------------------------------- failures
@@ -178,7 +178,7 @@ def test_a_model_may_keep_its_own_start() -> None:
     ],
 )
 def test_what_a_job_raises_is_told_by_name(job: Any, kind: str, words: str) -> None:
-    one = trainer(merger=Merger(FedAvg()))
+    one = trainer(merger=Aggregator(FedAvg()))
     settled(one)
     told = one.answer(job)
     assert isinstance(told, e.WorkFailed)
@@ -189,8 +189,8 @@ def test_what_a_job_raises_is_told_by_name(job: Any, kind: str, words: str) -> N
 
 def test_training_that_diverges_says_what_may_help() -> None:
     X, y = rows()
-    one = Trainer(
-        Learner(MLP(hidden=(3,), learning_rate=1e30), X, y.astype(float), task="regression"), node="a", seed=0
+    one = Worker(
+        SiteModel(MLP(hidden=(3,), learning_rate=1e30), X, y.astype(float), task="regression"), node="a", seed=0
     )
     settled(one)
     with np.errstate(all="ignore"):
@@ -202,15 +202,17 @@ def test_training_that_diverges_says_what_may_help() -> None:
 def test_sites_that_differ_are_named() -> None:
     one = trainer()
     here = one.perform(e.Survey())
-    there = Trainer(Learner(MLP(), *rows(), columns=("a", "c")), node="b", seed=0).perform(e.Survey())
+    there = Worker(SiteModel(MLP(), *rows(), columns=("a", "c")), node="b", seed=0).perform(e.Survey())
     assert isinstance(here, e.Surveyed)
     assert isinstance(there, e.Surveyed)
     told = one.answer(
-        e.Settle(surveys={"x": (here.facts, here.body), "y": (here.facts, here.body), "z": (there.facts, there.body)})
+        e.Settle(
+            surveys={"x": (here.fields, here.body), "y": (here.fields, here.body), "z": (there.fields, there.body)}
+        )
     )
     assert isinstance(told, e.WorkFailed)
     assert told.kind == "settle"
-    assert told.reason.startswith("SurveyError: ")
+    assert told.reason.startswith("IncompatibleSites: ")
     assert "z" in told.reason
 
 
@@ -241,9 +243,9 @@ class Slow(MLP):
         return super().fit(X, y, type(work)(epochs=10**9, batch_size=8), rng, noticed)
 
 
-def working(model: MLP | None = None) -> tuple[Trainer, "SimpleQueue[e.Event]"]:
+def working(model: MLP | None = None) -> tuple[Worker, "SimpleQueue[e.Event]"]:
     answers: SimpleQueue[e.Event] = SimpleQueue()
-    one = Trainer(Learner(model or MLP(hidden=(3,)), *rows(), columns=("a", "b")), node="a", seed=0)
+    one = Worker(SiteModel(model or MLP(hidden=(3,)), *rows(), columns=("a", "b")), node="a", seed=0)
     settled(one)
     one.start(answers.put)
     return one, answers

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nervenet.nodes.topology import Neighbours, incoming, neighbours, schedule
+from nervenet.nodes.topology import Neighbors, incoming, neighbours, schedule
 from nervenet.nodes.topology.mixing import (
     RULES,
     MixingError,
@@ -21,13 +21,13 @@ from nervenet.nodes.topology.stochastic import columns_sum_to_one, doubly_stocha
 PLAIN = ("ring", "line", "torus", "hypercube", "complete", "star", "random-regular", "erdos-renyi", "small-world")
 
 
-def matrix(graph: Neighbours) -> np.ndarray:
+def matrix(graph: Neighbors) -> np.ndarray:
     names = sorted(graph)
     rows = metropolis_hastings(graph)
     return np.array([[rows[i].get(j, 0.0) for j in names] for i in names])
 
 
-def laid(name: str, n: int) -> Neighbours:
+def laid(name: str, n: int) -> Neighbors:
     return neighbours(name, [f"peer-{i:02}" for i in range(n)], seed=1, degree=2 if name == "small-world" else 3)
 
 
@@ -81,7 +81,7 @@ def test_an_edge_that_fails_on_both_sides_keeps_the_mean() -> None:
 
 
 @st.composite
-def connected(draw: st.DrawFn, directed: bool = False) -> Neighbours:
+def connected(draw: st.DrawFn, directed: bool = False) -> Neighbors:
     """Each node joined with an earlier one (a directed one: in a circle), and further edges anywhere."""
     n = draw(st.integers(1, 12))
     names = [f"peer-{i:02}" for i in range(n)]
@@ -93,7 +93,7 @@ def connected(draw: st.DrawFn, directed: bool = False) -> Neighbours:
 
 @given(graph=connected())
 @settings(deadline=None, derandomize=True, max_examples=80)
-def test_metropolis_hastings_is_symmetric_doubly_stochastic_and_mixes_on_any_connected_graph(graph: Neighbours) -> None:
+def test_metropolis_hastings_is_symmetric_doubly_stochastic_and_mixes_on_any_connected_graph(graph: Neighbors) -> None:
     W = matrix(graph)
     assert (W == W.T).all()
     assert (W >= 0).all()
@@ -104,7 +104,7 @@ def test_metropolis_hastings_is_symmetric_doubly_stochastic_and_mixes_on_any_con
 
 @given(graph=connected(directed=True), data=st.data())
 @settings(deadline=None, derandomize=True, max_examples=60)
-def test_push_sum_conserves_values_and_mass_and_tends_to_the_mean(graph: Neighbours, data: st.DataObject) -> None:
+def test_push_sum_conserves_values_and_mass_and_tends_to_the_mean(graph: Neighbors, data: st.DataObject) -> None:
     names = sorted(graph)
     rows = push_sum_columns(graph)
     assert {i: set(row) for i, row in rows.items()} == {i: {i, *senders} for i, senders in incoming(graph).items()}
@@ -121,7 +121,7 @@ def test_push_sum_conserves_values_and_mass_and_tends_to_the_mean(graph: Neighbo
 
 @given(graph=connected(directed=True))
 @settings(deadline=None, derandomize=True, max_examples=40)
-def test_uniform_weights_sum_to_one_over_what_is_heard(graph: Neighbours) -> None:
+def test_uniform_weights_sum_to_one_over_what_is_heard(graph: Neighbors) -> None:
     rows = rows_sum_to_one(uniform(graph))
     for node, row in rows.items():
         assert set(row) == {node, *incoming(graph)[node]}

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from nervenet.nodes.topology import TOPOLOGIES, every_neighbour, schedule
+from nervenet.nodes.topology import TOPOLOGIES, every_neighbor, schedule
 from nervenet.nodes.topology.analysis import measure
 from nervenet.nodes.topology.plot import FLOOR, draw_topology, falling, lay_out
 
@@ -25,7 +25,7 @@ def test_any_graph_is_drawn_and_only_the_picture_is_left(name: str, n: int, tmp_
 
 @pytest.mark.parametrize("name", [name for name in TOPOLOGIES if name != "edges"])
 def test_everybody_has_a_place_of_his_own(name: str) -> None:
-    places = lay_out(name, every_neighbour(schedule(name, names(16))))
+    places = lay_out(name, every_neighbor(schedule(name, names(16))))
     assert sorted(places) == names(16)
     assert len({(round(x, 3), round(y, 3)) for x, y in places.values()}) == 16
 

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.nodes.topology import (
     TOPOLOGIES,
-    Neighbours,
+    Neighbors,
     Schedule,
     TopologyError,
     components,
     default_degree,
-    every_neighbour,
+    every_neighbor,
     incoming,
     neighbours,
     schedule,
@@ -32,7 +32,7 @@ def members(n: int) -> list[str]:
     return [f"peer-{i:02}" for i in range(n)]
 
 
-def graph_of(around: Neighbours) -> nx.Graph:
+def graph_of(around: Neighbors) -> nx.Graph:
     return nx.Graph([(i, j) for i, js in around.items() for j in js])
 
 
@@ -74,7 +74,7 @@ def test_every_round_of_every_graph_is_what_its_schedule_says(name: str, n: int)
         if (rows := made.weights(number)) is not None:
             heard = incoming(out)
             assert {i: set(row) for i, row in rows.items()} == {i: {i, *heard[i]} for i in out}
-    ever = every_neighbour(made)
+    ever = every_neighbor(made)
     assert all(met[i] <= set(ever[i]) for i in ever)
     if made.period is not None:
         assert {i: tuple(sorted(js)) for i, js in met.items()} == ever
@@ -169,7 +169,7 @@ def test_two_and_three_are_enough(name: str, n: int) -> None:
 @pytest.mark.parametrize("name", LAID)
 def test_one_alone_has_no_neighbours(name: str) -> None:
     made = schedule(name, ["only"])
-    assert made.out(1) == every_neighbour(made) == {"only": ()}
+    assert made.out(1) == every_neighbor(made) == {"only": ()}
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from nervenet.models.robust import clip_by_norm
 from nervenet.nodes.config.schema import Experiment, ExperimentError, FederatedConfig
-from nervenet.nodes.federated.aggregator import Merger
+from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.federated.strategies import Composed, Contribution, Outcome, Pipeline, StrategyError
 from nervenet.nodes.federated.strategies.pipeline import Mean, equally
 from nervenet.nodes.federated.strategies.registry import NAMES, arguments_of, describe, make, strategy_class
 from nervenet.nodes.federated.strategies.robust import Nearest, Trimmed
 from nervenet.nodes.federated.strategies.safeguards import guarded
 from nervenet.nodes.federated.strategies.server_optimizers import Momentum
-from nervenet.nodes.results.resume import check_same
+from nervenet.nodes.results.resume import check_same_run
 from nervenet.nodes.runtime import effects as e
 
 EXAMPLE = Path(__file__).parents[4] / "examples" / "own_strategy.py"
@@ -245,7 +245,7 @@ def test_without_rounds_it_is_said_what_has_no_effect() -> None:
 def test_a_resumed_run_names_an_argument_as_the_file_does() -> None:
     one, other = (Experiment.from_dict({"federated": {"strategy": "krum", "f": f}}) for f in (1, 2))
     with pytest.raises(ExperimentError, match=r"found federated.f = 1, expected 2"):
-        check_same("here", one, other)
+        check_same_run("here", one, other)
 
 
 def check_a_huge_update_fails_no_round_that_others_can_make() -> None:
@@ -269,14 +269,14 @@ def test_a_huge_update_would_fail_round_after_round(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_merger_tells_the_strategy_how_many_there_are_and_reports() -> None:
-    merger = Merger(make("scaffold", {}), 4, report=True)
+    merger = Aggregator(make("scaffold", {}), 4, report=True)
     going_out = merger.begin(X)
     np.testing.assert_array_equal(going_out, np.zeros(4))
     contributions = [Contribution(f"c{i}", np.array([1.0, 0, 2, 0]), X, 1) for i in range(2)]
     folded = merger.fold(e.Fold(1, 0, "mean", X, contributions))
     np.testing.assert_array_equal(folded.outgoing, [1, 0, 1, 0])
     assert folded.metrics == {"norms": {"c0": 1.0, "c1": 1.0}, "cosines": {"c0": 1.0, "c1": 1.0}}
-    assert "norms" not in Merger(Composed()).fold(e.Fold(1, 0, "mean", X, reports([1, 2]))).metrics
+    assert "norms" not in Aggregator(Composed()).fold(e.Fold(1, 0, "mean", X, reports([1, 2]))).metrics
 
 
 def test_a_mean_needs_no_theory() -> None:

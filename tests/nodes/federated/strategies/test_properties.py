@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.models.rng import generator
-from nervenet.nodes.checkpoint.store import Checkpoints
+from nervenet.nodes.checkpoint.store import CheckpointStore
 from nervenet.nodes.federated.strategies import Contribution, Outcome, Strategy
 from nervenet.nodes.federated.strategies.registry import NAMES, make
 from nervenet.nodes.federated.strategies.safeguards import guarded
@@ -158,7 +158,7 @@ def test_the_dtype_stays_and_nothing_that_was_given_is_changed_or_given_back(
 def test_from_a_checkpoint_it_goes_on_with_the_same_bits(name: str, tmp_path: Path) -> None:
     strategy, x = strategy_of(name), start(5, "float32")
     outcome = applied(strategy, x, drawn(strategy, 0, x))
-    checkpoints = Checkpoints(tmp_path)
+    checkpoints = CheckpointStore(tmp_path)
     checkpoints.write(1, {"weights": outcome.weights, **outcome.state}, {})
     found = checkpoints.latest()
     assert found is not None

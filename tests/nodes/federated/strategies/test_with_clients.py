@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from nervenet.models import MLP
 from nervenet.models.local import LocalSettings, LocalTraining
-from nervenet.models.site_model import Learner
+from nervenet.models.site_model import SiteModel
 from nervenet.models.site_statistics import agree
-from nervenet.nodes.federated.aggregator import Merger
+from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.registry import NAMES, make
 from nervenet.nodes.runtime import effects as e
@@ -28,13 +28,13 @@ def test_the_model_gets_better_under_every_strategy(name: str, encoding: str) ->
     from nervenet.models.compress import parse
 
     strategy = make(name, {"server_rate": 0.1} if name in ("fedadam", "fedyogi") else {})
-    learners = {f"c{i}": Learner(MLP(hidden=(4,)), *rows(i, 20 + 10 * i), columns=("a", "b")) for i in range(CLIENTS)}
-    agreement = agree({client: learner.survey() for client, learner in learners.items()}, scale="standard")
-    for learner in learners.values():
-        layout = learner.settle(agreement, 0)
-    clients = {client: LocalTraining(learner, node=client, seed=0) for client, learner in learners.items()}
+    learners = {f"c{i}": SiteModel(MLP(hidden=(4,)), *rows(i, 20 + 10 * i), columns=("a", "b")) for i in range(CLIENTS)}
+    agreement = agree({client: site_model.survey() for client, site_model in learners.items()}, scale="standard")
+    for site_model in learners.values():
+        layout = site_model.settle(agreement, 0)
+    clients = {client: LocalTraining(site_model, node=client, seed=0) for client, site_model in learners.items()}
     weights = learners["c0"].snapshot()
-    merger = Merger(strategy, CLIENTS)
+    merger = Aggregator(strategy, CLIENTS)
     going_out = merger.begin(weights)
     settings = LocalSettings.from_dict({"epochs": 1, "encoding": encoding, **strategy.demands.settings})
     parts = len(strategy.demands.parts)

@@ -13,7 +13,7 @@ from nervenet.nodes.gossip.algorithms.choco import Choco, consensus_gamma
 from nervenet.nodes.gossip.algorithms.d2 import D2
 from nervenet.nodes.gossip.algorithms.push_sum import SGP, balance
 from nervenet.nodes.gossip.algorithms.registry import NAMES, algorithm_class, build, describe
-from nervenet.nodes.gossip.algorithms.robust import ClippedGossip, SelfCentredClipping, TrimmedMean
+from nervenet.nodes.gossip.algorithms.robust import ClippedGossip, SelfCenteredClipping, TrimmedMean
 from nervenet.nodes.gossip.algorithms.tracking import GradientTracking
 from nervenet.nodes.topology import Schedule, incoming, schedule
 from nervenet.nodes.topology.mixing import metropolis_hastings, weigh
@@ -214,7 +214,7 @@ def test_d2_by_its_pseudocode(lazy: bool) -> None:
 
 
 def test_self_centred_clipping_goes_no_further_than_the_radius() -> None:
-    run = Run(SelfCentredClipping(radius=1.5), RING, scalars(a=0.0, b=1.0, c=0.0, d=100.0))
+    run = Run(SelfCenteredClipping(radius=1.5), RING, scalars(a=0.0, b=1.0, c=0.0, d=100.0))
     run.round()
     assert values(run)["a"] == pytest.approx((1.0 + 1.5) / 3)
 

@@ -5,9 +5,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 from nervenet.broker import messages as m
-from nervenet.nodes.gossip.asynchronous.accumulator import Holding
-from nervenet.nodes.gossip.asynchronous.ad_psgd import PairwisePeer
-from nervenet.nodes.gossip.asynchronous.machine import FreeRules
+from nervenet.nodes.gossip.asynchronous.accumulator import Accumulator
+from nervenet.nodes.gossip.asynchronous.ad_psgd import AdPsgdMachine
+from nervenet.nodes.gossip.asynchronous.machine import AsyncPeerRules
 from nervenet.nodes.runtime import effects as e
 
 T = TypeVar("T")
@@ -23,8 +23,8 @@ class Desk:
     """Peer b with neighbours a and c, settled, training its first cycle."""
 
     def __init__(self, neighbours: tuple[str, ...] = ("a", "c"), until: int = 10, **given: Any) -> None:
-        rules = FreeRules("b", ("a", "b", "c"), neighbours, incarnation=BEGIN)
-        self.peer = PairwisePeer(rules, **given)
+        rules = AsyncPeerRules("b", ("a", "b", "c"), neighbours, incarnation=BEGIN)
+        self.peer = AdPsgdMachine(rules, **given)
         self.now = 0.0
         self.log: list[e.Effect] = []
         self.tell(e.Started())
@@ -62,13 +62,13 @@ class Desk:
     def refuse_all(self) -> None:
         while self.peer.proposal:
             proposal = self.peer.proposal
-            self.say(proposal.peer, m.Refused("engage", proposal.number, "busy", "engaged"))
+            self.say(proposal.peer, m.Refused("propose", proposal.number, "busy", "engaged"))
 
 
 def test_training_and_a_proposal_begin_together() -> None:
     desk = Desk()
     (train,) = only(e.Train, desk.log)
-    (engage,) = desk.sent(m.Engage)
+    (engage,) = desk.sent(m.Propose)
     assert (train.round, train.body) == (1, "x0")
     assert (engage.number, engage.payload) == (BEGIN + 1, MODEL)
 
@@ -76,17 +76,17 @@ def test_training_and_a_proposal_begin_together() -> None:
 def test_a_pledge_is_taken_by_the_mean_in_name_order_and_the_decision_told() -> None:
     desk = Desk()
     partner = desk.partner
-    effects = desk.say(partner, m.Pledge(101, MODEL), "y")
+    effects = desk.say(partner, m.Accept(101, MODEL), "y")
     (combine,) = only(e.Combine, effects)
     assert combine.bodies == (("y", "x0") if partner == "a" else ("x0", "y"))
     assert combine.coefficients == (0.5, 0.5)
-    assert desk.sent(m.Decided, effects) == [m.Decided(101, "taken")]
+    assert desk.sent(m.Decision, effects) == [m.Decision(101, "taken")]
     assert desk.peer.proposal is None
 
 
 def test_what_training_changed_is_added_to_the_mean() -> None:
     desk = Desk()
-    (combine,) = only(e.Combine, desk.say(desk.partner, m.Pledge(101, MODEL), "y"))
+    (combine,) = only(e.Combine, desk.say(desk.partner, m.Accept(101, MODEL), "y"))
     desk.tell(e.Combined(combine.number, "mean"))
     (moved,) = only(e.Combine, desk.trained())
     assert (moved.bodies, moved.coefficients) == (("mean", "t1", "x0"), (1.0, 1.0, -1.0))
@@ -102,7 +102,7 @@ def test_training_does_not_wait_for_an_answer() -> None:
     number = desk.peer.proposal.number  # type: ignore[union-attr]
     effects = desk.trained()
     assert [train.body for train in only(e.Train, effects)] == ["t1"]
-    (combine,) = only(e.Combine, desk.say(desk.partner, m.Pledge(number, MODEL), "y"))
+    (combine,) = only(e.Combine, desk.say(desk.partner, m.Accept(number, MODEL), "y"))
     # It is no longer the model that was proposed: half the difference is added, and the sum of both models is kept.
     assert (combine.bodies, combine.coefficients) == (("t1", "y", "x0"), (1.0, 0.5, -0.5))
 
@@ -110,45 +110,45 @@ def test_training_does_not_wait_for_an_answer() -> None:
 def test_a_busy_peer_refuses_and_a_refused_one_asks_the_next() -> None:
     desk = Desk()
     first, second = desk.partner, desk.other
-    (refused,) = desk.sent(m.Refused, desk.say(second, m.Engage(900, MODEL), "z"))
-    assert (refused.about, refused.round, refused.code) == ("engage", 900, "busy")
-    effects = desk.say(first, m.Refused("engage", 101, "busy", "engaged"))
-    assert [engage.number for engage in desk.sent(m.Engage, effects)] == [102]
+    (refused,) = desk.sent(m.Refused, desk.say(second, m.Propose(900, MODEL), "z"))
+    assert (refused.about, refused.round, refused.code) == ("propose", 900, "busy")
+    effects = desk.say(first, m.Refused("propose", 101, "busy", "engaged"))
+    assert [engage.number for engage in desk.sent(m.Propose, effects)] == [102]
     assert desk.partner == second
-    assert desk.say(second, m.Refused("engage", 102, "busy", "engaged")) == [e.CancelTimer(("engagement", 102))]
+    assert desk.say(second, m.Refused("propose", 102, "busy", "engaged")) == [e.CancelTimer(("engagement", 102))]
 
 
 def test_a_free_peer_pledges_and_takes_its_half_when_told() -> None:
     desk = Desk()
     desk.refuse_all()
-    (pledge,) = desk.sent(m.Pledge, desk.say("a", m.Engage(900, MODEL), "z"))
-    assert pledge == m.Pledge(900, MODEL)
-    (refused,) = desk.sent(m.Refused, desk.say("c", m.Engage(901, MODEL), "w"))
+    (pledge,) = desk.sent(m.Accept, desk.say("a", m.Propose(900, MODEL), "z"))
+    assert pledge == m.Accept(900, MODEL)
+    (refused,) = desk.sent(m.Refused, desk.say("c", m.Propose(901, MODEL), "w"))
     assert refused.reason == "pledged to a"
-    effects = desk.say("a", m.Decided(900, "taken"))
+    effects = desk.say("a", m.Decision(900, "taken"))
     assert only(e.Combine, effects)[0].bodies == ("z", "x0")
-    assert desk.sent(m.Acknowledged, effects) == [m.Acknowledged(900)]
-    again = desk.say("a", m.Decided(900, "taken"))
+    assert desk.sent(m.Receipt, effects) == [m.Receipt(900)]
+    again = desk.say("a", m.Decision(900, "taken"))
     assert only(e.Combine, again) == []
-    assert desk.sent(m.Acknowledged, again) == [m.Acknowledged(900)], "the first acknowledgement may be lost"
+    assert desk.sent(m.Receipt, again) == [m.Receipt(900)], "the first acknowledgement may be lost"
 
 
 def test_what_is_dropped_changes_nothing() -> None:
     desk = Desk()
     desk.refuse_all()
-    desk.say("a", m.Engage(900, MODEL), "z")
-    assert only(e.Combine, desk.say("a", m.Decided(900, "dropped"))) == []
+    desk.say("a", m.Propose(900, MODEL), "z")
+    assert only(e.Combine, desk.say("a", m.Decision(900, "dropped"))) == []
     assert desk.peer.weights == "x0"
     assert desk.peer.fresh is None
 
 
 def test_of_two_that_propose_to_each_other_the_larger_name_gives_way() -> None:
     desk = Desk(("a",))
-    effects = desk.say("a", m.Engage(900, MODEL), "z")
-    assert desk.sent(m.Decided, effects) == [m.Decided(101, "dropped")]
-    assert desk.sent(m.Pledge, effects) == [m.Pledge(900, MODEL)]
+    effects = desk.say("a", m.Propose(900, MODEL), "z")
+    assert desk.sent(m.Decision, effects) == [m.Decision(101, "dropped")]
+    assert desk.sent(m.Accept, effects) == [m.Accept(900, MODEL)]
     desk = Desk(("c",))
-    effects = desk.say("c", m.Engage(900, MODEL), "z")
+    effects = desk.say("c", m.Propose(900, MODEL), "z")
     assert [refused.code for refused in desk.sent(m.Refused, effects)] == ["busy"]
     assert desk.partner == "c"
 
@@ -156,18 +156,18 @@ def test_of_two_that_propose_to_each_other_the_larger_name_gives_way() -> None:
 def test_a_refusal_or_an_end_is_final_for_its_number() -> None:
     desk = Desk()
     sender = desk.other
-    desk.say(sender, m.Engage(900, MODEL), "z")
+    desk.say(sender, m.Propose(900, MODEL), "z")
     desk.refuse_all()
-    assert desk.say(sender, m.Engage(900, MODEL), "z") == [], "a copy of what was refused"
+    assert desk.say(sender, m.Propose(900, MODEL), "z") == [], "a copy of what was refused"
     assert desk.peer.traffic.stale == {sender: 1}
 
 
 def test_an_unanswered_proposal_is_dropped_and_a_late_pledge_is_told_so() -> None:
     desk = Desk(("a",), patience_s=1.0)
     effects = desk.tell(e.TimerFired(("engagement", 101), 1.0), 1.0)
-    assert desk.sent(m.Decided, effects) == [m.Decided(101, "dropped")]
-    late = desk.say("a", m.Pledge(101, MODEL), "y")
-    assert desk.sent(m.Decided, late) == [m.Decided(101, "dropped")]
+    assert desk.sent(m.Decision, effects) == [m.Decision(101, "dropped")]
+    late = desk.say("a", m.Accept(101, MODEL), "y")
+    assert desk.sent(m.Decision, late) == [m.Decision(101, "dropped")]
     assert only(e.Combine, late) == []
 
 
@@ -181,54 +181,54 @@ def test_a_transfer_under_way_is_waited_for() -> None:
 def test_in_doubt_a_peer_is_free_for_others_and_asks() -> None:
     desk = Desk()
     desk.refuse_all()
-    desk.say("a", m.Engage(900, MODEL), "z")
+    desk.say("a", m.Propose(900, MODEL), "z")
     effects = desk.tell(e.TimerFired(("promise", "a", 900), 1.0), 1.0)
-    assert desk.sent(m.AskDecision, effects) == [m.AskDecision(900)]
-    assert desk.sent(m.Pledge, desk.say("c", m.Engage(901, MODEL), "w")) == [m.Pledge(901, MODEL)]
-    refusal = desk.say("a", m.Engage(905, MODEL), "zz")
-    assert desk.sent(m.AskDecision, refusal) == [m.AskDecision(900)]
+    assert desk.sent(m.QueryDecision, effects) == [m.QueryDecision(900)]
+    assert desk.sent(m.Accept, desk.say("c", m.Propose(901, MODEL), "w")) == [m.Accept(901, MODEL)]
+    refusal = desk.say("a", m.Propose(905, MODEL), "zz")
+    assert desk.sent(m.QueryDecision, refusal) == [m.QueryDecision(900)]
     assert [refused.round for refused in desk.sent(m.Refused, refusal)] == [905]
-    assert only(e.Combine, desk.say("a", m.Decided(900, "taken"))), "however late, its half is taken"
+    assert only(e.Combine, desk.say("a", m.Decision(900, "taken"))), "however late, its half is taken"
 
 
 def test_a_proposer_remembers_what_it_took_until_it_was_heard() -> None:
     desk = Desk()
     partner = desk.partner
-    desk.say(partner, m.Pledge(101, MODEL), "y")
-    assert desk.sent(m.Decided, desk.say(partner, m.AskDecision(101))) == [m.Decided(101, "taken")]
-    desk.say(partner, m.Acknowledged(101))
+    desk.say(partner, m.Accept(101, MODEL), "y")
+    assert desk.sent(m.Decision, desk.say(partner, m.QueryDecision(101))) == [m.Decision(101, "taken")]
+    desk.say(partner, m.Receipt(101))
     assert desk.peer._taken[partner] == set()
-    assert desk.sent(m.Decided, desk.say(partner, m.AskDecision(50))) == [m.Decided(50, "unknown")]
+    assert desk.sent(m.Decision, desk.say(partner, m.QueryDecision(50))) == [m.Decision(50, "unknown")]
 
 
 def test_no_more_averages_than_the_bound_change_a_training() -> None:
     desk = Desk(max_staleness=2)
     desk.refuse_all()
     for number in (900, 901):
-        desk.say("a", m.Engage(number, MODEL), "z")
-        (combine,) = only(e.Combine, desk.say("a", m.Decided(number, "taken")))
+        desk.say("a", m.Propose(number, MODEL), "z")
+        (combine,) = only(e.Combine, desk.say("a", m.Decision(number, "taken")))
         desk.tell(e.Combined(combine.number, f"m{number}"))
-    (refused,) = desk.sent(m.Refused, desk.say("c", m.Engage(902, MODEL), "w"))
+    (refused,) = desk.sent(m.Refused, desk.say("c", m.Propose(902, MODEL), "w"))
     assert refused.reason == "2 averages in this cycle"
     (combine,) = only(e.Combine, desk.trained())
     desk.tell(e.Combined(combine.number, "x1"))
     desk.refuse_all()
-    assert desk.sent(m.Pledge, desk.say("c", m.Engage(903, MODEL), "w"))
+    assert desk.sent(m.Accept, desk.say("c", m.Propose(903, MODEL), "w"))
 
 
 def test_an_old_pledge_is_dropped() -> None:
     desk = Desk(("a",), max_staleness=2)
     for _ in range(3):
         desk.trained()
-    effects = desk.say("a", m.Pledge(101, MODEL), "y")
-    assert desk.sent(m.Decided, effects)[0] == m.Decided(101, "dropped")
+    effects = desk.say("a", m.Accept(101, MODEL), "y")
+    assert desk.sent(m.Decision, effects)[0] == m.Decision(101, "dropped")
     assert only(e.Combine, effects) == []
 
 
 def test_a_proposer_that_is_started_again_leaves_a_void_that_is_told_by_name() -> None:
     desk = Desk()
     desk.refuse_all()
-    desk.say("a", m.Engage(900, MODEL), "z")
+    desk.say("a", m.Propose(900, MODEL), "z")
     effects = desk.tell(e.LinkUp("a", "peer", 2))
     (told,) = [p.fields for p in only(e.Publish, effects) if p.type == "warning"]
     assert told["subject"] == "a"
@@ -241,9 +241,9 @@ def test_a_model_that_does_not_fit_is_refused_by_name() -> None:
     desk = Desk()
     desk.refuse_all()
     wrong = m.Payload("mean", "ffff", "float64", 5)
-    (refused,) = desk.sent(m.Refused, desk.say("a", m.Engage(900, wrong), "z"))
+    (refused,) = desk.sent(m.Refused, desk.say("a", m.Propose(900, wrong), "z"))
     assert refused.code == "layout"
-    (refused,) = desk.sent(m.Refused, desk.say("a", m.Engage(901, MODEL), "z", "values must be finite"))
+    (refused,) = desk.sent(m.Refused, desk.say("a", m.Propose(901, MODEL), "z", "values must be finite"))
     assert refused.code == "values"
 
 
@@ -254,8 +254,8 @@ def test_who_is_done_goes_on_answering_until_its_neighbours_are_done() -> None:
     desk.trained()
     desk.tell(e.Evaluated(1, "test", {"accuracy": 0.5}))
     assert desk.peer.status == "resting"
-    assert desk.sent(m.Pledge, desk.say("a", m.Engage(900, MODEL), "z"))
-    desk.say("a", m.Decided(900, "dropped"))
+    assert desk.sent(m.Accept, desk.say("a", m.Propose(900, MODEL), "z"))
+    desk.say("a", m.Decision(900, "dropped"))
     desk.say("a", m.Heartbeat(1, "resting", ()))
     assert only(e.Evaluate, desk.say("c", m.Heartbeat(0, "training", ()))) == []
     assert only(e.Evaluate, desk.say("c", m.Heartbeat(1, "resting", ())))
@@ -273,7 +273,7 @@ def test_who_is_done_does_not_wait_beyond_the_deadline() -> None:
 
 
 def test_changes_that_come_while_a_sum_is_made_are_summed_next() -> None:
-    holding = Holding()
+    holding = Accumulator()
     holding.set(np.array([1.0]))
     (first,) = holding.add([(np.array([2.0]), 1.0)])
     assert holding.add([(np.array([3.0]), 1.0)]) == holding.add([(np.array([4.0]), -1.0)]) == []

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes.config.schema import Experiment, ExperimentError
-from nervenet.nodes.gossip.asynchronous.gossip_learning import WalkingPeer, WalkRules
-from nervenet.nodes.gossip.asynchronous.machine import FreeRules
+from nervenet.nodes.gossip.asynchronous.gossip_learning import GossipLearningMachine, GossipLearningRules
+from nervenet.nodes.gossip.asynchronous.machine import AsyncPeerRules
 from nervenet.nodes.gossip.asynchronous.model_merge import WHOLE, Part
 from nervenet.nodes.gossip.asynchronous.registry import build
 from nervenet.nodes.gossip.asynchronous.token_account import Simple
@@ -25,7 +25,9 @@ class Desk:
     """Peer b with neighbours a and c, settled, waiting for a model."""
 
     def __init__(self, until: int = 10, **walk: Any) -> None:
-        self.peer = WalkingPeer(FreeRules("b", ("a", "b", "c"), ("a", "c"), settings={"epochs": 1}), WalkRules(**walk))
+        self.peer = GossipLearningMachine(
+            AsyncPeerRules("b", ("a", "b", "c"), ("a", "c"), settings={"epochs": 1}), GossipLearningRules(**walk)
+        )
         self.now = 0.0
         self.tell(e.Started())
         for name in ("a", "c"):

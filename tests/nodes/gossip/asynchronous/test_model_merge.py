@@ -17,7 +17,7 @@ from nervenet.nodes.gossip.asynchronous.model_merge import (
     strided,
     taken,
 )
-from nervenet.nodes.gossip.asynchronous.walk import RECIPES, Act, Walking, useful
+from nervenet.nodes.gossip.asynchronous.walk import RECIPES, Act, WalkingModel, useful
 
 
 def test_each_weighs_its_age() -> None:
@@ -85,7 +85,7 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_a_merged_part_is_as_old_as_the_older_and_the_others_keep_their_age() -> None:
     assert ages_after((3, 9, 2), 0, 7) == (7, 9, 2)
     assert ages_after((3, 9, 2), 1, 7) == (3, 9, 2)
-    model = Walking("w", (3, 9)).with_merged("m", 0, 7)
+    model = WalkingModel("w", (3, 9)).with_merged("m", 0, 7)
     assert (model.ages, model.age) == ((7, 9), 9)
     assert model.updated("u", 2).ages == (9, 11), "all parts have learned"
 

@@ -7,17 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nervenet.nodes.gossip.asynchronous.token_account import (
     ACCOUNTS,
-    Generalised,
+    Generalized,
     Proactive,
-    Purse,
-    Randomised,
+    Randomized,
     Simple,
+    TokenAccount,
     rand_round,
 )
 
 
 def test_a_purely_proactive_account_sends_each_period_and_never_answers() -> None:
-    purse = Purse(Proactive())
+    purse = TokenAccount(Proactive())
     assert all(purse.tick(draw) for draw in (0.0, 0.5, 0.999))
     assert purse.react(True, 0.0) == 0
     assert purse.balance == 0
@@ -33,7 +33,7 @@ def test_a_simple_account_is_proactive_when_full_and_answers_while_it_has_anythi
 
 @pytest.mark.parametrize(("capacity", "reactivity"), [(5, 1), (20, 10), (7, 3)])
 def test_a_generalised_account_follows_its_formula(capacity: int, reactivity: int) -> None:
-    account = Generalised(capacity, reactivity)
+    account = Generalized(capacity, reactivity)
     for a in range(capacity + 1):
         assert account.proactive(a) == (1.0 if a >= capacity else 0.0)
         assert account.reactive(a, True, 0.9) == floor((reactivity - 1 + a) / reactivity)
@@ -41,12 +41,12 @@ def test_a_generalised_account_follows_its_formula(capacity: int, reactivity: in
 
 
 def test_with_reactivity_one_a_generalised_account_spends_all_it_has() -> None:
-    assert [Generalised(9, 1).reactive(a, True, 0.0) for a in range(10)] == list(range(10))
+    assert [Generalized(9, 1).reactive(a, True, 0.0) for a in range(10)] == list(range(10))
 
 
 @pytest.mark.parametrize(("capacity", "reactivity"), [(5, 1), (20, 10), (7, 3), (4, 4)])
 def test_a_randomised_account_follows_its_formula(capacity: int, reactivity: int) -> None:
-    account = Randomised(capacity, reactivity)
+    account = Randomized(capacity, reactivity)
     for a in range(capacity + 3):
         if a < reactivity - 1:
             assert account.proactive(a) == 0
@@ -75,7 +75,7 @@ def test_no_purse_is_overdrawn_or_overflows(
     name: str, capacity: int, reactivity: int, history: list[tuple[bool, bool, float]]
 ) -> None:
     capacity = max(capacity, reactivity)
-    purse, ticks, sent = Purse(ACCOUNTS[name](capacity, reactivity)), 0, 0
+    purse, ticks, sent = TokenAccount(ACCOUNTS[name](capacity, reactivity)), 0, 0
     for period, useful, draw in history:
         if period:
             ticks += 1
@@ -89,4 +89,4 @@ def test_no_purse_is_overdrawn_or_overflows(
 @pytest.mark.parametrize(("capacity", "reactivity"), [(3, 4), (0, 0), (5, 0)])
 def test_an_account_that_cannot_be_is_refused(capacity: int, reactivity: int) -> None:
     with pytest.raises(ValueError, match=f"found reactivity {reactivity}, capacity {capacity}"):
-        Generalised(capacity, reactivity)
+        Generalized(capacity, reactivity)

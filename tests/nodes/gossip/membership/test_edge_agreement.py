@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker.messages import Edge
-from nervenet.nodes.gossip.membership.edge_agreement import Edges, row
+from nervenet.nodes.gossip.membership.edge_agreement import EdgeAgreement, row
 from nervenet.nodes.gossip.membership.graph_repair import repair
 from nervenet.nodes.topology import neighbours
 
 
 def test_an_edge_counts_from_the_later_of_the_two_rounds_announced():
-    edges = Edges()
+    edges = EdgeAgreement()
     edges.open(4)
     assert edges.want(["b"]) == {"b": Edge(5, 1)}
     assert edges.heard("b", Edge(6, 3)) is None
@@ -28,7 +28,7 @@ def test_an_edge_counts_from_the_later_of_the_two_rounds_announced():
 
 
 def test_an_edge_that_only_one_end_holds_never_counts():
-    edges = Edges()
+    edges = EdgeAgreement()
     edges.want(["b"])
     edges.heard("c", Edge(1, 1))
     edges.open(9)
@@ -36,7 +36,7 @@ def test_an_edge_that_only_one_end_holds_never_counts():
 
 
 def test_an_announcement_that_comes_too_late_is_answered_by_a_later_round():
-    late, early = Edges(), Edges()
+    late, early = EdgeAgreement(), EdgeAgreement()
     late.want(["early"])
     early.want(["late"])
     late.heard("early", Edge(1, 1))  # and what it said in turn is still on its way
@@ -53,7 +53,7 @@ def test_an_announcement_that_comes_too_late_is_answered_by_a_later_round():
 
 
 def test_one_that_has_forgotten_what_it_was_told_is_told_again():
-    sleeper, other = Edges.agreed(["other"]), Edges.agreed(["sleeper"])
+    sleeper, other = EdgeAgreement.agreed(["other"]), EdgeAgreement.agreed(["sleeper"])
     sleeper.open(4)
     other.open(20)
     other.forget("sleeper")
@@ -68,7 +68,7 @@ def test_one_that_has_forgotten_what_it_was_told_is_told_again():
 
 
 def test_a_withdrawn_edge_still_counts_in_the_rounds_before():
-    edges = Edges.agreed(["b", "c"])
+    edges = EdgeAgreement.agreed(["b", "c"])
     edges.open(3)
     edges.heard("b", Edge(5, 0))
     edges.open(4)
@@ -78,14 +78,14 @@ def test_a_withdrawn_edge_still_counts_in_the_rounds_before():
 
 
 def test_a_withdrawal_that_comes_too_late_ends_the_edge_within_the_round():
-    edges = Edges.agreed(["b", "c"])
+    edges = EdgeAgreement.agreed(["b", "c"])
     edges.open(3)
     edges.heard("b", Edge(3, 0))
     assert edges.neighbours == {"c"}
 
 
 def test_an_edge_dropped_and_taken_up_in_one_round_misses_the_next():
-    one, other = Edges.agreed(["other"]), Edges.agreed(["one"])
+    one, other = EdgeAgreement.agreed(["other"]), EdgeAgreement.agreed(["one"])
     for edges in (one, other):
         edges.open(3)
     other.heard("one", one.want([])["other"])
@@ -100,7 +100,7 @@ def test_an_edge_dropped_and_taken_up_in_one_round_misses_the_next():
 
 
 def test_one_that_is_forgotten_is_announced_anew_when_it_comes_back():
-    edges = Edges.agreed(["b"])
+    edges = EdgeAgreement.agreed(["b"])
     edges.open(3)
     edges.forget("b")
     assert edges.neighbours == set()
@@ -112,7 +112,7 @@ def test_one_that_is_forgotten_is_announced_anew_when_it_comes_back():
 
 
 def test_an_edge_that_nobody_answers_is_announced_again_after_a_whole_round():
-    edges = Edges()
+    edges = EdgeAgreement()
     assert edges.want(["b"]) == {"b": Edge(1, 1)}
     assert edges.open(1) == {}
     assert edges.open(2) == {"b": Edge(3, 1)}
@@ -122,7 +122,7 @@ def test_an_edge_that_nobody_answers_is_announced_again_after_a_whole_round():
 
 
 def test_one_that_declines_is_not_pressed_but_answered_when_its_model_comes():
-    edges = Edges.agreed(["b"])
+    edges = EdgeAgreement.agreed(["b"])
     edges.open(1)
     edges.heard("b", Edge(2, 0))
     assert [edges.open(number) for number in (2, 3, 4)] == [{}, {}, {}]
@@ -140,7 +140,7 @@ def test_the_row_is_that_of_metropolis_and_hastings():
 class Machine:
     """A member that mixes numbers, round by round, over the edges that count."""
 
-    def __init__(self, name: str, value: float, at: int, edges: Edges) -> None:
+    def __init__(self, name: str, value: float, at: int, edges: EdgeAgreement) -> None:
         self.name = name
         self.value = value
         self.edges = edges
@@ -161,7 +161,7 @@ class World:
         self.after: dict[int, list[float]] = defaultdict(list)
         self.done: dict[int, set[str]] = defaultdict(set)
         for i, (name, around) in enumerate(self.founding.items()):
-            self.members[name] = Machine(name, float(np.sqrt(i + 2)), 0, Edges.agreed(around))
+            self.members[name] = Machine(name, float(np.sqrt(i + 2)), 0, EdgeAgreement.agreed(around))
         for machine in list(self.members.values()):
             self.begin(machine)
 
@@ -243,7 +243,7 @@ def play(world: World, choices: list[int]) -> None:
             joined += 1
             name = f"n{joined}"
             at = world.members[names[which % len(names)]].edges.round
-            world.members[name] = Machine(name, float(joined) ** 0.5, at, Edges())
+            world.members[name] = Machine(name, float(joined) ** 0.5, at, EdgeAgreement())
             world.rewire(name)
             world.begin(world.members[name])
         elif what == 1 and len([m for m in world.members.values() if not m.leaving]) > 2:

@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import pytest
 from nervenet.broker.messages import Contact
-from nervenet.nodes.gossip.membership.peer_sampling import View
+from nervenet.nodes.gossip.membership.peer_sampling import PartialView
 
 
 def contact(name: str, age: int = 0, life: int = 1) -> Contact:
@@ -18,7 +18,7 @@ class Town:
 
     def __init__(self, n: int, size: int, seed: int = 0) -> None:
         self.order = np.random.default_rng(seed)
-        self.views = {f"p{i:03d}": View(contact(f"p{i:03d}"), seed, size=size, traded=4) for i in range(n)}
+        self.views = {f"p{i:03d}": PartialView(contact(f"p{i:03d}"), seed, size=size, traded=4) for i in range(n)}
         for view in self.views.values():  # each knows the first and its successor: a star of newcomers
             number = int(view.me.node[1:])
             view.fill([contact("p000"), contact(f"p{(number + 1) % n:03d}")])
@@ -67,7 +67,7 @@ def test_half_of_all_die_and_the_rest_stays_connected_and_forgets_them():
 
 
 def test_a_view_holds_no_more_than_its_size_and_never_its_owner():
-    view = View(contact("me"), 0, size=3, traded=2)
+    view = PartialView(contact("me"), 0, size=3, traded=2)
     view.fill([contact(name) for name in "abcdef"])
     assert len(view.contacts) == 3
     view.take("a", [contact("me"), contact("x"), contact("y"), contact("z")])
@@ -76,7 +76,7 @@ def test_a_view_holds_no_more_than_its_size_and_never_its_owner():
 
 
 def test_it_trades_with_whom_it_has_known_longest_and_does_not_count_on_an_answer():
-    view = View(contact("me"), 0, size=3)
+    view = PartialView(contact("me"), 0, size=3)
     view.fill([contact("old", 5), contact("new", 0)])
     partner, sent = view.trade()
     assert partner == "old"
@@ -85,7 +85,7 @@ def test_it_trades_with_whom_it_has_known_longest_and_does_not_count_on_an_answe
 
 
 def test_a_newer_life_and_a_fresher_word_replace_what_was_known():
-    view = View(contact("me"), 0)
+    view = PartialView(contact("me"), 0)
     view.fill([contact("a", 7)])
     view.take("b", [contact("a", 2)])
     assert view.contacts["a"].age == 2
@@ -96,4 +96,4 @@ def test_a_newer_life_and_a_fresher_word_replace_what_was_known():
 
 
 def test_nobody_to_trade_with():
-    assert View(contact("me"), 0).trade() is None
+    assert PartialView(contact("me"), 0).trade() is None

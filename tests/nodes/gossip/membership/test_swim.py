@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from nervenet.broker import messages as m
 from nervenet.broker.testing.faults import Faults, Partition
-from nervenet.nodes.gossip.membership.member_list import Change, Members
-from nervenet.nodes.gossip.membership.swim import ProbeRules, Probing
+from nervenet.nodes.gossip.membership.member_list import Change, MemberList
+from nervenet.nodes.gossip.membership.swim import SwimDetector, SwimRules
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.simulator import Simulation
 
@@ -18,7 +18,7 @@ from nervenet.nodes.runtime.simulator import Simulation
 class Watcher:
     """Probes and nothing else; keeps what it is told."""
 
-    def __init__(self, probing: Probing) -> None:
+    def __init__(self, probing: SwimDetector) -> None:
         self.probing = probing
         self.changes: list[tuple[float, Change]] = []
         self.sent: Counter[str] = Counter()
@@ -35,12 +35,12 @@ class Watcher:
                     self.sent[m.tag_of(told.message)] += len(told.to)
         return effects
 
-    def when(self, peer: str, standing: str) -> float:
-        return next((now for now, c in self.changes if c.peer == peer and c.standing == standing), float("inf"))
+    def when(self, peer: str, state: str) -> float:
+        return next((now for now, c in self.changes if c.peer == peer and c.state == state), float("inf"))
 
 
 def test_who_shares_an_event_loop_with_many_is_given_more_time() -> None:
-    rules = ProbeRules(seed=3)
+    rules = SwimRules(seed=3)
     assert rules.slower(1, 2.0) == rules.slower(16, 1.0) == rules
     assert rules.slower(64, 2.0).timeout_s == 4 * rules.timeout_s
     assert rules.slower(1, 20.0).suspicion_s == 10 * rules.suspicion_s
@@ -64,8 +64,8 @@ class Swarm:
             self.add(name, names(n))
 
     def add(self, name: str, known: list[str], life: int = 1) -> Watcher:
-        others = [m.News(other, 1, "alive") for other in known if other != name]
-        watcher = Watcher(Probing(ProbeRules(**self.rules), Members(m.News(name, life, "alive"), others)))
+        others = [m.MemberState(other, 1, "alive") for other in known if other != name]
+        watcher = Watcher(SwimDetector(SwimRules(**self.rules), MemberList(m.MemberState(name, life, "alive"), others)))
         self.watchers[name] = watcher
         self.sim.add(name, watcher, idle)
         return watcher
@@ -86,7 +86,7 @@ def test_sixteen_peers_all_know_of_a_death_within_three_seconds_at_the_median():
         swarm.sim.crash("p03", at)
         swarm.sim.run(at + 20)
         suspected.append(max(w.when("p03", "suspect") for w in swarm.survivors("p03")) - at)
-        gone.append(max(w.when("p03", "gone") for w in swarm.survivors("p03")) - at)
+        gone.append(max(w.when("p03", "dead") for w in swarm.survivors("p03")) - at)
         assert swarm.agree("p03")
     assert np.median(suspected) < 2.0, f"{sorted(suspected)}"
     assert max(suspected) < 3.0, f"{sorted(suspected)}"
@@ -100,14 +100,14 @@ def test_a_connection_that_breaks_is_looked_into_at_once():
     swarm.sim.at(5.01, lambda: swarm.sim.post("p07", e.LinkLost("p03", "the connection has ended")))
     swarm.sim.run(20.0)
     assert max(w.when("p03", "suspect") for w in swarm.survivors("p03")) < 6.3
-    assert max(w.when("p03", "gone") for w in swarm.survivors("p03")) < 8.0
+    assert max(w.when("p03", "dead") for w in swarm.survivors("p03")) < 8.0
 
 
 def test_a_connection_that_breaks_while_its_owner_lives_is_forgiven():
     swarm = Swarm(8)
     swarm.sim.at(5.0, lambda: swarm.sim.post("p07", e.LinkLost("p03", "the connection has ended")))
     swarm.sim.run(20.0)
-    assert not [c for w in swarm.watchers.values() for _, c in w.changes if c.standing == "gone"]
+    assert not [c for w in swarm.watchers.values() for _, c in w.changes if c.state == "dead"]
     assert swarm.agree()
     assert not swarm.watchers["p07"].changes, "others are asked before anything is said"
 
@@ -132,7 +132,7 @@ def test_nobody_is_called_dead_where_messages_are_lost_and_nodes_stall_for_a_whi
         for k in range(12):
             swarm.sim.stall(name, 3.0 + 0.37 * i + 5.0 * k, 0.4)
     swarm.sim.run(65.0)
-    assert not [(now, c) for w in swarm.watchers.values() for now, c in w.changes if c.standing == "gone"]
+    assert not [(now, c) for w in swarm.watchers.values() for now, c in w.changes if c.state == "dead"]
     assert swarm.agree()
 
 
@@ -142,7 +142,7 @@ def test_a_node_that_was_stopped_blames_itself_when_it_wakes():
     swarm.sim.run(40.0)
     sleeper = swarm.watchers["p02"]
     assert sleeper.changes == [], "everybody was silent for it, and it suspects nobody"
-    assert swarm.watchers["p05"].when("p02", "gone") < 12.0
+    assert swarm.watchers["p05"].when("p02", "dead") < 12.0
     assert swarm.watchers["p05"].when("p02", "alive") < 15.5, "it is readmitted when it wakes"
     assert swarm.agree()
 
@@ -155,10 +155,10 @@ def test_a_partition_goes_on_as_two_and_heals_by_itself():
         assert set(watcher.probing.members.present()) == {p for p in names(8) if (p in side) == (name in side)}
     swarm.sim.run(45.0)
     assert swarm.agree()
-    again = [[now for now, c in w.changes if c.standing == "alive"] for w in swarm.watchers.values()]
+    again = [[now for now, c in w.changes if c.state == "alive"] for w in swarm.watchers.values()]
     assert max(max(times) for times in again) < 35.0
     for watcher in swarm.watchers.values():
-        after = [c for now, c in watcher.changes if now > 30.0 and c.standing == "gone"]
+        after = [c for now, c in watcher.changes if now > 30.0 and c.state == "dead"]
         assert after == [], "the halves do not call each other's members dead when they meet"
 
 
@@ -186,7 +186,7 @@ def test_one_that_leaves_is_not_suspected():
     swarm.sim.at(5.0, leave)
     swarm.sim.run(20.0)
     assert swarm.agree("p03")
-    assert {c.standing for w in swarm.survivors("p03") for _, c in w.changes} == {"left"}
+    assert {c.state for w in swarm.survivors("p03") for _, c in w.changes} == {"left"}
 
 
 def test_one_that_crashes_comes_back_in_a_new_life():
@@ -204,35 +204,37 @@ def test_of_two_with_one_identity_the_newer_life_wins_and_the_older_is_told():
     swarm = Swarm(8)
     swarm.sim.run(5.0)
     older = swarm.watchers["p03"].probing
-    news = m.Tidings((m.News("p03", 2, "alive"),))
+    news = m.Gossip((m.MemberState("p03", 2, "alive"),))
     (ended,) = [t for t in older.handle(e.Arrived("p05", news), 5.0) if isinstance(t, Change)]
-    assert (ended.peer, ended.standing, ended.incarnation) == ("p03", "superseded", 2)
-    newer = Members(m.News("p03", 2, "alive"))
-    probing = Probing(ProbeRules(), newer)
-    told = probing.handle(e.Arrived("p05", m.Tidings((m.News("p03", 1, "gone"),))), 5.0)
+    assert (ended.peer, ended.state, ended.incarnation) == ("p03", "superseded", 2)
+    newer = MemberList(m.MemberState("p03", 2, "alive"))
+    probing = SwimDetector(SwimRules(), newer)
+    told = probing.handle(e.Arrived("p05", m.Gossip((m.MemberState("p03", 1, "dead"),))), 5.0)
     assert not [each for each in told if isinstance(each, Change)]
     assert newer.me.refutations == 0
 
 
 def test_a_helper_asks_for_another_and_passes_the_answer_on():
-    probing = Probing(ProbeRules(), Members(m.News("b", 1, "alive"), [m.News(n, 1, "alive") for n in "ac"]))
+    probing = SwimDetector(
+        SwimRules(), MemberList(m.MemberState("b", 1, "alive"), [m.MemberState(n, 1, "alive") for n in "ac"])
+    )
     probing.handle(e.Started(), 0.0)
-    asked = probing.handle(e.Arrived("a", m.Probe(7, "c", ())), 1.0)
+    asked = probing.handle(e.Arrived("a", m.Ping(7, "c", ())), 1.0)
     (send,) = [t for t in asked if isinstance(t, e.Send)]
     assert (send.to, send.message.subject) == (("c",), "c")
-    answered = probing.handle(e.Arrived("c", m.Alive(send.message.id, "c", ())), 1.1)
+    answered = probing.handle(e.Arrived("c", m.Ack(send.message.id, "c", ())), 1.1)
     (back,) = [t for t in answered if isinstance(t, e.Send)]
     assert (back.to, back.message.id, back.message.subject) == (("a",), 7, "c")
 
 
 def test_any_traffic_spares_a_probe():
-    rules = ProbeRules(period_s=1.0)
-    probing = Probing(rules, Members(m.News("a", 1, "alive"), [m.News("b", 1, "alive")]))
+    rules = SwimRules(period_s=1.0)
+    probing = SwimDetector(rules, MemberList(m.MemberState("a", 1, "alive"), [m.MemberState("b", 1, "alive")]))
     probing.handle(e.Started(), 0.0)
     sent = []
     for tenth in range(1, 60):
         now = tenth / 10
         told = probing.handle(e.Arrived("b", m.Heartbeat(1, "training", ())), now)
         told += probing.handle(e.TimerFired(("probe",), now), now)
-        sent += [t for t in told if isinstance(t, e.Send) and isinstance(t.message, m.Probe)]
+        sent += [t for t in told if isinstance(t, e.Send) and isinstance(t.message, m.Ping)]
     assert sent == []
