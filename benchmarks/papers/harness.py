@@ -24,6 +24,7 @@ from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies import Contribution, Strategy
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.runtime.worker import Worker
 from numpy.typing import NDArray
@@ -95,7 +96,7 @@ class Federation:
             contributions.append(Contribution(name, body, self.weights, result.examples, result.metrics, relative))
         return contributions
 
-    def fold(self, contributions: Iterable[Contribution], number: int) -> e.Folded:
+    def fold(self, contributions: Iterable[Contribution], number: int) -> ev.Folded:
         """Make the next model. Raises what `Aggregator.fold` raises; the model then stays as it was."""
         folded = self.merger.fold(e.Fold(number, 0, "mean", self.weights, tuple(contributions)))
         self.weights, self.outgoing = folded.body, folded.outgoing
@@ -159,7 +160,7 @@ class Simulated:
             self.simulation.run(self.simulation.now + JOB_S)
 
 
-def _working(trainer: Worker) -> Callable[[Any], tuple[float, e.Event | None]]:
+def _working(trainer: Worker) -> Callable[[Any], tuple[float, ev.Event | None]]:
     return lambda job: (JOB_S, trainer.answer(job))
 
 

@@ -46,7 +46,7 @@ from nervenet.models.data.datasets import load
 from nervenet.models.weights import IncompatibleWeights, Vector
 from nervenet.nodes.federated.strategies import Contribution, Strategy, StrategyError
 from nervenet.nodes.federated.strategies.registry import arguments_of, make, strategy_class
-from nervenet.nodes.runtime.effects import Arrived
+from nervenet.nodes.runtime.events import Arrived
 from nervenet.nodes.runtime.payload_checks import update_fault
 from nervenet.nodes.runtime.worker import flaw_of
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
+from ..runtime import events as ev
 from ..runtime.payload_checks import Fault, update_fault
 from .client_registry import ClientRegistry
 from .round import Admitted, Round
@@ -25,7 +26,7 @@ def misplaced(sender: str, update: m.Update, current: Round | None) -> Fault | N
 
 
 def unfit(
-    event: e.Arrived, update: m.Update, work: str, settled: e.Settled | None, rules: RoundRules, roll: ClientRegistry
+    event: ev.Arrived, update: m.Update, work: str, settled: ev.Settled | None, rules: RoundRules, roll: ClientRegistry
 ) -> Fault | None:
     """Say why an update cannot count for what it holds; None if it can."""
     sender = event.sender
@@ -40,7 +41,7 @@ def unfit(
     return fault
 
 
-def admitted(event: e.Arrived, update: m.Update) -> Admitted:
+def admitted(event: ev.Arrived, update: m.Update) -> Admitted:
     """Keep of an update what its round needs."""
     relative = update.payload is not None and update.payload.encoding.startswith("delta")
     return Admitted(event.body, update.examples, dict(update.metrics), update.fields, relative)

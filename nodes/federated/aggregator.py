@@ -9,6 +9,7 @@ import numpy as np
 from nervenet.models.aggregate import RULES
 
 from ..runtime import effects as e
+from ..runtime import events as ev
 from .strategies import Contribution, State, Strategy
 from .strategies.safeguards import begun, guarded
 
@@ -77,7 +78,7 @@ class Aggregator:
             arrays = self._kept[max(before)]
             self.state = {name.removeprefix(STATE): a for name, a in arrays.items() if name.startswith(STATE)}
 
-    def fold(self, job: e.Fold) -> e.Folded:
+    def fold(self, job: e.Fold) -> ev.Folded:
         """Make the next model.
 
         Raises
@@ -88,14 +89,14 @@ class Aggregator:
         if job.rule != "mean":
             merged = RULES[job.rule]([c.body for c in job.contributions], [c.examples for c in job.contributions], None)
             self._keep(job.round, ())
-            return e.Folded(job.round, job.attempt, merged, merged)
+            return ev.Folded(job.round, job.attempt, merged, merged)
         self._rewind(job.round)
         outcome = guarded(self.strategy, self.state, job.body, job.contributions)
         self.state = dict(outcome.state)
         self._keep(job.round, tuple(outcome.outgoing))
         going_out = self.outgoing(outcome.weights, outcome.outgoing)
         metrics = {**outcome.metrics, **(reported(job.contributions) if self.report else {})}
-        return e.Folded(job.round, job.attempt, outcome.weights, going_out, metrics, dict(outcome.rejected))
+        return ev.Folded(job.round, job.attempt, outcome.weights, going_out, metrics, dict(outcome.rejected))
 
     @staticmethod
     def outgoing(weights: Any, parts: tuple[Any, ...]) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..runtime.effects import Body
+from ..runtime.events import Body
 
 
 @dataclass(frozen=True, slots=True)

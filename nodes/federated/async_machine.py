@@ -17,6 +17,7 @@ from typing import Any, Self
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
+from ..runtime import events as ev
 from ..runtime.payload_checks import Fault, brief
 from .admission import admitted, refuse, unfit
 from .async_buffer import Errands
@@ -65,9 +66,9 @@ class FlowState(CoordinatorMachine):
         cls,
         rules: RoundRules,
         memory: Mapping[str, Any],
-        weights: e.Body,
-        outgoing: e.Body = None,
-        best: e.Body = None,
+        weights: ev.Body,
+        outgoing: ev.Body = None,
+        best: ev.Body = None,
     ) -> Self:
         """Go on where `memory` was given, with the step of then.
 
@@ -83,9 +84,9 @@ class FlowState(CoordinatorMachine):
         """Give all that the machine's future depends on beside the vectors, as JSON can say it."""
         return {**super().memory(now), "errands": self.errands.to_dict(), "draws": self.draws}
 
-    def handle(self, event: e.Event, now: float) -> list[e.Effect]:
+    def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         """Take one event and say what to do."""
-        if isinstance(event, e.Evaluated | e.WorkFailed):
+        if isinstance(event, ev.Evaluated | ev.WorkFailed):
             took = now - self._evaluating_since
             self._no_evaluation_before = now + took * (1 / EVALUATING - 1)
         effects = super().handle(event, now)
@@ -162,7 +163,7 @@ class FlowState(CoordinatorMachine):
 
     # --------------------------------------------------------------------------------------------------------- answers
 
-    def _arrived(self, event: e.Arrived, now: float) -> list[e.Effect]:
+    def _arrived(self, event: ev.Arrived, now: float) -> list[e.Effect]:
         effects = super()._arrived(event, now)
         match event.message:
             case m.Declined(round=number, attempt=attempt, reason=reason):
@@ -170,7 +171,7 @@ class FlowState(CoordinatorMachine):
                     effects += self._give_up(event.sender, number, f"declined: {brief(reason)}", now)
         return effects
 
-    def _judge(self, sender: str, update: m.Update, event: e.Arrived, now: float) -> list[e.Effect]:
+    def _judge(self, sender: str, update: m.Update, event: ev.Arrived, now: float) -> list[e.Effect]:
         """Admit an update to the buffer, or refuse it by name; its client gets the next task either way."""
         if self.ending.begun and self.errands.known(sender) and update.payload is not None:
             return []  # it was on its way when the last step was made
@@ -235,7 +236,7 @@ class FlowState(CoordinatorMachine):
         fold = e.Fold(step.number, step.attempt, self.settled.payload.rule, self.weights, step.contributions())
         return [patience("fold", step.number, now, self.rules), fold]
 
-    def _folded(self, event: e.Folded, now: float) -> list[e.Effect]:
+    def _folded(self, event: ev.Folded, now: float) -> list[e.Effect]:
         step, current = self.inflow.step, self.open
         if step is None or current is None or (event.round, event.attempt) != (step.number, step.attempt):
             return []
@@ -354,7 +355,7 @@ class FlowState(CoordinatorMachine):
     def _close_if_ready(self, now: float) -> list[e.Effect]:
         return [] if self.flowing else super()._close_if_ready(now)
 
-    def _timer(self, key: e.Key, due: float, now: float) -> list[e.Effect]:
+    def _timer(self, key: ev.Key, due: float, now: float) -> list[e.Effect]:
         match key:
             case ("task", str(name), int(number)) if self.flowing:
                 return self._overdue(name, number, now)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..checkpoint.store import Checkpoint, CheckpointError, CheckpointStore
 from ..config.keys import ExperimentError
 from ..runtime import effects as e
+from ..runtime import events as ev
 from ..runtime.node_stats import NodeStats
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class CheckpointWriter:
             arrays[BEST] = job.best
         return replace(job, body=arrays, record=record)
 
-    def write(self, job: e.Checkpoint) -> e.Saved:
+    def write(self, job: e.Checkpoint) -> ev.Saved:
         """Write a checkpoint that is complete; for the worker, since it waits for the disk.
 
         Raises
@@ -69,7 +70,7 @@ class CheckpointWriter:
             The disk refuses; the checkpoint before it is still there.
         """
         self.checkpoints.write(job.round, job.body, job.record)
-        return e.Saved(job.round)
+        return ev.Saved(job.round)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Past:
         """The best weights so far, None where they are those of the last round, or there are none."""
         return self.checkpoint.arrays.get(BEST)
 
-    def bring_back(self, site_model: SiteModel, merger: Aggregator, record: NodeStats, seed: int) -> e.Settled:
+    def bring_back(self, site_model: SiteModel, merger: Aggregator, record: NodeStats, seed: int) -> ev.Settled:
         """Make learner, merger and record what they were after the round; gives what was settled, with the weights of
         then. Builds the model and scales the test rows: not for the event loop.
         """
@@ -120,7 +121,7 @@ class Past:
         site_model.load(weights)
         record.restore(self.round, given["result"])
         payload = Payload(rule=site_model.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
-        return e.Settled(agreement.to_dict(), payload, weights, merger.restore(self.round, weights, arrays))
+        return ev.Settled(agreement.to_dict(), payload, weights, merger.restore(self.round, weights, arrays))
 
 
 def recall(folder: Path, experiment: Experiment) -> Past | None:

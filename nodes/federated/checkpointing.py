@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..runtime import effects as e
+from ..runtime import events as ev
 
 EVERY_S = 1.0  # between two beginnings: rounds of milliseconds are cheaper to run again than to write
 AGAIN = ("checkpoint",)
@@ -52,7 +53,7 @@ class CheckpointPolicy:
         self._urgent = True
 
     def write(
-        self, now: float, body: e.Body, memory: Callable[[], Mapping[str, Any]], best: e.Body = None
+        self, now: float, body: ev.Body, memory: Callable[[], Mapping[str, Any]], best: ev.Body = None
     ) -> list[e.Effect]:
         """Ask for a checkpoint if one is due: `body` and `memory` of the round last completed, `best` of the best."""
         if not self.busy or self._saving is not None:
@@ -73,5 +74,5 @@ class CheckpointPolicy:
         return [e.CancelTimer(self._timer(number))]
 
     @staticmethod
-    def _timer(number: int) -> e.Key:
+    def _timer(number: int) -> ev.Key:
         return ("work", "checkpoint", number)

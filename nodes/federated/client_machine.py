@@ -9,6 +9,7 @@ from typing import Any
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
+from ..runtime import events as ev
 from ..runtime.failure_detector import FailureDetector
 
 PARTIAL = 0.8  # share of a task's deadline after which a client answers with the work it has done, where it may
@@ -39,7 +40,7 @@ class Assignment:
     """A task with the handle of its weights."""
 
     task: m.Task
-    body: e.Body
+    body: ev.Body
 
 
 class ClientMachine:
@@ -58,7 +59,7 @@ class ClientMachine:
         self.liveness = FailureDetector(rules.suspect_after_s, rules.lost_after_s)
         self.current: Assignment | None = None
         self.pending: Assignment | None = None
-        self.settled: e.Settled | None = None
+        self.settled: ev.Settled | None = None
         self.completed = 0
         self.known = False  # the coordinator has spoken to us
         self.finished = False
@@ -70,44 +71,44 @@ class ClientMachine:
         self._ending: Assignment | None = None  # the last task, while this client makes the final model its own
         self._told_at = float("-inf")
 
-    def handle(self, event: e.Event, now: float) -> list[e.Effect]:
+    def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         """Take one event and say what to do."""
         if self.finished:
             return []
         if self._ending is not None:
             return self._ended(event, self._ending, now)
         match event:
-            case e.Started():
+            case ev.Started():
                 return [
                     e.SetTimer(("join",), now + self.rules.join_deadline_s),
                     e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
                 ]
-            case e.LinkUp(peer, _, incarnation) if peer == self.rules.coordinator:
+            case ev.LinkUp(peer, _, incarnation) if peer == self.rules.coordinator:
                 return self._linked(peer, incarnation, now)
-            case e.LinkLost(peer, reason) if self.liveness.suspect(peer):
+            case ev.LinkLost(peer, reason) if self.liveness.suspect(peer):
                 return [e.Publish("node.suspect", {"subject": peer, "reason": reason})]
-            case e.Arrived(sender=sender) if sender == self.rules.coordinator:
+            case ev.Arrived(sender=sender) if sender == self.rules.coordinator:
                 return self._arrived(event, now)
-            case e.TimerFired(key, due):
+            case ev.TimerFired(key, due):
                 return self._timer(key, due, now)
-            case e.Surveyed(fields, body):
+            case ev.Surveyed(fields, body):
                 return self._surveyed(fields, body, now)
-            case e.Settled():
+            case ev.Settled():
                 self.settled = event
                 if self.pending or self._void:
                     return self._next(now)
                 return self._start(self.current, now) if self.current else []
-            case e.Trained():
+            case ev.Trained():
                 return self._trained(event, now)
-            case e.Evaluated(_, _, metrics):
+            case ev.Evaluated(_, _, metrics):
                 return self._evaluated(metrics, now)
-            case e.WorkFailed("settle", _, _, reason):
+            case ev.WorkFailed("settle", _, _, reason):
                 # Its rows will not fit any better next time: it would decline each round, and nobody here would know.
                 declined = self._decline(f"settle failed: {reason}", now)
                 return [*declined, *self._finish("failed", f"what was agreed does not fit this site: {reason}")]
-            case e.WorkFailed(kind, _, _, reason):
+            case ev.WorkFailed(kind, _, _, reason):
                 return self._decline(f"{kind} failed: {reason}", now)
-            case e.MalformedMessage(_, reason):
+            case ev.MalformedMessage(_, reason):
                 return [
                     e.Publish(
                         "update.rejected",
@@ -129,7 +130,7 @@ class ClientMachine:
             self._life = life
         return [*effects, self._ready()]
 
-    def _arrived(self, event: e.Arrived, now: float) -> list[e.Effect]:
+    def _arrived(self, event: ev.Arrived, now: float) -> list[e.Effect]:
         back: list[e.Effect] = []
         if self.liveness.heard(event.sender, now):
             back.append(e.Publish("node.ready", {"subject": event.sender, "reason": "heard again"}))
@@ -202,13 +203,13 @@ class ClientMachine:
             case _:
                 return self._decline(f"work must be survey, train, evaluate or finish, found {task.work}", now)
 
-    def _surveyed(self, fields: Any, body: e.Body, now: float) -> list[e.Effect]:
+    def _surveyed(self, fields: Any, body: ev.Body, now: float) -> list[e.Effect]:
         if not self.current or self.current.task.work != "survey":
             return []
         payload = m.Payload(rule="survey", layout="survey", dtype="float64", length=len(body))
         return self._answer(self.rules.examples, {}, now, payload=payload, body=body, fields=dict(fields))
 
-    def _trained(self, event: e.Trained, now: float) -> list[e.Effect]:
+    def _trained(self, event: ev.Trained, now: float) -> list[e.Effect]:
         if not self.current or (event.round, event.attempt) != (self.current.task.round, self.current.task.attempt):
             return []
         # What waits tells that this round is over: nobody would count the answer.
@@ -249,7 +250,7 @@ class ClientMachine:
         now: float,
         *,
         payload: m.Payload | None = None,
-        body: e.Body = None,
+        body: ev.Body = None,
         fields: dict[str, Any] | None = None,
         extra: list[e.Effect] | None = None,
     ) -> list[e.Effect]:
@@ -293,7 +294,7 @@ class ClientMachine:
 
     # ------------------------------------------------------------------------------------------------------------ time
 
-    def _timer(self, key: e.Key, due: float, now: float) -> list[e.Effect]:
+    def _timer(self, key: ev.Key, due: float, now: float) -> list[e.Effect]:
         match key:
             case ("join",) if not self.known:
                 reason = f"{self.rules.coordinator} gave no task within {self.rules.join_deadline_s:g} s"
@@ -368,20 +369,20 @@ class ClientMachine:
         at = now + OWN_DEADLINES * task.deadline_s
         return [e.CancelTimer(("task", task.round, task.attempt)), e.SetTimer(("own", task.round, task.attempt), at)]
 
-    def _ended(self, event: e.Event, last: Assignment, now: float) -> list[e.Effect]:
+    def _ended(self, event: ev.Event, last: Assignment, now: float) -> list[e.Effect]:
         """Only the work on a model of this client's own is still to come; whatever others do is no news any more."""
         match event:
-            case e.TimerFired(("own", _, _)) if not self._overdue:
+            case ev.TimerFired(("own", _, _)) if not self._overdue:
                 self._overdue = True  # whatever the work has come to by now is this client's own model
                 limit = f"{OWN_DEADLINES * last.task.deadline_s:g} s"
                 warning = {"reason": f"a model of its own was not made within {limit}: it ends here"}
                 return [e.Publish("warning", warning), e.Abandon(), *self._own_deadline(last.task, now)]
-            case e.TimerFired(("own", _, _)):
+            case ev.TimerFired(("own", _, _)):
                 return self._finish("failed", "the work on a model of its own does not stop")
-            case e.Personalized(number, metrics):
+            case ev.Personalized(number, metrics):
                 told = {"round": number, **metrics}
                 return [e.Publish("metric.personal", told), *self._finish("completed")]
-            case e.WorkFailed(kind, _, _, reason) if kind == "personalize":
+            case ev.WorkFailed(kind, _, _, reason) if kind == "personalize":
                 said = {"reason": f"no model of its own was made of the final one, which stays: {reason}"}
                 return [e.Publish("warning", said), e.Adopt(last.body), *self._finish("completed")]
             case _:

@@ -11,6 +11,7 @@ from nervenet.broker.messages import Payload
 from nervenet.models.local import LocalSettings, LocalTraining
 
 from ..runtime import effects as e
+from ..runtime import events as ev
 from .client_machine import FINE_TUNE
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class ClientWorker:
         self._life: int | None = None
         self._settings: tuple[Mapping[str, Any], LocalSettings] = ({}, LocalSettings())
 
-    def train(self, job: e.Train, stop: Callable[[], bool], unwanted: Callable[[], bool]) -> e.Trained:
+    def train(self, job: e.Train, stop: Callable[[], bool], unwanted: Callable[[], bool]) -> ev.Trained:
         """Do one task; `unwanted` says after the end that nobody will take what was done.
 
         Raises
@@ -74,7 +75,7 @@ class ClientWorker:
         if result.cancelled or (result.metrics.get("partial") and unwanted()):
             if not result.cancelled:
                 self.local.restore(before)
-            return e.Trained(job.round, job.attempt, None, result.examples, metrics, cancelled=True)
+            return ev.Trained(job.round, job.attempt, None, result.examples, metrics, cancelled=True)
         self._keep(job)
         payload = None
         if result.encoding or len(result.parts) > 1:
@@ -83,13 +84,13 @@ class ClientWorker:
             length = 0 if vector is None else vector.size
             payload = Payload(self.site_model.rule, layout.hash, dtype, length, result.encoding, result.parts)
         told = {k: float(v) for k, v in {**result.metrics, **metrics}.items() if math.isfinite(v)}
-        return e.Trained(job.round, job.attempt, result.vector, result.examples, told, payload=payload)
+        return ev.Trained(job.round, job.attempt, result.vector, result.examples, told, payload=payload)
 
     def load(self, body: Any) -> None:
         """Put the weights of all into the model as this client uses them: its FedPer arrays over them."""
         self.local.load(body, dataclasses.replace(self._settings[1], control=False))
 
-    def personalise(self, job: e.Personalize, stop: Callable[[], bool]) -> e.Personalized:
+    def personalise(self, job: e.Personalize, stop: Callable[[], bool]) -> ev.Personalized:
         """Make this client's own model of the final one, and measure both on the client's hold-out.
 
         The model is left with the weights that are its own: Ditto's, or the final ones with FedPer's arrays over them,
@@ -108,7 +109,7 @@ class ClientWorker:
         self.personal = self.site_model.snapshot()
         own = self.site_model.evaluate("holdout")
         told = {**own, **{f"global_{key}": value for key, value in common.items() if key != "examples"}}
-        return e.Personalized(job.round, {k: float(v) for k, v in told.items() if math.isfinite(v)})
+        return ev.Personalized(job.round, {k: float(v) for k, v in told.items() if math.isfinite(v)})
 
     def _trained(self, body: Any, settings: LocalSettings, number: int, stop: Callable[[], bool], counted: bool) -> Any:
         if not settings.encoding:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..runtime import effects as e
+from ..runtime import events as ev
 from .checkpointing import CheckpointPolicy
 from .early_stopping import Stop
 from .evaluation import Judging
@@ -43,7 +44,7 @@ class Ending:
         self.final = False
         self.parted = False
 
-    def measure(self, number: int, body: e.Body, fields: Mapping[str, Any], now: float) -> list[e.Effect]:
+    def measure(self, number: int, body: ev.Body, fields: Mapping[str, Any], now: float) -> list[e.Effect]:
         """Have the model of a complete round evaluated, if it is its turn; of the round `fields` tell."""
         if not self.judging.due(number, last=self.due is not None):
             return [e.Completed(number, fields)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..runtime import effects as e
+from ..runtime import events as ev
 from .closing import site_metrics
 from .early_stopping import GoalError, Stop, Stopping, reported
 from .round import Admitted
@@ -31,7 +32,7 @@ class Best:
     """
 
     round: int
-    weights: e.Body
+    weights: ev.Body
     metrics: Mapping[str, Any]
 
 
@@ -39,7 +40,7 @@ class Best:
 class Asked:
     """A model whose evaluation is still to come, and what else is known of its round."""
 
-    body: e.Body = None
+    body: ev.Body = None
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -83,7 +84,7 @@ class Judging:
         last = last or number >= self.rules.rounds
         return self.rules.evaluate_test and number > 0 and (last or number % self.rules.evaluate_every == 0)
 
-    def ask(self, number: int, body: e.Body, fields: Mapping[str, Any]) -> e.Effect:
+    def ask(self, number: int, body: ev.Body, fields: Mapping[str, Any]) -> e.Effect:
         """Have the model of a round evaluated, and note what else is known of the round."""
         self._asked[number] = Asked(body, fields)
         return e.Evaluate(number, "test", body)
@@ -98,7 +99,7 @@ class Judging:
         return effects, self._judge(number, asked.body, metrics)
 
     def of_sites(
-        self, number: int, body: e.Body, admitted: Mapping[str, Admitted]
+        self, number: int, body: ev.Body, admitted: Mapping[str, Admitted]
     ) -> tuple[list[e.Effect], Stop | None]:
         """Tell what the sites found of a round's model on rows of their own, and say why the run may end.
 
@@ -130,7 +131,7 @@ class Judging:
         best = None if self.best is None else {"round": self.best.round, "metrics": dict(self.best.metrics)}
         return {"stopping": self.stopping.memory(now), "best": best, "sited": self.sited}
 
-    def restore(self, memory: Mapping[str, Any], completed: int, weights: e.Body, best: e.Body = None) -> None:
+    def restore(self, memory: Mapping[str, Any], completed: int, weights: ev.Body, best: ev.Body = None) -> None:
         """Go on from a `memory` of when a round was complete, with the weights of then.
 
         The best weights are those, or `best`; if they are lost, others are to be found.
@@ -145,7 +146,7 @@ class Judging:
         else:
             self.best = Best(int(known["round"]), best, dict(known["metrics"]))
 
-    def _judge(self, number: int, body: e.Body, metrics: Mapping[str, Any]) -> Stop | None:
+    def _judge(self, number: int, body: ev.Body, metrics: Mapping[str, Any]) -> Stop | None:
         stop = self.stopping.judge(number, metrics)
         if self.stopping.best is not None and self.stopping.best[0] == number:
             self.best = Best(number, body, figures(metrics))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..runtime.effects import Body
+from ..runtime.events import Body
 from .sampling import round_off
 from .strategies import Contribution
 

@@ -14,6 +14,7 @@ import msgspec
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
+from ..runtime import events as ev
 from ..runtime.payload_checks import Fault, brief
 from .admission import admitted, misplaced, refuse, unfit
 from .checkpointing import AGAIN, CheckpointPolicy
@@ -54,9 +55,9 @@ class CoordinatorMachine:
         self.began = 0  # the round after which this life of the coordinator goes on
         self.failures = 0
         self.open: Round | None = None
-        self.settled: e.Settled | None = None
-        self.weights: e.Body = None
-        self.outgoing: e.Body = None  # the weights with whatever else goes to those who train
+        self.settled: ev.Settled | None = None
+        self.weights: ev.Body = None
+        self.outgoing: ev.Body = None  # the weights with whatever else goes to those who train
         self.keeper = CheckpointPolicy(rules.work_deadline_s, wanted=rules.checkpoint)
         self._waiting = (0, 0)  # the round and attempt for which there are too few clients
         self.judging = Judging(rules)
@@ -67,9 +68,9 @@ class CoordinatorMachine:
         cls,
         rules: RoundRules,
         memory: Mapping[str, Any],
-        weights: e.Body,
-        outgoing: e.Body = None,
-        best: e.Body = None,
+        weights: ev.Body,
+        outgoing: ev.Body = None,
+        best: ev.Body = None,
     ) -> Self:
         """Go on where `memory` was given: gather those who are still there, and open the next round.
 
@@ -83,7 +84,7 @@ class CoordinatorMachine:
         """
         state = cls(rules)
         payload = msgspec.convert(memory["payload"], m.Payload)
-        state.settled = e.Settled(memory["agreement"], payload, weights, outgoing)
+        state.settled = ev.Settled(memory["agreement"], payload, weights, outgoing)
         state.weights, state.outgoing = weights, weights if outgoing is None else outgoing
         state.completed, state.failures = memory["completed"], memory["failures"]
         state.began = state.completed
@@ -107,37 +108,37 @@ class CoordinatorMachine:
 
     # ---------------------------------------------------------------------------------------------------- the one door
 
-    def handle(self, event: e.Event, now: float) -> list[e.Effect]:
+    def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         """Take one event and say what to do."""
         if self.status == "finished":
             return []
         match event:
-            case e.Started():
+            case ev.Started():
                 return self._started(now)
-            case e.LinkUp(peer, "client", incarnation):
+            case ev.LinkUp(peer, "client", incarnation):
                 return self._linked(peer, incarnation, now)
-            case e.LinkLost(peer, reason):
+            case ev.LinkLost(peer, reason):
                 return self._cut_off(peer, reason, now)
-            case e.Arrived():
+            case ev.Arrived():
                 return self._arrived(event, now)
-            case e.TimerFired(key, due):
+            case ev.TimerFired(key, due):
                 return self._timer(key, due, now)
-            case e.Settled():
+            case ev.Settled():
                 return self._settled(event, now)
-            case e.Folded():
+            case ev.Folded():
                 return self._folded(event, now)
-            case e.Evaluated(number, _, metrics):
+            case ev.Evaluated(number, _, metrics):
                 return self._evaluated(number, metrics, now)
-            case e.Saved(number):
+            case ev.Saved(number):
                 return self._kept(number, now)
-            case e.WorkFailed():
+            case ev.WorkFailed():
                 return self._work_failed(event, now)
-            case e.SendFailed(peer, "task", number, reason):
+            case ev.SendFailed(peer, "task", number, reason):
                 return self._excuse(peer, f"unreachable: {reason}", number, now)
-            case e.StillSending(peer, rounds):
+            case ev.StillSending(peer, rounds):
                 self.roll.leaving(peer, rounds)
                 return []
-            case e.MalformedMessage(sender, reason):
+            case ev.MalformedMessage(sender, reason):
                 return self._spoiled(sender, reason, now)
             case _:
                 return []
@@ -159,7 +160,7 @@ class CoordinatorMachine:
 
     # -------------------------------------------------------------------------------------------------------- messages
 
-    def _arrived(self, event: e.Arrived, now: float) -> list[e.Effect]:
+    def _arrived(self, event: ev.Arrived, now: float) -> list[e.Effect]:
         sender = event.sender
         effects: list[e.Effect] = []
         if self.roll.liveness.heard(sender, now):
@@ -243,7 +244,7 @@ class CoordinatorMachine:
         gone: list[e.Effect] = [e.Publish("node.lost", {"subject": name, "reason": f"left: {reason}"})]
         return gone + self._excuse(name, f"left: {reason}", self._number(), now)
 
-    def _judge(self, sender: str, update: m.Update, event: e.Arrived, now: float) -> list[e.Effect]:
+    def _judge(self, sender: str, update: m.Update, event: ev.Arrived, now: float) -> list[e.Effect]:
         """Admit an update, or refuse it by name; the round goes on either way."""
         current, number = self.open, update.round
         owed = self.roll.answered(sender, (number, update.attempt))
@@ -366,7 +367,7 @@ class CoordinatorMachine:
         reason = f"round {current.number} has closed by {current.closing}"
         return [e.Send(late, m.Refused("task", current.number, "stale", reason))] if late else []
 
-    def _settled(self, event: e.Settled, now: float) -> list[e.Effect]:
+    def _settled(self, event: ev.Settled, now: float) -> list[e.Effect]:
         self.settled, self.weights, self.failures = event, event.body, 0
         self.outgoing = event.body if event.outgoing is None else event.outgoing
         flaw = self.judging.cannot_stop(event.agreement.get("task"))
@@ -377,7 +378,7 @@ class CoordinatorMachine:
         done.append(e.Publish("round.completed", closing_fields(self.open, now)))
         return done + self._keep(now) + self._open(1, 0, now)
 
-    def _folded(self, event: e.Folded, now: float) -> list[e.Effect]:
+    def _folded(self, event: ev.Folded, now: float) -> list[e.Effect]:
         current = self.open
         if current is None or (event.round, event.attempt) != current.key:
             return []
@@ -478,7 +479,7 @@ class CoordinatorMachine:
 
     # ----------------------------------------------------------------------------------------------- time and failures
 
-    def _timer(self, key: e.Key, due: float, now: float) -> list[e.Effect]:
+    def _timer(self, key: ev.Key, due: float, now: float) -> list[e.Effect]:
         match key:
             case ("budget",):
                 self.ending.due = self.judging.stopping.out_of_time()
@@ -565,7 +566,7 @@ class CoordinatorMachine:
             return effects + self._fail_run(f"round {current.number} failed {self.failures} times in a row: {told}")
         return effects + self._open(current.number, current.attempt + 1, now)
 
-    def _work_failed(self, event: e.WorkFailed, now: float) -> list[e.Effect]:
+    def _work_failed(self, event: ev.WorkFailed, now: float) -> list[e.Effect]:
         if event.kind == "evaluate":
             reason = f"evaluation of round {event.round} failed: {event.reason}"
             return [e.Publish("warning", {"reason": reason}), *self._evaluated(event.round, {}, now)]

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
+from ..runtime import events as ev
 from .client_registry import ClientRegistry
 from .rules import RoundRules
 from .sampling import sample, share_of, surplus
@@ -16,7 +17,7 @@ from .sampling import sample, share_of, surplus
 UNTOLD = -1  # no round
 
 
-def expected(work: str, settled: e.Settled | None, rules: RoundRules) -> m.Payload | None:
+def expected(work: str, settled: ev.Settled | None, rules: RoundRules) -> m.Payload | None:
     """Describe what goes out with a task, and comes back with its answer: the weights, and the strategy's parts."""
     if settled is None or work == "survey":
         return None
@@ -32,7 +33,7 @@ def lacking(spec: str, codecs: Collection[str]) -> list[str]:
     return [stage for stage in stages if stage not in codecs]
 
 
-def encoding(name: str, work: m.TaskKind, rules: RoundRules, roll: ClientRegistry, settled: e.Settled | None) -> str:
+def encoding(name: str, work: m.TaskKind, rules: RoundRules, roll: ClientRegistry, settled: ev.Settled | None) -> str:
     """Say how a client shall encode its answer: as the run does, or not at all where the client cannot.
 
     Only weights that are averaged are worth it: sums and other statistics must stay exact.
@@ -57,11 +58,11 @@ def tasks(
     work: m.TaskKind,
     number: int,
     attempt: int,
-    body: e.Body,
+    body: ev.Body,
     *,
     rules: RoundRules,
     roll: ClientRegistry,
-    settled: e.Settled | None,
+    settled: ev.Settled | None,
     durable: int,
     began: int,
 ) -> list[e.Effect]:

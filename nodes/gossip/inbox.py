@@ -9,6 +9,7 @@ from math import isfinite
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
+from ..runtime import events as ev
 from ..runtime.payload_checks import Fault, payload_fault
 from .rules import PeerRules
 
@@ -18,7 +19,7 @@ class ReceivedModel:
     """One exchange as it came."""
 
     message: m.Exchange
-    body: e.Body
+    body: ev.Body
 
 
 class Inbox:
@@ -42,16 +43,16 @@ class Inbox:
         self.inbox: dict[str, ReceivedModel] = {}
         self.early: dict[str, dict[int, ReceivedModel]] = {}
         self.heard_in: dict[str, int] = {}
-        self._unread: dict[tuple[str, int], e.Arrived] = {}
+        self._unread: dict[tuple[str, int], ev.Arrived] = {}
 
-    def leave(self, event: e.Arrived, message: m.Exchange) -> None:
+    def leave(self, event: ev.Arrived, message: m.Exchange) -> None:
         """Keep one unread that came before round 0 was over here."""
         mine = [key for key in self._unread if key[0] == event.sender]
         if len(mine) >= self.ahead:
             del self._unread[min(mine)]
         self._unread[event.sender, message.round] = event
 
-    def unread(self) -> list[e.Arrived]:
+    def unread(self) -> list[ev.Arrived]:
         """Give what was left, in the order in which it came."""
         left, self._unread = list(self._unread.values()), {}
         return left
@@ -107,7 +108,7 @@ def exchange_fault(exchange: m.Exchange, expected: m.Payload, rules: PeerRules) 
 
 
 def mix_of(
-    number: int, mine: e.Body, inbox: Mapping[str, ReceivedModel], weights: Mapping[str, float], rules: PeerRules
+    number: int, mine: ev.Body, inbox: Mapping[str, ReceivedModel], weights: Mapping[str, float], rules: PeerRules
 ) -> e.Mix:
     """Ask for the next model of what has come, in the order of the weights; who is not in the inbox is oneself."""
     came = [inbox.get(name) for name in weights]

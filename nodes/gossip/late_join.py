@@ -8,6 +8,7 @@ from math import inf
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
+from ..runtime import events as ev
 from ..runtime.payload_checks import payload_fault
 
 
@@ -22,7 +23,7 @@ class LateJoin:
 
     def __init__(self, patience_s: float) -> None:
         self.model: m.Model | None = None
-        self.body: e.Body = None
+        self.body: ev.Body = None
         self._patience_s = patience_s
         self._asked = 0
         self._asked_at = -inf
@@ -35,14 +36,14 @@ class LateJoin:
         self._asked += 1
         return [e.Send((there[self._asked % len(there)],), m.GetModel())]
 
-    def take(self, model: m.Model, body: e.Body) -> list[e.Effect]:
+    def take(self, model: m.Model, body: ev.Body) -> list[e.Effect]:
         """Take what one gives; the first counts."""
         if self.model is not None:
             return []
         self.model, self.body = model, body
         return [e.CancelTimer(("join",)), e.Settle(agreement=dict(model.agreement))]
 
-    def fault(self, settled: e.Settled, until: int) -> str | None:
+    def fault(self, settled: ev.Settled, until: int) -> str | None:
         """Say why this peer cannot start from it: it does not fit the model that is here, or the run is over."""
         assert self.model is not None  # noqa: S101  (settled by `take`)
         fault = payload_fault(self.model.payload, settled.payload)

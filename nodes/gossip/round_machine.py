@@ -15,6 +15,7 @@ from typing import Any
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
+from ..runtime import events as ev
 from .checkpointing import CheckpointPolicy
 from .exchange_stats import ExchangeStats
 from .inbox import Inbox, ReceivedModel, exchange_fault, mix_of, with_parts
@@ -87,15 +88,15 @@ class PeerMachine:
         self.round = 0
         self.completed = 0
         self.until = 0
-        self.settled: e.Settled | None = None
+        self.settled: ev.Settled | None = None
         self.resumed: int | None = None  # the round after which it goes on, with all the others
         self._unjudged = False  # that round was the last one, and what its model is worth is not known in this life
         self.absent: set[str] = set()
-        self.weights: e.Body = None  # after the last completed round
+        self.weights: ev.Body = None  # after the last completed round
         self._expected: m.Payload | None = None
         self._lives: dict[str, int] = {}
         self._told: dict[int, dict[str, Any]] = {}  # rounds done whose evaluation is still to come
-        self._mine: e.Body = None  # what this round's training gave
+        self._mine: ev.Body = None  # what this round's training gave
         self._loss: float | None = None
         self._opened_at = 0.0
         self._now = 0.0
@@ -112,7 +113,7 @@ class PeerMachine:
 
     # ---------------------------------------------------------------------------------------------------- the one door
 
-    def handle(self, event: e.Event, now: float) -> list[e.Effect]:
+    def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         """Take one event and say what to do."""
         if self.status == "finished":
             return []
@@ -120,43 +121,43 @@ class PeerMachine:
         effects = self._among_fellows(event, now)
         return effects if self.status == "finished" else effects + self._handle(event, now)
 
-    def _handle(self, event: e.Event, now: float) -> list[e.Effect]:
+    def _handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         match event:
-            case e.Started():
+            case ev.Started():
                 return self._start(now)
-            case e.LinkUp(peer, _, incarnation) if self._known(peer):
+            case ev.LinkUp(peer, _, incarnation) if self._known(peer):
                 return self._meet(peer, incarnation, now)
-            case e.LinkLost(peer, reason) if self.fellows is None and self.presence.liveness.suspect(peer):
+            case ev.LinkLost(peer, reason) if self.fellows is None and self.presence.liveness.suspect(peer):
                 return [e.Publish("node.suspect", {"subject": peer, "reason": reason}), *self._close_if_ready()]
-            case e.LinkLost(peer) if peer in self.presence.departed:
+            case ev.LinkLost(peer) if peer in self.presence.departed:
                 self._hung_up.add(peer)
                 return self._close_if_ready()
-            case e.Arrived(sender=sender) if self._known(sender):
+            case ev.Arrived(sender=sender) if self._known(sender):
                 return self._arrived(event, now)
-            case e.TimerFired(key, due):
+            case ev.TimerFired(key, due):
                 return self._timer(key, due, now)
-            case e.Surveyed(fields, body):
+            case ev.Surveyed(fields, body):
                 return self._testify(self.rules.name, {**fields, **self.keeping.fields}, body)
-            case e.Settled():
+            case ev.Settled():
                 return self._settled(event, now)
-            case e.Trained():
+            case ev.Trained():
                 return self._trained(event, now)
-            case e.Mixed():
+            case ev.Mixed():
                 return self._mixed(event, now)
-            case e.Evaluated(number, which, metrics):
+            case ev.Evaluated(number, which, metrics):
                 return self._evaluated(number, which, metrics)
-            case e.Proceed(until):
+            case ev.Proceed(until):
                 return self._proceed(until, now)
-            case e.WorkFailed() | e.Saved():
+            case ev.WorkFailed() | ev.Saved():
                 return self._work_ended(event, now)
-            case e.SendFailed(peer, tag, number, reason) if tag not in UNSAID:
+            case ev.SendFailed(peer, tag, number, reason) if tag not in UNSAID:
                 return self._undelivered(peer, tag, number, reason)
-            case e.MalformedMessage(sender, reason):
+            case ev.MalformedMessage(sender, reason):
                 return self._reject(sender, self.round, reason)
             case _:
                 return []
 
-    def _arrived(self, event: e.Arrived, now: float) -> list[e.Effect]:
+    def _arrived(self, event: ev.Arrived, now: float) -> list[e.Effect]:
         sender = event.sender
         effects: list[e.Effect] = []
         if self.presence.liveness.heard(sender, now):
@@ -194,7 +195,7 @@ class PeerMachine:
     # ----------------------------------------------------------------------------------------- round 0: meet and agree
 
     @property
-    def testimonies(self) -> Mapping[str, tuple[Mapping[str, Any], e.Body]]:
+    def testimonies(self) -> Mapping[str, tuple[Mapping[str, Any], ev.Body]]:
         """The surveys held so far, by the peer that they are about."""
         return self.meeting.testimonies
 
@@ -228,18 +229,18 @@ class PeerMachine:
             return effects + self._ask_model(now)
         return effects + (self.meeting.greet(peer) if peer in self.around.ever else [])
 
-    def _testimony(self, origin: str, fields: Mapping[str, Any], event: e.Arrived) -> list[e.Effect]:
+    def _testimony(self, origin: str, fields: Mapping[str, Any], event: ev.Arrived) -> list[e.Effect]:
         if origin not in self.rules.members:
             return self._reject(event.sender, 0, f"a testimony of {origin}, who is not a member")
         if event.flaw:
             return self._reject(event.sender, 0, f"the testimony of {origin}: {event.flaw}")
         return self._testify(origin, fields, event.body, source=event.sender)
 
-    def _testify(self, origin: str, fields: Mapping[str, Any], body: e.Body, source: str = "") -> list[e.Effect]:
+    def _testify(self, origin: str, fields: Mapping[str, Any], body: ev.Body, source: str = "") -> list[e.Effect]:
         effects = self.meeting.testify(origin, fields, body, source)
         return effects if self.meeting.fault is None else [*effects, *self._fail(self.meeting.fault)]
 
-    def _settled(self, event: e.Settled, now: float) -> list[e.Effect]:
+    def _settled(self, event: ev.Settled, now: float) -> list[e.Effect]:
         self.settled, self.weights = event, event.body
         self._expected = with_parts(event.payload, self.rules.needs.parts)
         if self.fellows is not None and self.latecomer.model is not None:
@@ -317,7 +318,7 @@ class PeerMachine:
         self.letters.open(number)
         return effects
 
-    def _trained(self, event: e.Trained, now: float) -> list[e.Effect]:
+    def _trained(self, event: ev.Trained, now: float) -> list[e.Effect]:
         if self.status != "training" or event.round != self.round:
             return []
         self._loss = event.metrics.get("loss")
@@ -345,7 +346,7 @@ class PeerMachine:
         reason = f"left behind by {missed} round(s); joining round {joined} with the model of round {self.round}"
         return [*self._open(joined), e.Publish("warning", {"reason": reason, "round": joined})]
 
-    def _send(self, event: e.Trained) -> list[e.Effect]:
+    def _send(self, event: ev.Trained) -> list[e.Effect]:
         if self._expected is None:
             return []
         # Nothing is sent to the silent: it would only queue. They are sent to again as soon as they are heard.
@@ -357,10 +358,10 @@ class PeerMachine:
                 self.traffic.sent(peer)
             else:
                 self.outbox.lost(peer)
-        common = e.Parcel(event.body, event.payload or self._expected, base=event.base)
+        common = ev.Parcel(event.body, event.payload or self._expected, base=event.base)
         return self.outbox.send(event, common, self.round, there, degree)
 
-    def _exchange(self, exchange: m.Exchange, event: e.Arrived, now: float) -> list[e.Effect]:
+    def _exchange(self, exchange: m.Exchange, event: ev.Arrived, now: float) -> list[e.Effect]:
         sender, number = event.sender, exchange.round
         if self._expected is None:
             self.letters.leave(event, exchange)
@@ -455,7 +456,7 @@ class PeerMachine:
         mix = mix_of(self.round, self._mine, inbox, weights, self.rules)
         return [e.CancelTimer(("deadline", self.round)), mix]
 
-    def _mixed(self, event: e.Mixed, now: float) -> list[e.Effect]:
+    def _mixed(self, event: ev.Mixed, now: float) -> list[e.Effect]:
         number = event.round
         if self.status != "mixing" or number != self.round:
             return []
@@ -510,7 +511,7 @@ class PeerMachine:
     def _known(self, peer: str) -> bool:
         return peer in self.around.ever or (self.fellows is not None and peer in self.fellows.members)
 
-    def _among_fellows(self, event: e.Event, now: float) -> list[e.Effect]:
+    def _among_fellows(self, event: ev.Event, now: float) -> list[e.Effect]:
         if self.fellows is None:
             return []
         effects: list[e.Effect] = []
@@ -520,7 +521,7 @@ class PeerMachine:
                 return effects
         before = self.presence.ring
         self._look_around()
-        if before != self.presence.ring or (isinstance(event, e.Arrived) and isinstance(event.message, m.Edge)):
+        if before != self.presence.ring or (isinstance(event, ev.Arrived) and isinstance(event.message, m.Edge)):
             effects += self._close_if_ready()
         return effects
 
@@ -564,14 +565,14 @@ class PeerMachine:
         model = m.Model(self.completed, dict(self.settled.agreement), self.settled.payload)
         return [e.Send((newcomer,), model, self.weights)]
 
-    def _taken_over(self, model: m.Model, event: e.Arrived) -> list[e.Effect]:
+    def _taken_over(self, model: m.Model, event: ev.Arrived) -> list[e.Effect]:
         if self.status != "joining":
             return []
         if event.flaw:
             return self._reject(event.sender, model.round, f"the model to start from: {event.flaw}")
         return self.latecomer.take(model, event.body)
 
-    def _joined(self, fellows: MembershipService, settled: e.Settled, model: m.Model, now: float) -> list[e.Effect]:
+    def _joined(self, fellows: MembershipService, settled: ev.Settled, model: m.Model, now: float) -> list[e.Effect]:
         """Start from a neighbour's model, in the round after the one that it had completed."""
         fault = self.latecomer.fault(settled, self.until)
         if fault:
@@ -588,7 +589,7 @@ class PeerMachine:
 
     # ----------------------------------------------------------------------------------------------- time and failures
 
-    def _timer(self, key: e.Key, due: float, now: float) -> list[e.Effect]:
+    def _timer(self, key: ev.Key, due: float, now: float) -> list[e.Effect]:
         match key:
             case ("join",) if self.status == "joining":
                 limit = f"{self.rules.join_deadline_s:g} s"
@@ -644,8 +645,8 @@ class PeerMachine:
         self.traffic.rejected[reason] = self.traffic.rejected.get(reason, 0) + 1
         return [e.Publish("update.rejected", {"subject": subject, "round": number, "reason": reason})]
 
-    def _work_ended(self, event: e.WorkFailed | e.Saved, now: float) -> list[e.Effect]:
-        if isinstance(event, e.Saved):
+    def _work_ended(self, event: ev.WorkFailed | ev.Saved, now: float) -> list[e.Effect]:
+        if isinstance(event, ev.Saved):
             return self.keeping.saved(event.round, now)
         if event.kind == "keep":
             return self.keeping.failed(event.round, now, event.reason)

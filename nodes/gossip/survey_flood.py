@@ -8,6 +8,7 @@ from typing import Any
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
+from ..runtime import events as ev
 from .checkpointing import ROUNDS, NoCommonCheckpoint, common_round, rounds_told
 
 SELDOM = 7  # heartbeats that are left out, at the most
@@ -43,7 +44,7 @@ class SurveyFlood:
         self.members = members
         self.neighbours = neighbours
         self._links = links if links is not None and len(neighbours) > SPARSE else {}
-        self.testimonies: dict[str, tuple[Mapping[str, Any], e.Body]] = {}
+        self.testimonies: dict[str, tuple[Mapping[str, Any], ev.Body]] = {}
         self.fault: str | None = None
         self._told_by: dict[str, set[str]] = {}  # of whom each neighbour has told, and so knows
         self._reminded: dict[str, int] = {}  # how many testimonies a neighbour has been told again
@@ -88,7 +89,7 @@ class SurveyFlood:
             effects += [self._witness((peer,), origin) for origin in again]
         return effects
 
-    def testify(self, origin: str, fields: Mapping[str, Any], body: e.Body, source: str = "") -> list[e.Effect]:
+    def testify(self, origin: str, fields: Mapping[str, Any], body: ev.Body, source: str = "") -> list[e.Effect]:
         """Take a survey, one's own or a neighbour's word, pass it on, and settle when all are there."""
         if source:
             self._told_by.setdefault(source, set()).add(origin)

@@ -12,6 +12,7 @@ from nervenet.models.rng import generator
 from nervenet.models.weights import is_finite
 
 from ..runtime import effects as e
+from ..runtime import events as ev
 from .algorithms import Algorithm, Incoming, Parcel, Progress, State
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class GossipWorker:
         self.site_model.load(weights)
         self.begin(weights, weights if self.site_model.common is None else self.site_model.common)
 
-    def train(self, job: e.Train, stop: Callable[[], bool]) -> e.Trained:
+    def train(self, job: e.Train, stop: Callable[[], bool]) -> ev.Trained:
         """Train one round, and say what is sent.
 
         Raises
@@ -85,7 +86,7 @@ class GossipWorker:
         rng = generator(self.seed, self.node, job.round, "batches")
         report = self.site_model.train(LocalWork(**job.settings), rng, stop, self.algorithm.correction(self.state))
         if report.cancelled:
-            return e.Trained(job.round, job.attempt, None, report.examples, {}, cancelled=True)
+            return ev.Trained(job.round, job.attempt, None, report.examples, {}, cancelled=True)
         what = "the weights after training (a smaller training.learning_rate may help)"
         progress = Progress(
             before=self._weights,
@@ -101,7 +102,7 @@ class GossipWorker:
             raise ArithmeticError(f"{what} must be finite and of a size that can be encoded: {error}") from error
         self._mine = outgoing.common.vector
         metrics = {"loss": report.loss, "steps": float(report.steps)}
-        return e.Trained(
+        return ev.Trained(
             job.round,
             job.attempt,
             self._mine,
@@ -110,12 +111,12 @@ class GossipWorker:
             payload=self._payload(outgoing.common),
             base=outgoing.common.base,
             apart={
-                peer: e.Parcel(parcel.vector, self._payload(parcel), parcel.mass, parcel.base)
+                peer: ev.Parcel(parcel.vector, self._payload(parcel), parcel.mass, parcel.base)
                 for peer, parcel in outgoing.apart.items()
             },
         )
 
-    def mix(self, job: e.Mix) -> e.Mixed:
+    def mix(self, job: e.Mix) -> ev.Mixed:
         """Make the next model of what came.
 
         Raises
@@ -137,7 +138,7 @@ class GossipWorker:
         stepped = self.algorithm.step(self.state, self._mine, inbox, row)
         self.state, self._weights = stepped.state, _finite(stepped.weights, "the mixture")
         self.site_model.load(self._weights)
-        return e.Mixed(job.round, self._weights, stepped.metrics, (*stepped.wanted, *unreadable))
+        return ev.Mixed(job.round, self._weights, stepped.metrics, (*stepped.wanted, *unreadable))
 
     def forget(self, peer: str) -> None:
         """Drop what is remembered of a life of a neighbour that is over."""

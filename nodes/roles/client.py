@@ -13,7 +13,7 @@ from ..checkpoint.client_state import ClientStateStore
 from ..config.compatibility import shared_config_of
 from ..federated.client_machine import ClientMachine, ClientRules
 from ..federated.client_worker import ClientWorker
-from ..runtime import effects as e
+from ..runtime import events as ev
 from ..runtime.node import Node, Publish
 from ..runtime.round_reports import RoundReport, RoundReports
 from ..runtime.session import NodeFailed, NodeIdentity, Session, default_name, members_of
@@ -143,7 +143,7 @@ class Client:
         trainer = Worker(self.model, node=name, seed=seed, scale=self.experiment.data.scaling, work=self._work)
         self._node = Node(ClientMachine(rules), session.transport, trainer, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
-        self._node.post(e.Started())
+        self._node.post(ev.Started())
         session.follow(coordinators[self._coordinator])
         session.attach(self._node)
 

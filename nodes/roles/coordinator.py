@@ -19,7 +19,7 @@ from ..federated.evaluation import Best
 from ..federated.round_machine import CoordinatorMachine
 from ..federated.rules import RoundRules
 from ..federated.strategies.registry import make
-from ..runtime import effects as e
+from ..runtime import events as ev
 from ..runtime.node import Node
 from ..runtime.round_reports import RoundReport, RoundReports
 from ..runtime.session import NodeIdentity, Session, members_of
@@ -131,7 +131,7 @@ class Coordinator:
         self.model = site_model
         self._strategy = make(experiment.federated.strategy, experiment.federated.arguments)
         self._merger = Aggregator(self._strategy, experiment.nodes, report=experiment.federated.report_outliers)
-        self._settled: e.Settled | None = None
+        self._settled: ev.Settled | None = None
         self.session = Session("coordinator", place, experiment, binds=True)
         self._reports = RoundReports()
         self._node: Node | None = None
@@ -201,7 +201,7 @@ class Coordinator:
         state = self._state = self._machine(rules)
         self._node = Node(state, session.transport, trainer, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
-        self._node.post(e.Started())
+        self._node.post(ev.Started())
         session.attach(self._node)
 
     def _machine(self, rules: RoundRules) -> CoordinatorMachine:

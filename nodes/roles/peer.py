@@ -24,7 +24,7 @@ from ..gossip.membership.swim import SwimRules
 from ..gossip.round_machine import PeerMachine, PeerRules
 from ..gossip.states import States
 from ..gossip.worker import GossipWorker
-from ..runtime import effects as e
+from ..runtime import events as ev
 from ..runtime.node import Node
 from ..runtime.round_reports import RoundReport, RoundReports
 from ..runtime.session import NodeFailed, NodeIdentity, Session, default_name, members_of
@@ -191,7 +191,7 @@ class Peer:
         """Without rounds: go on answering those who have not done their cycles yet, up to the deadline."""
         if self._node is None or not isinstance(self._state, AsyncPeerMachine) or self._state.status != "resting":
             return
-        self._node.post(e.Proceed(self._state.until, last=True))
+        self._node.post(ev.Proceed(self._state.until, last=True))
         with suppress(NodeFailed):
             async for _ in self._reports.until(None):
                 pass
@@ -215,7 +215,7 @@ class Peer:
         )
         self.session.publish("node.ready", {"pid": os.getpid()})
         self._remember(self._node)
-        self._node.post(e.Started())
+        self._node.post(ev.Started())
         for neighbour in self._neighbours if self._algorithm is None else ():  # the machine links by itself
             self.session.transport.link(neighbour, members[neighbour].addresses)
         self.session.attach(self._node)
@@ -334,6 +334,6 @@ class Peer:
         until = self._state.until + (count or self.experiment.rounds)
         # Without rounds the run ends for a peer when its neighbours have done their cycles too, so that they find it.
         ends = count is None and isinstance(self._state, AsyncPeerMachine)
-        self._node.post(e.Proceed(until, last=ends))
+        self._node.post(ev.Proceed(until, last=ends))
         async for report in self._reports.until(None if ends else until):
             yield report

@@ -20,6 +20,7 @@ from nervenet.broker.errors import BadAddress
 from nervenet.broker.messages import Heartbeat
 
 from . import effects as e
+from . import events as ev
 from .worker import INLINE_BYTES, INLINE_SUM, Worker
 
 Publish: TypeAlias = Callable[[str, Mapping[str, Any]], None]
@@ -50,8 +51,8 @@ class Node:
         self.loop = asyncio.get_running_loop()
         self.finished: asyncio.Future[e.Finish] = self.loop.create_future()
         self._on_completed = on_completed
-        self._timers: dict[e.Key, asyncio.TimerHandle] = {}
-        self._events: deque[e.Event] = deque()
+        self._timers: dict[ev.Key, asyncio.TimerHandle] = {}
+        self._events: deque[ev.Event] = deque()
         self._handling = False
         self._closed = False
         self._accounted = (0, 0)
@@ -59,7 +60,7 @@ class Node:
 
     # -------------------------------------------------------------------------------------------------------- events in
 
-    def post(self, event: e.Event) -> None:
+    def post(self, event: ev.Event) -> None:
         """Hand an event to the machine, now; what it asks for is done before this returns."""
         self._events.append(event)
         if self._handling or self._closed:
@@ -81,23 +82,23 @@ class Node:
                 payload = getattr(message, "payload", None)
                 if array.nbytes <= INLINE_BYTES:
                     body, flaw = self.trainer.unpack(array, payload)
-                    self.post(e.Arrived(sender, message, body, flaw, nbytes))
+                    self.post(ev.Arrived(sender, message, body, flaw, nbytes))
                 else:
                     self.trainer.inspect(
                         array,
                         payload,
-                        lambda body, flaw: self._from_thread(e.Arrived(sender, message, body, flaw, nbytes)),
+                        lambda body, flaw: self._from_thread(ev.Arrived(sender, message, body, flaw, nbytes)),
                     )
             case t.Arrival(sender, message, _, nbytes):
-                self.post(e.Arrived(sender, message, None, None, nbytes))
+                self.post(ev.Arrived(sender, message, None, None, nbytes))
             case t.LinkUp(peer, role, incarnation, _):
-                self.post(e.LinkUp(peer, role, incarnation))
+                self.post(ev.LinkUp(peer, role, incarnation))
             case t.LinkLost(peer, _, reason):
-                self.post(e.LinkLost(peer, reason))
+                self.post(ev.LinkLost(peer, reason))
             case t.MalformedMessage(sender, reason):
-                self.post(e.MalformedMessage(sender, reason))
+                self.post(ev.MalformedMessage(sender, reason))
             case t.SendFailed(peer, tag, number, reason):
-                self.post(e.SendFailed(peer, tag, number, reason))
+                self.post(ev.SendFailed(peer, tag, number, reason))
             case t.ConnectionClosed(reason):
                 self._publish("warning", {"reason": reason})
 
@@ -107,7 +108,7 @@ class Node:
             self.finished.set_exception(error)
             self._on_completed(e.Finish("failed", str(error)))
 
-    def _from_thread(self, event: e.Event) -> None:
+    def _from_thread(self, event: ev.Event) -> None:
         self.later(self.post, event)
 
     def later(self, call: Callable[..., None], *arguments: Any) -> None:
@@ -115,9 +116,9 @@ class Node:
         with suppress(RuntimeError):  # the owner's loop is gone, and nobody is left to hear an answer
             self.loop.call_soon_threadsafe(call, *arguments)
 
-    def _fire(self, key: e.Key, due: float) -> None:
+    def _fire(self, key: ev.Key, due: float) -> None:
         self._timers.pop(key, None)
-        self.post(e.TimerFired(key, due))
+        self.post(ev.TimerFired(key, due))
 
     # ------------------------------------------------------------------------------------------------------ effects out
 
@@ -187,7 +188,7 @@ class Node:
             leaving = self.transport.sending(peer)
             if leaving:
                 self.transport.send(peer, Heartbeat(round=number, state=state, sending=leaving))
-                self._events.append(e.StillSending(peer, leaving))
+                self._events.append(ev.StillSending(peer, leaving))
             else:
                 idle.append(peer)
         if idle:
@@ -205,7 +206,7 @@ class Node:
             }
         self._tell(kind, fields)
 
-    def _cancel(self, key: e.Key) -> None:
+    def _cancel(self, key: ev.Key) -> None:
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from nervenet.broker.messages import Payload, Update
 
-from .effects import Arrived
+from .events import Arrived
 
 LONGEST = 500  # characters of what others say that are passed on
 

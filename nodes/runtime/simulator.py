@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeAlias
 from nervenet.broker.messages import Heartbeat, Lane
 
 from . import effects as e
+from . import events as ev
 
 Network: TypeAlias = Callable[[str, str, Lane, float], list[float]]
 """(sender, receiver, lane, now) -> delays in seconds, one for each copy that arrives."""
@@ -27,7 +28,7 @@ MINI_BATCH_S = 0.01  # how long an abandoned training goes on
 class SimulatedWorker(Protocol):
     """Answers a heavy effect after a pretended duration in seconds; no answer for one that has none."""
 
-    def __call__(self, job: e.Effect) -> tuple[float, e.Event | None]:
+    def __call__(self, job: e.Effect) -> tuple[float, ev.Event | None]:
         """Take a job; give (duration, answer)."""
         ...
 
@@ -44,7 +45,7 @@ class Simulated:
     finished: e.Finish | None = None
     alive: bool = True
     stalled_until: float = 0.0
-    timers: dict[e.Key, int] = field(default_factory=dict)
+    timers: dict[ev.Key, int] = field(default_factory=dict)
     free_at: float = 0.0
     beside_at: float = 0.0  # the same of what is done beside a training
     training: tuple[e.Train, int] | None = None  # the one that runs and could be abandoned, and the stamp of its answer
@@ -71,14 +72,14 @@ class Simulation:
     def add(self, name: str, machine: e.Machine, worker: SimulatedWorker) -> Simulated:
         """Add a node; it starts when the simulation runs."""
         node = self.nodes[name] = Simulated(name, machine, worker)
-        self.at(self.now, lambda: self._post(node, e.Started()))
+        self.at(self.now, lambda: self._post(node, ev.Started()))
         return node
 
     def connect(self, one: str, other: str, roles: tuple[str, str] = ("peer", "peer")) -> None:
         """Open the connection between two nodes; both learn of it."""
         a, b = self.nodes[one], self.nodes[other]
-        self.at(self.now, lambda: self._post(a, e.LinkUp(other, roles[1], 1)))
-        self.at(self.now, lambda: self._post(b, e.LinkUp(one, roles[0], 1)))
+        self.at(self.now, lambda: self._post(a, ev.LinkUp(other, roles[1], 1)))
+        self.at(self.now, lambda: self._post(b, ev.LinkUp(one, roles[0], 1)))
 
     def at(self, when: float, action: Callable[[], None]) -> None:
         """Do something at a time."""
@@ -100,7 +101,7 @@ class Simulation:
 
         self.at(when, freeze)
 
-    def post(self, name: str, event: e.Event) -> None:
+    def post(self, name: str, event: ev.Event) -> None:
         """Hand a node an event now."""
         node = self.nodes[name]
         self.at(self.now, lambda: self._post(node, event))
@@ -115,7 +116,7 @@ class Simulation:
                 return
         self.now = max(self.now, until)
 
-    def _post(self, node: Simulated, event: e.Event) -> None:
+    def _post(self, node: Simulated, event: ev.Event) -> None:
         if not node.alive or node.finished:
             return
         if node.stalled_until > self.now:
@@ -185,23 +186,23 @@ class Simulation:
             return
         job, node.training = node.training[0], None
         node.free_at = self.now + MINI_BATCH_S
-        cancelled = e.Trained(job.round, job.attempt, None, 0, {}, cancelled=True)
+        cancelled = ev.Trained(job.round, job.attempt, None, 0, {}, cancelled=True)
         self.at(node.free_at, lambda: self._post(node, cancelled))
 
-    def _fire(self, node: Simulated, key: e.Key, due: float, stamp: int) -> None:
+    def _fire(self, node: Simulated, key: ev.Key, due: float, stamp: int) -> None:
         if node.timers.get(key) == stamp:
             if node.stalled_until > self.now:
                 self.at(node.stalled_until, lambda: self._fire(node, key, due, stamp))
                 return
             del node.timers[key]
-            self._post(node, e.TimerFired(key, due))
+            self._post(node, ev.TimerFired(key, due))
 
-    def _deliver(self, sender: str, receiver: str, message: Any, body: e.Body) -> None:
+    def _deliver(self, sender: str, receiver: str, message: Any, body: ev.Body) -> None:
         target = self.nodes.get(receiver)
         if target is None:
             return
         for delay in self._network(sender, receiver, message.lane, self.now):
-            self.at(self.now + delay, lambda: self._post(target, e.Arrived(sender, message, body)))
+            self.at(self.now + delay, lambda: self._post(target, ev.Arrived(sender, message, body)))
 
 
 def _perfect(_sender: str, _receiver: str, _lane: Lane, _now: float) -> list[float]:

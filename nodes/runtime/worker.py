@@ -17,6 +17,7 @@ from nervenet.models.rng import generator
 from nervenet.models.weights import is_finite, sketch
 
 from . import effects as e
+from . import events as ev
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
@@ -41,7 +42,7 @@ Job: TypeAlias = (
     | Beside
     | e.Forget
 )
-Post: TypeAlias = Callable[[e.Event], None]
+Post: TypeAlias = Callable[[ev.Event], None]
 
 Scale: TypeAlias = Literal["standard", "unit", "none"]
 
@@ -210,15 +211,15 @@ class Worker:
             if answer is not None:
                 self._post(answer)
 
-    def answer(self, job: Job) -> e.Event | None:
+    def answer(self, job: Job) -> ev.Event | None:
         """Do one job here and now; whatever the model raises becomes a named event."""
         try:
             return self.perform(job)
         except BaseException as error:  # noqa: BLE001  (a SystemExit of a user's model, too, must not end the thread unsaid)
             number, attempt = getattr(job, "round", 0), getattr(job, "attempt", 0)
-            return e.WorkFailed(type(job).__name__.lower(), number, attempt, f"{type(error).__name__}: {error}")
+            return ev.WorkFailed(type(job).__name__.lower(), number, attempt, f"{type(error).__name__}: {error}")
 
-    def perform(self, job: Job) -> e.Event | None:
+    def perform(self, job: Job) -> ev.Event | None:
         """Do one job here and now, and give its answer; raises whatever the model raises."""
         match job:
             case e.Train():
@@ -232,33 +233,33 @@ class Worker:
                     raise RuntimeError("only a coordinator's worker folds")
                 return self.merger.fold(job)
             case e.Checkpoint():
-                return e.Saved(job.round) if self.memory is None else self.memory.write(job)
+                return ev.Saved(job.round) if self.memory is None else self.memory.write(job)
             case e.Keep():
                 return self._keep(job)
             case e.Mix() | e.Forget():
                 return self._mix_or_forget(job)
             case e.Combine(number, bodies, coefficients):
-                return e.Combined(number, _finite(combine(bodies, coefficients), "the sum of models"))
+                return ev.Combined(number, _finite(combine(bodies, coefficients), "the sum of models"))
             case e.Merge(number, mine, theirs, shares, part):
                 from ..gossip.asynchronous.model_merge import merged
 
-                return e.Combined(number, _finite(merged(mine, theirs, shares, part), "the merged model"))
+                return ev.Combined(number, _finite(merged(mine, theirs, shares, part), "the merged model"))
             case e.Take(number, body, part):
                 from ..gossip.asynchronous.model_merge import taken
 
-                return e.Combined(number, taken(body, part))
+                return ev.Combined(number, taken(body, part))
             case e.Evaluate(number, which, body):
-                return e.Evaluated(number, which, self._evaluate(which, body))
+                return ev.Evaluated(number, which, self._evaluate(which, body))
             case e.Survey():
                 survey = self.site_model.survey()
-                return e.Surveyed(survey.facts(), survey.vector())
+                return ev.Surveyed(survey.facts(), survey.vector())
             case e.Settle(surveys, agreement, number):
                 return self._settle(surveys, agreement, number)
             case e.Adopt(body):
                 (self.site_model.load if self.gossip is None else self.gossip.adopt)(body)
                 return None
 
-    def _mix_or_forget(self, job: e.Mix | e.Forget) -> e.Mixed | None:
+    def _mix_or_forget(self, job: e.Mix | e.Forget) -> ev.Mixed | None:
         if isinstance(job, e.Forget):
             if self.gossip is not None:
                 self.gossip.forget(job.peer)
@@ -267,9 +268,9 @@ class Worker:
             return self.gossip.mix(job)
         mixed = _finite(combine(job.bodies, job.coefficients), "the mixture")
         self.site_model.load(mixed)
-        return e.Mixed(job.round, mixed)
+        return ev.Mixed(job.round, mixed)
 
-    def _keep(self, job: e.Keep) -> e.Event | None:
+    def _keep(self, job: e.Keep) -> ev.Event | None:
         """Have the writer write what there is now: no array of it is changed any more, training makes new ones."""
         gossip = self.gossip
         if gossip is None or gossip.states is None:
@@ -279,9 +280,9 @@ class Worker:
         def write() -> None:
             try:
                 states.write(job, kept)
-                self._post(e.Saved(job.round))
+                self._post(ev.Saved(job.round))
             except Exception as error:  # noqa: BLE001  (told by name; the run goes on without it)
-                self._post(e.WorkFailed("keep", job.round, 0, f"{type(error).__name__}: {error}"))
+                self._post(ev.WorkFailed("keep", job.round, 0, f"{type(error).__name__}: {error}"))
             finally:
                 done.set()
 
@@ -292,7 +293,7 @@ class Worker:
             done.wait()
         return None
 
-    def _train(self, job: e.Train) -> e.Trained:
+    def _train(self, job: e.Train) -> ev.Trained:
         if self.gossip is not None:
             return self.gossip.train(job, self._stop.is_set)
         if self.work is not None:
@@ -312,14 +313,14 @@ class Worker:
         after = self.site_model.clock
         steps = report.steps if before is None or after is None else after - before
         if report.cancelled:
-            return e.Trained(job.round, job.attempt, None, report.examples, metrics, cancelled=True)
+            return ev.Trained(job.round, job.attempt, None, report.examples, metrics, cancelled=True)
         body = _finite(
             self.site_model.snapshot(), "the weights after training (a smaller training.learning_rate may help)"
         )
         metrics |= {"loss": report.loss, "steps": steps}
-        return e.Trained(job.round, job.attempt, body, report.examples, finite(metrics))
+        return ev.Trained(job.round, job.attempt, body, report.examples, finite(metrics))
 
-    def _evaluate(self, which: str, body: e.Body) -> Mapping[str, Any]:
+    def _evaluate(self, which: str, body: ev.Body) -> Mapping[str, Any]:
         if body is not None:
             (self.site_model if self.work is None else self.work).load(body)
         metrics: dict[str, Any] = finite(self.site_model.evaluate("test" if which == "test" else "holdout"))
@@ -327,7 +328,7 @@ class Worker:
             metrics["sketch"] = sketch(self.site_model.snapshot(), self.seed)
         return metrics
 
-    def _settle(self, surveys: Mapping[str, Any], given: Mapping[str, Any] | None, number: int) -> e.Settled:
+    def _settle(self, surveys: Mapping[str, Any], given: Mapping[str, Any] | None, number: int) -> ev.Settled:
         from nervenet.models.moments import IncompatibleSites
         from nervenet.models.preprocessing import Preprocessing
         from nervenet.models.site_statistics import Survey, agree
@@ -360,7 +361,7 @@ class Worker:
                 weights = self.site_model.snapshot()
         sizes = tuple(math.prod(shape) for shape in layout.shapes)
         outgoing = self.merger.begin(weights) if self.merger else weights
-        return e.Settled(agreement.to_dict(), payload, weights, outgoing, sizes, number)
+        return ev.Settled(agreement.to_dict(), payload, weights, outgoing, sizes, number)
 
 
 def flaw_of(array: Any) -> str | None:
@@ -379,5 +380,5 @@ def _finite(vector: Any, what: str) -> Any:
     return vector
 
 
-def _nowhere(_event: e.Event) -> None:
+def _nowhere(_event: ev.Event) -> None:
     raise RuntimeError("a trainer must be started before it works")

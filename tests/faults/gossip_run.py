@@ -14,6 +14,7 @@ from nervenet.nodes.gossip.membership.service import MembershipRules, Membership
 from nervenet.nodes.gossip.membership.swim import SwimRules
 from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.topology import schedule
 
@@ -30,26 +31,26 @@ class ScriptedWorker:
         self.x = np.zeros(4)
         self.target = np.random.default_rng(sum(name.encode())).standard_normal(4)
 
-    def __call__(self, job: e.Effect) -> tuple[float, e.Event | None]:
+    def __call__(self, job: e.Effect) -> tuple[float, ev.Event | None]:
         match job:
             case e.Survey():
-                return 0.0, e.Surveyed({"of": self.name}, (self.name,))
+                return 0.0, ev.Surveyed({"of": self.name}, (self.name,))
             case e.Settle():
-                return 0.0, e.Settled({"columns": ["x"]}, MODEL, self.x)
+                return 0.0, ev.Settled({"columns": ["x"]}, MODEL, self.x)
             case e.Adopt(body):
                 self.x = body
                 return 0.0, None
             case e.Train(number):
                 self.x = self.x + self.run.rate / number**0.5 * (self.target - self.x)
                 self.run.before.setdefault(number, {})[self.name] = self.x
-                return TRAIN_S * self.run.pace.get(self.name, 1.0), e.Trained(number, 0, self.x, 1, {})
+                return TRAIN_S * self.run.pace.get(self.name, 1.0), ev.Trained(number, 0, self.x, 1, {})
             case e.Mix(number, bodies, coefficients, names):
                 self.run.rows.setdefault(number, {})[self.name] = dict(zip(names, coefficients, strict=True))
                 self.x = sum(c * body for c, body in zip(coefficients, bodies, strict=True))
                 self.run.after.setdefault(number, {})[self.name] = self.x
-                return 0.0, e.Mixed(number, self.x)
+                return 0.0, ev.Mixed(number, self.x)
             case e.Evaluate(number, which):
-                return 0.0, e.Evaluated(number, which, {})
+                return 0.0, ev.Evaluated(number, which, {})
         return 0.0, None
 
 
@@ -111,7 +112,7 @@ class Run:
         self.states[name] = state = PeerMachine(rules, fellows)
         self._add(name, life, state)
         if asked:
-            self.sim.post(name, e.Proceed(self.rounds))
+            self.sim.post(name, ev.Proceed(self.rounds))
 
     def _add(self, name: str, life: int, state: PeerMachine) -> None:
         self.sim.add(name, state, ScriptedWorker(name, self))
@@ -130,14 +131,14 @@ class Run:
         self.sim.at(at, come)
 
     def _meet(self, name: str, other: str, life: int) -> None:
-        self.sim._post(self.sim.nodes[name], e.LinkUp(other, "peer", 1))
-        self.sim._post(self.sim.nodes[other], e.LinkUp(name, "peer", life))
+        self.sim._post(self.sim.nodes[name], ev.LinkUp(other, "peer", 1))
+        self.sim._post(self.sim.nodes[other], ev.LinkUp(name, "peer", life))
 
     def crash(self, name: str, at: float, *, noticed: bool = True) -> None:
         self.sim.crash(name, at)
         for other in self.names:
             if noticed and other != name:
-                self.sim.at(at + 0.01, partial(self.sim.post, other, e.LinkLost(name, "the connection has ended")))
+                self.sim.at(at + 0.01, partial(self.sim.post, other, ev.LinkLost(name, "the connection has ended")))
 
     def run(self, until: float = 200.0) -> Run:
         def ended() -> bool:

@@ -22,6 +22,7 @@ from nervenet.nodes.gossip.asynchronous.machine import AsyncPeerMachine, AsyncPe
 from nervenet.nodes.gossip.asynchronous.model_merge import merged, taken
 from nervenet.nodes.gossip.asynchronous.token_account import Generalized, Randomized, Simple
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.topology import neighbours
 
@@ -70,7 +71,7 @@ class Company:
                 if name < other:
                     self.sim.connect(name, other)
         for name in self.names:
-            self.sim.post(name, e.Proceed(self.cycles, last=True))
+            self.sim.post(name, ev.Proceed(self.cycles, last=True))
         for peer, when, how_long in self.weather.stalls:
             self.sim.stall(self.names[peer % self.n], when, how_long)
         for peer, when in self.weather.crashes:
@@ -86,30 +87,30 @@ class Company:
     def start_of(self, name: str) -> Any:
         return generator(self.seed, name, "start").normal(size=SIZE)
 
-    def _worker(self, name: str) -> Callable[[e.Effect], tuple[float, e.Event | None]]:
+    def _worker(self, name: str) -> Callable[[e.Effect], tuple[float, ev.Event | None]]:
         pace = generator(self.seed, name, "pace")
 
-        def work(job: e.Effect) -> tuple[float, e.Event | None]:
+        def work(job: e.Effect) -> tuple[float, ev.Event | None]:
             match job:
                 case e.Survey():
-                    return 0.001, e.Surveyed({}, np.zeros(1))
+                    return 0.001, ev.Surveyed({}, np.zeros(1))
                 case e.Settle():
                     payload = m.Payload("mean", "a1b2", "float64", SIZE)
-                    return 0.001, e.Settled({}, payload, self.start_of(name), None, (4, 2))
+                    return 0.001, ev.Settled({}, payload, self.start_of(name), None, (4, 2))
                 case e.Train(number, attempt, body):
                     # A gradient step on half ||x - target||², whose minimum over all is the mean of the targets.
                     end = body - 0.2 * (body - generator(self.seed, name, "target").normal(size=SIZE))
                     self.moved[name] = self.moved[name] + (end - body)
-                    return 0.05 + 0.2 * pace.random(), e.Trained(number, attempt, end, 1, {"loss": 0.0, "steps": 1})
+                    return 0.05 + 0.2 * pace.random(), ev.Trained(number, attempt, end, 1, {"loss": 0.0, "steps": 1})
                 case e.Combine(number, bodies, coefficients):
                     made = sum(c * b for c, b in zip(coefficients, bodies, strict=True))
-                    return 0.002 * pace.random(), e.Combined(number, made)
+                    return 0.002 * pace.random(), ev.Combined(number, made)
                 case e.Merge(number, mine, theirs, shares, part):
-                    return 0.001, e.Combined(number, merged(mine, theirs, shares, part))
+                    return 0.001, ev.Combined(number, merged(mine, theirs, shares, part))
                 case e.Take(number, body, part):
-                    return 0.001, e.Combined(number, taken(body, part))
+                    return 0.001, ev.Combined(number, taken(body, part))
                 case e.Evaluate(number, which):
-                    return 0.001, e.Evaluated(number, which, {})
+                    return 0.001, ev.Evaluated(number, which, {})
             return 0.0, None
 
         return work
@@ -141,7 +142,7 @@ class Ledger(AdPsgdMachine):
 
     company: Company
 
-    def _average(self, peer: str, number: int, mine: e.Body, theirs: e.Body) -> list[e.Effect]:
+    def _average(self, peer: str, number: int, mine: ev.Body, theirs: ev.Body) -> list[e.Effect]:
         self.company.halves[number].append((self.rules.name, (theirs - mine) / 2))
         effects = super()._average(peer, number, mine, theirs)
         assert self.status != "training" or self._averaged <= self.max_staleness

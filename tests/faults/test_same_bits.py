@@ -24,6 +24,7 @@ from nervenet.nodes.gossip.algorithms.requirements import suitable_mixing
 from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.gossip.worker import GossipWorker
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.runtime.worker import Worker
 from nervenet.nodes.topology import every_neighbor, schedule
@@ -47,7 +48,7 @@ def trainer(name: str, seed: int, *, site: int | None, algorithm: Algorithm | No
     return Worker(site_model, node=name, seed=seed, merger=Aggregator(FedAvg()) if site is None else None, gossip=work)
 
 
-def worker(trainer: Worker, shuffle: int | None) -> Callable[[Any], tuple[float, e.Event | None]]:
+def worker(trainer: Worker, shuffle: int | None) -> Callable[[Any], tuple[float, ev.Event | None]]:
     durations = random.Random(f"{shuffle} {trainer.node}")
     return lambda job: (0.01 if shuffle is None else durations.uniform(0.001, 1.0), trainer.answer(job))
 
@@ -102,7 +103,7 @@ def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: s
         for other in linked[name]:
             if name < other:
                 sim.connect(name, other)
-        sim.post(name, e.Proceed(ROUNDS))
+        sim.post(name, ev.Proceed(ROUNDS))
     sim.run(60.0)
     assert [node.machine.completed for node in sim.nodes.values()] == [ROUNDS] * SITES
     assert all(
@@ -156,7 +157,7 @@ def test_summing_in_order_of_arrival_would_be_seen(run: Run, monkeypatch: pytest
     perform = Worker.perform
     draws = random.Random(0)
 
-    def unordered(self: Worker, job: Any) -> e.Event | None:
+    def unordered(self: Worker, job: Any) -> ev.Event | None:
         match job:
             case e.Fold(contributions=contributions):
                 job = replace(job, contributions=tuple(draws.sample(contributions, len(contributions))))

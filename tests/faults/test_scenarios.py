@@ -6,6 +6,7 @@ import pytest
 from nervenet.broker.testing.faults import Faults, Partition
 from nervenet.nodes.gossip.round_machine import PeerMachine
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 
 CRASH_S = 2.3  # in the middle of a training
 WITHIN_S = 3.0
@@ -151,7 +152,7 @@ def test_a_peer_that_wakes_after_the_end_would_wait_for_models_that_never_come(
 ) -> None:
     arrived = PeerMachine._arrived
 
-    def _arrived(self: PeerMachine, event: e.Arrived, now: float) -> list[e.Effect]:
+    def _arrived(self: PeerMachine, event: ev.Arrived, now: float) -> list[e.Effect]:
         effects = arrived(self, event, now)
         self.presence.seen_in.clear()
         return effects

@@ -32,6 +32,7 @@ from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.registry import NAMES, make
 from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.runtime.worker import Worker
 from nervenet.nodes.topology import neighbours, schedule
@@ -164,7 +165,7 @@ def simulated() -> Found:
         sim.add(name, client_machine.ClientMachine(client_machine.ClientRules("coordinator", 40)), worker(name))
         sim.connect(name, "coordinator", ("client", "coordinator"))
     odd = m.Update(1, 0, 0, {}, None, None)
-    sim.at(1.0, lambda: sim.post("coordinator", e.Arrived("client-0", odd)))
+    sim.at(1.0, lambda: sim.post("coordinator", ev.Arrived("client-0", odd)))
     disturb(sim, "client-1", "client-2", "coordinator")
     collect(sim, found)
 
@@ -174,7 +175,7 @@ def simulated() -> Found:
     for name in peers:
         rules = PeerRules(name, tuple(peers), schedule("ring", peers), settings=settings)
         sim.add(name, PeerMachine(rules), worker(name))
-        sim.post(name, e.Proceed(40))
+        sim.post(name, ev.Proceed(40))
     for one, around in graph.items():
         for other in around:
             if one < other:
@@ -184,8 +185,8 @@ def simulated() -> Found:
     return found
 
 
-def in_part(answer: e.Event | None) -> e.Event | None:
-    return replace(answer, metrics={**answer.metrics, "partial": 1.0}) if isinstance(answer, e.Trained) else answer
+def in_part(answer: ev.Event | None) -> ev.Event | None:
+    return replace(answer, metrics={**answer.metrics, "partial": 1.0}) if isinstance(answer, ev.Trained) else answer
 
 
 def hurried() -> set[str]:
@@ -194,7 +195,7 @@ def hurried() -> set[str]:
     work = ClientWorker(site_model, node="client-0", seed=0, carried=ClientStateStore())
     trainer = Worker(site_model, node="client-0", seed=0, work=work)
     survey = trainer.perform(e.Survey())
-    assert isinstance(survey, e.Surveyed)
+    assert isinstance(survey, ev.Surveyed)
     trainer.perform(e.Settle(surveys={"client-0": (survey.fields, survey.body)}))
     stops = iter((False, True))
     job = e.Train(1, 0, None, {"epochs": 9, "probe": True, "partial": True})
@@ -219,7 +220,7 @@ def by_strategies() -> set[str]:
 def disturb(sim: Simulation, dies: str, stalls: str, witness: str) -> None:
     sim.stall(stalls, 2.0, 4.0)
     sim.crash(dies, 10.0)
-    sim.at(4.0, lambda: sim.post(witness, e.MalformedMessage("stranger", "malformed: it begins with nothing")))
+    sim.at(4.0, lambda: sim.post(witness, ev.MalformedMessage("stranger", "malformed: it begins with nothing")))
     sim.run(200.0)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from ...runtime import effects as e
+from ...runtime import events as ev
 
-Terms: TypeAlias = Sequence[tuple[e.Body, float]]
+Terms: TypeAlias = Sequence[tuple[ev.Body, float]]
 """What is added: bodies, each times its coefficient."""
 
 
@@ -24,8 +25,8 @@ class Accumulator:
     """
 
     def __init__(self) -> None:
-        self.body: e.Body = None
-        self._waiting: list[tuple[e.Body, float]] = []
+        self.body: ev.Body = None
+        self._waiting: list[tuple[ev.Body, float]] = []
         self._making = False
         self._number = 0
 
@@ -34,18 +35,18 @@ class Accumulator:
         """Whether all that was added is in `body`."""
         return not self._making and not self._waiting
 
-    def set(self, body: e.Body) -> None:
+    def set(self, body: ev.Body) -> None:
         """Begin with these weights."""
         self.body = body
 
-    def moved(self, start: e.Body, end: e.Body) -> list[e.Effect]:
+    def moved(self, start: ev.Body, end: ev.Body) -> list[e.Effect]:
         """Add what a training has changed that began at `start`: x <- x + (end - start)."""
         if self.settled and start is self.body:
             self.body = end
             return []
         return self.add([(end, 1.0), (start, -1.0)])
 
-    def averaged(self, mine: e.Body, theirs: e.Body, *, first: bool) -> list[e.Effect]:
+    def averaged(self, mine: ev.Body, theirs: ev.Body, *, first: bool) -> list[e.Effect]:
         """Go half of the way from `mine`, which the other side has, to `theirs`: x <- x + (theirs - mine) / 2.
 
         Where the model is still `mine`, that is the mean, summed in name order (`first`: this side's name is the
@@ -63,7 +64,7 @@ class Accumulator:
         self._waiting += terms
         return [] if self._making else self._sum()
 
-    def combined(self, number: int, body: e.Body) -> list[e.Effect]:
+    def combined(self, number: int, body: ev.Body) -> list[e.Effect]:
         """Take the sum that was asked for, and ask for the next."""
         if number != self._number or not self._making:
             return []

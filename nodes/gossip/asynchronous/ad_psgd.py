@@ -33,6 +33,7 @@ from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
 from ...runtime import effects as e
+from ...runtime import events as ev
 from .accumulator import Accumulator
 from .machine import AsyncPeerMachine, AsyncPeerRules
 
@@ -43,7 +44,7 @@ class Proposal:
 
     peer: str
     number: int
-    mine: e.Body
+    mine: ev.Body
     cycle: int
     since: float
 
@@ -53,8 +54,8 @@ class Promise:
     """An engagement that this peer has pledged to, and whose decision it does not know."""
 
     number: int
-    mine: e.Body
-    theirs: e.Body
+    mine: ev.Body
+    theirs: ev.Body
     since: float
 
 
@@ -94,17 +95,17 @@ class AdPsgdMachine(AsyncPeerMachine):
         self._taken: dict[str, set[int]] = {}  # decided so, and not known to have been heard
         self._heard: dict[str, int] = {}  # the last engagement of a proposer's that is over here
         self._order: list[str] = []  # neighbours that are still to be asked in this cycle
-        self._start_body: e.Body = None
+        self._start_body: ev.Body = None
         self._averaged = 0  # averages taken since this training began
         self._with: list[str] = []
-        self._result: e.Trained | None = None  # of a training whose end is not in the model yet
+        self._result: ev.Trained | None = None  # of a training whose end is not in the model yet
 
     @property
-    def weights(self) -> e.Body:
+    def weights(self) -> ev.Body:
         """The model as it is."""
         return self.holding.body
 
-    def _ready(self, settled: e.Settled) -> None:
+    def _ready(self, settled: ev.Settled) -> None:
         self.holding.set(settled.body)
 
     # ---------------------------------------------------------------------------------------------------------- cycles
@@ -117,13 +118,13 @@ class AdPsgdMachine(AsyncPeerMachine):
         self._order = [living[i] for i in order]
         return [*self._train(self.cycle, self._start_body, now), *self._propose(now)]
 
-    def _trained(self, event: e.Trained, now: float) -> list[e.Effect]:
+    def _trained(self, event: ev.Trained, now: float) -> list[e.Effect]:
         if self.status != "training" or event.round != self.cycle or self._result is not None:
             return []
         self._result = event
         return [*self.holding.moved(self._start_body, event.body), *self._end_cycle(now)]
 
-    def _combined(self, event: e.Combined, now: float) -> list[e.Effect]:
+    def _combined(self, event: ev.Combined, now: float) -> list[e.Effect]:
         return [*self.holding.combined(event.number, event.body), *self._end_cycle(now)]
 
     def _end_cycle(self, now: float) -> list[e.Effect]:
@@ -174,7 +175,7 @@ class AdPsgdMachine(AsyncPeerMachine):
             e.Send((proposal.peer,), m.Decision(proposal.number, outcome)),
         ]
 
-    def _pledged(self, event: e.Arrived, pledge: m.Accept, now: float) -> list[e.Effect]:
+    def _pledged(self, event: ev.Arrived, pledge: m.Accept, now: float) -> list[e.Effect]:
         sender, proposal = event.sender, self.proposal
         # It pledges only when it has heard of everything before.
         self._taken[sender] = {n for n in self._taken.get(sender, ()) if n >= pledge.number}
@@ -201,7 +202,7 @@ class AdPsgdMachine(AsyncPeerMachine):
         outcome: Literal["taken", "dropped", "unknown"] = "dropped" if known else "unknown"
         return [e.Send((peer,), m.Decision(number, "taken" if number in self._taken.get(peer, ()) else outcome))]
 
-    def _average(self, peer: str, number: int, mine: e.Body, theirs: e.Body) -> list[e.Effect]:  # noqa: ARG002
+    def _average(self, peer: str, number: int, mine: ev.Body, theirs: ev.Body) -> list[e.Effect]:  # noqa: ARG002
         """Take this peer's half of an engagement."""
         self._averaged += 1
         self._with.append(peer)
@@ -210,7 +211,7 @@ class AdPsgdMachine(AsyncPeerMachine):
 
     # ------------------------------------------------------------------------------------------------------- answering
 
-    def _said(self, event: e.Arrived, now: float) -> list[e.Effect]:
+    def _said(self, event: ev.Arrived, now: float) -> list[e.Effect]:
         sender = event.sender
         match event.message:
             case m.Propose() as engage:
@@ -234,7 +235,7 @@ class AdPsgdMachine(AsyncPeerMachine):
             case _:
                 return []
 
-    def _engaged(self, event: e.Arrived, engage: m.Propose, now: float) -> list[e.Effect]:
+    def _engaged(self, event: ev.Arrived, engage: m.Propose, now: float) -> list[e.Effect]:
         sender, number = event.sender, engage.number
         if number <= self._heard.get(sender, -1):
             self.traffic.late(sender)
@@ -308,7 +309,7 @@ class AdPsgdMachine(AsyncPeerMachine):
 
     # ----------------------------------------------------------------------------------------------- time and failures
 
-    def _rang(self, key: e.Key, now: float) -> list[e.Effect]:
+    def _rang(self, key: ev.Key, now: float) -> list[e.Effect]:
         match key:
             case ("engagement", number) if self.proposal and self.proposal.number == number:
                 if self._in_transit(self.proposal.peer, self.proposal.since, now):

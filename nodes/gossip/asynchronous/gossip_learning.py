@@ -13,6 +13,7 @@ from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
 from ...runtime import effects as e
+from ...runtime import events as ev
 from .machine import AsyncPeerMachine, AsyncPeerRules
 from .model_merge import RULES, WHOLE, Part, layered, strided
 from .token_account import Proactive, TokenAccount, TokenStrategy
@@ -79,11 +80,11 @@ class GossipLearningMachine(AsyncPeerMachine):
         self._fed_at = 0.0
 
     @property
-    def weights(self) -> e.Body:
+    def weights(self) -> ev.Body:
         """The model as it is."""
         return self.model.body
 
-    def _ready(self, settled: e.Settled) -> None:
+    def _ready(self, settled: ev.Settled) -> None:
         if self.walk.layers:
             self.parts = layered(settled.sizes)
         elif self.walk.parts > 1:
@@ -92,7 +93,7 @@ class GossipLearningMachine(AsyncPeerMachine):
 
     # -------------------------------------------------------------------------------------------------- time: sending
 
-    def _settle(self, event: e.Settled, now: float) -> list[e.Effect]:
+    def _settle(self, event: ev.Settled, now: float) -> list[e.Effect]:
         # Each begins somewhere in its period, or all would send at once for ever.
         phase = float(generator(self.rules.seed, self.rules.name, "phase").random())
         timers: list[e.Effect] = [
@@ -102,7 +103,7 @@ class GossipLearningMachine(AsyncPeerMachine):
         self._fed_at = now
         return [*super()._settle(event, now), *timers]
 
-    def _rang(self, key: e.Key, now: float) -> list[e.Effect]:
+    def _rang(self, key: ev.Key, now: float) -> list[e.Effect]:
         match key:
             case ("period",):
                 self._ticks += 1
@@ -153,7 +154,7 @@ class GossipLearningMachine(AsyncPeerMachine):
 
     # -------------------------------------------------------------------------------------------------------- receiving
 
-    def _said(self, event: e.Arrived, now: float) -> list[e.Effect]:
+    def _said(self, event: ev.Arrived, now: float) -> list[e.Effect]:
         match event.message:
             case m.Walk() as message:
                 return self._came(event, message, now)
@@ -162,7 +163,7 @@ class GossipLearningMachine(AsyncPeerMachine):
             case _:
                 return []
 
-    def _came(self, event: e.Arrived, message: m.Walk, now: float) -> list[e.Effect]:
+    def _came(self, event: ev.Arrived, message: m.Walk, now: float) -> list[e.Effect]:
         sender = event.sender
         if self.settled is None:
             self.traffic.late(sender)
@@ -238,7 +239,7 @@ class GossipLearningMachine(AsyncPeerMachine):
         self._trainings += 1
         return self._train(self._trainings, model.body, now, clock=float(model.age))
 
-    def _trained(self, event: e.Trained, now: float) -> list[e.Effect]:
+    def _trained(self, event: ev.Trained, now: float) -> list[e.Effect]:
         making = self._making
         if making is None or event.round != self._trainings or making.acts[0] is Act.MERGE:
             return []
@@ -250,7 +251,7 @@ class GossipLearningMachine(AsyncPeerMachine):
             making.b = making.b.updated(event.body, steps)
         return self._act(now)
 
-    def _combined(self, event: e.Combined, now: float) -> list[e.Effect]:
+    def _combined(self, event: ev.Combined, now: float) -> list[e.Effect]:
         if event.number in self._outgoing:
             peer, message = self._outgoing.pop(event.number)
             return [e.Send((peer,), message, event.body)]

@@ -13,6 +13,7 @@ from typing import Any
 from nervenet.broker import messages as m
 
 from ...runtime import effects as e
+from ...runtime import events as ev
 from ...runtime.failure_detector import FailureDetector
 from ...runtime.payload_checks import payload_fault
 from ..exchange_stats import ExchangeStats
@@ -64,7 +65,7 @@ class AsyncPeerMachine(ABC):
         self.cycle = 0
         self.completed = 0
         self.until = 0
-        self.settled: e.Settled | None = None
+        self.settled: ev.Settled | None = None
         self.departed: set[str] = set()
         self._last = False  # whether no more cycles will be asked for
         self._resting: set[str] = set()  # neighbours that have done theirs
@@ -80,7 +81,7 @@ class AsyncPeerMachine(ABC):
 
     @property
     @abstractmethod
-    def weights(self) -> e.Body:
+    def weights(self) -> ev.Body:
         """The model as it is."""
 
     # --------------------------------------------------------------------------------------- what the algorithm decides
@@ -90,18 +91,18 @@ class AsyncPeerMachine(ABC):
         """Begin the next cycle, or wait for what begins it."""
 
     @abstractmethod
-    def _said(self, event: e.Arrived, now: float) -> list[e.Effect]:
+    def _said(self, event: ev.Arrived, now: float) -> list[e.Effect]:
         """Take a message of the algorithm's own."""
 
     @abstractmethod
-    def _trained(self, event: e.Trained, now: float) -> list[e.Effect]:
+    def _trained(self, event: ev.Trained, now: float) -> list[e.Effect]:
         """Take the result of a training."""
 
     @abstractmethod
-    def _combined(self, event: e.Combined, now: float) -> list[e.Effect]:
+    def _combined(self, event: ev.Combined, now: float) -> list[e.Effect]:
         """Take a vector that was asked for."""
 
-    def _rang(self, key: e.Key, now: float) -> list[e.Effect]:  # noqa: ARG002
+    def _rang(self, key: ev.Key, now: float) -> list[e.Effect]:  # noqa: ARG002
         """Take a timer of the algorithm's own."""
         return []
 
@@ -129,54 +130,54 @@ class AsyncPeerMachine(ABC):
 
     # ---------------------------------------------------------------------------------------------------- the one door
 
-    def handle(self, event: e.Event, now: float) -> list[e.Effect]:
+    def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         """Take one event and say what to do."""
         if self.status == "finished":
             return []
         effects = self._handle(event, now)
         return effects + self._end_if_quiet() if self.status == "resting" else effects
 
-    def _handle(self, event: e.Event, now: float) -> list[e.Effect]:
+    def _handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         match event:
-            case e.Started():
+            case ev.Started():
                 return self._start(now)
-            case e.LinkUp(peer, _, incarnation) if peer in self.rules.neighbours:
+            case ev.LinkUp(peer, _, incarnation) if peer in self.rules.neighbours:
                 return self._meet(peer, incarnation, now)
-            case e.LinkLost(peer, reason) if self.liveness.suspect(peer):
+            case ev.LinkLost(peer, reason) if self.liveness.suspect(peer):
                 told = e.Publish("node.suspect", {"subject": peer, "reason": reason})
                 return [told, *self._unsent(peer, "", now)]
-            case e.StillSending(peer):
+            case ev.StillSending(peer):
                 self._moving[peer] = now
                 return []
-            case e.Arrived(sender=sender) if sender in self.rules.neighbours:
+            case ev.Arrived(sender=sender) if sender in self.rules.neighbours:
                 return self._arrived(event, now)
-            case e.TimerFired(key, due):
+            case ev.TimerFired(key, due):
                 return self._timer(key, due, now)
-            case e.Surveyed(fields, body):
+            case ev.Surveyed(fields, body):
                 return self.meeting.testify(self.rules.name, fields, body)
-            case e.Settled():
+            case ev.Settled():
                 return self._settle(event, now)
-            case e.Trained():
+            case ev.Trained():
                 self._trained_s += now - self._training_at
                 return self._trained(event, now)
-            case e.Combined():
+            case ev.Combined():
                 return self._combined(event, now)
-            case e.Evaluated(number, which, metrics):
+            case ev.Evaluated(number, which, metrics):
                 return self._evaluated(number, which, metrics)
-            case e.Proceed(until, last):
+            case ev.Proceed(until, last):
                 return self._proceed(until, last, now)
-            case e.WorkFailed():
+            case ev.WorkFailed():
                 return self._work_failed(event)
-            case e.SendFailed(peer, tag, _, reason) if tag != "heartbeat":  # its silence tells enough
+            case ev.SendFailed(peer, tag, _, reason) if tag != "heartbeat":  # its silence tells enough
                 self.traffic.lost(peer)
                 warning = e.Publish("warning", {"subject": peer, "reason": f"{tag} could not be sent: {reason}"})
                 return [warning, *self._unsent(peer, tag, now)]
-            case e.MalformedMessage(sender, reason):
+            case ev.MalformedMessage(sender, reason):
                 return self._reject(sender, reason)
             case _:
                 return []
 
-    def _arrived(self, event: e.Arrived, now: float) -> list[e.Effect]:
+    def _arrived(self, event: ev.Arrived, now: float) -> list[e.Effect]:
         sender, effects = event.sender, list[e.Effect]()
         if self.liveness.heard(sender, now):
             effects.append(e.Publish("node.ready", {"subject": sender, "reason": "heard again"}))
@@ -225,14 +226,14 @@ class AsyncPeerMachine(ABC):
         self._behind.add(peer)
         return effects + self.meeting.tell((peer,))
 
-    def _testimony(self, origin: str, fields: Mapping[str, Any], event: e.Arrived) -> list[e.Effect]:
+    def _testimony(self, origin: str, fields: Mapping[str, Any], event: ev.Arrived) -> list[e.Effect]:
         if origin not in self.rules.members:
             return self._reject(event.sender, f"a testimony of {origin}, who is not a member")
         if event.flaw:
             return self._reject(event.sender, f"the testimony of {origin}: {event.flaw}")
         return self.meeting.testify(origin, fields, event.body, event.sender)
 
-    def _settle(self, event: e.Settled, now: float) -> list[e.Effect]:
+    def _settle(self, event: ev.Settled, now: float) -> list[e.Effect]:
         self.settled = event
         self._ready(event)
         self.status = "resting"
@@ -249,7 +250,7 @@ class AsyncPeerMachine(ABC):
         return [e.Publish("round.completed", told), *self._next(now)]
 
     @abstractmethod
-    def _ready(self, settled: e.Settled) -> None:
+    def _ready(self, settled: ev.Settled) -> None:
         """Take the first weights."""
 
     # ---------------------------------------------------------------------------------------------------------- cycles
@@ -268,7 +269,7 @@ class AsyncPeerMachine(ABC):
         effects: list[e.Effect] = [e.SetTimer(("ending",), now + self.rules.deadline_s)]
         return [*effects, e.Beat(self._there(), self.completed, self.status)]
 
-    def _train(self, number: int, body: e.Body, now: float, **more: float) -> list[e.Effect]:
+    def _train(self, number: int, body: ev.Body, now: float, **more: float) -> list[e.Effect]:
         """Train from `body`; `number` is of this training, and never used again."""
         self._training_at = now
         return [
@@ -335,7 +336,7 @@ class AsyncPeerMachine(ABC):
 
     # ----------------------------------------------------------------------------------------------- time and failures
 
-    def _timer(self, key: e.Key, due: float, now: float) -> list[e.Effect]:
+    def _timer(self, key: ev.Key, due: float, now: float) -> list[e.Effect]:
         match key:
             case ("join",) if self.settled is None:
                 limit = f"{self.rules.join_deadline_s:g} s"
@@ -373,7 +374,7 @@ class AsyncPeerMachine(ABC):
     def _there(self) -> tuple[str, ...]:
         return tuple(p for p in self.rules.neighbours if p not in self.departed)
 
-    def _unfit(self, event: e.Arrived, payload: m.Payload, length: int | None = None) -> tuple[str, str] | None:
+    def _unfit(self, event: ev.Arrived, payload: m.Payload, length: int | None = None) -> tuple[str, str] | None:
         """Say what is wrong with a model that came; `length`: of a part of one."""
         if event.flaw:
             return "values", event.flaw
@@ -389,7 +390,7 @@ class AsyncPeerMachine(ABC):
         self.traffic.rejected[reason] = self.traffic.rejected.get(reason, 0) + 1
         return [e.Publish("update.rejected", {"subject": subject, "round": self.cycle, "reason": reason})]
 
-    def _work_failed(self, event: e.WorkFailed) -> list[e.Effect]:
+    def _work_failed(self, event: ev.WorkFailed) -> list[e.Effect]:
         if event.kind == "evaluate":
             warning = e.Publish("warning", {"reason": f"evaluation of cycle {event.round} failed: {event.reason}"})
             return [warning, *self._evaluated(event.round, "test", {})]

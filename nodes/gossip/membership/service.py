@@ -13,6 +13,7 @@ from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
 from ...runtime import effects as e
+from ...runtime import events as ev
 from ...runtime.payload_checks import brief
 from ...topology import Schedule, TopologyError
 from ..neighborhood import Neighborhood
@@ -23,7 +24,7 @@ from .member_list import Change, MemberList
 from .peer_sampling import SIZE, PartialView
 from .swim import TIMER, SwimDetector, SwimRules
 
-SHUFFLE: e.Key = ("shuffle",)
+SHUFFLE: ev.Key = ("shuffle",)
 SHUFFLE_S = 60.0  # each contact that is new costs two connections, and what is said to open them
 FEW = 16  # others, up to which a peer keeps in touch with everybody
 
@@ -96,25 +97,25 @@ class MembershipService:
 
     # ---------------------------------------------------------------------------------------------------- events in
 
-    def handle(self, event: e.Event, now: float) -> list[e.Effect | Change]:
+    def handle(self, event: ev.Event, now: float) -> list[e.Effect | Change]:
         """Take an event; effects to perform and changes to act on. Those of no concern give nothing."""
         told: list[e.Effect | Change] = []
         match event:
-            case e.Started():
+            case ev.Started():
                 told += self._start(now)
-            case e.Arrived(sender, m.Edge() as edge):
+            case ev.Arrived(sender, m.Edge() as edge):
                 told += self._edge(sender, edge)
-            case e.Arrived(sender, m.GetPeers(shared_config)):
+            case ev.Arrived(sender, m.GetPeers(shared_config)):
                 return self._introduce(sender, shared_config)
-            case e.Arrived(sender, m.Shuffle(contacts, answer)):
+            case ev.Arrived(sender, m.Shuffle(contacts, answer)):
                 told += self._shuffled(sender, contacts, answer)
-            case e.TimerFired(key) if key == SHUFFLE:
+            case ev.TimerFired(key) if key == SHUFFLE:
                 told += self._shuffle(now)
-            case e.TimerFired(key) if key == TIMER and self.meeting:
+            case ev.TimerFired(key) if key == TIMER and self.meeting:
                 return [e.SetTimer(TIMER, now + self.rules.probe.period_s)]
-            case e.TimerFired(key) if key != TIMER:
+            case ev.TimerFired(key) if key != TIMER:
                 return []
-            case e.Arrived(sender, m.Goodbye(round=last, reason=reason)):
+            case ev.Arrived(sender, m.Goodbye(round=last, reason=reason)):
                 told += self.probing.left(sender, last, reason, now, spread=last < self.until)
         told += self.probing.handle(event, now)
         rewire = False

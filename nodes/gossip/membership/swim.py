@@ -19,10 +19,11 @@ from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
 from ...runtime import effects as e
+from ...runtime import events as ev
 from .member_list import Change, MemberList
 from .news import BroadcastQueue
 
-TIMER: e.Key = ("probe",)
+TIMER: ev.Key = ("probe",)
 SPREAD = 3  # how many are told at once of what cannot wait for the next probe
 FIRST = 4  # times as long is waited for the first answer of all
 SORRY_S = 0.2  # who is believed dead and speaks is told so no more often than this
@@ -131,23 +132,23 @@ class SwimDetector:
         """This node's name."""
         return self.members.me.node
 
-    def handle(self, event: e.Event, now: float) -> Told:
+    def handle(self, event: ev.Event, now: float) -> Told:
         """Take one event; say what to send, when to be woken, and who has come to stand otherwise."""
         told: Told = []
         match event:
-            case e.Started():
+            case ev.Started():
                 self._begin(now)
                 self._rumours.put(self.members.me)
-            case e.Arrived(sender=sender, message=message):
+            case ev.Arrived(sender=sender, message=message):
                 told += self._hear(sender, now)
                 told += self._arrived(sender, message, now)
-            case e.LinkUp(peer=peer):
+            case ev.LinkUp(peer=peer):
                 told += self._hear(peer, now)
-            case e.LinkLost(peer) if peer in self._others() and peer in self.members.in_state("alive"):
+            case ev.LinkLost(peer) if peer in self._others() and peer in self.members.in_state("alive"):
                 # More often than not its process has ended. But who was stopped finds all its connections ended when
                 # it wakes: so others are asked, too, before anything is said.
                 told += self._ask(peer, now)
-            case e.TimerFired(key, due) if key == TIMER:
+            case ev.TimerFired(key, due) if key == TIMER:
                 told += self._tick(now, now - due)
             case _:
                 return []

@@ -13,6 +13,7 @@ from nervenet.nodes.federated.early_stopping import Goal, StoppingRules
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies.base import Contribution, Demands, Outcome, State, Vector
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
 SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
@@ -68,19 +69,19 @@ class Desk:
         self.state = FlowState(RoundRules(**given))
         self.now = 0.0
         self.effects: list[e.Effect] = []
-        self.timers: dict[e.Key, float] = {}
+        self.timers: dict[ev.Key, float] = {}
         self.held: dict[str, tuple[int, int, Any]] = {}
-        self.tell(e.Started())
+        self.tell(ev.Started())
         for name in self.names:
             self.join(name)
         for name in self.names:
             self.say(name, m.Update(0, 0, 10, {}, {"columns": ["x"]}, SURVEY), f"survey of {name}")
-        self.begun = self.tell(e.Settled({"columns": ["x"]}, MODEL, "w0"))
+        self.begun = self.tell(ev.Settled({"columns": ["x"]}, MODEL, "w0"))
 
     def join(self, name: str) -> list[e.Effect]:
-        return [*self.tell(e.LinkUp(name, "client", 1)), *self.say(name, m.Ready(examples=1000, pid=1))]
+        return [*self.tell(ev.LinkUp(name, "client", 1)), *self.say(name, m.Ready(examples=1000, pid=1))]
 
-    def tell(self, event: e.Event, now: float | None = None) -> list[e.Effect]:
+    def tell(self, event: ev.Event, now: float | None = None) -> list[e.Effect]:
         self.now = self.now if now is None else now
         effects = self.state.handle(event, self.now)
         for effect in effects:
@@ -94,7 +95,7 @@ class Desk:
         return effects
 
     def say(self, sender: str, message: m.Message, body: Any = None, flaw: str | None = None) -> list[e.Effect]:
-        return self.tell(e.Arrived(sender, message, body, flaw))
+        return self.tell(ev.Arrived(sender, message, body, flaw))
 
     def until(self, when: float, *, beating: Iterable[str] = ()) -> list[e.Effect]:
         """Let the timers fire up to `when`, while some clients go on to beat."""
@@ -103,8 +104,8 @@ class Desk:
             key = min((key for key, due in self.timers.items() if due == at), key=str)
             del self.timers[key]
             for name in beating:
-                found += self.tell(e.Arrived(name, m.Heartbeat(round=0, state="train for 9.9 s", sending=())), at)
-            found += self.tell(e.TimerFired(key, at), at)
+                found += self.tell(ev.Arrived(name, m.Heartbeat(round=0, state="train for 9.9 s", sending=())), at)
+            found += self.tell(ev.TimerFired(key, at), at)
         self.now = when
         return found
 
@@ -117,7 +118,7 @@ class Desk:
     def step(self) -> list[e.Effect]:
         """Let the step that was asked for be made."""
         fold = only(e.Fold, self.effects)[-1]
-        return self.tell(e.Folded(fold.round, fold.attempt, f"w{fold.round}"))
+        return self.tell(ev.Folded(fold.round, fold.attempt, f"w{fold.round}"))
 
     def published(self, kind: str) -> list[dict[str, Any]]:
         return [dict(p.fields) for p in only(e.Publish, self.effects) if p.type == kind]
@@ -228,8 +229,8 @@ def test_the_last_step_stops_everybody_with_the_final_model() -> None:
         assert body == "w2"
     assert desk.finished() is None
     assert desk.answer("client-1") == [], "no fault of it: it could not know"
-    desk.tell(e.Evaluated(1, "test", {"accuracy": 0.4}))
-    effects = desk.tell(e.Evaluated(2, "test", {"accuracy": 0.5}))
+    desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.4}))
+    effects = desk.tell(ev.Evaluated(2, "test", {"accuracy": 0.5}))
     assert only(e.Completed, effects)[0].fields["accuracy"] == 0.5
     assert desk.finished() == e.Finish("completed")
 
@@ -257,7 +258,7 @@ def test_steps_that_outrun_the_test_set_are_not_all_evaluated_but_the_last_is() 
         desk.answer("client-0")
         evaluated += [x.round for x in only(e.Evaluate, desk.step())]
         if number == 2:
-            desk.tell(e.Evaluated(1, "test", {"accuracy": 0.5}))  # it took a second: three more are for the steps
+            desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.5}))  # it took a second: three more are for the steps
     assert evaluated == [1, 5, 9]
 
 
@@ -268,7 +269,7 @@ def test_a_goal_ends_the_run_with_the_very_model_that_reached_it() -> None:
     desk.step()
     assert not only(e.Fold, desk.answer("client-1")), "no step before the evaluation is in"
     assert set(desk.state.errands.out) == set(desk.names), "but nobody waits"
-    effects = desk.tell(e.Evaluated(1, "test", {"accuracy": 0.95}))
+    effects = desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.95}))
     assert {body for *_, body in tasks(effects, "finish").values()} == {"w1"}
     assert desk.published("run.stopping") == [
         {"round": 1, "stopped_by": "until", "reason": "accuracy >= 0.9 was reached in round 1: 0.95"}
@@ -281,7 +282,7 @@ def test_an_evaluation_that_does_not_end_the_run_lets_the_steps_go_on() -> None:
     desk.answer("client-0")
     desk.step()
     desk.answer("client-1")
-    (fold,) = only(e.Fold, desk.tell(e.Evaluated(1, "test", {"accuracy": 0.5})))
+    (fold,) = only(e.Fold, desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.5})))
     assert [c.client for c in fold.contributions] == ["client-1"]
 
 
@@ -291,7 +292,7 @@ def test_a_spent_budget_ends_the_run_with_the_step_that_is_made_next() -> None:
     assert desk.finished() is None
     desk.answer("client-0")
     assert set(tasks(desk.step(), "finish")) == set(desk.names)
-    desk.tell(e.Evaluated(1, "test", {"accuracy": 0.5}))
+    desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.5}))
     assert desk.published("run.stopping")[0]["stopped_by"] == "budget"
     assert desk.finished() == e.Finish("completed")
 
@@ -372,7 +373,7 @@ def test_whom_the_strategy_leaves_out_is_told() -> None:
     desk = Desk()
     desk.answer("client-0")
     desk.answer("client-1")
-    effects = desk.tell(e.Folded(1, 0, "w1", rejected={"client-1": "an outlier"}))
+    effects = desk.tell(ev.Folded(1, 0, "w1", rejected={"client-1": "an outlier"}))
     assert refusals(effects) == [("values", "an outlier")]
     assert desk.published("round.completed")[-1]["participants"] == ["client-0"]
 
@@ -403,7 +404,7 @@ def test_a_deadline_moves_while_the_answer_does() -> None:
     desk = Desk(1, deadline_s=10.0)
     while desk.now < 20.0:
         at = min(desk.timers.values())
-        desk.tell(e.Arrived("client-0", m.Heartbeat(round=1, state="idle", sending=(1,))), at)
+        desk.tell(ev.Arrived("client-0", m.Heartbeat(round=1, state="idle", sending=(1,))), at)
         desk.until(at)
     assert not desk.published("warning")
     desk.answer("client-0")
@@ -448,7 +449,7 @@ def test_clients_that_come_and_go_do_not_put_off_the_end() -> None:
 def test_a_client_that_comes_back_is_tasked_at_once_and_its_former_task_is_over() -> None:
     desk = Desk()
     old = desk.held["client-0"]
-    desk.tell(e.LinkLost("client-0", "its connection has ended"))
+    desk.tell(ev.LinkLost("client-0", "its connection has ended"))
     effects = desk.join("client-0")
     assert tasks(effects) == {"client-0": (2, 0, "w0")}
     assert only(e.Send, effects)[0].message.agreement is not None, "a new process knows nothing"
@@ -480,7 +481,7 @@ def test_a_step_that_fails_takes_its_updates_with_it_and_three_in_a_row_the_run(
     for attempt in range(3):
         (fold,) = only(e.Fold, desk.answer("client-0"))
         assert (fold.round, fold.attempt) == (1, attempt)
-        effects = desk.tell(e.WorkFailed("fold", 1, attempt, "StrategyError: no"))
+        effects = desk.tell(ev.WorkFailed("fold", 1, attempt, "StrategyError: no"))
     assert [x["attempt"] for x in desk.published("round.failed")] == [0, 1, 2]
     assert only(e.Finish, effects)[0].reason == "step 1 failed 3 times in a row: StrategyError: no"
 
@@ -502,7 +503,7 @@ def resumed(desk: Desk, weights: str) -> Desk:
     again = Desk.__new__(Desk)
     again.names, again.now, again.effects, again.timers, again.held = desk.names, 0.0, [], {}, {}
     again.state = FlowState.restored(desk.state.rules, json.loads(json.dumps(record)), weights)
-    again.tell(e.Started())
+    again.tell(ev.Started())
     again.begun = [effect for name in desk.names for effect in again.join(name)]
     return again
 
@@ -511,7 +512,7 @@ def test_another_life_goes_on_with_the_step_and_asks_anew_for_what_no_step_had_t
     desk = Desk(2, buffer=2, checkpoint=True)
     desk.answer("client-0")
     desk.answer("client-1")
-    desk.tell(e.Saved(0))
+    desk.tell(ev.Saved(0))
     desk.now = 2.0
     desk.step()
     desk.answer("client-0")  # its second task waits in the buffer: no checkpoint has it
@@ -536,7 +537,7 @@ def test_a_client_is_taken_up_where_its_last_counted_task_left_it_however_far_th
     for _ in range(4):
         desk.answer("client-0")
         desk.step()
-    desk.tell(e.Saved(0))
+    desk.tell(ev.Saved(0))
     desk.until(1.5, beating=desk.names)
     assert only(e.Checkpoint, desk.effects)[-1].round == 5
     assert tasks(resumed(desk, "w5").begun) == {"client-0": (6, 1, "w5"), "client-1": (2, 1, "w5")}
@@ -546,9 +547,9 @@ def test_what_is_told_to_be_durable_is_what_the_disk_says_of_that_very_client() 
     desk = Desk(2, buffer=1, checkpoint=True)
     desk.answer("client-1")
     desk.step()
-    desk.tell(e.Saved(0))
+    desk.tell(ev.Saved(0))
     desk.until(1.5, beating=desk.names)
-    desk.tell(e.Saved(1))
+    desk.tell(ev.Saved(1))
     for name in ("client-0", "client-1"):
         desk.answer(name)
         effects = desk.step()

@@ -18,6 +18,7 @@ from nervenet.nodes.federated.strategies import Contribution, Outcome
 from nervenet.nodes.federated.strategies.averaging import FedAdam
 from nervenet.nodes.federated.strategies.base import Demands
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.node_stats import NodeStats
 from nervenet.nodes.runtime.worker import Worker
 
@@ -41,7 +42,7 @@ class Controlled:
         return Outcome(weights + 1, {"count": count}, outgoing=(np.full_like(weights, count),))
 
 
-def fold(merger: Aggregator, number: int, weights: Any) -> e.Folded:
+def fold(merger: Aggregator, number: int, weights: Any) -> ev.Folded:
     moved = Contribution("a", np.tile(weights - np.float32(0.1), len(merger.strategy.demands.parts)), weights, 3)
     return merger.fold(e.Fold(number, 0, "mean", weights, (moved,)))
 
@@ -70,13 +71,13 @@ def site_model() -> SiteModel:
     return SiteModel(MLP(hidden=(3,)), X, y)
 
 
-def agreed() -> e.Settled:
+def agreed() -> ev.Settled:
     """What round 0 comes to."""
     worker = Worker(site_model(), node="c", seed=0)
     survey = worker.perform(e.Survey())
-    assert isinstance(survey, e.Surveyed)
+    assert isinstance(survey, ev.Surveyed)
     settled = worker.perform(e.Settle({"a": (survey.fields, survey.body)}))
-    assert isinstance(settled, e.Settled)
+    assert isinstance(settled, ev.Settled)
     return settled
 
 
@@ -97,7 +98,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
     folded = fold(merger, 1, settled.body)
     worker, record = life(tmp_path, merger)
     completed(record, 1)
-    answers: list[e.Event] = []
+    answers: list[ev.Event] = []
     worker.submit(
         e.Checkpoint(
             1,
@@ -114,7 +115,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
     worker.when_done(done.set)
     assert done.wait(10)
     worker.close()
-    assert answers == [e.Saved(1)]
+    assert answers == [ev.Saved(1)]
 
     past = recall(tmp_path, PLAN)
     assert past is not None
@@ -128,7 +129,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
     assert record_again.completed == 1
 
 
-def merger_of(settled: e.Settled, rounds: int) -> Any:
+def merger_of(settled: ev.Settled, rounds: int) -> Any:
     """The weights after so many rounds without any interruption."""
     merger, weights = Aggregator(FedAdam()), settled.body
     merger.begin(weights)
@@ -146,14 +147,14 @@ def test_a_disk_that_refuses_is_told_as_failed_work(tmp_path: Path) -> None:
     job = worker.memory.complete(e.Checkpoint(0, np.zeros(3, np.float32), {})) if worker.memory else None
     assert job is not None
     answer = worker.answer(job)
-    assert isinstance(answer, e.WorkFailed)
+    assert isinstance(answer, ev.WorkFailed)
     assert (answer.kind, answer.round) == ("checkpoint", 0)
     assert "cannot be made: Not a directory" in answer.reason
 
 
 def test_without_a_folder_there_is_nothing_to_lose() -> None:
     worker = Worker(site_model(), node="c", seed=0)
-    assert worker.perform(e.Checkpoint(3, np.zeros(2), {})) == e.Saved(3)
+    assert worker.perform(e.Checkpoint(3, np.zeros(2), {})) == ev.Saved(3)
 
 
 def test_nothing_is_recalled_where_nothing_was_kept(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from nervenet.broker import messages as m
 from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
 MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
@@ -33,7 +34,7 @@ def test_without_a_place_to_keep_it_nothing_is_kept(coordinator: Any) -> None:
 
 def test_a_checkpoint_follows_each_round_and_says_all_that_the_machine_remembers(coordinator: Any) -> None:
     desk = coordinator(rounds=5, checkpoint=True).settle()
-    desk.tell(e.Saved(0))
+    desk.tell(ev.Saved(0))
     desk.now = 2.0
     effects = desk.train()
     (one,) = only(e.Checkpoint, effects)
@@ -60,22 +61,22 @@ def test_at_most_one_a_second_and_one_at_a_time(coordinator: Any) -> None:
         desk.now = now
         desk.train(number)
     assert kept(desk) == [0], "it is still being written"
-    desk.tell(e.Saved(0), 0.3)
+    desk.tell(ev.Saved(0), 0.3)
     assert (kept(desk), desk.timers["checkpoint",]) == ([0], 1.0)
     desk.until(1.0, beating=desk.names)
     assert kept(desk) == [0, 2]
     desk.now = 1.1
     desk.train(3)
-    desk.tell(e.Saved(2), 2.5)
+    desk.tell(ev.Saved(2), 2.5)
     assert kept(desk) == [0, 2, 3]
 
 
 def test_tasks_say_what_is_on_the_disk(coordinator: Any) -> None:
     desk = coordinator(rounds=5, checkpoint=True).settle()
     desk.now = 2.0
-    desk.tell(e.Saved(0))
+    desk.tell(ev.Saved(0))
     desk.train()
-    desk.tell(e.Saved(1), 3.0)
+    desk.tell(ev.Saved(1), 3.0)
     desk.train(2)
     tasks = [send.message for send in only(e.Send, desk.effects) if isinstance(send.message, m.Task)]
     assert [(task.round, task.durable) for task in tasks] == [(0, 0), (1, 0), (2, 0), (3, 1)]
@@ -83,12 +84,12 @@ def test_tasks_say_what_is_on_the_disk(coordinator: Any) -> None:
 
 def check_the_run_ends_when_its_last_round_is_kept(coordinator: Any) -> None:
     desk = coordinator(rounds=2, checkpoint=True, evaluate_test=False).settle()
-    desk.tell(e.Saved(0))
+    desk.tell(ev.Saved(0))
     desk.train(1)
     desk.train(2)
     assert kept(desk) == [0, 2], "the last one does not wait for its second"
     assert desk.finished() is None
-    desk.tell(e.Saved(2))
+    desk.tell(ev.Saved(2))
     assert desk.finished() == e.Finish("completed")
 
 
@@ -106,15 +107,15 @@ def test_the_last_round_is_kept_even_while_another_is_being_written(coordinator:
     desk = coordinator(rounds=2, checkpoint=True, evaluate_test=False).settle()
     desk.train(1)
     desk.train(2)
-    desk.tell(e.Saved(0))
+    desk.tell(ev.Saved(0))
     assert kept(desk) == [0, 2]
-    desk.tell(e.Saved(2))
+    desk.tell(ev.Saved(2))
     assert desk.finished() == e.Finish("completed")
 
 
 def test_a_disk_that_refuses_is_told_loudly_and_the_run_goes_on(coordinator: Any) -> None:
     desk = coordinator(rounds=1, checkpoint=True, evaluate_test=False).settle()
-    desk.tell(e.WorkFailed("checkpoint", 0, 0, "CheckpointError: no space left on device"))
+    desk.tell(ev.WorkFailed("checkpoint", 0, 0, "CheckpointError: no space left on device"))
     assert desk.published("warning") == [
         {
             "round": 0,
@@ -123,7 +124,7 @@ def test_a_disk_that_refuses_is_told_loudly_and_the_run_goes_on(coordinator: Any
         }
     ]
     desk.train()
-    desk.tell(e.WorkFailed("checkpoint", 1, 0, "CheckpointError: no space left on device"))
+    desk.tell(ev.WorkFailed("checkpoint", 1, 0, "CheckpointError: no space left on device"))
     assert len(desk.published("warning")) == 2
     assert desk.finished() == e.Finish("completed")
     assert desk.state.keeper.durable == 0
@@ -169,9 +170,9 @@ def test_it_gathers_tells_the_agreement_and_opens_the_next_round(coordinator: An
 
 def test_it_waits_for_those_it_remembers_and_not_for_ever(coordinator: Any) -> None:
     desk = resumed(coordinator)
-    desk.tell(e.Started())
+    desk.tell(ev.Started())
     for name in ("client-0", "client-2"):
-        desk.tell(e.LinkUp(name, "client", 1))
+        desk.tell(ev.LinkUp(name, "client", 1))
         desk.say(name, m.Ready(examples=1000, pid=1))
     assert desk.published("round.started") == []
     desk.until(30.0, beating=("client-0", "client-2"))
@@ -180,7 +181,7 @@ def test_it_waits_for_those_it_remembers_and_not_for_ever(coordinator: Any) -> N
 
 def test_too_few_of_them_end_the_run_by_name(coordinator: Any) -> None:
     desk = resumed(coordinator)
-    desk.tell(e.Started())
+    desk.tell(ev.Started())
     desk.until(30.0)
     assert desk.finished() is not None
     assert "still missing: client-0, client-1, client-2" in desk.finished().reason
@@ -202,7 +203,7 @@ def test_a_run_that_was_complete_only_concludes(coordinator: Any) -> None:
     desk.gather()
     (finish,) = only(e.Send, desk.effects)
     assert (finish.message.work, finish.to, finish.body) == ("finish", desk.names, "w2")
-    desk.tell(e.Evaluated(2, "test", {"accuracy": 0.5}))
+    desk.tell(ev.Evaluated(2, "test", {"accuracy": 0.5}))
     assert desk.finished() == e.Finish("completed")
     assert desk.published("round.started") == []
 
@@ -213,11 +214,11 @@ def works(desk: Any) -> list[str]:
 
 def test_nobody_is_let_go_before_the_last_round_is_written(coordinator: Any) -> None:
     desk = coordinator(rounds=1, checkpoint=True, evaluate_test=False).settle()
-    desk.tell(e.Saved(0))
+    desk.tell(ev.Saved(0))
     desk.train()
     assert kept(desk) == [0, 1]
     assert "finish" not in works(desk)
-    desk.tell(e.Saved(1))
+    desk.tell(ev.Saved(1))
     assert works(desk)[-1] == "finish"
     assert desk.finished() == e.Finish("completed")
 
@@ -226,9 +227,9 @@ def judged_by_sites(coordinator: Any) -> Any:
     """A run that is killed when the sites have judged its last model, and some of them have it and are gone."""
     rules = {"rounds": 1, "checkpoint": True, "evaluate_test": False, "evaluate_sites": True}
     before = coordinator(**rules).settle()
-    before.tell(e.Saved(0), 5.0)
+    before.tell(ev.Saved(0), 5.0)
     before.train()
-    before.tell(e.Saved(1))
+    before.tell(ev.Saved(1))
     for name in before.names:
         before.say(name, m.Update(1, 1, 10, {"holdout_accuracy": 0.5, "holdout_examples": 4}, None, None))
     assert kept(before) == [0, 1, 1], "once more, with what the sites have found"
@@ -240,16 +241,16 @@ def judged_by_sites(coordinator: Any) -> Any:
 
 def test_what_the_sites_have_told_of_the_last_model_is_not_asked_again(coordinator: Any) -> None:
     desk = judged_by_sites(coordinator).gather()
-    desk.tell(e.Saved(1))
+    desk.tell(ev.Saved(1))
     assert works(desk) == ["finish"]
     assert desk.finished() == e.Finish("completed")
 
 
 def test_where_nothing_is_left_to_do_nobody_is_needed(coordinator: Any) -> None:
     desk = judged_by_sites(coordinator)
-    desk.tell(e.Started())
+    desk.tell(ev.Started())
     desk.until(30.0)
-    desk.tell(e.Saved(1))
+    desk.tell(ev.Saved(1))
     assert desk.finished() == e.Finish("completed")
 
 
@@ -257,8 +258,8 @@ def test_and_where_nobody_is_expected_it_ends_at_once(coordinator: Any) -> None:
     before = judged_by_sites(coordinator)
     desk = coordinator(n=0, rounds=1, checkpoint=True, evaluate_test=False, evaluate_sites=True)
     desk.state = CoordinatorMachine.restored(desk.state.rules, before.state.memory(), "w1")
-    desk.tell(e.Started())
-    desk.tell(e.Saved(1))
+    desk.tell(ev.Started())
+    desk.tell(ev.Saved(1))
     assert desk.finished() == e.Finish("completed")
 
 
@@ -285,8 +286,8 @@ def test_a_second_memory_is_the_first(coordinator: Any) -> None:
 
 def test_what_a_client_claims_after_its_own_death_counts(coordinator: Any) -> None:
     desk = resumed(coordinator)
-    desk.tell(e.Started())
-    desk.tell(e.LinkUp("client-0", "client", 1))
+    desk.tell(ev.Started())
+    desk.tell(ev.LinkUp("client-0", "client", 1))
     desk.say("client-0", m.Ready(examples=700, pid=1))
     assert desk.state.roll["client-0"].examples == 700
 
@@ -306,9 +307,9 @@ def test_work_that_hangs_ends_the_run_by_name(coordinator: Any, kind: str) -> No
         for name in desk.names:
             desk.answer(name)
     if kind == "evaluate":
-        desk.tell(e.Folded(1, 0, "w1"))
+        desk.tell(ev.Folded(1, 0, "w1"))
         desk.train(2)
-        desk.tell(e.Evaluated(1, "test", {"accuracy": 0.5}))
+        desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.5}))
     desk.until(599.0, beating=desk.names)
     assert desk.finished() is None
     desk.until(600.0, beating=desk.names)
@@ -325,8 +326,8 @@ def test_work_that_hangs_would_hold_the_run_for_ever(coordinator: Any, monkeypat
 def test_work_that_ends_leaves_no_timer(coordinator: Any) -> None:
     desk = coordinator(rounds=1, checkpoint=True).settle()
     desk.train()
-    desk.tell(e.Evaluated(1, "test", {}))
-    desk.tell(e.Saved(0))
-    desk.tell(e.Saved(1))
+    desk.tell(ev.Evaluated(1, "test", {}))
+    desk.tell(ev.Saved(0))
+    desk.tell(ev.Saved(1))
     assert [key for key in desk.timers if key[0] == "work"] == []
     assert desk.finished() == e.Finish("completed")

@@ -14,6 +14,7 @@ from nervenet.models.site_model import SiteModel
 from nervenet.nodes.checkpoint.client_state import ClientStateStore
 from nervenet.nodes.federated.client_worker import ClientWorker
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.worker import Worker
 
 PLAIN = {"epochs": 1, "local_steps": None, "batch_size": 8, "carry_optimizer": False}
@@ -35,7 +36,7 @@ def client(folder: Path | None = None, warnings: list[str] | None = None, **opti
     work = ClientWorker(site_model, node="client-0", seed=0, carried=carried)
     one = Worker(site_model, node="client-0", seed=0, work=work)
     survey = one.perform(e.Survey())
-    assert isinstance(survey, e.Surveyed)
+    assert isinstance(survey, ev.Surveyed)
     one.perform(e.Settle(surveys={"only": (survey.fields, survey.body)}))
     return one
 
@@ -59,15 +60,15 @@ def train(
     durable: int = 0,
     life: int = 1,
     counted: int | None = None,
-) -> e.Trained:
+) -> ev.Trained:
     parts = 2 if settings.get("control") else 1
     body = received(number, parts)
     told = one.perform(e.Train(number, 0, body, settings, durable=durable, life=life, counted=counted))
-    assert isinstance(told, e.Trained)
+    assert isinstance(told, ev.Trained)
     return told
 
 
-def told(trained: e.Trained) -> tuple[Any, ...]:
+def told(trained: ev.Trained) -> tuple[Any, ...]:
     return trained.body.tobytes(), dict(trained.metrics), trained.payload
 
 
@@ -188,7 +189,7 @@ def test_abandoning_says_whether_the_work_is_wanted() -> None:
 @pytest.mark.parametrize("encoding", ["", "delta+int8", "float16"])
 def test_a_training_that_diverges_is_told_by_name_however_it_is_encoded(encoding: str) -> None:
     answer = client(learning_rate=1e30).answer(e.Train(1, 0, received(1), PLAIN | {"encoding": encoding}))
-    assert isinstance(answer, e.WorkFailed)
+    assert isinstance(answer, ev.WorkFailed)
     assert "the weights after training" in answer.reason
     assert "must be finite" in answer.reason
 
@@ -199,7 +200,7 @@ def test_what_cannot_be_encoded_is_told_by_name(monkeypatch: pytest.MonkeyPatch)
     huge = np.full(one.site_model.layout.size, 3e38, np.float32)
     monkeypatch.setattr(one.site_model, "snapshot", lambda: huge)  # finite, and too large for a scale of int8
     answer = one.answer(e.Train(1, 0, received(1), PLAIN | {"encoding": "delta+int8"}))
-    assert isinstance(answer, e.WorkFailed)
+    assert isinstance(answer, ev.WorkFailed)
     assert answer.reason.startswith("ArithmeticError: the weights after training, sent as delta+int8, must be finite")
 
 
@@ -215,7 +216,7 @@ def test_fed_per_keeps_its_arrays_through_rounds_and_measures_both_models() -> N
     head = views(one.site_model.snapshot())["weight.1"].copy()
     final = received(3)
     measured = one.perform(e.Personalize(2, final, settings))
-    assert isinstance(measured, e.Personalized)
+    assert isinstance(measured, ev.Personalized)
     assert {"accuracy", "loss", "examples", "global_accuracy", "global_loss"} == set(measured.metrics)
     own = views(one.work.personal)
     np.testing.assert_array_equal(own["weight.1"], head)
@@ -250,12 +251,12 @@ def test_ditto_ends_with_its_own_model_and_fine_tuning_with_one_that_went_on() -
 def test_a_name_that_is_no_array_is_told_with_all_that_are() -> None:
     names = "weight.0, weight.1, bias.0, bias.1"
     answer = client().answer(e.Train(1, 0, received(1), PLAIN | {"personal": ["head"]}))
-    assert isinstance(answer, e.WorkFailed)
+    assert isinstance(answer, ev.WorkFailed)
     assert names in answer.reason
     site_model = SiteModel(MLP(hidden=(3,)), *rows(), columns=("a", "b"))
     coordinator = Worker(site_model, node="coordinator", seed=0, personal=("head",))
     survey = coordinator.perform(e.Survey())
-    assert isinstance(survey, e.Surveyed)
+    assert isinstance(survey, ev.Surveyed)
     answer = coordinator.answer(e.Settle(surveys={"a": (survey.fields, survey.body)}))
-    assert isinstance(answer, e.WorkFailed)
+    assert isinstance(answer, ev.WorkFailed)
     assert names in answer.reason

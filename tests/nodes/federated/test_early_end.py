@@ -10,6 +10,7 @@ from nervenet.nodes.federated.ending import Ending
 from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
 SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
@@ -26,15 +27,15 @@ class Desk:
             RoundRules(**({"rounds": 9, "clients": frozenset(NAMES), "stopping": GOAL} | rules))
         )
         self.effects: list[e.Effect] = []
-        self.tell(e.Started())
+        self.tell(ev.Started())
         for name in NAMES:
-            self.tell(e.LinkUp(name, "client", 1))
-            self.tell(e.Arrived(name, m.Ready(examples=1000, pid=1)))
+            self.tell(ev.LinkUp(name, "client", 1))
+            self.tell(ev.Arrived(name, m.Ready(examples=1000, pid=1)))
         for name in NAMES:
-            self.tell(e.Arrived(name, m.Update(0, 0, 10, {}, {}, SURVEY), "survey"))
-        self.tell(e.Settled({"task": task} if task else {}, MODEL, "w0"))
+            self.tell(ev.Arrived(name, m.Update(0, 0, 10, {}, {}, SURVEY), "survey"))
+        self.tell(ev.Settled({"task": task} if task else {}, MODEL, "w0"))
 
-    def tell(self, event: e.Event, now: float = 0.0) -> list[e.Effect]:
+    def tell(self, event: ev.Event, now: float = 0.0) -> list[e.Effect]:
         effects = self.state.handle(event, now)
         self.effects += effects
         return effects
@@ -42,15 +43,15 @@ class Desk:
     def answers(self, number: int, attempt: int = 0, **metrics: float) -> list[e.Effect]:
         """Everybody answers; gives what comes of the last answer."""
         for name in NAMES:
-            effects = self.tell(e.Arrived(name, m.Update(number, attempt, 10, metrics, None, MODEL), f"{name}"))
+            effects = self.tell(ev.Arrived(name, m.Update(number, attempt, 10, metrics, None, MODEL), f"{name}"))
         return effects
 
     def train(self, number: int) -> list[e.Effect]:
         self.answers(number)
-        return self.tell(e.Folded(number, 0, f"w{number}"))
+        return self.tell(ev.Folded(number, 0, f"w{number}"))
 
     def evaluated(self, number: int, **metrics: float) -> list[e.Effect]:
-        return self.tell(e.Evaluated(number, "test", metrics))
+        return self.tell(ev.Evaluated(number, "test", metrics))
 
     def of(self, kind: type[T]) -> list[T]:
         return [effect for effect in self.effects if isinstance(effect, kind)]
@@ -68,7 +69,7 @@ def test_the_round_that_reaches_the_goal_is_the_last_and_the_open_one_is_abandon
     desk.train(1)
     desk.evaluated(1, accuracy=0.5)
     desk.train(2)
-    desk.tell(e.Arrived(NAMES[0], m.Update(3, 0, 10, {}, None, MODEL), "early"))
+    desk.tell(ev.Arrived(NAMES[0], m.Update(3, 0, 10, {}, None, MODEL), "early"))
     effects = desk.evaluated(2, accuracy=0.92)
     assert desk.published("run.stopping") == [
         {"round": 2, "stopped_by": "until", "reason": "accuracy >= 0.9 was reached in round 2: 0.92"}
@@ -79,7 +80,7 @@ def test_the_round_that_reaches_the_goal_is_the_last_and_the_open_one_is_abandon
     assert (finish.message.work, finish.message.round, finish.message.attempt, finish.body) == ("finish", 3, 1, "w2")
     assert effects[-2:] == [e.Adopt("w2"), e.Finish("completed")]
     assert (desk.state.completed, desk.state.weights) == (2, "w2")
-    assert desk.tell(e.Arrived(NAMES[1], m.Update(3, 0, 10, {}, None, MODEL), "late")) == []
+    assert desk.tell(ev.Arrived(NAMES[1], m.Update(3, 0, 10, {}, None, MODEL), "late")) == []
     best = desk.state.judging.best
     assert best is not None
     assert (best.round, best.weights, best.metrics) == (2, "w2", {"accuracy": 0.92})
@@ -87,7 +88,7 @@ def test_the_round_that_reaches_the_goal_is_the_last_and_the_open_one_is_abandon
 
 def ends_while_a_checkpoint_is_written() -> Desk:
     desk = Desk(checkpoint=True)
-    desk.tell(e.Saved(0))
+    desk.tell(ev.Saved(0))
     desk.train(1)
     desk.evaluated(1, accuracy=0.95)
     desk.answers(2)
@@ -98,7 +99,7 @@ def test_an_open_round_stays_abandoned_while_a_checkpoint_holds_up_the_end() -> 
     desk = ends_while_a_checkpoint_is_written()
     assert [fold.round for fold in desk.of(e.Fold)] == [1]
     assert not desk.of(e.Finish)
-    desk.tell(e.Saved(1))
+    desk.tell(ev.Saved(1))
     assert desk.state.completed == 1
     assert desk.of(e.Finish) == [e.Finish("completed")]
 
@@ -115,7 +116,7 @@ def test_a_round_is_not_folded_before_the_last_evaluation_is_in() -> None:
     assert e.Fold not in kinds(desk.answers(2))
     (fold,) = [f for f in desk.evaluated(1, accuracy=0.5) if isinstance(f, e.Fold)]
     assert (fold.round, fold.body, len(fold.contributions)) == (2, "w1", 2)
-    desk.tell(e.Folded(2, 0, "w2"))
+    desk.tell(ev.Folded(2, 0, "w2"))
     desk.answers(3)
     effects = desk.evaluated(2, accuracy=0.95)
     assert e.Fold not in kinds(effects)
@@ -133,7 +134,7 @@ def test_an_evaluation_that_fails_lets_the_round_go_on() -> None:
     desk = Desk()
     desk.train(1)
     desk.answers(2)
-    assert e.Fold in kinds(desk.tell(e.WorkFailed("evaluate", 1, 0, "ValueError: no")))
+    assert e.Fold in kinds(desk.tell(ev.WorkFailed("evaluate", 1, 0, "ValueError: no")))
     assert desk.state.judging.best is None
 
 
@@ -161,7 +162,7 @@ def test_sites_stop_a_run_that_has_no_test_set_before_their_round_counts() -> No
     desk = Desk(evaluate_test=False, evaluate_sites=True)
     desk.train(1)
     desk.answers(2, holdout_accuracy=0.95, holdout_examples=5)
-    effects = desk.tell(e.Folded(2, 0, "w2"))
+    effects = desk.tell(ev.Folded(2, 0, "w2"))
     assert desk.published("metric.test")[-1]["round"] == 1
     assert desk.published("run.stopping")[0]["round"] == 1
     assert [f["round"] for f in desk.published("round.completed")] == [0, 1]
@@ -173,16 +174,16 @@ def test_beside_a_test_set_sites_tell_and_are_asked_once_more_at_an_early_end() 
     desk.train(1)
     desk.evaluated(1, accuracy=0.5)
     desk.answers(2, holdout_accuracy=0.95, holdout_examples=5)
-    desk.tell(e.Folded(2, 0, "w2"))
+    desk.tell(ev.Folded(2, 0, "w2"))
     assert desk.published("metric.sites")[-1]["round"] == 1  # and the run goes on, whatever the sites think
     desk.evaluated(2, accuracy=0.93)
     task = desk.of(e.Send)[-1].message
     assert (task.work, task.round, task.attempt, desk.of(e.Send)[-1].body) == ("evaluate", 3, 1, "w2")
     # What is still on its way from round 3 disturbs nobody.
-    assert desk.tell(e.Arrived(NAMES[0], m.Update(3, 0, 10, {}, None, MODEL), "late")) == []
+    assert desk.tell(ev.Arrived(NAMES[0], m.Update(3, 0, 10, {}, None, MODEL), "late")) == []
     for name in NAMES:
         told = {"holdout_accuracy": 0.9, "holdout_examples": 5.0}
-        desk.tell(e.Arrived(name, m.Update(3, 1, 1000, told, None, None)))
+        desk.tell(ev.Arrived(name, m.Update(3, 1, 1000, told, None, None)))
     assert desk.published("metric.sites")[-1]["round"] == 2
     assert desk.of(e.Finish) == [e.Finish("completed")]
     assert desk.published("update.rejected") == []
@@ -192,7 +193,7 @@ def test_a_spent_budget_ends_the_run_with_the_round_that_is_open() -> None:
     desk = Desk(stopping=StoppingRules(budget_s=5.0), evaluate_every=100)
     assert e.SetTimer(("budget",), 5.0) in desk.effects
     desk.train(1)
-    assert desk.tell(e.TimerFired(("budget",), 5.0), 5.0) == []
+    assert desk.tell(ev.TimerFired(("budget",), 5.0), 5.0) == []
     effects = desk.train(2)
     assert e.Evaluate(2, "test", "w2") in effects  # the last round always is
     assert desk.published("run.stopping") == [
@@ -206,8 +207,8 @@ def test_a_spent_budget_takes_a_round_that_fails_for_the_end_once_there_is_a_mod
         desk = Desk(stopping=StoppingRules(budget_s=5.0), evaluate_test=False)
         if rounds_before:
             desk.train(1)
-        desk.tell(e.TimerFired(("budget",), 5.0), 5.0)
-        desk.tell(e.TimerFired(("deadline", rounds_before + 1, 0), 30.0), 30.0)
+        desk.tell(ev.TimerFired(("budget",), 5.0), 5.0)
+        desk.tell(ev.TimerFired(("deadline", rounds_before + 1, 0), 30.0), 30.0)
         assert len(desk.published("round.failed")) == 1
         assert desk.of(e.Finish) == ([e.Finish("completed")] if rounds_before else [])
 
@@ -241,12 +242,12 @@ def test_a_run_that_was_killed_before_it_could_stop_stops_when_it_is_taken_up(ga
     assert best is not None
     assert (best.round, best.weights) == (1, "w1")
     desk.effects.clear()
-    assert e.Evaluate(2, "test", "w2") in desk.tell(e.Started())
+    assert e.Evaluate(2, "test", "w2") in desk.tell(ev.Started())
     if not gathered_first:
         assert e.Finish not in kinds(desk.evaluated(2, accuracy=0.95))
     for name in NAMES:
-        desk.tell(e.LinkUp(name, "client", 2))
-        desk.tell(e.Arrived(name, m.Ready(examples=1000, pid=1)))
+        desk.tell(ev.LinkUp(name, "client", 2))
+        desk.tell(ev.Arrived(name, m.Ready(examples=1000, pid=1)))
     if gathered_first:
         assert desk.published("round.started")[-1]["round"] == 3
         desk.evaluated(2, accuracy=0.95)

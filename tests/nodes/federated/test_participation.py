@@ -7,6 +7,7 @@ import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes.federated.strategies.registry import make
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ def test_more_are_asked_than_are_wanted_and_the_wanted_number_closes(coordinator
         assert not only(e.Fold, desk.answer(name))
     effects = desk.answer(names[3])
     assert len(only(e.Fold, effects)[0].contributions) == 3
-    desk.tell(e.Folded(1, 0, "w1"))
+    desk.tell(ev.Folded(1, 0, "w1"))
     told = desk.published("round.completed")[-1]
     assert told["closed_by"] == "quorum"
     assert told["missing"] == {names[2]: "no answer when the round closed by quorum"}
@@ -44,7 +45,7 @@ def test_one_who_fails_is_made_up_for_by_the_surplus(coordinator: Any) -> None:
     desk.answer(names[1])
     desk.answer(names[2])
     assert only(e.Fold, desk.answer(names[3]))
-    desk.tell(e.Folded(1, 0, "w1"))
+    desk.tell(ev.Folded(1, 0, "w1"))
     assert desk.published("round.completed")[-1]["missing"] == {names[0]: "declined: no memory"}
 
 
@@ -77,7 +78,7 @@ def test_a_quorum_waits_for_as_many_as_the_strategy_needs(coordinator: Any) -> N
 
 def test_where_fewer_than_the_strategy_needs_can_answer_it_is_asked_and_says_why_not(coordinator: Any) -> None:
     desk = coordinator(5, quorum=0.5, strategy=make("krum", {})).settle()
-    desk.tell(e.LinkLost(desk.names[4], "gone"))
+    desk.tell(ev.LinkLost(desk.names[4], "gone"))
     for name in desk.names[:3]:
         assert not only(e.Fold, desk.answer(name))
     assert only(e.Fold, desk.answer(desk.names[3]))
@@ -91,7 +92,7 @@ def check_late_answers_disturb_nobody(coordinator: Any) -> None:
     desk.answer("client-0")
     desk.answer("client-1")
     assert desk.answer("client-2") == [], "while the fold runs"
-    desk.tell(e.Folded(1, 0, "w1"))
+    desk.tell(ev.Folded(1, 0, "w1"))
     assert desk.answer("client-3") == [], "when the next round is open"
     assert desk.published("update.rejected") == []
 
@@ -125,7 +126,7 @@ def test_by_turns_everybody_is_asked_equally_often(coordinator: Any) -> None:
     for number in range(1, 6):
         for name in asked(desk):
             desk.answer(name, number)
-        desk.tell(e.Folded(number, 0, f"w{number}"))
+        desk.tell(ev.Folded(number, 0, f"w{number}"))
     turns = [name for told in desk.published("round.started")[1:] for name in told["asked"]]
     assert sorted(turns) == sorted(2 * list(desk.names))
 
@@ -133,16 +134,16 @@ def test_by_turns_everybody_is_asked_equally_often(coordinator: Any) -> None:
 def test_a_large_claim_does_not_buy_every_turn(coordinator: Any) -> None:
     """Weighted by examples, an unbelievable claim counts as the cap."""
     desk = coordinator(10, rounds=60, participation=0.1, sampling="weighted", max_examples_ratio=1.0, min_clients=1)
-    desk.tell(e.Started())
+    desk.tell(ev.Started())
     for name in desk.names:
-        desk.tell(e.LinkUp(name, "client", 1))
+        desk.tell(ev.LinkUp(name, "client", 1))
         desk.say(name, m.Ready(examples=10**9 if name == "client-0" else 1000, pid=1))
     for name in desk.names:
         desk.say(name, m.Update(0, 0, 10, {}, {}, m.Payload("survey", "survey", "float64", 9)), "s")
-    desk.tell(e.Settled({}, m.Payload("mean", "a1b2", "float32", 5), "w0"))
+    desk.tell(ev.Settled({}, m.Payload("mean", "a1b2", "float32", 5), "w0"))
     for number in range(1, 61):
         desk.answer(asked(desk)[0], number)
-        desk.tell(e.Folded(number, 0, "w"))
+        desk.tell(ev.Folded(number, 0, "w"))
     told = [one["asked"] for one in desk.published("round.started")[1:]]
     assert 0 < told.count(["client-0"]) < 20
 
@@ -152,8 +153,8 @@ def test_a_large_claim_does_not_buy_every_turn(coordinator: Any) -> None:
 
 def test_too_few_clients_are_waited_for_and_the_run_goes_on_when_they_are_back(coordinator: Any) -> None:
     desk = coordinator(3, min_clients=2, wait_deadline_s=20.0).settle()
-    desk.tell(e.LinkLost("client-1", "cut"))
-    desk.tell(e.LinkLost("client-2", "cut"))
+    desk.tell(ev.LinkLost("client-1", "cut"))
+    desk.tell(ev.LinkLost("client-2", "cut"))
     desk.answer("client-0")
     desk.until(11.0, beating=("client-0",))
     assert desk.state.status == "waiting"
@@ -161,15 +162,15 @@ def test_too_few_clients_are_waited_for_and_the_run_goes_on_when_they_are_back(c
     assert told["reason"] == ("round 1 waits for clients: 1 of at least 2 are there; missing: client-1, client-2")
     beat = [effect for effect in desk.effects if isinstance(effect, e.Beat)][-1]
     assert beat.state == "waiting"
-    desk.tell(e.LinkUp("client-2", "client", 2))
+    desk.tell(ev.LinkUp("client-2", "client", 2))
     assert (asked(desk), desk.state.status) == (["client-0", "client-2"], "asking")
     assert ("wait",) not in desk.timers
 
 
 def test_the_wait_ends_in_a_named_error(coordinator: Any) -> None:
     desk = coordinator(3, min_clients=2, wait_deadline_s=20.0).settle()
-    desk.tell(e.LinkLost("client-1", "cut"))
-    desk.tell(e.LinkLost("client-2", "cut"))
+    desk.tell(ev.LinkLost("client-1", "cut"))
+    desk.tell(ev.LinkLost("client-2", "cut"))
     desk.until(60.0, beating=("client-0",))
     assert desk.finished() == e.Finish(
         "failed", "round 1 waited 20 s for clients: 1 of at least 2 are there; missing: client-1, client-2"
@@ -205,7 +206,7 @@ def test_tasks_say_partial_and_the_round_names_who_had_to_stop(coordinator: Any)
     desk.answer("client-0")
     desk.answer("client-1", partial=1.0)
     desk.answer("client-2", partial=0.0)
-    desk.tell(e.Folded(1, 0, "w1"))
+    desk.tell(ev.Folded(1, 0, "w1"))
     assert desk.published("round.completed")[-1]["partial"] == ["client-1"]
 
 

@@ -8,6 +8,7 @@ from nervenet.broker import messages as m
 from nervenet.nodes.federated import closing
 from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
 SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
@@ -57,7 +58,7 @@ def test_a_round_folds_by_examples_in_name_order_whoever_was_first(coordinator: 
         ("client-2", "client-2 1.0", "w0", 30),
     ]
     desk.now = 3.0
-    effects = desk.tell(e.Folded(1, 0, "w1"))
+    effects = desk.tell(ev.Folded(1, 0, "w1"))
     assert desk.published("round.completed")[-1] == {
         "round": 1,
         "participants": list(desk.names),
@@ -76,8 +77,8 @@ def test_the_agreement_goes_only_to_those_who_do_not_hold_it(coordinator: Any) -
     assert first.message.agreement == {"columns": ["x"]}
     desk.answer("client-0")
     desk.answer("client-1")
-    desk.tell(e.LinkUp("client-1", "client", 2))  # a new process knows nothing
-    effects = [*desk.answer("client-2"), *desk.tell(e.Folded(1, 0, "w1"))]
+    desk.tell(ev.LinkUp("client-1", "client", 2))  # a new process knows nothing
+    effects = [*desk.answer("client-2"), *desk.tell(ev.Folded(1, 0, "w1"))]
     with_agreement = {send.to: send.message.agreement is not None for send in only(e.Send, effects)}
     assert with_agreement == {("client-0", "client-2"): False, ("client-1",): True}
 
@@ -88,10 +89,10 @@ def test_the_last_round_hands_everybody_the_model_and_waits_for_its_evaluation(c
     (last,) = (send for send in only(e.Send, effects) if send.message.work == "finish")
     assert (last.to, last.body) == (desk.names, "w1")
     assert desk.finished() is None
-    effects = desk.tell(e.Evaluated(1, "test", {"accuracy": 0.5}))
+    effects = desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.5}))
     assert only(e.Completed, effects)[0].fields["accuracy"] == 0.5
     assert desk.finished() == e.Finish("completed")
-    assert desk.tell(e.Started()) == [], "nothing more"
+    assert desk.tell(ev.Started()) == [], "nothing more"
 
 
 def test_a_share_of_the_clients_is_asked(coordinator: Any) -> None:
@@ -106,7 +107,7 @@ def test_a_quorum_closes_and_names_who_is_missing(coordinator: Any) -> None:
     desk.answer("client-0")
     desk.answer("client-1")
     assert only(e.Fold, desk.answer("client-3"))
-    desk.tell(e.Folded(1, 0, "w1"))
+    desk.tell(ev.Folded(1, 0, "w1"))
     told = desk.published("round.completed")[-1]
     assert told["closed_by"] == "quorum"
     assert told["missing"] == {"client-2": "no answer when the round closed by quorum"}
@@ -160,7 +161,7 @@ def test_a_wrong_update_is_refused_with_its_reason_and_the_round_goes_on(
     assert desk.published("update.rejected") == [{"subject": "client-1", "round": 1, "reason": words}]
     desk.answer("client-0")
     assert "bad" not in bodies(desk.answer("client-2"))
-    desk.tell(e.Folded(1, 0, "w1"))
+    desk.tell(ev.Folded(1, 0, "w1"))
     assert desk.published("round.completed")[-1]["missing"] == {"client-1": f"rejected: {words}"}
 
 
@@ -193,7 +194,7 @@ def test_an_answer_for_a_closed_round_is_refused_by_name(coordinator: Any) -> No
     desk.answer("client-1")
     closed = "round 1, attempt 0 is closed; no round is open"
     assert refusal_of(desk.answer("client-1")) == ("stale", closed), "while the fold runs"
-    desk.tell(e.Folded(1, 0, "w1"))
+    desk.tell(ev.Folded(1, 0, "w1"))
     assert refusal_of(desk.answer("client-1")) == ("stale", "round 1, attempt 0 is closed; round 2 is open")
     assert refusal_of(desk.answer("client-2", 4)) == ("stale", "round 4, attempt 0 is closed; round 2 is open")
 
@@ -216,7 +217,7 @@ def test_an_uninvited_answer_is_refused(coordinator: Any) -> None:
 
 def test_something_unreadable_is_told_and_the_round_goes_on(coordinator: Any) -> None:
     desk = coordinator().settle()
-    desk.tell(e.MalformedMessage("client-0", "header: not a map"))
+    desk.tell(ev.MalformedMessage("client-0", "header: not a map"))
     assert desk.published("update.rejected") == [{"subject": "client-0", "round": 1, "reason": "header: not a map"}]
     desk.train()
     assert desk.state.completed == 1
@@ -229,9 +230,9 @@ def test_a_closed_connection_excuses_at_once(coordinator: Any) -> None:
     desk = coordinator().settle()
     desk.answer("client-0")
     desk.answer("client-2")
-    effects = desk.tell(e.LinkLost("client-1", "the connection of client-1 has ended"))
+    effects = desk.tell(ev.LinkLost("client-1", "the connection of client-1 has ended"))
     assert bodies(effects) == ("client-0 1.0", "client-2 1.0")
-    desk.tell(e.Folded(1, 0, "w1"))
+    desk.tell(ev.Folded(1, 0, "w1"))
     assert desk.published("round.completed")[-1]["missing"] == {"client-1": "the connection of client-1 has ended"}
     assert desk.published("round.started")[-1]["asked"] == ["client-0", "client-2"]
 
@@ -247,7 +248,7 @@ def test_silence_excuses_after_the_limit_and_the_round_closes_with_the_others(co
 
 def test_one_given_up_who_answers_in_time_after_all_counts(coordinator: Any) -> None:
     desk = coordinator().settle()
-    desk.tell(e.LinkLost("client-1", "cut"))
+    desk.tell(ev.LinkLost("client-1", "cut"))
     desk.answer("client-1")
     desk.answer("client-0")
     assert len(bodies(desk.answer("client-2"))) == 3
@@ -255,17 +256,17 @@ def test_one_given_up_who_answers_in_time_after_all_counts(coordinator: Any) -> 
 
 def test_who_is_back_is_asked_in_the_next_round(coordinator: Any) -> None:
     desk = coordinator().settle()
-    desk.tell(e.LinkLost("client-1", "cut"))
+    desk.tell(ev.LinkLost("client-1", "cut"))
     desk.answer("client-0")
     desk.answer("client-2")
-    desk.tell(e.LinkUp("client-1", "client", 2))
-    desk.tell(e.Folded(1, 0, "w1"))
+    desk.tell(ev.LinkUp("client-1", "client", 2))
+    desk.tell(ev.Folded(1, 0, "w1"))
     assert desk.published("round.started")[-1]["asked"] == list(desk.names)
 
 
 def test_a_late_joiner_is_asked_in_the_next_round(coordinator: Any) -> None:
     desk = coordinator(rounds=3).settle()
-    desk.tell(e.LinkUp("late", "client", 1))
+    desk.tell(ev.LinkUp("late", "client", 1))
     desk.say("late", m.Ready(examples=4, pid=9))
     desk.train()
     assert desk.published("round.started")[-1]["asked"] == [*desk.names, "late"]
@@ -277,7 +278,7 @@ def test_a_hanging_training_is_ended_by_the_deadline_and_named(coordinator: Any)
     desk.answer("client-2")
     effects = desk.until(10.0, beating=desk.names)
     assert len(bodies(effects)) == 2
-    desk.tell(e.Folded(1, 0, "w1"))
+    desk.tell(ev.Folded(1, 0, "w1"))
     told = desk.published("round.completed")[-1]
     assert told["closed_by"] == "deadline"
     assert told["missing"] == {"client-1": "no answer within 10 s (last heard: train for 9.9 s)"}
@@ -310,8 +311,8 @@ def test_when_all_decline_nobody_waits_for_the_deadline(coordinator: Any) -> Non
 
 def test_too_few_at_the_join_deadline_end_the_run_by_name(coordinator: Any) -> None:
     desk = coordinator(4)
-    desk.tell(e.Started())
-    desk.tell(e.LinkUp("client-0", "client", 1))
+    desk.tell(ev.Started())
+    desk.tell(ev.LinkUp("client-0", "client", 1))
     desk.say("client-0", m.Ready(examples=10, pid=1))
     desk.until(30.0, beating=("client-0",))
     ended = desk.finished()
@@ -323,9 +324,9 @@ def test_too_few_at_the_join_deadline_end_the_run_by_name(coordinator: Any) -> N
 
 def test_enough_at_the_join_deadline_begin_without_the_rest(coordinator: Any) -> None:
     desk = coordinator(3)
-    desk.tell(e.Started())
+    desk.tell(ev.Started())
     for name in desk.names[:2]:
-        desk.tell(e.LinkUp(name, "client", 1))
+        desk.tell(ev.LinkUp(name, "client", 1))
         desk.say(name, m.Ready(examples=10, pid=1))
     desk.until(30.0, beating=desk.names[:2])
     assert desk.published("round.started")[0]["asked"] == ["client-0", "client-1"]
@@ -343,7 +344,7 @@ def test_an_unreachable_client_is_excused(coordinator: Any) -> None:
     desk = coordinator().settle()
     desk.answer("client-0")
     desk.answer("client-1")
-    assert only(e.Fold, desk.tell(e.SendFailed("client-2", "task", 1, "no connection")))
+    assert only(e.Fold, desk.tell(ev.SendFailed("client-2", "task", 1, "no connection")))
 
 
 def test_a_transfer_on_its_way_extends_the_deadline_but_not_for_ever(coordinator: Any) -> None:
@@ -363,7 +364,7 @@ def test_a_fold_that_fails_fails_the_round_by_name(coordinator: Any) -> None:
     desk = coordinator().settle()
     for name in desk.names:
         desk.answer(name)
-    desk.tell(e.WorkFailed("fold", 1, 0, "ArithmeticError: the average must be finite"))
+    desk.tell(ev.WorkFailed("fold", 1, 0, "ArithmeticError: the average must be finite"))
     assert "the average must be finite" in desk.published("round.failed")[0]["reason"]
     assert desk.published("round.started")[-1]["attempt"] == 1
 
@@ -371,7 +372,7 @@ def test_a_fold_that_fails_fails_the_round_by_name(coordinator: Any) -> None:
 def test_an_evaluation_that_fails_is_a_warning(coordinator: Any) -> None:
     desk = coordinator(rounds=1).settle()
     desk.train()
-    desk.tell(e.WorkFailed("evaluate", 1, 0, "ValueError: no"))
+    desk.tell(ev.WorkFailed("evaluate", 1, 0, "ValueError: no"))
     assert desk.published("warning") == [{"reason": "evaluation of round 1 failed: ValueError: no"}]
     assert desk.finished() == e.Finish("completed")
 
@@ -383,7 +384,7 @@ def check_a_late_update_does_not_pass_for_an_evaluation(coordinator: Any) -> Non
     desk = coordinator(4, rounds=1, quorum=0.75, evaluate_test=False, evaluate_sites=True).settle()
     for name in desk.names[:3]:
         desk.answer(name)
-    desk.tell(e.Folded(1, 0, "w1"))
+    desk.tell(ev.Folded(1, 0, "w1"))
     task = only(e.Send, desk.effects)[-1].message
     assert task.work == "evaluate"
     desk.answer("client-3", holdout_accuracy=0.1, holdout_examples=50.0)
@@ -415,7 +416,7 @@ def check_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator: Any)
     desk.until(10.0, beating=desk.names)
     for name in desk.names:
         desk.say(name, m.Update(0, 2, 10, {}, {}, SURVEY), "survey")
-    desk.tell(e.Settled({}, MODEL, "w0"))
+    desk.tell(ev.Settled({}, MODEL, "w0"))
     desk.until(15.0, beating=desk.names)
     assert desk.published("round.failed")[-1]["round"] == 1
     assert desk.finished() is None
@@ -430,7 +431,7 @@ def test_failures_of_round_zero_would_count_against_round_one(
 ) -> None:
     settled = CoordinatorMachine._settled
 
-    def _settled(self: CoordinatorMachine, event: e.Settled, now: float) -> list[e.Effect]:
+    def _settled(self: CoordinatorMachine, event: ev.Settled, now: float) -> list[e.Effect]:
         failures = self.failures
         effects = settled(self, event, now)
         self.failures = failures
@@ -443,14 +444,14 @@ def test_failures_of_round_zero_would_count_against_round_one(
 
 def check_a_shaky_connection_while_gathering_does_not_end_the_run(coordinator: Any) -> None:
     desk = coordinator(2)
-    desk.tell(e.Started())
-    desk.tell(e.LinkUp("client-0", "client", 1))
+    desk.tell(ev.Started())
+    desk.tell(ev.LinkUp("client-0", "client", 1))
     desk.say("client-0", m.Ready(examples=10, pid=1))
-    desk.tell(e.LinkLost("client-0", "cut"))
-    desk.tell(e.LinkUp("client-1", "client", 1))
+    desk.tell(ev.LinkLost("client-0", "cut"))
+    desk.tell(ev.LinkUp("client-1", "client", 1))
     desk.say("client-1", m.Ready(examples=10, pid=1))
     assert desk.finished() is None
-    desk.tell(e.LinkUp("client-0", "client", 1))
+    desk.tell(ev.LinkUp("client-0", "client", 1))
     assert desk.published("round.started")[0]["asked"] == ["client-0", "client-1"]
 
 
@@ -501,7 +502,7 @@ def test_one_heard_again_would_be_given_up_by_looking_at_suspects_only(
 def check_a_transfer_that_has_left_extends_nothing(coordinator: Any) -> None:
     desk = coordinator(2, deadline_s=1.0, suspect_after_s=1000.0).settle()
     desk.answer("client-0")
-    desk.tell(e.StillSending("client-1", (1,)))  # said once; by the next pulse it has left
+    desk.tell(ev.StillSending("client-1", (1,)))  # said once; by the next pulse it has left
     desk.until(1.5)
     assert len(desk.published("round.failed")) == 1
 
@@ -515,7 +516,7 @@ def test_a_transfer_that_has_left_would_extend_ten_deadlines(coordinator: Any, m
         def clear(self) -> None:
             pass
 
-    def started(self: CoordinatorMachine, event: e.Event, now: float) -> list[e.Effect]:
+    def started(self: CoordinatorMachine, event: ev.Event, now: float) -> list[e.Effect]:
         if not isinstance(self.roll._leaving, Unforgetting):
             self.roll._leaving = Unforgetting()
         return handle(self, event, now)
@@ -528,7 +529,7 @@ def test_a_transfer_that_has_left_would_extend_ten_deadlines(coordinator: Any, m
 
 def check_a_lost_heartbeat_excuses_nobody(coordinator: Any) -> None:
     desk = coordinator(2).settle()
-    desk.tell(e.SendFailed("client-1", "heartbeat", 1, "slow"))
+    desk.tell(ev.SendFailed("client-1", "heartbeat", 1, "slow"))
     assert desk.answer("client-0") == []
 
 
@@ -539,9 +540,9 @@ def test_a_lost_heartbeat_excuses_nobody(coordinator: Any) -> None:
 def test_a_lost_heartbeat_would_excuse_if_any_message_did(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     handle = CoordinatorMachine.handle
 
-    def any_message(self: CoordinatorMachine, event: e.Event, now: float) -> list[e.Effect]:
-        if isinstance(event, e.SendFailed):
-            event = e.SendFailed(event.peer, "task", event.round, event.reason)
+    def any_message(self: CoordinatorMachine, event: ev.Event, now: float) -> list[e.Effect]:
+        if isinstance(event, ev.SendFailed):
+            event = ev.SendFailed(event.peer, "task", event.round, event.reason)
         return handle(self, event, now)
 
     monkeypatch.setattr(CoordinatorMachine, "handle", any_message)
@@ -555,7 +556,7 @@ def check_sizes_that_are_no_numbers_harm_nobody(coordinator: Any) -> None:
     desk.answer("client-0", 2, holdout_accuracy=0.5, holdout_examples=float("nan"))
     desk.answer("client-1", 2, holdout_accuracy=0.5, holdout_examples=float("inf"))
     desk.answer("client-2", 2, holdout_accuracy=0.75, holdout_examples=8.0)
-    desk.tell(e.Folded(2, 0, "w2"))
+    desk.tell(ev.Folded(2, 0, "w2"))
     assert desk.published("metric.sites")[-1]["accuracy"] == 0.75
 
 
@@ -575,7 +576,7 @@ def test_sizes_that_are_no_numbers_would_end_the_coordinator(coordinator: Any, m
 def check_the_round_fails_as_soon_as_the_missing_are_lost(coordinator: Any) -> None:
     desk = coordinator(2).settle()
     desk.answer("client-0")
-    desk.tell(e.LinkLost("client-1", "killed"))
+    desk.tell(ev.LinkLost("client-1", "killed"))
     desk.until(11.0, beating=("client-0",))
     assert "client-1: killed" in desk.published("round.failed")[0]["reason"]
     assert desk.published("round.started")[-1]["asked"] == ["client-0"]

@@ -12,6 +12,7 @@ from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.task_dispatch import lacking, tasks
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 
 MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
 SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
@@ -34,7 +35,7 @@ def asked(
         roll.enrol(name, 10, 0.0, can)
         roll[name].settled = name in holding
     given = RoundRules(rounds=9, clients=frozenset(codecs), **{"settings": {"epochs": 1}, **rules})
-    settled = e.Settled({"columns": ["x"]}, payload, "w0")
+    settled = ev.Settled({"columns": ["x"]}, payload, "w0")
     sends = tasks(codecs, work, 3, 0, "w2", rules=given, roll=roll, settled=settled, durable=durable, began=began)
     found: dict[str, m.Task] = {}
     for send in sends:
@@ -77,11 +78,11 @@ def test_who_has_not_answered_to_this_life_yet_is_told_where_it_began() -> None:
 
 def test_a_client_that_cannot_encode_is_named_once() -> None:
     state = CoordinatorMachine(RoundRules(rounds=1, clients=frozenset(("a", "b")), compression="delta+int4"))
-    (told,) = state.handle(e.Arrived("a", m.Ready(10, 1, ("delta",))), 0.0)
+    (told,) = state.handle(ev.Arrived("a", m.Ready(10, 1, ("delta",))), 0.0)
     reason = "a cannot encode int4: its updates come as they are, without compression"
     assert told == e.Publish("warning", {"reason": reason, "subject": "a"})
-    assert state.handle(e.Arrived("a", m.Ready(10, 1, ("delta",))), 0.5) == []
-    assert state.handle(e.Arrived("a", m.Ready(10, 1, ("delta", "int4"))), 0.0) == []
+    assert state.handle(ev.Arrived("a", m.Ready(10, 1, ("delta",))), 0.5) == []
+    assert state.handle(ev.Arrived("a", m.Ready(10, 1, ("delta", "int4"))), 0.0) == []
 
 
 def update(**metrics: float) -> Admitted:
@@ -105,16 +106,16 @@ def test_figures_that_are_none_are_left_out(value: float) -> None:
 def test_a_client_hears_which_of_its_updates_counted_where_that_matters(coordinator: Any) -> None:
     names = ("client-0", "client-1", "client-2", "client-3")
     desk = coordinator(4, rounds=9, compression="delta+int8", quorum=0.75)
-    desk.tell(e.Started())
+    desk.tell(ev.Started())
     for name in names:
-        desk.tell(e.LinkUp(name, "client", 1))
+        desk.tell(ev.LinkUp(name, "client", 1))
         desk.say(name, m.Ready(examples=1000, pid=1, codecs=ALL))
     for name in names:
         desk.say(name, m.Update(0, 0, 10, {}, {"columns": ["x"]}, SURVEY), "survey")
-    desk.tell(e.Settled({"columns": ["x"]}, MODEL, "w0"))
+    desk.tell(ev.Settled({"columns": ["x"]}, MODEL, "w0"))
     for name in names:
         desk.answer(name, 1)  # the round closes without the last one
-    desk.tell(e.Folded(1, 0, "w1", rejected={names[1]: "its values"}))
+    desk.tell(ev.Folded(1, 0, "w1", rejected={names[1]: "its values"}))
     told: dict[str, int | None] = {}
     for send in desk.effects:
         if isinstance(send, e.Send) and isinstance(send.message, m.Task) and send.message.round == 2:

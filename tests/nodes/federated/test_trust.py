@@ -9,6 +9,7 @@ from nervenet.broker.codec import DEFAULT_LIMITS, check_size, encode
 from nervenet.broker.errors import MessageTooLarge
 from nervenet.nodes.federated.strategies.pipeline import by_examples
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
 
@@ -23,13 +24,13 @@ MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
 
 def with_claims(coordinator: Any, claims: list[int], **rules: Any) -> Any:
     desk = coordinator(len(claims), **rules)
-    desk.tell(e.Started())
+    desk.tell(ev.Started())
     for name, rows in zip(desk.names, claims, strict=True):
-        desk.tell(e.LinkUp(name, "client", 1))
+        desk.tell(ev.LinkUp(name, "client", 1))
         desk.say(name, m.Ready(examples=rows, pid=1))
     for name, rows in zip(desk.names, claims, strict=True):
         desk.say(name, m.Update(0, 0, rows, {}, {}, SURVEY), f"survey of {name}")
-    desk.tell(e.Settled({}, MODEL, "w0"))
+    desk.tell(ev.Settled({}, MODEL, "w0"))
     return desk
 
 
@@ -87,9 +88,9 @@ def test_sizes_that_differ_honestly_are_believed(coordinator: Any) -> None:
 
 def test_clients_without_rows_do_not_make_the_others_incredible(coordinator: Any) -> None:
     desk = coordinator(3)
-    desk.tell(e.Started())
+    desk.tell(ev.Started())
     for name, rows in zip(desk.names, [0, 0, 50], strict=True):
-        desk.tell(e.LinkUp(name, "client", 1))
+        desk.tell(ev.LinkUp(name, "client", 1))
         desk.say(name, m.Ready(examples=rows, pid=1))
     assert warned(desk) == []
 
@@ -105,11 +106,11 @@ def a_round(desk: Any, number: int, bad: str | None = "client-1", how: str = "up
         elif how == "update":
             desk.say(name, m.Update(number, 0, 10, {}, None, MODEL), "nan", "values must be finite, found NaN")
         elif how == "spoiled":
-            desk.tell(e.MalformedMessage(name, "header: not a map"))
+            desk.tell(ev.MalformedMessage(name, "header: not a map"))
         else:
             desk.answer(name, number)
     rejected = {bad: "its norm is 900 times the median"} if bad and how == "screened" else {}
-    desk.tell(e.Folded(number, 0, f"w{number}", rejected=rejected))
+    desk.tell(ev.Folded(number, 0, f"w{number}", rejected=rejected))
 
 
 def asked_in(desk: Any) -> dict[int, list[str]]:
@@ -152,7 +153,7 @@ def test_leaving_and_coming_back_clears_nobodys_name(coordinator: Any) -> None:
     a_round(desk, 2)
     desk.say("client-1", m.Goodbye(2, "nothing happened"))
     a_round(desk, 3, None)
-    desk.tell(e.LinkUp("client-1", "client", 2))
+    desk.tell(ev.LinkUp("client-1", "client", 2))
     desk.say("client-1", m.Ready(examples=1000, pid=1))
     a_round(desk, 4, None)
     a_round(desk, 5)
@@ -169,7 +170,7 @@ def test_when_all_are_on_probation_they_are_asked_nevertheless(coordinator: Any)
         desk.state.roll[name].barred = 9
     desk.answer("client-0", 1, 2)
     desk.answer("client-1", 1, 2)
-    desk.tell(e.Folded(1, 2, "w1"))
+    desk.tell(ev.Folded(1, 2, "w1"))
     assert asked_in(desk)[2] == ["client-0", "client-1"]
 
 
@@ -188,7 +189,7 @@ def check_a_fold_that_leaves_too_little_fails_the_round(coordinator: Any) -> Non
     for name in desk.names:
         desk.answer(name)
     rejected = {"client-0": "its norm is 900 times the median", "client-3": "it points away from all others"}
-    desk.tell(e.Folded(1, 0, "w1", rejected=rejected))
+    desk.tell(ev.Folded(1, 0, "w1", rejected=rejected))
     (told,) = desk.published("round.failed")
     assert told["reason"] == (
         "2 of at least 3 updates are left; client-0: rejected: its norm is 900 times the median; "
@@ -210,7 +211,7 @@ def test_a_fold_that_leaves_too_little_would_count(coordinator: Any, monkeypatch
 
     folded = CoordinatorMachine._folded
 
-    def heedless(self: CoordinatorMachine, event: e.Folded, now: float) -> list[e.Effect]:
+    def heedless(self: CoordinatorMachine, event: ev.Folded, now: float) -> list[e.Effect]:
         assert self.open is not None
         self.open.floor = 0
         return folded(self, event, now)

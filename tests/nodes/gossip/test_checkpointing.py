@@ -13,6 +13,7 @@ from nervenet.broker import messages as m
 from nervenet.nodes.gossip.checkpointing import TOLD, CheckpointPolicy, NoCommonCheckpoint, common_round, rounds_told
 from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.topology import schedule
 
 MODEL = m.Payload("mean", "a1b2", "float32", 5)
@@ -169,18 +170,18 @@ class Desk:
         self.state = PeerMachine(rules)
         self.now = 0.0
         self.log: list[e.Effect] = []
-        self.tell(e.Started())
+        self.tell(ev.Started())
         if until:
-            self.tell(e.Proceed(until))
+            self.tell(ev.Proceed(until))
         for peer in "ac":
-            self.tell(e.LinkUp(peer, "peer", 1))
-        self.tell(e.Surveyed({"of": "b"}, ("b",)))
+            self.tell(ev.LinkUp(peer, "peer", 1))
+        self.tell(ev.Surveyed({"of": "b"}, ("b",)))
         for peer in "ac":
             theirs = held if others is None else others
             fields: dict[str, Any] = {"of": peer} | ({"rounds": list(theirs)} if theirs else {})
-            self.tell(e.Arrived(peer, m.PeerSurvey(peer, fields, SURVEY), (peer,)))
+            self.tell(ev.Arrived(peer, m.PeerSurvey(peer, fields, SURVEY), (peer,)))
 
-    def tell(self, event: e.Event) -> list[e.Effect]:
+    def tell(self, event: ev.Event) -> list[e.Effect]:
         effects = self.state.handle(event, self.now)
         self.log += effects
         return effects
@@ -188,9 +189,9 @@ class Desk:
     def round(self) -> list[e.Effect]:
         number = self.state.round
         for peer in "ac":
-            self.tell(e.Arrived(peer, m.Exchange(number, MODEL), f"{peer}{number}", None, 100))
-        self.tell(e.Trained(number, 0, f"b{number}", 10, {}))
-        return self.tell(e.Mixed(number, f"m{number}"))
+            self.tell(ev.Arrived(peer, m.Exchange(number, MODEL), f"{peer}{number}", None, 100))
+        self.tell(ev.Trained(number, 0, f"b{number}", 10, {}))
+        return self.tell(ev.Mixed(number, f"m{number}"))
 
     def published(self, kind: str) -> list[Any]:
         return [
@@ -209,13 +210,13 @@ def test_the_rounds_held_go_with_the_survey_and_not_into_the_agreement() -> None
 
 def test_rounds_go_on_after_it_with_what_came_early() -> None:
     desk = Desk((6, 8), (4, 6))
-    desk.tell(e.Arrived("a", m.Exchange(7, MODEL), "a7", None, 100))
-    (train,) = only(e.Train, desk.tell(e.Settled({}, MODEL, "w6", round=6)))
+    desk.tell(ev.Arrived("a", m.Exchange(7, MODEL), "a7", None, 100))
+    (train,) = only(e.Train, desk.tell(ev.Settled({}, MODEL, "w6", round=6)))
     assert train.round == 7
     assert (desk.state.resumed, desk.state.completed, desk.state.weights) == (6, 6, "w6")
-    desk.tell(e.Arrived("c", m.Exchange(7, MODEL), "c7", None, 100))
-    assert set(only(e.Mix, desk.tell(e.Trained(7, 0, "b7", 10, {})))[0].bodies) == {"a7", "b7", "c7"}
-    desk.tell(e.Mixed(7, "m7"))
+    desk.tell(ev.Arrived("c", m.Exchange(7, MODEL), "c7", None, 100))
+    assert set(only(e.Mix, desk.tell(ev.Trained(7, 0, "b7", 10, {})))[0].bodies) == {"a7", "b7", "c7"}
+    desk.tell(ev.Mixed(7, "m7"))
     assert desk.published("round.started") == [7, 8]
     assert desk.published("round.completed") == [7]
 
@@ -223,7 +224,7 @@ def test_rounds_go_on_after_it_with_what_came_early() -> None:
 def test_a_new_run_begins_with_round_0_and_keeps_its_agreement() -> None:
     desk = Desk()
     assert only(e.Settle, desk.log)[0].round == 0
-    desk.tell(e.Settled({"columns": ["x"]}, MODEL, "w0"))
+    desk.tell(ev.Settled({"columns": ["x"]}, MODEL, "w0"))
     (keep,) = only(e.Keep, desk.round())
     assert keep == e.Keep(1, {"agreement": {"columns": ["x"]}}, (), False)
     assert desk.published("round.completed") == [0, 1]
@@ -242,24 +243,24 @@ def test_peers_with_no_round_in_common_fail_by_name(others: tuple[int, ...]) -> 
 def test_a_run_that_was_all_but_over_is_judged_and_told_to_be_complete() -> None:
     for until in (8, 0):  # told before and after round 0 how many there are
         desk = Desk((8,), until=until)
-        effects = desk.tell(e.Settled({}, MODEL, "w8", round=8))
+        effects = desk.tell(ev.Settled({}, MODEL, "w8", round=8))
         if not until:
             assert only(e.Evaluate, effects) == []
-            effects = desk.tell(e.Proceed(8))
+            effects = desk.tell(ev.Proceed(8))
         assert only(e.Train, effects) == []
         assert only(e.Evaluate, effects) == [e.Evaluate(8, "test")]
-        assert only(e.Completed, desk.tell(e.Evaluated(8, "test", {"accuracy": 0.5}))) == [
+        assert only(e.Completed, desk.tell(ev.Evaluated(8, "test", {"accuracy": 0.5}))) == [
             e.Completed(8, {"accuracy": 0.5})
         ]
-        (train,) = only(e.Train, desk.tell(e.Proceed(9)))
+        (train,) = only(e.Train, desk.tell(ev.Proceed(9)))
         assert train.round == 9
 
 
 def test_a_disk_that_is_full_ends_no_run() -> None:
     desk = Desk()
-    desk.tell(e.Settled({}, MODEL, "w0"))
+    desk.tell(ev.Settled({}, MODEL, "w0"))
     desk.round()
-    (warning,) = only(e.Publish, desk.tell(e.WorkFailed("keep", 1, 0, "disk full")))
+    (warning,) = only(e.Publish, desk.tell(ev.WorkFailed("keep", 1, 0, "disk full")))
     assert warning.type == "warning"
     desk.now = 5.0
     assert only(e.Keep, desk.round())[0].round == 2

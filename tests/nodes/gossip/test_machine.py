@@ -11,6 +11,7 @@ from nervenet.nodes.gossip.neighbor_tracker import FAN, NeighborTracker, turns
 from nervenet.nodes.gossip.neighborhood import Neighborhood
 from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.topology import schedule
 
 MODEL = m.Payload("mean", "a1b2", "float32", 5)
@@ -31,31 +32,31 @@ class Desk:
         graph = schedule(topology, members) if isinstance(topology, str) else topology
         self.state = PeerMachine(PeerRules(name, tuple(members), graph, **({"mixing": "uniform"} | rules)))
         self.now = 0.0
-        self.tell(e.Started())
-        self.tell(e.Proceed(20))
+        self.tell(ev.Started())
+        self.tell(ev.Proceed(20))
         for peer in self.state.around.ever:
-            self.tell(e.LinkUp(peer, "peer", 1))
+            self.tell(ev.LinkUp(peer, "peer", 1))
         first = self.state.around.ever[0]
         for origin in members:
             if origin == name:
-                self.tell(e.Surveyed({}, (origin,)))
+                self.tell(ev.Surveyed({}, (origin,)))
             else:
-                self.tell(e.Arrived(first, m.PeerSurvey(origin, {}, SURVEY), (origin,)))
-        self.opened = self.tell(e.Settled({}, MODEL, "w0"))
+                self.tell(ev.Arrived(first, m.PeerSurvey(origin, {}, SURVEY), (origin,)))
+        self.opened = self.tell(ev.Settled({}, MODEL, "w0"))
 
-    def tell(self, event: e.Event) -> list[e.Effect]:
+    def tell(self, event: ev.Event) -> list[e.Effect]:
         return self.state.handle(event, self.now)
 
     def exchange(self, sender: str, number: int, body: Any = None, **fields: Any) -> list[e.Effect]:
         message = m.Exchange(number, fields.pop("payload", MODEL), **fields)
-        return self.tell(e.Arrived(sender, message, body or f"{sender}{number}", None, 100))
+        return self.tell(ev.Arrived(sender, message, body or f"{sender}{number}", None, 100))
 
     def trained(self, **fields: Any) -> list[e.Effect]:
         number = self.state.round
-        return self.tell(e.Trained(number, 0, f"mine{number}", 10, {}, **fields))
+        return self.tell(ev.Trained(number, 0, f"mine{number}", 10, {}, **fields))
 
     def mixed(self, **fields: Any) -> list[e.Effect]:
-        return self.tell(e.Mixed(self.state.round, "mixed", **fields))
+        return self.tell(ev.Mixed(self.state.round, "mixed", **fields))
 
 
 # ---------------------------------------------------------------------------------------------- one way, and in turn
@@ -132,7 +133,7 @@ def test_all_that_came_counts_alike_where_columns_need_not_sum_to_one() -> None:
     desk.exchange("b", 1)
     desk.exchange("c", 1)
     desk.trained()
-    (mix,) = only(e.Mix, desk.tell(e.LinkLost("d", "cut")))
+    (mix,) = only(e.Mix, desk.tell(ev.LinkLost("d", "cut")))
     assert mix.coefficients == (1 / 3, 1 / 3, 1 / 3)
 
 
@@ -147,7 +148,7 @@ def _directed_ring() -> Any:
 
 def test_masses_go_out_and_come_in() -> None:
     desk = Desk("a", "ring", needs=PUSH, mixing="push-sum")
-    apart = {peer: e.Parcel(f"for {peer}", MODEL, 0.25) for peer in "bd"}
+    apart = {peer: ev.Parcel(f"for {peer}", MODEL, 0.25) for peer in "bd"}
     sent = only(e.Send, desk.trained(apart=apart))
     assert [(s.to, s.message.mass, s.body) for s in sent] == [(("b",), 0.25, "for b"), (("d",), 0.25, "for d")]
     desk.exchange("b", 1, mass=0.5)
@@ -159,7 +160,7 @@ def test_masses_go_out_and_come_in() -> None:
 
 def test_what_is_the_same_for_several_is_sent_once() -> None:
     desk = Desk("a", "ring", needs=PUSH, mixing="push-sum")
-    parcel = e.Parcel("for all", MODEL, 0.25)
+    parcel = ev.Parcel("for all", MODEL, 0.25)
     (sent,) = only(e.Send, desk.trained(apart={"b": parcel, "d": parcel}))
     assert sent.to == ("b", "d")
 
@@ -200,13 +201,13 @@ def test_who_cannot_read_a_difference_asks_for_the_whole_and_gets_it() -> None:
     assert [(s.to, s.message.about, s.message.code) for s in asked] == [(("d",), "exchange", "base")]
     assert asked[0].message.code in m.CODES
     # And the other way round: b asks for ours while we train, so it is the round after this one that has it.
-    desk.tell(e.Arrived("b", m.Refused("exchange", 1, "base", "the whole is wanted")))
+    desk.tell(ev.Arrived("b", m.Refused("exchange", 1, "base", "the whole is wanted")))
     desk.trained(payload=BYTES, base=1)
     desk.exchange("b", 2, payload=BYTES, base=1)
     desk.exchange("d", 2)
     (train,) = only(e.Train, desk.mixed())
     assert train.whole == ("b",)
-    whole = e.Parcel("whole", MODEL, base=2)
+    whole = ev.Parcel("whole", MODEL, base=2)
     sent = only(e.Send, desk.trained(payload=BYTES, base=2, apart={"b": whole}))
     assert [(s.to, s.message.payload, s.message.base) for s in sent] == [(("b",), MODEL, 2), (("d",), BYTES, 2)]
     desk.exchange("b", 3)
@@ -216,7 +217,7 @@ def test_who_cannot_read_a_difference_asks_for_the_whole_and_gets_it() -> None:
 
 def test_who_was_silent_when_a_difference_went_out_gets_the_whole_next() -> None:
     desk = Desk("a", "ring", encoding="delta+int8")
-    desk.tell(e.LinkLost("d", "cut"))
+    desk.tell(ev.LinkLost("d", "cut"))
     desk.trained(payload=BYTES, base=0)
     desk.exchange("b", 1, payload=BYTES, base=0)
     assert only(e.Train, desk.mixed())[0].whole == ("d",)
@@ -225,11 +226,11 @@ def test_who_was_silent_when_a_difference_went_out_gets_the_whole_next() -> None
 def test_a_neighbour_with_a_new_life_is_remembered_nothing_of_and_gets_nothing_old() -> None:
     desk = Desk("a", "ring", needs=PUSH, mixing="push-sum")
     desk.exchange("b", 1, mass=0.5)
-    assert e.Forget("b") in desk.tell(e.LinkUp("b", "peer", 2))
-    apart = {peer: e.Parcel(f"for {peer}", MODEL, 0.25) for peer in "bd"}
+    assert e.Forget("b") in desk.tell(ev.LinkUp("b", "peer", 2))
+    apart = {peer: ev.Parcel(f"for {peer}", MODEL, 0.25) for peer in "bd"}
     assert [s.to for s in only(e.Send, desk.trained(apart=apart)) if isinstance(s.message, m.Exchange)] == [("d",)]
     assert "b" not in desk.state.letters.inbox
-    assert e.Forget("b") not in desk.tell(e.LinkUp("b", "peer", 2)), "the same life again is no news"
+    assert e.Forget("b") not in desk.tell(ev.LinkUp("b", "peer", 2)), "the same life again is no news"
 
 
 # ------------------------------------------------------------------------------------------------------- heartbeats
@@ -251,10 +252,10 @@ def test_heartbeats_go_round_by_turns_and_silence_is_judged_accordingly() -> Non
 def test_a_peer_of_sixty_four_that_are_all_linked_sends_four_heartbeats_a_second() -> None:
     members = [f"p{i:02d}" for i in range(64)]
     state = PeerMachine(PeerRules("p00", tuple(members), schedule("complete", members)))
-    state.handle(e.Started(), 0.0)
+    state.handle(ev.Started(), 0.0)
     beats = 0
     for pulse in range(20):
-        for effect in state.handle(e.TimerFired(("pulse",), 0.5 * pulse), 0.5 * pulse):
+        for effect in state.handle(ev.TimerFired(("pulse",), 0.5 * pulse), 0.5 * pulse):
             beats += len(effect.to) if isinstance(effect, e.Beat) else 0
     assert beats <= 4 * 10
 
@@ -262,13 +263,13 @@ def test_a_peer_of_sixty_four_that_are_all_linked_sends_four_heartbeats_a_second
 def test_on_a_dense_graph_nobody_is_told_what_he_hears_anyway() -> None:
     members = [f"p{i}" for i in range(8)]
     state = PeerMachine(PeerRules("p0", tuple(members), schedule("complete", members)))
-    state.handle(e.Started(), 0.0)
+    state.handle(ev.Started(), 0.0)
     for peer in members[1:]:
-        state.handle(e.LinkUp(peer, "peer", 1), 0.0)
-    own = only(e.Send, state.handle(e.Surveyed({}, (1.0,)), 0.0))
+        state.handle(ev.LinkUp(peer, "peer", 1), 0.0)
+    own = only(e.Send, state.handle(ev.Surveyed({}, (1.0,)), 0.0))
     assert own[0].to == tuple(members[1:])
-    assert state.handle(e.Arrived("p1", m.PeerSurvey("p1", {}, SURVEY), (1.0,)), 0.0) == []
+    assert state.handle(ev.Arrived("p1", m.PeerSurvey("p1", {}, SURVEY), (1.0,)), 0.0) == []
     # Who is still meeting is told all the same, when its turn has come.
-    assert only(e.Send, state.handle(e.TimerFired(("pulse",), 0.5), 0.5)) == [], "there was news"
-    sent = only(e.Send, state.handle(e.TimerFired(("pulse",), 1.0), 1.0))
+    assert only(e.Send, state.handle(ev.TimerFired(("pulse",), 0.5), 0.5)) == [], "there was news"
+    sent = only(e.Send, state.handle(ev.TimerFired(("pulse",), 1.0), 1.0))
     assert {(s.to, s.message.origin) for s in sent} == {((p,), o) for p in ("p3", "p4") for o in ("p0", "p1")}

@@ -8,6 +8,7 @@ from nervenet.broker import messages as m
 from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.gossip.survey_flood import AT_ONCE, SurveyFlood
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.topology import schedule
 
 T = TypeVar("T")
@@ -28,13 +29,13 @@ class Ring:
         self.state = PeerMachine(PeerRules("b", **(given | rules)))
         self.now = 0.0
         self.log: list[e.Effect] = []
-        self.timers: dict[e.Key, float] = {}
-        self.tell(e.Started())
-        self.tell(e.Proceed(until))
+        self.timers: dict[ev.Key, float] = {}
+        self.tell(ev.Started())
+        self.tell(ev.Proceed(until))
         for peer in ("a", "c"):
-            self.tell(e.LinkUp(peer, "peer", 1))
+            self.tell(ev.LinkUp(peer, "peer", 1))
 
-    def tell(self, event: e.Event, now: float | None = None) -> list[e.Effect]:
+    def tell(self, event: ev.Event, now: float | None = None) -> list[e.Effect]:
         self.now = self.now if now is None else now
         effects = self.state.handle(event, self.now)
         for effect in effects:
@@ -47,12 +48,12 @@ class Ring:
         return effects
 
     def say(self, sender: str, message: m.Message, body: Any = None, flaw: str | None = None) -> list[e.Effect]:
-        return self.tell(e.Arrived(sender, message, body, flaw, 100))
+        return self.tell(ev.Arrived(sender, message, body, flaw, 100))
 
     def testify(self, origin: str, source: str | None = None) -> list[e.Effect]:
         fields: Mapping[str, Any] = {"of": origin}
         if source is None:
-            return self.tell(e.Surveyed(fields, (origin,)))
+            return self.tell(ev.Surveyed(fields, (origin,)))
         return self.say(source, m.PeerSurvey(origin, dict(fields), SURVEY), (origin,))
 
     def settle(self) -> "Ring":
@@ -60,7 +61,7 @@ class Ring:
         self.testify("b")
         for origin, source in (("a", "a"), ("c", "c"), ("d", "a")):
             self.testify(origin, source)
-        self.tell(e.Settled({}, MODEL, "w0"))
+        self.tell(ev.Settled({}, MODEL, "w0"))
         return self
 
     def exchange(self, sender: str, number: int) -> list[e.Effect]:
@@ -71,10 +72,10 @@ class Ring:
 
     def trained(self) -> list[e.Effect]:
         number = self.state.round
-        return self.tell(e.Trained(number, 0, f"b{number}", 10, {"loss": 0.5}))
+        return self.tell(ev.Trained(number, 0, f"b{number}", 10, {"loss": 0.5}))
 
     def mixed(self) -> list[e.Effect]:
-        return self.tell(e.Mixed(self.state.round, f"m{self.state.round}"))
+        return self.tell(ev.Mixed(self.state.round, f"m{self.state.round}"))
 
     def round(self, *senders: str) -> list[e.Effect]:
         """Do the whole of the round that is open, with messages of these neighbours."""
@@ -89,8 +90,8 @@ class Ring:
             key = min(key for key, due in self.timers.items() if due == at)
             del self.timers[key]
             for name in beating:
-                found += self.tell(e.Arrived(name, m.Heartbeat(self.state.round, "training", ())), at)
-            found += self.tell(e.TimerFired(key, at), at)
+                found += self.tell(ev.Arrived(name, m.Heartbeat(self.state.round, "training", ())), at)
+            found += self.tell(ev.TimerFired(key, at), at)
         self.now = when
         return found
 
@@ -122,7 +123,7 @@ def test_whoever_connects_late_is_told_everything() -> None:
     ring = Ring()
     ring.testify("b")
     ring.testify("a", "a")
-    sent = only(e.Send, ring.tell(e.LinkUp("c", "peer", 1)))
+    sent = only(e.Send, ring.tell(ev.LinkUp("c", "peer", 1)))
     assert {send.message.origin for send in sent} == {"a", "b"}
     assert all(send.to == ("c",) for send in sent)
 
@@ -207,7 +208,7 @@ def test_messages_that_came_before_round_zero_was_over_here_count() -> None:
         ring.exchange(sender, 1)
     for origin, source in (("a", "a"), ("c", "c"), ("d", "a")):
         ring.testify(origin, source)
-    ring.tell(e.Settled({}, MODEL, "w0"))
+    ring.tell(ev.Settled({}, MODEL, "w0"))
     assert only(e.Mix, ring.trained())[0].bodies == ("a1", "b1", "c1")
 
 
@@ -215,7 +216,7 @@ def test_it_rests_after_the_rounds_asked_for_and_goes_on_when_asked() -> None:
     ring = Ring(until=1).settle()
     ring.round("a", "c")
     assert ring.state.status == "resting"
-    assert only(e.Train, ring.tell(e.Proceed(2))) == [e.Train(2, 0, None, {}, to=("a", "c"))]
+    assert only(e.Train, ring.tell(ev.Proceed(2))) == [e.Train(2, 0, None, {}, to=("a", "c"))]
 
 
 def test_a_second_copy_changes_nothing() -> None:
@@ -236,7 +237,7 @@ def test_the_weight_of_a_missing_neighbour_goes_to_oneself() -> None:
     ring = Ring().settle()
     ring.trained()
     ring.exchange("a", 1)
-    (mix,) = only(e.Mix, ring.tell(e.LinkLost("c", "the connection of c has ended")))
+    (mix,) = only(e.Mix, ring.tell(ev.LinkLost("c", "the connection of c has ended")))
     assert mix == e.Mix(1, ("a1", "b1"), (THIRD, pytest.approx(2 * THIRD)), ("a", "b"))
     ring.mixed()
     told = ring.published("round.completed")[-1]
@@ -284,7 +285,7 @@ def test_a_transfer_on_its_way_extends_the_deadline_but_not_for_ever() -> None:
 
 def test_nothing_is_sent_to_the_silent() -> None:
     ring = Ring().settle()
-    ring.tell(e.LinkLost("c", "cut"))
+    ring.tell(ev.LinkLost("c", "cut"))
     (send,) = only(e.Send, ring.trained())
     assert send.to == ("a",)
 
@@ -387,7 +388,7 @@ def test_a_stranger_is_not_listened_to() -> None:
 
 def test_training_that_fails_ends_the_peer_by_name() -> None:
     ring = Ring().settle()
-    effects = ring.tell(e.WorkFailed("train", 1, 0, "ArithmeticError: the weights after training must be finite"))
+    effects = ring.tell(ev.WorkFailed("train", 1, 0, "ArithmeticError: the weights after training must be finite"))
     assert effects[-1] == e.Finish("failed", "train failed: ArithmeticError: the weights after training must be finite")
 
 
@@ -406,7 +407,7 @@ def test_with_the_last_round_all_is_told_that_was_late_or_did_not_go_out() -> No
     ring = Ring().settle()
     ring.round("a", "c")
     ring.exchange("c", 1)
-    ring.tell(e.SendFailed("a", "exchange", 1, "slow"))
+    ring.tell(ev.SendFailed("a", "exchange", 1, "slow"))
     ring.state.until = 2
     ring.round("a", "c")
     sent, received = ring.published("exchange.sent")[-2:], ring.published("exchange.received")[-2:]
@@ -443,7 +444,7 @@ def test_a_training_that_hangs_ends_the_peer_by_name() -> None:
 def test_a_training_that_hangs_would_be_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     timer = PeerMachine._timer
 
-    def _timer(self: PeerMachine, key: e.Key, due: float, now: float) -> list[e.Effect]:
+    def _timer(self: PeerMachine, key: ev.Key, due: float, now: float) -> list[e.Effect]:
         return [] if key[0] == "training" else timer(self, key, due, now)
 
     monkeypatch.setattr(PeerMachine, "_timer", _timer)
@@ -480,7 +481,7 @@ def check_half_a_round_late_is_waited_for_again() -> None:
     ring = Ring().settle()
     ring.trained()
     ring.exchange("a", 1)
-    ring.tell(e.LinkLost("c", "cut"))
+    ring.tell(ev.LinkLost("c", "cut"))
     ring.mixed()
     ring.beat("c", 2)
     ring.exchange("c", 1)  # stale, and yet within the deadline of round 1
@@ -513,7 +514,7 @@ def test_half_a_round_late_would_stay_so_for_ever(monkeypatch: pytest.MonkeyPatc
 
 def test_one_late_message_of_a_straggler_is_not_enough() -> None:
     ring = Ring().settle()
-    ring.tell(e.LinkLost("c", "cut"))
+    ring.tell(ev.LinkLost("c", "cut"))
     for _ in range(4):
         ring.round("a")
     ring.beat("c", 4)
@@ -561,7 +562,7 @@ def test_one_round_on_is_waited_for() -> None:
 def test_one_who_is_two_rounds_on_would_be_waited_for_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     arrived = PeerMachine._arrived
 
-    def _arrived(self: PeerMachine, event: e.Arrived, now: float) -> list[e.Effect]:
+    def _arrived(self: PeerMachine, event: ev.Arrived, now: float) -> list[e.Effect]:
         effects = arrived(self, event, now)
         self.presence.seen_in.clear()
         return effects
@@ -574,7 +575,7 @@ def test_one_who_is_two_rounds_on_would_be_waited_for_until_the_deadline(monkeyp
 def check_one_who_left_may_come_back() -> None:
     ring = Ring().settle()
     ring.say("c", m.Goodbye(0, "restart"))
-    ring.tell(e.LinkUp("c", "peer", 2))
+    ring.tell(ev.LinkUp("c", "peer", 2))
     (beat,) = only(e.Beat, ring.until(0.5, beating=("a", "c")))
     assert beat.to == ("a", "c")
     ring.exchange("a", 1)
@@ -601,8 +602,8 @@ def test_one_who_left_would_get_no_beat_if_it_stayed_departed(monkeypatch: pytes
 
 def check_a_lost_heartbeat_is_no_news() -> None:
     ring = Ring().settle()
-    assert ring.tell(e.SendFailed("c", "heartbeat", 1, "slow")) == []
-    assert ring.tell(e.SendFailed("c", "exchange", 1, "slow")) != []
+    assert ring.tell(ev.SendFailed("c", "heartbeat", 1, "slow")) == []
+    assert ring.tell(ev.SendFailed("c", "exchange", 1, "slow")) != []
     assert ring.state.traffic.dropped == {"c": 1}
 
 
@@ -613,9 +614,9 @@ def test_a_lost_heartbeat_is_no_news() -> None:
 def test_a_lost_heartbeat_would_warn_twice_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     handle = PeerMachine.handle
 
-    def any_message(self: PeerMachine, event: e.Event, now: float) -> list[e.Effect]:
-        if isinstance(event, e.SendFailed):
-            event = e.SendFailed(event.peer, "exchange", event.round, event.reason)
+    def any_message(self: PeerMachine, event: ev.Event, now: float) -> list[e.Effect]:
+        if isinstance(event, ev.SendFailed):
+            event = ev.SendFailed(event.peer, "exchange", event.round, event.reason)
         return handle(self, event, now)
 
     monkeypatch.setattr(PeerMachine, "handle", any_message)

@@ -18,6 +18,7 @@ from nervenet.nodes.gossip.algorithms.tracking import GradientTracking
 from nervenet.nodes.gossip.states import States
 from nervenet.nodes.gossip.worker import GossipWorker
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.worker import Worker
 
 WORK = {"epochs": None, "local_steps": 3, "batch_size": 8, "carry_optimizer": True}
@@ -34,20 +35,20 @@ def peer(algorithm: Algorithm, folder: Path | None = None, init: str = "common")
     work = GossipWorker(site_model, algorithm, node="b", seed=1, states=states)
     one = Worker(site_model, node="b", seed=1, gossip=work, init=init)
     survey = one.perform(e.Survey())
-    assert isinstance(survey, e.Surveyed)
+    assert isinstance(survey, ev.Surveyed)
     one.perform(e.Settle({"b": (survey.fields, survey.body)}))
     return one
 
 
-def train(one: Worker, number: int = 1, **fields: Any) -> e.Trained:
+def train(one: Worker, number: int = 1, **fields: Any) -> ev.Trained:
     told = one.perform(e.Train(number, 0, None, WORK, **({"to": ("a",)} | fields)))
-    assert isinstance(told, e.Trained)
+    assert isinstance(told, ev.Trained)
     return told
 
 
-def mix(one: Worker, number: int, mine: Any, theirs: Any, **fields: Any) -> e.Mixed:
+def mix(one: Worker, number: int, mine: Any, theirs: Any, **fields: Any) -> ev.Mixed:
     told = one.perform(e.Mix(number, (theirs, mine), (0.5, 0.5), ("a", "b"), **fields))
-    assert isinstance(told, e.Mixed)
+    assert isinstance(told, ev.Mixed)
     return told
 
 
@@ -138,7 +139,7 @@ def test_copies_start_from_what_all_know_even_where_a_peer_starts_from_its_own()
     own = site_model.snapshot()
     one = Worker(site_model, node="b", seed=1, init="own", gossip=GossipWorker(site_model, Choco(), node="b", seed=1))
     survey = one.perform(e.Survey())
-    assert isinstance(survey, e.Surveyed)
+    assert isinstance(survey, ev.Surveyed)
     one.perform(e.Settle({"b": (survey.fields, survey.body)}))
     assert one.gossip is not None
     assert (one.gossip.state["copy/"] == common).all()
@@ -153,11 +154,11 @@ def test_what_is_kept_of_a_round_is_all_that_the_next_depends_on(algorithm: Algo
         told = train(one, number)
         fields = {"masses": (0.5 * number, 1.0)} if algorithm.needs.mass else {}
         mix(one, number, told.body, np.ones(told.body.size) if told.payload.encoding == "" else np.ones(31), **fields)
-        assert keep(one, number) == [e.Saved(number)]
+        assert keep(one, number) == [ev.Saved(number)]
     again = peer(algorithm, tmp_path / "b")
     assert states_of(again).held == (2, 1)
     settled = again.perform(e.Settle(round=2))
-    assert isinstance(settled, e.Settled)
+    assert isinstance(settled, ev.Settled)
     assert settled.round == 2
     assert (settled.body == one.site_model.snapshot()).all()
     first, second = train(one, 3), train(again, 3)
@@ -171,9 +172,9 @@ def states_of(one: Worker) -> States:
     return one.gossip.states
 
 
-def keep(one: Worker, number: int, **fields: Any) -> list[e.Event]:
+def keep(one: Worker, number: int, **fields: Any) -> list[ev.Event]:
     """Keep the state of a round, and wait for what comes of it."""
-    posted: list[e.Event] = []
+    posted: list[ev.Event] = []
     one.start(posted.append)
     agreement = {"agreement": one.site_model.agreement.to_dict()}
     one.perform(states_of(one).complete(e.Keep(number, agreement, last=True, **fields)))
@@ -213,7 +214,7 @@ def test_states_of_another_experiment_are_refused(tmp_path: Path) -> None:
 def test_a_disk_that_refuses_is_told_by_name(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (failed,) = keep(peer(DPSGD(), tmp_path / "file" / "b"), 1)
-    assert isinstance(failed, e.WorkFailed)
+    assert isinstance(failed, ev.WorkFailed)
     assert failed.kind == "keep"
     assert "file" in failed.reason
 

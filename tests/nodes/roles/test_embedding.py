@@ -22,6 +22,7 @@ from nervenet.nodes.config.factory import build_model, build_site_model, experim
 from nervenet.nodes.config.schema import ExperimentError
 from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.worker import Worker
 
 DEADLINE_S = 60.0
@@ -132,7 +133,7 @@ async def test_each_round_tells_who_is_out_of_line_if_that_is_asked_for(
     told: list[Mapping[str, Any]] = []
     fold = Aggregator.fold
 
-    def listened(merger: Aggregator, job: e.Fold) -> e.Folded:
+    def listened(merger: Aggregator, job: e.Fold) -> ev.Folded:
         told.append(fold(merger, job).metrics)
         return fold(merger, job)
 
@@ -145,7 +146,7 @@ async def test_each_round_tells_who_is_out_of_line_if_that_is_asked_for(
 async def test_without_taking_it_over_the_coordinator_keeps_what_it_began_with(monkeypatch: pytest.MonkeyPatch) -> None:
     perform = Worker.perform
 
-    def forgetful(trainer: Worker, job: Any) -> e.Event | None:
+    def forgetful(trainer: Worker, job: Any) -> ev.Event | None:
         return None if isinstance(job, e.Adopt) and trainer.node == "coordinator" else perform(trainer, job)
 
     monkeypatch.setattr(Worker, "perform", forgetful)

@@ -5,10 +5,11 @@ from nervenet.broker import messages as m
 from nervenet.nodes.federated.round_machine import CoordinatorMachine, RoundRules
 from nervenet.nodes.federated.strategies.pipeline import by_examples
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.payload_checks import update_fault
 
 MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
-SETTLED = e.Settled({}, MODEL, "w0")
+SETTLED = ev.Settled({}, MODEL, "w0")
 
 
 def an_update(examples: int) -> m.Update:
@@ -18,7 +19,7 @@ def an_update(examples: int) -> m.Update:
 @pytest.mark.parametrize(("examples", "fits"), [(-1, False), (0, False), (1, True), (10, True), (11, False)])
 def test_nobody_counts_for_more_rows_than_it_enrolled_with(examples: int, fits: bool) -> None:
     update = an_update(examples)
-    fault = update_fault(update, e.Arrived("c", update, "w", None), "train", MODEL, 10, 1000)
+    fault = update_fault(update, ev.Arrived("c", update, "w", None), "train", MODEL, 10, 1000)
     assert (fault is None) == fits
     assert fits or (fault is not None and fault[0] == "examples" and str(examples) in fault[1])
 
@@ -26,16 +27,16 @@ def test_nobody_counts_for_more_rows_than_it_enrolled_with(examples: int, fits: 
 def shares_after_a_claim() -> list[float]:
     """What each of two clients weighs in a round in which the second claims a thousand million examples."""
     state = CoordinatorMachine(RoundRules(rounds=1, clients=frozenset("ab"), min_clients=1))
-    state.handle(e.Started(), 0.0)
+    state.handle(ev.Started(), 0.0)
     for name in "ab":
-        state.handle(e.LinkUp(name, "client", 1), 0.0)
-        state.handle(e.Arrived(name, m.Ready(examples=10, pid=1), None, None), 0.0)
+        state.handle(ev.LinkUp(name, "client", 1), 0.0)
+        state.handle(ev.Arrived(name, m.Ready(examples=10, pid=1), None, None), 0.0)
     survey = m.Payload(rule="survey", layout="survey", dtype="float64", length=3)
     for name in "ab":
-        state.handle(e.Arrived(name, m.Update(0, 0, 10, {}, {}, survey), "s", None), 0.0)
+        state.handle(ev.Arrived(name, m.Update(0, 0, 10, {}, {}, survey), "s", None), 0.0)
     state.handle(SETTLED, 0.0)
-    effects = state.handle(e.Arrived("a", an_update(10), "a1", None), 0.0)
-    effects += state.handle(e.Arrived("b", an_update(10**9), "b1", None), 0.0)
+    effects = state.handle(ev.Arrived("a", an_update(10), "a1", None), 0.0)
+    effects += state.handle(ev.Arrived("b", an_update(10**9), "b1", None), 0.0)
     (fold,) = [effect for effect in effects if isinstance(effect, e.Fold)]
     return by_examples(fold.contributions)
 

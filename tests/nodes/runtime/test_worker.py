@@ -15,6 +15,7 @@ from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.worker import Worker, flaw_of
 
 WORK = {"epochs": 1, "local_steps": None, "batch_size": 8, "carry_optimizer": False}
@@ -41,11 +42,11 @@ def contributions(vectors: Sequence[np.ndarray], examples: Sequence[int] = (1,))
     return tuple(Contribution(f"client-{i}", vector, vector, n) for i, (vector, n) in enumerate(pairs))
 
 
-def settled(one: Worker) -> e.Settled:
+def settled(one: Worker) -> ev.Settled:
     survey = one.perform(e.Survey())
-    assert isinstance(survey, e.Surveyed)
+    assert isinstance(survey, ev.Surveyed)
     found = one.perform(e.Settle(surveys={"only": (survey.fields, survey.body)}))
-    assert isinstance(found, e.Settled)
+    assert isinstance(found, ev.Settled)
     return found
 
 
@@ -54,14 +55,14 @@ def test_round_zero_agrees_and_says_what_goes_over_the_wire() -> None:
     surveys = {}
     for name, site in (("a", one), ("b", other)):
         told = site.perform(e.Survey())
-        assert isinstance(told, e.Surveyed)
+        assert isinstance(told, ev.Surveyed)
         assert told.body.dtype == np.float64
         surveys[name] = (told.fields, told.body)
     first = one.perform(e.Settle(surveys=surveys))
-    assert isinstance(first, e.Settled)
+    assert isinstance(first, ev.Settled)
     assert first.payload == Payload("mean", one.site_model.layout.hash, "float32", one.site_model.layout.size)
     second = other.perform(e.Settle(agreement=first.agreement))
-    assert isinstance(second, e.Settled)
+    assert isinstance(second, ev.Settled)
     assert second.agreement == first.agreement
     assert second.body.tobytes() == first.body.tobytes(), "all start from the same weights"
 
@@ -69,7 +70,7 @@ def test_round_zero_agrees_and_says_what_goes_over_the_wire() -> None:
 def test_training_depends_on_seed_node_and_round_and_not_on_what_was_done_before() -> None:
     def trained(one: Worker, number: int = 1, attempt: int = 0) -> bytes:
         told = one.perform(e.Train(number, attempt, body, WORK))
-        assert isinstance(told, e.Trained)
+        assert isinstance(told, ev.Trained)
         assert (told.round, told.attempt, told.examples, told.cancelled) == (number, attempt, 40, False)
         assert told.metrics.keys() == {"loss", "steps"}
         return bytes(told.body.tobytes())
@@ -89,7 +90,7 @@ def test_what_was_sent_does_not_change_when_training_goes_on() -> None:
     one = trainer()
     body = settled(one).body
     told = one.perform(e.Train(1, 0, body, WORK))
-    assert isinstance(told, e.Trained)
+    assert isinstance(told, ev.Trained)
     before = told.body.copy()
     one.perform(e.Train(2, 0, None, WORK))
     np.testing.assert_array_equal(told.body, before)
@@ -100,7 +101,7 @@ def test_without_weights_it_trains_from_where_the_model_stands() -> None:
     one = trainer()
     settled(one)
     first = one.perform(e.Train(1, 0, None, WORK))
-    assert isinstance(first, e.Trained)
+    assert isinstance(first, ev.Trained)
     np.testing.assert_array_equal(one.site_model.snapshot(), first.body)
 
 
@@ -110,12 +111,12 @@ def test_it_measures_the_hold_out_with_the_weights_it_was_sent() -> None:
     one.perform(e.Adopt(body))
     before = one.site_model.evaluate("holdout")
     told = one.perform(e.Train(1, 0, body, WORK, evaluate=True))
-    assert isinstance(told, e.Trained)
+    assert isinstance(told, ev.Trained)
     assert {key: value for key, value in told.metrics.items() if key not in ("loss", "steps")} == {
         f"holdout_{key}": value for key, value in before.items()
     }
     evaluated = one.perform(e.Evaluate(1, "holdout", body))
-    assert isinstance(evaluated, e.Evaluated)
+    assert isinstance(evaluated, ev.Evaluated)
     assert evaluated.metrics == before
 
 
@@ -124,12 +125,12 @@ def test_it_folds_and_mixes_in_the_order_given() -> None:
     body = settled(one).body
     vectors = [np.full_like(body, value) for value in (1.0, 2.0, 4.0)]
     folded = one.perform(e.Fold(3, 1, "mean", body, contributions(vectors, (20, 10, 10))))
-    assert isinstance(folded, e.Folded)
+    assert isinstance(folded, ev.Folded)
     assert (folded.round, folded.attempt) == (3, 1)
     np.testing.assert_array_equal(folded.body, np.full_like(body, 2.0))
     np.testing.assert_array_equal(one.site_model.snapshot(), body)  # a fold is not the model yet
     mixed = one.perform(e.Mix(4, vectors[:2], (0.25, 0.75)))
-    assert isinstance(mixed, e.Mixed)
+    assert isinstance(mixed, ev.Mixed)
     np.testing.assert_array_equal(mixed.body, np.full_like(body, 1.75))
     np.testing.assert_array_equal(one.site_model.snapshot(), mixed.body)
 
@@ -138,7 +139,7 @@ def test_an_evaluation_can_carry_a_sketch_of_the_weights() -> None:
     one = trainer(test=rows(5), sketches=True)
     body = settled(one).body
     told = one.perform(e.Evaluate(2, "test"))
-    assert isinstance(told, e.Evaluated)
+    assert isinstance(told, ev.Evaluated)
     assert told.metrics.keys() == {"accuracy", "loss", "examples", "sketch"}
     assert told.metrics["sketch"] == sketch(body, 0)
 
@@ -146,7 +147,7 @@ def test_an_evaluation_can_carry_a_sketch_of_the_weights() -> None:
 def test_without_the_data_asked_for_there_are_no_metrics() -> None:
     one = trainer()
     settled(one)
-    assert one.perform(e.Evaluate(2, "holdout")) == e.Evaluated(2, "holdout", {})
+    assert one.perform(e.Evaluate(2, "holdout")) == ev.Evaluated(2, "holdout", {})
 
 
 def test_a_model_may_keep_its_own_start() -> None:
@@ -181,7 +182,7 @@ def test_what_a_job_raises_is_told_by_name(job: Any, kind: str, words: str) -> N
     one = trainer(merger=Aggregator(FedAvg()))
     settled(one)
     told = one.answer(job)
-    assert isinstance(told, e.WorkFailed)
+    assert isinstance(told, ev.WorkFailed)
     assert told.kind == kind
     assert words in told.reason
     assert (told.round, told.attempt) == (getattr(job, "round", 0), getattr(job, "attempt", 0))
@@ -195,7 +196,7 @@ def test_training_that_diverges_says_what_may_help() -> None:
     settled(one)
     with np.errstate(all="ignore"):
         told = one.answer(e.Train(1, 0, None, WORK | {"epochs": 5}))
-    assert isinstance(told, e.WorkFailed)
+    assert isinstance(told, ev.WorkFailed)
     assert "a smaller training.learning_rate may help" in told.reason
 
 
@@ -203,14 +204,14 @@ def test_sites_that_differ_are_named() -> None:
     one = trainer()
     here = one.perform(e.Survey())
     there = Worker(SiteModel(MLP(), *rows(), columns=("a", "c")), node="b", seed=0).perform(e.Survey())
-    assert isinstance(here, e.Surveyed)
-    assert isinstance(there, e.Surveyed)
+    assert isinstance(here, ev.Surveyed)
+    assert isinstance(there, ev.Surveyed)
     told = one.answer(
         e.Settle(
             surveys={"x": (here.fields, here.body), "y": (here.fields, here.body), "z": (there.fields, there.body)}
         )
     )
-    assert isinstance(told, e.WorkFailed)
+    assert isinstance(told, ev.WorkFailed)
     assert told.kind == "settle"
     assert told.reason.startswith("IncompatibleSites: ")
     assert "z" in told.reason
@@ -243,8 +244,8 @@ class Slow(MLP):
         return super().fit(X, y, type(work)(epochs=10**9, batch_size=8), rng, noticed)
 
 
-def working(model: MLP | None = None) -> tuple[Worker, "SimpleQueue[e.Event]"]:
-    answers: SimpleQueue[e.Event] = SimpleQueue()
+def working(model: MLP | None = None) -> tuple[Worker, "SimpleQueue[ev.Event]"]:
+    answers: SimpleQueue[ev.Event] = SimpleQueue()
     one = Worker(SiteModel(model or MLP(hidden=(3,)), *rows(), columns=("a", "b")), node="a", seed=0)
     settled(one)
     one.start(answers.put)
@@ -258,7 +259,7 @@ def test_jobs_are_answered_in_order_from_a_daemon_thread() -> None:
     one.submit(e.Fold(2, 0, "no such rule", None, ()))
     one.submit(e.Evaluate(3, "test"))
     kinds = [type(answers.get(timeout=PATIENCE_S)) for _ in range(3)]
-    assert kinds == [e.Trained, e.WorkFailed, e.Evaluated], "and it goes on after a failure"
+    assert kinds == [ev.Trained, ev.WorkFailed, ev.Evaluated], "and it goes on after a failure"
     assert threading.active_count() == before
     assert all(thread.daemon for thread in one._threads)
     one.close()
@@ -273,7 +274,7 @@ def test_an_abandoned_training_stops_at_the_next_mini_batch_and_the_next_runs() 
     assert model.entered.wait(PATIENCE_S)
     one.abandon()
     told = answers.get(timeout=PATIENCE_S)
-    assert isinstance(told, e.Trained)
+    assert isinstance(told, ev.Trained)
     assert (told.cancelled, told.body) == (True, None)
     model.entered.clear()
     one.submit(e.Train(2, 0, None, WORK))
@@ -298,4 +299,4 @@ def test_values_are_looked_at_beside_a_training() -> None:
 
 def test_a_trainer_that_was_not_started_says_so() -> None:
     with pytest.raises(RuntimeError, match="must be started"):
-        trainer()._post(e.Started())
+        trainer()._post(ev.Started())

@@ -9,6 +9,7 @@ from nervenet.nodes.gossip.asynchronous.accumulator import Accumulator
 from nervenet.nodes.gossip.asynchronous.ad_psgd import AdPsgdMachine
 from nervenet.nodes.gossip.asynchronous.machine import AsyncPeerRules
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
 MODEL = m.Payload("mean", "a1b2", "float64", 5)
@@ -27,20 +28,20 @@ class Desk:
         self.peer = AdPsgdMachine(rules, **given)
         self.now = 0.0
         self.log: list[e.Effect] = []
-        self.tell(e.Started())
+        self.tell(ev.Started())
         for name in neighbours:
-            self.tell(e.LinkUp(name, "peer", 1))
-        self.tell(e.Proceed(until))
-        self.tell(e.Settled({}, MODEL, "x0"))
+            self.tell(ev.LinkUp(name, "peer", 1))
+        self.tell(ev.Proceed(until))
+        self.tell(ev.Settled({}, MODEL, "x0"))
 
-    def tell(self, event: e.Event, now: float | None = None) -> list[e.Effect]:
+    def tell(self, event: ev.Event, now: float | None = None) -> list[e.Effect]:
         self.now = self.now if now is None else now
         effects = self.peer.handle(event, self.now)
         self.log += effects
         return effects
 
     def say(self, sender: str, message: m.Message, body: Any = None, flaw: str | None = None) -> list[e.Effect]:
-        return self.tell(e.Arrived(sender, message, body, flaw, 40))
+        return self.tell(ev.Arrived(sender, message, body, flaw, 40))
 
     def sent(self, kind: type[T], effects: Iterable[e.Effect] | None = None) -> list[T]:
         found = [s.message for s in only(e.Send, self.log if effects is None else effects)]
@@ -57,7 +58,7 @@ class Desk:
 
     def trained(self) -> list[e.Effect]:
         number = self.peer.cycle
-        return self.tell(e.Trained(number, 0, f"t{number}", 10, {"loss": 0.5}))
+        return self.tell(ev.Trained(number, 0, f"t{number}", 10, {"loss": 0.5}))
 
     def refuse_all(self) -> None:
         while self.peer.proposal:
@@ -87,10 +88,10 @@ def test_a_pledge_is_taken_by_the_mean_in_name_order_and_the_decision_told() -> 
 def test_what_training_changed_is_added_to_the_mean() -> None:
     desk = Desk()
     (combine,) = only(e.Combine, desk.say(desk.partner, m.Accept(101, MODEL), "y"))
-    desk.tell(e.Combined(combine.number, "mean"))
+    desk.tell(ev.Combined(combine.number, "mean"))
     (moved,) = only(e.Combine, desk.trained())
     assert (moved.bodies, moved.coefficients) == (("mean", "t1", "x0"), (1.0, 1.0, -1.0))
-    effects = desk.tell(e.Combined(moved.number, "x1"))
+    effects = desk.tell(ev.Combined(moved.number, "x1"))
     (train,) = only(e.Train, effects)
     assert (train.round, train.body) == (2, "x1")
     (told,) = [p.fields for p in only(e.Publish, effects) if p.type == "round.completed"]
@@ -164,7 +165,7 @@ def test_a_refusal_or_an_end_is_final_for_its_number() -> None:
 
 def test_an_unanswered_proposal_is_dropped_and_a_late_pledge_is_told_so() -> None:
     desk = Desk(("a",), patience_s=1.0)
-    effects = desk.tell(e.TimerFired(("engagement", 101), 1.0), 1.0)
+    effects = desk.tell(ev.TimerFired(("engagement", 101), 1.0), 1.0)
     assert desk.sent(m.Decision, effects) == [m.Decision(101, "dropped")]
     late = desk.say("a", m.Accept(101, MODEL), "y")
     assert desk.sent(m.Decision, late) == [m.Decision(101, "dropped")]
@@ -173,8 +174,8 @@ def test_an_unanswered_proposal_is_dropped_and_a_late_pledge_is_told_so() -> Non
 
 def test_a_transfer_under_way_is_waited_for() -> None:
     desk = Desk(("a",))
-    desk.tell(e.Arrived("a", m.Heartbeat(0, "training", (0,))), 0.9)
-    (timer,) = desk.tell(e.TimerFired(("engagement", 101), 1.0), 1.0)
+    desk.tell(ev.Arrived("a", m.Heartbeat(0, "training", (0,))), 0.9)
+    (timer,) = desk.tell(ev.TimerFired(("engagement", 101), 1.0), 1.0)
     assert timer == e.SetTimer(("engagement", 101), 2.0)
 
 
@@ -182,7 +183,7 @@ def test_in_doubt_a_peer_is_free_for_others_and_asks() -> None:
     desk = Desk()
     desk.refuse_all()
     desk.say("a", m.Propose(900, MODEL), "z")
-    effects = desk.tell(e.TimerFired(("promise", "a", 900), 1.0), 1.0)
+    effects = desk.tell(ev.TimerFired(("promise", "a", 900), 1.0), 1.0)
     assert desk.sent(m.QueryDecision, effects) == [m.QueryDecision(900)]
     assert desk.sent(m.Accept, desk.say("c", m.Propose(901, MODEL), "w")) == [m.Accept(901, MODEL)]
     refusal = desk.say("a", m.Propose(905, MODEL), "zz")
@@ -207,11 +208,11 @@ def test_no_more_averages_than_the_bound_change_a_training() -> None:
     for number in (900, 901):
         desk.say("a", m.Propose(number, MODEL), "z")
         (combine,) = only(e.Combine, desk.say("a", m.Decision(number, "taken")))
-        desk.tell(e.Combined(combine.number, f"m{number}"))
+        desk.tell(ev.Combined(combine.number, f"m{number}"))
     (refused,) = desk.sent(m.Refused, desk.say("c", m.Propose(902, MODEL), "w"))
     assert refused.reason == "2 averages in this cycle"
     (combine,) = only(e.Combine, desk.trained())
-    desk.tell(e.Combined(combine.number, "x1"))
+    desk.tell(ev.Combined(combine.number, "x1"))
     desk.refuse_all()
     assert desk.sent(m.Accept, desk.say("c", m.Propose(903, MODEL), "w"))
 
@@ -229,7 +230,7 @@ def test_a_proposer_that_is_started_again_leaves_a_void_that_is_told_by_name() -
     desk = Desk()
     desk.refuse_all()
     desk.say("a", m.Propose(900, MODEL), "z")
-    effects = desk.tell(e.LinkUp("a", "peer", 2))
+    effects = desk.tell(ev.LinkUp("a", "peer", 2))
     (told,) = [p.fields for p in only(e.Publish, effects) if p.type == "warning"]
     assert told["subject"] == "a"
     assert "engagement 900" in told["reason"]
@@ -250,26 +251,26 @@ def test_a_model_that_does_not_fit_is_refused_by_name() -> None:
 def test_who_is_done_goes_on_answering_until_its_neighbours_are_done() -> None:
     desk = Desk(until=1)
     desk.refuse_all()
-    desk.tell(e.Proceed(1, last=True))
+    desk.tell(ev.Proceed(1, last=True))
     desk.trained()
-    desk.tell(e.Evaluated(1, "test", {"accuracy": 0.5}))
+    desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.5}))
     assert desk.peer.status == "resting"
     assert desk.sent(m.Accept, desk.say("a", m.Propose(900, MODEL), "z"))
     desk.say("a", m.Decision(900, "dropped"))
     desk.say("a", m.Heartbeat(1, "resting", ()))
     assert only(e.Evaluate, desk.say("c", m.Heartbeat(0, "training", ()))) == []
     assert only(e.Evaluate, desk.say("c", m.Heartbeat(1, "resting", ())))
-    *_, adopt, finish = desk.tell(e.Evaluated(1, "test", {"accuracy": 0.6}))
+    *_, adopt, finish = desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.6}))
     assert (adopt, finish) == (e.Adopt("t1"), e.Finish("completed"))
 
 
 def test_who_is_done_does_not_wait_beyond_the_deadline() -> None:
     desk = Desk(until=1)
     desk.refuse_all()
-    desk.tell(e.Proceed(1, last=True))
+    desk.tell(ev.Proceed(1, last=True))
     desk.trained()
-    desk.tell(e.Evaluated(1, "test", {}))
-    assert only(e.Evaluate, desk.tell(e.TimerFired(("ending",), 30.0), 30.0))
+    desk.tell(ev.Evaluated(1, "test", {}))
+    assert only(e.Evaluate, desk.tell(ev.TimerFired(("ending",), 30.0), 30.0))
 
 
 def test_changes_that_come_while_a_sum_is_made_are_summed_next() -> None:

@@ -12,6 +12,7 @@ from nervenet.nodes.gossip.asynchronous.model_merge import WHOLE, Part
 from nervenet.nodes.gossip.asynchronous.registry import build
 from nervenet.nodes.gossip.asynchronous.token_account import Simple
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
 MODEL = m.Payload("mean", "a1b2", "float64", 6)
@@ -29,13 +30,13 @@ class Desk:
             AsyncPeerRules("b", ("a", "b", "c"), ("a", "c"), settings={"epochs": 1}), GossipLearningRules(**walk)
         )
         self.now = 0.0
-        self.tell(e.Started())
+        self.tell(ev.Started())
         for name in ("a", "c"):
-            self.tell(e.LinkUp(name, "peer", 1))
-        self.tell(e.Proceed(until))
-        self.begun = self.tell(e.Settled({}, MODEL, "x0", None, (4, 2)))
+            self.tell(ev.LinkUp(name, "peer", 1))
+        self.tell(ev.Proceed(until))
+        self.begun = self.tell(ev.Settled({}, MODEL, "x0", None, (4, 2)))
 
-    def tell(self, event: e.Event, now: float | None = None) -> list[e.Effect]:
+    def tell(self, event: ev.Event, now: float | None = None) -> list[e.Effect]:
         self.now = self.now if now is None else now
         return self.peer.handle(event, self.now)
 
@@ -43,18 +44,18 @@ class Desk:
         self, sender: str, age: int, body: str = "", part: int = 0, draw: int = 0, length: int = 6
     ) -> list[e.Effect]:
         payload = m.Payload("mean", "a1b2", "float64", length)
-        return self.tell(e.Arrived(sender, m.Walk(age, part, draw, payload), body or f"{sender}{age}", None, 48))
+        return self.tell(ev.Arrived(sender, m.Walk(age, part, draw, payload), body or f"{sender}{age}", None, 48))
 
     def combined(self, effects: list[e.Effect], body: str = "merged") -> list[e.Effect]:
         (merge,) = only(e.Merge, effects)
-        return self.tell(e.Combined(merge.number, body))
+        return self.tell(ev.Combined(merge.number, body))
 
     def trained(self, effects: list[e.Effect], body: str, steps: int = 1) -> list[e.Effect]:
         (train,) = only(e.Train, effects)
-        return self.tell(e.Trained(train.round, 0, body, 1, {"loss": 0.5, "steps": steps}))
+        return self.tell(ev.Trained(train.round, 0, body, 1, {"loss": 0.5, "steps": steps}))
 
     def period(self) -> list[e.Effect]:
-        return self.tell(e.TimerFired(("period",), self.now))
+        return self.tell(ev.TimerFired(("period",), self.now))
 
 
 def test_nothing_is_trained_before_a_model_comes() -> None:
@@ -122,7 +123,7 @@ def test_once_a_period_the_model_is_sent_to_a_living_neighbour() -> None:
         assert (send.message, send.body) == (m.Walk(0, 0, 0, MODEL), "x0")
         targets |= set(send.to)
     assert targets == {"a", "c"}
-    desk.tell(e.LinkLost("a", "gone"))
+    desk.tell(ev.LinkLost("a", "gone"))
     for _ in range(20):
         (send,) = only(e.Send, desk.period())
         assert send.to == ("c",)
@@ -144,7 +145,7 @@ def test_a_part_is_copied_out_and_merged_into_its_place_with_its_own_age() -> No
     desk.trained(desk.combined(effects), "x1")
     assert desk.peer.model.ages == (1, 6)
     (take,) = only(e.Take, desk.period())
-    (send,) = only(e.Send, desk.tell(e.Combined(take.number, "copied")))
+    (send,) = only(e.Send, desk.tell(ev.Combined(take.number, "copied")))
     assert send.body == "copied"
     part = take.part.number
     assert send.message == m.Walk((1, 6)[part], part, 0, m.Payload("mean", "a1b2", "float64", (4, 2)[part]))
@@ -153,7 +154,7 @@ def test_a_part_is_copied_out_and_merged_into_its_place_with_its_own_age() -> No
 def test_a_sample_travels_as_the_seed_of_its_elements() -> None:
     desk = Desk(share=0.5)
     (take,) = only(e.Take, desk.period())
-    (send,) = only(e.Send, desk.tell(e.Combined(take.number, "copied")))
+    (send,) = only(e.Send, desk.tell(ev.Combined(take.number, "copied")))
     assert send.message.payload.length == 3
     assert take.part.sample == (send.message.draw, 3, 6)
     (merge,) = only(e.Merge, desk.walk("a", 4, draw=77, length=3))
@@ -171,7 +172,7 @@ def test_a_part_that_cannot_be_is_refused(part: int, draw: int, length: int) -> 
 
 def test_a_peer_to_which_nothing_comes_trains_by_itself() -> None:
     desk = Desk()
-    effects = desk.tell(e.TimerFired(("hunger",), 30.0), 30.0)
+    effects = desk.tell(ev.TimerFired(("hunger",), 30.0), 30.0)
     desk.trained(effects, "x1")
     assert (desk.peer.completed, desk.peer.tally["starved"]) == (1, 1)
 

@@ -12,6 +12,7 @@ from nervenet.broker.testing.faults import Faults, Partition
 from nervenet.nodes.gossip.membership.member_list import Change, MemberList
 from nervenet.nodes.gossip.membership.swim import SwimDetector, SwimRules
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
 
 
@@ -22,9 +23,9 @@ class Watcher:
         self.probing = probing
         self.changes: list[tuple[float, Change]] = []
         self.sent: Counter[str] = Counter()
-        self.tap: list[tuple[float, e.Event]] = []
+        self.tap: list[tuple[float, ev.Event]] = []
 
-    def handle(self, event: e.Event, now: float) -> list[e.Effect]:
+    def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         effects: list[e.Effect] = []
         for told in self.probing.handle(event, now):
             if isinstance(told, Change):
@@ -47,7 +48,7 @@ def test_who_shares_an_event_loop_with_many_is_given_more_time() -> None:
     assert rules.slower(64, 2.0).seed == 3
 
 
-def idle(job: e.Effect) -> tuple[float, e.Event | None]:
+def idle(job: e.Effect) -> tuple[float, ev.Event | None]:
     return 0.0, None
 
 
@@ -97,7 +98,7 @@ def test_sixteen_peers_all_know_of_a_death_within_three_seconds_at_the_median():
 def test_a_connection_that_breaks_is_looked_into_at_once():
     swarm = Swarm(16)
     swarm.sim.crash("p03", 5.0)
-    swarm.sim.at(5.01, lambda: swarm.sim.post("p07", e.LinkLost("p03", "the connection has ended")))
+    swarm.sim.at(5.01, lambda: swarm.sim.post("p07", ev.LinkLost("p03", "the connection has ended")))
     swarm.sim.run(20.0)
     assert max(w.when("p03", "suspect") for w in swarm.survivors("p03")) < 6.3
     assert max(w.when("p03", "dead") for w in swarm.survivors("p03")) < 8.0
@@ -105,7 +106,7 @@ def test_a_connection_that_breaks_is_looked_into_at_once():
 
 def test_a_connection_that_breaks_while_its_owner_lives_is_forgiven():
     swarm = Swarm(8)
-    swarm.sim.at(5.0, lambda: swarm.sim.post("p07", e.LinkLost("p03", "the connection has ended")))
+    swarm.sim.at(5.0, lambda: swarm.sim.post("p07", ev.LinkLost("p03", "the connection has ended")))
     swarm.sim.run(20.0)
     assert not [c for w in swarm.watchers.values() for _, c in w.changes if c.state == "dead"]
     assert swarm.agree()
@@ -205,11 +206,11 @@ def test_of_two_with_one_identity_the_newer_life_wins_and_the_older_is_told():
     swarm.sim.run(5.0)
     older = swarm.watchers["p03"].probing
     news = m.Gossip((m.MemberState("p03", 2, "alive"),))
-    (ended,) = [t for t in older.handle(e.Arrived("p05", news), 5.0) if isinstance(t, Change)]
+    (ended,) = [t for t in older.handle(ev.Arrived("p05", news), 5.0) if isinstance(t, Change)]
     assert (ended.peer, ended.state, ended.incarnation) == ("p03", "superseded", 2)
     newer = MemberList(m.MemberState("p03", 2, "alive"))
     probing = SwimDetector(SwimRules(), newer)
-    told = probing.handle(e.Arrived("p05", m.Gossip((m.MemberState("p03", 1, "dead"),))), 5.0)
+    told = probing.handle(ev.Arrived("p05", m.Gossip((m.MemberState("p03", 1, "dead"),))), 5.0)
     assert not [each for each in told if isinstance(each, Change)]
     assert newer.me.refutations == 0
 
@@ -218,11 +219,11 @@ def test_a_helper_asks_for_another_and_passes_the_answer_on():
     probing = SwimDetector(
         SwimRules(), MemberList(m.MemberState("b", 1, "alive"), [m.MemberState(n, 1, "alive") for n in "ac"])
     )
-    probing.handle(e.Started(), 0.0)
-    asked = probing.handle(e.Arrived("a", m.Ping(7, "c", ())), 1.0)
+    probing.handle(ev.Started(), 0.0)
+    asked = probing.handle(ev.Arrived("a", m.Ping(7, "c", ())), 1.0)
     (send,) = [t for t in asked if isinstance(t, e.Send)]
     assert (send.to, send.message.subject) == (("c",), "c")
-    answered = probing.handle(e.Arrived("c", m.Ack(send.message.id, "c", ())), 1.1)
+    answered = probing.handle(ev.Arrived("c", m.Ack(send.message.id, "c", ())), 1.1)
     (back,) = [t for t in answered if isinstance(t, e.Send)]
     assert (back.to, back.message.id, back.message.subject) == (("a",), 7, "c")
 
@@ -230,11 +231,11 @@ def test_a_helper_asks_for_another_and_passes_the_answer_on():
 def test_any_traffic_spares_a_probe():
     rules = SwimRules(period_s=1.0)
     probing = SwimDetector(rules, MemberList(m.MemberState("a", 1, "alive"), [m.MemberState("b", 1, "alive")]))
-    probing.handle(e.Started(), 0.0)
+    probing.handle(ev.Started(), 0.0)
     sent = []
     for tenth in range(1, 60):
         now = tenth / 10
-        told = probing.handle(e.Arrived("b", m.Heartbeat(1, "training", ())), now)
-        told += probing.handle(e.TimerFired(("probe",), now), now)
+        told = probing.handle(ev.Arrived("b", m.Heartbeat(1, "training", ())), now)
+        told += probing.handle(ev.TimerFired(("probe",), now), now)
         sent += [t for t in told if isinstance(t, e.Send) and isinstance(t.message, m.Ping)]
     assert sent == []
