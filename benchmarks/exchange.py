@@ -3,7 +3,7 @@
 The floor is a bare pyzmq loop: two processes, a ROUTER to receive and a DEALER to send in each; both send the same
 bytes at once, and a round is over when both have what the other sent. Ours are two deployed peers around a model
 whose training does nothing: a whole round, with the check of every value and the mixing; and of that the exchange
-alone, from the send to the moment at which the neighbour's model has come and is checked.
+alone, from the send to the moment at which the neighbor's model has come and is checked.
 
     python benchmarks/exchange.py [--parameters 25000000] [--rounds 10]
 """
@@ -68,7 +68,7 @@ def floor(size: int, rounds: int) -> float:
 
 
 class Watched(Node):
-    """The shell, with a note of when a model was sent and when the neighbour's was taken."""
+    """The shell, with a note of when a model was sent and when the neighbor's was taken."""
 
     def __init__(self, *arguments, **named) -> None:
         super().__init__(*arguments, **named)

@@ -5,7 +5,7 @@ mini-batches. The pace of every peer is set: a mini-batch takes at least `--paus
 all eight together leave the cores half idle, and none gets faster because another one stops. The same window of time is
 measured in a run in which a peer gets SIGSTOP at its beginning and SIGCONT at its end, and in a run without a stop
 before it and one after it; the ratio to the mean of these two is taken peer by peer. Two more processes train alone, at
-the same pace and without a neighbour, in every run: they tell what else the machine was doing, and a ratio of 0.9 of
+the same pace and without a neighbor, in every run: they tell what else the machine was doing, and a ratio of 0.9 of
 theirs is nobody's fault. The second ratio is the first divided by theirs; it is the one to judge by on a machine that
 is busy. The synchronous algorithm is shown beside it, since it runs on the same peers.
 

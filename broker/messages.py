@@ -371,7 +371,7 @@ class Peers(_Base, frozen=True):
 
 
 class GetModel(_Base, frozen=True):
-    """One who has come late asks a neighbour for its model."""
+    """One who has come late asks a neighbor for its model."""
 
 
 class Model(_Base, frozen=True):

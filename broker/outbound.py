@@ -30,7 +30,7 @@ class Links:
     room : Mailroom
     incarnation : int
     watched : bool
-        Whether to hear of connections that end. Whoever has an inbox learns of a lost neighbour there; whoever only
+        Whether to hear of connections that end. Whoever has an inbox learns of a lost neighbor there; whoever only
         dials has nothing but this.
     """
 

@@ -56,7 +56,7 @@ def application(peer: Peer, rounds: int) -> Starlette:
         yield
         learning.cancel()
         with suppress(asyncio.CancelledError):
-            await learning  # leaving `async with peer` tells the neighbours, and frees sockets and threads
+            await learning  # leaving `async with peer` tells the neighbors, and frees sockets and threads
 
     return Starlette(routes=[Mount("/", predictor_app(peer.model, lambda: progress))], lifespan=lifespan)
 

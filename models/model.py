@@ -12,7 +12,7 @@ from .weights import Layout, Vector
 
 Array = NDArray[Any]
 
-Capability = Literal["proximal", "correction", "normaliser"]
+Capability = Literal["proximal", "correction", "normalizer"]
 
 MERGEABLE = "MLP, MLPClassifier, MLPRegressor, SGDClassifier, SGDRegressor, LogisticRegression"
 
@@ -79,9 +79,9 @@ class FitReport:
         Mini-batches done.
     cancelled : bool
         Whether `stop` ended it early.
-    normaliser : float or None
-        How far the steps reach, in units of `rate` (see `normalise`): a gradient g that stayed the same would have
-        moved the weights by ``-normaliser · rate · g``. None where that is not so for any g, as for Adam.
+    normalizer : float or None
+        How far the steps reach, in units of `rate` (see `normalize`): a gradient g that stayed the same would have
+        moved the weights by ``-normalizer · rate · g``. None where that is not so for any g, as for Adam.
     rate : float
         The learning rate that belongs to it, the same on every node.
     """
@@ -90,7 +90,7 @@ class FitReport:
     examples: int
     steps: int
     cancelled: bool
-    normaliser: float | None = None
+    normalizer: float | None = None
     rate: float = nan
 
 
@@ -127,7 +127,7 @@ class Model(Protocol):
 
     @property
     def allows(self) -> frozenset[Capability]:
-        """What `fit` can do on top of plain training: `LocalWork.proximal`, `correction`, `FitReport.normaliser`.
+        """What `fit` can do on top of plain training: `LocalWork.proximal`, `correction`, `FitReport.normalizer`.
 
         A model without this attribute allows nothing.
         """

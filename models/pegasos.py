@@ -46,7 +46,7 @@ class Pegasos:
     penalty : float
         λ, above 0. Small: a large margin on few rows, and large first steps.
     bias : bool
-        Whether there is a constant input, whose weight is penalised like the others.
+        Whether there is a constant input, whose weight is penalized like the others.
     dtype : {"float32", "float64"}
 
     Raises

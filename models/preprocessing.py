@@ -48,11 +48,11 @@ class Preprocessing:
         width = (len(self.columns),)
         if self.center.shape != width or self.scale.shape != width:
             raise IncompatibleSites(
-                f"{len(self.columns)} columns, {self.center.size} centres, {self.scale.size} scales"
+                f"{len(self.columns)} columns, {self.center.size} centers, {self.scale.size} scales"
             )
         numbers = np.concatenate([self.center, self.scale, (self.target_center, self.target_scale, self.clip or 1.0)])
         if not np.isfinite(numbers).all():
-            raise IncompatibleSites("an agreement with a centre or a scale that is not finite")
+            raise IncompatibleSites("an agreement with a center or a scale that is not finite")
         if (self.scale <= 0).any() or self.target_scale <= 0 or (self.clip is not None and self.clip <= 0):
             raise IncompatibleSites("an agreement with a scale or a clip that is not above 0")
         if self.classes is not None and (list(self.classes) != _sorted(self.classes) or len(self.classes) < 2):

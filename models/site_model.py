@@ -254,7 +254,7 @@ class SiteModel:
         Returns
         -------
         dict
-            The figures of `evaluate.evaluate` (a regression's loss in standardised units), and `examples`; empty where
+            The figures of `evaluate.evaluate` (a regression's loss in standardized units), and `examples`; empty where
             there is no such set.
         """
         if on not in self._raw:

@@ -134,9 +134,9 @@ def agree(surveys: Mapping[str, Survey], scale: Scale = "standard") -> Preproces
         Site name to what it has.
     scale
         "standard": zero mean and unit variance over all rows of all sites, cut at 5 standard deviations.
-        "unit": divided by the root mean square and cut, but not centred, so that zeros stay zeros.
+        "unit": divided by the root mean square and cut, but not centered, so that zeros stay zeros.
         "none": inputs and targets as they are.
-        Regression targets are standardised under both "standard" and "unit". Constant columns keep their scale.
+        Regression targets are standardized under both "standard" and "unit". Constant columns keep their scale.
 
     Raises
     ------

@@ -167,7 +167,7 @@ def consensus_distance(vectors: Sequence[Vector]) -> float:
 
 
 def sketch(vector: Vector, seed: int, width: int = 64) -> list[float]:
-    """Summarise a vector so that distances between vectors survive.
+    """Summarize a vector so that distances between vectors survive.
 
     Each element gets a random sign, and the signed elements are summed in `width` segments: the mean over seeds of
     ``||sketch(x) - sketch(y)||²`` is ``||x - y||²`` (a sparse Johnson-Lindenstrauss projection). Peers that share the

@@ -22,7 +22,7 @@ def topology(
     ] = None,
     degree: Annotated[
         int | None,
-        typer.Option(metavar="K", help="Neighbours a peer, of those that take it. [default: 4; base-k: 1]"),
+        typer.Option(metavar="K", help="Neighbors a peer, of those that take it. [default: 4; base-k: 1]"),
     ] = None,
     probability: Annotated[
         float | None,

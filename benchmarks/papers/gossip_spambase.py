@@ -11,7 +11,7 @@ virtual time, which would take some hours: a cycle is one period of every peer, 
 arrives at once. A peer trains and evaluates nothing that it would not in a run.
 
 With --tokens the answers are at once, too, which no network is: some hundred hops a period then make models old before
-they have learned as much, and their learning rate small (randomised account: error .141 from cycle 500 on).
+they have learned as much, and their learning rate small (randomized account: error .141 from cycle 500 on).
 
     NERVENET_DATA=… python benchmarks/papers/gossip_spambase.py       some minutes on one core
 """

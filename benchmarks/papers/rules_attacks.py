@@ -53,12 +53,12 @@ from nervenet.nodes.runtime.worker import flaw_of
 CLIENTS, ROWS, ROUNDS = 20, 6000, 20
 SETTINGS = LocalSettings(epochs=2, batch_size=20)
 RATIO = 100.0  # federated.max_examples_ratio
-BOUND = 1.0  # of a norm, for centred clipping and the norm bound; honest updates have 0.8 to 2 in the first rounds
+BOUND = 1.0  # of a norm, for centered clipping and the norm bound; honest updates have 0.8 to 2 in the first rounds
 ATTACKS = ("none", "sign flip", "Gaussian", "IPM", "ALIE", "NaN", "inflation")
 UNSCREENED = "fedavg unscreened"
 RULES = (
     *(UNSCREENED, "fedavg", "median", "trimmed-mean", "krum", "multi-krum", "bulyan"),
-    *("geometric-median", "centred-clipping", "norm-bound"),
+    *("geometric-median", "centered-clipping", "norm-bound"),
 )
 
 

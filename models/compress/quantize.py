@@ -93,15 +93,15 @@ class Stochastic:
         scratch = _Scratch(np.empty(room, np.float32), np.empty(room, np.int32), np.empty(room, np.int8))
         for part in chunks(vector.size):
             with np.errstate(all="ignore"):  # of NaN and overflow the largest magnitude tells
-                quantised = self._quantise(vector[part], scales[part.start // ROW : _rows(part.stop)], scratch, rng)
+                quantized = self._quantize(vector[part], scales[part.start // ROW : _rows(part.stop)], scratch, rng)
             target = codes[self._code_bytes(part.start) : self._code_bytes(part.stop)]
             if self.bits == 8:
-                target[:] = quantised[: target.size].view(np.uint8)
+                target[:] = quantized[: target.size].view(np.uint8)
             else:
-                _pack(quantised, target)
+                _pack(quantized, target)
         out[: 4 * rows].view("<f4")[:] = scales
 
-    def _quantise(
+    def _quantize(
         self, vector: Vector, scales: NDArray[np.float32], scratch: _Scratch, rng: np.random.Generator
     ) -> NDArray[np.int8]:
         """Codes of one chunk in whole rows, padded by zeros; its scales are written."""

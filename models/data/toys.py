@@ -69,7 +69,7 @@ def _with_target(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
 
 
 def _unit_columns(raw: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Centre each column and scale its sum of squares to 1, in scikit-learn's order of operations."""
+    """Center each column and scale its sum of squares to 1, in scikit-learn's order of operations."""
     spread = raw.std(axis=0)
     X: NDArray[np.float64] = (raw - raw.mean(axis=0)) / spread
     X /= len(X) ** 0.5

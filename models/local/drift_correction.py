@@ -18,7 +18,7 @@ Step = Callable[[Scalar], None]
 def corrected(
     optimizer: Optimizer, parameters: Vector, gradient: Vector, proximal: float, correction: Vector | None
 ) -> Step:
-    """Give the optimiser's step, with the corrections that are asked for added to the gradient before it.
+    """Give the optimizer's step, with the corrections that are asked for added to the gradient before it.
 
     Momentum and moments are therefore of the corrected gradient. Where nothing is asked for it is the step itself.
 
@@ -29,7 +29,7 @@ def corrected(
     parameters : (size,) array
         Where they stand now is w_start.
     gradient : (size,) array
-        Multiplied by the optimiser's gain already, as `optimizers` has it; so are the corrections here.
+        Multiplied by the optimizer's gain already, as `optimizers` has it; so are the corrections here.
     proximal : float
         μ, at least 0.
     correction : (size,) array or None

@@ -1,4 +1,4 @@
-"""How far local steps reach: FedNova's normaliser, which makes unequal local work comparable.
+"""How far local steps reach: FedNova's normalizer, which makes unequal local work comparable.
 
 Wang et al. 2020, "Tackling the Objective Inconsistency Problem in Heterogeneous Federated Optimization", arXiv
 2007.07481, section 4: the updates of a client i are a weighted sum of its τ gradients, Δ_i = -η Σ_k a_k g_k, and
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def normaliser(rule: str, steps: int, momentum: float, learning_rate: float, proximal: float) -> float | None:
+def normalizer(rule: str, steps: int, momentum: float, learning_rate: float, proximal: float) -> float | None:
     """FedNova's a_i: the sum of the weights that an update gives to the gradients of its steps.
 
     With τ steps, momentum ρ, learning rate η and proximal coefficient μ, where these have closed forms:
@@ -52,7 +52,7 @@ def normaliser(rule: str, steps: int, momentum: float, learning_rate: float, pro
         case "adam":
             return None
         case _:
-            raise ValueError(f"no normaliser is known for the update rule {rule!r}")
+            raise ValueError(f"no normalizer is known for the update rule {rule!r}")
     with np.errstate(all="ignore"):  # ημ above 2 diverges, as the training then does
         return float(np.linalg.matrix_power(np.array(step, np.float64), steps)[1, 2])
 

@@ -121,6 +121,6 @@ def check_support(model: Model, settings: LocalSettings) -> None:
             raise LocalUnsupported(name, f"{setting} > 0 adds a {needed} term to every gradient, which it cannot take")
     if settings.control and "correction" not in allows:
         raise LocalUnsupported(name, "control (SCAFFOLD) adds a correction to every gradient, which it cannot take")
-    if settings.control and "normaliser" not in allows:
+    if settings.control and "normalizer" not in allows:
         why = "control (SCAFFOLD) needs updates that are sums of gradients: optimizer sgd, momentum or nesterov"
         raise LocalUnsupported(name, why)

@@ -77,8 +77,8 @@ class LocalTraining:
 
         SCAFFOLD's own control variate follows option II (Karimireddy et al. 2020, algorithm 1, line 12),
         c_i⁺ = c_i - c + (x - y) / (K η), with the K steps of size η counted as FedNova counts them: K is the
-        `normaliser`, K steps for plain SGD. An update with momentum is a weighted sum of its gradients, and the
-        normaliser the sum of those weights, so that c_i⁺ stays what it is meant to be: a mean of the gradients along
+        `normalizer`, K steps for plain SGD. An update with momentum is a weighted sum of its gradients, and the
+        normalizer the sum of those weights, so that c_i⁺ stays what it is meant to be: a mean of the gradients along
         the way, without the correction that was added to each.
 
         Parameters
@@ -122,8 +122,8 @@ class LocalTraining:
             return LocalResult(None, settings.encoding, settings.parts, report.examples, cancelled=True)
         after = _finite(self.site_model.snapshot())
         metrics |= {"loss": report.loss, "steps": float(report.steps)}
-        if report.normaliser is not None:
-            metrics["normaliser"] = report.normaliser
+        if report.normalizer is not None:
+            metrics["normalizer"] = report.normalizer
         if report.cancelled:
             metrics["partial"] = 1.0
 
@@ -133,7 +133,7 @@ class LocalTraining:
         vector: NDArray[Any] = sent
         if control is not None:
             # Of the personal arrays, where sent is what was received and c is zero, this is zero, too.
-            reach = (report.normaliser or 0.0) * report.rate
+            reach = (report.normalizer or 0.0) * report.rate
             change = (weights - sent) / weights.dtype.type(reach) - control if reach else np.zeros_like(control)
             state["control"] = change if own is None else own + change
             vector = _finite(np.concatenate([sent, change]))

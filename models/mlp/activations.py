@@ -24,7 +24,7 @@ def identity_derivative(delta: Array, a: Array, scratch: Array) -> None:
 
 def relu(z: Array, zeros: Array) -> None:
     """``f(z) = max(z, 0)``."""
-    # Two arrays of one shape take NumPy's vectorised loop; array against scalar takes one three times slower.
+    # Two arrays of one shape take NumPy's vectorized loop; array against scalar takes one three times slower.
     np.maximum(z, zeros, out=z)
 
 

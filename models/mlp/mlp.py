@@ -10,7 +10,7 @@ import numpy as np
 
 from ..checks import checked_inputs, checked_targets
 from ..local.drift_correction import corrected
-from ..local.fednova import normaliser
+from ..local.fednova import normalizer
 from ..model import Array, Capability, FitReport, LocalWork
 from ..weights import Layout, Vector
 from .activations import ACTIVATIONS
@@ -152,7 +152,7 @@ class MLP:
         self._parameters[:] = vector
 
     def carry(self, *, moments: bool = True) -> dict[str, Array]:
-        """Copy the optimiser's moments; there is nothing else."""
+        """Copy the optimizer's moments; there is nothing else."""
         self.layout  # noqa: B018 - says that build() is missing
         return self._update.carry() if moments else {}
 
@@ -163,7 +163,7 @@ class MLP:
 
     @property
     def allows(self) -> frozenset[Capability]:
-        """All, but that Adam's steps have no normaliser."""
+        """All, but that Adam's steps have no normalizer."""
         return frozenset({"proximal", "correction"} if self.optimizer == "adam" else get_args(Capability))
 
     def fit(
@@ -209,7 +209,7 @@ class MLP:
                     steps += 1
                     seen += len(x)
             loss = mean_loss(outputs[:seen], shuffled_Y[:seen], self._output) if seen else math.nan
-        reach = normaliser(self.optimizer, steps, self.momentum, self.learning_rate, work.proximal)
+        reach = normalizer(self.optimizer, steps, self.momentum, self.learning_rate, work.proximal)
         return FitReport(loss, n, steps, cancelled, reach, self.learning_rate)
 
     def predict(self, X: Array) -> Array:

@@ -92,7 +92,7 @@ class Pass:
         outputs : (rows, outputs) array
             What `forward` gave for it.
         scale : 0-d array
-            Factor on the gradient: 1 / rows times the optimiser's gain.
+            Factor on the gradient: 1 / rows times the optimizer's gain.
         """
         D = self.D[-1]
         np.subtract(outputs, Y, out=D)

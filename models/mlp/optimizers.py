@@ -1,6 +1,6 @@
-"""Optimisers: from a gradient to new parameters, in place on whole flat vectors.
+"""Optimizers: from a gradient to new parameters, in place on whole flat vectors.
 
-Back-propagation hands over the gradient g already multiplied by the optimiser's `gain` (-η for the descents, 1 for
+Back-propagation hands over the gradient g already multiplied by the optimizer's `gain` (-η for the descents, 1 for
 Adam), a factor that costs nothing on the last layer's few deltas and saves a pass over the parameters. The same factor
 is in `decay`, the coefficient of the L2 term, which touches the weights (the front of the vector), never the biases.
 
@@ -41,7 +41,7 @@ class Optimizer(Protocol):
 
 
 class _Moments:
-    """What the optimisers with memory share: moment vectors by name, and the L2 term added to the gradient."""
+    """What the optimizers with memory share: moment vectors by name, and the L2 term added to the gradient."""
 
     names: tuple[str, ...] = ()
 
@@ -68,7 +68,7 @@ class _Moments:
     def restore(self, state: Mapping[str, Vector]) -> None:
         for name, moment in self.moments.items():
             if name not in state or state[name].shape != moment.shape:
-                raise ValueError(f"optimiser state {name!r} is missing, or not of shape {moment.shape}")
+                raise ValueError(f"optimizer state {name!r} is missing, or not of shape {moment.shape}")
             moment[:] = state[name]
 
 
@@ -185,7 +185,7 @@ NAMES = ("sgd", "momentum", "nesterov", "adam")
 def make_optimizer(
     name: str, parameters: Vector, gradient: Vector, n_weights: int, learning_rate: float, momentum: float
 ) -> Optimizer:
-    """Bind the optimiser of that name to a parameter and a gradient vector, whose first `n_weights` are penalised."""
+    """Bind the optimizer of that name to a parameter and a gradient vector, whose first `n_weights` are penalized."""
     match name:
         case "sgd":
             return SGD(parameters, gradient, n_weights, learning_rate)

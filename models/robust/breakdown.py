@@ -17,7 +17,7 @@ DEMANDS: dict[str, Demand] = {
     "coordinate median": Demand(2, 1),
     "trimmed mean": Demand(2, 1),
     "geometric median": Demand(2, 1),
-    "centred clipping": Demand(2, 1),
+    "centered clipping": Demand(2, 1),
     "krum": Demand(2, 3),
     "multi-krum": Demand(2, 3),
     "bulyan": Demand(4, 3),

@@ -88,7 +88,7 @@ def mean_around_median(vectors: Sequence[Vector], kept: int) -> Vector:
 
     def average(values: Sorted, out: Vector) -> None:
         median = values[:, low] / 2 + values[:, high] / 2
-        # In sorted values the nearest ones are neighbours: of all runs of that length, the one of the smallest radius.
+        # In sorted values the nearest ones are neighbors: of all runs of that length, the one of the smallest radius.
         radii = np.maximum(median[:, None] - values[:, : n - kept + 1], values[:, kept - 1 :] - median[:, None])
         chosen = radii.argmin(axis=1)[:, None] + np.arange(kept)
         _mean(np.take_along_axis(values, chosen, axis=1), out)

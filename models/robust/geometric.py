@@ -1,4 +1,4 @@
-"""Rules that look for a centre by whole vectors: geometric median, centred clipping, and the bound on a norm."""
+"""Rules that look for a center by whole vectors: geometric median, centered clipping, and the bound on a norm."""
 
 from collections.abc import Sequence
 from math import isfinite
@@ -101,11 +101,11 @@ def centered_clipping(vectors: Sequence[Vector], start: Vector, tau: float, iter
     check_alike((*vectors, start) if vectors else vectors)
     if iterations < 1:
         raise ValueError(f"iterations must be at least 1, not {iterations}")
-    n, centre = len(vectors), start
+    n, center = len(vectors), start
     for _ in range(iterations):
-        factors = clip_factors(vectors, tau, centre)
-        centre = combine([centre, *vectors], [1 - float(factors.sum()) / n, *(factors / n).tolist()])
-    return centre
+        factors = clip_factors(vectors, tau, center)
+        center = combine([center, *vectors], [1 - float(factors.sum()) / n, *(factors / n).tolist()])
+    return center
 
 
 def clip_by_norm(vectors: Sequence[Vector], bound: float, start: Vector | None = None) -> list[Vector]:

@@ -12,10 +12,10 @@ from .distances import Matrix, squared_distances
 
 
 def krum(vectors: Sequence[Vector], f: int) -> Vector:
-    """Choose the vector that lies nearest to its neighbours.
+    """Choose the vector that lies nearest to its neighbors.
 
     Blanchard et al. 2017 (NeurIPS 30), Section 4: the score of a vector is the sum of the squared distances to the
-    n - f - 2 nearest others; the lowest score wins, of equal ones the one whose next neighbour is nearer, then the
+    n - f - 2 nearest others; the lowest score wins, of equal ones the one whose next neighbor is nearer, then the
     first. Needs n >= 2f + 3.
 
     Parameters
@@ -127,8 +127,8 @@ def bulyan_selection(vectors: Sequence[Vector], f: int) -> list[int]:
 def _order(squared: Matrix, f: int) -> list[int]:
     """Rank by the sum of the squared distances to the n - f - 2 nearest others.
 
-    At the end of Bulyan's selection fewer are left than Krum's theory wants: one neighbour is then the least. Two that
-    are each other's nearest have equal scores there: the next neighbour decides.
+    At the end of Bulyan's selection fewer are left than Krum's theory wants: one neighbor is then the least. Two that
+    are each other's nearest have equal scores there: the next neighbor decides.
     """
     n = len(squared)
     nearest = min(max(n - f - 2, 1), n - 1)

@@ -206,7 +206,7 @@ class Adapter:
         raise NotImplementedError
 
     def _forget(self) -> None:
-        """Reset the optimiser's memory."""
+        """Reset the optimizer's memory."""
 
 
 class LinearAdapter(Adapter):
@@ -261,7 +261,7 @@ class MLPAdapter(Adapter):
             optimizer.t = 0
 
     def carry(self, *, moments: bool = True) -> dict[str, Array]:  # noqa: ARG002
-        """The optimiser's moments, its step count and rate, and the schedule's clock: one cannot be put back alone."""
+        """The optimizer's moments, its step count and rate, and the schedule's clock: one cannot be put back alone."""
         optimizer = self._working._optimizer  # noqa: SLF001
         clock = [float(self._working.t_), float(optimizer.learning_rate), float(getattr(optimizer, "t", 0))]
         flat = {name: np.concatenate([a.ravel() for a in arrays]) for name, arrays in self._moments().items()}
@@ -272,7 +272,7 @@ class MLPAdapter(Adapter):
         optimizer = self._working._optimizer  # noqa: SLF001
         for name, arrays in self._moments().items():
             if name not in state or state[name].shape != (self.layout.size,):
-                raise ValueError(f"optimiser state {name!r} is missing, or not of shape ({self.layout.size},)")
+                raise ValueError(f"optimizer state {name!r} is missing, or not of shape ({self.layout.size},)")
             start = 0
             for array in arrays:
                 array[:] = state[name][start : start + array.size].reshape(array.shape)

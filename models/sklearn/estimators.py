@@ -32,7 +32,7 @@ _INSTEAD = {
     "BaseGradientBoosting": _TREES,
     "BaseHistGradientBoosting": _TREES,
     "NeighborsBase": "its parameters are each node's own rows",
-    "Pipeline": "it has no partial_fit; give its last step alone, since inputs are standardised over all nodes anyway",
+    "Pipeline": "it has no partial_fit; give its last step alone, since inputs are standardized over all nodes anyway",
     "Perceptron": 'it is not adapted; SGDClassifier(loss="perceptron", learning_rate="constant", eta0=1, penalty=None) '
     "is the same model and is",
     "PassiveAggressiveClassifier": 'scikit-learn removes it in 1.10; SGDClassifier(learning_rate="pa1") replaces it',

@@ -19,12 +19,12 @@ SCHEDULES = ("constant", "invscaling", "optimal")
 class SGDAdapter(LinearAdapter):
     """SGDClassifier and SGDRegressor: every row is a step, and a mini-batch only counts rows.
 
-    The step counter `t_` is not an optimiser's memory but the schedule's clock: it goes on from round to round whatever
+    The step counter `t_` is not an optimizer's memory but the schedule's clock: it goes on from round to round whatever
     `carry_optimizer` says, or a decaying learning rate would start anew in every round.
 
     A proximal term and a correction are split off (forward-backward splitting): after the rows of a mini-batch follow,
     at once, the steps that these two alone would have taken beside them, with the same rates, that of the proximal term
-    implicit (see `normalise.flow`), as the rate of a schedule may begin far above 1. It differs from steps of the
+    implicit (see `normalize.flow`), as the rate of a schedule may begin far above 1. It differs from steps of the
     corrected gradient, row by row, by O(η²) a mini-batch. It takes one `partial_fit` a mini-batch, whose overhead of
     about 0.25 ms a class is then most of the time: larger mini-batches train faster.
     """
@@ -36,7 +36,7 @@ class SGDAdapter(LinearAdapter):
         """All, or nothing where the rates depend on the losses on the way."""
         if self._given.learning_rate not in SCHEDULES:
             return frozenset()
-        return frozenset({"proximal", "correction", "normaliser"})
+        return frozenset({"proximal", "correction", "normalizer"})
 
     def fit(
         self,
@@ -54,12 +54,12 @@ class SGDAdapter(LinearAdapter):
             self._pull = _Pull(list(self._arrays().values()), self._parts(correction), work.proximal)
         begun = self._working.t_
         report = super().fit(X, y, work, rng, stop)
-        if "normaliser" not in self.allows:
+        if "normalizer" not in self.allows:
             return report
         rate = float(self._rates(1.0, 1)[0])
         rows = round(self._working.t_ - begun)
         reached = self._pull.reached if self._pull else flow(self._rates(begun, rows), 0.0)[1]
-        return replace(report, normaliser=reached / rate, rate=rate)
+        return replace(report, normalizer=reached / rate, rate=rate)
 
     def carry(self, *, moments: bool = True) -> dict[str, Array]:  # noqa: ARG002
         """The schedule's clock."""

@@ -43,7 +43,7 @@ Text = Annotated[str, Meta(min_length=1)]
 
 CHOSEN = {"federated": "strategy", "gossip": "algorithm"}  # tables, and the key that chooses who has arguments there
 BOTH = ("deadline_s", "compression")  # keys that [federated] and [gossip] both have
-IMAGES = ("mnist", "fashion_mnist")  # standardised, a pixel that is nearly always black would drown the others
+IMAGES = ("mnist", "fashion_mnist")  # standardized, a pixel that is nearly always black would drown the others
 DATA_SUFFIXES = (".npz", ".csv", ".parquet")
 
 
@@ -176,7 +176,7 @@ class GossipConfig:
         "epidemic-local",
         "edges",
     ] = "ring"
-    # Neighbours per peer, of topologies that take it (4; base-k: 1); more of them: faster consensus, more bytes.
+    # Neighbors per peer, of topologies that take it (4; base-k: 1); more of them: faster consensus, more bytes.
     degree: Count | None = None
     probability: Probability | None = None  # erdos-renyi: of an edge (2 ln n / n); small-world: of a moved one (0.1)
     edges: Text | None = None  # edges: the path of a file, two members a line by name or number
@@ -184,7 +184,7 @@ class GossipConfig:
     # How much of whom: None: what suits algorithm and topology. push-sum: with a mass that travels along (sgp).
     mixing: Literal["metropolis-hastings", "uniform", "push-sum"] | None = None
     compression: str = ""  # choco: how differences are encoded, as top-k:0.05+int8; see federated.compression
-    deadline_s: Positive = 30.0  # a peer goes on without a neighbour that has not answered by then
+    deadline_s: Positive = 30.0  # a peer goes on without a neighbor that has not answered by then
     arguments: dict[str, Any] = field(default_factory=dict)  # the algorithm's own, given as keys of [gossip]
 
 
@@ -257,7 +257,7 @@ class Experiment:
 
     @property
     def degree(self) -> int | None:
-        """Neighbours per peer, of a topology that takes it: what was said, else 4 or all there are (base-k: 1)."""
+        """Neighbors per peer, of a topology that takes it: what was said, else 4 or all there are (base-k: 1)."""
         return self.gossip.degree or default_degree(self.gossip.topology, self.nodes)
 
     @property

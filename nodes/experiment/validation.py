@@ -233,12 +233,12 @@ def _strategy(experiment: "Experiment") -> Iterator[str]:
     asked = {key: demands.settings.get(key) for key in ("proximal", "control")} | {"ditto": federated.ditto}
     if asked["control"]:
         asked["carry_optimizer"] = experiment.carry_optimizer
-    yield from _support(experiment, {key: value for key, value in asked.items() if value}, demands.normaliser)
+    yield from _support(experiment, {key: value for key, value in asked.items() if value}, demands.normalizer)
 
 
-def _support(experiment: "Experiment", asked: dict[str, object], normaliser: bool) -> Iterator[str]:
+def _support(experiment: "Experiment", asked: dict[str, object], normalizer: bool) -> Iterator[str]:
     """Ask the model whether its training can do more than the plain thing."""
-    if not asked and not normaliser:
+    if not asked and not normalizer:
         return
     from nervenet.models.local import LocalSettings, check_support
     from nervenet.models.model import LocalUnsupported
@@ -250,7 +250,7 @@ def _support(experiment: "Experiment", asked: dict[str, object], normaliser: boo
         check_support(model, LocalSettings.from_dict(asked))
     except (LocalUnsupported, ValueError) as error:
         yield f"model.name = {experiment.model.name!r}: {error}"
-    if normaliser and "normaliser" not in getattr(model, "allows", ()):
+    if normalizer and "normalizer" not in getattr(model, "allows", ()):
         name = experiment.federated.strategy
         yield (
             f"federated.strategy = {name!r}: {experiment.model.name} cannot say how far its steps reach; with mlp "
@@ -310,7 +310,7 @@ def _correctable(experiment: "Experiment") -> Iterator[str]:
 
     from ..config.factory import build_model
 
-    if not {"correction", "normaliser"} <= set(getattr(build_model(experiment), "allows", ())):
+    if not {"correction", "normalizer"} <= set(getattr(build_model(experiment), "allows", ())):
         yield (
             f"gossip.algorithm = {experiment.gossip.algorithm!r}: corrects every gradient, and needs to know how far "
             f"the steps reach, which {experiment.model.name} cannot; models that can: {CORRECTABLE}"

@@ -69,7 +69,7 @@ class ClientRegistry:
             self.clients[name].owes = self.clients[name].sending = ()
         return reborn
 
-    def enrol(self, name: str, examples: int, now: float, codecs: tuple[str, ...] = ()) -> bool:
+    def enroll(self, name: str, examples: int, now: float, codecs: tuple[str, ...] = ()) -> bool:
         """Note that a client is ready; what it said first of its rows stands until it is started again.
 
         True if it is a new one, or can do other encodings than before.

@@ -38,7 +38,7 @@ class ClientWorker:
     Attributes
     ----------
     personal
-        This client's own model, a flat vector, once `personalise` has made one.
+        This client's own model, a flat vector, once `personalize` has made one.
     """
 
     def __init__(self, site_model: SiteModel, *, node: str, seed: int, carried: ClientStateStore) -> None:
@@ -90,7 +90,7 @@ class ClientWorker:
         """Put the weights of all into the model as this client uses them: its FedPer arrays over them."""
         self.local.load(body, dataclasses.replace(self._settings[1], control=False))
 
-    def personalise(self, job: e.Personalize, stop: Callable[[], bool]) -> ev.Personalized:
+    def personalize(self, job: e.Personalize, stop: Callable[[], bool]) -> ev.Personalized:
         """Make this client's own model of the final one, and measure both on the client's hold-out.
 
         The model is left with the weights that are its own: Ditto's, or the final ones with FedPer's arrays over them,

@@ -199,7 +199,7 @@ class CoordinatorMachine:
     def _enrol(self, name: str, examples: int, codecs: tuple[str, ...], now: float) -> list[e.Effect]:
         effects: list[e.Effect] = []
         lacks = lacking(self.rules.compression, codecs)
-        if self.roll.enrol(name, examples, now, codecs) and lacks:
+        if self.roll.enroll(name, examples, now, codecs) and lacks:
             reason = f"{name} cannot encode {', '.join(lacks)}: its updates come as they are, without compression"
             effects.append(e.Publish("warning", {"reason": reason, "subject": name}))
         return effects + self._begin_if_gathered(now)

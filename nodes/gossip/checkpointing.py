@@ -1,7 +1,7 @@
 """Of which rounds a peer keeps a state, and after which round peers that were all killed go on together.
 
 A peer that was killed with all the others can go on only where they can: after a round of which each holds a state. No
-peer is ahead of a neighbour by more than a round or so, and each writes at a pace of its own. So all write rounds that
+peer is ahead of a neighbor by more than a round or so, and each writes at a pace of its own. So all write rounds that
 are multiples of a power of two: of two peers that write every 4th and every 8th round, the one has whatever the other
 has. Pure.
 """

@@ -1,4 +1,4 @@
-"""What a peer has exchanged with each neighbour, told a few times a second instead of message by message."""
+"""What a peer has exchanged with each neighbor, told a few times a second instead of message by message."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ExchangeStats:
     Attributes
     ----------
     stale, dropped
-        By neighbour, since the start: what came too late to count; what did not go out, or was taken in and gave way to
+        By neighbor, since the start: what came too late to count; what did not go out, or was taken in and gave way to
         a newer one before it was used.
     rejected
         By reason.
@@ -54,7 +54,7 @@ class ExchangeStats:
         self._received.setdefault(peer, Counter())["dropped"] += 1
 
     def report(self, now: float, number: int, *, last: bool = False) -> list[e.Effect]:
-        """Tell it for each neighbour, at most every `REPORT_EVERY_S` seconds; the `last` at once."""
+        """Tell it for each neighbor, at most every `REPORT_EVERY_S` seconds; the `last` at once."""
         if now - self._reported_at < REPORT_EVERY_S and not last:
             return []
         self._reported_at = now

@@ -1,4 +1,4 @@
-"""What has come of the neighbours: of this round, and early."""
+"""What has come of the neighbors: of this round, and early."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ReceivedModel:
 class Inbox:
     """Sorts exchanges by the round that they are for.
 
-    Of a later round one a neighbour is kept, for as many rounds as anybody can be ahead: where edges go one way, who is
+    Of a later round one a neighbor is kept, for as many rounds as anybody can be ahead: where edges go one way, who is
     heard may be many rounds further without having left anybody behind.
 
     Attributes
@@ -85,7 +85,7 @@ class Inbox:
         return taken
 
     def forget(self, sender: str) -> None:
-        """Drop what came from a life of a neighbour that is over."""
+        """Drop what came from a life of a neighbor that is over."""
         self.inbox.pop(sender, None)
         self.early.pop(sender, None)
         self.heard_in.pop(sender, None)

@@ -13,7 +13,7 @@ from ..runtime.payload_checks import payload_fault
 
 
 class LateJoin:
-    """Asks one neighbour after the other for its model, until one has given it.
+    """Asks one neighbor after the other for its model, until one has given it.
 
     Attributes
     ----------

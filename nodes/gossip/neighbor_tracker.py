@@ -1,4 +1,4 @@
-"""Which neighbours are there, how far they are, and whose turn it is to hear that this peer is."""
+"""Which neighbors are there, how far they are, and whose turn it is to hear that this peer is."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from ..runtime import effects as e
 from ..runtime.failure_detector import FailureDetector
 
-FAN = 2  # neighbours that each heartbeat goes to, in turn: a peer sends as few however many it is linked to
+FAN = 2  # neighbors that each heartbeat goes to, in turn: a peer sends as few however many it is linked to
 
 
 class NeighborTracker:
-    """Keeps track of neighbours by what they say, and by their silence.
+    """Keeps track of neighbors by what they say, and by their silence.
 
     Attributes
     ----------
     seen_in
-        The round in which a neighbour last said it was; 0: it was still meeting.
+        The round in which a neighbor last said it was; 0: it was still meeting.
     moving
-        The rounds whose exchange a neighbour says is on its way.
+        The rounds whose exchange a neighbor says is on its way.
     departed
         Those that took their leave: the last round they answered.
     """
@@ -37,7 +37,7 @@ class NeighborTracker:
         self._next = 0
 
     def welcome(self, peer: str, now: float) -> None:
-        """A neighbour has come, or come back."""
+        """A neighbor has come, or come back."""
         self.liveness.watch(peer, now, self._grace_s.get(peer, 0.0))
         self.departed.pop(peer, None)
         self.seen_in[peer] = 0
@@ -58,7 +58,7 @@ class NeighborTracker:
         self.seen_in[peer] = number
 
     def leave(self, peer: str, number: int) -> None:
-        """A neighbour takes its leave, after a round."""
+        """A neighbor takes its leave, after a round."""
         self.departed[peer] = self.seen_in[peer] = number
         self.liveness.forget(peer)
 

@@ -20,7 +20,7 @@ class Neighborhood:
     links
         The same of every member.
     spread
-        For each neighbour, to how many it is linked itself.
+        For each neighbor, to how many it is linked itself.
     """
 
     def __init__(self, me: str, schedule: Schedule, mixing: str, *, doubly: bool) -> None:

@@ -14,7 +14,7 @@ from .rules import PeerRules
 class Outbox:
     """Addresses what training gave.
 
-    Where differences are sent, whoever misses one cannot make anything of the next: such neighbours are remembered, so
+    Where differences are sent, whoever misses one cannot make anything of the next: such neighbors are remembered, so
     that the worker gives them the whole.
     """
 
@@ -32,12 +32,12 @@ class Outbox:
         return self._asked
 
     def lost(self, peer: str) -> None:
-        """A neighbour asks for the whole, or something to it did not go out."""
+        """A neighbor asks for the whole, or something to it did not go out."""
         if self._by_differences:
             self._whole.add(peer)
 
     def renew(self, peer: str) -> None:
-        """A neighbour has begun a new life: what is being prepared builds on the old one."""
+        """A neighbor has begun a new life: what is being prepared builds on the old one."""
         self._renewed.add(peer)
         self.lost(peer)
 

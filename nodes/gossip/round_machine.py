@@ -1,7 +1,7 @@
 """The peer's machine for runs that go by rounds: train, send, and make the next model of what belongs to the round.
 
 A round: train, send the result to those whom the graph of the round says, and step (with D-PSGD, mix; Lian et al. 2017,
-Algorithm 1, in the order train, send, mix) once every awaited neighbour has answered, has been suspected, or the
+Algorithm 1, in the order train, send, mix) once every awaited neighbor has answered, has been suspected, or the
 deadline has come. What is sent and what is made of it is the algorithm's, in the worker. Round 0 floods the surveys
 instead, until every peer holds all. Pure: events and `now` in, effects out.
 """
@@ -43,8 +43,8 @@ class PeerMachine:
     """Decides what a peer does next.
 
     Messages carry their round. Early ones are kept for the round they belong to; late ones are counted stale. A
-    neighbour that missed a round is `absent`: sent to, but not waited for, until a current message of its arrives, or
-    two in a row that are late only because nobody waited for them. A peer that sees a neighbour further ahead than it
+    neighbor that missed a round is `absent`: sent to, but not waited for, until a current message of its arrives, or
+    two in a row that are late only because nobody waited for them. A peer that sees a neighbor further ahead than it
     can be with everybody's messages (two rounds, where edges go both ways; or, while it trains, one) has been left
     behind, and joins that round with the model it has.
 
@@ -77,7 +77,7 @@ class PeerMachine:
         self.meeting = SurveyFlood(rules.name, rules.members, self.around.ever, links)
         self.presence = NeighborTracker(self.around.spread, rules.heartbeat_s, *silence)
         self.presence.ring = self.around.ever
-        self._untold = 0  # heartbeats until all neighbours know of the round that this peer is in
+        self._untold = 0  # heartbeats until all neighbors know of the round that this peer is in
         self.latecomer = LateJoin(4 * rules.heartbeat_s)
         self._hung_up: set[str] = set()  # took leave, and nothing more will come of them
         self.letters = Inbox(len(rules.members))
@@ -101,7 +101,7 @@ class PeerMachine:
         self._opened_at = 0.0
         self._now = 0.0
         self._trained_at = 0.0
-        self._waited_s = 0.0  # for the neighbours, in this round
+        self._waited_s = 0.0  # for the neighbors, in this round
         self._missed = 0  # rounds that this peer has not trained in
         self._deadline_at = 0.0
         self._closed_by = ""
@@ -331,7 +331,7 @@ class PeerMachine:
         return effects + self._close_if_ready()
 
     def _catch_up(self) -> list[e.Effect]:
-        """While this peer trained, neighbours closed its round without it: join the round they are in."""
+        """While this peer trained, neighbors closed its round without it: join the round they are in."""
         ahead = [
             number
             for peer, held in self.letters.early.items()
@@ -573,7 +573,7 @@ class PeerMachine:
         return self.latecomer.take(model, event.body)
 
     def _joined(self, fellows: MembershipService, settled: ev.Settled, model: m.Model, now: float) -> list[e.Effect]:
-        """Start from a neighbour's model, in the round after the one that it had completed."""
+        """Start from a neighbor's model, in the round after the one that it had completed."""
         fault = self.latecomer.fault(settled, self.until)
         if fault:
             return self._fail(fault)

@@ -12,8 +12,8 @@ from ..runtime import events as ev
 from .checkpointing import ROUNDS, NoCommonCheckpoint, common_round, rounds_told
 
 SELDOM = 7  # heartbeats that are left out, at the most
-AT_ONCE = 32  # testimonies that a neighbour is told again with one heartbeat: a flood of them would only slow the flood
-SPARSE = 4  # neighbours up to which everything is flooded: so few ways are each worth having
+AT_ONCE = 32  # testimonies that a neighbor is told again with one heartbeat: a flood of them would only slow the flood
+SPARSE = 4  # neighbors up to which everything is flooded: so few ways are each worth having
 
 
 class SurveyFlood:
@@ -22,7 +22,7 @@ class SurveyFlood:
     Parameters
     ----------
     links
-        Who is linked to whom, as far as it is known: on a dense graph (more than `SPARSE` neighbours) nobody is told
+        Who is linked to whom, as far as it is known: on a dense graph (more than `SPARSE` neighbors) nobody is told
         what he hears from the very peer that it is about. Should that fail, he is told again; see `remind`.
 
     Attributes
@@ -37,19 +37,19 @@ class SurveyFlood:
         self,
         name: str,
         members: tuple[str, ...],
-        neighbours: tuple[str, ...],
+        neighbors: tuple[str, ...],
         links: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         self.name = name
         self.members = members
-        self.neighbours = neighbours
-        self._links = links if links is not None and len(neighbours) > SPARSE else {}
+        self.neighbors = neighbors
+        self._links = links if links is not None and len(neighbors) > SPARSE else {}
         self.testimonies: dict[str, tuple[Mapping[str, Any], ev.Body]] = {}
         self.fault: str | None = None
-        self._told_by: dict[str, set[str]] = {}  # of whom each neighbour has told, and so knows
-        self._reminded: dict[str, int] = {}  # how many testimonies a neighbour has been told again
+        self._told_by: dict[str, set[str]] = {}  # of whom each neighbor has told, and so knows
+        self._reminded: dict[str, int] = {}  # how many testimonies a neighbor has been told again
         self._counted = 0  # that were held at the last reminder
-        self._spared: dict[str, int] = {}  # heartbeats until a neighbour is reminded again
+        self._spared: dict[str, int] = {}  # heartbeats until a neighbor is reminded again
         self._pauses: dict[str, int] = {}  # and how many there are to be the next time
 
     @property
@@ -58,7 +58,7 @@ class SurveyFlood:
         return [peer for peer in self.members if peer not in self.testimonies]
 
     def greet(self, peer: str) -> list[e.Effect]:
-        """Send a neighbour that has come what it does not hear otherwise."""
+        """Send a neighbor that has come what it does not hear otherwise."""
         self._told_by.pop(peer, None)
         wanted = [o for o in sorted(self.testimonies) if o == self.name or peer not in self._links.get(o, ())]
         return [self._witness((peer,), origin) for origin in wanted]
@@ -90,7 +90,7 @@ class SurveyFlood:
         return effects
 
     def testify(self, origin: str, fields: Mapping[str, Any], body: ev.Body, source: str = "") -> list[e.Effect]:
-        """Take a survey, one's own or a neighbour's word, pass it on, and settle when all are there."""
+        """Take a survey, one's own or a neighbor's word, pass it on, and settle when all are there."""
         if source:
             self._told_by.setdefault(source, set()).add(origin)
         if origin in self.testimonies:
@@ -98,7 +98,7 @@ class SurveyFlood:
         self.testimonies[origin] = (fields, body)
         onward = tuple(
             peer
-            for peer in self.neighbours
+            for peer in self.neighbors
             if peer != source and (origin == self.name or peer not in self._links.get(origin, ()))
         )
         effects: list[e.Effect] = [self._witness(onward, origin)] if onward else []

@@ -91,7 +91,7 @@ class GossipWorker:
         progress = Progress(
             before=self._weights,
             after=_finite(self.site_model.snapshot(), what),
-            reach=float("nan") if report.normaliser is None else report.normaliser * report.rate,
+            reach=float("nan") if report.normalizer is None else report.normalizer * report.rate,
             to=job.to,
             whole=job.whole,
             rng=generator(self.seed, self.node, job.round, "codec"),
@@ -141,7 +141,7 @@ class GossipWorker:
         return ev.Mixed(job.round, self._weights, stepped.metrics, (*stepped.wanted, *unreadable))
 
     def forget(self, peer: str) -> None:
-        """Drop what is remembered of a life of a neighbour that is over."""
+        """Drop what is remembered of a life of a neighbor that is over."""
         self.state = self.algorithm.forget(self.state, peer)
 
     def _came(self, job: e.Mix, place: int) -> Incoming | None:

@@ -56,7 +56,7 @@ def alone(
     stop: Callable[[], bool],
     classes: tuple[Any, ...] | None = None,
 ) -> float | None:
-    """Train on these rows in one place, as many epochs as the run has in all, from the run's start and optimiser.
+    """Train on these rows in one place, as many epochs as the run has in all, from the run's start and optimizer.
 
     Returns
     -------

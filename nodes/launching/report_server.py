@@ -95,7 +95,7 @@ async def tell(
 
     def receive(item: t.Arrival | t.TransportEvent) -> None:
         if isinstance(item, t.LinkUp):
-            # Not before: the report travels on one lane and its acknowledgement on the other.
+            # Not before: the report travels on one lane and its acknowledgment on the other.
             transport.send(DESK, Report(kind=kind, id=1, fields=dict(fields), payload=None))
         elif isinstance(item, t.Arrival) and isinstance(item.message, Receipt) and not done.done():
             done.set_result(None)

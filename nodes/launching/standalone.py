@@ -59,7 +59,7 @@ async def run_node(
     resume
         The folder of this node's earlier life, in place of `out`: a coordinator's run goes on after its last
         checkpoint, a client goes on with what it carries from round to round, under the name that it had. Peers
-        that come back together go on after the newest round of which all hold a state; one alone takes a neighbour's
+        that come back together go on after the newest round of which all hold a state; one alone takes a neighbor's
         model.
     on_event
         Called with each event that this node publishes.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 Projection = Sequence[float]
 
 GAP = 4.0
-"""How many times farther two groups must be apart than neighbours within them are."""
+"""How many times farther two groups must be apart than neighbors within them are."""
 
 
 MOST = 64

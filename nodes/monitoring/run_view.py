@@ -132,7 +132,7 @@ class RunView:
 
     def _doubt(self, subject: str, state: str) -> None:
         row = self.rows.get(subject)
-        # One neighbour's late suspicion says nothing of a node that has left or is known to be lost.
+        # One neighbor's late suspicion says nothing of a node that has left or is known to be lost.
         if row is not None and (row.living or state == "lost"):
             row.state = state
 

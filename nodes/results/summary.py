@@ -39,7 +39,7 @@ def summarize(
         ``bytes_received``; ``bytes_sent_by_kind`` (``weights``, ``control``); ``round_s`` (duration of each of its
         rounds, seconds); ``rejected`` (``{subject: count}``); ``staleness`` (``mean``, ``max``: without rounds);
         ``disturbed`` (reasons, one a line, empty if none); ``warnings`` (a line each); ``personal`` (a client's own
-        model, and the final one of all, on its own hold-out); ``mass`` (``held``, and ``out`` by neighbour: push-sum).
+        model, and the final one of all, on its own hold-out); ``mass`` (``held``, and ``out`` by neighbor: push-sum).
     status, reason
         ``completed``, ``failed`` or ``interrupted``, and why.
     baseline

@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from ..config.schema import Experiment
 
 LAID_ANEW = ("ring", "line", "star", "complete")  # over whoever is here: of these each number of members has one
-PARTING_S = 1.0  # how long a peer that is done waits for its neighbours to take leave as well
+PARTING_S = 1.0  # how long a peer that is done waits for its neighbors to take leave as well
 
 
 class Peer:
-    """A gossip node: trains on its own data, exchanges weights with its neighbours, answers to nobody.
+    """A gossip node: trains on its own data, exchanges weights with its neighbors, answers to nobody.
 
     An asynchronous context manager that lives in the caller's event loop; training runs in a daemon thread of its own.
     It installs no signal handler, configures no logging and changes no global state.
@@ -59,7 +59,7 @@ class Peer:
         Name of the run to join; the first to join opens it.
     seed_peer
         In place of `broker`: the control address of any living peer of a run that has begun. This one then starts from
-        a neighbour's model and round.
+        a neighbor's model and round.
     name
         This peer's name, unique in the run; the order of names is the order of the ring.
     nodes
@@ -78,7 +78,7 @@ class Peer:
         weights it has.
     state
         Folder for states, which outlive this peer: where all peers of a run were killed and come back with their
-        folders, they go on after the newest round of which each has one. One that comes back alone takes a neighbour's
+        folders, they go on after the newest round of which each has one. One that comes back alone takes a neighbor's
         model. Algorithms without rounds keep none. None: nothing is kept.
     experiment
         Everything else that an experiment file says: mixing, deadlines, addresses.
@@ -169,7 +169,7 @@ class Peer:
             sketches=True,
         )
         self._reports = RoundReports()
-        self._neighbours: tuple[str, ...] = ()
+        self._neighbors: tuple[str, ...] = ()
         self._node: Node | None = None
         self._state: PeerMachine | AsyncPeerMachine | None = None
 
@@ -182,7 +182,7 @@ class Peer:
             await self._until_all_are_done()
         self.session.send_goodbye(self._present(), "done")
         if self._state is not None and self._state.status in ("resting", "finished"):
-            # A neighbour may still have to read this peer's last model, or that which made it fail: then all of them
+            # A neighbor may still have to read this peer's last model, or that which made it fail: then all of them
             # fail by the same name. See `Session.partings`.
             await self.session.wait_for_goodbyes(PARTING_S)
         await self.session.__aexit__()
@@ -201,7 +201,7 @@ class Peer:
         members = members_of(roster, "peer")
         founders = sorted(roster.founders or members) if self._algorithm is not None else list(members)
         schedule = build_schedule(plan, founders)
-        self._neighbours = every_neighbor(schedule).get(name, ())
+        self._neighbors = every_neighbor(schedule).get(name, ())
         if self._algorithm is not None:
             self._state = self._synchronous(self._algorithm, members, schedule, roster)
         else:
@@ -216,8 +216,8 @@ class Peer:
         self.session.publish("node.ready", {"pid": os.getpid()})
         self._remember(self._node)
         self._node.post(ev.Started())
-        for neighbour in self._neighbours if self._algorithm is None else ():  # the machine links by itself
-            self.session.transport.link(neighbour, members[neighbour].addresses)
+        for neighbor in self._neighbors if self._algorithm is None else ():  # the machine links by itself
+            self.session.transport.link(neighbor, members[neighbor].addresses)
         self.session.attach(self._node)
 
     def _remember(self, node: Node) -> None:
@@ -233,7 +233,7 @@ class Peer:
     def _present(self) -> list[str]:
         """Who is to hear that this peer leaves."""
         if not isinstance(self._state, PeerMachine) or self._state.fellows is None:
-            return list(self._neighbours)
+            return list(self._neighbors)
         if self._state.superseded:
             return []
         return sorted({*self._state.fellows.linked, *self.session.connected})  # also who has only dialled this one
@@ -294,7 +294,7 @@ class Peer:
         rules = AsyncPeerRules(
             name=self.place.name,
             members=tuple(members),
-            neighbours=self._neighbours,
+            neighbors=self._neighbors,
             seed=plan.seed,
             incarnation=self.session.incarnation,
             deadline_s=plan.gossip.deadline_s,
@@ -332,7 +332,7 @@ class Peer:
         if count is not None and count < 1:
             raise ValueError(f"rounds must be at least 1, found {count}")
         until = self._state.until + (count or self.experiment.rounds)
-        # Without rounds the run ends for a peer when its neighbours have done their cycles too, so that they find it.
+        # Without rounds the run ends for a peer when its neighbors have done their cycles too, so that they find it.
         ends = count is None and isinstance(self._state, AsyncPeerMachine)
         self._node.post(ev.Proceed(until, last=ends))
         async for report in self._reports.until(None if ends else until):

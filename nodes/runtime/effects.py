@@ -161,7 +161,7 @@ class Mix:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """A neighbour has begun a new life: drop what is remembered of the one before."""
+    """A neighbor has begun a new life: drop what is remembered of the one before."""
 
     peer: str
 

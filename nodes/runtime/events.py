@@ -123,7 +123,7 @@ class Trained:
     """Local training of (`round`, `attempt`) ended; `cancelled` if it was abandoned between two mini-batches.
 
     `payload` describes the body where it is not just the weights. Of a peer that gossips `base` goes with it, and
-    `apart` has what some neighbours get instead.
+    `apart` has what some neighbors get instead.
     """
 
     round: int
@@ -163,7 +163,7 @@ class Folded:
 class Mixed:
     """The exchange of `round` is mixed into the model.
 
-    `wanted` are neighbours of whose sent model the copy is lost: what they sent is relative to one that is not here.
+    `wanted` are neighbors of whose sent model the copy is lost: what they sent is relative to one that is not here.
     """
 
     round: int
@@ -210,7 +210,7 @@ class WorkFailed:
 class Proceed:
     """The owner asks for rounds up to and including `until`.
 
-    `last`: and for no more, so that a node without rounds ends when its neighbours have done theirs.
+    `last`: and for no more, so that a node without rounds ends when its neighbors have done theirs.
     """
 
     until: int

@@ -72,7 +72,7 @@ class NodeStats:
         self._mark(number)
 
     def _without(self, line: str, number: int) -> None:
-        """Say once what holds for rounds on end: until a dead neighbour is known to be gone each of them lacks it."""
+        """Say once what holds for rounds on end: until a dead neighbor is known to be gone each of them lacks it."""
         same, first, last = self._lasting
         shown = f"rounds {first} to {last}" if first < last else f"round {first}"
         if same == line and last == number - 1 and self.disturbed[-1:] == [f"{shown} {line}"]:

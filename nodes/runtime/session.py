@@ -231,7 +231,7 @@ class Session:
         deadline_s = self.experiment.network.join_deadline_s
         try:
             async with asyncio.timeout(deadline_s):
-                # The report travels on one lane and its acknowledgement on the other: both must stand before it is
+                # The report travels on one lane and its acknowledgment on the other: both must stand before it is
                 # made.
                 await self._desk_up.wait()
                 self.transport.send(DESK, Report(kind=kind, id=number, fields=dict(fields), payload=payload), array)

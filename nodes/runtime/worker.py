@@ -227,7 +227,7 @@ class Worker:
             case e.Personalize():
                 if self.work is None:
                     raise RuntimeError("only a client's worker makes a model of its own")
-                return self.work.personalise(job, self._stop.is_set)
+                return self.work.personalize(job, self._stop.is_set)
             case e.Fold():
                 if self.merger is None:
                     raise RuntimeError("only a coordinator's worker folds")

@@ -5,7 +5,7 @@ random; it and NumPy are imported by the graphs that need them, when they are bu
 """
 
 from .base import Neighbors, Rows, Schedule, TopologyError, components, every_neighbor, incoming
-from .registry import TOPOLOGIES, Kind, check, default_degree, default_probability, kind, neighbours, schedule
+from .registry import TOPOLOGIES, Kind, check, default_degree, default_probability, kind, neighbors, schedule
 
 __all__ = [
     "TOPOLOGIES",
@@ -21,6 +21,6 @@ __all__ = [
     "every_neighbor",
     "incoming",
     "kind",
-    "neighbours",
+    "neighbors",
     "schedule",
 ]

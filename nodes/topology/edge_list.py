@@ -60,7 +60,7 @@ def lay(listed: EdgeList, names: Sequence[str]) -> Periodic:
     for number, first, second in listed.pairs:
         one, other = (_member(word, names, f"{where}: line {number}") for word in (first, second))
         if one == other:
-            raise TopologyError(f"{where}: line {number}: joins {one} with itself; nobody is a neighbour of himself")
+            raise TopologyError(f"{where}: line {number}: joins {one} with itself; nobody is a neighbor of himself")
         out[one].add(other)
         if not listed.directed:
             out[other].add(one)

@@ -1,4 +1,4 @@
-"""Mixing weights: how much of each neighbour's model a peer takes in. Apart from the graph, apart from the exchange."""
+"""Mixing weights: how much of each neighbor's model a peer takes in. Apart from the graph, apart from the exchange."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def metropolis_hastings(out: Neighbors) -> Rows:
     Returns
     -------
     dict
-        For each node the weight of each neighbour and of itself; each row sums to one.
+        For each node the weight of each neighbor and of itself; each row sums to one.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def weigh(schedule: Schedule, round: int, rule: str = "metropolis-hastings", *, 
 
 
 def coefficients(me: str, row: Mapping[str, float], present: Iterable[str]) -> dict[str, float]:
-    """Give the weights of one round: a missing neighbour's goes to oneself, so the row still sums to one.
+    """Give the weights of one round: a missing neighbor's goes to oneself, so the row still sums to one.
 
     Returns
     -------

@@ -19,7 +19,7 @@ Places: TypeAlias = Mapping[str, tuple[float, float]]
 ACROSS = 5
 PANELS = 9  # graphs of a schedule that varies; the last panel is the curve
 FRESH = 3  # of one that never repeats: they all look alike
-LABELLED = 40  # nodes; more names than that cannot be read
+LABELED = 40  # nodes; more names than that cannot be read
 ROUND = ("ring", "line", "small-world", "static-exponential", "one-peer-exponential", "base-k")
 FLOOR = 1e-6
 
@@ -95,10 +95,10 @@ def _graph(ax: Axes, out: Neighbors, places: Places, directed: bool) -> None:
         lines = [(places[one], places[other]) for one, other in arrows if one < other]
         ax.add_collection(LineCollection(lines, colors=_ACCENT, linewidths=1.1 if len(lines) < 200 else 0.4, alpha=0.8))
     names = sorted(places)
-    labelled = len(names) <= LABELLED
+    labeled = len(names) <= LABELED
     xs, ys = zip(*(places[name] for name in names), strict=True)
-    ax.scatter(xs, ys, s=120 if labelled else 14, color="white" if labelled else _INK, edgecolors=_INK, zorder=3)
-    for i, name in enumerate(names if labelled else ()):
+    ax.scatter(xs, ys, s=120 if labeled else 14, color="white" if labeled else _INK, edgecolors=_INK, zorder=3)
+    for i, name in enumerate(names if labeled else ()):
         ax.text(*places[name], str(i), ha="center", va="center", fontsize=6.5, color=_INK, zorder=4)
     ax.set_aspect("equal")
     ax.margins(0.1)

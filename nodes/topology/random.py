@@ -11,7 +11,7 @@ DRAWS = 100  # a fixed graph is drawn again until it is connected, so many times
 
 
 def random_regular(names: Sequence[str], degree: int, seed: int) -> Neighbors:
-    """Draw a connected graph in which all have `degree` neighbours (Steger & Wormald 1999)."""
+    """Draw a connected graph in which all have `degree` neighbors (Steger & Wormald 1999)."""
     import networkx as nx
 
     n = len(names)

@@ -11,7 +11,7 @@ from pathlib import Path
 from . import base_k, edge_list, exponential, random, regular
 from .base import Neighbors, Periodic, Schedule, TopologyError, check_connected, named, union
 
-DEGREE = 4  # neighbours a node, where nothing is said and there are so many others
+DEGREE = 4  # neighbors a node, where nothing is said and there are so many others
 REWIRED = 0.1  # of a small world's edges
 
 
@@ -64,14 +64,14 @@ def _edges(a: Arguments) -> Schedule:
 
 
 TOPOLOGIES: Mapping[str, Kind] = {
-    "ring": Kind("two neighbours each, in a circle", _fixed(regular.ring)),
+    "ring": Kind("two neighbors each, in a circle", _fixed(regular.ring)),
     "line": Kind("a circle that was cut open", _fixed(regular.line)),
     "star": Kind("everybody with the first by name", _fixed(regular.star)),
     "complete": Kind("everybody with everybody", _fixed(regular.complete)),
     "torus": Kind("a grid without borders, as square as can be", _fixed(regular.torus)),
     "hypercube": Kind("those whose number differs in one binary digit", _fixed(regular.hypercube)),
     "random-regular": Kind(
-        "the same number of neighbours each, drawn once",
+        "the same number of neighbors each, drawn once",
         lambda a: Periodic((random.random_regular(a.names, a.degree, a.seed),)),
         ("degree", "seed"),
         "Steger & Wormald 1999",
@@ -148,7 +148,7 @@ def schedule(
     members
         The nodes' names; every node that passes the same names gets the same graph.
     degree
-        Neighbours a node, of those that take it; of ``base-k`` at most so many. None: `default_degree`.
+        Neighbors a node, of those that take it; of ``base-k`` at most so many. None: `default_degree`.
     seed
         Of what is drawn.
     probability
@@ -189,7 +189,7 @@ def _built(name: str, arguments: Arguments) -> Schedule:
 
 
 def default_degree(name: str, n: int) -> int | None:
-    """Neighbours a node where nothing is said: 4 or as many as there are, 1 of ``base-k``; None: it takes no degree."""
+    """Neighbors a node where nothing is said: 4 or as many as there are, 1 of ``base-k``; None: it takes no degree."""
     if "degree" not in kind(name).takes:
         return None
     if name == "base-k":
@@ -238,7 +238,7 @@ def _check_degree(name: str, n: int, degree: int) -> None:
     if degree < 1:
         raise TopologyError(f"degree = {degree}: expected at least 1")
     if degree >= n:
-        raise TopologyError(f"degree = {degree}: expected fewer neighbours than nodes = {n}")
+        raise TopologyError(f"degree = {degree}: expected fewer neighbors than nodes = {n}")
     if name in ("random-regular", "epidemic-oracle") and degree * n % 2:
         near = [d for d in (degree - 1, degree + 1) if 0 < d < n]
         raise TopologyError(
@@ -248,7 +248,7 @@ def _check_degree(name: str, n: int, degree: int) -> None:
         raise TopologyError("degree = 1: expected 2 or more; pairs that know only each other never agree with the rest")
     if name == "small-world" and degree % 2:
         raise TopologyError(
-            f"degree = {degree}: a small world joins as many neighbours on either side; expected an even number"
+            f"degree = {degree}: a small world joins as many neighbors on either side; expected an even number"
         )
 
 
@@ -256,8 +256,8 @@ def _or(numbers: Sequence[int]) -> str:
     return " or ".join(map(str, numbers))
 
 
-def neighbours(name: str, members: Sequence[str], *, degree: int | None = None, seed: int = 0) -> Neighbors:
-    """Give each member's neighbours on a graph that is fixed and undirected.
+def neighbors(name: str, members: Sequence[str], *, degree: int | None = None, seed: int = 0) -> Neighbors:
+    """Give each member's neighbors on a graph that is fixed and undirected.
 
     `degree` is passed over where the topology takes none.
 

@@ -9,7 +9,7 @@ Numbered: TypeAlias = Mapping[int, Iterable[int]]
 
 
 def ring(n: int) -> Numbered:
-    """Two neighbours each."""
+    """Two neighbors each."""
     # Two nodes are joined once, not twice; networkx's cycle would give node 0 of one a loop.
     return {i: {(i - 1) % n, (i + 1) % n} for i in range(n)}
 

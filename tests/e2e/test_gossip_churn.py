@@ -125,7 +125,7 @@ def test_peers_die_stall_and_come_and_the_living_end_as_well_as_without(
     peers[3].kill(signal.SIGKILL)
     peers[6].kill(signal.SIGSTOP)
     at = max(peer.round for peer in peers)
-    until(lambda: peers[5].round >= at + 30, "its neighbours go on without the stopped one")
+    until(lambda: peers[5].round >= at + 30, "its neighbors go on without the stopped one")
     stopped_at = peers[6].round
     peers[6].kill(signal.SIGCONT)
 

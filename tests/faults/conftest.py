@@ -328,7 +328,7 @@ class Gossip(Fleet):
         self.befall(self.start, lambda name: self.graph[name])
 
     def start(self, name: str, incarnation: int) -> None:
-        """Start a peer and connect it to those neighbours that are there."""
+        """Start a peer and connect it to those neighbors that are there."""
         self.states[name] = PeerMachine(PeerRules(name, self.names, self.schedule, **self.given))
         self.mixes[name] = []
         self.put(name, self.states[name])
@@ -339,7 +339,7 @@ class Gossip(Fleet):
         self.sim.post(name, ev.Proceed(self.rounds))
 
     def look(self, name: str, event: ev.Event, effect: e.Effect) -> None:
-        """What is mixed was sent by neighbours for this very round, each counts once, and the weights sum to one."""
+        """What is mixed was sent by neighbors for this very round, each counts once, and the weights sum to one."""
         match effect:
             case e.Send(_, m.Exchange(round=number), body):
                 self.sent.setdefault((name, number), set()).add(body)
@@ -395,7 +395,7 @@ class Gossip(Fleet):
             for fields in self.published(name, "round.completed"):
                 if fields["round"]:
                     here = {*fields["participants"], *fields.get("missing", {})}
-                    assert here == set(self.graph[name]), "a neighbour is neither mixed in nor named as missing"
+                    assert here == set(self.graph[name]), "a neighbor is neither mixed in nor named as missing"
         return self
 
 
@@ -409,7 +409,7 @@ def _cut(name: str) -> ev.LinkLost:
 
 @pytest.fixture(scope="session")
 def federation() -> type[Federation]:
-    """Give the class `Federation`; test files cannot import a neighbour."""
+    """Give the class `Federation`; test files cannot import a neighbor."""
     return Federation
 
 

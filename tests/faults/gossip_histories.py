@@ -83,7 +83,7 @@ class Pretended:
     def train(self, *_: Any) -> Any:
         self.steps += 1
         self.x = self.x + 0.3 / self.steps**0.5 * (self.target - self.x)
-        return SimpleNamespace(cancelled=False, examples=1, normaliser=1.0, rate=0.1, loss=0.0, steps=1)
+        return SimpleNamespace(cancelled=False, examples=1, normalizer=1.0, rate=0.1, loss=0.0, steps=1)
 
 
 class Wires(Simulation):

@@ -30,7 +30,7 @@ from nervenet.nodes.topology.base import components
 
 EPS = 1e-12
 MENDED_S = 14.0  # after the calm began
-VARYING_MENDED_S = 20.0  # where each round has a graph of its own, so that a neighbour is heard every third round or so
+VARYING_MENDED_S = 20.0  # where each round has a graph of its own, so that a neighbor is heard every third round or so
 
 Breaches = Iterator[str]
 

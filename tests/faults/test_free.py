@@ -24,7 +24,7 @@ from nervenet.nodes.gossip.asynchronous.token_account import Generalized, Random
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
-from nervenet.nodes.topology import neighbours
+from nervenet.nodes.topology import neighbors
 
 SIZE = 6
 LIVES = 10**6  # engagements of one life
@@ -60,7 +60,7 @@ class Company:
         self.rng = generator(self.seed, "weather")
         self.sim = Simulation(self._network)
         self.machines: dict[str, Any] = {}
-        graph = neighbours(self.graph, self.names)
+        graph = neighbors(self.graph, self.names)
         for k, name in enumerate(self.names):
             given = {"deadline_s": 10.0, "join_deadline_s": 60.0} | dict(self.rules)
             rules = AsyncPeerRules(name, tuple(self.names), graph[name], self.seed, (k + 1) * LIVES, **given)

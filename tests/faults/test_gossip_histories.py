@@ -81,7 +81,7 @@ def test_a_newcomer_finds_a_place_in_a_directed_graph(topology: str) -> None:
 
 
 class Forgetful(Played):
-    """Whoever mixes weighs one neighbour a little too much."""
+    """Whoever mixes weighs one neighbor a little too much."""
 
     def _worker(self, life):
         work = super()._worker(life)

@@ -25,7 +25,7 @@ def test_a_round_closes_with_the_others_within_three_seconds_of_a_crash(
 
 
 @pytest.mark.parametrize("noticed", [True, False])
-def test_neighbours_of_a_crashed_peer_go_on_within_three_seconds(gossip: Any, trouble: Any, noticed: bool) -> None:
+def test_neighbors_of_a_crashed_peer_go_on_within_three_seconds(gossip: Any, trouble: Any, noticed: bool) -> None:
     run = gossip(8, rounds=12, trouble=trouble(crashes=[("peer-3", CRASH_S, None)], noticed=noticed)).run()
     for name in ("peer-2", "peer-4"):
         hit = [told for told in run.published(name, "round.completed") if "missing" in told]

@@ -281,7 +281,7 @@ def test_an_agreement_goes_through_json_to_the_bit(make: Any, scale: Any) -> Non
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"center": [0.0]}, "4 columns, 1 centres, 4 scales"),
+        ({"center": [0.0]}, "4 columns, 1 centers, 4 scales"),
         ({"scale": [1.0, 1.0, 1.0, 0.0]}, "not above 0"),
         ({"scale": [1.0, 1.0, 1.0, float("nan")]}, "not finite"),
         ({"center": ["x", 1, 1, 1]}, "not an agreement"),

@@ -35,7 +35,7 @@ from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.runtime.worker import Worker
-from nervenet.nodes.topology import neighbours, schedule
+from nervenet.nodes.topology import neighbors, schedule
 
 ROOT = Path(__file__).parents[2]
 EVENTS = (ROOT / "docs" / "events.md").read_text()
@@ -171,7 +171,7 @@ def simulated() -> Found:
 
     sim = Simulation()
     peers = [f"peer-{i}" for i in range(4)]
-    graph = neighbours("ring", peers)
+    graph = neighbors("ring", peers)
     for name in peers:
         rules = PeerRules(name, tuple(peers), schedule("ring", peers), settings=settings)
         sim.add(name, PeerMachine(rules), worker(name))
@@ -205,7 +205,7 @@ def hurried() -> set[str]:
 def by_strategies() -> set[str]:
     """What strategies tell of a round, each of its own, with the report on outliers."""
     start = np.zeros(2)
-    told = {"normaliser": 1.0, "probe_loss": 1.0}
+    told = {"normalizer": 1.0, "probe_loss": 1.0}
     rows = [[1.0, 2.0]] * 6 + [[1e6, 1e6]]
     given = tuple(Contribution(f"c{i}", np.array(row), start, 1, told) for i, row in enumerate(rows))
     found: set[str] = set()

@@ -1,4 +1,4 @@
-"""Averaging, with and without an optimiser at the server."""
+"""Averaging, with and without an optimizer at the server."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ Rate = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 
 UNEQUAL = 1000.0
-"""FedNova believes no client that it has done more, or less, than the median client by a larger factor: a normaliser
+"""FedNova believes no client that it has done more, or less, than the median client by a larger factor: a normalizer
 near zero would make a step of any length of its difference, and a huge one of everybody's."""
 
 
@@ -82,19 +82,19 @@ class Scaffold:
 class FedNova:
     """Averaging that is fair to clients with unequal local work (Wang et al. 2020, arXiv 2007.07481, section 4).
 
-    Each client's difference is divided by its own normaliser a_k, the number of its steps for plain SGD, before they
+    Each client's difference is divided by its own normalizer a_k, the number of its steps for plain SGD, before they
     are averaged by examples, p_k; the mean goes as far as an average client went:
 
         d_k = (x - y_k) / a_k        τ_eff = sum p_k a_k        x <- x - τ_eff sum p_k d_k
 
     It believes what clients say of their work, within a thousandfold of the median client's. One that says nothing,
-    such as a model whose optimiser has no normaliser (Adam), is rejected by name.
+    such as a model whose optimizer has no normalizer (Adam), is rejected by name.
     """
 
     @property
     def demands(self) -> Demands:
         """Plain training, and that clients can say how far it reached."""
-        return Demands(normaliser=True)
+        return Demands(normalizer=True)
 
     def check(self, clients: int) -> None:
         """Any number will do."""
@@ -104,15 +104,15 @@ class FedNova:
         return {}
 
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
-        """Average normalised differences."""
-        rejected = lacking("normaliser", contributions, lambda value: value > 0, "a number above 0")
-        middle = statistics.median_low([c.metrics["normaliser"] for c in without(contributions, rejected)])
+        """Average normalized differences."""
+        rejected = lacking("normalizer", contributions, lambda value: value > 0, "a number above 0")
+        middle = statistics.median_low([c.metrics["normalizer"] for c in without(contributions, rejected)])
         what = f"within a factor of {UNEQUAL:g} of the median client's, {middle:.3g},"
         rejected = (
-            lacking("normaliser", contributions, lambda v: 0 < v / UNEQUAL <= middle <= v * UNEQUAL, what) | rejected
+            lacking("normalizer", contributions, lambda v: 0 < v / UNEQUAL <= middle <= v * UNEQUAL, what) | rejected
         )
         counted = without(contributions, rejected)
-        shares, reaches = by_examples(counted), [c.metrics["normaliser"] for c in counted]
+        shares, reaches = by_examples(counted), [c.metrics["normalizer"] for c in counted]
         effective = sum(share * reach for share, reach in zip(shares, reaches, strict=True))
         coefficients = [effective * share / reach for share, reach in zip(shares, reaches, strict=True)]
         after = shifted(weights, counted, coefficients)

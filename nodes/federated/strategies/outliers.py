@@ -1,6 +1,6 @@
 """Who is out of line: each client's difference by its length, and by its direction against the others'.
 
-A report, and a screen for who wants to act on it. Neither is a defence: an attack that knows them stays within
+A report, and a screen for who wants to act on it. Neither is a defense: an attack that knows them stays within
 (`robust` has rules with a theory); and with skewed data the client that is out of line may be the one that has
 something to tell.
 """

@@ -89,7 +89,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Replace:
-    """No server optimiser: the combined updates are the next model."""
+    """No server optimizer: the combined updates are the next model."""
 
     def init(self, weights: Vector) -> State:  # noqa: ARG002
         """Nothing to remember."""

@@ -33,7 +33,7 @@ NAMES: Mapping[str, str] = {
     "multi-krum": "robust:MultiKrum",
     "bulyan": "robust:Bulyan",
     "geometric-median": "robust:GeometricMedian",
-    "centred-clipping": "robust:CenteredClipping",
+    "centered-clipping": "robust:CenteredClipping",
     "norm-bound": "robust:NormBound",
     "fedasync": "asynchronous:FedAsync",
     "fedbuff": "asynchronous:FedBuff",

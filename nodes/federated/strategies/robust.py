@@ -1,7 +1,7 @@
 """Strategies that bear hostile clients: up to f of n, each as far as its theory goes.
 
 All but `NormBound` weigh everybody alike: with weights by examples, whoever claims more of them would gain by it. Each
-takes the place of the mean, so a server optimiser can follow: parts compose (`pipeline`). What they do to vectors
+takes the place of the mean, so a server optimizer can follow: parts compose (`pipeline`). What they do to vectors
 stands in `nervenet.models.robust`. Updates of clients whose data differ much are far apart without any attack, and a
 rule that leaves out the outlying ones then leaves out honest ones.
 """
@@ -138,7 +138,7 @@ class Weiszfeld:
 
 @dataclass(frozen=True)
 class Clipped:
-    """Combines by centred clipping from the present model on; n >= 2f + 1."""
+    """Combines by centered clipping from the present model on; n >= 2f + 1."""
 
     tau: float
     iterations: int = 1
@@ -146,7 +146,7 @@ class Clipped:
 
     def check(self, clients: int) -> None:
         """Ask the theory."""
-        tolerate("centred clipping", clients, self.f)
+        tolerate("centered clipping", clients, self.f)
 
     def __call__(self, vectors: Sequence[Vector], weights: Sequence[float], start: Vector | None) -> Vector:  # noqa: ARG002
         """Move from the start by clipped means."""

@@ -1,4 +1,4 @@
-"""Server optimisers: the combined updates as a gradient (Reddi et al. 2021, arXiv 2003.00295, Algorithm 2).
+"""Server optimizers: the combined updates as a gradient (Reddi et al. 2021, arXiv 2003.00295, Algorithm 2).
 
 With Δ = merged - x, the pseudo-gradient of the round:
 

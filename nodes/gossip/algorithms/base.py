@@ -107,7 +107,7 @@ class Outgoing:
 
 @dataclass(frozen=True)
 class Incoming:
-    """What came from a neighbour, decoded; `encoded` says that it was not whole, so that it is relative to `base`."""
+    """What came from a neighbor, decoded; `encoded` says that it was not whole, so that it is relative to `base`."""
 
     vector: Vector
     mass: float = 1.0
@@ -126,7 +126,7 @@ class Stepped:
     weights : (n,) array
         The new model: from here local training goes on.
     wanted
-        Neighbours of whose sent model this peer has lost the copy, and needs the whole.
+        Neighbors of whose sent model this peer has lost the copy, and needs the whole.
     metrics
         Figures for the round's event.
     """
@@ -138,7 +138,7 @@ class Stepped:
 
 
 class Algorithm(Protocol):
-    """Learns with neighbours. A frozen dataclass whose fields are its arguments under ``[gossip]``.
+    """Learns with neighbors. A frozen dataclass whose fields are its arguments under ``[gossip]``.
 
     Pure: nothing that is given is modified, and the same arguments give the same bits.
     """
@@ -169,7 +169,7 @@ class Algorithm(Protocol):
         ...
 
     def forget(self, state: State, peer: str) -> State:
-        """Drop what is remembered of the life of a neighbour that has begun a new one."""
+        """Drop what is remembered of the life of a neighbor that has begun a new one."""
         ...
 
     def outgoing(self, state: State, progress: Progress) -> tuple[State, Outgoing]:
@@ -186,9 +186,9 @@ class Algorithm(Protocol):
         mine : array
             The vector of this peer's own common parcel.
         inbox
-            What came for this round, by neighbour, in name order.
+            What came for this round, by neighbor, in name order.
         row
-            The mixing weights of those neighbours and of this peer, in name order; they sum to one. This peer is the
+            The mixing weights of those neighbors and of this peer, in name order; they sum to one. This peer is the
             one that is not in `inbox`.
         """
         ...

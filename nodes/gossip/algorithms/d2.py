@@ -1,4 +1,4 @@
-"""D²: decentralised training over decentralised data."""
+"""D²: decentralized training over decentralized data."""
 
 from __future__ import annotations
 

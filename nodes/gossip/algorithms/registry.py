@@ -20,7 +20,7 @@ NAMES: Mapping[str, str] = {
     "gradient-tracking": "tracking:GradientTracking",
     "d2": "d2:D2",
     "clipped-gossip": "robust:ClippedGossip",
-    "self-centred-clipping": "robust:SelfCenteredClipping",
+    "self-centered-clipping": "robust:SelfCenteredClipping",
     "trimmed-mean": "robust:TrimmedMean",
 }
 """Where each name of `gossip.algorithm` that goes by rounds is found, so that only what is used is imported."""

@@ -1,7 +1,7 @@
 """The peer's machine of asynchronous pairwise averaging: AD-PSGD (Lian, Zhang, Zhang & Liu 2018, arXiv 1710.06952,
 Algorithm 1).
 
-A peer trains without a pause, and beside that takes the mean of its model and a neighbour's. What a training has
+A peer trains without a pause, and beside that takes the mean of its model and a neighbor's. What a training has
 changed is added to the model as it is by then: x <- mean - η g, with g taken at an older model, as in the paper.
 
 **No deadlock, on any graph.** The paper lets peers block while they average, and so needs a bipartite graph. Here
@@ -12,8 +12,8 @@ who waits, and no training waits at all.
 
 **No livelock.** Two who propose to each other would both be busy for ever: there the smaller name goes on and the other
 gives way, so that one of every such pair comes about. In longer circles everybody may be refused; each then asks
-another neighbour, in an order of its own drawn anew every cycle, and gives up after the last one. A cycle costs at most
-as many proposals as there are neighbours, and goes on in any case.
+another neighbor, in an order of its own drawn anew every cycle, and gives up after the last one. A cycle costs at most
+as many proposals as there are neighbors, and goes on in any case.
 
 **Both or neither.** An engagement has a number. Both sides take half of the same difference, of the models as they
 stood in `engage` and `pledge`: the sum of the two models is kept, whatever either has learned meanwhile and whenever it
@@ -94,7 +94,7 @@ class AdPsgdMachine(AsyncPeerMachine):
         self._first = rules.incarnation + 1  # of this life
         self._taken: dict[str, set[int]] = {}  # decided so, and not known to have been heard
         self._heard: dict[str, int] = {}  # the last engagement of a proposer's that is over here
-        self._order: list[str] = []  # neighbours that are still to be asked in this cycle
+        self._order: list[str] = []  # neighbors that are still to be asked in this cycle
         self._start_body: ev.Body = None
         self._averaged = 0  # averages taken since this training began
         self._with: list[str] = []
@@ -113,7 +113,7 @@ class AdPsgdMachine(AsyncPeerMachine):
     def _begin(self, now: float) -> list[e.Effect]:
         self.cycle += 1
         self._start_body, self._averaged = self.holding.body, 0
-        living = [p for p in self.rules.neighbours if self.liveness.living(p)]
+        living = [p for p in self.rules.neighbors if self.liveness.living(p)]
         order = generator(self.rules.seed, self.rules.name, self.cycle, "partner").permutation(len(living))
         self._order = [living[i] for i in order]
         return [*self._train(self.cycle, self._start_body, now), *self._propose(now)]
@@ -145,7 +145,7 @@ class AdPsgdMachine(AsyncPeerMachine):
         return self._averaged + len(self.promises) + (self.proposal is not None) < self.max_staleness
 
     def _propose(self, now: float) -> list[e.Effect]:
-        """Ask the next neighbour, if this cycle's average has not come about."""
+        """Ask the next neighbor, if this cycle's average has not come about."""
         if self.proposal or self.fresh or self._closing or self.settled is None or not self._room():
             return []
         while self._order:
@@ -280,7 +280,7 @@ class AdPsgdMachine(AsyncPeerMachine):
     def _decided(self, sender: str, number: int, outcome: str, now: float) -> list[e.Effect]:
         promise = self.promises.get(sender)
         if promise is None or promise.number != number:
-            # Said again, because the acknowledgement was lost.
+            # Said again, because the acknowledgment was lost.
             again = outcome == "taken" and number <= self._heard.get(sender, -1)
             return [e.Send((sender,), m.Receipt(number))] if again else []
         if outcome == "unknown":

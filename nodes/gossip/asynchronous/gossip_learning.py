@@ -1,7 +1,7 @@
 """The peer's machine of gossip learning: models walk, learn where they come, and are merged by age (Ormándi, Hegedűs &
 Jelasity 2013, Concurrency and Computation 25(4), Algorithms 1 and 2; Hegedűs, Danner & Jelasity 2021, JPDC 148).
 
-Once a period a peer sends its model, or a part of it, to a neighbour drawn at random, or saves a token for an answer
+Once a period a peer sends its model, or a part of it, to a neighbor drawn at random, or saves a token for an answer
 later on. Of each model that comes it makes its next one, by the recipe of a variant; nobody answers, nobody waits.
 """
 
@@ -129,7 +129,7 @@ class GossipLearningMachine(AsyncPeerMachine):
 
     def _send(self) -> list[e.Effect]:
         """Send the model, or a part of it, to one of the living."""
-        living = [p for p in self.rules.neighbours if self.liveness.living(p)]
+        living = [p for p in self.rules.neighbors if self.liveness.living(p)]
         if not living or self.settled is None or self._closing:
             return []
         self._sends += 1

@@ -1,5 +1,5 @@
 """What every peer without rounds has in common: it meets the others, trains cycle after cycle, listens, and ends when
-its neighbours have done their cycles too. Nothing here ever waits for a neighbour.
+its neighbors have done their cycles too. Nothing here ever waits for a neighbor.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class AsyncPeerRules:
 
     name: str
     members: tuple[str, ...]
-    neighbours: tuple[str, ...]
+    neighbors: tuple[str, ...]
     seed: int = 0
     incarnation: int = 0  # larger in each life of a name
     deadline_s: float = 30.0  # without news after which a peer goes on, or ends, alone
@@ -58,7 +58,7 @@ class AsyncPeerMachine(ABC):
     def __init__(self, rules: AsyncPeerRules) -> None:
         self.rules = rules
         self.liveness = FailureDetector(rules.suspect_after_s, rules.lost_after_s)
-        self.meeting = SurveyFlood(rules.name, rules.members, rules.neighbours)
+        self.meeting = SurveyFlood(rules.name, rules.members, rules.neighbors)
         self.traffic = ExchangeStats()
         self.tally: Counter[str] = Counter()
         self.status = "meeting"
@@ -68,16 +68,16 @@ class AsyncPeerMachine(ABC):
         self.settled: ev.Settled | None = None
         self.departed: set[str] = set()
         self._last = False  # whether no more cycles will be asked for
-        self._resting: set[str] = set()  # neighbours that have done theirs
+        self._resting: set[str] = set()  # neighbors that have done theirs
         self._lives: dict[str, int] = {}
         self._told: dict[int, dict[str, Any]] = {}  # cycles done whose evaluation is still to come
         self._opened_at = 0.0
         self._training_at = 0.0
         self._trained_s = 0.0  # that trainings took since the cycle before was done
         self._closing = False
-        self._moving: dict[str, float] = {}  # when a transfer to or from a neighbour was last known to be under way
+        self._moving: dict[str, float] = {}  # when a transfer to or from a neighbor was last known to be under way
         self._measuring = 0  # evaluations that are asked for and not there
-        self._behind: set[str] = set(rules.neighbours)  # who may still be in round 0
+        self._behind: set[str] = set(rules.neighbors)  # who may still be in round 0
 
     @property
     @abstractmethod
@@ -107,7 +107,7 @@ class AsyncPeerMachine(ABC):
         return []
 
     def _unsent(self, peer: str, tag: str, now: float) -> list[e.Effect]:  # noqa: ARG002
-        """Take note that a message (empty: whatever was on its way) has not reached a neighbour."""
+        """Take note that a message (empty: whatever was on its way) has not reached a neighbor."""
         return []
 
     @property
@@ -125,7 +125,7 @@ class AsyncPeerMachine(ABC):
         return []
 
     def _gone(self, peer: str, why: str, now: float) -> list[e.Effect]:  # noqa: ARG002
-        """Take note that the life of a neighbour that was known is over."""
+        """Take note that the life of a neighbor that was known is over."""
         return []
 
     # ---------------------------------------------------------------------------------------------------- the one door
@@ -141,7 +141,7 @@ class AsyncPeerMachine(ABC):
         match event:
             case ev.Started():
                 return self._start(now)
-            case ev.LinkUp(peer, _, incarnation) if peer in self.rules.neighbours:
+            case ev.LinkUp(peer, _, incarnation) if peer in self.rules.neighbors:
                 return self._meet(peer, incarnation, now)
             case ev.LinkLost(peer, reason) if self.liveness.suspect(peer):
                 told = e.Publish("node.suspect", {"subject": peer, "reason": reason})
@@ -149,7 +149,7 @@ class AsyncPeerMachine(ABC):
             case ev.StillSending(peer):
                 self._moving[peer] = now
                 return []
-            case ev.Arrived(sender=sender) if sender in self.rules.neighbours:
+            case ev.Arrived(sender=sender) if sender in self.rules.neighbors:
                 return self._arrived(event, now)
             case ev.TimerFired(key, due):
                 return self._timer(key, due, now)
@@ -244,7 +244,7 @@ class AsyncPeerMachine(ABC):
             "participants": sorted(self.meeting.testimonies),
         }
         self._opened_at = now
-        for peer in self.rules.neighbours:
+        for peer in self.rules.neighbors:
             if not self.liveness.living(peer) and peer not in self.departed:
                 self.liveness.watch(peer, now)
         return [e.Publish("round.completed", told), *self._next(now)]
@@ -324,7 +324,7 @@ class AsyncPeerMachine(ABC):
         """End when nobody needs an answer any more: whoever has not done his cycles may still come to this peer."""
         if not self._last or self._closing or self.completed < self.until or self._owes:
             return []
-        if any(peer not in self._resting and self.liveness.living(peer) for peer in self.rules.neighbours):
+        if any(peer not in self._resting and self.liveness.living(peer) for peer in self.rules.neighbors):
             return []
         return self._end()
 
@@ -372,7 +372,7 @@ class AsyncPeerMachine(ABC):
         return moving and now - since < PATIENCE * self.rules.deadline_s
 
     def _there(self) -> tuple[str, ...]:
-        return tuple(p for p in self.rules.neighbours if p not in self.departed)
+        return tuple(p for p in self.rules.neighbors if p not in self.departed)
 
     def _unfit(self, event: ev.Arrived, payload: m.Payload, length: int | None = None) -> tuple[str, str] | None:
         """Say what is wrong with a model that came; `length`: of a part of one."""

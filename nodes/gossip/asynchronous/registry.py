@@ -56,14 +56,14 @@ class GossipLearning:
     variant: str = "mu"  # rw: update; mu: merge, then update; um: update both, then merge
     merge: str = "age"  # weights proportional to the ages, or "mean"
     against: str = "own"  # merge with the peer's own model (2021), or with the "last" that came before (2013)
-    tokens: str = "proactive"  # a model every period; simple, generalised, randomised: answers at once, tokens allowing
+    tokens: str = "proactive"  # a model every period; simple, generalized, randomized: answers at once, tokens allowing
     capacity: int = 20  # tokens that can be saved: the longest burst
-    reactivity: int = 10  # generalised, randomised: 1 spends all there is, the larger the more is saved
+    reactivity: int = 10  # generalized, randomized: 1 spends all there is, the larger the more is saved
     period_s: float = 0.1  # well above the time of a training, or most of what comes is superseded
     parts: int = 1  # a message holds one of so many parts, each with an age of its own
     layers: bool = False  # the parts are the arrays of the model
     share: float = 1.0  # or a random share of the elements
-    queue: int = 8  # models that may wait for the training that runs, one a neighbour
+    queue: int = 8  # models that may wait for the training that runs, one a neighbor
 
     def __post_init__(self) -> None:
         for key, allowed in (("variant", RECIPES), ("merge", RULES), ("against", OTHERS), ("tokens", ACCOUNTS)):

@@ -127,8 +127,8 @@ def rand_round(value: float, draw: float) -> int:
 ACCOUNTS: Mapping[str, Callable[[int, int], TokenStrategy]] = {
     "proactive": lambda _capacity, _reactivity: Proactive(),
     "simple": lambda capacity, _reactivity: Simple(capacity),
-    "generalised": Generalized,
-    "randomised": Randomized,
+    "generalized": Generalized,
+    "randomized": Randomized,
 }
 """By name, from (capacity, reactivity)."""
 

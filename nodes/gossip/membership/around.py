@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from .edge_agreement import EdgeAgreement, row
 
-LAG = 5  # rounds by which one may be behind a new neighbour and catch up by itself
+LAG = 5  # rounds by which one may be behind a new neighbor and catch up by itself
 
 
 class DynamicNeighborhood:
@@ -32,16 +32,16 @@ class DynamicNeighborhood:
     @property
     def ever(self) -> tuple[str, ...]:
         """Those to whom there is an edge now, or will be in the next round."""
-        return tuple(sorted({*self.edges.wanted, *self.edges.neighbours}))
+        return tuple(sorted({*self.edges.wanted, *self.edges.neighbors}))
 
     @property
     def degree(self) -> int:
-        """With how many edges this peer weighs its neighbours; it goes with the model."""
+        """With how many edges this peer weighs its neighbors; it goes with the model."""
         return self.edges.degree
 
     def to(self, number: int) -> tuple[str, ...]:
         """Whom this peer sends to in a round: exactly in the open one, as far as can be known in a later one."""
-        return tuple(sorted(self.edges.neighbours)) if number == self.edges.round else tuple(self.edges.wanted)
+        return tuple(sorted(self.edges.neighbors)) if number == self.edges.round else tuple(self.edges.wanted)
 
     def sources(self, number: int) -> tuple[str, ...]:
         """Who sends to this peer in a round: edges go both ways."""

@@ -39,15 +39,15 @@ class EdgeAgreement:
     round : int
         The round that is open.
     degree : int
-        With how many edges this peer weighs its neighbours in that round: at least as many as count.
-    neighbours : set of str
+        With how many edges this peer weighs its neighbors in that round: at least as many as count.
+    neighbors : set of str
         Those whose edge counts in that round.
     """
 
     def __init__(self) -> None:
         self.round = 0
         self.degree = 0
-        self.neighbours: set[str] = set()
+        self.neighbors: set[str] = set()
         self._mine: dict[str, Span] = {}
         self._theirs: dict[str, Span] = {}
         self._again: set[str] = set()  # dropped and taken up in one round
@@ -72,7 +72,7 @@ class EdgeAgreement:
         self._mine = {peer: mine for peer, mine in self._mine.items() if mine.until > number}
         self._theirs = {peer: theirs for peer, theirs in self._theirs.items() if theirs.until > number}
         self.degree = len(self._mine)
-        self.neighbours = {
+        self.neighbors = {
             peer
             for peer, mine in self._mine.items()
             if peer in self._theirs and mine.in_round(number) and self._theirs[peer].in_round(number)
@@ -122,7 +122,7 @@ class EdgeAgreement:
         if mine is None or mine.until != EVER:
             return None
         self._theirs.pop(peer, None)
-        self.neighbours.discard(peer)
+        self.neighbors.discard(peer)
         self._mine[peer] = Span(self.round + 1)
         return Edge(self.round + 1, len(self.wanted))
 
@@ -134,17 +134,17 @@ class EdgeAgreement:
             if before is not None:
                 self._theirs[peer] = Span(before.since, edge.round)
             if edge.round <= self.round:
-                self.neighbours.discard(peer)
+                self.neighbors.discard(peer)
             return None
         self._declined.discard(peer)
         self._theirs[peer] = Span(edge.round)
         if edge.round > self.round:
             if before is None or before.until != EVER:
                 return None
-            self.neighbours.discard(peer)  # for its sender the edge does not count yet
+            self.neighbors.discard(peer)  # for its sender the edge does not count yet
             # Whoever announces anew what stands may have forgotten what was announced to it.
             return None if edge.answer else self._answer(peer)
-        if peer in self.neighbours:
+        if peer in self.neighbors:
             return None
         mine = self._mine.get(peer)
         if mine is None or mine.until != EVER:
@@ -167,7 +167,7 @@ class EdgeAgreement:
         self._again.discard(peer)
         self._declined.discard(peer)
         if last < self.round:
-            self.neighbours.discard(peer)
+            self.neighbors.discard(peer)
 
     def counted(self, peer: str, number: int) -> bool:
         """Whether both ends hold their edge in a round, as far as is known."""
@@ -180,7 +180,7 @@ class EdgeAgreement:
         self._theirs.pop(peer, None)
         self._again.discard(peer)
         self._declined.discard(peer)
-        self.neighbours.discard(peer)
+        self.neighbors.discard(peer)
 
 
 def row(me: str, degree: int, degrees: Mapping[str, int]) -> dict[str, float]:
@@ -191,7 +191,7 @@ def row(me: str, degree: int, degrees: Mapping[str, int]) -> dict[str, float]:
     degree
         This peer's, as it says it with its model of the round.
     degrees
-        Of each neighbour that is mixed in, as that said it with its model of the round.
+        Of each neighbor that is mixed in, as that said it with its model of the round.
     """
     weights = {peer: 1.0 / (1 + max(degree, other)) for peer, other in degrees.items()}
     weights[me] = 1.0 - sum(weights[peer] for peer in sorted(weights))

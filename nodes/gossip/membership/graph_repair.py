@@ -27,7 +27,7 @@ def repair(founding: Mapping[str, Sequence[str]], members: Iterable[str], *, see
     Parameters
     ----------
     founding
-        The graph that the run began with; each member's neighbours.
+        The graph that the run began with; each member's neighbors.
     members
         Who is here now: of the founders, and others.
     seed
@@ -36,7 +36,7 @@ def repair(founding: Mapping[str, Sequence[str]], members: Iterable[str], *, see
     Returns
     -------
     dict
-        Each present member's neighbours, in name order; connected if there is more than one.
+        Each present member's neighbors, in name order; connected if there is more than one.
     """
     present = sorted(set(members))
     graph: Adjacent = {node: set(around) for node, around in founding.items()}

@@ -89,7 +89,7 @@ class MembershipService:
         self._laid: tuple[str, ...] = () if rules.late else tuple(sorted(rules.founders))
         self._wanted: Neighborhood | None = None  # from the next round on
         if not (self.announces or rules.late):
-            self.around = self._neighbourhood(schedule)
+            self.around = self._neighborhood(schedule)
         self._linked: dict[str, Mapping[str, str]] = {}
         self._shuffles = 0
         self.view.fill(self._contact(news) for news in rules.others if news.state in ("alive", "suspect"))
@@ -258,19 +258,19 @@ class MembershipService:
         if tuple(here) == self._laid:
             return
         try:
-            self._wanted = self._neighbourhood(self.rules.lay(here))
+            self._wanted = self._neighborhood(self.rules.lay(here))
             self._laid = tuple(here)
         except TopologyError:
             pass  # there is none over so many: the old one serves, with gaps
 
-    def _neighbourhood(self, schedule: Schedule) -> Neighborhood:
+    def _neighborhood(self, schedule: Schedule) -> Neighborhood:
         return Neighborhood(self.name, schedule, self.rules.mixing, doubly=self.rules.doubly)
 
     def _announce(self, said: Mapping[str, m.Edge]) -> list[e.Effect]:
         return [e.Send((peer,), edge) for peer, edge in said.items()]
 
     def _choose_contacts(self) -> None:
-        """Probe everybody where they are few; else one's neighbours and the partial view."""
+        """Probe everybody where they are few; else one's neighbors and the partial view."""
         few = len(self.members.present()) - 1 <= FEW
         chosen = {*self.around.ever, *self.view.contacts}
         self.probing.contacts = None if few else frozenset(chosen)

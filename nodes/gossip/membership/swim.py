@@ -31,7 +31,7 @@ USUAL_S = 2.0  # default of `network.suspect_after_s`, to which the times below 
 ALONE = 16  # peers in one process that answer as fast as one
 UNHEALTHY = 3  # the worst local health (the S of Lifeguard, section IV A)
 LIST = 64  # sayings in one message of all that is known: the longest fit into the 64 kB of the control lane
-FAVOURS = 16  # probes at a time on behalf of others: each may cost a connection
+FAVORS = 16  # probes at a time on behalf of others: each may cost a connection
 
 Told: TypeAlias = list[e.Effect | Change]
 
@@ -173,7 +173,7 @@ class SwimDetector:
                 if subject == self.me:
                     answer = m.Ack(number, subject, self._news(sender, self.me))
                     return [*told, e.Send((sender,), answer)]
-                if subject == sender or sum(bool(probe.asker) for probe in self._open.values()) >= FAVOURS:
+                if subject == sender or sum(bool(probe.asker) for probe in self._open.values()) >= FAVORS:
                     return told
                 return told + self._ask(subject, now, asker=sender, asked_as=number)
             case m.Ack(id=number, subject=subject, members=news):

@@ -106,11 +106,11 @@ def test_the_largest_of_a_block_never_leaves_the_levels(bits, dither, monkeypatc
 
 @pytest.mark.parametrize(("bits", "fraction"), [(8, 0.1), (8, 0.5), (8, 100.987), (4, 0.01), (4, 0.7), (4, 6.3)])
 def test_quantisation_is_unbiased(bits, fraction):
-    quantiser = Stochastic(bits)
-    vector = np.full(400 * ROW, fraction / quantiser.levels, "float32")
+    quantizer = Stochastic(bits)
+    vector = np.full(400 * ROW, fraction / quantizer.levels, "float32")
     vector[::2] *= -1
     vector[::ROW] = 1
-    codes = coded(f"delta+int{bits}", vector) * quantiser.levels
+    codes = coded(f"delta+int{bits}", vector) * quantizer.levels
     signs = np.sign(vector)
     inner = np.ones(vector.size, bool)
     inner[::ROW] = False
@@ -118,10 +118,10 @@ def test_quantisation_is_unbiased(bits, fraction):
     deviation = (p * (1 - p) / inner.sum()) ** 0.5
     assert abs((codes * signs)[inner].mean() - fraction) < 4 * deviation + 1e-4
     # The signs must not hide a drift to one side.
-    assert abs((codes - vector * quantiser.levels)[inner].mean()) < 4 * deviation + 1e-4
+    assert abs((codes - vector * quantizer.levels)[inner].mean()) < 4 * deviation + 1e-4
 
 
-def test_a_quantiser_that_only_truncates_would_fail_the_test_above(monkeypatch):
+def test_a_quantizer_that_only_truncates_would_fail_the_test_above(monkeypatch):
     monkeypatch.setattr(DITHER, lambda size, rng: np.zeros(size, "<u2"))
     with pytest.raises(AssertionError):
         test_quantisation_is_unbiased(8, 0.5)
@@ -155,18 +155,18 @@ def test_parts_of_a_level_are_rounded_to_the_nearest(monkeypatch):
 
 @pytest.mark.parametrize("bits", [8, 4])
 def test_the_worst_block_has_the_variance_that_is_stated_and_none_has_more(bits):
-    quantiser = Stochastic(bits)
-    a = quantiser.levels**2 / (ROW - 1)
+    quantizer = Stochastic(bits)
+    a = quantizer.levels**2 / (ROW - 1)
     worst = (a * a + a) ** 0.5 - a
 
     def found(p):
-        rows = np.full((300, ROW), p / quantiser.levels, "float32")
+        rows = np.full((300, ROW), p / quantizer.levels, "float32")
         rows[:, 0] = 1
         vector = rows.ravel()
         return float(((coded(f"delta+int{bits}", vector) - vector) ** 2).sum() / (vector**2).sum())
 
-    assert found(worst) == pytest.approx(quantiser.variance, rel=0.03)
-    assert all(found(p) < quantiser.variance * 1.03 for p in (0.05, 0.5 * worst, 1.3 * worst, 0.7, 1.5))
+    assert found(worst) == pytest.approx(quantizer.variance, rel=0.03)
+    assert all(found(p) < quantizer.variance * 1.03 for p in (0.05, 0.5 * worst, 1.3 * worst, 0.7, 1.5))
 
 
 def test_the_variances_in_the_docstring():
@@ -197,7 +197,7 @@ def test_a_lossy_codec_refuses_what_is_not_finite(spec, bad):
         parse(spec).encode(vector, rng())
 
 
-def test_quantisers_refuse_what_would_overflow_and_take_the_largest_that_does_not():
+def test_quantizers_refuse_what_would_overflow_and_take_the_largest_that_does_not():
     for spec in ("delta+int8", "delta+int4"):
         for size in (3, ROW, ROW + 3):
             for dtype in ("float32", "float64"):

@@ -9,10 +9,10 @@ from nervenet.models.data.datasets import load
 from nervenet.models.data.partition import SCHEMES, label_table, partition
 
 
-def labelled(rows: int, classes: int = 3, sites: int | None = None) -> Dataset:
+def labeled(rows: int, classes: int = 3, sites: int | None = None) -> Dataset:
     X = np.arange(rows, dtype=float)[:, None] % 7
     where = None if sites is None else np.arange(rows) % sites
-    return Dataset("labelled", X, np.arange(rows) % classes, ("remainder",), "classification", sites=where)
+    return Dataset("labeled", X, np.arange(rows) % classes, ("remainder",), "classification", sites=where)
 
 
 @settings(max_examples=80, deadline=None)
@@ -28,7 +28,7 @@ def labelled(rows: int, classes: int = 3, sites: int | None = None) -> Dataset:
 def test_each_row_goes_to_exactly_one_node(
     rows: int, nodes: int, scheme: str, alpha: float, shards: int, least: int, seed: int
 ) -> None:
-    whole = labelled(rows, sites=5)
+    whole = labeled(rows, sites=5)
     try:
         parts = partition(whole, nodes, scheme, alpha=alpha, shards_per_node=shards, min_rows=least, seed=seed)
     except DataError:
@@ -48,7 +48,7 @@ def test_the_seed_is_the_address_of_the_draws(scheme: str) -> None:
 
 
 def test_iid_sizes_differ_by_one_at_most() -> None:
-    sizes = [len(part) for part in partition(labelled(103), 8)]
+    sizes = [len(part) for part in partition(labeled(103), 8)]
     assert max(sizes) - min(sizes) <= 1
 
 
@@ -72,7 +72,7 @@ def test_dirichlet_redraws_until_nobody_is_short() -> None:
 
 def test_dirichlet_gives_up_by_name() -> None:
     with pytest.raises(DataError, match=r"alpha 0\.001 left a node of 10 short of 2 rows in each of 1000 draws"):
-        partition(labelled(40), 10, "dirichlet", alpha=0.001)
+        partition(labeled(40), 10, "dirichlet", alpha=0.001)
 
 
 def test_dirichlet_cuts_a_regression_by_quantiles() -> None:
@@ -84,14 +84,14 @@ def test_dirichlet_cuts_a_regression_by_quantiles() -> None:
 
 def test_two_shards_a_node_hold_few_labels() -> None:
     """McMahan et al.: 200 shards sorted by label, two a client, leave most clients with two digits."""
-    whole = labelled(6000, classes=10)
+    whole = labeled(6000, classes=10)
     parts = partition(whole, 100, "shards", shards_per_node=2)
     assert {len(part) for part in parts} == {60}
     assert max(len(np.unique(whole.y[part])) for part in parts) <= 2
 
 
 def test_quantity_skews_sizes_only() -> None:
-    whole = labelled(3000)
+    whole = labeled(3000)
     parts = partition(whole, 6, "quantity", alpha=0.3, min_rows=20, seed=1)
     sizes = [len(part) for part in parts]
     assert max(sizes) > 5 * min(sizes)
@@ -100,7 +100,7 @@ def test_quantity_skews_sizes_only() -> None:
 
 
 def test_column_keeps_equal_values_together_and_balances() -> None:
-    whole = labelled(70)
+    whole = labeled(70)
     parts = partition(whole, 3, "column", column="remainder")
     values = [set(whole.X[part, 0]) for part in parts]
     assert set.union(*values) == set(range(7))

@@ -202,7 +202,7 @@ def test_the_rates_are_those_that_the_estimator_uses(learning_rate):
 
 @pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "optimal"])
 @pytest.mark.parametrize("mu", [0.0, 0.8])
-def test_the_normaliser_is_the_displacement_under_a_constant_gradient(learning_rate, mu):
+def test_the_normalizer_is_the_displacement_under_a_constant_gradient(learning_rate, mu):
     """Rows of zeros have no gradient, so that the correction is all there is; the intercept is left out of it."""
     given = SGDRegressor(learning_rate=learning_rate, eta0=0.1, alpha=0.3, penalty=None)
     model = built(given, None)
@@ -211,19 +211,19 @@ def test_the_normaliser_is_the_displacement_under_a_constant_gradient(learning_r
         model.load(np.zeros(5))
         work = LocalWork(epochs=3, batch_size=4, proximal=mu)
         report = model.fit(np.zeros((10, 4)), np.zeros(10), work, generator(0), never, c)
-        np.testing.assert_allclose(model.snapshot(), -report.normaliser * report.rate * c, rtol=1e-12)
+        np.testing.assert_allclose(model.snapshot(), -report.normalizer * report.rate * c, rtol=1e-12)
     assert report.rate == pytest.approx(model._rates(1.0, 1)[0])
     if learning_rate == "constant" and not mu:
-        assert report.normaliser == pytest.approx(30)
+        assert report.normalizer == pytest.approx(30)
 
 
-def test_the_normaliser_does_not_depend_on_whether_a_correction_was_asked_for():
+def test_the_normalizer_does_not_depend_on_whether_a_correction_was_asked_for():
     reports = []
     for c in (None, np.zeros(5)):
         model = built(SGDRegressor(), None)
         X, _ = table()
         reports.append(model.fit(X, X[:, 0], LocalWork(epochs=3, batch_size=5), generator(0), never, c))
-    assert reports[0].normaliser == pytest.approx(reports[1].normaliser)
+    assert reports[0].normalizer == pytest.approx(reports[1].normalizer)
     assert reports[0].steps == reports[1].steps == 15
 
 
@@ -254,4 +254,4 @@ def test_models_that_cannot_be_corrected_say_so_and_name_those_that_can(estimato
         model.fit(X, y, LocalWork(proximal=0.1), generator(0), never)
     with pytest.raises(TypeError, match="correction term"):
         model.fit(X, y, LocalWork(), generator(0), never, np.zeros(model.layout.size))
-    assert model.fit(X, y, LocalWork(), generator(0), never).normaliser is None
+    assert model.fit(X, y, LocalWork(), generator(0), never).normalizer is None

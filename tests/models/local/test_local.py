@@ -129,7 +129,7 @@ def test_plainly_it_is_the_learner_trained_on_addressed_batches(model):
     report = other.train(LocalWork(**SHORT), generator(5, "ada", 3, "batches"))
     assert np.array_equal(result.vector, other.snapshot())
     assert (result.examples, result.parts, result.encoding) == (ROWS, ("weights",), "")
-    assert result.metrics.pop("normaliser") > 0
+    assert result.metrics.pop("normalizer") > 0
     assert result.metrics == {"loss": report.loss, "steps": 10.0}
 
 

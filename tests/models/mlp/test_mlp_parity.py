@@ -24,7 +24,7 @@ def data(classes, dtype):
 
 
 def scikit_learn(model, X, y, classes):
-    """Scikit-learn's estimator with the model's settings and its weights, and an optimiser that has seen nothing."""
+    """Scikit-learn's estimator with the model's settings and its weights, and an optimizer that has seen nothing."""
     cls, known = (MLPRegressor, {}) if classes is None else (MLPClassifier, {"classes": np.arange(classes)})
     theirs = cls(
         hidden_layer_sizes=model.hidden,

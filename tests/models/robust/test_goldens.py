@@ -84,7 +84,7 @@ def test_one_step_of_weiszfeld_by_hand():
     np.testing.assert_allclose(robust.geometric_median(rows, iterations=1, smoothing=3.0), [expected], rtol=1e-14)
 
 
-def test_centred_clipping_by_hand():
+def test_centered_clipping_by_hand():
     start = np.zeros(3)
     # Norms sqrt(14), sqrt(77), sqrt(194): with τ = 5 the first counts in full.
     expected = (THREE[0] + 5 * THREE[1] / sqrt(77) + 5 * THREE[2] / sqrt(194)) / 3

@@ -82,7 +82,7 @@ def test_equal_vectors_stay_what_they_are(name, seed, dtype):
 
 @draws
 @given(seed=seeds, dtype=dtypes, tau=st.floats(0.1, 10))
-def test_centred_clipping_stays_where_all_are_and_moves_by_tau_at_most(seed, dtype, tau):
+def test_centered_clipping_stays_where_all_are_and_moves_by_tau_at_most(seed, dtype, tau):
     vectors, start = draw(seed, dtype), draw(seed + 1, dtype, n=1)[0]
     np.testing.assert_allclose(robust.centered_clipping([start] * N, start, tau, 3), start, **rounding(dtype))
     merged = robust.centered_clipping(vectors, start, tau)

@@ -91,7 +91,7 @@ def test_an_experiment_survives_maps_and_toml(overrides: dict[str, object]) -> N
         ),
         (
             {"mode": "gossip", "gossip.topology": "random-regular", "gossip.degree": 8},
-            "gossip.degree = 8: expected fewer neighbours than nodes = 8",
+            "gossip.degree = 8: expected fewer neighbors than nodes = 8",
         ),
         (
             {"mode": "gossip", "gossip.degree": 4},
@@ -108,11 +108,11 @@ def test_an_experiment_survives_maps_and_toml(overrides: dict[str, object]) -> N
         ({"mode": "gossip", "gossip.topology": "hypercube", "nodes": 12}, "nodes = 12: a hypercube has a power of two"),
         (
             {"mode": "gossip", "gossip.topology": "base-k", "gossip.degree": 8},
-            "expected fewer neighbours than nodes = 8",
+            "expected fewer neighbors than nodes = 8",
         ),
         (
             {"mode": "gossip", "gossip.topology": "small-world", "gossip.degree": 3},
-            "gossip.degree = 3: a small world joins as many neighbours on either side; expected an even number",
+            "gossip.degree = 3: a small world joins as many neighbors on either side; expected an even number",
         ),
         (
             {"mode": "gossip", "gossip.topology": "erdos-renyi", "gossip.probability": 0.01},

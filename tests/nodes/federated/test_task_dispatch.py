@@ -32,7 +32,7 @@ def asked(
     """The task that each client gets."""
     roll = ClientRegistry(2.0, 10.0)
     for name, can in codecs.items():
-        roll.enrol(name, 10, 0.0, can)
+        roll.enroll(name, 10, 0.0, can)
         roll[name].settled = name in holding
     given = RoundRules(rounds=9, clients=frozenset(codecs), **{"settings": {"epochs": 1}, **rules})
     settled = ev.Settled({"columns": ["x"]}, payload, "w0")

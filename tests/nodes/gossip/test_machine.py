@@ -91,7 +91,7 @@ def test_two_rounds_ahead_is_too_far_where_edges_go_both_ways() -> None:
     assert around.overtaken("b", by=10**12, first=2)
 
 
-def test_several_early_messages_of_one_neighbour_wait_each_for_its_round() -> None:
+def test_several_early_messages_of_one_neighbor_wait_each_for_its_round() -> None:
     desk = Desk("a", _directed_ring(), needs=Needs(directed=True))
     for number in (3, 1, 2):
         desk.exchange("d", number)
@@ -223,7 +223,7 @@ def test_who_was_silent_when_a_difference_went_out_gets_the_whole_next() -> None
     assert only(e.Train, desk.mixed())[0].whole == ("d",)
 
 
-def test_a_neighbour_with_a_new_life_is_remembered_nothing_of_and_gets_nothing_old() -> None:
+def test_a_neighbor_with_a_new_life_is_remembered_nothing_of_and_gets_nothing_old() -> None:
     desk = Desk("a", "ring", needs=PUSH, mixing="push-sum")
     desk.exchange("b", 1, mass=0.5)
     assert e.Forget("b") in desk.tell(ev.LinkUp("b", "peer", 2))

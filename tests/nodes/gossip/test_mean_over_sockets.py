@@ -33,7 +33,7 @@ class Pulled:
     """A model whose training pulls it towards a point of its own, and writes down how far."""
 
     rule, dtype = "mean", "float64"
-    allows = frozenset({"correction", "normaliser"})
+    allows = frozenset({"correction", "normalizer"})
 
     def __init__(self, seed: int, pace_s: float = 0.0) -> None:
         self.target = np.random.default_rng(seed).normal(size=SIZE)
@@ -169,7 +169,7 @@ class Company:
         work.mix = watched
 
     def roughen(self, peer: Peer, may_drop: Callable[[Message], bool], **faults: Any) -> None:
-        """Put a bad network between a peer and its neighbours."""
+        """Put a bad network between a peer and its neighbors."""
         wrapped = Rough(peer.session.transport, Faults(**faults), may_drop)
         peer.session.transport = wrapped  # type: ignore[assignment]
         self.rough.append(wrapped)

@@ -78,7 +78,7 @@ class Ring:
         return self.tell(ev.Mixed(self.state.round, f"m{self.state.round}"))
 
     def round(self, *senders: str) -> list[e.Effect]:
-        """Do the whole of the round that is open, with messages of these neighbours."""
+        """Do the whole of the round that is open, with messages of these neighbors."""
         number = self.state.round
         for sender in senders:
             self.exchange(sender, number)
@@ -193,7 +193,7 @@ def test_an_early_message_waits_for_its_round() -> None:
     ring = Ring().settle()
     ring.trained()
     ring.exchange("a", 1)
-    ring.exchange("a", 2)  # a has all it needs: we are its only slow neighbour's neighbour
+    ring.exchange("a", 2)  # a has all it needs: we are its only slow neighbor's neighbor
     ring.exchange("c", 1)
     ring.mixed()
     ring.exchange("c", 2)
@@ -233,7 +233,7 @@ def test_a_second_copy_changes_nothing() -> None:
 # ---------------------------------------------------------------------------------------------------- the missing, late
 
 
-def test_the_weight_of_a_missing_neighbour_goes_to_oneself() -> None:
+def test_the_weight_of_a_missing_neighbor_goes_to_oneself() -> None:
     ring = Ring().settle()
     ring.trained()
     ring.exchange("a", 1)
@@ -297,7 +297,7 @@ def check_whoever_is_two_rounds_ahead_shows_that_this_round_is_over() -> None:
     ring.mixed()
     assert ring.published("round.completed")[-1]["closed_by"] == "overtaken"
     effects = ring.trained()
-    assert ring.state.round == 3, "joins the round that its neighbour is in"
+    assert ring.state.round == 3, "joins the round that its neighbor is in"
     assert only(e.Send, effects)[0].message == m.Exchange(3, MODEL)
     assert ring.published("warning")[-1]["round"] == 3
     assert only(e.Mix, ring.exchange("c", 3))[0].bodies == ("a3", "b2", "c3"), "and waits for all who are there"
@@ -337,7 +337,7 @@ def test_it_never_goes_beyond_the_rounds_asked_for() -> None:
     assert ring.state.round == 2
 
 
-def test_a_neighbour_that_left_is_waited_for_only_up_to_its_last_round() -> None:
+def test_a_neighbor_that_left_is_waited_for_only_up_to_its_last_round() -> None:
     ring = Ring().settle()
     ring.say("c", m.Goodbye(1, "done"))
     ring.trained()

@@ -8,13 +8,13 @@ from nervenet.models.weights import sketch
 from nervenet.nodes.monitoring.clusters import MOST, find_clusters
 
 
-def around(*centres: float, each: int = 4, size: int = 5000) -> dict[str, list[float]]:
+def around(*centers: float, each: int = 4, size: int = 5000) -> dict[str, list[float]]:
     """Projections of peers whose weights lie closely around points."""
     rng = np.random.default_rng(0)
     found = {}
-    for centre in centres:
+    for center in centers:
         for _ in range(each):
-            found[f"peer-{len(found)}"] = sketch(centre + 0.01 * rng.standard_normal(size), 7)
+            found[f"peer-{len(found)}"] = sketch(center + 0.01 * rng.standard_normal(size), 7)
     return found
 
 

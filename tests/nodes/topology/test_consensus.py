@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 from nervenet.models.rng import generator
-from nervenet.nodes.topology import TOPOLOGIES, Schedule, neighbours, schedule
+from nervenet.nodes.topology import TOPOLOGIES, Schedule, neighbors, schedule
 from nervenet.nodes.topology.analysis import (
     consensus_errors,
     exact_after,
@@ -182,7 +182,7 @@ def sequential(n: int, draw: np.random.Generator) -> Iterator[tuple[int, int]]:
 def test_push_pull_averaging_of_pairs(cycle: Cycle, factor: float) -> None:
     n, cycles = 1000, 8
     draw = generator(0, "pairs")
-    W = matrix(metropolis_hastings(neighbours("complete", ["i", "j"])))
+    W = matrix(metropolis_hastings(neighbors("complete", ["i", "j"])))
     x = draw.standard_normal((n, 32))
     before = x.var(axis=0).mean()
     for _ in range(cycles):

@@ -1,4 +1,4 @@
-"""Mixing weights: exact facts about the matrix, and what happens to the weight of a missing neighbour."""
+"""Mixing weights: exact facts about the matrix, and what happens to the weight of a missing neighbor."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nervenet.nodes.topology import Neighbors, incoming, neighbours, schedule
+from nervenet.nodes.topology import Neighbors, incoming, neighbors, schedule
 from nervenet.nodes.topology.mixing import (
     RULES,
     MixingError,
@@ -28,7 +28,7 @@ def matrix(graph: Neighbors) -> np.ndarray:
 
 
 def laid(name: str, n: int) -> Neighbors:
-    return neighbours(name, [f"peer-{i:02}" for i in range(n)], seed=1, degree=2 if name == "small-world" else 3)
+    return neighbors(name, [f"peer-{i:02}" for i in range(n)], seed=1, degree=2 if name == "small-world" else 3)
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -128,7 +128,7 @@ def test_uniform_weights_sum_to_one_over_what_is_heard(graph: Neighbors) -> None
         assert len(set(row.values())) == 1
 
 
-def test_uniform_is_doubly_stochastic_where_all_have_as_many_neighbours() -> None:
+def test_uniform_is_doubly_stochastic_where_all_have_as_many_neighbors() -> None:
     for graph in (laid("ring", 9), laid("random-regular", 8), laid("complete", 5)):
         assert uniform(graph, doubly=True) == doubly_stochastic(uniform(graph))
     with pytest.raises(MixingError, match=r"peer-01 hears 1, peer-00 4; expected mixing = 'metropolis-hastings'"):

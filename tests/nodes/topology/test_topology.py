@@ -19,7 +19,7 @@ from nervenet.nodes.topology import (
     default_degree,
     every_neighbor,
     incoming,
-    neighbours,
+    neighbors,
     schedule,
 )
 
@@ -46,7 +46,7 @@ def test_fixed_graphs_are_connected_undirected_and_without_loops(name: str, n: i
     made = schedule(name, members(n), seed=3)
     assert (made.fixed, made.directed, made.period, made.weights(1)) == (True, False, 1, None)
     around = made.out(1)
-    assert around == made.out(7) == neighbours(name, members(n), seed=3)
+    assert around == made.out(7) == neighbors(name, members(n), seed=3)
     assert list(around) == members(n)
     for i, js in around.items():
         assert i not in js
@@ -96,12 +96,12 @@ def test_every_round_of_every_graph_is_what_its_schedule_says(name: str, n: int)
     ],
 )
 def test_graphs_are_what_their_names_say(name: str, n: int, reference: nx.Graph) -> None:
-    assert nx.is_isomorphic(graph_of(neighbours(name, members(n))), reference)
+    assert nx.is_isomorphic(graph_of(neighbors(name, members(n))), reference)
 
 
 @pytest.mark.parametrize("degree", [2, 3, 4, 7])
-def test_random_regular_gives_everybody_the_same_number_of_neighbours(degree: int) -> None:
-    around = neighbours("random-regular", members(8), degree=degree, seed=1)
+def test_random_regular_gives_everybody_the_same_number_of_neighbors(degree: int) -> None:
+    around = neighbors("random-regular", members(8), degree=degree, seed=1)
     assert {len(js) for js in around.values()} == {degree}
 
 
@@ -161,13 +161,13 @@ def test_an_epidemic_node_draws_its_targets_without_knowing_of_the_draws_of_othe
 @pytest.mark.parametrize("name", ["ring", "line", "complete", "star", "small-world", "erdos-renyi", "random-regular"])
 @pytest.mark.parametrize("n", [2, 3])
 def test_two_and_three_are_enough(name: str, n: int) -> None:
-    around = neighbours(name, members(n))
+    around = neighbors(name, members(n))
     assert nx.is_connected(graph_of(around))
     assert around[members(n)[0]] == tuple(members(n)[1 : 2 if name == "line" else n])
 
 
 @pytest.mark.parametrize("name", LAID)
-def test_one_alone_has_no_neighbours(name: str) -> None:
+def test_one_alone_has_no_neighbors(name: str) -> None:
     made = schedule(name, ["only"])
     assert made.out(1) == every_neighbor(made) == {"only": ()}
 
@@ -185,8 +185,8 @@ def test_one_alone_has_no_neighbours(name: str) -> None:
         ("hypercube", members(12), {}, "nodes = 12: a hypercube has a power of two .* 8 or 16"),
         ("random-regular", members(5), DEGREE, "degree = 3: .*must be even, and nodes = 5; .* 2 or 4"),
         ("epidemic-oracle", members(5), DEGREE, "degree = 3: .*must be even, and nodes = 5; .* 2 or 4"),
-        ("random-regular", members(4), {"degree": 4}, "degree = 4: expected fewer neighbours than nodes = 4"),
-        ("base-k", members(4), {"degree": 4}, "degree = 4: expected fewer neighbours than nodes = 4"),
+        ("random-regular", members(4), {"degree": 4}, "degree = 4: expected fewer neighbors than nodes = 4"),
+        ("base-k", members(4), {"degree": 4}, "degree = 4: expected fewer neighbors than nodes = 4"),
         ("random-regular", members(4), {"degree": 0}, "degree = 0: expected at least 1"),
         ("random-regular", members(8), {"degree": 1}, "degree = 1: expected 2 or more"),
         ("small-world", members(8), DEGREE, "degree = 3: .* an even number"),
@@ -203,11 +203,11 @@ def test_a_graph_that_cannot_be_is_refused_with_what_was_found_and_what_could_be
         schedule(name, names, **more)
 
 
-def test_only_what_is_fixed_and_undirected_has_neighbours_once_and_for_all() -> None:
+def test_only_what_is_fixed_and_undirected_has_neighbors_once_and_for_all() -> None:
     for name in ("static-exponential", "one-peer-exponential", "base-k", "epidemic-oracle"):
         with pytest.raises(TopologyError, match=f"topology = '{name}': is directed or changes"):
-            neighbours(name, members(12))
-    assert neighbours("base-k", members(3), degree=2) == neighbours("complete", members(3)), "a single round of it"
+            neighbors(name, members(12))
+    assert neighbors("base-k", members(3), degree=2) == neighbors("complete", members(3)), "a single round of it"
 
 
 def test_rounds_count_from_one() -> None:
@@ -253,7 +253,7 @@ def test_a_file_of_edges_by_name_or_number_with_commas_or_spaces(tmp_path: Path)
     file = written(tmp_path, "# mine\npeer-00, peer-01\n1 2   # by number\n\n'peer-02',\"peer-03\"\npeer-03\tpeer-00\n")
     made = schedule("edges", members(4), edges=file)
     assert (made.fixed, made.directed) == (True, False)
-    assert made.out(1) == neighbours("ring", members(4))
+    assert made.out(1) == neighbors("ring", members(4))
 
 
 def test_a_directed_file_of_edges(tmp_path: Path) -> None:

@@ -93,15 +93,15 @@ def test_scaffold_must_know_how_many_there_are() -> None:
 
 def test_fednova_averages_per_step_and_goes_as_far_as_an_average_client() -> None:
     # p = 1/4, 3/4; τ_eff = 2/4 + 30/4 = 8; d = -[1, 0] / 2 and -[0, 2] / 10.
-    outcome = first(make("fednova", {}), reports(TWO, normaliser=[2.0, 10.0]))
+    outcome = first(make("fednova", {}), reports(TWO, normalizer=[2.0, 10.0]))
     np.testing.assert_allclose(outcome.weights, X + 8 * np.array([0.25 / 2, 0.75 * 2 / 10]), rtol=1e-14)
     assert outcome.metrics["effective_steps"] == 8
-    alike = first(make("fednova", {}), reports(TWO, normaliser=[7.0, 7.0]))
+    alike = first(make("fednova", {}), reports(TWO, normalizer=[7.0, 7.0]))
     np.testing.assert_allclose(alike.weights, X + STEP, rtol=1e-14)
 
 
 def check_no_claim_of_work_decides_for_all(claim: float) -> None:
-    three = reports([*TWO, [5.0, 5.0]], normaliser=[2.0, 10.0, claim])
+    three = reports([*TWO, [5.0, 5.0]], normalizer=[2.0, 10.0, claim])
     outcome = first(make("fednova", {}), three)
     assert "within a factor of 1000" in outcome.rejected["c2"]
     np.testing.assert_array_equal(outcome.weights, first(make("fednova", {}), three[:2]).weights)
@@ -119,7 +119,7 @@ def test_any_claim_of_work_would_fail_the_round(claim: float, monkeypatch: pytes
         check_no_claim_of_work_decides_for_all(claim)
 
 
-@pytest.mark.parametrize(("name", "metric"), [("fednova", "normaliser"), ("qfedavg", "probe_loss")])
+@pytest.mark.parametrize(("name", "metric"), [("fednova", "normalizer"), ("qfedavg", "probe_loss")])
 @pytest.mark.parametrize("said", [None, float("nan"), float("inf"), -1.0])
 def test_who_does_not_say_what_the_strategy_needs_is_rejected_by_name(name: str, metric: str, said: Any) -> None:
     strategy = make(name, {})
@@ -190,12 +190,12 @@ def test_bulyan_averages_around_the_median_of_those_chosen() -> None:
     assert outcome.metrics == {"selected": ["c1", "c2", "c3", "c4", "c6"]}
 
 
-def test_centred_clipping_starts_from_the_present_model() -> None:
+def test_centered_clipping_starts_from_the_present_model() -> None:
     x = np.array([1.0, 1.0, 1.0])
     rows = np.array(THREE) + 1
     # Norms sqrt(14), sqrt(77), sqrt(194): with τ = 5 the first counts in full.
     expected = 1 + (np.array(THREE[0]) + 5 * np.array(THREE[1]) / sqrt(77) + 5 * np.array(THREE[2]) / sqrt(194)) / 3
-    np.testing.assert_allclose(merged("centred-clipping", rows.tolist(), x, tau=5).weights, expected, rtol=1e-14)
+    np.testing.assert_allclose(merged("centered-clipping", rows.tolist(), x, tau=5).weights, expected, rtol=1e-14)
 
 
 def test_a_norm_bound_shortens_and_weighs() -> None:
@@ -255,7 +255,7 @@ def test_fedbuff_moves_by_differences_to_what_each_started_from() -> None:
         ("multi-krum", {"f": 2}, 6, r"multi-krum cannot bear f = 2"),
         ("multi-krum", {"m": 5}, 5, r"m = 5 of n = 5: at most n - f = 4"),
         ("bulyan", {"f": 2}, 10, r"n >= 4f \+ 3"),
-        ("centred-clipping", {"f": 2}, 4, r"n >= 2f \+ 1"),
+        ("centered-clipping", {"f": 2}, 4, r"n >= 2f \+ 1"),
     ],
 )
 def test_too_many_hostile_are_refused_before_the_start_and_in_a_round(

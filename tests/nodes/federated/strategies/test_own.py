@@ -80,7 +80,7 @@ def test_importing_from_the_current_folder_leaves_the_path_as_it_was(folder: Pat
         ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
         ("def broken(:", "cannot be imported: SyntaxError"),
         (f"{BASE}def check(self, clients): raise KeyError(clients)", "its check raised KeyError: 8"),
-        (f"{BASE}def __init__(self): raise ValueError('no licence')", "no licence"),
+        (f"{BASE}def __init__(self): raise ValueError('no license')", "no license"),
     ],
 )
 def test_what_is_wrong_with_somebodys_own_is_said(folder: Path, source: str | None, said: str) -> None:

@@ -17,9 +17,9 @@ from nervenet.nodes.federated.strategies.safeguards import guarded
 
 N, SIZE = 9, 20
 TIGHT = {"geometric-median": {"iterations": 300, "tolerance": 1e-13}}  # how near two runs come to the same point
-ARGUMENTS: dict[str, dict[str, Any]] = {"centred-clipping": {"tau": 2.0}, "norm-bound": {"bound": 2.0}, **TIGHT}
+ARGUMENTS: dict[str, dict[str, Any]] = {"centered-clipping": {"tau": 2.0}, "norm-bound": {"bound": 2.0}, **TIGHT}
 SYNCHRONOUS = [name for name in NAMES if not make(name, {}).demands.asynchronous]
-ROBUST = ["median", "trimmed-mean", "krum", "multi-krum", "bulyan", "geometric-median", "centred-clipping"]
+ROBUST = ["median", "trimmed-mean", "krum", "multi-krum", "bulyan", "geometric-median", "centered-clipping"]
 
 every = pytest.mark.parametrize("name", NAMES)
 synchronous = pytest.mark.parametrize("name", SYNCHRONOUS)
@@ -44,7 +44,7 @@ def drawn(strategy: Strategy, seed: int, x: Any, *, factor: float = 1.0, relativ
         further = rng.standard_normal(SIZE * (len(strategy.demands.parts) - 1)).astype(x.dtype)
         examples, (loss, reach) = int(rng.integers(1, 100)), rng.uniform(0.5, 5, 2)
         body = np.concatenate([difference if relative else x + difference, further])
-        metrics = {"probe_loss": float(loss), "normaliser": float(reach)}
+        metrics = {"probe_loss": float(loss), "normalizer": float(reach)}
         found.append(Contribution(f"c{i}", body, x, examples, metrics, relative))
     return found
 
@@ -107,7 +107,7 @@ def test_a_shift_of_all_models_shifts_the_next_one(name: str, seed: int, shift: 
     [
         n
         for n in SYNCHRONOUS
-        if n not in ("fedadagrad", "fedadam", "fedyogi", "qfedavg", "centred-clipping", "norm-bound")
+        if n not in ("fedadagrad", "fedadam", "fedyogi", "qfedavg", "centered-clipping", "norm-bound")
     ],
 )
 @draws

@@ -109,7 +109,7 @@ def values(run: Run) -> dict[str, float]:
 
 # -------------------------------------------------------------------------------------------------------------- by hand
 
-RING = schedule("ring", "abcd")  # each third: oneself and two neighbours
+RING = schedule("ring", "abcd")  # each third: oneself and two neighbors
 
 
 def test_dpsgd_trains_and_then_mixes() -> None:
@@ -166,14 +166,14 @@ def test_choco_sends_what_is_not_known_yet() -> None:
 def test_tracking_by_its_pseudocode() -> None:
     """K-GT, two local steps, against the three lines of its algorithm written down in matrices."""
     names, W = "abcd", np.array([[1, 1, 0, 1], [1, 1, 1, 0], [0, 1, 1, 1], [1, 0, 1, 1]]) / 3
-    centres = np.array([[0.0], [3.0], [6.0], [-1.0]])
+    centers = np.array([[0.0], [3.0], [6.0], [-1.0]])
     run = Run(GradientTracking(exchange_step=0.8), RING, scalars(a=0.0, b=3.0, c=6.0, d=9.0))
     x, c = np.array([[0.0], [3.0], [6.0], [9.0]]), np.zeros((4, 1))
     for _ in range(5):
-        run.round(lambda name, v: v - centres[names.index(name)], rate=0.1, steps=2)
+        run.round(lambda name, v: v - centers[names.index(name)], rate=0.1, steps=2)
         y = x
         for _ in range(2):
-            y = y - 0.1 * (y - centres + c)
+            y = y - 0.1 * (y - centers + c)
         z = (x - y) / 0.2
         c = c - z + W @ z
         x = W @ (x - 0.8 * 0.2 * z)
@@ -184,15 +184,15 @@ def test_tracking_by_its_pseudocode() -> None:
 def test_one_step_tracking_is_gnsd() -> None:
     """y <- W y + g - g', x <- W (x - η y)."""
     names, W = "abcd", np.array([[1, 1, 0, 1], [1, 1, 1, 0], [0, 1, 1, 1], [1, 0, 1, 1]]) / 3
-    centres = np.array([[0.0], [3.0], [6.0], [-1.0]])
+    centers = np.array([[0.0], [3.0], [6.0], [-1.0]])
     run = Run(GradientTracking(), RING, scalars(a=0.0, b=3.0, c=6.0, d=9.0))
     x = np.array([[0.0], [3.0], [6.0], [9.0]])
-    g = y = x - centres
+    g = y = x - centers
     for _ in range(6):
-        run.round(lambda name, v: v - centres[names.index(name)], rate=0.1)
+        run.round(lambda name, v: v - centers[names.index(name)], rate=0.1)
         x = W @ (x - 0.1 * y)
-        y = W @ y + (x - centres) - g
-        g = x - centres
+        y = W @ y + (x - centers) - g
+        g = x - centers
     assert np.allclose([run.models[n] for n in names], x, atol=1e-13)
 
 
@@ -201,28 +201,28 @@ def test_d2_by_its_pseudocode(lazy: bool) -> None:
     names = "abc"
     W = np.full((3, 3), 1 / 3)
     W = (np.eye(3) + W) / 2 if lazy else W
-    centres = np.array([[0.0], [3.0], [7.0]])
+    centers = np.array([[0.0], [3.0], [7.0]])
     run = Run(D2(lazy=lazy), schedule("ring", names), scalars(a=1.0, b=2.0, c=4.0))
     x, past = np.array([[1.0], [2.0], [4.0]]), None
     for _ in range(6):
-        run.round(lambda name, v: v - centres[names.index(name)], rate=0.1)
-        g = x - centres
+        run.round(lambda name, v: v - centers[names.index(name)], rate=0.1)
+        g = x - centers
         half = x - 0.1 * g if past is None else 2 * x - past[0] - 0.1 * g + 0.1 * past[1]
         past = (x, g)
         x = W @ half
     assert np.allclose([run.models[n] for n in names], x, atol=1e-13)
 
 
-def test_self_centred_clipping_goes_no_further_than_the_radius() -> None:
+def test_self_centered_clipping_goes_no_further_than_the_radius() -> None:
     run = Run(SelfCenteredClipping(radius=1.5), RING, scalars(a=0.0, b=1.0, c=0.0, d=100.0))
     run.round()
     assert values(run)["a"] == pytest.approx((1.0 + 1.5) / 3)
 
 
-def test_clipped_gossip_takes_its_radius_from_the_nearer_neighbours() -> None:
+def test_clipped_gossip_takes_its_radius_from_the_nearer_neighbors() -> None:
     run = Run(ClippedGossip(byzantine=1), RING, scalars(a=0.0, b=1.0, c=0.0, d=100.0))
     run.round()
-    # δ = 1/3, the nearer neighbour of a is b: τ² = 3 (1/3 · 1²) = 1
+    # δ = 1/3, the nearer neighbor of a is b: τ² = 3 (1/3 · 1²) = 1
     assert values(run)["a"] == pytest.approx((1.0 + 1.0) / 3)
 
 
@@ -358,7 +358,7 @@ def test_a_lost_difference_that_is_not_noticed_would_leave_copies_apart(monkeypa
         test_copies_that_went_apart_are_found_out_and_made_whole()
 
 
-@pytest.mark.parametrize("name", ["dpsgd", "epidemic", "sgp", "choco", "self-centred-clipping", "trimmed-mean"])
+@pytest.mark.parametrize("name", ["dpsgd", "epidemic", "sgp", "choco", "self-centered-clipping", "trimmed-mean"])
 def test_peers_agree(name: str) -> None:
     run = Run(build(name, {}), schedule("complete", "abcdef"), starts("abcdef"))
     for _ in range(60):

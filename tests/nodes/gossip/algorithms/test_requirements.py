@@ -38,8 +38,8 @@ def gossip(algorithm: str, **overrides: object) -> Experiment:
         ("choco", {"gossip.gamma": 2.0}, ["gossip.gamma = 2.0", "<= 1.0"]),
         ("choco", {"gossip.gama": 1.0}, ["gossip.gama", "did you mean gossip.gamma?"]),
         ("dpsgd", {"gossip.gamma": 1.0}, ["gossip.gamma: there is no such key"]),
-        ("trimmed-mean", {}, ["'trimmed-mean'", "'ring'", "gossip.byzantine = 1", "at least 3 neighbours", "has 2"]),
-        ("clipped-gossip", {"gossip.byzantine": 2}, ["gossip.byzantine = 2", "at least 3 neighbours"]),
+        ("trimmed-mean", {}, ["'trimmed-mean'", "'ring'", "gossip.byzantine = 1", "at least 3 neighbors", "has 2"]),
+        ("clipped-gossip", {"gossip.byzantine": 2}, ["gossip.byzantine = 2", "at least 3 neighbors"]),
         (
             "ad-psgd",
             {"gossip.topology": "static-exponential"},
@@ -84,7 +84,7 @@ def test_what_theory_excludes_is_refused_by_name(
         ("gossip-learning", {"gossip.topology": "static-exponential"}),
         ("gossip-learning", {"gossip.topology": "base-k"}),
         ("clipped-gossip", {"gossip.byzantine": 1}),
-        ("self-centred-clipping", {"gossip.radius": 0.5}),
+        ("self-centered-clipping", {"gossip.radius": 0.5}),
         ("trimmed-mean", {"gossip.topology": "complete", "gossip.byzantine": 3}),
     ],
 )

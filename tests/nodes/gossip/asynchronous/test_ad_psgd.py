@@ -21,15 +21,15 @@ def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
 
 
 class Desk:
-    """Peer b with neighbours a and c, settled, training its first cycle."""
+    """Peer b with neighbors a and c, settled, training its first cycle."""
 
-    def __init__(self, neighbours: tuple[str, ...] = ("a", "c"), until: int = 10, **given: Any) -> None:
-        rules = AsyncPeerRules("b", ("a", "b", "c"), neighbours, incarnation=BEGIN)
+    def __init__(self, neighbors: tuple[str, ...] = ("a", "c"), until: int = 10, **given: Any) -> None:
+        rules = AsyncPeerRules("b", ("a", "b", "c"), neighbors, incarnation=BEGIN)
         self.peer = AdPsgdMachine(rules, **given)
         self.now = 0.0
         self.log: list[e.Effect] = []
         self.tell(ev.Started())
-        for name in neighbours:
+        for name in neighbors:
             self.tell(ev.LinkUp(name, "peer", 1))
         self.tell(ev.Proceed(until))
         self.tell(ev.Settled({}, MODEL, "x0"))
@@ -131,7 +131,7 @@ def test_a_free_peer_pledges_and_takes_its_half_when_told() -> None:
     assert desk.sent(m.Receipt, effects) == [m.Receipt(900)]
     again = desk.say("a", m.Decision(900, "taken"))
     assert only(e.Combine, again) == []
-    assert desk.sent(m.Receipt, again) == [m.Receipt(900)], "the first acknowledgement may be lost"
+    assert desk.sent(m.Receipt, again) == [m.Receipt(900)], "the first acknowledgment may be lost"
 
 
 def test_what_is_dropped_changes_nothing() -> None:
@@ -248,7 +248,7 @@ def test_a_model_that_does_not_fit_is_refused_by_name() -> None:
     assert refused.code == "values"
 
 
-def test_who_is_done_goes_on_answering_until_its_neighbours_are_done() -> None:
+def test_who_is_done_goes_on_answering_until_its_neighbors_are_done() -> None:
     desk = Desk(until=1)
     desk.refuse_all()
     desk.tell(ev.Proceed(1, last=True))

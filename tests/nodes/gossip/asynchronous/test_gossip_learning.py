@@ -23,7 +23,7 @@ def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
 
 
 class Desk:
-    """Peer b with neighbours a and c, settled, waiting for a model."""
+    """Peer b with neighbors a and c, settled, waiting for a model."""
 
     def __init__(self, until: int = 10, **walk: Any) -> None:
         self.peer = GossipLearningMachine(
@@ -103,7 +103,7 @@ def test_update_merge_updates_both_and_merges_them() -> None:
     assert only(e.Train, effects)[0].body == "a3", "the model that came before, as it came"
 
 
-def test_the_latest_of_each_neighbour_waits_for_the_training_and_the_rest_is_dropped() -> None:
+def test_the_latest_of_each_neighbor_waits_for_the_training_and_the_rest_is_dropped() -> None:
     desk = Desk(variant="rw", queue=1)
     effects = desk.walk("a", 1)
     for age in (2, 3):
@@ -115,7 +115,7 @@ def test_the_latest_of_each_neighbour_waits_for_the_training_and_the_rest_is_dro
     assert train.body == "c9"
 
 
-def test_once_a_period_the_model_is_sent_to_a_living_neighbour() -> None:
+def test_once_a_period_the_model_is_sent_to_a_living_neighbor() -> None:
     desk = Desk()
     targets = set()
     for _ in range(20):
@@ -203,15 +203,15 @@ def test_who_is_done_learns_no_more_and_still_feeds_the_others() -> None:
 )
 def test_arguments_that_cannot_be_are_mistakes_of_the_experiment(gossip: dict[str, Any], told: str) -> None:
     if gossip.get("capacity"):
-        gossip = {**gossip, "tokens": "generalised"}
+        gossip = {**gossip, "tokens": "generalized"}
     with pytest.raises(ExperimentError, match=told):
         Experiment.from_dict({"mode": "gossip", "gossip": gossip})
 
 
 def test_arguments_survive_the_experiment_file() -> None:
-    wanted = {"mode": "gossip", "gossip": {"algorithm": "gossip-learning", "tokens": "randomised", "parts": 4}}
+    wanted = {"mode": "gossip", "gossip": {"algorithm": "gossip-learning", "tokens": "randomized", "parts": 4}}
     experiment = Experiment.from_dict(wanted)
-    assert experiment.gossip.arguments == {"tokens": "randomised", "parts": 4}
+    assert experiment.gossip.arguments == {"tokens": "randomized", "parts": 4}
     assert Experiment.from_dict(experiment.to_dict()) == experiment
     with pytest.raises(ValueError, match="unknown algorithm 'walk'; allowed are ad-psgd, gossip-learning"):
         build("walk", {})

@@ -47,7 +47,7 @@ async def company(
     [
         {"algorithm": "ad-psgd"},
         {"algorithm": "gossip-learning", "period_s": 0.02},
-        {"algorithm": "gossip-learning", "period_s": 0.02, "tokens": "randomised", "capacity": 4, "reactivity": 2},
+        {"algorithm": "gossip-learning", "period_s": 0.02, "tokens": "randomized", "capacity": 4, "reactivity": 2},
         {"algorithm": "gossip-learning", "period_s": 0.02, "layers": True},
         {"algorithm": "gossip-learning", "period_s": 0.02, "share": 0.5},
     ],

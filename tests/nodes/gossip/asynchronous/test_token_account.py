@@ -32,7 +32,7 @@ def test_a_simple_account_is_proactive_when_full_and_answers_while_it_has_anythi
 
 
 @pytest.mark.parametrize(("capacity", "reactivity"), [(5, 1), (20, 10), (7, 3)])
-def test_a_generalised_account_follows_its_formula(capacity: int, reactivity: int) -> None:
+def test_a_generalized_account_follows_its_formula(capacity: int, reactivity: int) -> None:
     account = Generalized(capacity, reactivity)
     for a in range(capacity + 1):
         assert account.proactive(a) == (1.0 if a >= capacity else 0.0)
@@ -40,12 +40,12 @@ def test_a_generalised_account_follows_its_formula(capacity: int, reactivity: in
         assert account.reactive(a, False, 0.9) == floor((reactivity - 1 + a) / (2 * reactivity))
 
 
-def test_with_reactivity_one_a_generalised_account_spends_all_it_has() -> None:
+def test_with_reactivity_one_a_generalized_account_spends_all_it_has() -> None:
     assert [Generalized(9, 1).reactive(a, True, 0.0) for a in range(10)] == list(range(10))
 
 
 @pytest.mark.parametrize(("capacity", "reactivity"), [(5, 1), (20, 10), (7, 3), (4, 4)])
-def test_a_randomised_account_follows_its_formula(capacity: int, reactivity: int) -> None:
+def test_a_randomized_account_follows_its_formula(capacity: int, reactivity: int) -> None:
     account = Randomized(capacity, reactivity)
     for a in range(capacity + 3):
         if a < reactivity - 1:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nervenet.broker.messages import Edge
 from nervenet.nodes.gossip.membership.edge_agreement import EdgeAgreement, row
 from nervenet.nodes.gossip.membership.graph_repair import repair
-from nervenet.nodes.topology import neighbours
+from nervenet.nodes.topology import neighbors
 
 
 def test_an_edge_counts_from_the_later_of_the_two_rounds_announced():
@@ -21,10 +21,10 @@ def test_an_edge_counts_from_the_later_of_the_two_rounds_announced():
     assert edges.want(["b"]) == {"b": Edge(5, 1)}
     assert edges.heard("b", Edge(6, 3)) is None
     edges.open(5)
-    assert edges.neighbours == set()
+    assert edges.neighbors == set()
     assert edges.degree == 1, "it weighs with the edges it holds, whether they count already or not"
     edges.open(6)
-    assert edges.neighbours == {"b"}
+    assert edges.neighbors == {"b"}
 
 
 def test_an_edge_that_only_one_end_holds_never_counts():
@@ -32,7 +32,7 @@ def test_an_edge_that_only_one_end_holds_never_counts():
     edges.want(["b"])
     edges.heard("c", Edge(1, 1))
     edges.open(9)
-    assert edges.neighbours == set()
+    assert edges.neighbors == set()
 
 
 def test_an_announcement_that_comes_too_late_is_answered_by_a_later_round():
@@ -42,14 +42,14 @@ def test_an_announcement_that_comes_too_late_is_answered_by_a_later_round():
     late.heard("early", Edge(1, 1))  # and what it said in turn is still on its way
     late.open(1)
     early.open(1)
-    assert (late.neighbours, early.neighbours) == ({"early"}, set())
+    assert (late.neighbors, early.neighbors) == ({"early"}, set())
     correction = early.heard("late", Edge(1, 1))
     assert correction == Edge(2, 1, answer=True)
     assert late.heard("early", correction) is None
-    assert late.neighbours == set(), "neither counts it in round 1"
+    assert late.neighbors == set(), "neither counts it in round 1"
     for edges in (late, early):
         edges.open(2)
-    assert (late.neighbours, early.neighbours) == ({"early"}, {"late"})
+    assert (late.neighbors, early.neighbors) == ({"early"}, {"late"})
 
 
 def test_one_that_has_forgotten_what_it_was_told_is_told_again():
@@ -64,7 +64,7 @@ def test_one_that_has_forgotten_what_it_was_told_is_told_again():
     assert sleeper.heard("other", again) is None, "and there it ends"
     for edges in (sleeper, other):
         edges.open(21)
-    assert (sleeper.neighbours, other.neighbours) == ({"other"}, {"sleeper"})
+    assert (sleeper.neighbors, other.neighbors) == ({"other"}, {"sleeper"})
 
 
 def test_a_withdrawn_edge_still_counts_in_the_rounds_before():
@@ -72,16 +72,16 @@ def test_a_withdrawn_edge_still_counts_in_the_rounds_before():
     edges.open(3)
     edges.heard("b", Edge(5, 0))
     edges.open(4)
-    assert edges.neighbours == {"b", "c"}
+    assert edges.neighbors == {"b", "c"}
     edges.open(5)
-    assert edges.neighbours == {"c"}
+    assert edges.neighbors == {"c"}
 
 
 def test_a_withdrawal_that_comes_too_late_ends_the_edge_within_the_round():
     edges = EdgeAgreement.agreed(["b", "c"])
     edges.open(3)
     edges.heard("b", Edge(3, 0))
-    assert edges.neighbours == {"c"}
+    assert edges.neighbors == {"c"}
 
 
 def test_an_edge_dropped_and_taken_up_in_one_round_misses_the_next():
@@ -90,23 +90,23 @@ def test_an_edge_dropped_and_taken_up_in_one_round_misses_the_next():
         edges.open(3)
     other.heard("one", one.want([])["other"])
     assert one.want(["other"]) == {}
-    assert (one.wanted, one.neighbours, other.neighbours) == (["other"], {"other"}, {"one"})
+    assert (one.wanted, one.neighbors, other.neighbors) == (["other"], {"other"}, {"one"})
     other.open(4)
     other.heard("one", one.open(4)["other"])
-    assert (one.neighbours, other.neighbours) == (set(), set())
+    assert (one.neighbors, other.neighbors) == (set(), set())
     for edges in (one, other):
         edges.open(5)
-    assert (one.neighbours, other.neighbours) == ({"other"}, {"one"})
+    assert (one.neighbors, other.neighbors) == ({"other"}, {"one"})
 
 
 def test_one_that_is_forgotten_is_announced_anew_when_it_comes_back():
     edges = EdgeAgreement.agreed(["b"])
     edges.open(3)
     edges.forget("b")
-    assert edges.neighbours == set()
+    assert edges.neighbors == set()
     assert edges.want(["b"]) == {"b": Edge(4, 1)}
     edges.open(4)
-    assert edges.neighbours == set()
+    assert edges.neighbors == set()
     assert edges.again("b") == Edge(5, 1)
     assert edges.again("nobody") is None
 
@@ -118,7 +118,7 @@ def test_an_edge_that_nobody_answers_is_announced_again_after_a_whole_round():
     assert edges.open(2) == {"b": Edge(3, 1)}
     edges.heard("b", Edge(3, 1))
     assert [edges.open(number) for number in (3, 4, 5)] == [{}, {}, {}]
-    assert edges.neighbours == {"b"}
+    assert edges.neighbors == {"b"}
 
 
 def test_one_that_declines_is_not_pressed_but_answered_when_its_model_comes():
@@ -153,7 +153,7 @@ class World:
     """Members that join, leave and rewire in any order, over connections that deliver in order, whenever they like."""
 
     def __init__(self, n: int) -> None:
-        self.founding = neighbours("ring", [f"m{i}" for i in range(n)])
+        self.founding = neighbors("ring", [f"m{i}" for i in range(n)])
         self.members: dict[str, Machine] = {}
         self.gone: dict[str, int] = {}
         self.mail: dict[tuple[str, str, str], deque] = defaultdict(deque)
@@ -170,15 +170,15 @@ class World:
         for peer, edge in machine.edges.open(number).items():
             self.mail[machine.name, peer, "control"].append(edge)
         self.before[number].append(machine.value)
-        for peer in sorted(machine.edges.neighbours):
+        for peer in sorted(machine.edges.neighbors):
             self.mail[machine.name, peer, "bulk"].append((number, machine.value, machine.edges.degree))
 
     def end(self, machine: Machine) -> bool:
         number = machine.edges.round
         got = machine.inbox[number]
-        if machine.edges.neighbours - got.keys():
+        if machine.edges.neighbors - got.keys():
             return False
-        there = {peer: got[peer] for peer in sorted(machine.edges.neighbours)}
+        there = {peer: got[peer] for peer in sorted(machine.edges.neighbors)}
         weights = row(machine.name, machine.edges.degree, self.degrees(machine, there))
         assert min(weights.values()) >= 0
         machine.value = sum(

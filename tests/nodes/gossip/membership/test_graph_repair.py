@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.nodes.gossip.membership.graph_repair import repair
-from nervenet.nodes.topology import neighbours
+from nervenet.nodes.topology import neighbors
 
 
 def changes(before, after):
@@ -22,19 +22,19 @@ def names(n: int) -> list[str]:
 
 def test_without_a_change_the_graph_is_the_founding_one():
     for topology in ("ring", "torus", "star", "complete"):
-        graph = neighbours(topology, names(12))
+        graph = neighbors(topology, names(12))
         assert repair(graph, names(12)) == graph
 
 
 def test_a_ring_closes_over_a_gap_of_any_width():
-    graph = neighbours("ring", names(8))
-    assert repair(graph, [n for n in names(8) if n not in ("m003", "m004")]) == neighbours(
+    graph = neighbors("ring", names(8))
+    assert repair(graph, [n for n in names(8) if n not in ("m003", "m004")]) == neighbors(
         "ring", [n for n in names(8) if n not in ("m003", "m004")]
     )
 
 
 def test_a_newcomer_is_put_into_one_edge_of_a_ring():
-    graph = neighbours("ring", names(8))
+    graph = neighbors("ring", names(8))
     after = repair(graph, [*names(8), "new"], seed=3)
     assert {len(around) for around in after.values()} == {2}
     assert changes(graph, after) == 3
@@ -43,7 +43,7 @@ def test_a_newcomer_is_put_into_one_edge_of_a_ring():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_regular_graph_loses_one_and_changes_few_edges(seed):
-    graph = neighbours("random-regular", names(16), degree=4, seed=seed)
+    graph = neighbors("random-regular", names(16), degree=4, seed=seed)
     after = repair(graph, names(16)[:-1], seed=seed)
     degrees = sorted(map(len, after.values()))
     assert degrees[0] >= 3
@@ -54,7 +54,7 @@ def test_a_regular_graph_loses_one_and_changes_few_edges(seed):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_one_more_change_moves_few_edges(seed):
-    graph = neighbours("random-regular", names(32), degree=4, seed=seed)
+    graph = neighbors("random-regular", names(32), degree=4, seed=seed)
     here = [*names(32), "new-a", "new-b"]
     before = repair(graph, here[2:], seed=seed)
     moved = [
@@ -72,7 +72,7 @@ def test_one_more_change_moves_few_edges(seed):
     seed=st.integers(0, 99),
 )
 def test_whoever_is_here_is_connected_and_all_agree(topology, n, gone, new, seed):
-    founding = neighbours(topology, names(n), degree=4, seed=seed)
+    founding = neighbors(topology, names(n), degree=4, seed=seed)
     here = [name for i, name in enumerate(names(n)) if i not in gone] + [f"new{i}" for i in range(new)]
     graph = repair(founding, here, seed=seed)
     assert repair(founding, reversed(here), seed=seed) == graph

@@ -30,13 +30,13 @@ def only(kind: type[Any], told: Any) -> list[Any]:
     return [each for each in told if isinstance(each, kind)]
 
 
-def test_at_first_it_dials_its_neighbours_and_nobody_else() -> None:
+def test_at_first_it_dials_its_neighbors_and_nobody_else() -> None:
     among = fellows(8)
     assert [link.peer for link in only(e.Link, among.handle(ev.Started(), 0.0))] == ["p01", "p07"]
     assert among.around.ever == ("p01", "p07")
 
 
-def test_few_are_all_probed_and_of_many_the_neighbours_and_the_view() -> None:
+def test_few_are_all_probed_and_of_many_the_neighbors_and_the_view() -> None:
     assert fellows(17).probing.contacts is None
     many = fellows(40)
     assert many.probing.contacts is not None

@@ -175,7 +175,7 @@ def test_one_that_leaves_is_not_suspected():
     swarm = Swarm(8)
 
     def leave() -> None:
-        for name in ("p02", "p04"):  # its neighbours have its goodbye, and tell the others
+        for name in ("p02", "p04"):  # its neighbors have its goodbye, and tell the others
             node, probing = swarm.sim.nodes[name], swarm.watchers[name].probing
             for told in probing.left("p03", 4, "done", swarm.sim.now):
                 if isinstance(told, Change):
