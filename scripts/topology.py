@@ -47,7 +47,7 @@ def topology(
     if name is None or list_:
         _list(json)
         return
-    from nervenet.nodes.experiment.layout import default_node_names, edge_list_members
+    from nervenet.nodes.config.factory import default_node_names, edge_list_members
     from nervenet.nodes.topology import kind, schedule
     from nervenet.nodes.topology.analysis import measure
 
@@ -68,7 +68,7 @@ def topology(
 
 
 def _draw(found: Measured, made: Schedule, picture: Path, seed: int, rounds: int | None) -> None:
-    from nervenet.nodes.config.schema import ExperimentError
+    from nervenet.nodes.config.keys import ExperimentError
     from nervenet.nodes.topology.plot import draw_topology
 
     try:

@@ -6,6 +6,7 @@ comment. A line ``directed`` before the first edge makes each edge one-way, from
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,14 @@ def read(path: str | Path) -> EdgeList:
     if not pairs:
         raise TopologyError(f"edges = {str(path)!r}: holds no edge; expected two members a line")
     return EdgeList(path, directed, tuple(pairs))
+
+
+def edges_digest(path: str) -> str:
+    """Return a name for the contents of a file of edges, by which peers find out that theirs differ."""
+    try:
+        return hashlib.blake2b(Path(path).read_bytes(), digest_size=8).hexdigest()
+    except OSError as error:
+        raise TopologyError(f"edges = {path!r}: cannot be read: {error.strerror}") from None
 
 
 def lay(listed: EdgeList, names: Sequence[str]) -> Periodic:
