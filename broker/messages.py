@@ -545,7 +545,8 @@ Message = (
     | Ping | Ack | Gossip | Shuffle | Edge | GetPeers | Peers | GetModel | Model
     | Report | Receipt
     | Join | Joined | Leave | RenewLease | GetRoster | Roster | GetSnapshot | Snapshot
-    | GetEventAddresses | EventAddresses | Ok | Failed
+    | GetEventAddresses
+    | EventAddresses | Ok | Failed
 )  # fmt: skip
 
 BY_TAG: dict[str, type[Message]] = {
@@ -555,7 +556,8 @@ BY_TAG: dict[str, type[Message]] = {
         Propose, Accept, Decision, QueryDecision, Walk,
         Ping, Ack, Gossip, Shuffle, Edge, GetPeers, Peers, GetModel, Model, Report, Receipt,
         Join, Joined, Leave, RenewLease, GetRoster, Roster, GetSnapshot, Snapshot,
-        GetEventAddresses, EventAddresses, Ok, Failed,
+        GetEventAddresses,
+        EventAddresses, Ok, Failed,
     )
 }  # fmt: skip
 
