@@ -96,6 +96,6 @@ def _member(word: str, names: Sequence[str], where: str) -> str:
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
     for number, line in enumerate(text.splitlines(), start=1):
-        said = line.partition("#")[0].strip()
-        if said:
-            yield number, [word.strip("\"'") for word in re.split(r"\s*,\s*|\s+", said)]
+        content = line.partition("#")[0].strip()
+        if content:
+            yield number, [word.strip("\"'") for word in re.split(r"\s*,\s*|\s+", content)]
