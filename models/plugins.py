@@ -9,13 +9,13 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module, invalidate_caches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -69,7 +69,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
-class Registry(Generic[T]):
+class Registry(Mapping[str, T]):
     """What can be chosen under one key of a configuration; each is imported when it is first asked for.
 
     Parameters
@@ -83,7 +83,7 @@ class Registry(Generic[T]):
     package : str
         Which those modules are in.
     error : type
-        What `get` raises.
+        What an unknown name raises.
     check : callable
         Returns what is wrong with an object from outside, empty if nothing is: ``lacks apply``.
     example : str
@@ -114,10 +114,16 @@ class Registry(Generic[T]):
         """All names: those built in, then those of installed packages in alphabetical order."""
         return (*self.builtin, *sorted(self._entry_points().keys() - self.builtin.keys()))
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
     def __contains__(self, name: object) -> bool:
         return name in self.builtin or name in self._entry_points()
 
-    def get(self, name: str) -> T:
+    def __getitem__(self, name: str) -> T:
         """Import what a name stands for.
 
         Raises

@@ -67,7 +67,7 @@ def strategy_of(rule: str, f: int) -> Strategy:
     """Make the strategy of that name, and tell it f and the bound where it takes them."""
     name = "fedavg" if rule == UNSCREENED else rule
     given = {"f": f, "tau": BOUND, "bound": BOUND}
-    return build_strategy(name, {key: given[key] for key in arguments_of(STRATEGIES.get(name)) if key in given})
+    return build_strategy(name, {key: given[key] for key in arguments_of(STRATEGIES[name]) if key in given})
 
 
 def hostile_updates(attack: str, honest: list[Contribution], f: int, seed: int, number: int) -> list[Vector]:

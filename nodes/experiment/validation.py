@@ -12,7 +12,7 @@ from ..config.factory import build_model, build_schedule, default_node_names, ed
 from ..config.keys import ExperimentError, unknown_key
 from ..config.schema import Experiment, FederatedConfig, GossipConfig
 from ..federated.early_stopping import Goal, GoalError, reported
-from ..topology import Schedule, TopologyError, check, kind
+from ..topology import TOPOLOGIES, Schedule, TopologyError, check
 
 WILDCARDS = ("*", "0.0.0.0", "::", "[::]")
 
@@ -33,12 +33,12 @@ def _arguments(experiment: Experiment) -> Iterator[str]:
     if federated.arguments:  # else nothing has to be imported to know that
         from ..federated.strategies.registry import STRATEGIES
 
-        strategy = STRATEGIES.get(federated.strategy)
+        strategy = STRATEGIES[federated.strategy]
         yield from _no_arguments("federated", federated.strategy, strategy, federated.arguments, FederatedConfig)
     if gossip.arguments:
         from ..gossip.algorithms.registry import ALGORITHMS
 
-        algorithm = ALGORITHMS.get(gossip.algorithm)
+        algorithm = ALGORITHMS[gossip.algorithm]
         yield from _no_arguments("gossip", gossip.algorithm, algorithm, gossip.arguments, GossipConfig)
 
 
@@ -58,7 +58,7 @@ def _no_arguments(table: str, name: str, cls: type, given: Mapping[str, Any], ta
 
 def _topology_name(experiment: Experiment) -> Iterator[str]:
     try:
-        kind(experiment.gossip.topology)
+        TOPOLOGIES[experiment.gossip.topology]
     except TopologyError as error:
         yield _by_key(error)
 
@@ -209,7 +209,7 @@ def _topology(experiment: Experiment) -> Iterator[str]:
         check(
             gossip.topology, experiment.nodes, degree=gossip.degree, probability=gossip.probability, edges=gossip.edges
         )
-        if gossip.topology in ("edges", "erdos-renyi"):
+        if gossip.topology in ("edges", "erdos-renyi") or gossip.topology not in TOPOLOGIES.builtin:
             _rehearsed(experiment)
     except TopologyError as error:
         yield _by_key(error)
@@ -227,7 +227,7 @@ def _algorithm(experiment: Experiment) -> Iterator[str]:
     """Build the algorithm, which names what is wrong with its arguments, and ask what its theory excludes."""
     gossip = experiment.gossip
     plain = GossipConfig(topology=gossip.topology, degree=gossip.degree, deadline_s=gossip.deadline_s)
-    if gossip == plain and gossip.topology not in ("static-exponential", "one-peer-exponential", "epidemic-local"):
+    if gossip == plain and not TOPOLOGIES[gossip.topology].directed:
         return  # averaging on a graph whose edges go both ways takes anything: nothing has to be imported to know that
     from ..gossip.algorithms import requirements
     from ..gossip.algorithms.registry import build_algorithm, has_rounds

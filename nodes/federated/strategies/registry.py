@@ -52,9 +52,9 @@ def build_strategy(name: str, arguments: Mapping[str, Any]) -> Strategy:
     ExperimentError
         Unknown name or argument, or a value that is not allowed; names the key, what was found and what is allowed.
     """
-    return build(STRATEGIES.key, name, STRATEGIES.get(name), arguments)
+    return build(STRATEGIES.key, name, STRATEGIES[name], arguments)
 
 
 def describe() -> list[PluginInfo]:
     """Describe all built-in strategies; imports every one of them."""
-    return [plugin_info(name, cls, arguments_of(cls)) for name in STRATEGIES.builtin for cls in [STRATEGIES.get(name)]]
+    return [plugin_info(name, cls, arguments_of(cls)) for name in STRATEGIES.builtin for cls in [STRATEGIES[name]]]

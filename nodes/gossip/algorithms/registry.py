@@ -54,7 +54,7 @@ def build_algorithm(name: str, arguments: Mapping[str, Any], compression: str = 
     ExperimentError
         Unknown name or argument, or a value that is not allowed; names the key, what was found and what is allowed.
     """
-    return build(ALGORITHMS.key, name, ALGORITHMS.get(name), arguments, compression=compression)
+    return build(ALGORITHMS.key, name, ALGORITHMS[name], arguments, compression=compression)
 
 
 def encoding_of(algorithm: Any) -> str:
@@ -65,4 +65,4 @@ def encoding_of(algorithm: Any) -> str:
 
 def describe() -> list[PluginInfo]:
     """Describe all built-in algorithms that go by rounds; imports every one of them."""
-    return [plugin_info(name, cls, arguments_of(cls)) for name in SYNCHRONOUS for cls in [ALGORITHMS.get(name)]]
+    return [plugin_info(name, cls, arguments_of(cls)) for name in SYNCHRONOUS for cls in [ALGORITHMS[name]]]

@@ -70,7 +70,7 @@ def test_importing_from_the_current_folder_leaves_the_path_as_it_was(folder: Pat
         "import beside\nfrom nervenet.nodes.federated.strategies import Composed\nclass Mine(Composed): pass\n"
     )
     before = list(sys.path)
-    assert STRATEGIES.get("mine_here:Mine").__name__ == "Mine"
+    assert STRATEGIES["mine_here:Mine"].__name__ == "Mine"
     assert sys.path == before
 
 
@@ -104,7 +104,7 @@ def test_all_are_described() -> None:
 
 @pytest.mark.parametrize("name", tuple(STRATEGIES.builtin))
 def test_no_argument_is_called_like_a_key_that_all_have(name: str) -> None:
-    assert not set(arguments_of(STRATEGIES.get(name))) & {field.name for field in dataclasses.fields(FederatedConfig)}
+    assert not set(arguments_of(STRATEGIES[name])) & {field.name for field in dataclasses.fields(FederatedConfig)}
 
 
 @pytest.mark.parametrize(

@@ -402,7 +402,7 @@ def test_each_name_is_described_with_its_paper() -> None:
     assert set(told) == set(SYNCHRONOUS)
     for name, each in told.items():
         assert "arXiv" in each.details or "arXiv" in each.summary, name
-        assert ALGORITHMS.get(name).needs
+        assert ALGORITHMS[name].needs
 
 
 def test_an_eigenvalue_that_is_too_small_is_named() -> None:
