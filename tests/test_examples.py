@@ -19,6 +19,7 @@ from nervenet.broker import Broker
 from nervenet.models import MLP
 from nervenet.models.data import datasets, partition
 from nervenet.nodes import Experiment, Peer
+from nervenet.nodes.experiment.ineffective import warnings
 from nervenet.nodes.experiment.loader import load_experiment
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -34,7 +35,7 @@ def test_the_experiment_files_say_what_the_article_did(name: str) -> None:
     assert (experiment.data.name, experiment.data.test_size, experiment.data.split_seed) == ("iris", 0.2, 42)
     assert (experiment.model.name, experiment.model.hidden) == ("mlp", (10,))
     assert (experiment.training.rule, experiment.training.l2) == ("sgd", 1e-4)
-    assert experiment.warnings() == []
+    assert warnings(experiment) == []
 
 
 def example() -> ModuleType:
