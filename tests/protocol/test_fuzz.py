@@ -201,7 +201,7 @@ def test_mutated_events_are_events_that_json_can_say_or_are_refused():
 @pytest.mark.parametrize("value", [b"\xff", math.nan, math.inf, {b"k": 1}, {1: 2}, [[msgpack.ExtType(5, b"")]]])
 def test_an_event_with_a_value_that_json_cannot_say_is_refused(value):
     body = SIGNATURE + msgpack.packb(EVENT | {"value": value})
-    with pytest.raises(ProtocolError, match=r"JSON cannot say|not MessagePack"):
+    with pytest.raises(ProtocolError, match=r"JSON cannot represent|not MessagePack"):
         decode_event([b"round.completed", body], 65_536)
 
 
