@@ -42,7 +42,7 @@ class LastValues:
             self._events.popitem(last=False)
 
     def parts(self, prefix: str) -> Iterator[tuple[tuple[Event, ...], bool]]:
-        """Yield events whose type begins with ``prefix``, oldest first, in parts of a message each; true on the last."""
+        """Yield the events whose type begins with ``prefix``, oldest first, a message at a time; true on the last."""
         part: list[Event] = []
         size = 0
         for event, nbytes in self._events.values():

@@ -52,8 +52,8 @@ _RECONNECT = {zmq.RECONNECT_IVL: 50, zmq.RECONNECT_IVL_MAX: 1_000}
 _JITTER = (0.75, 1.25)
 _RANDOM = SystemRandom()  # unseeded: an embedded node must not advance its host's random numbers
 # Requests have deadlines, so nothing is queued for a connection that is not established. The lanes do not set
-# IMMEDIATE: with it, what has been received but not yet read is lost when the connection ends (measured: the last message of a
-# coordinator that closed, in 6 of 12 runs). They hold their messages until HELLO has been answered instead.
+# IMMEDIATE: with it, what has been received but not yet read is lost when the connection ends (measured: the last
+# message of a coordinator that closed, in 6 of 12 runs). They hold their messages until HELLO is answered instead.
 _REQUEST = {zmq.IMMEDIATE: 1} | _RECONNECT
 
 

@@ -78,7 +78,7 @@ async def test_one_send_to_several_encodes_once(world, task, weights, monkeypatc
         client.link("server", server.addresses)
         await box.first(LinkUp)
         boxes.append(box)
-    module = "testing.memory" if world.carrier == "memory" else "transport"
+    module = "testing.memory" if world.carrier == "memory" else "channel"
     calls = []
     encode = __import__(f"nervenet.broker.{module}", fromlist=["encode"]).encode
     monkeypatch.setattr(f"nervenet.broker.{module}.encode", lambda *args: calls.append(1) or encode(*args))
