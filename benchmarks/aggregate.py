@@ -124,7 +124,7 @@ def by_coordinate(vectors: list[np.ndarray]) -> None:
 def by_vector(vectors: list[np.ndarray]) -> None:
     for name, rule in (
         ("geometric median, 3 steps", lambda: robust.geometric_median(vectors, iterations=3)),
-        ("centred clipping, 1 step", lambda: robust.centred_clipping(vectors, vectors[0], 1.0)),
+        ("centered clipping, 1 step", lambda: robust.centered_clipping(vectors, vectors[0], 1.0)),
     ):
         versus(name, rule, "np.sum over 50 x 1M", lambda: read(vectors), REPEATS)
 

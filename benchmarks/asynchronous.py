@@ -28,16 +28,16 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 from nervenet.broker.broker import Broker
 from nervenet.models import MLP
-from nervenet.models.data import Dataset
-from nervenet.models.datasets import load
-from nervenet.models.learner import Learner
-from nervenet.models.model import FitReport, Work
-from nervenet.models.partition import partition
-from nervenet.models.splits import split
-from nervenet.nodes.experiment import Experiment
-from nervenet.nodes.federated.client import Client
-from nervenet.nodes.federated.coordinator import Coordinator
-from nervenet.nodes.session import Place
+from nervenet.models.data.data import Dataset
+from nervenet.models.data.datasets import load
+from nervenet.models.data.partition import partition
+from nervenet.models.data.splits import split
+from nervenet.models.model import FitReport, LocalWork
+from nervenet.models.site_model import SiteModel
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.roles.client import Client
+from nervenet.nodes.roles.coordinator import Coordinator
+from nervenet.nodes.runtime.session import NodeIdentity
 
 CLIENTS = 8
 LIMIT_S = 90.0
@@ -55,7 +55,9 @@ class Paced(MLP):
 
     pause_s = 0.0
 
-    def fit(self, X: Any, y: Any, work: Work, rng: Any, stop: Callable[[], bool], correction: Any = None) -> FitReport:
+    def fit(
+        self, X: Any, y: Any, work: LocalWork, rng: Any, stop: Callable[[], bool], correction: Any = None
+    ) -> FitReport:
         """Train, and ask between two mini-batches whether to stop, as ever: but not before their time is over."""
 
         def paced() -> bool:
@@ -81,16 +83,18 @@ def run(federated: dict[str, Any], goals: list[float], args: argparse.Namespace,
     found = Path(tempfile.mkdtemp()) / "found.json"
     address_r, address_w = os.pipe()
 
-    def site(number: int) -> tuple[type[Client], str, Learner]:
+    def site(number: int) -> tuple[type[Client], str, SiteModel]:
         model = Paced()
         model.pause_s = args.pause_ms / 1000 * (args.slower if number == CLIENTS - 1 else 1)
         rows = parts[number]
-        return Client, f"client-{number}", Learner(model, train.X[rows], train.y[rows])
+        return Client, f"client-{number}", SiteModel(model, train.X[rows], train.y[rows])
 
-    def child(role: type[Client] | type[Coordinator], name: str, learner: Learner) -> None:
+    def child(role: type[Client] | type[Coordinator], name: str, site_model: SiteModel) -> None:
         os.close(address_w)
         broker = os.read(address_r, 200).decode().strip("\0")
-        node = role.hosted(learner, experiment, Place(broker, "benchmark", name, terms={"mode": "federated"}))
+        node = role.hosted(
+            site_model, experiment, NodeIdentity(broker, "benchmark", name, shared_config={"mode": "federated"})
+        )
         try:
             if isinstance(node, Coordinator):
                 found.write_text(json.dumps(asyncio.run(_watch(node, goals))))
@@ -101,10 +105,10 @@ def run(federated: dict[str, Any], goals: list[float], args: argparse.Namespace,
 
     nodes = [(Coordinator, "coordinator", _judge(train, test)), *(site(number) for number in range(CLIENTS))]
     pids = []
-    for role, name, learner in nodes:
+    for role, name, site_model in nodes:
         pid = os.fork()
         if pid == 0:
-            child(role, name, learner)
+            child(role, name, site_model)
         pids.append(pid)
 
     async def serve() -> None:
@@ -122,8 +126,8 @@ def run(federated: dict[str, Any], goals: list[float], args: argparse.Namespace,
     return dict(json.loads(found.read_text()))
 
 
-def _judge(train: Dataset, test: Dataset) -> Learner:
-    return Learner(Paced(), columns=train.columns, test=(test.X, test.y))
+def _judge(train: Dataset, test: Dataset) -> SiteModel:
+    return SiteModel(Paced(), columns=train.columns, test=(test.X, test.y))
 
 
 async def _watch(node: Coordinator, goals: list[float]) -> dict[str, Any]:

@@ -29,13 +29,13 @@ from typing import Any
 
 from nervenet.broker.broker import Broker
 from nervenet.models import MLP
-from nervenet.models.datasets import load
-from nervenet.models.learner import Learner
-from nervenet.models.partition import partition
-from nervenet.models.splits import split
-from nervenet.nodes.experiment import Experiment
-from nervenet.nodes.gossip.peer import Peer
-from nervenet.nodes.session import Place
+from nervenet.models.data.datasets import load
+from nervenet.models.data.partition import partition
+from nervenet.models.data.splits import split
+from nervenet.models.site_model import SiteModel
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.roles.peer import Peer
+from nervenet.nodes.runtime.session import NodeIdentity
 
 TOLD = {"node.suspect", "node.lost"}
 SETTLE_S = 25.0
@@ -92,8 +92,10 @@ class Company:
             if pid == 0:
                 code = 1
                 try:
-                    learner = Learner(MLP(), *self._parts[k], test=(self._test.X, self._test.y))
-                    peer = Peer.hosted(learner, self._plan, Place(broker, "detection", name, terms={"nodes": 0}))
+                    site_model = SiteModel(MLP(), *self._parts[k], test=(self._test.X, self._test.y))
+                    peer = Peer.hosted(
+                        site_model, self._plan, NodeIdentity(broker, "detection", name, shared_config={"nodes": 0})
+                    )
                     asyncio.run(_take_part(peer, self.files[name], self._rounds, self._rest_s))
                     code = 0
                 finally:

@@ -3,7 +3,7 @@
 The floor is a bare pyzmq loop: two processes, a ROUTER to receive and a DEALER to send in each; both send the same
 bytes at once, and a round is over when both have what the other sent. Ours are two deployed peers around a model
 whose training does nothing: a whole round, with the check of every value and the mixing; and of that the exchange
-alone, from the send to the moment at which the neighbour's model has come and is checked.
+alone, from the send to the moment at which the neighbor's model has come and is checked.
 
     python benchmarks/exchange.py [--parameters 25000000] [--rounds 10]
 """
@@ -26,12 +26,12 @@ import numpy as np
 import zmq
 from federated_round import Still
 from nervenet.broker.broker import Broker
-from nervenet.models.learner import Learner
-from nervenet.nodes import effects as e
-from nervenet.nodes.experiment import Experiment
-from nervenet.nodes.gossip.peer import Peer
-from nervenet.nodes.session import Place
-from nervenet.nodes.shell import Node
+from nervenet.models.site_model import SiteModel
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.roles.peer import Peer
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.node import Node
+from nervenet.nodes.runtime.session import NodeIdentity
 
 WARM_UP = 3
 
@@ -68,7 +68,7 @@ def floor(size: int, rounds: int) -> float:
 
 
 class Watched(Node):
-    """The shell, with a note of when a model was sent and when the neighbour's was taken."""
+    """The shell, with a note of when a model was sent and when the neighbor's was taken."""
 
     def __init__(self, *arguments, **named) -> None:
         super().__init__(*arguments, **named)
@@ -85,7 +85,7 @@ class Watched(Node):
 
 def ours(size: int, rounds: int) -> tuple[float, float]:
     """Median seconds of a whole round, and of the exchange in it."""
-    from nervenet.nodes.gossip import peer as room
+    from nervenet.nodes.roles import peer as room
 
     room.Node = Watched
     experiment = Experiment.from_dict(
@@ -100,8 +100,8 @@ def ours(size: int, rounds: int) -> tuple[float, float]:
         pid = os.fork()
         if pid == 0:
             broker = os.read(address[0], 200).decode().strip("\0")
-            place = Place(broker, "benchmark", name, terms={"mode": "gossip"})
-            peer = Peer.hosted(Learner(Still(size), X, y, test=(X, y)), experiment, place)
+            place = NodeIdentity(broker, "benchmark", name, shared_config={"mode": "gossip"})
+            peer = Peer.hosted(SiteModel(Still(size), X, y, test=(X, y)), experiment, place)
 
             async def go(peer: Peer = peer, name: str = name) -> None:
                 async with peer:

@@ -26,13 +26,13 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np
 import zmq
 from nervenet.broker.broker import Broker
-from nervenet.models.learner import Learner
 from nervenet.models.model import FitReport
+from nervenet.models.site_model import SiteModel
 from nervenet.models.weights import Layout
-from nervenet.nodes.experiment import Experiment
-from nervenet.nodes.federated.client import Client
-from nervenet.nodes.federated.coordinator import Coordinator
-from nervenet.nodes.session import Place
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.roles.client import Client
+from nervenet.nodes.roles.coordinator import Coordinator
+from nervenet.nodes.runtime.session import NodeIdentity
 
 WARM_UP = 5
 
@@ -144,9 +144,11 @@ def ours(size: int, clients: int, rounds: int) -> float:
     def child(role: str, name: str) -> None:
         os.close(address_w)
         broker = os.read(address_r, 200).decode().strip("\0")
-        place = Place(broker, "benchmark", name, terms={"mode": "federated"})
+        place = NodeIdentity(broker, "benchmark", name, shared_config={"mode": "federated"})
         data = (None, None) if role is Coordinator else (X, y)
-        node = role.hosted(Learner(Still(size), *data, test=(X, y) if role is Coordinator else None), experiment, place)
+        node = role.hosted(
+            SiteModel(Still(size), *data, test=(X, y) if role is Coordinator else None), experiment, place
+        )
 
         async def go() -> None:
             durations = []

@@ -5,7 +5,7 @@ mini-batches. The pace of every peer is set: a mini-batch takes at least `--paus
 all eight together leave the cores half idle, and none gets faster because another one stops. The same window of time is
 measured in a run in which a peer gets SIGSTOP at its beginning and SIGCONT at its end, and in a run without a stop
 before it and one after it; the ratio to the mean of these two is taken peer by peer. Two more processes train alone, at
-the same pace and without a neighbour, in every run: they tell what else the machine was doing, and a ratio of 0.9 of
+the same pace and without a neighbor, in every run: they tell what else the machine was doing, and a ratio of 0.9 of
 theirs is nobody's fault. The second ratio is the first divided by theirs; it is the one to judge by on a machine that
 is busy. The synchronous algorithm is shown beside it, since it runs on the same peers.
 
@@ -31,14 +31,14 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 from nervenet.broker.broker import Broker
 from nervenet.models import MLP, agree, generator
-from nervenet.models.datasets import load
-from nervenet.models.learner import Learner
-from nervenet.models.model import FitReport, Work
-from nervenet.models.partition import partition
-from nervenet.models.splits import split
-from nervenet.nodes.experiment import Experiment
-from nervenet.nodes.gossip.peer import Peer
-from nervenet.nodes.session import Place
+from nervenet.models.data.datasets import load
+from nervenet.models.data.partition import partition
+from nervenet.models.data.splits import split
+from nervenet.models.model import FitReport, LocalWork
+from nervenet.models.site_model import SiteModel
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.roles.peer import Peer
+from nervenet.nodes.runtime.session import NodeIdentity
 
 PEERS, ALONE, GOAL, WARM_S = 8, 2, 0.9, 2.0
 
@@ -48,7 +48,9 @@ class Paced(MLP):
 
     pause_s = 0.0
 
-    def fit(self, X: Any, y: Any, work: Work, rng: Any, stop: Callable[[], bool], correction: Any = None) -> FitReport:
+    def fit(
+        self, X: Any, y: Any, work: LocalWork, rng: Any, stop: Callable[[], bool], correction: Any = None
+    ) -> FitReport:
         """Train, and ask between two mini-batches whether to stop, as ever: but not before their time is over."""
 
         def paced() -> bool:
@@ -87,13 +89,13 @@ def run(algorithm: str, stopped: int | None, args: argparse.Namespace, folder: P
             model = Paced()
             model.pause_s = args.pause_ms / 1000
             rows = parts[k % PEERS]
-            learner = Learner(model, train.X[rows], train.y[rows], test=(test.X, test.y))
-            place = Place(broker, "benchmark", f"peer-{k}", terms={"mode": "gossip"})
+            site_model = SiteModel(model, train.X[rows], train.y[rows], test=(test.X, test.y))
+            place = NodeIdentity(broker, "benchmark", f"peer-{k}", shared_config={"mode": "gossip"})
             try:
                 if k >= PEERS:
-                    files[k].write_text(json.dumps(_alone(learner, Work(local_steps=args.steps), ends_at)))
+                    files[k].write_text(json.dumps(_alone(site_model, LocalWork(local_steps=args.steps), ends_at)))
                     os._exit(0)
-                found = asyncio.run(_learn(Peer.hosted(learner, experiment, place), ends_at))
+                found = asyncio.run(_learn(Peer.hosted(site_model, experiment, place), ends_at))
                 files[k].write_text(json.dumps(found))
             finally:
                 os._exit(0)
@@ -124,11 +126,11 @@ def run(algorithm: str, stopped: int | None, args: argparse.Namespace, folder: P
     return results
 
 
-def _alone(learner: Learner, work: Work, ends_at: float) -> dict[str, Any]:
-    learner.settle(agree({"alone": learner.survey()}), 0)
+def _alone(site_model: SiteModel, work: LocalWork, ends_at: float) -> dict[str, Any]:
+    site_model.settle(agree({"alone": site_model.survey()}), 0)
     times: list[float] = []
     while not times or times[-1] <= ends_at:
-        learner.train(work, generator(0, len(times)))
+        site_model.train(work, generator(0, len(times)))
         times.append(time.monotonic())
     return {"times": times, "accuracy": 1.0}
 

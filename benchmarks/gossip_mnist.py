@@ -25,10 +25,10 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 import numpy as np
-from nervenet.models.datasets import load
-from nervenet.models.mlp import MLP
-from nervenet.models.model import Work
-from nervenet.models.splits import split
+from nervenet.models.data.datasets import load
+from nervenet.models.data.splits import split
+from nervenet.models.mlp.mlp import MLP
+from nervenet.models.model import LocalWork
 
 ROWS, TEST, PEERS, ROUNDS = 12_000, 3_000, 4, 3
 HIDDEN = (256, 128)
@@ -71,7 +71,7 @@ def alone(data: Path, share: int) -> None:
     sys.stdin.readline()
     begun = time.time()
     for number in range(ROUNDS):
-        model.fit(X, y, Work(1, None, 64, True), np.random.default_rng(number), lambda: False)
+        model.fit(X, y, LocalWork(1, None, 64, True), np.random.default_rng(number), lambda: False)
     print(json.dumps([begun, time.time()]), flush=True)
 
 

@@ -22,13 +22,13 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 from nervenet.broker.broker import Broker
-from nervenet.models.datasets import load
-from nervenet.models.learner import Learner
-from nervenet.models.mlp import MLP
-from nervenet.models.partition import partition
-from nervenet.nodes.experiment import Experiment
-from nervenet.nodes.gossip.peer import Peer
-from nervenet.nodes.session import Place
+from nervenet.models.data.datasets import load
+from nervenet.models.data.partition import partition
+from nervenet.models.mlp.mlp import MLP
+from nervenet.models.site_model import SiteModel
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.roles.peer import Peer
+from nervenet.nodes.runtime.session import NodeIdentity
 
 GOAL, LEASE_S, SETTLE_S = 5.0, 5 / 3, 10.0
 
@@ -84,14 +84,14 @@ async def _rest(topology: str, peers: int, mine: range, broker: str, rest_s: flo
     began = time.monotonic()
 
     async def one(k: int) -> tuple[Any, ...]:
-        learner = Learner(MLP(hidden=(8,)), data.X[parts[k]], data.y[parts[k]])
+        site_model = SiteModel(MLP(hidden=(8,)), data.X[parts[k]], data.y[parts[k]])
         suspected = 0
 
         def count(event: dict[str, Any]) -> None:
             nonlocal suspected
             suspected += event["type"] in ("node.suspect", "node.lost")
 
-        async with Peer.hosted(learner, experiment, Place(broker, "rest", f"peer-{k:02d}")) as peer:
+        async with Peer.hosted(site_model, experiment, NodeIdentity(broker, "rest", f"peer-{k:02d}")) as peer:
             peer.session.on_event = count
             async for _ in peer.rounds():
                 pass

@@ -1,6 +1,6 @@
 """Unlike data, many local steps: gradient tracking beside D-PSGD, through real processes; and what a round sends.
 
-Digits standardised, 8 peers on a ring, two label shards each, 60 rounds of 10 local steps, batch 16, plain SGD at
+Digits standardized, 8 peers on a ring, two label shards each, 60 rounds of 10 local steps, batch 16, plain SGD at
 0.2: the same options for both, three seeds. To reach: gradient tracking at least .965 in the mean, and above D-PSGD
 in the mean and in the worst peer. Then the bytes that each D-PSGD peer sends a round, by degree x model bytes: at
 most 1.02 for a model of 232,000 parameters.

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
-from nervenet.models import MLP, Work, generator
+from nervenet.models import MLP, LocalWork, generator
 
 ROWS, SIZES, BATCH, LEARNING_RATE, L2 = 600, (784, 200, 200, 10), 10, 0.05, 1e-4
 REPEATS = 15
@@ -34,7 +34,7 @@ def never() -> bool:
 def ours(X: np.ndarray, y: np.ndarray, hidden: tuple[int, ...], batch: int, optimizer: str, epochs: int = 1) -> Epoch:
     model = MLP(hidden, optimizer=optimizer, learning_rate=LEARNING_RATE, l2=L2)
     model.build(X.shape[1], 10, generator(0, "init"))
-    rng, work = generator(0, "batches"), Work(epochs=epochs, batch_size=batch)
+    rng, work = generator(0, "batches"), LocalWork(epochs=epochs, batch_size=batch)
     return lambda: model.fit(X, y, work, rng, never)
 
 

@@ -14,12 +14,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from nervenet.nodes.gossip.layout import launched_names
-from nervenet.nodes.gossip.measure import FALLEN, Measured, consensus_errors, measure, rule_of
-from nervenet.nodes.gossip.picture import FLOOR, falling
-from nervenet.nodes.gossip.topology import TOPOLOGIES, TopologyError, schedule
+from nervenet.nodes.experiment.layout import default_node_names
+from nervenet.nodes.topology import TOPOLOGIES, TopologyError, schedule
+from nervenet.nodes.topology.analysis import FALLEN, Measured, consensus_errors, measure, rule_of
+from nervenet.nodes.topology.plot import FLOOR, falling
 
-# Colours that stay apart for colour-blind eyes (Okabe & Ito 2008); lines of one panel differ in stroke, too.
+# Colors that stay apart for color-blind eyes (Okabe & Ito 2008); lines of one panel differ in stroke, too.
 BLACK, ORANGE, SKY, GREEN, BLUE, RED, PURPLE = (
     "#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7",
 )  # fmt: skip
@@ -28,7 +28,7 @@ PANELS: dict[str, tuple[int, list[tuple[str, str, str]]]] = {
         120,
         [("line", RED, "-"), ("star", PURPLE, "--"), ("ring", BLUE, "-"), ("small-world", GREEN, "-.")],
     ),
-    "some four neighbours": (
+    "some four neighbors": (
         30,
         [
             ("erdos-renyi", PURPLE, "--"),
@@ -57,7 +57,7 @@ def figures(nodes: int, seed: int) -> list[Measured]:
     for name in TOPOLOGIES:
         if name != "edges":
             try:
-                found.append(measure(name, schedule(name, launched_names(nodes, "peer"), seed=seed), seed=seed))
+                found.append(measure(name, schedule(name, default_node_names(nodes, "peer"), seed=seed), seed=seed))
             except TopologyError as error:
                 print(f"{name}: {error}")
     return found
@@ -97,13 +97,13 @@ def panel(ax: Any, lines: list[tuple[str, str, str]], rounds: int, nodes: int, s
     """Draw some topologies' curves, each with its name."""
     from matplotlib.ticker import MaxNLocator
 
-    for name, colour, stroke in lines:
-        made = schedule(name, launched_names(nodes, "peer"), seed=seed)
+    for name, color, stroke in lines:
+        made = schedule(name, default_node_names(nodes, "peer"), seed=seed)
         errors = list(islice(consensus_errors(made, rule_of(name, made), seed=seed), rounds + 1))
         xs, ys = falling(errors)
-        ax.semilogy(xs, ys, color=colour, linestyle=stroke, linewidth=1.8, label=name)
+        ax.semilogy(xs, ys, color=color, linestyle=stroke, linewidth=1.8, label=name)
         if ys[-1] == FLOOR:  # it has gone, and not only fallen below what is shown
-            ax.plot(xs[-1:], ys[-1:], "v", color=colour, clip_on=False, markersize=7)
+            ax.plot(xs[-1:], ys[-1:], "v", color=color, clip_on=False, markersize=7)
     ax.axhline(FALLEN, color="#999999", linewidth=0.8)
     ax.set_xlim(0, rounds)
     ax.set_ylim(FLOOR, 1.3)

@@ -12,14 +12,14 @@ import zmq
 
 from .channel import Channel, Letter
 from .codec import DEFAULT_LIMITS, Limits, decode, encode
-from .contract import new_incarnation
 from .directory import Directory, Outcome, Reply
 from .errors import AddressInUse, ProtocolError
-from .event import Event
-from .messages import AskSnapshot, Failed, Message, Snapshot, tag_of
-from .notices import Counters
+from .event_codec import Event
+from .messages import Failed, GetSnapshot, Message, Snapshot, tag_of
 from .relay import Relay
 from .sockets import CONTROL_QUEUE, bind, discard, make, split_bind
+from .transport_events import Counters
+from .transport_protocol import new_incarnation
 
 __all__ = ["Broker"]
 
@@ -165,7 +165,7 @@ class Broker:
             self.counters.spoiled += 1
             self._reply(identity, Failed(0, error.code, error.reason))
             return
-        if isinstance(message, AskSnapshot):
+        if isinstance(message, GetSnapshot):
             for events, last in self._relay.last.parts(message.prefix):
                 self._reply(identity, Snapshot(message.id, events, last))
         else:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import zmq
 
 from .codec import Frame
-from .notices import Counters
+from .transport_events import Counters
 
 __all__ = ["Channel", "Letter"]
 

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .messages import (
-    AskRoster,
-    AskWhere,
-    Done,
+    EventAddresses,
     Failed,
+    GetEventAddresses,
+    GetRoster,
     Join,
     Joined,
     Leave,
     Member,
     Message,
-    Renew,
+    Ok,
+    RenewLease,
     Roster,
-    Where,
 )
 
 __all__ = ["Directory", "Outcome", "Reply"]
@@ -58,14 +58,14 @@ class _Entry:
 @dataclass(slots=True)
 class _Poll:
     identity: bytes
-    request: AskRoster
+    request: GetRoster
     until: float
 
 
 @dataclass(slots=True)
 class _Run:
     name: str
-    terms: dict[str, Any]
+    shared_config: dict[str, Any]
     min_nodes: int
     join_deadline_s: float
     opened: float
@@ -77,14 +77,14 @@ class _Run:
     polls: list[_Poll] = field(default_factory=list)
 
     def living(self) -> list[str]:
-        return sorted(name for name, entry in self.entries.items() if entry.state != "gone")
+        return sorted(name for name, entry in self.entries.items() if entry.state != "dead")
 
     def counted(self) -> list[str]:
         return [name for name in self.living() if self.entries[name].join.role not in _APART]
 
     def lacks_coordinator(self) -> bool:
         roles = {self.entries[name].join.role for name in self.living()}
-        return self.terms.get("mode") == "federated" and "coordinator" not in roles
+        return self.shared_config.get("mode") == "federated" and "coordinator" not in roles
 
     def complete(self) -> bool:
         return len(self.counted()) >= self.min_nodes and not self.lacks_coordinator()
@@ -97,7 +97,7 @@ class _Run:
 
     def roster(self, id_: int) -> Roster:
         members = tuple(self.entries[name].member() for name in sorted(self.entries))
-        return Roster(id_, self.name, self.version, self.terms, members, self.founders)
+        return Roster(id_, self.name, self.version, self.shared_config, members, self.founders)
 
 
 class Directory:
@@ -131,23 +131,23 @@ class Directory:
         match message:
             case Join():
                 return self._join(identity, message, now)
-            case Renew(id=id_):
+            case RenewLease(id=id_):
                 entry, refusal = self._entry(message)
                 if entry is None:
                     return [Reply(identity, refusal)]
                 entry.seen, entry.state = now, "alive"
-                return [Reply(identity, Done(id_))]
+                return [Reply(identity, Ok(id_))]
             case Leave(id=id_, run=name, node=node):
                 entry, refusal = self._entry(message)
                 if entry is None:
                     return [Reply(identity, refusal)]
                 run = self._runs[name]
                 del run.entries[node]
-                return [Reply(identity, Done(id_)), *self._changed(run, now)]
-            case AskRoster(run=name):
+                return [Reply(identity, Ok(id_)), *self._changed(run, now)]
+            case GetRoster(run=name):
                 return self._ask_roster(identity, message, self._runs.get(name), now)
-            case AskWhere(id=id_):
-                return [Reply(identity, Where(id_, self.events_in, self.events_out))]
+            case GetEventAddresses(id=id_):
+                return [Reply(identity, EventAddresses(id_, self.events_in, self.events_out))]
             case _:
                 return [
                     Reply(identity, Failed(getattr(message, "id", 0), "unknown", "a directory does not answer that"))
@@ -175,7 +175,7 @@ class Directory:
         run = self._runs.get(join.run)
         if run is None or not run.living():
             waiting = run.polls if run is not None else []
-            run = _Run(join.run, dict(join.terms), join.min_nodes, join.join_deadline_s, now, polls=waiting)
+            run = _Run(join.run, dict(join.shared_config), join.min_nodes, join.join_deadline_s, now, polls=waiting)
             self._runs[join.run] = run
         refusal = self._refusal(run, join)
         if refusal is not None:
@@ -184,18 +184,18 @@ class Directory:
             # A coordinator that takes up a run knows better than its clients how many there need be by now.
             run.min_nodes = min(run.min_nodes, join.min_nodes)
         known = run.entries.get(join.node)
-        again = known is not None and known.join.incarnation == join.incarnation and known.state != "gone"
+        again = known is not None and known.join.incarnation == join.incarnation and known.state != "dead"
         run.entries[join.node] = _Entry(join, now)
         outcomes = [] if again else self._changed(run, now)
         reply = Joined(join.id, self.events_in, self.events_out, self.lease_s, run.version)
         return [Reply(identity, reply), *outcomes]
 
     def _refusal(self, run: _Run, join: Join) -> Failed | None:
-        difference = _difference(run.terms, join.terms)
+        difference = _difference(run.shared_config, join.shared_config)
         if difference is not None:
             key, ours, theirs = difference
             reason = f"run '{run.name}' was opened with {key}={ours}; {join.node} brings {theirs}"
-            return Failed(join.id, "terms", reason)
+            return Failed(join.id, "config", reason)
         known = run.entries.get(join.node)
         if known is not None and join.incarnation < known.join.incarnation:
             return Failed(join.id, "stale", f"{join.node} of run '{run.name}' has been started again since")
@@ -203,11 +203,11 @@ class Directory:
             return Failed(join.id, "incomplete", f"run '{run.name}' did not come about: {run.failure}")
         return None
 
-    def _entry(self, message: Renew | Leave) -> tuple[_Entry | None, Failed]:
+    def _entry(self, message: RenewLease | Leave) -> tuple[_Entry | None, Failed]:
         run = self._runs.get(message.run)
         entry = run.entries.get(message.node) if run is not None else None
         unknown = Failed(message.id, "unknown", f"{message.node} is not in run '{message.run}'")
-        if entry is None or entry.state == "gone" or message.incarnation > entry.join.incarnation:
+        if entry is None or entry.state == "dead" or message.incarnation > entry.join.incarnation:
             return None, unknown
         if message.incarnation < entry.join.incarnation:
             return None, Failed(
@@ -215,7 +215,7 @@ class Directory:
             )
         return entry, unknown
 
-    def _ask_roster(self, identity: bytes, request: AskRoster, run: _Run | None, now: float) -> list[Outcome]:
+    def _ask_roster(self, identity: bytes, request: GetRoster, run: _Run | None, now: float) -> list[Outcome]:
         if run is None:
             return [Reply(identity, Failed(request.id, "unknown", f"there is no run '{request.run}'"))]
         if run.version > request.newer_than:
@@ -248,7 +248,7 @@ class Directory:
                 entry.state = "suspect"
                 outcomes.append({"type": "node.suspect"} | event)
             if entry.state == "suspect" and silent_s >= 3 * self.lease_s:
-                entry.state = "gone"
+                entry.state = "dead"
                 lost = True
                 outcomes.append({"type": "node.lost"} | event)
                 if run.version == 0:  # it never took part
@@ -265,9 +265,9 @@ def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[str
     return None
 
 
-def _flat(terms: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(shared_config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
-    for key, value in terms.items():
+    for key, value in shared_config.items():
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{key}.")
         else:
@@ -275,8 +275,8 @@ def _flat(terms: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _shown(terms: Mapping[str, Any], key: str) -> str:
-    if key not in terms:
+def _shown(shared_config: Mapping[str, Any], key: str) -> str:
+    if key not in shared_config:
         return "none"
-    value = terms[key]
+    value = shared_config[key]
     return value[:80] if isinstance(value, str) else repr(value)[:80]

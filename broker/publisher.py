@@ -11,9 +11,9 @@ import zmq
 
 from .channel import Channel, Letter
 from .codec import DEFAULT_LIMITS, Limits
-from .event import Event, encode_event
-from .notices import Counters
+from .event_codec import Event, encode_event
 from .sockets import make
+from .transport_events import Counters
 
 __all__ = ["Publisher"]
 

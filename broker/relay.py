@@ -11,9 +11,9 @@ import zmq
 from .channel import Channel, Letter
 from .codec import Limits
 from .errors import ProtocolError
-from .event import Event, decode_event, encode_event
-from .notices import Counters
+from .event_codec import Event, decode_event, encode_event
 from .sockets import make
+from .transport_events import Counters
 
 __all__ = ["WELCOME", "LastValues", "Relay"]
 

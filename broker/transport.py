@@ -15,24 +15,33 @@ from numpy.typing import NDArray
 
 from .channel import Letter
 from .codec import DEFAULT_LIMITS, Limits, check_size, encode
-from .contract import Failed, Receiver, Transport, new_incarnation
-from .inbox import Inbox
-from .links import Links
-from .mailroom import Mailroom
+from .endpoint import Mailroom
+from .inbound import Inbox
 from .messages import Message, tag_of
-from .notices import Arrival, Counters, Cut, LinkLost, LinkUp, Notice, Spoiled, Undelivered
+from .outbound import Links
+from .transport_events import (
+    Arrival,
+    ConnectionClosed,
+    Counters,
+    LinkLost,
+    LinkUp,
+    MalformedMessage,
+    SendFailed,
+    TransportEvent,
+)
+from .transport_protocol import Failed, Receiver, Transport, new_incarnation
 
 __all__ = [
     "Arrival",
+    "ConnectionClosed",
     "Counters",
-    "Cut",
     "LinkLost",
     "LinkUp",
-    "Notice",
+    "MalformedMessage",
     "Receiver",
-    "Spoiled",
+    "SendFailed",
     "Transport",
-    "Undelivered",
+    "TransportEvent",
     "ZmqTransport",
     "new_incarnation",
 ]

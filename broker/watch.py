@@ -9,7 +9,7 @@ from typing import Any
 import zmq
 
 from .channel import Channel
-from .notices import Counters
+from .transport_events import Counters
 
 __all__ = ["Watch"]
 
@@ -17,7 +17,7 @@ __all__ = ["Watch"]
 class Watch:
     """Calls ``ended`` with the descriptor of each connection of ``socket`` that has ended.
 
-    The descriptor is how a connection is recognised (`Channel.descriptor`); inproc has neither connections nor news of
+    The descriptor is how a connection is recognized (`Channel.descriptor`); inproc has neither connections nor news of
     them.
     """
 

@@ -25,9 +25,10 @@ from typing import Any
 
 import uvicorn
 from nervenet.broker import BrokerError
-from nervenet.models import MLP, SurveyError, datasets
+from nervenet.models import MLP, IncompatibleSites
+from nervenet.models.data import datasets
 from nervenet.nodes import NodeFailed, Peer
-from nervenet.nodes.predictor import predictor_app
+from nervenet.nodes.serving import predictor_app
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -44,7 +45,7 @@ def application(peer: Peer, rounds: int) -> Starlette:
                     known = {name: value for name, value in metrics.items() if value is not None}
                     progress.update(learning="under way", round=report.round, metrics=known)
             progress["learning"] = "done"
-        except (BrokerError, NodeFailed, SurveyError) as error:
+        except (BrokerError, NodeFailed, IncompatibleSites) as error:
             # The application outlives its learning: what the model knows by now goes on answering.
             progress["learning"] = f"ended: {error}"
 
@@ -55,7 +56,7 @@ def application(peer: Peer, rounds: int) -> Starlette:
         yield
         learning.cancel()
         with suppress(asyncio.CancelledError):
-            await learning  # leaving `async with peer` tells the neighbours, and frees sockets and threads
+            await learning  # leaving `async with peer` tells the neighbors, and frees sockets and threads
 
     return Starlette(routes=[Mount("/", predictor_app(peer.model, lambda: progress))], lifespan=lifespan)
 

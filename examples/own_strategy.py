@@ -9,7 +9,7 @@ from functools import cached_property
 from nervenet.nodes.federated.strategies import Composed, Pipeline
 from nervenet.nodes.federated.strategies.pipeline import equally
 from nervenet.nodes.federated.strategies.robust import Trimmed
-from nervenet.nodes.federated.strategies.server import Momentum
+from nervenet.nodes.federated.strategies.server_optimizers import Momentum
 
 
 @dataclass(frozen=True)

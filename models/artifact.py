@@ -10,11 +10,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from .agreement import Agreement
-from .learner import Learner
 from .model import CannotMerge, Model, rebuild
-from .moments import SurveyError
-from .skopsfile import export
+from .moments import IncompatibleSites
+from .preprocessing import Preprocessing
+from .site_model import SiteModel
+from .sklearn.skops_file import export
 from .weights import IncompatibleWeights, Layout, Vector
 
 FORMAT = 1
@@ -31,7 +31,7 @@ class ModelFileError(ValueError):
 def save_model(
     folder: Path,
     model: Model,
-    agreement: Agreement,
+    agreement: Preprocessing,
     vector: Vector,
     extra: Mapping[str, Any],
     *,
@@ -97,7 +97,7 @@ def save_weights(path: Path, layout: Layout, vector: Vector) -> None:
     _write(path, save(dict(layout.views(vector)), metadata={"layout": layout.hash}))
 
 
-def load_model(path: Path) -> Learner:
+def load_model(path: Path) -> SiteModel:
     """Read a model, ready to predict from raw inputs.
 
     Parameters
@@ -107,7 +107,7 @@ def load_model(path: Path) -> Learner:
 
     Returns
     -------
-    Learner
+    SiteModel
         Without rows of its own.
 
     Raises
@@ -119,19 +119,19 @@ def load_model(path: Path) -> Learner:
     fields = _description(described)
     try:
         model = rebuild(fields["model"])
-        agreement = Agreement.from_dict(fields["agreement"])
+        agreement = Preprocessing.from_dict(fields["agreement"])
         layout = Layout.from_dict(fields["layout"])
-        learner = Learner(model)
-        settled = learner.settle(agreement, seed=0)
+        site_model = SiteModel(model)
+        settled = site_model.settle(agreement, seed=0)
         digest = fields["weights"]["blake2b"]
     except KeyError as error:
         raise ModelFileError(f"{described}: has no {error}") from error
-    except (SurveyError, IncompatibleWeights, CannotMerge, ValueError, TypeError) as error:
+    except (IncompatibleSites, IncompatibleWeights, CannotMerge, ValueError, TypeError) as error:
         raise ModelFileError(f"{described}: {error}") from error
     if settled.hash != layout.hash:
         raise ModelFileError(f"{described}: layout {layout.hash} is not that of the model it describes, {settled.hash}")
-    learner.load(_vector(weights, layout, digest))
-    return learner
+    site_model.load(_vector(weights, layout, digest))
+    return site_model
 
 
 def read_extra(path: Path) -> dict[str, Any]:

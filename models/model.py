@@ -12,7 +12,7 @@ from .weights import Layout, Vector
 
 Array = NDArray[Any]
 
-Allowance = Literal["proximal", "correction", "normaliser"]
+Capability = Literal["proximal", "correction", "normalizer"]
 
 MERGEABLE = "MLP, MLPClassifier, MLPRegressor, SGDClassifier, SGDRegressor, LogisticRegression"
 
@@ -34,7 +34,7 @@ class LocalUnsupported(TypeError):
 
 
 @dataclass(frozen=True)
-class Work:
+class LocalWork:
     """How much to train in one round.
 
     Attributes
@@ -79,9 +79,9 @@ class FitReport:
         Mini-batches done.
     cancelled : bool
         Whether `stop` ended it early.
-    normaliser : float or None
-        How far the steps reach, in units of `rate` (see `normalise`): a gradient g that stayed the same would have
-        moved the weights by ``-normaliser · rate · g``. None where that is not so for any g, as for Adam.
+    normalizer : float or None
+        How far the steps reach, in units of `rate` (see `normalize`): a gradient g that stayed the same would have
+        moved the weights by ``-normalizer · rate · g``. None where that is not so for any g, as for Adam.
     rate : float
         The learning rate that belongs to it, the same on every node.
     """
@@ -90,7 +90,7 @@ class FitReport:
     examples: int
     steps: int
     cancelled: bool
-    normaliser: float | None = None
+    normalizer: float | None = None
     rate: float = nan
 
 
@@ -126,8 +126,8 @@ class Model(Protocol):
         ...
 
     @property
-    def allows(self) -> frozenset[Allowance]:
-        """What `fit` can do on top of plain training: `Work.proximal`, `correction`, `FitReport.normaliser`.
+    def allows(self) -> frozenset[Capability]:
+        """What `fit` can do on top of plain training: `LocalWork.proximal`, `correction`, `FitReport.normalizer`.
 
         A model without this attribute allows nothing.
         """
@@ -137,7 +137,7 @@ class Model(Protocol):
         self,
         X: Array,
         y: Array,
-        work: Work,
+        work: LocalWork,
         rng: np.random.Generator,
         stop: Callable[[], bool],
         correction: Vector | None = None,
@@ -161,7 +161,7 @@ class Model(Protocol):
         Raises
         ------
         LocalUnsupported
-            `Work.proximal` or `correction` is asked of a model that cannot do it.
+            `LocalWork.proximal` or `correction` is asked of a model that cannot do it.
         """
         ...
 
@@ -176,7 +176,8 @@ class Model(Protocol):
     def carry(self, *, moments: bool = True) -> dict[str, Array]:
         """Copy what training carries from round to round, for a checkpoint.
 
-        Without `moments` only what it carries even where `Work.carry_optimizer` is not set, such as a schedule's clock.
+        Without `moments` only what it carries even where `LocalWork.carry_optimizer` is not set, such as a schedule's
+        clock.
         """
         ...
 
@@ -204,7 +205,7 @@ def as_model(obj: object) -> Model:
         raise CannotMerge(f"the class {obj.__name__}", f"an instance is wanted: {obj.__name__}()")
     if not hasattr(obj, "get_params"):
         raise CannotMerge(type(obj).__name__, "it is neither a Model nor a scikit-learn estimator")
-    from .estimators import adapt
+    from .sklearn.estimators import adapt
 
     return adapt(obj)
 
@@ -227,7 +228,7 @@ def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
         Copies of that estimator cannot be averaged.
     """
     if name == "mlp":
-        from .mlp import MLP
+        from .mlp.mlp import MLP
 
         return MLP.from_parameters(parameters)
     if name == "pegasos":
@@ -235,7 +236,7 @@ def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
 
         return Pegasos.from_parameters(parameters)
     if name.startswith("sklearn."):
-        from .estimators import adapt, imported
+        from .sklearn.estimators import adapt, imported
 
         return adapt(imported(name, parameters))
     raise ValueError(

@@ -17,7 +17,7 @@ LARGEST = 1e140
 """No count, mean or sum of squares may be beyond this: a merge multiplies two of them and must stay finite."""
 
 
-class SurveyError(ValueError):
+class IncompatibleSites(ValueError):
     """Sites that cannot learn together, or a survey that is malformed; the message names the site at fault, if one is.
 
     Parameters
@@ -53,20 +53,20 @@ class Moments:
 
     def __post_init__(self) -> None:
         if self.mean.ndim != 1 or self.mean.shape != self.m2.shape:
-            raise SurveyError(f"means of shape {self.mean.shape} and sums of squares of shape {self.m2.shape}")
+            raise IncompatibleSites(f"means of shape {self.mean.shape} and sums of squares of shape {self.m2.shape}")
         if not 1 <= self.n <= 2**53:
-            raise SurveyError(f"the number of rows is {self.n}; it must be at least 1")
+            raise IncompatibleSites(f"the number of rows is {self.n}; it must be at least 1")
         # Written so that NaN fails, too.
         if not (np.abs(self.mean) <= LARGEST).all():
-            raise SurveyError(f"a mean is not a number of at most {LARGEST:g}")
+            raise IncompatibleSites(f"a mean is not a number of at most {LARGEST:g}")
         if not ((self.m2 >= 0) & (self.m2 <= LARGEST)).all():
-            raise SurveyError(f"a sum of squares is not a number from 0 to {LARGEST:g}")
+            raise IncompatibleSites(f"a sum of squares is not a number from 0 to {LARGEST:g}")
 
     @classmethod
     def of(cls, X: NDArray[Any]) -> Moments:
         """Take the moments of a table, shape (rows, columns) with at least one row, in float64."""
         if not len(X):
-            raise SurveyError("there are no rows")
+            raise IncompatibleSites("there are no rows")
         rows = max(1, BLOCK // max(1, X.shape[1]))
         whole = _of_block(X[:rows])
         for start in range(rows, len(X), rows):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .checks import checked_inputs, checked_targets
-from .model import Allowance, Array, FitReport, LocalUnsupported, Work
+from .model import Array, Capability, FitReport, LocalUnsupported, LocalWork
 from .weights import Layout, Vector
 
 
@@ -46,7 +46,7 @@ class Pegasos:
     penalty : float
         λ, above 0. Small: a large margin on few rows, and large first steps.
     bias : bool
-        Whether there is a constant input, whose weight is penalised like the others.
+        Whether there is a constant input, whose weight is penalized like the others.
     dtype : {"float32", "float64"}
 
     Raises
@@ -129,7 +129,7 @@ class Pegasos:
         self._t = float(state["t"][0]) - 1
 
     @property
-    def allows(self) -> frozenset[Allowance]:
+    def allows(self) -> frozenset[Capability]:
         """Nothing beyond plain steps."""
         return frozenset()
 
@@ -137,7 +137,7 @@ class Pegasos:
         self,
         X: Array,
         y: Array,
-        work: Work,
+        work: LocalWork,
         rng: np.random.Generator,
         stop: Callable[[], bool],
         correction: Vector | None = None,

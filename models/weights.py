@@ -167,7 +167,7 @@ def consensus_distance(vectors: Sequence[Vector]) -> float:
 
 
 def sketch(vector: Vector, seed: int, width: int = 64) -> list[float]:
-    """Summarise a vector so that distances between vectors survive.
+    """Summarize a vector so that distances between vectors survive.
 
     Each element gets a random sign, and the signed elements are summed in `width` segments: the mean over seeds of
     ``||sketch(x) - sketch(y)||²`` is ``||x - y||²`` (a sparse Johnson-Lindenstrauss projection). Peers that share the
@@ -195,7 +195,7 @@ def sketch(vector: Vector, seed: int, width: int = 64) -> list[float]:
 
 @lru_cache(maxsize=2)
 def _signs(seed: int, size: int) -> NDArray[np.int8]:
-    from .randomness import generator
+    from .rng import generator
 
     signs = generator(seed, "sketch", size).integers(0, 2, size, dtype=np.int8)
     signs *= 2

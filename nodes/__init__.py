@@ -8,14 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .experiment import Experiment, ExperimentError
-    from .federated.client import Client
-    from .federated.coordinator import Coordinator
-    from .gossip.peer import Peer
-    from .launcher import launch
-    from .monitor import Monitor
-    from .reports import RoundReport
-    from .session import NodeFailed
+    from .config.schema import Experiment, ExperimentError
+    from .launching.launcher import launch
+    from .monitoring.monitor import Monitor
+    from .roles.client import Client
+    from .roles.coordinator import Coordinator
+    from .roles.peer import Peer
+    from .runtime.round_reports import RoundReport
+    from .runtime.session import NodeFailed
 
 __all__ = [
     "Client",
@@ -30,15 +30,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Client": ".federated.client",
-    "Coordinator": ".federated.coordinator",
-    "Experiment": ".experiment",
-    "ExperimentError": ".experiment",
-    "Monitor": ".monitor",
-    "NodeFailed": ".session",
-    "Peer": ".gossip.peer",
-    "RoundReport": ".reports",
-    "launch": ".launcher",
+    "Client": ".roles.client",
+    "Coordinator": ".roles.coordinator",
+    "Experiment": ".config.schema",
+    "ExperimentError": ".config.schema",
+    "Monitor": ".monitoring.monitor",
+    "NodeFailed": ".runtime.session",
+    "Peer": ".roles.peer",
+    "RoundReport": ".runtime.round_reports",
+    "launch": ".launching.launcher",
 }
 
 

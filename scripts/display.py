@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from .board import Board, Row
+from nervenet.nodes.monitoring.run_view import Row, RunView
+
 from .words import duration, score, score_name, size
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ STYLES = {"lost": "bold red", "suspect": "yellow", "left": "dim", "training": "c
 URGENT = {"lost": 0, "suspect": 1}
 
 
-def header(board: Board, now: float) -> str:
+def header(board: RunView, now: float) -> str:
     """The state of the run in one line."""
     what = " · ".join(part for part in (board.mode, board.data, board.model) if part) or "waiting for a run"
     parts = [what, f"round {board.round}/{board.rounds or '?'}"]
@@ -42,7 +43,7 @@ def header(board: Board, now: float) -> str:
     return "  ".join(parts)
 
 
-def plain_line(board: Board, now: float) -> str:
+def plain_line(board: RunView, now: float) -> str:
     """The header and how many nodes there are, for logs."""
     learners = [row for row in board.rows.values() if row.role in ("client", "peer")]
     living = sum(row.living and row.state != "suspect" for row in learners)
@@ -63,7 +64,7 @@ def cells(name: str, row: Row, now: float) -> tuple[str, ...]:
     return (name, state, str(row.round or ""), *figures, size(row.received) if row.received else "", seen)
 
 
-def rows_shown(board: Board, limit: int) -> Iterator[tuple[str, Row]]:
+def rows_shown(board: RunView, limit: int) -> Iterator[tuple[str, Row]]:
     """At most ``limit`` rows: those in trouble first to be kept, all in name order."""
     order = sorted(board.rows, key=lambda name: (board.rows[name].role != "coordinator", _natural(name)))
     urgent = sorted(order, key=lambda name: URGENT.get(board.rows[name].state, 2))
@@ -73,7 +74,7 @@ def rows_shown(board: Board, limit: int) -> Iterator[tuple[str, Row]]:
             yield name, board.rows[name]
 
 
-def render(board: Board, now: float, height: int) -> RenderableType:
+def render(board: RunView, now: float, height: int) -> RenderableType:
     """Draw the board, no higher than ``height`` lines."""
     from rich.console import Group
     from rich.text import Text
@@ -89,9 +90,9 @@ def render(board: Board, now: float, height: int) -> RenderableType:
     return Group(title, _table(board, shown, now), *below)
 
 
-def togetherness(board: Board) -> list[str]:
+def togetherness(board: RunView) -> list[str]:
     """How far peers are apart, and who stands apart: from projections of their weights, so only about."""
-    seen = board.formation()
+    seen = board.find_clusters()
     if seen is None:
         return []
     lines = [f"consensus distance about {seen.distance:.3g}"]
@@ -106,7 +107,7 @@ def _listed(names: Sequence[str], most: int = 6) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _table(board: Board, shown: list[tuple[str, Row]], now: float) -> Table:
+def _table(board: RunView, shown: list[tuple[str, Row]], now: float) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text

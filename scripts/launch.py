@@ -15,7 +15,7 @@ from .options import experiment_flags
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nervenet.nodes.experiment import Experiment
+    from nervenet.nodes.config.schema import Experiment
 
     from .views import View
 
@@ -38,14 +38,14 @@ def launch(
 
     Leaves a run folder with the result, the model and its curves. Another terminal can attach with "nervenet monitor".
     """
-    from nervenet.nodes.experiment import load
-    from nervenet.nodes.runfolder import check_folder, default_path, has_checkpoints
+    from nervenet.nodes.config.schema import load
+    from nervenet.nodes.results.run_dir import check_run_dir, default_path, has_checkpoints
 
     from .running import Stopped, run
     from .views import choose_view
 
     if resume is not None:
-        check_folder(resume, file, out)
+        check_run_dir(resume, file, out)
     experiment = load(resume or file, overrides)
     folder = resume or out or default_path(experiment, datetime.now(UTC))
     view = choose_view(quiet=quiet, json=json)
@@ -63,7 +63,7 @@ def launch(
 
 
 async def _launch(experiment: Experiment, folder: Path, view: View, begun: Begun, *, resume: bool) -> dict[str, Any]:
-    from nervenet.nodes.launcher import launch as start
+    from nervenet.nodes.launching.launcher import launch as start
 
     def on_address(address: str) -> None:
         view.note(f"broker {address}  (watch from another terminal: nervenet monitor --broker {address})")

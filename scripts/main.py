@@ -19,9 +19,17 @@ STARTED_AT = time.time()
 
 # Known by name, so that reporting a mistake loads none of the modules that could have made it.
 USAGE_ERRORS = frozenset(
-    {"ExperimentError", "DataError", "SurveyError", "CannotMerge", "ModelFileError", "BadAddress", "TopologyError"}
+    {
+        "ExperimentError",
+        "DataError",
+        "IncompatibleSites",
+        "CannotMerge",
+        "ModelFileError",
+        "BadAddress",
+        "TopologyError",
+    }
 )
-RUN_ERRORS = frozenset({"RunFailed", "NodeFailed", "NurseryError", "BrokerError"})
+RUN_ERRORS = frozenset({"RunFailed", "NodeFailed", "ForkServerError", "BrokerError"})
 
 
 def build() -> Typer:
@@ -77,9 +85,9 @@ def main() -> None:
         # What `launcher.prestart` does, without the quarter of a second that importing the launcher takes: the process
         # that nodes are forked from does its imports while this one does its own.
         try:
-            from nervenet.nodes.nursery import Nursery
+            from nervenet.nodes.launching.forkserver_client import ForkServerClient
 
-            zygote = Nursery()
+            zygote = ForkServerClient()
         except KeyboardInterrupt:
             sys.exit(_tell("stopped by SIGINT", 130))
     sys.exit(execute(arguments, zygote, STARTED_AT))

@@ -37,7 +37,7 @@ def monitor(
 
     Shows the newest run; ends when every run that it saw has ended.
     """
-    from nervenet.nodes.runfolder import newest_broker
+    from nervenet.nodes.results.run_dir import newest_broker
 
     from .running import run as run_until_signal
     from .views import choose_view
@@ -53,8 +53,8 @@ def monitor(
 async def _watch(
     view: View, address: str, topics: tuple[str, ...], run: str | None, file: IO[str] | None, *, stay: bool
 ) -> None:
-    from nervenet.nodes.monitor import Monitor
-    from nervenet.nodes.runfolder import to_json
+    from nervenet.nodes.monitoring.monitor import Monitor
+    from nervenet.nodes.results.run_dir import to_json
 
     from .views import Boards
 
@@ -75,7 +75,7 @@ async def _watch(
 
 
 def _opened(record: Path) -> IO[str]:
-    from nervenet.nodes.experiment import ExperimentError
+    from nervenet.nodes.config.schema import ExperimentError
 
     try:
         return record.open("a", encoding="utf-8")

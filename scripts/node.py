@@ -11,9 +11,9 @@ import typer
 from .options import experiment_flags
 
 if TYPE_CHECKING:
-    from nervenet.nodes.experiment import Experiment
+    from nervenet.nodes.config.schema import Experiment
+    from nervenet.nodes.monitoring.run_view import RunView
 
-    from .board import Board
     from .views import View
 
 Role = Literal["coordinator", "client", "peer"]
@@ -54,8 +54,8 @@ def node(
     --data is this site's own file, which never leaves it. A run on several machines is one "nervenet broker", and then
     one "nervenet node" for each site.
     """
-    from nervenet.nodes.experiment import load
-    from nervenet.nodes.runfolder import check_folder
+    from nervenet.nodes.config.schema import load
+    from nervenet.nodes.results.run_dir import check_run_dir
 
     from .result import result_line
     from .running import run as run_until_signal
@@ -65,7 +65,7 @@ def node(
     mode = "gossip" if role == "peer" else "federated"
     _check_way_in(role, broker, seed_peer)
     if resume is not None:
-        check_folder(resume, file, out)
+        check_run_dir(resume, file, out)
     experiment = load(
         resume or file, _in_mode(mode, role, overrides) | ({"network.advertise": advertise} if advertise else {})
     )
@@ -85,7 +85,7 @@ def node(
 
 
 def _check_way_in(role: str, broker: str | None, seed_peer: str | None) -> None:
-    from nervenet.nodes.experiment import ExperimentError
+    from nervenet.nodes.config.schema import ExperimentError
 
     if seed_peer and role != "peer":
         raise ExperimentError(f"--seed-peer {seed_peer}: is for a peer; a {role} joins by --broker")
@@ -94,16 +94,16 @@ def _check_way_in(role: str, broker: str | None, seed_peer: str | None) -> None:
         raise ExperimentError(f"a {role} joins a run by one address: expected {ways}")
 
 
-def _board(run: str, experiment: Experiment) -> Board:
+def _board(run: str, experiment: Experiment) -> RunView:
     """What a launcher would announce."""
-    from .board import Board
+    from nervenet.nodes.monitoring.run_view import RunView
 
     known = (run, experiment.mode, experiment.data.label, experiment.model.name, experiment.rounds)
-    return Board(*known, status="running")
+    return RunView(*known, status="running")
 
 
 def _in_mode(mode: str, role: str, overrides: dict[str, object]) -> dict[str, object]:
-    from nervenet.nodes.experiment import ExperimentError
+    from nervenet.nodes.config.schema import ExperimentError
 
     if overrides.get("mode", mode) != mode:
         raise ExperimentError(f"--mode {overrides['mode']}: a {role} takes part in {mode} runs")
@@ -111,7 +111,7 @@ def _in_mode(mode: str, role: str, overrides: dict[str, object]) -> dict[str, ob
 
 
 async def _node(role: str, experiment: Experiment, view: View, **where: Any) -> dict[str, Any]:
-    from nervenet.nodes.standalone import run_node
+    from nervenet.nodes.launching.standalone import run_node
 
     async with view.running():
         summary: dict[str, Any] = await run_node(role, experiment, on_event=view.event, **where)

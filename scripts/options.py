@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
-from nervenet.nodes.experiment import Experiment, parse_set
+from nervenet.nodes.config.schema import Experiment, parse_set
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Flag:
 
 
 FLAGS = (
-    Flag("mode", "mode", "federated (a coordinator averages) or gossip (peers exchange with neighbours)"),
+    Flag("mode", "mode", "federated (a coordinator averages) or gossip (peers exchange with neighbors)"),
     Flag("nodes", "nodes", "Clients or peers"),
     Flag("rounds", "rounds", "Rounds of training and exchange"),
     Flag("seed", "seed", "Every random draw follows from it"),

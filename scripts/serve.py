@@ -25,7 +25,7 @@ def serve(
     POST /predict with {"X_test": [[…], …]}, raw inputs, is answered by {"y_pred": […]}. GET /healthz says whether it is
     up, GET /model what is being served.
     """
-    from nervenet.nodes.experiment import ExperimentError
+    from nervenet.nodes.config.schema import ExperimentError
 
     if broker is not None:
         raise ExperimentError(
@@ -34,16 +34,16 @@ def serve(
         )
     host, port = _address(http)
     from nervenet.models.artifact import load_model, read_extra
-    from nervenet.nodes.predictor import predictor_app
+    from nervenet.nodes.serving import predictor_app
 
     from .running import run
 
     if best and not model.is_dir():
         raise ExperimentError(f"--best: is for a run folder, and {model} is a model file")
     saved = model / "best.json" if best else model
-    learner = load_model(saved)
+    site_model = load_model(saved)
     facts = {"metrics": {} if best else _metrics(model)} | read_extra(saved)
-    run(lambda: _serve(predictor_app(learner, facts), host, port))
+    run(lambda: _serve(predictor_app(site_model, facts), host, port))
 
 
 def _metrics(model: Path) -> dict[str, float | None]:
@@ -59,7 +59,7 @@ def _metrics(model: Path) -> dict[str, float | None]:
 
 
 def _address(http: str) -> tuple[str, int]:
-    from nervenet.nodes.experiment import ExperimentError
+    from nervenet.nodes.config.schema import ExperimentError
 
     host, colon, port = http.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > 65535:

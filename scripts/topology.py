@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from nervenet.nodes.gossip.measure import Measured
-    from nervenet.nodes.gossip.topology import Schedule
+    from nervenet.nodes.topology import Schedule
+    from nervenet.nodes.topology.analysis import Measured
 
 MOST = 2048  # nodes: the figures come from whole matrices
 
@@ -22,7 +22,7 @@ def topology(
     ] = None,
     degree: Annotated[
         int | None,
-        typer.Option(metavar="K", help="Neighbours a peer, of those that take it. [default: 4; base-k: 1]"),
+        typer.Option(metavar="K", help="Neighbors a peer, of those that take it. [default: 4; base-k: 1]"),
     ] = None,
     probability: Annotated[
         float | None,
@@ -47,13 +47,13 @@ def topology(
     if name is None or list_:
         _list(json)
         return
-    from nervenet.nodes.gossip.layout import launched_names, members_in
-    from nervenet.nodes.gossip.measure import measure
-    from nervenet.nodes.gossip.topology import kind, schedule
+    from nervenet.nodes.experiment.layout import default_node_names, edge_list_members
+    from nervenet.nodes.topology import kind, schedule
+    from nervenet.nodes.topology.analysis import measure
 
     kind(name)
     from_file = name == "edges" and edges is not None
-    names = members_in(str(edges), nodes) if from_file else launched_names(nodes or 16, "peer")
+    names = edge_list_members(str(edges), nodes) if from_file else default_node_names(nodes or 16, "peer")
     made = schedule(name, names, degree=degree, probability=probability, edges=edges, seed=seed)
     # A hundred million entries of matrices suffice for any graph that one would want to use.
     found = measure(name, made, seed=seed, most=max(rounds or 0, min(10_000, 400_000_000 // len(names) ** 2)))
@@ -68,8 +68,8 @@ def topology(
 
 
 def _draw(found: Measured, made: Schedule, picture: Path, seed: int, rounds: int | None) -> None:
-    from nervenet.nodes.experiment import ExperimentError
-    from nervenet.nodes.gossip.picture import draw_topology
+    from nervenet.nodes.config.schema import ExperimentError
+    from nervenet.nodes.topology.plot import draw_topology
 
     try:
         draw_topology(found, made, picture, seed=seed, rounds=rounds)
@@ -80,13 +80,13 @@ def _draw(found: Measured, made: Schedule, picture: Path, seed: int, rounds: int
 def _distances(found: Measured, made: Schedule, seed: int, rounds: int) -> list[float]:
     from itertools import islice
 
-    from nervenet.nodes.gossip.measure import consensus_errors, rule_of
+    from nervenet.nodes.topology.analysis import consensus_errors, rule_of
 
     return list(islice(consensus_errors(made, rule_of(found.name, made), seed=seed), 1, rounds + 1))
 
 
 def _print(found: Measured, distances: list[float], picture: Path | None) -> None:
-    from nervenet.nodes.gossip.topology import kind
+    from nervenet.nodes.topology import kind
 
     least, mean, most = found.degree
     varies = {1: "every round the same"}.get(found.period or 0, f"repeats after {found.period} rounds")
@@ -126,7 +126,7 @@ def _print_json(found: Measured, distances: list[float], picture: Path | None) -
 
 
 def _list(as_json: bool) -> None:
-    from nervenet.nodes.gossip.topology import TOPOLOGIES
+    from nervenet.nodes.topology import TOPOLOGIES
 
     if as_json:
         import json

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
-from .board import Board, told
+from nervenet.nodes.monitoring.run_view import RunView, told
 
 REFRESH_S = 0.125
 PLAIN_LINE_EVERY_S = 2.0
@@ -42,7 +42,7 @@ class JsonView:
     """Every event a line of JSON on standard output, at once; everything else on standard error."""
 
     def __init__(self) -> None:
-        from nervenet.nodes.runfolder import to_json
+        from nervenet.nodes.results.run_dir import to_json
 
         self._to_json = to_json
         self._listened_to = True
@@ -86,14 +86,14 @@ class QuietView:
 class Boards:
     """A board for each run that was heard of; the one to show is the newest."""
 
-    def __init__(self, known: Board | None = None) -> None:
-        self.of: dict[str, Board] = {} if known is None else {known.run: known}
+    def __init__(self, known: RunView | None = None) -> None:
+        self.of: dict[str, RunView] = {} if known is None else {known.run: known}
         self.changed = False
 
     @property
-    def shown(self) -> Board:
+    def shown(self) -> RunView:
         """The board of the run that was heard of first last."""
-        return next(reversed(self.of.values())) if self.of else Board()
+        return next(reversed(self.of.values())) if self.of else RunView()
 
     @property
     def all_finished(self) -> bool:
@@ -104,7 +104,7 @@ class Boards:
         """Hand an event to its run's board; what belongs to no run (a broker's own news) is not shown."""
         run = event.get("run")
         if run:
-            self.of.setdefault(str(run), Board(run=str(run))).fold(event)
+            self.of.setdefault(str(run), RunView(run=str(run))).fold(event)
             self.changed = True
 
 
@@ -117,7 +117,7 @@ class PlainView:
         What is known of a run beforehand, where nobody will tell.
     """
 
-    def __init__(self, known: Board | None = None) -> None:
+    def __init__(self, known: RunView | None = None) -> None:
         self._boards = Boards(known)
 
     def event(self, event: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from nervenet.models.compress import supported
-from nervenet.nodes.federated.strategies.registry import NAMES, Described, describe
+from nervenet.nodes.federated.strategies.registry import NAMES, PluginInfo, describe
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "federated.md").read_text(encoding="utf-8")
@@ -14,7 +14,7 @@ ROWS = {found[1]: found[0] for found in re.finditer(r"^\| `([a-z-]+)` \| .*$", C
 
 
 @pytest.mark.parametrize("strategy", describe(), ids=lambda strategy: strategy.name)
-def test_every_strategy_is_there_with_its_paper_its_knobs_and_when_not_to_use_it(strategy: Described) -> None:
+def test_every_strategy_is_there_with_its_paper_its_knobs_and_when_not_to_use_it(strategy: PluginInfo) -> None:
     _, _, what, knobs, against, _ = ROWS[strategy.name].split("|")
     assert against.strip(), "when not to use it"
     assert re.search(r"\d{4}|the same", what), "its paper"

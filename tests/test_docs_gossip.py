@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-from nervenet.nodes.described import Described
+from nervenet.nodes.config.plugins import PluginInfo
 from nervenet.nodes.gossip.algorithms.registry import NAMES, describe
-from nervenet.nodes.gossip.measure import measure
-from nervenet.nodes.gossip.mixing import RULES
-from nervenet.nodes.gossip.topology import TOPOLOGIES, default_degree, schedule
+from nervenet.nodes.topology import TOPOLOGIES, default_degree, schedule
+from nervenet.nodes.topology.analysis import measure
+from nervenet.nodes.topology.mixing import RULES
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "gossip.md").read_text(encoding="utf-8")
@@ -64,7 +64,7 @@ def test_the_figure_shows_every_topology() -> None:
 
 
 @pytest.mark.parametrize("algorithm", describe(), ids=list(NAMES))
-def test_every_algorithm_is_there_with_its_paper_its_knobs_and_when_not_to_use_it(algorithm: Described) -> None:
+def test_every_algorithm_is_there_with_its_paper_its_knobs_and_when_not_to_use_it(algorithm: PluginInfo) -> None:
     row = re.search(rf"^\| `{algorithm.name}` \|.*$", PAGE, re.MULTILINE)
     assert row, f"docs/gossip.md has no row about {algorithm.name}"
     _, _, what, arguments, needs, not_for, _ = (cell.strip() for cell in row.group().split("|"))

@@ -16,9 +16,10 @@ import httpx
 import numpy as np
 import pytest
 from nervenet.broker import Broker
-from nervenet.models import MLP, datasets, partition
+from nervenet.models import MLP
+from nervenet.models.data import datasets, partition
 from nervenet.nodes import Experiment, Peer
-from nervenet.nodes.experiment import load
+from nervenet.nodes.config.schema import load
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 APPLICATION = EXAMPLES / "embed_in_web_app.py"
@@ -91,7 +92,7 @@ async def test_a_web_application_answers_while_it_learns() -> None:
     assert [answer.status_code for answer in heard] == [200] * 4
     during = [answer.json() for answer in heard]
     assert all(len(answer["y_pred"]) == 2 for answer in during if "y_pred" in answer)
-    # A neighbour is never more than a round away: at half time, the application was learning.
+    # A neighbor is never more than a round away: at half time, the application was learning.
     assert {answer["learning"] for answer in during if "learning" in answer} == {"under way"}
 
 

@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 from harness import Federation, Notebook, Rows
 from nervenet.models import MLP, LocalSettings, generator
-from nervenet.models.synthetic import fedprox_synthetic
+from nervenet.models.data.synthetic import fedprox_synthetic
 from nervenet.nodes.federated.sampling import uniform
 from nervenet.nodes.federated.strategies.averaging import FedAvg
-from nervenet.nodes.federated.strategies.client_side import FedProx
+from nervenet.nodes.federated.strategies.client_drift import FedProx
 
 CLIENTS, ASKED, EPOCHS, ROUNDS, COUNTED = 30, 10, 20, 200, 150
 FEDAVG, FEDPROX, KEEPING = "FedAvg", "FedProx", "FedAvg keeping"

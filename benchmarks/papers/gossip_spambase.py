@@ -11,7 +11,7 @@ virtual time, which would take some hours: a cycle is one period of every peer, 
 arrives at once. A peer trains and evaluates nothing that it would not in a run.
 
 With --tokens the answers are at once, too, which no network is: some hundred hops a period then make models old before
-they have learned as much, and their learning rate small (randomised account: error .141 from cycle 500 on).
+they have learned as much, and their learning rate small (randomized account: error .141 from cycle 500 on).
 
     NERVENET_DATA=… python benchmarks/papers/gossip_spambase.py       some minutes on one core
 """
@@ -28,10 +28,10 @@ from typing import Any
 
 import numpy as np
 from nervenet.models.pegasos import pegasos_step
-from nervenet.models.randomness import generator
-from nervenet.nodes.gossip.asynchronous.merge import RULES, WHOLE, merged, strided, taken
-from nervenet.nodes.gossip.asynchronous.tokens import ACCOUNTS, Purse
-from nervenet.nodes.gossip.asynchronous.walk import RECIPES, Act, Walking, useful
+from nervenet.models.rng import generator
+from nervenet.nodes.gossip.asynchronous.model_merge import RULES, WHOLE, merged, strided, taken
+from nervenet.nodes.gossip.asynchronous.token_account import ACCOUNTS, TokenAccount
+from nervenet.nodes.gossip.asynchronous.walk import RECIPES, Act, WalkingModel, useful
 from numpy.typing import NDArray
 
 FEATURES = 57
@@ -61,14 +61,14 @@ class Peer:
 
     X: NDArray[Any]
     signs: NDArray[Any]
-    purse: Purse
-    model: Walking
-    last: Walking = field(init=False)
+    purse: TokenAccount
+    model: WalkingModel
+    last: WalkingModel = field(init=False)
 
     def __post_init__(self) -> None:
         self.last = self.model
 
-    def update(self, model: Walking, penalty: float) -> Walking:
+    def update(self, model: WalkingModel, penalty: float) -> WalkingModel:
         """Take one step on the one row."""
         weights = model.body.copy()
         pegasos_step(weights, self.X, self.signs, model.age + 1, penalty)
@@ -87,8 +87,8 @@ class Network:
             raise SystemExit("parts are merged into the peer's own model: --against own")
         self.rng = generator(seed, "spambase")
         account = ACCOUNTS[args.tokens](args.capacity, args.reactivity)
-        start = Walking(np.zeros(FEATURES), (0,) * len(self.parts))
-        self.peers = [Peer(X[i : i + 1], signs[i : i + 1], Purse(account), start) for i in range(len(X))]
+        start = WalkingModel(np.zeros(FEATURES), (0,) * len(self.parts))
+        self.peers = [Peer(X[i : i + 1], signs[i : i + 1], TokenAccount(account), start) for i in range(len(X))]
         self.sent = 0
 
     def cycle(self) -> None:
@@ -108,7 +108,7 @@ class Network:
                 other = int(self.rng.integers(len(self.peers) - 1))
                 letters.append((receiver, other + (other >= receiver)))
 
-    def _deliver(self, came: Walking, peer: Peer) -> int:
+    def _deliver(self, came: WalkingModel, peer: Peer) -> int:
         part = self.parts[0] if len(self.parts) == 1 else self.parts[int(self.rng.integers(len(self.parts)))]
         news = useful(peer.model.ages[part.number], came.ages[part.number])
         a, b = came, peer.last if self.against_last else peer.model

@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from nervenet.models import MLP, Learner, LocalSettings, LocalTraining, agree, generator
+from nervenet.models import MLP, LocalSettings, LocalTraining, SiteModel, agree, generator
 from nervenet.models.compress import parse
-from nervenet.models.data import Dataset
-from nervenet.models.partition import partition
-from nervenet.nodes import effects as e
-from nervenet.nodes.federated.merger import Merger
-from nervenet.nodes.federated.rounds import RoundState
+from nervenet.models.data.data import Dataset
+from nervenet.models.data.partition import partition
+from nervenet.nodes.federated.aggregator import Aggregator
+from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
+from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies import Contribution, Strategy
 from nervenet.nodes.federated.strategies.averaging import FedAvg
-from nervenet.nodes.federated.tasks import ClientRules, ClientState
-from nervenet.nodes.simulate import Simulation
-from nervenet.nodes.trainer import Trainer
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.runtime.simulator import Simulation
+from nervenet.nodes.runtime.worker import Worker
 from numpy.typing import NDArray
 
 Rows: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
@@ -36,7 +37,7 @@ COORDINATOR = "coordinator"
 
 
 def sites_of(data: Dataset, nodes: int, scheme: str, *, seed: int, alpha: float = 0.5) -> dict[str, Rows]:
-    """Cut a data set into named sites; see `nervenet.models.partition.partition`."""
+    """Cut a data set into named sites; see `nervenet.models.data.partition.partition`."""
     parts = partition(data, nodes, scheme, seed=seed, alpha=alpha, min_rows=10)
     return {f"client-{k:03}": (data.X[part], data.y[part]) for k, part in enumerate(parts)}
 
@@ -72,13 +73,13 @@ class Federation:
         seed: int,
         strategy: Strategy | None = None,
     ) -> None:
-        learners = {name: Learner(model(), *rows, task="classification") for name, rows in sites.items()}
-        agreement = agree({name: learner.survey() for name, learner in learners.items()}, scale="none")
-        self.judge = Learner(model(), test=test)
-        for learner in (*learners.values(), self.judge):
-            learner.settle(agreement, seed)
-        self.clients = {name: LocalTraining(learner, node=name, seed=seed) for name, learner in learners.items()}
-        self.merger = Merger(strategy or FedAvg(), len(sites))
+        learners = {name: SiteModel(model(), *rows, task="classification") for name, rows in sites.items()}
+        agreement = agree({name: site_model.survey() for name, site_model in learners.items()}, scale="none")
+        self.judge = SiteModel(model(), test=test)
+        for site_model in (*learners.values(), self.judge):
+            site_model.settle(agreement, seed)
+        self.clients = {name: LocalTraining(site_model, node=name, seed=seed) for name, site_model in learners.items()}
+        self.merger = Aggregator(strategy or FedAvg(), len(sites))
         self.weights = self.judge.snapshot()
         self.outgoing = self.merger.begin(self.weights)
 
@@ -95,8 +96,8 @@ class Federation:
             contributions.append(Contribution(name, body, self.weights, result.examples, result.metrics, relative))
         return contributions
 
-    def fold(self, contributions: Iterable[Contribution], number: int) -> e.Folded:
-        """Make the next model. Raises what `Merger.fold` raises; the model then stays as it was."""
+    def fold(self, contributions: Iterable[Contribution], number: int) -> ev.Folded:
+        """Make the next model. Raises what `Aggregator.fold` raises; the model then stays as it was."""
         folded = self.merger.fold(e.Fold(number, 0, "mean", self.weights, tuple(contributions)))
         self.weights, self.outgoing = folded.body, folded.outgoing
         return folded
@@ -130,14 +131,18 @@ class Simulated:
         rules = RoundRules(
             rounds, frozenset(sites), seed, participation=participation, settings=settings, strategy=strategy
         )
-        judge = Trainer(
-            Learner(model(), test=test), node=COORDINATOR, seed=seed, scale="none", merger=Merger(strategy, len(sites))
+        judge = Worker(
+            SiteModel(model(), test=test),
+            node=COORDINATOR,
+            seed=seed,
+            scale="none",
+            merger=Aggregator(strategy, len(sites)),
         )
-        self.coordinator = self.simulation.add(COORDINATOR, RoundState(rules), _working(judge))
+        self.coordinator = self.simulation.add(COORDINATOR, CoordinatorMachine(rules), _working(judge))
         for name, rows in sites.items():
-            learner = Learner(model(), *rows, task="classification")
-            machine = ClientState(ClientRules(COORDINATOR, learner.examples))
-            self.simulation.add(name, machine, _working(Trainer(learner, node=name, seed=seed, scale="none")))
+            site_model = SiteModel(model(), *rows, task="classification")
+            machine = ClientMachine(ClientRules(COORDINATOR, site_model.examples))
+            self.simulation.add(name, machine, _working(Worker(site_model, node=name, seed=seed, scale="none")))
             self.simulation.connect(COORDINATOR, name, ("coordinator", "client"))
 
     def rounds(self) -> Iterator[Mapping[str, Any]]:
@@ -155,7 +160,7 @@ class Simulated:
             self.simulation.run(self.simulation.now + JOB_S)
 
 
-def _working(trainer: Trainer) -> Callable[[Any], tuple[float, e.Event | None]]:
+def _working(trainer: Worker) -> Callable[[Any], tuple[float, ev.Event | None]]:
     return lambda job: (JOB_S, trainer.answer(job))
 
 

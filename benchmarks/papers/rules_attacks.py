@@ -11,7 +11,8 @@ seeds. Hostile clients know all honest updates (differences to the global model)
     NaN           not a number
     inflation     noise of deviation 1, and the claim of 1,000,000,000 examples
 
-Every update passes the coordinator's screening first (`nervenet.nodes.screening`), but for the first row of each table.
+Every update passes the coordinator's screening first (`nervenet.nodes.runtime.payload_checks`), but for the first row
+of each table.
 A rule is told the true f, in the column without attack, too. What it refuses, because its theory wants more updates
 than there are, is printed as the n that it got: with NaN and inflation the hostile ones have been sent home already,
 and f of the n - f that are left is more than f of n.
@@ -41,23 +42,23 @@ import numpy as np
 from harness import Federation, Notebook, Rows, sites_of, subset
 from nervenet.broker.messages import Payload, Update
 from nervenet.models import MLP, LocalSettings, attacks, generator
-from nervenet.models.datasets import load
+from nervenet.models.data.datasets import load
 from nervenet.models.weights import IncompatibleWeights, Vector
-from nervenet.nodes.effects import Arrived
 from nervenet.nodes.federated.strategies import Contribution, Strategy, StrategyError
 from nervenet.nodes.federated.strategies.registry import arguments_of, make, strategy_class
-from nervenet.nodes.screening import update_fault
-from nervenet.nodes.trainer import flaw_of
+from nervenet.nodes.runtime.events import Arrived
+from nervenet.nodes.runtime.payload_checks import update_fault
+from nervenet.nodes.runtime.worker import flaw_of
 
 CLIENTS, ROWS, ROUNDS = 20, 6000, 20
 SETTINGS = LocalSettings(epochs=2, batch_size=20)
 RATIO = 100.0  # federated.max_examples_ratio
-BOUND = 1.0  # of a norm, for centred clipping and the norm bound; honest updates have 0.8 to 2 in the first rounds
+BOUND = 1.0  # of a norm, for centered clipping and the norm bound; honest updates have 0.8 to 2 in the first rounds
 ATTACKS = ("none", "sign flip", "Gaussian", "IPM", "ALIE", "NaN", "inflation")
 UNSCREENED = "fedavg unscreened"
 RULES = (
     *(UNSCREENED, "fedavg", "median", "trimmed-mean", "krum", "multi-krum", "bulyan"),
-    *("geometric-median", "centred-clipping", "norm-bound"),
+    *("geometric-median", "centered-clipping", "norm-bound"),
 )
 
 
@@ -92,7 +93,7 @@ def screened(contributions: Sequence[Contribution], enrolled: dict[str, int], pa
     """Leave out what the coordinator refuses at the door."""
     passed, cap = [], int(RATIO * np.median(list(enrolled.values())))
     for c in contributions:
-        update = Update(round=1, attempt=0, examples=c.examples, metrics={}, facts=None, payload=payload)
+        update = Update(round=1, attempt=0, examples=c.examples, metrics={}, fields=None, payload=payload)
         arrived = Arrived(c.client, update, c.body, flaw_of(c.body))
         if not update_fault(update, arrived, "train", payload, enrolled[c.client], cap):
             passed.append(c)

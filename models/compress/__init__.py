@@ -11,8 +11,8 @@ A spec names the stages, joined by ``+``, in this order, each at most once::
 size and dtype, so a frame holds nothing but the data, and its reader believes none of it.
 """
 
+from .base import CodecError
 from .codec import Codec, parse, supported
-from .contract import CodecError
-from .feedback import error_feedback
+from .error_feedback import error_feedback
 
 __all__ = ["Codec", "CodecError", "error_feedback", "parse", "supported"]

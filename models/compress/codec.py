@@ -12,9 +12,9 @@ from numpy.typing import DTypeLike
 
 from ..weights import Vector
 from . import deflate
-from .contract import Bytes, CodecError, Values
-from .plain import BFloat16, Float16, Raw
-from .quantise import Stochastic
+from .base import Bytes, CodecError, Values
+from .dense import BFloat16, Float16, Raw
+from .quantize import Stochastic
 from .sparse import TopK
 
 VALUES: dict[str, Values] = {"float16": Float16(), "bfloat16": BFloat16(), "int8": Stochastic(8), "int4": Stochastic(4)}

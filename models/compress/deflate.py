@@ -10,7 +10,7 @@ from struct import Struct
 
 import numpy as np
 
-from .contract import Bytes, CodecError
+from .base import Bytes, CodecError
 
 LENGTH = Struct("<Q")
 PIECE = 8192

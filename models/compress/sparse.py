@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..weights import Vector, is_finite
-from .contract import CHUNK, Bytes, CodecError, Values, chunks
+from .base import CHUNK, Bytes, CodecError, Values, chunks
 
 HEAD = Struct("<QB7s")
 PADDING = bytes(7)
@@ -28,7 +28,7 @@ class TopK:
     """The `share` of the elements that have the largest magnitude; the others are zero (Stich et al. 2018).
 
     Exactly ``k = max(1, round(share n))`` elements, fewer only if fewer are not zero; of equal magnitudes the first
-    stand. A contraction with δ = k / n, ``||Q(x) - x||² <= (1 - k/n) ||x||²``, deterministic; with a quantiser of
+    stand. A contraction with δ = k / n, ``||Q(x) - x||² <= (1 - k/n) ||x||²``, deterministic; with a quantizer of
     variance ω behind it, ``E||Q(x) - x||² <= (1 - (1 - ω) k/n) ||x||²``. It is biased, so that it wants error feedback.
 
     Attributes

@@ -22,7 +22,7 @@ class LocalResult:
     examples
         Rows that it was trained on.
     metrics
-        ``loss``, ``steps``; ``normaliser`` where there is one (FedNova's a_i, see `normalise`); as asked for
+        ``loss``, ``steps``; ``normalizer`` where there is one (FedNova's a_i, see `normalize`); as asked for
         ``probe_loss`` and ``personal_loss``; ``partial`` 1 if it was stopped early; with an encoding ``raw_bytes``,
         ``sent_bytes`` and ``codec_error``, the norm of what encoding changed, relative to that of what was encoded.
         None of them is NaN or infinite.

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
-from ..model import LocalUnsupported, Model, Work
+from ..model import LocalUnsupported, LocalWork, Model
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class LocalSettings:
     Attributes
     ----------
     epochs, local_steps, batch_size, carry_optimizer, proximal
-        See `model.Work`.
+        See `model.LocalWork`.
     control : bool
         SCAFFOLD: what arrives is the weights and the server's control variate c, what is sent is the weights and the
         change of this client's own (Karimireddy et al. 2020). It needs momentum that starts at zero, and so no
@@ -65,9 +65,9 @@ class LocalSettings:
         """What stands one after the other in the vectors that come and go, each as long as the weights."""
         return ("weights", "control") if self.control else ("weights",)
 
-    def work(self, proximal: float, *, carry: bool = True) -> Work:
+    def work(self, proximal: float, *, carry: bool = True) -> LocalWork:
         """How much to train, with a proximal term; `carry` False: from fresh moments whatever the settings say."""
-        return Work(self.epochs, self.local_steps, self.batch_size, self.carry_optimizer and carry, proximal)
+        return LocalWork(self.epochs, self.local_steps, self.batch_size, self.carry_optimizer and carry, proximal)
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> "LocalSettings":
@@ -121,6 +121,6 @@ def check_support(model: Model, settings: LocalSettings) -> None:
             raise LocalUnsupported(name, f"{setting} > 0 adds a {needed} term to every gradient, which it cannot take")
     if settings.control and "correction" not in allows:
         raise LocalUnsupported(name, "control (SCAFFOLD) adds a correction to every gradient, which it cannot take")
-    if settings.control and "normaliser" not in allows:
+    if settings.control and "normalizer" not in allows:
         why = "control (SCAFFOLD) needs updates that are sums of gradients: optimizer sgd, momentum or nesterov"
         raise LocalUnsupported(name, why)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..learner import Learner
 from ..model import FitReport
-from ..randomness import generator
+from ..rng import generator
+from ..site_model import SiteModel
 from ..weights import IncompatibleWeights, Vector, is_finite
 from .encoding import encoded
 from .personal import PREFIX, chosen, replaced, taken
@@ -42,8 +42,8 @@ class LocalTraining:
         The client's name and the run's seed: the address of its draws.
     """
 
-    def __init__(self, learner: Learner, *, node: str, seed: int) -> None:
-        self.learner = learner
+    def __init__(self, site_model: SiteModel, *, node: str, seed: int) -> None:
+        self.site_model = site_model
         self.node = node
         self.seed = seed
         self._state: State = {}
@@ -62,7 +62,7 @@ class LocalTraining:
 
     def load(self, received: Vector, settings: LocalSettings) -> None:
         """Put received weights into the model as this client would use them: its personal arrays over them."""
-        self.learner.load(self._own(self._split(received, settings)[0], settings))
+        self.site_model.load(self._own(self._split(received, settings)[0], settings))
 
     def train(
         self,
@@ -77,8 +77,8 @@ class LocalTraining:
 
         SCAFFOLD's own control variate follows option II (Karimireddy et al. 2020, algorithm 1, line 12),
         c_i⁺ = c_i - c + (x - y) / (K η), with the K steps of size η counted as FedNova counts them: K is the
-        `normaliser`, K steps for plain SGD. An update with momentum is a weighted sum of its gradients, and the
-        normaliser the sum of those weights, so that c_i⁺ stays what it is meant to be: a mean of the gradients along
+        `normalizer`, K steps for plain SGD. An update with momentum is a weighted sum of its gradients, and the
+        normalizer the sum of those weights, so that c_i⁺ stays what it is meant to be: a mean of the gradients along
         the way, without the correction that was added to each.
 
         Parameters
@@ -105,35 +105,35 @@ class LocalTraining:
         ArithmeticError
             Training diverged: there is no finite result.
         """
-        check_support(self.learner.model, settings)
+        check_support(self.site_model.model, settings)
         weights, control = self._split(received, settings)
         start = self._own(weights, settings)
         state = self._standing(counted)
         shared = {name: state[name] for name in SHARED if name in state}
         metrics: dict[str, float] = {}
         if settings.probe:
-            self.learner.load(start)
-            metrics["probe_loss"] = self.learner.training_loss()
+            self.site_model.load(start)
+            metrics["probe_loss"] = self.site_model.training_loss()
         own = self._checked(shared.get("control"))
         correction = control if own is None or control is None else control - own
         rng = generator(self.seed, self.node, number, "batches")
         report = self._fit(start, state, MOMENTS, settings, settings.proximal, rng, stop, correction)
         if report.cancelled and not (settings.partial and report.steps):
             return LocalResult(None, settings.encoding, settings.parts, report.examples, cancelled=True)
-        after = _finite(self.learner.snapshot())
+        after = _finite(self.site_model.snapshot())
         metrics |= {"loss": report.loss, "steps": float(report.steps)}
-        if report.normaliser is not None:
-            metrics["normaliser"] = report.normaliser
+        if report.normalizer is not None:
+            metrics["normalizer"] = report.normalizer
         if report.cancelled:
             metrics["partial"] = 1.0
 
-        mine = chosen(self.learner.layout, settings.personal)
-        sent = replaced(self.learner.layout, after, taken(self.learner.layout, weights, mine))
-        state |= {PREFIX + name: array for name, array in taken(self.learner.layout, after, mine).items()}
+        mine = chosen(self.site_model.layout, settings.personal)
+        sent = replaced(self.site_model.layout, after, taken(self.site_model.layout, weights, mine))
+        state |= {PREFIX + name: array for name, array in taken(self.site_model.layout, after, mine).items()}
         vector: NDArray[Any] = sent
         if control is not None:
             # Of the personal arrays, where sent is what was received and c is zero, this is zero, too.
-            reach = (report.normaliser or 0.0) * report.rate
+            reach = (report.normalizer or 0.0) * report.rate
             change = (weights - sent) / weights.dtype.type(reach) - control if reach else np.zeros_like(control)
             state["control"] = change if own is None else own + change
             vector = _finite(np.concatenate([sent, change]))
@@ -142,7 +142,7 @@ class LocalTraining:
             if personal.cancelled and not settings.partial:
                 return LocalResult(None, settings.encoding, settings.parts, report.examples, cancelled=True)
             metrics["personal_loss"] = personal.loss
-            self.learner.load(after)
+            self.site_model.load(after)
         residual = state.pop("residual", None)
         if settings.encoding:
             rng = generator(self.seed, self.node, number, "codec")
@@ -174,7 +174,7 @@ class LocalTraining:
             return own
         if received is None:
             raise ValueError("this client has no whole model of its own: the weights of all are needed")
-        return replaced(self.learner.layout, received, self._personal_arrays())
+        return replaced(self.site_model.layout, received, self._personal_arrays())
 
     def fine_tune(
         self, received: Vector, epochs: int, *, batch_size: int = 16, stop: Callable[[], bool] = _never
@@ -185,9 +185,9 @@ class LocalTraining:
         """
         settings = LocalSettings(epochs=epochs, batch_size=batch_size)
         rng = generator(self.seed, self.node, "fine-tune")
-        start = replaced(self.learner.layout, received, self._personal_arrays())
+        start = replaced(self.site_model.layout, received, self._personal_arrays())
         report = self._fit(start, dict(self._state), MOMENTS, settings, 0.0, rng, stop, None)
-        _finite(self.learner.snapshot())
+        _finite(self.site_model.snapshot())
         return report
 
     def _train_personal(
@@ -195,14 +195,14 @@ class LocalTraining:
     ) -> FitReport:
         """Ditto (Li et al. 2021, arXiv 2012.04221, algorithm 1): v <- v - η (∇F(v) + λ (v - x)), x what was received.
 
-        The proximal term of `Work` pulls to the start v_0 of the fit, so λ (v_0 - x) is added to every gradient.
+        The proximal term of `LocalWork` pulls to the start v_0 of the fit, so λ (v_0 - x) is added to every gradient.
         """
         own = self._remembered("ditto")
         correction = None if own is None else weights.dtype.type(settings.ditto) * (own - weights)
         rng = generator(self.seed, self.node, number, "ditto")
         start = weights if own is None else own
         report = self._fit(start, state, DITTO_MOMENTS, settings, settings.ditto, rng, stop, correction)
-        state["ditto"] = _finite(self.learner.snapshot())
+        state["ditto"] = _finite(self.site_model.snapshot())
         return report
 
     def _fit(
@@ -218,19 +218,19 @@ class LocalTraining:
     ) -> FitReport:
         """Train from `start`, with the moments and clocks that `state` has under a prefix, and leave them there."""
         if self._fresh is None:
-            self._fresh = self.learner.carry(moments=False)
+            self._fresh = self.site_model.carry(moments=False)
         carried = {name.removeprefix(prefix): state.pop(name) for name in list(state) if name.startswith(prefix)}
-        self.learner.load(start)
+        self.site_model.load(start)
         if carried or self._fresh:
-            self.learner.restore(carried or self._fresh)
-        report = self.learner.train(settings.work(proximal, carry=bool(carried)), rng, stop, correction)
-        after = self.learner.carry(moments=settings.carry_optimizer)
+            self.site_model.restore(carried or self._fresh)
+        report = self.site_model.train(settings.work(proximal, carry=bool(carried)), rng, stop, correction)
+        after = self.site_model.carry(moments=settings.carry_optimizer)
         state |= {prefix + name: array for name, array in after.items()}
         return report
 
     def _split(self, received: Vector, settings: LocalSettings) -> tuple[Vector, Vector | None]:
         """The weights, and the server's control variate."""
-        layout, parts = self.learner.layout, settings.parts
+        layout, parts = self.site_model.layout, settings.parts
         if received.ndim != 1 or received.size != len(parts) * layout.size:
             expected = f"{' and '.join(parts)}, {len(parts)} x {layout.size} elements, were expected"
             raise IncompatibleWeights("length", f"received an array of shape {received.shape}; {expected}")
@@ -240,9 +240,9 @@ class LocalTraining:
         return pieces[0], pieces[1] if settings.control else None
 
     def _own(self, weights: Vector, settings: LocalSettings) -> Vector:
-        names = chosen(self.learner.layout, settings.personal)
+        names = chosen(self.site_model.layout, settings.personal)
         arrays = {name: array for name, array in self._personal_arrays().items() if name in names}
-        return replaced(self.learner.layout, weights, arrays)
+        return replaced(self.site_model.layout, weights, arrays)
 
     def _personal_arrays(self) -> State:
         return {n.removeprefix(PREFIX): array for n, array in self._state.items() if n.startswith(PREFIX)}
@@ -260,7 +260,7 @@ class LocalTraining:
 
     def _checked(self, vector: Vector | None) -> Vector | None:
         if vector is not None:
-            self.learner.layout.check(vector)
+            self.site_model.layout.check(vector)
         return vector
 
 

@@ -5,18 +5,18 @@ finite: refusing others is the business of whoever receives them. Each rule says
 allows among n, and refuses more by `RobustnessError`.
 """
 
-from .centre import centred_clipping, clip_by_norm, clip_factors, geometric_median
-from .coordinates import coordinate_median, trimmed_mean
+from .breakdown import DEMANDS, RobustnessError, check, most_hostile
+from .coordinate_wise import coordinate_median, trimmed_mean
 from .distances import distances_to, squared_distances
-from .selection import bulyan, bulyan_selection, krum, krum_order, multi_krum
-from .tolerance import DEMANDS, RobustnessError, check, most_hostile
+from .geometric import centered_clipping, clip_by_norm, clip_factors, geometric_median
+from .krum import bulyan, bulyan_selection, krum, krum_order, multi_krum
 
 __all__ = [
     "DEMANDS",
     "RobustnessError",
     "bulyan",
     "bulyan_selection",
-    "centred_clipping",
+    "centered_clipping",
     "check",
     "clip_by_norm",
     "clip_factors",

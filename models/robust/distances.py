@@ -33,7 +33,7 @@ def squared_distances(vectors: Sequence[Vector]) -> Matrix:
 
     ``||a||² + ||b||² - 2 a.b`` of the differences to a reference that is one of the vectors, so that an offset which
     all share costs no digits. If the reference proves to be far from where most vectors lie, as a hostile one would
-    be, the vector with the nearest neighbours takes its place and all is measured again.
+    be, the vector with the nearest neighbors takes its place and all is measured again.
 
     Parameters
     ----------

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from nervenet.broker import messages as m
 
-from .. import effects as e
-from ..screening import Fault, update_fault
-from .asking import expected
-from .attempt import Admitted, OpenRound
-from .roll import Roll
+from ..runtime import effects as e
+from ..runtime import events as ev
+from ..runtime.payload_checks import Fault, update_fault
+from .client_registry import ClientRegistry
+from .round import Admitted, Round
 from .rules import RoundRules
+from .task_dispatch import expected
 
 
-def misplaced(sender: str, update: m.Update, current: OpenRound | None) -> Fault | None:
+def misplaced(sender: str, update: m.Update, current: Round | None) -> Fault | None:
     """Say why an update belongs to no question that is open; None if it does."""
     if current is None or current.closing or (update.round, update.attempt) != current.key:
         stands = f"round {current.number} is open" if current and not current.closing else "no round is open"
@@ -25,7 +26,7 @@ def misplaced(sender: str, update: m.Update, current: OpenRound | None) -> Fault
 
 
 def unfit(
-    event: e.Arrived, update: m.Update, work: str, settled: e.Settled | None, rules: RoundRules, roll: Roll
+    event: ev.Arrived, update: m.Update, work: str, settled: ev.Settled | None, rules: RoundRules, roll: ClientRegistry
 ) -> Fault | None:
     """Say why an update cannot count for what it holds; None if it can."""
     sender = event.sender
@@ -40,10 +41,10 @@ def unfit(
     return fault
 
 
-def admitted(event: e.Arrived, update: m.Update) -> Admitted:
+def admitted(event: ev.Arrived, update: m.Update) -> Admitted:
     """Keep of an update what its round needs."""
     relative = update.payload is not None and update.payload.encoding.startswith("delta")
-    return Admitted(event.body, update.examples, dict(update.metrics), update.facts, relative)
+    return Admitted(event.body, update.examples, dict(update.metrics), update.fields, relative)
 
 
 def refuse(to: str, number: int, fault: Fault) -> list[e.Effect]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from .attempt import Admitted, OpenRound
+from .round import Admitted, Round
 
 HOLDOUT = "holdout_"  # an update's metrics of the weights it was sent, on the site's own rows kept apart
 RESERVED = {"examples", "round", "sites", "source", "spread", "worst"}  # what `site_metrics` says itself
@@ -18,7 +18,7 @@ MOST, MOST_BYTES = 1e100, 2.0**53
 MOST_NAMES, LONGEST_NAME = 64, 64  # of metrics: they go into events and reports, which have limits
 
 
-def closing_fields(current: OpenRound | None, now: float) -> dict[str, Any]:
+def closing_fields(current: Round | None, now: float) -> dict[str, Any]:
     """Say how a round closed: the fields of the event ``round.completed``."""
     if current is None:
         return {}

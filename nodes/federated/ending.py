@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .. import effects as e
-from .attempt import OpenRound
-from .judging import Judging
-from .keeping import Keeper
+from ..runtime import effects as e
+from ..runtime import events as ev
+from .checkpointing import CheckpointPolicy
+from .early_stopping import Stop
+from .evaluation import Judging
+from .round import Round
 from .rules import RoundRules
-from .stopping import Stop
 
 
 class Ending:
@@ -34,7 +35,7 @@ class Ending:
         Whether everybody has been sent it.
     """
 
-    def __init__(self, rules: RoundRules, judging: Judging, keeper: Keeper) -> None:
+    def __init__(self, rules: RoundRules, judging: Judging, keeper: CheckpointPolicy) -> None:
         self.rules, self.judging, self.keeper = rules, judging, keeper
         self.stopped: Stop | None = None
         self.due: Stop | None = None
@@ -43,13 +44,13 @@ class Ending:
         self.final = False
         self.parted = False
 
-    def measure(self, number: int, body: e.Body, fields: Mapping[str, Any], now: float) -> list[e.Effect]:
+    def measure(self, number: int, body: ev.Body, fields: Mapping[str, Any], now: float) -> list[e.Effect]:
         """Have the model of a complete round evaluated, if it is its turn; of the round `fields` tell."""
         if not self.judging.due(number, last=self.due is not None):
             return [e.Completed(number, fields)]
         return [patience("evaluate", number, now, self.rules), self.judging.ask(number, body, fields)]
 
-    def early(self, stop: Stop, number: int, current: OpenRound | None) -> list[e.Effect]:
+    def early(self, stop: Stop, number: int, current: Round | None) -> list[e.Effect]:
         """Say that the run ends with round `number`; nobody is waited for any more, in the `current` one neither."""
         self.stopped, self.held = stop, False
         told = {"round": number, "stopped_by": stop.by, "reason": stop.reason}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from .. import effects as e
-from .attempt import default_floor
-from .roll import Roll
+from ..runtime import effects as e
+from .client_registry import ClientRegistry
+from .round import default_floor
 from .rules import RoundRules
 
 
@@ -32,7 +32,7 @@ def least(rules: RoundRules) -> int:
     return rules.min_clients or 1
 
 
-def complete(rules: RoundRules, roll: Roll, *, at_deadline: bool, over: bool) -> bool:
+def complete(rules: RoundRules, roll: ClientRegistry, *, at_deadline: bool, over: bool) -> bool:
     """Whether to begin: with everybody who has not been given up, at the deadline with enough of them.
 
     Where the run is `over`, those who are not there have the final model, or can do without it.
@@ -42,14 +42,14 @@ def complete(rules: RoundRules, roll: Roll, *, at_deadline: bool, over: bool) ->
     return len(roll.living()) >= floor and (at_deadline or not absent)
 
 
-def left_behind(rules: RoundRules, roll: Roll) -> list[e.Effect]:
+def left_behind(rules: RoundRules, roll: ClientRegistry) -> list[e.Effect]:
     """Name those without whom the run begins at the deadline."""
     reason = f"was not ready within {rules.join_deadline_s:g} s"
     absent = sorted(name for name in rules.clients if not roll.here(name))
     return [e.Publish("node.lost", {"subject": name, "reason": reason}) for name in absent]
 
 
-def why_not(rules: RoundRules, roll: Roll) -> str:
+def why_not(rules: RoundRules, roll: ClientRegistry) -> str:
     """Say that too few were ready at the deadline, and who is missing."""
     there, limit = roll.living(), f"{rules.join_deadline_s:g} s"
     names = ", ".join(sorted(rules.clients - set(there)))
@@ -57,7 +57,7 @@ def why_not(rules: RoundRules, roll: Roll) -> str:
     return f"{len(there)} of {wanted}; still missing: {names}"
 
 
-def too_few(rules: RoundRules, roll: Roll) -> str:
+def too_few(rules: RoundRules, roll: ClientRegistry) -> str:
     """Say that too few are there for a round, and who is missing."""
     there = roll.living()
     missing = ", ".join(sorted((rules.clients | set(roll.clients)) - set(there)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from .attempt import Admitted
-from .errands import Out
+from .async_buffer import Out
+from .round import Admitted
 from .strategies import Contribution
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .early_stopping import StoppingRules
 from .sampling import Sampling
-from .stopping import StoppingRules
 from .strategies import Strategy
 from .strategies.averaging import FedAvg
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
-from nervenet.models.randomness import generator
+from nervenet.models.rng import generator
 
 Sampling: TypeAlias = Literal["uniform", "weighted", "round-robin"]
 

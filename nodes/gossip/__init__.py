@@ -1,1 +1,1 @@
-"""Gossip learning: peers train where their data is and exchange weights with their neighbours, no server at all."""
+"""Gossip learning: peers train where their data is and exchange weights with their neighbors, no server at all."""

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from nervenet.broker import messages as m
 
-from .. import effects as e
+from ..runtime import effects as e
+from ..runtime import events as ev
 from .rules import PeerRules
 
 
 class Outbox:
     """Addresses what training gave.
 
-    Where differences are sent, whoever misses one cannot make anything of the next: such neighbours are remembered, so
+    Where differences are sent, whoever misses one cannot make anything of the next: such neighbors are remembered, so
     that the worker gives them the whole.
     """
 
@@ -31,23 +32,23 @@ class Outbox:
         return self._asked
 
     def lost(self, peer: str) -> None:
-        """A neighbour asks for the whole, or something to it did not go out."""
+        """A neighbor asks for the whole, or something to it did not go out."""
         if self._by_differences:
             self._whole.add(peer)
 
     def renew(self, peer: str) -> None:
-        """A neighbour has begun a new life: what is being prepared builds on the old one."""
+        """A neighbor has begun a new life: what is being prepared builds on the old one."""
         self._renewed.add(peer)
         self.lost(peer)
 
     def send(
-        self, event: e.Trained, common: e.Parcel, number: int, to: Sequence[str], degree: int = 0
+        self, event: ev.Trained, common: ev.Parcel, number: int, to: Sequence[str], degree: int = 0
     ) -> list[e.Effect]:
         """Send what training gave to those that are there; what is the same for several, once.
 
         `degree` is how many edges this peer holds, where members come and go.
         """
-        alike: dict[tuple[int, float, int | None], tuple[e.Parcel, list[str]]] = {}
+        alike: dict[tuple[int, float, int | None], tuple[ev.Parcel, list[str]]] = {}
         for peer in to:
             if peer in self._renewed or (self._only_apart and peer not in event.apart):
                 self.lost(peer)

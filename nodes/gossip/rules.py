@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .algorithms.contract import Needs
-from .topology import Schedule
+from ..topology import Schedule
+from .algorithms.base import Needs
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import effects as e
-from ..statefile import CheckpointError, Damaged, State, forget, read_state, rounds_in, sweep, write_state
+from ..checkpoint.state_file import CheckpointError, Damaged, State, forget, read_state, rounds_in, sweep, write_state
+from ..runtime import effects as e
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..experiment import Experiment
-    from ..record import Record
+    from ..config.schema import Experiment
+    from ..runtime.node_stats import NodeStats
 
 ALIKE = "alike"  # in the record: names of arrays that are one and the same under another name
 
@@ -46,12 +46,12 @@ class States:
     """
 
     def __init__(self, folder: Path, experiment: Experiment) -> None:
-        from ..experiment_keys import ExperimentError
-        from ..resuming import check_fits
+        from ..config.keys import ExperimentError
+        from ..results.resume import check_fits
 
         self.folder = folder
         self.told: list[str] = []
-        self.record: Record | None = None
+        self.record: NodeStats | None = None
         self.incarnation = 0
         self.on_restored: Callable[[int, Mapping[str, Any]], None] = _ignore
         self.former = 0

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import zmq
 from nervenet.broker.codec import Limits, decode, encode
-from nervenet.broker.memory import MemoryTransport, Network
 from nervenet.broker.messages import VERSION, Hello, Payload, Task
-from nervenet.broker.notices import Arrival
+from nervenet.broker.testing.memory import MemoryTransport, Network
 from nervenet.broker.transport import ZmqTransport
+from nervenet.broker.transport_events import Arrival
 
 DEADLINE_S = 10.0
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import zmq
-from nervenet.broker import events as events_module
+from nervenet.broker import subscriber as events_module
 from nervenet.broker.broker import Broker
 from nervenet.broker.codec import Limits
 from nervenet.broker.errors import (
@@ -18,28 +18,28 @@ from nervenet.broker.errors import (
     ProtocolError,
     RosterIncomplete,
 )
-from nervenet.broker.event import decode_event, encode_event
-from nervenet.broker.events import EventStream, Publisher
+from nervenet.broker.event_codec import decode_event, encode_event
 from nervenet.broker.gaps import Gaps
-from nervenet.broker.membership import Membership
+from nervenet.broker.lease import Lease
 from nervenet.broker.relay import LastValues
 from nervenet.broker.sockets import reached_by, split_bind
-from nervenet.nodes.monitor import Monitor
+from nervenet.broker.subscriber import EventStream, Publisher
+from nervenet.nodes.monitoring.monitor import Monitor
 
 DEADLINE_S = 10.0
 
 
-def member(broker: str, node: str = "a", **options: Any) -> Membership:
+def member(broker: str, node: str = "a", **options: Any) -> Lease:
     fields: dict[str, Any] = {
         "run": "demo",
         "role": "peer",
         "incarnation": 1,
         "addresses": {"control": f"tcp://{node}:1"},
-        "terms": {"mode": "gossip"},
+        "shared_config": {"mode": "gossip"},
         "min_nodes": 2,
         "join_deadline_s": 10.0,
     }
-    return Membership(broker, node=node, **(fields | options))
+    return Lease(broker, node=node, **(fields | options))
 
 
 async def take(stream: Any, type_: str, n: int = 1) -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ async def test_members_find_each_other(broker):
     async with member(broker.address, "b") as b, member(broker.address, "a") as a:
         roster = await a.roster()
         assert [one.node for one in roster.members] == ["a", "b"]
-        assert roster.terms == {"mode": "gossip"}
+        assert roster.shared_config == {"mode": "gossip"}
         assert (await b.roster()).version == a.version == 1
         assert a.events_in == broker.addresses["events_in"]
 
@@ -84,7 +84,7 @@ async def test_newer_rosters_are_passed_on(broker):
 async def test_refusals_name_the_difference(broker):
     async with member(broker.address, "a", incarnation=5):
         with pytest.raises(JoinRefused, match="run 'demo' was opened with mode=gossip; b brings federated"):
-            await member(broker.address, "b", terms={"mode": "federated"}).__aenter__()
+            await member(broker.address, "b", shared_config={"mode": "federated"}).__aenter__()
         with pytest.raises(JoinRefused, match="started again since"):
             await member(broker.address, "a", incarnation=4).__aenter__()
 
@@ -153,7 +153,7 @@ async def test_who_comes_late_has_the_roster_at_once(broker):
 async def test_whoever_died_with_the_broker_has_its_time_to_come_back(ports):
     address = f"tcp://127.0.0.1:{ports}"
     rejoined: asyncio.Queue[Any] = asyncio.Queue()
-    options: dict[str, Any] = {"terms": {"mode": "federated"}, "min_nodes": 1, "join_deadline_s": 0.3}
+    options: dict[str, Any] = {"shared_config": {"mode": "federated"}, "min_nodes": 1, "join_deadline_s": 0.3}
     first = await Broker(address, lease_s=0.6).__aenter__()
     patient: dict[str, Any] = {"role": "client", "rejoin_deadline_s": 60.0, "on_joined": rejoined.put_nowait}
     async with member(address, "a", **options, **patient) as a:

@@ -33,7 +33,7 @@ LIMITS = Limits(control_bytes=4_096, header_bytes=8_192, message_bytes=65_536)
 
 counts = st.integers(0, 2**53)
 words = st.text(max_size=20)
-facts = st.dictionaries(
+fields = st.dictionaries(
     words, st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats() | words, max_size=4
 )
 arrays = st.sampled_from(["float32", "float64"]).flatmap(
@@ -41,7 +41,7 @@ arrays = st.sampled_from(["float32", "float64"]).flatmap(
 )
 
 
-@given(counts, counts, st.dictionaries(words, st.floats(allow_nan=False), max_size=4), st.none() | facts, arrays)
+@given(counts, counts, st.dictionaries(words, st.floats(allow_nan=False), max_size=4), st.none() | fields, arrays)
 def test_an_update_comes_back_as_it_was(round_, examples, metrics, found, array):
     payload = Payload("mean", "00ff", array.dtype.name, array.size)
     message = Update(round_, 0, examples, metrics, found, payload)

@@ -11,27 +11,27 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from nervenet.broker.directory import Directory, Reply
 from nervenet.broker.messages import (
     CODES,
-    AskRoster,
-    AskSnapshot,
-    AskWhere,
-    Done,
+    EventAddresses,
     Failed,
+    GetEventAddresses,
+    GetRoster,
+    GetSnapshot,
     Hello,
     Join,
     Joined,
     Leave,
-    Renew,
+    Ok,
+    RenewLease,
     Roster,
-    Where,
 )
 
 LEASE_S = 5.0
 
 
 def join(
-    node: str, role: str = "peer", incarnation: int = 1, terms: Any = None, run: str = "demo", need: int = 2
+    node: str, role: str = "peer", incarnation: int = 1, shared_config: Any = None, run: str = "demo", need: int = 2
 ) -> Join:
-    return Join(7, run, node, role, incarnation, 99, {"control": f"tcp://{node}:1"}, terms or {}, need, 30.0)
+    return Join(7, run, node, role, incarnation, 99, {"control": f"tcp://{node}:1"}, shared_config or {}, need, 30.0)
 
 
 def directory() -> Directory:
@@ -53,28 +53,28 @@ def says(broker: Directory, message: Any, now: float = 0.0, identity: bytes = b"
 
 def test_a_coordinator_that_takes_up_a_run_may_need_fewer_than_its_clients_say():
     broker = directory()
-    terms = {"mode": "federated"}
-    says(broker, join("a", "client", terms=terms, need=3))
-    assert says(broker, AskRoster(1, "demo", 0, 10.0), identity=b"a") is None
-    told = replies(broker.handle(b"c", join("c", "coordinator", terms=terms, need=1), 1.0))
+    shared_config = {"mode": "federated"}
+    says(broker, join("a", "client", shared_config=shared_config, need=3))
+    assert says(broker, GetRoster(1, "demo", 0, 10.0), identity=b"a") is None
+    told = replies(broker.handle(b"c", join("c", "coordinator", shared_config=shared_config, need=1), 1.0))
     assert [member.node for member in told[b"a"].members] == ["a", "c"]
     for need in (3, 1):  # and a client has no say in it once the run is open
-        says(broker, join(f"b{need}", "client", terms=terms, run="other", need=need))
-    assert says(broker, join("c", "coordinator", terms=terms, run="other", need=3)).roster_version == 0
+        says(broker, join(f"b{need}", "client", shared_config=shared_config, run="other", need=need))
+    assert says(broker, join("c", "coordinator", shared_config=shared_config, run="other", need=3)).roster_version == 0
 
 
 def test_a_roster_is_issued_when_enough_have_joined_and_to_all_who_wait():
     broker = directory()
     assert says(broker, join("b")) == Joined(7, "tcp://b:2", "tcp://b:3", LEASE_S, 0)
-    assert says(broker, AskRoster(1, "demo", 0, 10.0), identity=b"b") is None
+    assert says(broker, GetRoster(1, "demo", 0, 10.0), identity=b"b") is None
     told = replies(broker.handle(b"a", join("a"), 1.0))
     assert told[b"a"].roster_version == 1
     roster = told[b"b"]
     assert isinstance(roster, Roster)
     assert (roster.id, roster.version, [member.node for member in roster.members]) == (1, 1, ["a", "b"])
     assert roster.members[0].addresses == {"control": "tcp://a:1"}
-    assert says(broker, AskRoster(2, "demo", 0, 10.0)).version == 1  # at once
-    assert says(broker, AskRoster(2, "demo", 1, 10.0)) is None  # nothing newer
+    assert says(broker, GetRoster(2, "demo", 0, 10.0)).version == 1  # at once
+    assert says(broker, GetRoster(2, "demo", 1, 10.0)) is None  # nothing newer
 
 
 @pytest.mark.parametrize("role", ["coordinator", "launcher"])
@@ -87,17 +87,17 @@ def test_those_apart_do_not_count_as_nodes(role):
 
 def test_a_federated_run_waits_for_its_coordinator():
     broker = directory()
-    terms = {"mode": "federated"}
+    shared_config = {"mode": "federated"}
     for name in ("a", "b"):
-        assert says(broker, join(name, "client", terms=terms)).roster_version == 0
-        says(broker, Renew(1, "demo", name, 1), 29.0)
+        assert says(broker, join(name, "client", shared_config=shared_config)).roster_version == 0
+        says(broker, RenewLease(1, "demo", name, 1), 29.0)
     assert broker.tick(30.0) == []  # nobody asked
-    assert says(broker, AskRoster(1, "demo", 0, 9.0), 31.0).reason == (
+    assert says(broker, GetRoster(1, "demo", 0, 9.0), 31.0).reason == (
         "2 of 2 nodes joined within 30 s: a, b; no coordinator"
     )
     other = directory()
     for name, role in (("a", "client"), ("b", "client"), ("c", "coordinator")):
-        answer = says(other, join(name, role, terms=terms))
+        answer = says(other, join(name, role, shared_config=shared_config))
     assert answer.roster_version == 1
 
 
@@ -105,9 +105,9 @@ def test_too_few_in_time_is_a_failure_with_names():
     broker = directory()
     says(broker, join("b", need=3))
     says(broker, join("a", need=1))  # only the first one's number counts
-    broker.handle(b"w", AskRoster(4, "demo", 0, 60.0), 0.0)
+    broker.handle(b"w", GetRoster(4, "demo", 0, 60.0), 0.0)
     for name in ("a", "b"):
-        says(broker, Renew(1, "demo", name, 1), 29.0)
+        says(broker, RenewLease(1, "demo", name, 1), 29.0)
     assert replies(broker.tick(29.9)) == {}
     told = replies(broker.tick(30.0))[b"w"]
     assert told == Failed(4, "incomplete", "2 of 3 nodes joined within 30 s: a, b")
@@ -117,20 +117,22 @@ def test_too_few_in_time_is_a_failure_with_names():
 
 def test_terms_are_the_first_comers_and_a_difference_is_named():
     broker = directory()
-    says(broker, join("a", terms={"mode": "gossip", "model": {"hidden": [64], "name": "mlp"}}))
-    refusal = says(broker, join("client-2", terms={"mode": "gossip", "model": {"hidden": (32,), "name": "mlp"}}))
-    assert refusal == Failed(7, "terms", "run 'demo' was opened with model.hidden=[64]; client-2 brings [32]")
-    missing = says(broker, join("c", terms={"mode": "gossip", "model": {"name": "mlp"}}))
+    says(broker, join("a", shared_config={"mode": "gossip", "model": {"hidden": [64], "name": "mlp"}}))
+    refusal = says(
+        broker, join("client-2", shared_config={"mode": "gossip", "model": {"hidden": (32,), "name": "mlp"}})
+    )
+    assert refusal == Failed(7, "config", "run 'demo' was opened with model.hidden=[64]; client-2 brings [32]")
+    missing = says(broker, join("c", shared_config={"mode": "gossip", "model": {"name": "mlp"}}))
     assert missing.reason == "run 'demo' was opened with model.hidden=[64]; c brings none"
     assert isinstance(
-        says(broker, join("b", terms={"mode": "gossip", "model": {"hidden": (64,), "name": "mlp"}})), Joined
+        says(broker, join("b", shared_config={"mode": "gossip", "model": {"hidden": (64,), "name": "mlp"}})), Joined
     )
 
 
 def test_two_runs_do_not_meet():
     broker = directory()
-    says(broker, join("a", terms={"x": 1}))
-    assert isinstance(says(broker, join("a", terms={"x": 2}, run="other")), Joined)
+    says(broker, join("a", shared_config={"x": 1}))
+    assert isinstance(says(broker, join("a", shared_config={"x": 2}, run="other")), Joined)
     assert broker.runs == ("demo", "other")
 
 
@@ -138,46 +140,46 @@ def test_a_newer_incarnation_takes_over_and_an_older_one_is_refused():
     broker = directory()
     says(broker, join("a", incarnation=5))
     says(broker, join("b"))
-    broker.handle(b"w", AskRoster(1, "demo", 1, 60.0), 0.0)
+    broker.handle(b"w", GetRoster(1, "demo", 1, 60.0), 0.0)
     roster = replies(broker.handle(b"x", join("a", incarnation=6), 1.0))[b"w"]
     assert (roster.version, roster.members[0].incarnation) == (2, 6)
     assert says(broker, join("a", incarnation=5)).code == "stale"
-    assert says(broker, Renew(1, "demo", "a", 5)).code == "stale"
+    assert says(broker, RenewLease(1, "demo", "a", 5)).code == "stale"
     assert says(broker, Leave(1, "demo", "a", 5, "")).code == "stale"
-    assert says(broker, Renew(1, "demo", "a", 6)) == Done(1)
-    assert says(broker, Renew(1, "demo", "a", 7)).code == "unknown"  # so it joins
+    assert says(broker, RenewLease(1, "demo", "a", 6)) == Ok(1)
+    assert says(broker, RenewLease(1, "demo", "a", 7)).code == "unknown"  # so it joins
 
 
-@pytest.mark.parametrize(("silent_s", "state"), [(0, "alive"), (6, "suspect"), (20, "gone")])
+@pytest.mark.parametrize(("silent_s", "state"), [(0, "alive"), (6, "suspect"), (20, "dead")])
 def test_a_run_outlives_its_coordinator_and_takes_its_next_life_in(silent_s, state):
-    broker, terms = directory(), {"mode": "federated"}
+    broker, shared_config = directory(), {"mode": "federated"}
     for name in ("a", "b"):
-        says(broker, join(name, "client", terms=terms))
-    says(broker, join("c", "coordinator", incarnation=5, terms=terms))
+        says(broker, join(name, "client", shared_config=shared_config))
+    says(broker, join("c", "coordinator", incarnation=5, shared_config=shared_config))
     for now in range(0, silent_s + 1, 2):  # it dies without a word; the others stay
         for name in ("a", "b"):
-            says(broker, Renew(1, "demo", name, 1), now)
+            says(broker, RenewLease(1, "demo", name, 1), now)
         broker.tick(now)
-    known = says(broker, AskRoster(1, "demo", 0, 1.0), silent_s)
+    known = says(broker, GetRoster(1, "demo", 0, 1.0), silent_s)
     assert known.members[-1].state == state
-    broker.handle(b"w", AskRoster(1, "demo", known.version, 60.0), silent_s)
-    again = join("c", "coordinator", incarnation=6, terms=terms)
+    broker.handle(b"w", GetRoster(1, "demo", known.version, 60.0), silent_s)
+    again = join("c", "coordinator", incarnation=6, shared_config=shared_config)
     again.addresses["control"] = "tcp://elsewhere:1"
     told = replies(broker.handle(b"x", again, silent_s))
     assert told[b"x"].roster_version == told[b"w"].version == known.version + 1
     found = told[b"w"].members[-1]
     assert (found.incarnation, found.state, found.addresses) == (6, "alive", {"control": "tcp://elsewhere:1"})
-    assert says(broker, Renew(1, "demo", "c", 5), silent_s).code == "stale"
+    assert says(broker, RenewLease(1, "demo", "c", 5), silent_s).code == "stale"
 
 
 def test_who_comes_late_has_the_roster_at_once_and_is_in_it():
     broker = directory()
     for name in ("a", "b"):
         says(broker, join(name))
-    broker.handle(b"w", AskRoster(1, "demo", 1, 60.0), 0.0)
+    broker.handle(b"w", GetRoster(1, "demo", 1, 60.0), 0.0)
     told = replies(broker.handle(b"x", join("late"), 90.0))  # long after the join deadline
     assert [member.node for member in told[b"w"].members] == ["a", "b", "late"]
-    assert says(broker, AskRoster(1, "demo", 0, 1.0), 90.0) == told[b"w"]
+    assert says(broker, GetRoster(1, "demo", 0, 1.0), 90.0) == told[b"w"]
 
 
 def test_joining_twice_is_joining_once():
@@ -191,38 +193,38 @@ def test_leases_lapse_to_suspect_and_then_gone_and_a_renewal_clears():
     broker = directory()
     says(broker, join("a"))
     says(broker, join("b"))
-    broker.handle(b"w", AskRoster(1, "demo", 1, 60.0), 0.0)
-    says(broker, Renew(1, "demo", "b", 1), 4.0)
+    broker.handle(b"w", GetRoster(1, "demo", 1, 60.0), 0.0)
+    says(broker, RenewLease(1, "demo", "b", 1), 4.0)
     suspected = events(broker.tick(5.0))
     assert [(e["type"], e["run"], e["subject"]) for e in suspected] == [("node.suspect", "demo", "a")]
     assert suspected[0]["reason"] == "no sign of life for 5.0 s"
     assert events(broker.tick(5.1)) == []  # once
-    assert says(broker, Renew(1, "demo", "a", 1), 6.0) == Done(1)
-    says(broker, Renew(1, "demo", "b", 1), 20.0)
+    assert says(broker, RenewLease(1, "demo", "a", 1), 6.0) == Ok(1)
+    says(broker, RenewLease(1, "demo", "b", 1), 20.0)
     assert [e["type"] for e in events(broker.tick(11.0))] == ["node.suspect"]
     outcomes = broker.tick(21.0)
     assert [(e["type"], e["subject"]) for e in events(outcomes)] == [("node.lost", "a")]
     roster = replies(outcomes)[b"w"]
-    assert [(member.node, member.state) for member in roster.members] == [("a", "gone"), ("b", "alive")]
-    assert says(broker, Renew(1, "demo", "a", 1), 22.0).code == "unknown"  # it must join again
+    assert [(member.node, member.state) for member in roster.members] == [("a", "dead"), ("b", "alive")]
+    assert says(broker, RenewLease(1, "demo", "a", 1), 22.0).code == "unknown"  # it must join again
 
 
 def test_who_leaves_is_not_in_the_next_roster():
     broker = directory()
     for name in ("a", "b"):
         says(broker, join(name))
-    assert says(broker, Leave(3, "demo", "a", 1, "done"), 1.0) == Done(3)
-    roster = says(broker, AskRoster(1, "demo", 1, 1.0), 1.0)
+    assert says(broker, Leave(3, "demo", "a", 1, "done"), 1.0) == Ok(3)
+    roster = says(broker, GetRoster(1, "demo", 1, 1.0), 1.0)
     assert (roster.version, [member.node for member in roster.members]) == (2, ["b"])
 
 
 def test_an_ended_run_is_forgotten_and_its_name_is_free_at_once():
     broker = directory()
     for name in ("a", "b"):
-        says(broker, join(name, terms={"x": 1}))
+        says(broker, join(name, shared_config={"x": 1}))
     for name in ("a", "b"):
         says(broker, Leave(1, "demo", name, 1, "done"), 1.0)
-    assert isinstance(says(broker, join("a", terms={"x": 2}), 2.0), Joined)
+    assert isinstance(says(broker, join("a", shared_config={"x": 2}), 2.0), Joined)
     says(broker, Leave(1, "demo", "a", 1, "done"), 3.0)
     broker.tick(62.0)
     assert broker.runs == ("demo",)
@@ -233,18 +235,18 @@ def test_an_ended_run_is_forgotten_and_its_name_is_free_at_once():
 def test_a_poll_ends_at_its_deadline():
     broker = directory()
     says(broker, join("a"))
-    broker.handle(b"w", AskRoster(4, "demo", 0, 2.0), 0.0)
+    broker.handle(b"w", GetRoster(4, "demo", 0, 2.0), 0.0)
     assert replies(broker.tick(1.9)) == {}
     assert replies(broker.tick(2.0)) == {b"w": Failed(4, "late", "there is no newer roster yet")}
     assert replies(broker.tick(2.1)) == {}
-    assert says(broker, AskRoster(1, "nowhere", 0, 1.0)).code == "unknown"
+    assert says(broker, GetRoster(1, "nowhere", 0, 1.0)).code == "unknown"
 
 
 def test_where_and_what_is_not_for_a_directory():
     broker = directory()
-    assert says(broker, AskWhere(3)) == Where(3, "tcp://b:2", "tcp://b:3")
+    assert says(broker, GetEventAddresses(3)) == EventAddresses(3, "tcp://b:2", "tcp://b:3")
     assert says(broker, Hello("a", "peer", "demo", 1, 1)).code == "unknown"
-    assert says(broker, AskSnapshot(5, "")).id == 5
+    assert says(broker, GetSnapshot(5, "")).id == 5
 
 
 class AnyTraffic(RuleBasedStateMachine):
@@ -281,26 +283,26 @@ class AnyTraffic(RuleBasedStateMachine):
     @rule(
         node=nodes,
         incarnation=few,
-        terms=st.sampled_from([{}, {"mode": "federated"}]),
+        shared_config=st.sampled_from([{}, {"mode": "federated"}]),
         role=st.sampled_from(["client", "coordinator"]),
     )
-    def join(self, node, incarnation, terms, role):
-        assert isinstance(self.ask(join(node, role, incarnation, terms)), Joined | Failed)
+    def join(self, node, incarnation, shared_config, role):
+        assert isinstance(self.ask(join(node, role, incarnation, shared_config)), Joined | Failed)
 
     @rule(node=nodes, incarnation=few)
     def renew(self, node, incarnation):
-        assert isinstance(self.ask(Renew(1, "demo", node, incarnation)), Done | Failed)
+        assert isinstance(self.ask(RenewLease(1, "demo", node, incarnation)), Ok | Failed)
 
     @rule(node=nodes, incarnation=few)
     def leave(self, node, incarnation):
-        assert isinstance(self.ask(Leave(1, "demo", node, incarnation, "")), Done | Failed)
+        assert isinstance(self.ask(Leave(1, "demo", node, incarnation, "")), Ok | Failed)
 
     @rule(newer=st.integers(0, 5), deadline=st.floats(0.0, 100.0))
     def poll(self, newer, deadline):
         self.polls += 1
         identity = f"p{self.polls}".encode()
         self.waiting[identity] = self.now + min(deadline + 1e-9, 60.0)
-        self.take(self.broker.handle(identity, AskRoster(1, "demo", newer, deadline), self.now))
+        self.take(self.broker.handle(identity, GetRoster(1, "demo", newer, deadline), self.now))
 
     @rule(seconds=st.floats(0.0, 40.0))
     def wait(self, seconds):

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import zmq
-from nervenet.broker import inbox, sockets, watch
+from nervenet.broker import inbound, sockets, watch
 from nervenet.broker.codec import Limits, encode
 from nervenet.broker.messages import Lane, Task
-from nervenet.broker.notices import LinkLost, LinkUp
 from nervenet.broker.transport import ZmqTransport
+from nervenet.broker.transport_events import LinkLost, LinkUp
 
 FINISH = Task(9, 0, "finish", 1.0, False, {})
 
@@ -161,5 +161,5 @@ async def test_an_inbox_leaves_no_file_behind(short_folder):
 
 
 async def test_left_to_zeromq_the_files_of_an_inbox_stay(short_folder, monkeypatch):
-    monkeypatch.setattr(inbox, "discard", lambda _: None)
+    monkeypatch.setattr(inbound, "discard", lambda _: None)
     assert len(await files_left(short_folder)) == 2

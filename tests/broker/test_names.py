@@ -21,10 +21,10 @@ def test_every_public_name_is_there():
     ("module", "spared"),
     [
         ("nervenet.broker", ["zmq", "numpy", "asyncio"]),
-        ("nervenet.broker.faults", ["zmq", "asyncio"]),
+        ("nervenet.broker.testing.faults", ["zmq", "asyncio"]),
         ("nervenet.broker.directory", ["zmq", "asyncio", "numpy"]),
         ("nervenet.broker.codec", ["zmq", "asyncio"]),
-        ("nervenet.broker.membership", ["nervenet.broker.broker", "nervenet.broker.directory"]),
+        ("nervenet.broker.lease", ["nervenet.broker.broker", "nervenet.broker.directory"]),
     ],
 )
 def test_a_module_loads_no_more_than_it_needs(module, spared):

@@ -8,7 +8,7 @@ import numpy as np
 import zmq
 from nervenet.broker.codec import Limits
 from nervenet.broker.messages import Heartbeat, Payload, Refused, Task
-from nervenet.broker.notices import Cut, LinkUp, Spoiled, Undelivered
+from nervenet.broker.transport_events import ConnectionClosed, LinkUp, MalformedMessage, SendFailed
 
 BEAT = Heartbeat(3, "idle", ())
 
@@ -37,7 +37,7 @@ async def test_another_version_is_refused_by_name(tcp, stranger):
     assert await one.hear() == Refused("hello", 0, "version", "protocol version 99; this node speaks 1")
     one.socket.send(b"NV\x02whatever version 2 looks like")
     assert (await one.hear()).code == "version"
-    assert "version" in (await at_server.first(Spoiled)).reason
+    assert "version" in (await at_server.first(MalformedMessage)).reason
 
 
 async def test_a_name_belongs_to_its_connection(tcp, stranger):
@@ -64,9 +64,9 @@ async def test_rubbish_is_counted_named_and_dropped(tcp, stranger):
     two.socket.send_multipart([b"NV\x01\x80", b"x" * 100_000])
     one.say(BEAT)
     await at_server.first(Heartbeat)
-    await at_server.until(lambda: len(at_server.of(Spoiled)) == 6)
-    assert {item.sender for item in at_server.of(Spoiled)} == {"bob"}
-    assert all(item.reason.startswith("malformed") for item in at_server.of(Spoiled))
+    await at_server.until(lambda: len(at_server.of(MalformedMessage)) == 6)
+    assert {item.sender for item in at_server.of(MalformedMessage)} == {"bob"}
+    assert all(item.reason.startswith("malformed") for item in at_server.of(MalformedMessage))
     assert server.counters.spoiled == 6
 
 
@@ -76,7 +76,7 @@ async def test_a_message_on_the_wrong_lane_is_dropped(tcp, stranger):
     bulk = stranger("bob@1").dial(server.addresses["bulk"]).hello("bob")
     await at_server.first(LinkUp)
     bulk.say(BEAT)
-    assert (await at_server.first(Spoiled)).reason == "lane: heartbeat belongs on control and came on bulk"
+    assert (await at_server.first(MalformedMessage)).reason == "lane: heartbeat belongs on control and came on bulk"
     assert at_server.of(Heartbeat) == []
 
 
@@ -86,16 +86,16 @@ async def test_an_oversized_frame_cuts_the_connection_and_that_is_told(tcp, stra
     bulk = stranger("bob@1").dial(server.addresses["bulk"]).hello("bob")
     await at_server.first(LinkUp)
     control.socket.send(bytes(65_536))  # the limit itself is no reason to cut
-    await at_server.first(Spoiled)
+    await at_server.first(MalformedMessage)
     stranger("huge").dial(server.addresses["control"]).socket.send(bytes(65_537))
-    assert "had not introduced" in (await at_server.first(Cut)).reason
+    assert "had not introduced" in (await at_server.first(ConnectionClosed)).reason
     small, at_small = await tcp.open("small", binds=True, limits=Limits(message_bytes=1_000))
     for lane, one in (("control", control), ("bulk", bulk)):
         one.dial(small.addresses[lane]).hello("bob").hello("bob")  # a DEALER takes turns between its connections
     await at_small.first(LinkUp)
     bulk.socket.send(bytes(1_001))
     bulk.socket.send(bytes(1_001))
-    assert "the bulk connection of bob was cut" in (await at_small.first(Cut)).reason
+    assert "the bulk connection of bob was cut" in (await at_small.first(ConnectionClosed)).reason
 
 
 async def test_a_stopped_peer_holds_nobody_up_and_is_named(tcp, stranger):
@@ -113,7 +113,7 @@ async def test_a_stopped_peer_holds_nobody_up_and_is_named(tcp, stranger):
         server.send(["stopped", "well"], Task(round_, 0, "train", 5.0, False, {}, None, payload), weights)
         await at_well.first(Task, lambda item, n=round_: item.message.round == n)
     assert [item.message.round for item in at_well.of(Task)] == list(range(40))
-    undelivered = await at_server.until(lambda: at_server.of(Undelivered))
+    undelivered = await at_server.until(lambda: at_server.of(SendFailed))
     assert {item.peer for item in undelivered} == {"stopped"}
     assert undelivered[0].reason.startswith("slow")
     assert undelivered[0].round < 30  # the oldest goes first
@@ -129,9 +129,9 @@ async def test_what_waits_for_a_dead_address_is_bounded_and_told(tcp):
     client.link("server", {"control": "tcp://127.0.0.1:9", "bulk": "tcp://127.0.0.1:9"})
     for round_ in range(258):
         client.send("server", Heartbeat(round_, "idle", ()))
-    await at_client.until(lambda: len(at_client.of(Undelivered)) == 2)
-    assert [item.round for item in at_client.of(Undelivered)] == [0, 1]
-    assert at_client.of(Undelivered)[0].reason.startswith("unreachable")
+    await at_client.until(lambda: len(at_client.of(SendFailed)) == 2)
+    assert [item.round for item in at_client.of(SendFailed)] == [0, 1]
+    assert at_client.of(SendFailed)[0].reason.startswith("unreachable")
 
 
 async def test_a_server_of_another_version_is_reported_and_ends_nobody(tcp, stranger):
@@ -143,6 +143,6 @@ async def test_a_server_of_another_version_is_reported_and_ends_nobody(tcp, stra
     client.link("server", {"control": f"tcp://127.0.0.1:{port}", "bulk": f"tcp://127.0.0.1:{port}"})
     identity = (await asyncio.to_thread(router.recv_multipart))[0]
     router.send_multipart([identity, b"NV\x07whatever"])
-    assert (await at_client.first(Spoiled)).reason == "version: protocol version 7; this node speaks 1"
+    assert (await at_client.first(MalformedMessage)).reason == "version: protocol version 7; this node speaks 1"
     assert at_client.failures == []
     router.close()

@@ -7,8 +7,8 @@ import pytest
 from nervenet.broker.codec import Limits
 from nervenet.broker.errors import MessageTooLarge
 from nervenet.broker.messages import Goodbye, Heartbeat, Payload, Ready, Refused, Task, Update
-from nervenet.broker.notices import LinkLost, LinkUp, Undelivered
 from nervenet.broker.transport import Arrival
+from nervenet.broker.transport_events import LinkLost, LinkUp, SendFailed
 
 BEAT = Heartbeat(3, "training", (3,))
 
@@ -78,7 +78,7 @@ async def test_one_send_to_several_encodes_once(world, task, weights, monkeypatc
         client.link("server", server.addresses)
         await box.first(LinkUp)
         boxes.append(box)
-    module = "memory" if world.carrier == "memory" else "transport"
+    module = "testing.memory" if world.carrier == "memory" else "transport"
     calls = []
     encode = __import__(f"nervenet.broker.{module}", fromlist=["encode"]).encode
     monkeypatch.setattr(f"nervenet.broker.{module}.encode", lambda *args: calls.append(1) or encode(*args))
@@ -92,7 +92,7 @@ async def test_nobody_of_that_name_is_undelivered_and_told_later(world):
     server, at_server = await world.open("server", binds=True)
     server.send("nobody", BEAT)
     assert at_server.items == []  # not from within send
-    notice = await at_server.first(Undelivered)
+    notice = await at_server.first(SendFailed)
     assert (notice.peer, notice.kind, notice.round) == ("nobody", "heartbeat", 3)
     assert notice.reason.startswith("unreachable")
     assert server.counters.undelivered == 1
@@ -207,7 +207,7 @@ async def test_unlink_hangs_up(world):
     client.unlink("server")
     client.unlink("server")
     client.send("server", BEAT)
-    assert (await at_client.first(Undelivered)).reason.startswith("unreachable")
+    assert (await at_client.first(SendFailed)).reason.startswith("unreachable")
     assert at_server.of(Heartbeat) == []
 
 

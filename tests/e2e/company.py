@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 import numpy as np
 from nervenet.broker.messages import Ready, Update
-from nervenet.models import MLP, datasets
-from nervenet.models.splits import split
+from nervenet.models import MLP
+from nervenet.models.data import datasets
+from nervenet.models.data.splits import split
 from nervenet.nodes import Client, Experiment, NodeFailed
 
 CLAIM = 10**9

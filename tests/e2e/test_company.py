@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 from nervenet.broker.broker import Broker
-from nervenet.models import MLP, datasets
-from nervenet.models.splits import split
+from nervenet.models import MLP
+from nervenet.models.data import datasets
+from nervenet.models.data.splits import split
 from nervenet.nodes import Coordinator, Experiment
-from nervenet.nodes.summary import summarise
+from nervenet.nodes.results.summary import summarize
 
 from .company import CLAIM
 
@@ -52,7 +53,7 @@ async def federation(clients: Mapping[str, str]) -> tuple[float, dict[str, Any],
                 with suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
-    summary = summarise(plan, {"coordinator": record}, wall_s=1.0)
+    summary = summarize(plan, {"coordinator": record}, wall_s=1.0)
     return accuracy, summary, events
 
 

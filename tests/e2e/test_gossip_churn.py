@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nervenet.models import datasets
-from nervenet.models.splits import split
+from nervenet.models.data import datasets
+from nervenet.models.data.splits import split
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
@@ -125,7 +125,7 @@ def test_peers_die_stall_and_come_and_the_living_end_as_well_as_without(
     peers[3].kill(signal.SIGKILL)
     peers[6].kill(signal.SIGSTOP)
     at = max(peer.round for peer in peers)
-    until(lambda: peers[5].round >= at + 30, "its neighbours go on without the stopped one")
+    until(lambda: peers[5].round >= at + 30, "its neighbors go on without the stopped one")
     stopped_at = peers[6].round
     peers[6].kill(signal.SIGCONT)
 

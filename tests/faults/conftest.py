@@ -16,16 +16,17 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from nervenet.broker import messages as m
-from nervenet.broker.faults import Faults
-from nervenet.nodes import effects as e
-from nervenet.nodes.federated.rounds import RoundState
+from nervenet.broker.testing.faults import Faults
+from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
+from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies.pipeline import by_examples
-from nervenet.nodes.federated.tasks import ClientRules, ClientState
-from nervenet.nodes.gossip.exchange import PeerRules, PeerState
-from nervenet.nodes.gossip.mixing import metropolis_hastings
-from nervenet.nodes.gossip.topology import schedule
-from nervenet.nodes.simulate import Simulated, Simulation
+from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.runtime.simulator import Simulated, Simulation
+from nervenet.nodes.topology import schedule
+from nervenet.nodes.topology.mixing import metropolis_hastings
 
 # Chosen by the environment variable NERVENET_FAULTS; not loaded for all, so that no other test is changed by it.
 settings.register_profile("faults", deadline=None, derandomize=True, max_examples=150, print_blob=True)
@@ -53,12 +54,12 @@ class Trouble:
 class Watched:
     """A machine whose every step is recorded."""
 
-    def __init__(self, name: str, machine: e.Machine, look: Callable[[str, e.Event, e.Effect], None]) -> None:
+    def __init__(self, name: str, machine: e.Machine, look: Callable[[str, ev.Event, e.Effect], None]) -> None:
         self.name = name
         self.machine = machine
         self._look = look
 
-    def handle(self, event: e.Event, now: float) -> list[e.Effect]:
+    def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         effects = self.machine.handle(event, now)
         for effect in effects:
             self._look(self.name, event, effect)
@@ -71,8 +72,8 @@ class Clock:
     def __init__(self, until: float) -> None:
         self.until = until
 
-    def handle(self, event: e.Event, now: float) -> list[e.Effect]:
-        return [e.SetTimer(("end",), self.until)] if isinstance(event, e.Started) else [e.Finish("completed")]
+    def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
+        return [e.SetTimer(("end",), self.until)] if isinstance(event, ev.Started) else [e.Finish("completed")]
 
 
 class Fleet:
@@ -86,42 +87,42 @@ class Fleet:
         self.sim = Simulation(faults)
         self.training: Counter[str] = Counter()
 
-    def worker(self, name: str) -> Callable[[e.Effect], tuple[float, e.Event | None]]:
+    def worker(self, name: str) -> Callable[[e.Effect], tuple[float, ev.Event | None]]:
         """Pretend to work: the body of a training says whose it is, and of which round and attempt."""
 
-        def work(job: e.Effect) -> tuple[float, e.Event | None]:
+        def work(job: e.Effect) -> tuple[float, ev.Event | None]:
             match job:
                 case e.Survey():
-                    return STEP_S, e.Surveyed({"of": name}, (f"survey of {name}",))
+                    return STEP_S, ev.Surveyed({"of": name}, (f"survey of {name}",))
                 case e.Settle():
-                    return STEP_S, e.Settled({"agreed": True}, MODEL, "w0")
+                    return STEP_S, ev.Settled({"agreed": True}, MODEL, "w0")
                 case e.Train(number, attempt, _, _, _):
                     seconds = self.trouble.train_s.get(name, self.usual_train_s)
                     if (name, number) in self.trouble.hangs:
                         return seconds, None
                     if (name, number) in self.trouble.fails:
-                        return seconds, e.WorkFailed("train", number, attempt, "ValueError: no")
+                        return seconds, ev.WorkFailed("train", number, attempt, "ValueError: no")
                     rows = 0 if (name, number) in self.trouble.bad else 10
-                    return seconds, e.Trained(number, attempt, f"{name} {number}.{attempt}", rows, {"loss": 1.0})
+                    return seconds, ev.Trained(number, attempt, f"{name} {number}.{attempt}", rows, {"loss": 1.0})
                 case e.Fold(number, attempt, contributions=contributions):
                     found = {c.client for c in contributions if (c.client, number) in self.trouble.screened}
-                    return STEP_S, e.Folded(
+                    return STEP_S, ev.Folded(
                         number, attempt, f"w{number}", rejected=dict.fromkeys(found, "too far away")
                     )
                 case e.Checkpoint(number):
                     if number in self.trouble.full:
-                        return STEP_S, e.WorkFailed("checkpoint", number, 0, "no space left on device")
-                    return STEP_S, e.Saved(number)
+                        return STEP_S, ev.WorkFailed("checkpoint", number, 0, "no space left on device")
+                    return STEP_S, ev.Saved(number)
                 case e.Mix(number, _, _):
-                    return STEP_S, e.Mixed(number, f"{name} mixed {number}")
+                    return STEP_S, ev.Mixed(number, f"{name} mixed {number}")
                 case e.Evaluate(number, which, _):
-                    return STEP_S, e.Evaluated(number, which, {"accuracy": 0.5, "examples": 4})
+                    return STEP_S, ev.Evaluated(number, which, {"accuracy": 0.5, "examples": 4})
                 case _:
                     return 0.0, None
 
         return work
 
-    def look(self, name: str, event: e.Event, effect: e.Effect) -> None:
+    def look(self, name: str, event: ev.Event, effect: e.Effect) -> None:
         """Check one step."""
 
     def put(self, name: str, machine: e.Machine) -> Simulated:
@@ -166,7 +167,7 @@ class Fleet:
 class Federation(Fleet):
     """A coordinator and its clients; see `Fleet`."""
 
-    machine: type[RoundState] = RoundState
+    machine: type[CoordinatorMachine] = CoordinatorMachine
     clock = Clock
 
     def __init__(
@@ -211,13 +212,13 @@ class Federation(Fleet):
             join_deadline_s=self.rules.join_deadline_s,
             lost_after_s=self.client_lost_after_s,
         )
-        self.put(name, ClientState(rules))
-        self.sim.post("coordinator", e.LinkUp(name, "client", incarnation))
-        self.sim.post(name, e.LinkUp("coordinator", "coordinator", 1))
+        self.put(name, ClientMachine(rules))
+        self.sim.post("coordinator", ev.LinkUp(name, "client", incarnation))
+        self.sim.post(name, ev.LinkUp("coordinator", "coordinator", 1))
 
-    def look(self, name: str, event: e.Event, effect: e.Effect) -> None:
+    def look(self, name: str, event: ev.Event, effect: e.Effect) -> None:
         """What is folded was sent by those who were asked, for this very round and attempt, and counts once."""
-        if isinstance(event, e.Saved) or (isinstance(event, e.WorkFailed) and event.kind == "checkpoint"):
+        if isinstance(event, ev.Saved) or (isinstance(event, ev.WorkFailed) and event.kind == "checkpoint"):
             self.keeping.discard(event.round)
         match effect:
             case e.Publish("round.started", {"round": number, "attempt": attempt, "asked": asked}):
@@ -225,8 +226,8 @@ class Federation(Fleet):
             case e.Send(_, m.Update(round=number, attempt=attempt, payload=payload), body) if payload == MODEL:
                 assert self.answers.setdefault(body, (name, number, attempt)) == (name, number, attempt)
             case e.Settle(surveys=surveys) if surveys:
-                for site, (facts, (body,)) in surveys.items():
-                    assert facts == {"of": site}
+                for site, (fields, (body,)) in surveys.items():
+                    assert fields == {"of": site}
                     assert body == f"survey of {site}"
                     assert site in self.asked[0, self.state.open.attempt]  # type: ignore[union-attr]
             case e.Fold(number, attempt, contributions=contributions):
@@ -247,7 +248,7 @@ class Federation(Fleet):
             case e.Train():
                 self.training[name] += 1
                 assert self.training[name] == 1, f"{name} trains two at once"
-        if isinstance(event, e.Trained | e.WorkFailed) and event is not self._last.get(name):
+        if isinstance(event, ev.Trained | ev.WorkFailed) and event is not self._last.get(name):
             self._last[name] = event  # type: ignore[assignment]
             self.training[name] = int(isinstance(effect, e.Train))
 
@@ -321,24 +322,24 @@ class Gossip(Fleet):
         self.rows = metropolis_hastings(self.graph)
         self.sent: dict[tuple[str, int], set[str]] = {}
         self.mixes: dict[str, list[e.Mix]] = {name: [] for name in names}
-        self.states: dict[str, PeerState] = {}
+        self.states: dict[str, PeerMachine] = {}
         for name in names:
             self.start(name, 1)
         self.befall(self.start, lambda name: self.graph[name])
 
     def start(self, name: str, incarnation: int) -> None:
-        """Start a peer and connect it to those neighbours that are there."""
-        self.states[name] = PeerState(PeerRules(name, self.names, self.schedule, **self.given))
+        """Start a peer and connect it to those neighbors that are there."""
+        self.states[name] = PeerMachine(PeerRules(name, self.names, self.schedule, **self.given))
         self.mixes[name] = []
         self.put(name, self.states[name])
         for other in self.graph[name]:
             if other in self.sim.nodes:
-                self.sim.post(name, e.LinkUp(other, "peer", 1))
-                self.sim.post(other, e.LinkUp(name, "peer", incarnation))
-        self.sim.post(name, e.Proceed(self.rounds))
+                self.sim.post(name, ev.LinkUp(other, "peer", 1))
+                self.sim.post(other, ev.LinkUp(name, "peer", incarnation))
+        self.sim.post(name, ev.Proceed(self.rounds))
 
-    def look(self, name: str, event: e.Event, effect: e.Effect) -> None:
-        """What is mixed was sent by neighbours for this very round, each counts once, and the weights sum to one."""
+    def look(self, name: str, event: ev.Event, effect: e.Effect) -> None:
+        """What is mixed was sent by neighbors for this very round, each counts once, and the weights sum to one."""
         match effect:
             case e.Send(_, m.Exchange(round=number), body):
                 self.sent.setdefault((name, number), set()).add(body)
@@ -359,7 +360,7 @@ class Gossip(Fleet):
                 assert self.training[name] == 1, f"{name} trains two at once"
             case e.Settle(surveys=surveys):
                 assert surveys == {site: ({"of": site}, (f"survey of {site}",)) for site in self.names}
-        if isinstance(event, e.Trained):
+        if isinstance(event, ev.Trained):
             self.training[name] = 0
 
     @property
@@ -394,7 +395,7 @@ class Gossip(Fleet):
             for fields in self.published(name, "round.completed"):
                 if fields["round"]:
                     here = {*fields["participants"], *fields.get("missing", {})}
-                    assert here == set(self.graph[name]), "a neighbour is neither mixed in nor named as missing"
+                    assert here == set(self.graph[name]), "a neighbor is neither mixed in nor named as missing"
         return self
 
 
@@ -402,13 +403,13 @@ def _restart(crash: float, again: float) -> float:
     return max(again, crash + 1.0)
 
 
-def _cut(name: str) -> e.LinkLost:
-    return e.LinkLost(name, f"the connection of {name} has ended")
+def _cut(name: str) -> ev.LinkLost:
+    return ev.LinkLost(name, f"the connection of {name} has ended")
 
 
 @pytest.fixture(scope="session")
 def federation() -> type[Federation]:
-    """Give the class `Federation`; test files cannot import a neighbour."""
+    """Give the class `Federation`; test files cannot import a neighbor."""
     return Federation
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nervenet.broker.faults import Partition
-from nervenet.models.randomness import generator
+from nervenet.broker.testing.faults import Partition
+from nervenet.models.rng import generator
 
 CALM_AT = 16.0  # seconds: from here on nothing befalls anybody
 TRAIN_S = 0.8

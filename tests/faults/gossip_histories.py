@@ -16,14 +16,15 @@ import numpy as np
 from gossip_drawn import DEADLINE_S, SIZE, TRAIN_S, Crash, History
 from gossip_run import Run
 from nervenet.broker import messages as m
-from nervenet.broker.faults import Faults, Partition
 from nervenet.broker.messages import Lane
-from nervenet.nodes import effects as e
+from nervenet.broker.testing.faults import Faults, Partition
 from nervenet.nodes.gossip.algorithms.averaging import DPSGD
 from nervenet.nodes.gossip.algorithms.push_sum import RECEIVED, SENT, SGP
-from nervenet.nodes.gossip.exchange import PeerState
-from nervenet.nodes.gossip.work import GossipWork
-from nervenet.nodes.simulate import Simulated, Simulation
+from nervenet.nodes.gossip.round_machine import PeerMachine
+from nervenet.nodes.gossip.worker import GossipWorker
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.runtime.simulator import Simulated, Simulation
 
 
 @dataclass
@@ -32,8 +33,8 @@ class Life:
 
     name: str
     number: int
-    machine: PeerState
-    work: GossipWork
+    machine: PeerMachine
+    work: GossipWorker
     start: float
     opened: dict[int, float] = field(default_factory=dict)
     closed: dict[int, float] = field(default_factory=dict)
@@ -82,7 +83,7 @@ class Pretended:
     def train(self, *_: Any) -> Any:
         self.steps += 1
         self.x = self.x + 0.3 / self.steps**0.5 * (self.target - self.x)
-        return SimpleNamespace(cancelled=False, examples=1, normaliser=1.0, rate=0.1, loss=0.0, steps=1)
+        return SimpleNamespace(cancelled=False, examples=1, normalizer=1.0, rate=0.1, loss=0.0, steps=1)
 
 
 class Wires(Simulation):
@@ -90,7 +91,7 @@ class Wires(Simulation):
 
     life_of: Callable[[str], Life]
 
-    def _deliver(self, sender: str, receiver: str, message: Any, body: e.Body) -> None:
+    def _deliver(self, sender: str, receiver: str, message: Any, body: ev.Body) -> None:
         if receiver not in self.nodes or receiver == sender:
             return
         speaker, target = self.life_of(sender), self.life_of(receiver)
@@ -100,7 +101,7 @@ class Wires(Simulation):
 
         def arrive() -> None:
             if target.links.get(sender) == speaker.number:
-                self._post(node, e.Arrived(sender, message, body))
+                self._post(node, ev.Arrived(sender, message, body))
 
         for delay in self._network(sender, receiver, message.lane, self.now):
             self.at(self.now + delay, arrive)
@@ -112,15 +113,15 @@ class Watched:
     def __init__(self, life: Life) -> None:
         self.life = life
 
-    def handle(self, event: e.Event, now: float) -> list[e.Effect]:
+    def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         life, machine = self.life, self.life.machine
         match event:
-            case e.LinkUp(peer, _, number):
+            case ev.LinkUp(peer, _, number):
                 life.links[peer] = number
                 life.told.append((now, peer))
-            case e.Arrived(sender, m.Edge()):
+            case ev.Arrived(sender, m.Edge()):
                 life.told.append((now, sender))
-            case e.Arrived(sender, m.Exchange(round=number)):
+            case ev.Arrived(sender, m.Exchange(round=number)):
                 life.arrived.setdefault((sender, number), now)
         refuted = machine.fellows.members.me.refutations if machine.fellows else 0
         effects = machine.handle(event, now)
@@ -188,32 +189,32 @@ class Played(Run):
         delays = (self.rough if now < self.history.weather.until else self.calm)(sender, receiver, lane, now)
         return [] if self._cut_now(sender, receiver) else delays
 
-    def _add(self, name: str, life: int, state: PeerState) -> None:
-        work = GossipWork(Pretended(name), self.algorithm, node=name, seed=self.history.seed)  # type: ignore[arg-type]
+    def _add(self, name: str, life: int, state: PeerMachine) -> None:
+        work = GossipWorker(Pretended(name), self.algorithm, node=name, seed=self.history.seed)  # type: ignore[arg-type]
         self.current[name] = one = Life(name, life, state, work, self.sim.now)
         self.lives.append(one)
         one.node = self.sim.add(name, Watched(one), self._worker(one))
 
-    def _worker(self, life: Life) -> Callable[[e.Effect], tuple[float, e.Event | None]]:
+    def _worker(self, life: Life) -> Callable[[e.Effect], tuple[float, ev.Event | None]]:
         work = life.work
 
-        def do(job: e.Effect) -> tuple[float, e.Event | None]:
+        def do(job: e.Effect) -> tuple[float, ev.Event | None]:
             match job:
                 case e.Survey():
-                    return 0.001, e.Surveyed({"of": life.name}, (life.name,))
+                    return 0.001, ev.Surveyed({"of": life.name}, (life.name,))
                 case e.Settle():
                     start = np.zeros(SIZE)
                     work.begin(start, start)
                     payload = m.Payload("mean", "a1b2", "float64", SIZE)
-                    return 0.001, e.Settled({"columns": ["x"]}, payload, start)
+                    return 0.001, ev.Settled({"columns": ["x"]}, payload, start)
                 case e.Adopt(body):
                     work.adopt(body)
                     life.moved = np.array(body)
                     return 0.0, None
                 case e.Train(number):
-                    before = work.learner.snapshot()
+                    before = work.site_model.snapshot()
                     trained = work.train(job, lambda: False)
-                    life.moved = life.moved + (work.learner.snapshot() - before)
+                    life.moved = life.moved + (work.site_model.snapshot() - before)
                     return TRAIN_S * self.paces.get(life.name, 1.0), trained
                 case e.Mix(number):
                     life.before[number] = work._mine
@@ -227,7 +228,7 @@ class Played(Run):
                 case e.Evaluate(number, which):
                     if number == self.rounds:
                         self.sim.at(self.sim.now + 0.05, lambda: self._farewell(life))
-                    return 0.0, e.Evaluated(number, which, {})
+                    return 0.0, ev.Evaluated(number, which, {})
             return 0.0, None
 
         return do
@@ -245,12 +246,12 @@ class Played(Run):
             if cut.cuts(one.name, other.name, self.sim.now):
                 self.sim.at(cut.end + 0.001, lambda: self._link(one, other))
                 return
-        self.sim.post(one.name, e.LinkUp(other.name, "peer", other.number))
-        self.sim.post(other.name, e.LinkUp(one.name, "peer", one.number))
+        self.sim.post(one.name, ev.LinkUp(other.name, "peer", other.number))
+        self.sim.post(other.name, ev.LinkUp(one.name, "peer", one.number))
 
     def _lost(self, one: Life, other: Life) -> None:
         if self._up(one):
-            self.sim.post(one.name, e.LinkLost(other.name, "the connection has ended"))
+            self.sim.post(one.name, ev.LinkLost(other.name, "the connection has ended"))
 
     def _up(self, life: Life) -> bool:
         return self.current[life.name] is life and life.node is not None and life.node.alive and not life.node.finished
@@ -284,7 +285,7 @@ class Played(Run):
         (answer,) = through.machine.fellows._introduce(name, {"nodes": len(self.names)})
         assert isinstance(answer, e.Send)
         assert isinstance(answer.message, m.Peers)
-        self.enter(name, answer.message.news, life=number, late=True)
+        self.enter(name, answer.message.members, life=number, late=True)
         life = self.current[name]
         for other in self._others(life):
             self.sim.at(self.sim.now, lambda other=other: self._link(life, other))

@@ -1,7 +1,7 @@
 """Histories that once broke a promise, as they were drawn, and what they showed."""
 
 from gossip_drawn import Crash, History, Weather
-from nervenet.broker.faults import Partition
+from nervenet.broker.testing.faults import Partition
 
 KEPT: dict[str, History] = {
     "one that the founders' graph has no place for could not join a directed graph": History(

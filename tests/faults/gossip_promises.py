@@ -26,11 +26,11 @@ import numpy as np
 from gossip_drawn import CALM_AT, DEADLINE_S, ROUNDS, TRAIN_S
 from gossip_histories import Life, Played
 from nervenet.nodes.gossip.algorithms.push_sum import GONE_MASS, RECEIVED, RECEIVED_MASS, SENT, SENT_MASS
-from nervenet.nodes.gossip.topology.contract import components
+from nervenet.nodes.topology.base import components
 
 EPS = 1e-12
 MENDED_S = 14.0  # after the calm began
-VARYING_MENDED_S = 20.0  # where each round has a graph of its own, so that a neighbour is heard every third round or so
+VARYING_MENDED_S = 20.0  # where each round has a graph of its own, so that a neighbor is heard every third round or so
 
 Breaches = Iterator[str]
 

@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 from nervenet.broker import messages as m
-from nervenet.broker.faults import Faults
-from nervenet.nodes import effects as e
-from nervenet.nodes.gossip.algorithms.contract import Needs
-from nervenet.nodes.gossip.exchange import PeerRules, PeerState
-from nervenet.nodes.gossip.membership.fellows import FellowRules, Fellows
-from nervenet.nodes.gossip.membership.probe import ProbeRules
-from nervenet.nodes.gossip.topology import schedule
-from nervenet.nodes.simulate import Simulation
+from nervenet.broker.testing.faults import Faults
+from nervenet.nodes.gossip.algorithms.base import Needs
+from nervenet.nodes.gossip.membership.service import MembershipRules, MembershipService
+from nervenet.nodes.gossip.membership.swim import SwimRules
+from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.runtime.simulator import Simulation
+from nervenet.nodes.topology import schedule
 
 MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float64", length=4)
 TRAIN_S = 0.5
 
 
-class Worker:
+class ScriptedWorker:
     """Trains towards a point of the site's own, and mixes what it is told to."""
 
     def __init__(self, name: str, run: Run) -> None:
@@ -30,26 +31,26 @@ class Worker:
         self.x = np.zeros(4)
         self.target = np.random.default_rng(sum(name.encode())).standard_normal(4)
 
-    def __call__(self, job: e.Effect) -> tuple[float, e.Event | None]:
+    def __call__(self, job: e.Effect) -> tuple[float, ev.Event | None]:
         match job:
             case e.Survey():
-                return 0.0, e.Surveyed({"of": self.name}, (self.name,))
+                return 0.0, ev.Surveyed({"of": self.name}, (self.name,))
             case e.Settle():
-                return 0.0, e.Settled({"columns": ["x"]}, MODEL, self.x)
+                return 0.0, ev.Settled({"columns": ["x"]}, MODEL, self.x)
             case e.Adopt(body):
                 self.x = body
                 return 0.0, None
             case e.Train(number):
                 self.x = self.x + self.run.rate / number**0.5 * (self.target - self.x)
                 self.run.before.setdefault(number, {})[self.name] = self.x
-                return TRAIN_S * self.run.pace.get(self.name, 1.0), e.Trained(number, 0, self.x, 1, {})
+                return TRAIN_S * self.run.pace.get(self.name, 1.0), ev.Trained(number, 0, self.x, 1, {})
             case e.Mix(number, bodies, coefficients, names):
                 self.run.rows.setdefault(number, {})[self.name] = dict(zip(names, coefficients, strict=True))
                 self.x = sum(c * body for c, body in zip(coefficients, bodies, strict=True))
                 self.run.after.setdefault(number, {})[self.name] = self.x
-                return 0.0, e.Mixed(number, self.x)
+                return 0.0, ev.Mixed(number, self.x)
             case e.Evaluate(number, which):
-                return 0.0, e.Evaluated(number, which, {})
+                return 0.0, ev.Evaluated(number, which, {})
         return 0.0, None
 
 
@@ -68,7 +69,7 @@ class Run:
         self.before: dict[int, dict[str, Any]] = {}
         self.after: dict[int, dict[str, Any]] = {}
         self.rows: dict[int, dict[str, dict[str, float]]] = {}
-        self.states: dict[str, PeerState] = {}
+        self.states: dict[str, PeerMachine] = {}
         for name in self.names:
             self.enter(name, self.alive(self.names))
         for i, name in enumerate(self.names):
@@ -79,16 +80,16 @@ class Run:
         return Simulation(faults)
 
     @staticmethod
-    def alive(names: Iterable[str]) -> list[m.News]:
-        return [m.News(name, 1, "alive") for name in names]
+    def alive(names: Iterable[str]) -> list[m.MemberState]:
+        return [m.MemberState(name, 1, "alive") for name in names]
 
     def enter(
-        self, name: str, known: Iterable[m.News], *, life: int = 1, late: bool = False, asked: bool = True
+        self, name: str, known: Iterable[m.MemberState], *, life: int = 1, late: bool = False, asked: bool = True
     ) -> None:
         lay = self._lay
-        fellows = Fellows(
-            FellowRules(
-                m.News(name, life, "alive"),
+        fellows = MembershipService(
+            MembershipRules(
+                m.MemberState(name, life, "alive"),
                 tuple(self.names),
                 tuple(news for news in known if news.node != name),
                 lay,
@@ -96,8 +97,8 @@ class Run:
                 mixing=self.mixing,
                 doubly=self.needs.doubly,
                 late=late,
-                terms={"nodes": len(self.names)},
-                probe=ProbeRules(seed=7),
+                shared_config={"nodes": len(self.names)},
+                probe=SwimRules(seed=7),
             )
         )
         rules = PeerRules(
@@ -108,13 +109,13 @@ class Run:
             needs=self.needs,
             **self.rules,
         )
-        self.states[name] = state = PeerState(rules, fellows)
+        self.states[name] = state = PeerMachine(rules, fellows)
         self._add(name, life, state)
         if asked:
-            self.sim.post(name, e.Proceed(self.rounds))
+            self.sim.post(name, ev.Proceed(self.rounds))
 
-    def _add(self, name: str, life: int, state: PeerState) -> None:
-        self.sim.add(name, state, Worker(name, self))
+    def _add(self, name: str, life: int, state: PeerMachine) -> None:
+        self.sim.add(name, state, ScriptedWorker(name, self))
 
     def _lay(self, members: Any) -> Any:
         degree = {"degree": 4} if self.topology == "random-regular" else {}
@@ -130,14 +131,14 @@ class Run:
         self.sim.at(at, come)
 
     def _meet(self, name: str, other: str, life: int) -> None:
-        self.sim._post(self.sim.nodes[name], e.LinkUp(other, "peer", 1))
-        self.sim._post(self.sim.nodes[other], e.LinkUp(name, "peer", life))
+        self.sim._post(self.sim.nodes[name], ev.LinkUp(other, "peer", 1))
+        self.sim._post(self.sim.nodes[other], ev.LinkUp(name, "peer", life))
 
     def crash(self, name: str, at: float, *, noticed: bool = True) -> None:
         self.sim.crash(name, at)
         for other in self.names:
             if noticed and other != name:
-                self.sim.at(at + 0.01, partial(self.sim.post, other, e.LinkLost(name, "the connection has ended")))
+                self.sim.at(at + 0.01, partial(self.sim.post, other, ev.LinkLost(name, "the connection has ended")))
 
     def run(self, until: float = 200.0) -> Run:
         def ended() -> bool:

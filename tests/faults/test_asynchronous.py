@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker import messages as m
-from nervenet.broker.faults import Faults, Partition
 from nervenet.broker.messages import Lane
-from nervenet.nodes import effects as e
-from nervenet.nodes.federated.errands import Errands, Out
-from nervenet.nodes.federated.flow import SILENT_DEADLINES, FlowState
+from nervenet.broker.testing.faults import Faults, Partition
+from nervenet.nodes.federated.async_buffer import Errands, Out
+from nervenet.nodes.federated.async_machine import SILENT_DEADLINES, FlowState
 from nervenet.nodes.federated.strategies.averaging import FedAvg
-from nervenet.nodes.federated.strategies.contract import Demands
+from nervenet.nodes.federated.strategies.base import Demands
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 
 NAMES = [f"client-{i}" for i in range(5)]
 SECONDS = st.floats(0.0, 40.0)
@@ -81,8 +82,8 @@ def flow(federation: Any) -> Any:
         def worker(self, name: str) -> Any:
             usual = super().worker(name)
 
-            def work(job: e.Effect) -> tuple[float, e.Event | None]:
-                return (0.2, e.Saved(job.round)) if isinstance(job, e.Checkpoint) else usual(job)
+            def work(job: e.Effect) -> tuple[float, ev.Event | None]:
+                return (0.2, ev.Saved(job.round)) if isinstance(job, e.Checkpoint) else usual(job)
 
             return work
 
@@ -96,17 +97,17 @@ def flow(federation: Any) -> Any:
                 self.state = FlowState.restored(self.rules, json.loads(json.dumps(kept.record)), kept.body)
                 self.put("coordinator", self.state)
                 for name in self.names:
-                    self.sim.post("coordinator", e.LinkUp(name, "client", 1))
-                    self.sim.post(name, e.LinkUp("coordinator", "coordinator", 2))
+                    self.sim.post("coordinator", ev.LinkUp(name, "client", 1))
+                    self.sim.post(name, ev.LinkUp("coordinator", "coordinator", 2))
 
             self.sim.crash("coordinator", when)
             self.sim.at(again, revive)
 
-        def look(self, name: str, event: e.Event, effect: e.Effect) -> None:
+        def look(self, name: str, event: ev.Event, effect: e.Effect) -> None:
             """What is folded was sent in answer to a task that its sender had, and counts once."""
             if not seen(self, effect):
                 super().look(name, event, effect)
-            if isinstance(event, e.Trained | e.WorkFailed) and event is not self._last.get(name):
+            if isinstance(event, ev.Trained | ev.WorkFailed) and event is not self._last.get(name):
                 self._last[name] = event
                 self.training[name] = int(isinstance(effect, e.Train))
 

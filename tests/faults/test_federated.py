@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from nervenet.broker.faults import Faults, Partition
 from nervenet.broker.messages import Lane
+from nervenet.broker.testing.faults import Faults, Partition
 
 NAMES = [f"client-{i}" for i in range(5)]
 SECONDS = st.floats(0.0, 40.0)
@@ -93,19 +93,19 @@ def test_every_round_closes_or_fails_by_name(
 
 def test_a_fold_that_counts_an_update_twice_would_be_seen(federation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The watching itself can fail."""
-    from nervenet.nodes import effects as e
-    from nervenet.nodes.federated.rounds import RoundState
+    from nervenet.nodes.federated.round_machine import CoordinatorMachine
+    from nervenet.nodes.runtime import effects as e
 
-    close = RoundState._close
+    close = CoordinatorMachine._close
 
-    def _close(self: RoundState, by: str, now: float) -> list[e.Effect]:
+    def _close(self: CoordinatorMachine, by: str, now: float) -> list[e.Effect]:
         effects = close(self, by, now)
         return [
             replace(f, contributions=(*f.contributions, f.contributions[0])) if isinstance(f, e.Fold) else f
             for f in effects
         ]
 
-    monkeypatch.setattr(RoundState, "_close", _close)
+    monkeypatch.setattr(CoordinatorMachine, "_close", _close)
     with pytest.raises(AssertionError, match="counts twice"):
         federation().run()
 
@@ -113,8 +113,8 @@ def test_a_fold_that_counts_an_update_twice_would_be_seen(federation: Any, monke
 def test_a_wait_without_a_deadline_would_be_seen(
     federation: Any, trouble: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nervenet.nodes.federated.rounds import RoundState
+    from nervenet.nodes.federated.round_machine import CoordinatorMachine
 
-    monkeypatch.setattr(RoundState, "_deadline", lambda self, current, now: [])
+    monkeypatch.setattr(CoordinatorMachine, "_deadline", lambda self, current, now: [])
     with pytest.raises(AssertionError, match="still waits"):
         federation(trouble=trouble(hangs=[("client-1", 2)])).run()

@@ -15,15 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker import messages as m
 from nervenet.broker.messages import Lane
-from nervenet.models.randomness import generator
-from nervenet.nodes import effects as e
-from nervenet.nodes.gossip.asynchronous.free import FreePeer, FreeRules
-from nervenet.nodes.gossip.asynchronous.merge import merged, taken
-from nervenet.nodes.gossip.asynchronous.pairwise import PairwisePeer
-from nervenet.nodes.gossip.asynchronous.tokens import Generalised, Randomised, Simple
-from nervenet.nodes.gossip.asynchronous.walking import WalkingPeer, WalkRules
-from nervenet.nodes.gossip.topology import neighbours
-from nervenet.nodes.simulate import Simulation
+from nervenet.models.rng import generator
+from nervenet.nodes.gossip.asynchronous.ad_psgd import AdPsgdMachine
+from nervenet.nodes.gossip.asynchronous.gossip_learning import GossipLearningMachine, GossipLearningRules
+from nervenet.nodes.gossip.asynchronous.machine import AsyncPeerMachine, AsyncPeerRules
+from nervenet.nodes.gossip.asynchronous.model_merge import merged, taken
+from nervenet.nodes.gossip.asynchronous.token_account import Generalized, Randomized, Simple
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.runtime.simulator import Simulation
+from nervenet.nodes.topology import neighbors
 
 SIZE = 6
 LIVES = 10**6  # engagements of one life
@@ -44,7 +45,7 @@ class Weather:
 class Company:
     """Peers on virtual time with a worker whose arithmetic is real, and every half of every average written down."""
 
-    make: Callable[[FreeRules, Company], FreePeer]
+    make: Callable[[AsyncPeerRules, Company], AsyncPeerMachine]
     n: int = 5
     cycles: int = 12
     seed: int = 0
@@ -59,10 +60,10 @@ class Company:
         self.rng = generator(self.seed, "weather")
         self.sim = Simulation(self._network)
         self.machines: dict[str, Any] = {}
-        graph = neighbours(self.graph, self.names)
+        graph = neighbors(self.graph, self.names)
         for k, name in enumerate(self.names):
             given = {"deadline_s": 10.0, "join_deadline_s": 60.0} | dict(self.rules)
-            rules = FreeRules(name, tuple(self.names), graph[name], self.seed, (k + 1) * LIVES, **given)
+            rules = AsyncPeerRules(name, tuple(self.names), graph[name], self.seed, (k + 1) * LIVES, **given)
             self.machines[name] = machine = self.make(rules, self)
             self.sim.add(name, machine, self._worker(name))
         for name in self.names:
@@ -70,7 +71,7 @@ class Company:
                 if name < other:
                     self.sim.connect(name, other)
         for name in self.names:
-            self.sim.post(name, e.Proceed(self.cycles, last=True))
+            self.sim.post(name, ev.Proceed(self.cycles, last=True))
         for peer, when, how_long in self.weather.stalls:
             self.sim.stall(self.names[peer % self.n], when, how_long)
         for peer, when in self.weather.crashes:
@@ -86,30 +87,30 @@ class Company:
     def start_of(self, name: str) -> Any:
         return generator(self.seed, name, "start").normal(size=SIZE)
 
-    def _worker(self, name: str) -> Callable[[e.Effect], tuple[float, e.Event | None]]:
+    def _worker(self, name: str) -> Callable[[e.Effect], tuple[float, ev.Event | None]]:
         pace = generator(self.seed, name, "pace")
 
-        def work(job: e.Effect) -> tuple[float, e.Event | None]:
+        def work(job: e.Effect) -> tuple[float, ev.Event | None]:
             match job:
                 case e.Survey():
-                    return 0.001, e.Surveyed({}, np.zeros(1))
+                    return 0.001, ev.Surveyed({}, np.zeros(1))
                 case e.Settle():
                     payload = m.Payload("mean", "a1b2", "float64", SIZE)
-                    return 0.001, e.Settled({}, payload, self.start_of(name), None, (4, 2))
+                    return 0.001, ev.Settled({}, payload, self.start_of(name), None, (4, 2))
                 case e.Train(number, attempt, body):
                     # A gradient step on half ||x - target||², whose minimum over all is the mean of the targets.
                     end = body - 0.2 * (body - generator(self.seed, name, "target").normal(size=SIZE))
                     self.moved[name] = self.moved[name] + (end - body)
-                    return 0.05 + 0.2 * pace.random(), e.Trained(number, attempt, end, 1, {"loss": 0.0, "steps": 1})
+                    return 0.05 + 0.2 * pace.random(), ev.Trained(number, attempt, end, 1, {"loss": 0.0, "steps": 1})
                 case e.Combine(number, bodies, coefficients):
                     made = sum(c * b for c, b in zip(coefficients, bodies, strict=True))
-                    return 0.002 * pace.random(), e.Combined(number, made)
+                    return 0.002 * pace.random(), ev.Combined(number, made)
                 case e.Merge(number, mine, theirs, shares, part):
-                    return 0.001, e.Combined(number, merged(mine, theirs, shares, part))
+                    return 0.001, ev.Combined(number, merged(mine, theirs, shares, part))
                 case e.Take(number, body, part):
-                    return 0.001, e.Combined(number, taken(body, part))
+                    return 0.001, ev.Combined(number, taken(body, part))
                 case e.Evaluate(number, which):
-                    return 0.001, e.Evaluated(number, which, {})
+                    return 0.001, ev.Evaluated(number, which, {})
             return 0.0, None
 
         return work
@@ -136,20 +137,20 @@ class Company:
                 assert [done.round for done in node.completed] == list(range(1, self.cycles + 1))
 
 
-class Ledger(PairwisePeer):
+class Ledger(AdPsgdMachine):
     """The deployed machine, whose halves are written down, and whose staleness is watched."""
 
     company: Company
 
-    def _average(self, peer: str, number: int, mine: e.Body, theirs: e.Body) -> list[e.Effect]:
+    def _average(self, peer: str, number: int, mine: ev.Body, theirs: ev.Body) -> list[e.Effect]:
         self.company.halves[number].append((self.rules.name, (theirs - mine) / 2))
         effects = super()._average(peer, number, mine, theirs)
         assert self.status != "training" or self._averaged <= self.max_staleness
         return effects
 
 
-def pairwise(max_staleness: int = 4, patience_s: float = 0.3) -> Callable[[FreeRules, Company], FreePeer]:
-    def make(rules: FreeRules, company: Company) -> FreePeer:
+def pairwise(max_staleness: int = 4, patience_s: float = 0.3) -> Callable[[AsyncPeerRules, Company], AsyncPeerMachine]:
+    def make(rules: AsyncPeerRules, company: Company) -> AsyncPeerMachine:
         machine = Ledger(rules, max_staleness=max_staleness, patience_s=patience_s)
         machine.company = company
         return machine
@@ -157,8 +158,8 @@ def pairwise(max_staleness: int = 4, patience_s: float = 0.3) -> Callable[[FreeR
     return make
 
 
-def walking(**walk: Any) -> Callable[[FreeRules, Company], FreePeer]:
-    return lambda rules, company: WalkingPeer(rules, WalkRules(period_s=0.05, **walk))
+def walking(**walk: Any) -> Callable[[AsyncPeerRules, Company], AsyncPeerMachine]:
+    return lambda rules, company: GossipLearningMachine(rules, GossipLearningRules(period_s=0.05, **walk))
 
 
 def check_averages(company: Company) -> None:
@@ -210,8 +211,8 @@ def test_every_history_of_pairwise_averaging_ends_with_both_halves_or_none(
             {"variant": "rw"},
             {"variant": "um", "against": "last"},
             {"account": Simple(3)},
-            {"account": Generalised(6, 2), "parts": 3},
-            {"account": Randomised(6, 2), "share": 0.5},
+            {"account": Generalized(6, 2), "parts": 3},
+            {"account": Randomized(6, 2), "share": 0.5},
             {"layers": True},
         ]
     ),
@@ -239,7 +240,7 @@ def test_without_trouble_peers_average_about_once_a_cycle_and_agree() -> None:
     np.testing.assert_allclose(models.mean(axis=0), targets.mean(axis=0), atol=0.3)
 
 
-@pytest.mark.parametrize("make", [pairwise(), walking(), walking(account=Randomised(6, 2))])
+@pytest.mark.parametrize("make", [pairwise(), walking(), walking(account=Randomized(6, 2))])
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(make: Any) -> None:
     def bits(seed: int) -> list[bytes]:
         weather = Weather(loss=0.1, twice=0.1)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from nervenet.broker.faults import Faults, Partition
 from nervenet.broker.messages import Lane
+from nervenet.broker.testing.faults import Faults, Partition
 
 NAMES = [f"peer-{i}" for i in range(6)]
 SECONDS = st.floats(0.0, 40.0)
@@ -64,32 +64,32 @@ def test_each_peer_reaches_its_last_round(
 
 def test_a_model_of_another_round_would_be_seen(gossip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The watching itself can fail."""
-    from nervenet.nodes.gossip.letters import Letters
+    from nervenet.nodes.gossip.inbox import Inbox
 
-    take, begin = Letters.take, Letters.open
+    take, begin = Inbox.take, Inbox.open
 
-    def _take(self: Letters) -> Any:
+    def _take(self: Inbox) -> Any:
         self.left = dict(self.inbox)  # type: ignore[attr-defined]
         return take(self)
 
-    def _open(self: Letters, number: int) -> None:
+    def _open(self: Inbox, number: int) -> None:
         begin(self, number)
         self.inbox = {**getattr(self, "left", {}), **self.inbox}
 
-    monkeypatch.setattr(Letters, "take", _take)
-    monkeypatch.setattr(Letters, "open", _open)
+    monkeypatch.setattr(Inbox, "take", _take)
+    monkeypatch.setattr(Inbox, "open", _open)
     with pytest.raises(AssertionError, match="another round"):
         gossip().run()
 
 
 def test_a_wait_without_a_deadline_would_be_seen(gossip: Any, trouble: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nervenet.nodes.gossip.exchange import PeerState
+    from nervenet.nodes.gossip.round_machine import PeerMachine
 
-    timer = PeerState._timer
+    timer = PeerMachine._timer
 
-    def _timer(self: PeerState, key: Any, due: float, now: float) -> Any:
+    def _timer(self: PeerMachine, key: Any, due: float, now: float) -> Any:
         return [] if key[0] in ("deadline", "training") else timer(self, key, due, now)
 
-    monkeypatch.setattr(PeerState, "_timer", _timer)
+    monkeypatch.setattr(PeerMachine, "_timer", _timer)
     with pytest.raises(AssertionError, match="still waits"):
         gossip(trouble=trouble(hangs=[("peer-1", 2)])).run()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gossip_run import TRAIN_S, Run, Worker
+from gossip_run import TRAIN_S, Run, ScriptedWorker
 from nervenet.broker import messages as m
-from nervenet.broker.faults import Faults, Partition
-from nervenet.nodes import effects as e
+from nervenet.broker.testing.faults import Faults, Partition
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 
 
 @pytest.mark.parametrize("topology", ["ring", "random-regular", "complete"])
@@ -55,9 +56,9 @@ def test_one_that_came_late_does_not_begin_again_when_it_is_told_what_the_others
     run = Run(4, rounds=30)
     run.late("zoe", "peer-2", at=5.2)
     adopted: list[float] = []
-    adopt = Worker.__call__
+    adopt = ScriptedWorker.__call__
 
-    def watched(self: Worker, job: e.Effect) -> tuple[float, e.Event | None]:
+    def watched(self: ScriptedWorker, job: e.Effect) -> tuple[float, ev.Event | None]:
         if isinstance(job, e.Adopt):
             adopted.append(run.sim.now)
         return adopt(self, job)
@@ -67,11 +68,11 @@ def test_one_that_came_late_does_not_begin_again_when_it_is_told_what_the_others
     def tell() -> None:
         assert run.states["zoe"].round, "it has joined"
         for origin in run.names:
-            run.sim.post("zoe", e.Arrived("peer-2", m.Testimony(origin, {}, survey), (1.0,)))
+            run.sim.post("zoe", ev.Arrived("peer-2", m.PeerSurvey(origin, {}, survey), (1.0,)))
 
     run.sim.at(9.0, tell)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Worker, "__call__", watched)
+        patch.setattr(ScriptedWorker, "__call__", watched)
         run.run()
     assert len(adopted) == 1
     assert run.states["zoe"].completed == 30
@@ -134,8 +135,8 @@ def _one_piece(rows: dict[str, dict[str, float]]) -> bool:
 
 def test_of_two_with_one_identity_the_older_is_told_and_stops() -> None:
     run = Run(6, rounds=60)
-    news = m.Tidings((m.News("peer-2", 5, "alive"),))
-    run.sim.at(5.0, lambda: run.sim.post("peer-4", e.Arrived("peer-2", news)))
+    news = m.Gossip((m.MemberState("peer-2", 5, "alive"),))
+    run.sim.at(5.0, lambda: run.sim.post("peer-4", ev.Arrived("peer-2", news)))
     run.sim.run(15.0)
     ended = run.sim.nodes["peer-2"].finished
     assert ended is not None
@@ -155,7 +156,7 @@ def test_a_late_peer_to_whom_nobody_gives_a_model_fails_by_name_within_its_deadl
 
 def test_that_one_has_left_is_told_once() -> None:
     run = Run(4)
-    run.sim.at(2.0, lambda: run.sim.post("peer-1", e.Arrived("peer-0", m.Goodbye(round=3, reason="done"))))
+    run.sim.at(2.0, lambda: run.sim.post("peer-1", ev.Arrived("peer-0", m.Goodbye(round=3, reason="done"))))
     run.sim.run(2.5)
     assert [fields for _, fields in run.published("peer-1", "node.left")] == [{"subject": "peer-0", "reason": "done"}]
 
@@ -166,7 +167,7 @@ def test_one_that_came_late_and_is_asked_for_rounds_only_then_does_them() -> Non
     run.sim.run(8.0)
     joined = run.states["zoe"].completed
     assert joined >= 8
-    run.sim.post("zoe", e.Proceed(40))
+    run.sim.post("zoe", ev.Proceed(40))
     run.run()
     assert run.states["zoe"].completed == 40
 
@@ -175,7 +176,7 @@ def test_one_that_came_late_and_is_asked_for_no_more_than_is_done_is_told_so() -
     run = Run(4, rounds=40)
     run.late("zoe", "peer-2", at=5.2, asked=False)
     run.sim.run(8.0)
-    run.sim.post("zoe", e.Proceed(3))
+    run.sim.post("zoe", ev.Proceed(3))
     run.sim.run(8.1)
     ended = run.sim.nodes["zoe"].finished
     assert ended is not None
@@ -188,6 +189,6 @@ def test_a_round_that_is_only_named_leaves_nobody_behind() -> None:
     state = run.states["peer-2"]
     before = state.round
     far = m.Exchange(10**6, state._expected)
-    run.sim.post("peer-2", e.Arrived("peer-4", far, np.zeros(4)))
+    run.sim.post("peer-2", ev.Arrived("peer-4", far, np.zeros(4)))
     run.sim.run(3.5)
     assert state.round <= before + 2

@@ -10,7 +10,8 @@ from gossip_kept import KEPT
 from gossip_promises import breaches, pairs, rows, waits
 from gossip_run import Run
 from nervenet.broker import messages as m
-from nervenet.nodes import effects as e
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 
 SEEDS = 20  # benchmarks/histories.py plays a thousand
 
@@ -43,7 +44,7 @@ def test_an_edge_whose_announcement_is_lost_is_announced_again() -> None:
     run = Run(4, rounds=14)
     deliver, lost = run.sim._deliver, []
 
-    def lose(sender: str, receiver: str, message: m.Message, body: e.Body) -> None:
+    def lose(sender: str, receiver: str, message: m.Message, body: ev.Body) -> None:
         if isinstance(message, m.Edge) and message.degree and len(lost) < 2:
             lost.append((sender, receiver))
             return
@@ -61,7 +62,7 @@ def test_one_that_has_come_late_takes_no_survey() -> None:
     run.late("zoe", "peer-1", at=3.2)
     payload = m.Payload("survey", "survey", "float64", 1)
     for k, name in enumerate(run.names):
-        told = e.Arrived("peer-0", m.Testimony(origin=name, facts={"of": name}, payload=payload), (name,))
+        told = ev.Arrived("peer-0", m.PeerSurvey(origin=name, fields={"of": name}, payload=payload), (name,))
         run.sim.at(6.0 + k / 1000, lambda told=told: run.sim.post("zoe", told))
     run.run()
     done = [fields["round"] for _, fields in run.published("zoe", "round.completed")]
@@ -80,7 +81,7 @@ def test_a_newcomer_finds_a_place_in_a_directed_graph(topology: str) -> None:
 
 
 class Forgetful(Played):
-    """Whoever mixes weighs one neighbour a little too much."""
+    """Whoever mixes weighs one neighbor a little too much."""
 
     def _worker(self, life):
         work = super()._worker(life)

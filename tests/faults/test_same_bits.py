@@ -7,26 +7,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nervenet.broker.faults import Faults
-from nervenet.models.datasets import load
-from nervenet.models.learner import Learner
-from nervenet.models.mlp import MLP
-from nervenet.models.partition import partition
-from nervenet.models.splits import split
-from nervenet.nodes import effects as e
-from nervenet.nodes.federated.merger import Merger
-from nervenet.nodes.federated.rounds import RoundState
+from nervenet.broker.testing.faults import Faults
+from nervenet.models.data.datasets import load
+from nervenet.models.data.partition import partition
+from nervenet.models.data.splits import split
+from nervenet.models.mlp.mlp import MLP
+from nervenet.models.site_model import SiteModel
+from nervenet.nodes.federated.aggregator import Aggregator
+from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
+from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies.averaging import FedAvg
-from nervenet.nodes.federated.tasks import ClientRules, ClientState
 from nervenet.nodes.gossip.algorithms import Algorithm
-from nervenet.nodes.gossip.algorithms.checks import suitable_mixing
 from nervenet.nodes.gossip.algorithms.registry import NAMES, build, encoding_of
-from nervenet.nodes.gossip.exchange import PeerRules, PeerState
-from nervenet.nodes.gossip.topology import every_neighbour, schedule
-from nervenet.nodes.gossip.work import GossipWork
-from nervenet.nodes.simulate import Simulation
-from nervenet.nodes.trainer import Trainer
+from nervenet.nodes.gossip.algorithms.requirements import suitable_mixing
+from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
+from nervenet.nodes.gossip.worker import GossipWorker
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.runtime.simulator import Simulation
+from nervenet.nodes.runtime.worker import Worker
+from nervenet.nodes.topology import every_neighbor, schedule
 
 SITES = 4
 ROUNDS = 4
@@ -35,19 +36,19 @@ PATIENT = {"suspect_after_s": 1e6, "deadline_s": 1e6, "join_deadline_s": 1e6}  #
 Run = Callable[[int, int | None], dict[str, bytes]]
 
 
-def trainer(name: str, seed: int, *, site: int | None, algorithm: Algorithm | None = None) -> Trainer:
+def trainer(name: str, seed: int, *, site: int | None, algorithm: Algorithm | None = None) -> Worker:
     train, test = split(load("iris"), 0.2, 42)
     if site is None:
-        learner = Learner(MLP(hidden=(4,)), test=(test.X, test.y))
+        site_model = SiteModel(MLP(hidden=(4,)), test=(test.X, test.y))
     else:
         rows = partition(train, SITES, "iid", seed=0)[site]
         momentum = 0.0 if algorithm is not None and algorithm.needs.plain else 0.9
-        learner = Learner(MLP(hidden=(4,), momentum=momentum), train.X[rows], train.y[rows], columns=train.columns)
-    work = None if algorithm is None else GossipWork(learner, algorithm, node=name, seed=seed)
-    return Trainer(learner, node=name, seed=seed, merger=Merger(FedAvg()) if site is None else None, gossip=work)
+        site_model = SiteModel(MLP(hidden=(4,), momentum=momentum), train.X[rows], train.y[rows], columns=train.columns)
+    work = None if algorithm is None else GossipWorker(site_model, algorithm, node=name, seed=seed)
+    return Worker(site_model, node=name, seed=seed, merger=Aggregator(FedAvg()) if site is None else None, gossip=work)
 
 
-def worker(trainer: Trainer, shuffle: int | None) -> Callable[[Any], tuple[float, e.Event | None]]:
+def worker(trainer: Worker, shuffle: int | None) -> Callable[[Any], tuple[float, ev.Event | None]]:
     durations = random.Random(f"{shuffle} {trainer.node}")
     return lambda job: (0.01 if shuffle is None else durations.uniform(0.001, 1.0), trainer.answer(job))
 
@@ -63,24 +64,24 @@ def federated(seed: int, shuffle: int | None) -> dict[str, bytes]:
     sim = simulation(shuffle)
     settings = WORK | {"carry_optimizer": False}
     trainers = {"coordinator": trainer("coordinator", seed, site=None)}
-    state = RoundState(
+    state = CoordinatorMachine(
         RoundRules(rounds=ROUNDS, clients=frozenset(names), seed=seed, participation=0.75, settings=settings, **PATIENT)
     )
     sim.add("coordinator", state, worker(trainers["coordinator"], shuffle))
     for site, name in enumerate(names):
         trainers[name] = trainer(name, seed, site=site)
-        sim.add(name, ClientState(ClientRules("coordinator", 30)), worker(trainers[name], shuffle))
+        sim.add(name, ClientMachine(ClientRules("coordinator", 30)), worker(trainers[name], shuffle))
         sim.connect("coordinator", name, ("coordinator", "client"))
     sim.run(1000.0)
     assert all(node.finished == e.Finish("completed") for node in sim.nodes.values())
-    return {name: one.learner.snapshot().tobytes() for name, one in trainers.items()}
+    return {name: one.site_model.snapshot().tobytes() for name, one in trainers.items()}
 
 
 def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: str = "ring") -> dict[str, bytes]:
     """Give the final weights of every peer."""
     names = [f"peer-{i}" for i in range(SITES)]
     graph = schedule(topology, names)
-    linked = every_neighbour(graph)
+    linked = every_neighbor(graph)
     sim = simulation(shuffle)
     learns = build(algorithm, {}, "top-k:0.2+int8" if algorithm == "choco" else "")
     trainers = {name: trainer(name, seed, site=site, algorithm=learns) for site, name in enumerate(names)}
@@ -97,12 +98,12 @@ def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: s
             evaluate_on="holdout",
             **PATIENT,
         )
-        sim.add(name, PeerState(rules), worker(trainers[name], shuffle))
+        sim.add(name, PeerMachine(rules), worker(trainers[name], shuffle))
     for name in names:
         for other in linked[name]:
             if name < other:
                 sim.connect(name, other)
-        sim.post(name, e.Proceed(ROUNDS))
+        sim.post(name, ev.Proceed(ROUNDS))
     sim.run(60.0)
     assert [node.machine.completed for node in sim.nodes.values()] == [ROUNDS] * SITES
     assert all(
@@ -111,7 +112,7 @@ def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: s
         for _, kind, fields in node.published
         if kind == "round.completed"
     )
-    return {name: one.learner.snapshot().tobytes() for name, one in trainers.items()}
+    return {name: one.site_model.snapshot().tobytes() for name, one in trainers.items()}
 
 
 @pytest.mark.parametrize("run", [federated, gossip])
@@ -153,10 +154,10 @@ def test_peers_that_start_together_stay_near_and_apart() -> None:
 @pytest.mark.parametrize("run", [federated, gossip])
 def test_summing_in_order_of_arrival_would_be_seen(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison itself can fail."""
-    perform = Trainer.perform
+    perform = Worker.perform
     draws = random.Random(0)
 
-    def unordered(self: Trainer, job: Any) -> e.Event | None:
+    def unordered(self: Worker, job: Any) -> ev.Event | None:
         match job:
             case e.Fold(contributions=contributions):
                 job = replace(job, contributions=tuple(draws.sample(contributions, len(contributions))))
@@ -166,5 +167,5 @@ def test_summing_in_order_of_arrival_would_be_seen(run: Run, monkeypatch: pytest
         return perform(self, job)
 
     first = run(7, None)
-    monkeypatch.setattr(Trainer, "perform", unordered)
+    monkeypatch.setattr(Worker, "perform", unordered)
     assert any(run(7, None) != first for _ in range(3))

@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
-from nervenet.broker.faults import Faults, Partition
-from nervenet.nodes import effects as e
-from nervenet.nodes.gossip.exchange import PeerState
+from nervenet.broker.testing.faults import Faults, Partition
+from nervenet.nodes.gossip.round_machine import PeerMachine
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 
 CRASH_S = 2.3  # in the middle of a training
 WITHIN_S = 3.0
@@ -24,7 +25,7 @@ def test_a_round_closes_with_the_others_within_three_seconds_of_a_crash(
 
 
 @pytest.mark.parametrize("noticed", [True, False])
-def test_neighbours_of_a_crashed_peer_go_on_within_three_seconds(gossip: Any, trouble: Any, noticed: bool) -> None:
+def test_neighbors_of_a_crashed_peer_go_on_within_three_seconds(gossip: Any, trouble: Any, noticed: bool) -> None:
     run = gossip(8, rounds=12, trouble=trouble(crashes=[("peer-3", CRASH_S, None)], noticed=noticed)).run()
     for name in ("peer-2", "peer-4"):
         hit = [told for told in run.published(name, "round.completed") if "missing" in told]
@@ -124,14 +125,14 @@ def test_a_stalled_peer_is_mixed_again(gossip: Any, trouble: Any) -> None:
 def test_a_stalled_peer_would_stay_half_a_round_behind_for_ever(
     gossip: Any, trouble: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    close = PeerState._close
+    close = PeerMachine._close
 
-    def _close(self: PeerState, by: str) -> list[e.Effect]:
+    def _close(self: PeerMachine, by: str) -> list[e.Effect]:
         effects = close(self, by)
         self._closed = (self.round, float("-inf"))
         return effects
 
-    monkeypatch.setattr(PeerState, "_close", _close)
+    monkeypatch.setattr(PeerMachine, "_close", _close)
     with pytest.raises(AssertionError):
         check_a_stalled_peer_is_mixed_again(gossip, trouble)
 
@@ -149,14 +150,14 @@ def test_a_peer_that_wakes_after_the_end_does_not_wait(gossip: Any, trouble: Any
 def test_a_peer_that_wakes_after_the_end_would_wait_for_models_that_never_come(
     gossip: Any, trouble: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arrived = PeerState._arrived
+    arrived = PeerMachine._arrived
 
-    def _arrived(self: PeerState, event: e.Arrived, now: float) -> list[e.Effect]:
+    def _arrived(self: PeerMachine, event: ev.Arrived, now: float) -> list[e.Effect]:
         effects = arrived(self, event, now)
         self.presence.seen_in.clear()
         return effects
 
-    monkeypatch.setattr(PeerState, "_arrived", _arrived)
+    monkeypatch.setattr(PeerMachine, "_arrived", _arrived)
     with pytest.raises(AssertionError):
         check_a_peer_that_wakes_after_the_end_does_not_wait(gossip, trouble)
 

@@ -7,25 +7,25 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models.artifact import ModelFileError, load_model, read_extra, save_model
-from nervenet.models.datasets import load
-from nervenet.models.learner import Learner
-from nervenet.models.mlp import MLP
-from nervenet.models.model import Work, named_model
-from nervenet.models.randomness import generator
-from nervenet.models.splits import split
-from nervenet.models.survey import agree
+from nervenet.models.data.datasets import load
+from nervenet.models.data.splits import split
+from nervenet.models.mlp.mlp import MLP
+from nervenet.models.model import LocalWork, named_model
+from nervenet.models.rng import generator
+from nervenet.models.site_model import SiteModel
+from nervenet.models.site_statistics import agree
 from nervenet.models.weights import IncompatibleWeights
 
 
-def trained(name: str = "iris", model: object = None, epochs: int = 5) -> Learner:
+def trained(name: str = "iris", model: object = None, epochs: int = 5) -> SiteModel:
     train, _ = split(load(name))
-    one = Learner(model or MLP(hidden=(6,)), train.X, train.y, columns=train.columns, task=train.task)
+    one = SiteModel(model or MLP(hidden=(6,)), train.X, train.y, columns=train.columns, task=train.task)
     one.settle(agree({"only": one.survey()}), 0)
-    one.train(Work(epochs=epochs), generator(0))
+    one.train(LocalWork(epochs=epochs), generator(0))
     return one
 
 
-def save(one: Learner, folder: Path, **extra: Any) -> Path:
+def save(one: SiteModel, folder: Path, **extra: Any) -> Path:
     save_model(folder, one.model, one.agreement, one.snapshot(), extra)
     return folder
 
@@ -52,10 +52,10 @@ def test_the_same_model_is_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_two_models_may_share_a_folder(tmp_path: Path) -> None:
-    learner = trained(epochs=1)
-    best = learner.snapshot()
-    save_model(tmp_path, learner.model, learner.agreement, best + 1, {"round": 9})
-    save_model(tmp_path, learner.model, learner.agreement, best, {"round": 3}, stem="best")
+    site_model = trained(epochs=1)
+    best = site_model.snapshot()
+    save_model(tmp_path, site_model.model, site_model.agreement, best + 1, {"round": 9})
+    save_model(tmp_path, site_model.model, site_model.agreement, best, {"round": 3}, stem="best")
     assert np.array_equal(load_model(tmp_path / "best.json").snapshot(), best)
     assert np.array_equal(load_model(tmp_path).snapshot(), best + 1)
     assert (read_extra(tmp_path / "best.safetensors"), read_extra(tmp_path)) == ({"round": 3}, {"round": 9})
@@ -178,7 +178,7 @@ ESTIMATORS = [
 ]
 
 
-def estimator(name: str, path: str, parameters: dict[str, Any]) -> Learner:
+def estimator(name: str, path: str, parameters: dict[str, Any]) -> SiteModel:
     return trained(name, named_model(f"sklearn.{path}", parameters))
 
 
@@ -206,9 +206,9 @@ def test_an_exported_classifier_answers_in_the_original_labels(tmp_path: Path, p
 
     train, _ = split(load("iris"))
     names = np.array(["setosa", "versicolor", "virginica"])
-    one = Learner(named_model(f"sklearn.{path}", {}), train.X, names[train.y])
+    one = SiteModel(named_model(f"sklearn.{path}", {}), train.X, names[train.y])
     one.settle(agree({"only": one.survey()}), 0)
-    one.train(Work(epochs=2), generator(0))
+    one.train(LocalWork(epochs=2), generator(0))
     plain = skops.io.load(save(one, tmp_path) / "model.skops")
     assert (plain.predict(train.X) == one.predict(train.X)).all()
     assert plain.classes_.tolist() == names.tolist()

@@ -22,12 +22,12 @@ def test_training_and_evaluating_an_mlp_loads_nothing_heavy():
         loaded_after(
             """
 import numpy as np
-from nervenet.models import MLP, Work, as_model, generator, named_model, rebuild, weighted_mean, sketch
+from nervenet.models import MLP, LocalWork, as_model, generator, named_model, rebuild, weighted_mean, sketch
 from nervenet.models.evaluate import evaluate
 model = rebuild(as_model(named_model("mlp", {"hidden": [4]})).describe())
 model.build(3, 3, generator(0, "init"))
 X, y = np.eye(3, dtype="f"), np.arange(3)
-model.fit(X, y, Work(), generator(0), lambda: False)
+model.fit(X, y, LocalWork(), generator(0), lambda: False)
 model.load(weighted_mean([model.snapshot()] * 2, [1, 2]))
 evaluate(model, X, y), sketch(model.snapshot(), 0)
 from nervenet.models.compress import parse

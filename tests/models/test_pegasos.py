@@ -2,7 +2,17 @@
 
 import numpy as np
 import pytest
-from nervenet.models import Learner, LocalUnsupported, Pegasos, Work, agree, as_model, generator, named_model, rebuild
+from nervenet.models import (
+    LocalUnsupported,
+    LocalWork,
+    Pegasos,
+    SiteModel,
+    agree,
+    as_model,
+    generator,
+    named_model,
+    rebuild,
+)
 from nervenet.models.pegasos import pegasos_step
 
 
@@ -36,17 +46,17 @@ def test_a_batch_counts_the_mean_of_its_violations() -> None:
 def test_the_first_step_forgets_the_start() -> None:
     model = built()
     model.load(np.array([7.0, 7.0]))
-    model.fit(np.array([[-1.0, 0.0]]), np.array([1]), Work(local_steps=1, batch_size=1), generator(0), never)
+    model.fit(np.array([[-1.0, 0.0]]), np.array([1]), LocalWork(local_steps=1, batch_size=1), generator(0), never)
     np.testing.assert_allclose(model.snapshot(), [-1 / 1e-4, 0.0])
 
 
 def test_its_clock_goes_on_and_can_be_set() -> None:
     model = built()
     X, y = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 1])
-    report = model.fit(X, y, Work(epochs=3, batch_size=1), generator(0), never)
+    report = model.fit(X, y, LocalWork(epochs=3, batch_size=1), generator(0), never)
     assert (report.steps, model.carry()["t"][0]) == (6, 7)
     model.restore({"t": np.array([100.0])})
-    model.fit(X, y, Work(local_steps=1, batch_size=2), generator(0), never)
+    model.fit(X, y, LocalWork(local_steps=1, batch_size=2), generator(0), never)
     assert model.carry(moments=False)["t"][0] == 101
 
 
@@ -55,7 +65,7 @@ def test_it_separates_what_can_be_separated() -> None:
     X = rng.normal(size=(200, 2))
     y = (X @ [2.0, -1.0] > 0).astype(np.int64)
     model = built(penalty=0.01)
-    loss = model.fit(X, y, Work(epochs=20, batch_size=1), generator(2), never).loss
+    loss = model.fit(X, y, LocalWork(epochs=20, batch_size=1), generator(2), never).loss
     assert np.mean(model.predict(X) == y) > 0.97
     assert loss < 0.3
     assert model.probabilities(X) is None
@@ -64,7 +74,7 @@ def test_it_separates_what_can_be_separated() -> None:
 def test_a_bias_moves_the_border() -> None:
     X, y = np.array([[1.0, 0.0], [3.0, 0.0]] * 20), np.array([0, 1] * 20)
     with_bias = built(penalty=0.01, bias=True)
-    with_bias.fit(X, y, Work(epochs=200, batch_size=1), generator(3), never)
+    with_bias.fit(X, y, LocalWork(epochs=200, batch_size=1), generator(3), never)
     assert np.mean(with_bias.predict(X) == y) == 1
     assert with_bias.layout.size == 3
 
@@ -75,13 +85,13 @@ def test_it_can_be_launched_described_and_learned_with() -> None:
     assert again.describe() == model.describe()
     rng = generator(4)
     X = rng.normal(size=(60, 3))
-    learner = Learner(model, X, np.where(X[:, 0] > 0, "yes", "no"), holdout=0.2)
-    learner.settle(agree({"site": learner.survey()}), 0)
-    learner.wind(9.0)
-    assert learner.clock == 9
-    learner.train(Work(epochs=10, batch_size=4), generator(5))
-    assert learner.clock == 9 + 10 * 12
-    assert learner.evaluate("holdout")["accuracy"] > 0.8
+    site_model = SiteModel(model, X, np.where(X[:, 0] > 0, "yes", "no"), holdout=0.2)
+    site_model.settle(agree({"site": site_model.survey()}), 0)
+    site_model.wind(9.0)
+    assert site_model.clock == 9
+    site_model.train(LocalWork(epochs=10, batch_size=4), generator(5))
+    assert site_model.clock == 9 + 10 * 12
+    assert site_model.evaluate("holdout")["accuracy"] > 0.8
 
 
 @pytest.mark.parametrize(
@@ -106,4 +116,4 @@ def test_more_than_two_classes_and_corrections_are_refused() -> None:
     with pytest.raises(RuntimeError, match="not built yet"):
         Pegasos().snapshot()
     with pytest.raises(LocalUnsupported, match="pegasos"):
-        built().fit(np.ones((1, 2)), np.array([1]), Work(proximal=0.1), generator(0), never)
+        built().fit(np.ones((1, 2)), np.array([1]), LocalWork(proximal=0.1), generator(0), never)

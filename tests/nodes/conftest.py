@@ -5,9 +5,10 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes import effects as e
-from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
 SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
@@ -23,12 +24,12 @@ class Desk:
 
     def __init__(self, n: int = 3, **rules: Any) -> None:
         self.names = tuple(f"client-{i}" for i in range(n))
-        self.state = RoundState(RoundRules(**({"rounds": 2, "clients": frozenset(self.names)} | rules)))
+        self.state = CoordinatorMachine(RoundRules(**({"rounds": 2, "clients": frozenset(self.names)} | rules)))
         self.now = 0.0
         self.effects: list[e.Effect] = []
-        self.timers: dict[e.Key, float] = {}
+        self.timers: dict[ev.Key, float] = {}
 
-    def tell(self, event: e.Event, now: float | None = None) -> list[e.Effect]:
+    def tell(self, event: ev.Event, now: float | None = None) -> list[e.Effect]:
         self.now = self.now if now is None else now
         effects = self.state.handle(event, self.now)
         for effect in effects:
@@ -41,7 +42,7 @@ class Desk:
         return effects
 
     def say(self, sender: str, message: m.Message, body: Any = None, flaw: str | None = None) -> list[e.Effect]:
-        return self.tell(e.Arrived(sender, message, body, flaw))
+        return self.tell(ev.Arrived(sender, message, body, flaw))
 
     def until(self, when: float, *, beating: Iterable[str] = ()) -> list[e.Effect]:
         """Let the timers fire up to `when`, while some clients go on to beat."""
@@ -50,15 +51,15 @@ class Desk:
             key = min(key for key, due in self.timers.items() if due == at)
             del self.timers[key]
             for name in beating:
-                found += self.tell(e.Arrived(name, m.Heartbeat(round=0, state="train for 9.9 s", sending=())), at)
-            found += self.tell(e.TimerFired(key, at), at)
+                found += self.tell(ev.Arrived(name, m.Heartbeat(round=0, state="train for 9.9 s", sending=())), at)
+            found += self.tell(ev.TimerFired(key, at), at)
         self.now = when
         return found
 
     def gather(self) -> "Desk":
-        self.tell(e.Started())
+        self.tell(ev.Started())
         for name in self.names:
-            self.tell(e.LinkUp(name, "client", 1))
+            self.tell(ev.LinkUp(name, "client", 1))
             self.say(name, m.Ready(examples=1000, pid=1))
         return self
 
@@ -67,7 +68,7 @@ class Desk:
         self.gather()
         for name in self.names:
             self.say(name, m.Update(0, 0, 10, {}, {"columns": ["x"]}, SURVEY), f"survey of {name}")
-        self.tell(e.Settled({"columns": ["x"]}, MODEL, "w0"))
+        self.tell(ev.Settled({"columns": ["x"]}, MODEL, "w0"))
         return self
 
     def answer(
@@ -86,7 +87,7 @@ class Desk:
         effects: list[e.Effect] = []
         for name in self.names:
             effects += self.answer(name, number, attempt)
-        return effects + self.tell(e.Folded(number, attempt, f"w{number}"))
+        return effects + self.tell(ev.Folded(number, attempt, f"w{number}"))
 
 
 @pytest.fixture

@@ -17,24 +17,25 @@ import pytest
 from nervenet.broker import messages as m
 from nervenet.broker.broker import Broker
 from nervenet.broker.directory import Directory
-from nervenet.broker.event import REQUIRED
+from nervenet.broker.event_codec import REQUIRED
 from nervenet.models import MLP
-from nervenet.models.learner import Learner
+from nervenet.models.site_model import SiteModel
 from nervenet.nodes import Client, Coordinator, Experiment, Monitor, Peer
-from nervenet.nodes import effects as e
-from nervenet.nodes.carried import CarriedStates
-from nervenet.nodes.federated import tasks
-from nervenet.nodes.federated.merger import Merger
-from nervenet.nodes.federated.rounds import RoundState
+from nervenet.nodes.checkpoint.client_state import ClientStateStore
+from nervenet.nodes.federated import client_machine
+from nervenet.nodes.federated.aggregator import Aggregator
+from nervenet.nodes.federated.client_worker import ClientWorker
+from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.registry import NAMES, make
-from nervenet.nodes.federated.work import ClientWork
-from nervenet.nodes.gossip.exchange import PeerRules, PeerState
-from nervenet.nodes.gossip.topology import neighbours, schedule
-from nervenet.nodes.simulate import Simulation
-from nervenet.nodes.trainer import Trainer
+from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.runtime.simulator import Simulation
+from nervenet.nodes.runtime.worker import Worker
+from nervenet.nodes.topology import neighbors, schedule
 
 ROOT = Path(__file__).parents[2]
 EVENTS = (ROOT / "docs" / "events.md").read_text()
@@ -80,7 +81,7 @@ SOURCES = list(in_sources())
 def real() -> list[dict[str, Any]]:
     """Events of real runs in this process: both modes, both tasks, with and without a test set."""
     events: list[dict[str, Any]] = []
-    pause, tasks.TELL_EVERY_S = tasks.TELL_EVERY_S, 0.0
+    pause, client_machine.TELL_EVERY_S = client_machine.TELL_EVERY_S, 0.0
 
     async def everything() -> None:
         async with Broker("tcp://127.0.0.1:0") as broker:
@@ -128,7 +129,7 @@ def real() -> list[dict[str, Any]]:
     try:
         asyncio.run(everything())
     finally:
-        tasks.TELL_EVERY_S = pause
+        client_machine.TELL_EVERY_S = pause
     return events
 
 
@@ -151,30 +152,30 @@ def simulated() -> Found:
 
     def worker(name: str) -> Any:
         data = rows(len(name), sign)
-        learner = Learner(MLP((3,)), *data, test=rows(9, sign))
-        trainer = Trainer(learner, node=name, seed=0, merger=Merger(FedAvg()))
+        site_model = SiteModel(MLP((3,)), *data, test=rows(9, sign))
+        trainer = Worker(site_model, node=name, seed=0, merger=Aggregator(FedAvg()))
         return lambda job: (0.2, in_part(trainer.answer(job)) if name == "client-0" else trainer.answer(job))
 
     settings = {"epochs": 1, "local_steps": None, "batch_size": 16, "carry_optimizer": False}
     sim = Simulation()
     clients = [f"client-{i}" for i in range(4)]
     rules = RoundRules(8, frozenset(clients), min_clients=4, deadline_s=3.0, lost_after_s=4.0, settings=settings)
-    sim.add("coordinator", RoundState(rules), worker("coordinator"))
+    sim.add("coordinator", CoordinatorMachine(rules), worker("coordinator"))
     for name in clients:
-        sim.add(name, tasks.ClientState(tasks.ClientRules("coordinator", 40)), worker(name))
+        sim.add(name, client_machine.ClientMachine(client_machine.ClientRules("coordinator", 40)), worker(name))
         sim.connect(name, "coordinator", ("client", "coordinator"))
     odd = m.Update(1, 0, 0, {}, None, None)
-    sim.at(1.0, lambda: sim.post("coordinator", e.Arrived("client-0", odd)))
+    sim.at(1.0, lambda: sim.post("coordinator", ev.Arrived("client-0", odd)))
     disturb(sim, "client-1", "client-2", "coordinator")
     collect(sim, found)
 
     sim = Simulation()
     peers = [f"peer-{i}" for i in range(4)]
-    graph = neighbours("ring", peers)
+    graph = neighbors("ring", peers)
     for name in peers:
         rules = PeerRules(name, tuple(peers), schedule("ring", peers), settings=settings)
-        sim.add(name, PeerState(rules), worker(name))
-        sim.post(name, e.Proceed(40))
+        sim.add(name, PeerMachine(rules), worker(name))
+        sim.post(name, ev.Proceed(40))
     for one, around in graph.items():
         for other in around:
             if one < other:
@@ -184,18 +185,18 @@ def simulated() -> Found:
     return found
 
 
-def in_part(answer: e.Event | None) -> e.Event | None:
-    return replace(answer, metrics={**answer.metrics, "partial": 1.0}) if isinstance(answer, e.Trained) else answer
+def in_part(answer: ev.Event | None) -> ev.Event | None:
+    return replace(answer, metrics={**answer.metrics, "partial": 1.0}) if isinstance(answer, ev.Trained) else answer
 
 
 def hurried() -> set[str]:
     """What a client tells of a training that was stopped early, for a strategy that wants to know the loss before."""
-    learner = Learner(MLP((3,)), *rows(1, sign))
-    work = ClientWork(learner, node="client-0", seed=0, carried=CarriedStates())
-    trainer = Trainer(learner, node="client-0", seed=0, work=work)
+    site_model = SiteModel(MLP((3,)), *rows(1, sign))
+    work = ClientWorker(site_model, node="client-0", seed=0, carried=ClientStateStore())
+    trainer = Worker(site_model, node="client-0", seed=0, work=work)
     survey = trainer.perform(e.Survey())
-    assert isinstance(survey, e.Surveyed)
-    trainer.perform(e.Settle(surveys={"client-0": (survey.facts, survey.body)}))
+    assert isinstance(survey, ev.Surveyed)
+    trainer.perform(e.Settle(surveys={"client-0": (survey.fields, survey.body)}))
     stops = iter((False, True))
     job = e.Train(1, 0, None, {"epochs": 9, "probe": True, "partial": True})
     return set(work.train(job, lambda: next(stops, True), lambda: False).metrics)
@@ -204,12 +205,12 @@ def hurried() -> set[str]:
 def by_strategies() -> set[str]:
     """What strategies tell of a round, each of its own, with the report on outliers."""
     start = np.zeros(2)
-    told = {"normaliser": 1.0, "probe_loss": 1.0}
+    told = {"normalizer": 1.0, "probe_loss": 1.0}
     rows = [[1.0, 2.0]] * 6 + [[1e6, 1e6]]
     given = tuple(Contribution(f"c{i}", np.array(row), start, 1, told) for i, row in enumerate(rows))
     found: set[str] = set()
     for name in NAMES:
-        merger = Merger(make(name, {}), len(given), report=True)
+        merger = Aggregator(make(name, {}), len(given), report=True)
         if len(merger.strategy.demands.parts) == 1:
             merger.begin(start)
             found |= set(merger.fold(e.Fold(1, 0, "mean", start, given)).metrics)
@@ -219,7 +220,7 @@ def by_strategies() -> set[str]:
 def disturb(sim: Simulation, dies: str, stalls: str, witness: str) -> None:
     sim.stall(stalls, 2.0, 4.0)
     sim.crash(dies, 10.0)
-    sim.at(4.0, lambda: sim.post(witness, e.Spoiled("stranger", "malformed: it begins with nothing")))
+    sim.at(4.0, lambda: sim.post(witness, ev.MalformedMessage("stranger", "malformed: it begins with nothing")))
     sim.run(200.0)
 
 
@@ -282,11 +283,15 @@ def test_disturbed_runs_tell_of_it():
 
 
 def test_every_way_to_close_a_round_is_in_the_document():
-    text = "".join((ROOT / "nodes" / path).read_text() for path in ("federated/rounds.py", "gossip/exchange.py"))
+    text = "".join(
+        (ROOT / "nodes" / path).read_text() for path in ("federated/round_machine.py", "gossip/round_machine.py")
+    )
     lines = [line for line in text.splitlines() if "_close(" in line]
-    lines += [line for line in (ROOT / "nodes/federated/flow.py").read_text().splitlines() if ".closing =" in line]
-    lines += [line for line in (ROOT / "nodes/federated/attempt.py").read_text().splitlines() if 'return "' in line]
-    free = (ROOT / "nodes/gossip/asynchronous/free.py").read_text().splitlines()
+    lines += [
+        line for line in (ROOT / "nodes/federated/async_machine.py").read_text().splitlines() if ".closing =" in line
+    ]
+    lines += [line for line in (ROOT / "nodes/federated/round.py").read_text().splitlines() if 'return "' in line]
+    free = (ROOT / "nodes/gossip/asynchronous/machine.py").read_text().splitlines()
     lines += [line.partition(":")[2] for line in free if '"closed_by": "update"' in line]
     words = set(re.findall(r'"(\w+)"', "".join(lines)))
     row = next(line for line in EVENTS.splitlines() if line.startswith("| `closed_by`"))

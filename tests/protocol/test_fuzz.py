@@ -17,10 +17,10 @@ from typing import Any
 import msgpack
 import numpy as np
 import pytest
-from nervenet.broker import event
+from nervenet.broker import event_codec
 from nervenet.broker.codec import SIGNATURE, Limits, decode, encode
 from nervenet.broker.errors import ProtocolError
-from nervenet.broker.event import decode_event
+from nervenet.broker.event_codec import decode_event
 from nervenet.broker.messages import BY_TAG, CODES
 
 COUNT = int(os.environ.get("NERVENET_FUZZ", "10000"))
@@ -217,7 +217,7 @@ def deep(kind: str, depth: int) -> bytes:
     nest = b"\x91" * depth + b"\x01"
     if kind == "t":
         return SIGNATURE + b"\x81\xa1t" + nest
-    fields = {"t": "testimony", "origin": "peer-1", "payload": STATISTICS, "facts": 0}
+    fields = {"t": "peer_survey", "origin": "peer-1", "payload": STATISTICS, "fields": 0}
     return SIGNATURE + msgpack.packb(fields)[:-1] + b"\x81\xa1x" + nest
 
 
@@ -225,7 +225,7 @@ STATISTICS = {"rule": "survey", "layout": "survey", "dtype": "float64", "length"
 
 
 @pytest.mark.parametrize("depth", [300, 600, 990, 1_020, 5_000])
-@pytest.mark.parametrize("kind", ["t", "testimony"])
+@pytest.mark.parametrize("kind", ["t", "peer_survey"])
 def test_what_lies_too_deep_is_refused_by_name(kind, depth):
     with pytest.raises(ProtocolError) as caught:
         decode([deep(kind, depth), bytes(8)])
@@ -234,19 +234,19 @@ def test_what_lies_too_deep_is_refused_by_name(kind, depth):
 
 @pytest.mark.parametrize("value", [b"\xff", [b"a"], {b"k": 1}, {1: 2}, msgpack.ExtType(1, b"")])
 def test_a_map_holds_nothing_but_plain_values_under_text(value):
-    fields = {"t": "testimony", "origin": "peer-1", "payload": STATISTICS, "facts": {"x": value}}
+    fields = {"t": "peer_survey", "origin": "peer-1", "payload": STATISTICS, "fields": {"x": value}}
     with pytest.raises(ProtocolError, match="not MessagePack"):
         decode([SIGNATURE + msgpack.packb(fields), bytes(8)])
 
 
 def test_what_was_read_can_always_be_passed_on():
-    message, array = decode([deep("testimony", 250), bytes(8)])
+    message, array = decode([deep("peer_survey", 250), bytes(8)])
     assert len(encode(message, array)) == 2
 
 
 def test_without_the_limit_an_event_could_be_read_and_not_be_said(monkeypatch):
-    monkeypatch.setattr(event, "shallow", lambda _: True)
-    monkeypatch.setattr(event, "_sayable", lambda _: True)
+    monkeypatch.setattr(event_codec, "shallow", lambda _: True)
+    monkeypatch.setattr(event_codec, "_sayable", lambda _: True)
     nest = b"\x91" * 1_010 + b"\x01"
     body = SIGNATURE + bytes([0x80 | (len(EVENT) + 1)]) + msgpack.packb(EVENT)[1:] + b"\xa1x" + nest
     with pytest.raises(RecursionError):

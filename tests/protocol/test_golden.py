@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from nervenet.broker import messages as m
 from nervenet.broker.codec import SIGNATURE, Limits, decode
-from nervenet.broker.event import REQUIRED
+from nervenet.broker.event_codec import REQUIRED
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -75,9 +75,9 @@ def test_the_document_names_every_field_and_the_lane(tag):
     assert f"(lane: {lane})" in text.splitlines()[0]
 
 
-@pytest.mark.parametrize("part", [m.Payload, m.Member, m.News, m.Contact])
+@pytest.mark.parametrize("part", [m.Payload, m.Member, m.MemberState, m.Contact])
 def test_the_document_names_the_fields_of_parts(part):
-    text = section(part.__name__.lower())
+    text = section(m.snake_case(part.__name__))
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(part.__struct_fields__)
 
 
@@ -88,12 +88,12 @@ def test_the_document_names_the_fields_of_parts(part):
         (m.Report, "kind"),
         (m.Member, "state"),
         (m.Payload, "dtype"),
-        (m.News, "standing"),
-        (m.Tidings, "extent"),
+        (m.MemberState, "state"),
+        (m.Gossip, "extent"),
     ],
 )
 def test_the_document_lists_what_is_allowed(kind, name):
-    text = section(kind.__name__.lower())
+    text = section(m.snake_case(kind.__name__))
     for value in get_args(get_type_hints(kind, include_extras=False)[name]):
         assert f"`{value}`" in text
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from nervenet.broker.codec import DEPTH
 from nervenet.broker.sockets import BULK_QUEUE, CONTROL_QUEUE, SOCKETS
-from nervenet.models.survey import Survey, agree
+from nervenet.models.site_statistics import Survey, agree
 from nervenet.models.weights import Layout
-from nervenet.nodes.federated.rounds import EXTENSIONS, FAILURES_IN_A_ROW
-from nervenet.nodes.gossip.exchange import PATIENCE
+from nervenet.nodes.federated.round_machine import EXTENSIONS, FAILURES_IN_A_ROW
+from nervenet.nodes.gossip.round_machine import PATIENCE
 
 PROTOCOL = " ".join((Path(__file__).parents[2] / "docs" / "protocol.md").read_text().split())
 WORDS = {3: "three", 10: "ten"}

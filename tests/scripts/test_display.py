@@ -5,19 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nervenet.scripts.board import Board, Row
+from nervenet.nodes.monitoring.run_view import Row, RunView
 from nervenet.scripts.display import header, plain_line, render, rows_shown
 from nervenet.scripts.result import print_result, result_line
 from nervenet.scripts.words import duration, score, size
 from rich.console import Console
 
 
-def board(nodes: int = 3) -> Board:
+def board(nodes: int = 3) -> RunView:
     rows = {
         f"client-{i}": Row("client", "training", 2, 0.5, None, 0.9, 1500, 987_654_321, 0, 100.0) for i in range(nodes)
     }
     known = {"mode": "federated", "data": "iris", "model": "mlp", "rounds": 5, "round": 2, "status": "running"}
-    return Board(rows=rows, score=0.95, loss=0.2, seen=100.0, first_round_at=90.0, last_round_at=94.0, **known)  # type: ignore[arg-type]
+    return RunView(rows=rows, score=0.95, loss=0.2, seen=100.0, first_round_at=90.0, last_round_at=94.0, **known)  # type: ignore[arg-type]
 
 
 def test_the_staleness_is_in_the_header_where_there_is_one() -> None:
@@ -27,7 +27,7 @@ def test_the_staleness_is_in_the_header_where_there_is_one() -> None:
     assert "  staleness 2.5  " in header(what, 100.0)
 
 
-def drawn(what: Board, now: float, height: int = 20) -> str:
+def drawn(what: RunView, now: float, height: int = 20) -> str:
     console = Console(file=io.StringIO(), width=80)
     console.print(render(what, now, height))
     file = console.file
@@ -38,11 +38,11 @@ def drawn(what: Board, now: float, height: int = 20) -> str:
 def test_the_header_says_how_far_and_how_good() -> None:
     assert header(board(), 100.5) == "federated · iris · mlp  round 2/5  accuracy 0.950  test loss 0.200  ETA 6.0 s"
     assert plain_line(board(), 100.5).endswith("3 of 3 nodes")
-    assert header(Board(), 0.0) == "waiting for a run  round 0/?"
+    assert header(RunView(), 0.0) == "waiting for a run  round 0/?"
 
 
 def test_peers_that_stand_apart_are_shown_below_the_table() -> None:
-    what = Board(mode="gossip")
+    what = RunView(mode="gossip")
     for i, at in enumerate((0.0, 0.1, 0.2, 9.0, 9.1, 30.0)):
         told = {"type": "metric.test", "node": f"peer-{i}", "role": "peer", "time": 1.0, "round": 1, "accuracy": 0.9}
         what.fold({**told, "sketch": [at, 0.0]})

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import typer
 from nervenet.broker.errors import AddressInUse
-from nervenet.nodes import launcher, standalone
-from nervenet.nodes.experiment import Experiment
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.launching import launcher, standalone
 from nervenet.scripts.main import build, execute
 from nervenet.scripts.options import FLAGS
 from typer.testing import CliRunner

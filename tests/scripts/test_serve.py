@@ -11,9 +11,9 @@ import httpx
 import numpy as np
 import pytest
 from nervenet.models.artifact import ModelFileError, load_model, save_model
-from nervenet.models.learner import Learner
-from nervenet.models.mlp import MLP
-from nervenet.models.survey import agree
+from nervenet.models.mlp.mlp import MLP
+from nervenet.models.site_model import SiteModel
+from nervenet.models.site_statistics import agree
 from nervenet.scripts.main import execute
 
 pytestmark = pytest.mark.e2e
@@ -22,9 +22,9 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture
 def run_folder(tmp_path: Path) -> Path:
     X = np.random.default_rng(0).normal(size=(30, 4))
-    learner = Learner(MLP(hidden=(4,)), X, np.arange(30) % 3)
-    learner.settle(agree({"a": learner.survey()}), seed=0)
-    save_model(tmp_path, learner.model, learner.agreement, learner.snapshot(), {"round": 7})
+    site_model = SiteModel(MLP(hidden=(4,)), X, np.arange(30) % 3)
+    site_model.settle(agree({"a": site_model.survey()}), seed=0)
+    save_model(tmp_path, site_model.model, site_model.agreement, site_model.snapshot(), {"round": 7})
     (tmp_path / "summary.json").write_text(json.dumps({"accuracy": 0.9, "loss": None, "mode": "gossip"}))
     return tmp_path
 
@@ -52,20 +52,20 @@ def test_a_run_folder_is_served_until_a_signal(run_folder: Path) -> None:
 def test_the_best_round_is_served_where_it_is_asked_for(
     run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    learner = load_model(run_folder)
+    site_model = load_model(run_folder)
     extra = {"round": 3, "metrics": {"accuracy": 0.95}}
-    save_model(run_folder, learner.model, learner.agreement, learner.snapshot() + 1, extra, stem="best")
+    save_model(run_folder, site_model.model, site_model.agreement, site_model.snapshot() + 1, extra, stem="best")
     served = []
 
-    def instead(learner: Learner, facts: dict[str, object]) -> None:
-        served.append((learner.snapshot().sum(), facts))
+    def instead(site_model: SiteModel, facts: dict[str, object]) -> None:
+        served.append((site_model.snapshot().sum(), facts))
         raise ModelFileError("served")
 
-    monkeypatch.setattr("nervenet.nodes.predictor.predictor_app", instead)
+    monkeypatch.setattr("nervenet.nodes.serving.predictor_app", instead)
     for flags in ([], ["--best"]):
         execute(["serve", str(run_folder), *flags])
     (last, of_last), (best, of_best) = served
-    assert best == pytest.approx(last + learner.layout.size, rel=1e-5)
+    assert best == pytest.approx(last + site_model.layout.size, rel=1e-5)
     assert of_last == {"round": 7, "metrics": {"accuracy": 0.9, "loss": None}}
     assert of_best == extra
     assert execute(["serve", str(run_folder / "model.json"), "--best"]) == 2

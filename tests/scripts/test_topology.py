@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from nervenet.nodes.gossip.topology import TOPOLOGIES
+from nervenet.nodes.topology import TOPOLOGIES
 from nervenet.scripts.main import execute
 
 
@@ -18,7 +18,7 @@ def test_figures_and_a_picture(folder: Path, capsys: pytest.CaptureFixture[str])
     assert execute(["topology", "ring", "-n", "8", "--rounds", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     said = dict(line.strip().split(maxsplit=1) for line in lines[1:])
-    assert lines[0] == "ring: two neighbours each, in a circle"
+    assert lines[0] == "ring: two neighbors each, in a circle"
     assert (said["nodes"], said["degree"], said["edges"]) == ("8", "2", "8 a round")
     assert said["spectral"] == "gap  0.1953", "2/3 (1 - cos(2 pi/8))"
     assert said["consensus"].startswith("0.001 of the distance left after ")
@@ -98,7 +98,7 @@ def test_a_directed_file_of_edges_is_mixed_by_push_sum(folder: Path, capsys: pyt
         ("topology torus -n 7", "nodes = 7: a torus is a rectangle"),
         ("topology hypercube -n 12", "expected for example 8 or 16"),
         ("topology random-regular -n 5 --degree 3", "degree = 3: degree x nodes must be even"),
-        ("topology random-regular -n 5 --degree 5", "expected fewer neighbours than nodes = 5"),
+        ("topology random-regular -n 5 --degree 5", "expected fewer neighbors than nodes = 5"),
         ("topology ring --degree 3", "degree = 3: is for topology = 'random-regular'"),
         ("topology erdos-renyi --probability 2", "probability = 2: expected above 0"),
         ("topology edges", "needs the path of a file"),

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from nervenet.nodes import monitor, standalone
-from nervenet.nodes.experiment import Experiment
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.launching import standalone
+from nervenet.nodes.monitoring import monitor
 from nervenet.scripts import views
 from nervenet.scripts.main import execute
 from nervenet.scripts.views import JsonView, LiveView, PlainView, QuietView, choose_view

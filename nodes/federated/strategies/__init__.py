@@ -3,7 +3,7 @@
 `registry` has the names, `contract` what a strategy is, `pipeline` the parts that most are composed of.
 """
 
-from .contract import Contribution, Demands, Outcome, State, Strategy, StrategyError
+from .base import Contribution, Demands, Outcome, State, Strategy, StrategyError
 from .pipeline import Composed, Pipeline
 
 __all__ = [

@@ -13,8 +13,8 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta
 from nervenet.models.aggregate import combine
 
-from .contract import Contribution, Demands, Outcome, State, StrategyError, Vector
-from .shift import shifted
+from .base import Contribution, Demands, Outcome, State, StrategyError, Vector
+from .deltas import shifted
 
 Count = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]

@@ -1,4 +1,4 @@
-"""Averaging, with and without an optimiser at the server."""
+"""Averaging, with and without an optimizer at the server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from .pipeline import Composed, Pipeline
-from .server import Adaptive, Momentum
+from .server_optimizers import Adaptive, Momentum
 
 Rate = Annotated[float, Meta(gt=0)]
 Decay = Annotated[float, Meta(ge=0, lt=1)]

@@ -1,6 +1,6 @@
 """Who is out of line: each client's difference by its length, and by its direction against the others'.
 
-A report, and a screen for who wants to act on it. Neither is a defence: an attack that knows them stays within
+A report, and a screen for who wants to act on it. Neither is a defense: an attack that knows them stays within
 (`robust` has rules with a theory); and with skewed data the client that is out of line may be the one that has
 something to tell.
 """
@@ -17,8 +17,8 @@ from nervenet.models.aggregate import combine
 from nervenet.models.parallel import over_blocks
 from numpy.typing import NDArray
 
-from .contract import Contribution, Vector
-from .shift import lengths, shifted
+from .base import Contribution, Vector
+from .deltas import lengths, shifted
 
 Figures: TypeAlias = NDArray[np.float64]
 

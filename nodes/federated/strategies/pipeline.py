@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from nervenet.models.aggregate import weighted_mean
 
-from .contract import Contribution, Demands, Outcome, State, StrategyError, Vector
+from .base import Contribution, Demands, Outcome, State, StrategyError, Vector
 
 Screen: TypeAlias = Callable[[Sequence[Contribution]], Mapping[str, str]]
 """Names the clients to leave out, each with the reason."""
@@ -89,7 +89,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Replace:
-    """No server optimiser: the combined updates are the next model."""
+    """No server optimizer: the combined updates are the next model."""
 
     def init(self, weights: Vector) -> State:  # noqa: ARG002
         """Nothing to remember."""
@@ -171,6 +171,6 @@ class Composed:
 
 
 if TYPE_CHECKING:
-    from .contract import Strategy
+    from .base import Strategy
 
     _: Strategy = Composed()

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-from ...described import Described, described
-from ...experiment_keys import ExperimentError, convert
-from .contract import Strategy
+from ...config.keys import ExperimentError, convert
+from ...config.plugins import PluginInfo, described
+from .base import Strategy
 
 NAMES: Mapping[str, str] = {
     "fedavg": "averaging:FedAvg",
@@ -23,17 +23,17 @@ NAMES: Mapping[str, str] = {
     "fedadagrad": "averaging:FedAdagrad",
     "fedadam": "averaging:FedAdam",
     "fedyogi": "averaging:FedYogi",
-    "fedprox": "client_side:FedProx",
-    "scaffold": "client_side:Scaffold",
-    "fednova": "client_side:FedNova",
-    "qfedavg": "fair:QFedAvg",
+    "fedprox": "client_drift:FedProx",
+    "scaffold": "client_drift:Scaffold",
+    "fednova": "client_drift:FedNova",
+    "qfedavg": "fairness:QFedAvg",
     "median": "robust:Median",
     "trimmed-mean": "robust:TrimmedMean",
     "krum": "robust:Krum",
     "multi-krum": "robust:MultiKrum",
     "bulyan": "robust:Bulyan",
     "geometric-median": "robust:GeometricMedian",
-    "centred-clipping": "robust:CentredClipping",
+    "centered-clipping": "robust:CenteredClipping",
     "norm-bound": "robust:NormBound",
     "fedasync": "asynchronous:FedAsync",
     "fedbuff": "asynchronous:FedBuff",
@@ -100,7 +100,7 @@ def make(name: str, arguments: Mapping[str, Any]) -> Strategy:
         raise ExperimentError(f"federated.strategy = {name!r}: {error}") from None
 
 
-def describe() -> list[Described]:
+def describe() -> list[PluginInfo]:
     """Describe all strategies that have a name, in the order of `NAMES`; imports every one of them."""
     found = []
     for name in NAMES:

@@ -1,7 +1,7 @@
 """Strategies that bear hostile clients: up to f of n, each as far as its theory goes.
 
 All but `NormBound` weigh everybody alike: with weights by examples, whoever claims more of them would gain by it. Each
-takes the place of the mean, so a server optimiser can follow: parts compose (`pipeline`). What they do to vectors
+takes the place of the mean, so a server optimizer can follow: parts compose (`pipeline`). What they do to vectors
 stands in `nervenet.models.robust`. Updates of clients whose data differ much are far apart without any attack, and a
 rule that leaves out the outlying ones then leaves out honest ones.
 """
@@ -17,9 +17,9 @@ import numpy as np
 from msgspec import Meta
 from nervenet.models import robust
 from nervenet.models.aggregate import combine
-from nervenet.models.robust.coordinates import mean_around_median
+from nervenet.models.robust.coordinate_wise import mean_around_median
 
-from .contract import StrategyError, Vector
+from .base import StrategyError, Vector
 from .pipeline import Composed, Pipeline, equally
 
 Natural = Annotated[int, Meta(ge=0)]
@@ -138,7 +138,7 @@ class Weiszfeld:
 
 @dataclass(frozen=True)
 class Clipped:
-    """Combines by centred clipping from the present model on; n >= 2f + 1."""
+    """Combines by centered clipping from the present model on; n >= 2f + 1."""
 
     tau: float
     iterations: int = 1
@@ -146,12 +146,12 @@ class Clipped:
 
     def check(self, clients: int) -> None:
         """Ask the theory."""
-        tolerate("centred clipping", clients, self.f)
+        tolerate("centered clipping", clients, self.f)
 
     def __call__(self, vectors: Sequence[Vector], weights: Sequence[float], start: Vector | None) -> Vector:  # noqa: ARG002
         """Move from the start by clipped means."""
         origin = np.zeros_like(vectors[0]) if start is None else start
-        return robust.centred_clipping(vectors, origin, self.tau, self.iterations)
+        return robust.centered_clipping(vectors, origin, self.tau, self.iterations)
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ class GeometricMedian(Composed):
 
 
 @dataclass(frozen=True)
-class CentredClipping(Composed):
+class CenteredClipping(Composed):
     """Mean of differences to the present model, none longer than tau (Karimireddy et al. 2021, arXiv 2012.10333).
 
     Needs n >= 2f + 1; f serves this check alone. `tau` is a norm in the unit of the weights: about as long as an honest

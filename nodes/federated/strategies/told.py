@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import isfinite
 
-from .contract import Contribution
+from .base import Contribution
 
 
 def lacking(

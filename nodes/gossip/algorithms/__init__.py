@@ -3,7 +3,7 @@
 `registry` has the names, `contract` what an algorithm is, `checks` what its theory excludes.
 """
 
-from .contract import Algorithm, AlgorithmError, Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped
+from .base import Algorithm, AlgorithmError, Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped
 
 __all__ = [
     "Algorithm",

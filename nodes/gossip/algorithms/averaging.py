@@ -1,4 +1,4 @@
-"""Averaging with neighbours: after local training, the model is the mean of what is there."""
+"""Averaging with neighbors: after local training, the model is the mean of what is there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from nervenet.models.aggregate import combine
 
-from .contract import Incoming, Memoryless, Needs, State, Stepped, Vector, in_order
+from .base import Incoming, Memoryless, Needs, State, Stepped, Vector, in_order
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class DPSGD(Memoryless):
     arXiv 1705.09056, Algorithm 1, in the order adapt, then combine: ``x_i <- sum_j W_ij (x_j - γ ∇F_j(x_j))``. W may
     change from round to round, and where it is doubly stochastic edges may go one way (Ying et al. 2021, arXiv
     2110.13363, on exponential graphs). Of momentum and the number of local steps nothing is asked. The mean over peers
-    is kept exactly in a round in which nothing is lost; the weight of a missing neighbour goes to oneself. On unlike
+    is kept exactly in a round in which nothing is lost; the weight of a missing neighbor goes to oneself. On unlike
     data peers drift apart between exchanges: then ``gradient-tracking`` or ``d2`` does better.
     """
 

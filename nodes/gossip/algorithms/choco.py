@@ -10,17 +10,17 @@ from msgspec import Meta
 from nervenet.models.aggregate import combine
 from nervenet.models.compress import Codec, parse
 
-from ..topology import Neighbours, Rows
-from .contract import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
+from ...topology import Neighbors, Rows
+from .base import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
 
-COPY, VERSION = "copy/", "version/"  # with a neighbour's name behind; of this peer, with none
+COPY, VERSION = "copy/", "version/"  # with a neighbor's name behind; of this peer, with none
 
 
 @dataclass(frozen=True)
 class Choco:
-    """Send only the compressed difference to what the neighbours know of one (Koloskova et al. 2019).
+    """Send only the compressed difference to what the neighbors know of one (Koloskova et al. 2019).
 
-    arXiv 1902.00340, Algorithm 2, with y_i a copy of x_i that i and its neighbours hold alike::
+    arXiv 1902.00340, Algorithm 2, with y_i a copy of x_i that i and its neighbors hold alike::
 
         q_i = Q(x_i - y_i)                         sent
         y_j <- y_j + q_j                           by all who hold y_j
@@ -29,15 +29,15 @@ class Choco:
     What compression leaves out of q_i stays in x_i - y_i and is sent later: that is the error feedback. As W is
     symmetric, the mean over peers is kept exactly, whatever Q leaves out. Copies cannot diverge in silence: a message
     says how many its copy had seen before, and who does not hold that copy asks for the whole of it, and meanwhile
-    leaves that neighbour out.
+    leaves that neighbor out.
 
     Theory asks for a small γ (`consensus_gamma`); in practice far larger ones are stable. It costs a model's memory
-    for each neighbour. Where bytes are no matter, ``dpsgd`` agrees faster.
+    for each neighbor. Where bytes are no matter, ``dpsgd`` agrees faster.
     """
 
     needs: ClassVar[Needs] = Needs(varying=False, compression=True)
 
-    # The step towards the neighbours: 1 mixes as dpsgd would, the coarser the codec, the smaller. None: 1, or with
+    # The step towards the neighbors: 1 mixes as dpsgd would, the coarser the codec, the smaller. None: 1, or with
     # top-k six times the share, at least .1 (measured best: .6 for .1, .3 for .05, .1 for .01; twice that diverges).
     gamma: Annotated[float, Meta(gt=0, le=1)] | None = None
     codec: str = field(default="", metadata={"setting": "compression"})  # that is gossip.compression
@@ -55,7 +55,7 @@ class Choco:
         top = self.compressor.top
         return 1.0 if top is None else min(1.0, max(0.1, 6.0 * top.share))
 
-    def check(self, out: Neighbours, rows: Rows) -> None:
+    def check(self, out: Neighbors, rows: Rows) -> None:
         """Any graph that `needs` allows."""
 
     def init(self, weights: Vector, common: Vector) -> State:  # noqa: ARG002
@@ -81,7 +81,7 @@ class Choco:
         return after, Outgoing(Parcel(frame, base=version, encoding=codec.spec), whole)
 
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:  # noqa: ARG002
-        """Move the copies of the neighbours, and the model towards them."""
+        """Move the copies of the neighbors, and the model towards them."""
         after: dict[str, Vector] = dict(state)
         x, y, gamma = after.pop("half"), state[COPY], self.step_size
         vectors, weights, wanted = [x], [1.0], []

@@ -1,4 +1,4 @@
-"""D²: decentralised training over decentralised data."""
+"""D²: decentralized training over decentralized data."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 from nervenet.models.aggregate import combine
 
-from ..topology import Neighbours, Rows
-from .contract import (
+from ...topology import Neighbors, Rows
+from .base import (
     AlgorithmError,
     Incoming,
     Memoryless,
@@ -41,7 +41,7 @@ class D2(Memoryless):
 
     lazy: bool = True  # mix by (I + W) / 2, which has no negative eigenvalue; agrees half as fast
 
-    def check(self, out: Neighbours, rows: Rows) -> None:  # noqa: ARG002
+    def check(self, out: Neighbors, rows: Rows) -> None:  # noqa: ARG002
         """Look for an eigenvalue that is too small."""
         if self.lazy:
             return

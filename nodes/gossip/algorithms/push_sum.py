@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from nervenet.models.aggregate import combine
 
-from ..topology import Neighbours, Rows
-from .contract import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
+from ...topology import Neighbors, Rows
+from .base import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
 
 SENT, SENT_MASS = "sent/", "sent-mass/"
 RECEIVED, RECEIVED_MASS = "received/", "received-mass/"
@@ -21,23 +21,23 @@ class SGP:
     """Push shares of the model and of a mass along the edges; the model is their ratio (Assran et al. 2019).
 
     arXiv 1811.10792, Algorithm 1: with x the model times the mass w, train from ``z = x / w`` and move x by what
-    training moved z; then keep the share ``1 / (1 + d)`` of x and of w, and send one to each of the d out-neighbours.
+    training moved z; then keep the share ``1 / (1 + d)`` of x and of w, and send one to each of the d out-neighbors.
     The sums of x and w over all peers stay what they are on any graph, directed and varying, and z tends to the mean
     wherever everybody can reach everybody.
 
     Over a network that loses messages the shares travel as running sums for each edge (Hadjicostis, Vaidya &
     Domínguez-García 2016, "Robust distributed average consensus via exchange of running sums"): a receiver takes in
     what the sum has grown by since it last heard. So a message that is lost, late, doubled or overtaken costs nothing
-    for good: the next one brings what it held. That needs neither acknowledgements nor an agreement on what arrived,
+    for good: the next one brings what it held. That needs neither acknowledgments nor an agreement on what arrived,
     which a network cannot give; the price is a model's memory for each edge whose sum differs, and a precision that
     falls as the sums grow (float32: about 1e-7 of a model for each round since the start; rounding does not add up).
     The mass that a peer has when it is gone, and what is on its way to it, is gone with it: what each peer gave it
-    and had of it is in the neighbours' ``mass_out``.
+    and had of it is in the neighbors' ``mass_out``.
     """
 
     needs: ClassVar[Needs] = Needs(mass=True, directed=True, doubly=False)
 
-    def check(self, out: Neighbours, rows: Rows) -> None:
+    def check(self, out: Neighbors, rows: Rows) -> None:
         """Any graph."""
 
     def init(self, weights: Vector, common: Vector) -> State:  # noqa: ARG002
@@ -80,7 +80,7 @@ class SGP:
         return after, Outgoing(Parcel(progress.after), parcels)
 
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:  # noqa: ARG002
-        """Take in what the neighbours' sums have grown by."""
+        """Take in what the neighbors' sums have grown by."""
         after: dict[str, Vector] = dict(state)
         vectors, mass = [state["numerator"]], float(state["mass"])
         signs = [1.0]

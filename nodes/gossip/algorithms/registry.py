@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from ...described import Described, described
-from ...experiment_keys import ExperimentError, convert
-from .contract import Algorithm
+from ...config.keys import ExperimentError, convert
+from ...config.plugins import PluginInfo, described
+from .base import Algorithm
 
 NAMES: Mapping[str, str] = {
     "dpsgd": "averaging:DPSGD",
@@ -20,7 +20,7 @@ NAMES: Mapping[str, str] = {
     "gradient-tracking": "tracking:GradientTracking",
     "d2": "d2:D2",
     "clipped-gossip": "robust:ClippedGossip",
-    "self-centred-clipping": "robust:SelfCentredClipping",
+    "self-centered-clipping": "robust:SelfCenteredClipping",
     "trimmed-mean": "robust:TrimmedMean",
 }
 """Where each name of `gossip.algorithm` that goes by rounds is found, so that only what is used is imported."""
@@ -88,6 +88,6 @@ def encoding_of(algorithm: Algorithm) -> str:
     return "" if compressor is None else str(compressor.spec)
 
 
-def describe() -> list[Described]:
+def describe() -> list[PluginInfo]:
     """Describe all algorithms that go by rounds, in the order of `NAMES`; imports every one of them."""
     return [described(name, algorithm_class(name), arguments_of(name)) for name in NAMES]

@@ -1,4 +1,4 @@
-"""Neighbours that are not trusted: what any of them can do to a model is limited."""
+"""Neighbors that are not trusted: what any of them can do to a model is limited."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import Annotated, ClassVar
 import numpy as np
 from msgspec import Meta
 from nervenet.models.aggregate import combine
-from nervenet.models.robust.coordinates import trimmed_mean
+from nervenet.models.robust.coordinate_wise import trimmed_mean
 from nervenet.models.robust.distances import distances_to
 
-from ..topology import Neighbours, Rows, incoming
-from .contract import AlgorithmError, Incoming, Memoryless, Needs, State, Stepped, Vector
+from ...topology import Neighbors, Rows, incoming
+from .base import AlgorithmError, Incoming, Memoryless, Needs, State, Stepped, Vector
 
 Count = Annotated[int, Meta(ge=1)]
 
 
 @dataclass(frozen=True)
 class ClippedGossip(Memoryless):
-    """Move towards each neighbour, but no further than a radius that the nearer ones set (He et al. 2022).
+    """Move towards each neighbor, but no further than a radius that the nearer ones set (He et al. 2022).
 
     arXiv 2202.01545, Algorithm 1 and section 4: ``x_i <- sum_j W_ij (x_i + clip(x_j - x_i, τ_i))`` with
-    ``τ_i² = (1/δ_i) sum_j W_ij ||x_j - x_i||²``, the sum over all but the `byzantine` farthest neighbours, whose weight
+    ``τ_i² = (1/δ_i) sum_j W_ij ||x_j - x_i||²``, the sum over all but the `byzantine` farthest neighbors, whose weight
     is δ_i. Peers that are honest and unlike are clipped, too: on unlike data it costs accuracy.
     """
 
     needs: ClassVar[Needs] = Needs()
 
-    byzantine: Count = 1  # neighbours, of each peer, that may be hostile
+    byzantine: Count = 1  # neighbors, of each peer, that may be hostile
 
-    def check(self, out: Neighbours, rows: Rows) -> None:  # noqa: ARG002
-        """Each must have a neighbour that is honest."""
-        _least_neighbours(out, self.byzantine + 1, f"gossip.byzantine = {self.byzantine}")
+    def check(self, out: Neighbors, rows: Rows) -> None:  # noqa: ARG002
+        """Each must have a neighbor that is honest."""
+        _least_neighbors(out, self.byzantine + 1, f"gossip.byzantine = {self.byzantine}")
 
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:
         """Clip by the radius of this round."""
@@ -48,8 +48,8 @@ class ClippedGossip(Memoryless):
 
 
 @dataclass(frozen=True)
-class SelfCentredClipping(Memoryless):
-    """Move towards each neighbour, but no further than a given radius (He et al. 2022).
+class SelfCenteredClipping(Memoryless):
+    """Move towards each neighbor, but no further than a given radius (He et al. 2022).
 
     arXiv 2202.01545, equation 5, with the same τ for all rounds: ``x_i <- sum_j W_ij (x_i + clip(x_j - x_i, τ))``. A
     radius that is too small stops consensus, one too large protects from nothing; ``clipped-gossip`` finds one.
@@ -70,20 +70,20 @@ class SelfCentredClipping(Memoryless):
 
 @dataclass(frozen=True)
 class TrimmedMean(Memoryless):
-    """Leave out, in each coordinate, the largest and smallest values of the neighbours (Fang et al. 2022).
+    """Leave out, in each coordinate, the largest and smallest values of the neighbors (Fang et al. 2022).
 
-    BRIDGE-T, arXiv 1908.08098, Algorithm 1: of d neighbours the b largest and b smallest values go, and the d - 2b that
+    BRIDGE-T, arXiv 1908.08098, Algorithm 1: of d neighbors the b largest and b smallest values go, and the d - 2b that
     are left are averaged with one's own. Needs d >= 2b + 1. Rows sum to one and columns do not, so the mean over peers
     is not kept; on unlike data the values that are left out may be the ones that were needed.
     """
 
     needs: ClassVar[Needs] = Needs(directed=True, doubly=False)
 
-    byzantine: Count = 1  # b: neighbours, of each peer, that may be hostile
+    byzantine: Count = 1  # b: neighbors, of each peer, that may be hostile
 
-    def check(self, out: Neighbours, rows: Rows) -> None:  # noqa: ARG002
-        """Look for a peer with too few neighbours."""
-        _least_neighbours(out, 2 * self.byzantine + 1, f"gossip.byzantine = {self.byzantine}")
+    def check(self, out: Neighbors, rows: Rows) -> None:  # noqa: ARG002
+        """Look for a peer with too few neighbors."""
+        _least_neighbors(out, 2 * self.byzantine + 1, f"gossip.byzantine = {self.byzantine}")
 
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:  # noqa: ARG002
         """Trim; with too few that have sent, nobody's word is taken."""
@@ -101,10 +101,10 @@ def _clipped(mine: Vector, inbox: Mapping[str, Incoming], weights: Vector, dista
     return combine([mine, *(message.vector for message in inbox.values())], [1.0 - float(pulls.sum()), *pulls.tolist()])
 
 
-def _least_neighbours(out: Neighbours, least: int, what: str) -> None:
+def _least_neighbors(out: Neighbors, least: int, what: str) -> None:
     for name, senders in incoming(out).items():
         if len(senders) < least:
             raise AlgorithmError(
-                f"{what} needs at least {least} neighbours a peer, and {name} has {len(senders)}; "
+                f"{what} needs at least {least} neighbors a peer, and {name} has {len(senders)}; "
                 "expected fewer, or a denser gossip.topology"
             )

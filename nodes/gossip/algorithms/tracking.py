@@ -10,8 +10,8 @@ import numpy as np
 from msgspec import Meta
 from nervenet.models.aggregate import combine
 
-from ..topology import Neighbours, Rows
-from .contract import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, in_order
+from ...topology import Neighbors, Rows
+from .base import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, in_order
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class GradientTracking:
 
     exchange_step: Annotated[float, Meta(gt=0)] = 1.0  # η_s; less than 1 damps
 
-    def check(self, out: Neighbours, rows: Rows) -> None:
+    def check(self, out: Neighbors, rows: Rows) -> None:
         """Any graph that `needs` allows."""
 
     def init(self, weights: Vector, common: Vector) -> State:  # noqa: ARG002

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol, TypeAlias
 
-from .free import FreePeer, FreeRules
-from .merge import RULES
-from .pairwise import PairwisePeer
-from .tokens import ACCOUNTS
+from .ad_psgd import AdPsgdMachine
+from .gossip_learning import GossipLearningMachine, GossipLearningRules
+from .machine import AsyncPeerMachine, AsyncPeerRules
+from .model_merge import RULES
+from .token_account import ACCOUNTS
 from .walk import OTHERS, RECIPES
-from .walking import WalkingPeer, WalkRules
 
 
 class FreeAlgorithm(Protocol):
@@ -22,7 +22,7 @@ class FreeAlgorithm(Protocol):
     varying: ClassVar[bool]
     """Whether it is sound on graphs that change from round to round, of which it takes the union."""
 
-    def machine(self, rules: FreeRules) -> FreePeer:
+    def machine(self, rules: AsyncPeerRules) -> AsyncPeerMachine:
         """Build the machine of one peer."""
         ...
 
@@ -41,9 +41,9 @@ class AdPsgd:
         _at_least("max_staleness", self.max_staleness, 1)
         _above("patience_s", self.patience_s)
 
-    def machine(self, rules: FreeRules) -> FreePeer:
+    def machine(self, rules: AsyncPeerRules) -> AsyncPeerMachine:
         """Build the machine of one peer."""
-        return PairwisePeer(rules, max_staleness=self.max_staleness, patience_s=self.patience_s)
+        return AdPsgdMachine(rules, max_staleness=self.max_staleness, patience_s=self.patience_s)
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ class GossipLearning:
     variant: str = "mu"  # rw: update; mu: merge, then update; um: update both, then merge
     merge: str = "age"  # weights proportional to the ages, or "mean"
     against: str = "own"  # merge with the peer's own model (2021), or with the "last" that came before (2013)
-    tokens: str = "proactive"  # a model every period; simple, generalised, randomised: answers at once, tokens allowing
+    tokens: str = "proactive"  # a model every period; simple, generalized, randomized: answers at once, tokens allowing
     capacity: int = 20  # tokens that can be saved: the longest burst
-    reactivity: int = 10  # generalised, randomised: 1 spends all there is, the larger the more is saved
+    reactivity: int = 10  # generalized, randomized: 1 spends all there is, the larger the more is saved
     period_s: float = 0.1  # well above the time of a training, or most of what comes is superseded
     parts: int = 1  # a message holds one of so many parts, each with an age of its own
     layers: bool = False  # the parts are the arrays of the model
     share: float = 1.0  # or a random share of the elements
-    queue: int = 8  # models that may wait for the training that runs, one a neighbour
+    queue: int = 8  # models that may wait for the training that runs, one a neighbor
 
     def __post_init__(self) -> None:
         for key, allowed in (("variant", RECIPES), ("merge", RULES), ("against", OTHERS), ("tokens", ACCOUNTS)):
@@ -84,9 +84,9 @@ class GossipLearning:
                 f"found variant {self.variant!r}, against {self.against!r}"
             )
 
-    def machine(self, rules: FreeRules) -> FreePeer:
+    def machine(self, rules: AsyncPeerRules) -> AsyncPeerMachine:
         """Build the machine of one peer."""
-        walk = WalkRules(
+        walk = GossipLearningRules(
             variant=self.variant,
             merge=self.merge,
             against=self.against,
@@ -97,7 +97,7 @@ class GossipLearning:
             share=self.share,
             queue=self.queue,
         )
-        return WalkingPeer(rules, walk)
+        return GossipLearningMachine(rules, walk)
 
 
 Free: TypeAlias = AdPsgd | GossipLearning

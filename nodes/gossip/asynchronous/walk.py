@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from .merge import ages_after
+from .model_merge import ages_after
 
 
 class Act(Enum):
@@ -36,7 +36,7 @@ OTHERS = ("own", "last")
 
 
 @dataclass(frozen=True, slots=True)
-class Walking:
+class WalkingModel:
     """A model on its way: a handle of its weights, and the age of each of its parts in updates."""
 
     body: Any
@@ -47,13 +47,13 @@ class Walking:
         """Of its oldest part: where the schedule of its learning rate stands."""
         return max(self.ages)
 
-    def updated(self, body: Any, steps: int) -> Walking:
+    def updated(self, body: Any, steps: int) -> WalkingModel:
         """Give what an update of so many steps makes of it: all parts have learned."""
-        return Walking(body, tuple(age + steps for age in self.ages))
+        return WalkingModel(body, tuple(age + steps for age in self.ages))
 
-    def with_merged(self, body: Any, part: int, theirs: int) -> Walking:
+    def with_merged(self, body: Any, part: int, theirs: int) -> WalkingModel:
         """Give what merging a part of that age into it makes of it."""
-        return Walking(body, ages_after(self.ages, part, theirs))
+        return WalkingModel(body, ages_after(self.ages, part, theirs))
 
 
 def useful(mine: int, theirs: int) -> bool:

@@ -1,15 +1,15 @@
-"""A peer's place in a graph whose members come and go: what `Neighbourhood` is where all are known from the start."""
+"""A peer's place in a graph whose members come and go: what `Neighborhood` is where all are known from the start."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .edges import Edges, row
+from .edge_agreement import EdgeAgreement, row
 
-LAG = 5  # rounds by which one may be behind a new neighbour and catch up by itself
+LAG = 5  # rounds by which one may be behind a new neighbor and catch up by itself
 
 
-class Around:
+class DynamicNeighborhood:
     """Whom a peer sends to and hears, by the edges that both ends have announced.
 
     Parameters
@@ -24,7 +24,7 @@ class Around:
 
     spread: Mapping[str, int] = {}
 
-    def __init__(self, me: str, edges: Edges, *, doubly: bool) -> None:
+    def __init__(self, me: str, edges: EdgeAgreement, *, doubly: bool) -> None:
         self.me = me
         self.edges = edges
         self.doubly = doubly
@@ -32,16 +32,16 @@ class Around:
     @property
     def ever(self) -> tuple[str, ...]:
         """Those to whom there is an edge now, or will be in the next round."""
-        return tuple(sorted({*self.edges.wanted, *self.edges.neighbours}))
+        return tuple(sorted({*self.edges.wanted, *self.edges.neighbors}))
 
     @property
     def degree(self) -> int:
-        """With how many edges this peer weighs its neighbours; it goes with the model."""
+        """With how many edges this peer weighs its neighbors; it goes with the model."""
         return self.edges.degree
 
     def to(self, number: int) -> tuple[str, ...]:
         """Whom this peer sends to in a round: exactly in the open one, as far as can be known in a later one."""
-        return tuple(sorted(self.edges.neighbours)) if number == self.edges.round else tuple(self.edges.wanted)
+        return tuple(sorted(self.edges.neighbors)) if number == self.edges.round else tuple(self.edges.wanted)
 
     def sources(self, number: int) -> tuple[str, ...]:
         """Who sends to this peer in a round: edges go both ways."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from nervenet.broker.messages import News
+from nervenet.broker.messages import MemberState
 
-ORDER = {"alive": 0, "suspect": 1, "gone": 2, "left": 3}
+ORDER = {"alive": 0, "suspect": 1, "dead": 2, "left": 3}
 REPEATS = 3  # times log2(n): how often one saying is passed on (the lambda of SWIM, section 4.1)
 AT_ONCE = 8  # sayings that travel on one probe
 
 
-def newer(one: News, other: News) -> bool:
+def newer(one: MemberState, other: MemberState) -> bool:
     """Whether `one` outweighs `other`, of the same member (SWIM, section 4.2, with lives in front).
 
     A later life outweighs all of an earlier one; within a life what the member itself said last outweighs all that
@@ -21,11 +21,11 @@ def newer(one: News, other: News) -> bool:
     return _rank(one) > _rank(other)
 
 
-def _rank(news: News) -> tuple[int, int, int]:
-    return news.incarnation, news.refutations, ORDER[news.standing]
+def _rank(news: MemberState) -> tuple[int, int, int]:
+    return news.incarnation, news.refutations, ORDER[news.state]
 
 
-class Rumours:
+class BroadcastQueue:
     """Sayings that still travel: each on so many messages as spread it to everybody, the freshest first.
 
     The number is `REPEATS` times log2 of the members, after which a saying has reached all n with a probability of at
@@ -33,13 +33,13 @@ class Rumours:
     """
 
     def __init__(self) -> None:
-        self._carried: dict[str, tuple[News, int]] = {}  # by member: one saying supersedes the other
+        self._carried: dict[str, tuple[MemberState, int]] = {}  # by member: one saying supersedes the other
 
-    def put(self, news: News) -> None:
+    def put(self, news: MemberState) -> None:
         """Pass on a saying from now on."""
         self._carried[news.node] = (news, 0)
 
-    def take(self, members: int, first: Iterable[str] = ()) -> tuple[News, ...]:
+    def take(self, members: int, first: Iterable[str] = ()) -> tuple[MemberState, ...]:
         """Give what travels on the next message: at most `AT_ONCE`, and of `first` if anything is said of them."""
         limit = REPEATS * max(1, math.ceil(math.log2(members + 1)))
         wanted = set(first)

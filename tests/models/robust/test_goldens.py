@@ -46,7 +46,7 @@ def test_bulyan_by_hand():
 
 
 def test_the_values_nearest_to_the_median_are_averaged():
-    from nervenet.models.robust.coordinates import mean_around_median
+    from nervenet.models.robust.coordinate_wise import mean_around_median
 
     rng = np.random.default_rng(0)
     rows = list(rng.standard_normal((9, 50)))
@@ -84,16 +84,16 @@ def test_one_step_of_weiszfeld_by_hand():
     np.testing.assert_allclose(robust.geometric_median(rows, iterations=1, smoothing=3.0), [expected], rtol=1e-14)
 
 
-def test_centred_clipping_by_hand():
+def test_centered_clipping_by_hand():
     start = np.zeros(3)
     # Norms sqrt(14), sqrt(77), sqrt(194): with τ = 5 the first counts in full.
     expected = (THREE[0] + 5 * THREE[1] / sqrt(77) + 5 * THREE[2] / sqrt(194)) / 3
-    once = robust.centred_clipping(THREE, start, 5.0)
+    once = robust.centered_clipping(THREE, start, 5.0)
     np.testing.assert_allclose(once, expected, rtol=1e-14)
     factors = [min(1.0, 5 / float(np.linalg.norm(row - once))) for row in THREE]
     then = once + sum(factor * (row - once) for factor, row in zip(factors, THREE, strict=True)) / 3
-    np.testing.assert_allclose(robust.centred_clipping(THREE, start, 5.0, 2), then, rtol=1e-14)
-    np.testing.assert_allclose(robust.centred_clipping(THREE, start, 1e9), [4, 5, 6], rtol=1e-14)
+    np.testing.assert_allclose(robust.centered_clipping(THREE, start, 5.0, 2), then, rtol=1e-14)
+    np.testing.assert_allclose(robust.centered_clipping(THREE, start, 1e9), [4, 5, 6], rtol=1e-14)
 
 
 def test_a_norm_bound_shortens_what_is_longer_and_gives_back_the_rest_as_it_is():
@@ -112,13 +112,13 @@ def test_a_norm_bound_shortens_what_is_longer_and_gives_back_the_rest_as_it_is()
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: robust.centred_clipping(THREE, np.zeros(3), 0.0), "positive and finite, not 0"),
-        (lambda: robust.centred_clipping(THREE, np.zeros(3), 1.0, 0), "at least 1, not 0"),
+        (lambda: robust.centered_clipping(THREE, np.zeros(3), 0.0), "positive and finite, not 0"),
+        (lambda: robust.centered_clipping(THREE, np.zeros(3), 1.0, 0), "at least 1, not 0"),
         (lambda: robust.clip_by_norm(THREE, float("nan")), "positive and finite"),
         (lambda: robust.geometric_median(THREE, iterations=0), "at least 1"),
         (lambda: robust.geometric_median(THREE, smoothing=0.0), "positive"),
         (lambda: robust.geometric_median(THREE, [1, -1, 1]), "none negative"),
-        (lambda: robust.centred_clipping(THREE, np.zeros(4), 1.0), "expected"),
+        (lambda: robust.centered_clipping(THREE, np.zeros(4), 1.0), "expected"),
         (lambda: robust.coordinate_median([]), "no vectors"),
         (lambda: robust.trimmed_mean([], 0), "no vectors"),
         (lambda: robust.krum([], 0), "no vectors"),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.models import generator, parallel, robust
-from nervenet.models.robust import coordinates
+from nervenet.models.robust import coordinate_wise
 
 N, F = 11, 2
 RULES = {
@@ -82,16 +82,16 @@ def test_equal_vectors_stay_what_they_are(name, seed, dtype):
 
 @draws
 @given(seed=seeds, dtype=dtypes, tau=st.floats(0.1, 10))
-def test_centred_clipping_stays_where_all_are_and_moves_by_tau_at_most(seed, dtype, tau):
+def test_centered_clipping_stays_where_all_are_and_moves_by_tau_at_most(seed, dtype, tau):
     vectors, start = draw(seed, dtype), draw(seed + 1, dtype, n=1)[0]
-    np.testing.assert_allclose(robust.centred_clipping([start] * N, start, tau, 3), start, **rounding(dtype))
-    merged = robust.centred_clipping(vectors, start, tau)
+    np.testing.assert_allclose(robust.centered_clipping([start] * N, start, tau, 3), start, **rounding(dtype))
+    merged = robust.centered_clipping(vectors, start, tau)
     assert merged.dtype == dtype
     assert np.linalg.norm(merged - start) <= tau * (1 + 1e-5)
-    backwards = robust.centred_clipping(vectors[::-1], start, tau)
+    backwards = robust.centered_clipping(vectors[::-1], start, tau)
     np.testing.assert_allclose(merged, backwards, **rounding(dtype))
     hostile = [*vectors[1:], start + np.asarray(1e6, dtype)]
-    assert np.linalg.norm(robust.centred_clipping(hostile, start, tau) - merged) <= 2 * tau / N + 1e-3
+    assert np.linalg.norm(robust.centered_clipping(hostile, start, tau) - merged) <= 2 * tau / N + 1e-3
 
 
 @some_rules
@@ -103,7 +103,7 @@ def test_inputs_may_be_read_only_and_are_not_changed(name):
     for vector, original in zip(received, vectors, strict=True):
         np.testing.assert_array_equal(vector, original)
     start = np.frombuffer(vectors[0].tobytes())
-    robust.centred_clipping(received, start, 1.0)[:] = 0
+    robust.centered_clipping(received, start, 1.0)[:] = 0
     robust.clip_by_norm(received, 0.5, start)
     np.testing.assert_array_equal(start, vectors[0])
 
@@ -134,7 +134,7 @@ def test_far_away_hostile_vectors_leave_the_result_among_the_honest(name, dtype,
         assert np.abs(merged - np.mean(honest, axis=0)).max() < 4, name
 
 
-@pytest.mark.parametrize("size", [1, coordinates.ROOM // 7 - 1, 2 * (coordinates.ROOM // 7) + 5])
+@pytest.mark.parametrize("size", [1, coordinate_wise.ROOM // 7 - 1, 2 * (coordinate_wise.ROOM // 7) + 5])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_blocks_leave_no_seam(size, dtype):
     vectors = draw(1, dtype, n=7, size=size)

@@ -1,0 +1,285 @@
+"""A node's place in a run: joins, keeps its lease, learns who else is there, and leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Self
+
+import zmq
+from msgspec.structs import replace
+
+from .errors import BrokerUnreachable, JoinRefused, RosterIncomplete
+from .messages import Failed, GetRoster, Join, Joined, Leave, Message, Ok, RenewLease, Roster
+from .request_client import Requests
+from .sockets import reached_by
+
+__all__ = ["Lease"]
+
+_POLL_S = 20.0  # a long poll is repeated this often, so that a vanished broker is noticed
+
+
+class Lease:
+    """Membership of one run, as an async context manager.
+
+    Parameters
+    ----------
+    broker : str
+        Address of the broker's directory.
+    run, node, role : str
+    incarnation : int
+    addresses : mapping
+        Where others reach this node, a lane each; empty if it only dials out.
+    shared_config : mapping
+        What all nodes of the run must agree on; the first to come sets it.
+    min_nodes, join_deadline_s :
+        Of the first to come: the roster is issued when so many have joined, within so many seconds.
+    connect_deadline_s : float
+        How long the broker may take to answer at first.
+    rejoin_deadline_s : float
+        How long the others may take to join a broker that has come back knowing nothing, if that is longer than
+        ``join_deadline_s``: one that has died with it is to have its time to be started again.
+    on_roster : callable (Roster) -> None, optional
+        Called with each roster that is newer than the last one this object returned or passed on.
+    on_joined : callable (Joined) -> None, optional
+        Called after each re-joining, when the broker had come back knowing nothing.
+    on_warning : callable (str) -> None, optional
+        Told when the broker goes away and comes back.
+    failed : callable (BaseException) -> None, optional
+        Told what ends the membership early: `JoinRefused` when a newer incarnation has taken over.
+
+    Attributes
+    ----------
+    events_in, events_out : str
+    version : int
+        Of the newest roster that was seen. It only grows, even if the broker begins anew.
+    """
+
+    def __init__(
+        self,
+        broker: str,
+        *,
+        run: str,
+        node: str,
+        role: str,
+        incarnation: int,
+        addresses: Mapping[str, str],
+        shared_config: Mapping[str, Any],
+        min_nodes: int,
+        join_deadline_s: float,
+        connect_deadline_s: float = 10.0,
+        rejoin_deadline_s: float = 0.0,
+        context: zmq.Context[zmq.Socket[bytes]] | None = None,
+        on_roster: Callable[[Roster], None] | None = None,
+        on_joined: Callable[[Joined], None] | None = None,
+        on_warning: Callable[[str], None] | None = None,
+        failed: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        self.events_in = self.events_out = ""
+        self.lease_s = 0.0
+        self.version = 0
+        self.leave_reason = "done"
+        self._broker = broker
+        self._join = Join(
+            0,
+            run,
+            node,
+            role,
+            incarnation,
+            os.getpid(),
+            dict(addresses),
+            dict(shared_config),
+            min_nodes,
+            join_deadline_s,
+        )
+        self._join_deadline_s = join_deadline_s
+        self._connect_deadline_s = connect_deadline_s
+        self._rejoin_deadline_s = max(join_deadline_s, rejoin_deadline_s)
+        self._own_context = context is None
+        self._context = context
+        self._on_roster = on_roster
+        self._on_joined = on_joined
+        self._on_warning = on_warning or (lambda _: None)
+        self._failed = failed
+        self._base = 0  # added to the broker's versions, which begin anew when it does
+        self._tasks: list[asyncio.Task[None]] = []
+        self._watching: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Join.
+
+        Raises
+        ------
+        BrokerUnreachable, JoinRefused, BadAddress
+        """
+        if self._context is None:
+            self._context = zmq.Context()
+        try:
+            self._requests = Requests(self._broker, self._context)
+            try:
+                self._joined(await self._ask_to_join(self._connect_deadline_s))
+            except BaseException:
+                self._requests.close()
+                raise
+        except BaseException:
+            if self._own_context:
+                self._context.term()
+            raise
+        self._supervise(self._keep_lease(), "lease")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Leave; a broker that does not answer at once is not waited for."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        mine = self._join
+        try:
+            await self._requests.ask(
+                lambda id_: Leave(id_, mine.run, mine.node, mine.incarnation, self.leave_reason), 0.5
+            )
+        except BrokerUnreachable:
+            pass
+        finally:
+            self._requests.close()
+            if self._own_context and self._context is not None:
+                self._context.term()
+
+    async def roster(self, newer_than: int = 0, deadline_s: float | None = None) -> Roster:
+        """The first roster newer than ``newer_than``; by default within the run's own deadline for joining.
+
+        Raises
+        ------
+        RosterIncomplete
+            Too few have joined in time; the reason says how many and who.
+        BrokerUnreachable
+            The broker has been silent all the while.
+        """
+        limit_s = self._join_deadline_s + 5.0 if deadline_s is None else deadline_s
+        loop = asyncio.get_running_loop()
+        until = loop.time() + limit_s
+        heard = False
+        while (left_s := until - loop.time()) > 0:
+            try:
+                answer = await self._poll(newer_than, min(left_s, _POLL_S))
+            except BrokerUnreachable:
+                continue
+            heard = True
+            if isinstance(answer, Roster):
+                return self._seen(answer)
+            if isinstance(answer, Failed) and answer.code == "incomplete":
+                raise RosterIncomplete(answer.reason)
+            if isinstance(answer, Failed) and answer.code == "unknown":  # the broker is back, and we are not yet
+                await asyncio.sleep(min(left_s, 0.1))
+        if heard:
+            raise RosterIncomplete(f"run '{self._join.run}' had no roster newer than {newer_than} in {limit_s:g} s")
+        raise BrokerUnreachable(self._broker, limit_s)
+
+    def watch(self, after_s: float = 0.0) -> None:
+        """Pass every newer roster to ``on_roster``, from ``after_s`` seconds on; twice is once."""
+        if self._watching is None or self._watching.done():
+            self._watching = self._supervise(self._watch(after_s), "roster")
+
+    def unwatch(self) -> None:
+        """Ask for rosters no more."""
+        if self._watching is not None:
+            self._watching.cancel()
+            self._tasks.remove(self._watching)
+            self._watching = None
+
+    async def _ask_to_join(self, deadline_s: float, join: Join | None = None) -> Joined:
+        wanted = join or self._join
+        answer = await self._requests.ask(lambda id_: replace(wanted, id=id_), deadline_s)
+        if isinstance(answer, Joined):
+            return answer
+        if isinstance(answer, Failed):
+            raise JoinRefused(answer.code, answer.reason)
+        raise JoinRefused("unknown", f"the broker at {self._broker} answered with {type(answer).__name__}")
+
+    def _joined(self, answer: Joined) -> None:
+        self.events_in = reached_by(answer.events_in, self._broker)
+        self.events_out = reached_by(answer.events_out, self._broker)
+        self.lease_s = answer.lease_s
+
+    def _seen(self, roster: Roster) -> Roster:
+        roster = replace(roster, version=self._base + roster.version)
+        self.version = max(self.version, roster.version)
+        return roster
+
+    async def _poll(self, newer_than: int, within_s: float) -> Message:
+        newer = max(0, newer_than - self._base)
+        run = self._join.run
+        # The broker's own deadline is the shorter one, so that its silence means something.
+        return await self._requests.ask(lambda id_: GetRoster(id_, run, newer, 0.9 * within_s), within_s)
+
+    async def _keep_lease(self) -> None:
+        mine = self._join
+        away = False
+        while True:
+            pause_s = self.lease_s / 3
+            try:
+                answer = await self._requests.ask(
+                    lambda id_: RenewLease(id_, mine.run, mine.node, mine.incarnation), pause_s
+                )
+                if away:
+                    away = False
+                    self._on_warning(f"the broker at {self._broker} answers again")
+                if not isinstance(answer, Ok):
+                    await self._not_renewed(answer)
+            except BrokerUnreachable:
+                if not away:
+                    away = True
+                    self._on_warning(f"the broker at {self._broker} does not answer; the run goes on without it")
+                continue
+            await asyncio.sleep(pause_s)
+
+    async def _not_renewed(self, answer: Message) -> None:
+        if isinstance(answer, Failed) and answer.code == "stale":
+            raise JoinRefused(answer.code, answer.reason)
+        try:
+            again = replace(self._join, join_deadline_s=self._rejoin_deadline_s)
+            joined = await self._ask_to_join(self.lease_s / 3, again)
+        except JoinRefused as error:
+            if error.code == "stale":
+                raise
+            self._on_warning(f"the broker at {self._broker} would not have {self._join.node} back: {error}")
+            return
+        self._base = self.version
+        self._joined(joined)
+        if self._watching is not None and not self._watching.done():
+            # What it has asked for died with the broker that it asked.
+            self.unwatch()
+            self.watch()
+        if self._on_joined is not None:
+            self._on_joined(joined)
+
+    async def _watch(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        while True:
+            known = self.version
+            try:
+                answer = await self._poll(known, _POLL_S)
+            except BrokerUnreachable:
+                continue
+            if isinstance(answer, Roster):
+                roster = self._seen(answer)
+                if roster.version > known and self._on_roster is not None:
+                    self._on_roster(roster)
+            elif isinstance(answer, Failed) and answer.code != "late":
+                await asyncio.sleep(self.lease_s / 3)  # not a member just now; the lease will see to it
+
+    def _supervise(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=f"{self._join.node}.{name}")
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None and self._failed is not None:
+            self._failed(error)
+        elif error is not None:
+            self._on_warning(f"{task.get_name()} has ended: {error}")

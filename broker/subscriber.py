@@ -1,0 +1,251 @@
+"""Events in and out: `Publisher` tells and never waits; `EventStream` listens and knows what it missed.
+
+docs/protocol.md, section 8, says how they travel; docs/events.md what they say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Self
+
+import zmq
+
+from .channel import Channel
+from .codec import DEFAULT_LIMITS, Limits
+from .errors import BrokerUnreachable, ProtocolError
+from .event_codec import Event, decode_event
+from .gaps import Gaps
+from .messages import EventAddresses, GetEventAddresses, GetSnapshot, Snapshot
+from .publisher import Publisher
+from .relay import WELCOME
+from .request_client import Requests
+from .sockets import make, reached_by
+from .transport_events import Counters
+
+__all__ = ["EventStream", "Publisher"]
+
+_ASK_S = 1.0
+_AWAY_S = 10.0  # how often a stream says that it is still waiting
+
+
+class EventStream:
+    """Events of a broker, as an async iterator of maps; begins with the last ones of each kind.
+
+    Two kinds are made here, with ``node`` set to ``stream``: ``gap`` (``subject``, ``about``: a type, ``missed``: how
+    many) wherever a publisher's sequence jumps, and ``warning`` while the broker is away, which may be at any time and
+    for any time. It ends when it is closed.
+
+    Parameters
+    ----------
+    broker : str
+        Address of the directory.
+    topics : sequence of str
+        Prefixes of the types that are wanted; ``""`` is all.
+    run : str, optional
+        Only events of this run.
+    keep : int
+        Events that may wait for a slow reader; beyond, the oldest are dropped, and show as gaps.
+
+    Examples
+    --------
+    >>> async def main():
+    ...     async with EventStream("tcp://127.0.0.1:5555", topics=("round.",)) as events:
+    ...         async for event in events:
+    ...             print(event["node"], event["round"])
+    """
+
+    def __init__(
+        self,
+        broker: str,
+        topics: Sequence[str] = ("",),
+        *,
+        run: str | None = None,
+        keep: int = 50_000,
+        context: zmq.Context[zmq.Socket[bytes]] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self.counters = Counters()
+        self._broker = broker
+        self._topics = tuple(topics)
+        self._run = run
+        self._own_context = context is None
+        self._context = context
+        self._limits = limits
+        self._waiting: deque[tuple[Event, int]] = deque(maxlen=keep)
+        self._news = asyncio.Event()
+        self._gaps = Gaps()
+        self._snapshots = 0
+        self._after_gap: Event | None = None
+        self._seq = 0
+        self._channel: Channel | None = None
+        self._welcome = b""
+        self._welcomed = asyncio.Event()
+        self._held: list[Event] | None = None
+        self._failure: BaseException | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start to listen; the broker need not be there yet.
+
+        Raises
+        ------
+        BadAddress
+        """
+        if self._context is None:
+            self._context = zmq.Context()
+        try:
+            self._requests = Requests(self._broker, self._context)
+        except BaseException:
+            if self._own_context:
+                self._context.term()
+            raise
+        self._task = asyncio.create_task(self._follow(), name="events")
+        self._task.add_done_callback(self._ended)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._hang_up()
+        self._requests.close()
+        if self._own_context and self._context is not None:
+            self._context.term()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        if self._after_gap is not None:
+            event, self._after_gap = self._after_gap, None
+            return event
+        while True:
+            while self._waiting:
+                event, snapshot = self._waiting.popleft()
+                if event["node"] == "stream":
+                    return event
+                missed = self._gaps.missed(event, snapshot)
+                if missed is None:
+                    continue  # held already, by a snapshot
+                if missed:
+                    self._after_gap = event
+                    gap = {"subject": event["node"], "about": event["type"], "missed": missed}
+                    return self._own("gap", event["run"], **gap)
+                return event
+            if self._failure is not None:
+                raise self._failure
+            if self._task.done():
+                raise StopAsyncIteration
+            self._news.clear()
+            await self._news.wait()
+
+    async def _follow(self) -> None:
+        """Find the broker, listen, and look after it, again and again."""
+        address = ""
+        away_since: float | None = None
+        said = -_AWAY_S
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                answer = await self._requests.ask(GetEventAddresses, _ASK_S)
+                if isinstance(answer, EventAddresses):
+                    found = reached_by(answer.events_out, self._broker)
+                    if found != address:
+                        address = found
+                        self._subscribe(address)
+                    if away_since is not None:
+                        away_since = None
+                        said = -_AWAY_S
+                        self._put(self._own("warning", reason=f"the broker at {self._broker} answers"))
+                    if self._welcomed.is_set():
+                        self._welcomed.clear()
+                        await self._catch_up()
+            except BrokerUnreachable:
+                now = loop.time()
+                away_since = now if away_since is None else away_since
+                if now - said >= _AWAY_S:
+                    said = now
+                    self._put(self._own("warning", reason=f"no broker answers at {self._broker}; waiting for it"))
+                continue
+            try:
+                async with asyncio.timeout(_ASK_S):
+                    await self._welcomed.wait()
+            except TimeoutError:
+                pass
+
+    async def _catch_up(self) -> None:
+        """Take the snapshot, and put what has come since the subscription counts in its place in time."""
+        found: list[tuple[Event, int]] = []
+        self._snapshots += 1
+        try:
+            for topic in self._topics:
+                async for part in self._requests.ask_many(lambda id_, t=topic: GetSnapshot(id_, t), _ASK_S):  # type: ignore[misc]
+                    if not isinstance(part, Snapshot):
+                        break
+                    found += [(event, self._snapshots) for event in part.events]
+                    if part.last:
+                        break
+        finally:
+            found += [(event, 0) for event in self._held or ()]
+            self._held = None
+            for event, snapshot in sorted(found, key=lambda entry: float(entry[0]["time"])):
+                self._put(event, snapshot)
+
+    def _subscribe(self, address: str) -> None:
+        self._hang_up()
+        if self._context is None:  # pragma: no cover
+            return
+        self._welcome = WELCOME + uuid.uuid4().hex.encode()
+        self._held = []
+        socket = make(self._context, "subscriber", self._limits)
+        for topic in self._topics:
+            socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
+        socket.setsockopt(zmq.SUBSCRIBE, self._welcome)
+        socket.connect(address)
+        self._channel = Channel(
+            socket,
+            deliver=self._deliver,
+            dropped=lambda *_: None,
+            counters=self.counters,
+            queue=1,
+        )
+
+    def _deliver(self, _: Channel, _identity: bytes, frames: list[bytes]) -> None:
+        if frames == [self._welcome]:
+            if self._held is None:  # the broker is back: a snapshot first, as at the beginning
+                self._held = []
+            self._welcomed.set()
+            return
+        if frames[0].startswith(WELCOME):
+            return
+        try:
+            event = decode_event(frames, self._limits.control_bytes)
+        except ProtocolError:
+            self.counters.spoiled += 1
+            return
+        if self._held is not None:
+            self._held.append(event)
+        else:
+            self._put(event)
+
+    def _put(self, event: Event, snapshot: int = 0) -> None:
+        if self._run is None or event["run"] in {self._run, ""}:
+            self._waiting.append((event, snapshot))
+            self._news.set()
+
+    def _own(self, type_: str, run: str = "", **fields: Any) -> Event:
+        self._seq += 1
+        head = {"type": type_, "run": run, "node": "stream", "role": "monitor", "incarnation": 0}
+        return head | {"seq": self._seq, "time": time.time()} | fields
+
+    def _hang_up(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._failure = task.exception()
+        self._news.set()

@@ -1,0 +1,188 @@
+"""Tables from files: .npz, .csv and .parquet, every refusal naming the file, the place and what was found there."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .csv import read_csv
+from .data import DataError, Dataset, Task, checked_task, near
+
+TARGET_NAMES = ("target", "y", "label", "class")
+"""A column with one of these names is the target, the first in this order, unless another is named."""
+
+
+def load_file(path: Path, *, target: str | None = None, task: str | None = None, sites: str | None = None) -> Dataset:
+    """Read a table of numbers, its target, and where its rows were collected.
+
+    .npz: arrays X (rows, columns) and y (rows,); columns (names) and sites (rows,) if they are there. Nothing pickled.
+    .csv: a header, commas, UTF-8. .parquet: numeric columns, through pyarrow. Every cell is a finite number, only those
+    of the target and of the sites may be text; truth values and integers of a .npz or .parquet are numbers too.
+
+    Parameters
+    ----------
+    path
+        The file.
+    target
+        Name of the target's column; default: `TARGET_NAMES`, else the last column. Not for .npz.
+    task
+        "classification" or "regression"; default: by the targets, as `data.infer_task` says. Numbers of a .csv that
+        are all whole, such as 1.0, are integers there.
+    sites
+        Name of the column that becomes `Dataset.sites`, and is no input.
+
+    Raises
+    ------
+    DataError
+        For whatever is wrong with the file or with the arguments.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    suffix = path.suffix.lower()
+    if suffix not in READERS:
+        raise DataError(f"{path}: cannot read {suffix or 'a file without ending'}; allowed: {', '.join(SUFFIXES)}")
+    if task is not None:
+        checked_task(task, np.zeros(1))
+    return READERS[suffix](path, target, task, sites)
+
+
+def _load_csv(path: Path, target: str | None, task: str | None, sites: str | None) -> Dataset:
+    table = read_csv(path)
+    features, target, sites = _roles(path, table.columns, target, sites)
+    X = np.empty((len(table), len(features)))
+    for place, column in enumerate(features):
+        X[:, place] = table.numbers(column)
+    y = table.labels(target, mixed=task == "classification", text=task != "regression")
+    where = None if sites is None else table.labels(sites, mixed=True)
+    return _dataset(path, X, y, features, task, where)
+
+
+def _load_npz(path: Path, target: str | None, task: str | None, sites: str | None) -> Dataset:
+    if target is not None:
+        raise DataError(f"{path}: target {target!r} is for tables with named columns; in a .npz file it is the array y")
+    try:
+        # Opened here, because numpy leaves its own handle open when the archive is damaged.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a .npz file of plain arrays ({error})") from error
+    for name in ("X", "y"):
+        if name not in arrays:
+            raise DataError(f"{path}: no array {name}; it has: {', '.join(sorted(arrays)) or 'none'}")
+    X, y = arrays["X"], arrays["y"]
+    if X.ndim != 2 or X.dtype.kind not in "biuf":
+        raise DataError(f"{path}: X must be a table of numbers, found {X.ndim} dimensions of {X.dtype}")
+    if y.ndim != 1 or y.dtype.kind not in "biufU":
+        raise DataError(f"{path}: y must be one row of numbers or text, found {y.ndim} dimensions of {y.dtype}")
+    if "columns" in arrays:
+        columns = tuple(str(name) for name in arrays["columns"].ravel().tolist())
+    else:
+        columns = tuple(f"x{place}" for place in range(1, X.shape[1] + 1))
+    if X.dtype != np.float32:
+        X = X.astype(np.float64)
+    found = _dataset(path, X, y, columns, task, arrays.get("sites"))
+    return found if sites is None else found.with_sites(sites)
+
+
+def _load_parquet(path: Path, target: str | None, task: str | None, sites: str | None) -> Dataset:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as error:
+        raise DataError(f'{path}: reading .parquet needs pyarrow: pip install "nervenet[parquet]"') from error
+    try:
+        table = parquet.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: not a readable .parquet file ({error})") from error
+    columns: list[str] = table.column_names
+    _unique(path, columns)
+    features, target, sites = _roles(path, columns, target, sites)
+
+    def values(column: str, text: bool) -> NDArray[Any]:
+        cells = table.column(column)
+        if cells.null_count:
+            row = cells.is_null().to_pylist().index(True)
+            raise DataError(f'{path}: row {row + 1}, column "{column}": found an empty cell, expected a number')
+        found: NDArray[Any] = cells.to_numpy()
+        if found.dtype.kind in "biuf":
+            return found
+        if text and all(isinstance(cell, str) for cell in found):
+            return np.array(found, dtype=np.str_)
+        raise DataError(f'{path}: column "{column}": found {cells.type}, expected numbers')
+
+    X = np.empty((table.num_rows, len(features)))
+    for place, column in enumerate(features):
+        X[:, place] = values(column, text=False)
+    where = None if sites is None else values(sites, text=True)
+    return _dataset(path, X, values(target, text=task != "regression"), features, task, where)
+
+
+READERS: dict[str, Callable[[Path, str | None, str | None, str | None], Dataset]] = {
+    ".npz": _load_npz,
+    ".csv": _load_csv,
+    ".parquet": _load_parquet,
+}
+
+SUFFIXES = tuple(READERS)
+"""The kinds of file there are."""
+
+
+def _roles(
+    path: Path, columns: list[str], target: str | None, sites: str | None
+) -> tuple[tuple[str, ...], str, str | None]:
+    """Tell inputs, target and sites apart."""
+    for name in (target, sites):
+        if name is not None and name not in columns:
+            raise DataError(f"{path}: no column {name!r}{near(name, columns)}; it has: {', '.join(columns)}")
+    if target is None:
+        eligible = [name for name in columns if name != sites]
+        usual = [name for wanted in TARGET_NAMES for name in eligible if name.lower() == wanted]
+        target = next(iter([*usual, *reversed(eligible)]), sites)
+    if target is None or target == sites:
+        raise DataError(f"{path}: column {target!r} cannot be both the target and the sites")
+    features = tuple(name for name in columns if name not in (target, sites))
+    if not features:
+        raise DataError(f"{path}: no columns are left for the inputs; it has: {', '.join(columns)}")
+    return features, target, sites
+
+
+def _unique(path: Path, columns: list[str]) -> None:
+    """Refuse two columns of one name."""
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: two columns are called {twice[0]!r}")
+
+
+def _dataset(
+    path: Path,
+    X: NDArray[Any],
+    y: NDArray[Any],
+    columns: tuple[str, ...],
+    task: str | None,
+    sites: NDArray[Any] | None,
+) -> Dataset:
+    """Check what all kinds of file have in common, and settle the task and the type of the targets."""
+    if not len(X) or not len(y):
+        raise DataError(f"{path}: no rows")
+    bad = np.argwhere(~np.isfinite(X))
+    if len(bad):
+        row, place = bad[0]
+        raise DataError(f'{path}: row {row + 1}, column "{columns[place]}": found {X[row, place]}, expected a number')
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        row = int(np.flatnonzero(~np.isfinite(y))[0])
+        raise DataError(f"{path}: row {row + 1}, target: found {y[row]}, expected a number")
+    if y.dtype.kind == "b":
+        y = y.astype(np.int64)
+    settled: Task = checked_task(task, y)
+    if settled == "regression":
+        if y.dtype.kind not in "iuf":
+            raise DataError(f"{path}: the targets are text, regression needs numbers")
+        y = y.astype(np.float64)
+    elif y.dtype.kind in "iu" or (y.dtype.kind == "f" and (y == np.floor(y)).all()):
+        y = y.astype(np.int64)
+    return Dataset(path.name, X, y, columns, settled, sites)

@@ -1,0 +1,243 @@
+"""Agreement: the columns, classes and scales that all sites share, which is how raw rows become what a model sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .moments import BLOCK, Column, IncompatibleSites
+from .weights import is_finite
+
+Label = int | float | str
+
+CLIP = 5.0
+"""Scaled inputs are cut at so many standard deviations: one outlier must not throw a model that never met it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Preprocessing:
+    """How to turn raw inputs and targets into prepared ones, and predictions back.
+
+    Attributes
+    ----------
+    columns
+        Names of the inputs, in their order.
+    classes
+        Every label that any site has, sorted; None for regression.
+    center, scale
+        Subtracted from the inputs, then divided by; shape (columns,), float64, all scales above 0.
+    clip
+        Scaled inputs are cut to [-clip, clip]; None: they are not.
+    target_center, target_scale
+        The same for regression targets, which are not cut; 0 and 1 for classification.
+    """
+
+    columns: tuple[str, ...]
+    classes: tuple[Label, ...] | None
+    center: Column
+    scale: Column
+    clip: float | None = CLIP
+    target_center: float = 0.0
+    target_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        width = (len(self.columns),)
+        if self.center.shape != width or self.scale.shape != width:
+            raise IncompatibleSites(
+                f"{len(self.columns)} columns, {self.center.size} centers, {self.scale.size} scales"
+            )
+        numbers = np.concatenate([self.center, self.scale, (self.target_center, self.target_scale, self.clip or 1.0)])
+        if not np.isfinite(numbers).all():
+            raise IncompatibleSites("an agreement with a center or a scale that is not finite")
+        if (self.scale <= 0).any() or self.target_scale <= 0 or (self.clip is not None and self.clip <= 0):
+            raise IncompatibleSites("an agreement with a scale or a clip that is not above 0")
+        if self.classes is not None and (list(self.classes) != _sorted(self.classes) or len(self.classes) < 2):
+            raise IncompatibleSites("the classes of an agreement must be two or more, sorted, each once")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Preprocessing) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.columns, self.classes, self.center.tobytes(), self.scale.tobytes()))
+
+    @property
+    def n_features(self) -> int:
+        """Number of inputs."""
+        return len(self.columns)
+
+    @property
+    def n_classes(self) -> int | None:
+        """Number of classes; None for regression."""
+        return None if self.classes is None else len(self.classes)
+
+    @property
+    def task(self) -> Literal["classification", "regression"]:
+        """What is learned."""
+        return "regression" if self.classes is None else "classification"
+
+    def transform(self, X: ArrayLike, dtype: str = "float32") -> NDArray[Any]:
+        """Scale raw inputs.
+
+        Parameters
+        ----------
+        X
+            Shape (rows, columns), finite numbers. Not modified; may be read-only.
+        dtype
+            Of the result: the model's.
+
+        Returns
+        -------
+        ndarray
+            C order; a new array, except where nothing is to be done to `X`, which is then given back.
+
+        Raises
+        ------
+        ValueError
+            When `X` is no table of finite numbers, or has not as many columns as were agreed.
+        """
+        table = self._table(X)
+        untouched = self.clip is None and not self.center.any() and (self.scale == 1).all()
+        if untouched and table.dtype == dtype and table.flags.c_contiguous:
+            self._check_finite(table, 0)
+            return table
+        prepared = np.empty(table.shape, dtype)
+        rows = max(1, BLOCK // self.n_features)
+        for start in range(0, len(table), rows):
+            block = table[start : start + rows].astype(np.float64)
+            self._check_finite(block, start)
+            with np.errstate(over="ignore"):  # what overflows is clipped, or refused below
+                block -= self.center
+                block /= self.scale
+                if self.clip is not None:
+                    np.clip(block, -self.clip, self.clip, out=block)
+                prepared[start : start + rows] = block
+            if self.clip is None and not is_finite(prepared[start : start + rows].ravel()):
+                raise ValueError(f"X has values that are too large for {dtype}")
+        return prepared
+
+    def encode(self, y: ArrayLike) -> NDArray[Any]:
+        """Turn labels into class indices (int64), or raw targets into scaled ones (float64).
+
+        Raises
+        ------
+        ValueError
+            For a label that was not agreed, naming it.
+        """
+        values = np.asarray(y)
+        if self.classes is None:
+            scaled: NDArray[Any] = (values.astype(np.float64) - self.target_center) / self.target_scale
+            return scaled
+        known = np.array(self.classes)
+        if (known.dtype.kind == "U") != (values.dtype.kind in "UO"):
+            raise ValueError(f"labels of type {values.dtype}; the agreed classes are {listed(self.classes)}")
+        if values.dtype.kind == "O":
+            values = values.astype(np.str_)
+        index = np.searchsorted(known, values).clip(max=len(known) - 1)
+        strange = np.flatnonzero(known[index] != values)
+        if len(strange):
+            raise ValueError(f"label {values[strange[0]]!s} is unknown; the agreed classes are {listed(self.classes)}")
+        return index.astype(np.int64)
+
+    def decode(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Turn class indices into the original labels, or scaled predictions into the targets' own units (float64)."""
+        if self.classes is None:
+            targets: NDArray[Any] = values.astype(np.float64) * self.target_scale + self.target_center
+            return targets
+        labels: NDArray[Any] = np.array(self.classes)[values]
+        return labels
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give everything as plain values that JSON and msgpack carry exactly."""
+        return {
+            "columns": list(self.columns),
+            "classes": None if self.classes is None else list(self.classes),
+            "center": self.center.tolist(),
+            "scale": self.scale.tolist(),
+            "clip": self.clip,
+            "target_center": self.target_center,
+            "target_scale": self.target_scale,
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Preprocessing:
+        """Make the agreement that `to_dict` described. Raises IncompatibleSites for anything else."""
+        try:
+            classes, clip = fields["classes"], fields["clip"]
+            return cls(
+                columns=checked_columns(fields["columns"]),
+                classes=None if classes is None else checked_classes(classes),
+                center=np.array(fields["center"], dtype=np.float64),
+                scale=np.array(fields["scale"], dtype=np.float64),
+                clip=None if clip is None else float(clip),
+                target_center=float(fields["target_center"]),
+                target_scale=float(fields["target_scale"]),
+            )
+        except KeyError as error:
+            raise IncompatibleSites(f"an agreement without {error}") from error
+        except (TypeError, ValueError) as error:
+            raise (
+                error if isinstance(error, IncompatibleSites) else IncompatibleSites(f"not an agreement: {error}")
+            ) from error
+
+    def _table(self, X: ArrayLike) -> NDArray[Any]:
+        """Check shape and type before any arithmetic."""
+        expected = f"the model expects {self.n_features} ({listed(self.columns)})"
+        try:
+            table = np.asarray(X)
+        except ValueError as error:
+            for number, row in enumerate(X if isinstance(X, Sequence) else ()):
+                if not isinstance(row, Sequence) or len(row) != self.n_features:
+                    width = f"{len(row)} columns" if isinstance(row, Sequence) else "no columns"
+                    raise ValueError(f"row {number} of X has {width}, {expected}") from error
+            raise ValueError("X is not a table of numbers") from error
+        if table.ndim != 2:
+            raise ValueError(f"X has {table.ndim} dimensions, expected 2: rows and columns; {expected}")
+        if table.shape[1] != self.n_features:
+            raise ValueError(f"X has {table.shape[1]} columns, {expected}")
+        if table.dtype.kind not in "biuf":
+            raise ValueError(f"X holds {table.dtype} values, expected numbers")
+        return table
+
+    def _check_finite(self, block: NDArray[Any], first_row: int) -> None:
+        if block.dtype.kind != "f" or is_finite(block.ravel()):
+            return
+        row, place = np.argwhere(~np.isfinite(block))[0]
+        found = block[row, place]
+        raise ValueError(f'X has {found} in row {first_row + row}, column "{self.columns[place]}"; expected a number')
+
+
+def checked_columns(names: object) -> tuple[str, ...]:
+    """Take a list of one or more distinct texts, or raise IncompatibleSites."""
+    if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
+        raise IncompatibleSites("columns must be a list of one or more names")
+    if len(set(names)) != len(names):
+        raise IncompatibleSites("two columns have the same name")
+    return tuple(names)
+
+
+def checked_classes(labels: object) -> tuple[Label, ...]:
+    """Take a sorted list of distinct labels, all numbers or all text, or raise IncompatibleSites."""
+    if not isinstance(labels, list | tuple) or not labels:
+        raise IncompatibleSites("classes must be a list of one or more labels")
+    numbers = all(isinstance(label, int | float) and not isinstance(label, bool) for label in labels)
+    if not numbers and not all(isinstance(label, str) for label in labels):
+        raise IncompatibleSites(f"classes must be all numbers or all text, found {listed(labels)}")
+    if numbers and not all(abs(label) <= 2**63 - 1 for label in labels):
+        raise IncompatibleSites(f"classes must be numbers below 2**63, found {listed(labels)}")
+    if list(labels) != _sorted(labels):
+        raise IncompatibleSites(f"classes must be sorted, each once, found {listed(labels)}")
+    return tuple(labels)
+
+
+def listed(values: Sequence[object], most: int = 8) -> str:
+    """Write out a few values, and dots for the rest."""
+    shown = ", ".join(map(str, values[:most]))
+    return f"{shown}, …" if len(values) > most else shown
+
+
+def _sorted(labels: Sequence[Any]) -> list[Any]:
+    return sorted(set(labels))

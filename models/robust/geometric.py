@@ -1,0 +1,160 @@
+"""Rules that look for a center by whole vectors: geometric median, centered clipping, and the bound on a norm."""
+
+from collections.abc import Sequence
+from math import isfinite
+
+import numpy as np
+
+from ..aggregate import check_alike, combine, weighted_mean
+from ..weights import Vector
+from .distances import Matrix, distances_to
+
+
+def geometric_median(
+    vectors: Sequence[Vector],
+    weights: Sequence[float] | None = None,
+    *,
+    iterations: int = 50,
+    tolerance: float = 1e-6,
+    smoothing: float = 1e-6,
+) -> Vector:
+    """Find the point whose weighted sum of distances to the vectors is smallest.
+
+    The smoothed Weiszfeld algorithm: Pillutla et al. 2022 (arXiv 1912.13445), Algorithm 2. From the weighted mean on,
+    ``z <- sum_i β_i x_i / sum_i β_i`` with ``β_i = α_i / max(ν, ||z - x_i||)``. Hostile vectors have to hold less than
+    half of the weight: n >= 2f + 1 with equal weights.
+
+    Parameters
+    ----------
+    vectors : sequence of (d,) arrays
+        At least one; finite.
+    weights : sequence of float, optional
+        α, one a vector, none negative, not all zero; equal if left out. What a client claims of itself, such as a
+        number of examples, must not decide here.
+    iterations : int
+        At most so many; the paper communicates 3.
+    tolerance : float
+        Stop when the smoothed objective falls by less than this share.
+    smoothing : float
+        ν, the distance below which a vector pulls no harder, in the unit of the vectors.
+
+    Returns
+    -------
+    (d,) array
+
+    Raises
+    ------
+    IncompatibleWeights
+        Vectors differ in length or dtype.
+    ValueError
+        No vectors, impossible weights, or a negative or zero setting.
+    """
+    check_alike(vectors)
+    if iterations < 1 or not tolerance >= 0 or not smoothing > 0:
+        raise ValueError(
+            f"iterations must be at least 1, tolerance not negative and smoothing positive, not {iterations},"
+            f" {tolerance} and {smoothing}"
+        )
+    alpha = [1.0] * len(vectors) if weights is None else [float(weight) for weight in weights]
+    median = weighted_mean(vectors, alpha)
+    before = np.inf
+    for _ in range(iterations):
+        distances = distances_to(vectors, median)
+        objective = float(np.dot(alpha, _smoothed(distances, smoothing)))
+        if not before - objective > tolerance * objective:
+            break
+        before = objective
+        weighted_mean(vectors, (alpha / np.maximum(distances, smoothing)).tolist(), out=median)
+    return median
+
+
+def centered_clipping(vectors: Sequence[Vector], start: Vector, tau: float, iterations: int = 1) -> Vector:
+    """Move from a start by the mean of the differences to it, each no longer than tau.
+
+    ``v <- v + mean_i (x_i - v) min(1, τ / ||x_i - v||)``: Karimireddy et al. 2021 (arXiv 2012.10333).
+    The start should be near the honest vectors: the paper takes the last round's result. Less than half may be
+    hostile, n >= 2f + 1, and each moves the result by at most τ / n an iteration; the paper's bounds are for small
+    shares.
+
+    Parameters
+    ----------
+    vectors : sequence of (d,) arrays
+        At least one; finite.
+    start : (d,) array
+        Of their dtype.
+    tau : float
+        The longest difference that counts in full, in the unit of the vectors.
+    iterations : int
+        One is enough for a start near by.
+
+    Returns
+    -------
+    (d,) array
+
+    Raises
+    ------
+    IncompatibleWeights
+        Vectors and start differ in length or dtype.
+    ValueError
+        No vectors, tau not positive, or no iteration.
+    """
+    check_alike((*vectors, start) if vectors else vectors)
+    if iterations < 1:
+        raise ValueError(f"iterations must be at least 1, not {iterations}")
+    n, center = len(vectors), start
+    for _ in range(iterations):
+        factors = clip_factors(vectors, tau, center)
+        center = combine([center, *vectors], [1 - float(factors.sum()) / n, *(factors / n).tolist()])
+    return center
+
+
+def clip_by_norm(vectors: Sequence[Vector], bound: float, start: Vector | None = None) -> list[Vector]:
+    """Shorten each vector's difference to a start to a bound: ``s + (x - s) min(1, bound / ||x - s||)``.
+
+    Sun et al. 2019 (arXiv 1911.07963), norm thresholding. It limits what one vector can do, whatever n and
+    f: it does not refuse any, and by itself it stops no attack.
+
+    Parameters
+    ----------
+    vectors : sequence of (d,) arrays
+        At least one; finite.
+    bound : float
+        The largest norm of a difference that is left alone, in the unit of the vectors.
+    start : (d,) array, optional
+        Where the differences begin; the origin if left out.
+
+    Returns
+    -------
+    list of (d,) arrays
+        One a vector. Those within the bound are the very arrays that were given.
+
+    Raises
+    ------
+    IncompatibleWeights
+        Vectors and start differ in length or dtype.
+    ValueError
+        No vectors, or the bound is not positive.
+    """
+    factors = clip_factors(vectors, bound, start).tolist()
+    return [_shortened(vector, factor, start) for vector, factor in zip(vectors, factors, strict=True)]
+
+
+def clip_factors(vectors: Sequence[Vector], bound: float, start: Vector | None = None) -> Matrix:
+    """By what `clip_by_norm` multiplies each difference, 0 to 1: for a caller who folds it into coefficients."""
+    if not (isfinite(bound) and bound > 0):
+        raise ValueError(f"a bound on the norm must be positive and finite, not {bound}")
+    distances = distances_to(vectors, start)
+    factors: Matrix = bound / np.maximum(distances, bound)
+    return factors
+
+
+def _shortened(vector: Vector, factor: float, start: Vector | None) -> Vector:
+    if factor == 1:
+        return vector
+    return combine([vector], [factor]) if start is None else combine([start, vector], [1 - factor, factor])
+
+
+def _smoothed(distances: Matrix, smoothing: float) -> Matrix:
+    """The distance, and near zero the parabola that meets it: Pillutla et al. 2022, the smoothed norm."""
+    smoothed: Matrix = np.where(distances > smoothing, distances, distances**2 / (2 * smoothing) + smoothing / 2)
+    return smoothed

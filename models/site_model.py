@@ -1,0 +1,339 @@
+"""SiteModel: one model, one site's rows, and what all sites agreed on: raw rows in, original labels out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .data.data import DataError, Task, checked_task
+from .evaluate import evaluate
+from .model import FitReport, LocalWork, as_model
+from .moments import IncompatibleSites
+from .preprocessing import Preprocessing, listed
+from .rng import generator
+from .site_statistics import Survey
+from .weights import Layout, Vector
+
+Rows = tuple[NDArray[Any], NDArray[Any]]
+
+
+class SiteModel:
+    """All that a node's worker thread needs in order to take part: survey, settle, then train, load and evaluate.
+
+    Parameters
+    ----------
+    model
+        An MLP, another `Model`, or a scikit-learn estimator whose copies can be averaged.
+    X, y
+        This site's raw rows, shapes (rows, columns) and (rows,), which are not modified; None for a learner that
+        predicts only.
+    columns
+        A name for each column; by default those of a data frame, else x1, x2, …
+    task
+        "classification" or "regression"; by default an estimator knows, else `y` tells: floats, and integers of many
+        kinds, are quantities.
+    test
+        A test set (X, y) in raw units, which may be read-only memory maps. It is prepared at its first use.
+    holdout
+        Share of this site's rows that is kept from training, for ``evaluate("holdout")``.
+    seed
+        Address of the hold-out's draw.
+    scorers
+        Names of scikit-learn scorers that `evaluate` adds.
+
+    Raises
+    ------
+    CannotMerge
+        When copies of the model cannot be averaged.
+    DataError
+        When the arrays do not fit each other.
+    """
+
+    def __init__(
+        self,
+        model: object,
+        X: Any = None,
+        y: ArrayLike | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        task: str | None = None,
+        test: tuple[Any, ArrayLike] | None = None,
+        holdout: float = 0.0,
+        seed: int = 0,
+        scorers: Sequence[str] = (),
+    ) -> None:
+        self.model = as_model(model)
+        self.scorers = tuple(scorers)
+        if (X is None) != (y is None):
+            raise DataError("X and y come together, or neither")
+        if not 0 <= holdout < 1:
+            raise DataError(f"holdout must be at least 0 and below 1, found {holdout}")
+        names = getattr(X, "columns", None) if columns is None else columns
+        self._rows = None if X is None or y is None else _rows("X", X, y)
+        self._raw: dict[str, Rows] = {}
+        if test is not None:
+            self._raw["test"] = _rows("the test set", *test)
+        self.columns: tuple[str, ...] = ()
+        self.task: Task | None = None
+        if self._rows is not None:
+            width = self._rows[0].shape[1]
+            self.columns = tuple(f"x{place}" for place in range(1, width + 1)) if names is None else tuple(names)
+            if len(self.columns) != width:
+                raise DataError(f"X has {width} columns, {len(self.columns)} are named ({listed(self.columns)})")
+            self.task = checked_task(task or _task_of(self.model, self._rows[1]), self._rows[1])
+            self._rows = self._hold_out(self._rows, holdout, seed)
+        self._agreement: Preprocessing | None = None
+        self._settled_seed: int | None = None
+        self.common: Vector | None = None  # where own weights were kept: those that the others start from
+        self._train: Rows | None = None
+        self._prepared: dict[str, Rows] = {}
+
+    def _hold_out(self, rows: Rows, share: float, seed: int) -> Rows:
+        """Keep some rows from training; give the others."""
+        X, y = rows
+        kept = min(round(share * len(y)), len(y) - 1)
+        if kept < 1:
+            return rows
+        order = generator(seed, "holdout").permutation(len(y))
+        out, rest = np.sort(order[:kept]), np.sort(order[kept:])
+        self._raw["holdout"] = (X[out], y[out])
+        return X[rest], y[rest]
+
+    @property
+    def examples(self) -> int:
+        """Number of rows that this site trains on."""
+        return 0 if self._rows is None else len(self._rows[1])
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there is a test set to evaluate on."""
+        return "test" in self._raw
+
+    @property
+    def settled(self) -> bool:
+        """Whether `settle` has been called: the model is built."""
+        return self._agreement is not None
+
+    @property
+    def rule(self) -> str:
+        """How copies of the model merge: a name in `aggregate.RULES`."""
+        return self.model.rule
+
+    @property
+    def agreement(self) -> Preprocessing:
+        """What was settled on. Raises RuntimeError before `settle`."""
+        if self._agreement is None:
+            raise RuntimeError("the learner has not settled on an agreement yet: call settle() first")
+        return self._agreement
+
+    @property
+    def layout(self) -> Layout:
+        """What stands where in the flat vector. Raises RuntimeError before `settle`."""
+        self.agreement  # noqa: B018 - says that settle() is missing
+        return self.model.layout
+
+    def survey(self) -> Survey:
+        """Tell what this site has: columns, classes (the hold-out's too), and moments of its training rows.
+
+        Raises
+        ------
+        IncompatibleSites
+            When there are no rows, or one has a value that is not a finite number.
+        """
+        if self._rows is None or self.task is None:
+            raise IncompatibleSites("this learner has no rows of its own to survey")
+        held_out = self._raw["holdout"][1] if "holdout" in self._raw else None
+        return Survey.of(*self._rows, self.columns, self.task, held_out)
+
+    def settle(self, agreement: Preprocessing, seed: int, *, keep_weights: bool = False) -> Layout:
+        """Build the model for what was agreed, with the initial weights of all, and prepare this site's rows.
+
+        Settling again on an equal agreement and seed changes nothing.
+
+        Parameters
+        ----------
+        agreement
+            What `survey.agree` gave.
+        seed
+            The run's: the initial weights come from ``generator(seed, "init")``, the same for every site.
+        keep_weights
+            Start from the weights that the model already has.
+
+        Returns
+        -------
+        Layout
+
+        Raises
+        ------
+        IncompatibleSites
+            When the agreement does not cover this site's columns or labels, or the model was built for another shape.
+        """
+        if self._agreement is not None and agreement == self._agreement and seed == self._settled_seed:
+            return self.model.layout
+        self._check_covered(agreement)
+        before = self._built_layout()
+        own = self.model.snapshot() if keep_weights and before is not None else None
+        if keep_weights and own is None:
+            raise IncompatibleSites("keep_weights is for a model that is built already; this one has no weights yet")
+        layout = self.model.build(agreement.n_features, agreement.n_classes, generator(seed, "init"))
+        if before is not None and before.hash != layout.hash and (own is not None or self._agreement is None):
+            raise IncompatibleSites(
+                f"the model was built with {_shapes(before)}; for {agreement.n_features} columns and "
+                f"{_outputs(agreement)} it needs {_shapes(layout)}"
+            )
+        self.common = None
+        if own is not None:
+            self.common = self.model.snapshot()
+            self.model.load(own)
+        self._agreement, self._settled_seed = agreement, seed
+        self._prepared.clear()
+        self._train = None if self._rows is None else self._prepare(self._rows)
+        return layout
+
+    def train(
+        self,
+        work: LocalWork,
+        rng: np.random.Generator,
+        stop: Callable[[], bool] = lambda: False,
+        correction: Vector | None = None,
+    ) -> FitReport:
+        """Train the model in place on this site's prepared rows. See `Model.fit`."""
+        rows = self._training_rows()
+        if correction is None:
+            return self.model.fit(*rows, work, rng, stop)
+        return self.model.fit(*rows, work, rng, stop, correction)
+
+    def training_loss(self) -> float:
+        """Mean loss over this site's training rows of the model as it is: the `loss` of `evaluate.evaluate`."""
+        return evaluate(self.model, *self._training_rows())["loss"]
+
+    def _training_rows(self) -> Rows:
+        self.agreement  # noqa: B018 - says that settle() is missing
+        if self._train is None:
+            raise RuntimeError("this learner has no rows to train on")
+        return self._train
+
+    def snapshot(self) -> Vector:
+        """Copy the weights into a new flat vector."""
+        return self.model.snapshot()
+
+    def load(self, vector: Vector) -> None:
+        """Copy a flat vector into the weights. Raises IncompatibleWeights."""
+        self.model.load(vector)
+
+    def carry(self, *, moments: bool = True) -> dict[str, NDArray[Any]]:
+        """Copy what training carries from round to round. See `Model.carry`."""
+        return self.model.carry(moments=moments)
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Put back what `carry` gave."""
+        self.model.restore(state)
+
+    @property
+    def clock(self) -> float | None:
+        """Steps that the model's own schedule of learning rates has counted; None where there is no such schedule."""
+        state = self.model.carry(moments=False)
+        return float(state["t"][0]) - 1 if "t" in state else None
+
+    def wind(self, steps: float) -> None:
+        """Set the clock of the model's schedule, if it has one: a model that walks brings its own."""
+        if self.clock is not None:
+            self.model.restore({"t": np.array([steps + 1], np.float64)})
+
+    def evaluate(self, on: Literal["test", "holdout"] = "test") -> dict[str, float]:
+        """Score the model as it is.
+
+        Parameters
+        ----------
+        on
+            "test" (what was handed in) or "holdout" (this site's own rows).
+
+        Returns
+        -------
+        dict
+            The figures of `evaluate.evaluate` (a regression's loss in standardized units), and `examples`; empty where
+            there is no such set.
+        """
+        if on not in self._raw:
+            return {}
+        if on not in self._prepared:
+            self._prepared[on] = self._prepare(self._raw[on])
+        X, y = self._prepared[on]
+        return evaluate(self.model, X, y, self.scorers) | {"examples": len(y)}
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Predict original labels, or targets in their own units (float64), from raw inputs.
+
+        Raises
+        ------
+        ValueError
+            When `X` is no table of finite numbers, or has not as many columns as were agreed.
+        """
+        return self.agreement.decode(self.model.predict(self._inputs(X)))
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[Any] | None:
+        """Give the probability of each class, shape (rows, classes) in the order of ``agreement.classes``.
+
+        None for regression, and for a model that has no probabilities.
+        """
+        return self.model.probabilities(self._inputs(X))
+
+    def _inputs(self, X: ArrayLike) -> NDArray[Any]:
+        return self.agreement.transform(X, self.model.dtype)
+
+    def _prepare(self, rows: Rows) -> Rows:
+        X, y = rows
+        encoded = self.agreement.encode(y)
+        return self._inputs(X), encoded.astype(self.model.dtype) if self.agreement.classes is None else encoded
+
+    def _built_layout(self) -> Layout | None:
+        try:
+            return self.model.layout
+        except RuntimeError:
+            return None
+
+    def _check_covered(self, agreement: Preprocessing) -> None:
+        """Refuse an agreement that leaves out something this site has, before anything is built."""
+        if self._rows is not None and self.columns != agreement.columns:
+            raise IncompatibleSites(
+                f"this site has the columns {listed(self.columns)}; agreed were {listed(agreement.columns)}"
+            )
+        if self.task is not None and self.task != agreement.task:
+            raise IncompatibleSites(f"this site has data for {self.task}; agreed was {agreement.task}")
+        own = {} if self._rows is None else {"this site": self._rows}
+        for name, (_, y) in (own | {f"the {on} set": rows for on, rows in self._raw.items()}).items():
+            try:
+                if agreement.classes is not None:
+                    agreement.encode(np.unique(y))
+            except ValueError as error:
+                raise IncompatibleSites(f"{name} has targets that were not agreed: {error}") from error
+
+
+def _rows(what: str, X: Any, y: ArrayLike) -> Rows:
+    table, targets = np.asarray(X), np.asarray(y)
+    if table.ndim != 2 or targets.ndim != 1:
+        raise DataError(f"{what} has {table.ndim} and its y {targets.ndim} dimensions; expected 2 and 1")
+    if len(table) != len(targets):
+        raise DataError(f"{what} has {len(table)} rows, its y has {len(targets)}")
+    if not len(table):
+        raise DataError(f"{what} has no rows")
+    return table, targets
+
+
+def _task_of(model: object, y: NDArray[Any]) -> Task | None:
+    """What the model itself can do, if only one thing: a scikit-learn classifier takes whole floats for labels."""
+    classifies = getattr(model, "classifies", None)
+    if classifies is None or (classifies and y.dtype.kind == "f" and (y != np.floor(y)).any()):
+        return None
+    return "classification" if classifies else "regression"
+
+
+def _shapes(layout: Layout) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in zip(layout.names, layout.shapes, strict=True))
+
+
+def _outputs(agreement: Preprocessing) -> str:
+    return "regression" if agreement.n_classes is None else f"{agreement.n_classes} classes"

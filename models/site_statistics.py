@@ -1,0 +1,248 @@
+"""Round 0: what each site has, and what all of them agree on before any training.
+
+Each site tells the names of its columns, its classes, and how many rows it has with their means and spreads; never a
+row. The merge is exact, so that the agreed scales are those of the pooled table.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .moments import IncompatibleSites, Moments
+from .preprocessing import CLIP, Label, Preprocessing, checked_classes, checked_columns, listed
+
+__all__ = ["IncompatibleSites", "Moments", "Preprocessing", "Survey", "agree"]
+
+Scale = Literal["standard", "unit", "none"]
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What one site has.
+
+    Attributes
+    ----------
+    columns
+        Names of its inputs, in their order.
+    classes
+        Its labels, sorted; None for regression.
+    inputs
+        Moments of its inputs.
+    target
+        Moments of its targets, one column; None for classification.
+    """
+
+    columns: tuple[str, ...]
+    classes: tuple[Label, ...] | None
+    inputs: Moments
+    target: Moments | None
+
+    @classmethod
+    def of(
+        cls,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        columns: Sequence[str],
+        task: str,
+        more_labels: NDArray[Any] | None = None,
+    ) -> Survey:
+        """Survey a site's own rows.
+
+        Parameters
+        ----------
+        X, y
+            Raw inputs (rows, columns) and targets (rows,).
+        columns
+            A name for each column.
+        task
+            "classification" or "regression".
+        more_labels
+            Labels that count as classes, but whose rows are no part of the moments: those of a hold-out.
+
+        Raises
+        ------
+        IncompatibleSites
+            When there are no rows, or a value is not a finite number.
+        """
+        names = checked_columns(list(columns))
+        if X.ndim != 2 or X.shape[1] != len(names):
+            raise IncompatibleSites(f"X has shape {X.shape}, {len(names)} columns are named ({listed(names)})")
+        if len(y) != len(X):
+            raise IncompatibleSites(f"X has {len(X)} rows, y has {len(y)}")
+        if X.dtype.kind not in "biuf":
+            raise IncompatibleSites(f"X holds {X.dtype} values, expected numbers")
+        inputs = _moments(X, names)
+        if task == "regression":
+            if y.dtype.kind not in "biuf":
+                raise IncompatibleSites(f"the targets are {y.dtype}, regression needs numbers")
+            return cls(names, None, inputs, _moments(y.reshape(-1, 1), ("target",)))
+        labels = y if more_labels is None else np.concatenate([y, more_labels])
+        return cls(names, _labels(labels), inputs, None)
+
+    def facts(self) -> dict[str, Any]:
+        """Give columns and classes as plain values, for a header."""
+        classes = None if self.classes is None else list(self.classes)
+        return {"columns": list(self.columns), "classes": classes}
+
+    def vector(self) -> NDArray[np.float64]:
+        """Give the moments as one vector, for a frame: n, means, sums of squares, and the target's mean and its m2."""
+        parts = [np.array([self.inputs.n]), self.inputs.mean, self.inputs.m2]
+        if self.target is not None:
+            parts += [self.target.mean, self.target.m2]
+        return np.concatenate(parts)
+
+    @classmethod
+    def from_parts(cls, facts: Mapping[str, Any], vector: NDArray[Any]) -> Survey:
+        """Put a survey together again from what another site sent.
+
+        Raises
+        ------
+        IncompatibleSites
+            For whatever an honest site would not have sent: other keys or types, a wrong length, values that are not
+            finite, a count below 1, negative squares.
+        """
+        if not isinstance(facts, Mapping) or set(facts) != {"columns", "classes"}:
+            raise IncompatibleSites("the facts of a survey are columns and classes")
+        columns = checked_columns(facts["columns"])
+        classes = None if facts["classes"] is None else checked_classes(facts["classes"])
+        width = len(columns)
+        length = 1 + 2 * width + (2 if classes is None else 0)
+        if vector.dtype != np.float64 or vector.shape != (length,):
+            raise IncompatibleSites(
+                f"a survey of {width} columns has {length} numbers of float64, "
+                f"found shape {vector.shape} of {vector.dtype}"
+            )
+        own = vector.copy()  # what arrives is a view of a message
+        n, mean, m2, rest = own[0], own[1 : 1 + width], own[1 + width : 1 + 2 * width], own[1 + 2 * width :]
+        target = Moments(float(n), rest[:1], rest[1:]) if classes is None else None
+        return cls(columns, classes, Moments(float(n), mean, m2), target)
+
+
+def agree(surveys: Mapping[str, Survey], scale: Scale = "standard") -> Preprocessing:
+    """Merge the surveys of all sites, in the order of their names, whatever order they came in.
+
+    Parameters
+    ----------
+    surveys
+        Site name to what it has.
+    scale
+        "standard": zero mean and unit variance over all rows of all sites, cut at 5 standard deviations.
+        "unit": divided by the root mean square and cut, but not centered, so that zeros stay zeros.
+        "none": inputs and targets as they are.
+        Regression targets are standardized under both "standard" and "unit". Constant columns keep their scale.
+
+    Raises
+    ------
+    IncompatibleSites
+        When sites differ in their columns, their kind of labels or their task, naming the site; when there are fewer
+        than two classes; for an unknown `scale`.
+    """
+    if not surveys:
+        raise IncompatibleSites("nobody has sent a survey")
+    if scale not in ("standard", "unit", "none"):
+        raise IncompatibleSites(f"scale {scale!r} is unknown; allowed: standard, unit, none")
+    ordered = {site: surveys[site] for site in sorted(surveys)}
+    columns = _agreed_columns(ordered)
+    classes = _agreed_classes(ordered)
+    inputs = reduce(Moments.merge, (survey.inputs for survey in ordered.values()))
+    zeros, ones = np.zeros(len(columns)), np.ones(len(columns))
+    if scale == "none":
+        return Preprocessing(columns, classes, zeros, ones, clip=None)
+    if scale == "unit":
+        center, spread = zeros, np.hypot(inputs.mean, inputs.deviation)
+    else:
+        center, spread = inputs.mean, inputs.deviation
+    targets = [survey.target for survey in ordered.values() if survey.target is not None]
+    if not targets:
+        return Preprocessing(columns, classes, center, _or_one(spread), CLIP)
+    target = reduce(Moments.merge, targets)
+    spread_of_target = float(_or_one(target.deviation)[0])
+    return Preprocessing(columns, classes, center, _or_one(spread), CLIP, float(target.mean[0]), spread_of_target)
+
+
+def _agreed_columns(surveys: Mapping[str, Survey]) -> tuple[str, ...]:
+    """Give the columns that most sites have, or name the first site that has others."""
+    [(usual, _)] = Counter(survey.columns for survey in surveys.values()).most_common(1)
+    for site, survey in surveys.items():
+        found = survey.columns
+        if len(found) != len(usual):
+            raise IncompatibleSites(
+                f"site {site} has {len(found)} columns ({listed(found)}); the others have {len(usual)} "
+                f"({listed(usual)})",
+                site,
+            )
+        if found != usual:
+            place = next(i for i, (own, other) in enumerate(zip(found, usual, strict=True)) if own != other)
+            order = " (the same names in another order)" if set(found) == set(usual) else ""
+            raise IncompatibleSites(
+                f"site {site} has {found[place]!r} as column {place + 1}; the others have {usual[place]!r}{order}", site
+            )
+    return usual
+
+
+def _agreed_classes(surveys: Mapping[str, Survey]) -> tuple[Label, ...] | None:
+    """Give the union of all classes, or name the first site whose targets are of another kind than most have."""
+    kinds = {site: _kind(survey) for site, survey in surveys.items()}
+    [(usual, _)] = Counter(kinds.values()).most_common(1)
+    for site, kind in kinds.items():
+        if kind != usual:
+            own, others = ("" if s.classes is None else f" ({listed(s.classes)})" for s in _pair(surveys, kinds, site))
+            raise IncompatibleSites(f"site {site} has {kind}{own} as targets; the others have {usual}{others}", site)
+    if usual == "quantities":
+        return None
+    union = {label for survey in surveys.values() for label in survey.classes or ()}
+    if len(union) < 2:
+        raise IncompatibleSites(
+            f"all sites together have one class only ({listed(list(union))}); two are needed to learn"
+        )
+    # One float among integers makes all of them floats, whichever site came first.
+    if any(isinstance(label, float) for label in union):
+        union = {float(label) for label in union}
+    labels: list[Any] = list(union)
+    return tuple(sorted(labels))
+
+
+def _pair(surveys: Mapping[str, Survey], kinds: Mapping[str, str], site: str) -> tuple[Survey, Survey]:
+    """Give the survey of the site, and one of a site with another kind of targets."""
+    return surveys[site], next(survey for other, survey in surveys.items() if kinds[other] != kinds[site])
+
+
+def _kind(survey: Survey) -> str:
+    if survey.classes is None:
+        return "quantities"
+    return "text labels" if isinstance(survey.classes[0], str) else "number labels"
+
+
+def _moments(X: NDArray[Any], columns: Sequence[str]) -> Moments:
+    try:
+        return Moments.of(X)
+    except IncompatibleSites:
+        bad = np.argwhere(~np.isfinite(X))
+        if not len(bad):
+            raise
+        row, place = bad[0]
+        raise IncompatibleSites(
+            f'row {row}, column "{columns[place]}": found {X[row, place]}, expected a finite number'
+        ) from None
+
+
+def _labels(y: NDArray[Any]) -> tuple[Label, ...]:
+    """Give the distinct labels as plain Python values."""
+    if y.dtype.kind == "O" and not all(isinstance(label, str) for label in y):
+        raise IncompatibleSites("labels must be all numbers or all text")
+    values = y.astype(np.str_) if y.dtype.kind == "O" else y.astype(np.int64) if y.dtype.kind == "b" else y
+    if values.dtype.kind not in "iufU" or (values.dtype.kind == "f" and not np.isfinite(values).all()):
+        raise IncompatibleSites(f"labels must be finite numbers or text, found {y.dtype}")
+    return checked_classes(np.unique(values).tolist())
+
+
+def _or_one(spread: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Leave a constant column, which has no spread to divide by, in its own unit."""
+    return np.where(spread > 0, spread, 1.0)

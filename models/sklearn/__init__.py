@@ -1,0 +1,1 @@
+"""Adapters that make scikit-learn estimators models that can be merged."""

@@ -1,0 +1,116 @@
+"""model.skops: a scikit-learn estimator as its own users know it: fitted, original labels, the agreed scales in front.
+
+Who loads it needs scikit-learn and skops, and nothing of this house.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+
+from ..model import Model
+from ..preprocessing import Preprocessing
+from ..weights import Vector
+
+NOTE = (
+    "model.skops is a fitted scikit-learn estimator that takes raw inputs, to be read by skops.io.load; it scales its "
+    "inputs as agreed, but does not clip them, so that predictions for inputs beyond the clip can differ"
+)
+
+
+def export(model: Model, agreement: Preprocessing, vector: Vector) -> tuple[bytes | None, str | None]:
+    """Give the content of model.skops and the note about it for model.json; two times None for other models.
+
+    A classifier is a Pipeline of StandardScaler and the estimator; a regressor stands, as a Pipeline too, inside a
+    TransformedTargetRegressor, so that it answers in the targets' own unit. The model itself is left as it is.
+    """
+    if not hasattr(type(model), "estimator"):
+        return None, None
+    from skops.io import dumps
+
+    copy: Any = deepcopy(model)
+    copy.load(vector)
+    estimator = copy.estimator
+    _forget_training(estimator)
+    whole = _regressor(estimator, agreement) if agreement.classes is None else _classifier(estimator, agreement)
+    return _reproducible(dumps(whole)), NOTE
+
+
+def _forget_training(estimator: Any) -> None:
+    """Drop how one copy came by weights that are everybody's; an MLP's partial_fit finds what it needs to go on."""
+    for name in ("_optimizer", "_random_state", "_best_coefs", "_best_intercepts", "loss_"):
+        vars(estimator).pop(name, None)
+    if hasattr(estimator, "loss_curve_"):
+        estimator.loss_curve_, estimator.best_loss_, estimator._no_improvement_count = [], np.inf, 0  # noqa: SLF001
+
+
+def _classifier(estimator: Any, agreement: Preprocessing) -> Any:
+    labels = np.array(agreement.classes)
+    estimator.classes_ = labels
+    if hasattr(estimator, "_label_binarizer"):
+        estimator._label_binarizer.classes_ = labels  # noqa: SLF001 - MLPClassifier asks it for the labels
+    return _pipeline(estimator, agreement)
+
+
+def _regressor(estimator: Any, agreement: Preprocessing) -> Any:
+    from sklearn.compose import TransformedTargetRegressor
+
+    target = _scaler(np.array([agreement.target_center]), np.array([agreement.target_scale]))
+    pipeline = _pipeline(estimator, agreement)
+    whole = TransformedTargetRegressor(regressor=pipeline, transformer=target)
+    whole.regressor_, whole.transformer_, whole._training_dim = pipeline, target, 1  # noqa: SLF001 - as its fit does
+    return whole
+
+
+def _pipeline(estimator: Any, agreement: Preprocessing) -> Any:
+    from sklearn.pipeline import Pipeline
+
+    return Pipeline([("scale", _scaler(agreement.center, agreement.scale)), ("model", estimator)])
+
+
+def _scaler(center: Any, scale: Any) -> Any:
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler()
+    scaler.mean_, scaler.scale_, scaler.var_ = center.copy(), scale.copy(), scale * scale
+    scaler.n_features_in_ = len(center)
+    return scaler
+
+
+def _reproducible(content: bytes) -> bytes:
+    """Rewrite a skops archive so that the same estimator gives the same bytes.
+
+    skops names each object, and the file of each array, by its address in memory, and dates every file.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    schema = json.loads(files.pop("schema.json"))
+    numbers: dict[int, int] = {}
+    renamed: dict[str, str] = {}
+    _renumber(schema, numbers, renamed)
+    ordered = {renamed[name]: files[name] for name in renamed} | {"schema.json": json.dumps(schema, indent=2).encode()}
+    result = io.BytesIO()
+    with zipfile.ZipFile(result, "w") as archive:
+        for name, data in ordered.items():
+            archive.writestr(zipfile.ZipInfo(name), data)  # dated 1980, as a ZipInfo is unless told
+    return result.getvalue()
+
+
+def _renumber(node: Any, numbers: dict[int, int], renamed: dict[str, str]) -> None:
+    """Replace addresses by the order of their appearance, in place."""
+    if isinstance(node, dict):
+        if isinstance(node.get("__id__"), int):
+            node["__id__"] = numbers.setdefault(node["__id__"], len(numbers) + 1)
+        if isinstance(node.get("file"), str):
+            suffix = node["file"].rpartition(".")[2]
+            node["file"] = renamed.setdefault(node["file"], f"{len(renamed) + 1}.{suffix}")
+        for child in node.values():
+            _renumber(child, numbers, renamed)
+    elif isinstance(node, list):
+        for child in node:
+            _renumber(child, numbers, renamed)

@@ -1,0 +1,149 @@
+"""What a client carries from round to round (moments, residuals, control variates, personal weights), by round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .state_file import CheckpointError, Damaged, forget, read_state, rounds_in, sweep, write_state
+
+__all__ = ["ClientStateStore"]
+
+BACK = 3  # checkpoints that a coordinator keeps, and may have to go back to where newer ones are damaged
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class ClientStateStore:
+    """The states that a client's training ended with, as far back as its coordinator may have to go.
+
+    A coordinator that comes back repeats the rounds since its last checkpoint, and a repeated task r must start from
+    what the first one started from: the newest state of a round before r. Used by one thread.
+
+    Parameters
+    ----------
+    folder
+        Where the states are kept as well, for a client that is killed; made if it is missing. Read on demand.
+    on_warning
+        Told when a file is damaged, or cannot be written: what is in memory counts all the same.
+    """
+
+    def __init__(self, folder: Path | None = None, on_warning: Callable[[str], None] = lambda _: None) -> None:
+        self.folder = folder
+        self._warn = on_warning
+        self._states: dict[int, Arrays | Path] = {}  # a path: in that folder, and not read yet
+        self._lives: dict[int, int] = {}  # by round, as far as it is known without reading
+        self._needed: list[int] = []  # the states that its last checkpoints start from, the oldest first
+        self._refused = False
+        if folder is not None:
+            self._states = dict.fromkeys(rounds_in(folder), folder)
+            sweep(folder)
+
+    @property
+    def rounds(self) -> list[int]:
+        """Rounds of which there is a state, the oldest first."""
+        return sorted(self._states)
+
+    def put(self, round: int, state: Arrays, life: int = 0) -> None:  # noqa: A002
+        """Keep a copy of the state that training for a round ended with; call it before the update is sent.
+
+        Whatever is kept of later rounds is forgotten: they are about to be repeated. A client that carries nothing
+        keeps nothing. `life` is the incarnation of the coordinator that asked, see `rewind`.
+        """
+        self.rewind(round)
+        if not state and not self._states:
+            return
+        kept = {name: np.array(array, order="C") for name, array in state.items()}
+        self._states[round], self._lives[round] = _sealed(kept), life
+        if self.folder is None:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # Not forced to the disk: a killed process does not lose what the system has in memory, and a fall of the
+            # whole machine costs, at the worst, exactness. Waiting for the disk would cost every round.
+            write_state(self.folder, round, kept, {"life": life}, durable=False)
+            self._refused = False
+        except (CheckpointError, OSError) as error:
+            self._forget_file(round)  # an older file of that round is of another past
+            if not self._refused:
+                self._warn(f"{error}; if this client is killed, it will not go on exactly where it was")
+            self._refused = True
+
+    def before(self, round: int) -> Arrays | None:  # noqa: A002
+        """Give the state of the newest round before `round`, read-only; None where training starts fresh.
+
+        Raises
+        ------
+        CheckpointError
+            The file is of a newer format.
+        """
+        for number in sorted((n for n in self._states if n < round), reverse=True):
+            state = self._read(number)
+            if state is not None:
+                return state
+        return None
+
+    def prune(self, durable: int) -> None:
+        """Forget what no resumed coordinator can ask for: `durable` is the last round that it has on its disk.
+
+        Should that turn out to be damaged, it goes on from one of the checkpoints before: the state that each of these
+        starts from stays as well.
+        """
+        known = sorted(n for n in self._states if n <= durable)
+        if not known:
+            return
+        # A client that was itself killed does not know what was durable before: the newest are the likeliest.
+        before = [n for n in (self._needed or known) if n < known[-1]]
+        self._needed = [*before[1 - BACK :], known[-1]]
+        for number in [n for n in known if n not in self._needed]:
+            self._forget(number)
+
+    def rewind(self, round: int, life: int | None = None) -> None:  # noqa: A002
+        """Forget every state later than `round`: of a future that a coordinator which came back does not know.
+
+        With a `life`, those that were put for that life of the coordinator stay: it is the client that came back.
+        """
+        for number in [n for n in self._states if n > round]:
+            if life is None or (self._read(number) is not None and self._lives.get(number) != life):
+                self._forget(number)
+
+    def _read(self, number: int) -> Arrays | None:
+        """One state, from its file where it has not been read yet; None, and forgotten, where that is damaged."""
+        state = self._states[number]
+        if not isinstance(state, Path):
+            return state
+        try:
+            whole = read_state(state, number)
+        except Damaged as error:
+            self._warn(f"{error}; the one before it is used, if there is one")
+            self._forget(number)
+            return None
+        life = whole.record.get("life")
+        self._lives[number] = life if isinstance(life, int) else 0
+        arrays = self._states[number] = _sealed(whole.arrays)
+        return arrays
+
+    def _forget(self, number: int) -> None:
+        del self._states[number]
+        self._lives.pop(number, None)
+        self._needed = [n for n in self._needed if n != number]
+        self._forget_file(number)
+
+    def _forget_file(self, number: int) -> None:
+        if self.folder is None:
+            return
+        try:
+            forget(self.folder, number)
+        except OSError as error:
+            self._warn(f"{self.folder}: round {number} cannot be removed: {error.strerror}")
+
+
+def _sealed(arrays: dict[str, NDArray[Any]]) -> Arrays:
+    """Handed out more than once: whoever trains on in place must do so in a copy."""
+    for array in arrays.values():
+        array.setflags(write=False)
+    return arrays

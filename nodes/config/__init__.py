@@ -1,0 +1,1 @@
+"""What a run is asked to do: data only, and what is built from it."""

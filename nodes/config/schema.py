@@ -1,0 +1,492 @@
+"""The validated configuration of a run: what an experiment file says, what flags change, and nothing else.
+
+Every field is a key of the experiment file under the same name. Durations end in ``_s`` and are seconds, sizes end in
+``_bytes``. ``None`` means "chosen from the rest"; :meth:`Experiment.resolved` writes the choice down.
+"""
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from ..experiment.validation import check, check_scorers, remarks
+from ..topology import default_degree, default_probability
+from .keys import ExperimentError, check_keys, convert, override, parse_set, read_toml
+
+__all__ = [
+    "DataConfig",
+    "EvaluationConfig",
+    "Experiment",
+    "ExperimentError",
+    "FederatedConfig",
+    "GossipConfig",
+    "ModelConfig",
+    "NetworkConfig",
+    "TrainingConfig",
+    "load",
+    "parse_set",
+]
+
+Count = Annotated[int, Meta(ge=1)]
+Natural = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(gt=0, le=1)]
+Part = Annotated[float, Meta(ge=0, lt=1)]
+Probability = Annotated[float, Meta(ge=0, le=1)]
+Text = Annotated[str, Meta(min_length=1)]
+
+CHOSEN = {"federated": "strategy", "gossip": "algorithm"}  # tables, and the key that chooses who has arguments there
+BOTH = ("deadline_s", "compression")  # keys that [federated] and [gossip] both have
+IMAGES = ("mnist", "fashion_mnist")  # standardized, a pixel that is nearly always black would drown the others
+DATA_SUFFIXES = (".npz", ".csv", ".parquet")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which rows there are, and which node holds which of them."""
+
+    name: Text = "digits"  # a packaged data set, or the path of a .npz, .csv or .parquet file
+    target: str | None = None  # the column to predict; else one called target, y, label or class, else a file's last
+    test_size: Part = 0.2  # share of the rows held out for evaluation, stratified by class
+    split_seed: Natural = 42  # apart from `seed`: repeated runs are then judged on the same rows
+    # Agreed by all nodes before any training: standard, but none for images, whose pixels lie in [0, 1] already.
+    scale: Literal["standard", "unit", "none"] | None = None
+    partition: Literal["iid", "dirichlet", "shards", "quantity", "column"] = "iid"
+    alpha: Positive = 0.5  # dirichlet and quantity: the smaller, the more unequal the nodes
+    shards_per_node: Count = 2  # shards: how many runs of one label each node gets
+    min_rows: Count = 2  # a draw that leaves a node with fewer is drawn again
+    column: str | None = None  # column: the one whose values say whose row it is
+
+    @property
+    def scaling(self) -> Literal["standard", "unit", "none"]:
+        """How inputs are scaled: `scale`, or what suits the data where it was left open."""
+        return self.scale or ("none" if self.name in IMAGES else "standard")
+
+    @property
+    def label(self) -> str:
+        """The short name for tables and folders: a file's stem, or the data set's name."""
+        return Path(self.name).stem if is_file_name(self.name) else self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What learns; keys that are not listed here are the estimator's own arguments and end up in ``parameters``."""
+
+    name: Text = "mlp"  # the built-in network, or an import path such as sklearn.linear_model.SGDClassifier
+    hidden: tuple[Count, ...] = (64,)  # units per hidden layer of the built-in network
+    activation: Literal["relu", "tanh", "logistic", "identity"] = "relu"
+    dtype: Literal["float32", "float64"] = "float32"  # float64 doubles the bytes on the wire
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """What a node does between two exchanges."""
+
+    epochs: Count = 5  # passes over a node's own rows per round; more of them: fewer bytes, more drift
+    local_steps: Count | None = None  # mini-batches per round instead of epochs: equal work for unequal nodes
+    batch_size: Count = 16
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: Positive = 0.05
+    momentum: Part = 0.9  # 0 is plain SGD
+    nesterov: bool = True
+    l2: NotNegative | None = None  # 1e-4 for classification, 1.0 for regression
+    carry_optimizer: bool | None = None  # keep moments from round to round: false federated, true under gossip
+
+    @property
+    def rule(self) -> str:
+        """The name of the update rule: ``adam``, ``sgd`` (no momentum), ``momentum`` or ``nesterov``."""
+        if self.optimizer == "adam":
+            return "adam"
+        if self.momentum == 0:
+            return "sgd"
+        return "nesterov" if self.nesterov else "momentum"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How results are judged."""
+
+    every: Count = 1  # rounds between two evaluations on the test set; the last round is always evaluated
+    scorers: tuple[Text, ...] = ()  # further scores by scikit-learn's names; these load scikit-learn
+    sites: bool = False  # federated: each client also keeps `data.test_size` of its rows and judges the model on them
+    until: Text | None = None  # federated: stop at the first round that reaches it: "accuracy=0.97", "loss=0.1"
+    patience: Count | None = None  # federated: stop after so many evaluations in a row without improvement
+    min_delta: NotNegative = 0.0  # patience: what is no more than this is no improvement
+    budget_s: Positive | None = None  # federated: stop at the end of the round that is open by then
+    baseline: bool = True  # also train centrally and each node alone, for comparison
+
+
+@dataclass(frozen=True, kw_only=True)
+class FederatedConfig:
+    """How a coordinator runs its rounds."""
+
+    strategy: Text = "fedavg"  # a name of `strategies.registry`, or the import path of your own: package.module:Class
+    participation: Share = 1.0  # share of the clients that are wanted each round
+    # Who they are: uniform; weighted by examples (fewer rounds, but the small are seldom heard); round-robin by turns.
+    sampling: Literal["uniform", "weighted", "round-robin"] = "uniform"
+    # Ask this many times as many as are wanted, and close as soon as those have answered: 1.3 is not held up by the
+    # slowest quarter, whose work is lost and whose data is heard less.
+    over_selection: Annotated[float, Meta(ge=1)] = 1.0
+    quorum: Share = 1.0  # a round closes early when this share of those wanted and still living have answered
+    partial: bool = False  # stragglers report what they have in time; else they have worked for nothing
+    # Fewer answers than this at the deadline fail the round; max(2, half of N). Where it is given, a round is also not
+    # opened before as many are there.
+    min_clients: Count | None = None
+    wait_deadline_s: Positive = 30.0  # how long a round waits for `min_clients` to be there before the run fails
+    # An update that claims more rows than this many times the median client's is rejected. Low: nobody takes the model
+    # over by a lie; high: a site that does hold that many rows is heard.
+    max_examples_ratio: Annotated[float, Meta(ge=1)] = 100.0
+    # Each round tells the length and direction of every update, and who is out of line: a few more passes over them.
+    report_outliers: bool = False
+    probation_rounds: Count = 5  # rounds without a client after three rejections in a row; doubled each further time
+    deadline_s: Positive = 30.0  # well above the slowest client's round: who misses it has worked for nothing
+    # How updates are encoded: delta, top-k:SHARE, float16 | bfloat16 | int8 | int4, deflate; in that order, joined by +
+    compression: str = ""  # "delta+int8" is a quarter of the bytes; empty: as they are
+    personal: tuple[Text, ...] = ()  # arrays of the model that stay with the client, as "weight.1" (FedPer)
+    ditto: NotNegative = 0.0  # beside the global model each client trains its own, pulled to it by so much (Ditto)
+    fine_tune: Natural = 0  # epochs that each client trains on by itself, once the final model is there
+    arguments: dict[str, Any] = field(default_factory=dict)  # the strategy's own, given as keys of [federated]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GossipConfig:
+    """Who exchanges weights with whom, and how they are mixed."""
+
+    topology: Literal[
+        "ring",  # `nervenet topology` says what each is and takes, and how soon it agrees
+        "line",
+        "star",
+        "complete",
+        "torus",
+        "hypercube",
+        "random-regular",
+        "erdos-renyi",
+        "small-world",
+        "static-exponential",
+        "one-peer-exponential",
+        "base-k",
+        "epidemic-oracle",
+        "epidemic-local",
+        "edges",
+    ] = "ring"
+    # Neighbors per peer, of topologies that take it (4; base-k: 1); more of them: faster consensus, more bytes.
+    degree: Count | None = None
+    probability: Probability | None = None  # erdos-renyi: of an edge (2 ln n / n); small-world: of a moved one (0.1)
+    edges: Text | None = None  # edges: the path of a file, two members a line by name or number
+    algorithm: Text = "dpsgd"  # a name of `algorithms.registry`; ad-psgd and gossip-learning have no rounds
+    # How much of whom: None: what suits algorithm and topology. push-sum: with a mass that travels along (sgp).
+    mixing: Literal["metropolis-hastings", "uniform", "push-sum"] | None = None
+    compression: str = ""  # choco: how differences are encoded, as top-k:0.05+int8; see federated.compression
+    deadline_s: Positive = 30.0  # a peer goes on without a neighbor that has not answered by then
+    arguments: dict[str, Any] = field(default_factory=dict)  # the algorithm's own, given as keys of [gossip]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Addresses, clocks and limits."""
+
+    bind: Text = "127.0.0.1"  # the interface that nodes and the broker listen on (ipc: a folder)
+    advertise: str | None = None  # where others reach this machine; needed with a wildcard bind
+    transport: Literal["tcp", "ipc", "inproc"] = "tcp"
+    min_nodes: Count | None = None  # the roster is issued once this many have joined; all of them by default
+    join_deadline_s: Positive = 30.0
+    rejoin_deadline_s: Positive = 60.0  # how long clients wait for a coordinator that has died to be started again
+    heartbeat_s: Positive = 0.5
+    suspect_after_s: Positive = 2.0  # silence after which a node is suspected: at least two heartbeats
+    max_message_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One run, described completely.
+
+    Build it with :func:`load` or :meth:`from_dict`, which check it; the constructor does not.
+    """
+
+    mode: Literal["federated", "gossip"] = "federated"
+    nodes: Count = 8
+    rounds: Count = 20
+    seed: Natural = 0
+    processes: Count | None = None  # operating-system processes for the nodes; one each by default
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    federated: FederatedConfig = field(default_factory=FederatedConfig)
+    gossip: GossipConfig = field(default_factory=GossipConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    @property
+    def deadline_s(self) -> float:
+        """The deadline of a round in this run's mode, in seconds."""
+        return self.federated.deadline_s if self.mode == "federated" else self.gossip.deadline_s
+
+    @property
+    def compression(self) -> str:
+        """The codec of this run's mode; empty: none."""
+        return self.federated.compression if self.mode == "federated" else self.gossip.compression
+
+    @property
+    def asked(self) -> int:
+        """How many clients a federated round wants: ``participation`` of all, rounded up."""
+        return max(1, math.ceil(self.federated.participation * self.nodes - 1e-9))
+
+    @property
+    def min_clients(self) -> int:
+        """Answers without which a federated round fails: max(2, half of all), never more than are asked."""
+        return self.federated.min_clients or min(self.asked, max(2, math.ceil(self.nodes / 2)))
+
+    @property
+    def personalized(self) -> bool:
+        """Whether each client of this run ends with a model of its own."""
+        federated = self.federated
+        return self.mode == "federated" and bool(federated.personal or federated.ditto or federated.fine_tune)
+
+    @property
+    def carry_optimizer(self) -> bool:
+        """Whether moments survive a round: by default under gossip alone (each measured best where it is on)."""
+        chosen = self.training.carry_optimizer
+        return self.mode == "gossip" if chosen is None else chosen
+
+    @property
+    def degree(self) -> int | None:
+        """Neighbors per peer, of a topology that takes it: what was said, else 4 or all there are (base-k: 1)."""
+        return self.gossip.degree or default_degree(self.gossip.topology, self.nodes)
+
+    @property
+    def probability(self) -> float | None:
+        """The probability that a topology takes: what was said, else that which suits it."""
+        chosen = self.gossip.probability
+        return default_probability(self.gossip.topology, self.nodes) if chosen is None else chosen
+
+    @property
+    def process_count(self) -> int:
+        """Operating-system processes that host the nodes."""
+        return self.processes or self.nodes
+
+    @property
+    def min_nodes(self) -> int:
+        """Nodes (without the coordinator) that must have joined before the roster is issued."""
+        return self.network.min_nodes or self.nodes
+
+    def resolved(self) -> "Experiment":
+        """The same run with every choice that follows from the rest written down."""
+        return dataclasses.replace(
+            self,
+            processes=self.process_count,
+            data=dataclasses.replace(self.data, scale=self.data.scaling),
+            training=dataclasses.replace(self.training, carry_optimizer=self.carry_optimizer),
+            federated=dataclasses.replace(self.federated, min_clients=self.min_clients)
+            if self.mode == "federated"
+            else self.federated,
+            gossip=dataclasses.replace(self.gossip, degree=self.degree or None, probability=self.probability),
+            network=dataclasses.replace(self.network, min_nodes=self.min_nodes),
+        )
+
+    def warnings(self) -> list[str]:
+        """Settings that have no effect in this run, a line each."""
+        return remarks(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain maps, lists and scalars; :meth:`from_dict` gives an equal experiment back."""
+        tables: dict[str, Any] = _plain(dataclasses.asdict(self))
+        tables["model"].update(tables["model"].pop("parameters"))
+        for table in ("federated", "gossip"):
+            tables[table].update(tables[table].pop("arguments"))
+        if self.training.local_steps is not None:
+            del tables["training"]["epochs"]
+        return tables
+
+    @classmethod
+    def from_dict(cls, tables: Mapping[str, Any]) -> "Experiment":
+        """Check ``tables`` and build the experiment that they describe.
+
+        Raises
+        ------
+        ExperimentError
+            For an unknown key, a wrong type, a value out of range, or values that contradict each other.
+        """
+        model = tables.get("model")
+        named = isinstance(model, Mapping) and model.get("name", "mlp") != "mlp"
+        check_keys(cls, _without_arguments(tables), open_tables=("model",) if named else ())
+        experiment = convert(_normal_form(tables), cls)
+        check(experiment)
+        return experiment
+
+    def to_toml(self) -> str:
+        """The text of an experiment file that repeats this run."""
+        import tomli_w
+
+        return tomli_w.dumps(self.resolved().to_dict())
+
+
+def load(path: Path | None = None, overrides: Mapping[str, object] | None = None) -> Experiment:
+    """Read an experiment file, let ``overrides`` win, and check the whole.
+
+    Parameters
+    ----------
+    path
+        An experiment file, or a run folder that holds one; ``None`` starts from the defaults. A file that it names,
+        of data or edges, is looked for beside it first, then in the working folder. What a run folder says that only
+        followed from the rest is found anew, so that other ``nodes``, for example, have as many processes.
+    overrides
+        Dotted keys and their values, as flags and ``--set`` give them. The keys ``deadline_s`` and ``compression``
+        mean those of the mode's own table.
+
+    Raises
+    ------
+    ExperimentError
+        In one or two lines that name the key, what was found and what is allowed.
+    """
+    tables = {} if path is None else read_toml(path)
+    if path is not None and path.is_dir() and overrides:
+        tables = _without_derived(tables)
+    folder = Path.cwd() if path is None else (path if path.is_dir() else path.parent)
+    _find_files_beside(folder, tables)
+    wins = dict(overrides or {})
+    if "data.name" in wins and isinstance(tables.get("data"), dict):
+        tables["data"].pop("path", None)
+    mode = wins.get("mode", tables.get("mode", "federated"))
+    for key in BOTH:
+        if (value := wins.pop(key, None)) is not None:
+            wins.setdefault(f"{mode if mode == 'gossip' else 'federated'}.{key}", value)
+    tables = override(tables, wins)
+    _find_files_beside(Path.cwd(), tables)
+    if isinstance(tables.get("data"), dict) and "path" in tables["data"]:
+        tables["data"]["name"] = tables["data"].pop("path")
+    experiment = Experiment.from_dict(tables)
+    check_scorers(experiment)  # here and not at every node: it loads scikit-learn
+    return experiment
+
+
+DERIVED = (
+    ("", "processes"),
+    ("data", "scale"),
+    ("training", "carry_optimizer"),
+    ("federated", "min_clients"),
+    ("gossip", "degree"),
+    ("gossip", "probability"),
+    ("network", "min_nodes"),
+)
+"""What `Experiment.resolved` writes down."""
+
+
+def _without_derived(tables: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what a run folder holds of choices that follow from the rest, where they are what follows."""
+    bare = {key: dict(value) if isinstance(value, dict) else value for key, value in tables.items()}
+    for table, key in DERIVED:
+        part = bare.get(table, {}) if table else bare
+        if isinstance(part, dict):
+            part.pop(key, None)
+    try:
+        follows = Experiment.from_dict(bare).resolved().to_dict()
+    except ExperimentError:
+        return tables  # which says what is wrong
+    for table, key in DERIVED:
+        said, found = (tables.get(table, {}), follows[table]) if table else (tables, follows)
+        if key in said and said[key] != found[key]:
+            (bare.setdefault(table, {}) if table else bare)[key] = said[key]
+    return bare
+
+
+def is_file_name(name: str) -> bool:
+    """Whether ``data.name`` means a file rather than a packaged data set."""
+    return "/" in name or name.lower().endswith(DATA_SUFFIXES)
+
+
+def _find_files_beside(folder: Path, tables: dict[str, Any]) -> None:
+    """Make the paths of files absolute, so that the copy in the run folder still finds them."""
+    for section, key in (("data", "name"), ("data", "path"), ("gossip", "edges")):
+        table = tables.get(section)
+        name = table.get(key) if isinstance(table, dict) else None
+        if isinstance(table, dict) and isinstance(name, str) and name and (key != "name" or is_file_name(name)):
+            path = Path(name).expanduser()
+            if not path.is_absolute():
+                table[key] = str((folder / path if (folder / path).exists() else path).absolute())
+
+
+def _normal_form(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather the estimator's own arguments, and read a single hidden layer given as a number."""
+    normal = dict(tables)
+    model = normal.get("model", {})
+    if isinstance(model, Mapping):
+        own = {f.name for f in dataclasses.fields(ModelConfig)} - {"parameters"}
+        known = {key: value for key, value in model.items() if key in own}
+        given = {key: value for key, value in model.items() if key not in own}
+        if isinstance(given.get("parameters"), Mapping):
+            given |= given.pop("parameters")
+        if isinstance(known.get("hidden"), int) and not isinstance(known["hidden"], bool):
+            known["hidden"] = [known["hidden"]]
+        normal["model"] = {**known, "parameters": given}
+    for table in CHOSEN:
+        normal[table] = _with_arguments(table, normal.get(table, {}))
+    training = normal.get("training", {})
+    if isinstance(training, Mapping) and {"epochs", "local_steps"} <= set(training):
+        raise ExperimentError("training.local_steps: excludes training.epochs; give one of the two")
+    return normal
+
+
+def _arguments(table: str, given: Mapping[str, Any]) -> set[str]:
+    """The keys of ``[federated]`` or ``[gossip]`` that are the chosen strategy's or algorithm's own arguments."""
+    own = _own_keys(table)
+    if not set(given) - own:
+        return set()  # nothing to ask of the strategy, which need not be imported for that
+    if table == "gossip":
+        from ..gossip.algorithms.registry import every_argument
+
+        return set(every_argument(str(given.get("algorithm", GossipConfig.algorithm)))) - own
+    from ..federated.strategies.registry import arguments_of, strategy_class
+
+    name = given.get("strategy", FederatedConfig.strategy)
+    return set(arguments_of(strategy_class(name))) - own if isinstance(name, str) else set()
+
+
+def _own_keys(table: str) -> set[str]:
+    return {f.name for f in dataclasses.fields(FederatedConfig if table == "federated" else GossipConfig)}
+
+
+def _without_arguments(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables without a strategy's own arguments; a key that is neither the house's nor the strategy's stays."""
+    left = dict(tables)
+    for table, chosen in CHOSEN.items():
+        given = tables.get(table)
+        if not isinstance(given, Mapping):
+            continue
+        arguments = _arguments(table, given)
+        unknown = [key for key in given if key not in _own_keys(table) | arguments]
+        if unknown and arguments:
+            _refuse_argument(table, unknown[0], arguments, str(given.get(chosen, chosen)))
+        left[table] = {key: value for key, value in given.items() if key not in arguments}
+    return left
+
+
+def _refuse_argument(table: str, key: str, arguments: set[str], strategy: str) -> None:
+    """Suggest the near argument, where it is nearer than any key of the house."""
+    near = difflib.get_close_matches(key, [*sorted(arguments), *sorted(_own_keys(table) - {"arguments"})], n=1)
+    hint = f"did you mean {table}.{near[0]}?" if near else f"{strategy} has {', '.join(sorted(arguments))}"
+    raise ExperimentError(f"{table}.{key}: there is no such key; {hint}")
+
+
+def _with_arguments(table: str, given: Any) -> Any:
+    """Gather the strategy's own arguments."""
+    if not isinstance(given, Mapping):
+        return given
+    arguments = _arguments(table, given)
+    gathered = {key: value for key, value in given.items() if key in arguments}
+    if isinstance(given.get("arguments"), Mapping):
+        gathered = {**given["arguments"], **gathered}
+    return {**{key: value for key, value in given.items() if key not in arguments}, "arguments": gathered}
+
+
+def _plain(value: Any) -> Any:
+    """Maps without what is None, and lists for tuples: what TOML can say."""
+    if isinstance(value, dict):
+        return {key: _plain(below) for key, below in value.items() if below is not None}
+    return list(value) if isinstance(value, tuple) else value

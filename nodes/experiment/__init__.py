@@ -1,0 +1,1 @@
+"""Experiments: loaded from a file, flags or keywords, and validated before anything starts."""

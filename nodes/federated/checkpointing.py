@@ -1,0 +1,78 @@
+"""When a checkpoint is written: after every round, at most one a second, one at a time, and always the last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..runtime import effects as e
+from ..runtime import events as ev
+
+EVERY_S = 1.0  # between two beginnings: rounds of milliseconds are cheaper to run again than to write
+AGAIN = ("checkpoint",)
+
+
+class CheckpointPolicy:
+    """Asks for checkpoints and knows what has become of them.
+
+    A checkpoint that failed is not tried again: that of the next round is.
+
+    Attributes
+    ----------
+    durable
+        The last round on the disk; where nothing is written, the last one completed. It will not be asked for again.
+    """
+
+    def __init__(self, work_deadline_s: float, *, wanted: bool, durable: int = 0) -> None:
+        self.durable = durable
+        self._wanted = wanted
+        self._work_deadline_s = work_deadline_s
+        self._newest = self._handled = durable - 1 if durable == 0 else durable
+        self._saving: int | None = None
+        self._began_at = float("-inf")
+        self._urgent = False
+        self._grown = False  # more is known of the round that is written than was written
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is still to be written."""
+        return self._wanted and (self._grown or self._saving is not None or self._newest > self._handled)
+
+    def completed(self, number: int) -> None:
+        """Note the round that a checkpoint would be of."""
+        self._newest = number
+        if not self._wanted:
+            self.durable = number
+
+    def again(self) -> None:
+        """More is known of the last round than when it was written: write it once more."""
+        self._grown = True
+
+    def hurry(self) -> None:
+        """The run is over: what is left is written without a pause."""
+        self._urgent = True
+
+    def write(
+        self, now: float, body: ev.Body, memory: Callable[[], Mapping[str, Any]], best: ev.Body = None
+    ) -> list[e.Effect]:
+        """Ask for a checkpoint if one is due: `body` and `memory` of the round last completed, `best` of the best."""
+        if not self.busy or self._saving is not None:
+            return []
+        if not self._urgent and now < self._began_at + EVERY_S:
+            return [e.SetTimer(AGAIN, self._began_at + EVERY_S)]
+        self._saving, self._began_at, self._grown = self._newest, now, False
+        deadline = e.SetTimer(self._timer(self._newest), now + self._work_deadline_s)
+        return [e.CancelTimer(AGAIN), deadline, e.Checkpoint(self._newest, body, memory(), best)]
+
+    def ended(self, number: int, *, saved: bool) -> list[e.Effect]:
+        """Note that a checkpoint was written, or was not."""
+        if number != self._saving:
+            return []
+        self._saving, self._handled = None, number
+        if saved:
+            self.durable = number
+        return [e.CancelTimer(self._timer(number))]
+
+    @staticmethod
+    def _timer(number: int) -> ev.Key:
+        return ("work", "checkpoint", number)

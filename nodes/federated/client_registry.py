@@ -1,0 +1,238 @@
+"""The coordinator's list of clients: who is here, who is heard of, what each is doing, and who has lost its trust.
+
+Nothing here decides about a round; what a look at the clock has changed comes back as verdicts.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..runtime.failure_detector import FailureDetector, Verdicts
+
+STRIKES = 3  # rejections in a row that put a client on probation
+DEBTS = 8  # tasks that are remembered until their answer comes: a client that is so far behind is in nobody's way
+
+
+@dataclass(slots=True)
+class ClientRecord:
+    """One client as the coordinator knows it."""
+
+    name: str
+    examples: int = 0
+    here: bool = True  # it has said that it is ready, in this life of the coordinator
+    life: int = 0  # the incarnation that said so
+    settled: bool = False  # it holds the agreement of round 0
+    sending: tuple[int, ...] = ()  # rounds whose update it says is on its way
+    state: str = "idle"
+    codecs: tuple[str, ...] = ()  # stages of encodings that it can do
+    owes: tuple[tuple[int, int], ...] = ()  # (round, attempt) of tasks that it has not answered
+    strikes: int = 0  # rejections in a row
+    struck: tuple[int, int] = (-1, -1)  # (round, attempt) of the last one
+    sentences: int = 0  # how often it was put on probation
+    barred: int = 0  # the last round in which it is not asked
+    counted: int = 0  # the last round whose update of it is in the model
+    doubted: bool = False  # it was said that its claim is beyond belief
+
+
+class ClientRegistry:
+    """Everybody who has enrolled, and when each was last heard.
+
+    Attributes
+    ----------
+    clients
+        By name.
+    liveness
+        Of all who are connected, enrolled or not.
+    """
+
+    def __init__(self, suspect_after_s: float, lost_after_s: float) -> None:
+        self.clients: dict[str, ClientRecord] = {}
+        self.liveness = FailureDetector(suspect_after_s, lost_after_s)
+        self._left: dict[str, ClientRecord] = {}  # leaving and coming back clears nobody's name
+        self._lives: dict[str, int] = {}
+        self._leaving: dict[str, tuple[int, ...]] = {}  # rounds whose task has not left this machine yet
+        self._median: int | None = None
+
+    # ---------------------------------------------------------------------------------------------------- what is told
+
+    def linked(self, name: str, incarnation: int, now: float) -> bool:
+        """(Re)connected: it may hold nothing of ours any more. True if it was started again since it was last here."""
+        reborn = name in self.clients and incarnation > self._lives.get(name, incarnation)
+        self._lives[name] = incarnation
+        self.liveness.watch(name, now)
+        if name in self.clients:
+            self.clients[name].settled = False
+        if reborn:
+            self.clients[name].owes = self.clients[name].sending = ()
+        return reborn
+
+    def enroll(self, name: str, examples: int, now: float, codecs: tuple[str, ...] = ()) -> bool:
+        """Note that a client is ready; what it said first of its rows stands until it is started again.
+
+        True if it is a new one, or can do other encodings than before.
+        """
+        known = self.clients.get(name) or self._left.pop(name, None)
+        record = known or ClientRecord(name, examples)
+        news, record.codecs = known is None or known.codecs != codecs, codecs
+        life = self._lives.get(name, 0)
+        if life != record.life or not record.here:
+            record.examples = examples
+        record.here, record.life = True, life
+        self.clients[name] = record
+        self.liveness.watch(name, now)
+        self._median = None
+        return news
+
+    def leave(self, name: str) -> None:
+        """Strike a client off: it took its leave."""
+        self.liveness.forget(name)
+        self._median = None
+        if name in self.clients:
+            self._left[name] = self.clients.pop(name)
+            self._left[name].here = self._left[name].settled = False
+
+    def beat(self, name: str, state: str, sending: Iterable[int]) -> None:
+        """Note what a client says that it is doing."""
+        record = self.clients.get(name)
+        if record:
+            record.state, record.sending = state, tuple(sending)
+
+    def leaving(self, name: str, rounds: tuple[int, ...]) -> None:
+        """Note that tasks of these rounds are still on their way out to a client."""
+        self._leaving[name] = rounds
+
+    def all_left(self) -> None:
+        """Forget what was on its way out: the next beat brings news of what is, and none of what has left."""
+        self._leaving.clear()
+
+    def review(self, now: float, late_by_s: float) -> Verdicts:
+        """Look at the clock, `late_by_s` after one wanted to."""
+        self.liveness.extend_deadlines(max(0.0, late_by_s), now)
+        return self.liveness.review(now)
+
+    # --------------------------------------------------------------------------------------------------- who is there
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.clients
+
+    def __getitem__(self, name: str) -> ClientRecord:
+        return self.clients[name]
+
+    def here(self, name: str) -> bool:
+        """Whether a client has said that it is ready and not taken its leave."""
+        return name in self.clients and self.clients[name].here
+
+    def living(self) -> list[str]:
+        """Clients that are neither suspected nor lost, in name order."""
+        return sorted(name for name, record in self.clients.items() if record.here and self.liveness.living(name))
+
+    def reachable(self) -> list[str]:
+        """Clients that have not been given up for good, in name order."""
+        return sorted(name for name, record in self.clients.items() if record.here and name not in self.liveness.lost)
+
+    def is_lost(self, name: str) -> bool:
+        """Whether a name has been given up for good."""
+        return name in self.liveness.lost
+
+    def moving(self, name: str, number: int) -> bool:
+        """Whether bytes of round `number` are on their way to or from a living client."""
+        record = self.clients.get(name)
+        there = self.liveness.living(name)
+        return there and (number in self._leaving.get(name, ()) or bool(record and number in record.sending))
+
+    def doing(self, name: str) -> str:
+        """What a client last said that it is doing."""
+        return self.clients[name].state if name in self.clients else "gone"
+
+    # ----------------------------------------------------------------------------------------------------- what is owed
+
+    def ask(self, names: Iterable[str], key: tuple[int, int]) -> None:
+        """Note that these were given the task of (round, attempt)."""
+        for name in names:
+            self.clients[name].owes = (*self.clients[name].owes[1 - DEBTS :], key)
+
+    def answered(self, name: str, key: tuple[int, int]) -> bool:
+        """Note that an answer has come; true for the first one to a task that was given."""
+        record = self.clients.get(name)
+        if record is None or key not in record.owes:
+            return False
+        record.owes = tuple(one for one in record.owes if one != key)
+        return True
+
+    def owing(self, names: Iterable[str], key: tuple[int, int]) -> tuple[str, ...]:
+        """Give those living who may still be at work on (round, attempt)."""
+        return tuple(n for n in names if self.liveness.living(n) and n in self.clients and key in self.clients[n].owes)
+
+    # ------------------------------------------------------------------------------------------------- who is believed
+
+    @property
+    def median(self) -> int:
+        """The examples of the median client, the lower one of two: half of all would have to lie to move it up."""
+        if self._median is None:
+            claims = [record.examples for record in self.clients.values() if record.here and record.examples > 0]
+            self._median = statistics.median_low(claims) if claims else 0
+        return self._median
+
+    def cap(self, ratio: float) -> int:
+        """The most examples that an update may count for."""
+        return max(1, int(ratio * self.median))
+
+    def beyond_belief(self, ratio: float) -> list[ClientRecord]:
+        """Give those whose claim has come to exceed the cap since this was last asked, in name order."""
+        cap = self.cap(ratio)
+        found = [r for _, r in sorted(self.clients.items()) if r.here and r.examples > cap and not r.doubted]
+        for record in found:
+            record.doubted = True
+        return found
+
+    def trusted(self, number: int) -> list[str]:
+        """Clients that are living and not on probation in round `number`; all who live, if they all are."""
+        living = self.living()
+        return [name for name in living if self.clients[name].barred < number] or living
+
+    def strike(self, name: str, key: tuple[int, int], rounds: int) -> int | None:
+        """Count a rejection in (round, attempt); at the third in a row give the last round in which the client is not
+        asked: `rounds` of them the first time, twice as many each further time.
+        """
+        record = self.clients.get(name)
+        if record is None or record.struck == key:
+            return None
+        record.strikes, record.struck = record.strikes + 1, key
+        if record.strikes < STRIKES:
+            return None
+        record.barred = key[0] + rounds * 2**record.sentences
+        record.strikes, record.sentences = 0, record.sentences + 1
+        return record.barred
+
+    def count(self, tasks: Iterable[tuple[str, int]]) -> None:
+        """Note whose updates, and of which round, are in the model now: their strikes are forgotten."""
+        for name, number in tasks:
+            record = self.clients.get(name) or self._left.get(name)
+            if record:
+                record.counted = number
+            if name in self.clients:
+                self.clients[name].strikes = 0
+
+    # -------------------------------------------------------------------------------------------------- what is written
+
+    def to_dict(self) -> dict[str, dict[str, int]]:
+        """Give what the next life of the coordinator must know, as JSON can say it."""
+        return {
+            name: {
+                "here": r.here,
+                "examples": r.examples,
+                "strikes": r.strikes,
+                "sentences": r.sentences,
+                "barred": r.barred,
+                "counted": r.counted,
+            }
+            for name, r in sorted((self._left | self.clients).items())
+        }
+
+    def remember(self, clients: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take up what `to_dict` gave; nobody is here before it says so."""
+        for name, told in clients.items():
+            self._left[name] = ClientRecord(name, **{**told, "here": False})

@@ -1,0 +1,168 @@
+"""What a coordinator makes of its evaluations: asked for and told, the best model so far, and whether to go on.
+
+The same for every machine that has models evaluated, with rounds or without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..runtime import effects as e
+from ..runtime import events as ev
+from .closing import site_metrics
+from .early_stopping import GoalError, Stop, Stopping, reported
+from .round import Admitted
+from .rules import RoundRules
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The model that was judged best.
+
+    Attributes
+    ----------
+    round : int
+        After which round it was the global model.
+    weights : flat vector
+        To a machine, a handle.
+    metrics : mapping
+        What its evaluation found.
+    """
+
+    round: int
+    weights: ev.Body
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A model whose evaluation is still to come, and what else is known of its round."""
+
+    body: ev.Body = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Judging:
+    """Has models evaluated, tells what was found, keeps the best, and says when the run may end.
+
+    Attributes
+    ----------
+    stopping
+        The rules that may end the run, and what they have seen.
+    best
+        The best model so far, None before there is one.
+    sited
+        The last round whose model the sites have judged.
+    """
+
+    def __init__(self, rules: RoundRules) -> None:
+        self.rules = rules
+        self.stopping = Stopping(rules.stopping)
+        self.best: Best | None = None
+        self.sited = 0
+        self._expected = set(rules.scorers) | ({rules.stopping.goal.metric} if rules.stopping.goal else set())
+        self._asked: dict[int, Asked] = {}
+
+    @property
+    def pending(self) -> int:
+        """How many evaluations are still to come."""
+        return len(self._asked)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the next round must not be folded yet.
+
+        What an evaluation says may end the run with the very model it was made of, and that must not depend on how
+        long it takes.
+        """
+        return bool(self._asked) and self.rules.stopping.watches
+
+    def due(self, number: int, *, last: bool = False) -> bool:
+        """Whether the model of a round is to be evaluated on the test set; the last one always is."""
+        last = last or number >= self.rules.rounds
+        return self.rules.evaluate_test and number > 0 and (last or number % self.rules.evaluate_every == 0)
+
+    def ask(self, number: int, body: ev.Body, fields: Mapping[str, Any]) -> e.Effect:
+        """Have the model of a round evaluated, and note what else is known of the round."""
+        self._asked[number] = Asked(body, fields)
+        return e.Evaluate(number, "test", body)
+
+    def answered(self, number: int, metrics: Mapping[str, Any]) -> tuple[list[e.Effect], Stop | None]:
+        """Take in what an evaluation has found, nothing where it failed; tell it, and say why the run may end."""
+        asked = self._asked.pop(number, Asked())
+        effects: list[e.Effect] = [e.Completed(number, {**asked.fields, **metrics})]
+        if not metrics:
+            return effects, None
+        effects += [e.Publish("metric.test", {"round": number, **metrics}), *self._complain(metrics)]
+        return effects, self._judge(number, asked.body, metrics)
+
+    def of_sites(
+        self, number: int, body: ev.Body, admitted: Mapping[str, Admitted]
+    ) -> tuple[list[e.Effect], Stop | None]:
+        """Tell what the sites found of a round's model on rows of their own, and say why the run may end.
+
+        Where there is a common test set, that is what the run is judged by, and this is told beside it.
+        """
+        asked = self.rules.evaluate_sites and number
+        found = site_metrics(admitted, self.rules.max_examples_ratio) if asked else {}
+        if not found:
+            return [], None
+        self.sited = number
+        if self.rules.evaluate_test:
+            return [e.Publish("metric.sites", {"round": number, **found})], None
+        told = [e.Publish("metric.test", {"round": number, **found}), *self._complain(found)]
+        return told, self._judge(number, body, found)
+
+    def cannot_stop(self, task: str | None) -> str | None:
+        """Say why the goal can never be reached by a task that all have agreed on; None where it can."""
+        goal = self.rules.stopping.goal
+        if goal is None or task is None:
+            return None
+        try:
+            goal.check(reported(task, self.rules.scorers))
+        except GoalError as error:
+            return f"evaluation.until = {str(goal)!r}: of a {task}, {error}"
+        return None
+
+    def memory(self, now: float) -> dict[str, Any]:
+        """Give what later verdicts depend on, as JSON can say it; the best weights are kept apart, as an array."""
+        best = None if self.best is None else {"round": self.best.round, "metrics": dict(self.best.metrics)}
+        return {"stopping": self.stopping.memory(now), "best": best, "sited": self.sited}
+
+    def restore(self, memory: Mapping[str, Any], completed: int, weights: ev.Body, best: ev.Body = None) -> None:
+        """Go on from a `memory` of when a round was complete, with the weights of then.
+
+        The best weights are those, or `best`; if they are lost, others are to be found.
+        """
+        self.stopping.restore(memory["stopping"])
+        self.sited = int(memory["sited"])
+        known = memory["best"]
+        if known is not None and best is None and known["round"] == completed:
+            best = weights
+        if known is None or best is None or self.stopping.best is None:
+            self.stopping.best = None
+        else:
+            self.best = Best(int(known["round"]), best, dict(known["metrics"]))
+
+    def _judge(self, number: int, body: ev.Body, metrics: Mapping[str, Any]) -> Stop | None:
+        stop = self.stopping.judge(number, metrics)
+        if self.stopping.best is not None and self.stopping.best[0] == number:
+            self.best = Best(number, body, figures(metrics))
+        return stop
+
+    def _complain(self, metrics: Mapping[str, Any]) -> list[e.Effect]:
+        """Say, once, which of the metrics that were asked for is not among those that an evaluation reports."""
+        missing, self._expected = sorted(self._expected - set(metrics)), set()
+        if not missing:
+            return []
+        known = ", ".join(sorted(figures(metrics)))
+        told = f"{', '.join(missing)}: not defined for this model on these rows; evaluated are {known}"
+        return [e.Publish("warning", {"reason": told})]
+
+
+def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Leave out what is no figure of the model itself, such as how many rows it was judged on."""
+    known = {k: v for k, v in metrics.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+    return {k: float(v) for k, v in known.items() if k not in ("examples", "round", "sites")}

@@ -1,0 +1,92 @@
+"""One attempt at one round: who was asked, who has answered, who is excused, and when that is enough."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..runtime.events import Body
+from .sampling import round_off
+from .strategies import Contribution
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """An update that counts."""
+
+    body: Body
+    examples: int
+    metrics: Mapping[str, float]
+    fields: Mapping[str, Any] | None = None
+    relative: bool = False  # the body is a difference to the weights that were sent
+
+
+@dataclass(slots=True)
+class Round:
+    """One attempt at one round: who was asked, who has answered, who is excused and why."""
+
+    number: int
+    attempt: int
+    work: str
+    asked: tuple[str, ...]
+    wanted: int  # answers; fewer than are asked where there is over-selection
+    quorum: float
+    floor: int  # never close with fewer
+    opened_at: float
+    bearable: int = 0  # nor by quorum with fewer, while more can answer
+    admitted: dict[str, Admitted] = field(default_factory=dict)
+    excused: dict[str, str] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)  # excused only because nothing is heard of them
+    closing: str | None = None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Round and attempt: what answers are matched by."""
+        return self.number, self.attempt
+
+    def awaited(self) -> list[str]:
+        """Who could still answer."""
+        return [name for name in self.asked if name not in self.admitted and name not in self.excused]
+
+    def excuse(self, name: str, reason: str, *, silent: bool = False) -> bool:
+        """Wait for somebody no longer; true if that is news. A firm reason takes the place of mere silence."""
+        if self.closing or name not in self.asked or name in self.admitted:
+            return False
+        if name in self.excused and (silent or name not in self.silent):
+            return False
+        self.excused[name] = reason
+        (self.silent.add if silent else self.silent.discard)(name)
+        return True
+
+    def verdict(self) -> str | None:
+        """``all`` or ``quorum`` once the round can close, else None.
+
+        The quorum is a share of those wanted, as far as that many are still able to answer:
+        ``ceil(quorum * min(wanted, asked - excused))``, and what the strategy needs.
+        """
+        able = len(self.asked) - len([name for name in self.excused if name not in self.admitted])
+        share = math.ceil(round_off(self.quorum * min(self.wanted, able)))
+        needed = max(share, self.floor, min(self.bearable, able))
+        if len(self.admitted) < needed:
+            return None
+        return "all" if len(self.admitted) == len(self.asked) else "quorum"
+
+    def contributions(self, base: Body) -> tuple[Contribution, ...]:
+        """Give what is to be folded, in name order; all started from `base`."""
+        return tuple(
+            Contribution(name, a.body, base, a.examples, a.metrics, a.relative)
+            for name, a in sorted(self.admitted.items())
+        )
+
+    def missing(self, why: str) -> dict[str, str]:
+        """Everybody asked who is not in the result, each with the reason."""
+        return {name: self.excused.get(name, why) for name in self.asked if name not in self.admitted}
+
+
+def default_floor(asked: int) -> int:
+    """Give the least number of answers that makes a round: half of those asked, and never one alone where two were
+    asked.
+    """
+    return min(asked, max(2, math.ceil(asked / 2)))

@@ -1,0 +1,167 @@
+"""What a strategy is: a small state with `init` and `apply`, and what it demands of the clients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector: TypeAlias = NDArray[Any]
+
+State: TypeAlias = dict[str, NDArray[Any]]
+"""All that a strategy remembers from round to round, by name: it goes into the checkpoint as it is."""
+
+
+class StrategyError(ValueError):
+    """A strategy that cannot do what is asked of it: names what was found and what its theory allows."""
+
+
+@dataclass(frozen=True)
+class Demands:
+    """What a strategy asks of others.
+
+    Attributes
+    ----------
+    settings
+        Merged into the settings of every training task: see `nervenet.models.local.LocalSettings`.
+    parts
+        The vectors that travel together, each as long as the weights, which come first: SCAFFOLD sends control
+        variates beside them.
+    asynchronous
+        No rounds with a barrier: the model moves after every `buffer` updates, and who has answered is asked again.
+    buffer
+        Updates to a step of the asynchronous kind.
+    normalizer
+        Whether clients must be able to say how far their steps reach (FedNova's a_i): not every optimizer can.
+    max_staleness
+        Steps that the model may have moved while a client worked; an update that is staler is refused by name.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[str, ...] = ("weights",)
+    asynchronous: bool = False
+    buffer: int = 1
+    max_staleness: int | None = None
+    normalizer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One admitted update.
+
+    To the coordinator's machine `body` and `base` are handles that it passes on; in the worker they are flat vectors.
+
+    Attributes
+    ----------
+    client : str
+    body : (parts * n,) array
+        What came: the client's weights, or their difference to `base` if `relative`; then the further parts.
+    base : (n,) array
+        The weights that the client started from.
+    examples : int
+        Rows behind it.
+    metrics : mapping
+        What the client told: ``loss``, ``steps``, ``probe_loss``, ``normalizer``, as far as it was asked.
+    relative : bool
+    staleness : int
+        Steps that the global model has made since `base`; 0 in a round with a barrier.
+    """
+
+    client: str
+    body: Any
+    base: Any
+    examples: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    relative: bool = False
+    staleness: int = 0
+
+    @property
+    def first(self) -> Vector:
+        """The first part as it came, (n,): the client's weights, or their difference to `base` if `relative`."""
+        first: Vector = self.body[: self.base.size]
+        return first
+
+    def weights(self) -> Vector:
+        """Give the client's weights, (n,): a view where they came as such."""
+        return self.first + self.base if self.relative else self.first
+
+    def delta(self) -> Vector:
+        """Give the client's weights less those it started from, (n,): a view where this is what came."""
+        return self.first if self.relative else self.first - self.base
+
+    def part(self, place: int) -> Vector:
+        """Give a further part, (n,): 1 is the first behind the weights."""
+        size = self.base.size
+        further: Vector = self.body[place * size : (place + 1) * size]
+        return further
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a round.
+
+    Attributes
+    ----------
+    weights : (n,) array
+        The next global model: a new vector, never one that was handed in.
+    state
+        What to remember; also new, so that a round that is not counted leaves nothing behind.
+    metrics
+        For the event ``round.completed``: numbers, texts, and lists and maps of them.
+    rejected
+        Clients whose update is at fault and was left out, each with the reason. Who was merely not chosen is not here.
+    outgoing
+        The further parts that go out with the weights, in the order of `Demands.parts`.
+    """
+
+    weights: Vector
+    state: State = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    outgoing: tuple[Vector, ...] = ()
+
+
+class Strategy(Protocol):
+    """Makes one model of many. A frozen dataclass whose fields are its arguments under ``[federated]``."""
+
+    @property
+    def demands(self) -> Demands:
+        """What it asks of the clients."""
+        ...
+
+    def check(self, clients: int) -> None:
+        """Raise `StrategyError` for a number of updates that its theory excludes; asked before anything starts."""
+        ...
+
+    def init(self, weights: Vector, population: int) -> State:
+        """Give what it remembers before round 1.
+
+        Parameters
+        ----------
+        weights : (n,) array
+            What all start from.
+        population : int
+            Clients of the run, of which each round asks all or some.
+        """
+        ...
+
+    def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
+        """Make the next model of `weights`, the present one, and at least one contribution, in name order.
+
+        Runs in the worker thread, so it may take its time; it must modify nothing that it is given. Whatever it raises
+        fails the round by that reason, as does a model that is not finite.
+
+        Raises
+        ------
+        StrategyError
+            These contributions cannot be combined: the round then fails, and is tried again, by this reason.
+        """
+        ...
+
+
+def zeros(weights: Vector) -> Vector:
+    """Give a vector of zeros like the weights."""
+    return np.zeros_like(weights)

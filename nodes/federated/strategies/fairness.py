@@ -1,0 +1,65 @@
+"""Fairness: clients that the model serves badly count for more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+from .base import Contribution, Demands, Outcome, State, Vector
+from .deltas import lengths, shifted
+from .pipeline import without
+from .told import lacking
+
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+
+SMALLEST = 1e-10
+"""A loss counts as no smaller than this: F^(q-1) would be infinite at 0 for q < 1."""
+
+
+@dataclass(frozen=True)
+class QFedAvg:
+    """Averaging for an even performance over clients: weights by loss (Li et al. 2020, arXiv 1905.10497, Algorithm 2).
+
+    With F_k the loss of the present model on a client's own rows and L = 1 / `step`:
+
+        Δ_k = L (x - y_k)    h_k = q F_k^(q-1) ||Δ_k||² + L F_k^q    x <- x - sum F_k^q Δ_k / sum h_k
+
+    As there, examples do not count, and q = 0 is the plain mean; the larger q, the more the worst client decides, and
+    the smaller the steps. `step` should be the clients' learning rate (``training.learning_rate``), by which the paper
+    estimates 1 / L. It believes the losses that clients report: whoever exaggerates gains by it.
+    """
+
+    q: NotNegative = 1.0
+    step: Positive = 0.05
+
+    @property
+    def demands(self) -> Demands:
+        """The loss of the present model at each client."""
+        return Demands(settings={"probe": True})
+
+    def check(self, clients: int) -> None:
+        """Any number will do."""
+
+    def init(self, weights: Vector, population: int) -> State:  # noqa: ARG002
+        """Nothing to remember."""
+        return {}
+
+    def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
+        """Average by losses."""
+        rejected = lacking("probe_loss", contributions, lambda value: value >= 0, "a number of at least 0")
+        counted = without(contributions, rejected)
+        losses = [max(c.metrics["probe_loss"], SMALLEST) for c in counted]
+        # Divided by L and by the largest loss to the power q, which change nothing: no power can then overflow.
+        worst = max(losses)
+        powers = [(loss / worst) ** self.q for loss in losses]
+        damping = sum(
+            power + self.q * power / loss * length * length / self.step
+            for power, loss, length in zip(powers, losses, lengths(counted), strict=True)
+        )
+        after = shifted(weights, counted, [power / damping for power in powers])
+        told = {"probe_loss_mean": sum(losses) / len(losses), "probe_loss_worst": worst}
+        return Outcome(after, state, told, rejected)

@@ -1,0 +1,124 @@
+"""Between the coordinator and a strategy, its own or somebody else's: nothing that is no model gets past."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from traceback import extract_tb
+
+import numpy as np
+from nervenet.models.weights import is_finite
+
+from .base import Contribution, Outcome, State, Strategy, StrategyError, Vector
+from .pipeline import without
+
+
+def guarded(strategy: Strategy, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
+    """Apply a strategy and look at what it gives.
+
+    Updates were screened when they arrived. Should one that is not finite be among them all the same, the strategy is
+    asked again without it, and it is rejected by name; so is one of values so large that their squares overflow, if no
+    model comes out with it. Weights of another floating dtype are cast.
+
+    Raises
+    ------
+    StrategyError
+        The strategy has raised something, of which the place in its module is told; or the outcome does not fit, or is
+        not finite for another reason, such as differences that overflow.
+    """
+    # What overflows is found below, and told as an error with a name rather than as a warning.
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            outcome = _fitting(strategy, weights, _applied(strategy, state, weights, contributions))
+            spoilt = _not_finite(outcome)
+            if spoilt is None:
+                return outcome
+            raise StrategyError(f"{spoilt} must be finite, found NaN or infinity; {_largest(contributions)}")
+        except StrategyError:
+            rejected = {c.client: "values must be finite, found NaN or infinity" for c in contributions if _flawed(c)}
+            huge = {} if rejected else _overflowing(contributions)
+            if not rejected and len(huge) in (0, len(contributions)):
+                raise
+            rejected |= huge
+        outcome = guarded(strategy, state, weights, without(contributions, rejected))
+    return replace(outcome, rejected={**outcome.rejected, **rejected})
+
+
+def _applied(strategy: Strategy, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
+    try:
+        return strategy.apply(state, weights, contributions)
+    except StrategyError:
+        raise
+    except Exception as error:
+        cls = type(strategy)
+        file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+        lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == file]
+        place = f" ({Path(file).name}, line {lines[-1]})" if file and lines else ""
+        raise StrategyError(f"{cls.__name__}.apply raised {type(error).__name__}: {error}{place}") from error
+
+
+def begun(strategy: Strategy, weights: Vector, population: int) -> State:
+    """Ask a strategy what it remembers before round 1.
+
+    Raises
+    ------
+    StrategyError
+        Whatever it raises, by its name.
+    """
+    try:
+        return strategy.init(weights, population)
+    except StrategyError:
+        raise
+    except Exception as error:
+        raise StrategyError(f"{type(strategy).__name__}.init raised {type(error).__name__}: {error}") from error
+
+
+def _fitting(strategy: Strategy, weights: Vector, outcome: Outcome) -> Outcome:
+    name, parts = type(strategy).__name__, len(strategy.demands.parts) - 1
+    if not isinstance(outcome, Outcome):
+        raise StrategyError(f"{name}.apply must give an Outcome, found {type(outcome).__name__}")
+    for vector in (outcome.weights, *outcome.outgoing):
+        found = getattr(vector, "shape", type(vector).__name__)
+        if not isinstance(vector, np.ndarray) or vector.shape != weights.shape or vector.dtype.kind != "f":
+            raise StrategyError(f"{name}.apply must give {weights.size} numbers of a floating dtype, found {found}")
+    if len(outcome.outgoing) != parts:
+        raise StrategyError(f"{name} demands {parts} further parts, and apply gave {len(outcome.outgoing)}")
+    for key, array in outcome.state.items():
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
+            raise StrategyError(f"{name}'s state {key!r} must be an array of numbers, found {type(array).__name__}")
+    same = all(vector.dtype == weights.dtype for vector in (outcome.weights, *outcome.outgoing))
+    if same:
+        return outcome
+    outgoing = tuple(part.astype(weights.dtype) for part in outcome.outgoing)
+    return replace(outcome, weights=outcome.weights.astype(weights.dtype), outgoing=outgoing)
+
+
+def _not_finite(outcome: Outcome) -> str | None:
+    """Name what is not finite, if something is."""
+    named = {"the next global model": outcome.weights}
+    named |= {f"the strategy's {key!r}": array for key, array in outcome.state.items() if array.dtype.kind == "f"}
+    named |= {f"the part {place} that goes out": part for place, part in enumerate(outcome.outgoing, 1)}
+    return next((name for name, vector in named.items() if not is_finite(np.ravel(vector))), None)
+
+
+def _flawed(contribution: Contribution) -> bool:
+    return not is_finite(contribution.body)
+
+
+def _overflowing(contributions: Sequence[Contribution]) -> dict[str, str]:
+    """Name those whose values no model has, so that one hostile client cannot fail round after round."""
+    reasons = {}
+    for c in contributions:
+        largest, limit = float(np.abs(c.body).max(initial=0)), float(np.finfo(c.body.dtype).max) ** 0.5
+        if largest >= limit:
+            reasons[c.client] = f"values must be below {limit:.3g}, or their squares overflow, found {largest:.3g}"
+    return reasons
+
+
+def _largest(contributions: Sequence[Contribution]) -> str:
+    """Name whom one would suspect."""
+    sizes = {c.client: float(np.abs(c.body).max(initial=0)) for c in contributions}
+    name = max(sizes, key=lambda client: sizes[client])
+    return f"the largest value is {sizes[name]:.3g}, from {name}"

@@ -1,0 +1,227 @@
+"""What a gossip algorithm is: a small state with `init`, `outgoing` and `step`, and what its theory asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...topology import Neighbors, Rows
+
+Vector: TypeAlias = NDArray[Any]
+
+State: TypeAlias = Mapping[str, NDArray[Any]]
+"""All that an algorithm remembers from round to round, by name, numbers as 0-d arrays: a checkpoint is nothing else."""
+
+
+class AlgorithmError(ValueError):
+    """An algorithm where its theory excludes it: names both, and what could be."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the theory of an algorithm asks for; checked before anything starts.
+
+    Attributes
+    ----------
+    parts
+        The vectors that lie behind one another in what is sent, each as long as the model.
+    mass
+        Whether a push-sum weight travels with it (`Exchange.mass`).
+    directed
+        Whether it is sound on directed graphs.
+    doubly
+        Whether it needs a doubly stochastic mixing matrix. Without: any rows that sum to one, or with `mass` columns.
+    varying
+        Whether it is sound on graphs that change from round to round.
+    plain
+        Whether its local steps must be plain gradient steps: no momentum, no Adam, nothing carried from round to round.
+    steps
+        The local steps that its theory has; None: any number.
+    compression
+        Whether it takes ``gossip.compression``.
+    correction
+        Whether it adds something to the gradients of the local steps.
+    """
+
+    parts: tuple[str, ...] = ("weights",)
+    mass: bool = False
+    directed: bool = False
+    doubly: bool = True
+    varying: bool = True
+    plain: bool = False
+    steps: int | None = None
+    compression: bool = False
+    correction: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What local training has made of a model, and for whom it is meant.
+
+    Attributes
+    ----------
+    before, after : (n,) arrays
+    reach : float
+        How far a gradient that stays the same would have moved the weights, per unit: steps times learning rate for
+        plain gradient steps. NaN where the model cannot say.
+    to
+        Whom this round's graph has this peer send to, those that are silent left out; in name order.
+    whole
+        Those of them whose copy of what this peer sent before is gone: they cannot make anything of a difference.
+    rng : numpy.random.Generator
+        For stochastic rounding.
+    """
+
+    before: Vector
+    after: Vector
+    reach: float
+    to: Sequence[str]
+    whole: Sequence[str]
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What is sent: the parts behind one another, or their encoding; see `Exchange` of docs/protocol.md."""
+
+    vector: Vector
+    mass: float = 1.0
+    base: int | None = None
+    encoding: str = ""
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """What a peer sends in a round: the same to all, save those that get a parcel of their own.
+
+    With a mass everybody gets a parcel of his own, and `common` is not sent.
+    """
+
+    common: Parcel
+    apart: Mapping[str, Parcel] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """What came from a neighbor, decoded; `encoded` says that it was not whole, so that it is relative to `base`."""
+
+    vector: Vector
+    mass: float = 1.0
+    base: int | None = None
+    encoded: bool = False
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """What a round came to.
+
+    Attributes
+    ----------
+    state
+        To be remembered.
+    weights : (n,) array
+        The new model: from here local training goes on.
+    wanted
+        Neighbors of whose sent model this peer has lost the copy, and needs the whole.
+    metrics
+        Figures for the round's event.
+    """
+
+    state: State
+    weights: Vector
+    wanted: tuple[str, ...] = ()
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Algorithm(Protocol):
+    """Learns with neighbors. A frozen dataclass whose fields are its arguments under ``[gossip]``.
+
+    Pure: nothing that is given is modified, and the same arguments give the same bits.
+    """
+
+    @property
+    def needs(self) -> Needs:
+        """What its theory asks for."""
+        ...
+
+    def check(self, out: Neighbors, rows: Rows) -> None:
+        """Raise `AlgorithmError` for a graph (of a round), or mixing weights, beyond what `needs` can say."""
+        ...
+
+    def init(self, weights: Vector, common: Vector) -> State:
+        """Give what is remembered before round 1.
+
+        Parameters
+        ----------
+        weights : (n,) array
+            What this peer starts from.
+        common : (n,) array
+            What the seed gives to all, from which most, or all, start.
+        """
+        ...
+
+    def correction(self, state: State) -> Vector | None:
+        """Give what is added to each gradient of the local training, if anything."""
+        ...
+
+    def forget(self, state: State, peer: str) -> State:
+        """Drop what is remembered of the life of a neighbor that has begun a new one."""
+        ...
+
+    def outgoing(self, state: State, progress: Progress) -> tuple[State, Outgoing]:
+        """Say what is sent after local training."""
+        ...
+
+    def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:
+        """Make the next model of what came.
+
+        Parameters
+        ----------
+        state
+            As `outgoing` left it.
+        mine : array
+            The vector of this peer's own common parcel.
+        inbox
+            What came for this round, by neighbor, in name order.
+        row
+            The mixing weights of those neighbors and of this peer, in name order; they sum to one. This peer is the
+            one that is not in `inbox`.
+        """
+        ...
+
+
+class Memoryless:
+    """What an algorithm that remembers nothing has in common with others of the kind: it sends its model."""
+
+    def check(self, out: Neighbors, rows: Rows) -> None:
+        """Any graph."""
+
+    def init(self, weights: Vector, common: Vector) -> State:  # noqa: ARG002
+        """Nothing."""
+        return {}
+
+    def correction(self, state: State) -> Vector | None:  # noqa: ARG002
+        """None."""
+        return None
+
+    def forget(self, state: State, peer: str) -> State:  # noqa: ARG002
+        """Nothing."""
+        return state
+
+    def outgoing(self, state: State, progress: Progress) -> tuple[State, Outgoing]:
+        """Send the model as local training left it."""
+        return state, Outgoing(Parcel(progress.after))
+
+
+def in_order(mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> tuple[list[Vector], list[float]]:
+    """Give the vectors of a round, and their weights, in name order, one's own among them."""
+    return [inbox[name].vector if name in inbox else mine for name in row], list(row.values())
+
+
+def number(value: float) -> NDArray[Any]:
+    """Put a number into a state."""
+    return np.array(value, np.float64)

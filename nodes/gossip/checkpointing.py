@@ -1,0 +1,155 @@
+"""Of which rounds a peer keeps a state, and after which round peers that were all killed go on together.
+
+A peer that was killed with all the others can go on only where they can: after a round of which each holds a state. No
+peer is ahead of a neighbor by more than a round or so, and each writes at a pace of its own. So all write rounds that
+are multiples of a power of two: of two peers that write every 4th and every 8th round, the one has whatever the other
+has. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ..runtime import effects as e
+
+EVERY_S = 0.5  # rounded up to a power of two of rounds, at most twice that: shorter ones are cheaper to run again
+SHARE = 10  # times as long as the last write took, at the least, between two beginnings
+LONGEST = 4096  # rounds between two
+NEWEST = 4  # kept of whatever was written, for one that turns out to be damaged
+COARSER = (2, 2, 2, 1, 1, 1)  # kept of the multiples of 2, 4, 8, ... strides, for peers that are as much slower
+DEPTH = 2  # states on their way to the disk
+TOLD = 64  # rounds that a peer may say it holds
+ROUNDS = "rounds"  # that fact, with a survey
+
+
+class NoCommonCheckpoint(ValueError):
+    """There is no round of which every peer holds a state; the message says what each has."""
+
+
+class CheckpointPolicy:
+    """Asks for states to be written, and knows which there are.
+
+    Attributes
+    ----------
+    held
+        Rounds of which there is a state, the oldest first.
+    stride
+        Of which multiples one is written. It at most doubles from one to the next: in the beginning, when nobody knows
+        his pace yet, all write 1, 2, 4, 8, ... The first one is kept for good: it is the one that everybody has.
+    """
+
+    def __init__(self, *, wanted: bool, held: Collection[int] = ()) -> None:
+        self.held = sorted(held)
+        self.stride = 1
+        self._wanted = wanted
+        self._saving: dict[int, tuple[float, tuple[int, ...]]] = {}  # when it was asked for, and what goes with it
+        self._undone: list[int] = []
+        self._widest = 1
+        self._first: int | None = None
+        self._took_s = 0.0
+        self._pace_s: float | None = None  # seconds a round, of late
+        self._before: float | None = None
+        self._warned = False
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What goes with this peer's survey."""
+        return {ROUNDS: list(self.held[-TOLD:])} if self.held else {}
+
+    def resumed(self, number: int) -> None:
+        """Rounds go on after this one: what was kept of later ones is of a future that is run anew."""
+        self._undone = [each for each in self.held if each > number]
+        self.held = [each for each in self.held if each <= number]
+        self._first = number if number in self.held else None
+
+    def completed(self, number: int, now: float, agreement: Mapping[str, Any], *, last: bool) -> list[e.Effect]:
+        """Ask for the state after a round if it is one to keep; the `last` one is."""
+        if self._before is not None:
+            took = now - self._before
+            self._pace_s = took if self._pace_s is None else 0.9 * self._pace_s + 0.1 * took
+        self._before = now
+        if not self._wanted:
+            return []
+        self.stride = self._stride()
+        due = number % self.stride == 0 and len(self._saving) < DEPTH
+        if not (due or last):
+            return []
+        self._widest = 2 * self.stride
+        self._first = number if self._first is None else self._first
+        keep = self._worth({*self.held, number})
+        forget = (*(each for each in self.held if each not in keep), *(n for n in self._undone if n != number))
+        self._saving[number] = (now, forget)
+        return [e.Keep(number, {"agreement": dict(agreement)}, forget, last)]
+
+    def saved(self, number: int, now: float) -> list[e.Effect]:
+        """Note that a state was written; nothing is to be done."""
+        began, gone = self._saving.pop(number, (now, ()))
+        self._took_s = now - began
+        self.held = sorted({*self.held, number}.difference(gone))
+        self._undone = [each for each in self._undone if each not in gone and each != number]
+        self._warned = False
+        return []
+
+    def failed(self, number: int, now: float, reason: str) -> list[e.Effect]:
+        """Note that a state could not be written; it is told once, until one could."""
+        began, _ = self._saving.pop(number, (now, ()))
+        self._took_s = now - began
+        warned, self._warned = self._warned, True
+        told = f"{reason}; should all peers be killed, they can go on only from an earlier round"
+        return [] if warned else [e.Publish("warning", {"reason": told})]
+
+    def _stride(self) -> int:
+        if not self._pace_s:
+            return self.stride
+        wanted = max(EVERY_S, SHARE * self._took_s) / self._pace_s
+        stride = 1
+        while stride < min(wanted, LONGEST):
+            stride *= 2
+        return min(stride, self._widest)
+
+    def _worth(self, held: Collection[int]) -> set[int]:
+        """Which of those held are to stay."""
+        newest = sorted(held, reverse=True)
+        worth = {*newest[:NEWEST], *(each for each in newest if each == self._first)}
+        for doublings, count in enumerate(COARSER, 1):
+            worth.update([each for each in newest if each % (self.stride << doublings) == 0][:count])
+        return worth
+
+
+def common_round(held: Mapping[str, Collection[int]]) -> int:
+    """Give the newest round that all hold, 0 where nobody holds any.
+
+    Raises
+    ------
+    NoCommonCheckpoint
+    """
+    sets = [set(rounds) for rounds in held.values()]
+    if not any(sets):
+        return 0
+    common = set.intersection(*sets)
+    if common:
+        return max(common)
+    lists = "; ".join(f"{name} has {_listed(rounds)}" for name, rounds in sorted(held.items()))
+    raise NoCommonCheckpoint(f"there is no round that every peer could go on from: {lists}")
+
+
+def rounds_told(origin: str, fields: Mapping[str, Any]) -> tuple[int, ...]:
+    """Give the rounds that a peer says it holds.
+
+    Raises
+    ------
+    NoCommonCheckpoint
+        They are none.
+    """
+    told = fields.get(ROUNDS, ())
+    whole = isinstance(told, list | tuple) and len(told) <= TOLD and all(type(n) is int and n > 0 for n in told)
+    if not whole:
+        raise NoCommonCheckpoint(
+            f"the rounds that {origin} holds must be at most {TOLD} numbers from 1, found {told!r:.80}"
+        )
+    return tuple(told)
+
+
+def _listed(rounds: Collection[int]) -> str:
+    return ", ".join(str(number) for number in sorted(rounds)) or "none"

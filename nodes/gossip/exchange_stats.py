@@ -1,0 +1,90 @@
+"""What a peer has exchanged with each neighbor, told a few times a second instead of message by message."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from ..runtime import effects as e
+
+REPORT_EVERY_S = 0.25
+
+
+class ExchangeStats:
+    """Counts exchanges; `report` turns what has come together since the last report into events.
+
+    Attributes
+    ----------
+    stale, dropped
+        By neighbor, since the start: what came too late to count; what did not go out, or was taken in and gave way to
+        a newer one before it was used.
+    rejected
+        By reason.
+    """
+
+    def __init__(self) -> None:
+        self.stale: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self.rejected: dict[str, int] = {}
+        self._sent: dict[str, Counter[str]] = {}
+        self._received: dict[str, Counter[str]] = {}
+        self._reported_at = float("-inf")
+
+    def sent(self, peer: str) -> None:
+        """Count a model sent."""
+        self._sent.setdefault(peer, Counter())["count"] += 1
+
+    def lost(self, peer: str) -> None:
+        """Count a message that could not be delivered."""
+        self.dropped[peer] += 1
+        self._sent.setdefault(peer, Counter())["dropped"] += 1
+
+    def received(self, peer: str, nbytes: int) -> None:
+        """Count a model received that was in time."""
+        self._received.setdefault(peer, Counter()).update(count=1, bytes=nbytes)
+
+    def late(self, peer: str) -> None:
+        """Count a model, or an answer, that came too late."""
+        self.stale[peer] += 1
+        self._received.setdefault(peer, Counter())["stale"] += 1
+
+    def superseded(self, peer: str) -> None:
+        """Count a model that was in time and gave way to another."""
+        self.dropped[peer] += 1
+        self._received.setdefault(peer, Counter())["dropped"] += 1
+
+    def report(self, now: float, number: int, *, last: bool = False) -> list[e.Effect]:
+        """Tell it for each neighbor, at most every `REPORT_EVERY_S` seconds; the `last` at once."""
+        if now - self._reported_at < REPORT_EVERY_S and not last:
+            return []
+        self._reported_at = now
+        told: list[e.Effect] = []
+        for peer, counts in sorted(self._sent.items()):
+            told.append(e.Publish("exchange.sent", _sent(peer, number, counts)))
+        for peer, counts in sorted(self._received.items()):
+            told.append(e.Publish("exchange.received", _received(peer, number, counts)))
+        self._sent.clear()
+        self._received.clear()
+        return told
+
+
+def _sent(peer: str, number: int, counts: Counter[str]) -> dict[str, Any]:
+    fields = {"subject": peer, "round": number, "count": counts["count"], "dropped": counts["dropped"]}
+    return _seldom(fields, "dropped")
+
+
+def _received(peer: str, number: int, counts: Counter[str]) -> dict[str, Any]:
+    fields = {
+        "subject": peer,
+        "round": number,
+        "count": counts["count"],
+        "bytes": counts["bytes"],
+        "stale": counts["stale"],
+        "dropped": counts["dropped"],
+    }
+    return _seldom(fields, "stale", "dropped")
+
+
+def _seldom(fields: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Leave out what did not happen."""
+    return {name: value for name, value in fields.items() if value or name not in names}

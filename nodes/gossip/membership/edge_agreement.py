@@ -1,0 +1,198 @@
+"""Which edges count in a round, when members come and go: those that both ends have announced before it.
+
+Each end says to the other, while it is in round r - 1 at the latest, "from round r on I hold an edge to you, one of my
+d". What counts in a round is settled when the round is opened; nothing is added in it. A peer sends its model over the
+edges that count for it, says its degree again with it, and mixes a model in only if the edge counts for it too. So
+whatever two peers know of each other, either both mix the other in, with the same Metropolis-Hastings weight of the
+two degrees that they told each other, or neither does: the matrix over all who take part in a round is symmetric and
+doubly stochastic, and the mean is preserved while members join and leave. (A connection that breaks within a round may
+still deliver one way only, as it may without any change of members.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from nervenet.broker.messages import Edge
+
+EVER = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The rounds in which one end holds an edge: from `since` on, and before `until`."""
+
+    since: int
+    until: int = EVER
+
+    def in_round(self, number: int) -> bool:
+        """Whether it is held in a round."""
+        return self.since <= number < self.until
+
+
+class EdgeAgreement:
+    """One peer's edges: what it holds, what the others say that they hold, and what counts in the open round.
+
+    Attributes
+    ----------
+    round : int
+        The round that is open.
+    degree : int
+        With how many edges this peer weighs its neighbors in that round: at least as many as count.
+    neighbors : set of str
+        Those whose edge counts in that round.
+    """
+
+    def __init__(self) -> None:
+        self.round = 0
+        self.degree = 0
+        self.neighbors: set[str] = set()
+        self._mine: dict[str, Span] = {}
+        self._theirs: dict[str, Span] = {}
+        self._again: set[str] = set()  # dropped and taken up in one round
+        self._declined: set[str] = set()  # said last that they hold none
+
+    @classmethod
+    def agreed(cls, peers: Collection[str]) -> EdgeAgreement:
+        """Begin with edges of which both ends know without a word: those of the roster's graph, from round 1 on."""
+        edges = cls()
+        for peer in peers:
+            edges._mine[peer] = edges._theirs[peer] = Span(1)
+        return edges
+
+    @property
+    def wanted(self) -> list[str]:
+        """Those to whom this peer holds an edge from the next round on, announced back or not, in name order."""
+        return sorted({peer for peer, mine in self._mine.items() if mine.until == EVER} | self._again)
+
+    def open(self, number: int) -> dict[str, Edge]:
+        """Settle what counts in round `number`, which is later than any opened before; what is to be said to whom."""
+        self.round = number
+        self._mine = {peer: mine for peer, mine in self._mine.items() if mine.until > number}
+        self._theirs = {peer: theirs for peer, theirs in self._theirs.items() if theirs.until > number}
+        self.degree = len(self._mine)
+        self.neighbors = {
+            peer
+            for peer, mine in self._mine.items()
+            if peer in self._theirs and mine.in_round(number) and self._theirs[peer].in_round(number)
+        }
+        again, self._again = self._again, set()
+        said = self.want({*self.wanted, *again}) if again else {}
+        # What was said may have been lost, or what was said in return. Who has declined may not have come to this round
+        # yet, and would take what is said anew for the end of an edge that counts for both where it is.
+        for peer in self.wanted:
+            if self._mine[peer].since < number and peer not in self._theirs and peer not in self._declined:
+                said |= self._anew(peer)
+        return said
+
+    def missed(self, peer: str) -> dict[str, Edge]:
+        """Announce anew an edge of whose other end nothing is known, to one that has sent a model over it."""
+        return self._anew(peer) if peer not in self._theirs else {}
+
+    def _anew(self, peer: str) -> dict[str, Edge]:
+        edge = self.again(peer)
+        return {} if edge is None else {peer: edge}
+
+    def want(self, peers: Collection[str]) -> dict[str, Edge]:
+        """Hold edges to exactly these from the next round on; what is to be said to whom, to the dropped too."""
+        following = self.round + 1
+        said: dict[str, Edge] = {}
+        held = {peer for peer, mine in self._mine.items() if mine.until == EVER}
+        for peer in sorted(held - set(peers)):
+            mine = self._mine[peer]
+            if mine.since >= following:
+                del self._mine[peer]
+            else:
+                self._mine[peer] = Span(mine.since, following)
+            said[peer] = Edge(following, 0)
+        self._again.clear()
+        for peer in sorted(set(peers) - held):
+            if peer in self._mine:
+                # Dropped in this very round: the other end may act on that within the next one already.
+                self._again.add(peer)
+            else:
+                self._mine[peer] = Span(following)
+                said[peer] = Edge(following, len(peers))
+        return said
+
+    def again(self, peer: str) -> Edge | None:
+        """Announce anew the edge to one that knows nothing of it any more, or from which nothing was heard for long."""
+        mine = self._mine.get(peer)
+        if mine is None or mine.until != EVER:
+            return None
+        self._theirs.pop(peer, None)
+        self.neighbors.discard(peer)
+        self._mine[peer] = Span(self.round + 1)
+        return Edge(self.round + 1, len(self.wanted))
+
+    def heard(self, peer: str, edge: Edge) -> Edge | None:
+        """Take what a peer announces; what to say in return where that came too late for the round it names."""
+        before = self._theirs.get(peer)
+        if not edge.degree:
+            self._declined.add(peer)
+            if before is not None:
+                self._theirs[peer] = Span(before.since, edge.round)
+            if edge.round <= self.round:
+                self.neighbors.discard(peer)
+            return None
+        self._declined.discard(peer)
+        self._theirs[peer] = Span(edge.round)
+        if edge.round > self.round:
+            if before is None or before.until != EVER:
+                return None
+            self.neighbors.discard(peer)  # for its sender the edge does not count yet
+            # Whoever announces anew what stands may have forgotten what was announced to it.
+            return None if edge.answer else self._answer(peer)
+        if peer in self.neighbors:
+            return None
+        mine = self._mine.get(peer)
+        if mine is None or mine.until != EVER:
+            return Edge(edge.round, 0, answer=True)  # whatever this peer had said before
+        # This round was opened without the edge, and for the sender it may count already: not before the next one.
+        return self._answer(peer)
+
+    def _answer(self, peer: str) -> Edge | None:
+        """Say what stands here, from the next round on."""
+        mine = self._mine.get(peer)
+        if mine is None or mine.until != EVER:
+            return None
+        self._mine[peer] = Span(self.round + 1)
+        return Edge(self.round + 1, len(self.wanted), answer=True)
+
+    def left(self, peer: str, last: int) -> None:
+        """Hold no edge to one that took its leave after round `last`: until then it counts."""
+        self._mine.pop(peer, None)
+        self._theirs.pop(peer, None)
+        self._again.discard(peer)
+        self._declined.discard(peer)
+        if last < self.round:
+            self.neighbors.discard(peer)
+
+    def counted(self, peer: str, number: int) -> bool:
+        """Whether both ends hold their edge in a round, as far as is known."""
+        ends = (self._mine.get(peer), self._theirs.get(peer))
+        return all(end is not None and end.in_round(number) for end in ends)
+
+    def forget(self, peer: str) -> None:
+        """Drop the edge to one that has gone; if it comes back, both ends announce it anew."""
+        self._mine.pop(peer, None)
+        self._theirs.pop(peer, None)
+        self._again.discard(peer)
+        self._declined.discard(peer)
+        self.neighbors.discard(peer)
+
+
+def row(me: str, degree: int, degrees: Mapping[str, int]) -> dict[str, float]:
+    """Give this peer's row of the Metropolis-Hastings matrix: ``1 / (1 + max(d_i, d_j))`` an edge, the rest to itself.
+
+    Parameters
+    ----------
+    degree
+        This peer's, as it says it with its model of the round.
+    degrees
+        Of each neighbor that is mixed in, as that said it with its model of the round.
+    """
+    weights = {peer: 1.0 / (1 + max(degree, other)) for peer, other in degrees.items()}
+    weights[me] = 1.0 - sum(weights[peer] for peer in sorted(weights))
+    return dict(sorted(weights.items()))

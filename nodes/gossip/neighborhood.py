@@ -1,0 +1,96 @@
+"""A peer's place in the graph of each round: whom it sends to, whom it hears, how much of whom it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ..topology import Neighbors, Schedule, every_neighbor, incoming
+from ..topology.mixing import coefficients, weigh
+
+KEPT = 8  # rounds that are remembered of a graph that changes
+
+
+class Neighborhood:
+    """What one peer has to know of a schedule of graphs.
+
+    Attributes
+    ----------
+    ever
+        Whom it may send to or hear from in any round, in name order: it is linked to them all.
+    links
+        The same of every member.
+    spread
+        For each neighbor, to how many it is linked itself.
+    """
+
+    def __init__(self, me: str, schedule: Schedule, mixing: str, *, doubly: bool) -> None:
+        self.me = me
+        self.schedule = schedule
+        self.mixing = mixing
+        self.doubly = doubly
+        everybody = every_neighbor(schedule)
+        self.ever = everybody[me]
+        self.links = everybody
+        self.spread = {peer: len(everybody[peer]) for peer in self.ever}
+        self._sources: dict[int, Neighbors] = {}
+        self._rows: dict[int, Mapping[str, float]] = {}
+
+    def to(self, number: int) -> tuple[str, ...]:
+        """Whom this peer sends to in a round."""
+        return self.schedule.out(number)[self.me] if number else ()
+
+    def sources(self, number: int) -> tuple[str, ...]:
+        """Who sends to this peer in a round."""
+        key = self._key(number)
+        if key not in self._sources:
+            _shorten(self._sources)
+            self._sources[key] = incoming(self.schedule.out(number))
+        return self._sources[key][self.me]
+
+    def before(self, peer: str, number: int) -> int:
+        """Give the last round before this one in which `peer` sends to this peer; 0 if there is none."""
+        while number > 1:
+            number -= 1
+            if self.schedule.fixed or peer in self.sources(number):
+                return number
+        return 0
+
+    def weights(self, number: int, present: Iterable[str]) -> dict[str, float]:
+        """Give the weights of those who have sent in a round, and of this peer, in name order.
+
+        With a doubly stochastic matrix the weight of who is missing goes to oneself; otherwise all that is there counts
+        alike.
+        """
+        if not self.doubly:
+            names = sorted({*present, self.me})
+            return dict.fromkeys(names, 1.0 / len(names))
+        return coefficients(self.me, self._row(number), present)
+
+    def overtaken(self, peer: str, by: int, first: int) -> bool:
+        """Whether `peer` can be in round `by` only because somebody has closed a round without waiting.
+
+        `first` is the first round in which this peer has sent nothing yet. Whoever should hear it in that round cannot
+        complete it, nor those who should hear them in the next, and so on.
+        """
+        held = {self.me}
+        for number in range(first, min(by, first + 2 * len(self.spread) + 2)):
+            out = self.schedule.out(number)
+            held |= {receiver for sender in held for receiver in out[sender]}
+            if peer in held:
+                return True
+        return by > first + 2 * len(self.spread) + 2
+
+    def _row(self, number: int) -> Mapping[str, float]:
+        key = self._key(number)
+        if key not in self._rows:
+            _shorten(self._rows)
+            self._rows[key] = weigh(self.schedule, number, self.mixing, doubly=True)[self.me]
+        return self._rows[key]
+
+    def _key(self, number: int) -> int:
+        return 1 if self.schedule.fixed else number
+
+
+def _shorten(known: dict[int, object] | dict[int, Neighbors] | dict[int, Mapping[str, float]]) -> None:
+    while len(known) >= KEPT:
+        del known[next(iter(known))]

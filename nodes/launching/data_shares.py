@@ -1,0 +1,117 @@
+"""Who gets which rows: load, hold out, cut, and pack each node's part so that it can be handed to that node alone."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from nervenet.models.data import datasets
+from nervenet.models.data.data import MANY_CLASSES, DataError
+from nervenet.models.data.partition import partition
+from nervenet.models.data.splits import split
+
+from ..config.factory import build_model
+from .shared_arrays import pack
+
+if TYPE_CHECKING:
+    from nervenet.models.data.data import Dataset
+    from nervenet.models.model import Model
+    from numpy.typing import NDArray
+
+    from ..config.schema import Experiment
+
+
+@dataclass
+class DataShares:
+    """The data of a run, as nameless open files.
+
+    Attributes
+    ----------
+    columns, task
+        Of the data set.
+    rows
+        Training rows in all.
+    nodes
+        One descriptor a node, in name order: X and y of its part.
+    test
+        Descriptor of the test set, shared by all who judge.
+    whole
+        Descriptor for the baselines: X, y, test X, test y, the row order of all parts and their sizes.
+    """
+
+    columns: tuple[str, ...]
+    task: str
+    rows: int
+    nodes: list[int] = field(default_factory=list)
+    test: int = -1
+    whole: int = -1
+
+    def close(self) -> None:
+        """Let go of the files; whoever was given one keeps it."""
+        for descriptor in (*self.nodes, self.test, self.whole):
+            if descriptor >= 0:
+                with suppress(OSError):
+                    os.close(descriptor)
+        self.nodes, self.test, self.whole = [], -1, -1
+
+
+def cut(experiment: Experiment) -> DataShares:
+    """Load an experiment's data and cut it for its nodes.
+
+    Raises
+    ------
+    DataError
+        For data that is not there, is not numbers, or cannot be cut as asked.
+    ValueError, CannotMerge
+        For a model that cannot be built or averaged: found here, before any process starts.
+    """
+    model = build_model(experiment)
+    data = experiment.data
+    source = datasets.load(
+        data.name,
+        target=data.target,
+        sites=data.column if data.partition == "column" else None,
+        seed=experiment.seed,
+    )
+    train, test = split(source, data.test_size, seed=data.split_seed)
+    parts = partition(
+        train,
+        experiment.nodes,
+        data.partition,
+        alpha=data.alpha,
+        shards_per_node=data.shards_per_node,
+        min_rows=data.min_rows,
+        column=None if train.sites is not None else data.column,
+        seed=experiment.seed,
+    )
+    shares = DataShares(tuple(train.columns), _task(model, train), len(train))
+    try:
+        for part in parts:
+            shares.nodes.append(pack([train.X[part], train.y[part]]))
+        shares.test = pack([test.X, test.y])
+        if experiment.evaluation.baseline:
+            sizes = np.array([len(part) for part in parts])
+            shares.whole = pack([train.X, train.y, test.X, test.y, np.concatenate(parts), sizes])
+    except BaseException:
+        shares.close()
+        raise
+    return shares
+
+
+def _task(model: Model, train: Dataset) -> str:
+    """Say what is learned: what the data set is for, unless the model can do only the other."""
+    classifies = getattr(model, "classifies", None)
+    if classifies is None or classifies == (train.task == "classification"):
+        return train.task
+    if classifies and train.y.dtype.kind == "f" and (len(np.unique(train.y)) > MANY_CLASSES or _broken(train.y)):
+        name = model.describe()["name"].rpartition(".")[2]
+        raise DataError(f"model.name: {name} is a classifier, but the target of {train.name} is a quantity")
+    return "classification" if classifies else "regression"
+
+
+def _broken(y: NDArray[Any]) -> bool:
+    """Whether some values are no whole numbers, which labels would be."""
+    return bool((y != np.floor(y)).any())

@@ -1,0 +1,220 @@
+"""One preloaded process from which node processes are forked: 64 of them in the time that one interpreter takes to
+import numpy.
+
+Run as ``python -m nervenet.nodes.launching.forkserver SOCKET LIFE`` with two inherited descriptors: a stream socket on
+which requests come in, and the read end of a pipe whose other end the launcher holds. Every process here ends when that
+pipe closes, however the launcher ended. A zygote of our own, and not multiprocessing's forkserver, because that one is
+process-global: an application that embeds a launcher may need its own.
+
+A request is a length (4 bytes, big-endian) and a msgpack map with the attached descriptors; answers have the same form:
+``{"spawn": id, "job": …}`` is answered by ``{"spawned": id, "pid": …}``, ``{"signal": pid, "number": n}`` by nothing,
+``{"preload": [module…]}`` by nothing, and the end of a child is told as ``{"exited": pid, "status": …}`` (negative:
+the signal that ended it).
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+from contextlib import suppress
+from typing import Any, NoReturn
+
+import msgpack
+
+MAX_DESCRIPTORS = 128  # that go with one write; Linux takes 253
+PRELOAD = (
+    "asyncio",
+    "numpy",
+    "numpy.random",
+    "numpy.ma",
+    "concurrent.futures.thread",
+    "structlog",
+    "zmq",
+    "msgspec",
+    "nervenet.nodes.launching.node_process",
+    "nervenet.nodes.roles.coordinator",
+    "nervenet.nodes.roles.client",
+    "nervenet.nodes.roles.peer",
+    "nervenet.models.site_model",
+    "nervenet.models.mlp.mlp",
+    "nervenet.models.site_statistics",
+    "nervenet.broker.broker",
+)
+
+
+def send(sock: socket.socket, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
+    """Write one message with the descriptors that go with it."""
+    body = msgpack.packb(message)
+    framed = struct.pack(">I", len(body)) + body
+    for start in range(0, len(descriptors), MAX_DESCRIPTORS):
+        # Each batch rides on a byte of its own, and all of them are there before the message is complete.
+        sent = socket.send_fds(sock, [framed[:1]], list(descriptors[start : start + MAX_DESCRIPTORS]))
+        framed = framed[sent:]
+    sock.sendall(framed)
+
+
+class Inbox:
+    """Cuts the bytes of a stream socket into messages; never blocks longer than one read."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.closed = False
+        self._bytes = b""
+        self._descriptors: list[int] = []
+
+    def read(self) -> list[tuple[dict[str, Any], list[int]]]:
+        """Read what is there; descriptors go with the first message that comes with or after them."""
+        chunk, descriptors, _, _ = socket.recv_fds(self.sock, 65_536, MAX_DESCRIPTORS)
+        self.closed = not chunk
+        self._bytes += chunk
+        self._descriptors += descriptors
+        messages = []
+        while len(self._bytes) >= 4:
+            (length,) = struct.unpack(">I", self._bytes[:4])
+            if len(self._bytes) < 4 + length:
+                break
+            message = msgpack.unpackb(self._bytes[4 : 4 + length])
+            self._bytes = self._bytes[4 + length :]
+            wanted = int(message.get("descriptors", 0))
+            messages.append((message, self._descriptors[:wanted]))
+            self._descriptors = self._descriptors[wanted:]
+        return messages
+
+
+def guard(life: int) -> None:
+    """End this process at once when the launcher has gone: the read returns only when the other end of the pipe has
+    closed.
+    """
+
+    def watch() -> None:
+        while os.read(life, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, name="guardian", daemon=True).start()
+
+
+def main(sock_fd: int, life: int) -> None:
+    """Serve until the launcher hangs up."""
+    # Ctrl-C reaches the whole process group; the launcher alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # structlog imports rich for tracebacks on a terminal, where it is there: 9 MB that no child has a use for.
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    for module in PRELOAD:
+        importlib.import_module(module)
+    del sys.modules["rich"]
+    # What is there now is shared by all children; a collector that visited it would copy its pages into each of them.
+    gc.collect()
+    gc.freeze()
+    sock = socket.socket(fileno=sock_fd)
+    inbox = Inbox(sock)
+    wake_r, wake_w = os.pipe()
+    os.set_blocking(wake_w, False)
+    signal.set_wakeup_fd(wake_w)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    children: set[int] = set()
+    with suppress(BrokenPipeError, ConnectionResetError):  # the launcher may hang up in the middle of a word
+        while not inbox.closed:
+            ready, _, _ = select.select([sock.fileno(), wake_r], [], [])
+            if wake_r in ready:
+                os.read(wake_r, 4096)
+                _reap(sock, children)
+            if sock.fileno() in ready:
+                for message, descriptors in inbox.read():
+                    _serve(message, descriptors, sock, life, children, (wake_r, wake_w))
+    for pid in children:
+        # They see the pipe close by themselves, unless somebody has stopped them (SIGSTOP).
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    os._exit(0)
+
+
+def _serve(
+    message: dict[str, Any],
+    descriptors: list[int],
+    sock: socket.socket,
+    life: int,
+    children: set[int],
+    wake: tuple[int, int],
+) -> None:
+    if "spawn" in message:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            send(sock, {"spawned": message["spawn"], "failed": str(error)})
+            return
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.close(wake[0])
+            os.close(wake[1])
+            sock.close()
+            _child(message["job"], descriptors, life)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        children.add(pid)
+        send(sock, {"spawned": message["spawn"], "pid": pid})
+    elif "signal" in message:
+        # Only a child that has not been reaped: its number cannot belong to anybody else.
+        if message["signal"] in children:
+            os.kill(message["signal"], message["number"])
+    elif "preload" in message:
+        _preload(message["preload"], life)
+        gc.freeze()
+
+
+def _preload(modules: list[str], life: int) -> None:
+    """Import what children will need; a name that cannot be imported is theirs to complain of.
+
+    It may take seconds, in which no request is read: a timer watches for the launcher's end meanwhile.
+    """
+    hung_up = select.poll()
+    hung_up.register(life, select.POLLHUP)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(1) if hung_up.poll(0) else None)
+    signal.setitimer(signal.ITIMER_REAL, 0.25, 0.25)
+    try:
+        for module in modules:
+            with suppress(Exception):
+                importlib.import_module(module)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+def _reap(sock: socket.socket, children: set[int]) -> None:
+    for pid in list(children):
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            children.discard(pid)
+            send(sock, {"exited": pid, "status": os.waitstatus_to_exitcode(status)})
+
+
+def _child(job: dict[str, Any], descriptors: list[int], life: int) -> NoReturn:
+    code = 1
+    try:
+        from .node_process import host
+
+        guard(life)
+        code = host(job, descriptors)
+    except BaseException:  # noqa: BLE001  (a forked child must not return into the zygote's loop)
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        # Without the interpreter's farewell: it would wait for threads and touch every shared page.
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,134 @@
+"""The launcher's side of the zygote: start it early, ask it for children, hear of their ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from .forkserver import Inbox, send
+
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS"), "1"
+)
+"""N nodes share the cores: each multiplies matrices in one thread."""
+
+
+class ForkServerError(RuntimeError):
+    """The process from which nodes are forked could not start, or has died."""
+
+
+class ForkServerClient:
+    """Owns a zygote process. Create it as early as possible: it imports while the launcher prepares the data.
+
+    Attributes
+    ----------
+    exited : callable
+        Called with (pid, status) on the event loop when a child has ended.
+    """
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        life_r, self._life = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "nervenet.nodes.launching.forkserver", str(theirs.fileno()), str(life_r)],
+                pass_fds=(theirs.fileno(), life_r),
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **ONE_THREAD},
+            )
+        except OSError as error:
+            raise ForkServerError(f"no process could be started: {error}") from error
+        finally:
+            theirs.close()
+            os.close(life_r)
+        self._sock = ours
+        self._inbox = Inbox(ours)
+        self._spawned: dict[int, asyncio.Future[int]] = {}
+        self._next = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.exited: Callable[[int, int], None] = lambda _pid, _status: None
+        self.died: Callable[[str], None] = lambda _reason: None
+
+    def attach(self) -> None:
+        """Listen on the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._sock.fileno(), self._read)
+
+    def preload(self, modules: Sequence[str]) -> None:
+        """Have the zygote import what all its future children need."""
+        send(self._sock, {"preload": list(modules)})
+
+    async def spawn(self, job: Mapping[str, Any], descriptors: Sequence[int], *, within_s: float) -> int:
+        """Fork a child that hosts `job`; gives its process id.
+
+        Raises
+        ------
+        ForkServerError
+            If the zygote has died or does not answer within the deadline.
+        """
+        if self._loop is None:
+            self.attach()
+        self._next += 1
+        number = self._next
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._spawned[number] = future
+        try:
+            send(self._sock, {"spawn": number, "job": dict(job), "descriptors": len(descriptors)}, tuple(descriptors))
+            async with asyncio.timeout(within_s):
+                return await future
+        except (OSError, TimeoutError) as error:
+            raise ForkServerError(
+                f"no process could be forked within {within_s:g} s: {type(error).__name__} {error}"
+            ) from error
+        finally:
+            self._spawned.pop(number, None)
+
+    def signal(self, pid: int, number: int) -> None:
+        """Send a signal to a child that has not been reaped."""
+        with suppress(OSError):  # the zygote is gone, and `died` has said so
+            send(self._sock, {"signal": pid, "number": int(number)})
+
+    def _read(self) -> None:
+        try:
+            messages = self._inbox.read()
+        except OSError:
+            messages, self._inbox.closed = [], True
+        for message, _ in messages:
+            if "spawned" in message:
+                future = self._spawned.get(message["spawned"])
+                if future and not future.done():
+                    if "failed" in message:
+                        future.set_exception(ForkServerError(f"no process could be forked: {message['failed']}"))
+                    else:
+                        future.set_result(message["pid"])
+            elif "exited" in message:
+                self.exited(message["exited"], message["status"])
+        if self._inbox.closed:
+            self._detach()
+            reason = "the process from which nodes are forked has died"
+            for future in self._spawned.values():
+                if not future.done():
+                    future.set_exception(ForkServerError(reason))
+            self.died(reason)
+
+    def _detach(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_reader(self._sock.fileno())
+        self._loop = None
+
+    def close(self) -> None:
+        """Hang up: the zygote ends, and with the pipe's end whatever children are left."""
+        self._detach()
+        self._sock.close()
+        os.close(self._life)
+        try:
+            self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -1,0 +1,189 @@
+"""What a forked process does: host one or more nodes, a broker, or the baselines, and report to the launcher's desk.
+
+These processes belong to the launcher alone, so they may do what an embedded node may not: handle signals, configure
+logging, write to standard error (which is the run folder's log).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nervenet.broker.messages import Payload
+
+from ..config.compatibility import shared_config_of
+from ..config.factory import build_model, build_site_model
+from ..config.schema import Experiment
+from ..roles.client import Client
+from ..roles.coordinator import Coordinator
+from ..roles.peer import Peer
+from ..runtime.session import NodeIdentity
+from .report_server import tell
+from .shared_arrays import unpack
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ROLES: dict[str, type[Coordinator] | type[Client] | type[Peer]] = {
+    "coordinator": Coordinator,
+    "client": Client,
+    "peer": Peer,
+}
+SWITCH_INTERVAL_S = (
+    0.0005  # the event loop waits no longer than this for a training thread to let go of the interpreter
+)
+
+
+def host(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
+    """Do `job` in this process; gives the exit code. The first descriptor is the log, the rest are the job's."""
+    log, *rest = descriptors
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    _log_to_stderr()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    match job["kind"]:
+        case "broker":
+            return asyncio.run(_until_told(_broker(job)))
+        case "nodes":
+            return asyncio.run(_until_told(_nodes(job, rest)))
+        case "baseline":
+            from .baselines import report_baselines
+
+            with suppress(OSError):
+                os.nice(10)
+            return asyncio.run(_until_told(report_baselines(job, rest)))
+        case kind:
+            raise ValueError(f"kind must be broker, nodes or baseline, found {kind!r}")
+
+
+def _log_to_stderr() -> None:
+    import structlog
+
+    structlog.configure(
+        processors=[
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+async def _until_told(work: Any) -> int:
+    """Run until done, or until SIGTERM asks for an orderly stop."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return int(await task or 0)
+    except asyncio.CancelledError:
+        return 0
+    finally:
+        # From here on this process ends by itself; a late signal would find the loop already closed.
+        loop.remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+async def _broker(job: Mapping[str, Any]) -> int:
+    from nervenet.broker.broker import Broker
+
+    async with Broker(job["bind"], advertise=job.get("advertise")) as broker:
+        facts = {"pid": os.getpid(), "addresses": dict(broker.addresses)}
+        await tell(job["desk"], job["run"], "broker", "broker", "ready", facts, within_s=job["within_s"])
+        await broker.serve()
+    return 0
+
+
+async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
+    experiment = Experiment.from_dict(job["experiment"])
+    shares = [unpack(descriptor) for descriptor in descriptors]
+    test = shares[0] or None
+    results = await asyncio.gather(
+        *(_node(job, experiment, spec, share, test) for spec, share in zip(job["nodes"], shares[1:], strict=True))
+    )
+    return max(results)
+
+
+async def _node(
+    job: Mapping[str, Any],
+    experiment: Experiment,
+    spec: Mapping[str, Any],
+    share: list[NDArray[Any]],
+    test: list[NDArray[Any]] | None,
+) -> int:
+    import structlog
+
+    name, role = spec["name"], spec["role"]
+    log = structlog.get_logger().bind(node=name, role=role)
+    judged = role != "client"
+    site_model = build_site_model(
+        build_model(experiment),
+        (share[0], share[1]) if share else None,
+        experiment,
+        columns=job["columns"],
+        task=job["task"],
+        test=(test[0], test[1]) if judged and test else None,
+        # Models of the clients' own are judged on rows of their own: their shares may be as unlike as they are.
+        holdout=_holdout(experiment) if role == "client" else 0.0,
+    )
+    state = Path(spec["state"]) if spec["state"] else None
+    place = NodeIdentity(job["broker"], job["run"], name, job["desk"], shared_config_of(experiment, site_model), state)
+    node = ROLES[role].hosted(site_model, experiment, place)
+    failure = ""
+    try:
+        async with node:
+            log.info("started", pid=os.getpid())
+            try:
+                async for _ in node.rounds():
+                    pass
+            except asyncio.CancelledError:
+                failure = "interrupted"
+                node.session.rest()
+            except Exception as error:
+                failure = str(error) or type(error).__name__
+                log.warning("failed", reason=failure, exc_info=True)
+            await asyncio.shield(_result(node, failure))
+    except asyncio.CancelledError:
+        return 0
+    except Exception as error:
+        log.warning("failed", reason=str(error), exc_info=True)
+        facts = {"role": role, "failed": str(error) or type(error).__name__}
+        with suppress(Exception):
+            await tell(job["desk"], job["run"], f"{name}", role, "result", facts, within_s=5)
+        return 1
+    log.info("finished", reason=failure)
+    return 1 if failure and failure != "interrupted" else 0
+
+
+def _holdout(experiment: Experiment) -> float:
+    """The share of a client's rows that it is judged on, where it is."""
+    return experiment.data.test_size if experiment.evaluation.sites or experiment.personalized else 0.0
+
+
+async def _result(node: Coordinator | Client | Peer, failure: str) -> None:
+    """Report what came of it: figures, and from those who are judged the weights with all that makes them a model."""
+    session, site_model, vector = node.session, node.model, node.weights
+    facts = session.record.facts(session.transport.counters)
+    if failure:
+        facts["failed"] = failure
+    if vector is None or not site_model.settled:
+        await session.report("result", facts)
+        return
+    layout = site_model.layout
+    facts["layout"] = layout.to_dict()
+    facts["agreement"] = site_model.agreement.to_dict()
+    payload = Payload(rule=site_model.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
+    best = node.best if isinstance(node, Coordinator) else None
+    if best is not None:
+        facts["best"] = {"round": best.round, "metrics": dict(best.metrics)}
+        if best.weights is not vector:
+            await session.report("best", facts["best"], best.weights, payload=payload)
+    await session.report("result", facts, vector, payload=payload)

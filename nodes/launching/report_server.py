@@ -1,0 +1,116 @@
+"""The launcher's desk: where nodes report what must arrive, and are acknowledged. Requests over the same lanes as
+everything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from nervenet.broker import transport as t
+from nervenet.broker.codec import Limits
+from nervenet.broker.messages import Receipt, Report
+
+from ..runtime.session import DESK, DRAIN_S, NodeFailed
+
+
+class ReportServer:
+    """The launcher's end. An async context manager.
+
+    Parameters
+    ----------
+    run
+        Name of the run; reports of another are refused by the transport.
+    bind
+        Address pattern of the desk's inbox.
+    on_report
+        Called with (node, kind, fields, array or None), once a report.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        bind: str,
+        on_report: Callable[[str, str, Mapping[str, Any], Any], None],
+        *,
+        max_message_bytes: int,
+    ) -> None:
+        self.transport = t.ZmqTransport(
+            DESK,
+            "launcher",
+            run,
+            bind=bind,
+            limits=Limits(message_bytes=max_message_bytes),
+        )
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._on_report = on_report
+        self._seen: set[tuple[str, int]] = set()
+
+    async def __aenter__(self) -> ReportServer:
+        await self.transport.open(self._receive, self._fail)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.transport.close(0.5)
+        if self.failed.done():
+            self.failed.exception()
+
+    def _receive(self, item: t.Arrival | t.TransportEvent) -> None:
+        match item:
+            case t.Arrival(sender, Report(kind=kind, id=number, fields=fields), array):
+                if (sender, number) not in self._seen:
+                    self._seen.add((sender, number))
+                    self._on_report(sender, kind, fields, array)
+                self.transport.send(sender, Receipt(id=number))
+            case t.LinkUp(peer):
+                # A process of that name has started, or started anew, and counts its reports from one.
+                self._seen = {known for known in self._seen if known[0] != peer}
+            case _:
+                pass
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
+
+async def tell(
+    desk: Mapping[str, str],
+    run: str,
+    node: str,
+    role: str,
+    kind: Literal["ready", "result"],
+    fields: Mapping[str, Any],
+    *,
+    within_s: float,
+) -> None:
+    """Report once to a launcher's desk, from a process that is no node.
+
+    Raises
+    ------
+    NodeFailed
+        If it is not acknowledged within the deadline.
+    """
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def receive(item: t.Arrival | t.TransportEvent) -> None:
+        if isinstance(item, t.LinkUp):
+            # Not before: the report travels on one lane and its acknowledgment on the other.
+            transport.send(DESK, Report(kind=kind, id=1, fields=dict(fields), payload=None))
+        elif isinstance(item, t.Arrival) and isinstance(item.message, Receipt) and not done.done():
+            done.set_result(None)
+
+    def failed(error: BaseException) -> None:
+        if not done.done():
+            done.set_exception(error)
+
+    transport = t.ZmqTransport(node, role, run, bind=None)
+    await transport.open(receive, failed)
+    try:
+        transport.link(DESK, desk)
+        async with asyncio.timeout(within_s):
+            await done
+    except TimeoutError:
+        raise NodeFailed(f"the launcher did not acknowledge the {kind} of {node} within {within_s:g} s") from None
+    finally:
+        await transport.close(DRAIN_S)

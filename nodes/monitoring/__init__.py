@@ -1,0 +1,1 @@
+"""Watching a run from outside: its events, and the view that they add up to."""

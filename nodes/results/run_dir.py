@@ -1,0 +1,303 @@
+"""The folder that a run leaves behind: written while it goes on, readable at any moment, whole at the end."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import msgspec
+
+from ..config.keys import ExperimentError
+from ..config.schema import Experiment
+
+# An event reaches the disk within this time of its arrival (seconds), so that a killed launcher loses little;
+# a write for each event would cost more than the events.
+FLUSH_AFTER_S = 0.5
+
+
+COORDINATOR = "coordinator"  # the folder of its checkpoints, whatever the node is called
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's scalars and arrays as JSON knows them."""
+    return value.tolist()
+
+
+# msgspec writes nan and inf as null, which is what a reader of any other language can parse.
+_JSON = msgspec.json.Encoder(enc_hook=_plain)
+
+
+def to_json(value: object) -> str:
+    """One line of JSON; a number that is not finite becomes null, and NumPy's scalars become plain ones."""
+    return _JSON.encode(value).decode()
+
+
+def default_path(experiment: Experiment, now: datetime) -> Path:
+    """``runs/<UTC time>-<mode>-<data>``, with a number behind it where two runs start within a second."""
+    path = Path("runs") / f"{now:%Y%m%dT%H%M%SZ}-{experiment.mode}-{experiment.data.label}"
+    count = 1
+    while path.exists():
+        count += 1
+        path = path.with_name(f"{path.name.rpartition('~')[0] or path.name}~{count}")
+    return path
+
+
+def state_dir(run: Path, name: str) -> Path:
+    """Where, in a run's folder, the node of a name keeps what it needs in order to go on after its own death."""
+    return run / "checkpoints" / name
+
+
+def has_checkpoints(run: Path) -> bool:
+    """Whether there is anything to go on with: checkpoints of the coordinator, or states of every peer."""
+    peers = [name for name, facts in read_nodes(run).items() if facts.get("role") == "peer"]
+    return all(any(state_dir(run, name).glob("round-*")) for name in peers or [COORDINATOR])
+
+
+def check_run_dir(path: Path, file: Path | None = None, out: Path | None = None) -> None:
+    """Refuse what is no run folder to go on with, or comes with an experiment file or folder beside its own.
+
+    Raises
+    ------
+    ExperimentError
+    """
+    if file is not None:
+        raise ExperimentError(f"--resume {path}: brings its own experiment; leave out {file}")
+    if out is not None:
+        raise ExperimentError(f"--resume {path}: goes on in that folder; leave out --out {out}")
+    if not path.is_dir():
+        raise ExperimentError(f"--resume {path}: there is no such run folder")
+    if not (path / "experiment.toml").is_file():
+        raise ExperimentError(f"--resume {path}: is no run folder: it holds no experiment.toml")
+
+
+class RunDir:
+    """One run's folder; a context manager, since the last events are buffered.
+
+    Attributes
+    ----------
+    resumed : int or None
+        The round after which the run goes on, where it was opened by `reopen`.
+    damaged : tuple of str
+        What of the peers' states was passed over for it.
+    refused : str or None
+        Why events could not be written, if they could not: the disk is full, for instance.
+
+    Parameters
+    ----------
+    path
+        Made, with its parents, if it is not there.
+
+    Raises
+    ------
+    ExperimentError
+        If the folder holds something already, or cannot be made: no run overwrites another.
+    """
+
+    resumed: int | None = None
+    damaged: tuple[str, ...] = ()
+    refused: str | None = None
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            occupied = any(path.iterdir())
+        except OSError as error:
+            raise ExperimentError(f"--out {path}: cannot be used as a run folder: {error.strerror}") from None
+        if occupied:
+            raise ExperimentError(f"--out {path}: exists and is not empty; choose another folder, or remove it")
+        self._open()
+
+    @classmethod
+    def reopen(cls, path: Path, experiment: Experiment, *, alone: str = "") -> "RunDir":
+        """Open the folder of a run that is to go on, or of one node `alone` of it, a ``client`` or a ``peer``; its
+        events are appended to.
+
+        Raises
+        ------
+        ExperimentError
+            As `resume.resumable` and `resume.resumable_peers` do, for a node alone as `resume.check_run` and
+            `resume.check_peer` do; or the run is still going on.
+            Nothing has been written then.
+        """
+        from . import resume  # a monitor, which reads run folders, shall not load NumPy for it
+
+        folder = cls.__new__(cls)
+        folder.path = path
+        if alone == "peer":
+            resume.check_peer(path, experiment)
+        elif alone:
+            resume.check_run(path, experiment)
+        elif experiment.mode == "gossip":
+            folder.resumed, folder.damaged = resume.resumable_peers(path, experiment)
+        else:
+            folder.resumed = resume.resumable(path, experiment).round
+        folder._open()  # noqa: SLF001  (its own class)
+        return folder
+
+    def _open(self) -> None:
+        file = self.path / "events.jsonl"
+        with _usable(self.path):
+            self._events: IO[bytes] = file.open("ab", buffering=1 << 16)
+        self._flushed = time.monotonic()
+        if not _claim(self._events):
+            self._events.close()
+            raise ExperimentError(f"{self.path}: another process is writing to this run folder; stop it first")
+        if _cut_short(file):
+            self._events.write(b"\n")  # what a killed process had begun to say
+
+    def __enter__(self) -> "RunDir":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def state(self, role: str, name: str) -> Path:
+        """Where a node keeps what it needs in order to go on after its own death."""
+        return state_dir(self.path.absolute(), COORDINATOR if role == "coordinator" else name)
+
+    def write_experiment(self, experiment: Experiment) -> None:
+        """Keep the resolved configuration: launching it again repeats the run.
+
+        Raises
+        ------
+        ExperimentError
+            If the folder takes nothing: it is the first file that is written as a whole.
+        """
+        with _usable(self.path):
+            write_whole(self.path / "experiment.toml", experiment.to_toml())
+
+    def write_nodes(self, nodes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep ``{node: {"role", "pid", "address"}}``; the broker's own entry lets monitors find it."""
+        write_whole(self.path / "nodes.json", _indented(nodes))
+
+    def record(self, event: Mapping[str, Any]) -> None:
+        """Append one event as a line; a gap is an event of its own. A full disk ends no run: see `refused`."""
+        with self._refusable():
+            self._events.write(_JSON.encode(event) + b"\n")
+        if time.monotonic() - self._flushed >= FLUSH_AFTER_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Give what is buffered to the operating system: it then survives this process."""
+        with self._refusable():
+            self._events.flush()
+        self._flushed = time.monotonic()
+
+    @contextmanager
+    def _refusable(self, name: str = "events.jsonl") -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.refused = f"{self.path / name} is not whole: {error.strerror or error}"
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Keep the result; a reader sees the whole file or none."""
+        write_whole(self.path / "summary.json", _indented(summary))
+
+    def write_curves(self, baseline: Mapping[str, float | None] | None = None) -> None:
+        """Draw ``curves.png`` from the events recorded so far; loads matplotlib."""
+        from .plots import draw_curves
+
+        self.flush()
+        with self._refusable("curves.png"):
+            draw_curves(read_events(self.path), self.path / "curves.png", baseline)
+
+    def close(self) -> None:
+        """Write what is buffered; may be called twice."""
+        with self._refusable():
+            self._events.close()
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """The events of a run folder in the order of their arrival; a last line that was cut short is left out."""
+    file = path / "events.jsonl"
+    if not file.exists():
+        return
+    with file.open("rb") as lines:
+        for line in lines:
+            try:
+                event = msgspec.json.decode(line)
+            except msgspec.DecodeError:
+                continue
+            if isinstance(event, dict):
+                yield event
+
+
+def read_nodes(path: Path) -> dict[str, dict[str, Any]]:
+    """Who was who in the run of a folder, as `write_nodes` has left it; empty if it has not, or not readably."""
+    try:
+        return msgspec.json.decode((path / "nodes.json").read_bytes(), type=dict[str, dict[str, Any]])
+    except (OSError, msgspec.DecodeError):
+        return {}
+
+
+def newest_broker(root: Path = Path("runs")) -> str | None:
+    """The address of the broker of the newest run below ``root`` whose broker process lives, if there is one."""
+    found = sorted(root.glob("*/nodes.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in found:
+        for facts in read_nodes(file.parent).values():
+            if facts.get("role") == "broker" and _lives(facts.get("pid")) and isinstance(facts.get("address"), str):
+                return str(facts["address"])
+    return None
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file in one step, so that nobody ever reads half of it."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
+@contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """Raise `ExperimentError` where the folder cannot be written to."""
+    try:
+        yield
+    except OSError as error:
+        raise ExperimentError(f"{path}: cannot be used as a run folder: {error.strerror or error}") from None
+
+
+def _claim(file: IO[bytes]) -> bool:
+    """Lock a file for as long as this process has it open; false if another one has. True where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # some file systems know no locks
+        return True
+    return True
+
+
+def _cut_short(file: Path) -> bool:
+    with file.open("rb") as lines:
+        if not lines.seek(0, os.SEEK_END):
+            return False
+        lines.seek(-1, os.SEEK_END)
+        return lines.read(1) != b"\n"
+
+
+def _indented(value: object) -> str:
+    return msgspec.json.format(_JSON.encode(value), indent=2).decode() + "\n"
+
+
+def _lives(pid: object) -> bool:
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,182 @@
+"""Client: federated learning in somebody's asyncio program, the training half. It only ever dials out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..checkpoint.client_state import ClientStateStore
+from ..config.compatibility import shared_config_of
+from ..federated.client_machine import ClientMachine, ClientRules
+from ..federated.client_worker import ClientWorker
+from ..runtime import events as ev
+from ..runtime.node import Node, Publish
+from ..runtime.round_reports import RoundReport, RoundReports
+from ..runtime.session import NodeFailed, NodeIdentity, Session, default_name, members_of
+from ..runtime.worker import Worker
+
+if TYPE_CHECKING:
+    from nervenet.broker.messages import Roster
+    from nervenet.models.site_model import SiteModel
+
+    from ..config.schema import Experiment
+
+
+class Client:
+    """Trains on its own data when the coordinator asks, and reports the weights; the data stays where it is.
+
+    When the coordinator dies it is waited for, `network.rejoin_deadline_s` seconds, at whatever address it comes back.
+
+    An asynchronous context manager that lives in the caller's event loop; a good guest in the same way as `Peer`.
+
+    Parameters
+    ----------
+    model
+        An `MLP`, any other `nervenet.models.Model`, or a scikit-learn estimator whose copies can be averaged: the same
+        as the coordinator's.
+    data
+        This site's rows: X of shape (n, d), raw (scaling is agreed with the others), and y of shape (n,).
+    broker, run
+        Address of the broker that introduces the nodes, and the name of the run.
+    name
+        This client's name, unique in the run.
+    clients
+        How many clients make the run; as the coordinator says.
+    seed
+        Of the run; as the coordinator says.
+    holdout
+        Share of this site's rows that is not trained on but used for federated evaluation, in [0, 1).
+    columns
+        Names of the columns of X, compared between the sites before any training.
+    state
+        Folder, of this client alone, for what it carries from round to round (moments, control variates, residuals,
+        personal weights): a client that is started again under its name then goes on exactly where it was. None: a
+        client that is started again starts afresh. Where nothing is carried nothing is written.
+    experiment
+        Everything else that an experiment file says.
+
+    Raises
+    ------
+    ExperimentError, CannotMerge
+        From the constructor, for values that cannot be.
+    BrokerUnreachable, JoinRefused, RosterIncomplete
+        On entering; each names who and what.
+    """
+
+    def __init__(
+        self,
+        model: object,
+        data: tuple[Any, Any],
+        *,
+        broker: str,
+        run: str,
+        name: str | None = None,
+        clients: int | None = None,
+        seed: int | None = None,
+        holdout: float = 0.2,
+        columns: Sequence[str] | None = None,
+        state: Path | None = None,
+        experiment: Experiment | None = None,
+    ) -> None:
+        from ..config.factory import build_site_model, experiment_from_keywords
+
+        plan = experiment_from_keywords("federated", {"nodes": clients, "seed": seed}, experiment)
+        site_model = build_site_model(model, data, plan, columns=columns, holdout=holdout)
+        shared_config = shared_config_of(plan, site_model)
+        self._set_up(
+            site_model,
+            plan,
+            NodeIdentity(broker, run, name or default_name("client"), shared_config=shared_config, state=state),
+        )
+
+    @classmethod
+    def hosted(cls, site_model: SiteModel, experiment: Experiment, place: NodeIdentity) -> Client:
+        """Build a client from parts that are checked already: for launchers."""
+        client = cls.__new__(cls)
+        client._set_up(site_model, experiment, place)  # noqa: SLF001  (its own class)
+        return client
+
+    def _set_up(self, site_model: SiteModel, experiment: Experiment, place: NodeIdentity) -> None:
+        self.experiment = experiment
+        self.place = place
+        self.model = site_model
+        self.session = Session("client", place, experiment, binds=False)
+        self._reports = RoundReports()
+        self._node: Node | None = None
+        self._work: ClientWorker | None = None
+        self._coordinator = ""
+
+    async def __aenter__(self) -> Client:
+        await self.session.open(self._begin)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._coordinator and self._node is not None and not self._node.finished.done():
+            self.session.send_goodbye([self._coordinator], "done")
+        await self.session.__aexit__()
+
+    def _begin(self, roster: Roster) -> None:
+        coordinators = members_of(roster, "coordinator")
+        if not coordinators:
+            raise NodeFailed(f"run {self.place.run!r} has no coordinator")
+        from nervenet.models.compress import supported
+
+        network, session = self.experiment.network, self.session
+        self._coordinator = next(iter(coordinators))
+        rules = ClientRules(
+            coordinator=self._coordinator,
+            examples=self.model.examples,
+            pid=os.getpid(),
+            join_deadline_s=network.join_deadline_s,
+            heartbeat_s=network.heartbeat_s,
+            suspect_after_s=network.suspect_after_s,
+            lost_after_s=network.rejoin_deadline_s,
+            codecs=supported(),
+        )
+        name, seed, loop = self.place.name, self.experiment.seed, asyncio.get_running_loop()
+        carried = ClientStateStore(self.place.state, _from_thread(loop, session.publish))
+        self._work = ClientWorker(self.model, node=name, seed=seed, carried=carried)
+        trainer = Worker(self.model, node=name, seed=seed, scale=self.experiment.data.scaling, work=self._work)
+        self._node = Node(ClientMachine(rules), session.transport, trainer, session.publish, self._reports.put)
+        session.publish("node.ready", {"pid": os.getpid()})
+        self._node.post(ev.Started())
+        session.follow(coordinators[self._coordinator])
+        session.attach(self._node)
+
+    @property
+    def weights(self) -> Any:
+        """This client's own model, a flat vector, where personalisation was asked for and the run is over; else None.
+
+        The model of the run is its coordinator's.
+        """
+        return None if self._work is None else self._work.personal
+
+    async def rounds(self) -> AsyncIterator[RoundReport]:
+        """Give each round that this client took part in, until the coordinator ends the run.
+
+        `model` is then the global one; with personalisation (`federated.personal`, `ditto`, `fine_tune`) this client's
+        own.
+
+        Raises
+        ------
+        NodeFailed
+            If the coordinator fell silent or ended the run, or the model failed; the reason is the message.
+        """
+        if self._node is None:
+            raise RuntimeError("a client must be entered (async with) before its rounds are asked for")
+        async for report in self._reports.until(None):
+            yield report
+
+
+def _from_thread(loop: asyncio.AbstractEventLoop, publish: Publish) -> Callable[[str], None]:
+    """Let the worker thread warn."""
+
+    def warn(reason: str) -> None:
+        with suppress(RuntimeError):  # the owner's loop is gone
+            loop.call_soon_threadsafe(publish, "warning", {"reason": reason})
+
+    return warn

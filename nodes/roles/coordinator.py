@@ -1,0 +1,253 @@
+"""Coordinator: federated learning in somebody's asyncio program, the averaging half."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..checkpoint.store import CheckpointStore
+from ..config.compatibility import final_task_settings, shared_config_of, task_settings
+from ..federated.aggregator import Aggregator
+from ..federated.async_machine import FlowState
+from ..federated.checkpoint_writer import CheckpointWriter, recall
+from ..federated.early_stopping import Stop, StoppingRules
+from ..federated.evaluation import Best
+from ..federated.round_machine import CoordinatorMachine
+from ..federated.rules import RoundRules
+from ..federated.strategies.registry import make
+from ..runtime import events as ev
+from ..runtime.node import Node
+from ..runtime.round_reports import RoundReport, RoundReports
+from ..runtime.session import NodeIdentity, Session, members_of
+from ..runtime.worker import Worker
+
+if TYPE_CHECKING:
+    from nervenet.broker.messages import Roster
+    from nervenet.models.site_model import SiteModel
+
+    from ..config.schema import Experiment
+
+PARTING_S = 2.0  # how long the coordinator waits for clients to take leave
+
+
+class Coordinator:
+    """Asks clients to train, and averages what they report.
+
+    An asynchronous context manager that lives in the caller's event loop; a good guest in the same way as `Peer`.
+
+    Parameters
+    ----------
+    model
+        An `MLP`, any other `nervenet.models.Model`, or a scikit-learn estimator whose copies can be averaged.
+    broker, run
+        Address of the broker that introduces the nodes, and the name of the run.
+    clients
+        How many clients make the run; rounds begin when they are ready.
+    rounds, seed, epochs, participation, quorum, deadline_s
+        Shorthands for the keys of the experiment file; `deadline_s` in seconds.
+    test
+        Rows (X, y) on which to measure the global model after each round; without them the clients' hold-outs are
+        asked.
+    state
+        Folder for checkpoints, which outlive this coordinator: another one of the same experiment and folder goes on
+        after the newest of them, with the clients that live and with those that come. None: nothing is kept.
+    experiment
+        Everything else that an experiment file says.
+
+    Attributes
+    ----------
+    resumed : int or None
+        The round after which the run goes on; None for a new run.
+
+    Raises
+    ------
+    ExperimentError, CannotMerge
+        From the constructor, which reads the newest checkpoint, for values that cannot be, and for checkpoints of
+        another experiment.
+    BrokerUnreachable, JoinRefused, RosterIncomplete
+        On entering; each names who and what.
+    """
+
+    def __init__(
+        self,
+        model: object,
+        *,
+        broker: str,
+        run: str,
+        name: str = "coordinator",
+        clients: int | None = None,
+        rounds: int | None = None,
+        seed: int | None = None,
+        epochs: int | None = None,
+        participation: float | None = None,
+        quorum: float | None = None,
+        deadline_s: float | None = None,
+        test: tuple[Any, Any] | None = None,
+        state: Path | str | None = None,
+        experiment: Experiment | None = None,
+    ) -> None:
+        from ..config.factory import build_site_model, experiment_from_keywords
+
+        wanted = {
+            "nodes": clients,
+            "rounds": rounds,
+            "seed": seed,
+            "training.epochs": epochs,
+            "federated.participation": participation,
+            "federated.quorum": quorum,
+            "federated.deadline_s": deadline_s,
+        }
+        plan = experiment_from_keywords("federated", wanted, experiment)
+        site_model = build_site_model(model, None, plan, test=test)
+        folder = None if state is None else Path(state)
+        self._set_up(
+            site_model,
+            plan,
+            NodeIdentity(broker, run, name, shared_config=shared_config_of(plan, site_model), state=folder),
+        )
+
+    @classmethod
+    def hosted(cls, site_model: SiteModel, experiment: Experiment, place: NodeIdentity) -> Coordinator:
+        """Build a coordinator from parts that are checked already: for launchers."""
+        coordinator = cls.__new__(cls)
+        coordinator._set_up(site_model, experiment, place)  # noqa: SLF001  (its own class)
+        return coordinator
+
+    def _set_up(self, site_model: SiteModel, experiment: Experiment, place: NodeIdentity) -> None:
+        self._past = None if place.state is None else recall(place.state, experiment)
+        self.resumed = None if self._past is None else self._past.round
+        self._alone = False
+        if self._past is not None:
+            # Nothing is left to do but to give the final model to whoever is still there; a launcher's clients come.
+            self._alone = self._past.round >= experiment.rounds and place.desk is None
+            # Who takes up a run knows its clients, and waits for them itself: one of them may be gone for good.
+            place = replace(place, former=self._past.incarnation, min_nodes=0 if self._alone else 1)
+        self.experiment = experiment
+        self.place = place
+        self.model = site_model
+        self._strategy = make(experiment.federated.strategy, experiment.federated.arguments)
+        self._merger = Aggregator(self._strategy, experiment.nodes, report=experiment.federated.report_outliers)
+        self._settled: ev.Settled | None = None
+        self.session = Session("coordinator", place, experiment, binds=True)
+        self._reports = RoundReports()
+        self._node: Node | None = None
+        self._state: CoordinatorMachine | None = None
+
+    async def __aenter__(self) -> Coordinator:
+        if self._past is not None and self._settled is None:
+            record, seed = self.session.record, self.experiment.seed
+            self._settled = await asyncio.to_thread(self._past.bring_back, self.model, self._merger, record, seed)
+        await self.session.open(self._begin)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._node is not None:
+            if not self._node.finished.done():
+                self.session.send_goodbye(self.session.connected, "the coordinator left before the run was over")
+            # The clients read the final model, or why there is none, before this end of the connection goes.
+            await self.session.wait_for_goodbyes(PARTING_S)
+        await self.session.__aexit__()
+
+    def _begin(self, roster: Roster) -> None:
+        from nervenet.models.compress import parse
+
+        plan = self.experiment
+        federated, network, judged, strategy = plan.federated, plan.network, plan.evaluation, self._strategy
+        there = {name for name, member in members_of(roster, "client").items() if member.state != "dead"}
+        known = self._past.clients if self._past is not None and not self._alone else frozenset[str]()
+        rules = RoundRules(
+            rounds=plan.rounds,
+            clients=known.union(there if self._alone else members_of(roster, "client")),
+            seed=plan.seed,
+            participation=federated.participation,
+            sampling=federated.sampling,
+            over_selection=federated.over_selection,
+            partial=federated.partial,
+            wait_deadline_s=federated.wait_deadline_s,
+            max_examples_ratio=federated.max_examples_ratio,
+            probation_rounds=federated.probation_rounds,
+            quorum=federated.quorum,
+            min_clients=federated.min_clients,
+            deadline_s=federated.deadline_s,
+            join_deadline_s=network.join_deadline_s,
+            heartbeat_s=network.heartbeat_s,
+            suspect_after_s=network.suspect_after_s,
+            lost_after_s=5 * network.suspect_after_s,
+            evaluate_every=judged.every,
+            evaluate_test=self.model.has_test,
+            evaluate_sites=judged.sites or not self.model.has_test,
+            scorers=judged.scorers,
+            stopping=StoppingRules.of(judged.until, judged.patience, judged.min_delta, judged.budget_s),
+            checkpoint=True,  # without a folder they are answered as they are asked for, and clients need not remember
+            settings={**task_settings(plan), **strategy.demands.settings},
+            parting=final_task_settings(plan),
+            compression=parse(federated.compression).spec if federated.compression else "",
+            strategy=strategy,
+        )
+        session = self.session
+        trainer = Worker(
+            self.model,
+            node=self.place.name,
+            seed=plan.seed,
+            scale=plan.data.scaling,
+            merger=self._merger,
+            memory=self._memory(),
+            personal=federated.personal,
+        )
+        state = self._state = self._machine(rules)
+        self._node = Node(state, session.transport, trainer, session.publish, self._reports.put)
+        session.publish("node.ready", {"pid": os.getpid()})
+        self._node.post(ev.Started())
+        session.attach(self._node)
+
+    def _machine(self, rules: RoundRules) -> CoordinatorMachine:
+        machine = FlowState if rules.strategy.demands.asynchronous else CoordinatorMachine
+        if self._past is None or self._settled is None:
+            return machine(rules)
+        for reason in self._past.warnings:
+            self.session.publish("warning", {"reason": reason})
+        settled = self._settled
+        return machine.restored(rules, self._past.machine, settled.body, settled.outgoing, self._past.best)
+
+    def _memory(self) -> CheckpointWriter | None:
+        if self.place.state is None:
+            return None
+        checkpoints = CheckpointStore(self.place.state)
+        tables = self.experiment.to_dict()
+        return CheckpointWriter(checkpoints, self._merger, self.session.record, tables, self.session.incarnation)
+
+    @property
+    def weights(self) -> Any:
+        """The global weights after the last completed round, a flat vector; None before round 0 is over."""
+        return None if self._state is None else self._state.weights
+
+    @property
+    def best(self) -> Best | None:
+        """The model that was judged best so far: its round, its weights and its figures; None before there is one.
+
+        By the metric of ``evaluation.until``, else by accuracy or R²; of two that are equal, the earlier.
+        """
+        return None if self._state is None else self._state.judging.best
+
+    @property
+    def stopped(self) -> Stop | None:
+        """Why the run ended, or is about to end, before its last round; None where it does not."""
+        return None if self._state is None else self._state.ending.stopped
+
+    async def rounds(self) -> AsyncIterator[RoundReport]:
+        """Give each round when it is complete and evaluated, until the run is over and every client holds the final
+        model.
+
+        Raises
+        ------
+        NodeFailed
+            If the run failed; the reason is the message.
+        """
+        if self._node is None:
+            raise RuntimeError("a coordinator must be entered (async with) before its rounds are asked for")
+        async for report in self._reports.until(None):
+            yield report

@@ -1,0 +1,339 @@
+"""Peer: gossip learning in somebody's asyncio program."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nervenet.broker.messages import MemberState
+
+from ..config.compatibility import shared_config_of, task_settings
+from ..config.keys import ExperimentError
+from ..experiment.layout import build_schedule
+from ..gossip.algorithms import Algorithm
+from ..gossip.algorithms.registry import NAMES, build, encoding_of
+from ..gossip.algorithms.requirements import suitable_mixing
+from ..gossip.asynchronous.machine import AsyncPeerMachine, AsyncPeerRules
+from ..gossip.membership.service import MembershipRules, MembershipService
+from ..gossip.membership.swim import SwimRules
+from ..gossip.round_machine import PeerMachine, PeerRules
+from ..gossip.states import States
+from ..gossip.worker import GossipWorker
+from ..runtime import events as ev
+from ..runtime.node import Node
+from ..runtime.round_reports import RoundReport, RoundReports
+from ..runtime.session import NodeFailed, NodeIdentity, Session, default_name, members_of
+from ..runtime.worker import Worker
+from ..topology import Schedule, every_neighbor
+
+if TYPE_CHECKING:
+    from nervenet.broker.messages import Member, Roster
+    from nervenet.models.site_model import SiteModel
+
+    from ..config.schema import Experiment
+
+LAID_ANEW = ("ring", "line", "star", "complete")  # over whoever is here: of these each number of members has one
+PARTING_S = 1.0  # how long a peer that is done waits for its neighbors to take leave as well
+
+
+class Peer:
+    """A gossip node: trains on its own data, exchanges weights with its neighbors, answers to nobody.
+
+    An asynchronous context manager that lives in the caller's event loop; training runs in a daemon thread of its own.
+    It installs no signal handler, configures no logging and changes no global state.
+
+    Parameters
+    ----------
+    model
+        An `MLP`, any other `nervenet.models.Model`, or a scikit-learn estimator whose copies can be averaged.
+    data
+        This site's rows: X of shape (n, d), raw (scaling is agreed with the others), and y of shape (n,).
+    broker
+        Address of the broker that introduces the peers, such as ``tcp://broker:5555``.
+    run
+        Name of the run to join; the first to join opens it.
+    seed_peer
+        In place of `broker`: the control address of any living peer of a run that has begun. This one then starts from
+        a neighbor's model and round.
+    name
+        This peer's name, unique in the run; the order of names is the order of the ring.
+    nodes
+        How many peers make the run; default: as in `experiment`, 2 at the least.
+    topology, seed, epochs
+        Shorthands for ``gossip.topology``, ``seed`` and ``training.epochs``; all peers of a run must bring the same
+        topology and seed.
+    test
+        Rows (X, y) on which to measure after each round; without them, `holdout` of `data` is kept apart and used.
+    holdout
+        Share of this site's rows that is not trained on, in [0, 1).
+    columns
+        Names of the columns of X, compared between the sites before any training.
+    init
+        ``"common"``: all peers start from the same weights, drawn from the seed. ``"own"``: this one starts from the
+        weights it has.
+    state
+        Folder for states, which outlive this peer: where all peers of a run were killed and come back with their
+        folders, they go on after the newest round of which each has one. One that comes back alone takes a neighbor's
+        model. Algorithms without rounds keep none. None: nothing is kept.
+    experiment
+        Everything else that an experiment file says: mixing, deadlines, addresses.
+
+    Raises
+    ------
+    ExperimentError, CannotMerge
+        From the constructor, for values that cannot be, and for states of another experiment.
+    BrokerUnreachable, PeerUnreachable, JoinRefused, RosterIncomplete, IncompatibleSites
+        On entering or in the first round; each names who and what.
+
+    Examples
+    --------
+    >>> async def learn(X, y):
+    ...     async with Peer(MLP(), (X, y), broker="tcp://broker:5555", run="demo", nodes=3) as peer:
+    ...         async for report in peer.rounds(50):
+    ...             print(report.round, report.accuracy)
+    ...     return peer.model
+    """
+
+    def __init__(
+        self,
+        model: object,
+        data: tuple[Any, Any],
+        *,
+        broker: str = "",
+        run: str,
+        seed_peer: str = "",
+        name: str | None = None,
+        nodes: int | None = None,
+        topology: str | None = None,
+        seed: int | None = None,
+        epochs: int | None = None,
+        test: tuple[Any, Any] | None = None,
+        holdout: float = 0.2,
+        columns: Sequence[str] | None = None,
+        init: str = "common",
+        state: Path | str | None = None,
+        experiment: Experiment | None = None,
+    ) -> None:
+        from ..config.factory import build_site_model, experiment_from_keywords
+
+        wanted = {"nodes": nodes, "gossip.topology": topology, "seed": seed, "training.epochs": epochs}
+        plan = experiment_from_keywords("gossip", wanted, experiment)
+        site_model = build_site_model(model, data, plan, columns=columns, test=test, holdout=holdout)
+        if bool(broker) == bool(seed_peer):
+            raise ExperimentError("a peer joins by a broker or by a seed_peer; expected the address of one of them")
+        me, folder = name or default_name("peer"), None if state is None else Path(state)
+        place = NodeIdentity(
+            broker, run, me, shared_config=shared_config_of(plan, site_model), state=folder, seed_peer=seed_peer
+        )
+        self._set_up(site_model, plan, place, init)
+
+    @classmethod
+    def hosted(cls, site_model: SiteModel, experiment: Experiment, place: NodeIdentity) -> Peer:
+        """Build a peer from parts that are checked already: for launchers."""
+        peer = cls.__new__(cls)
+        peer._set_up(site_model, experiment, place)  # noqa: SLF001  (its own class)
+        return peer
+
+    def _set_up(self, site_model: SiteModel, experiment: Experiment, place: NodeIdentity, init: str = "common") -> None:
+        gossip = experiment.gossip
+        keeps = place.state is not None and gossip.algorithm in NAMES
+        self._states = States(place.state, experiment) if keeps and place.state is not None else None
+        if self._states is not None:
+            place = replace(place, former=self._states.former)
+        self.experiment = experiment
+        self.place = place
+        self.model = site_model
+        self.session = Session("peer", place, experiment, binds=True)
+        if place.seed_peer and gossip.algorithm not in NAMES:
+            raise ExperimentError(
+                f"gossip.algorithm = {gossip.algorithm!r}: does not go by rounds, and such a run takes no peers later "
+                f"on; a seed peer is for {', '.join(NAMES)}"
+            )
+        self._algorithm: Algorithm | None = None
+        work = None
+        if gossip.algorithm in NAMES:
+            self._algorithm = build(gossip.algorithm, gossip.arguments, gossip.compression)
+            work = GossipWorker(site_model, self._algorithm, node=place.name, seed=experiment.seed, states=self._states)
+        self._trainer = Worker(
+            site_model,
+            node=place.name,
+            gossip=work,
+            seed=experiment.seed,
+            scale=experiment.data.scaling,
+            init=init,
+            sketches=True,
+        )
+        self._reports = RoundReports()
+        self._neighbors: tuple[str, ...] = ()
+        self._node: Node | None = None
+        self._state: PeerMachine | AsyncPeerMachine | None = None
+
+    async def __aenter__(self) -> Peer:
+        await self.session.open(self._begin)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if error[0] is None:
+            await self._until_all_are_done()
+        self.session.send_goodbye(self._present(), "done")
+        if self._state is not None and self._state.status in ("resting", "finished"):
+            # A neighbor may still have to read this peer's last model, or that which made it fail: then all of them
+            # fail by the same name. See `Session.partings`.
+            await self.session.wait_for_goodbyes(PARTING_S)
+        await self.session.__aexit__()
+
+    async def _until_all_are_done(self) -> None:
+        """Without rounds: go on answering those who have not done their cycles yet, up to the deadline."""
+        if self._node is None or not isinstance(self._state, AsyncPeerMachine) or self._state.status != "resting":
+            return
+        self._node.post(ev.Proceed(self._state.until, last=True))
+        with suppress(NodeFailed):
+            async for _ in self._reports.until(None):
+                pass
+
+    def _begin(self, roster: Roster) -> None:
+        plan, name = self.experiment, self.place.name
+        members = members_of(roster, "peer")
+        founders = sorted(roster.founders or members) if self._algorithm is not None else list(members)
+        schedule = build_schedule(plan, founders)
+        self._neighbors = every_neighbor(schedule).get(name, ())
+        if self._algorithm is not None:
+            self._state = self._synchronous(self._algorithm, members, schedule, roster)
+        else:
+            self._state = self._asynchronous(members)
+        self._node = Node(
+            self._state,
+            self.session.transport,
+            self._trainer,
+            self.session.publish,
+            self._reports.put,
+        )
+        self.session.publish("node.ready", {"pid": os.getpid()})
+        self._remember(self._node)
+        self._node.post(ev.Started())
+        for neighbor in self._neighbors if self._algorithm is None else ():  # the machine links by itself
+            self.session.transport.link(neighbor, members[neighbor].addresses)
+        self.session.attach(self._node)
+
+    def _remember(self, node: Node) -> None:
+        """Have what is kept say what the summary is made of, and take that up again, on the event loop."""
+        states, session = self._states, self.session
+        if states is None:
+            return
+        states.record, states.incarnation = session.record, session.incarnation
+        states.on_restored = lambda number, known: node.later(session.record.restore, number, known)
+        for reason in states.told:
+            session.publish("warning", {"reason": reason})
+
+    def _present(self) -> list[str]:
+        """Who is to hear that this peer leaves."""
+        if not isinstance(self._state, PeerMachine) or self._state.fellows is None:
+            return list(self._neighbors)
+        if self._state.superseded:
+            return []
+        return sorted({*self._state.fellows.linked, *self.session.connected})  # also who has only dialled this one
+
+    def _synchronous(
+        self, algorithm: Algorithm, members: Mapping[str, Member], schedule: Schedule, roster: Roster
+    ) -> PeerMachine:
+        plan, needs, session = self.experiment, algorithm.needs, self.session
+        mixing = plan.gossip.mixing or suitable_mixing(needs, schedule)
+        me = MemberState(self.place.name, session.incarnation, "alive", addresses=dict(session.transport.addresses))
+        founders = tuple(sorted(schedule.out(1)))
+        fellows = MembershipService(
+            MembershipRules(
+                me=me,
+                founders=founders,
+                others=tuple(
+                    MemberState(each.node, each.incarnation, "alive", addresses=each.addresses)
+                    for each in members.values()
+                    if each.state != "dead" and each.node != me.node
+                ),
+                lay=partial(build_schedule, plan),
+                anew=plan.gossip.topology in LAID_ANEW,
+                mixing=mixing,
+                doubly=needs.doubly,
+                late=bool(roster.founders) and roster.founders.get(me.node) != me.incarnation,
+                shared_config=self.place.shared_config,
+                events_in=session.events_in,
+                probe=SwimRules(seed=plan.seed).slower(plan.nodes / plan.process_count, plan.network.suspect_after_s),
+            )
+        )
+        return PeerMachine(
+            PeerRules(
+                name=self.place.name,
+                members=founders,
+                schedule=schedule,
+                mixing=mixing,
+                needs=needs,
+                encoding=encoding_of(algorithm),
+                examples=self.model.examples,
+                deadline_s=plan.gossip.deadline_s,
+                join_deadline_s=plan.network.join_deadline_s,
+                heartbeat_s=plan.network.heartbeat_s,
+                suspect_after_s=plan.network.suspect_after_s,
+                lost_after_s=5 * plan.network.suspect_after_s,
+                evaluate_every=plan.evaluation.every,
+                evaluate_on="test" if self.model.has_test else "holdout",
+                settings=task_settings(plan),
+                keeps=self._states is not None,
+                held=() if self._states is None else self._states.held,
+            ),
+            fellows,
+        )
+
+    def _asynchronous(self, members: Collection[str]) -> AsyncPeerMachine:
+        from ..gossip.asynchronous.registry import build as build_free
+
+        plan = self.experiment
+        rules = AsyncPeerRules(
+            name=self.place.name,
+            members=tuple(members),
+            neighbors=self._neighbors,
+            seed=plan.seed,
+            incarnation=self.session.incarnation,
+            deadline_s=plan.gossip.deadline_s,
+            join_deadline_s=plan.network.join_deadline_s,
+            heartbeat_s=plan.network.heartbeat_s,
+            suspect_after_s=plan.network.suspect_after_s,
+            lost_after_s=5 * plan.network.suspect_after_s,
+            evaluate_every=plan.evaluation.every,
+            evaluate_on="test" if self.model.has_test else "holdout",
+            settings=task_settings(plan),
+        )
+        return build_free(plan.gossip.algorithm, plan.gossip.arguments).machine(rules)
+
+    @property
+    def resumed(self) -> int | None:
+        """The round after which the run goes on, where all peers take it up; None for a new run, and before round 0."""
+        return self._state.resumed if isinstance(self._state, PeerMachine) else None
+
+    @property
+    def weights(self) -> Any:
+        """This peer's weights after its last completed round, a flat vector; None before round 0 is over."""
+        return None if self._state is None else self._state.weights
+
+    async def rounds(self, count: int | None = None) -> AsyncIterator[RoundReport]:
+        """Take part in `count` more rounds (default: those of the experiment), giving each when it is complete and
+        evaluated. One that comes late, or goes on from a former life, counts from the run's first round.
+
+        Raises
+        ------
+        NodeFailed
+            If round 0 was not complete in time, or the model failed; the reason is the message.
+        """
+        if self._node is None or self._state is None:
+            raise RuntimeError("a peer must be entered (async with) before it takes part in rounds")
+        if count is not None and count < 1:
+            raise ValueError(f"rounds must be at least 1, found {count}")
+        until = self._state.until + (count or self.experiment.rounds)
+        # Without rounds the run ends for a peer when its neighbors have done their cycles too, so that they find it.
+        ends = count is None and isinstance(self._state, AsyncPeerMachine)
+        self._node.post(ev.Proceed(until, last=ends))
+        async for report in self._reports.until(None if ends else until):
+            yield report

@@ -1,0 +1,1 @@
+"""One node at work: a pure machine, a transport, a worker thread, and what passes between them."""

@@ -1,0 +1,161 @@
+"""What a node's result is judged by: counted from its own decisions as they are made, and reported by request and
+reply.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+DISTURBING = {"node.suspect": "suspected", "node.lost": "lost", "round.failed": "a round failed"}
+INCOMPLETE = {"deadline", "overtaken"}
+ROUNDS, LINES = 10_000, 100  # that a report goes into
+
+
+class NodeStats:
+    """Follows a node's events and completed rounds; `facts` is its report."""
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+        self.completed = 0
+        self.metrics: dict[str, Any] = {}
+        self.sites: dict[str, Any] = {}  # what the sites measured on their own rows, as far as they were asked
+        self.stopped: dict[str, Any] = {}  # why the run ends before its last round, if it does
+        self.round_s: list[float] = []
+        self.staleness: Counter[int] = Counter()  # updates by the steps that were made while they were
+        self.rejected: Counter[str] = Counter()
+        self.disturbed: list[str] = []
+        self.warnings: list[str] = []
+        self._lasting = ("", 0, 0)  # what the last rounds did without, the first of them and the last
+        self._marks: dict[int, dict[str, Any]] = {}  # by round, what was known when it was complete
+        self.personal: dict[str, float] = {}
+        self.mass: dict[str, Any] = {}  # push-sum: a peer's mass, and how much more each other has had of it than given
+
+    def event(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Take note of an event that this node publishes."""
+        if kind == "round.completed":
+            self._round(fields)
+        elif kind == "metric.test" or (kind == "metric.local" and self.role == "peer"):
+            self.metrics = {k: v for k, v in fields.items() if isinstance(v, (int, float))}
+            if fields.get("source") == "sites":
+                self.sites = dict(fields)
+            self._judged(fields)
+        elif kind == "metric.sites":
+            self.sites = dict(fields)
+            self._judged(fields)
+        elif kind == "metric.personal":
+            self.personal = {k: float(v) for k, v in fields.items() if k != "round"}
+        elif kind == "run.stopping":
+            self.stopped = {"stopped_by": fields["stopped_by"], "reason": fields["reason"]}
+        elif kind == "update.rejected":
+            self.rejected[str(fields.get("subject"))] += 1
+        elif kind == "warning":
+            if len(self.warnings) < LINES:
+                self.warnings.append(str(fields.get("reason", "")))
+        elif kind in DISTURBING:
+            subject = fields.get("subject", "")
+            self._disturb(f"{DISTURBING[kind]} {subject}: {fields.get('reason', '')}".replace(" :", ":"))
+
+    def _round(self, fields: Mapping[str, Any]) -> None:
+        number = int(fields["round"])
+        if number:
+            self.completed = number
+            self.round_s.append(float(fields["duration_s"]))
+            self.staleness.update(fields.get("staleness", ()))
+        if "mass" in fields:
+            self.mass = {"held": float(fields["mass"]), "out": dict(fields.get("mass_out", {}))}
+        by = fields.get("closed_by")
+        if by in INCOMPLETE or fields.get("missing"):
+            missing = "; ".join(f"{name}: {why}" for name, why in sorted(fields.get("missing", {}).items()))
+            self._without(f"closed by {by} without {missing}", number)
+        self._mark(number)
+
+    def _without(self, line: str, number: int) -> None:
+        """Say once what holds for rounds on end: until a dead neighbor is known to be gone each of them lacks it."""
+        same, first, last = self._lasting
+        shown = f"rounds {first} to {last}" if first < last else f"round {first}"
+        if same == line and last == number - 1 and self.disturbed[-1:] == [f"{shown} {line}"]:
+            self._lasting = (line, first, number)
+            self.disturbed[-1] = f"rounds {first} to {number} {line}"
+        else:
+            self._lasting = (line, number, number)
+            self._disturb(f"round {number} {line}")
+
+    def _disturb(self, line: str) -> None:
+        if len(self.disturbed) < LINES:  # a run of a million rounds must not remember each
+            self.disturbed.append(line)
+
+    def _mark(self, number: int) -> None:
+        """Note how long the lists are, and copy what is small: a round must not cost more the later it comes."""
+        mark = {
+            "metrics": self.metrics,
+            "sites": self.sites,
+            "round_s": len(self.round_s),
+            "rejected": dict(self.rejected),
+            "staleness": sorted(self.staleness.items()),
+            "disturbed": (len(self.disturbed), self.disturbed[-1:]),
+            "warnings": len(self.warnings),
+        }
+        before = [n for n in sorted(self._marks) if n < number][-1:]
+        self._marks = {n: self._marks[n] for n in before} | {number: mark}
+
+    def _judged(self, fields: Mapping[str, Any]) -> None:
+        """What an evaluation found belongs to its round, whenever it comes."""
+        mark = self._marks.get(int(fields.get("round", -1)))
+        if mark is not None:
+            mark |= {"metrics": self.metrics, "sites": self.sites}
+
+    def as_of(self, number: int) -> dict[str, Any]:
+        """Give what was known when a round was complete, the last one or the one before: what came later is run again
+        by whoever takes up the run there, and must not count twice.
+        """
+        if number not in self._marks:
+            raise RuntimeError(f"round {number} is not noted; rounds {sorted(self._marks)} are")
+        mark = self._marks[number]
+        lines, last = mark["disturbed"]
+        return {
+            **mark,
+            "round_s": self.round_s[: mark["round_s"]][-ROUNDS:],
+            "disturbed": [*self.disturbed[: max(0, lines - 1)], *last],  # later rounds may have lengthened the last
+            "warnings": self.warnings[: mark["warnings"]],
+        }
+
+    def restore(self, number: int, known: Mapping[str, Any]) -> None:
+        """Go on from what `as_of` gave in a former life."""
+        self.completed = number
+        self.metrics = dict(known["metrics"])
+        self.sites = dict(known["sites"])
+        self.round_s = list(known["round_s"])
+        self.staleness = Counter({int(steps): int(times) for steps, times in known["staleness"]})
+        self.rejected = Counter(known["rejected"])
+        self.warnings = [*known["warnings"], *self.warnings]  # what was said in this life stays
+        self.disturbed = [*known["disturbed"], *self.disturbed]
+        self._mark(number)
+
+    def facts(self, counters: Any) -> dict[str, Any]:
+        """Give the report, with the transport's byte counts."""
+        found: dict[str, Any] = {
+            "role": self.role,
+            "completed_rounds": self.completed,
+            "metrics": self.metrics,
+            "bytes_sent": counters.bytes_sent,
+            "bytes_received": counters.bytes_received,
+            "bytes_sent_by_kind": dict(counters.sent_by_kind),
+            "round_s": self.round_s[-ROUNDS:],
+            "rejected": dict(self.rejected),
+            "disturbed": self.disturbed,
+            "warnings": self.warnings,
+        }
+        if self.staleness:
+            total = sum(steps * updates for steps, updates in self.staleness.items())
+            found["staleness"] = {"mean": total / self.staleness.total(), "max": max(self.staleness)}
+        if self.sites:
+            found["sites"] = self.sites
+        if self.stopped:
+            found["stopped"] = self.stopped
+        if self.mass:
+            found["mass"] = self.mass
+        if self.personal:
+            found["personal"] = self.personal
+        return found

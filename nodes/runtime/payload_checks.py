@@ -1,0 +1,73 @@
+"""What is wrong with something that wants to be counted: by its own description, before anybody looks at more of it.
+
+The shell has looked at the values already (`Arrived.flaw`), because a machine may not.
+"""
+
+from __future__ import annotations
+
+from nervenet.broker.messages import Payload, Update
+
+from .events import Arrived
+
+LONGEST = 500  # characters of what others say that are passed on
+
+Fault = tuple[str, str]
+"""An error code of the protocol, and the reason for people."""
+
+
+def payload_fault(payload: Payload, expected: Payload | None, *, encodings: bool = False) -> Fault | None:
+    """Compare what a payload says of itself with what is expected of it; None if it fits.
+
+    The bytes of an encoding are of any number: whether they decode to as many numbers as there should be, the shell has
+    seen before.
+    """
+    if expected is None:
+        return "layout", "no layout is settled yet"
+    if payload.encoding and not encodings:
+        return "payload", f"no encoding was agreed, found {payload.encoding}"
+    names = ("rule", "layout", "parts") if payload.encoding else ("rule", "layout", "parts", "dtype", "length")
+    for name in names:
+        found, wanted = getattr(payload, name), getattr(expected, name)
+        if found != wanted:
+            return ("payload" if name == "parts" else name), f"{name} must be {_shown(wanted)}, found {_shown(found)}"
+    if payload.encoding and payload.dtype != "uint8":
+        return "dtype", f"dtype of an encoding must be uint8, found {payload.dtype}"
+    return None
+
+
+def update_fault(
+    update: Update, event: Arrived, work: str, expected: Payload | None, rows: int, cap: int
+) -> Fault | None:
+    """Check a client's answer to a task of this kind of work; None if it can be counted.
+
+    `rows` is what the client has said that it trains on: the weight of its answers cannot grow afterwards. `cap` is the
+    most that anybody is believed, whatever he said.
+    """
+    if update.examples <= 0:
+        return "examples", f"examples must be at least 1, found {update.examples}"
+    if update.examples > rows:
+        return "examples", f"examples must be at most {rows}, with which it enrolled, found {update.examples}"
+    if update.examples > cap:
+        return "examples", (
+            f"examples must be at most {cap}, by federated.max_examples_ratio and the median of those enrolled, "
+            f"found {update.examples}"
+        )
+    if event.flaw:
+        return "values", event.flaw
+    if work == "evaluate":
+        return None
+    if update.payload is None:
+        return "payload", f"a {work} answer must carry a payload, found none"
+    if work == "survey":
+        rule = update.payload.rule
+        return None if rule == "survey" else ("rule", f"rule must be survey, found {brief(rule)}")
+    return payload_fault(update.payload, expected, encodings=True)
+
+
+def brief(text: str) -> str:
+    """What somebody else said, as far as it goes into messages, events and reports of one's own, which have limits."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _shown(value: object) -> object:
+    return brief(", ".join(map(str, value)) if isinstance(value, tuple) else str(value))

@@ -1,0 +1,191 @@
+"""Predictions over HTTP from a saved model, or from one that is still learning: the article's service, grown up.
+
+``POST /predict`` takes ``{"X_test": [[…], …]}`` in raw units and answers ``{"y_pred": […]}`` with the original labels.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from nervenet.models.site_model import SiteModel
+    from numpy.typing import NDArray
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+FIELD = "X_test"
+
+MAX_BODY_BYTES = 16 * 2**20
+MAX_ROWS = 100_000
+
+# Fewer values than this are predicted on the event loop: a thread would cost more than the multiplications.
+INLINE_VALUES = 4096
+
+
+class Malformed(ValueError):
+    """A request that holds no table of numbers; the message names the field, what was expected and what was found."""
+
+
+def predictor_app(
+    site_model: SiteModel,
+    facts: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
+    *,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    max_rows: int = MAX_ROWS,
+) -> Starlette:
+    """Build the ASGI application; run it by uvicorn, or mount it in an application of your own.
+
+    Parameters
+    ----------
+    learner
+        The model, such as ``load_model`` gives, or a peer's own, which goes on learning while it answers; before the
+        nodes have settled on one, requests are answered by 503.
+    facts
+        What ``GET /model`` shows beside the layout, such as ``round`` and ``metrics``; called for each request if it
+        is a function.
+    max_body_bytes, max_rows
+        Requests beyond are answered by 422, before they are parsed where their length is announced.
+    """
+    from starlette.applications import Starlette
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    async def predict(request: Request) -> Response:
+        if not site_model.settled:
+            return JSONResponse({"error": "there is no model yet; the nodes have not agreed on one"}, status_code=503)
+        try:
+            X = read_table(await _body(request, max_body_bytes), site_model.agreement.columns, max_rows)
+        except Malformed as error:
+            return JSONResponse({"error": str(error)}, status_code=422)
+        if X.size < INLINE_VALUES:
+            y = site_model.predict(X)
+        else:
+            y = await asyncio.to_thread(site_model.predict, X)
+        return JSONResponse({"y_pred": [value if _sayable(value) else None for value in y.tolist()]})
+
+    async def healthz(request: Request) -> Response:  # noqa: ARG001
+        return JSONResponse({"status": "ok" if site_model.settled else "waiting for a model"})
+
+    async def model(request: Request) -> Response:  # noqa: ARG001
+        known = dict(facts() if callable(facts) else facts or {})
+        return JSONResponse({"round": None, "metrics": {}, **_plain(known), **describe(site_model)})
+
+    async def failed(request: Request, error: Exception) -> Response:
+        status = getattr(error, "status_code", 500)
+        detail = getattr(error, "detail", error)
+        return JSONResponse({"error": f"{request.method} {request.url.path}: {detail}"}, status_code=status)
+
+    return Starlette(
+        routes=[
+            Route("/predict", predict, methods=["POST"]),
+            Route("/healthz", healthz, methods=["GET"]),
+            Route("/model", model, methods=["GET"]),
+        ],
+        exception_handlers={404: failed, 405: failed},
+    )
+
+
+def read_table(body: bytes, columns: tuple[str, ...], max_rows: int = MAX_ROWS) -> NDArray[np.float64]:
+    """Read ``{"X_test": [[…], …]}`` into an array of shape (rows, columns), float64, all finite.
+
+    Raises
+    ------
+    Malformed
+        With the row and the column of the first value that cannot be used.
+    """
+    import msgspec
+
+    expected = f"expected {len(columns)} numbers a row ({_listed(columns)})"
+    try:
+        request = msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise Malformed(f"the body is not JSON: {error}; expected {{{FIELD!r}: [[…], …]}}") from None
+    if not isinstance(request, dict):
+        raise Malformed(f"the body is {_kind(request)}; expected an object with the field {FIELD}")
+    if FIELD not in request:
+        found = _listed(tuple(request)) if request else "none"
+        raise Malformed(f"field {FIELD} is missing (fields received: {found}); {expected}")
+    rows = request[FIELD]
+    if not isinstance(rows, list):
+        raise Malformed(f"{FIELD} is {_kind(rows)}; expected a list of rows, {expected}")
+    if len(rows) > max_rows:
+        raise Malformed(f"{FIELD} has {len(rows)} rows; expected at most {max_rows} in one request")
+    for number, row in enumerate(rows):
+        if not isinstance(row, list):
+            raise Malformed(f"{FIELD} row {number} is {_kind(row)}; expected a list, {expected}")
+        if len(row) != len(columns):
+            raise Malformed(f"{FIELD} row {number} has {len(row)} values; {expected}")
+        # One C-speed sweep over the types; only a row that fails is looked at value by value.
+        if not set(map(type, row)) <= {int, float} or not all(map(_finite, row)):
+            _refuse_value(number, row, columns)
+    flat = itertools.chain.from_iterable(rows)
+    return np.fromiter(flat, np.float64, len(rows) * len(columns)).reshape(len(rows), len(columns))
+
+
+def describe(site_model: SiteModel) -> dict[str, Any]:
+    """Layout, columns and classes of a model, as JSON."""
+    if not site_model.settled:
+        return {"layout": None}
+    layout, agreement = site_model.layout, site_model.agreement
+    return {
+        "layout": {**_plain(layout.to_dict()), "hash": layout.hash, "parameters": layout.size},
+        "columns": list(agreement.columns),
+        "classes": None if agreement.classes is None else list(agreement.classes),
+    }
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The request's body, read no further than the limit."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise Malformed(f"the body has {announced} bytes; expected at most {limit}")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise Malformed(f"the body has more than {limit} bytes; expected at most {limit}")
+    return bytes(body)
+
+
+def _refuse_value(number: int, row: list[Any], columns: tuple[str, ...]) -> None:
+    for column, value in zip(columns, row, strict=True):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
+            shown = _kind(value) if value is None or isinstance(value, list | dict) else repr(value)[:60]
+            raise Malformed(f"{FIELD} row {number}, column {column!r} is {shown}; expected a finite number")
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # JSON's whole numbers have no largest one
+        return False
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _listed(names: tuple[str, ...], most: int = 8) -> str:
+    rest = f", … {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def _sayable(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can say: tuples as lists, figures that are not finite as null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(below) for key, below in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(below) for below in value]
+    return value if _sayable(value) else None

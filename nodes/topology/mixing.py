@@ -1,0 +1,137 @@
+"""Mixing weights: how much of each neighbor's model a peer takes in. Apart from the graph, apart from the exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from . import Neighbors, Rows, Schedule, incoming
+from .stochastic import MixingError, columns_sum_to_one, doubly_stochastic, rows_sum_to_one, symmetric
+
+__all__ = [
+    "RULES",
+    "MixingError",
+    "Rows",
+    "coefficients",
+    "metropolis_hastings",
+    "push_sum_columns",
+    "uniform",
+    "weigh",
+]
+
+
+def metropolis_hastings(out: Neighbors) -> Rows:
+    """Weigh each edge by ``1 / (1 + max(degree_i, degree_j))``, the rest to oneself (Xiao & Boyd 2004).
+
+    The matrix is symmetric and doubly stochastic on any undirected graph, so mixing preserves the mean over nodes.
+
+    Returns
+    -------
+    dict
+        For each node the weight of each neighbor and of itself; each row sums to one.
+
+    Raises
+    ------
+    MixingError
+        If the graph has an edge that goes one way only.
+    """
+    rows: Rows = {}
+    for i, around in out.items():
+        for j in around:
+            if i not in out[j]:
+                raise MixingError(
+                    f"metropolis-hastings: is for undirected graphs, and {i} sends to {j} but {j} not to {i}; "
+                    "expected mixing = 'push-sum', or 'uniform' where the mean over nodes need not be kept"
+                )
+        row = {j: 1.0 / (1 + max(len(around), len(out[j]))) for j in around}
+        row[i] = 1.0 - sum(row.values())
+        rows[i] = row
+    return doubly_stochastic(symmetric(rows))
+
+
+def uniform(out: Neighbors, *, doubly: bool = False) -> Rows:
+    """Weigh all that is heard, and oneself, alike: ``1 / (1 + d)`` with d the number of senders.
+
+    Every row sums to one; every column does, too, where all send to as many as they hear and all to the same number.
+
+    Parameters
+    ----------
+    doubly
+        Whether the algorithm needs a doubly stochastic matrix.
+
+    Raises
+    ------
+    MixingError
+        If `doubly` and the graph is not regular; names two nodes.
+    """
+    heard = incoming(out)
+    if doubly:
+        few, many = (choose(out, key=lambda i: len(heard[i])) for choose in (min, max))
+        if len(heard[few]) != len(heard[many]):
+            raise MixingError(
+                f"uniform: keeps the mean on regular graphs only, and {few} hears {len(heard[few])}, {many} "
+                f"{len(heard[many])}; expected mixing = 'metropolis-hastings', or 'push-sum' on directed graphs"
+            )
+    rows: Rows = {
+        i: dict.fromkeys(sorted((i, *senders)), 1.0 / (1 + len(senders))) for i, senders in sorted(heard.items())
+    }
+    return doubly_stochastic(rows) if doubly else rows_sum_to_one(rows)
+
+
+def push_sum_columns(out: Neighbors) -> Rows:
+    """Let each sender split itself evenly over itself and those it sends to (Kempe et al. 2003; Assran et al. 2019).
+
+    Column stochastic on any graph: what is sent and a mass that travels with it are conserved in sum, and their ratio
+    tends to the mean on any strongly connected graph.
+    """
+    rows: Rows = {i: {} for i in out}
+    for sender in sorted(out):
+        share = 1.0 / (1 + len(out[sender]))
+        for receiver in (sender, *out[sender]):
+            rows[receiver][sender] = share
+    return columns_sum_to_one({i: dict(sorted(row.items())) for i, row in rows.items()})
+
+
+RULES: Mapping[str, Callable[[Neighbors], Rows]] = {
+    "metropolis-hastings": metropolis_hastings,
+    "uniform": uniform,
+    "push-sum": push_sum_columns,
+}
+"""The rules by the names of ``gossip.mixing``."""
+
+
+def weigh(schedule: Schedule, round: int, rule: str = "metropolis-hastings", *, doubly: bool = False) -> Rows:  # noqa: A002
+    """Give the mixing matrix of a round: the graph's own, if it brings one, or that of the rule.
+
+    Graphs' own matrices are all doubly stochastic, and so serve every algorithm.
+
+    Parameters
+    ----------
+    doubly
+        Whether the algorithm needs a doubly stochastic matrix.
+
+    Raises
+    ------
+    MixingError
+        If the rule is not one for this graph.
+    """
+    own = schedule.weights(round)
+    if own is not None:
+        return doubly_stochastic(own) if schedule.directed else doubly_stochastic(symmetric(own))
+    if rule == "uniform":
+        return uniform(schedule.out(round), doubly=doubly)
+    if rule not in RULES:
+        raise MixingError(f"mixing = {rule!r}: expected one of {', '.join(RULES)}")
+    return RULES[rule](schedule.out(round))
+
+
+def coefficients(me: str, row: Mapping[str, float], present: Iterable[str]) -> dict[str, float]:
+    """Give the weights of one round: a missing neighbor's goes to oneself, so the row still sums to one.
+
+    Returns
+    -------
+    dict
+        Name to weight, in name order, `me` included: the order in which the worker sums.
+    """
+    there = {j: row[j] for j in present}
+    mine = 1.0 - sum(there[j] for j in sorted(there))
+    return dict(sorted((there | {me: mine}).items()))

@@ -1,0 +1,107 @@
+"""Graphs that are drawn from the seed, by networkx: fixed ones, and a fresh one for each round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .base import Fresh, Neighbors, TopologyError, named
+
+DRAWS = 100  # a fixed graph is drawn again until it is connected, so many times
+
+
+def random_regular(names: Sequence[str], degree: int, seed: int) -> Neighbors:
+    """Draw a connected graph in which all have `degree` neighbors (Steger & Wormald 1999)."""
+    import networkx as nx
+
+    n = len(names)
+    # At degree 2 or more nearly every draw is connected, at degree 1 none is beyond two nodes.
+    return _connected(
+        names,
+        lambda draw: nx.random_regular_graph(degree, n, seed=draw),
+        seed,
+        f"degree = {degree}: no connected random-regular graph over {n} nodes in {DRAWS} draws; raise degree",
+    )
+
+
+def erdos_renyi(names: Sequence[str], probability: float, seed: int) -> Neighbors:
+    """Draw a connected graph in which each pair is an edge with the given probability (Erdős & Rényi 1959)."""
+    import networkx as nx
+
+    n = len(names)
+    return _connected(
+        names,
+        lambda draw: nx.gnp_random_graph(n, probability, seed=draw),
+        seed,
+        f"probability = {probability:g}: no connected erdos-renyi graph over {n} nodes in {DRAWS} draws; "
+        f"twice ln(n)/n, {connecting(n):.3g}, suffices nearly always",
+    )
+
+
+def connecting(n: int) -> float:
+    """Twice ln(n)/n, the probability at which a random graph begins to be connected; at most 1."""
+    from math import log
+
+    return min(1.0, 2 * log(n) / n)
+
+
+def small_world(names: Sequence[str], degree: int, probability: float, seed: int) -> Neighbors:
+    """Draw a ring in which each is joined with its `degree` nearest, and each edge's far end moved anywhere with the
+    given probability; connected (Watts & Strogatz 1998).
+    """
+    import networkx as nx
+
+    n = len(names)
+    return _connected(
+        names,
+        lambda draw: nx.watts_strogatz_graph(n, degree, probability, seed=draw),
+        seed,
+        f"probability = {probability:g}: no connected small-world graph of degree {degree} over {n} nodes in {DRAWS} "
+        "draws; raise degree or lower probability",
+    )
+
+
+def epidemic_oracle(names: Sequence[str], degree: int, seed: int) -> Fresh:
+    """A fresh random regular graph each round, known to all (De Vos et al. 2023, EL-Oracle)."""
+
+    def draw(number: int) -> Neighbors:
+        import networkx as nx
+
+        graph = nx.random_regular_graph(degree, len(names), seed=_integer(seed, "epidemic-oracle", number))
+        return named(names, {i: graph[i] for i in range(len(names))})
+
+    return Fresh(draw, directed=False)
+
+
+def epidemic_local(names: Sequence[str], degree: int, seed: int) -> Fresh:
+    """Each node sends to `degree` others that it draws by itself each round (De Vos et al. 2023, EL-Local).
+
+    A draw is addressed by (seed, node, round): a node can make its own without knowing anybody else's.
+    """
+
+    def draw(number: int) -> Neighbors:
+        from nervenet.models.rng import generator
+
+        graph = {}
+        for i, name in enumerate(names):
+            chosen = generator(seed, name, number, "targets").choice(len(names) - 1, size=degree, replace=False)
+            graph[i] = [j + (j >= i) for j in map(int, chosen)]  # over all but itself
+        return named(names, graph)
+
+    return Fresh(draw, directed=True)
+
+
+def _connected(names: Sequence[str], draw: Callable[[int], Any], seed: int, otherwise: str) -> Neighbors:
+    import networkx as nx
+
+    for attempt in range(DRAWS):
+        graph = draw(_integer(seed, "topology", attempt))
+        if nx.is_connected(graph):
+            return named(names, {i: graph[i] for i in range(len(names))})
+    raise TopologyError(otherwise)
+
+
+def _integer(seed: int, *address: str | int) -> int:
+    from nervenet.models.rng import generator
+
+    return int(generator(seed, *address).integers(2**32))

@@ -1,0 +1,65 @@
+"""How a newcomer that knows one peer asks it who is there, and what it is told where that fails."""
+
+from __future__ import annotations
+
+import pytest
+from nervenet.broker.errors import JoinRefused, PeerUnreachable
+from nervenet.broker.messages import VERSION, GetPeers, Heartbeat, Hello, MemberState, Peers, Refused
+from nervenet.broker.peer_discovery import discover_peers
+from nervenet.broker.transport_events import LinkLost
+
+
+def hello(incarnation: int = 5, run: str = "demo") -> Hello:
+    return Hello("zoe", "peer", run, incarnation, VERSION)
+
+
+async def ask(tcp, seed, who: Hello | None = None, within_s: float = 10.0) -> Peers:
+    return await discover_peers(seed.addresses["control"], who or hello(), {"seed": 0}, within_s, tcp.context)
+
+
+def answering(transport, message):
+    return lambda item: transport.send(item.sender, message) if isinstance(getattr(item, "message", 0), GetPeers) else 0
+
+
+async def test_a_peer_tells_who_is_in_its_run(tcp):
+    seed, box = await tcp.open("a", binds=True)
+    there = Peers((MemberState("a", 1, "alive"),), ("a", "b"), "tcp://events:1")
+    box.hook = answering(seed, there)
+    assert await ask(tcp, seed) == there
+    assert box.of(GetPeers)[0].message.shared_config == {"seed": 0}
+
+
+async def test_being_refused_ends_nobody_who_has_the_same_name(tcp):
+    seed, box = await tcp.open("a", binds=True)
+    older, _ = await tcp.open("zoe", incarnation=1)
+    older.link("a", seed.addresses)
+    older.send("a", Heartbeat(1, "training", ()))
+    await box.first(Heartbeat)
+    box.hook = answering(seed, Refused("get_peers", 0, "config", "seed is 1 in this run; found 0"))
+    with pytest.raises(JoinRefused, match="seed is 1"):
+        await ask(tcp, seed)
+    box.items.clear()
+    older.send("a", Heartbeat(2, "training", ()))
+    assert (await box.first(Heartbeat)).message.round == 2
+    assert not box.of(LinkLost)
+
+
+async def test_an_older_life_is_told_that_there_is_a_newer_one(tcp):
+    seed, box = await tcp.open("a", binds=True)
+    box.hook = answering(seed, Peers((MemberState("a", 1, "alive"), MemberState("zoe", 9, "alive")), ("a",)))
+    with pytest.raises(JoinRefused, match="zoe has been started again since"):
+        await ask(tcp, seed)
+
+
+async def test_another_run_is_refused_by_name(tcp):
+    seed, _ = await tcp.open("a", binds=True)
+    with pytest.raises(JoinRefused, match="belongs to run 'demo'"):
+        await ask(tcp, seed, hello(run="other"))
+
+
+async def test_one_that_answers_and_does_not_know_is_told_from_nobody(tcp):
+    seed, _ = await tcp.open("a", binds=True)
+    with pytest.raises(PeerUnreachable, match="a peer answered there, but does not tell who is in its run"):
+        await ask(tcp, seed, within_s=0.5)
+    with pytest.raises(PeerUnreachable, match=r"no peer answered there within 0\.2 s"):
+        await discover_peers("tcp://127.0.0.1:1", hello(), {}, 0.2, tcp.context)

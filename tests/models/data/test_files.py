@@ -1,0 +1,240 @@
+"""Tables from files: what is read, and that every refusal names file, place and what was found there."""
+
+import builtins
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nervenet.models.data.data import DataError
+from nervenet.models.data.datasets import load
+from nervenet.models.data.files import load_file
+
+
+def csv_file(folder: Path, text: str) -> Path:
+    path = folder / "table.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_csv_file_is_read(tmp_path: Path) -> None:
+    found = load(csv_file(tmp_path, "a, b,kind\n1,2.5,cat\n\n-3e2, 4,dog\n"))
+    assert found.name == "table.csv"
+    assert found.columns == ("a", "b")
+    assert np.array_equal(found.X, [[1, 2.5], [-300, 4]])
+    assert found.y.tolist() == ["cat", "dog"]
+    assert found.task == "classification"
+
+
+@pytest.mark.parametrize(
+    ("header", "options", "target"),
+    [
+        ("a,b,c", {}, "c"),
+        ("a,y,c", {}, "y"),
+        ("label,y,c", {}, "y"),
+        ("a,Class,c", {}, "Class"),
+        ("a,y,c", {"target": "a"}, "a"),
+        ("a,b,y", {"sites": "y"}, "b"),
+    ],
+)
+def test_the_target_is_the_named_the_usual_or_the_last_column(
+    tmp_path: Path, header: str, options: dict[str, str], target: str
+) -> None:
+    found = load(csv_file(tmp_path, f"{header}\n1,2,3\n4,5,6\n"), **options)
+    place = header.split(",").index(target)
+    assert found.y.tolist() == [1 + place, 4 + place]
+    assert target not in found.columns
+
+
+@pytest.mark.parametrize(
+    ("cells", "task", "kind"),
+    [
+        (["0", "1", "1"], "classification", "i"),
+        (["0.0", "1.0", "1.0"], "classification", "i"),
+        (["0.5", "1.0", "1.0"], "regression", "f"),
+        (["no", "yes", "yes"], "classification", "U"),
+    ],
+)
+def test_whole_numbers_are_integers_and_the_task_follows(
+    tmp_path: Path, cells: list[str], task: str, kind: str
+) -> None:
+    found = load(csv_file(tmp_path, "a,y\n" + "".join(f"1,{cell}\n" for cell in cells)))
+    assert (found.task, found.y.dtype.kind) == (task, kind)
+
+
+def test_the_task_can_be_named(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, "a,y\n1,0\n2,1\n")
+    assert load(path, task="regression").y.dtype == np.float64
+    mixed = csv_file(tmp_path, "a,y\n1,0\n2,3a\n")
+    assert load(mixed, task="classification").y.tolist() == ["0", "3a"]
+    with pytest.raises(DataError, match=r"task .classify. is unknown .did you mean .classification"):
+        load(path, task="classify")
+
+
+def test_a_column_of_sites_may_be_text_and_is_no_input(tmp_path: Path) -> None:
+    found = load(csv_file(tmp_path, "a,hospital,y\n1,north,0\n2,south,1\n"), sites="hospital")
+    assert found.columns == ("a",)
+    assert found.sites is not None
+    assert found.sites.tolist() == ["north", "south"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a,b,y\n1,x,0\n2,3,1\n", 'line 2, column "b": found text "x", expected a number'),
+        ("a,b,y\n1,2,0\n\n2,,1\n", 'line 4, column "b": found an empty cell, expected a number'),
+        ("a,b,y\n1,nan,0\n2,3,1\n", 'line 2, column "b": found nan, expected a number'),
+        ("a,b,y\n1,2,0\n2,-inf,1\n", 'line 3, column "b": found -inf'),
+        ("a,b,y\n1,2,\n2,3,1\n", 'line 2, column "y": found an empty cell, expected a value'),
+        ("a,b,y\n1,2,NaN\n2,3,1\n", 'line 2, column "y": found NaN'),
+        ("a,b,y\n1,2,0\n2,3,one\n", 'line 3, column "y": found text "one", expected a number as elsewhere'),
+        ("a,b,y\n1,2\n2,3,1\n", "line 2 has 2 cells, the header names 3 columns"),
+        ("a,b,y\n", "no rows below the header"),
+        ("", "line 1 is empty"),
+        ("1,2,3\n4,5,6\n", "line 1 holds numbers only, expected the names"),
+        ("a,,y\n1,2,3\n", "line 1: column 2 has no name"),
+        ("a,a,y\n1,2,3\n", "line 1: two columns are called 'a'"),
+        ("a;b;y\n1;2;3\n", "line 1: only one column .'a;b;y'.; cells are separated by commas"),
+        ('a,b,y\n1,"2,3\n', "not a readable .csv file"),
+    ],
+)
+def test_what_is_wrong_with_a_csv_file_is_named(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(DataError, match=rf"table\.csv: {reason}"):
+        load(csv_file(tmp_path, text))
+
+
+def test_lines_are_those_of_the_file_where_a_cell_spans_two(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match='line 4, column "a": found text "x"'):
+        load(csv_file(tmp_path, 'a,y\n1,"two\nlines"\nx,one\n'))
+
+
+def test_wrong_bytes_are_named(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_bytes(b"a,y\n\xff,1\n")
+    with pytest.raises(DataError, match=r"table\.csv: not a readable"):
+        load(tmp_path / "table.csv")
+
+
+def test_a_missing_file_and_an_unknown_column_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"absent\.csv: no such file"):
+        load(tmp_path / "absent.csv")
+    path = csv_file(tmp_path, "a,b,species\n1,2,3\n")
+    with pytest.raises(DataError, match=r"no column .specie. .did you mean .species.{3}; it has: a, b, species"):
+        load(path, target="specie")
+    with pytest.raises(DataError, match="cannot be both the target and the sites"):
+        load(path, target="a", sites="a")
+    with pytest.raises(DataError, match="no columns are left for the inputs"):
+        load(csv_file(tmp_path, "a,y\n1,2\n"), sites="a")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(alphabet='ab1.,"\n\r -e', max_size=60))
+def test_any_text_is_read_or_refused_by_name(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = csv_file(tmp_path_factory.getbasetemp(), text)
+    try:
+        found = load_file(path)
+    except DataError as refusal:
+        named = str(refusal).startswith(str(path))
+    else:
+        named = np.isfinite(found.X).all() and len(found.X) == len(found.y) > 0
+    assert named
+
+
+# .npz
+
+
+def npz_file(folder: Path, **arrays: object) -> Path:
+    np.savez(folder / "table.npz", **arrays)
+    return folder / "table.npz"
+
+
+def test_an_npz_file_is_read(tmp_path: Path) -> None:
+    X = np.array([[1, 2], [3, 4]], dtype=np.float32)
+    found = load(npz_file(tmp_path, X=X, y=np.array(["a", "b"]), columns=np.array(["u", "v"]), sites=np.array([0, 1])))
+    assert found.X.dtype == np.float32
+    assert np.array_equal(found.X, X)
+    assert found.columns == ("u", "v")
+    assert found.sites is not None
+    plain = load(npz_file(tmp_path, X=X.astype(int), y=np.array([0.5, 1.5])))
+    assert (plain.X.dtype, plain.columns, plain.task) == (np.float64, ("x1", "x2"), "regression")
+
+
+def test_a_column_of_an_npz_file_may_be_its_sites(tmp_path: Path) -> None:
+    path = npz_file(tmp_path, X=np.array([[1, 7], [2, 8]]), y=np.array([0, 1]))
+    found = load(path, sites="x2")
+    assert found.columns == ("x1",)
+    assert found.X.tolist() == [[1], [2]]
+    assert found.sites is not None
+    assert found.sites.tolist() == [7, 8]
+    with pytest.raises(DataError, match="target 'y' is for tables with named columns"):
+        load(path, target="y")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        ({"X": np.eye(2)}, "no array y; it has: X"),
+        ({"X": np.eye(2), "y": np.array([{}, {}], dtype=object)}, "not a .npz file of plain arrays"),
+        ({"X": np.ones(2), "y": np.ones(2)}, "X must be a table of numbers, found 1 dimensions"),
+        ({"X": np.eye(2), "y": np.eye(2)}, "y must be one row"),
+        ({"X": np.eye(2), "y": np.ones(3)}, "X has 2 rows, y has 3"),
+        ({"X": np.array([[1.0, np.nan]]), "y": np.ones(1)}, 'row 1, column "x2": found nan'),
+        ({"X": np.eye(2), "y": np.array([1.0, np.inf])}, "row 2, target: found inf"),
+        ({"X": np.empty((0, 2)), "y": np.empty(0)}, "no rows"),
+    ],
+)
+def test_what_is_wrong_with_an_npz_file_is_named(tmp_path: Path, arrays: dict[str, object], reason: str) -> None:
+    with pytest.raises(DataError, match=rf"table\.npz: {reason}"):
+        load(npz_file(tmp_path, **arrays))
+
+
+def test_a_file_that_is_no_archive_is_named(tmp_path: Path) -> None:
+    for content in (b"no archive", b"", b"PK\x03\x04 cut"):
+        (tmp_path / "table.npz").write_bytes(content)
+        with pytest.raises(DataError, match=r"table\.npz: not a \.npz file"):
+            load(tmp_path / "table.npz")
+
+
+# .parquet
+
+
+def parquet_file(folder: Path, **columns: list[object]) -> Path:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table(columns), folder / "table.parquet")
+    return folder / "table.parquet"
+
+
+def test_a_parquet_file_is_read(tmp_path: Path) -> None:
+    path = parquet_file(tmp_path, a=[1, 2], clinic=["n", "s"], b=[0.5, 1.5], y=["no", "yes"])
+    found = load(path, sites="clinic")
+    assert found.columns == ("a", "b")
+    assert np.array_equal(found.X, [[1, 0.5], [2, 1.5]])
+    assert found.y.tolist() == ["no", "yes"]
+    assert found.sites is not None
+    assert found.sites.tolist() == ["n", "s"]
+
+
+def test_what_is_wrong_with_a_parquet_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match='row 2, column "a": found an empty cell'):
+        load(parquet_file(tmp_path, a=[1.0, None], y=[0, 1]))
+    with pytest.raises(DataError, match='column "a": found string, expected numbers'):
+        load(parquet_file(tmp_path, a=["1", "x"], y=[0, 1]))
+    (tmp_path / "table.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"table\.parquet: not a readable"):
+        load(tmp_path / "table.parquet")
+
+
+def test_a_missing_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = parquet_file(tmp_path, a=[1], y=[0])
+    real = builtins.__import__
+
+    def without_pyarrow(name: str, *args: object, **kwargs: object) -> object:
+        if name.startswith("pyarrow"):
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_pyarrow)
+    with pytest.raises(DataError, match=r"needs pyarrow: pip install .nervenet\[parquet\]"):
+        load(path)

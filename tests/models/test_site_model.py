@@ -1,0 +1,215 @@
+"""A learner goes from raw rows to original labels, whatever model it holds."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nervenet.models.data.data import DataError
+from nervenet.models.data.datasets import load
+from nervenet.models.data.splits import split
+from nervenet.models.mlp.mlp import MLP
+from nervenet.models.model import CannotMerge, LocalWork
+from nervenet.models.rng import generator
+from nervenet.models.site_model import SiteModel
+from nervenet.models.site_statistics import IncompatibleSites, agree
+
+
+def site_model(name: str = "iris", **options: Any) -> SiteModel:
+    train, test = split(load(name))
+    given = {"columns": train.columns, "task": train.task, "test": (test.X, test.y)} | options
+    return SiteModel(MLP(hidden=(10,)), train.X, train.y, **given)
+
+
+def settled(one: SiteModel, seed: int = 0) -> SiteModel:
+    one.settle(agree({"only": one.survey()}), seed)
+    return one
+
+
+@pytest.mark.parametrize(("name", "figure", "least"), [("iris", "accuracy", 0.9), ("diabetes", "r2", 0.3)])
+def test_it_learns_from_raw_rows_and_predicts_in_their_terms(name: str, figure: str, least: float) -> None:
+    one = settled(site_model(name))
+    report = one.train(LocalWork(epochs=40), generator(0, "batches"))
+    assert report.examples == one.examples
+    scores = one.evaluate("test")
+    assert scores[figure] > least
+    _, test = split(load(name))
+    assert scores["examples"] == len(test)
+    predicted = one.predict(test.X)
+    if name == "iris":
+        assert np.mean(predicted == test.y) == pytest.approx(scores[figure])
+    else:
+        explained = 1 - np.square(test.y - predicted).sum() / np.square(test.y - test.y.mean()).sum()
+        assert explained == pytest.approx(scores[figure], abs=1e-5)
+
+
+def test_labels_may_be_text() -> None:
+    train, _ = split(load("iris"))
+    names = np.array(["setosa", "versicolor", "virginica"])
+    one = settled(SiteModel(MLP(), train.X, names[train.y], columns=train.columns))
+    one.train(LocalWork(epochs=20), generator(0))
+    assert np.mean(one.predict(train.X) == names[train.y]) > 0.9
+    probabilities = one.predict_proba(train.X)
+    assert probabilities is not None
+    assert (names[probabilities.argmax(axis=1)] == one.predict(train.X)).all()
+
+
+def test_an_estimator_tells_the_task() -> None:
+    from sklearn.linear_model import SGDClassifier, SGDRegressor
+
+    X, y = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 3
+    assert SiteModel(SGDRegressor(), X, y).task == "regression"
+    assert SiteModel(SGDClassifier(), X, np.arange(20)).task == "classification"
+    whole = settled(SiteModel(SGDClassifier(), X, y.astype(float)))
+    assert whole.agreement.classes == (0.0, 1.0, 2.0)
+    with pytest.raises(ValueError, match="SGDClassifier is a classifier, but the target is a number"):
+        settled(SiteModel(SGDClassifier(), X, y + 0.5))
+
+
+def test_a_regression_has_no_probabilities() -> None:
+    one = settled(site_model("diabetes"))
+    assert one.predict_proba(np.zeros((1, 10))) is None
+
+
+def test_all_start_from_the_same_weights_by_seed() -> None:
+    train, _ = split(load("iris"))
+    halves = [SiteModel(MLP(), train.X[half], train.y[half]) for half in (slice(0, 50), slice(50, None))]
+    agreed = agree({str(n): half.survey() for n, half in enumerate(halves)})
+    first, second = (half.settle(agreed, 7) for half in halves)
+    assert first.hash == second.hash
+    assert np.array_equal(halves[0].snapshot(), halves[1].snapshot())
+    halves[0].settle(agreed, 8)
+    assert not np.array_equal(halves[0].snapshot(), halves[1].snapshot())
+
+
+def test_settling_again_on_the_same_changes_nothing() -> None:
+    one = settled(site_model())
+    one.train(LocalWork(epochs=1), generator(0))
+    trained = one.snapshot()
+    one.settle(agree({"only": one.survey()}), 0)
+    assert np.array_equal(one.snapshot(), trained)
+
+
+def test_a_holdout_takes_no_part_in_training_or_in_the_scales() -> None:
+    whole, part = site_model(), site_model(holdout=0.25, seed=3)
+    assert whole.examples == 120
+    assert part.examples == 90
+    assert part.survey().inputs.n == 90
+    settled(part)
+    assert part.evaluate("holdout")["examples"] == 30
+    assert (whole.settled, whole.has_test) == (False, True)
+    assert settled(whole).evaluate("holdout") == {}
+    assert whole.settled
+    again, other = site_model(holdout=0.25, seed=3), site_model(holdout=0.25, seed=4)
+    assert np.array_equal(part.survey().inputs.mean, again.survey().inputs.mean)
+    assert not np.array_equal(part.survey().inputs.mean, other.survey().inputs.mean)
+
+
+def test_a_class_that_only_the_holdout_has_is_surveyed() -> None:
+    for seed in range(30):
+        one = SiteModel(MLP(), np.arange(10.0)[:, None], np.array([0] * 5 + [1] * 4 + [2]), holdout=0.3, seed=seed)
+        assert one.survey().classes == (0, 1, 2)
+        settled(one)
+        assert one.evaluate("holdout")["examples"] == 3
+
+
+def test_a_site_too_small_to_hold_out_trains_on_all() -> None:
+    assert SiteModel(MLP(), np.eye(2), [0, 1], holdout=0.2).examples == 2
+    assert SiteModel(MLP(), np.eye(1), [0], holdout=0.9).examples == 1
+
+
+def test_a_read_only_test_set_is_used_as_it_is(tmp_path: Path) -> None:
+    _, test = split(load("iris"))
+    np.save(tmp_path / "X.npy", test.X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    one = settled(site_model(test=(mapped, test.y)))
+    assert one.evaluate() == settled(site_model()).evaluate()
+    assert np.array_equal(np.load(tmp_path / "X.npy"), test.X)
+
+
+def test_scorers_are_added_by_name() -> None:
+    one = settled(site_model(scorers=("balanced_accuracy",)))
+    assert set(one.evaluate()) == {"accuracy", "loss", "balanced_accuracy", "examples"}
+
+
+def test_own_weights_are_kept_on_request() -> None:
+    model = MLP(hidden=(3,))
+    model.build(4, 3, generator(99))
+    own = model.snapshot()
+    train, _ = split(load("iris"))
+    one = SiteModel(model, train.X, train.y)
+    agreed = agree({"only": one.survey()})
+    one.settle(agreed, 0, keep_weights=True)
+    assert np.array_equal(one.snapshot(), own)
+    replaced = SiteModel(model, train.X, train.y)
+    replaced.settle(agreed, 0)
+    assert not np.array_equal(replaced.snapshot(), own)
+    with pytest.raises(IncompatibleSites, match="has no weights yet"):
+        SiteModel(MLP(), train.X, train.y).settle(agreed, 0, keep_weights=True)
+
+
+def test_a_model_that_was_built_for_another_shape_is_refused() -> None:
+    model = MLP(hidden=(3,))
+    model.build(2, 2, generator(0))
+    train, _ = split(load("iris"))
+    one = SiteModel(model, train.X, train.y)
+    with pytest.raises(
+        IncompatibleSites, match=r"was built with weight.0 \(2, 3\).*4 columns and 3 classes it needs weight"
+    ):
+        one.settle(agree({"only": one.survey()}), 0)
+
+
+def test_an_agreement_must_cover_what_the_site_has() -> None:
+    iris = site_model()
+    train, test = split(load("iris"))
+    two = SiteModel(MLP(), train.X[train.y < 2], train.y[train.y < 2], columns=train.columns)
+    with pytest.raises(IncompatibleSites, match="this site has targets that were not agreed: label 2 is unknown"):
+        iris.settle(agree({"two": two.survey()}), 0)
+    with_test = SiteModel(MLP(), two._rows[0], two._rows[1], columns=train.columns, test=(test.X, test.y))
+    with pytest.raises(IncompatibleSites, match="the test set has targets that were not agreed"):
+        settled(with_test)
+    with pytest.raises(IncompatibleSites, match=r"this site has the columns sepal length .*; agreed were x1, x2"):
+        iris.settle(agree({"x": SiteModel(MLP(), train.X, train.y).survey()}), 0)
+    quantities = SiteModel(MLP(), train.X, train.y, columns=train.columns, task="regression")
+    with pytest.raises(IncompatibleSites, match="this site has data for classification; agreed was regression"):
+        iris.settle(agree({"q": quantities.survey()}), 0)
+
+
+def test_what_comes_too_early_says_what_is_missing() -> None:
+    one = site_model()
+    for early in (
+        lambda: one.layout,
+        lambda: one.train(LocalWork(), generator(0)),
+        lambda: one.predict([[1, 2, 3, 4]]),
+    ):
+        with pytest.raises(RuntimeError, match=r"call settle\(\) first"):
+            early()
+    empty = SiteModel(MLP())
+    with pytest.raises(IncompatibleSites, match="no rows of its own"):
+        empty.survey()
+    empty.settle(agree({"only": one.survey()}), 0)
+    with pytest.raises(RuntimeError, match="no rows to train on"):
+        empty.train(LocalWork(), generator(0))
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "options", "reason"),
+    [
+        (np.eye(3), [0, 1], {}, "X has 3 rows, its y has 2"),
+        (np.eye(3), None, {}, "X and y come together"),
+        (np.ones(3), [0, 1, 0], {}, "X has 1 and its y 1 dimensions"),
+        (np.eye(3), [0, 1, 0], {"columns": ("a",)}, r"X has 3 columns, 1 are named \(a\)"),
+        (np.eye(3), [0, 1, 0], {"holdout": 1.0}, "holdout must be at least 0 and below 1, found 1.0"),
+        (np.eye(3), [0, 1, 0], {"task": "guess"}, "task 'guess' is unknown"),
+        (np.eye(3), [0, 1, 0], {"test": (np.eye(2), [1])}, "the test set has 2 rows, its y has 1"),
+        (np.empty((0, 3)), [], {}, "X has no rows"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(X: Any, y: Any, options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        SiteModel(MLP(), X, y, **options)
+
+
+def test_what_cannot_be_averaged_is_refused() -> None:
+    with pytest.raises(CannotMerge):
+        SiteModel(object(), np.eye(2), [0, 1])

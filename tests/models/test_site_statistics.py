@@ -1,0 +1,334 @@
+"""Round 0: an exact merge, the same bits in any order, and refusals that name the site."""
+
+import json
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from nervenet.models.moments import Moments
+from nervenet.models.site_statistics import IncompatibleSites, Preprocessing, Survey, agree
+
+COLUMNS = ("a", "b", "c", "d")
+
+
+def site(seed: int = 0, columns: tuple[str, ...] = COLUMNS, labels: tuple[Any, ...] = (0, 1), rows: int = 20) -> Survey:
+    rng = np.random.default_rng(seed)
+    return Survey.of(
+        rng.normal(3, 2, (rows, len(columns))), rng.permutation(np.resize(labels, rows)), columns, "classification"
+    )
+
+
+def regression(seed: int = 0) -> Survey:
+    rng = np.random.default_rng(seed)
+    return Survey.of(rng.normal(3, 2, (20, 4)), rng.normal(150, 70, 20), COLUMNS, "regression")
+
+
+# Moments
+
+
+def relative_error(found: np.ndarray, exact: np.ndarray) -> float:
+    return float(np.abs(found / exact - 1).max())
+
+
+def far_parts() -> tuple[list[np.ndarray], np.ndarray]:
+    """Parts of a table whose mean is a million times its spread, and its exact sums of squares."""
+    rng = np.random.default_rng(0)
+    parts = [1e6 + rng.normal(0, 1, (rows, 3)) for rows in (100, 5000, 37)]
+    whole = np.concatenate(parts).astype(np.longdouble)
+    return parts, np.square(whole - whole.mean(axis=0)).sum(axis=0).astype(float)
+
+
+def test_a_merge_keeps_its_digits_at_an_offset_of_a_million() -> None:
+    parts, exact = far_parts()
+    assert relative_error(reduce(Moments.merge, map(Moments.of, parts)).m2, exact) < 1e-9
+
+
+def test_the_textbook_formula_would_lose_them() -> None:
+    parts, exact = far_parts()
+    n, total, squares = (sum(f(part) for part in parts) for f in (len, lambda p: p.sum(0), lambda p: (p * p).sum(0)))
+    assert relative_error(squares - total * total / n, exact) > 1e-6
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    X=hnp.arrays(np.float64, st.tuples(st.integers(2, 40), st.integers(1, 4)), elements=st.floats(-1e6, 1e6)),
+    data=st.data(),
+)
+def test_parts_merge_to_the_whole(X: np.ndarray, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(X) - 1), max_size=4)))
+    whole, merged = Moments.of(X), reduce(Moments.merge, map(Moments.of, np.split(X, cuts)))
+    assert merged.n == len(X)
+    assert np.allclose(merged.mean, X.mean(axis=0), rtol=1e-9, atol=1e-6)
+    assert np.allclose(merged.m2, whole.m2, rtol=1e-9, atol=1e-3)
+    assert np.allclose(whole.m2, X.var(axis=0) * len(X), rtol=1e-9, atol=1e-3)
+
+
+def test_a_table_of_many_blocks_has_the_moments_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    X = np.random.default_rng(0).normal(5, 2, (1000, 3)).astype(np.float32)
+    whole = Moments.of(X)
+    monkeypatch.setattr("nervenet.models.moments.BLOCK", 33)
+    blocks = Moments.of(X)
+    assert blocks.n == whole.n == 1000
+    assert np.allclose(blocks.mean, whole.mean, rtol=1e-13)
+    assert np.allclose(blocks.m2, whole.m2, rtol=1e-12)
+
+
+# Surveys
+
+
+@pytest.mark.parametrize("make", [site, regression])
+def test_a_survey_crosses_the_wire_unchanged(make: Any) -> None:
+    sent = make(3)
+    facts = json.loads(json.dumps(sent.facts()))
+    got = Survey.from_parts(facts, sent.vector())
+    assert got.facts() == sent.facts()
+    assert np.array_equal(got.vector(), sent.vector())
+    assert (got.target is None) == (sent.target is None)
+
+
+def test_what_arrived_is_not_kept_alive() -> None:
+    vector = site().vector()
+    got = Survey.from_parts(site().facts(), vector)
+    vector[:] = -1
+    assert np.array_equal(got.vector(), site().vector())
+
+
+GOOD = {"columns": ["a", "b"], "classes": [0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("facts", "vector", "reason"),
+    [
+        (GOOD, [3, 0, 0, 1], "2 columns has 5 numbers of float64, found shape .4,."),
+        (GOOD | {"classes": None}, [3, 0, 0, 1, 1], "2 columns has 7 numbers"),
+        (GOOD, [[3, 0, 0, 1, 1]], "found shape .1, 5."),
+        (GOOD, [-3, 0, 0, 1, 1], "number of rows is -3"),
+        (GOOD, [0, 0, 0, 1, 1], "number of rows is 0"),
+        (GOOD, [np.nan, 0, 0, 1, 1], "number of rows is nan"),
+        (GOOD, [1e300, 0, 0, 1, 1], "number of rows is 1e.300"),
+        (GOOD, [3, np.nan, 0, 1, 1], "a mean is not a number"),
+        (GOOD, [3, 1e200, 0, 1, 1], "a mean is not a number"),
+        (GOOD, [3, 0, 0, -1, 1], "a sum of squares is not a number"),
+        (GOOD, [3, 0, 0, np.inf, 1], "a sum of squares is not a number"),
+        ({"columns": ["a", "b"]}, [3, 0, 0, 1, 1], "facts of a survey are columns and classes"),
+        ([], [3, 0, 0, 1, 1], "facts of a survey"),
+        (GOOD | {"columns": []}, [3], "one or more names"),
+        (GOOD | {"columns": "ab"}, [3, 0, 0, 1, 1], "one or more names"),
+        (GOOD | {"columns": ["a", 1]}, [3, 0, 0, 1, 1], "one or more names"),
+        (GOOD | {"columns": ["a", "a"]}, [3, 0, 0, 1, 1], "two columns have the same name"),
+        (GOOD | {"classes": []}, [3, 0, 0, 1, 1], "one or more labels"),
+        (GOOD | {"classes": [0, "b"]}, [3, 0, 0, 1, 1], "all numbers or all text"),
+        (GOOD | {"classes": [True, False]}, [3, 0, 0, 1, 1], "all numbers or all text"),
+        (GOOD | {"classes": [1, 0]}, [3, 0, 0, 1, 1], "sorted, each once"),
+        (GOOD | {"classes": [1, 1]}, [3, 0, 0, 1, 1], "sorted, each once"),
+        (GOOD | {"classes": [0.0, float("nan")]}, [3, 0, 0, 1, 1], "numbers below"),
+        (GOOD | {"classes": [0, 10**400]}, [3, 0, 0, 1, 1], "numbers below"),
+        (GOOD | {"classes": [[0], [1]]}, [3, 0, 0, 1, 1], "all numbers or all text"),
+    ],
+)
+def test_a_hostile_survey_is_refused(facts: Any, vector: list[float], reason: str) -> None:
+    with pytest.raises(IncompatibleSites, match=reason):
+        Survey.from_parts(facts, np.array(vector, dtype=np.float64))
+
+
+def test_another_dtype_is_refused() -> None:
+    with pytest.raises(IncompatibleSites, match="of float32"):
+        Survey.from_parts(site().facts(), site().vector().astype(np.float32))
+
+
+def test_a_bad_value_is_named_by_row_and_column() -> None:
+    X = np.zeros((3, 2))
+    X[1, 1] = np.nan
+    with pytest.raises(IncompatibleSites, match='row 1, column "b": found nan'):
+        Survey.of(X, np.arange(3), ("a", "b"), "classification")
+    with pytest.raises(IncompatibleSites, match='row 0, column "target": found inf'):
+        Survey.of(np.zeros((1, 2)), np.array([np.inf]), ("a", "b"), "regression")
+    with pytest.raises(IncompatibleSites, match="no rows"):
+        Survey.of(np.zeros((0, 2)), np.zeros(0), ("a", "b"), "regression")
+
+
+# Agreements
+
+
+def test_the_agreed_scale_is_that_of_the_pooled_table() -> None:
+    rng = np.random.default_rng(1)
+    X = rng.normal([0, 100, -5], [1, 20, 0.1], (60, 3))
+    y = rng.normal(150, 70, 60)
+    parts = np.split(np.arange(60), [7, 30])
+    agreed = agree({f"s{i}": Survey.of(X[p], y[p], ("a", "b", "c"), "regression") for i, p in enumerate(parts)})
+    assert np.allclose(agreed.center, X.mean(axis=0))
+    assert np.allclose(agreed.scale, X.std(axis=0))
+    assert np.isclose(agreed.target_center, y.mean())
+    assert np.isclose(agreed.target_scale, y.std())
+    prepared = agreed.transform(X, "float64")
+    assert np.allclose(prepared.std(axis=0), 1)
+    assert np.isclose(agreed.encode(y).std(), 1)
+    assert np.allclose(agreed.decode(agreed.encode(y)), y)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.permutations(range(6)))
+def test_the_order_of_arrival_does_not_change_a_bit(order: list[int]) -> None:
+    surveys = {f"client-{n}": regression(n) for n in range(6)}
+    shuffled = {f"client-{n}": surveys[f"client-{n}"] for n in order}
+    assert agree(shuffled).to_dict() == agree(surveys).to_dict()
+
+
+def test_another_order_of_merging_would_change_bits() -> None:
+    """So that the test above can fail."""
+    inputs = [regression(n).inputs for n in range(6)]
+    forth, back = reduce(Moments.merge, inputs), reduce(Moments.merge, inputs[::-1])
+    assert not np.array_equal(forth.m2, back.m2)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e6 + 0.1, -3e-9])
+def test_a_constant_column_keeps_its_unit(value: float) -> None:
+    surveys = {
+        f"s{n}": Survey.of(np.full((1 + n * 333, 1), value), np.arange(1 + n * 333) % 2, ("a",), "classification")
+        for n in range(4)
+    }
+    agreed = agree(surveys)
+    assert agreed.scale.tolist() == [1.0]
+    assert np.allclose(agreed.transform([[value + 2]], "float64"), 2)
+
+
+def test_inputs_are_cut_at_five_standard_deviations() -> None:
+    agreed = agree({"s": site()})
+    far = agreed.transform(np.array([[1e9, -1e9, 3, 3]]))
+    assert far.dtype == np.float32
+    assert far[0, :2].tolist() == [5, -5]
+    assert (np.abs(far[0, 2:]) < 1).all()
+
+
+def test_unit_scale_keeps_zeros_and_none_keeps_everything() -> None:
+    X = np.random.default_rng(0).normal(3, 2, (50, 4))
+    surveys = {"s": Survey.of(X, np.arange(50) % 2, COLUMNS, "classification")}
+    unit = agree(surveys, "unit")
+    assert (unit.transform(np.zeros((1, 4))) == 0).all()
+    assert np.allclose(np.square(unit.transform(X, "float64")).mean(axis=0), 1)
+    assert np.array_equal(agree(surveys, "none").transform(1000 * X, "float64"), 1000 * X)
+    raw = agree({"s": regression()}, "none")
+    assert (raw.target_center, raw.target_scale) == (0, 1)
+    with pytest.raises(IncompatibleSites, match="scale 'minmax' is unknown; allowed: standard, unit, none"):
+        agree(surveys, "minmax")  # type: ignore[arg-type]
+
+
+def test_classes_are_the_sorted_union() -> None:
+    agreed = agree({"a": site(labels=("dog", "ant")), "b": site(labels=("cat",))})
+    assert agreed.classes == ("ant", "cat", "dog")
+    assert agreed.encode(np.array(["dog", "ant", "cat"])).tolist() == [2, 0, 1]
+    assert agreed.decode(np.array([1, 2])).tolist() == ["cat", "dog"]
+    with pytest.raises(ValueError, match="label bee is unknown; the agreed classes are ant, cat, dog"):
+        agreed.encode(["ant", "bee"])
+    with pytest.raises(ValueError, match="label zebra is unknown"):
+        agreed.encode(["zebra"])
+    with pytest.raises(ValueError, match="labels of type int64"):
+        agreed.encode([1])
+    numbers = agree({"a": site(labels=(7, 3)), "b": site(labels=(-1,))})
+    assert numbers.classes == (-1, 3, 7)
+    assert numbers.decode(np.array([2])).tolist() == [7]
+    assert agree({"a": site(labels=(0.5, 1.5)), "b": site(labels=(2,))}).classes == (0.5, 1.5, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        (
+            {"columns": ("a", "b", "c")},
+            r"site client-2 has 3 columns \(a, b, c\); the others have 4 \(a, b, c, d\)",
+        ),
+        ({"columns": ("a", "b", "x", "d")}, "site client-2 has 'x' as column 3; the others have 'c'$"),
+        ({"columns": ("a", "c", "b", "d")}, "site client-2 has 'c' as column 2; .*'b' .the same names in another"),
+        ({"labels": ("no", "yes")}, r"site client-2 has text labels \(no, yes\) .*others have number labels \(0, 1\)"),
+    ],
+)
+def test_a_site_that_differs_is_named(odd: dict[str, Any], reason: str) -> None:
+    surveys = {"client-2": site(2, **odd), "client-10": site(10), "client-3": site(3)}
+    with pytest.raises(IncompatibleSites, match=reason) as caught:
+        agree(surveys)
+    assert caught.value.site == "client-2"
+
+
+def test_a_site_with_another_task_is_named() -> None:
+    with pytest.raises(
+        IncompatibleSites, match=r"site z has quantities as targets; the others have number labels \(0, 1\)"
+    ):
+        agree({"a": site(), "b": site(), "z": regression()})
+
+
+def test_one_class_and_no_site_are_refused() -> None:
+    with pytest.raises(IncompatibleSites, match=r"one class only \(0\)"):
+        agree({"a": site(labels=(0,)), "b": site(labels=(0,))})
+    with pytest.raises(IncompatibleSites, match="nobody"):
+        agree({})
+
+
+@pytest.mark.parametrize("make", [site, regression])
+@pytest.mark.parametrize("scale", ["standard", "unit", "none"])
+def test_an_agreement_goes_through_json_to_the_bit(make: Any, scale: Any) -> None:
+    agreed = agree({"a": make(1), "b": make(2)}, scale)
+    again = Preprocessing.from_dict(json.loads(json.dumps(agreed.to_dict())))
+    assert again == agreed
+    assert hash(again) == hash(agreed)
+    assert np.array_equal(again.center, agreed.center)
+    assert again != agree({"a": make(1), "b": make(3)}, scale) or scale == "none"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"center": [0.0]}, "4 columns, 1 centers, 4 scales"),
+        ({"scale": [1.0, 1.0, 1.0, 0.0]}, "not above 0"),
+        ({"scale": [1.0, 1.0, 1.0, float("nan")]}, "not finite"),
+        ({"center": ["x", 1, 1, 1]}, "not an agreement"),
+        ({"classes": [0]}, "two or more"),
+        ({"classes": [1, 0]}, "sorted"),
+        ({"clip": -1}, "not above 0"),
+        ({"columns": None}, "one or more names"),
+        ({"target_scale": None}, "not an agreement"),
+    ],
+)
+def test_a_malformed_agreement_is_refused(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(IncompatibleSites, match=reason):
+        Preprocessing.from_dict(agree({"a": site()}).to_dict() | change)
+    without = {key: value for key, value in agree({"a": site()}).to_dict().items() if key not in change}
+    with pytest.raises(IncompatibleSites, match=f"without '{next(iter(change))}'"):
+        Preprocessing.from_dict(without)
+
+
+@pytest.mark.parametrize(
+    ("X", "reason"),
+    [
+        (np.zeros((2, 2)), r"X has 2 columns, the model expects 4 \(a, b, c, d\)"),
+        (np.zeros(4), "X has 1 dimensions, expected 2"),
+        ([[1, 2, 3, 4], [1, 2]], r"row 1 of X has 2 columns, the model expects 4"),
+        ([[1, 2, 3, 4], 5], "row 1 of X has no columns"),
+        ([["x", "1", "2", "3"]], "X holds <U1 values, expected numbers"),
+        ([[1, 2, None, 4]], "X holds object values"),
+        ([[0, 0, np.nan, 0]], 'X has nan in row 0, column "c"'),
+        ([[0, 0, 0, 0], [0, np.inf, 0, 0]], 'X has inf in row 1, column "b"'),
+    ],
+)
+@pytest.mark.parametrize("scale", ["standard", "none"])
+def test_wrong_inputs_are_named(X: Any, reason: str, scale: Any) -> None:
+    with pytest.raises(ValueError, match=reason):
+        agree({"a": site()}, scale).transform(X, "float64")
+
+
+def test_a_value_beyond_the_dtype_is_refused_where_nothing_clips() -> None:
+    with pytest.raises(ValueError, match="too large for float32"):
+        agree({"a": site()}, "none").transform([[1e300, 0, 0, 0]])
+    assert agree({"a": site()}).transform([[1e300, 0, 0, 0]])[0, 0] == 5
+
+
+def test_raw_inputs_are_never_modified() -> None:
+    X = np.random.default_rng(0).normal(0, 9, (500, 4))
+    X.flags.writeable = False
+    before = X.copy()
+    for scale in ("standard", "unit", "none"):
+        agree({"a": site()}, scale).transform(X, "float64")  # type: ignore[arg-type]
+    assert np.array_equal(X, before)

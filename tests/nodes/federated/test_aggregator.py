@@ -1,0 +1,37 @@
+"""What the coordinator's half of the worker remembers from fold to fold."""
+
+import numpy as np
+import pytest
+from nervenet.nodes.federated.aggregator import Aggregator
+from nervenet.nodes.federated.strategies import Contribution
+from nervenet.nodes.federated.strategies.registry import make
+from nervenet.nodes.runtime import effects as e
+
+
+def a_fold(weights: np.ndarray, number: int, attempt: int, answer: float) -> e.Fold:
+    given = (Contribution("a", np.full(3, answer, np.float32), weights, 10),)
+    return e.Fold(number, attempt, "mean", weights, given)
+
+
+def check_a_fold_that_did_not_count_leaves_nothing_behind() -> None:
+    start = np.zeros(3, np.float32)
+    found = []
+    for first_fails in (False, True):
+        merger = Aggregator(make("fedavgm", {}))
+        merger.begin(start)
+        weights = merger.fold(a_fold(start, 1, 0, 1.0)).body
+        if first_fails:
+            merger.fold(a_fold(weights, 2, 0, 900.0))
+        folded = merger.fold(a_fold(weights, 2, int(first_fails), 2.0))
+        found.append((folded.body.tobytes(), {name: a.tobytes() for name, a in merger.arrays(2).items()}))
+    assert found[0] == found[1]
+
+
+def test_a_fold_that_did_not_count_leaves_nothing_behind() -> None:
+    check_a_fold_that_did_not_count_leaves_nothing_behind()
+
+
+def test_a_fold_that_did_not_count_would_leave_its_momentum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Aggregator, "_rewind", lambda self, number: None)
+    with pytest.raises(AssertionError):
+        check_a_fold_that_did_not_count_leaves_nothing_behind()

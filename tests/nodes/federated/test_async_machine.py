@@ -1,0 +1,557 @@
+"""The decisions of a coordinator without rounds: events in, effects out, one assertion at a time."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+from nervenet.broker import messages as m
+from nervenet.nodes.federated.async_machine import FlowState
+from nervenet.nodes.federated.early_stopping import Goal, StoppingRules
+from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.strategies.base import Contribution, Demands, Outcome, State, Vector
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
+
+T = TypeVar("T")
+SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
+MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+NAN = "values must be finite, found NaN or infinity"
+
+
+@dataclass(frozen=True)
+class Buffered:
+    """As much of a strategy as the machine looks at."""
+
+    buffer: int = 2
+    max_staleness: int | None = None
+
+    @property
+    def demands(self) -> Demands:
+        return Demands(asynchronous=True, buffer=self.buffer, max_staleness=self.max_staleness)
+
+    def check(self, clients: int) -> None:
+        pass
+
+    def init(self, weights: Vector, population: int) -> State:
+        return {}
+
+    def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
+        return Outcome(weights + np.mean([c.delta() for c in contributions], axis=0), state)
+
+
+def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
+    return [effect for effect in effects if isinstance(effect, kind)]
+
+
+def tasks(effects: Iterable[e.Effect], work: str = "train") -> dict[str, tuple[int, int, Any]]:
+    """Who is asked: (number, attempt, weights)."""
+    return {
+        name: (send.message.round, send.message.attempt, send.body)
+        for send in only(e.Send, effects)
+        if isinstance(send.message, m.Task) and send.message.work == work
+        for name in send.to
+    }
+
+
+def refusals(effects: Iterable[e.Effect]) -> list[tuple[str, str]]:
+    return [(s.message.code, s.message.reason) for s in only(e.Send, effects) if isinstance(s.message, m.Refused)]
+
+
+class Desk:
+    """An asynchronous coordinator on a desk; round 0 is over."""
+
+    def __init__(self, n: int = 3, *, buffer: int = 2, max_staleness: int | None = None, **rules: Any) -> None:
+        self.names = tuple(f"client-{i}" for i in range(n))
+        given = {"rounds": 100, "clients": frozenset(self.names), "strategy": Buffered(buffer, max_staleness)} | rules
+        self.state = FlowState(RoundRules(**given))
+        self.now = 0.0
+        self.effects: list[e.Effect] = []
+        self.timers: dict[ev.Key, float] = {}
+        self.held: dict[str, tuple[int, int, Any]] = {}
+        self.tell(ev.Started())
+        for name in self.names:
+            self.join(name)
+        for name in self.names:
+            self.say(name, m.Update(0, 0, 10, {}, {"columns": ["x"]}, SURVEY), f"survey of {name}")
+        self.begun = self.tell(ev.Settled({"columns": ["x"]}, MODEL, "w0"))
+
+    def join(self, name: str) -> list[e.Effect]:
+        return [*self.tell(ev.LinkUp(name, "client", 1)), *self.say(name, m.Ready(examples=1000, pid=1))]
+
+    def tell(self, event: ev.Event, now: float | None = None) -> list[e.Effect]:
+        self.now = self.now if now is None else now
+        effects = self.state.handle(event, self.now)
+        for effect in effects:
+            match effect:
+                case e.SetTimer(key, at):
+                    self.timers[key] = at
+                case e.CancelTimer(key):
+                    self.timers.pop(key, None)
+        self.held |= tasks(effects)
+        self.effects += effects
+        return effects
+
+    def say(self, sender: str, message: m.Message, body: Any = None, flaw: str | None = None) -> list[e.Effect]:
+        return self.tell(ev.Arrived(sender, message, body, flaw))
+
+    def until(self, when: float, *, beating: Iterable[str] = ()) -> list[e.Effect]:
+        """Let the timers fire up to `when`, while some clients go on to beat."""
+        found: list[e.Effect] = []
+        while self.timers and (at := min(self.timers.values())) <= when:
+            key = min((key for key, due in self.timers.items() if due == at), key=str)
+            del self.timers[key]
+            for name in beating:
+                found += self.tell(ev.Arrived(name, m.Heartbeat(round=0, state="train for 9.9 s", sending=())), at)
+            found += self.tell(ev.TimerFired(key, at), at)
+        self.now = when
+        return found
+
+    def answer(self, name: str, flaw: str | None = None, *, examples: int = 10, **metrics: float) -> list[e.Effect]:
+        """Answer the task that this client has."""
+        number, attempt, base = self.held[name]
+        update = m.Update(number, attempt, examples, metrics, None, MODEL)
+        return self.say(name, update, f"{name} {number} from {base}", flaw)
+
+    def step(self) -> list[e.Effect]:
+        """Let the step that was asked for be made."""
+        fold = only(e.Fold, self.effects)[-1]
+        return self.tell(ev.Folded(fold.round, fold.attempt, f"w{fold.round}"))
+
+    def published(self, kind: str) -> list[dict[str, Any]]:
+        return [dict(p.fields) for p in only(e.Publish, self.effects) if p.type == kind]
+
+    def finished(self) -> e.Finish | None:
+        return next(iter(only(e.Finish, self.effects)), None)
+
+
+# ------------------------------------------------------------------------------------------------------ the undisturbed
+
+
+def test_after_round_zero_everybody_has_a_task_with_the_same_weights() -> None:
+    desk = Desk()
+    assert tasks(desk.begun) == dict.fromkeys(desk.names, (1, 0, "w0"))
+    (sent,) = only(e.Send, desk.begun)
+    assert sent.message.agreement == {"columns": ["x"]}
+
+
+def test_who_answers_gets_the_next_task_at_once_and_the_others_none() -> None:
+    desk = Desk()
+    effects = desk.answer("client-1")
+    assert tasks(effects) == {"client-1": (2, 0, "w0")}
+    assert not only(e.Fold, effects)
+
+
+def test_a_full_buffer_is_a_step_in_name_order_each_with_its_base_and_staleness() -> None:
+    desk = Desk()
+    desk.answer("client-2", loss=3.0)
+    effects = desk.answer("client-0", loss=1.0)
+    (fold,) = only(e.Fold, effects)
+    assert (fold.round, fold.attempt, fold.rule, fold.body) == (1, 0, "mean", "w0")
+    assert [(c.client, c.body, c.base, c.staleness) for c in fold.contributions] == [
+        ("client-0", "client-0 1 from w0", "w0", 0),
+        ("client-2", "client-2 1 from w0", "w0", 0),
+    ]
+    desk.now = 3.0
+    effects = desk.step()
+    assert desk.published("round.completed")[-1] == {
+        "round": 1, "participants": ["client-0", "client-2"], "closed_by": "buffer", "duration_s": 3.0,
+        "loss": pytest.approx(2.0), "staleness": [0, 0], "staleness_mean": 0.0, "staleness_max": 0,
+    }  # fmt: skip
+    assert only(e.Evaluate, effects) == [e.Evaluate(1, "test", "w1")]
+    # client-1 works on: nobody waits for it, and what it started from has aged by a step.
+    desk.answer("client-1")
+    (fold,) = only(e.Fold, desk.answer("client-0"))
+    assert [(c.client, c.base, c.staleness) for c in fold.contributions] == [
+        ("client-0", "w1", 0),
+        ("client-1", "w0", 1),
+    ]
+
+
+def test_who_fills_the_buffer_is_tasked_with_what_comes_of_it() -> None:
+    desk = Desk(buffer=1)
+    assert not tasks(desk.answer("client-0"))
+    assert tasks(desk.step()) == {"client-0": (2, 0, "w1")}
+
+
+def test_a_client_may_be_in_a_step_twice_and_each_of_its_tasks_has_a_number_of_its_own() -> None:
+    desk = Desk(2, buffer=3)
+    desk.answer("client-1")
+    desk.answer("client-0")
+    (fold,) = only(e.Fold, desk.answer("client-1"))
+    assert [(c.client, c.body) for c in fold.contributions] == [
+        ("client-0", "client-0 1 from w0"),
+        ("client-1", "client-1 1 from w0"),
+        ("client-1", "client-1 2 from w0"),
+    ]
+    desk.step()
+    assert desk.published("round.completed")[-1]["participants"] == ["client-0", "client-1"]
+
+
+def test_steps_are_made_one_at_a_time_and_what_comes_meanwhile_waits() -> None:
+    desk = Desk(4, buffer=1)
+    desk.answer("client-0")
+    assert not only(e.Fold, desk.answer("client-1"))
+    assert not only(e.Fold, desk.answer("client-2"))
+    (fold,) = only(e.Fold, desk.step())
+    assert [(c.client, c.base, c.staleness) for c in fold.contributions] == [("client-1", "w0", 1)]
+    (fold,) = only(e.Fold, desk.step())
+    assert [(c.client, c.base, c.staleness) for c in fold.contributions] == [("client-2", "w0", 2)]
+
+
+def test_a_share_of_the_clients_works_at_once_and_the_next_is_drawn() -> None:
+    def story() -> list[str]:
+        desk = Desk(6, participation=0.5, seed=3)
+        first = tasks(desk.begun)
+        assert len(first) == 3
+        drawn = []
+        for _ in range(12):
+            (name,) = tasks(desk.answer(min(desk.state.errands.out))) or tasks(desk.step())
+            assert len(desk.state.errands.out) == 3
+            drawn.append(name)
+        return [*first, *drawn]
+
+    assert story() == story()
+    assert set(story()) == {f"client-{i}" for i in range(6)}
+
+
+def test_the_last_step_stops_everybody_with_the_final_model() -> None:
+    desk = Desk(rounds=2, buffer=1)
+    desk.answer("client-0")
+    desk.step()
+    desk.answer("client-0")
+    effects = desk.step()
+    assert set(tasks(effects, "finish")) == set(desk.names)
+    for name, (number, attempt, body) in tasks(effects, "finish").items():
+        assert (number, attempt) > desk.held[name][:2], "a client would take it for an old task"
+        assert body == "w2"
+    assert desk.finished() is None
+    assert desk.answer("client-1") == [], "no fault of it: it could not know"
+    desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.4}))
+    effects = desk.tell(ev.Evaluated(2, "test", {"accuracy": 0.5}))
+    assert only(e.Completed, effects)[0].fields["accuracy"] == 0.5
+    assert desk.finished() == e.Finish("completed")
+
+
+def test_sites_measure_the_last_model_even_where_their_tasks_ran_ahead() -> None:
+    desk = Desk(2, rounds=1, buffer=5, evaluate_test=False, evaluate_sites=True)
+    for name in ("client-0",) * 4 + ("client-1",):
+        desk.answer(name)
+    asked = tasks(desk.step(), "evaluate")
+    assert set(asked) == {"client-0", "client-1"}
+    for name, score in (("client-0", 0.9), ("client-1", 0.5)):
+        assert asked[name][:2] > desk.held[name][:2]
+        metrics = {"holdout_accuracy": score, "holdout_examples": 10.0}
+        desk.say(name, m.Update(*asked[name][:2], 10, metrics))
+    told = desk.published("metric.test")[-1]
+    assert (told["round"], told["accuracy"], told["worst"]["site"]) == (1, pytest.approx(0.7), "client-1")
+    assert desk.finished() == e.Finish("completed")
+
+
+def test_steps_that_outrun_the_test_set_are_not_all_evaluated_but_the_last_is() -> None:
+    desk = Desk(rounds=9, buffer=1)
+    evaluated = []
+    for number in range(1, 10):
+        desk.now = float(number)
+        desk.answer("client-0")
+        evaluated += [x.round for x in only(e.Evaluate, desk.step())]
+        if number == 2:
+            desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.5}))  # it took a second: three more are for the steps
+    assert evaluated == [1, 5, 9]
+
+
+def test_a_goal_ends_the_run_with_the_very_model_that_reached_it() -> None:
+    goal = StoppingRules(goal=Goal.parse("accuracy=0.9"))
+    desk = Desk(buffer=1, stopping=goal)
+    desk.answer("client-0")
+    desk.step()
+    assert not only(e.Fold, desk.answer("client-1")), "no step before the evaluation is in"
+    assert set(desk.state.errands.out) == set(desk.names), "but nobody waits"
+    effects = desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.95}))
+    assert {body for *_, body in tasks(effects, "finish").values()} == {"w1"}
+    assert desk.published("run.stopping") == [
+        {"round": 1, "stopped_by": "until", "reason": "accuracy >= 0.9 was reached in round 1: 0.95"}
+    ]
+    assert desk.finished() == e.Finish("completed")
+
+
+def test_an_evaluation_that_does_not_end_the_run_lets_the_steps_go_on() -> None:
+    desk = Desk(buffer=1, stopping=StoppingRules(goal=Goal.parse("accuracy=0.9")))
+    desk.answer("client-0")
+    desk.step()
+    desk.answer("client-1")
+    (fold,) = only(e.Fold, desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.5})))
+    assert [c.client for c in fold.contributions] == ["client-1"]
+
+
+def test_a_spent_budget_ends_the_run_with_the_step_that_is_made_next() -> None:
+    desk = Desk(buffer=1, stopping=StoppingRules(budget_s=5.0))
+    desk.until(6.0, beating=desk.names)
+    assert desk.finished() is None
+    desk.answer("client-0")
+    assert set(tasks(desk.step(), "finish")) == set(desk.names)
+    desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.5}))
+    assert desk.published("run.stopping")[0]["stopped_by"] == "budget"
+    assert desk.finished() == e.Finish("completed")
+
+
+# ------------------------------------------------------------------------------------------------------------- refusals
+
+
+def test_an_update_counts_once() -> None:
+    desk = Desk()
+    number, attempt, _ = desk.held["client-0"]
+    desk.answer("client-0")
+    effects = desk.say("client-0", m.Update(number, attempt, 10, {}, None, MODEL), "again")
+    assert refusals(effects) == [("duplicate", "client-0 has answered task 1 already")]
+    assert not only(e.Fold, effects)
+
+
+def test_an_answer_to_another_task_than_the_one_it_has_is_refused() -> None:
+    desk = Desk()
+    for _ in range(3):
+        desk.answer("client-0") and desk.state.inflow.step and desk.step()
+    effects = desk.say("client-0", m.Update(1, 0, 10, {}, None, MODEL), "old")
+    assert refusals(effects)[0][0] == "stale"
+    effects = desk.say("client-1", m.Update(1, 7, 10, {}, None, MODEL), "of another life")
+    assert refusals(effects) == [("stale", "task 1, attempt 7 is over; task 1, attempt 0 is with it")]
+
+
+def test_a_stranger_is_not_counted() -> None:
+    desk = Desk()
+    assert refusals(desk.say("client-9", m.Update(1, 0, 10, {}, None, MODEL), "x"))[0][0] == "uninvited"
+
+
+def test_a_broken_update_is_refused_and_its_client_asked_again_after_a_rest_that_grows() -> None:
+    desk = Desk()
+    effects = desk.answer("client-0", flaw=NAN)
+    assert refusals(effects) == [("values", NAN)]
+    assert not tasks(effects)
+    for rest in (0.5, 1.0):
+        since = desk.now
+        while not (found := tasks(desk.until(desk.now + 0.5, beating=desk.names))):
+            pass
+        assert set(found) == {"client-0"}
+        assert desk.now - since == rest
+        desk.answer("client-0", flaw=NAN)
+    assert not desk.state.inflow.waiting
+    assert "is on probation, and not asked before round 7" in desk.published("warning")[-2]["reason"]
+    for step in range(1, 7):
+        assert not tasks(desk.until(desk.now + 2.0, beating=desk.names))
+        desk.answer("client-1")
+        desk.answer("client-2")
+        found = tasks(desk.step())
+        assert ("client-0" in found) == (step == 6), "probation is over after as many steps"
+
+
+def test_what_is_staler_than_allowed_is_refused_and_its_client_tasked_at_once() -> None:
+    desk = Desk(buffer=1, max_staleness=2)
+    for _ in range(3):
+        desk.answer("client-0")
+        desk.step()
+    effects = desk.answer("client-1")
+    assert refusals(effects) == [("stale", "the model has made 3 steps meanwhile; at most 2 are allowed")]
+    assert tasks(effects) == {"client-1": (4, 0, "w3")}
+    assert desk.published("update.rejected")[-1]["subject"] == "client-1"
+    assert not only(e.Fold, effects)
+
+
+def test_staleness_is_that_of_the_step_that_will_take_it() -> None:
+    """Two steps stand before it in the queue, of which one is being made."""
+    desk = Desk(4, buffer=1, max_staleness=1)
+    desk.answer("client-0")
+    desk.answer("client-1")
+    assert refusals(desk.answer("client-2"))[0] == (
+        "stale",
+        "the model has made 2 steps meanwhile; at most 1 are allowed",
+    )
+
+
+def test_whom_the_strategy_leaves_out_is_told() -> None:
+    desk = Desk()
+    desk.answer("client-0")
+    desk.answer("client-1")
+    effects = desk.tell(ev.Folded(1, 0, "w1", rejected={"client-1": "an outlier"}))
+    assert refusals(effects) == [("values", "an outlier")]
+    assert desk.published("round.completed")[-1]["participants"] == ["client-0"]
+
+
+# -------------------------------------------------------------------------------------------------- time and misfortune
+
+
+def test_who_does_not_answer_in_time_is_named_and_asked_again_and_the_old_answer_does_not_count() -> None:
+    desk = Desk(deadline_s=10.0)
+    old = desk.held["client-2"]
+    asked: dict[str, Any] = {}
+    for second in range(1, 13):
+        asked |= tasks(desk.until(float(second), beating=desk.names))
+        if second < 10:
+            for name in ("client-0", "client-1"):
+                desk.answer(name)
+                if desk.state.inflow.step:
+                    desk.step()
+    (told,) = (x for x in desk.published("warning") if x["subject"] == "client-2")
+    assert told["reason"] == "task 1: no answer within 10 s (last heard: train for 9.9 s)"
+    assert desk.held["client-2"] > old
+    waiting = len(desk.state.inflow.waiting)
+    assert desk.say("client-2", m.Update(*old[:2], 10, {}, None, MODEL), "late") == [], "it was named already"
+    assert len(desk.state.inflow.waiting) == waiting
+
+
+def test_a_deadline_moves_while_the_answer_does() -> None:
+    desk = Desk(1, deadline_s=10.0)
+    while desk.now < 20.0:
+        at = min(desk.timers.values())
+        desk.tell(ev.Arrived("client-0", m.Heartbeat(round=1, state="idle", sending=(1,))), at)
+        desk.until(at)
+    assert not desk.published("warning")
+    desk.answer("client-0")
+    assert len(desk.state.inflow.waiting) == 1
+
+
+def test_without_any_answer_the_run_fails_by_name() -> None:
+    desk = Desk(2, deadline_s=10.0)
+    desk.until(29.0, beating=desk.names)
+    assert desk.finished() is None
+    desk.until(31.0, beating=desk.names)
+    end = desk.finished()
+    assert end is not None
+    assert end.reason.startswith("no update that could be used has come for 30 s; client-0: ")
+
+
+def test_with_too_few_clients_nothing_is_asked_and_the_run_fails_by_name() -> None:
+    desk = Desk(3, deadline_s=10.0, min_clients=2)
+    for name in ("client-1", "client-2"):
+        desk.say(name, m.Goodbye(round=0, reason="enough"))
+    assert not tasks(desk.answer("client-0"))
+    desk.until(31.0, beating=["client-0"])
+    end = desk.finished()
+    assert end is not None
+    assert end.reason.startswith("round 1 waited 30 s for clients: 1 of at least 2 are there; missing: client-1")
+
+
+def test_clients_that_come_and_go_do_not_put_off_the_end() -> None:
+    desk = Desk(2, deadline_s=10.0, min_clients=2, wait_deadline_s=20.0)
+    for second in range(0, 100, 5):  # five seconds both, five seconds one
+        if desk.finished():
+            break
+        beating = desk.names if second % 10 == 0 else desk.names[:1]
+        for tick in range(1, 6):
+            desk.until(float(second + tick), beating=beating)
+    end = desk.finished()
+    assert end is not None
+    assert end.reason.startswith("no update that could be used has come for 30 s")
+    assert 40.0 < desk.now <= 60.0
+
+
+def test_a_client_that_comes_back_is_tasked_at_once_and_its_former_task_is_over() -> None:
+    desk = Desk()
+    old = desk.held["client-0"]
+    desk.tell(ev.LinkLost("client-0", "its connection has ended"))
+    effects = desk.join("client-0")
+    assert tasks(effects) == {"client-0": (2, 0, "w0")}
+    assert only(e.Send, effects)[0].message.agreement is not None, "a new process knows nothing"
+    desk.say("client-0", m.Update(*old[:2], 10, {}, None, MODEL), "old")
+    assert not desk.state.inflow.waiting
+
+
+def test_a_client_that_joins_late_is_tasked_at_once() -> None:
+    desk = Desk(buffer=1)
+    desk.answer("client-0")
+    desk.step()
+    assert tasks(desk.join("client-7")) == {"client-7": (2, 0, "w1")}
+
+
+def test_who_is_silent_is_not_asked_but_may_still_answer() -> None:
+    desk = Desk(participation=0.5)
+    (first, second) = sorted(tasks(desk.begun))
+    others = [n for n in desk.names if n != first]
+    effects = desk.until(3.0, beating=others)
+    assert first in {x["subject"] for x in desk.published("node.suspect")}
+    assert len(tasks(effects)) == 0, "ceil(0.5 * 2) work already"
+    desk.answer(first)
+    assert [w.client for w in desk.state.inflow.waiting] == [first]
+    assert second in desk.state.errands.out
+
+
+def test_a_step_that_fails_takes_its_updates_with_it_and_three_in_a_row_the_run() -> None:
+    desk = Desk(buffer=1)
+    for attempt in range(3):
+        (fold,) = only(e.Fold, desk.answer("client-0"))
+        assert (fold.round, fold.attempt) == (1, attempt)
+        effects = desk.tell(ev.WorkFailed("fold", 1, attempt, "StrategyError: no"))
+    assert [x["attempt"] for x in desk.published("round.failed")] == [0, 1, 2]
+    assert only(e.Finish, effects)[0].reason == "step 1 failed 3 times in a row: StrategyError: no"
+
+
+def test_who_declines_is_asked_again_after_a_rest() -> None:
+    desk = Desk()
+    assert not tasks(desk.say("client-0", m.Declined(round=1, attempt=0, reason="busy")))
+    assert set(tasks(desk.until(0.6, beating=desk.names))) == {"client-0"}
+    assert not tasks(desk.say("client-0", m.Declined(round=1, attempt=0, reason="busy"))), "of an old task: nothing new"
+    assert "client-0" in desk.state.errands.out
+
+
+# --------------------------------------------------------------------------------------------------------- another life
+
+
+def resumed(desk: Desk, weights: str) -> Desk:
+    """Give a coordinator that goes on from what `desk` last asked to be written, and hears its clients again."""
+    record = only(e.Checkpoint, desk.effects)[-1].record
+    again = Desk.__new__(Desk)
+    again.names, again.now, again.effects, again.timers, again.held = desk.names, 0.0, [], {}, {}
+    again.state = FlowState.restored(desk.state.rules, json.loads(json.dumps(record)), weights)
+    again.tell(ev.Started())
+    again.begun = [effect for name in desk.names for effect in again.join(name)]
+    return again
+
+
+def test_another_life_goes_on_with_the_step_and_asks_anew_for_what_no_step_had_taken_up() -> None:
+    desk = Desk(2, buffer=2, checkpoint=True)
+    desk.answer("client-0")
+    desk.answer("client-1")
+    desk.tell(ev.Saved(0))
+    desk.now = 2.0
+    desk.step()
+    desk.answer("client-0")  # its second task waits in the buffer: no checkpoint has it
+    assert only(e.Checkpoint, desk.effects)[-1].round == 1
+    again = resumed(desk, "w1")
+    assert again.state.completed == 1
+    assert tasks(again.begun) == {"client-0": (2, 1, "w1"), "client-1": (2, 1, "w1")}
+    old = m.Update(2, 0, 10, {}, None, MODEL)
+    assert refusals(again.say("client-0", old, "of the former life"))[0][0] == "stale"
+    again.answer("client-0")
+    (fold,) = only(e.Fold, again.answer("client-1"))
+    assert [(c.client, c.base, c.staleness) for c in fold.contributions] == [
+        ("client-0", "w1", 0),
+        ("client-1", "w1", 0),
+    ]
+
+
+def test_a_client_is_taken_up_where_its_last_counted_task_left_it_however_far_the_steps_are() -> None:
+    desk = Desk(2, buffer=1, checkpoint=True)
+    desk.answer("client-1")
+    desk.step()
+    for _ in range(4):
+        desk.answer("client-0")
+        desk.step()
+    desk.tell(ev.Saved(0))
+    desk.until(1.5, beating=desk.names)
+    assert only(e.Checkpoint, desk.effects)[-1].round == 5
+    assert tasks(resumed(desk, "w5").begun) == {"client-0": (6, 1, "w5"), "client-1": (2, 1, "w5")}
+
+
+def test_what_is_told_to_be_durable_is_what_the_disk_says_of_that_very_client() -> None:
+    desk = Desk(2, buffer=1, checkpoint=True)
+    desk.answer("client-1")
+    desk.step()
+    desk.tell(ev.Saved(0))
+    desk.until(1.5, beating=desk.names)
+    desk.tell(ev.Saved(1))
+    for name in ("client-0", "client-1"):
+        desk.answer(name)
+        effects = desk.step()
+        (task,) = (send.message for send in only(e.Send, effects) if isinstance(send.message, m.Task))
+        assert task.durable == {"client-0": 0, "client-1": 1}[name]

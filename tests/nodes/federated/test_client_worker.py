@@ -1,0 +1,262 @@
+"""The client's half of the worker: tasks repeat to the byte, also after the client's own death."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nervenet.models.compress import parse
+from nervenet.models.mlp.mlp import MLP
+from nervenet.models.model import LocalWork
+from nervenet.models.rng import generator
+from nervenet.models.site_model import SiteModel
+from nervenet.nodes.checkpoint.client_state import ClientStateStore
+from nervenet.nodes.federated.client_worker import ClientWorker
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.runtime.worker import Worker
+
+PLAIN = {"epochs": 1, "local_steps": None, "batch_size": 8, "carry_optimizer": False}
+EVERYTHING = PLAIN | {"control": True, "encoding": "delta+top-k:0.25+int8"}
+MOMENTA = PLAIN | {"carry_optimizer": True, "encoding": "delta+int4"}
+
+
+def rows(seed: int = 0, n: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n)
+    return rng.normal(size=(n, 2)) + 3.0 * np.c_[y, -y], y
+
+
+def client(folder: Path | None = None, warnings: list[str] | None = None, **options: Any) -> Worker:
+    """A settled client's worker."""
+    model = MLP(hidden=(3,), optimizer="momentum", **options)
+    site_model = SiteModel(model, *rows(), columns=("a", "b"), holdout=0.25)
+    carried = ClientStateStore(folder, (warnings if warnings is not None else []).append)
+    work = ClientWorker(site_model, node="client-0", seed=0, carried=carried)
+    one = Worker(site_model, node="client-0", seed=0, work=work)
+    survey = one.perform(e.Survey())
+    assert isinstance(survey, ev.Surveyed)
+    one.perform(e.Settle(surveys={"only": (survey.fields, survey.body)}))
+    return one
+
+
+def kept(one: Worker) -> list[int]:
+    assert one.work is not None
+    return one.work.carried.rounds
+
+
+def received(number: int, parts: int = 1) -> np.ndarray:
+    """What the coordinator sends in a round: any vector will do."""
+    size = client().site_model.layout.size
+    return np.random.default_rng(number).normal(0, 0.1, parts * size).astype(np.float32)
+
+
+def train(
+    one: Worker,
+    number: int,
+    settings: dict[str, Any],
+    *,
+    durable: int = 0,
+    life: int = 1,
+    counted: int | None = None,
+) -> ev.Trained:
+    parts = 2 if settings.get("control") else 1
+    body = received(number, parts)
+    told = one.perform(e.Train(number, 0, body, settings, durable=durable, life=life, counted=counted))
+    assert isinstance(told, ev.Trained)
+    return told
+
+
+def told(trained: ev.Trained) -> tuple[Any, ...]:
+    return trained.body.tobytes(), dict(trained.metrics), trained.payload
+
+
+def test_a_plain_task_gives_the_bits_of_the_model_alone_and_keeps_nothing(tmp_path: Path) -> None:
+    one = client(tmp_path / "state")
+    alone = client().site_model
+    for number in (1, 2, 3):
+        answer = train(one, number, PLAIN)
+        alone.load(received(number))
+        alone.train(LocalWork(1, None, 8, carry_optimizer=False), generator(0, "client-0", number, "batches"))
+        np.testing.assert_array_equal(answer.body, alone.snapshot())
+        assert answer.payload is None, "the weights need no description of their own"
+    assert kept(one) == []
+    assert not (tmp_path / "state").exists()
+
+
+def test_an_encoded_answer_says_what_it_is_and_decodes() -> None:
+    one = client()
+    answer = train(one, 1, EVERYTHING)
+    layout = one.site_model.layout
+    assert answer.payload is not None
+    assert (answer.payload.dtype, answer.payload.length) == ("uint8", answer.body.size)
+    assert (answer.payload.encoding, answer.payload.parts) == (EVERYTHING["encoding"], ("weights", "control"))
+    decoded = parse(answer.payload.encoding).decode(answer.body, layout.size, layout.dtype, parts=2)
+    assert decoded.size == 2 * layout.size
+    assert {"raw_bytes", "sent_bytes", "codec_error"} <= set(answer.metrics)
+
+
+def test_a_task_says_which_of_a_clients_updates_counted_and_it_goes_on_from_there(tmp_path: Path) -> None:
+    one = client(tmp_path)
+    first = [told(train(one, number, EVERYTHING, counted=number - 1)) for number in (1, 2)]
+    third = told(train(one, 3, EVERYTHING, counted=1))
+    assert told(train(client(tmp_path / "other"), 1, EVERYTHING)) == first[0]
+    other = client(tmp_path / "other")
+    assert told(train(other, 3, EVERYTHING)) == third, "as one that never had round 2"
+    # Neither does one that was killed in the meantime take round 2 for counted.
+    assert told(train(client(tmp_path), 3, EVERYTHING, counted=1)) == third
+    assert told(train(client(tmp_path), 3, EVERYTHING)) != third
+
+
+@pytest.mark.parametrize("settings", [EVERYTHING, MOMENTA], ids=["scaffold-top-k", "momenta-int4"])
+def test_a_client_that_died_repeats_a_round_to_the_byte(tmp_path: Path, settings: dict[str, Any]) -> None:
+    one = client(tmp_path)
+    first = {number: told(train(one, number, settings)) for number in (1, 2, 3, 4)}
+    again = client(tmp_path)
+    assert told(train(again, 3, settings)) == first[3]
+    assert kept(again) == [1, 2, 3], "round 4 is of a future that is being repeated"
+    assert told(train(again, 4, settings)) == first[4]
+    assert told(train(one, 2, settings)) == first[2], "one that lived does the same"
+    assert told(train(client(), 3, settings)) != first[3], "and one that kept nothing cannot"
+
+
+def test_only_what_may_be_asked_for_again_is_kept(tmp_path: Path) -> None:
+    one = client(tmp_path)
+    for number in range(1, 8):
+        train(one, number, MOMENTA, durable=max(0, number - 2))
+    assert kept(one) == [3, 4, 5, 6, 7], "5 is durable, and 3 and 4 are the checkpoints before it"
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_the_future_of_a_coordinator_that_came_back_is_forgotten(tmp_path: Path) -> None:
+    one = client(tmp_path)
+    first = {number: told(train(one, number, MOMENTA)) for number in (1, 2, 3, 4)}
+    # It goes on after round 2, and does not ask this client before round 5.
+    late = told(train(one, 5, MOMENTA, durable=2, life=2))
+    steady = client()
+    assert [told(train(steady, number, MOMENTA)) for number in (1, 2)] == [first[1], first[2]]
+    assert told(train(steady, 5, MOMENTA)) == late
+
+
+def test_a_client_that_came_back_forgets_nothing_that_its_coordinator_knows(tmp_path: Path) -> None:
+    one = client(tmp_path)
+    for number in (1, 2, 3):
+        train(one, number, MOMENTA)
+    again = client(tmp_path)
+    assert told(train(again, 4, MOMENTA, durable=1)) == told(train(one, 4, MOMENTA, durable=1))
+    stranger = client(tmp_path)
+    train(stranger, 5, MOMENTA, durable=1, life=7)
+    assert kept(stranger) == [1, 5]
+
+
+def test_work_that_nobody_takes_leaves_no_trace() -> None:
+    one, settings = client(), MOMENTA | {"epochs": 50, "partial": True}
+    assert one.work is not None
+    steps = itertools.count()
+    job = e.Train(1, 0, received(1), settings)
+    answer = one.work.train(job, lambda: next(steps) >= 3, lambda: True)
+    assert answer.cancelled
+    assert answer.body is None
+    assert kept(one) == []
+    assert told(train(one, 1, MOMENTA)) == told(train(client(), 1, MOMENTA))
+
+
+def test_partial_work_that_is_wanted_is_answered_and_kept() -> None:
+    one, settings = client(), MOMENTA | {"epochs": 50, "partial": True}
+    assert one.work is not None
+    steps = itertools.count()
+    answer = one.work.train(e.Train(1, 0, received(1), settings), lambda: next(steps) >= 3, lambda: False)
+    assert not answer.cancelled
+    assert answer.metrics["partial"] == 1.0
+    assert answer.metrics["steps"] == 3.0
+    assert kept(one) == [1]
+
+
+def test_abandoning_says_whether_the_work_is_wanted() -> None:
+    one = client()
+    one.abandon(keep=True)
+    assert one._stop.is_set()
+    assert not one._unwanted.is_set()
+    one.abandon()
+    assert one._unwanted.is_set()
+    one.submit(e.Train(1, 0, received(1), PLAIN))
+    assert not one._stop.is_set()
+    assert not one._unwanted.is_set()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("encoding", ["", "delta+int8", "float16"])
+def test_a_training_that_diverges_is_told_by_name_however_it_is_encoded(encoding: str) -> None:
+    answer = client(learning_rate=1e30).answer(e.Train(1, 0, received(1), PLAIN | {"encoding": encoding}))
+    assert isinstance(answer, ev.WorkFailed)
+    assert "the weights after training" in answer.reason
+    assert "must be finite" in answer.reason
+
+
+def test_what_cannot_be_encoded_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = client()
+    assert one.work is not None
+    huge = np.full(one.site_model.layout.size, 3e38, np.float32)
+    monkeypatch.setattr(one.site_model, "snapshot", lambda: huge)  # finite, and too large for a scale of int8
+    answer = one.answer(e.Train(1, 0, received(1), PLAIN | {"encoding": "delta+int8"}))
+    assert isinstance(answer, ev.WorkFailed)
+    assert answer.reason.startswith("ArithmeticError: the weights after training, sent as delta+int8, must be finite")
+
+
+def test_fed_per_keeps_its_arrays_through_rounds_and_measures_both_models() -> None:
+    one, settings = client(), PLAIN | {"personal": ["weight.1", "bias.1"]}
+    assert one.work is not None
+    views = one.site_model.layout.views
+    for number in (1, 2):
+        answer = train(one, number, settings)
+        came, went = views(received(number)), views(answer.body)
+        np.testing.assert_array_equal(went["weight.1"], came["weight.1"])
+        assert (went["weight.0"] != came["weight.0"]).any()
+    head = views(one.site_model.snapshot())["weight.1"].copy()
+    final = received(3)
+    measured = one.perform(e.Personalize(2, final, settings))
+    assert isinstance(measured, ev.Personalized)
+    assert {"accuracy", "loss", "examples", "global_accuracy", "global_loss"} == set(measured.metrics)
+    own = views(one.work.personal)
+    np.testing.assert_array_equal(own["weight.1"], head)
+    np.testing.assert_array_equal(own["weight.0"], views(final)["weight.0"])
+    assert measured.metrics["loss"] == one.site_model.evaluate("holdout")["loss"]
+    one.perform(e.Adopt(final))
+    assert measured.metrics["global_loss"] == one.site_model.evaluate("holdout")["loss"]
+
+
+def test_federated_evaluation_measures_the_model_that_this_client_uses() -> None:
+    one, settings = client(), PLAIN | {"personal": ["weight.1", "bias.1"]}
+    train(one, 1, settings)
+    head = one.site_model.layout.views(one.site_model.snapshot())["weight.1"].copy()
+    one.perform(e.Evaluate(1, "holdout", received(2)))
+    np.testing.assert_array_equal(one.site_model.layout.views(one.site_model.snapshot())["weight.1"], head)
+
+
+def test_ditto_ends_with_its_own_model_and_fine_tuning_with_one_that_went_on() -> None:
+    one = client()
+    assert one.work is not None
+    train(one, 1, PLAIN | {"ditto": 0.5})
+    ditto = one.work.local.personal_weights()
+    one.perform(e.Personalize(1, received(2), PLAIN | {"ditto": 0.5}))
+    np.testing.assert_array_equal(one.work.personal, ditto)
+    other = client()
+    assert other.work is not None
+    other.perform(e.Personalize(1, received(2), PLAIN | {"fine_tune": 3}))
+    assert (other.work.personal != received(2)).any()
+    np.testing.assert_array_equal(other.work.personal, other.site_model.snapshot())
+
+
+def test_a_name_that_is_no_array_is_told_with_all_that_are() -> None:
+    names = "weight.0, weight.1, bias.0, bias.1"
+    answer = client().answer(e.Train(1, 0, received(1), PLAIN | {"personal": ["head"]}))
+    assert isinstance(answer, ev.WorkFailed)
+    assert names in answer.reason
+    site_model = SiteModel(MLP(hidden=(3,)), *rows(), columns=("a", "b"))
+    coordinator = Worker(site_model, node="coordinator", seed=0, personal=("head",))
+    survey = coordinator.perform(e.Survey())
+    assert isinstance(survey, ev.Surveyed)
+    answer = coordinator.answer(e.Settle(surveys={"a": (survey.fields, survey.body)}))
+    assert isinstance(answer, ev.WorkFailed)
+    assert names in answer.reason

@@ -1,0 +1,599 @@
+"""The coordinator's decisions: events in, effects out, one assertion at a time."""
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import pytest
+from nervenet.broker import messages as m
+from nervenet.nodes.federated import closing
+from nervenet.nodes.federated.round_machine import CoordinatorMachine
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
+
+T = TypeVar("T")
+SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
+MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+
+
+def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
+    return [effect for effect in effects if isinstance(effect, kind)]
+
+
+def bodies(effects: Iterable[e.Effect]) -> tuple[Any, ...]:
+    """What is folded."""
+    (fold,) = only(e.Fold, effects)
+    return tuple(c.body for c in fold.contributions)
+
+
+# ------------------------------------------------------------------------------------------------------ the undisturbed
+
+
+def test_round_zero_begins_when_all_are_there_and_asks_for_surveys(coordinator: Any) -> None:
+    desk = coordinator().gather()
+    (sent,) = only(e.Send, desk.effects)
+    assert sent.to == desk.names
+    assert isinstance(sent.message, m.Task)
+    assert (sent.message.round, sent.message.work, sent.message.payload, sent.body) == (0, "survey", None, None)
+    assert ("join",) not in desk.timers
+
+
+def test_surveys_are_settled_together_by_name(coordinator: Any) -> None:
+    desk = coordinator().gather()
+    for name in reversed(desk.names):
+        effects = desk.say(name, m.Update(0, 0, 10, {}, {"of": name}, SURVEY), f"survey of {name}")
+    (settle,) = only(e.Settle, effects)
+    assert dict(settle.surveys) == {name: ({"of": name}, f"survey of {name}") for name in desk.names}
+
+
+def test_a_round_folds_by_examples_in_name_order_whoever_was_first(coordinator: Any) -> None:
+    desk = coordinator().settle()
+    desk.answer("client-2", examples=30, loss=3.0)
+    desk.answer("client-0", examples=10, loss=1.0)
+    effects = desk.answer("client-1", examples=20, loss=2.0)
+    (fold,) = only(e.Fold, effects)
+    assert (fold.round, fold.attempt, fold.rule, fold.body) == (1, 0, "mean", "w0")
+    assert [(c.client, c.body, c.base, c.examples) for c in fold.contributions] == [
+        ("client-0", "client-0 1.0", "w0", 10),
+        ("client-1", "client-1 1.0", "w0", 20),
+        ("client-2", "client-2 1.0", "w0", 30),
+    ]
+    desk.now = 3.0
+    effects = desk.tell(ev.Folded(1, 0, "w1"))
+    assert desk.published("round.completed")[-1] == {
+        "round": 1,
+        "participants": list(desk.names),
+        "closed_by": "all",
+        "duration_s": 3.0,
+        "loss": pytest.approx(140 / 60),
+    }
+    assert only(e.Evaluate, effects) == [e.Evaluate(1, "test", "w1")]
+    (sent,) = only(e.Send, effects)
+    assert (sent.message.round, sent.body, sent.message.payload) == (2, "w1", MODEL)
+
+
+def test_the_agreement_goes_only_to_those_who_do_not_hold_it(coordinator: Any) -> None:
+    desk = coordinator().settle()
+    first = only(e.Send, desk.effects)[-1]
+    assert first.message.agreement == {"columns": ["x"]}
+    desk.answer("client-0")
+    desk.answer("client-1")
+    desk.tell(ev.LinkUp("client-1", "client", 2))  # a new process knows nothing
+    effects = [*desk.answer("client-2"), *desk.tell(ev.Folded(1, 0, "w1"))]
+    with_agreement = {send.to: send.message.agreement is not None for send in only(e.Send, effects)}
+    assert with_agreement == {("client-0", "client-2"): False, ("client-1",): True}
+
+
+def test_the_last_round_hands_everybody_the_model_and_waits_for_its_evaluation(coordinator: Any) -> None:
+    desk = coordinator(rounds=1).settle()
+    effects = desk.train()
+    (last,) = (send for send in only(e.Send, effects) if send.message.work == "finish")
+    assert (last.to, last.body) == (desk.names, "w1")
+    assert desk.finished() is None
+    effects = desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.5}))
+    assert only(e.Completed, effects)[0].fields["accuracy"] == 0.5
+    assert desk.finished() == e.Finish("completed")
+    assert desk.tell(ev.Started()) == [], "nothing more"
+
+
+def test_a_share_of_the_clients_is_asked(coordinator: Any) -> None:
+    desk = coordinator(4, participation=0.5).settle()
+    asked = desk.published("round.started")[-1]["asked"]
+    assert len(asked) == 2
+    assert set(asked) < set(desk.names)
+
+
+def test_a_quorum_closes_and_names_who_is_missing(coordinator: Any) -> None:
+    desk = coordinator(4, quorum=0.75).settle()
+    desk.answer("client-0")
+    desk.answer("client-1")
+    assert only(e.Fold, desk.answer("client-3"))
+    desk.tell(ev.Folded(1, 0, "w1"))
+    told = desk.published("round.completed")[-1]
+    assert told["closed_by"] == "quorum"
+    assert told["missing"] == {"client-2": "no answer when the round closed by quorum"}
+
+
+def test_sites_measure_the_last_model_and_the_worst_is_named(coordinator: Any) -> None:
+    desk = coordinator(2, rounds=1, evaluate_test=False, evaluate_sites=True).settle()
+    desk.train()
+    task = only(e.Send, desk.effects)[-1].message
+    assert (task.work, task.round) == ("evaluate", 1)
+    for name, score, size in (("client-0", 0.9, 30.0), ("client-1", 0.5, 10.0)):
+        metrics = {"holdout_accuracy": score, "holdout_examples": size}
+        desk.say(name, m.Update(1, task.attempt, 10, metrics))
+    told = desk.published("metric.test")[-1]
+    assert told["accuracy"] == pytest.approx(0.8)
+    assert told["worst"] == {"site": "client-1", "accuracy": 0.5}
+    assert told["sites"] == 2
+    assert told["spread"] == {"accuracy": {"std": pytest.approx(0.2), "min": 0.5, "max": 0.9}}  # each site counts once
+    assert desk.finished() == e.Finish("completed")
+
+
+# ------------------------------------------------------------------------------------------------------------- refusals
+
+NAN = "values must be finite, found NaN or infinity"
+
+
+@pytest.mark.parametrize(
+    ("change", "flaw", "code", "words"),
+    [
+        ({"examples": 0}, None, "examples", "examples must be at least 1, found 0"),
+        ({}, NAN, "values", NAN),
+        ({"payload": None}, None, "payload", "a train answer must carry a payload, found none"),
+        ({"payload": m.Payload("sum", "a1b2", "float32", 5)}, None, "rule", "rule must be mean, found sum"),
+        ({"payload": m.Payload("mean", "beef", "float32", 5)}, None, "layout", "layout must be a1b2, found beef"),
+        ({"payload": m.Payload("mean", "a1b2", "float64", 5)}, None, "dtype", "dtype must be float32, found float64"),
+        ({"payload": m.Payload("mean", "a1b2", "float32", 4)}, None, "length", "length must be 5, found 4"),
+    ],
+)
+def test_a_wrong_update_is_refused_with_its_reason_and_the_round_goes_on(
+    coordinator: Any, change: dict[str, Any], flaw: str | None, code: str, words: str
+) -> None:
+    desk = coordinator().settle()
+    fields = {"round": 1, "attempt": 0, "examples": 10, "metrics": {}, "fields": None, "payload": MODEL} | change
+    effects = desk.say("client-1", m.Update(**fields), "bad", flaw)
+    (refusal,) = only(e.Send, effects)
+    assert refusal.to == ("client-1",)
+    assert isinstance(refusal.message, m.Refused)
+    assert (refusal.message.about, refusal.message.round, refusal.message.code) == ("update", 1, code)
+    assert refusal.message.reason == words
+    assert code in m.CODES
+    assert desk.published("update.rejected") == [{"subject": "client-1", "round": 1, "reason": words}]
+    desk.answer("client-0")
+    assert "bad" not in bodies(desk.answer("client-2"))
+    desk.tell(ev.Folded(1, 0, "w1"))
+    assert desk.published("round.completed")[-1]["missing"] == {"client-1": f"rejected: {words}"}
+
+
+def test_a_client_may_mend_a_refused_answer(coordinator: Any) -> None:
+    desk = coordinator().settle()
+    desk.say("client-1", m.Update(1, 0, 0, {}, None, MODEL), "bad")
+    desk.answer("client-1")
+    desk.answer("client-0")
+    assert bodies(desk.answer("client-2")) == ("client-0 1.0", "client-1 1.0", "client-2 1.0")
+
+
+def refusal_of(effects: list[e.Effect]) -> tuple[str, str]:
+    (send,) = only(e.Send, effects)
+    assert isinstance(send.message, m.Refused)
+    assert send.message.code in m.CODES
+    return send.message.code, send.message.reason
+
+
+def test_a_second_answer_is_refused_and_the_first_counts_once(coordinator: Any) -> None:
+    desk = coordinator().settle()
+    desk.answer("client-0")
+    assert refusal_of(desk.answer("client-0")) == ("duplicate", "client-0 has answered round 1 already")
+    desk.answer("client-1")
+    assert len(bodies(desk.answer("client-2"))) == 3
+
+
+def test_an_answer_for_a_closed_round_is_refused_by_name(coordinator: Any) -> None:
+    desk = coordinator(3, rounds=5, quorum=0.6).settle()
+    desk.answer("client-0")
+    desk.answer("client-1")
+    closed = "round 1, attempt 0 is closed; no round is open"
+    assert refusal_of(desk.answer("client-1")) == ("stale", closed), "while the fold runs"
+    desk.tell(ev.Folded(1, 0, "w1"))
+    assert refusal_of(desk.answer("client-1")) == ("stale", "round 1, attempt 0 is closed; round 2 is open")
+    assert refusal_of(desk.answer("client-2", 4)) == ("stale", "round 4, attempt 0 is closed; round 2 is open")
+
+
+def test_an_answer_of_an_earlier_attempt_does_not_count(coordinator: Any) -> None:
+    desk = coordinator(2, deadline_s=5.0, suspect_after_s=60.0).settle()
+    desk.until(5.0, beating=desk.names)
+    assert [told["attempt"] for told in desk.published("round.started")] == [0, 0, 1]
+    assert desk.answer("client-0", 1, 0) == [], "late"
+    assert refusal_of(desk.answer("client-0", 1, 0))[0] == "stale"
+    assert only(e.Send, desk.answer("client-0", 1, 1)) == []
+
+
+def test_an_uninvited_answer_is_refused(coordinator: Any) -> None:
+    desk = coordinator(4, participation=0.5).settle()
+    asked = desk.published("round.started")[-1]["asked"]
+    outsider = next(name for name in desk.names if name not in asked)
+    assert refusal_of(desk.answer(outsider)) == ("uninvited", f"{outsider} was not asked in round 1")
+
+
+def test_something_unreadable_is_told_and_the_round_goes_on(coordinator: Any) -> None:
+    desk = coordinator().settle()
+    desk.tell(ev.MalformedMessage("client-0", "header: not a map"))
+    assert desk.published("update.rejected") == [{"subject": "client-0", "round": 1, "reason": "header: not a map"}]
+    desk.train()
+    assert desk.state.completed == 1
+
+
+# -------------------------------------------------------------------------------------------------- silence and failure
+
+
+def test_a_closed_connection_excuses_at_once(coordinator: Any) -> None:
+    desk = coordinator().settle()
+    desk.answer("client-0")
+    desk.answer("client-2")
+    effects = desk.tell(ev.LinkLost("client-1", "the connection of client-1 has ended"))
+    assert bodies(effects) == ("client-0 1.0", "client-2 1.0")
+    desk.tell(ev.Folded(1, 0, "w1"))
+    assert desk.published("round.completed")[-1]["missing"] == {"client-1": "the connection of client-1 has ended"}
+    assert desk.published("round.started")[-1]["asked"] == ["client-0", "client-2"]
+
+
+def test_silence_excuses_after_the_limit_and_the_round_closes_with_the_others(coordinator: Any) -> None:
+    desk = coordinator().settle()
+    desk.answer("client-0")
+    desk.answer("client-2")
+    effects = desk.until(3.0, beating=("client-0", "client-2"))
+    assert bodies(effects) == ("client-0 1.0", "client-2 1.0")
+    assert desk.published("node.suspect") == [{"subject": "client-1", "reason": "silent for 2.0 s"}]
+
+
+def test_one_given_up_who_answers_in_time_after_all_counts(coordinator: Any) -> None:
+    desk = coordinator().settle()
+    desk.tell(ev.LinkLost("client-1", "cut"))
+    desk.answer("client-1")
+    desk.answer("client-0")
+    assert len(bodies(desk.answer("client-2"))) == 3
+
+
+def test_who_is_back_is_asked_in_the_next_round(coordinator: Any) -> None:
+    desk = coordinator().settle()
+    desk.tell(ev.LinkLost("client-1", "cut"))
+    desk.answer("client-0")
+    desk.answer("client-2")
+    desk.tell(ev.LinkUp("client-1", "client", 2))
+    desk.tell(ev.Folded(1, 0, "w1"))
+    assert desk.published("round.started")[-1]["asked"] == list(desk.names)
+
+
+def test_a_late_joiner_is_asked_in_the_next_round(coordinator: Any) -> None:
+    desk = coordinator(rounds=3).settle()
+    desk.tell(ev.LinkUp("late", "client", 1))
+    desk.say("late", m.Ready(examples=4, pid=9))
+    desk.train()
+    assert desk.published("round.started")[-1]["asked"] == [*desk.names, "late"]
+
+
+def test_a_hanging_training_is_ended_by_the_deadline_and_named(coordinator: Any) -> None:
+    desk = coordinator(deadline_s=10.0).settle()
+    desk.answer("client-0")
+    desk.answer("client-2")
+    effects = desk.until(10.0, beating=desk.names)
+    assert len(bodies(effects)) == 2
+    desk.tell(ev.Folded(1, 0, "w1"))
+    told = desk.published("round.completed")[-1]
+    assert told["closed_by"] == "deadline"
+    assert told["missing"] == {"client-1": "no answer within 10 s (last heard: train for 9.9 s)"}
+
+
+def test_three_failures_in_a_row_end_the_run_with_the_reasons(coordinator: Any) -> None:
+    desk = coordinator(deadline_s=10.0).settle()
+    desk.until(30.0, beating=desk.names)
+    failed = desk.published("round.failed")
+    assert [(told["round"], told["attempt"]) for told in failed] == [(1, 0), (1, 1), (1, 2)]
+    ended = desk.finished()
+    assert ended is not None
+    assert ended.status == "failed"
+    assert ended.reason.startswith("round 1 failed 3 times in a row: 0 of at least 2 clients answered within 10 s")
+    assert all(f"{name}: no answer within 10 s" in ended.reason for name in desk.names)
+    goodbye = only(e.Send, desk.effects)[-1]
+    assert isinstance(goodbye.message, m.Goodbye)
+    assert goodbye.to == desk.names
+
+
+def test_when_all_decline_nobody_waits_for_the_deadline(coordinator: Any) -> None:
+    desk = coordinator(2).settle()
+    for attempt in range(3):
+        for name in desk.names:
+            desk.say(name, m.Declined(1, attempt, "no memory"))
+    ended = desk.finished()
+    assert ended is not None
+    assert "client-1: declined: no memory" in ended.reason
+
+
+def test_too_few_at_the_join_deadline_end_the_run_by_name(coordinator: Any) -> None:
+    desk = coordinator(4)
+    desk.tell(ev.Started())
+    desk.tell(ev.LinkUp("client-0", "client", 1))
+    desk.say("client-0", m.Ready(examples=10, pid=1))
+    desk.until(30.0, beating=("client-0",))
+    ended = desk.finished()
+    assert ended is not None
+    assert ended.reason == (
+        "1 of at least 2 clients were ready within 30 s; still missing: client-1, client-2, client-3"
+    )
+
+
+def test_enough_at_the_join_deadline_begin_without_the_rest(coordinator: Any) -> None:
+    desk = coordinator(3)
+    desk.tell(ev.Started())
+    for name in desk.names[:2]:
+        desk.tell(ev.LinkUp(name, "client", 1))
+        desk.say(name, m.Ready(examples=10, pid=1))
+    desk.until(30.0, beating=desk.names[:2])
+    assert desk.published("round.started")[0]["asked"] == ["client-0", "client-1"]
+
+
+def test_one_who_leaves_is_named_and_not_waited_for(coordinator: Any) -> None:
+    desk = coordinator().settle()
+    desk.answer("client-0")
+    desk.answer("client-1")
+    assert only(e.Fold, desk.say("client-2", m.Goodbye(0, "maintenance")))
+    assert desk.published("node.lost") == [{"subject": "client-2", "reason": "left: maintenance"}]
+
+
+def test_an_unreachable_client_is_excused(coordinator: Any) -> None:
+    desk = coordinator().settle()
+    desk.answer("client-0")
+    desk.answer("client-1")
+    assert only(e.Fold, desk.tell(ev.SendFailed("client-2", "task", 1, "no connection")))
+
+
+def test_a_transfer_on_its_way_extends_the_deadline_but_not_for_ever(coordinator: Any) -> None:
+    desk = coordinator(2, deadline_s=1.0, suspect_after_s=1000.0).settle()
+    desk.answer("client-0")
+    found: list[e.Effect] = []
+    for step in range(1, 40):
+        desk.say("client-1", m.Heartbeat(round=1, state="sending", sending=(1,)))
+        found += desk.until(step * 0.5)
+        if only(e.Publish, found) and desk.published("round.failed"):
+            break
+    assert 10.0 <= desk.now <= 11.0
+    assert "client-1" in desk.published("round.failed")[0]["reason"]
+
+
+def test_a_fold_that_fails_fails_the_round_by_name(coordinator: Any) -> None:
+    desk = coordinator().settle()
+    for name in desk.names:
+        desk.answer(name)
+    desk.tell(ev.WorkFailed("fold", 1, 0, "ArithmeticError: the average must be finite"))
+    assert "the average must be finite" in desk.published("round.failed")[0]["reason"]
+    assert desk.published("round.started")[-1]["attempt"] == 1
+
+
+def test_an_evaluation_that_fails_is_a_warning(coordinator: Any) -> None:
+    desk = coordinator(rounds=1).settle()
+    desk.train()
+    desk.tell(ev.WorkFailed("evaluate", 1, 0, "ValueError: no"))
+    assert desk.published("warning") == [{"reason": "evaluation of round 1 failed: ValueError: no"}]
+    assert desk.finished() == e.Finish("completed")
+
+
+# ------------------------------------------------------- each bug that was, and a test that would fail if it were again
+
+
+def check_a_late_update_does_not_pass_for_an_evaluation(coordinator: Any) -> None:
+    desk = coordinator(4, rounds=1, quorum=0.75, evaluate_test=False, evaluate_sites=True).settle()
+    for name in desk.names[:3]:
+        desk.answer(name)
+    desk.tell(ev.Folded(1, 0, "w1"))
+    task = only(e.Send, desk.effects)[-1].message
+    assert task.work == "evaluate"
+    desk.answer("client-3", holdout_accuracy=0.1, holdout_examples=50.0)
+    for name in desk.names[:3]:
+        desk.say(name, m.Update(1, task.attempt, 10, {"holdout_accuracy": 0.9, "holdout_examples": 10.0}))
+    desk.say("client-3", m.Declined(1, task.attempt, "no hold-out"))
+    assert desk.published("metric.test")[-1]["accuracy"] == pytest.approx(0.9)
+
+
+def test_a_late_update_does_not_pass_for_an_evaluation(coordinator: Any) -> None:
+    check_a_late_update_does_not_pass_for_an_evaluation(coordinator)
+
+
+def test_a_late_update_would_pass_if_both_were_one_attempt(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = CoordinatorMachine._open
+
+    def _open(
+        self: CoordinatorMachine, number: int, attempt: int, now: float, work: m.TaskKind | None = None
+    ) -> list[e.Effect]:
+        return opened(self, number, 0 if work == "evaluate" else attempt, now, work)
+
+    monkeypatch.setattr(CoordinatorMachine, "_open", _open)
+    with pytest.raises(AssertionError):
+        check_a_late_update_does_not_pass_for_an_evaluation(coordinator)
+
+
+def check_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator: Any) -> None:
+    desk = coordinator(2, deadline_s=5.0, suspect_after_s=60.0).gather()
+    desk.until(10.0, beating=desk.names)
+    for name in desk.names:
+        desk.say(name, m.Update(0, 2, 10, {}, {}, SURVEY), "survey")
+    desk.tell(ev.Settled({}, MODEL, "w0"))
+    desk.until(15.0, beating=desk.names)
+    assert desk.published("round.failed")[-1]["round"] == 1
+    assert desk.finished() is None
+
+
+def test_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator: Any) -> None:
+    check_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator)
+
+
+def test_failures_of_round_zero_would_count_against_round_one(
+    coordinator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled = CoordinatorMachine._settled
+
+    def _settled(self: CoordinatorMachine, event: ev.Settled, now: float) -> list[e.Effect]:
+        failures = self.failures
+        effects = settled(self, event, now)
+        self.failures = failures
+        return effects
+
+    monkeypatch.setattr(CoordinatorMachine, "_settled", _settled)
+    with pytest.raises(AssertionError):
+        check_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator)
+
+
+def check_a_shaky_connection_while_gathering_does_not_end_the_run(coordinator: Any) -> None:
+    desk = coordinator(2)
+    desk.tell(ev.Started())
+    desk.tell(ev.LinkUp("client-0", "client", 1))
+    desk.say("client-0", m.Ready(examples=10, pid=1))
+    desk.tell(ev.LinkLost("client-0", "cut"))
+    desk.tell(ev.LinkUp("client-1", "client", 1))
+    desk.say("client-1", m.Ready(examples=10, pid=1))
+    assert desk.finished() is None
+    desk.tell(ev.LinkUp("client-0", "client", 1))
+    assert desk.published("round.started")[0]["asked"] == ["client-0", "client-1"]
+
+
+def test_a_shaky_connection_while_gathering_does_not_end_the_run(coordinator: Any) -> None:
+    check_a_shaky_connection_while_gathering_does_not_end_the_run(coordinator)
+
+
+def test_a_shaky_connection_would_end_the_run_if_every_look_were_the_last(
+    coordinator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = CoordinatorMachine._begin_if_gathered
+
+    def hasty(self: CoordinatorMachine, now: float, *, at_deadline: bool = False) -> list[e.Effect]:
+        absent = any(name not in self.roll for name in self.rules.clients)
+        return begin(self, now, at_deadline=at_deadline or not absent)
+
+    monkeypatch.setattr(CoordinatorMachine, "_begin_if_gathered", hasty)
+    with pytest.raises(AssertionError):
+        check_a_shaky_connection_while_gathering_does_not_end_the_run(coordinator)
+
+
+def check_one_heard_again_keeps_the_round_open(coordinator: Any) -> None:
+    desk = coordinator(2).settle()
+    desk.until(2.0, beating=("client-1",))
+    assert desk.published("node.suspect")[0]["subject"] == "client-0"
+    desk.say("client-0", m.Heartbeat(round=1, state="train for 2.1 s", sending=()))
+    desk.answer("client-1")
+    assert desk.published("round.failed") == []
+    assert only(e.Fold, desk.answer("client-0"))
+
+
+def test_one_heard_again_keeps_the_round_open(coordinator: Any) -> None:
+    check_one_heard_again_keeps_the_round_open(coordinator)
+
+
+def test_one_heard_again_would_be_given_up_by_looking_at_suspects_only(
+    coordinator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def _could_recover(self: CoordinatorMachine) -> bool:
+        assert self.open is not None
+        return any(name in self.roll.liveness.suspects for name in self.open.excused)
+
+    monkeypatch.setattr(CoordinatorMachine, "_could_recover", _could_recover)
+    with pytest.raises(AssertionError):
+        check_one_heard_again_keeps_the_round_open(coordinator)
+
+
+def check_a_transfer_that_has_left_extends_nothing(coordinator: Any) -> None:
+    desk = coordinator(2, deadline_s=1.0, suspect_after_s=1000.0).settle()
+    desk.answer("client-0")
+    desk.tell(ev.StillSending("client-1", (1,)))  # said once; by the next pulse it has left
+    desk.until(1.5)
+    assert len(desk.published("round.failed")) == 1
+
+
+def test_a_transfer_that_has_left_extends_nothing(coordinator: Any) -> None:
+    check_a_transfer_that_has_left_extends_nothing(coordinator)
+
+
+def test_a_transfer_that_has_left_would_extend_ten_deadlines(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unforgetting(dict[str, tuple[int, ...]]):
+        def clear(self) -> None:
+            pass
+
+    def started(self: CoordinatorMachine, event: ev.Event, now: float) -> list[e.Effect]:
+        if not isinstance(self.roll._leaving, Unforgetting):
+            self.roll._leaving = Unforgetting()
+        return handle(self, event, now)
+
+    handle = CoordinatorMachine.handle
+    monkeypatch.setattr(CoordinatorMachine, "handle", started)
+    with pytest.raises(AssertionError):
+        check_a_transfer_that_has_left_extends_nothing(coordinator)
+
+
+def check_a_lost_heartbeat_excuses_nobody(coordinator: Any) -> None:
+    desk = coordinator(2).settle()
+    desk.tell(ev.SendFailed("client-1", "heartbeat", 1, "slow"))
+    assert desk.answer("client-0") == []
+
+
+def test_a_lost_heartbeat_excuses_nobody(coordinator: Any) -> None:
+    check_a_lost_heartbeat_excuses_nobody(coordinator)
+
+
+def test_a_lost_heartbeat_would_excuse_if_any_message_did(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = CoordinatorMachine.handle
+
+    def any_message(self: CoordinatorMachine, event: ev.Event, now: float) -> list[e.Effect]:
+        if isinstance(event, ev.SendFailed):
+            event = ev.SendFailed(event.peer, "task", event.round, event.reason)
+        return handle(self, event, now)
+
+    monkeypatch.setattr(CoordinatorMachine, "handle", any_message)
+    with pytest.raises(AssertionError):
+        check_a_lost_heartbeat_excuses_nobody(coordinator)
+
+
+def check_sizes_that_are_no_numbers_harm_nobody(coordinator: Any) -> None:
+    desk = coordinator(3, evaluate_sites=True).settle()
+    desk.train()
+    desk.answer("client-0", 2, holdout_accuracy=0.5, holdout_examples=float("nan"))
+    desk.answer("client-1", 2, holdout_accuracy=0.5, holdout_examples=float("inf"))
+    desk.answer("client-2", 2, holdout_accuracy=0.75, holdout_examples=8.0)
+    desk.tell(ev.Folded(2, 0, "w2"))
+    assert desk.published("metric.sites")[-1]["accuracy"] == 0.75
+
+
+def test_sizes_that_are_no_numbers_harm_nobody(coordinator: Any) -> None:
+    check_sizes_that_are_no_numbers_harm_nobody(coordinator)
+
+
+def test_sizes_that_are_no_numbers_would_end_the_coordinator(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def site_metrics(admitted: dict[str, Any], ratio: float) -> dict[str, Any]:
+        return {"examples": sum(int(a.metrics.get("holdout_examples", 0)) for a in admitted.values())}
+
+    monkeypatch.setattr("nervenet.nodes.federated.evaluation.site_metrics", site_metrics)
+    with pytest.raises(ValueError, match="NaN"):
+        check_sizes_that_are_no_numbers_harm_nobody(coordinator)
+
+
+def check_the_round_fails_as_soon_as_the_missing_are_lost(coordinator: Any) -> None:
+    desk = coordinator(2).settle()
+    desk.answer("client-0")
+    desk.tell(ev.LinkLost("client-1", "killed"))
+    desk.until(11.0, beating=("client-0",))
+    assert "client-1: killed" in desk.published("round.failed")[0]["reason"]
+    assert desk.published("round.started")[-1]["asked"] == ["client-0"]
+
+
+def test_the_round_fails_as_soon_as_the_missing_are_lost(coordinator: Any) -> None:
+    check_the_round_fails_as_soon_as_the_missing_are_lost(coordinator)
+
+
+def test_the_round_would_wait_for_the_lost_until_the_deadline(
+    coordinator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CoordinatorMachine, "_could_recover", lambda self: bool(self.open and self.open.silent))
+    with pytest.raises(IndexError):
+        check_the_round_fails_as_soon_as_the_missing_are_lost(coordinator)
+
+
+def test_figures_over_sites_leave_out_what_nobody_can_average() -> None:
+    assert closing.site_metrics({}) == {}
+    assert closing.weighted_loss({}) is None

@@ -1,0 +1,124 @@
+"""What tasks say: who encodes, what the last one asks for, and which states clients may forget."""
+
+import math
+from typing import Any
+
+import pytest
+from nervenet.broker import messages as m
+from nervenet.nodes.federated.client_registry import ClientRegistry
+from nervenet.nodes.federated.closing import encoding_figures
+from nervenet.nodes.federated.round import Admitted
+from nervenet.nodes.federated.round_machine import CoordinatorMachine
+from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.task_dispatch import lacking, tasks
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
+
+MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
+SPEC = "delta+top-k:0.1+int8"
+ALL = ("delta", "top-k", "float16", "bfloat16", "int8", "int4", "deflate")
+
+
+def asked(
+    codecs: dict[str, tuple[str, ...]],
+    work: m.TaskKind = "train",
+    payload: m.Payload = MODEL,
+    holding: tuple[str, ...] = (),
+    durable: int = 0,
+    began: int = 0,
+    **rules: Any,
+) -> dict[str, m.Task]:
+    """The task that each client gets."""
+    roll = ClientRegistry(2.0, 10.0)
+    for name, can in codecs.items():
+        roll.enroll(name, 10, 0.0, can)
+        roll[name].settled = name in holding
+    given = RoundRules(rounds=9, clients=frozenset(codecs), **{"settings": {"epochs": 1}, **rules})
+    settled = ev.Settled({"columns": ["x"]}, payload, "w0")
+    sends = tasks(codecs, work, 3, 0, "w2", rules=given, roll=roll, settled=settled, durable=durable, began=began)
+    found: dict[str, m.Task] = {}
+    for send in sends:
+        assert isinstance(send, e.Send)
+        assert isinstance(send.message, m.Task)
+        found |= dict.fromkeys(send.to, send.message)
+    return found
+
+
+def test_whoever_can_encodes_as_the_run_does_and_others_send_what_they_have() -> None:
+    found = asked({"a": ALL, "b": ("delta", "int8"), "c": ()}, compression=SPEC)
+    assert found["a"].settings == {"epochs": 1, "encoding": SPEC}
+    assert found["b"].settings == found["c"].settings == {"epochs": 1}
+    assert lacking(SPEC, ("delta", "int8")) == ["top-k"]
+    assert lacking("", ()) == []
+
+
+def test_those_who_are_alike_share_one_message() -> None:
+    codecs = {"a": ALL, "b": (), "c": ALL, "d": ()}
+    found = asked(codecs, compression=SPEC, holding=("a", "c", "d"))
+    assert found["a"] is found["c"]
+    assert len({id(task) for task in found.values()}) == 3
+
+
+def test_what_is_no_mean_is_never_encoded() -> None:
+    sums = m.Payload(rule="sum", layout="a1b2", dtype="float64", length=5)
+    assert "encoding" not in asked({"a": ALL}, payload=sums, compression=SPEC)["a"].settings
+    assert "encoding" not in asked({"a": ALL}, work="evaluate", compression=SPEC)["a"].settings
+
+
+def test_only_the_last_task_asks_for_a_model_of_ones_own() -> None:
+    assert asked({"a": ALL}, parting={"fine_tune": 2})["a"].settings == {"epochs": 1}
+    assert asked({"a": ALL}, "finish", parting={"fine_tune": 2})["a"].settings == {"epochs": 1, "fine_tune": 2}
+
+
+def test_who_has_not_answered_to_this_life_yet_is_told_where_it_began() -> None:
+    found = asked({"old": ALL, "new": ALL}, holding=("old",), durable=8, began=5)
+    assert (found["old"].durable, found["new"].durable) == (8, 5)
+
+
+def test_a_client_that_cannot_encode_is_named_once() -> None:
+    state = CoordinatorMachine(RoundRules(rounds=1, clients=frozenset(("a", "b")), compression="delta+int4"))
+    (told,) = state.handle(ev.Arrived("a", m.Ready(10, 1, ("delta",))), 0.0)
+    reason = "a cannot encode int4: its updates come as they are, without compression"
+    assert told == e.Publish("warning", {"reason": reason, "subject": "a"})
+    assert state.handle(ev.Arrived("a", m.Ready(10, 1, ("delta",))), 0.5) == []
+    assert state.handle(ev.Arrived("a", m.Ready(10, 1, ("delta", "int4"))), 0.0) == []
+
+
+def update(**metrics: float) -> Admitted:
+    return Admitted("body", 10, metrics)
+
+
+def test_a_round_tells_what_encoding_saved_and_changed() -> None:
+    whole = {"raw_bytes": 400.0, "sent_bytes": 100.0}
+    figures = encoding_figures({"a": update(**whole, codec_error=0.1), "b": update(**whole, codec_error=0.3)})
+    assert figures == {"bytes_raw": 800, "bytes_encoded": 200, "codec_error": pytest.approx(0.2)}
+    assert encoding_figures({"a": update(loss=1.0)}) == {}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
+def test_figures_that_are_none_are_left_out(value: float) -> None:
+    good = update(raw_bytes=4.0, sent_bytes=1.0, codec_error=0.0)
+    bad = update(raw_bytes=value, sent_bytes=1.0, codec_error=0.0)
+    assert encoding_figures({"good": good, "bad": bad}) == {"bytes_raw": 4, "bytes_encoded": 1, "codec_error": 0.0}
+
+
+def test_a_client_hears_which_of_its_updates_counted_where_that_matters(coordinator: Any) -> None:
+    names = ("client-0", "client-1", "client-2", "client-3")
+    desk = coordinator(4, rounds=9, compression="delta+int8", quorum=0.75)
+    desk.tell(ev.Started())
+    for name in names:
+        desk.tell(ev.LinkUp(name, "client", 1))
+        desk.say(name, m.Ready(examples=1000, pid=1, codecs=ALL))
+    for name in names:
+        desk.say(name, m.Update(0, 0, 10, {}, {"columns": ["x"]}, SURVEY), "survey")
+    desk.tell(ev.Settled({"columns": ["x"]}, MODEL, "w0"))
+    for name in names:
+        desk.answer(name, 1)  # the round closes without the last one
+    desk.tell(ev.Folded(1, 0, "w1", rejected={names[1]: "its values"}))
+    told: dict[str, int | None] = {}
+    for send in desk.effects:
+        if isinstance(send, e.Send) and isinstance(send.message, m.Task) and send.message.round == 2:
+            told |= dict.fromkeys(send.to, send.message.counted)
+    assert told == {names[0]: 1, names[1]: 0, names[2]: 1, names[3]: 0}
+    assert asked({"a": ALL})["a"].counted is None, "nothing is carried that could go astray"

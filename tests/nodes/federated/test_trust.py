@@ -1,0 +1,260 @@
+"""Claims beyond belief, rejections in a row, probation, and rounds of which too little is left."""
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import pytest
+from nervenet.broker import messages as m
+from nervenet.broker.codec import DEFAULT_LIMITS, check_size, encode
+from nervenet.broker.errors import MessageTooLarge
+from nervenet.nodes.federated.strategies.pipeline import by_examples
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
+
+T = TypeVar("T")
+
+
+def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
+    return [effect for effect in effects if isinstance(effect, kind)]
+
+
+SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
+MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+
+
+def with_claims(coordinator: Any, claims: list[int], **rules: Any) -> Any:
+    desk = coordinator(len(claims), **rules)
+    desk.tell(ev.Started())
+    for name, rows in zip(desk.names, claims, strict=True):
+        desk.tell(ev.LinkUp(name, "client", 1))
+        desk.say(name, m.Ready(examples=rows, pid=1))
+    for name, rows in zip(desk.names, claims, strict=True):
+        desk.say(name, m.Update(0, 0, rows, {}, {}, SURVEY), f"survey of {name}")
+    desk.tell(ev.Settled({}, MODEL, "w0"))
+    return desk
+
+
+def warned(desk: Any) -> list[tuple[str, str]]:
+    return [(w["subject"], w["reason"]) for w in desk.published("warning") if "subject" in w]
+
+
+def check_a_claim_at_enrolment_takes_nothing_over(coordinator: Any) -> None:
+    desk = with_claims(coordinator, [100, 100, 10**9, 120])
+    (settle,) = only(e.Settle, desk.effects)
+    assert "client-2" not in settle.surveys, "nor the scale of the inputs"
+    for name, rows in zip(desk.names, [100, 100, 10**9, 120], strict=True):
+        desk.answer(name, examples=rows)
+    fold = only(e.Fold, desk.effects)[-1]
+    assert [c.client for c in fold.contributions] == ["client-0", "client-1", "client-3"]
+    assert max(by_examples(fold.contributions)) < 0.5
+    reason = (
+        "examples must be at most 10000, by federated.max_examples_ratio and the median of those enrolled, "
+        "found 1000000000"
+    )
+    assert desk.published("update.rejected") == [
+        {"subject": "client-2", "round": number, "reason": reason} for number in (0, 1)
+    ]
+    ((subject, told),) = warned(desk)
+    assert subject == "client-2"
+    assert told.startswith(
+        "client-2 claims 1000000000 examples, more than 100 times the median of those enrolled (100)"
+    )
+
+
+def test_a_claim_at_enrolment_takes_nothing_over(coordinator: Any) -> None:
+    check_a_claim_at_enrolment_takes_nothing_over(coordinator)
+
+
+def test_a_claim_at_enrolment_would_be_believed(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.nodes.federated.client_registry.ClientRegistry.cap", lambda self, ratio: 10**12)
+    with pytest.raises(AssertionError):
+        check_a_claim_at_enrolment_takes_nothing_over(coordinator)
+
+
+def test_of_two_the_smaller_is_the_measure(coordinator: Any) -> None:
+    desk = with_claims(coordinator, [100, 10**9], min_clients=1)
+    desk.answer("client-0", examples=100)
+    desk.answer("client-1", examples=10**9)
+    assert [c.client for c in only(e.Fold, desk.effects)[-1].contributions] == ["client-0"]
+
+
+def test_sizes_that_differ_honestly_are_believed(coordinator: Any) -> None:
+    desk = with_claims(coordinator, [10, 40, 900])
+    for name, rows in zip(desk.names, [10, 40, 900], strict=True):
+        desk.answer(name, examples=rows)
+    assert len(only(e.Fold, desk.effects)[-1].contributions) == 3
+    assert warned(desk) == []
+
+
+def test_clients_without_rows_do_not_make_the_others_incredible(coordinator: Any) -> None:
+    desk = coordinator(3)
+    desk.tell(ev.Started())
+    for name, rows in zip(desk.names, [0, 0, 50], strict=True):
+        desk.tell(ev.LinkUp(name, "client", 1))
+        desk.say(name, m.Ready(examples=rows, pid=1))
+    assert warned(desk) == []
+
+
+# ------------------------------------------------------------------------------------------------------------ probation
+
+
+def a_round(desk: Any, number: int, bad: str | None = "client-1", how: str = "update") -> None:
+    """Everybody who is asked answers, one of them badly."""
+    for name in desk.published("round.started")[-1]["asked"]:
+        if name != bad:
+            desk.answer(name, number)
+        elif how == "update":
+            desk.say(name, m.Update(number, 0, 10, {}, None, MODEL), "nan", "values must be finite, found NaN")
+        elif how == "spoiled":
+            desk.tell(ev.MalformedMessage(name, "header: not a map"))
+        else:
+            desk.answer(name, number)
+    rejected = {bad: "its norm is 900 times the median"} if bad and how == "screened" else {}
+    desk.tell(ev.Folded(number, 0, f"w{number}", rejected=rejected))
+
+
+def asked_in(desk: Any) -> dict[int, list[str]]:
+    return {told["round"]: told["asked"] for told in desk.published("round.started")}
+
+
+@pytest.mark.parametrize("how", ["update", "spoiled", "screened"])
+def test_three_rejections_in_a_row_cost_five_rounds_and_ten_the_next_time(coordinator: Any, how: str) -> None:
+    desk = coordinator(4, rounds=30).settle()
+    for number in range(1, 24):
+        a_round(desk, number, "client-1" if "client-1" in asked_in(desk)[number] else None, how)
+    without = [number for number, names in asked_in(desk).items() if "client-1" not in names]
+    assert without == [4, 5, 6, 7, 8, *range(12, 22)]
+    first, second = warned(desk)
+    assert first[0] == "client-1"
+    assert first[1].startswith(
+        "client-1 is on probation, and not asked before round 9: 3 updates in a row were rejected, the last because "
+    )
+    assert "before round 22" in second[1]
+    assert desk.state.completed == 23, "the rounds go on"
+
+
+def test_two_rejections_and_a_good_one_begin_anew(coordinator: Any) -> None:
+    desk = coordinator(4, rounds=30).settle()
+    for number, bad in enumerate([True, True, False, True, True, False], 1):
+        a_round(desk, number, "client-1" if bad else None)
+    assert warned(desk) == []
+
+
+def test_many_bad_answers_to_one_task_are_one_rejection(coordinator: Any) -> None:
+    desk = coordinator(4).settle()
+    for _ in range(5):
+        desk.say("client-1", m.Update(1, 0, 0, {}, None, MODEL), "bad")
+    assert warned(desk) == []
+
+
+def test_leaving_and_coming_back_clears_nobodys_name(coordinator: Any) -> None:
+    desk = coordinator(4, rounds=9).settle()
+    a_round(desk, 1)
+    a_round(desk, 2)
+    desk.say("client-1", m.Goodbye(2, "nothing happened"))
+    a_round(desk, 3, None)
+    desk.tell(ev.LinkUp("client-1", "client", 2))
+    desk.say("client-1", m.Ready(examples=1000, pid=1))
+    a_round(desk, 4, None)
+    a_round(desk, 5)
+    assert [subject for subject, _ in warned(desk)] == ["client-1"]
+
+
+def test_when_all_are_on_probation_they_are_asked_nevertheless(coordinator: Any) -> None:
+    desk = coordinator(2, rounds=9).settle()
+    for attempt in range(2):
+        for name in desk.names:
+            desk.say(name, m.Update(1, attempt, 0, {}, None, MODEL), "bad")
+    assert desk.finished() is None
+    for name in desk.names:
+        desk.state.roll[name].barred = 9
+    desk.answer("client-0", 1, 2)
+    desk.answer("client-1", 1, 2)
+    desk.tell(ev.Folded(1, 2, "w1"))
+    assert asked_in(desk)[2] == ["client-0", "client-1"]
+
+
+def test_when_too_few_others_are_there_those_on_probation_are_asked(coordinator: Any) -> None:
+    desk = coordinator(3, min_clients=2, rounds=9).settle()
+    desk.state.roll["client-0"].barred = desk.state.roll["client-1"].barred = 5
+    desk.train()
+    assert asked_in(desk)[2] == list(desk.names)
+
+
+# ------------------------------------------------------------------------------------------- what the fold has rejected
+
+
+def check_a_fold_that_leaves_too_little_fails_the_round(coordinator: Any) -> None:
+    desk = coordinator(4, min_clients=3).settle()
+    for name in desk.names:
+        desk.answer(name)
+    rejected = {"client-0": "its norm is 900 times the median", "client-3": "it points away from all others"}
+    desk.tell(ev.Folded(1, 0, "w1", rejected=rejected))
+    (told,) = desk.published("round.failed")
+    assert told["reason"] == (
+        "2 of at least 3 updates are left; client-0: rejected: its norm is 900 times the median; "
+        "client-3: rejected: it points away from all others"
+    )
+    assert desk.state.weights == "w0", "nothing of it counts"
+    assert desk.published("round.started")[-1]["attempt"] == 1
+    assert [one["subject"] for one in desk.published("update.rejected")] == ["client-0", "client-3"]
+    desk.train(1, 1)
+    assert desk.state.completed == 1
+
+
+def test_a_fold_that_leaves_too_little_fails_the_round(coordinator: Any) -> None:
+    check_a_fold_that_leaves_too_little_fails_the_round(coordinator)
+
+
+def test_a_fold_that_leaves_too_little_would_count(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nervenet.nodes.federated.round_machine import CoordinatorMachine
+
+    folded = CoordinatorMachine._folded
+
+    def heedless(self: CoordinatorMachine, event: ev.Folded, now: float) -> list[e.Effect]:
+        assert self.open is not None
+        self.open.floor = 0
+        return folded(self, event, now)
+
+    monkeypatch.setattr(CoordinatorMachine, "_folded", heedless)
+    with pytest.raises(ValueError, match="not enough values"):
+        check_a_fold_that_leaves_too_little_fails_the_round(coordinator)
+
+
+def check_nobody_makes_the_coordinator_say_more_than_a_message_holds(coordinator: Any) -> None:
+    desk = coordinator(3).settle()
+    long = "x" * 200_000
+    odd = m.Payload(rule=long, layout=long, dtype="float32", length=5, parts=(long, long))
+    desk.say("client-0", m.Update(1, 0, 10, {}, None, odd), "w")
+    desk.say("client-1", m.Declined(1, 0, long[:60_000]))
+    desk.say("client-2", m.Heartbeat(round=1, state=long[:60_000], sending=()))
+    desk.until(31.0)
+    for send in only(e.Send, desk.effects):
+        if send.body is None:
+            check_size(send.message, encode(send.message), DEFAULT_LIMITS)
+    for kind in ("update.rejected", "round.failed"):
+        assert desk.published(kind)
+        assert all(len(fields["reason"]) < 10_000 for fields in desk.published(kind))
+
+
+def test_nobody_makes_the_coordinator_say_more_than_a_message_holds(coordinator: Any) -> None:
+    check_nobody_makes_the_coordinator_say_more_than_a_message_holds(coordinator)
+
+
+def test_a_long_name_would_end_the_coordinator(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.nodes.runtime.payload_checks.LONGEST", 10**9)
+    with pytest.raises(MessageTooLarge):
+        check_nobody_makes_the_coordinator_say_more_than_a_message_holds(coordinator)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "counts"), [("delta+int8", True), ("", True), ("delta", False), (" delta", False)]
+)
+def test_no_encoding_counts_but_the_one_that_was_agreed(coordinator: Any, encoding: str, counts: bool) -> None:
+    desk = coordinator(3, compression="delta+int8").settle()
+    kind = {"dtype": "uint8", "length": 9, "encoding": encoding} if encoding else {}
+    payload = m.Payload(**{"rule": "mean", "layout": "a1b2", "dtype": "float32", "length": 5, **kind})
+    desk.say("client-0", m.Update(1, 0, 10, {}, None, payload), "w")
+    assert ("client-0" in desk.state.open.admitted) == counts
+    reasons = [fields["reason"] for fields in desk.published("update.rejected")]
+    assert reasons == ([] if counts else [f"encoding must be delta+int8, found {encoding}"])

@@ -1,0 +1,275 @@
+"""The peer's machine where edges go one way, change from round to round, or carry more than a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from nervenet.broker import messages as m
+from nervenet.nodes.gossip.algorithms.base import Needs
+from nervenet.nodes.gossip.neighbor_tracker import FAN, NeighborTracker, turns
+from nervenet.nodes.gossip.neighborhood import Neighborhood
+from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.topology import schedule
+
+MODEL = m.Payload("mean", "a1b2", "float32", 5)
+SURVEY = m.Payload("survey", "survey", "float64", 1)
+TWO = m.Payload("mean", "a1b2", "float32", 10, parts=("weights", "gradients"))
+BYTES = m.Payload("mean", "a1b2", "uint8", 3, "delta+int8")
+PUSH = Needs(mass=True, directed=True, doubly=False)
+
+
+def only(kind: type, effects: list[e.Effect]) -> list[Any]:
+    return [effect for effect in effects if isinstance(effect, kind)]
+
+
+class Desk:
+    """One peer, in round 1, whatever the others are."""
+
+    def __init__(self, name: str, topology: Any, members: str = "abcd", **rules: Any) -> None:
+        graph = schedule(topology, members) if isinstance(topology, str) else topology
+        self.state = PeerMachine(PeerRules(name, tuple(members), graph, **({"mixing": "uniform"} | rules)))
+        self.now = 0.0
+        self.tell(ev.Started())
+        self.tell(ev.Proceed(20))
+        for peer in self.state.around.ever:
+            self.tell(ev.LinkUp(peer, "peer", 1))
+        first = self.state.around.ever[0]
+        for origin in members:
+            if origin == name:
+                self.tell(ev.Surveyed({}, (origin,)))
+            else:
+                self.tell(ev.Arrived(first, m.PeerSurvey(origin, {}, SURVEY), (origin,)))
+        self.opened = self.tell(ev.Settled({}, MODEL, "w0"))
+
+    def tell(self, event: ev.Event) -> list[e.Effect]:
+        return self.state.handle(event, self.now)
+
+    def exchange(self, sender: str, number: int, body: Any = None, **fields: Any) -> list[e.Effect]:
+        message = m.Exchange(number, fields.pop("payload", MODEL), **fields)
+        return self.tell(ev.Arrived(sender, message, body or f"{sender}{number}", None, 100))
+
+    def trained(self, **fields: Any) -> list[e.Effect]:
+        number = self.state.round
+        return self.tell(ev.Trained(number, 0, f"mine{number}", 10, {}, **fields))
+
+    def mixed(self, **fields: Any) -> list[e.Effect]:
+        return self.tell(ev.Mixed(self.state.round, "mixed", **fields))
+
+
+# ---------------------------------------------------------------------------------------------- one way, and in turn
+
+
+def test_it_sends_along_the_edges_of_the_round_and_waits_for_those_who_send_to_it() -> None:
+    desk = Desk("a", "one-peer-exponential")
+    assert only(e.Train, desk.opened)[0].to == ("b",)
+    effects = desk.trained()
+    assert only(e.Send, effects)[0].to == ("b",)
+    assert only(e.Mix, effects) == []
+    (mix,) = only(e.Mix, desk.exchange("d", 1))
+    assert mix == e.Mix(1, ("mine1", "d1"), (0.5, 0.5), ("a", "d"))
+    assert only(e.Train, desk.mixed())[0].to == ("c",), "two places on in the second round"
+    assert only(e.Send, desk.trained())[0].to == ("c",)
+    assert only(e.Mix, desk.exchange("c", 2))[0].names == ("a", "c")
+
+
+def test_who_is_heard_may_be_rounds_ahead_where_nobody_has_left_anybody_behind() -> None:
+    """On a directed ring the one before waits only for who is before it: news of us reaches it last."""
+    around = Neighborhood("a", _directed_ring(), "uniform", doubly=False)
+    assert not around.overtaken("d", by=4, first=2), "b, c and d are held up one after another"
+    assert around.overtaken("d", by=5, first=2)
+
+
+def test_two_rounds_ahead_is_too_far_where_edges_go_both_ways() -> None:
+    around = Neighborhood("a", schedule("ring", "abcd"), "metropolis-hastings", doubly=True)
+    assert not around.overtaken("b", by=2, first=2)
+    assert around.overtaken("b", by=3, first=2)
+    assert not around.overtaken("c", by=3, first=2)
+    assert around.overtaken("c", by=4, first=2)
+    assert around.overtaken("b", by=10**12, first=2)
+
+
+def test_several_early_messages_of_one_neighbor_wait_each_for_its_round() -> None:
+    desk = Desk("a", _directed_ring(), needs=Needs(directed=True))
+    for number in (3, 1, 2):
+        desk.exchange("d", number)
+    assert only(e.Mix, desk.trained())[0].bodies == ("mine1", "d1")
+    desk.mixed()
+    assert only(e.Mix, desk.trained())[0].bodies == ("mine2", "d2")
+    desk.mixed()
+    assert only(e.Mix, desk.trained())[0].bodies == ("mine3", "d3")
+
+
+def test_one_way_round_a_ring_it_is_the_third_round_on_that_tells_of_being_left_behind() -> None:
+    desk = Desk("a", _directed_ring(), needs=Needs(directed=True))
+    desk.exchange("d", 4)
+    desk.trained()
+    assert desk.state.round == 4
+
+
+def test_a_round_in_which_nobody_sends_to_a_peer_closes_at_once() -> None:
+    graph = schedule("base-k", "abcde")
+    idle = next(
+        (n, name)
+        for n in range(1, 6)
+        for name in "abcde"
+        if not graph.out(n)[name] and not any(name in out for out in graph.out(n).values())
+    )
+    desk = Desk(idle[1], "base-k", "abcde")
+    for number in range(1, idle[0] + 1):
+        for sender in desk.state.around.sources(number):
+            desk.exchange(sender, number)
+        effects = desk.trained()
+        if number < idle[0]:
+            desk.mixed()
+    assert only(e.Mix, effects)[0].bodies == (f"mine{idle[0]}",)
+    assert only(e.Send, effects) == []
+
+
+def test_all_that_came_counts_alike_where_columns_need_not_sum_to_one() -> None:
+    desk = Desk("a", "complete", needs=Needs(directed=True, doubly=False))
+    desk.exchange("b", 1)
+    desk.exchange("c", 1)
+    desk.trained()
+    (mix,) = only(e.Mix, desk.tell(ev.LinkLost("d", "cut")))
+    assert mix.coefficients == (1 / 3, 1 / 3, 1 / 3)
+
+
+def _directed_ring() -> Any:
+    from nervenet.nodes.topology.base import Periodic
+
+    return Periodic(({"a": ("b",), "b": ("c",), "c": ("d",), "d": ("a",)},), directed=True)
+
+
+# ------------------------------------------------------------------------------------------- masses, parts, encodings
+
+
+def test_masses_go_out_and_come_in() -> None:
+    desk = Desk("a", "ring", needs=PUSH, mixing="push-sum")
+    apart = {peer: ev.Parcel(f"for {peer}", MODEL, 0.25) for peer in "bd"}
+    sent = only(e.Send, desk.trained(apart=apart))
+    assert [(s.to, s.message.mass, s.body) for s in sent] == [(("b",), 0.25, "for b"), (("d",), 0.25, "for d")]
+    desk.exchange("b", 1, mass=0.5)
+    (mix,) = only(e.Mix, desk.exchange("d", 1, mass=0.125))
+    assert (mix.names, mix.masses) == (("a", "b", "d"), (1.0, 0.5, 0.125))
+    told = only(e.Publish, desk.mixed(metrics={"mass": 0.75, "mass_out": {"b": 0.5}}))[0]
+    assert (told.fields["mass"], told.fields["mass_out"]) == (0.75, {"b": 0.5})
+
+
+def test_what_is_the_same_for_several_is_sent_once() -> None:
+    desk = Desk("a", "ring", needs=PUSH, mixing="push-sum")
+    parcel = ev.Parcel("for all", MODEL, 0.25)
+    (sent,) = only(e.Send, desk.trained(apart={"b": parcel, "d": parcel}))
+    assert sent.to == ("b", "d")
+
+
+@pytest.mark.parametrize(
+    ("rules", "fields", "code", "words"),
+    [
+        ({}, {"mass": 0.5}, "values", "mass must be 1, found 0.5"),
+        ({}, {"payload": TWO}, "payload", "parts must be weights, found weights, gradients"),
+        ({}, {"payload": BYTES}, "payload", "no encoding was agreed, found delta+int8"),
+        ({"encoding": "delta+int4"}, {"payload": BYTES}, "payload", "encoding must be delta+int4 or none"),
+        ({"needs": Needs(parts=TWO.parts)}, {}, "payload", "parts must be weights, gradients, found weights"),
+    ],
+)
+def test_what_does_not_belong_to_the_algorithm_is_refused(
+    rules: dict[str, Any], fields: dict[str, Any], code: str, words: str
+) -> None:
+    desk = Desk("a", "ring", **rules)
+    (refusal,) = only(e.Send, desk.exchange("b", 1, **fields))
+    assert refusal.message.code == code
+    assert words in refusal.message.reason
+
+
+def test_parts_are_expected_where_the_algorithm_has_them() -> None:
+    desk = Desk("a", "ring", needs=Needs(parts=TWO.parts))
+    (sent,) = only(e.Send, desk.trained())
+    assert sent.message.payload == TWO
+    assert only(e.Send, desk.exchange("b", 1, payload=TWO)) == []
+
+
+def test_who_cannot_read_a_difference_asks_for_the_whole_and_gets_it() -> None:
+    desk = Desk("a", "ring", encoding="delta+int8")
+    desk.trained(payload=BYTES, base=0)
+    desk.exchange("b", 1, payload=BYTES, base=0)
+    (mix,) = only(e.Mix, desk.exchange("d", 1, payload=BYTES, base=4))
+    assert (mix.bases, mix.differences) == ((None, 0, 4), frozenset("bd"))
+    asked = only(e.Send, desk.mixed(wanted=("d",)))
+    assert [(s.to, s.message.about, s.message.code) for s in asked] == [(("d",), "exchange", "base")]
+    assert asked[0].message.code in m.CODES
+    # And the other way round: b asks for ours while we train, so it is the round after this one that has it.
+    desk.tell(ev.Arrived("b", m.Refused("exchange", 1, "base", "the whole is wanted")))
+    desk.trained(payload=BYTES, base=1)
+    desk.exchange("b", 2, payload=BYTES, base=1)
+    desk.exchange("d", 2)
+    (train,) = only(e.Train, desk.mixed())
+    assert train.whole == ("b",)
+    whole = ev.Parcel("whole", MODEL, base=2)
+    sent = only(e.Send, desk.trained(payload=BYTES, base=2, apart={"b": whole}))
+    assert [(s.to, s.message.payload, s.message.base) for s in sent] == [(("b",), MODEL, 2), (("d",), BYTES, 2)]
+    desk.exchange("b", 3)
+    desk.exchange("d", 3)
+    assert only(e.Train, desk.mixed())[0].whole == ()
+
+
+def test_who_was_silent_when_a_difference_went_out_gets_the_whole_next() -> None:
+    desk = Desk("a", "ring", encoding="delta+int8")
+    desk.tell(ev.LinkLost("d", "cut"))
+    desk.trained(payload=BYTES, base=0)
+    desk.exchange("b", 1, payload=BYTES, base=0)
+    assert only(e.Train, desk.mixed())[0].whole == ("d",)
+
+
+def test_a_neighbor_with_a_new_life_is_remembered_nothing_of_and_gets_nothing_old() -> None:
+    desk = Desk("a", "ring", needs=PUSH, mixing="push-sum")
+    desk.exchange("b", 1, mass=0.5)
+    assert e.Forget("b") in desk.tell(ev.LinkUp("b", "peer", 2))
+    apart = {peer: ev.Parcel(f"for {peer}", MODEL, 0.25) for peer in "bd"}
+    assert [s.to for s in only(e.Send, desk.trained(apart=apart)) if isinstance(s.message, m.Exchange)] == [("d",)]
+    assert "b" not in desk.state.letters.inbox
+    assert e.Forget("b") not in desk.tell(ev.LinkUp("b", "peer", 2)), "the same life again is no news"
+
+
+# ------------------------------------------------------------------------------------------------------- heartbeats
+
+
+def test_heartbeats_go_round_by_turns_and_silence_is_judged_accordingly() -> None:
+    peers = [f"p{i:02d}" for i in range(9)]
+    presence = NeighborTracker(dict.fromkeys(peers, 9), 0.5, 2.0, 10.0)
+    for peer in peers:
+        presence.welcome(peer, 0.0)
+    told = [presence.turn() for _ in range(turns(9))]
+    assert all(len(turn) == FAN for turn in told)
+    assert {peer for turn in told for peer in turn} == set(peers)
+    grace_s = 2 * 0.5 * (turns(9) - 1)
+    assert only(e.Publish, presence.silent(2.0 + grace_s - 0.01)) == []
+    assert [told.fields["subject"] for told in only(e.Publish, presence.silent(2.0 + grace_s))] == peers
+
+
+def test_a_peer_of_sixty_four_that_are_all_linked_sends_four_heartbeats_a_second() -> None:
+    members = [f"p{i:02d}" for i in range(64)]
+    state = PeerMachine(PeerRules("p00", tuple(members), schedule("complete", members)))
+    state.handle(ev.Started(), 0.0)
+    beats = 0
+    for pulse in range(20):
+        for effect in state.handle(ev.TimerFired(("pulse",), 0.5 * pulse), 0.5 * pulse):
+            beats += len(effect.to) if isinstance(effect, e.Beat) else 0
+    assert beats <= 4 * 10
+
+
+def test_on_a_dense_graph_nobody_is_told_what_he_hears_anyway() -> None:
+    members = [f"p{i}" for i in range(8)]
+    state = PeerMachine(PeerRules("p0", tuple(members), schedule("complete", members)))
+    state.handle(ev.Started(), 0.0)
+    for peer in members[1:]:
+        state.handle(ev.LinkUp(peer, "peer", 1), 0.0)
+    own = only(e.Send, state.handle(ev.Surveyed({}, (1.0,)), 0.0))
+    assert own[0].to == tuple(members[1:])
+    assert state.handle(ev.Arrived("p1", m.PeerSurvey("p1", {}, SURVEY), (1.0,)), 0.0) == []
+    # Who is still meeting is told all the same, when its turn has come.
+    assert only(e.Send, state.handle(ev.TimerFired(("pulse",), 0.5), 0.5)) == [], "there was news"
+    sent = only(e.Send, state.handle(ev.TimerFired(("pulse",), 1.0), 1.0))
+    assert {(s.to, s.message.origin) for s in sent} == {((p,), o) for p in ("p3", "p4") for o in ("p0", "p1")}

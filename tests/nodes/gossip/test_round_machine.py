@@ -1,0 +1,624 @@
+"""The peer's decisions: train, send, mix with what belongs to the round."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import pytest
+from nervenet.broker import messages as m
+from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
+from nervenet.nodes.gossip.survey_flood import AT_ONCE, SurveyFlood
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.topology import schedule
+
+T = TypeVar("T")
+MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=1)
+THIRD = 1 / 3
+
+
+def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
+    return [effect for effect in effects if isinstance(effect, kind)]
+
+
+class Ring:
+    """Peer b of a ring a - b - c - d - a, on a desk."""
+
+    def __init__(self, until: int = 10, **rules: Any) -> None:
+        given = {"members": tuple("abcd"), "schedule": schedule("ring", "abcd")}
+        self.state = PeerMachine(PeerRules("b", **(given | rules)))
+        self.now = 0.0
+        self.log: list[e.Effect] = []
+        self.timers: dict[ev.Key, float] = {}
+        self.tell(ev.Started())
+        self.tell(ev.Proceed(until))
+        for peer in ("a", "c"):
+            self.tell(ev.LinkUp(peer, "peer", 1))
+
+    def tell(self, event: ev.Event, now: float | None = None) -> list[e.Effect]:
+        self.now = self.now if now is None else now
+        effects = self.state.handle(event, self.now)
+        for effect in effects:
+            match effect:
+                case e.SetTimer(key, at):
+                    self.timers[key] = at
+                case e.CancelTimer(key):
+                    self.timers.pop(key, None)
+        self.log += effects
+        return effects
+
+    def say(self, sender: str, message: m.Message, body: Any = None, flaw: str | None = None) -> list[e.Effect]:
+        return self.tell(ev.Arrived(sender, message, body, flaw, 100))
+
+    def testify(self, origin: str, source: str | None = None) -> list[e.Effect]:
+        fields: Mapping[str, Any] = {"of": origin}
+        if source is None:
+            return self.tell(ev.Surveyed(fields, (origin,)))
+        return self.say(source, m.PeerSurvey(origin, dict(fields), SURVEY), (origin,))
+
+    def settle(self) -> "Ring":
+        """Complete round 0; training of round 1 begins."""
+        self.testify("b")
+        for origin, source in (("a", "a"), ("c", "c"), ("d", "a")):
+            self.testify(origin, source)
+        self.tell(ev.Settled({}, MODEL, "w0"))
+        return self
+
+    def exchange(self, sender: str, number: int) -> list[e.Effect]:
+        return self.say(sender, m.Exchange(number, MODEL), f"{sender}{number}")
+
+    def beat(self, sender: str, number: int, sending: tuple[int, ...] = ()) -> list[e.Effect]:
+        return self.say(sender, m.Heartbeat(number, "waiting", sending))
+
+    def trained(self) -> list[e.Effect]:
+        number = self.state.round
+        return self.tell(ev.Trained(number, 0, f"b{number}", 10, {"loss": 0.5}))
+
+    def mixed(self) -> list[e.Effect]:
+        return self.tell(ev.Mixed(self.state.round, f"m{self.state.round}"))
+
+    def round(self, *senders: str) -> list[e.Effect]:
+        """Do the whole of the round that is open, with messages of these neighbors."""
+        number = self.state.round
+        for sender in senders:
+            self.exchange(sender, number)
+        return [*self.trained(), *self.mixed()]
+
+    def until(self, when: float, *, beating: Iterable[str] = ()) -> list[e.Effect]:
+        found: list[e.Effect] = []
+        while self.timers and (at := min(self.timers.values())) <= when:
+            key = min(key for key, due in self.timers.items() if due == at)
+            del self.timers[key]
+            for name in beating:
+                found += self.tell(ev.Arrived(name, m.Heartbeat(self.state.round, "training", ())), at)
+            found += self.tell(ev.TimerFired(key, at), at)
+        self.now = when
+        return found
+
+    def published(self, kind: str) -> list[dict[str, Any]]:
+        return [dict(p.fields) for p in only(e.Publish, self.log) if p.type == kind]
+
+    def mixes(self) -> list[e.Mix]:
+        return only(e.Mix, self.log)
+
+
+# -------------------------------------------------------------------------------------------------------------- round 0
+
+
+def test_testimonies_flood_the_graph_and_each_is_passed_on_once() -> None:
+    ring = Ring()
+    (own,) = only(e.Send, ring.testify("b"))
+    assert own.to == ("a", "c")
+    assert own.message == m.PeerSurvey("b", {"of": "b"}, SURVEY)
+    (onward,) = only(e.Send, ring.testify("d", "a"))
+    assert onward.to == ("c",), "not back to where it came from"
+    assert ring.testify("d", "c") == []
+    ring.testify("a", "a")
+    (settle,) = only(e.Settle, ring.testify("c", "c"))
+    assert list(settle.surveys) == ["a", "b", "c", "d"]
+    assert ("join",) not in ring.timers
+
+
+def test_whoever_connects_late_is_told_everything() -> None:
+    ring = Ring()
+    ring.testify("b")
+    ring.testify("a", "a")
+    sent = only(e.Send, ring.tell(ev.LinkUp("c", "peer", 1)))
+    assert {send.message.origin for send in sent} == {"a", "b"}
+    assert all(send.to == ("c",) for send in sent)
+
+
+def test_whoever_is_still_in_round_zero_is_told_again_at_each_beat() -> None:
+    ring = Ring().settle()
+    ring.beat("a", 1)
+    sent = only(e.Send, ring.until(0.5))
+    assert {send.to for send in sent} == {("c",)}
+    assert {send.message.origin for send in sent} == {"a", "b", "d"}, "of itself it has told"
+
+
+def test_nobody_is_told_again_while_there_is_news_and_then_only_a_part_at_a_time() -> None:
+    members = tuple(f"p{i:03d}" for i in range(AT_ONCE + 11))
+    meeting = SurveyFlood("p000", members, ("p001", "p041"))
+    meeting.testify("p000", {}, (1.0,))
+    assert meeting.remind(("p001",)) == [], "it has only just been told"
+    for origin in members[1:-1]:
+        meeting.testify(origin, {}, (1.0,), "p041")
+    assert meeting.remind(("p001",)) == [], "more is coming in"
+    told = [[send.message.origin for send in only(e.Send, meeting.remind(("p001",)))] for _ in range(7)]
+    assert [len(part) for part in told] == [AT_ONCE, AT_ONCE, 0, AT_ONCE, 0, 0, 0], "and ever more seldom"
+    assert {*told[0], *told[1]} == set(members[:-1]), "in turn, so that nothing is left out"
+    (own,) = only(e.Send, meeting.remind(("p041",)))
+    assert own.message.origin == "p000", "all else it has told itself"
+
+
+def test_round_zero_that_is_not_complete_in_time_fails_by_name() -> None:
+    ring = Ring()
+    ring.testify("b")
+    ring.testify("a", "a")
+    effects = ring.until(30.0, beating=("a", "c"))
+    assert effects[-1] == e.Finish("failed", "round 0 was not complete within 30 s: nothing was heard of c, d")
+
+
+def test_a_testimony_of_a_stranger_or_with_a_flaw_is_told_and_dropped() -> None:
+    ring = Ring()
+    ring.say("a", m.PeerSurvey("zoe", {}, SURVEY), (1.0,))
+    ring.say("a", m.PeerSurvey("d", {}, SURVEY), (1.0,), "values must be finite")
+    assert [told["reason"] for told in ring.published("update.rejected")] == [
+        "a testimony of zoe, who is not a member",
+        "the testimony of d: values must be finite",
+    ]
+    assert ring.state.testimonies == {}
+
+
+# ------------------------------------------------------------------------------------------------------ the undisturbed
+
+
+def test_a_round_trains_sends_and_mixes_in_name_order() -> None:
+    ring = Ring().settle()
+    assert only(e.Train, ring.log) == [e.Train(1, 0, None, {}, to=("a", "c"))]
+    (send,) = only(e.Send, ring.trained())
+    assert (send.to, send.message, send.body) == (("a", "c"), m.Exchange(1, MODEL), "b1")
+    assert only(e.Mix, ring.exchange("c", 1)) == []
+    (mix,) = only(e.Mix, ring.exchange("a", 1))
+    assert mix == e.Mix(1, ("a1", "b1", "c1"), (THIRD, pytest.approx(THIRD), THIRD), ("a", "b", "c"))
+    effects = ring.mixed()
+    told = ring.published("round.completed")[-1]
+    assert (told["closed_by"], told["participants"], told["loss"]) == ("all", ["a", "c"], 0.5)
+    assert "missing" not in told
+    assert only(e.Evaluate, effects) == [e.Evaluate(1, "test")]
+    assert only(e.Train, effects) == [e.Train(2, 0, None, {}, to=("a", "c"))]
+
+
+def test_an_early_message_waits_for_its_round() -> None:
+    ring = Ring().settle()
+    ring.trained()
+    ring.exchange("a", 1)
+    ring.exchange("a", 2)  # a has all it needs: we are its only slow neighbor's neighbor
+    ring.exchange("c", 1)
+    ring.mixed()
+    ring.exchange("c", 2)
+    (mix,) = only(e.Mix, ring.trained())
+    assert mix.bodies == ("a2", "b2", "c2")
+
+
+def test_messages_that_came_before_round_zero_was_over_here_count() -> None:
+    ring = Ring()
+    ring.testify("b")
+    for sender in ("a", "c"):
+        ring.exchange(sender, 1)
+    for origin, source in (("a", "a"), ("c", "c"), ("d", "a")):
+        ring.testify(origin, source)
+    ring.tell(ev.Settled({}, MODEL, "w0"))
+    assert only(e.Mix, ring.trained())[0].bodies == ("a1", "b1", "c1")
+
+
+def test_it_rests_after_the_rounds_asked_for_and_goes_on_when_asked() -> None:
+    ring = Ring(until=1).settle()
+    ring.round("a", "c")
+    assert ring.state.status == "resting"
+    assert only(e.Train, ring.tell(ev.Proceed(2))) == [e.Train(2, 0, None, {}, to=("a", "c"))]
+
+
+def test_a_second_copy_changes_nothing() -> None:
+    ring = Ring().settle()
+    ring.exchange("a", 1)
+    ring.say("a", m.Exchange(1, MODEL), "a1 again")
+    ring.exchange("c", 1)
+    (mix,) = only(e.Mix, ring.trained())
+    assert mix.bodies == ("a1", "b1", "c1")
+    assert ring.exchange("c", 1) == [], "nor while it is being mixed"
+    assert ring.state.traffic.stale == {"c": 1}
+
+
+# ---------------------------------------------------------------------------------------------------- the missing, late
+
+
+def test_the_weight_of_a_missing_neighbor_goes_to_oneself() -> None:
+    ring = Ring().settle()
+    ring.trained()
+    ring.exchange("a", 1)
+    (mix,) = only(e.Mix, ring.tell(ev.LinkLost("c", "the connection of c has ended")))
+    assert mix == e.Mix(1, ("a1", "b1"), (THIRD, pytest.approx(2 * THIRD)), ("a", "b"))
+    ring.mixed()
+    told = ring.published("round.completed")[-1]
+    assert (told["closed_by"], told["missing"]) == ("suspected", {"c": "silent"})
+
+
+def test_silence_closes_the_round_within_three_seconds() -> None:
+    ring = Ring().settle()
+    ring.trained()
+    ring.exchange("a", 1)
+    ring.until(3.0, beating=("a",))
+    assert ring.mixes()
+    assert ring.published("node.suspect")[0]["subject"] == "c"
+
+
+def test_the_deadline_closes_the_round_and_who_missed_it_is_not_waited_for() -> None:
+    ring = Ring(deadline_s=5.0).settle()
+    ring.trained()
+    ring.exchange("a", 1)
+    ring.until(5.0, beating=("a", "c"))
+    ring.mixed()
+    assert ring.published("round.completed")[-1]["closed_by"] == "deadline"
+    ring.round("a")
+    told = ring.published("round.completed")[-1]
+    assert (told["round"], told["missing"]) == (2, {"c": "missed a round and has not caught up"})
+    ring.exchange("c", 3)
+    ring.exchange("a", 3)
+    assert only(e.Mix, ring.trained())[0].bodies == ("a3", "b3", "c3")
+    ring.mixed()
+    ring.exchange("a", 4)
+    assert only(e.Mix, ring.trained()) == [], "a current message came: waited for again"
+
+
+def test_a_transfer_on_its_way_extends_the_deadline_but_not_for_ever() -> None:
+    ring = Ring(deadline_s=1.0, suspect_after_s=1000.0).settle()
+    ring.trained()
+    ring.exchange("a", 1)
+    for step in range(1, 60):
+        ring.beat("c", 1, sending=(1,))
+        ring.until(step * 0.25)
+        if ring.mixes():
+            break
+    assert 10.0 <= ring.now <= 11.5
+
+
+def test_nothing_is_sent_to_the_silent() -> None:
+    ring = Ring().settle()
+    ring.tell(ev.LinkLost("c", "cut"))
+    (send,) = only(e.Send, ring.trained())
+    assert send.to == ("a",)
+
+
+def check_whoever_is_two_rounds_ahead_shows_that_this_round_is_over() -> None:
+    ring = Ring().settle()
+    ring.trained()
+    assert only(e.Mix, ring.exchange("a", 3))
+    ring.mixed()
+    assert ring.published("round.completed")[-1]["closed_by"] == "overtaken"
+    effects = ring.trained()
+    assert ring.state.round == 3, "joins the round that its neighbor is in"
+    assert only(e.Send, effects)[0].message == m.Exchange(3, MODEL)
+    assert ring.published("warning")[-1]["round"] == 3
+    assert only(e.Mix, ring.exchange("c", 3))[0].bodies == ("a3", "b2", "c3"), "and waits for all who are there"
+
+
+def test_whoever_is_two_rounds_ahead_shows_that_this_round_is_over() -> None:
+    check_whoever_is_two_rounds_ahead_shows_that_this_round_is_over()
+
+
+def test_one_left_behind_would_blame_those_who_left_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    close = PeerMachine._close
+
+    def _close(self: PeerMachine, by: str) -> list[e.Effect]:
+        effects = close(self, by)
+        self.absent |= self._missing.keys()
+        return effects
+
+    monkeypatch.setattr(PeerMachine, "_close", _close)
+    with pytest.raises(IndexError):
+        check_whoever_is_two_rounds_ahead_shows_that_this_round_is_over()
+
+
+def test_a_straggler_joins_the_round_of_the_others() -> None:
+    ring = Ring().settle()
+    ring.exchange("a", 2)
+    ring.exchange("c", 2)
+    effects = ring.trained()
+    assert ring.state.round == 2
+    weights = (THIRD, pytest.approx(THIRD), THIRD)
+    assert only(e.Mix, effects)[0] == e.Mix(2, ("a2", "b1", "c2"), weights, ("a", "b", "c"))
+
+
+def test_it_never_goes_beyond_the_rounds_asked_for() -> None:
+    ring = Ring(until=2).settle()
+    ring.exchange("a", 9)
+    ring.trained()
+    assert ring.state.round == 2
+
+
+def test_a_neighbor_that_left_is_waited_for_only_up_to_its_last_round() -> None:
+    ring = Ring().settle()
+    ring.say("c", m.Goodbye(1, "done"))
+    ring.trained()
+    ring.exchange("a", 1)
+    assert ring.mixes() == [], "its last model may still be on its way"
+    ring.exchange("c", 1)
+    assert ring.mixes()
+    ring.mixed()
+    ring.round("a")
+    assert ring.published("round.completed")[-1]["missing"] == {"c": "left after round 1"}
+
+
+# ------------------------------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("payload", "flaw", "code", "words"),
+    [
+        (MODEL, "values must be finite, found NaN or infinity", "values", "values must be finite"),
+        (m.Payload("sum", "a1b2", "float32", 5), None, "rule", "rule must be mean, found sum"),
+        (m.Payload("mean", "beef", "float32", 5), None, "layout", "layout must be a1b2, found beef"),
+        (m.Payload("mean", "a1b2", "float64", 5), None, "dtype", "dtype must be float32, found float64"),
+        (m.Payload("mean", "a1b2", "float32", 4), None, "length", "length must be 5, found 4"),
+    ],
+)
+def test_a_wrong_exchange_is_refused_with_its_reason_and_the_round_goes_on(
+    payload: m.Payload, flaw: str | None, code: str, words: str
+) -> None:
+    ring = Ring().settle()
+    effects = ring.say("a", m.Exchange(1, payload), "bad", flaw)
+    (refusal,) = only(e.Send, effects)
+    assert isinstance(refusal.message, m.Refused)
+    assert (refusal.to, refusal.message.code) == (("a",), code)
+    assert code in m.CODES
+    assert words in refusal.message.reason
+    ring.exchange("c", 1)
+    ring.trained()
+    ring.until(2.5, beating=("c",))
+    (mix,) = ring.mixes()
+    assert mix.bodies == ("b1", "c1")
+
+
+def test_a_stranger_is_not_listened_to() -> None:
+    ring = Ring().settle()
+    assert ring.exchange("d", 1) == []
+    assert ring.exchange("mallory", 1) == []
+
+
+def test_training_that_fails_ends_the_peer_by_name() -> None:
+    ring = Ring().settle()
+    effects = ring.tell(ev.WorkFailed("train", 1, 0, "ArithmeticError: the weights after training must be finite"))
+    assert effects[-1] == e.Finish("failed", "train failed: ArithmeticError: the weights after training must be finite")
+
+
+def test_what_was_exchanged_is_told_a_few_times_a_second() -> None:
+    ring = Ring().settle()
+    ring.round("a", "c")
+    ring.now = 0.1
+    ring.round("a", "c")
+    assert [told["count"] for told in ring.published("exchange.received")] == [1, 1]
+    ring.now = 0.3
+    ring.round("a", "c")
+    assert ring.published("exchange.received")[-1] == {"subject": "c", "round": 3, "count": 2, "bytes": 200}
+
+
+def test_with_the_last_round_all_is_told_that_was_late_or_did_not_go_out() -> None:
+    ring = Ring().settle()
+    ring.round("a", "c")
+    ring.exchange("c", 1)
+    ring.tell(ev.SendFailed("a", "exchange", 1, "slow"))
+    ring.state.until = 2
+    ring.round("a", "c")
+    sent, received = ring.published("exchange.sent")[-2:], ring.published("exchange.received")[-2:]
+    assert sent == [{"subject": "a", "round": 2, "count": 1, "dropped": 1}, {"subject": "c", "round": 2, "count": 1}]
+    assert received[1] == {"subject": "c", "round": 2, "count": 1, "bytes": 100, "stale": 1}
+
+
+def test_a_round_tells_how_long_it_waited_and_how_much_training_is_in_the_model() -> None:
+    ring = Ring().settle()
+    ring.trained()
+    ring.now = 2.5
+    ring.exchange("a", 1)
+    ring.exchange("c", 1)
+    ring.mixed()
+    told = ring.published("round.completed")[-1]
+    assert (told["waiting_s"], told["age"]) == (2.5, 1)
+
+
+# ------------------------------------------------------- each bug that was, and a test that would fail if it were again
+
+
+def check_a_training_that_hangs_ends_the_peer_by_name() -> None:
+    ring = Ring(deadline_s=5.0).settle()
+    ring.round("a", "c")
+    effects = ring.until(60.0, beating=("a", "c"))
+    assert effects[-1] == e.Finish("failed", "the training of round 2 did not end within 50 s")
+    assert e.Abandon() in effects
+
+
+def test_a_training_that_hangs_ends_the_peer_by_name() -> None:
+    check_a_training_that_hangs_ends_the_peer_by_name()
+
+
+def test_a_training_that_hangs_would_be_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    timer = PeerMachine._timer
+
+    def _timer(self: PeerMachine, key: ev.Key, due: float, now: float) -> list[e.Effect]:
+        return [] if key[0] == "training" else timer(self, key, due, now)
+
+    monkeypatch.setattr(PeerMachine, "_timer", _timer)
+    with pytest.raises(AssertionError):
+        check_a_training_that_hangs_ends_the_peer_by_name()
+
+
+def check_the_first_round_missed_is_called_by_its_name() -> None:
+    ring = Ring(deadline_s=5.0).settle()
+    ring.trained()
+    ring.exchange("a", 1)
+    ring.until(5.0, beating=("a", "c"))
+    ring.mixed()
+    assert ring.published("round.completed")[-1]["missing"] == {"c": "no answer in time"}
+
+
+def test_the_first_round_missed_is_called_by_its_name() -> None:
+    check_the_first_round_missed_is_called_by_its_name()
+
+
+def test_the_first_round_missed_would_be_called_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    close = PeerMachine._close
+
+    def _close(self: PeerMachine, by: str) -> list[e.Effect]:
+        self.absent |= {p for p in self.around.ever if p not in self.letters.inbox}
+        return close(self, by)
+
+    monkeypatch.setattr(PeerMachine, "_close", _close)
+    with pytest.raises(AssertionError):
+        check_the_first_round_missed_is_called_by_its_name()
+
+
+def check_half_a_round_late_is_waited_for_again() -> None:
+    ring = Ring().settle()
+    ring.trained()
+    ring.exchange("a", 1)
+    ring.tell(ev.LinkLost("c", "cut"))
+    ring.mixed()
+    ring.beat("c", 2)
+    ring.exchange("c", 1)  # stale, and yet within the deadline of round 1
+    ring.exchange("a", 2)
+    assert only(e.Mix, ring.trained()) == []
+    assert only(e.Mix, ring.exchange("c", 2))[0].bodies == ("a2", "b2", "c2")
+
+
+def test_half_a_round_late_is_waited_for_again() -> None:
+    check_half_a_round_late_is_waited_for_again()
+
+
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no stale message ever bring its sender back."""
+    close = PeerMachine._close
+
+    def _close(self: PeerMachine, by: str) -> list[e.Effect]:
+        effects = close(self, by)
+        self._closed = (self.round, float("-inf"))
+        return effects
+
+    monkeypatch.setattr(PeerMachine, "_close", _close)
+
+
+def test_half_a_round_late_would_stay_so_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    forgetful(monkeypatch)
+    with pytest.raises(AssertionError):
+        check_half_a_round_late_is_waited_for_again()
+
+
+def test_one_late_message_of_a_straggler_is_not_enough() -> None:
+    ring = Ring().settle()
+    ring.tell(ev.LinkLost("c", "cut"))
+    for _ in range(4):
+        ring.round("a")
+    ring.beat("c", 4)
+    ring.exchange("c", 4)  # it has joined our round, after who knows how long
+    ring.exchange("a", 5)
+    assert only(e.Mix, ring.trained())[0].bodies == ("a5", "b5")
+    ring.mixed()
+    ring.exchange("c", 5)  # but it keeps pace
+    ring.exchange("a", 6)
+    assert only(e.Mix, ring.trained()) == []
+
+
+def test_later_than_the_deadline_is_not_waited_for() -> None:
+    ring = Ring(deadline_s=5.0).settle()
+    ring.trained()
+    ring.exchange("a", 1)
+    ring.until(5.0, beating=("a", "c"))
+    ring.mixed()
+    ring.now = 5.1
+    ring.exchange("c", 1)
+    ring.exchange("a", 2)
+    assert only(e.Mix, ring.trained())[0].bodies == ("a2", "b2")
+
+
+def check_nobody_waits_for_one_who_is_two_rounds_on() -> None:
+    ring = Ring().settle()
+    ring.beat("a", 5)
+    ring.exchange("c", 1)
+    assert only(e.Mix, ring.trained())[0].bodies == ("b1", "c1")
+
+
+def test_nobody_waits_for_one_who_is_two_rounds_on() -> None:
+    check_nobody_waits_for_one_who_is_two_rounds_on()
+
+
+def test_one_round_on_is_waited_for() -> None:
+    """Its heartbeat may have overtaken its model."""
+    ring = Ring().settle()
+    ring.beat("a", 2)
+    ring.exchange("c", 1)
+    assert only(e.Mix, ring.trained()) == []
+    assert only(e.Mix, ring.exchange("a", 1))
+
+
+def test_one_who_is_two_rounds_on_would_be_waited_for_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    arrived = PeerMachine._arrived
+
+    def _arrived(self: PeerMachine, event: ev.Arrived, now: float) -> list[e.Effect]:
+        effects = arrived(self, event, now)
+        self.presence.seen_in.clear()
+        return effects
+
+    monkeypatch.setattr(PeerMachine, "_arrived", _arrived)
+    with pytest.raises(IndexError):
+        check_nobody_waits_for_one_who_is_two_rounds_on()
+
+
+def check_one_who_left_may_come_back() -> None:
+    ring = Ring().settle()
+    ring.say("c", m.Goodbye(0, "restart"))
+    ring.tell(ev.LinkUp("c", "peer", 2))
+    (beat,) = only(e.Beat, ring.until(0.5, beating=("a", "c")))
+    assert beat.to == ("a", "c")
+    ring.exchange("a", 1)
+    assert only(e.Mix, ring.trained()) == []
+
+
+def test_one_who_left_may_come_back() -> None:
+    check_one_who_left_may_come_back()
+
+
+def test_one_who_left_would_get_no_beat_if_it_stayed_departed(monkeypatch: pytest.MonkeyPatch) -> None:
+    meet = PeerMachine._meet
+
+    def _meet(self: PeerMachine, peer: str, incarnation: int, now: float) -> list[e.Effect]:
+        departed = dict(self.presence.departed)
+        effects = meet(self, peer, incarnation, now)
+        self.presence.departed.update(departed)
+        return effects
+
+    monkeypatch.setattr(PeerMachine, "_meet", _meet)
+    with pytest.raises(AssertionError):
+        check_one_who_left_may_come_back()
+
+
+def check_a_lost_heartbeat_is_no_news() -> None:
+    ring = Ring().settle()
+    assert ring.tell(ev.SendFailed("c", "heartbeat", 1, "slow")) == []
+    assert ring.tell(ev.SendFailed("c", "exchange", 1, "slow")) != []
+    assert ring.state.traffic.dropped == {"c": 1}
+
+
+def test_a_lost_heartbeat_is_no_news() -> None:
+    check_a_lost_heartbeat_is_no_news()
+
+
+def test_a_lost_heartbeat_would_warn_twice_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = PeerMachine.handle
+
+    def any_message(self: PeerMachine, event: ev.Event, now: float) -> list[e.Effect]:
+        if isinstance(event, ev.SendFailed):
+            event = ev.SendFailed(event.peer, "exchange", event.round, event.reason)
+        return handle(self, event, now)
+
+    monkeypatch.setattr(PeerMachine, "handle", any_message)
+    with pytest.raises(AssertionError):
+        check_a_lost_heartbeat_is_no_news()

@@ -1,0 +1,87 @@
+"""What a run is set beside."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from nervenet.models import MLP, SiteModel
+from nervenet.models.data import datasets
+from nervenet.models.data.splits import split
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.launching.baselines import ROW_BUDGET, alone, local_only_mean, too_large
+
+COLUMNS = ("a", "b")
+
+
+def never() -> bool:
+    return False
+
+
+def iris(**keys: Any) -> tuple[Experiment, Any, Any, tuple[str, ...]]:
+    experiment = Experiment.from_dict({"data": {"name": "iris"}, "rounds": 10, **keys})
+    train, test = split(datasets.load("iris"), 0.2, seed=42)
+    return experiment, (train.X, train.y), (test.X, test.y), tuple(train.columns)
+
+
+def test_all_rows_in_one_place_teach_more_than_each_nodes_alone() -> None:
+    experiment, rows, test, columns = iris()
+    together = alone(experiment, rows, test, columns, "classification", never)
+    parts = [np.arange(k, 120, 12) for k in range(12)]
+    apart = local_only_mean(experiment, rows, parts, test, columns, "classification", never)
+    assert together is not None
+    assert apart is not None
+    assert together >= 0.9
+    assert 0.5 < apart <= together
+
+
+def test_the_same_run_has_the_same_baseline() -> None:
+    experiment, rows, test, columns = iris()
+    scores = {alone(experiment, rows, test, columns, "classification", never) for _ in range(2)}
+    assert len(scores) == 1
+
+
+def test_a_node_that_never_met_a_class_is_measured_on_all_of_them() -> None:
+    experiment, rows, test, columns = iris()
+    order = np.argsort(rows[1], kind="stable")
+    score = local_only_mean(experiment, rows, np.array_split(order, 3), test, columns, "classification", never)
+    assert score == pytest.approx(1 / 3, abs=0.05)  # each knows its own class and no other
+
+
+def test_what_diverged_is_unknown_and_no_number() -> None:
+    experiment, rows, test, columns = iris(training={"learning_rate": 1e30})
+    assert alone(experiment, rows, test, columns, "regression", never) is None
+    parts = [np.arange(60), np.arange(60, 120)]
+    assert local_only_mean(experiment, rows, parts, test, columns, "regression", never) is None
+
+
+def many_classes() -> tuple[tuple[Any, Any], list[Any]]:
+    labels = np.repeat(np.arange(20), 8)
+    X = np.c_[labels % 5, labels // 5] + np.random.default_rng(0).normal(size=(160, 2)) * 0.05
+    return (X, labels), [np.arange(k, 160, 8) for k in range(8)]
+
+
+def test_few_rows_of_many_classes_are_not_taken_for_quantities() -> None:
+    rows, parts = many_classes()
+    experiment = Experiment.from_dict({"rounds": 20})
+    score = local_only_mean(experiment, rows, parts, rows, COLUMNS, "classification", never)
+    assert score is not None
+    assert score > 0.5
+
+
+def test_without_being_told_they_would_be() -> None:
+    rows, parts = many_classes()
+    X, y = rows[0][parts[0]], rows[1][parts[0]]
+    assert SiteModel(MLP(), X, y).task == "regression"
+
+
+def test_a_baseline_that_would_cost_more_than_the_run_is_left_out_with_a_word() -> None:
+    experiment = Experiment.from_dict({"rounds": 10, "training": {"epochs": 2}})
+    assert too_large(experiment, ROW_BUDGET // 20) is None
+    reason = too_large(experiment, ROW_BUDGET // 20 + 1)
+    assert reason is not None
+    assert f"{ROW_BUDGET:,}" in reason
+
+
+def test_it_stops_when_it_is_told_to() -> None:
+    experiment, rows, test, columns = iris(rounds=100_000)
+    assert alone(experiment, rows, test, columns, "classification", lambda: True) is not None

@@ -1,0 +1,206 @@
+"""The process from which nodes are forked, on the other end of a socket."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from nervenet.nodes.launching import forkserver
+from nervenet.nodes.launching.forkserver import PRELOAD, Inbox, send
+from nervenet.nodes.launching.forkserver_client import ForkServerClient, ForkServerError
+
+PATIENCE_S = 60.0
+
+
+async def until(condition: Callable[[], object], within_s: float = PATIENCE_S) -> None:
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def pair() -> tuple[socket.socket, Inbox]:
+    ours, theirs = socket.socketpair()
+    return ours, Inbox(theirs)
+
+
+def close(ours: socket.socket, inbox: Inbox) -> None:
+    ours.close()
+    inbox.sock.close()
+
+
+def test_messages_come_out_whole_with_their_descriptors() -> None:
+    ours, inbox = pair()
+    reading, writing = os.pipe()
+    send(ours, {"spawn": 1, "descriptors": 2, "job": {"kind": "x" * 1000}}, (reading, writing))
+    send(ours, {"signal": 5, "number": 9})
+    found = inbox.read() + inbox.read()  # the system keeps descriptors with the bytes that they came with
+    assert [message.get("spawn", message.get("signal")) for message, _ in found] == [1, 5]
+    (first, second), none = found[0][1], found[1][1]
+    os.write(second, b"hello")
+    assert os.read(first, 9) == b"hello"
+    assert none == []
+    for descriptor in (reading, writing, first, second):
+        os.close(descriptor)
+    close(ours, inbox)
+
+
+def received(count: int) -> list[int]:
+    """What comes out of a message that `count` descriptors go with; all of them are closed."""
+    ours, inbox = pair()
+    reading, writing = os.pipe()
+    forkserver.send(ours, {"spawn": 1, "descriptors": count}, (writing,) * count)
+    found: list[tuple[dict[str, object], list[int]]] = []
+    while not found:
+        found = inbox.read()
+    ((_, descriptors),) = found
+    for descriptor in (reading, writing, *descriptors):
+        os.close(descriptor)
+    close(ours, inbox)
+    return descriptors
+
+
+@pytest.mark.parametrize("count", [0, 1, 16, 128, 129, 300])
+def test_one_process_can_host_many_nodes(count: int) -> None:
+    assert len(set(received(count))) == count
+
+
+def test_descriptors_beyond_what_a_read_takes_would_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forkserver, "MAX_DESCRIPTORS", 16)
+    receive = socket.recv_fds
+    monkeypatch.setattr(forkserver, "send", all_at_once)
+    monkeypatch.setattr(socket, "recv_fds", lambda sock, size, most: receive(sock, size, 16))
+    with pytest.raises(AssertionError):
+        test_one_process_can_host_many_nodes(20)
+
+
+def all_at_once(sock: socket.socket, message: dict[str, object], descriptors: tuple[int, ...]) -> None:
+    """Send as if there were no limit."""
+    ours, theirs = socket.socketpair()
+    send(ours, message)
+    socket.send_fds(sock, [theirs.recv(1000)], list(descriptors))
+    ours.close()
+    theirs.close()
+
+
+def test_a_message_in_pieces_is_waited_for() -> None:
+    ours, inbox = pair()
+    whole, other = socket.socketpair()
+    send(whole, {"preload": ["a", "b"]})
+    data = other.recv(1000)
+    for at in range(len(data) - 1):
+        ours.send(data[at : at + 1])
+        assert inbox.read() == []
+    ours.send(data[-1:])
+    assert inbox.read() == [({"preload": ["a", "b"]}, [])]
+    whole.close()
+    other.close()
+    close(ours, inbox)
+
+
+def test_it_notices_that_the_other_side_hung_up() -> None:
+    ours, inbox = pair()
+    ours.close()
+    assert inbox.read() == []
+    assert inbox.closed
+    inbox.sock.close()
+
+
+@pytest.mark.e2e
+def test_it_preloads_nothing_that_only_some_need() -> None:
+    """Whatever is imported here, every node holds."""
+    heavy = ("sklearn", "scipy", "networkx", "matplotlib", "pandas", "typer", "rich", "starlette", "uvicorn", "pyarrow")
+    program = f"import importlib, sys; [importlib.import_module(m) for m in {PRELOAD!r}]; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    modules = {name.partition(".")[0] for name in found.stdout.split()}
+    unwanted = modules & set(heavy)
+    # structlog takes rich along where it finds it, which the zygote keeps from it.
+    assert unwanted <= {"rich"}, unwanted
+
+
+@pytest.fixture
+async def nursery(tmp_path: Path) -> AsyncIterator[ForkServerClient]:
+    nursery = ForkServerClient()
+    nursery.attach()
+    yield nursery
+    nursery.close()
+
+
+async def asleep(nursery: ForkServerClient, tmp_path: Path) -> int:
+    """Fork a child that does nothing but wait for a desk that is nowhere."""
+    log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    job = {
+        "kind": "broker", "bind": "tcp://127.0.0.1:0", "advertise": None, "within_s": 1000, "run": "r",
+        "desk": {"control": "tcp://127.0.0.1:1", "bulk": "tcp://127.0.0.1:1"},
+    }  # fmt: skip
+    try:
+        return await nursery.spawn(job, [log], within_s=PATIENCE_S)
+    finally:
+        os.close(log)
+
+
+@pytest.mark.e2e
+async def test_children_are_forked_signalled_and_their_ends_told(nursery: ForkServerClient, tmp_path: Path) -> None:
+    ends: dict[int, int] = {}
+    nursery.exited = ends.__setitem__
+    pids = [await asleep(nursery, tmp_path) for _ in range(2)]
+    assert len(set(pids)) == 2
+    nursery.signal(pids[0], signal.SIGKILL)
+    await until(lambda: pids[0] in ends)
+    assert ends == {pids[0]: -signal.SIGKILL}
+    nursery.signal(pids[0], signal.SIGKILL)  # it has been reaped: nobody is hit
+    nursery.signal(pids[1], signal.SIGTERM)
+    await until(lambda: pids[1] in ends)
+
+
+@pytest.mark.e2e
+async def test_a_job_that_cannot_be_done_ends_its_child_alone(nursery: ForkServerClient, tmp_path: Path) -> None:
+    ends: dict[int, int] = {}
+    nursery.exited = ends.__setitem__
+    with (tmp_path / "log").open("ab") as log:
+        pid = await nursery.spawn({"kind": "nonsense"}, [log.fileno()], within_s=PATIENCE_S)
+    await until(lambda: pid in ends)
+    assert ends[pid] == 1
+    assert "nonsense" in (tmp_path / "log").read_text()
+    assert await asleep(nursery, tmp_path) > 0
+
+
+@pytest.mark.e2e
+async def test_a_name_that_cannot_be_imported_is_no_reason_to_die(nursery: ForkServerClient, tmp_path: Path) -> None:
+    nursery.preload(["no.such.module", "json"])
+    assert await asleep(nursery, tmp_path) > 0
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("stopped", [False, True])
+async def test_nobody_outlives_the_launcher(tmp_path: Path, stopped: bool) -> None:
+    nursery = ForkServerClient()
+    nursery.attach()
+    pid = await asleep(nursery, tmp_path)
+    if stopped:
+        os.kill(pid, signal.SIGSTOP)
+        await until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    nursery.close()
+    await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 5)
+
+
+@pytest.mark.e2e
+async def test_the_death_of_the_zygote_is_told(tmp_path: Path) -> None:
+    nursery = ForkServerClient()
+    nursery.attach()
+    told: list[str] = []
+    nursery.died = told.append
+    pid = await asleep(nursery, tmp_path)
+    nursery._process.kill()
+    await until(lambda: bool(told))
+    assert "died" in told[0]
+    with pytest.raises(ForkServerError):
+        await asleep(nursery, tmp_path)
+    nursery.close()
+    # Its orphans watch the launcher, not the zygote.
+    await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 5)

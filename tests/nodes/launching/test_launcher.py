@@ -1,0 +1,102 @@
+"""`launch` as other programs call it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nervenet.models.data.data import DataError
+from nervenet.nodes import launch
+from nervenet.nodes.config.schema import Experiment, ExperimentError
+from nervenet.nodes.launching.launcher import RunFailed
+from safetensors.numpy import load_file
+
+QUICK = {"nodes": 2, "rounds": 3, "data": {"name": "iris"}, "evaluation": {"baseline": False}}
+
+
+def plan(**more: Any) -> Experiment:
+    return Experiment.from_dict({**QUICK, **more})
+
+
+@pytest.mark.e2e
+async def test_it_gives_the_summary_and_tells_what_happens(tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+    addresses: list[str] = []
+    async with asyncio.timeout(60):
+        summary = await launch(plan(), out=tmp_path / "run", on_event=told.append, on_address=addresses.append)
+    assert summary["status"] == "completed"
+    assert summary["completed_rounds"] == 3
+    assert summary["baseline"] is None
+    assert len(addresses) == 1
+    kinds = [e["type"] for e in told]
+    assert kinds[0] == "run.started"
+    assert kinds.index("run.started") < kinds.index("round.started") < kinds.index("run.completed")
+    assert {"run.completed"} == {e["type"] for e in told if e["type"] in ("run.completed", "run.failed")}
+
+
+@pytest.mark.e2e
+async def test_encoded_updates_and_personal_models_leave_their_figures_and_files(tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+    federated = {"compression": "delta+int8", "personal": ["weight.1", "bias.1"], "fine_tune": 1}
+    async with asyncio.timeout(60):
+        summary = await launch(plan(federated=federated), out=tmp_path / "run", on_event=told.append)
+    rounds = [event for event in told if event["type"] == "round.completed" and event["round"] == 2]
+    assert 3.5 < rounds[0]["bytes_raw"] / rounds[0]["bytes_encoded"] <= 4
+    assert 0 < rounds[0]["codec_error"] < 0.1
+    personal = summary["personal"]
+    assert (personal["clients"], personal["worst"] in ("client-0", "client-1")) == (2, True)
+    common = load_file(tmp_path / "run" / "model.safetensors")
+    for name in ("client-0", "client-1"):
+        own = load_file(tmp_path / "run" / "personal" / f"{name}.safetensors")
+        assert own.keys() == common.keys()
+        assert (own["weight.1"] != common["weight.1"]).any()
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("data", ["iris", "diabetes"])
+async def test_personal_arrays_that_the_model_does_not_have_are_refused_before_anything_starts(
+    tmp_path: Path, data: str
+) -> None:
+    names = r"the model's arrays are weight\.0, weight\.1, bias\.0, bias\.1"
+    with pytest.raises(ExperimentError, match=f"federated.personal names 'weight.7'; {names}"):
+        await launch(plan(federated={"personal": ["weight.7"]}, data={"name": data}), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.e2e
+async def test_a_run_that_fails_says_why_and_leaves_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match="finite") as caught:
+        async with asyncio.timeout(60):
+            await launch(plan(training={"learning_rate": 1e30}, data={"name": "diabetes"}), out=tmp_path / "run")
+    assert caught.value.summary["status"] == "failed"
+    assert (tmp_path / "run" / "summary.json").exists()
+    assert "finite" in (tmp_path / "run" / "events.jsonl").read_text()
+
+
+@pytest.mark.e2e
+async def test_cancelled_it_stops_everybody_in_order(tmp_path: Path) -> None:
+    running = asyncio.Event()
+
+    def listen(event: dict[str, Any]) -> None:
+        if event["type"] == "round.completed" and event["round"] >= 3:
+            running.set()
+
+    run = asyncio.create_task(launch(plan(rounds=1_000_000), out=tmp_path / "run", on_event=listen))
+    async with asyncio.timeout(60):
+        await running.wait()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+    assert '"interrupted"' in (tmp_path / "run" / "summary.json").read_text()
+
+
+@pytest.mark.e2e
+async def test_what_cannot_be_is_refused_before_anything_is_there(tmp_path: Path) -> None:
+    for experiment, error in ((plan(nodes=500), DataError), (plan(model={"name": "sklearn.no.Such"}), ExperimentError)):
+        with pytest.raises(error):
+            await launch(experiment, out=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(ExperimentError, match="not empty"):
+        await launch(plan(), out=tmp_path / "full")

@@ -1,0 +1,105 @@
+"""The run folder: readable at any moment, never overwritten, and found again by a monitor."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nervenet.nodes.config.schema import ExperimentError, load
+from nervenet.nodes.results.run_dir import RunDir, default_path, newest_broker, read_events, to_json
+
+
+def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
+    experiment = load(overrides={"data.name": "iris"})
+    with RunDir(tmp_path / "deep" / "run") as run:
+        run.write_experiment(experiment)
+        run.write_nodes({"client-0": {"role": "client", "pid": 7, "address": None}})
+        run.record({"type": "round.started", "round": 1})
+        run.record({"type": "gap", "subject": "client-0", "about": "metric.local", "missed": 3})
+        run.write_summary({"accuracy": float("nan"), "status": "failed"})
+    assert load(run.path) == experiment.resolved()
+    assert json.loads((run.path / "nodes.json").read_text())["client-0"]["pid"] == 7
+    assert [event["type"] for event in read_events(run.path)] == ["round.started", "gap"]
+    assert json.loads((run.path / "summary.json").read_text()) == {"accuracy": None, "status": "failed"}
+    assert not list(run.path.glob(".*")), "nothing temporary is left"
+
+
+def test_no_run_overwrites_another(tmp_path: Path) -> None:
+    (tmp_path / "kept.txt").write_text("mine")
+    with pytest.raises(ExperimentError, match="exists and is not empty; choose another folder"):
+        RunDir(tmp_path)
+    with pytest.raises(ExperimentError, match="cannot be used as a run folder"):
+        RunDir(tmp_path / "kept.txt")
+    assert [file.name for file in tmp_path.iterdir()] == ["kept.txt"]
+
+
+def test_a_folder_that_takes_nothing_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with RunDir(tmp_path / "run") as run, monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", refuse)  # root may write to any folder, and tests may run as root
+        with pytest.raises(ExperimentError, match="run: cannot be used as a run folder: Permission denied"):
+            run.write_experiment(load())
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ExperimentError, match="other: cannot be used as a run folder: Permission denied"):
+        RunDir(tmp_path / "other")
+
+
+def test_an_empty_folder_is_used(tmp_path: Path) -> None:
+    RunDir(tmp_path).close()
+    assert list(read_events(tmp_path)) == []
+
+
+@pytest.mark.e2e
+def test_events_that_were_flushed_survive_a_killed_process(tmp_path: Path) -> None:
+    code = f"""
+import os, pathlib
+from nervenet.nodes.results.run_dir import RunDir
+run = RunDir(pathlib.Path({str(tmp_path / "run")!r}))
+run.record({{"type": "a", "n": 1}}); run.flush(); run.record({{"type": "b"}}); os._exit(9)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert list(read_events(tmp_path / "run")) == [{"type": "a", "n": 1}]
+
+
+def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_bytes(b'{"type": "a"}\n{"type": "b", "rou')
+    assert list(read_events(tmp_path)) == [{"type": "a"}]
+
+
+def test_json_knows_numpy_and_no_nan() -> None:
+    line = to_json({"a": np.float32(0.5), "b": np.int64(3), "c": np.array([1.0, np.nan]), "d": float("inf")})
+    assert json.loads(line) == {"a": 0.5, "b": 3, "c": [1.0, None], "d": None}
+
+
+def test_the_default_folder_is_new_even_within_one_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    now = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+    experiment = load(overrides={"mode": "gossip", "data.name": "some/where/rows.csv"})
+    names = []
+    for _ in range(3):
+        path = default_path(experiment, now)
+        RunDir(path).close()
+        names.append(str(path))
+    stem = "runs/20300102T030405Z-gossip-rows"
+    assert names == [stem, f"{stem}~2", f"{stem}~3"]
+
+
+@pytest.mark.e2e
+def test_the_newest_run_with_a_living_broker_is_found(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for age, (name, pid) in enumerate((("dead", ended.pid), ("alive", os.getpid()), ("older", os.getpid()))):
+        (tmp_path / name).mkdir()
+        file = tmp_path / name / "nodes.json"
+        file.write_text(json.dumps({"broker": {"role": "broker", "pid": pid, "address": f"tcp://127.0.0.1:{age}"}}))
+        os.utime(file, (1000 - age, 1000 - age))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "nodes.json").write_text("{")
+    assert newest_broker(tmp_path) == "tcp://127.0.0.1:1"
+    assert newest_broker(tmp_path / "nowhere") is None

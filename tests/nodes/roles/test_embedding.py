@@ -1,0 +1,275 @@
+"""Nodes as guests in somebody's asyncio program: they learn there, and change nothing of it."""
+
+import asyncio
+import logging
+import random
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+from nervenet.broker.broker import Broker
+from nervenet.models import MLP
+from nervenet.models.data import datasets
+from nervenet.nodes import Client, Coordinator, Experiment, NodeFailed, Peer
+from nervenet.nodes.config.factory import build_model, build_site_model, experiment_from_keywords
+from nervenet.nodes.config.schema import ExperimentError
+from nervenet.nodes.federated.aggregator import Aggregator
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.runtime.worker import Worker
+
+DEADLINE_S = 60.0
+
+
+def iris_parts(count: int) -> list[tuple[Any, Any]]:
+    data = datasets.load("iris")
+    order = np.random.default_rng(0).permutation(len(data.y))
+    return [(data.X[rows], data.y[rows]) for rows in np.array_split(order, count)]
+
+
+def plan(mode: str, nodes: int, transport: str, **more: object) -> Experiment:
+    network = {"transport": transport, "join_deadline_s": 20}
+    processes = 1 if transport == "inproc" else nodes
+    return Experiment.from_dict({"mode": mode, "nodes": nodes, "processes": processes, "network": network, **more})
+
+
+@asynccontextmanager
+async def broker(transport: str) -> AsyncIterator[str]:
+    if transport == "inproc":
+        name = f"inproc://broker-{time.monotonic_ns()}"
+        async with Broker(name, context=zmq.Context.instance()) as serving:
+            yield serving.addresses["directory"]
+    else:
+        async with Broker("tcp://127.0.0.1:0") as serving:
+            yield serving.addresses["directory"]
+
+
+async def gossip(models: list[Any], transport: str = "tcp", rounds: int = 5, **more: Any) -> list[Peer]:
+    """Let peers learn together; gives them after they have left."""
+    parts = iris_parts(len(models))
+    async with broker(transport) as address:
+        wanted = plan("gossip", len(models), transport)
+
+        async def live(k: int) -> Peer:
+            words = {"broker": address, "run": "g", "name": f"p{k}", "experiment": wanted, **more}
+            async with Peer(models[k], parts[k], **words) as peer:
+                async for report in peer.rounds(rounds):
+                    assert report.closed_by
+            return peer
+
+        async with asyncio.timeout(DEADLINE_S):
+            return list(await asyncio.gather(*(live(k) for k in range(len(models)))))
+
+
+async def federated(
+    make: Callable[[], Any], transport: str = "tcp", rounds: int = 3, state: Path | None = None, **more: object
+) -> tuple[Coordinator, list[Client]]:
+    parts = iris_parts(2)
+    async with broker(transport) as address:
+        wanted = plan("federated", 2, transport, rounds=rounds, **more)
+
+        async def lead() -> Coordinator:
+            async with Coordinator(make(), broker=address, run="f", experiment=wanted) as coordinator:
+                async for report in coordinator.rounds():
+                    assert report.participants == ("c0", "c1")
+            return coordinator
+
+        async def follow(k: int) -> Client:
+            name = f"c{k}"
+            own = None if state is None else state / name
+            words: dict[str, Any] = {"broker": address, "run": "f", "state": own, "experiment": wanted}
+            async with Client(make(), parts[k], name=name, **words) as client:
+                async for _ in client.rounds():
+                    pass
+            return client
+
+        async with asyncio.timeout(DEADLINE_S):
+            coordinator, *clients = await asyncio.gather(lead(), *(follow(k) for k in range(2)))
+    return coordinator, clients  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("transport", ["tcp", "inproc"])
+async def test_peers_learn_in_one_program(transport: str) -> None:
+    peers = await gossip([MLP((8,)) for _ in range(3)], transport, rounds=20)
+    X, y = iris_parts(1)[0]
+    for peer in peers:
+        assert (peer.model.predict(X) == y).mean() > 0.85
+
+
+@pytest.mark.parametrize("transport", ["tcp", "inproc"])
+async def test_everybody_holds_the_final_model(transport: str) -> None:
+    coordinator, clients = await federated(lambda: MLP((8,)), transport)
+    final = coordinator.model.snapshot()
+    for client in clients:
+        assert np.array_equal(client.model.snapshot(), final)
+        assert client.weights is None
+
+
+async def test_clients_carry_residuals_in_their_folders_and_models_of_their_own_at_the_end(tmp_path: Path) -> None:
+    settings = {"compression": "delta+top-k:0.5", "fine_tune": 2}
+    coordinator, clients = await federated(lambda: MLP((8,)), state=tmp_path, federated=settings)
+    final = coordinator.model.snapshot()
+    for client in clients:
+        assert not np.array_equal(client.model.snapshot(), final)
+        assert np.array_equal(client.model.snapshot(), client.weights)
+        files = sorted(path.name for path in (tmp_path / client.place.name).iterdir())
+        assert files[-1] == "round-000000003.safetensors"
+    plain, _ = await federated(lambda: MLP((8,)), state=tmp_path / "plain")
+    assert not np.array_equal(plain.model.snapshot(), final)
+    assert not (tmp_path / "plain").exists(), "who carries nothing writes nothing"
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+async def test_each_round_tells_who_is_out_of_line_if_that_is_asked_for(
+    wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Mapping[str, Any]] = []
+    fold = Aggregator.fold
+
+    def listened(merger: Aggregator, job: e.Fold) -> ev.Folded:
+        told.append(fold(merger, job).metrics)
+        return fold(merger, job)
+
+    monkeypatch.setattr(Aggregator, "fold", listened)
+    await federated(lambda: MLP((8,)), federated={"report_outliers": wanted})
+    assert told
+    assert all(("norms" in metrics and "cosines" in metrics) == wanted for metrics in told)
+
+
+async def test_without_taking_it_over_the_coordinator_keeps_what_it_began_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    perform = Worker.perform
+
+    def forgetful(trainer: Worker, job: Any) -> ev.Event | None:
+        return None if isinstance(job, e.Adopt) and trainer.node == "coordinator" else perform(trainer, job)
+
+    monkeypatch.setattr(Worker, "perform", forgetful)
+    coordinator, clients = await federated(lambda: MLP((8,)))
+    assert not np.array_equal(coordinator.model.snapshot(), clients[0].model.snapshot())
+
+
+@pytest.mark.parametrize("name", ["SGDClassifier", "LogisticRegression", "MLPClassifier"])
+async def test_estimators_of_scikit_learn_are_models_too(name: str) -> None:
+    import sklearn.linear_model
+    import sklearn.neural_network
+
+    given: dict[str, Callable[[], Any]] = {
+        "SGDClassifier": sklearn.linear_model.SGDClassifier,
+        "LogisticRegression": sklearn.linear_model.LogisticRegression,
+        "MLPClassifier": lambda: sklearn.neural_network.MLPClassifier((8,), solver="sgd", learning_rate_init=0.05),
+    }
+    peers = await gossip([given[name]() for _ in range(2)], rounds=8)
+    X, y = iris_parts(1)[0]
+    for peer in peers:
+        assert (peer.model.predict(X) == y).mean() > 0.8
+
+
+async def test_a_node_is_a_good_guest() -> None:
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    root, before = logging.getLogger(), len(logging.getLogger().handlers)
+    np.random.seed(7)  # noqa: NPY002  (the global generator of somebody's program)
+    random.seed(7)
+    theirs = (np.random.get_state()[1].copy(), random.getstate())  # type: ignore[index,union-attr]  # noqa: NPY002
+    tasks = asyncio.all_tasks()
+    factory = asyncio.get_running_loop().get_task_factory(), asyncio.get_running_loop().get_debug()
+    gaps: list[float] = []
+
+    async def beat() -> None:
+        last = time.perf_counter()
+        while True:
+            await asyncio.sleep(0.005)
+            gaps.append(time.perf_counter() - last)
+            last = time.perf_counter()
+
+    heart = asyncio.create_task(beat())
+    await gossip([MLP((256,)) for _ in range(2)], rounds=40)
+    heart.cancel()
+    await asyncio.wait([heart])
+    assert len(gaps) > 10
+    # On a busy machine single pauses are the machine's; a node that trained on the loop would make all of them long.
+    assert sorted(gaps)[int(0.95 * len(gaps))] < 0.1
+    assert {number: signal.getsignal(number) for number in signal.valid_signals()} == handlers
+    assert len(root.handlers) == before
+    assert np.array_equal(np.random.get_state()[1], theirs[0])  # type: ignore[index]  # noqa: NPY002
+    assert random.getstate() == theirs[1]
+    assert asyncio.all_tasks() == tasks
+    assert (asyncio.get_running_loop().get_task_factory(), asyncio.get_running_loop().get_debug()) == factory
+    async with asyncio.timeout(10):
+        while any(thread.name.endswith(("p0", "p1")) for thread in threading.enumerate()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_data_that_do_not_fit_are_told_by_name_at_every_peer() -> None:
+    async with broker("tcp") as address:
+        wanted = plan("gossip", 2, "tcp")
+        parts = iris_parts(2)
+
+        async def live(k: int) -> None:
+            data = (parts[k][0][:, : 4 - k], parts[k][1])
+            async with Peer(MLP((4,)), data, broker=address, run="g", name=f"p{k}", experiment=wanted) as peer:
+                async for _ in peer.rounds(3):
+                    pass
+
+        async def told_to(k: int) -> str:
+            with pytest.raises(NodeFailed) as caught:
+                await live(k)
+            return str(caught.value)
+
+        async with asyncio.timeout(DEADLINE_S):
+            for told in await asyncio.gather(told_to(0), told_to(1)):
+                assert "p1" in told or "p0" in told
+                assert "column" in told
+
+
+async def test_more_rounds_can_follow() -> None:
+    parts = iris_parts(2)
+    async with broker("tcp") as address, AsyncExitStack() as stack:
+        wanted = plan("gossip", 2, "tcp")
+
+        async def live(k: int) -> list[int]:
+            peer = Peer(MLP((4,)), parts[k], broker=address, run="g", name=f"p{k}", experiment=wanted)
+            await stack.enter_async_context(peer)
+            first = [report.round async for report in peer.rounds(2)]
+            return first + [report.round async for report in peer.rounds(3)]
+
+        async with asyncio.timeout(DEADLINE_S):
+            for numbers in await asyncio.gather(live(0), live(1)):
+                assert numbers == [1, 2, 3, 4, 5]
+
+
+def test_keywords_become_the_same_checked_experiment() -> None:
+    made = experiment_from_keywords("gossip", {"nodes": 3, "gossip.topology": None, "seed": 4}, None)
+    assert (made.mode, made.nodes, made.seed, made.gossip.topology) == ("gossip", 3, 4, "ring")
+    with pytest.raises(ExperimentError, match="moebius"):
+        experiment_from_keywords("gossip", {"gossip.topology": "moebius"}, None)
+
+
+def test_a_model_that_cannot_be_built_is_a_mistake_of_the_experiment() -> None:
+    with pytest.raises(ExperimentError, match=r"model\.name.*Nope"):
+        build_model(Experiment.from_dict({"model": {"name": "sklearn.linear_model.Nope"}}))
+
+
+def few_rows_of_many_classes() -> tuple[Any, Any]:
+    return np.arange(40.0).reshape(20, 2), np.arange(20) + 100
+
+
+def test_a_site_is_told_what_the_whole_data_set_is_for() -> None:
+    site_model = build_site_model(MLP((4,)), few_rows_of_many_classes(), Experiment(), task="classification")
+    assert site_model.task == "classification"
+
+
+def test_its_own_rows_alone_would_mislead_it() -> None:
+    assert build_site_model(MLP((4,)), few_rows_of_many_classes(), Experiment()).task == "regression"
+
+
+def test_an_estimator_knows_better_than_the_data() -> None:
+    from sklearn.linear_model import SGDRegressor
+
+    rows = (np.arange(12.0).reshape(6, 2), np.array([0, 1, 0, 1, 0, 1]))
+    assert build_site_model(SGDRegressor(), rows, Experiment(), task="classification").task == "regression"

@@ -1,0 +1,166 @@
+"""What a node's result is judged by."""
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from nervenet.nodes.runtime.node_stats import NodeStats
+
+
+def counters() -> Any:
+    return SimpleNamespace(bytes_sent=9, bytes_received=4, sent_by_kind={"weights": 6, "control": 3})
+
+
+def test_rounds_metrics_and_bytes() -> None:
+    record = NodeStats("coordinator")
+    record.event("round.completed", {"round": 0, "duration_s": 5.0, "closed_by": "all"})
+    for number in (1, 2):
+        record.event("round.completed", {"round": number, "duration_s": 0.5 * number, "closed_by": "all"})
+    record.event(
+        "metric.test", {"round": 2, "accuracy": 0.9, "source": "sites", "worst": {"site": "b", "accuracy": 0.1}}
+    )
+    facts = record.facts(counters())
+    assert facts["completed_rounds"] == 2
+    assert facts["round_s"] == [0.5, 1.0]  # round 0 agrees on things, and is no measure of a round
+    assert facts["metrics"]["accuracy"] == 0.9
+    assert facts["sites"]["worst"] == {"site": "b", "accuracy": 0.1}
+    assert facts["disturbed"] == []
+    assert "stopped" not in facts
+    assert (facts["bytes_sent"], facts["bytes_sent_by_kind"]) == (9, {"weights": 6, "control": 3})
+
+
+def test_how_stale_the_updates_were_over_all_steps() -> None:
+    record = NodeStats("coordinator")
+    for number, stale in ((1, [0, 0]), (2, [1, 3])):
+        record.event("round.completed", {"round": number, "duration_s": 0.5, "closed_by": "buffer", "staleness": stale})
+    assert record.facts(counters())["staleness"] == {"mean": 1.0, "max": 3}
+    assert "staleness" not in NodeStats("coordinator").facts(counters())
+
+
+def test_what_sites_tell_beside_a_test_set_does_not_stand_for_it_and_an_early_end_disturbs_nothing() -> None:
+    record = NodeStats("coordinator")
+    record.event("metric.test", {"round": 2, "accuracy": 0.9})
+    record.event("metric.sites", {"round": 2, "accuracy": 0.7, "source": "sites"})
+    record.event("run.stopping", {"round": 2, "stopped_by": "until", "reason": "why"})
+    facts = record.facts(counters())
+    assert (facts["metrics"]["accuracy"], facts["sites"]["accuracy"]) == (0.9, 0.7)
+    assert facts["stopped"] == {"stopped_by": "until", "reason": "why"}
+    assert facts["disturbed"] == []
+
+
+def test_a_peer_without_a_test_set_is_judged_on_its_own_rows_and_a_client_is_not() -> None:
+    for role, known in (("peer", {"accuracy": 0.5}), ("client", {})):
+        record = NodeStats(role)
+        record.event("metric.local", {"accuracy": 0.5})
+        assert record.facts(counters())["metrics"] == known
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "words"),
+    [
+        ("node.suspect", {"subject": "b", "reason": "silent"}, "suspected b: silent"),
+        ("node.lost", {"subject": "b", "reason": "silent"}, "lost b: silent"),
+        ("round.failed", {"reason": "1 of 2"}, "a round failed: 1 of 2"),
+        (
+            "round.completed",
+            {"round": 1, "duration_s": 1.0, "closed_by": "deadline", "missing": {"b": "late", "a": "ill"}},
+            "round 1 closed by deadline without a: ill; b: late",
+        ),
+        (
+            "round.completed",
+            {"round": 1, "duration_s": 1.0, "closed_by": "suspected", "missing": {"b": "gone"}},
+            "round 1 closed by suspected without b: gone",
+        ),
+    ],
+)
+def test_whatever_disturbs_a_run_is_kept_in_words(kind: str, fields: dict[str, Any], words: str) -> None:
+    record = NodeStats("peer")
+    record.event(kind, fields)
+    assert record.facts(counters())["disturbed"] == [words]
+
+
+def _without(record: NodeStats, number: int, **missing: str) -> None:
+    fields = {"round": number, "duration_s": 1.0, "closed_by": "suspected", "missing": missing}
+    record.event("round.completed", fields)
+
+
+def test_what_holds_for_rounds_on_end_is_said_once_and_as_of_each_as_far_as_it_was_known() -> None:
+    record = NodeStats("peer")
+    for number in (3, 4, 5):
+        _without(record, number, b="silent")
+    assert record.facts(counters())["disturbed"] == ["rounds 3 to 5 closed by suspected without b: silent"]
+    assert record.as_of(4)["disturbed"] == ["rounds 3 to 4 closed by suspected without b: silent"]
+    _without(record, 7, b="silent")
+    _without(record, 8, c="silent")
+    record.event("node.lost", {"subject": "b", "reason": "silent"})
+    _without(record, 9, c="silent")
+    told = record.facts(counters())["disturbed"][1:]
+    assert [line.split(" closed")[0] for line in told] == ["round 7", "round 8", "lost b: silent", "round 9"]
+
+
+def test_refusals_are_counted_by_their_sender() -> None:
+    record = NodeStats("coordinator")
+    for subject in ("b", "a", "b"):
+        record.event("update.rejected", {"subject": subject, "reason": "values"})
+    assert record.facts(counters())["rejected"] == {"a": 1, "b": 2}
+
+
+def test_what_a_round_left_is_known_after_later_ones() -> None:
+    record = NodeStats("coordinator")
+    record.event("metric.test", {"accuracy": 0.1})
+    for number in (1, 2):
+        record.event("round.completed", {"round": number, "duration_s": 0.5 * number, "closed_by": "all"})
+        record.event("metric.test", {"accuracy": 0.5 * number})
+        record.event("update.rejected", {"subject": "b", "reason": "values"})
+        record.event("node.suspect", {"subject": "b", "reason": "silent"})
+    again = NodeStats("coordinator")
+    again.restore(1, record.as_of(1))
+    facts = again.facts(counters())
+    assert facts["completed_rounds"] == 1
+    assert facts["round_s"] == [0.5]
+    assert facts["metrics"] == {"accuracy": 0.1}  # of round 1 it is told once more
+    assert (facts["rejected"], facts["disturbed"]) == ({}, [])
+    assert again.as_of(1) == record.as_of(1)
+    assert record.as_of(2)["rejected"] == {"b": 1}
+
+
+def test_what_a_round_without_barrier_left_is_known_in_the_next_life() -> None:
+    record = NodeStats("coordinator")
+    record.event("warning", {"reason": "slow"})
+    for number in (1, 2):
+        fields = {"round": number, "duration_s": 1.0, "closed_by": "buffer", "staleness": [0, 2 * number]}
+        record.event("round.completed", fields)
+    again = NodeStats("coordinator")
+    again.restore(1, json.loads(json.dumps(record.as_of(1))))
+    again.event("round.completed", {"round": 2, "duration_s": 1.0, "closed_by": "buffer", "staleness": [0, 4]})
+    assert again.facts(counters())["staleness"] == record.facts(counters())["staleness"]
+    assert again.facts(counters())["warnings"] == ["slow"]
+
+
+def test_only_the_last_two_rounds_are_noted() -> None:
+    record = NodeStats("coordinator")
+    for number in range(5):
+        record.event("round.completed", {"round": number, "duration_s": 1.0, "closed_by": "all"})
+    assert record.as_of(3)["round_s"] == [1.0] * 3
+    with pytest.raises(RuntimeError, match=r"round 2 is not noted; rounds \[3, 4\] are"):
+        record.as_of(2)
+
+
+def test_warnings_are_kept_in_words_and_disturb_nothing() -> None:
+    record = NodeStats("coordinator")
+    record.event("warning", {"reason": "round 3 is not on the disk"})
+    facts = record.facts(counters())
+    assert (facts["warnings"], facts["disturbed"]) == (["round 3 is not on the disk"], [])
+
+
+def test_what_an_evaluation_found_belongs_to_its_round_whenever_it_comes() -> None:
+    record = NodeStats("coordinator")
+    for number in (1, 2):
+        record.event("round.completed", {"round": number, "duration_s": 1.0, "closed_by": "all", "staleness": [0, 1]})
+    record.event("metric.test", {"round": 1, "accuracy": 0.1, "source": "sites"})
+    assert record.as_of(1)["metrics"] == {"round": 1, "accuracy": 0.1}
+    assert record.as_of(2)["metrics"] == {}
+    again = NodeStats("coordinator")
+    again.restore(2, json.loads(json.dumps(record.as_of(2))))
+    assert again.staleness == {0: 2, 1: 2}

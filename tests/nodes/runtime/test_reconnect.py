@@ -1,0 +1,260 @@
+"""A client finds its coordinator again, wherever that is started anew; and waits for it no longer than it says."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from nervenet.broker import transport as t
+from nervenet.broker.broker import Broker
+from nervenet.broker.errors import BadAddress, JoinRefused
+from nervenet.broker.lease import Lease
+from nervenet.broker.messages import Heartbeat, Member, Ready, Roster
+from nervenet.models import MLP
+from nervenet.nodes import Client, Experiment, NodeFailed
+from nervenet.nodes.config.compatibility import shared_config_of
+from nervenet.nodes.config.factory import build_site_model
+from nervenet.nodes.runtime.reconnect import Reconnector
+
+DEADLINE_S = 20.0
+ROWS = (np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2)
+
+
+class Calls:
+    """Stands for transport and membership, and writes down what is asked of them."""
+
+    def __init__(self) -> None:
+        self.made: list[Any] = []
+
+    def link(self, peer: str, addresses: dict[str, str]) -> None:
+        if addresses["control"] == "bad":
+            raise BadAddress("bad", "cannot be dialled")
+        self.made.append(("link", addresses["control"]))
+
+    def unlink(self, peer: str) -> None:
+        self.made.append("unlink")
+
+    def watch(self, after_s: float = 0.0) -> None:
+        self.made.append("watch")
+
+    def unwatch(self) -> None:
+        self.made.append("unwatch")
+
+    def since(self) -> list[Any]:
+        made, self.made = self.made, []
+        return made
+
+
+def coordinator(incarnation: int, address: str) -> Member:
+    return Member("c", "coordinator", incarnation, 1, {"control": address}, "alive")
+
+
+def roster(*members: Member) -> Roster:
+    return Roster(1, "r", 2, {}, members)
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return Calls()
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def following(calls: Calls, told: list[str]) -> Reconnector:
+    follows = Reconnector(calls, calls, coordinator(1, "here"), told.append)  # type: ignore[arg-type]
+    assert calls.since() == [("link", "here"), "watch"]
+    return follows
+
+
+def test_nobody_is_asked_while_the_link_stands(calls: Calls, following: Reconnector) -> None:
+    following.heard(t.LinkUp("c", "coordinator", 1, True))
+    assert calls.since() == ["unwatch"]
+    following.heard(t.LinkLost("c", 1, "gone"))
+    assert calls.since() == ["watch"]
+    following.heard(t.LinkLost("somebody else", 1, "gone"))
+    assert calls.since() == []
+
+
+def test_a_newer_life_is_dialled_where_it_is(calls: Calls, following: Reconnector) -> None:
+    following.roster(roster(coordinator(2, "there")))
+    assert calls.since() == ["unlink", ("link", "there")]
+    following.roster(roster(coordinator(2, "there")))
+    following.roster(roster(coordinator(1, "here")))
+    following.roster(roster())
+    assert calls.since() == []
+    following.roster(roster(coordinator(3, "there")))  # a connection to the dead one may hang
+    assert calls.since() == ["unlink", ("link", "there")]
+
+
+def test_a_link_that_found_the_newer_life_by_itself_is_left_alone(calls: Calls, following: Reconnector) -> None:
+    following.heard(t.LinkUp("c", "coordinator", 2, True))
+    following.roster(roster(coordinator(2, "here")))
+    assert calls.since() == ["unwatch"]
+
+
+def test_the_former_life_does_not_end_the_search(calls: Calls, following: Reconnector) -> None:
+    following.roster(roster(coordinator(2, "there")))
+    calls.since()
+    following.heard(t.LinkUp("c", "coordinator", 1, True))
+    assert calls.since() == []
+
+
+def test_an_address_that_cannot_be_dialled_ends_nobody(calls: Calls, following: Reconnector, told: list[str]) -> None:
+    following.roster(roster(coordinator(2, "bad")))
+    assert calls.since() == ["unlink"]
+    assert "cannot be dialled" in told[0]
+
+
+class Life:
+    """One life of a coordinator, as far as the network sees it: it can die without a word."""
+
+    def __init__(self, broker: str, plan: Experiment, incarnation: int) -> None:
+        self.items: list[Any] = []
+        self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self.transport = t.ZmqTransport(
+            "coordinator", "coordinator", "r", bind="tcp://127.0.0.1:*", incarnation=incarnation
+        )
+        self._broker, self._plan = broker, plan
+
+    async def begin(self) -> Life:
+        await self.transport.open(self.items.append, lambda error: pytest.fail(str(error)))
+        self.membership = Lease(
+            self._broker,
+            run="r",
+            node="coordinator",
+            role="coordinator",
+            incarnation=self.transport.incarnation,
+            addresses=self.transport.addresses,
+            shared_config=shared_config_of(self._plan, build_site_model(MLP((4,)), None, self._plan)),
+            min_nodes=2,
+            join_deadline_s=10.0,
+            failed=self.failure.set_result,
+        )
+        await self.membership.__aenter__()
+        return self
+
+    async def die(self) -> None:
+        """Stop renewing the lease and close every connection; nobody is told."""
+        for task in self.membership._tasks:
+            task.cancel()
+        await self.transport.close(0.0)
+
+    async def bury(self) -> None:
+        await self.membership.__aexit__()
+        await self.transport.close(0.0)
+
+    async def until(self, done: Callable[[], Any]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not done():  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+
+    def ready(self) -> set[str]:
+        """The clients that have connected and said Ready."""
+        arrivals = [item for item in self.items if isinstance(item, t.Arrival)]
+        return {item.sender for item in arrivals if isinstance(item.message, Ready)}
+
+
+def plan(**network: Any) -> Experiment:
+    quick = {"heartbeat_s": 0.1, "suspect_after_s": 0.3, "join_deadline_s": 15.0}
+    return Experiment.from_dict({"nodes": 2, "network": {**quick, **network}})
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[str]:
+    async with Broker("tcp://127.0.0.1:0") as serving:
+        yield serving.addresses["directory"]
+
+
+async def take_part(broker: str, name: str, wanted: Experiment, entered: list[Client]) -> None:
+    client = Client(MLP((4,)), ROWS, broker=broker, run="r", name=name, experiment=wanted)
+    async with client:
+        entered.append(client)
+        async for _ in client.rounds():
+            pass
+
+
+async def test_clients_find_every_further_life_at_its_new_address(broker: str) -> None:
+    wanted, entered = plan(), list[Client]()
+    first = await Life(broker, wanted, 1).begin()
+    clients = [asyncio.create_task(take_part(broker, name, wanted, entered)) for name in ("a", "b")]
+    lives = [first]
+    await first.until(lambda: first.ready() == {"a", "b"})
+    for incarnation in (2, 3):
+        await lives[-1].die()
+        lives.append(await Life(broker, wanted, incarnation).begin())
+        await lives[-1].until(lambda: lives[-1].ready() == {"a", "b"})
+    addresses = [life.transport.addresses["control"] for life in lives]
+    assert all(one != other for one, other in itertools.pairwise(addresses))
+    last = lives[-1]
+    ups = [(item.peer, item.incarnation) for item in last.items if isinstance(item, t.LinkUp)]
+    assert dict(ups) == {client.place.name: client.session.incarnation for client in entered}
+    assert len(ups) == 2
+    assert not any(task.done() for task in clients)
+    for life in lives:
+        await life.bury()
+    for task in clients:
+        task.cancel()
+    await asyncio.gather(*clients, return_exceptions=True)
+
+
+async def test_a_former_life_that_still_lives_is_told_and_its_clients_go_over(broker: str) -> None:
+    wanted, entered = plan(), list[Client]()
+    first = await Life(broker, wanted, 1).begin()
+    clients = [asyncio.create_task(take_part(broker, name, wanted, entered)) for name in ("a", "b")]
+    await first.until(lambda: first.ready() == {"a", "b"})
+    second = await Life(broker, wanted, 2).begin()
+    error = await asyncio.wait_for(first.failure, DEADLINE_S)
+    assert isinstance(error, JoinRefused)
+    assert error.code == "stale"
+    await first.die()
+    await second.until(lambda: second.ready() == {"a", "b"})
+    for life in (first, second):
+        await life.bury()
+    for task in clients:
+        task.cancel()
+    await asyncio.gather(*clients, return_exceptions=True)
+
+
+async def test_a_client_started_again_under_its_name_is_taken_back(broker: str) -> None:
+    wanted, entered = plan(), list[Client]()
+    life = await Life(broker, wanted, 1).begin()
+    clients = [asyncio.create_task(take_part(broker, name, wanted, entered)) for name in ("a", "b")]
+    await life.until(lambda: life.ready() == {"a", "b"})
+    crashed = next(client for client in entered if client.place.name == "a")
+    await crashed.session.transport.close(0.0)  # no farewell, no leave
+    await life.until(lambda: any(isinstance(item, t.LinkLost) and item.peer == "a" for item in life.items))
+    life.items.clear()
+    again = asyncio.create_task(take_part(broker, "a", wanted, entered))
+    await life.until(lambda: "a" in life.ready())
+    story = [item for item in life.items if not isinstance(getattr(item, "message", None), Heartbeat)]
+    assert [type(getattr(item, "message", item)) for item in story[:2]] == [t.LinkUp, Ready]
+    assert story[0].incarnation == entered[-1].session.incarnation > crashed.session.incarnation
+    for task in (*clients, again):
+        task.cancel()
+    await asyncio.gather(*clients, again, return_exceptions=True)
+    await life.bury()
+
+
+async def test_it_waits_as_long_as_it_says_and_then_says_why(broker: str) -> None:
+    wanted, entered = plan(rejoin_deadline_s=0.8), list[Client]()
+    life = await Life(broker, wanted, 1).begin()
+    clients = [asyncio.create_task(take_part(broker, name, wanted, entered)) for name in ("a", "b")]
+    await life.until(lambda: life.ready() == {"a", "b"})
+    loop = asyncio.get_running_loop()
+    await life.die()
+    died = loop.time()
+    async with asyncio.timeout(DEADLINE_S):
+        errors = await asyncio.gather(*clients, return_exceptions=True)
+    for error in errors:
+        assert isinstance(error, NodeFailed)
+        assert "coordinator has been silent for 1 s" in str(error)
+    assert loop.time() - died > 0.5
+    await life.bury()

@@ -1,0 +1,46 @@
+"""Rounds as their owner iterates over them."""
+
+import asyncio
+
+import pytest
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.round_reports import RoundReports
+from nervenet.nodes.runtime.session import NodeFailed
+
+
+def completed(number: int) -> e.Completed:
+    return e.Completed(number, {"accuracy": 0.5, "closed_by": "all", "participants": ["a", "b"], "duration_s": 1.0})
+
+
+async def test_rounds_come_in_order_until_the_end() -> None:
+    reports = RoundReports()
+    for number in (1, 2):
+        reports.put(completed(number))
+    reports.put(e.Finish("completed"))
+    found = [report async for report in reports.until(None)]
+    assert [r.round for r in found] == [1, 2]
+    assert (found[0].accuracy, found[0].r2, found[0].closed_by, found[0].participants) == (0.5, None, "all", ("a", "b"))
+    assert found[0].fields["duration_s"] == 1.0
+    assert [report async for report in reports.until(None)] == []  # the end stays the end
+
+
+async def test_it_stops_at_the_last_round_asked_for_and_goes_on_there() -> None:
+    reports = RoundReports()
+    for number in (1, 2, 3):
+        reports.put(completed(number))
+    assert [r.round async for r in reports.until(2)] == [1, 2]
+    assert [r.round async for r in reports.until(3)] == [3]
+
+
+async def test_a_failure_is_raised_where_somebody_waits() -> None:
+    reports = RoundReports()
+
+    async def last() -> list[int]:
+        return [r.round async for r in reports.until(None)]
+
+    waiting = asyncio.create_task(last())
+    await asyncio.sleep(0)
+    reports.put(completed(1))
+    reports.put(e.Finish("failed", "nobody was left"))
+    with pytest.raises(NodeFailed, match="nobody was left"):
+        await waiting
