@@ -22,6 +22,7 @@ def test_every_public_name_is_there():
         _ = nervenet.broker.Nobody
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("module", "spared"),
     [
