@@ -16,6 +16,7 @@ def loaded_after(program):
     return done.stdout.split()
 
 
+@pytest.mark.e2e
 def test_training_and_evaluating_an_mlp_loads_nothing_heavy():
     assert (
         loaded_after(
@@ -40,6 +41,7 @@ parse("delta+top-k:0.1+int8+deflate").encode(model.get_weights(), generator(0))
     )
 
 
+@pytest.mark.e2e
 def test_an_estimator_loads_scikit_learn_so_the_test_above_can_fail():
     program = "from nervenet.models.registry import named_model; named_model('sklearn.linear_model.SGDClassifier', {})"
     assert "sklearn" in loaded_after(program)
