@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config.arguments import arguments_of
 from ..config.factory import build_model, build_schedule, default_node_names, edge_list_members
@@ -13,6 +13,9 @@ from ..config.keys import ExperimentError, unknown_key
 from ..config.schema import Experiment, FederatedConfig, GossipConfig
 from ..federated.early_stopping import Goal, GoalError, reported
 from ..topology import TOPOLOGIES, Schedule, TopologyError, check
+
+if TYPE_CHECKING:
+    from nervenet.models.model import Capability
 
 WILDCARDS = ("*", "0.0.0.0", "::", "[::]")
 
@@ -245,7 +248,7 @@ def _correctable(experiment: Experiment) -> Iterator[str]:
     """Ask the model whether something can be added to its gradients, and whether it knows how far its steps reach."""
     from nervenet.models.registry import models_with
 
-    needed = ("correction", "fednova_normalizer")
+    needed: tuple[Capability, ...] = ("correction", "fednova_normalizer")
     if not set(needed) <= getattr(build_model(experiment), "capabilities", frozenset()):
         yield (
             f"gossip.algorithm = {experiment.gossip.algorithm!r}: corrects every gradient, and needs to know how far "
