@@ -31,7 +31,7 @@ class Lease:
     incarnation : int
     addresses : mapping
         Where others reach this node, a lane each; empty if it only dials out.
-    terms : mapping
+    shared_config : mapping
         What all nodes of the run must agree on; the first to come sets it.
     min_nodes, join_deadline_s :
         Of the first to come: the roster is issued when so many have joined, within so many seconds.

@@ -37,7 +37,7 @@ async def discover_peers(
         Of the peer's control lane, such as ``tcp://HOST:PORT``.
     hello : Hello
         Of this node; its run is the one to join.
-    terms : mapping
+    shared_config : mapping
         What all nodes of the run must agree on.
 
     Raises
@@ -47,7 +47,8 @@ async def discover_peers(
     PeerUnreachable
         Nobody answered within ``deadline_s`` seconds.
     JoinRefused
-        It is a peer of another run or version, or of other terms, or knows a newer life of this name.
+        It is a peer of another run or version, or of another shared configuration, or knows a newer incarnation
+        of this name.
 
     Notes
     -----

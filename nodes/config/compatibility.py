@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..experiment.layout import edges_digest
+from ..topology.edge_list import edges_digest
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel

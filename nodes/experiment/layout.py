@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..topology import Schedule, TopologyError, check, schedule
+from ..topology import Schedule, check, schedule
 from ..topology.edge_list import read
 
 if TYPE_CHECKING:
@@ -74,11 +72,3 @@ def check_members(experiment: Experiment, members: Sequence[str]) -> None:
 def default_node_names(count: int, role: str) -> list[str]:
     """The names that a launcher gives `count` nodes of one role: numbered, so that they sort in that order."""
     return [f"{role}-{i:0{len(str(count - 1))}d}" for i in range(count)]
-
-
-def edges_digest(path: str) -> str:
-    """A name for the contents of a file of edges, by which peers find out that theirs differ."""
-    try:
-        return hashlib.blake2b(Path(path).read_bytes(), digest_size=8).hexdigest()
-    except OSError as error:
-        raise TopologyError(f"edges = {path!r}: cannot be read: {error.strerror}") from None

@@ -26,7 +26,12 @@ def misplaced(sender: str, update: m.Update, current: Round | None) -> Fault | N
 
 
 def unfit(
-    event: ev.Arrived, update: m.Update, work: str, settled: ev.Settled | None, rules: RoundRules, roll: ClientRegistry
+    event: ev.Arrived,
+    update: m.Update,
+    work: str,
+    settled: ev.ModelReady | None,
+    rules: RoundRules,
+    roll: ClientRegistry,
 ) -> Fault | None:
     """Say why an update cannot count for what it holds; None if it can."""
     sender = event.sender

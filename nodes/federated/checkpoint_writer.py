@@ -105,7 +105,7 @@ class Past:
         """The best weights so far, None where they are those of the last round, or there are none."""
         return self.checkpoint.arrays.get(BEST)
 
-    def bring_back(self, site_model: SiteModel, merger: Aggregator, record: NodeStats, seed: int) -> ev.Settled:
+    def bring_back(self, site_model: SiteModel, merger: Aggregator, record: NodeStats, seed: int) -> ev.ModelReady:
         """Make learner, merger and record what they were after the round; gives what was settled, with the weights of
         then. Builds the model and scales the test rows: not for the event loop.
         """
@@ -121,7 +121,7 @@ class Past:
         site_model.load(weights)
         record.restore(self.round, given["result"])
         payload = Payload(rule=site_model.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
-        return ev.Settled(agreement.to_dict(), payload, weights, merger.restore(self.round, weights, arrays))
+        return ev.ModelReady(agreement.to_dict(), payload, weights, merger.restore(self.round, weights, arrays))
 
 
 def recall(folder: Path, experiment: Experiment) -> Past | None:

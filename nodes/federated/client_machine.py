@@ -59,7 +59,7 @@ class ClientMachine:
         self.liveness = FailureDetector(rules.suspect_after_s, rules.lost_after_s)
         self.current: Assignment | None = None
         self.pending: Assignment | None = None
-        self.settled: ev.Settled | None = None
+        self.settled: ev.ModelReady | None = None
         self.completed = 0
         self.known = False  # the coordinator has spoken to us
         self.finished = False
@@ -93,7 +93,7 @@ class ClientMachine:
                 return self._timer(key, due, now)
             case ev.Surveyed(fields, body):
                 return self._surveyed(fields, body, now)
-            case ev.Settled():
+            case ev.ModelReady():
                 self.settled = event
                 if self.pending or self._void:
                     return self._next(now)
@@ -102,9 +102,9 @@ class ClientMachine:
                 return self._trained(event, now)
             case ev.Evaluated(_, _, metrics):
                 return self._evaluated(metrics, now)
-            case ev.WorkFailed("settle", _, _, reason):
+            case ev.WorkFailed("apply agreement", _, _, reason):
                 # Its rows will not fit any better next time: it would decline each round, and nobody here would know.
-                declined = self._decline(f"settle failed: {reason}", now)
+                declined = self._decline(f"apply agreement failed: {reason}", now)
                 return [*declined, *self._finish("failed", f"what was agreed does not fit this site: {reason}")]
             case ev.WorkFailed(kind, _, _, reason):
                 return self._decline(f"{kind} failed: {reason}", now)
@@ -126,7 +126,7 @@ class ClientMachine:
             self._newest, self.known, self.pending = (-1, -1), False, None
             if self.current is not None and self._life is not None:
                 self._void = True
-                effects.append(e.Abandon())
+                effects.append(e.CancelTraining())
             self._life = life
         return [*effects, self._ready()]
 
@@ -165,7 +165,7 @@ class ClientMachine:
         if self._overdue:
             return [self._declined(new, self._excuse(now))]
         self.pending = new
-        return [e.Abandon()]
+        return [e.CancelTraining()]
 
     def _begin(self, new: Assignment, now: float) -> list[e.Effect]:
         self.current, self._since, self._overdue = new, now, False
@@ -174,7 +174,7 @@ class ClientMachine:
         if _partial(task):
             timers.append(e.SetTimer(("partial", task.round, task.attempt), now + PARTIAL * task.deadline_s))
         if task.agreement is not None and (self.settled is None or dict(self.settled.agreement) != task.agreement):
-            return [*timers, e.Settle(agreement=task.agreement)]
+            return [*timers, e.ApplyAgreement(agreement=task.agreement)]
         return [*timers, *self._start(new, now)]
 
     def _start(self, assignment: Assignment, now: float) -> list[e.Effect]:
@@ -188,16 +188,16 @@ class ClientMachine:
             return self._decline(f"layout must be {self.settled.payload.layout}, found {found}", now)
         match task.work:
             case "train":
-                life = self._life or 0
+                incarnation = self._life or 0
                 wanted = (task.round, task.attempt, body, task.settings, task.evaluate)
-                return [e.Train(*wanted, task.durable, life, task.counted)]
+                return [e.Train(*wanted, task.durable, incarnation, task.counted)]
             case "evaluate":
                 return [e.Evaluate(task.round, "holdout", body)]
             case "finish":
                 self.completed = task.round
                 farewell = e.Send((self.rules.coordinator,), m.Goodbye(round=task.round, reason="done"))
                 if not _personal(task.settings):
-                    return [farewell, e.Adopt(body), *self._finish("completed")]
+                    return [farewell, e.LoadWeights(body), *self._finish("completed")]
                 self._ending = assignment
                 return [farewell, *self._own_deadline(task, now), e.Personalize(task.round, body, task.settings)]
             case _:
@@ -290,7 +290,7 @@ class ClientMachine:
         if current is None or current.task.round != number or current.task.work != "train":
             return []
         self._void = True
-        return [e.Abandon()]
+        return [e.CancelTraining()]
 
     # ------------------------------------------------------------------------------------------------------------ time
 
@@ -314,7 +314,7 @@ class ClientMachine:
                 self.current.task.round,
                 self.current.task.attempt,
             ):
-                return [] if self._void or self.pending else [e.Abandon(keep=True)]
+                return [] if self._void or self.pending else [e.CancelTraining(keep=True)]
             case _:
                 return []
 
@@ -323,7 +323,7 @@ class ClientMachine:
         self.liveness.extend_deadlines(max(0.0, now - due), now)
         effects: list[e.Effect] = [
             e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
-            e.Beat((coordinator,), self._round(), self._state(now)),
+            e.SendHeartbeat((coordinator,), self._round(), self._state(now)),
         ]
         if not self.known and self.liveness.living(coordinator):
             effects.append(self._ready())
@@ -342,7 +342,7 @@ class ClientMachine:
         effects: list[e.Effect] = []
         if first:
             keeps = self.current is not None and _partial(self.current.task) and not self._void and not self.pending
-            effects.append(e.Abandon(keep=keeps))
+            effects.append(e.CancelTraining(keep=keeps))
             effects.append(e.Publish("warning", {"reason": self._excuse(now)}))
         if self.pending:
             effects.append(self._declined(self.pending, self._excuse(now)))
@@ -376,7 +376,7 @@ class ClientMachine:
                 self._overdue = True  # whatever the work has come to by now is this client's own model
                 limit = f"{OWN_DEADLINES * last.task.deadline_s:g} s"
                 warning = {"reason": f"a model of its own was not made within {limit}: it ends here"}
-                return [e.Publish("warning", warning), e.Abandon(), *self._own_deadline(last.task, now)]
+                return [e.Publish("warning", warning), e.CancelTraining(), *self._own_deadline(last.task, now)]
             case ev.TimerFired(("own", _, _)):
                 return self._finish("failed", "the work on a model of its own does not stop")
             case ev.Personalized(number, metrics):
@@ -384,7 +384,7 @@ class ClientMachine:
                 return [e.Publish("metric.personal", told), *self._finish("completed")]
             case ev.WorkFailed(kind, _, _, reason) if kind == "personalize":
                 said = {"reason": f"no model of its own was made of the final one, which stays: {reason}"}
-                return [e.Publish("warning", said), e.Adopt(last.body), *self._finish("completed")]
+                return [e.Publish("warning", said), e.LoadWeights(last.body), *self._finish("completed")]
             case _:
                 return []
 

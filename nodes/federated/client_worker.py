@@ -130,9 +130,9 @@ class ClientWorker:
 
     def _return_to(self, job: e.Train) -> None:
         """Stand where this task starts from, wherever the work stands now."""
-        if job.life != self._life:
-            self._life = job.life
-            self.carried.rewind(job.durable, job.life)
+        if job.incarnation != self._life:
+            self._life = job.incarnation
+            self.carried.rewind(job.durable, job.incarnation)
         self._resume(job.round)
 
     def _resume(self, number: int) -> None:
@@ -146,7 +146,7 @@ class ClientWorker:
 
     def _keep(self, job: e.Train) -> None:
         state = self.local.state()
-        self.carried.put(job.round, state, job.life)
+        self.carried.put(job.round, state, job.incarnation)
         self.carried.prune(job.durable)
         if self.carried.rounds:
             self._at = job.round

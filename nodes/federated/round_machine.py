@@ -55,7 +55,7 @@ class CoordinatorMachine:
         self.began = 0  # the round after which this life of the coordinator goes on
         self.failures = 0
         self.open: Round | None = None
-        self.settled: ev.Settled | None = None
+        self.settled: ev.ModelReady | None = None
         self.weights: ev.Body = None
         self.outgoing: ev.Body = None  # the weights with whatever else goes to those who train
         self.keeper = CheckpointPolicy(rules.work_deadline_s, wanted=rules.checkpoint)
@@ -84,7 +84,7 @@ class CoordinatorMachine:
         """
         state = cls(rules)
         payload = msgspec.convert(memory["payload"], m.Payload)
-        state.settled = ev.Settled(memory["agreement"], payload, weights, outgoing)
+        state.settled = ev.ModelReady(memory["agreement"], payload, weights, outgoing)
         state.weights, state.outgoing = weights, weights if outgoing is None else outgoing
         state.completed, state.failures = memory["completed"], memory["failures"]
         state.began = state.completed
@@ -123,7 +123,7 @@ class CoordinatorMachine:
                 return self._arrived(event, now)
             case ev.TimerFired(key, due):
                 return self._timer(key, due, now)
-            case ev.Settled():
+            case ev.ModelReady():
                 return self._settled(event, now)
             case ev.Folded():
                 return self._folded(event, now)
@@ -348,7 +348,7 @@ class CoordinatorMachine:
         effects: list[e.Effect] = [e.CancelTimer(("deadline", current.number, current.attempt))]
         if current.work == "survey":
             surveys = {name: (a.fields or {}, a.body) for name, a in sorted(current.admitted.items())}
-            return [*effects, patience("settle", 0, now, self.rules), e.Settle(surveys=surveys)]
+            return [*effects, patience("settle", 0, now, self.rules), e.ApplyAgreement(surveys=surveys)]
         if current.work == "evaluate":
             told, _ = self.judging.of_sites(self.completed, self.weights, current.admitted)
             return [*effects, *told, *self._conclude(now)]
@@ -367,7 +367,7 @@ class CoordinatorMachine:
         reason = f"round {current.number} has closed by {current.closing}"
         return [e.Send(late, m.Refused("task", current.number, "stale", reason))] if late else []
 
-    def _settled(self, event: ev.Settled, now: float) -> list[e.Effect]:
+    def _settled(self, event: ev.ModelReady, now: float) -> list[e.Effect]:
         self.settled, self.weights, self.failures = event, event.body, 0
         self.outgoing = event.body if event.outgoing is None else event.outgoing
         flaw = self.judging.cannot_stop(event.agreement.get("task"))
@@ -450,7 +450,7 @@ class CoordinatorMachine:
         """Take over the final model, hand it to everybody, and finish when the last evaluation is in."""
         self.status = "ending"
         self.ending.conclude()
-        return [*self._keep(now), *self._part(), e.Adopt(self.weights), *self._finish_if_ready()]
+        return [*self._keep(now), *self._part(), e.LoadWeights(self.weights), *self._finish_if_ready()]
 
     def _part(self) -> list[e.Effect]:
         """Let the clients go, once the last checkpoint is written: they would not be there to train again."""
@@ -493,7 +493,7 @@ class CoordinatorMachine:
                 )
             case ("pulse",):
                 self.roll.all_left()
-                beat = e.Beat(tuple(self.roll.reachable()), self._number(), self.status)
+                beat = e.SendHeartbeat(tuple(self.roll.reachable()), self._number(), self.status)
                 again = e.SetTimer(("pulse",), now + self.rules.heartbeat_s)
                 return [again, beat, *self._review(now, now - due)]
             case ("review",):

@@ -17,7 +17,7 @@ from .sampling import sample, share_of, surplus
 UNTOLD = -1  # no round
 
 
-def expected(work: str, settled: ev.Settled | None, rules: RoundRules) -> m.Payload | None:
+def expected(work: str, settled: ev.ModelReady | None, rules: RoundRules) -> m.Payload | None:
     """Describe what goes out with a task, and comes back with its answer: the weights, and the strategy's parts."""
     if settled is None or work == "survey":
         return None
@@ -33,7 +33,9 @@ def lacking(spec: str, codecs: Collection[str]) -> list[str]:
     return [stage for stage in stages if stage not in codecs]
 
 
-def encoding(name: str, work: m.TaskKind, rules: RoundRules, roll: ClientRegistry, settled: ev.Settled | None) -> str:
+def encoding(
+    name: str, work: m.TaskKind, rules: RoundRules, roll: ClientRegistry, settled: ev.ModelReady | None
+) -> str:
     """Say how a client shall encode its answer: as the run does, or not at all where the client cannot.
 
     Only weights that are averaged are worth it: sums and other statistics must stay exact.
@@ -62,7 +64,7 @@ def tasks(
     *,
     rules: RoundRules,
     roll: ClientRegistry,
-    settled: ev.Settled | None,
+    settled: ev.ModelReady | None,
     durable: int,
     began: int,
 ) -> list[e.Effect]:

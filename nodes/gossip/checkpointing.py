@@ -80,7 +80,7 @@ class CheckpointPolicy:
         keep = self._worth({*self.held, number})
         forget = (*(each for each in self.held if each not in keep), *(n for n in self._undone if n != number))
         self._saving[number] = (now, forget)
-        return [e.Keep(number, {"agreement": dict(agreement)}, forget, last)]
+        return [e.SaveState(number, {"agreement": dict(agreement)}, forget, last)]
 
     def saved(self, number: int, now: float) -> list[e.Effect]:
         """Note that a state was written; nothing is to be done."""

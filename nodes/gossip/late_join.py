@@ -41,9 +41,9 @@ class LateJoin:
         if self.model is not None:
             return []
         self.model, self.body = model, body
-        return [e.CancelTimer(("join",)), e.Settle(agreement=dict(model.agreement))]
+        return [e.CancelTimer(("join",)), e.ApplyAgreement(agreement=dict(model.agreement))]
 
-    def fault(self, settled: ev.Settled, until: int) -> str | None:
+    def fault(self, settled: ev.ModelReady, until: int) -> str | None:
         """Say why this peer cannot start from it: it does not fit the model that is here, or the run is over."""
         assert self.model is not None  # noqa: S101  (settled by `take`)
         fault = payload_fault(self.model.payload, settled.payload)

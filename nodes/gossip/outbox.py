@@ -42,13 +42,13 @@ class Outbox:
         self.lost(peer)
 
     def send(
-        self, event: ev.Trained, common: ev.Parcel, number: int, to: Sequence[str], degree: int = 0
+        self, event: ev.Trained, common: ev.OutgoingModel, number: int, to: Sequence[str], degree: int = 0
     ) -> list[e.Effect]:
         """Send what training gave to those that are there; what is the same for several, once.
 
         `degree` is how many edges this peer holds, where members come and go.
         """
-        alike: dict[tuple[int, float, int | None], tuple[ev.Parcel, list[str]]] = {}
+        alike: dict[tuple[int, float, int | None], tuple[ev.OutgoingModel, list[str]]] = {}
         for peer in to:
             if peer in self._renewed or (self._only_apart and peer not in event.apart):
                 self.lost(peer)

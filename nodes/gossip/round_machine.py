@@ -88,7 +88,7 @@ class PeerMachine:
         self.round = 0
         self.completed = 0
         self.until = 0
-        self.settled: ev.Settled | None = None
+        self.settled: ev.ModelReady | None = None
         self.resumed: int | None = None  # the round after which it goes on, with all the others
         self._unjudged = False  # that round was the last one, and what its model is worth is not known in this life
         self.absent: set[str] = set()
@@ -138,7 +138,7 @@ class PeerMachine:
                 return self._timer(key, due, now)
             case ev.Surveyed(fields, body):
                 return self._testify(self.rules.name, {**fields, **self.keeping.fields}, body)
-            case ev.Settled():
+            case ev.ModelReady():
                 return self._settled(event, now)
             case ev.Trained():
                 return self._trained(event, now)
@@ -240,7 +240,7 @@ class PeerMachine:
         effects = self.meeting.testify(origin, fields, body, source)
         return effects if self.meeting.fault is None else [*effects, *self._fail(self.meeting.fault)]
 
-    def _settled(self, event: ev.Settled, now: float) -> list[e.Effect]:
+    def _settled(self, event: ev.ModelReady, now: float) -> list[e.Effect]:
         self.settled, self.weights = event, event.body
         self._expected = with_parts(event.payload, self.rules.needs.parts)
         if self.fellows is not None and self.latecomer.model is not None:
@@ -260,7 +260,7 @@ class PeerMachine:
         effects += self._next_round(now)
         # All at once, for this once: they would go on telling what they know.
         if self.round and len(self.presence.here) > len(self.presence.turn()):
-            effects.append(e.Beat(self.presence.here, self.round, self.status))
+            effects.append(e.SendHeartbeat(self.presence.here, self.round, self.status))
         return effects
 
     def _read_what_came_early(self, now: float) -> list[e.Effect]:
@@ -358,7 +358,7 @@ class PeerMachine:
                 self.traffic.sent(peer)
             else:
                 self.outbox.lost(peer)
-        common = ev.Parcel(event.body, event.payload or self._expected, base=event.base)
+        common = ev.OutgoingModel(event.body, event.payload or self._expected, base=event.base)
         return self.outbox.send(event, common, self.round, there, degree)
 
     def _exchange(self, exchange: m.Exchange, event: ev.Arrived, now: float) -> list[e.Effect]:
@@ -572,7 +572,7 @@ class PeerMachine:
             return self._reject(event.sender, model.round, f"the model to start from: {event.flaw}")
         return self.latecomer.take(model, event.body)
 
-    def _joined(self, fellows: MembershipService, settled: ev.Settled, model: m.Model, now: float) -> list[e.Effect]:
+    def _joined(self, fellows: MembershipService, settled: ev.ModelReady, model: m.Model, now: float) -> list[e.Effect]:
         """Start from a neighbor's model, in the round after the one that it had completed."""
         fault = self.latecomer.fault(settled, self.until)
         if fault:
@@ -581,7 +581,7 @@ class PeerMachine:
         self.round = self.completed = model.round
         self.weights, self.latecomer.body = self.latecomer.body, None
         self.keeping.resumed(model.round)
-        effects = [*fellows.begin(model.round), e.Adopt(self.weights)]
+        effects = [*fellows.begin(model.round), e.LoadWeights(self.weights)]
         self._look_around()
         effects += self._read_what_came_early(now)
         told = {"reason": f"joined late, with the model of round {model.round}", "round": model.round}
@@ -606,7 +606,7 @@ class PeerMachine:
                 return self._review(now)
             case ("training", number) if number == self.round and self.status == "training":
                 limit = f"{PATIENCE * self.rules.deadline_s:g} s"
-                return [e.Abandon(), *self._fail(f"the training of round {number} did not end within {limit}")]
+                return [e.CancelTraining(), *self._fail(f"the training of round {number} did not end within {limit}")]
             case ("deadline", number) if number == self.round and self.status == "waiting":
                 return self._deadline(now)
             case _:
@@ -620,7 +620,7 @@ class PeerMachine:
         # Where probes tell that a peer lives, heartbeats only tell how far it is.
         if self.fellows is None or self._untold > 0 or self.status in ("meeting", "waiting"):
             self._untold -= len(turn)
-            effects.append(e.Beat(turn, self.round if self.settled else 0, self.status))
+            effects.append(e.SendHeartbeat(turn, self.round if self.settled else 0, self.status))
         return effects + self.meeting.remind(tuple(p for p in turn if p in behind)) + self._review(now)
 
     def _review(self, now: float) -> list[e.Effect]:
@@ -648,7 +648,7 @@ class PeerMachine:
     def _work_ended(self, event: ev.WorkFailed | ev.Saved, now: float) -> list[e.Effect]:
         if isinstance(event, ev.Saved):
             return self.keeping.saved(event.round, now)
-        if event.kind == "keep":
+        if event.kind == "save state":
             return self.keeping.failed(event.round, now, event.reason)
         if event.kind == "evaluate":
             warning = e.Publish("warning", {"reason": f"evaluation of round {event.round} failed: {event.reason}"})

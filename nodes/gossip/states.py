@@ -71,14 +71,14 @@ class States:
         self.held = tuple(held)
         self._experiment = experiment.to_dict()
 
-    def complete(self, job: e.Keep) -> e.Keep:
+    def complete(self, job: e.SaveState) -> e.SaveState:
         """Add what the machine does not know, now, before a later round changes it."""
         known: dict[str, Any] = {"experiment": self._experiment, "incarnation": self.incarnation}
         if self.record is not None:
             known["result"] = self.record.as_of(job.round)
         return replace(job, record={**job.record, **known})
 
-    def write(self, job: e.Keep, kept: Mapping[str, NDArray[Any]]) -> None:
+    def write(self, job: e.SaveState, kept: Mapping[str, NDArray[Any]]) -> None:
         """Write a state: when this returns it outlives a power cut. For a thread that nobody waits for.
 
         Raises

@@ -114,7 +114,7 @@ class SurveyFlood:
             self.fault = str(error)
             return []
         surveys = {o: ({k: v for k, v in fields.items() if k != ROUNDS}, body) for o, (fields, body) in told.items()}
-        return [e.Settle(surveys=surveys, round=number)]
+        return [e.ApplyAgreement(surveys=surveys, round=number)]
 
     def _witness(self, to: tuple[str, ...], origin: str) -> e.Effect:
         fields, body = self.testimonies[origin]

@@ -111,7 +111,7 @@ class GossipWorker:
             payload=self._payload(outgoing.common),
             base=outgoing.common.base,
             apart={
-                peer: ev.Parcel(parcel.vector, self._payload(parcel), parcel.mass, parcel.base)
+                peer: ev.OutgoingModel(parcel.vector, self._payload(parcel), parcel.mass, parcel.base)
                 for peer, parcel in outgoing.apart.items()
             },
         )

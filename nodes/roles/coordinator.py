@@ -131,7 +131,7 @@ class Coordinator:
         self.model = site_model
         self._strategy = make(experiment.federated.strategy, experiment.federated.arguments)
         self._merger = Aggregator(self._strategy, experiment.nodes, report=experiment.federated.report_outliers)
-        self._settled: ev.Settled | None = None
+        self._settled: ev.ModelReady | None = None
         self.session = Session("coordinator", place, experiment, binds=True)
         self._reports = RoundReports()
         self._node: Node | None = None

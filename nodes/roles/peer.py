@@ -29,7 +29,7 @@ from ..runtime.node import Node
 from ..runtime.round_reports import RoundReport, RoundReports
 from ..runtime.session import NodeFailed, NodeIdentity, Session, default_name, members_of
 from ..runtime.worker import Worker
-from ..topology import Schedule, every_neighbor
+from ..topology import TOPOLOGIES, Schedule, every_neighbor
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Member, Roster
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from ..config.schema import Experiment
 
-LAID_ANEW = ("ring", "line", "star", "complete")  # over whoever is here: of these each number of members has one
 PARTING_S = 1.0  # how long a peer that is done waits for its neighbors to take leave as well
 
 
@@ -255,7 +254,7 @@ class Peer:
                     if each.state != "dead" and each.node != me.node
                 ),
                 lay=partial(build_schedule, plan),
-                anew=plan.gossip.topology in LAID_ANEW,
+                anew=TOPOLOGIES[plan.gossip.topology].relaid_on_change,
                 mixing=mixing,
                 doubly=needs.doubly,
                 late=bool(roster.founders) and roster.founders.get(me.node) != me.incarnation,

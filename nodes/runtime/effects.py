@@ -42,7 +42,7 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class SendHeartbeat:
     """Send a heartbeat; the shell adds which transfers are still on their way."""
 
     to: Sequence[str]
@@ -79,9 +79,11 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
-class Settle:
-    """Agree from the sites' surveys, or adopt an agreement made elsewhere; answered by `Settled`. A peer with a `round`
-    takes up the agreement, the model and all else that it has kept of that, and forgets what it has kept of later ones.
+class ApplyAgreement:
+    """Agree from the sites' surveys, or take over an agreement made elsewhere; answered by `ModelReady`.
+
+    A peer with a `round` takes up the agreement, the model and all else that it has saved of that, and removes what it
+    has saved of later ones.
     """
 
     surveys: Mapping[str, tuple[Mapping[str, Any], Body]] = field(default_factory=dict)
@@ -94,7 +96,7 @@ class Train:
     """Train from `body` (None: from where the model stands); answered by `Trained`. `evaluate` asks for the hold-out
     first.
 
-    A client's says for which `life` of the coordinator (its incarnation) it is, and up to which round that will never
+    A client's has the `incarnation` of the coordinator that asks, and up to which round that will never
     be asked for again, `durable`: what is carried from round to round is kept accordingly. `counted` is the last round
     whose update is in the model, None: that in which it trained last.
 
@@ -108,14 +110,14 @@ class Train:
     settings: Mapping[str, Any]
     evaluate: bool = False
     durable: int = 0
-    life: int = 0
+    incarnation: int = 0
     counted: int | None = None
     to: tuple[str, ...] = ()
     whole: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Abandon:
+class CancelTraining:
     """Stop the training that runs, at the next mini-batch; `keep` the work that is done, where the task allows it."""
 
     keep: bool = False
@@ -189,7 +191,7 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
+class CopyPart:
     """Copy a part out of a model, beside a training; answered by `Combined`."""
 
     number: int
@@ -220,10 +222,11 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
-    """Write what a peer would go on from after `round`, and remove what it has of the rounds in `forget`; answered by
-    `Saved`, or by `WorkFailed("keep")`, after which the run goes on. It is written beside the trainings to come; the
-    `last` before anything else is done.
+class SaveState:
+    """Write what a peer would go on from after `round`, and remove what it has of the rounds in `forget`.
+
+    Answered by `Saved`, or by `WorkFailed("save state")`, after which the run goes on. It is written concurrently with
+    the trainings to come; the `last` before anything else is done.
     """
 
     round: int
@@ -233,7 +236,7 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
-class Adopt:
+class LoadWeights:
     """Load `body` into the model, for good."""
 
     body: Body
@@ -259,25 +262,25 @@ Effect: TypeAlias = (
     Link
     | Unlink
     | Send
-    | Beat
+    | SendHeartbeat
     | Publish
     | SetTimer
     | CancelTimer
     | Survey
-    | Settle
+    | ApplyAgreement
     | Train
-    | Abandon
+    | CancelTraining
     | Personalize
     | Fold
     | Mix
     | Forget
     | Combine
     | Merge
-    | Take
+    | CopyPart
     | Evaluate
     | Checkpoint
-    | Keep
-    | Adopt
+    | SaveState
+    | LoadWeights
     | Completed
     | Finish
 )

@@ -92,7 +92,7 @@ class Surveyed:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class ModelReady:
     """All agree on columns, classes and scale; the model is built.
 
     `payload` describes its weights on the wire, `body` is their first value, `outgoing` what goes out to those who
@@ -109,7 +109,7 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class OutgoingModel:
     """What a peer sends, as a machine sees it: the fields of an `Exchange` beside its round."""
 
     body: Body
@@ -134,7 +134,7 @@ class Trained:
     cancelled: bool = False
     payload: Payload | None = None
     base: int | None = None
-    apart: Mapping[str, Parcel] = field(default_factory=dict)
+    apart: Mapping[str, OutgoingModel] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +227,7 @@ Event: TypeAlias = (
     | MalformedMessage
     | TimerFired
     | Surveyed
-    | Settled
+    | ModelReady
     | Trained
     | Personalized
     | Folded

@@ -126,13 +126,13 @@ class Node:
         match effect:
             case e.Send(to, message, body):
                 self.transport.send(to, message, body)
-            case e.Fold() | e.Mix() | e.Combine() | e.Merge() | e.Take() if _weight(effect) <= INLINE_SUM:
+            case e.Fold() | e.Mix() | e.Combine() | e.Merge() | e.CopyPart() if _weight(effect) <= INLINE_SUM:
                 # Measured: averaging 8 x 5,000 float32 takes 15 us, the hop to the worker and back 100 us. The worker
                 # is idle whenever a mix is asked for, and the others touch nothing that its other jobs do.
                 answer = self.trainer.answer(effect)
                 if answer is not None:
                     self._events.append(answer)
-            case e.Combine() | e.Merge() | e.Take():
+            case e.Combine() | e.Merge() | e.CopyPart():
                 self.trainer.beside(effect)
             case (
                 e.Train()
@@ -141,10 +141,10 @@ class Node:
                 | e.Mix()
                 | e.Evaluate()
                 | e.Survey()
-                | e.Settle()
-                | e.Adopt()
+                | e.ApplyAgreement()
+                | e.LoadWeights()
                 | e.Checkpoint()
-                | e.Keep()
+                | e.SaveState()
                 | e.Forget()
             ):
                 self.trainer.submit(effect)
@@ -155,9 +155,9 @@ class Node:
                 self._timers[key] = self.loop.call_at(at, self._fire, key, at)
             case e.CancelTimer(key):
                 self._cancel(key)
-            case e.Beat(to, number, state):
+            case e.SendHeartbeat(to, number, state):
                 self._beat(to, number, state)
-            case e.Abandon(keep):
+            case e.CancelTraining(keep):
                 self.trainer.abandon(keep=keep)
             case e.Completed():
                 self._on_completed(effect)
@@ -221,14 +221,14 @@ class Node:
             self.finished.exception()  # seen: a node that nobody waits for must not complain at exit
 
 
-def _weight(effect: e.Fold | e.Mix | e.Combine | e.Merge | e.Take) -> int:
+def _weight(effect: e.Fold | e.Mix | e.Combine | e.Merge | e.CopyPart) -> int:
     """Bytes that have to be read."""
     match effect:
         case e.Fold():
             bodies = [c.body for c in effect.contributions]
         case e.Merge(_, mine, theirs):
             bodies = [mine, theirs]
-        case e.Take(_, body):
+        case e.CopyPart(_, body):
             bodies = [body]
         case e.Mix() | e.Combine():
             bodies = list(effect.bodies)

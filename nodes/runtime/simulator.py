@@ -130,7 +130,7 @@ class Simulation:
             case e.Send(to, message, body):
                 for peer in to:
                     self._deliver(node.name, peer, message, body)
-            case e.Beat(to, number, state):
+            case e.SendHeartbeat(to, number, state):
                 for peer in to:
                     self._deliver(node.name, peer, Heartbeat(round=number, state=state, sending=()), None)
             case e.Publish(kind, fields):
@@ -145,11 +145,11 @@ class Simulation:
                 node.completed.append(effect)
             case e.Finish():
                 node.finished = effect
-            case e.Abandon():
+            case e.CancelTraining():
                 self._abandon(node)
             case e.Link() | e.Unlink():
                 pass
-            case e.Combine() | e.Merge() | e.Take():
+            case e.Combine() | e.Merge() | e.CopyPart():
                 self._beside(node, effect)
             case _:
                 self._work(node, effect)

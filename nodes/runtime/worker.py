@@ -5,6 +5,7 @@ loop.
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
@@ -27,18 +28,18 @@ if TYPE_CHECKING:
     from ..federated.client_worker import ClientWorker
     from ..gossip.worker import GossipWorker
 
-Beside: TypeAlias = e.Combine | e.Merge | e.Take
+Beside: TypeAlias = e.Combine | e.Merge | e.CopyPart
 Job: TypeAlias = (
     e.Survey
-    | e.Settle
+    | e.ApplyAgreement
     | e.Train
     | e.Personalize
     | e.Fold
     | e.Checkpoint
-    | e.Keep
+    | e.SaveState
     | e.Mix
     | e.Evaluate
-    | e.Adopt
+    | e.LoadWeights
     | Beside
     | e.Forget
 )
@@ -130,7 +131,7 @@ class Worker:
             self._unwanted.clear()
         if isinstance(job, e.Checkpoint) and self.memory is not None:
             job = self.memory.complete(job)
-        if isinstance(job, e.Keep) and self.gossip is not None and self.gossip.states is not None:
+        if isinstance(job, e.SaveState) and self.gossip is not None and self.gossip.states is not None:
             job = self.gossip.states.complete(job)
         self._jobs.put(job)
 
@@ -217,7 +218,7 @@ class Worker:
             return self.perform(job)
         except BaseException as error:  # noqa: BLE001  (a SystemExit of a user's model, too, must not end the thread unsaid)
             number, attempt = getattr(job, "round", 0), getattr(job, "attempt", 0)
-            return ev.WorkFailed(type(job).__name__.lower(), number, attempt, f"{type(error).__name__}: {error}")
+            return ev.WorkFailed(kind_of(job), number, attempt, f"{type(error).__name__}: {error}")
 
     def perform(self, job: Job) -> ev.Event | None:
         """Do one job here and now, and give its answer; raises whatever the model raises."""
@@ -234,7 +235,7 @@ class Worker:
                 return self.merger.fold(job)
             case e.Checkpoint():
                 return ev.Saved(job.round) if self.memory is None else self.memory.write(job)
-            case e.Keep():
+            case e.SaveState():
                 return self._keep(job)
             case e.Mix() | e.Forget():
                 return self._mix_or_forget(job)
@@ -244,7 +245,7 @@ class Worker:
                 from ..gossip.asynchronous.model_merge import merged
 
                 return ev.Combined(number, _finite(merged(mine, theirs, shares, part), "the merged model"))
-            case e.Take(number, body, part):
+            case e.CopyPart(number, body, part):
                 from ..gossip.asynchronous.model_merge import taken
 
                 return ev.Combined(number, taken(body, part))
@@ -253,9 +254,9 @@ class Worker:
             case e.Survey():
                 survey = self.site_model.survey()
                 return ev.Surveyed(survey.facts(), survey.vector())
-            case e.Settle(surveys, agreement, number):
+            case e.ApplyAgreement(surveys, agreement, number):
                 return self._settle(surveys, agreement, number)
-            case e.Adopt(body):
+            case e.LoadWeights(body):
                 (self.site_model.load if self.gossip is None else self.gossip.adopt)(body)
                 return None
 
@@ -270,7 +271,7 @@ class Worker:
         self.site_model.load(mixed)
         return ev.Mixed(job.round, mixed)
 
-    def _keep(self, job: e.Keep) -> ev.Event | None:
+    def _keep(self, job: e.SaveState) -> ev.Event | None:
         """Have the writer write what there is now: no array of it is changed any more, training makes new ones."""
         gossip = self.gossip
         if gossip is None or gossip.states is None:
@@ -282,7 +283,7 @@ class Worker:
                 states.write(job, kept)
                 self._post(ev.Saved(job.round))
             except Exception as error:  # noqa: BLE001  (told by name; the run goes on without it)
-                self._post(ev.WorkFailed("keep", job.round, 0, f"{type(error).__name__}: {error}"))
+                self._post(ev.WorkFailed(kind_of(job), job.round, 0, f"{type(error).__name__}: {error}"))
             finally:
                 done.set()
 
@@ -328,7 +329,7 @@ class Worker:
             metrics["sketch"] = sketch(self.site_model.snapshot(), self.seed)
         return metrics
 
-    def _settle(self, surveys: Mapping[str, Any], given: Mapping[str, Any] | None, number: int) -> ev.Settled:
+    def _settle(self, surveys: Mapping[str, Any], given: Mapping[str, Any] | None, number: int) -> ev.ModelReady:
         from nervenet.models.moments import IncompatibleSites
         from nervenet.models.preprocessing import Preprocessing
         from nervenet.models.site_statistics import Survey, agree
@@ -361,7 +362,7 @@ class Worker:
                 weights = self.site_model.snapshot()
         sizes = tuple(math.prod(shape) for shape in layout.shapes)
         outgoing = self.merger.begin(weights) if self.merger else weights
-        return ev.Settled(agreement.to_dict(), payload, weights, outgoing, sizes, number)
+        return ev.ModelReady(agreement.to_dict(), payload, weights, outgoing, sizes, number)
 
 
 def flaw_of(array: Any) -> str | None:
@@ -378,6 +379,11 @@ def _finite(vector: Any, what: str) -> Any:
     if not is_finite(vector):
         raise ArithmeticError(f"{what} must be finite, found NaN or infinity")
     return vector
+
+
+def kind_of(job: e.Effect) -> str:
+    """Return the name of an effect as `WorkFailed` has it: ``apply agreement`` for `ApplyAgreement`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(job).__name__).lower()
 
 
 def _nowhere(_event: ev.Event) -> None:

@@ -5,14 +5,25 @@ random; it and NumPy are imported by the graphs that need them, when they are bu
 """
 
 from .base import Neighbors, Rows, Schedule, TopologyError, components, every_neighbor, incoming
-from .registry import TOPOLOGIES, Kind, check, default_degree, default_probability, kind, neighbors, schedule
+from .registry import (
+    TOPOLOGIES,
+    Arguments,
+    Topology,
+    check,
+    default_degree,
+    default_probability,
+    kind,
+    neighbors,
+    schedule,
+)
 
 __all__ = [
     "TOPOLOGIES",
-    "Kind",
+    "Arguments",
     "Neighbors",
     "Rows",
     "Schedule",
+    "Topology",
     "TopologyError",
     "check",
     "components",

@@ -15,8 +15,9 @@ import numpy as np
 from nervenet.models.rng import generator
 from numpy.typing import NDArray
 
-from . import TOPOLOGIES, Rows, Schedule
+from .base import Rows, Schedule
 from .mixing import weigh
+from .registry import TOPOLOGIES
 
 Matrix: TypeAlias = NDArray[np.float64]
 

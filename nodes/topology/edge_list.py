@@ -6,6 +6,7 @@ comment. A line ``directed`` before the first edge makes each edge one-way, from
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,14 @@ def read(path: str | Path) -> EdgeList:
     return EdgeList(path, directed, tuple(pairs))
 
 
+def edges_digest(path: str) -> str:
+    """Return a name for the contents of a file of edges, by which peers find out that theirs differ."""
+    try:
+        return hashlib.blake2b(Path(path).read_bytes(), digest_size=8).hexdigest()
+    except OSError as error:
+        raise TopologyError(f"edges = {path!r}: cannot be read: {error.strerror}") from None
+
+
 def lay(listed: EdgeList, names: Sequence[str]) -> Periodic:
     """Lay the edges over the members, in name order; connected, or the components are named."""
     where = f"edges = {str(listed.path)!r}"
@@ -87,6 +96,6 @@ def _member(word: str, names: Sequence[str], where: str) -> str:
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
     for number, line in enumerate(text.splitlines(), start=1):
-        said = line.partition("#")[0].strip()
-        if said:
-            yield number, [word.strip("\"'") for word in re.split(r"\s*,\s*|\s+", said)]
+        content = line.partition("#")[0].strip()
+        if content:
+            yield number, [word.strip("\"'") for word in re.split(r"\s*,\s*|\s+", content)]

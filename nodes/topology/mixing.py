@@ -1,22 +1,21 @@
-"""Mixing weights: how much of each neighbor's model a peer takes in. Apart from the graph, apart from the exchange."""
+"""Mixing weights: how much of each neighbor's model a peer takes in. Apart from the graph, apart from the exchange.
+
+Rows that sum to one keep an agreement once it is there; columns that sum to one keep the sum over nodes, and with it
+the mean; a symmetric matrix that has one has the other. Whoever builds a matrix checks what it promises.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from math import fsum
 
-from . import Neighbors, Rows, Schedule, incoming
-from .stochastic import MixingError, columns_sum_to_one, doubly_stochastic, rows_sum_to_one, symmetric
+from .base import Neighbors, Rows, Schedule, incoming
 
-__all__ = [
-    "RULES",
-    "MixingError",
-    "Rows",
-    "coefficients",
-    "metropolis_hastings",
-    "push_sum_columns",
-    "uniform",
-    "weigh",
-]
+TOLERANCE = 1e-12  # a sum of a few thousand shares in float64 strays less
+
+
+class MixingError(ValueError):
+    """A matrix that is not what it must be, or a rule on a graph that it is not for; names the node."""
 
 
 def metropolis_hastings(out: Neighbors) -> Rows:
@@ -100,7 +99,7 @@ RULES: Mapping[str, Callable[[Neighbors], Rows]] = {
 
 
 def weigh(schedule: Schedule, round: int, rule: str = "metropolis-hastings", *, doubly: bool = False) -> Rows:  # noqa: A002
-    """Give the mixing matrix of a round: the graph's own, if it brings one, or that of the rule.
+    """Return the mixing matrix of a round: the graph's own, if it brings one, or that of the rule.
 
     Graphs' own matrices are all doubly stochastic, and so serve every algorithm.
 
@@ -125,7 +124,7 @@ def weigh(schedule: Schedule, round: int, rule: str = "metropolis-hastings", *, 
 
 
 def coefficients(me: str, row: Mapping[str, float], present: Iterable[str]) -> dict[str, float]:
-    """Give the weights of one round: a missing neighbor's goes to oneself, so the row still sums to one.
+    """Return the weights of one round: a missing neighbor's goes to oneself, so the row still sums to one.
 
     Returns
     -------
@@ -135,3 +134,49 @@ def coefficients(me: str, row: Mapping[str, float], present: Iterable[str]) -> d
     there = {j: row[j] for j in present}
     mine = 1.0 - sum(there[j] for j in sorted(there))
     return dict(sorted((there | {me: mine}).items()))
+
+
+# ---------------------------------------------------------------------------------------------- what a matrix must be
+
+
+def rows_sum_to_one(rows: Rows) -> Rows:
+    """Return the rows, or raise `MixingError`: a weight is negative, or a row does not sum to one."""
+    for node, row in rows.items():
+        _not_negative(node, row)
+        if abs(fsum(row.values()) - 1) > TOLERANCE:
+            raise MixingError(f"row {node}: its weights must sum to 1; found {fsum(row.values()):.15g}")
+    return rows
+
+
+def columns_sum_to_one(rows: Rows) -> Rows:
+    """Return the rows, or raise `MixingError`: a weight is negative, or what a node gives away is not all it had."""
+    columns: dict[str, list[float]] = {node: [] for node in rows}
+    for node, row in rows.items():
+        _not_negative(node, row)
+        for sender, weight in row.items():
+            columns[sender].append(weight)
+    for node, given in columns.items():
+        if abs(fsum(given) - 1) > TOLERANCE:
+            raise MixingError(f"column {node}: its weights must sum to 1; found {fsum(given):.15g}")
+    return rows
+
+
+def symmetric(rows: Rows) -> Rows:
+    """Return the rows, or raise `MixingError`: two nodes weigh each other differently."""
+    for node, row in rows.items():
+        for other, weight in row.items():
+            back = rows[other].get(node, 0.0)
+            if back != weight:
+                raise MixingError(f"{node} weighs {other} with {weight:.15g}, and is weighed with {back:.15g}")
+    return rows
+
+
+def doubly_stochastic(rows: Rows) -> Rows:
+    """Return the rows, or raise `MixingError`: not all rows and columns sum to one."""
+    return columns_sum_to_one(rows_sum_to_one(rows))
+
+
+def _not_negative(node: str, row: dict[str, float]) -> None:
+    for other, weight in row.items():
+        if not weight >= 0:
+            raise MixingError(f"{node} weighs {other} with {weight:.15g}; a weight is not negative")

@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from . import Neighbors, Schedule, every_neighbor
 from .analysis import EXACT, FALLEN, Measured, consensus_errors, rule_of
+from .base import Neighbors, Schedule, every_neighbor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -27,34 +27,61 @@ class Arguments:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A topology, for whoever chooses.
+class Topology:
+    """One function and what is known of its graphs.
 
     Attributes
     ----------
     summary, paper
         One line, and whose idea it is (empty: everybody's).
+    build
+        From the arguments a graph, or a schedule of several.
     takes
         Which of ``degree``, ``probability``, ``seed`` and ``edges`` it is built from.
     mixing
         The rule that suits it where it brings no weights of its own; see `nervenet.nodes.topology.mixing`.
+    directed
+        Whether edges may go one way.
+    time_varying
+        Whether the graph may change from round to round.
+    relaid_on_change
+        Whether it is built anew over whoever is here when members come and go: there is one for each number of
+        members. Others are repaired edge by edge.
     """
 
     summary: str
-    build: Callable[[Arguments], Schedule]
+    build: Callable[[Arguments], Neighbors | Schedule]
     takes: tuple[str, ...] = ()
     paper: str = ""
     mixing: str = "metropolis-hastings"
+    directed: bool = False
+    time_varying: bool = False
+    relaid_on_change: bool = False
+
+    def schedule(self, name: str, arguments: Arguments) -> Schedule:
+        """Build the graphs.
+
+        Raises
+        ------
+        TopologyError
+            There is none over so many members, or what was built is not what the flags say.
+        """
+        built = self.build(arguments)
+        schedule = Periodic((built,), directed=self.directed) if isinstance(built, dict) else built
+        for flag, found in (("directed", schedule.directed), ("time_varying", not schedule.fixed)):
+            if found and not getattr(self, flag):
+                raise TopologyError(f"topology = {name!r}: its graph is {flag}; expected a row that says {flag} = True")
+        return schedule
 
 
-def _fixed(graph: Callable[[int], regular.Numbered]) -> Callable[[Arguments], Schedule]:
-    return lambda a: Periodic((named(a.names, graph(len(a.names))),))
+def _regular(graph: Callable[[int], regular.Numbered]) -> Callable[[Arguments], Neighbors]:
+    return lambda a: named(a.names, graph(len(a.names)))
 
 
-def _small_world(a: Arguments) -> Schedule:
+def _small_world(a: Arguments) -> Neighbors:
     if len(a.names) == 2:  # networkx rewires from three on
-        return Periodic((named(a.names, regular.ring(2)),))
-    return Periodic((random.small_world(a.names, a.degree, a.probability, a.seed),))
+        return named(a.names, regular.ring(2))
+    return random.small_world(a.names, a.degree, a.probability, a.seed)
 
 
 def _edges(a: Arguments) -> Schedule:
@@ -63,65 +90,72 @@ def _edges(a: Arguments) -> Schedule:
     return edge_list.lay(edge_list.read(a.edges), a.names)
 
 
-TOPOLOGIES: Mapping[str, Kind] = {
-    "ring": Kind("two neighbors each, in a circle", _fixed(regular.ring)),
-    "line": Kind("a circle that was cut open", _fixed(regular.line)),
-    "star": Kind("everybody with the first by name", _fixed(regular.star)),
-    "complete": Kind("everybody with everybody", _fixed(regular.complete)),
-    "torus": Kind("a grid without borders, as square as can be", _fixed(regular.torus)),
-    "hypercube": Kind("those whose number differs in one binary digit", _fixed(regular.hypercube)),
-    "random-regular": Kind(
+TOPOLOGIES: Mapping[str, Topology] = {
+    "ring": Topology("two neighbors each, in a circle", _regular(regular.ring), relaid_on_change=True),
+    "line": Topology("a circle that was cut open", _regular(regular.line), relaid_on_change=True),
+    "star": Topology("everybody with the first by name", _regular(regular.star), relaid_on_change=True),
+    "complete": Topology("everybody with everybody", _regular(regular.complete), relaid_on_change=True),
+    "torus": Topology("a grid without borders, as square as can be", _regular(regular.torus)),
+    "hypercube": Topology("those whose number differs in one binary digit", _regular(regular.hypercube)),
+    "random-regular": Topology(
         "the same number of neighbors each, drawn once",
-        lambda a: Periodic((random.random_regular(a.names, a.degree, a.seed),)),
+        lambda a: random.random_regular(a.names, a.degree, a.seed),
         ("degree", "seed"),
         "Steger & Wormald 1999",
     ),
-    "erdos-renyi": Kind(
+    "erdos-renyi": Topology(
         "each pair an edge or not, drawn once",
-        lambda a: Periodic((random.erdos_renyi(a.names, a.probability, a.seed),)),
+        lambda a: random.erdos_renyi(a.names, a.probability, a.seed),
         ("probability", "seed"),
         "Erdős & Rényi 1959",
     ),
-    "small-world": Kind(
+    "small-world": Topology(
         "the nearest in a circle, a few edges moved anywhere",
         _small_world,
         ("degree", "probability", "seed"),
         "Watts & Strogatz 1998",
     ),
-    "static-exponential": Kind(
+    "static-exponential": Topology(
         "to those 1, 2, 4, … places on, all at once; directed",
         lambda a: exponential.static_exponential(a.names),
         paper="Assran et al. 2019, Ying et al. 2021",
+        directed=True,
     ),
-    "one-peer-exponential": Kind(
+    "one-peer-exponential": Topology(
         "to one of those 1, 2, 4, … places on, in turn; directed, varying",
         lambda a: exponential.one_peer_exponential(a.names),
         paper="Assran et al. 2019, Ying et al. 2021",
+        directed=True,
+        time_varying=True,
     ),
-    "base-k": Kind(
+    "base-k": Topology(
         "the Base-(k+1) graph, k = degree: the exact mean after a few rounds; varying",
         lambda a: base_k.base(a.names, a.degree),
         ("degree",),
         "Takezawa et al. 2023",
+        time_varying=True,
     ),
-    "epidemic-oracle": Kind(
+    "epidemic-oracle": Topology(
         "a fresh random-regular graph each round; varying",
         lambda a: random.epidemic_oracle(a.names, a.degree, a.seed),
         ("degree", "seed"),
         "De Vos et al. 2023",
+        time_varying=True,
     ),
-    "epidemic-local": Kind(
+    "epidemic-local": Topology(
         "each sends to some it draws by itself each round; directed, varying",
         lambda a: random.epidemic_local(a.names, a.degree, a.seed),
         ("degree", "seed"),
         "De Vos et al. 2023",
         mixing="uniform",
+        directed=True,
+        time_varying=True,
     ),
-    "edges": Kind("yours: a file of two members a line, directed if it says so", _edges, ("edges",)),
+    "edges": Topology("yours: a file of two members a line, directed if it says so", _edges, ("edges",), directed=True),
 }
 
 
-def kind(name: str) -> Kind:
+def kind(name: str) -> Topology:
     """Find a topology; a `TopologyError` suggests the near one and lists them all."""
     if name not in TOPOLOGIES:
         near = difflib.get_close_matches(name, TOPOLOGIES, n=1)
@@ -182,7 +216,7 @@ def schedule(
 @lru_cache(maxsize=8)
 def _built(name: str, arguments: Arguments) -> Schedule:
     # Peers that live in one process share one: it is pure, and the larger ones take a second to build.
-    built = TOPOLOGIES[name].build(arguments)
+    built = TOPOLOGIES[name].schedule(name, arguments)
     if built.period is not None:
         check_connected(union(map(built.out, range(1, built.period + 1))), built.directed, f"topology = {name!r}")
     return built
@@ -257,7 +291,7 @@ def _or(numbers: Sequence[int]) -> str:
 
 
 def neighbors(name: str, members: Sequence[str], *, degree: int | None = None, seed: int = 0) -> Neighbors:
-    """Give each member's neighbors on a graph that is fixed and undirected.
+    """Return each member's neighbors on a graph that is fixed and undirected.
 
     `degree` is passed over where the topology takes none.
 

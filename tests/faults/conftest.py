@@ -94,8 +94,8 @@ class Fleet:
             match job:
                 case e.Survey():
                     return STEP_S, ev.Surveyed({"of": name}, (f"survey of {name}",))
-                case e.Settle():
-                    return STEP_S, ev.Settled({"agreed": True}, MODEL, "w0")
+                case e.ApplyAgreement():
+                    return STEP_S, ev.ModelReady({"agreed": True}, MODEL, "w0")
                 case e.Train(number, attempt, _, _, _):
                     seconds = self.trouble.train_s.get(name, self.usual_train_s)
                     if (name, number) in self.trouble.hangs:
@@ -225,7 +225,7 @@ class Federation(Fleet):
                 self.asked[number, attempt] = tuple(asked)
             case e.Send(_, m.Update(round=number, attempt=attempt, payload=payload), body) if payload == MODEL:
                 assert self.answers.setdefault(body, (name, number, attempt)) == (name, number, attempt)
-            case e.Settle(surveys=surveys) if surveys:
+            case e.ApplyAgreement(surveys=surveys) if surveys:
                 for site, (fields, (body,)) in surveys.items():
                     assert fields == {"of": site}
                     assert body == f"survey of {site}"
@@ -358,7 +358,7 @@ class Gossip(Fleet):
             case e.Train():
                 self.training[name] += 1
                 assert self.training[name] == 1, f"{name} trains two at once"
-            case e.Settle(surveys=surveys):
+            case e.ApplyAgreement(surveys=surveys):
                 assert surveys == {site: ({"of": site}, (f"survey of {site}",)) for site in self.names}
         if isinstance(event, ev.Trained):
             self.training[name] = 0

@@ -202,12 +202,12 @@ class Played(Run):
             match job:
                 case e.Survey():
                     return 0.001, ev.Surveyed({"of": life.name}, (life.name,))
-                case e.Settle():
+                case e.ApplyAgreement():
                     start = np.zeros(SIZE)
                     work.begin(start, start)
                     payload = m.Payload("mean", "a1b2", "float64", SIZE)
-                    return 0.001, ev.Settled({"columns": ["x"]}, payload, start)
-                case e.Adopt(body):
+                    return 0.001, ev.ModelReady({"columns": ["x"]}, payload, start)
+                case e.LoadWeights(body):
                     work.adopt(body)
                     life.moved = np.array(body)
                     return 0.0, None

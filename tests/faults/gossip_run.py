@@ -35,9 +35,9 @@ class ScriptedWorker:
         match job:
             case e.Survey():
                 return 0.0, ev.Surveyed({"of": self.name}, (self.name,))
-            case e.Settle():
-                return 0.0, ev.Settled({"columns": ["x"]}, MODEL, self.x)
-            case e.Adopt(body):
+            case e.ApplyAgreement():
+                return 0.0, ev.ModelReady({"columns": ["x"]}, MODEL, self.x)
+            case e.LoadWeights(body):
                 self.x = body
                 return 0.0, None
             case e.Train(number):

@@ -94,9 +94,9 @@ class Company:
             match job:
                 case e.Survey():
                     return 0.001, ev.Surveyed({}, np.zeros(1))
-                case e.Settle():
+                case e.ApplyAgreement():
                     payload = m.Payload("mean", "a1b2", "float64", SIZE)
-                    return 0.001, ev.Settled({}, payload, self.start_of(name), None, (4, 2))
+                    return 0.001, ev.ModelReady({}, payload, self.start_of(name), None, (4, 2))
                 case e.Train(number, attempt, body):
                     # A gradient step on half ||x - target||², whose minimum over all is the mean of the targets.
                     end = body - 0.2 * (body - generator(self.seed, name, "target").normal(size=SIZE))
@@ -107,7 +107,7 @@ class Company:
                     return 0.002 * pace.random(), ev.Combined(number, made)
                 case e.Merge(number, mine, theirs, shares, part):
                     return 0.001, ev.Combined(number, merged(mine, theirs, shares, part))
-                case e.Take(number, body, part):
+                case e.CopyPart(number, body, part):
                     return 0.001, ev.Combined(number, taken(body, part))
                 case e.Evaluate(number, which):
                     return 0.001, ev.Evaluated(number, which, {})

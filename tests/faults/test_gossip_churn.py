@@ -59,7 +59,7 @@ def test_one_that_came_late_does_not_begin_again_when_it_is_told_what_the_others
     adopt = ScriptedWorker.__call__
 
     def watched(self: ScriptedWorker, job: e.Effect) -> tuple[float, ev.Event | None]:
-        if isinstance(job, e.Adopt):
+        if isinstance(job, e.LoadWeights):
             adopted.append(run.sim.now)
         return adopt(self, job)
 

@@ -68,7 +68,7 @@ class Desk:
         self.gather()
         for name in self.names:
             self.say(name, m.Update(0, 0, 10, {}, {"columns": ["x"]}, SURVEY), f"survey of {name}")
-        self.tell(ev.Settled({"columns": ["x"]}, MODEL, "w0"))
+        self.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "w0"))
         return self
 
     def answer(

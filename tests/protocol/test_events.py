@@ -196,7 +196,7 @@ def hurried() -> set[str]:
     trainer = Worker(site_model, node="client-0", seed=0, work=work)
     survey = trainer.perform(e.Survey())
     assert isinstance(survey, ev.Surveyed)
-    trainer.perform(e.Settle(surveys={"client-0": (survey.fields, survey.body)}))
+    trainer.perform(e.ApplyAgreement(surveys={"client-0": (survey.fields, survey.body)}))
     stops = iter((False, True))
     job = e.Train(1, 0, None, {"epochs": 9, "probe": True, "partial": True})
     return set(work.train(job, lambda: next(stops, True), lambda: False).metrics)

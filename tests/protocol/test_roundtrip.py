@@ -64,7 +64,7 @@ def meaning(kind: Any) -> tuple[str, st.SearchStrategy[Any]]:
     if kind in KNOWN:
         return KNOWN[kind]
     if kind in PARTS:
-        return kind.__name__.lower(), fields_of(kind)
+        return m.snake_case(kind.__name__), fields_of(kind)
     arguments = get_args(kind)
     if get_origin(kind) is Literal:
         return "text", st.sampled_from(arguments)
@@ -110,17 +110,17 @@ def test_it_comes_back_as_it_was(tag):
 
 @pytest.mark.parametrize("cls", [*m.BY_TAG.values(), m.Payload, *PARTS])
 def test_the_document_gives_every_field_its_type(cls):
-    heading = m.tag_of(cls) if cls in m.BY_TAG.values() else cls.__name__.lower()
+    heading = m.tag_of(cls) if cls in m.BY_TAG.values() else m.snake_case(cls.__name__)
     found = re.search(rf"^#### `{heading}`.*?(?=^#)", PROTOCOL + "\n#", re.MULTILINE | re.DOTALL)
     assert found
-    told = dict(re.findall(r"^\| `(\w+)` \| ([a-z -]+) \|", found.group(), re.MULTILINE))
+    told = dict(re.findall(r"^\| `(\w+)` \| ([a-z_ -]+) \|", found.group(), re.MULTILINE))
     hints = get_type_hints(cls, include_extras=True)
     assert told == {name: meaning(hints[name])[0] for name in cls.__struct_fields__}
 
 
 def test_the_document_describes_no_message_that_does_not_exist():
     headings = re.findall(r"^#### `(\w+)`", PROTOCOL, re.MULTILINE)
-    assert sorted(headings) == sorted([*m.BY_TAG, "payload", *(part.__name__.lower() for part in PARTS)])
+    assert sorted(headings) == sorted([*m.BY_TAG, "payload", *(m.snake_case(part.__name__) for part in PARTS)])
 
 
 def test_the_document_mentions_no_message_and_no_code_that_does_not_exist():

@@ -105,7 +105,7 @@ class AdPsgdMachine(AsyncPeerMachine):
         """The model as it is."""
         return self.holding.body
 
-    def _ready(self, settled: ev.Settled) -> None:
+    def _ready(self, settled: ev.ModelReady) -> None:
         self.holding.set(settled.body)
 
     # ---------------------------------------------------------------------------------------------------------- cycles

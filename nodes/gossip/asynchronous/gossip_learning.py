@@ -84,7 +84,7 @@ class GossipLearningMachine(AsyncPeerMachine):
         """The model as it is."""
         return self.model.body
 
-    def _ready(self, settled: ev.Settled) -> None:
+    def _ready(self, settled: ev.ModelReady) -> None:
         if self.walk.layers:
             self.parts = layered(settled.sizes)
         elif self.walk.parts > 1:
@@ -93,7 +93,7 @@ class GossipLearningMachine(AsyncPeerMachine):
 
     # -------------------------------------------------------------------------------------------------- time: sending
 
-    def _settle(self, event: ev.Settled, now: float) -> list[e.Effect]:
+    def _settle(self, event: ev.ModelReady, now: float) -> list[e.Effect]:
         # Each begins somewhere in its period, or all would send at once for ever.
         phase = float(generator(self.rules.seed, self.rules.name, "phase").random())
         timers: list[e.Effect] = [
@@ -150,7 +150,7 @@ class GossipLearningMachine(AsyncPeerMachine):
             return [e.Send((peer,), message, self.model.body)]
         self._jobs += 1
         self._outgoing[self._jobs] = (peer, message)
-        return [e.Take(self._jobs, self.model.body, part)]
+        return [e.CopyPart(self._jobs, self.model.body, part)]
 
     # -------------------------------------------------------------------------------------------------------- receiving
 

@@ -65,7 +65,7 @@ class AsyncPeerMachine(ABC):
         self.cycle = 0
         self.completed = 0
         self.until = 0
-        self.settled: ev.Settled | None = None
+        self.settled: ev.ModelReady | None = None
         self.departed: set[str] = set()
         self._last = False  # whether no more cycles will be asked for
         self._resting: set[str] = set()  # neighbors that have done theirs
@@ -155,7 +155,7 @@ class AsyncPeerMachine(ABC):
                 return self._timer(key, due, now)
             case ev.Surveyed(fields, body):
                 return self.meeting.testify(self.rules.name, fields, body)
-            case ev.Settled():
+            case ev.ModelReady():
                 return self._settle(event, now)
             case ev.Trained():
                 self._trained_s += now - self._training_at
@@ -233,7 +233,7 @@ class AsyncPeerMachine(ABC):
             return self._reject(event.sender, f"the testimony of {origin}: {event.flaw}")
         return self.meeting.testify(origin, fields, event.body, event.sender)
 
-    def _settle(self, event: ev.Settled, now: float) -> list[e.Effect]:
+    def _settle(self, event: ev.ModelReady, now: float) -> list[e.Effect]:
         self.settled = event
         self._ready(event)
         self.status = "resting"
@@ -250,7 +250,7 @@ class AsyncPeerMachine(ABC):
         return [e.Publish("round.completed", told), *self._next(now)]
 
     @abstractmethod
-    def _ready(self, settled: ev.Settled) -> None:
+    def _ready(self, settled: ev.ModelReady) -> None:
         """Take the first weights."""
 
     # ---------------------------------------------------------------------------------------------------------- cycles
@@ -267,7 +267,7 @@ class AsyncPeerMachine(ABC):
         if not self.until:
             return []
         effects: list[e.Effect] = [e.SetTimer(("ending",), now + self.rules.deadline_s)]
-        return [*effects, e.Beat(self._there(), self.completed, self.status)]
+        return [*effects, e.SendHeartbeat(self._there(), self.completed, self.status)]
 
     def _train(self, number: int, body: ev.Body, now: float, **more: float) -> list[e.Effect]:
         """Train from `body`; `number` is of this training, and never used again."""
@@ -317,7 +317,7 @@ class AsyncPeerMachine(ABC):
             effects.insert(0, e.Completed(number, {**self._told.pop(number), **metrics}))
         if self._closing and not self._measuring:
             self.status = "finished"
-            effects += [e.Adopt(self.weights), e.Finish("completed")]
+            effects += [e.LoadWeights(self.weights), e.Finish("completed")]
         return effects
 
     def _end_if_quiet(self) -> list[e.Effect]:
@@ -347,7 +347,10 @@ class AsyncPeerMachine(ABC):
                 return self._pulse(now)
             case ("training",) if self.status == "training":
                 limit = f"{PATIENCE * self.rules.deadline_s:g} s"
-                return [e.Abandon(), *self._fail(f"the training of cycle {self.cycle} did not end within {limit}")]
+                return [
+                    e.CancelTraining(),
+                    *self._fail(f"the training of cycle {self.cycle} did not end within {limit}"),
+                ]
             case ("ending",) if self.status == "resting" and self._last and not self._closing:
                 return self._end()
             case _:
@@ -357,7 +360,7 @@ class AsyncPeerMachine(ABC):
         there = self._there()
         effects: list[e.Effect] = [
             e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
-            e.Beat(there, self.completed, self.status),
+            e.SendHeartbeat(there, self.completed, self.status),
         ]
         effects += self.meeting.remind(tuple(p for p in there if p in self._behind and self.liveness.living(p)))
         verdicts = self.liveness.review(now)

@@ -76,7 +76,7 @@ class Desk:
             self.join(name)
         for name in self.names:
             self.say(name, m.Update(0, 0, 10, {}, {"columns": ["x"]}, SURVEY), f"survey of {name}")
-        self.begun = self.tell(ev.Settled({"columns": ["x"]}, MODEL, "w0"))
+        self.begun = self.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "w0"))
 
     def join(self, name: str) -> list[e.Effect]:
         return [*self.tell(ev.LinkUp(name, "client", 1)), *self.say(name, m.Ready(examples=1000, pid=1))]

@@ -71,13 +71,13 @@ def site_model() -> SiteModel:
     return SiteModel(MLP(hidden=(3,)), X, y)
 
 
-def agreed() -> ev.Settled:
+def agreed() -> ev.ModelReady:
     """What round 0 comes to."""
     worker = Worker(site_model(), node="c", seed=0)
     survey = worker.perform(e.Survey())
     assert isinstance(survey, ev.Surveyed)
-    settled = worker.perform(e.Settle({"a": (survey.fields, survey.body)}))
-    assert isinstance(settled, ev.Settled)
+    settled = worker.perform(e.ApplyAgreement({"a": (survey.fields, survey.body)}))
+    assert isinstance(settled, ev.ModelReady)
     return settled
 
 
@@ -129,7 +129,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
     assert record_again.completed == 1
 
 
-def merger_of(settled: ev.Settled, rounds: int) -> Any:
+def merger_of(settled: ev.ModelReady, rounds: int) -> Any:
     """The weights after so many rounds without any interruption."""
     merger, weights = Aggregator(FedAdam()), settled.body
     merger.begin(weights)

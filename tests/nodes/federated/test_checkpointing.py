@@ -162,7 +162,7 @@ def test_it_gathers_tells_the_agreement_and_opens_the_next_round(coordinator: An
     assert (sent.message.work, sent.message.round, sent.message.durable) == ("train", 4, 3)
     assert sent.message.agreement == {"columns": ["x"]}
     assert sent.body == "w3 and parts"
-    assert only(e.Settle, desk.effects) == []
+    assert only(e.ApplyAgreement, desk.effects) == []
     desk.answer("client-0", 4)
     (fold,) = only(e.Fold, desk.answer("client-2", 4))
     assert fold.body == "w3"

@@ -45,7 +45,7 @@ class Bench:
     def settle(self) -> "Bench":
         """Take the first task, which brings the agreement, and answer it."""
         self.say(task(1, agreement={"columns": ["x"]}), "w0")
-        self.tell(ev.Settled({"columns": ["x"]}, MODEL, "init"))
+        self.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "init"))
         self.trained(1)
         return self
 
@@ -68,7 +68,7 @@ def test_it_announces_itself_until_it_is_given_a_task() -> None:
     bench.say(task(0, work="survey", payload=None))
     effects = bench.tell(ev.TimerFired(("pulse",), 1.0), 1.0)
     assert sent(effects) == []
-    assert only(e.Beat, effects) == [e.Beat(("coordinator",), 0, "survey for 0.5 s")]
+    assert only(e.SendHeartbeat, effects) == [e.SendHeartbeat(("coordinator",), 0, "survey for 0.5 s")]
 
 
 def test_it_answers_a_survey_with_its_statistics() -> None:
@@ -82,13 +82,13 @@ def test_it_answers_a_survey_with_its_statistics() -> None:
 
 def test_it_settles_before_its_first_training_and_then_never_again() -> None:
     bench = Bench()
-    assert only(e.Settle, bench.say(task(1, agreement={"columns": ["x"]}), "w0"))
-    effects = bench.tell(ev.Settled({"columns": ["x"]}, MODEL, "init"))
+    assert only(e.ApplyAgreement, bench.say(task(1, agreement={"columns": ["x"]}), "w0"))
+    effects = bench.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "init"))
     assert only(e.Train, effects) == [e.Train(1, 0, "w0", {"epochs": 1}, False, 0, 1)]
     bench.trained(1)
     effects = bench.say(task(2, agreement={"columns": ["x"]}), "w1")
     assert only(e.Train, effects)
-    assert not only(e.Settle, effects)
+    assert not only(e.ApplyAgreement, effects)
 
 
 def test_it_answers_a_training_before_it_tells_of_it() -> None:
@@ -112,7 +112,7 @@ def test_it_measures_its_hold_out_when_asked() -> None:
 def test_it_ends_with_the_final_model() -> None:
     bench = Bench().settle()
     effects = bench.say(task(1, 1, "finish"), "final")
-    assert effects[-2:] == [e.Adopt("final"), e.Finish("completed")]
+    assert effects[-2:] == [e.LoadWeights("final"), e.Finish("completed")]
     assert bench.say(task(2), "w2") == []
 
 
@@ -122,7 +122,7 @@ def test_it_ends_with_the_final_model() -> None:
 def test_a_newer_task_abandons_the_older() -> None:
     bench = Bench().settle()
     bench.say(task(2), "w1")
-    assert bench.say(task(3), "w2") == [e.Abandon()]
+    assert bench.say(task(3), "w2") == [e.CancelTraining()]
     effects = bench.trained(2, cancelled=True)
     assert sent(effects) == []
     assert only(e.Train, effects) == [e.Train(3, 0, "w2", {"epochs": 1}, False, 0, 1)]
@@ -161,7 +161,7 @@ def test_work_that_does_not_stop_declines_by_name_what_comes_meanwhile() -> None
     bench.say(task(2), "w1")
     bench.say(task(3), "w2")
     effects = bench.tell(ev.TimerFired(("task", 2, 0), 10.0), 10.0)
-    assert e.Abandon() in effects
+    assert e.CancelTraining() in effects
     assert sent(effects) == [m.Declined(3, 0, "still busy with train of round 2, for 10.0 s")]
     bench.now = 12.0
     assert sent(bench.say(task(4), "w3")) == [m.Declined(4, 0, "still busy with train of round 2, for 12.0 s")]
@@ -200,12 +200,12 @@ def test_training_without_an_agreement_is_declined() -> None:
     assert sent(Bench().say(task(1), "w0")) == [m.Declined(1, 0, "no agreement has reached this client")]
 
 
-@pytest.mark.parametrize("kind", ["train", "settle"])
+@pytest.mark.parametrize("kind", ["train", "apply agreement"])
 def test_work_that_fails_is_declined_with_the_reason(kind: str) -> None:
     bench = Bench()
     bench.say(task(1, agreement={}), "w0")
     if kind == "train":
-        bench.tell(ev.Settled({}, MODEL, "init"))
+        bench.tell(ev.ModelReady({}, MODEL, "init"))
     effects = bench.tell(ev.WorkFailed(kind, 1, 0, "MemoryError: no room"))
     assert sent(effects) == [m.Declined(1, 0, f"{kind} failed: MemoryError: no room")]
 
@@ -213,7 +213,9 @@ def test_work_that_fails_is_declined_with_the_reason(kind: str) -> None:
 def test_a_site_that_the_agreement_does_not_fit_declines_once_and_ends_with_the_reason() -> None:
     bench = Bench()
     bench.say(task(1, agreement={"columns": ["y"]}), "w0")
-    effects = bench.tell(ev.WorkFailed("settle", 1, 0, "IncompatibleSites: this site has the columns x; agreed were y"))
+    effects = bench.tell(
+        ev.WorkFailed("apply agreement", 1, 0, "IncompatibleSites: this site has the columns x; agreed were y")
+    )
     assert [type(message) for message in sent(effects)] == [m.Declined]
     (end,) = only(e.Finish, effects)
     assert (end.status, "agreed were y" in end.reason) == ("failed", True)
@@ -275,7 +277,7 @@ def test_what_a_former_life_asked_for_is_abandoned_and_never_answered() -> None:
     bench = Bench().settle()
     bench.say(task(7), "w6")
     effects = bench.tell(ev.LinkUp("coordinator", "coordinator", 2))
-    assert effects == [e.Abandon(), e.Send(("coordinator",), m.Ready(25, 7))]
+    assert effects == [e.CancelTraining(), e.Send(("coordinator",), m.Ready(25, 7))]
     assert sent(bench.trained(7)) == [], "it had ended before it could be abandoned"
     effects = bench.say(task(6, durable=5), "w5")
     assert only(e.Train, effects) == [e.Train(6, 0, "w5", {"epochs": 1}, False, 5, 2)]
@@ -289,7 +291,7 @@ def test_the_same_task_of_the_next_life_is_done_again() -> None:
     bench.say(task(7), "w6")
     effects = bench.trained(7)
     assert sent(effects) == []
-    assert [train.life for train in only(e.Train, effects)] == [2]
+    assert [train.incarnation for train in only(e.Train, effects)] == [2]
     assert [update.round for update in sent(bench.trained(7))] == [7]
 
 
@@ -326,7 +328,7 @@ def test_where_partial_work_counts_it_stops_before_the_deadline_and_answers() ->
     bench = Bench().settle()
     timers = only(e.SetTimer, bench.say(task(2, settings=PARTIAL), "w1"))
     assert timers == [e.SetTimer(("task", 2, 0), 10.0), e.SetTimer(("partial", 2, 0), 8.0)]
-    assert bench.tell(ev.TimerFired(("partial", 2, 0), 8.0), 8.0) == [e.Abandon(keep=True)]
+    assert bench.tell(ev.TimerFired(("partial", 2, 0), 8.0), 8.0) == [e.CancelTraining(keep=True)]
     effects = bench.trained(2)
     assert [update.round for update in sent(effects)] == [2]
     assert e.CancelTimer(("partial", 2, 0)) in effects
@@ -343,7 +345,7 @@ def test_without_a_single_step_it_declines() -> None:
 def test_partial_work_that_a_newer_task_has_overtaken_is_dropped() -> None:
     bench = Bench().settle()
     bench.say(task(2, settings=PARTIAL), "w1")
-    assert bench.say(task(3, settings=PARTIAL), "w2") == [e.Abandon()]
+    assert bench.say(task(3, settings=PARTIAL), "w2") == [e.CancelTraining()]
     assert bench.tell(ev.TimerFired(("partial", 2, 0), 8.0), 8.0) == []
     effects = bench.trained(2)
     assert sent(effects) == []
@@ -369,7 +371,7 @@ def test_where_personalisation_fails_the_final_model_stays() -> None:
     bench = Bench().settle()
     bench.say(task(1, 1, "finish", settings={"ditto": 0.5}), "final")
     effects = bench.tell(ev.WorkFailed("personalize", 1, 0, "diverged"))
-    assert effects[1:] == [e.Adopt("final"), e.Finish("completed")]
+    assert effects[1:] == [e.LoadWeights("final"), e.Finish("completed")]
     assert "diverged" in only(e.Publish, effects)[0].fields["reason"]
 
 
@@ -379,7 +381,7 @@ def check_work_on_a_model_of_its_own_has_an_end() -> None:
     (timer,) = [effect for effect in effects if isinstance(effect, e.SetTimer) and effect.key[0] == "own"]
     assert timer.at == 100.0
     effects = bench.tell(ev.TimerFired(timer.key, timer.at), timer.at)
-    assert e.Abandon() in effects
+    assert e.CancelTraining() in effects
     assert not bench.state.finished, "it may still hand over what it has"
     assert only(e.Finish, bench.tell(ev.TimerFired(timer.key, 200.0), 200.0))[0].status == "failed"
 
@@ -435,7 +437,7 @@ def check_a_task_that_was_overtaken_while_it_settled_is_not_trained() -> None:
     bench = Bench()
     bench.say(task(1, agreement={}), "w0")
     bench.say(task(2, agreement={}), "w1")
-    effects = bench.tell(ev.Settled({}, MODEL, "init"))
+    effects = bench.tell(ev.ModelReady({}, MODEL, "init"))
     assert [train.round for train in only(e.Train, effects)] == [2]
 
 
@@ -447,7 +449,7 @@ def test_a_task_that_was_overtaken_would_be_trained_for_nothing(monkeypatch: pyt
     handle = ClientMachine.handle
 
     def started(self: ClientMachine, event: ev.Event, now: float) -> list[e.Effect]:
-        if isinstance(event, ev.Settled) and self.current:
+        if isinstance(event, ev.ModelReady) and self.current:
             self.settled = event
             return self._start(self.current, now)
         return handle(self, event, now)

@@ -37,7 +37,7 @@ def client(folder: Path | None = None, warnings: list[str] | None = None, **opti
     one = Worker(site_model, node="client-0", seed=0, work=work)
     survey = one.perform(e.Survey())
     assert isinstance(survey, ev.Surveyed)
-    one.perform(e.Settle(surveys={"only": (survey.fields, survey.body)}))
+    one.perform(e.ApplyAgreement(surveys={"only": (survey.fields, survey.body)}))
     return one
 
 
@@ -63,7 +63,7 @@ def train(
 ) -> ev.Trained:
     parts = 2 if settings.get("control") else 1
     body = received(number, parts)
-    told = one.perform(e.Train(number, 0, body, settings, durable=durable, life=life, counted=counted))
+    told = one.perform(e.Train(number, 0, body, settings, durable=durable, incarnation=life, counted=counted))
     assert isinstance(told, ev.Trained)
     return told
 
@@ -222,7 +222,7 @@ def test_fed_per_keeps_its_arrays_through_rounds_and_measures_both_models() -> N
     np.testing.assert_array_equal(own["weight.1"], head)
     np.testing.assert_array_equal(own["weight.0"], views(final)["weight.0"])
     assert measured.metrics["loss"] == one.site_model.evaluate("holdout")["loss"]
-    one.perform(e.Adopt(final))
+    one.perform(e.LoadWeights(final))
     assert measured.metrics["global_loss"] == one.site_model.evaluate("holdout")["loss"]
 
 
@@ -257,6 +257,6 @@ def test_a_name_that_is_no_array_is_told_with_all_that_are() -> None:
     coordinator = Worker(site_model, node="coordinator", seed=0, personal=("head",))
     survey = coordinator.perform(e.Survey())
     assert isinstance(survey, ev.Surveyed)
-    answer = coordinator.answer(e.Settle(surveys={"a": (survey.fields, survey.body)}))
+    answer = coordinator.answer(e.ApplyAgreement(surveys={"a": (survey.fields, survey.body)}))
     assert isinstance(answer, ev.WorkFailed)
     assert names in answer.reason

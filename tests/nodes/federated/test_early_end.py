@@ -33,7 +33,7 @@ class Desk:
             self.tell(ev.Arrived(name, m.Ready(examples=1000, pid=1)))
         for name in NAMES:
             self.tell(ev.Arrived(name, m.Update(0, 0, 10, {}, {}, SURVEY), "survey"))
-        self.tell(ev.Settled({"task": task} if task else {}, MODEL, "w0"))
+        self.tell(ev.ModelReady({"task": task} if task else {}, MODEL, "w0"))
 
     def tell(self, event: ev.Event, now: float = 0.0) -> list[e.Effect]:
         effects = self.state.handle(event, now)
@@ -78,7 +78,7 @@ def test_the_round_that_reaches_the_goal_is_the_last_and_the_open_one_is_abandon
     (finish,) = [s for s in effects if isinstance(s, e.Send)]
     # Newer than the task of round 3, which the clients are at.
     assert (finish.message.work, finish.message.round, finish.message.attempt, finish.body) == ("finish", 3, 1, "w2")
-    assert effects[-2:] == [e.Adopt("w2"), e.Finish("completed")]
+    assert effects[-2:] == [e.LoadWeights("w2"), e.Finish("completed")]
     assert (desk.state.completed, desk.state.weights) == (2, "w2")
     assert desk.tell(ev.Arrived(NAMES[1], m.Update(3, 0, 10, {}, None, MODEL), "late")) == []
     best = desk.state.judging.best
@@ -166,7 +166,7 @@ def test_sites_stop_a_run_that_has_no_test_set_before_their_round_counts() -> No
     assert desk.published("metric.test")[-1]["round"] == 1
     assert desk.published("run.stopping")[0]["round"] == 1
     assert [f["round"] for f in desk.published("round.completed")] == [0, 1]
-    assert (effects[-2:], desk.state.completed) == ([e.Adopt("w1"), e.Finish("completed")], 1)
+    assert (effects[-2:], desk.state.completed) == ([e.LoadWeights("w1"), e.Finish("completed")], 1)
 
 
 def test_beside_a_test_set_sites_tell_and_are_asked_once_more_at_an_early_end() -> None:

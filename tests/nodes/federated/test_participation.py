@@ -140,7 +140,7 @@ def test_a_large_claim_does_not_buy_every_turn(coordinator: Any) -> None:
         desk.say(name, m.Ready(examples=10**9 if name == "client-0" else 1000, pid=1))
     for name in desk.names:
         desk.say(name, m.Update(0, 0, 10, {}, {}, m.Payload("survey", "survey", "float64", 9)), "s")
-    desk.tell(ev.Settled({}, m.Payload("mean", "a1b2", "float32", 5), "w0"))
+    desk.tell(ev.ModelReady({}, m.Payload("mean", "a1b2", "float32", 5), "w0"))
     for number in range(1, 61):
         desk.answer(asked(desk)[0], number)
         desk.tell(ev.Folded(number, 0, "w"))
@@ -160,7 +160,7 @@ def test_too_few_clients_are_waited_for_and_the_run_goes_on_when_they_are_back(c
     assert desk.state.status == "waiting"
     (told,) = (w for w in desk.published("warning") if "waits" in w["reason"])
     assert told["reason"] == ("round 1 waits for clients: 1 of at least 2 are there; missing: client-1, client-2")
-    beat = [effect for effect in desk.effects if isinstance(effect, e.Beat)][-1]
+    beat = [effect for effect in desk.effects if isinstance(effect, e.SendHeartbeat)][-1]
     assert beat.state == "waiting"
     desk.tell(ev.LinkUp("client-2", "client", 2))
     assert (asked(desk), desk.state.status) == (["client-0", "client-2"], "asking")

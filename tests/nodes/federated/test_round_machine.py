@@ -41,7 +41,7 @@ def test_surveys_are_settled_together_by_name(coordinator: Any) -> None:
     desk = coordinator().gather()
     for name in reversed(desk.names):
         effects = desk.say(name, m.Update(0, 0, 10, {}, {"of": name}, SURVEY), f"survey of {name}")
-    (settle,) = only(e.Settle, effects)
+    (settle,) = only(e.ApplyAgreement, effects)
     assert dict(settle.surveys) == {name: ({"of": name}, f"survey of {name}") for name in desk.names}
 
 
@@ -416,7 +416,7 @@ def check_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator: Any)
     desk.until(10.0, beating=desk.names)
     for name in desk.names:
         desk.say(name, m.Update(0, 2, 10, {}, {}, SURVEY), "survey")
-    desk.tell(ev.Settled({}, MODEL, "w0"))
+    desk.tell(ev.ModelReady({}, MODEL, "w0"))
     desk.until(15.0, beating=desk.names)
     assert desk.published("round.failed")[-1]["round"] == 1
     assert desk.finished() is None
@@ -431,7 +431,7 @@ def test_failures_of_round_zero_would_count_against_round_one(
 ) -> None:
     settled = CoordinatorMachine._settled
 
-    def _settled(self: CoordinatorMachine, event: ev.Settled, now: float) -> list[e.Effect]:
+    def _settled(self: CoordinatorMachine, event: ev.ModelReady, now: float) -> list[e.Effect]:
         failures = self.failures
         effects = settled(self, event, now)
         self.failures = failures

@@ -35,7 +35,7 @@ def asked(
         roll.enroll(name, 10, 0.0, can)
         roll[name].settled = name in holding
     given = RoundRules(rounds=9, clients=frozenset(codecs), **{"settings": {"epochs": 1}, **rules})
-    settled = ev.Settled({"columns": ["x"]}, payload, "w0")
+    settled = ev.ModelReady({"columns": ["x"]}, payload, "w0")
     sends = tasks(codecs, work, 3, 0, "w2", rules=given, roll=roll, settled=settled, durable=durable, began=began)
     found: dict[str, m.Task] = {}
     for send in sends:
@@ -112,7 +112,7 @@ def test_a_client_hears_which_of_its_updates_counted_where_that_matters(coordina
         desk.say(name, m.Ready(examples=1000, pid=1, codecs=ALL))
     for name in names:
         desk.say(name, m.Update(0, 0, 10, {}, {"columns": ["x"]}, SURVEY), "survey")
-    desk.tell(ev.Settled({"columns": ["x"]}, MODEL, "w0"))
+    desk.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "w0"))
     for name in names:
         desk.answer(name, 1)  # the round closes without the last one
     desk.tell(ev.Folded(1, 0, "w1", rejected={names[1]: "its values"}))

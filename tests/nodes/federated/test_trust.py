@@ -30,7 +30,7 @@ def with_claims(coordinator: Any, claims: list[int], **rules: Any) -> Any:
         desk.say(name, m.Ready(examples=rows, pid=1))
     for name, rows in zip(desk.names, claims, strict=True):
         desk.say(name, m.Update(0, 0, rows, {}, {}, SURVEY), f"survey of {name}")
-    desk.tell(ev.Settled({}, MODEL, "w0"))
+    desk.tell(ev.ModelReady({}, MODEL, "w0"))
     return desk
 
 
@@ -40,7 +40,7 @@ def warned(desk: Any) -> list[tuple[str, str]]:
 
 def check_a_claim_at_enrolment_takes_nothing_over(coordinator: Any) -> None:
     desk = with_claims(coordinator, [100, 100, 10**9, 120])
-    (settle,) = only(e.Settle, desk.effects)
+    (settle,) = only(e.ApplyAgreement, desk.effects)
     assert "client-2" not in settle.surveys, "nor the scale of the inputs"
     for name, rows in zip(desk.names, [100, 100, 10**9, 120], strict=True):
         desk.answer(name, examples=rows)

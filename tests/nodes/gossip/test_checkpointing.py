@@ -35,7 +35,7 @@ class Disk:
         self.write_s = write_s
         self.fail = fail
         self.there: set[int] = set()
-        self.due: list[tuple[float, e.Keep]] = []
+        self.due: list[tuple[float, e.SaveState]] = []
         self.now = 0.0
 
     def round(self, number: int, now: float) -> None:
@@ -47,7 +47,7 @@ class Disk:
             else:
                 self.there = self.there.difference(keep.forget) | {keep.round}
                 self.keeping.saved(keep.round, at)
-        for keep in only(e.Keep, self.keeping.completed(number, now, {}, last=False)):
+        for keep in only(e.SaveState, self.keeping.completed(number, now, {}, last=False)):
             began = max([now, *(at for at, _ in self.due)])
             self.due.append((began + self.write_s(), keep))
             assert len(self.due) <= 2
@@ -108,7 +108,7 @@ def test_what_could_not_be_written_is_told_once_and_the_older_stay() -> None:
 def test_the_last_round_is_kept_whatever_the_pace_and_while_another_is_written() -> None:
     keeping = after(1001, 0.001, 0.01)
     keeping.completed(1024, 2.0, {}, last=False)
-    (keep,) = only(e.Keep, keeping.completed(1025, 2.0, {"a": 1}, last=True))
+    (keep,) = only(e.SaveState, keeping.completed(1025, 2.0, {"a": 1}, last=True))
     assert (keep.round, keep.record, keep.last) == (1025, {"agreement": {"a": 1}}, True)
     keeping.saved(1024, 2.1)
     keeping.saved(1025, 2.1)
@@ -123,7 +123,7 @@ def test_what_was_kept_of_a_future_that_is_run_anew_goes() -> None:
     keeping = CheckpointPolicy(wanted=True, held=(8, 6, 4))
     assert keeping.fields == {"rounds": [4, 6, 8]}
     keeping.resumed(4)
-    (keep,) = only(e.Keep, keeping.completed(5, 0.0, {}, last=False))
+    (keep,) = only(e.SaveState, keeping.completed(5, 0.0, {}, last=False))
     assert set(keep.forget) == {6, 8}
     keeping.saved(5, 0.1)
     assert keeping.held == [4, 5]
@@ -203,7 +203,7 @@ def test_the_rounds_held_go_with_the_survey_and_not_into_the_agreement() -> None
     desk = Desk((6, 8), (4, 6))
     own = [s.message for s in only(e.Send, desk.log) if isinstance(s.message, m.PeerSurvey) and s.message.origin == "b"]
     assert own[0].fields == {"of": "b", "rounds": [6, 8]}
-    (settle,) = only(e.Settle, desk.log)
+    (settle,) = only(e.ApplyAgreement, desk.log)
     assert settle.round == 6
     assert settle.surveys == {name: ({"of": name}, (name,)) for name in "abc"}
 
@@ -211,7 +211,7 @@ def test_the_rounds_held_go_with_the_survey_and_not_into_the_agreement() -> None
 def test_rounds_go_on_after_it_with_what_came_early() -> None:
     desk = Desk((6, 8), (4, 6))
     desk.tell(ev.Arrived("a", m.Exchange(7, MODEL), "a7", None, 100))
-    (train,) = only(e.Train, desk.tell(ev.Settled({}, MODEL, "w6", round=6)))
+    (train,) = only(e.Train, desk.tell(ev.ModelReady({}, MODEL, "w6", round=6)))
     assert train.round == 7
     assert (desk.state.resumed, desk.state.completed, desk.state.weights) == (6, 6, "w6")
     desk.tell(ev.Arrived("c", m.Exchange(7, MODEL), "c7", None, 100))
@@ -223,10 +223,10 @@ def test_rounds_go_on_after_it_with_what_came_early() -> None:
 
 def test_a_new_run_begins_with_round_0_and_keeps_its_agreement() -> None:
     desk = Desk()
-    assert only(e.Settle, desk.log)[0].round == 0
-    desk.tell(ev.Settled({"columns": ["x"]}, MODEL, "w0"))
-    (keep,) = only(e.Keep, desk.round())
-    assert keep == e.Keep(1, {"agreement": {"columns": ["x"]}}, (), False)
+    assert only(e.ApplyAgreement, desk.log)[0].round == 0
+    desk.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "w0"))
+    (keep,) = only(e.SaveState, desk.round())
+    assert keep == e.SaveState(1, {"agreement": {"columns": ["x"]}}, (), False)
     assert desk.published("round.completed") == [0, 1]
     assert desk.state.resumed is None
 
@@ -237,13 +237,13 @@ def test_peers_with_no_round_in_common_fail_by_name(others: tuple[int, ...]) -> 
     (finish,) = only(e.Finish, desk.log)
     assert finish.status == "failed"
     assert "b has 6, 8; c has " in finish.reason
-    assert only(e.Settle, desk.log) == []
+    assert only(e.ApplyAgreement, desk.log) == []
 
 
 def test_a_run_that_was_all_but_over_is_judged_and_told_to_be_complete() -> None:
     for until in (8, 0):  # told before and after round 0 how many there are
         desk = Desk((8,), until=until)
-        effects = desk.tell(ev.Settled({}, MODEL, "w8", round=8))
+        effects = desk.tell(ev.ModelReady({}, MODEL, "w8", round=8))
         if not until:
             assert only(e.Evaluate, effects) == []
             effects = desk.tell(ev.Proceed(8))
@@ -258,9 +258,9 @@ def test_a_run_that_was_all_but_over_is_judged_and_told_to_be_complete() -> None
 
 def test_a_disk_that_is_full_ends_no_run() -> None:
     desk = Desk()
-    desk.tell(ev.Settled({}, MODEL, "w0"))
+    desk.tell(ev.ModelReady({}, MODEL, "w0"))
     desk.round()
-    (warning,) = only(e.Publish, desk.tell(ev.WorkFailed("keep", 1, 0, "disk full")))
+    (warning,) = only(e.Publish, desk.tell(ev.WorkFailed("save state", 1, 0, "disk full")))
     assert warning.type == "warning"
     desk.now = 5.0
-    assert only(e.Keep, desk.round())[0].round == 2
+    assert only(e.SaveState, desk.round())[0].round == 2

@@ -42,7 +42,7 @@ class Desk:
                 self.tell(ev.Surveyed({}, (origin,)))
             else:
                 self.tell(ev.Arrived(first, m.PeerSurvey(origin, {}, SURVEY), (origin,)))
-        self.opened = self.tell(ev.Settled({}, MODEL, "w0"))
+        self.opened = self.tell(ev.ModelReady({}, MODEL, "w0"))
 
     def tell(self, event: ev.Event) -> list[e.Effect]:
         return self.state.handle(event, self.now)
@@ -148,7 +148,7 @@ def _directed_ring() -> Any:
 
 def test_masses_go_out_and_come_in() -> None:
     desk = Desk("a", "ring", needs=PUSH, mixing="push-sum")
-    apart = {peer: ev.Parcel(f"for {peer}", MODEL, 0.25) for peer in "bd"}
+    apart = {peer: ev.OutgoingModel(f"for {peer}", MODEL, 0.25) for peer in "bd"}
     sent = only(e.Send, desk.trained(apart=apart))
     assert [(s.to, s.message.mass, s.body) for s in sent] == [(("b",), 0.25, "for b"), (("d",), 0.25, "for d")]
     desk.exchange("b", 1, mass=0.5)
@@ -160,7 +160,7 @@ def test_masses_go_out_and_come_in() -> None:
 
 def test_what_is_the_same_for_several_is_sent_once() -> None:
     desk = Desk("a", "ring", needs=PUSH, mixing="push-sum")
-    parcel = ev.Parcel("for all", MODEL, 0.25)
+    parcel = ev.OutgoingModel("for all", MODEL, 0.25)
     (sent,) = only(e.Send, desk.trained(apart={"b": parcel, "d": parcel}))
     assert sent.to == ("b", "d")
 
@@ -207,7 +207,7 @@ def test_who_cannot_read_a_difference_asks_for_the_whole_and_gets_it() -> None:
     desk.exchange("d", 2)
     (train,) = only(e.Train, desk.mixed())
     assert train.whole == ("b",)
-    whole = ev.Parcel("whole", MODEL, base=2)
+    whole = ev.OutgoingModel("whole", MODEL, base=2)
     sent = only(e.Send, desk.trained(payload=BYTES, base=2, apart={"b": whole}))
     assert [(s.to, s.message.payload, s.message.base) for s in sent] == [(("b",), MODEL, 2), (("d",), BYTES, 2)]
     desk.exchange("b", 3)
@@ -227,7 +227,7 @@ def test_a_neighbor_with_a_new_life_is_remembered_nothing_of_and_gets_nothing_ol
     desk = Desk("a", "ring", needs=PUSH, mixing="push-sum")
     desk.exchange("b", 1, mass=0.5)
     assert e.Forget("b") in desk.tell(ev.LinkUp("b", "peer", 2))
-    apart = {peer: ev.Parcel(f"for {peer}", MODEL, 0.25) for peer in "bd"}
+    apart = {peer: ev.OutgoingModel(f"for {peer}", MODEL, 0.25) for peer in "bd"}
     assert [s.to for s in only(e.Send, desk.trained(apart=apart)) if isinstance(s.message, m.Exchange)] == [("d",)]
     assert "b" not in desk.state.letters.inbox
     assert e.Forget("b") not in desk.tell(ev.LinkUp("b", "peer", 2)), "the same life again is no news"
@@ -256,7 +256,7 @@ def test_a_peer_of_sixty_four_that_are_all_linked_sends_four_heartbeats_a_second
     beats = 0
     for pulse in range(20):
         for effect in state.handle(ev.TimerFired(("pulse",), 0.5 * pulse), 0.5 * pulse):
-            beats += len(effect.to) if isinstance(effect, e.Beat) else 0
+            beats += len(effect.to) if isinstance(effect, e.SendHeartbeat) else 0
     assert beats <= 4 * 10
 
 

@@ -61,7 +61,7 @@ class Ring:
         self.testify("b")
         for origin, source in (("a", "a"), ("c", "c"), ("d", "a")):
             self.testify(origin, source)
-        self.tell(ev.Settled({}, MODEL, "w0"))
+        self.tell(ev.ModelReady({}, MODEL, "w0"))
         return self
 
     def exchange(self, sender: str, number: int) -> list[e.Effect]:
@@ -114,7 +114,7 @@ def test_testimonies_flood_the_graph_and_each_is_passed_on_once() -> None:
     assert onward.to == ("c",), "not back to where it came from"
     assert ring.testify("d", "c") == []
     ring.testify("a", "a")
-    (settle,) = only(e.Settle, ring.testify("c", "c"))
+    (settle,) = only(e.ApplyAgreement, ring.testify("c", "c"))
     assert list(settle.surveys) == ["a", "b", "c", "d"]
     assert ("join",) not in ring.timers
 
@@ -208,7 +208,7 @@ def test_messages_that_came_before_round_zero_was_over_here_count() -> None:
         ring.exchange(sender, 1)
     for origin, source in (("a", "a"), ("c", "c"), ("d", "a")):
         ring.testify(origin, source)
-    ring.tell(ev.Settled({}, MODEL, "w0"))
+    ring.tell(ev.ModelReady({}, MODEL, "w0"))
     assert only(e.Mix, ring.trained())[0].bodies == ("a1", "b1", "c1")
 
 
@@ -434,7 +434,7 @@ def check_a_training_that_hangs_ends_the_peer_by_name() -> None:
     ring.round("a", "c")
     effects = ring.until(60.0, beating=("a", "c"))
     assert effects[-1] == e.Finish("failed", "the training of round 2 did not end within 50 s")
-    assert e.Abandon() in effects
+    assert e.CancelTraining() in effects
 
 
 def test_a_training_that_hangs_ends_the_peer_by_name() -> None:
@@ -576,7 +576,7 @@ def check_one_who_left_may_come_back() -> None:
     ring = Ring().settle()
     ring.say("c", m.Goodbye(0, "restart"))
     ring.tell(ev.LinkUp("c", "peer", 2))
-    (beat,) = only(e.Beat, ring.until(0.5, beating=("a", "c")))
+    (beat,) = only(e.SendHeartbeat, ring.until(0.5, beating=("a", "c")))
     assert beat.to == ("a", "c")
     ring.exchange("a", 1)
     assert only(e.Mix, ring.trained()) == []

@@ -36,7 +36,7 @@ def peer(algorithm: Algorithm, folder: Path | None = None, init: str = "common")
     one = Worker(site_model, node="b", seed=1, gossip=work, init=init)
     survey = one.perform(e.Survey())
     assert isinstance(survey, ev.Surveyed)
-    one.perform(e.Settle({"b": (survey.fields, survey.body)}))
+    one.perform(e.ApplyAgreement({"b": (survey.fields, survey.body)}))
     return one
 
 
@@ -140,7 +140,7 @@ def test_copies_start_from_what_all_know_even_where_a_peer_starts_from_its_own()
     one = Worker(site_model, node="b", seed=1, init="own", gossip=GossipWorker(site_model, Choco(), node="b", seed=1))
     survey = one.perform(e.Survey())
     assert isinstance(survey, ev.Surveyed)
-    one.perform(e.Settle({"b": (survey.fields, survey.body)}))
+    one.perform(e.ApplyAgreement({"b": (survey.fields, survey.body)}))
     assert one.gossip is not None
     assert (one.gossip.state["copy/"] == common).all()
     assert (site_model.snapshot() == own).all()
@@ -157,8 +157,8 @@ def test_what_is_kept_of_a_round_is_all_that_the_next_depends_on(algorithm: Algo
         assert keep(one, number) == [ev.Saved(number)]
     again = peer(algorithm, tmp_path / "b")
     assert states_of(again).held == (2, 1)
-    settled = again.perform(e.Settle(round=2))
-    assert isinstance(settled, ev.Settled)
+    settled = again.perform(e.ApplyAgreement(round=2))
+    assert isinstance(settled, ev.ModelReady)
     assert settled.round == 2
     assert (settled.body == one.site_model.snapshot()).all()
     first, second = train(one, 3), train(again, 3)
@@ -177,7 +177,7 @@ def keep(one: Worker, number: int, **fields: Any) -> list[ev.Event]:
     posted: list[ev.Event] = []
     one.start(posted.append)
     agreement = {"agreement": one.site_model.agreement.to_dict()}
-    one.perform(states_of(one).complete(e.Keep(number, agreement, last=True, **fields)))
+    one.perform(states_of(one).complete(e.SaveState(number, agreement, last=True, **fields)))
     return posted
 
 
@@ -215,7 +215,7 @@ def test_a_disk_that_refuses_is_told_by_name(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (failed,) = keep(peer(DPSGD(), tmp_path / "file" / "b"), 1)
     assert isinstance(failed, ev.WorkFailed)
-    assert failed.kind == "keep"
+    assert failed.kind == "save state"
     assert "file" in failed.reason
 
 

@@ -147,7 +147,7 @@ async def test_without_taking_it_over_the_coordinator_keeps_what_it_began_with(m
     perform = Worker.perform
 
     def forgetful(trainer: Worker, job: Any) -> ev.Event | None:
-        return None if isinstance(job, e.Adopt) and trainer.node == "coordinator" else perform(trainer, job)
+        return None if isinstance(job, e.LoadWeights) and trainer.node == "coordinator" else perform(trainer, job)
 
     monkeypatch.setattr(Worker, "perform", forgetful)
     coordinator, clients = await federated(lambda: MLP((8,)))

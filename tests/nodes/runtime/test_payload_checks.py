@@ -9,7 +9,7 @@ from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.payload_checks import update_fault
 
 MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
-SETTLED = ev.Settled({}, MODEL, "w0")
+SETTLED = ev.ModelReady({}, MODEL, "w0")
 
 
 def an_update(examples: int) -> m.Update:

@@ -140,7 +140,7 @@ def abandoned_at(when: float, number: int) -> tuple[Told, Any]:
             case ev.Started():
                 return [e.Train(number, 0, None, {}), e.SetTimer(("now",), when)]
             case ev.TimerFired():
-                return [e.Abandon()]
+                return [e.CancelTraining()]
         return []
 
     a = Told(react)
@@ -181,7 +181,7 @@ def test_connecting_tells_both_sides_who_the_other_is() -> None:
 def test_a_beat_is_a_heartbeat_to_each_and_news_is_kept_with_its_time() -> None:
     sim = Simulation()
     b = Told()
-    effects = (e.Beat(("b",), 3, "waiting"), e.Publish("warning", {"reason": "x"}), e.Completed(3, {}))
+    effects = (e.SendHeartbeat(("b",), 3, "waiting"), e.Publish("warning", {"reason": "x"}), e.Completed(3, {}))
     node = sim.add("a", Told(on(ev.Started, *effects)), idle)
     sim.add("b", b, idle)
     sim.run(1.0)

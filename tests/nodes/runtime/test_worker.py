@@ -42,11 +42,11 @@ def contributions(vectors: Sequence[np.ndarray], examples: Sequence[int] = (1,))
     return tuple(Contribution(f"client-{i}", vector, vector, n) for i, (vector, n) in enumerate(pairs))
 
 
-def settled(one: Worker) -> ev.Settled:
+def settled(one: Worker) -> ev.ModelReady:
     survey = one.perform(e.Survey())
     assert isinstance(survey, ev.Surveyed)
-    found = one.perform(e.Settle(surveys={"only": (survey.fields, survey.body)}))
-    assert isinstance(found, ev.Settled)
+    found = one.perform(e.ApplyAgreement(surveys={"only": (survey.fields, survey.body)}))
+    assert isinstance(found, ev.ModelReady)
     return found
 
 
@@ -58,11 +58,11 @@ def test_round_zero_agrees_and_says_what_goes_over_the_wire() -> None:
         assert isinstance(told, ev.Surveyed)
         assert told.body.dtype == np.float64
         surveys[name] = (told.fields, told.body)
-    first = one.perform(e.Settle(surveys=surveys))
-    assert isinstance(first, ev.Settled)
+    first = one.perform(e.ApplyAgreement(surveys=surveys))
+    assert isinstance(first, ev.ModelReady)
     assert first.payload == Payload("mean", one.site_model.layout.hash, "float32", one.site_model.layout.size)
-    second = other.perform(e.Settle(agreement=first.agreement))
-    assert isinstance(second, ev.Settled)
+    second = other.perform(e.ApplyAgreement(agreement=first.agreement))
+    assert isinstance(second, ev.ModelReady)
     assert second.agreement == first.agreement
     assert second.body.tobytes() == first.body.tobytes(), "all start from the same weights"
 
@@ -108,7 +108,7 @@ def test_without_weights_it_trains_from_where_the_model_stands() -> None:
 def test_it_measures_the_hold_out_with_the_weights_it_was_sent() -> None:
     one = trainer(holdout=0.25)
     body = settled(one).body
-    one.perform(e.Adopt(body))
+    one.perform(e.LoadWeights(body))
     before = one.site_model.evaluate("holdout")
     told = one.perform(e.Train(1, 0, body, WORK, evaluate=True))
     assert isinstance(told, ev.Trained)
@@ -153,7 +153,7 @@ def test_without_the_data_asked_for_there_are_no_metrics() -> None:
 def test_a_model_may_keep_its_own_start() -> None:
     built = trainer()
     start = settled(built).body + np.float32(1.0)
-    built.perform(e.Adopt(start))
+    built.perform(e.LoadWeights(start))
     own = Worker(built.site_model, node="client-0", seed=3, init="own")
     np.testing.assert_array_equal(settled(own).body, start)
     with pytest.raises(ValueError, match="found 'mine'"):
@@ -175,7 +175,7 @@ def test_a_model_may_keep_its_own_start() -> None:
         (e.Mix(2, [np.array([np.inf] * 4, np.float32)], [1.0]), "mix", "the mixture must be finite"),
         (e.Train(2, 1, None, {"epochs": 1, "bogus": 2}), "train", "bogus"),
         (e.Train(2, 1, np.zeros(2, np.float32), WORK), "train", "2"),
-        (e.Adopt(np.zeros(2, np.float32)), "adopt", "2"),
+        (e.LoadWeights(np.zeros(2, np.float32)), "load weights", "2"),
     ],
 )
 def test_what_a_job_raises_is_told_by_name(job: Any, kind: str, words: str) -> None:
@@ -207,12 +207,12 @@ def test_sites_that_differ_are_named() -> None:
     assert isinstance(here, ev.Surveyed)
     assert isinstance(there, ev.Surveyed)
     told = one.answer(
-        e.Settle(
+        e.ApplyAgreement(
             surveys={"x": (here.fields, here.body), "y": (here.fields, here.body), "z": (there.fields, there.body)}
         )
     )
     assert isinstance(told, ev.WorkFailed)
-    assert told.kind == "settle"
+    assert told.kind == "apply agreement"
     assert told.reason.startswith("IncompatibleSites: ")
     assert "z" in told.reason
 

@@ -11,12 +11,15 @@ from nervenet.nodes.topology.mixing import (
     RULES,
     MixingError,
     coefficients,
+    columns_sum_to_one,
+    doubly_stochastic,
     metropolis_hastings,
     push_sum_columns,
+    rows_sum_to_one,
+    symmetric,
     uniform,
     weigh,
 )
-from nervenet.nodes.topology.stochastic import columns_sum_to_one, doubly_stochastic, rows_sum_to_one, symmetric
 
 PLAIN = ("ring", "line", "torus", "hypercube", "complete", "star", "random-regular", "erdos-renyi", "small-world")
 

@@ -32,7 +32,7 @@ class Desk:
         for name in neighbors:
             self.tell(ev.LinkUp(name, "peer", 1))
         self.tell(ev.Proceed(until))
-        self.tell(ev.Settled({}, MODEL, "x0"))
+        self.tell(ev.ModelReady({}, MODEL, "x0"))
 
     def tell(self, event: ev.Event, now: float | None = None) -> list[e.Effect]:
         self.now = self.now if now is None else now
@@ -261,7 +261,7 @@ def test_who_is_done_goes_on_answering_until_its_neighbors_are_done() -> None:
     assert only(e.Evaluate, desk.say("c", m.Heartbeat(0, "training", ()))) == []
     assert only(e.Evaluate, desk.say("c", m.Heartbeat(1, "resting", ())))
     *_, adopt, finish = desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.6}))
-    assert (adopt, finish) == (e.Adopt("t1"), e.Finish("completed"))
+    assert (adopt, finish) == (e.LoadWeights("t1"), e.Finish("completed"))
 
 
 def test_who_is_done_does_not_wait_beyond_the_deadline() -> None:

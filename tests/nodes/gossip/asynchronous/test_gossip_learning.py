@@ -34,7 +34,7 @@ class Desk:
         for name in ("a", "c"):
             self.tell(ev.LinkUp(name, "peer", 1))
         self.tell(ev.Proceed(until))
-        self.begun = self.tell(ev.Settled({}, MODEL, "x0", None, (4, 2)))
+        self.begun = self.tell(ev.ModelReady({}, MODEL, "x0", None, (4, 2)))
 
     def tell(self, event: ev.Event, now: float | None = None) -> list[e.Effect]:
         self.now = self.now if now is None else now
@@ -144,7 +144,7 @@ def test_a_part_is_copied_out_and_merged_into_its_place_with_its_own_age() -> No
     assert merge.part == Part(1, (4, 6, 1))
     desk.trained(desk.combined(effects), "x1")
     assert desk.peer.model.ages == (1, 6)
-    (take,) = only(e.Take, desk.period())
+    (take,) = only(e.CopyPart, desk.period())
     (send,) = only(e.Send, desk.tell(ev.Combined(take.number, "copied")))
     assert send.body == "copied"
     part = take.part.number
@@ -153,7 +153,7 @@ def test_a_part_is_copied_out_and_merged_into_its_place_with_its_own_age() -> No
 
 def test_a_sample_travels_as_the_seed_of_its_elements() -> None:
     desk = Desk(share=0.5)
-    (take,) = only(e.Take, desk.period())
+    (take,) = only(e.CopyPart, desk.period())
     (send,) = only(e.Send, desk.tell(ev.Combined(take.number, "copied")))
     assert send.message.payload.length == 3
     assert take.part.sample == (send.message.draw, 3, 6)

@@ -1,0 +1,59 @@
+"""Messages of every node: introductions, heartbeats, departures, refusals, and reports to the launcher."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from .base import Base, Count, Lane, Name, Payload, RunName
+
+__all__ = ["Goodbye", "Heartbeat", "Hello", "Receipt", "Refused", "Report"]
+
+
+class Hello(Base, frozen=True):
+    """First message on each lane of each connection, and its answer; binds the lane to (node, incarnation)."""
+
+    node: Name
+    role: str
+    run: RunName
+    incarnation: Count
+    version: Count
+
+
+class Heartbeat(Base, frozen=True):
+    """The sender is alive and at ``round``; its bulk messages of the rounds in ``sending`` are still in transit."""
+
+    round: Count
+    state: str
+    sending: tuple[Count, ...]
+
+
+class Goodbye(Base, frozen=True):
+    """The sender leaves voluntarily, after ``round``."""
+
+    round: Count
+    reason: str
+
+
+class Refused(Base, frozen=True):
+    """The message of kind ``about`` was not accepted, and why."""
+
+    about: str
+    round: Count
+    code: str
+    reason: str
+
+
+class Report(Base, frozen=True):
+    """A figure or a result for the launcher that must arrive: answered by the ``Receipt`` of the same ``id``."""
+
+    lane: ClassVar[Lane] = Lane.BULK
+    kind: Literal["ready", "best", "result"]
+    id: Count
+    fields: dict[str, Any]
+    payload: Payload | None = None
+
+
+class Receipt(Base, frozen=True):
+    """The ``Report`` of this id, or the ``Decision`` of this number, has arrived."""
+
+    id: Count

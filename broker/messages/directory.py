@@ -1,0 +1,137 @@
+"""Requests to a broker's directory, and its answers; an answer carries the id of its request."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from msgspec import Struct, field
+
+from .base import Base, Count, Lane, Name, RunName, Seconds
+
+__all__ = [
+    "EventAddresses",
+    "Failed",
+    "GetEventAddresses",
+    "GetRoster",
+    "GetSnapshot",
+    "Join",
+    "Joined",
+    "Leave",
+    "Member",
+    "Ok",
+    "RenewLease",
+    "Roster",
+    "Snapshot",
+]
+
+
+class _WithId(Base, frozen=True):
+    lane: ClassVar[Lane] = Lane.DIRECTORY
+    id: Count
+
+
+class Join(_WithId, frozen=True):
+    """A node asks to join a run; the first one opens it with its configuration, ``min_nodes`` and deadline."""
+
+    run: RunName
+    node: Name
+    role: str
+    incarnation: Count
+    pid: Count
+    addresses: dict[str, str]
+    shared_config: dict[str, Any]
+    min_nodes: Count
+    join_deadline_s: Seconds
+
+
+class Joined(_WithId, frozen=True):
+    """The node has joined; it must renew its lease well within ``lease_s`` seconds."""
+
+    events_in: str
+    events_out: str
+    lease_s: Seconds
+    roster_version: Count
+
+
+class Leave(_WithId, frozen=True):
+    """A node leaves its run voluntarily."""
+
+    run: RunName
+    node: Name
+    incarnation: Count
+    reason: str
+
+
+class RenewLease(_WithId, frozen=True):
+    """A node is still alive."""
+
+    run: RunName
+    node: Name
+    incarnation: Count
+
+
+class GetRoster(_WithId, frozen=True):
+    """Answered as soon as there is a roster newer than ``newer_than``, or with ``Failed`` after ``deadline_s``."""
+
+    run: RunName
+    newer_than: Count
+    deadline_s: Seconds
+
+
+class Member(Struct, frozen=True, forbid_unknown_fields=True):
+    """One node of a roster, with its addresses by lane."""
+
+    node: Name
+    role: str
+    incarnation: Count
+    pid: Count
+    addresses: dict[str, str]
+    state: Literal["alive", "suspect", "dead"]
+
+
+class Roster(_WithId, frozen=True, omit_defaults=True):
+    """The members of a run, in name order; the first version is issued when the run is complete.
+
+    ``founders`` are the members of that version, with their incarnations: any other member has joined late.
+    """
+
+    run: RunName
+    version: Count
+    shared_config: dict[str, Any]
+    members: tuple[Member, ...]
+    founders: dict[str, Count] = field(default_factory=dict)
+
+
+class GetSnapshot(_WithId, frozen=True):
+    """Asks for the last event of each (run, node, type, subject) whose type begins with ``prefix``."""
+
+    prefix: str
+
+
+class Snapshot(_WithId, frozen=True):
+    """A part of the answer to ``GetSnapshot``; ``last`` is true on the final part."""
+
+    events: tuple[dict[str, Any], ...]
+    last: bool = True
+
+
+class GetEventAddresses(_WithId, frozen=True):
+    """Asks where to publish and to subscribe to events."""
+
+
+class EventAddresses(_WithId, frozen=True):
+    """Where to publish events (``events_in``) and to subscribe to them (``events_out``)."""
+
+    events_in: str
+    events_out: str
+
+
+class Ok(_WithId, frozen=True):
+    """The request was carried out."""
+
+
+class Failed(_WithId, frozen=True):
+    """The request was not carried out, and why."""
+
+    code: str
+    reason: str

@@ -1,0 +1,60 @@
+"""Messages between a coordinator and its clients."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from .base import Base, Count, Lane, Payload, Seconds
+
+__all__ = ["Declined", "Ready", "Task", "TaskKind", "Update"]
+
+TaskKind = Literal["survey", "train", "evaluate", "finish"]
+"""What a task may ask for."""
+
+
+class Ready(Base, frozen=True):
+    """A client is ready; it holds ``examples`` rows and can encode its updates by any of these ``codecs``."""
+
+    examples: Count
+    pid: Count
+    codecs: tuple[str, ...] = ()
+
+
+class Task(Base, frozen=True):
+    """One piece of work for a client, with training settings; ``deadline_s`` counts from its arrival.
+
+    Rounds up to ``durable`` are on the coordinator's disk and are never asked for again. ``counted`` is the last round
+    whose update of this client is in the model, where that matters to the state it keeps from round to round.
+    """
+
+    lane: ClassVar[Lane] = Lane.BULK
+    round: Count
+    attempt: Count
+    work: TaskKind
+    deadline_s: Seconds
+    evaluate: bool
+    settings: dict[str, Any]
+    agreement: dict[str, Any] | None = None
+    payload: Payload | None = None
+    durable: Count = 0
+    counted: Count | None = None
+
+
+class Update(Base, frozen=True):
+    """A client's answer to the task of (round, attempt)."""
+
+    lane: ClassVar[Lane] = Lane.BULK
+    round: Count
+    attempt: Count
+    examples: Count
+    metrics: dict[str, float]
+    fields: dict[str, Any] | None = None
+    payload: Payload | None = None
+
+
+class Declined(Base, frozen=True):
+    """A client will not answer the task of (round, attempt), and why."""
+
+    round: Count
+    attempt: Count
+    reason: str

@@ -1,0 +1,104 @@
+"""Messages by which peers keep membership without a server: SWIM, peer sampling, edge agreement, joining."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from .base import Addresses, Base, Count, Name, Refutations
+
+__all__ = [
+    "Ack",
+    "Contact",
+    "Edge",
+    "GetPeers",
+    "Gossip",
+    "MemberState",
+    "MemberStatus",
+    "Peers",
+    "Ping",
+    "Shuffle",
+]
+
+MemberStatus = Literal["alive", "suspect", "dead", "left"]
+"""State of a member, in order of precedence: a later one overrides an earlier one."""
+
+
+class MemberState(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is known of one member: larger (incarnation, refutations, state) is newer.
+
+    A member that learns it is held suspect or dead increments ``refutations``, which nobody else may. ``addresses`` are
+    by lane, empty where they are known already. ``last`` is the last round that a member that left has completed.
+    """
+
+    node: Name
+    incarnation: Count
+    state: MemberStatus
+    refutations: Refutations = 0
+    addresses: Addresses = {}
+    last: Count = 0
+
+
+class Contact(Struct, frozen=True, forbid_unknown_fields=True):
+    """An entry of a partial view: the addresses of a peer, and the number of shuffles that have passed it on."""
+
+    node: Name
+    incarnation: Count
+    addresses: Addresses
+    age: Count
+
+
+class Ping(Base, frozen=True):
+    """Is ``subject`` alive? If it is not the receiver, the receiver probes it in turn. Answered by an ``Ack``."""
+
+    id: Count
+    subject: Name
+    members: tuple[MemberState, ...]
+
+
+class Ack(Base, frozen=True):
+    """The subject of the ``Ping`` of this id is alive."""
+
+    id: Count
+    subject: Name
+    members: tuple[MemberState, ...]
+
+
+class Gossip(Base, frozen=True):
+    """Member states that do not wait for a ping, or all that the sender knows, as a question or as its answer."""
+
+    members: tuple[MemberState, ...]
+    extent: Literal["fresh", "ask", "answer"] = "fresh"
+
+
+class Shuffle(Base, frozen=True):
+    """A part of the sender's view, for a part of the receiver's; ``answer`` is true on the part that comes back."""
+
+    contacts: tuple[Contact, ...]
+    answer: bool = False
+
+
+class Edge(Base, frozen=True, omit_defaults=True):
+    """From ``round`` on the sender holds an edge to the receiver, one of its ``degree`` edges; 0: it holds none.
+
+    With ``answer`` it replies to the receiver's own ``Edge``.
+    """
+
+    round: Count
+    degree: Count
+    answer: bool = False
+
+
+class GetPeers(Base, frozen=True):
+    """A node that knows only the receiver's address wants to join its run, and states its shared configuration."""
+
+    shared_config: dict[str, Any]
+
+
+class Peers(Base, frozen=True):
+    """Who is in the run, the sender included, who founded it, and where its events go, if anywhere."""
+
+    members: tuple[MemberState, ...]
+    founders: tuple[Name, ...]
+    events_in: str = ""
