@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nervenet.nodes.config.schema import Experiment
+    from nervenet.nodes.results.run_result import RunResult
 
     from .views import View
 
