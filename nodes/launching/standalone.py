@@ -168,10 +168,10 @@ def _result(name: str, node: Coordinator | Client | Peer, reason: str) -> RunRes
     if best is not None:
         report["best"] = {"round": best.round, "metrics": dict(best.metrics)}
         result.best_weights = best.weights
-    if site_model.settled:
-        result.weights = site_model.snapshot() if isinstance(node, Client) and not reason else node.weights
-        result.task = site_model.agreement.task
-        result.preprocessing, result.layout = site_model.agreement.to_dict(), site_model.layout.to_dict()
+    if site_model.built:
+        result.weights = site_model.get_weights() if isinstance(node, Client) and not reason else node.weights
+        result.task = site_model.preprocessing.task
+        result.preprocessing, result.layout = site_model.preprocessing.to_dict(), site_model.layout.to_dict()
     return result
 
 

@@ -94,7 +94,7 @@ def _save(experiment: Experiment, run_dir: RunDir, result: RunResult) -> None:
     rounds = [int(r["completed_rounds"]) for r in reports if r.get("role") != "client" and "completed_rounds" in r]
     extra = {"round": min(rounds, default=0), "mode": experiment.mode, "data": experiment.data.label}
     site_model = SiteModel(build_model(experiment))
-    site_model.settle(preprocessing, experiment.seed)
+    site_model.build(preprocessing, experiment.seed)
     save_model(run_dir.path, site_model.model, preprocessing, result.weights, extra)
     best = next((r["best"] for r in reports if r.get("best")), None)
     if best is not None and result.best_weights is not None:

@@ -111,6 +111,7 @@ def test_it_notices_that_the_other_side_hung_up() -> None:
     reader.sock.close()
 
 
+@pytest.mark.e2e
 def test_it_preloads_nothing_that_only_some_need() -> None:
     """Whatever is imported here, every node holds."""
     heavy = ("sklearn", "scipy", "networkx", "matplotlib", "pandas", "typer", "rich", "starlette", "uvicorn", "pyarrow")
@@ -123,14 +124,14 @@ def test_it_preloads_nothing_that_only_some_need() -> None:
 
 
 @pytest.fixture
-async def nursery(tmp_path: Path) -> AsyncIterator[ForkServerClient]:
-    nursery = ForkServerClient()
-    nursery.attach()
-    yield nursery
-    nursery.close()
+async def client(tmp_path: Path) -> AsyncIterator[ForkServerClient]:
+    client = ForkServerClient()
+    client.attach()
+    yield client
+    client.close()
 
 
-async def asleep(nursery: ForkServerClient, tmp_path: Path) -> int:
+async def asleep(client: ForkServerClient, tmp_path: Path) -> int:
     """Fork a child that does nothing but wait for a desk that is nowhere."""
     log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     job = {
@@ -138,63 +139,68 @@ async def asleep(nursery: ForkServerClient, tmp_path: Path) -> int:
         "desk": {"control": "tcp://127.0.0.1:1", "bulk": "tcp://127.0.0.1:1"},
     }  # fmt: skip
     try:
-        return await nursery.spawn(job, [log], within_s=PATIENCE_S)
+        return await client.spawn(job, [log], within_s=PATIENCE_S)
     finally:
         os.close(log)
 
 
-async def test_children_are_forked_signalled_and_their_ends_told(nursery: ForkServerClient, tmp_path: Path) -> None:
+@pytest.mark.e2e
+async def test_children_are_forked_signalled_and_their_ends_told(client: ForkServerClient, tmp_path: Path) -> None:
     ends: dict[int, int] = {}
-    nursery.exited = ends.__setitem__
-    pids = [await asleep(nursery, tmp_path) for _ in range(2)]
+    client.exited = ends.__setitem__
+    pids = [await asleep(client, tmp_path) for _ in range(2)]
     assert len(set(pids)) == 2
-    nursery.signal(pids[0], signal.SIGKILL)
+    client.signal(pids[0], signal.SIGKILL)
     await until(lambda: pids[0] in ends)
     assert ends == {pids[0]: -signal.SIGKILL}
-    nursery.signal(pids[0], signal.SIGKILL)  # it has been reaped: nobody is hit
-    nursery.signal(pids[1], signal.SIGTERM)
+    client.signal(pids[0], signal.SIGKILL)  # it has been reaped: nobody is hit
+    client.signal(pids[1], signal.SIGTERM)
     await until(lambda: pids[1] in ends)
 
 
-async def test_a_job_that_cannot_be_done_ends_its_child_alone(nursery: ForkServerClient, tmp_path: Path) -> None:
+@pytest.mark.e2e
+async def test_a_job_that_cannot_be_done_ends_its_child_alone(client: ForkServerClient, tmp_path: Path) -> None:
     ends: dict[int, int] = {}
-    nursery.exited = ends.__setitem__
+    client.exited = ends.__setitem__
     with (tmp_path / "log").open("ab") as log:
-        pid = await nursery.spawn({"kind": "nonsense"}, [log.fileno()], within_s=PATIENCE_S)
+        pid = await client.spawn({"kind": "nonsense"}, [log.fileno()], within_s=PATIENCE_S)
     await until(lambda: pid in ends)
     assert ends[pid] == 1
     assert "nonsense" in (tmp_path / "log").read_text()
-    assert await asleep(nursery, tmp_path) > 0
+    assert await asleep(client, tmp_path) > 0
 
 
-async def test_a_name_that_cannot_be_imported_is_no_reason_to_die(nursery: ForkServerClient, tmp_path: Path) -> None:
-    nursery.preload(["no.such.module", "json"])
-    assert await asleep(nursery, tmp_path) > 0
+@pytest.mark.e2e
+async def test_a_name_that_cannot_be_imported_is_no_reason_to_die(client: ForkServerClient, tmp_path: Path) -> None:
+    client.preload(["no.such.module", "json"])
+    assert await asleep(client, tmp_path) > 0
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("stopped", [False, True])
 async def test_nobody_outlives_the_launcher(tmp_path: Path, stopped: bool) -> None:
-    nursery = ForkServerClient()
-    nursery.attach()
-    pid = await asleep(nursery, tmp_path)
+    client = ForkServerClient()
+    client.attach()
+    pid = await asleep(client, tmp_path)
     if stopped:
         os.kill(pid, signal.SIGSTOP)
         await until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
-    nursery.close()
+    client.close()
     await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 5)
 
 
+@pytest.mark.e2e
 async def test_the_death_of_the_fork_server_is_reported(tmp_path: Path) -> None:
-    nursery = ForkServerClient()
-    nursery.attach()
-    told: list[str] = []
-    nursery.died = told.append
-    pid = await asleep(nursery, tmp_path)
-    nursery._process.kill()
-    await until(lambda: bool(told))
-    assert "died" in told[0]
+    client = ForkServerClient()
+    client.attach()
+    reasons: list[str] = []
+    client.died = reasons.append
+    pid = await asleep(client, tmp_path)
+    client._process.kill()
+    await until(lambda: bool(reasons))
+    assert "died" in reasons[0]
     with pytest.raises(ForkServerError):
-        await asleep(nursery, tmp_path)
-    nursery.close()
+        await asleep(client, tmp_path)
+    client.close()
     # Its orphans watch the launcher, not the fork server.
     await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 5)
