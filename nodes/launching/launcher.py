@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..config.factory import default_node_names
 from ..config.schema import Experiment
-from ..experiment.layout import default_node_names
 from ..experiment.validation import check_members, check_task
 from ..results.collect import collect, write_results
 from ..results.run_dir import RunDir, check_run_dir, default_path
@@ -127,12 +127,12 @@ class _Launch:
             self.fork_server.preload(modules)
         async with AsyncExitStack() as stack:
             if resume is not None:
+                from ..results.resume import reopen, rewind_peers
+
                 check_run_dir(resume, out=out)
                 # Before the data are loaded: what cannot be resumed is refused at once.
-                self.run_dir = stack.enter_context(RunDir.reopen(resume, experiment))
+                self.run_dir = stack.enter_context(reopen(resume, experiment))
                 if experiment.mode == "gossip":
-                    from ..results.resume import rewind_peers
-
                     rewind_peers(self.run_dir)
             self.shares = await asyncio.to_thread(divide, experiment)
             stack.callback(self.shares.close)

@@ -126,7 +126,9 @@ def _open(role: str, experiment: Experiment, out: Path | None, resume: Path | No
     if resume is None:
         return RunDir(out) if out else None
     check_run_dir(resume, out=out)
-    return RunDir.reopen(resume, experiment, alone="" if role == "coordinator" else role)
+    from ..results.resume import reopen
+
+    return reopen(resume, experiment, alone="" if role == "coordinator" else role)
 
 
 def _previous_name(role: str, resume: Path | None) -> str | None:

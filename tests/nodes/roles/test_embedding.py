@@ -18,8 +18,9 @@ from nervenet.broker.broker import Broker
 from nervenet.models import MLP
 from nervenet.models.data import datasets
 from nervenet.nodes import Client, Coordinator, Experiment, NodeFailed, Peer
-from nervenet.nodes.config.factory import build_model, build_site_model, experiment_from_keywords
-from nervenet.nodes.config.schema import ExperimentError
+from nervenet.nodes.config.factory import build_model, build_site_model
+from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.experiment.loader import experiment_from_keywords
 from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
