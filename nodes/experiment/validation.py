@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from nervenet.models.plugins import suggest
+
 from ..config.arguments import arguments_of
 from ..config.factory import build_model, build_schedule, default_node_names, edge_list_members
 from ..config.keys import ExperimentError, unknown_key
-from ..config.schema import Experiment, FederatedConfig, GossipConfig
+from ..config.schema import Experiment, FederatedConfig, GossipConfig, ModelConfig
 from ..federated.early_stopping import Goal, GoalError, reported
 from ..topology import TOPOLOGIES, Schedule, TopologyError, check
 
@@ -67,10 +69,16 @@ def _topology_name(experiment: Experiment) -> Iterator[str]:
 
 
 def _model_name(experiment: Experiment) -> Iterator[str]:
-    if experiment.model.name not in ("mlp", "pegasos") and "." not in experiment.model.name:
+    name = experiment.model.name
+    if name == ModelConfig.name or "." in name:
+        return
+    from nervenet.models.registry import FAMILIES
+
+    if name not in FAMILIES:
+        plain = ", ".join(known for known in FAMILIES if "." not in known)
         yield (
-            f"model.name = {experiment.model.name!r}: expected mlp, pegasos, or an import path such as "
-            "sklearn.linear_model.SGDClassifier"
+            f"model.name = {name!r}: expected {plain}, or an import path such as sklearn.linear_model.SGDClassifier"
+            f"{suggest(name, FAMILIES)}"
         )
 
 
