@@ -108,7 +108,7 @@ class Broker:
         free = self._bind.startswith("tcp://") and self._bind.rpartition(":")[2] in {"0", "*"}
         for _ in range(_ATTEMPTS if free else 1):
             bind_to = f"{self._bind.rpartition(':')[0]}:{_free_port()}" if free else self._bind
-            sockets = [make(context, "directory.server"), *Relay.sockets(context, DEFAULT_LIMITS)]
+            sockets = [make(context, "directory.server"), *Relay.sockets(context)]
             try:
                 for service, socket, address in zip(_SERVICES, sockets, split_bind(bind_to, _SERVICES), strict=True):
                     plain = bind_to if service == "directory" and not address.startswith("tcp") else address

@@ -151,7 +151,7 @@ class Directory:
                 run.polls.clear()
             late = [poll for poll in run.polls if now >= poll.until]
             run.polls = [poll for poll in run.polls if now < poll.until]
-            outcomes += [Reply(p.identity, m.Failed(p.request.id, "late", "there is no newer roster yet")) for p in late]
+            outcomes += [Reply(p.identity, m.Failed(p.request.id, "late", "no newer roster yet")) for p in late]
             if run.ended is not None and now >= run.ended + self.forget_s:
                 del self._runs[run.name]
                 gone = f"run '{run.name}' has ended"

@@ -104,11 +104,12 @@ class Lease:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         mine = self._join
-        with suppress(BrokerUnreachable):
-            await self._client.ask(
-                lambda id_: Leave(id_, mine.run, mine.node, mine.incarnation, self.leave_reason), 0.5
-            )
-        self._client.close()
+        leave = lambda id_: Leave(id_, mine.run, mine.node, mine.incarnation, self.leave_reason)  # noqa: E731
+        try:
+            with suppress(BrokerUnreachable):
+                await self._client.ask(leave, 0.5)
+        finally:
+            self._client.close()
 
     async def roster(self, newer_than: int = 0, deadline_s: float | None = None) -> Roster:
         """Return the first roster newer than ``newer_than``; by default within the run's own join deadline.

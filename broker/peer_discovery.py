@@ -11,7 +11,7 @@ import zmq
 from msgspec.structs import replace
 
 from .channel import Channel, Envelope
-from .codec import DEFAULT_LIMITS, decode
+from .codec import decode
 from .errors import JoinRefused, PeerUnreachable, ProtocolError
 from .handshake import identity_of
 from .messages import GetPeers, Hello, Message, Peers, Refused

@@ -58,9 +58,7 @@ class LastValues:
 class Relay:
     """XSUB in, XPUB out. Malformed events are dropped and counted; nothing ever waits for a subscriber."""
 
-    def __init__(
-        self, events_in: zmq.Socket[bytes], events_out: zmq.Socket[bytes], counters: Counters
-    ) -> None:
+    def __init__(self, events_in: zmq.Socket[bytes], events_out: zmq.Socket[bytes], counters: Counters) -> None:
         self.last = LastValues()
         self._counters = counters
         self._in = self._channel(events_in, self._event)
@@ -71,7 +69,7 @@ class Relay:
     @staticmethod
     def sockets(context: zmq.Context[zmq.Socket[bytes]]) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
         """Return the two sockets of a relay, not bound yet."""
-        return make(context, "events.in"), make(context, "events.out", DEFAULT_LIMITS)
+        return make(context, "events.in"), make(context, "events.out")
 
     def publish(self, event: Event) -> None:
         """Publish an event of the broker's own."""

@@ -10,7 +10,7 @@ from typing import Any
 import zmq
 
 from .channel import Channel, Envelope
-from .codec import DEFAULT_LIMITS, check_size, decode
+from .codec import check_size, decode
 from .errors import BrokerUnreachable, ProtocolError
 from .messages import Failed, Message
 from .sockets import CONTROL_QUEUE, dial
