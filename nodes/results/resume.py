@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint.state_file import Damaged, read_state, rounds_in
-from ..checkpoint.store import Checkpoint, CheckpointError, CheckpointStore
+from ..checkpoint.store import CheckpointError, CheckpointStore, State
 from ..config.keys import ExperimentError, shown
 from ..config.schema import Experiment, load
 from ..experiment.layout import default_node_names
 from ..gossip.algorithms.registry import NAMES
 from ..gossip.checkpointing import NoCommonCheckpoint, common_round
-from ..gossip.states import rewind
 from .run_dir import COORDINATOR, RunDir, check_run_dir, read_nodes, state_dir
 
 FREE = (
@@ -35,7 +34,7 @@ FIXED = ("evaluation.sites",)
 """But not these: what a site keeps for evaluation it does not train on."""
 
 
-def resumable(path: Path, wanted: Experiment) -> Checkpoint:
+def resumable(path: Path, wanted: Experiment) -> State:
     """Read the checkpoint from which a run goes on.
 
     Raises
@@ -103,7 +102,7 @@ def resumable_peers(path: Path, wanted: Experiment) -> tuple[int, tuple[str, ...
 def rewind_peers(folder: RunDir) -> None:
     """Remove what the peers of a run that was opened again hold of later rounds: these are run anew, by all."""
     for name in read_nodes(folder.path) if folder.resumed is not None else ():
-        rewind(state_dir(folder.path, name), folder.resumed or 0)
+        CheckpointStore(state_dir(folder.path, name)).rewind(folder.resumed or 0)
 
 
 def _spoilt(where: str, path: Path, names: list[str], number: int, wanted: Experiment) -> dict[str, str]:
@@ -165,7 +164,7 @@ def _check_unfinished(where: str, path: Path, number: int, made: Experiment, wan
         raise ExperimentError(f"{where}: the run is complete: {done} of {of} rounds; {more}")
 
 
-def check_fits(where: str, checkpoint: Checkpoint, wanted: Experiment) -> None:
+def check_fits(where: str, checkpoint: State, wanted: Experiment) -> None:
     """Raise `ExperimentError` if a checkpoint was made by another experiment, or has more rounds than are wanted."""
     tables = checkpoint.record.get("experiment")
     if isinstance(tables, Mapping):
