@@ -41,8 +41,10 @@ from typing import Any
 import numpy as np
 from harness import Federation, Notebook, Rows, sites_of, subset
 from nervenet.broker.messages import Payload, Update
-from nervenet.models import MLP, LocalSettings, attacks, generator
+from nervenet.models import MLP, generator
 from nervenet.models.data.datasets import load
+from nervenet.models.local import LocalSettings
+from nervenet.models.robust import attacks
 from nervenet.models.weights import IncompatibleWeights, Vector
 from nervenet.nodes.federated.strategies import Contribution, Strategy, StrategyError
 from nervenet.nodes.federated.strategies.registry import arguments_of, make, strategy_class
@@ -79,7 +81,7 @@ def hostile_updates(attack: str, honest: list[Contribution], f: int, seed: int, 
         case "Gaussian":
             return [attacks.gaussian(deltas, rng) for rng in noise]
         case "IPM":
-            return [attacks.inner_product_manipulation(deltas, 0.5)] * f
+            return [attacks.sign_flip(deltas, 0.5)] * f
         case "ALIE":
             return [attacks.alie(deltas, -attacks.alie_z_max(len(deltas) + f, f))] * f
         case "NaN":

@@ -37,7 +37,7 @@ def build_model(experiment: Experiment) -> Model:
     ExperimentError, CannotMerge
         For an unknown name or argument, or an estimator whose copies cannot be averaged.
     """
-    from nervenet.models.model import named_model
+    from nervenet.models.registry import named_model
 
     model, training = experiment.model, experiment.training
     parameters: dict[str, Any] = dict(model.parameters)
@@ -77,7 +77,7 @@ def build_site_model(
     CannotMerge
         If copies of the model cannot be averaged.
     """
-    from nervenet.models.model import as_model
+    from nervenet.models.registry import as_model
     from nervenet.models.site_model import SiteModel
 
     X, y = data if data is not None else (None, None)

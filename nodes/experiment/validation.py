@@ -151,7 +151,7 @@ def check_task(experiment: "Experiment", task: str, columns: int) -> None:
 
 
 def _check_personal(experiment: "Experiment", task: str, columns: int) -> None:
-    from nervenet.models.local.personal import chosen
+    from nervenet.models.local.personal import personal_names
     from nervenet.models.rng import generator
 
     from ..config.factory import build_model
@@ -160,7 +160,7 @@ def _check_personal(experiment: "Experiment", task: str, columns: int) -> None:
     # The names of a model's arrays do not depend on how many classes there are.
     layout = model.build(columns, None if task == "regression" else 2, generator(experiment.seed, "init"))
     try:
-        chosen(layout, experiment.federated.personal)
+        personal_names(layout, experiment.federated.personal)
     except ValueError as error:
         raise ExperimentError(f"federated.{error}") from None
 
@@ -233,12 +233,12 @@ def _strategy(experiment: "Experiment") -> Iterator[str]:
     asked = {key: demands.settings.get(key) for key in ("proximal", "control")} | {"ditto": federated.ditto}
     if asked["control"]:
         asked["carry_optimizer"] = experiment.carry_optimizer
-    yield from _support(experiment, {key: value for key, value in asked.items() if value}, demands.normalizer)
+    yield from _support(experiment, {key: value for key, value in asked.items() if value}, demands.fednova_normalizer)
 
 
-def _support(experiment: "Experiment", asked: dict[str, object], normalizer: bool) -> Iterator[str]:
+def _support(experiment: "Experiment", asked: dict[str, object], fednova_normalizer: bool) -> Iterator[str]:
     """Ask the model whether its training can do more than the plain thing."""
-    if not asked and not normalizer:
+    if not asked and not fednova_normalizer:
         return
     from nervenet.models.local import LocalSettings, check_support
     from nervenet.models.model import LocalUnsupported
@@ -250,7 +250,7 @@ def _support(experiment: "Experiment", asked: dict[str, object], normalizer: boo
         check_support(model, LocalSettings.from_dict(asked))
     except (LocalUnsupported, ValueError) as error:
         yield f"model.name = {experiment.model.name!r}: {error}"
-    if normalizer and "normalizer" not in getattr(model, "allows", ()):
+    if fednova_normalizer and "fednova_normalizer" not in getattr(model, "capabilities", ()):
         name = experiment.federated.strategy
         yield (
             f"federated.strategy = {name!r}: {experiment.model.name} cannot say how far its steps reach; with mlp "
@@ -306,14 +306,15 @@ def _without_rounds(experiment: "Experiment") -> Iterator[str]:
 
 def _correctable(experiment: "Experiment") -> Iterator[str]:
     """Ask the model whether something can be added to its gradients, and whether it knows how far its steps reach."""
-    from nervenet.models.model import CORRECTABLE
+    from nervenet.models.registry import models_with
 
     from ..config.factory import build_model
 
-    if not {"correction", "normalizer"} <= set(getattr(build_model(experiment), "allows", ())):
+    if not {"correction", "fednova_normalizer"} <= set(getattr(build_model(experiment), "capabilities", ())):
+        able = ", ".join(models_with("correction", "fednova_normalizer"))
         yield (
             f"gossip.algorithm = {experiment.gossip.algorithm!r}: corrects every gradient, and needs to know how far "
-            f"the steps reach, which {experiment.model.name} cannot; models that can: {CORRECTABLE}"
+            f"the steps reach, which {experiment.model.name} cannot; models that can: {able}"
         )
 
 

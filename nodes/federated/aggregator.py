@@ -169,9 +169,9 @@ class CoordinatorWorker(ModelWorker):
         """Build the model; its weights go out with the strategy's further parts behind them."""
         ready = super().apply_agreement(effect)
         if self._personal:
-            from nervenet.models.local.personal import chosen
+            from nervenet.models.local.personal import personal_names
 
-            chosen(self.site_model.layout, self._personal)
+            personal_names(self.site_model.layout, self._personal)
         return replace(ready, outgoing=self.aggregator.begin(ready.body))
 
 

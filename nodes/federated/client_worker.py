@@ -83,17 +83,17 @@ class ClientWorker(ModelWorker):
             self._coordinator = effect.incarnation
             self.states.rewind(effect.durable, effect.incarnation)
         self._resume(effect.round)
-        body = self.site_model.snapshot() if effect.body is None else effect.body
+        body = self.site_model.get_weights() if effect.body is None else effect.body
         metrics: dict[str, float] = {}
         if effect.evaluate:
-            self.local.load(body, settings)
+            self.local.set_weights(body, settings)
             metrics = {f"holdout_{key}": value for key, value in self.site_model.evaluate("holdout").items()}
-        before = self.local.state()
+        before = self.local.get_state()
         counted = effect.counted is None or effect.counted >= self._at
         result = self._trained(body, settings, effect.round, cancellation.requested, counted)
         if result.cancelled or (result.metrics.get("partial") and cancellation.discarded()):
             if not result.cancelled:
-                self.local.restore(before)
+                self.local.set_state(before)
             return ev.Trained(effect.round, effect.attempt, None, result.examples, metrics, cancelled=True)
         self._keep(effect)
         payload = None
@@ -105,9 +105,9 @@ class ClientWorker(ModelWorker):
         figures = finite_only({**result.metrics, **metrics})
         return ev.Trained(effect.round, effect.attempt, result.vector, result.examples, figures, payload=payload)
 
-    def load(self, body: Any) -> None:
+    def set_weights(self, body: Any) -> None:
         """Put the weights of all into the model as this client uses them: its FedPer arrays over them."""
-        self.local.load(body, dataclasses.replace(self._settings[1], control=False))
+        self.local.set_weights(body, dataclasses.replace(self._settings[1], control=False))
 
     def personalize(self, effect: e.Personalize, stop: Callable[[], bool]) -> ev.Personalized:
         """Make this client's own model of the final one, and measure both on the client's hold-out.
@@ -119,13 +119,13 @@ class ClientWorker(ModelWorker):
         epochs = int(wanted.pop(FINE_TUNE, 0))
         settings = self._checked(wanted)
         self._resume(effect.round + 1)
-        self.site_model.load(effect.body)
+        self.site_model.set_weights(effect.body)
         common = self.site_model.evaluate("holdout")
         if epochs:
             self.local.fine_tune(effect.body, epochs, batch_size=settings.batch_size, stop=stop)
         else:
-            self.site_model.load(self.local.personal_weights(effect.body))
-        self.personal = self.site_model.snapshot()
+            self.site_model.set_weights(self.local.personal_weights(effect.body))
+        self.personal = self.site_model.get_weights()
         own = self.site_model.evaluate("holdout")
         figures = {**own, **{f"global_{key}": value for key, value in common.items() if key != "examples"}}
         return ev.Personalized(effect.round, finite_only(figures))
@@ -151,14 +151,14 @@ class ClientWorker(ModelWorker):
         """Return to where a task of this round starts from, wherever the work stands now."""
         if self._newest(number) == self._at:
             return
-        self.local.restore(self.states.before(number) or {})
+        self.local.set_state(self.states.before(number) or {})
         self._at = self._newest(number)  # asked again: a damaged file has been passed over
 
     def _newest(self, number: int) -> int:
         return max((known for known in self.states.rounds if known < number), default=0)
 
     def _keep(self, effect: e.Train) -> None:
-        self.states.put(effect.round, self.local.state(), effect.incarnation)
+        self.states.put(effect.round, self.local.get_state(), effect.incarnation)
         self.states.prune(effect.durable)
         if self.states.rounds:
             self._at = effect.round

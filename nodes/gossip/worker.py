@@ -95,18 +95,18 @@ class GossipWorker(ModelWorker):
         ready = super().apply_agreement(replace(effect, agreement=kept.record["agreement"]))
         self.begin(ready.body)
         self.restore(kept.arrays)
-        weights = self.site_model.snapshot()
+        weights = self.site_model.get_weights()
         return replace(ready, body=weights, outgoing=weights, round=effect.round)
 
     def begin(self, weights: Any) -> None:
         """Start from these weights."""
-        common = self.site_model.common
+        common = self.site_model.common_weights
         self._weights = weights
         self.state = self.algorithm.init(weights, weights if common is None else common)
 
     def adopt(self, body: Any) -> None:
         """Start from the model of a run that has begun already."""
-        self.site_model.load(body)
+        self.site_model.set_weights(body)
         self.begin(body)
 
     def train(self, effect: e.Train, stop: Callable[[], bool]) -> ev.Trained:
@@ -129,8 +129,8 @@ class GossipWorker(ModelWorker):
         what = "the weights after training (a smaller training.learning_rate may help)"
         progress = Progress(
             before=self._weights,
-            after=checked_finite(self.site_model.snapshot(), what),
-            reach=float("nan") if report.normalizer is None else report.normalizer * report.rate,
+            after=checked_finite(self.site_model.get_weights(), what),
+            reach=float("nan") if report.fednova_normalizer is None else report.fednova_normalizer * report.rate,
             to=effect.to,
             whole=effect.whole,
             rng=generator(self.seed, self.node, effect.round, "codec"),
@@ -175,12 +175,12 @@ class GossipWorker(ModelWorker):
             row[name] = effect.coefficients[place]
         stepped = self.algorithm.step(self.state, self._mine, inbox, row)
         self.state, self._weights = stepped.state, checked_finite(stepped.weights, "the mixture")
-        self.site_model.load(self._weights)
+        self.site_model.set_weights(self._weights)
         return ev.Mixed(effect.round, self._weights, stepped.metrics, (*stepped.wanted, *unreadable))
 
     def unpack(self, array: Any, payload: Payload | None) -> tuple[Any, str | None]:
         """Decode and check an array; one that came before the model is built is decoded when it is wanted."""
-        if payload is not None and payload.encoding and not self.site_model.settled:
+        if payload is not None and payload.encoding and not self.site_model.built:
             return array, None
         return super().unpack(array, payload)
 
@@ -222,13 +222,13 @@ class GossipWorker(ModelWorker):
         """Return all that the next rounds depend on: arrays that nobody changes any more."""
         kept: dict[str, Any] = {WEIGHTS: self._weights}
         kept |= {STATE + name: array for name, array in self.state.items()}
-        return kept | {MOMENTS + name: array for name, array in self.site_model.carry().items()}
+        return kept | {MOMENTS + name: array for name, array in self.site_model.get_state().items()}
 
     def restore(self, kept: Mapping[str, Any]) -> None:
         """Go on from what was kept of a round."""
         self._weights = kept[WEIGHTS]
         self.state = {n.removeprefix(STATE): array for n, array in kept.items() if n.startswith(STATE)}
-        self.site_model.load(self._weights)
+        self.site_model.set_weights(self._weights)
         moments = {n.removeprefix(MOMENTS): array for n, array in kept.items() if n.startswith(MOMENTS)}
         if moments:
-            self.site_model.restore(moments)
+            self.site_model.set_state(moments)

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nervenet.broker.subscriber import EventStream, Publisher
+from nervenet.broker.publisher import Publisher
+from nervenet.broker.subscriber import EventStream
 from nervenet.broker.transport import new_incarnation
 
 from ..config.schema import Experiment

@@ -27,7 +27,7 @@ class Contribution:
     examples : int
         Rows behind it.
     metrics : mapping
-        What the client reported: ``loss``, ``steps``, ``probe_loss``, ``normalizer``, as far as it was asked.
+        What the client reported: ``loss``, ``steps``, ``probe_loss``, ``fednova_normalizer``, as far as it was asked.
     relative : bool
     staleness : int
         Steps that the global model has made since `base`; 0 in a round with a barrier.

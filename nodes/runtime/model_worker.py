@@ -71,8 +71,8 @@ class ModelWorker:
         """
         match effect:
             case e.Survey():
-                survey = self.site_model.survey()
-                return ev.Surveyed(survey.facts(), survey.vector())
+                statistics = self.site_model.statistics()
+                return ev.Surveyed(statistics.header(), statistics.vector())
             case e.ApplyAgreement():
                 return self.apply_agreement(effect)
             case e.Evaluate(number, which, body):
@@ -94,37 +94,37 @@ class ModelWorker:
 
         given = effect.agreement
         agreement = self._agree(effect.surveys) if given is None else Preprocessing.from_dict(given)
-        layout = self.site_model.settle(agreement, self.seed, keep_weights=self._init == "own")
-        weights = self.site_model.snapshot()
+        layout = self.site_model.build(agreement, self.seed, keep_weights=self._init == "own")
+        weights = self.site_model.get_weights()
         sizes = tuple(math.prod(shape) for shape in layout.shapes)
         return ev.ModelReady(agreement.to_dict(), payload_of(self.site_model), weights, weights, sizes)
 
     def _agree(self, surveys: Mapping[str, tuple[Mapping[str, Any], Any]]) -> Preprocessing:
         from nervenet.models.moments import IncompatibleSites
-        from nervenet.models.site_statistics import Survey, agree
+        from nervenet.models.site_statistics import SiteStatistics, agree
 
-        sites: dict[str, Survey] = {}
+        sites: dict[str, SiteStatistics] = {}
         for name, (facts, body) in surveys.items():
             try:
-                sites[name] = Survey.from_parts(facts, body)
+                sites[name] = SiteStatistics.from_parts(facts, body)
             except IncompatibleSites as error:
                 raise IncompatibleSites(f"site {name}: {error}") from error
         return agree(sites, scale=self._scale)
 
-    def load(self, body: Any) -> None:
+    def set_weights(self, body: Any) -> None:
         """Put weights into the model in order to measure them."""
-        self.site_model.load(body)
+        self.site_model.set_weights(body)
 
     def adopt(self, body: Any) -> None:
         """Make weights the model from here on."""
-        self.site_model.load(body)
+        self.site_model.set_weights(body)
 
     def _evaluate(self, which: str, body: Any) -> dict[str, Any]:
         if body is not None:
-            self.load(body)
+            self.set_weights(body)
         metrics: dict[str, Any] = finite_only(self.site_model.evaluate("test" if which == "test" else "holdout"))
         if self._sketches:
-            metrics["sketch"] = sketch(self.site_model.snapshot(), self.seed)
+            metrics["sketch"] = sketch(self.site_model.get_weights(), self.seed)
         return metrics
 
     def unpack(self, array: Any, payload: Payload | None) -> tuple[Any, str | None]:
@@ -139,7 +139,7 @@ class ModelWorker:
     def _decoded(self, array: Any, payload: Payload) -> Any:
         from nervenet.models.compress import parse
 
-        if not self.site_model.settled:
+        if not self.site_model.built:
             raise ValueError("no layout is settled yet")
         layout = self.site_model.layout
         return parse(payload.encoding).decode(array, layout.size, layout.dtype, parts=len(payload.parts))

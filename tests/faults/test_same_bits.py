@@ -80,7 +80,7 @@ def federated(seed: int, shuffle: int | None) -> dict[str, bytes]:
         sim.connect("coordinator", name, ("coordinator", "client"))
     sim.run(1000.0)
     assert all(node.finished == e.Finish("completed") for node in sim.nodes.values())
-    return {name: one.site_model.snapshot().tobytes() for name, one in workers.items()}
+    return {name: one.site_model.get_weights().tobytes() for name, one in workers.items()}
 
 
 def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: str = "ring") -> dict[str, bytes]:
@@ -118,7 +118,7 @@ def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: s
         for _, kind, fields in node.published
         if kind == "round.completed"
     )
-    return {name: one.site_model.snapshot().tobytes() for name, one in workers.items()}
+    return {name: one.site_model.get_weights().tobytes() for name, one in workers.items()}
 
 
 @pytest.mark.parametrize("run", [federated, gossip])

@@ -45,19 +45,19 @@ class AsyncGossipWorker(ModelWorker):
         """
         site_model = self.site_model
         if effect.body is not None:
-            site_model.load(effect.body)
+            site_model.set_weights(effect.body)
         settings = dict(effect.settings)
         clock = settings.pop("clock", None)
         if clock is not None:  # of a model that walks
-            site_model.wind(clock)
-        before = site_model.clock
+            site_model.schedule_step = clock
+        before = site_model.schedule_step
         rng = generator(self.seed, self.node, effect.round, "batches")
         report = site_model.train(LocalWork(**settings), rng, stop)
         if report.cancelled:
             return ev.Trained(effect.round, effect.attempt, None, report.examples, {}, cancelled=True)
-        after = site_model.clock
+        after = site_model.schedule_step
         steps = report.steps if before is None or after is None else after - before
         what = "the weights after training (a smaller training.learning_rate may help)"
-        body = checked_finite(site_model.snapshot(), what)
+        body = checked_finite(site_model.get_weights(), what)
         metrics = finite_only({"loss": report.loss, "steps": steps})
         return ev.Trained(effect.round, effect.attempt, body, report.examples, metrics)

@@ -323,6 +323,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes | No
     assert str(file) in str(caught.value)
 
 
+@pytest.mark.e2e
 def test_reading_a_configuration_loads_nothing_heavy() -> None:
     code = "import sys; from nervenet.nodes.config.schema import load; load(); print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

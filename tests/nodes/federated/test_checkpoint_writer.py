@@ -113,7 +113,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
     assert past.best.tobytes() == settled.body.tobytes()
     again, record_again, model = Aggregator(FedAdam()), NodeStats("coordinator"), site_model()
     back = past.restore(CoordinatorWorker(model, again, node="c", seed=0), record_again)
-    assert back.body.tobytes() == folded.body.tobytes() == model.snapshot().tobytes()
+    assert back.body.tobytes() == folded.body.tobytes() == model.get_weights().tobytes()
     assert (back.agreement, back.payload) == (settled.agreement, settled.payload)
     assert fold(again, 2, back.body).body.tobytes() == merger_of(settled, 2).tobytes()
     assert record_again.completed == 1

@@ -72,7 +72,7 @@ def test_a_quorum_is_a_share_of_the_wanted(coordinator: Any) -> None:
 def test_a_quorum_waits_for_as_many_as_the_strategy_needs(coordinator: Any) -> None:
     desk = coordinator(8, quorum=0.5, strategy=make("krum", {})).settle()
     for name in desk.names[:4]:
-        assert not only(e.Fold, desk.answer(name)), "half have answered, and krum cannot bear 1 among 4"
+        assert not only(e.Fold, desk.answer(name)), "half have answered, and krum cannot tolerate 1 among 4"
     assert only(e.Fold, desk.answer(desk.names[4]))
 
 

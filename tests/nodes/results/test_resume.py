@@ -154,6 +154,7 @@ def test_a_damaged_newest_one_costs_only_its_round(run: Path) -> None:
         assert folder.resumed == 6
 
 
+@pytest.mark.e2e
 def test_a_run_that_still_goes_on_is_not_resumed(run: Path) -> None:
     code = f"""
 import pathlib, sys
@@ -228,6 +229,7 @@ def test_a_client_goes_on_with_a_folder_without_checkpoints(run: Path) -> None:
         assert folder.resumed is None
 
 
+@pytest.mark.e2e
 def test_a_disk_that_is_full_ends_no_run(tmp_path: Path) -> None:
     code = f"""
 import pathlib, resource, signal
@@ -244,6 +246,7 @@ with RunDir(pathlib.Path({str(tmp_path / "full")!r})) as folder:
     assert [event["round"] for event in read_events(tmp_path / "full")][:3] == [0, 1, 2]
 
 
+@pytest.mark.e2e
 async def test_launch_refuses_before_it_touches_anything(run: Path) -> None:
     before = everything(run)
     for options, reason in (({"out": run / "new"}, "leave out --out"), ({}, "found seed = 0, expected 1")):
@@ -264,6 +267,7 @@ async def test_a_node_refuses_before_it_joins(run: Path) -> None:
         await run_node("coordinator", asked(run, seed=1), **where)  # type: ignore[arg-type]
 
 
+@pytest.mark.e2e
 def test_a_monitor_loads_no_numpy_for_it() -> None:
     code = "import sys, nervenet.nodes.results.run_dir; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=dict(os.environ))

@@ -115,6 +115,7 @@ def finished(run: Path, number: int) -> None:
     (run / "summary.json").write_text(json.dumps({"status": "completed", "completed_rounds": number, "rounds": number}))
 
 
+@pytest.mark.e2e
 async def test_a_run_that_has_its_result_says_so_and_more_rounds_can_be_asked_for(run: Path) -> None:
     finished(run, 20)
     told = f"--resume {run}: the run is complete: 20 of 20 rounds; raise --rounds to go on"

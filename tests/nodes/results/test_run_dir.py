@@ -55,6 +55,7 @@ def test_an_empty_folder_is_used(tmp_path: Path) -> None:
     assert list(read_events(tmp_path)) == []
 
 
+@pytest.mark.e2e
 def test_events_that_were_flushed_survive_a_killed_process(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib
@@ -89,6 +90,7 @@ def test_the_default_folder_is_new_even_within_one_second(tmp_path: Path, monkey
     assert names == [stem, f"{stem}~2", f"{stem}~3"]
 
 
+@pytest.mark.e2e
 def test_the_newest_run_with_a_living_broker_is_found(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()

@@ -93,15 +93,15 @@ def test_scaffold_must_know_how_many_there_are() -> None:
 
 def test_fednova_averages_per_step_and_goes_as_far_as_an_average_client() -> None:
     # p = 1/4, 3/4; τ_eff = 2/4 + 30/4 = 8; d = -[1, 0] / 2 and -[0, 2] / 10.
-    outcome = first(make("fednova", {}), reports(TWO, normalizer=[2.0, 10.0]))
+    outcome = first(make("fednova", {}), reports(TWO, fednova_normalizer=[2.0, 10.0]))
     np.testing.assert_allclose(outcome.weights, X + 8 * np.array([0.25 / 2, 0.75 * 2 / 10]), rtol=1e-14)
     assert outcome.metrics["effective_steps"] == 8
-    alike = first(make("fednova", {}), reports(TWO, normalizer=[7.0, 7.0]))
+    alike = first(make("fednova", {}), reports(TWO, fednova_normalizer=[7.0, 7.0]))
     np.testing.assert_allclose(alike.weights, X + STEP, rtol=1e-14)
 
 
 def check_no_claim_of_work_decides_for_all(claim: float) -> None:
-    three = reports([*TWO, [5.0, 5.0]], normalizer=[2.0, 10.0, claim])
+    three = reports([*TWO, [5.0, 5.0]], fednova_normalizer=[2.0, 10.0, claim])
     outcome = first(make("fednova", {}), three)
     assert "within a factor of 1000" in outcome.rejected["c2"]
     np.testing.assert_array_equal(outcome.weights, first(make("fednova", {}), three[:2]).weights)
@@ -119,7 +119,7 @@ def test_any_claim_of_work_would_fail_the_round(claim: float, monkeypatch: pytes
         check_no_claim_of_work_decides_for_all(claim)
 
 
-@pytest.mark.parametrize(("name", "metric"), [("fednova", "normalizer"), ("qfedavg", "probe_loss")])
+@pytest.mark.parametrize(("name", "metric"), [("fednova", "fednova_normalizer"), ("qfedavg", "probe_loss")])
 @pytest.mark.parametrize("said", [None, float("nan"), float("inf"), -1.0])
 def test_who_does_not_say_what_the_strategy_needs_is_rejected_by_name(name: str, metric: str, said: Any) -> None:
     strategy = make(name, {})
@@ -250,9 +250,9 @@ def test_fedbuff_moves_by_differences_to_what_each_started_from() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "n", "said"),
     [
-        ("trimmed-mean", {"f": 2}, 4, r"trimmed mean cannot bear f = 2 .* n = 4: .*at most f = 1"),
-        ("krum", {"f": 2}, 6, r"krum cannot bear f = 2 .* n = 6: it needs n >= 2f \+ 3.*at most f = 1"),
-        ("multi-krum", {"f": 2}, 6, r"multi-krum cannot bear f = 2"),
+        ("trimmed-mean", {"f": 2}, 4, r"trimmed mean cannot tolerate f = 2 .* n = 4: .*at most f = 1"),
+        ("krum", {"f": 2}, 6, r"krum cannot tolerate f = 2 .* n = 6: it needs n >= 2f \+ 3.*at most f = 1"),
+        ("multi-krum", {"f": 2}, 6, r"multi-krum cannot tolerate f = 2"),
         ("multi-krum", {"m": 5}, 5, r"m = 5 of n = 5: at most n - f = 4"),
         ("bulyan", {"f": 2}, 10, r"n >= 4f \+ 3"),
         ("centered-clipping", {"f": 2}, 4, r"n >= 2f \+ 1"),

@@ -54,7 +54,7 @@ def test_the_example_is_short_and_does_what_it_says(folder: Path) -> None:
     np.testing.assert_array_equal(first.weights, [3, 2])
     second = strategy.apply(first.state, first.weights, reports(*[first.weights] * 3, x=first.weights))
     np.testing.assert_array_equal(second.weights, [4.5, 3])
-    with pytest.raises(ExperimentError, match=r"f = 4 hostile among n = 8"):
+    with pytest.raises(ExperimentError, match=r"f = 4 Byzantine among n = 8"):
         Experiment.from_dict({"federated": {**tables, "f": 4}})
     with pytest.raises(ExperimentError, match=r"did you mean federated.server_momentum\?"):
         Experiment.from_dict({"federated": {**tables, "server_momentun": 0.4}})

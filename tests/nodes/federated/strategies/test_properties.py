@@ -44,7 +44,7 @@ def drawn(strategy: Strategy, seed: int, x: Any, *, factor: float = 1.0, relativ
         further = rng.standard_normal(SIZE * (len(strategy.demands.parts) - 1)).astype(x.dtype)
         examples, (loss, reach) = int(rng.integers(1, 100)), rng.uniform(0.5, 5, 2)
         body = np.concatenate([difference if relative else x + difference, further])
-        metrics = {"probe_loss": float(loss), "normalizer": float(reach)}
+        metrics = {"probe_loss": float(loss), "fednova_normalizer": float(reach)}
         found.append(Contribution(f"c{i}", body, x, examples, metrics, relative))
     return found
 

@@ -52,7 +52,7 @@ def gossip(algorithm: str, **overrides: object) -> Experiment:
         (
             "gradient-tracking",
             {"model.name": "sklearn.linear_model.LogisticRegression"},
-            ["gossip.algorithm = 'gradient-tracking'", "LogisticRegression", "models that can: MLP"],
+            ["gossip.algorithm = 'gradient-tracking'", "LogisticRegression", "models that can: mlp"],
         ),
     ],
 )

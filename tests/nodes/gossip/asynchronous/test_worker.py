@@ -57,7 +57,7 @@ def test_what_was_sent_does_not_change_when_training_goes_on_from_where_the_mode
     one = a_worker()
     body = agreed(one)
     first = do(one, e.Train(1, 0, body, WORK)).body
-    np.testing.assert_array_equal(one.site_model.snapshot(), first)
+    np.testing.assert_array_equal(one.site_model.get_weights(), first)
     before = first.copy()
     second = do(one, e.Train(2, 0, None, WORK)).body
     np.testing.assert_array_equal(first, before)
@@ -72,7 +72,7 @@ def test_models_are_combined_without_touching_ones_own() -> None:
     assert (do(one, e.Combine(1, (two, four), (0.25, 0.75))).body == 3.5).all()
     assert (do(one, e.Merge(2, two, four, (0.5, 0.5), Part())).body == 3.0).all()
     assert do(one, e.CopyPart(3, four, Part(0, (0, None, 2)))).body.size == (body.size + 1) // 2
-    np.testing.assert_array_equal(one.site_model.snapshot(), body)
+    np.testing.assert_array_equal(one.site_model.get_weights(), body)
 
 
 @pytest.mark.parametrize(
