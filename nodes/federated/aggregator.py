@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nervenet.models.aggregate import RULES
 
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -82,11 +81,6 @@ class Aggregator:
         StrategyError
             The strategy cannot combine these updates, or what it makes of them is no finite model.
         """
-        if effect.rule != "mean":
-            contributions = effect.contributions
-            merged = RULES[effect.rule]([c.body for c in contributions], [c.examples for c in contributions], None)
-            self._keep(effect.round, ())
-            return ev.Folded(effect.round, effect.attempt, merged, merged)
         self._rewind(effect.round)
         outcome = guarded(self.strategy, self.state, effect.body, effect.contributions)
         self.state = dict(outcome.state)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checkpoint.store import CheckpointError, CheckpointStore, State
+from ..config.compatibility import check_fits
 from ..config.keys import ExperimentError
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -127,8 +128,6 @@ def recall(folder: Path, experiment: Experiment) -> Past | None:
     ExperimentError
         It is of a newer format, of another experiment, or of a later round than the experiment has.
     """
-    from ..results.resume import check_fits
-
     warnings: list[str] = []
     try:
         found = CheckpointStore(folder, warnings.append).latest()
@@ -138,5 +137,5 @@ def recall(folder: Path, experiment: Experiment) -> Past | None:
         if warnings:
             raise ExperimentError(f"{folder}: holds no whole checkpoint: {warnings[0].partition(';')[0]}")
         return None
-    check_fits(str(folder), found, experiment)
+    check_fits(str(folder), found.round, found.record.get("experiment"), experiment)
     return Past(found, tuple(warnings))

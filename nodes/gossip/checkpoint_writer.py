@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checkpoint.store import CheckpointError, CheckpointStore, Damaged, State
+from ..config.compatibility import check_fits
 from ..config.keys import ExperimentError
 from ..runtime import effects as e
 
@@ -50,8 +51,6 @@ class CheckpointWriter:
     """
 
     def __init__(self, folder: Path, experiment: Experiment) -> None:
-        from ..results.resume import check_fits
-
         self.store = CheckpointStore(folder, keep=None)
         self.warnings: list[str] = []
         self.stats: NodeStats | None = None
@@ -68,7 +67,7 @@ class CheckpointWriter:
                 self.warnings.append(f"{error}; the one before it is used, if there is one")
                 continue
             if not held:
-                check_fits(str(folder), state, experiment)
+                check_fits(str(folder), number, state.record.get("experiment"), experiment)
                 self.previous_incarnation = int(state.record.get("incarnation", 0))
             held.append(number)
         self.held = tuple(held)

@@ -10,7 +10,8 @@ import pytest
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import SiteModel
 from nervenet.nodes.checkpoint.store import CheckpointStore
-from nervenet.nodes.config.schema import Experiment, ExperimentError
+from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.checkpoint_writer import CheckpointWriter, recall
 from nervenet.nodes.federated.strategies import Contribution, Outcome
