@@ -5,53 +5,35 @@ files: a plain name for a class with `from_parameters` (`base.FlatModel` supplie
 a subclass of `sklearn.adapters.Adapter`. A family is imported when it is first named.
 """
 
-from collections.abc import Iterator, Mapping
-from importlib import import_module
+from collections.abc import Mapping
 from inspect import signature
 from typing import Any, cast
 
 from .model import CannotMerge, Capability, Model
+from .plugins import Registry, lacks
 
-GROUP = "nervenet.models"
-
-FAMILIES = {
-    "mlp": "mlp.mlp:MLP",
-    "pegasos": "pegasos:Pegasos",
-    "sklearn.linear_model.SGDClassifier": "sklearn.sgd:SGDAdapter",
-    "sklearn.linear_model.SGDRegressor": "sklearn.sgd:SGDRegressorAdapter",
-    "sklearn.linear_model.LogisticRegression": "sklearn.logistic:LogisticAdapter",
-    "sklearn.neural_network.MLPClassifier": "sklearn.mlp:MLPAdapter",
-    "sklearn.neural_network.MLPRegressor": "sklearn.mlp:MLPRegressorAdapter",
-}
-"""The families of this package: name to module and class."""
-
-
-def _installed() -> dict[str, Any]:
-    from importlib.metadata import entry_points
-
-    return {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in FAMILIES}
-
-
-def names() -> Iterator[str]:
-    """Yield the names of all families, those of other packages last."""
-    yield from FAMILIES
-    yield from _installed()
-
-
-def family(name: str) -> Any:
-    """Return the class of a family, or None for an unknown name."""
-    if name in FAMILIES:
-        module, _, cls = FAMILIES[name].partition(":")
-        return getattr(import_module(f".{module}", __package__), cls)
-    entry = _installed().get(name)
-    return None if entry is None else entry.load()
+FAMILIES: Registry[Any] = Registry(
+    "family",
+    "nervenet.models",
+    {
+        "mlp": "mlp.mlp:MLP",
+        "pegasos": "pegasos:Pegasos",
+        "sklearn.linear_model.SGDClassifier": "sklearn.sgd:SGDAdapter",
+        "sklearn.linear_model.SGDRegressor": "sklearn.sgd:SGDRegressorAdapter",
+        "sklearn.linear_model.LogisticRegression": "sklearn.logistic:LogisticAdapter",
+        "sklearn.neural_network.MLPClassifier": "sklearn.mlp:MLPAdapter",
+        "sklearn.neural_network.MLPRegressor": "sklearn.mlp:MLPRegressorAdapter",
+    },
+    package=__package__,
+    check=lambda plugin: lacks(plugin, "build", "get_weights", "set_weights", "fit", "describe"),
+)
+"""The families by name, those of other packages last."""
 
 
 def models_with(*capabilities: Capability) -> tuple[str, ...]:
     """Return the families that have these capabilities, each with the settings it has them under: for error texts."""
     able = []
-    for name in names():
-        cls = family(name)
+    for name, cls in FAMILIES.items():
         if set(capabilities) <= getattr(cls, "capabilities", frozenset()):
             condition = getattr(cls, "condition", "")
             able.append(name.rpartition(".")[2] + (f" ({condition})" if condition else ""))
@@ -79,13 +61,13 @@ def as_model(obj: object) -> Model:
 
     own = type(obj)
     ancestors = {ancestor.__name__ for ancestor in own.__mro__}
-    path = next((name for name in names() if "." in name and name.rpartition(".")[2] in ancestors), None)
+    path = next((name for name in FAMILIES if "." in name and name.rpartition(".")[2] in ancestors), None)
     if path is None:
         raise _cannot_merge(own.__name__, why_not(obj))
     if refused := refused_setting(obj):
         raise _cannot_merge(*refused)
     same_package = own.__module__.partition(".")[0] == path.partition(".")[0]
-    return cast(Model, family(path)(obj, path if same_package else f"{own.__module__}.{own.__qualname__}"))
+    return cast(Model, FAMILIES[path](obj, path if same_package else f"{own.__module__}.{own.__qualname__}"))
 
 
 def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
@@ -94,7 +76,7 @@ def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
     Parameters
     ----------
     name : str
-        One of `names`, or another import path that starts with ``sklearn.``.
+        One of `FAMILIES`, or another import path that starts with ``sklearn.``.
     parameters : mapping
         Keyword arguments of its constructor.
 
@@ -105,18 +87,18 @@ def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
     CannotMerge
         Copies of that estimator cannot be averaged.
     """
-    cls = family(name)
+    cls: Any = FAMILIES[name] if name in FAMILIES else None  # noqa: SIM401  (an unknown name is no KeyError)
     if hasattr(cls, "from_parameters"):
         return cast(Model, cls.from_parameters(parameters))
     if cls is None and not name.startswith("sklearn."):
-        plain = [known for known in names() if not known.startswith("sklearn.")]
+        plain = [known for known in FAMILIES if not known.startswith("sklearn.")]
         raise ValueError(
             f"unknown model {name!r}; allowed are {', '.join(plain)}, and import paths that start with sklearn., such "
             "as sklearn.linear_model.SGDClassifier"
         )
     from .sklearn.estimators import estimator_class
 
-    estimator = estimator_class(name, FAMILIES)
+    estimator = estimator_class(name, FAMILIES.builtin)
     allowed = list(signature(estimator).parameters)
     for parameter in parameters:
         if parameter not in allowed:
@@ -138,4 +120,4 @@ def rebuild(description: Mapping[str, Any]) -> Model:
 
 
 def _cannot_merge(what: str, why: str) -> CannotMerge:
-    return CannotMerge(what, why, [name.rpartition(".")[2] for name in names()])
+    return CannotMerge(what, why, [name.rpartition(".")[2] for name in FAMILIES])

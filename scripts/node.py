@@ -13,6 +13,7 @@ from .options import experiment_flags
 if TYPE_CHECKING:
     from nervenet.nodes.config.schema import Experiment
     from nervenet.nodes.monitoring.run_view import RunView
+    from nervenet.nodes.results.run_result import RunResult
 
     from .views import View
 
@@ -54,7 +55,8 @@ def node(
     --data is this site's own file, which never leaves it. A run on several machines is one "nervenet broker", and then
     one "nervenet node" for each site.
     """
-    from nervenet.nodes.config.schema import load
+    from nervenet.nodes.experiment.ineffective import warnings
+    from nervenet.nodes.experiment.loader import load_experiment
     from nervenet.nodes.results.run_dir import check_run_dir
 
     from .result import result_line
@@ -66,12 +68,12 @@ def node(
     _check_way_in(role, broker, seed_peer)
     if resume is not None:
         check_run_dir(resume, file, out)
-    experiment = load(
+    experiment = load_experiment(
         resume or file, _in_mode(mode, role, overrides) | ({"network.advertise": advertise} if advertise else {})
     )
     # No live table: a node that stands alone shall stay small, and a monitor shows all of them.
     view = JsonView() if json else QuietView() if quiet else PlainView(_board(run, experiment))
-    for line in experiment.warnings():
+    for line in warnings(experiment):
         sys.stderr.write(f"warning: {line}\n")
     way_in = {"broker": broker or "", "seed_peer": seed_peer or ""}
     where = {**way_in, "run": run, "name": name, "out": out, "resume": resume}
@@ -85,7 +87,7 @@ def node(
 
 
 def _check_way_in(role: str, broker: str | None, seed_peer: str | None) -> None:
-    from nervenet.nodes.config.schema import ExperimentError
+    from nervenet.nodes.config.keys import ExperimentError
 
     if seed_peer and role != "peer":
         raise ExperimentError(f"--seed-peer {seed_peer}: is for a peer; a {role} joins by --broker")
@@ -103,16 +105,15 @@ def _board(run: str, experiment: Experiment) -> RunView:
 
 
 def _in_mode(mode: str, role: str, overrides: dict[str, object]) -> dict[str, object]:
-    from nervenet.nodes.config.schema import ExperimentError
+    from nervenet.nodes.config.keys import ExperimentError
 
     if overrides.get("mode", mode) != mode:
         raise ExperimentError(f"--mode {overrides['mode']}: a {role} takes part in {mode} runs")
     return {**overrides, "mode": mode}
 
 
-async def _node(role: str, experiment: Experiment, view: View, **where: Any) -> dict[str, Any]:
+async def _node(role: str, experiment: Experiment, view: View, **where: Any) -> RunResult:
     from nervenet.nodes.launching.standalone import run_node
 
     async with view.running():
-        summary: dict[str, Any] = await run_node(role, experiment, on_event=view.event, **where)
-    return summary
+        return await run_node(role, experiment, on_event=view.event, **where)

@@ -10,7 +10,7 @@ from nervenet.models.site_model import SiteModel
 from nervenet.models.site_statistics import agree
 from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.federated.strategies import Contribution
-from nervenet.nodes.federated.strategies.registry import NAMES, make
+from nervenet.nodes.federated.strategies.registry import STRATEGIES, build_strategy
 from nervenet.nodes.runtime import effects as e
 
 CLIENTS = 7
@@ -22,12 +22,12 @@ def rows(seed: int, n: int) -> tuple[Any, Any]:
     return rng.normal(size=(n, 2)) + 3.0 * np.c_[y, -y], y
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", tuple(STRATEGIES.builtin))
 @pytest.mark.parametrize("encoding", ["", "delta+int8"])
 def test_the_model_gets_better_under_every_strategy(name: str, encoding: str) -> None:
     from nervenet.models.compress import parse
 
-    strategy = make(name, {"server_rate": 0.1} if name in ("fedadam", "fedyogi") else {})
+    strategy = build_strategy(name, {"server_rate": 0.1} if name in ("fedadam", "fedyogi") else {})
     learners = {f"c{i}": SiteModel(MLP(hidden=(4,)), *rows(i, 20 + 10 * i), columns=("a", "b")) for i in range(CLIENTS)}
     agreement = agree({client: site_model.statistics() for client, site_model in learners.items()}, scale="standard")
     for site_model in learners.values():
