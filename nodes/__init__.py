@@ -1,5 +1,5 @@
-"""Nodes: coordinators, clients, peers and monitors, and the launcher that starts them. Importing this imports none of
-them yet.
+"""Nodes: coordinators, clients and peers, monitors of them, and the launcher that starts them. Importing this imports
+none of them yet.
 """
 
 from __future__ import annotations
@@ -12,15 +12,21 @@ if TYPE_CHECKING:
     from .config.schema import Experiment
     from .experiment.loader import load_experiment
     from .experiment.validation import validate
-    from .launching.launcher import launch
+    from .federated.strategies.base import Strategy
+    from .gossip.algorithms.base import Algorithm
+    from .launching.launcher import RunFailed, launch
     from .monitoring.monitor import Monitor
+    from .monitoring.run_view import RunView
+    from .results.run_result import RunResult
     from .roles.client import Client
     from .roles.coordinator import Coordinator
     from .roles.peer import Peer
     from .runtime.round_reports import RoundReport
     from .runtime.session import NodeFailed
+    from .serving import predictor_app
 
 __all__ = [
+    "Algorithm",
     "Client",
     "Coordinator",
     "Experiment",
@@ -29,12 +35,18 @@ __all__ = [
     "NodeFailed",
     "Peer",
     "RoundReport",
+    "RunFailed",
+    "RunResult",
+    "RunView",
+    "Strategy",
     "launch",
     "load_experiment",
+    "predictor_app",
     "validate",
 ]
 
 _HOMES = {
+    "Algorithm": ".gossip.algorithms.base",
     "Client": ".roles.client",
     "Coordinator": ".roles.coordinator",
     "Experiment": ".config.schema",
@@ -43,8 +55,13 @@ _HOMES = {
     "NodeFailed": ".runtime.session",
     "Peer": ".roles.peer",
     "RoundReport": ".runtime.round_reports",
+    "RunFailed": ".launching.launcher",
+    "RunResult": ".results.run_result",
+    "RunView": ".monitoring.run_view",
+    "Strategy": ".federated.strategies.base",
     "launch": ".launching.launcher",
     "load_experiment": ".experiment.loader",
+    "predictor_app": ".serving",
     "validate": ".experiment.validation",
 }
 
@@ -53,3 +70,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
