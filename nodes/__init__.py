@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from .config.schema import Experiment
     from .experiment.loader import load_experiment
     from .experiment.validation import validate
-    from .federated.strategies.base import Strategy
-    from .gossip.algorithms.base import Algorithm
+    from .federated import strategies
+    from .gossip import algorithms
     from .launching.launcher import RunFailed, launch
     from .monitoring.monitor import Monitor
     from .monitoring.run_view import RunView
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .serving import predictor_app
 
 __all__ = [
-    "Algorithm",
     "Client",
     "Coordinator",
     "Experiment",
@@ -38,15 +37,15 @@ __all__ = [
     "RunFailed",
     "RunResult",
     "RunView",
-    "Strategy",
+    "algorithms",
     "launch",
     "load_experiment",
     "predictor_app",
+    "strategies",
     "validate",
 ]
 
 _HOMES = {
-    "Algorithm": ".gossip.algorithms.base",
     "Client": ".roles.client",
     "Coordinator": ".roles.coordinator",
     "Experiment": ".config.schema",
@@ -58,15 +57,18 @@ _HOMES = {
     "RunFailed": ".launching.launcher",
     "RunResult": ".results.run_result",
     "RunView": ".monitoring.run_view",
-    "Strategy": ".federated.strategies.base",
     "launch": ".launching.launcher",
     "load_experiment": ".experiment.loader",
     "predictor_app": ".serving",
     "validate": ".experiment.validation",
 }
 
+_MODULES = {"algorithms": ".gossip.algorithms", "strategies": ".federated.strategies"}
+
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(_MODULES[name], __name__)
     if name in _HOMES:
         return getattr(import_module(_HOMES[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
