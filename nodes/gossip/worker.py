@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nervenet.broker.messages import Payload
 from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
-from nervenet.models.weights import is_finite
+from nervenet.models.weights import checked_finite
 
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -87,10 +87,9 @@ class GossipWorker:
         report = self.site_model.train(LocalWork(**job.settings), rng, stop, self.algorithm.correction(self.state))
         if report.cancelled:
             return ev.Trained(job.round, job.attempt, None, report.examples, {}, cancelled=True)
-        what = "the weights after training (a smaller training.learning_rate may help)"
         progress = Progress(
             before=self._weights,
-            after=_finite(self.site_model.get_weights(), what),
+            after=self.site_model.trained_weights(),
             reach=float("nan") if report.fednova_normalizer is None else report.fednova_normalizer * report.rate,
             to=job.to,
             whole=job.whole,
@@ -99,7 +98,9 @@ class GossipWorker:
         try:
             self.state, outgoing = self.algorithm.outgoing(self.state, progress)
         except CodecError as error:
-            raise ArithmeticError(f"{what} must be finite and of a size that can be encoded: {error}") from error
+            raise ArithmeticError(
+                f"the weights after training must be finite and of a size that can be encoded: {error}"
+            ) from error
         self._mine = outgoing.common.vector
         metrics = {"loss": report.loss, "steps": float(report.steps)}
         return ev.Trained(
@@ -136,7 +137,7 @@ class GossipWorker:
                 inbox[name] = came
             row[name] = job.coefficients[place]
         stepped = self.algorithm.step(self.state, self._mine, inbox, row)
-        self.state, self._weights = stepped.state, _finite(stepped.weights, "the mixture")
+        self.state, self._weights = stepped.state, checked_finite(stepped.weights, "the mixture")
         self.site_model.set_weights(self._weights)
         return ev.Mixed(job.round, self._weights, stepped.metrics, (*stepped.wanted, *unreadable))
 
@@ -180,9 +181,3 @@ class GossipWorker:
         moments = {n.removeprefix(MOMENTS): array for n, array in kept.items() if n.startswith(MOMENTS)}
         if moments:
             self.site_model.set_state(moments)
-
-
-def _finite(vector: Any, what: str) -> Any:
-    if not is_finite(vector):
-        raise ArithmeticError(f"{what} must be finite, found NaN or infinity")
-    return vector

@@ -15,7 +15,7 @@ from nervenet.broker.messages import Payload
 from nervenet.models.aggregate import combine
 from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
-from nervenet.models.weights import is_finite, sketch
+from nervenet.models.weights import checked_finite, is_finite, sketch
 
 from . import effects as e
 from . import events as ev
@@ -240,11 +240,11 @@ class Worker:
             case e.Mix() | e.Forget():
                 return self._mix_or_forget(job)
             case e.Combine(number, bodies, coefficients):
-                return ev.Combined(number, _finite(combine(bodies, coefficients), "the sum of models"))
+                return ev.Combined(number, checked_finite(combine(bodies, coefficients), "the sum of models"))
             case e.Merge(number, mine, theirs, shares, part):
                 from ..gossip.asynchronous.model_merge import merged
 
-                return ev.Combined(number, _finite(merged(mine, theirs, shares, part), "the merged model"))
+                return ev.Combined(number, checked_finite(merged(mine, theirs, shares, part), "the merged model"))
             case e.CopyPart(number, body, part):
                 from ..gossip.asynchronous.model_merge import taken
 
@@ -267,7 +267,7 @@ class Worker:
             return None
         if self.gossip is not None:
             return self.gossip.mix(job)
-        mixed = _finite(combine(job.bodies, job.coefficients), "the mixture")
+        mixed = checked_finite(combine(job.bodies, job.coefficients), "the mixture")
         self.site_model.set_weights(mixed)
         return ev.Mixed(job.round, mixed)
 
@@ -315,9 +315,7 @@ class Worker:
         steps = report.steps if before is None or after is None else after - before
         if report.cancelled:
             return ev.Trained(job.round, job.attempt, None, report.examples, metrics, cancelled=True)
-        body = _finite(
-            self.site_model.get_weights(), "the weights after training (a smaller training.learning_rate may help)"
-        )
+        body = self.site_model.trained_weights()
         metrics |= {"loss": report.loss, "steps": steps}
         return ev.Trained(job.round, job.attempt, body, report.examples, finite(metrics))
 
@@ -375,12 +373,6 @@ def flaw_of(array: Any) -> str | None:
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:
     """Leave out what is not a finite number: nobody can average it, and JSON cannot say it."""
     return {k: float(v) for k, v in metrics.items() if math.isfinite(v)}
-
-
-def _finite(vector: Any, what: str) -> Any:
-    if not is_finite(vector):
-        raise ArithmeticError(f"{what} must be finite, found NaN or infinity")
-    return vector
 
 
 def kind_of(job: e.Effect) -> str:
