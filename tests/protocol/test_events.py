@@ -9,6 +9,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +32,14 @@ from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.registry import NAMES, make
+from nervenet.nodes.gossip.membership.service import MembershipRules, MembershipService
+from nervenet.nodes.gossip.membership.swim import SwimRules
 from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.runtime.worker import Worker
-from nervenet.nodes.topology import neighbors, schedule
+from nervenet.nodes.topology import schedule
 
 ROOT = Path(__file__).parents[2]
 EVENTS = (ROOT / "docs" / "events.md").read_text()
@@ -171,15 +175,16 @@ def simulated() -> Found:
 
     sim = Simulation()
     peers = [f"peer-{i}" for i in range(4)]
-    graph = neighbors("ring", peers)
-    for name in peers:
-        rules = PeerRules(name, tuple(peers), schedule("ring", peers), settings=settings)
-        sim.add(name, PeerMachine(rules), worker(name))
-        sim.post(name, ev.Proceed(40))
-    for one, around in graph.items():
-        for other in around:
-            if one < other:
-                sim.connect(one, other)
+    states = [m.MemberState(name, 1, "alive") for name in peers]
+    for me in states:
+        others = tuple(state for state in states if state != me)
+        swim, layout = SwimRules(seed=0), partial(schedule, "ring")
+        membership = MembershipService(MembershipRules(me, tuple(peers), others, layout, relaid=True, swim=swim))
+        machine = PeerMachine(PeerRules(me.node, tuple(peers), settings=settings), membership)
+        sim.add(me.node, machine, worker(me.node))
+        sim.post(me.node, ev.Proceed(40))
+    for one, other in combinations(peers, 2):
+        sim.connect(one, other)
     disturb(sim, "peer-1", "peer-2", "peer-0")
     collect(sim, found)
     return found
@@ -283,9 +288,7 @@ def test_disturbed_runs_tell_of_it():
 
 
 def test_every_way_to_close_a_round_is_in_the_document():
-    text = "".join(
-        (ROOT / "nodes" / path).read_text() for path in ("federated/round_machine.py", "gossip/round_machine.py")
-    )
+    text = "".join((ROOT / "nodes" / path).read_text() for path in ("federated/round_machine.py", "gossip/rounds.py"))
     lines = [line for line in text.splitlines() if "_close(" in line]
     lines += [
         line for line in (ROOT / "nodes/federated/async_machine.py").read_text().splitlines() if ".closing =" in line
