@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from nervenet.models import MLP, LocalSettings, LocalTraining, SiteModel, agree, generator
+from nervenet.models import MLP, SiteModel, generator
 from nervenet.models.compress import parse
 from nervenet.models.data.data import Dataset
 from nervenet.models.data.partition import partition
+from nervenet.models.local import LocalSettings, LocalTraining
+from nervenet.models.site_statistics import agree
 from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
 from nervenet.nodes.federated.round_machine import CoordinatorMachine
@@ -74,13 +76,13 @@ class Federation:
         strategy: Strategy | None = None,
     ) -> None:
         learners = {name: SiteModel(model(), *rows, task="classification") for name, rows in sites.items()}
-        agreement = agree({name: site_model.survey() for name, site_model in learners.items()}, scale="none")
+        agreement = agree({name: site_model.statistics() for name, site_model in learners.items()}, scale="none")
         self.judge = SiteModel(model(), test=test)
         for site_model in (*learners.values(), self.judge):
-            site_model.settle(agreement, seed)
+            site_model.build(agreement, seed)
         self.clients = {name: LocalTraining(site_model, node=name, seed=seed) for name, site_model in learners.items()}
         self.merger = Aggregator(strategy or FedAvg(), len(sites))
-        self.weights = self.judge.snapshot()
+        self.weights = self.judge.get_weights()
         self.outgoing = self.merger.begin(self.weights)
 
     def train(self, settings: Mapping[str, LocalSettings], number: int) -> list[Contribution]:
@@ -104,7 +106,7 @@ class Federation:
 
     def accuracy(self) -> float:
         """Share of the test set that the present model gets right."""
-        self.judge.load(self.weights)
+        self.judge.set_weights(self.weights)
         return self.judge.evaluate("test")["accuracy"]
 
 

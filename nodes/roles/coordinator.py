@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checkpoint.store import CheckpointStore
-from ..config.compatibility import final_task_settings, shared_config_of, task_settings
+from ..config.compatibility import shared_config_of
+from ..config.factory import final_task_settings, task_settings
 from ..federated.aggregator import Aggregator
 from ..federated.async_machine import FlowState
 from ..federated.checkpoint_writer import CheckpointWriter, recall
@@ -18,7 +19,7 @@ from ..federated.early_stopping import Stop, StoppingRules
 from ..federated.evaluation import Best
 from ..federated.round_machine import CoordinatorMachine
 from ..federated.rules import RoundRules
-from ..federated.strategies.registry import make
+from ..federated.strategies.registry import build_strategy
 from ..runtime import events as ev
 from ..runtime.node import Node
 from ..runtime.round_reports import RoundReport, RoundReports
@@ -90,7 +91,8 @@ class Coordinator:
         state: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
-        from ..config.factory import build_site_model, experiment_from_keywords
+        from ..config.factory import build_site_model
+        from ..experiment.loader import experiment_from_keywords
 
         wanted = {
             "nodes": clients,
@@ -129,7 +131,7 @@ class Coordinator:
         self.experiment = experiment
         self.place = place
         self.model = site_model
-        self._strategy = make(experiment.federated.strategy, experiment.federated.arguments)
+        self._strategy = build_strategy(experiment.federated.strategy, experiment.federated.arguments)
         self._merger = Aggregator(self._strategy, experiment.nodes, report=experiment.federated.report_outliers)
         self._settled: ev.ModelReady | None = None
         self.session = Session("coordinator", place, experiment, binds=True)

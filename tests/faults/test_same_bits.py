@@ -19,7 +19,7 @@ from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.gossip.algorithms import Algorithm
-from nervenet.nodes.gossip.algorithms.registry import NAMES, build, encoding_of
+from nervenet.nodes.gossip.algorithms.registry import SYNCHRONOUS, build_algorithm, encoding_of
 from nervenet.nodes.gossip.algorithms.requirements import suitable_mixing
 from nervenet.nodes.gossip.worker import GossipWorker
 from nervenet.nodes.runtime import effects as e
@@ -74,7 +74,7 @@ def federated(seed: int, shuffle: int | None) -> dict[str, bytes]:
         sim.connect("coordinator", name, ("coordinator", "client"))
     sim.run(1000.0)
     assert all(node.finished == e.Finish("completed") for node in sim.nodes.values())
-    return {name: one.site_model.snapshot().tobytes() for name, one in trainers.items()}
+    return {name: one.site_model.get_weights().tobytes() for name, one in trainers.items()}
 
 
 def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: str = "ring") -> dict[str, bytes]:
@@ -83,7 +83,7 @@ def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: s
     graph = schedule(topology, names)
     linked = every_neighbor(graph)
     sim = simulation(shuffle)
-    learns = build(algorithm, {}, "top-k:0.2+int8" if algorithm == "choco" else "")
+    learns = build_algorithm(algorithm, {}, "top-k:0.2+int8" if algorithm == "choco" else "")
     trainers = {name: trainer(name, seed, site=site, algorithm=learns) for site, name in enumerate(names)}
     work = WORK | ({"epochs": 1, "local_steps": learns.needs.steps} if learns.needs.steps else {})
     for name in names:
@@ -113,7 +113,7 @@ def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: s
         for _, kind, fields in node.published
         if kind == "round.completed"
     )
-    return {name: one.site_model.snapshot().tobytes() for name, one in trainers.items()}
+    return {name: one.site_model.get_weights().tobytes() for name, one in trainers.items()}
 
 
 @pytest.mark.parametrize("run", [federated, gossip])
@@ -127,7 +127,7 @@ def test_the_same_seed_gives_the_same_bits_in_whatever_order_things_happen(run: 
 @pytest.mark.parametrize(
     ("algorithm", "topology"),
     [
-        *((name, "complete") for name in NAMES),
+        *((name, "complete") for name in SYNCHRONOUS),
         ("dpsgd", "one-peer-exponential"),
         ("epidemic", "epidemic-local"),
         ("sgp", "epidemic-local"),

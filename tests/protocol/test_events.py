@@ -31,7 +31,7 @@ from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAvg
-from nervenet.nodes.federated.strategies.registry import NAMES, make
+from nervenet.nodes.federated.strategies.registry import STRATEGIES, build_strategy
 from nervenet.nodes.gossip.membership.service import MembershipRules, MembershipService
 from nervenet.nodes.gossip.membership.swim import SwimRules
 from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
@@ -210,12 +210,12 @@ def hurried() -> set[str]:
 def by_strategies() -> set[str]:
     """What strategies tell of a round, each of its own, with the report on outliers."""
     start = np.zeros(2)
-    told = {"normalizer": 1.0, "probe_loss": 1.0}
+    told = {"fednova_normalizer": 1.0, "probe_loss": 1.0}
     rows = [[1.0, 2.0]] * 6 + [[1e6, 1e6]]
     given = tuple(Contribution(f"c{i}", np.array(row), start, 1, told) for i, row in enumerate(rows))
     found: set[str] = set()
-    for name in NAMES:
-        merger = Aggregator(make(name, {}), len(given), report=True)
+    for name in tuple(STRATEGIES.builtin):
+        merger = Aggregator(build_strategy(name, {}), len(given), report=True)
         if len(merger.strategy.demands.parts) == 1:
             merger.begin(start)
             found |= set(merger.fold(e.Fold(1, 0, "mean", start, given)).metrics)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.federated.strategies import Contribution
-from nervenet.nodes.federated.strategies.registry import make
+from nervenet.nodes.federated.strategies.registry import build_strategy
 from nervenet.nodes.runtime import effects as e
 
 
@@ -17,7 +17,7 @@ def check_a_fold_that_did_not_count_leaves_nothing_behind() -> None:
     start = np.zeros(3, np.float32)
     found = []
     for first_fails in (False, True):
-        merger = Aggregator(make("fedavgm", {}))
+        merger = Aggregator(build_strategy("fedavgm", {}))
         merger.begin(start)
         weights = merger.fold(a_fold(start, 1, 0, 1.0)).body
         if first_fails:

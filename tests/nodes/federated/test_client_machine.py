@@ -291,7 +291,7 @@ def test_the_same_task_of_the_next_life_is_done_again() -> None:
     bench.say(task(7), "w6")
     effects = bench.trained(7)
     assert sent(effects) == []
-    assert [train.life for train in only(e.Train, effects)] == [2]
+    assert [train.incarnation for train in only(e.Train, effects)] == [2]
     assert [update.round for update in sent(bench.trained(7))] == [7]
 
 

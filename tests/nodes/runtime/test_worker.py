@@ -102,7 +102,7 @@ def test_without_weights_it_trains_from_where_the_model_stands() -> None:
     settled(one)
     first = one.perform(e.Train(1, 0, None, WORK))
     assert isinstance(first, ev.Trained)
-    np.testing.assert_array_equal(one.site_model.snapshot(), first.body)
+    np.testing.assert_array_equal(one.site_model.get_weights(), first.body)
 
 
 def test_it_measures_the_hold_out_with_the_weights_it_was_sent() -> None:
@@ -128,11 +128,11 @@ def test_it_folds_and_mixes_in_the_order_given() -> None:
     assert isinstance(folded, ev.Folded)
     assert (folded.round, folded.attempt) == (3, 1)
     np.testing.assert_array_equal(folded.body, np.full_like(body, 2.0))
-    np.testing.assert_array_equal(one.site_model.snapshot(), body)  # a fold is not the model yet
+    np.testing.assert_array_equal(one.site_model.get_weights(), body)  # a fold is not the model yet
     mixed = one.perform(e.Mix(4, vectors[:2], (0.25, 0.75)))
     assert isinstance(mixed, ev.Mixed)
     np.testing.assert_array_equal(mixed.body, np.full_like(body, 1.75))
-    np.testing.assert_array_equal(one.site_model.snapshot(), mixed.body)
+    np.testing.assert_array_equal(one.site_model.get_weights(), mixed.body)
 
 
 def test_an_evaluation_can_carry_a_sketch_of_the_weights() -> None:
