@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -37,6 +37,7 @@ from nervenet.nodes.gossip.membership.service import MembershipRules, Membership
 from nervenet.nodes.gossip.membership.swim import SwimRules
 from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.gossip.worker import GossipWorker
+from nervenet.nodes.monitoring.events import AnyEvent, Event, UnknownEvent
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.model_worker import ModelWorker
@@ -104,7 +105,8 @@ def real() -> list[dict[str, Any]]:
         async def watch() -> None:
             async with Monitor(address, run=run) as monitor:
                 async for event in monitor:
-                    events.append(event)
+                    assert not isinstance(event, UnknownEvent), str(event.raw)[:600]
+                    events.append(event.raw)
                     left.discard(event["node"] if event["type"] == "node.left" and "subject" not in event else "")
                     if not left:
                         return
@@ -285,6 +287,14 @@ def test_the_document_says_who_publishes_and_every_field_and_no_other(kind, seen
     roles, fields = DOCUMENTED[kind]
     assert {role for other, role in seen if other == kind} == roles
     assert set().union(*(found for (other, _), found in seen.items() if other == kind)) == fields
+
+
+def test_every_documented_type_has_a_class_with_every_documented_field():
+    classes = {cls.__struct_config__.tag: cls for cls in get_args(AnyEvent)}
+    assert set(classes) - {"unknown"} == set(DOCUMENTED)
+    common = set(Event.__struct_fields__)
+    for kind, (_, fields) in DOCUMENTED.items():
+        assert set(classes[kind].__struct_fields__) - common == fields, kind
 
 
 def test_disturbed_runs_tell_of_it():
