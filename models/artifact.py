@@ -1,4 +1,4 @@
-"""A model on disk: model.safetensors for the weights, model.json for everything that gives them a meaning."""
+"""A model on disk: model.safetensors for the weights, model.json for all that gives them a meaning."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from .model import CannotMerge, Model, rebuild
+from .model import CannotMerge, Model
 from .moments import IncompatibleSites
 from .preprocessing import Preprocessing
+from .registry import rebuild
 from .site_model import SiteModel
 from .sklearn.skops_file import export
 from .weights import IncompatibleWeights, Layout, Vector
@@ -31,7 +32,7 @@ class ModelFileError(ValueError):
 def save_model(
     folder: Path,
     model: Model,
-    agreement: Preprocessing,
+    preprocessing: Preprocessing,
     vector: Vector,
     extra: Mapping[str, Any],
     *,
@@ -43,10 +44,10 @@ def save_model(
     ----------
     folder
         Made if it is missing. Gets model.safetensors and model.json; for a scikit-learn estimator also model.skops, a
-        fitted estimator that takes raw inputs and needs nothing of this house.
+        fitted estimator that takes raw inputs and needs nothing of this package.
     model
         Built; its own weights are neither used nor changed.
-    agreement
+    preprocessing
         What the sites agreed on: columns, classes, scales.
     vector
         The weights to save.
@@ -58,7 +59,7 @@ def save_model(
     Raises
     ------
     IncompatibleWeights
-        When the vector does not fit the model's layout, or is not finite.
+        The vector does not fit the model's layout, or is not finite.
     """
     from safetensors.numpy import save
 
@@ -67,13 +68,13 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     # One key of metadata and no more: safetensors writes several in an order of its own each time.
     weights = save(dict(layout.views(vector)), metadata={"layout": layout.hash})
-    skops, note = export(model, agreement, vector)
+    skops, note = export(model, preprocessing, vector)
     description = {
         "format": FORMAT,
         "rule": model.rule,
         "layout": layout.to_dict(),
         "model": model.describe(),
-        "agreement": agreement.to_dict(),
+        "agreement": preprocessing.to_dict(),
         "weights": {"file": f"{stem}.safetensors", "blake2b": _digest(weights)},
         "skops": note,
         "extra": _finite(extra),
@@ -98,50 +99,37 @@ def save_weights(path: Path, layout: Layout, vector: Vector) -> None:
 
 
 def load_model(path: Path) -> SiteModel:
-    """Read a model, ready to predict from raw inputs.
+    """Return a saved model, ready to predict from raw inputs, without rows of its own.
 
-    Parameters
-    ----------
-    path
-        A folder that `save_model` wrote, or one of its files.
-
-    Returns
-    -------
-    SiteModel
-        Without rows of its own.
-
-    Raises
-    ------
-    ModelFileError
-        When a file is missing, damaged, of a newer format, or the two do not belong together.
+    `path` is a folder that `save_model` wrote, or one of its files. Raises ModelFileError when a file is missing,
+    damaged, of a newer format, or the two do not belong together.
     """
     described, weights = _files(Path(path))
     fields = _description(described)
     try:
         model = rebuild(fields["model"])
-        agreement = Preprocessing.from_dict(fields["agreement"])
         layout = Layout.from_dict(fields["layout"])
         site_model = SiteModel(model)
-        settled = site_model.settle(agreement, seed=0)
+        built = site_model.build(Preprocessing.from_dict(fields["agreement"]), seed=0)
         digest = fields["weights"]["blake2b"]
     except KeyError as error:
         raise ModelFileError(f"{described}: has no {error}") from error
     except (IncompatibleSites, IncompatibleWeights, CannotMerge, ValueError, TypeError) as error:
         raise ModelFileError(f"{described}: {error}") from error
-    if settled.hash != layout.hash:
-        raise ModelFileError(f"{described}: layout {layout.hash} is not that of the model it describes, {settled.hash}")
-    site_model.load(_vector(weights, layout, digest))
+    if built.hash != layout.hash:
+        raise ModelFileError(f"{described}: layout {layout.hash} is not that of the model it describes, {built.hash}")
+    site_model.set_weights(_vector(weights, layout, digest))
     return site_model
 
 
 def read_extra(path: Path) -> dict[str, Any]:
-    """Read the `extra` facts that were saved with a model. Raises ModelFileError like `load_model`."""
+    """Return the `extra` facts that were saved with a model. Raises ModelFileError like `load_model`."""
     extra = _description(_files(Path(path))[0]).get("extra")
     return dict(extra) if isinstance(extra, dict) else {}
 
 
 def _files(path: Path) -> tuple[Path, Path]:
-    """Find the description and the weights that belong to a folder or to one of its files."""
+    """Return the paths of description and weights that belong to a folder or to one of its files."""
     if path.is_dir():
         base = path / STEM
     elif path.suffix in SUFFIXES:
@@ -175,7 +163,7 @@ def _description(path: Path) -> dict[str, Any]:
 
 
 def _vector(path: Path, layout: Layout, digest: str) -> Vector:
-    """Read the weights as one flat vector in the layout's order."""
+    """Return the weights of a file as one flat vector in the layout's order."""
     import numpy as np
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -216,7 +204,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """Turn NaN and infinities into None, which JSON can say."""
+    """Return a value with None, which JSON has, for NaN and infinities."""
     match value:
         case float() if not math.isfinite(value):
             return None

@@ -1,5 +1,5 @@
-"""Nodes: coordinators, clients, peers and monitors, and the launcher that starts them. Importing this imports none of
-them yet.
+"""Nodes: coordinators, clients and peers, monitors of them, and the launcher that starts them. Importing this imports
+none of them yet.
 """
 
 from __future__ import annotations
@@ -8,14 +8,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .config.schema import Experiment, ExperimentError
-    from .launching.launcher import launch
+    from .config.keys import ExperimentError
+    from .config.schema import Experiment
+    from .experiment.loader import load_experiment
+    from .experiment.validation import validate
+    from .federated import strategies
+    from .gossip import algorithms
+    from .launching.launcher import RunFailed, launch
     from .monitoring.monitor import Monitor
+    from .monitoring.run_view import RunView
+    from .results.run_result import RunResult
     from .roles.client import Client
     from .roles.coordinator import Coordinator
     from .roles.peer import Peer
     from .runtime.round_reports import RoundReport
     from .runtime.session import NodeFailed
+    from .serving import predictor_app
 
 __all__ = [
     "Client",
@@ -26,23 +34,45 @@ __all__ = [
     "NodeFailed",
     "Peer",
     "RoundReport",
+    "RunFailed",
+    "RunResult",
+    "RunView",
+    "algorithms",
     "launch",
+    "load_experiment",
+    "predictor_app",
+    "strategies",
+    "validate",
 ]
 
 _HOMES = {
     "Client": ".roles.client",
     "Coordinator": ".roles.coordinator",
     "Experiment": ".config.schema",
-    "ExperimentError": ".config.schema",
+    "ExperimentError": ".config.keys",
     "Monitor": ".monitoring.monitor",
     "NodeFailed": ".runtime.session",
     "Peer": ".roles.peer",
     "RoundReport": ".runtime.round_reports",
+    "RunFailed": ".launching.launcher",
+    "RunResult": ".results.run_result",
+    "RunView": ".monitoring.run_view",
     "launch": ".launching.launcher",
+    "load_experiment": ".experiment.loader",
+    "predictor_app": ".serving",
+    "validate": ".experiment.validation",
 }
+
+_MODULES = {"algorithms": ".gossip.algorithms", "strategies": ".federated.strategies"}
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(_MODULES[name], __name__)
     if name in _HOMES:
         return getattr(import_module(_HOMES[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

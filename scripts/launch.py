@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .begun import Begun
+from .context import Context
 from .options import experiment_flags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nervenet.nodes.config.schema import Experiment
+    from nervenet.nodes.results.run_result import RunResult
 
     from .views import View
 
@@ -38,21 +39,22 @@ def launch(
 
     Leaves a run folder with the result, the model and its curves. Another terminal can attach with "nervenet monitor".
     """
-    from nervenet.nodes.config.schema import load
+    from nervenet.nodes.experiment.ineffective import warnings
+    from nervenet.nodes.experiment.loader import load_experiment
     from nervenet.nodes.results.run_dir import check_run_dir, default_path, has_checkpoints
 
-    from .running import Stopped, run
+    from .signals import Stopped, run
     from .views import choose_view
 
     if resume is not None:
         check_run_dir(resume, file, out)
-    experiment = load(resume or file, overrides)
+    experiment = load_experiment(resume or file, overrides)
     folder = resume or out or default_path(experiment, datetime.now(UTC))
     view = choose_view(quiet=quiet, json=json)
-    for line in experiment.warnings():
+    for line in warnings(experiment):
         sys.stderr.write(f"warning: {line}\n")
     try:
-        summary = run(lambda: _launch(experiment, folder, view, context.obj or Begun(), resume=resume is not None))
+        summary = run(lambda: _launch(experiment, folder, view, context.obj or Context(), resume=resume is not None))
     except (Stopped, RuntimeError):
         # A run that did not come to its end leaves what it has.
         view.note(f"run folder {folder}")
@@ -62,7 +64,7 @@ def launch(
     _conclude(summary, folder, quiet=quiet, json=json)
 
 
-async def _launch(experiment: Experiment, folder: Path, view: View, begun: Begun, *, resume: bool) -> dict[str, Any]:
+async def _launch(experiment: Experiment, folder: Path, view: View, context: Context, *, resume: bool) -> RunResult:
     from nervenet.nodes.launching.launcher import launch as start
 
     def on_address(address: str) -> None:
@@ -75,13 +77,13 @@ async def _launch(experiment: Experiment, folder: Path, view: View, begun: Begun
             resume=folder if resume else None,
             on_event=view.event,
             on_address=on_address,
-            zygote=begun.zygote,
-            started_at=begun.at,
+            fork_server=context.fork_server,
+            started_at=context.started_at,
         )
 
 
 def _conclude(summary: Mapping[str, Any], folder: Path, *, quiet: bool, json: bool) -> None:
-    from .result import print_result, result_line
+    from .result_table import print_result, result_line
 
     if json:
         return

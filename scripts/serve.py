@@ -25,7 +25,7 @@ def serve(
     POST /predict with {"X_test": [[…], …]}, raw inputs, is answered by {"y_pred": […]}. GET /healthz says whether it is
     up, GET /model what is being served.
     """
-    from nervenet.nodes.config.schema import ExperimentError
+    from nervenet.nodes.config.keys import ExperimentError
 
     if broker is not None:
         raise ExperimentError(
@@ -36,7 +36,7 @@ def serve(
     from nervenet.models.artifact import load_model, read_extra
     from nervenet.nodes.serving import predictor_app
 
-    from .running import run
+    from .signals import run
 
     if best and not model.is_dir():
         raise ExperimentError(f"--best: is for a run folder, and {model} is a model file")
@@ -59,7 +59,7 @@ def _metrics(model: Path) -> dict[str, float | None]:
 
 
 def _address(http: str) -> tuple[str, int]:
-    from nervenet.nodes.config.schema import ExperimentError
+    from nervenet.nodes.config.keys import ExperimentError
 
     host, colon, port = http.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > 65535:

@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from nervenet.models import MLP, LocalSettings, LocalTraining, SiteModel, agree, generator
+from nervenet.models import MLP, SiteModel, generator
 from nervenet.models.compress import parse
 from nervenet.models.data.data import Dataset
 from nervenet.models.data.partition import partition
-from nervenet.nodes.federated.aggregator import Aggregator
+from nervenet.models.local import LocalSettings, LocalTraining
+from nervenet.models.site_statistics import agree
+from nervenet.nodes.checkpoint.client_state import ClientStateStore
+from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
+from nervenet.nodes.federated.client_worker import ClientWorker
 from nervenet.nodes.federated.round_machine import CoordinatorMachine
 from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies import Contribution, Strategy
@@ -26,7 +30,7 @@ from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
-from nervenet.nodes.runtime.worker import Worker
+from nervenet.nodes.runtime.worker import RoleWorker, Worker
 from numpy.typing import NDArray
 
 Rows: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
@@ -74,13 +78,13 @@ class Federation:
         strategy: Strategy | None = None,
     ) -> None:
         learners = {name: SiteModel(model(), *rows, task="classification") for name, rows in sites.items()}
-        agreement = agree({name: site_model.survey() for name, site_model in learners.items()}, scale="none")
+        agreement = agree({name: site_model.statistics() for name, site_model in learners.items()}, scale="none")
         self.judge = SiteModel(model(), test=test)
         for site_model in (*learners.values(), self.judge):
-            site_model.settle(agreement, seed)
+            site_model.build(agreement, seed)
         self.clients = {name: LocalTraining(site_model, node=name, seed=seed) for name, site_model in learners.items()}
         self.merger = Aggregator(strategy or FedAvg(), len(sites))
-        self.weights = self.judge.snapshot()
+        self.weights = self.judge.get_weights()
         self.outgoing = self.merger.begin(self.weights)
 
     def train(self, settings: Mapping[str, LocalSettings], number: int) -> list[Contribution]:
@@ -104,7 +108,7 @@ class Federation:
 
     def accuracy(self) -> float:
         """Share of the test set that the present model gets right."""
-        self.judge.load(self.weights)
+        self.judge.set_weights(self.weights)
         return self.judge.evaluate("test")["accuracy"]
 
 
@@ -131,18 +135,14 @@ class Simulated:
         rules = RoundRules(
             rounds, frozenset(sites), seed, participation=participation, settings=settings, strategy=strategy
         )
-        judge = Worker(
-            SiteModel(model(), test=test),
-            node=COORDINATOR,
-            seed=seed,
-            scale="none",
-            merger=Aggregator(strategy, len(sites)),
-        )
+        aggregator = Aggregator(strategy, len(sites))
+        judge = CoordinatorWorker(SiteModel(model(), test=test), aggregator, node=COORDINATOR, seed=seed, scale="none")
         self.coordinator = self.simulation.add(COORDINATOR, CoordinatorMachine(rules), _working(judge))
         for name, rows in sites.items():
             site_model = SiteModel(model(), *rows, task="classification")
             machine = ClientMachine(ClientRules(COORDINATOR, site_model.examples))
-            self.simulation.add(name, machine, _working(Worker(site_model, node=name, seed=seed, scale="none")))
+            client = ClientWorker(site_model, node=name, seed=seed, states=ClientStateStore(), scale="none")
+            self.simulation.add(name, machine, _working(client))
             self.simulation.connect(COORDINATOR, name, ("coordinator", "client"))
 
     def rounds(self) -> Iterator[Mapping[str, Any]]:
@@ -160,8 +160,9 @@ class Simulated:
             self.simulation.run(self.simulation.now + JOB_S)
 
 
-def _working(trainer: Worker) -> Callable[[Any], tuple[float, ev.Event | None]]:
-    return lambda job: (JOB_S, trainer.answer(job))
+def _working(role: RoleWorker) -> Callable[[Any], tuple[float, ev.Event | None]]:
+    worker = Worker(role)
+    return lambda job: (JOB_S, worker.answer(job))
 
 
 class Notebook:

@@ -133,8 +133,8 @@ class CoordinatorMachine:
                 return self._kept(number, now)
             case ev.WorkFailed():
                 return self._work_failed(event, now)
-            case ev.SendFailed(peer, "task", number, reason):
-                return self._excuse(peer, f"unreachable: {reason}", number, now)
+            case ev.SendFailed(peer, "task", number, reason, cause):
+                return self._excuse(peer, f"{cause}: {reason}", number, now)
             case ev.StillSending(peer, rounds):
                 self.roll.leaving(peer, rounds)
                 return []

@@ -80,7 +80,7 @@ class RunDir:
     Attributes
     ----------
     resumed : int or None
-        The round after which the run goes on, where it was opened by `reopen`.
+        The round after which the run goes on, where it was opened by `existing`.
     damaged : tuple of str
         What of the peers' states was passed over for it.
     refused : str or None
@@ -100,6 +100,7 @@ class RunDir:
     resumed: int | None = None
     damaged: tuple[str, ...] = ()
     refused: str | None = None
+    _refusal_returned = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -113,29 +114,16 @@ class RunDir:
         self._open()
 
     @classmethod
-    def reopen(cls, path: Path, experiment: Experiment, *, alone: str = "") -> "RunDir":
-        """Open the folder of a run that is to go on, or of one node `alone` of it, a ``client`` or a ``peer``; its
-        events are appended to.
+    def existing(cls, path: Path, resumed: int | None = None, damaged: tuple[str, ...] = ()) -> "RunDir":
+        """Open the directory of a run that goes on, to append to its events; see `nervenet.nodes.results.resume`.
 
         Raises
         ------
         ExperimentError
-            As `resume.resumable` and `resume.resumable_peers` do, for a node alone as `resume.check_run` and
-            `resume.check_peer` do; or the run is still going on.
-            Nothing has been written then.
+            The run is still going on.
         """
-        from . import resume  # a monitor, which reads run folders, shall not load NumPy for it
-
         folder = cls.__new__(cls)
-        folder.path = path
-        if alone == "peer":
-            resume.check_peer(path, experiment)
-        elif alone:
-            resume.check_run(path, experiment)
-        elif experiment.mode == "gossip":
-            folder.resumed, folder.damaged = resume.resumable_peers(path, experiment)
-        else:
-            folder.resumed = resume.resumable(path, experiment).round
+        folder.path, folder.resumed, folder.damaged = path, resumed, damaged
         folder._open()  # noqa: SLF001  (its own class)
         return folder
 
@@ -177,12 +165,22 @@ class RunDir:
         """Keep ``{node: {"role", "pid", "address"}}``; the broker's own entry lets monitors find it."""
         write_whole(self.path / "nodes.json", _indented(nodes))
 
-    def record(self, event: Mapping[str, Any]) -> None:
-        """Append one event as a line; a gap is an event of its own. A full disk ends no run: see `refused`."""
+    def record(self, event: Mapping[str, Any]) -> str | None:
+        """Append one event as a line; a gap is an event of its own. A full disk ends no run.
+
+        Returns
+        -------
+        str or None
+            Why events cannot be written, once, when it is found out.
+        """
         with self._refusable():
             self._events.write(_JSON.encode(event) + b"\n")
         if time.monotonic() - self._flushed >= FLUSH_AFTER_S:
             self.flush()
+        if self.refused is None or self._refusal_returned:
+            return None
+        self._refusal_returned = True
+        return self.refused
 
     def flush(self) -> None:
         """Give what is buffered to the operating system: it then survives this process."""

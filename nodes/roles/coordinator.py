@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checkpoint.store import CheckpointStore
-from ..config.compatibility import final_task_settings, shared_config_of, task_settings
-from ..federated.aggregator import Aggregator
+from ..config.compatibility import shared_config_of
+from ..config.factory import final_task_settings, task_settings
+from ..federated.aggregator import Aggregator, CoordinatorWorker
 from ..federated.async_machine import FlowState
 from ..federated.checkpoint_writer import CheckpointWriter, recall
 from ..federated.early_stopping import Stop, StoppingRules
 from ..federated.evaluation import Best
 from ..federated.round_machine import CoordinatorMachine
 from ..federated.rules import RoundRules
-from ..federated.strategies.registry import make
+from ..federated.strategies.registry import build_strategy
 from ..runtime import events as ev
 from ..runtime.node import Node
 from ..runtime.round_reports import RoundReport, RoundReports
@@ -90,7 +91,8 @@ class Coordinator:
         state: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
-        from ..config.factory import build_site_model, experiment_from_keywords
+        from ..config.factory import build_site_model
+        from ..experiment.loader import experiment_from_keywords
 
         wanted = {
             "nodes": clients,
@@ -129,18 +131,26 @@ class Coordinator:
         self.experiment = experiment
         self.place = place
         self.model = site_model
-        self._strategy = make(experiment.federated.strategy, experiment.federated.arguments)
-        self._merger = Aggregator(self._strategy, experiment.nodes, report=experiment.federated.report_outliers)
-        self._settled: ev.ModelReady | None = None
+        self._strategy = build_strategy(experiment.federated.strategy, experiment.federated.arguments)
         self.session = Session("coordinator", place, experiment, binds=True)
+        federated = experiment.federated
+        self._worker = CoordinatorWorker(
+            site_model,
+            Aggregator(self._strategy, experiment.nodes, report=federated.report_outliers),
+            node=place.name,
+            seed=experiment.seed,
+            scale=experiment.data.scaling,
+            personal=federated.personal,
+            writer=self._writer(),
+        )
+        self._ready: ev.ModelReady | None = None  # as the previous incarnation left it
         self._reports = RoundReports()
         self._node: Node | None = None
         self._state: CoordinatorMachine | None = None
 
     async def __aenter__(self) -> Coordinator:
-        if self._past is not None and self._settled is None:
-            record, seed = self.session.record, self.experiment.seed
-            self._settled = await asyncio.to_thread(self._past.bring_back, self.model, self._merger, record, seed)
+        if self._past is not None and self._ready is None:
+            self._ready = await asyncio.to_thread(self._past.restore, self._worker, self.session.record)
         await self.session.open(self._begin)
         return self
 
@@ -189,36 +199,27 @@ class Coordinator:
             strategy=strategy,
         )
         session = self.session
-        trainer = Worker(
-            self.model,
-            node=self.place.name,
-            seed=plan.seed,
-            scale=plan.data.scaling,
-            merger=self._merger,
-            memory=self._memory(),
-            personal=federated.personal,
-        )
+        worker = Worker(self._worker, self.place.name)
         state = self._state = self._machine(rules)
-        self._node = Node(state, session.transport, trainer, session.publish, self._reports.put)
+        self._node = Node(state, session.transport, worker, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
         self._node.post(ev.Started())
         session.attach(self._node)
 
     def _machine(self, rules: RoundRules) -> CoordinatorMachine:
         machine = FlowState if rules.strategy.demands.asynchronous else CoordinatorMachine
-        if self._past is None or self._settled is None:
+        if self._past is None or self._ready is None:
             return machine(rules)
         for reason in self._past.warnings:
             self.session.publish("warning", {"reason": reason})
-        settled = self._settled
-        return machine.restored(rules, self._past.machine, settled.body, settled.outgoing, self._past.best)
+        ready = self._ready
+        return machine.restored(rules, self._past.machine, ready.body, ready.outgoing, self._past.best)
 
-    def _memory(self) -> CheckpointWriter | None:
+    def _writer(self) -> CheckpointWriter | None:
         if self.place.state is None:
             return None
-        checkpoints = CheckpointStore(self.place.state)
-        tables = self.experiment.to_dict()
-        return CheckpointWriter(checkpoints, self._merger, self.session.record, tables, self.session.incarnation)
+        store, tables = CheckpointStore(self.place.state), self.experiment.to_dict()
+        return CheckpointWriter(store, self.session.record, tables, self.session.incarnation)
 
     @property
     def weights(self) -> Any:

@@ -12,23 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 from nervenet.broker.messages import MemberState
 
-from ..config.compatibility import shared_config_of, task_settings
+from ..config.compatibility import shared_config_of
+from ..config.factory import build_schedule, task_settings
 from ..config.keys import ExperimentError
-from ..experiment.layout import build_schedule
 from ..gossip.algorithms import Algorithm
-from ..gossip.algorithms.registry import NAMES, build, encoding_of
+from ..gossip.algorithms.registry import build_algorithm, encoding_of, has_rounds, synchronous_names
 from ..gossip.algorithms.requirements import suitable_mixing
 from ..gossip.asynchronous.machine import AsyncPeerMachine, AsyncPeerRules
+from ..gossip.asynchronous.worker import AsyncGossipWorker
+from ..gossip.checkpoint_writer import CheckpointWriter
 from ..gossip.membership.service import MembershipRules, MembershipService
 from ..gossip.membership.swim import SwimRules
 from ..gossip.round_machine import PeerMachine, PeerRules
-from ..gossip.states import States
 from ..gossip.worker import GossipWorker
 from ..runtime import events as ev
 from ..runtime.node import Node
 from ..runtime.round_reports import RoundReport, RoundReports
 from ..runtime.session import NodeFailed, NodeIdentity, Session, default_name, members_of
-from ..runtime.worker import Worker
+from ..runtime.worker import RoleWorker, Worker
 from ..topology import TOPOLOGIES, Schedule, every_neighbor
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ class Peer:
         state: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
-        from ..config.factory import build_site_model, experiment_from_keywords
+        from ..config.factory import build_site_model
+        from ..experiment.loader import experiment_from_keywords
 
         wanted = {"nodes": nodes, "gossip.topology": topology, "seed": seed, "training.epochs": epochs}
         plan = experiment_from_keywords("gossip", wanted, experiment)
@@ -140,37 +142,34 @@ class Peer:
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, place: NodeIdentity, init: str = "common") -> None:
         gossip = experiment.gossip
-        keeps = place.state is not None and gossip.algorithm in NAMES
-        self._states = States(place.state, experiment) if keeps and place.state is not None else None
-        if self._states is not None:
-            place = replace(place, former=self._states.former)
+        keeps = place.state is not None and has_rounds(gossip.algorithm)
+        self._writer = CheckpointWriter(place.state, experiment) if keeps and place.state is not None else None
+        if self._writer is not None:
+            place = replace(place, former=self._writer.previous_incarnation)
         self.experiment = experiment
         self.place = place
         self.model = site_model
         self.session = Session("peer", place, experiment, binds=True)
-        if place.seed_peer and gossip.algorithm not in NAMES:
+        if place.seed_peer and not has_rounds(gossip.algorithm):
             raise ExperimentError(
                 f"gossip.algorithm = {gossip.algorithm!r}: does not go by rounds, and such a run takes no peers later "
-                f"on; a seed peer is for {', '.join(NAMES)}"
+                f"on; a seed peer is for {', '.join(synchronous_names())}"
             )
         self._algorithm: Algorithm | None = None
-        work = None
-        if gossip.algorithm in NAMES:
-            self._algorithm = build(gossip.algorithm, gossip.arguments, gossip.compression)
-            work = GossipWorker(site_model, self._algorithm, node=place.name, seed=experiment.seed, states=self._states)
-        self._trainer = Worker(
-            site_model,
-            node=place.name,
-            gossip=work,
-            seed=experiment.seed,
-            scale=experiment.data.scaling,
-            init=init,
-            sketches=True,
-        )
+        address = {"node": place.name, "seed": experiment.seed}
+        common: dict[str, Any] = address | {"scale": experiment.data.scaling, "init": init, "sketches": True}
+        role: RoleWorker
+        if has_rounds(gossip.algorithm):
+            self._algorithm = build_algorithm(gossip.algorithm, gossip.arguments, gossip.compression)
+            role = GossipWorker(site_model, self._algorithm, writer=self._writer, **common)
+        else:
+            role = AsyncGossipWorker(site_model, **common)
+        self._worker = Worker(role, place.name)
         self._reports = RoundReports()
         self._neighbors: tuple[str, ...] = ()
         self._node: Node | None = None
         self._state: PeerMachine | AsyncPeerMachine | None = None
+        self._membership: MembershipService | None = None  # of a run by rounds
 
     async def __aenter__(self) -> Peer:
         await self.session.open(self._begin)
@@ -208,7 +207,7 @@ class Peer:
         self._node = Node(
             self._state,
             self.session.transport,
-            self._trainer,
+            self._worker,
             self.session.publish,
             self._reports.put,
         )
@@ -221,21 +220,21 @@ class Peer:
 
     def _remember(self, node: Node) -> None:
         """Have what is kept say what the summary is made of, and take that up again, on the event loop."""
-        states, session = self._states, self.session
-        if states is None:
+        writer, session = self._writer, self.session
+        if writer is None:
             return
-        states.record, states.incarnation = session.record, session.incarnation
-        states.on_restored = lambda number, known: node.later(session.record.restore, number, known)
-        for reason in states.told:
+        writer.stats, writer.incarnation = session.record, session.incarnation
+        writer.on_restored = lambda number, known: node.later(session.record.restore, number, known)
+        for reason in writer.warnings:
             session.publish("warning", {"reason": reason})
 
     def _present(self) -> list[str]:
         """Who is to hear that this peer leaves."""
-        if not isinstance(self._state, PeerMachine) or self._state.fellows is None:
+        if not isinstance(self._state, PeerMachine) or self._membership is None:
             return list(self._neighbors)
         if self._state.superseded:
             return []
-        return sorted({*self._state.fellows.linked, *self.session.connected})  # also who has only dialled this one
+        return sorted({*self._membership.linked, *self.session.connected})  # also who has only dialed this one
 
     def _synchronous(
         self, algorithm: Algorithm, members: Mapping[str, Member], schedule: Schedule, roster: Roster
@@ -244,7 +243,7 @@ class Peer:
         mixing = plan.gossip.mixing or suitable_mixing(needs, schedule)
         me = MemberState(self.place.name, session.incarnation, "alive", addresses=dict(session.transport.addresses))
         founders = tuple(sorted(schedule.out(1)))
-        fellows = MembershipService(
+        self._membership = MembershipService(
             MembershipRules(
                 me=me,
                 founders=founders,
@@ -253,42 +252,35 @@ class Peer:
                     for each in members.values()
                     if each.state != "dead" and each.node != me.node
                 ),
-                lay=partial(build_schedule, plan),
-                anew=TOPOLOGIES[plan.gossip.topology].relaid_on_change,
+                layout=partial(build_schedule, plan),
+                relaid=TOPOLOGIES[plan.gossip.topology].relaid_on_change,
                 mixing=mixing,
                 doubly=needs.doubly,
                 late=bool(roster.founders) and roster.founders.get(me.node) != me.incarnation,
                 shared_config=self.place.shared_config,
                 events_in=session.events_in,
-                probe=SwimRules(seed=plan.seed).slower(plan.nodes / plan.process_count, plan.network.suspect_after_s),
+                swim=SwimRules(seed=plan.seed).slower(plan.nodes / plan.process_count, plan.network.suspect_after_s),
             )
         )
         return PeerMachine(
             PeerRules(
                 name=self.place.name,
                 members=founders,
-                schedule=schedule,
-                mixing=mixing,
                 needs=needs,
                 encoding=encoding_of(algorithm),
-                examples=self.model.examples,
                 deadline_s=plan.gossip.deadline_s,
                 join_deadline_s=plan.network.join_deadline_s,
                 heartbeat_s=plan.network.heartbeat_s,
-                suspect_after_s=plan.network.suspect_after_s,
-                lost_after_s=5 * plan.network.suspect_after_s,
                 evaluate_every=plan.evaluation.every,
                 evaluate_on="test" if self.model.has_test else "holdout",
                 settings=task_settings(plan),
-                keeps=self._states is not None,
-                held=() if self._states is None else self._states.held,
+                keeps=self._writer is not None,
+                held=() if self._writer is None else self._writer.held,
             ),
-            fellows,
+            self._membership,
         )
 
     def _asynchronous(self, members: Collection[str]) -> AsyncPeerMachine:
-        from ..gossip.asynchronous.registry import build as build_free
-
         plan = self.experiment
         rules = AsyncPeerRules(
             name=self.place.name,
@@ -305,7 +297,8 @@ class Peer:
             evaluate_on="test" if self.model.has_test else "holdout",
             settings=task_settings(plan),
         )
-        return build_free(plan.gossip.algorithm, plan.gossip.arguments).machine(rules)
+        machine: AsyncPeerMachine = build_algorithm(plan.gossip.algorithm, plan.gossip.arguments).machine(rules)
+        return machine
 
     @property
     def resumed(self) -> int | None:

@@ -25,6 +25,7 @@ from nervenet.nodes.gossip.worker import GossipWorker
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulated, Simulation
+from nervenet.nodes.runtime.worker import Cancellation
 
 
 @dataclass
@@ -67,23 +68,23 @@ class Pretended:
 
     layout = SimpleNamespace(size=SIZE, dtype="float64", hash="a1b2")
     rule = "mean"
-    common = None
+    common_weights = None
 
     def __init__(self, name: str) -> None:
         self.x = np.zeros(SIZE)
         self.target = np.random.default_rng(sum(name.encode())).standard_normal(SIZE)
         self.steps = 0
 
-    def load(self, weights: Any) -> None:
+    def set_weights(self, weights: Any) -> None:
         self.x = weights
 
-    def snapshot(self) -> Any:
+    def get_weights(self) -> Any:
         return self.x
 
     def train(self, *_: Any) -> Any:
         self.steps += 1
         self.x = self.x + 0.3 / self.steps**0.5 * (self.target - self.x)
-        return SimpleNamespace(cancelled=False, examples=1, normalizer=1.0, rate=0.1, loss=0.0, steps=1)
+        return SimpleNamespace(cancelled=False, examples=1, fednova_normalizer=1.0, rate=0.1, loss=0.0, steps=1)
 
 
 class Wires(Simulation):
@@ -123,9 +124,9 @@ class Watched:
                 life.told.append((now, sender))
             case ev.Arrived(sender, m.Exchange(round=number)):
                 life.arrived.setdefault((sender, number), now)
-        refuted = machine.fellows.members.me.refutations if machine.fellows else 0
+        refuted = machine.membership.members.me.refutations
         effects = machine.handle(event, now)
-        if machine.fellows and machine.fellows.members.me.refutations != refuted:
+        if machine.membership.members.me.refutations != refuted:
             life.told.append((now, "*"))
         life.opened.setdefault(machine.round, now)
         for effect in effects:
@@ -204,7 +205,7 @@ class Played(Run):
                     return 0.001, ev.Surveyed({"of": life.name}, (life.name,))
                 case e.ApplyAgreement():
                     start = np.zeros(SIZE)
-                    work.begin(start, start)
+                    work.begin(start)
                     payload = m.Payload("mean", "a1b2", "float64", SIZE)
                     return 0.001, ev.ModelReady({"columns": ["x"]}, payload, start)
                 case e.LoadWeights(body):
@@ -212,9 +213,9 @@ class Played(Run):
                     life.moved = np.array(body)
                     return 0.0, None
                 case e.Train(number):
-                    before = work.site_model.snapshot()
+                    before = work.site_model.get_weights()
                     trained = work.train(job, lambda: False)
-                    life.moved = life.moved + (work.site_model.snapshot() - before)
+                    life.moved = life.moved + (work.site_model.get_weights() - before)
                     return TRAIN_S * self.paces.get(life.name, 1.0), trained
                 case e.Mix(number):
                     life.before[number] = work._mine
@@ -224,7 +225,7 @@ class Played(Run):
                 case e.Forget(peer):
                     for kind, sign in ((SENT, 1.0), (RECEIVED, -1.0)):
                         life.forgotten = life.forgotten + sign * np.asarray(work.state.get(kind + peer, 0.0))
-                    work.forget(peer)
+                    work.perform(job, Cancellation())
                 case e.Evaluate(number, which):
                     if number == self.rounds:
                         self.sim.at(self.sim.now + 0.05, lambda: self._farewell(life))
@@ -281,8 +282,7 @@ class Played(Run):
                 self.sim.at(self.sim.now + 0.5, lambda: self._come(name, number))
             return
         through = reached[self.history.seed % len(reached)]
-        assert through.machine.fellows is not None
-        (answer,) = through.machine.fellows._introduce(name, {"nodes": len(self.names)})
+        (answer,) = through.machine.membership._introduce(name, {"nodes": len(self.names)})
         assert isinstance(answer, e.Send)
         assert isinstance(answer.message, m.Peers)
         self.enter(name, answer.message.members, life=number, late=True)

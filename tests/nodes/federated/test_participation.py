@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.strategies.registry import make
+from nervenet.nodes.federated.strategies.registry import build_strategy
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
@@ -70,14 +70,14 @@ def test_a_quorum_is_a_share_of_the_wanted(coordinator: Any) -> None:
 
 
 def test_a_quorum_waits_for_as_many_as_the_strategy_needs(coordinator: Any) -> None:
-    desk = coordinator(8, quorum=0.5, strategy=make("krum", {})).settle()
+    desk = coordinator(8, quorum=0.5, strategy=build_strategy("krum", {})).settle()
     for name in desk.names[:4]:
-        assert not only(e.Fold, desk.answer(name)), "half have answered, and krum cannot bear 1 among 4"
+        assert not only(e.Fold, desk.answer(name)), "half have answered, and krum cannot tolerate 1 among 4"
     assert only(e.Fold, desk.answer(desk.names[4]))
 
 
 def test_where_fewer_than_the_strategy_needs_can_answer_it_is_asked_and_says_why_not(coordinator: Any) -> None:
-    desk = coordinator(5, quorum=0.5, strategy=make("krum", {})).settle()
+    desk = coordinator(5, quorum=0.5, strategy=build_strategy("krum", {})).settle()
     desk.tell(ev.LinkLost(desk.names[4], "gone"))
     for name in desk.names[:3]:
         assert not only(e.Fold, desk.answer(name))

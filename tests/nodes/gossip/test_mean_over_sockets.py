@@ -22,6 +22,8 @@ from nervenet.models.model import FitReport, LocalWork
 from nervenet.models.weights import Layout
 from nervenet.nodes import Experiment, Peer
 from nervenet.nodes.gossip.algorithms.push_sum import RECEIVED, SENT
+from nervenet.nodes.gossip.worker import GossipWorker
+from nervenet.nodes.results.run_result import RunResult
 from nervenet.nodes.results.summary import summarize
 
 DEADLINE_S = 60.0
@@ -33,7 +35,7 @@ class Pulled:
     """A model whose training pulls it towards a point of its own, and writes down how far."""
 
     rule, dtype = "mean", "float64"
-    allows = frozenset({"correction", "normalizer"})
+    capabilities = frozenset({"correction", "fednova_normalizer"})
 
     def __init__(self, seed: int, pace_s: float = 0.0) -> None:
         self.target = np.random.default_rng(seed).normal(size=SIZE)
@@ -48,10 +50,10 @@ class Pulled:
         self.fitted = False
         return self.layout
 
-    def snapshot(self) -> Any:
+    def get_weights(self) -> Any:
         return self.w.copy()
 
-    def load(self, vector: Any) -> None:
+    def set_weights(self, vector: Any) -> None:
         self.w = np.array(vector)
         if not self.fitted:
             self.start = self.w.copy()
@@ -72,10 +74,10 @@ class Pulled:
     def probabilities(self, X: Any) -> None:
         return None
 
-    def carry(self, *, moments: bool = True) -> dict[str, Any]:
+    def get_state(self, *, moments: bool = True) -> dict[str, Any]:
         return {}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def set_state(self, state: Mapping[str, Any]) -> None:
         pass
 
     def describe(self) -> dict[str, Any]:
@@ -148,9 +150,8 @@ class Company:
         rows = (np.arange(8.0).reshape(8, 1), np.arange(8.0))
         peer = Peer(model, rows, run="g", name=name, holdout=0.0, experiment=self.plan, **way)
         self.peers[name], self.models[name] = peer, model
-        work = peer._trainer.gossip
-        if work is not None:
-            self._watch(name, work)
+        if isinstance(peer._worker.role, GossipWorker):
+            self._watch(name, peer._worker.role)
         peer.session.on_event = self.event
         return peer
 
@@ -158,15 +159,15 @@ class Company:
         if event["type"] == "round.completed":
             self.closed[event["round"]].add(event["closed_by"])
 
-    def _watch(self, name: str, work: Any) -> None:
-        mix = work.mix
+    def _watch(self, name: str, role: Any) -> None:
+        mix = role.mix
 
         def watched(job: Any) -> Any:
-            mine, found = work._mine, mix(job)
+            mine, found = role._mine, mix(job)
             self.before[job.round][name], self.after[job.round][name] = np.array(mine), np.array(found.body)
             return found
 
-        work.mix = watched
+        role.mix = watched
 
     def roughen(self, peer: Peer, may_drop: Callable[[Message], bool], **faults: Any) -> None:
         """Put a bad network between a peer and its neighbors."""
@@ -180,9 +181,9 @@ class Company:
         return sum(model.start + model.moved for model in self.models.values())
 
     def state(self, name: str) -> Mapping[str, Any]:
-        work = self.peers[name]._trainer.gossip
-        assert work is not None
-        return work.state
+        role = self.peers[name]._worker.role
+        assert isinstance(role, GossipWorker)
+        return role.state
 
 
 def check_kept(found: Any, expected: Any) -> None:
@@ -357,7 +358,7 @@ async def test_the_mass_that_a_peer_took_with_it_is_accounted_for_by_name() -> N
     await coming_and_leaving(company)
     facts = {name: peer.session.record.facts(peer.session.transport.counters) for name, peer in company.peers.items()}
     del facts["p4"]  # all that is known of it is what the others say
-    mass = summarize(company.plan, facts, nodes_lost=["p4"], wall_s=1.0)["mass"]
+    mass = summarize(company.plan, RunResult(facts, lost={"p4": "killed"}))["mass"]
     assert set(mass["gone"]) == {"p4"}
     assert abs(mass["held"] + mass["gone"]["p4"] - 6) < 1e-7, "five that began, and one that came; nine digits are told"
     had = float(company.state("p4")["mass"])

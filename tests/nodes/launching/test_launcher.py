@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from nervenet.models.data.data import DataError
 from nervenet.nodes import launch
-from nervenet.nodes.config.schema import Experiment, ExperimentError
+from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching.launcher import RunFailed
 from safetensors.numpy import load_file
 

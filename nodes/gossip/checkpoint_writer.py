@@ -1,0 +1,111 @@
+"""A peer's checkpoints: what it would go on from after its own death, a file a round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..checkpoint.store import CheckpointError, CheckpointStore, Damaged, State
+from ..config.compatibility import check_fits
+from ..config.keys import ExperimentError
+from ..runtime import effects as e
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..config.schema import Experiment
+    from ..runtime.node_stats import NodeStats
+
+ALIKE = "alike"  # in the record: names of arrays that are one and the same under another name
+
+
+class CheckpointWriter:
+    """Writes and reads the checkpoints of one peer.
+
+    Parameters
+    ----------
+    folder
+        Made at the first write.
+    experiment
+        Says whose they are.
+
+    Attributes
+    ----------
+    held
+        Rounds of which there was a whole checkpoint when this was made, the newest first.
+    warnings
+        What was wrong with the others.
+    previous_incarnation
+        That which wrote the newest one; 0 where there is none.
+    stats, incarnation, on_restored
+        Of this incarnation, to be set before it writes: what the summary is made of, its number, and what is called,
+        in the worker's thread, with the round and the statistics of a checkpoint that is taken up.
+
+    Raises
+    ------
+    ExperimentError
+        They are of another experiment, or of a newer format.
+    """
+
+    def __init__(self, folder: Path, experiment: Experiment) -> None:
+        self.store = CheckpointStore(folder, keep=None)
+        self.warnings: list[str] = []
+        self.stats: NodeStats | None = None
+        self.incarnation = 0
+        self.on_restored: Callable[[int, Mapping[str, Any]], None] = lambda _number, _known: None
+        self.previous_incarnation = 0
+        held: list[int] = []
+        for number in self.store.rounds:
+            try:
+                state = self.store.read(number)
+            except CheckpointError as error:
+                raise ExperimentError(str(error)) from None
+            except Damaged as error:
+                self.warnings.append(f"{error}; the one before it is used, if there is one")
+                continue
+            if not held:
+                check_fits(str(folder), number, state.record.get("experiment"), experiment)
+                self.previous_incarnation = int(state.record.get("incarnation", 0))
+            held.append(number)
+        self.held = tuple(held)
+        self._experiment = experiment.to_dict()
+
+    def complete(self, effect: e.SaveState) -> e.SaveState:
+        """Add what the machine does not know, now, before a later round changes it."""
+        known: dict[str, Any] = {"experiment": self._experiment, "incarnation": self.incarnation}
+        if self.stats is not None:
+            known["result"] = self.stats.as_of(effect.round)
+        return replace(effect, record={**effect.record, **known})
+
+    def write(self, effect: e.SaveState, kept: Mapping[str, NDArray[Any]]) -> None:
+        """Write a checkpoint, and remove those that are to be forgotten. For a thread that nobody waits for.
+
+        Raises
+        ------
+        CheckpointError
+            The disk refuses; what was there before still is.
+        """
+        first: dict[int, str] = {}
+        alike = {name: first[id(array)] for name, array in kept.items() if first.setdefault(id(array), name) != name}
+        arrays = {name: array for name, array in kept.items() if name not in alike}
+        self.store.write(effect.round, arrays, {**effect.record, ALIKE: alike})
+        with suppress(OSError):  # what cannot be cleared away does no harm
+            self.store.forget(*effect.forget)
+
+    def read(self, number: int) -> State:
+        """Read the checkpoint of a round, and remove those of later ones: they are of a future that is run anew.
+
+        Raises
+        ------
+        Damaged, CheckpointError
+        """
+        state = self.store.read(number)
+        arrays = dict(state.arrays)
+        for name, other in state.record.get(ALIKE, {}).items():
+            arrays[name] = arrays[other]
+        self.store.rewind(number)
+        self.on_restored(number, state.record.get("result", {}))
+        return replace(state, arrays=arrays)
