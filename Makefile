@@ -2,7 +2,9 @@
 #
 #   make demo     eight processes learn together, first federated, then by gossip; results under runs/
 #   make test     lint, types, import rules and every test, on the installed package
-#   make lint     the first half of that
+#   make test-quick        the inner loop: every test that starts no process
+#   make test-under-load   every test, ten times in a row, beside four busy processes on two cores
+#   make lint     the first half of `make test`
 #   make bench    every benchmark, one after the other
 #   make clean    remove what these targets made, save runs/
 
@@ -14,7 +16,7 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find $(PACKAGES) -name __pyc
 TREE := $(PACKAGES) tests benchmarks examples
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-quick test-under-load lint bench clean
 
 demo: .venv/installed
 	$(BIN)/nervenet launch --mode federated --data digits --nodes 8
@@ -22,6 +24,12 @@ demo: .venv/installed
 
 test: lint
 	$(BIN)/pytest -n 2 --dist worksteal
+
+test-quick: .venv/installed-dev
+	$(BIN)/pytest -n 2 --dist worksteal -m "not e2e"
+
+test-under-load: .venv/installed-dev
+	PYTHON=$(BIN)/python tests/under_load.sh 10
 
 # mypy and the import rules see what users get: the installed package, and not the folders here.
 lint: .venv/installed-dev

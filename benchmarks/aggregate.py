@@ -20,7 +20,8 @@ import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
-from nervenet.models import parallel, robust, weighted_mean
+from nervenet.models import parallel, robust
+from nervenet.models.aggregate import weighted_mean
 from scipy.stats import trim_mean
 
 Call = Callable[[], object]

@@ -54,10 +54,10 @@ class Still:
         self.vector = rng.standard_normal(self.size, dtype=np.float32)
         return self.layout
 
-    def snapshot(self):
+    def get_weights(self):
         return self.vector
 
-    def load(self, vector):
+    def set_weights(self, vector):
         self.vector = vector
 
     def fit(self, X, y, work, rng, stop):  # noqa: ARG002
@@ -69,10 +69,10 @@ class Still:
     def probabilities(self, X):  # noqa: ARG002
         return None
 
-    def carry(self, *, moments=True):  # noqa: ARG002
+    def get_state(self, *, moments=True):  # noqa: ARG002
         return {}
 
-    def restore(self, state):
+    def set_state(self, state):
         pass
 
     def describe(self):

@@ -30,12 +30,13 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 from nervenet.broker.broker import Broker
-from nervenet.models import MLP, agree, generator
+from nervenet.models import MLP, generator
 from nervenet.models.data.datasets import load
 from nervenet.models.data.partition import partition
 from nervenet.models.data.splits import split
 from nervenet.models.model import FitReport, LocalWork
 from nervenet.models.site_model import SiteModel
+from nervenet.models.site_statistics import agree
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.roles.peer import Peer
 from nervenet.nodes.runtime.session import NodeIdentity
@@ -127,7 +128,7 @@ def run(algorithm: str, stopped: int | None, args: argparse.Namespace, folder: P
 
 
 def _alone(site_model: SiteModel, work: LocalWork, ends_at: float) -> dict[str, Any]:
-    site_model.settle(agree({"alone": site_model.survey()}), 0)
+    site_model.build(agree({"alone": site_model.statistics()}), 0)
     times: list[float] = []
     while not times or times[-1] <= ends_at:
         site_model.train(work, generator(0, len(times)))

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from nervenet.nodes.experiment.layout import default_node_names
+from nervenet.nodes.config.factory import default_node_names
 from nervenet.nodes.topology import TOPOLOGIES, TopologyError, schedule
 from nervenet.nodes.topology.analysis import FALLEN, Measured, consensus_errors, measure, rule_of
 from nervenet.nodes.topology.plot import FLOOR, falling

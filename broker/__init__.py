@@ -1,32 +1,63 @@
-"""Moves messages between nodes: knows arrays, knows nothing of learning.
+"""Moves messages between nodes: it handles arrays and knows nothing of learning.
 
-Names are loaded when they are first asked for, so that a node pays for what it uses.
+Names are loaded on first use, so that a node imports only what it needs.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_HOME = {
+if TYPE_CHECKING:
+    from .broker import Broker
+    from .codec import Limits
+    from .errors import (
+        AddressInUse,
+        BadAddress,
+        BrokerError,
+        BrokerUnreachable,
+        JoinRefused,
+        MessageTooLarge,
+        PeerUnreachable,
+        ProtocolError,
+        RosterIncomplete,
+    )
+    from .lease import Lease
+    from .publisher import Publisher
+    from .subscriber import EventStream
+    from .transport import Transport, ZmqTransport
+
+__all__ = [
+    "AddressInUse",
+    "BadAddress",
+    "Broker",
+    "BrokerError",
+    "BrokerUnreachable",
+    "EventStream",
+    "JoinRefused",
+    "Lease",
+    "Limits",
+    "MessageTooLarge",
+    "PeerUnreachable",
+    "ProtocolError",
+    "Publisher",
+    "RosterIncomplete",
+    "Transport",
+    "ZmqTransport",
+]
+
+_MODULES = {
     "Broker": "broker",
-    "BrokerError": "errors",
     "EventStream": "subscriber",
-    "Faults": "testing.faults",
-    "Limits": "codec",
-    "MemoryTransport": "testing.memory",
     "Lease": "lease",
-    "Network": "testing.memory",
-    "ProtocolError": "errors",
-    "Publisher": "subscriber",
+    "Limits": "codec",
+    "Publisher": "publisher",
     "Transport": "transport",
     "ZmqTransport": "transport",
 }
 
-__all__ = list(_HOME)
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    return getattr(import_module(f".{_MODULES.get(name, 'errors')}", __name__), name)

@@ -1,4 +1,4 @@
-"""The broker: introduces nodes to each other, and passes on what they tell; it never sees a weight."""
+"""The broker: a directory of runs and a relay of events; no weights pass through it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import zmq
 
-from .channel import Channel, Letter
-from .codec import DEFAULT_LIMITS, Limits, decode, encode
+from .channel import Channel, Envelope
+from .codec import DEFAULT_LIMITS, Limits, decode
 from .directory import Directory, Outcome, Reply
 from .errors import AddressInUse, ProtocolError
 from .event_codec import Event
@@ -24,8 +24,8 @@ from .transport_protocol import new_incarnation
 __all__ = ["Broker"]
 
 _TICK_S = 0.1
-_TRIES = 50  # draws of three free ports in a row
-_PLACES = ("directory", "events_in", "events_out")
+_ATTEMPTS = 50  # at three consecutive free ports
+_SERVICES = ("directory", "events_in", "events_out")
 
 
 class Broker:
@@ -34,12 +34,12 @@ class Broker:
     Parameters
     ----------
     address : str
-        ``tcp://HOST:PORT`` for the directory; events go in on PORT+1 and come out on PORT+2. Port 0 (or ``*``) picks
-        three free ones. ``ipc://PATH`` and ``inproc://NAME`` work too.
+        ``tcp://HOST:PORT`` for the directory; events are published to PORT+1 and subscribed to at PORT+2. Port 0 (or
+        ``*``) picks three free ones. ``ipc://PATH`` and ``inproc://NAME`` work as well.
     advertise : str, optional
-        Host by which others reach the events; by default that by which they reached the directory.
+        Host by which others reach the events; by default the one by which they reached the directory.
     lease_s : float
-        Missed renewals make a node suspect after this many seconds, gone after three times as many.
+        A node that does not renew is suspect after so many seconds, and dead after three times as many.
     context : zmq.Context, optional
         Its owner terminates it; needed for inproc.
 
@@ -72,11 +72,11 @@ class Broker:
 
     @property
     def address(self) -> str:
-        """Where the directory is; all that others need to know."""
+        """Address of the directory, all that others need to know."""
         return self.addresses["directory"]
 
     async def __aenter__(self) -> Self:
-        """Bind all three places, or none.
+        """Bind all three sockets, or none.
 
         Raises
         ------
@@ -95,10 +95,9 @@ class Broker:
         events_in, events_out = self.addresses["events_in"], self.addresses["events_out"]
         self._directory = Directory(events_in, events_out, lease_s=self._lease_s)
         self._relay = Relay(sockets[1], sockets[2], self._limits, self.counters)
-        self._desk = Channel(
+        self._requests = Channel(
             sockets[0],
             deliver=self._request,
-            dropped=lambda *_: None,  # who asks and goes away needs no answer
             counters=self.counters,
             queue=CONTROL_QUEUE,
             addressed=True,
@@ -107,15 +106,15 @@ class Broker:
         return self
 
     def _bound(self, context: zmq.Context[zmq.Socket[bytes]]) -> list[zmq.Socket[bytes]]:
-        """Bind the three places, or none. Free ports are three in a row, so that one number tells all of them."""
+        """Bind the three sockets, or none; free ports are consecutive, so that one number identifies them."""
         free = self._bind.startswith("tcp://") and self._bind.rpartition(":")[2] in {"0", "*"}
-        for _ in range(_TRIES if free else 1):
+        for _ in range(_ATTEMPTS if free else 1):
             bind_to = f"{self._bind.rpartition(':')[0]}:{_free_port()}" if free else self._bind
             sockets = [make(context, "directory.server", self._limits), *Relay.sockets(context, self._limits)]
             try:
-                for place, socket, address in zip(_PLACES, sockets, split_bind(bind_to, _PLACES), strict=True):
-                    plain = bind_to if place == "directory" and not address.startswith("tcp") else address
-                    self.addresses[place] = self._reachable(bind(socket, plain))
+                for service, socket, address in zip(_SERVICES, sockets, split_bind(bind_to, _SERVICES), strict=True):
+                    plain = bind_to if service == "directory" and not address.startswith("tcp") else address
+                    self.addresses[service] = self._reachable(bind(socket, plain))
             except BaseException as error:
                 for socket in sockets:
                     socket.close()
@@ -130,17 +129,17 @@ class Broker:
         self._failure.cancel()
         for address in self.addresses.values():
             discard(address)
-        self._desk.close(0.1)
+        self._requests.close(0.1)
         self._relay.close(0.1)
         if self._own_context and self._context is not None:
             await asyncio.to_thread(self._context.term)
 
     async def serve(self) -> None:
-        """Run until cancelled; raises what went wrong inside, should anything."""
+        """Run until cancelled; raise whatever goes wrong inside."""
         await asyncio.shield(self._failure)
 
     def publish(self, type_: str, run: str, **fields: Any) -> None:
-        """Publish an event of the broker's own."""
+        """Publish an event of the broker itself."""
         seq = self._seq[type_] = self._seq.get(type_, 0) + 1
         event: Event = {"type": type_, "run": run, "node": "broker", "role": "broker"}
         self._relay.publish(event | {"incarnation": self._incarnation, "seq": seq, "time": time.time()} | fields)
@@ -162,23 +161,23 @@ class Broker:
         try:
             message, _ = decode(frames, self._limits)
         except ProtocolError as error:
-            self.counters.spoiled += 1
+            self.counters.malformed += 1
             self._reply(identity, Failed(0, error.code, error.reason))
             return
         if isinstance(message, GetSnapshot):
             for events, last in self._relay.last.parts(message.prefix):
                 self._reply(identity, Snapshot(message.id, events, last))
         else:
-            self._carry_out(self._directory.handle(identity, message, self._loop.time()))
+            self._execute(self._directory.handle(identity, message, self._loop.time()))
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(_TICK_S, self._tick)
         try:
-            self._carry_out(self._directory.tick(self._loop.time()))
+            self._execute(self._directory.tick(self._loop.time()))
         except BaseException as error:  # noqa: BLE001  serve() raises it
             self._fail(error)
 
-    def _carry_out(self, outcomes: list[Outcome]) -> None:
+    def _execute(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
             if isinstance(outcome, Reply):
                 self._reply(outcome.identity, outcome.message)
@@ -187,10 +186,11 @@ class Broker:
                 self.publish(fields.pop("type"), fields.pop("run"), **fields)
 
     def _reply(self, identity: bytes, message: Message) -> None:
-        frames = encode(message)
-        if len(frames[0]) > self._limits.header_bytes:
-            frames = encode(Failed(getattr(message, "id", 0), "oversize", f"the {tag_of(message)} exceeds the limit"))
-        self._desk.send(identity, Letter(frames, tag_of(message), 0, len(frames[0]), 0))
+        envelope = Envelope.of(message)
+        if envelope.header_bytes > self._limits.header_bytes:
+            reason = f"the {tag_of(message)} exceeds the limit"
+            envelope = Envelope.of(Failed(getattr(message, "id", 0), "oversize", reason))
+        self._requests.send(identity, envelope)
 
     def _fail(self, error: BaseException) -> None:
         with contextlib.suppress(asyncio.InvalidStateError):
@@ -198,5 +198,5 @@ class Broker:
 
 
 def _free_port() -> int:
-    """A port that may be free, with the two after it, outside the range that the system hands out by itself."""
+    """Return a port that may be free, with the two after it, outside the system's ephemeral range."""
     return random.SystemRandom().randrange(13_000, 20_000, 3)

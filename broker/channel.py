@@ -1,8 +1,8 @@
-"""A socket on the event loop: everything that has come is handed over at once, and sending never waits.
+"""A socket on the event loop: everything received is handed over at once, and sending never waits.
 
 There is no reader task and nothing to cancel, so nothing that was received can be lost. The descriptor of a ZeroMQ
-socket tells of changes and not of states, so one rule holds throughout: read until there is no more, and look again
-after every send, because a send may have taken the news off the descriptor.
+socket is edge-triggered, so one rule holds throughout: read until there is no more, and look again after every send,
+because a send may have consumed the edge.
 """
 
 from __future__ import annotations
@@ -14,29 +14,38 @@ from typing import Any, NamedTuple
 
 import zmq
 
-from .codec import Frame
+from .codec import Frame, encode
+from .messages import Message, tag_of
 from .transport_events import Counters
 
-__all__ = ["Channel", "Letter"]
+__all__ = ["Channel", "Envelope"]
 
 _TURN = 64  # messages handed over before others get the loop
 _ZERO_COPY = 65_536  # bytes; below, a copy is cheaper than the bookkeeping of sharing
-_SMALL_BYTES = 1 << 20  # as long as what waits for a peer is smaller than this, `queue` does not bound it
+_SMALL_BYTES = 1 << 20  # while the queue of a peer is smaller than this, `queue` does not bound it
 _SMALL_QUEUE = 256  # but this does
-_NOBLOCK = int(zmq.NOBLOCK)  # plain numbers: an operator on zmq's flags costs a microsecond
+_NOBLOCK = int(zmq.NOBLOCK)  # plain integers: an operator on zmq's flags costs a microsecond
 _POLLIN = int(zmq.POLLIN)
 _MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 _RETRY_S = (0.01, 0.1)  # first and longest pause before a full queue is tried again
 
 
-class Letter(NamedTuple):
-    """Frames on their way, and what the sender needs to speak about them."""
+class Envelope(NamedTuple):
+    """The frames of an outgoing message, and what is reported about it."""
 
     frames: Sequence[Frame]
     kind: str
     round: int
     header_bytes: int
-    array_bytes: int
+    array_bytes: int = 0
+
+    @classmethod
+    def of(cls, message: Message, array: Any = None) -> Envelope:
+        """Encode a message."""
+        frames = encode(message, array)
+        header = len(frames[0])
+        size = sum(map(len, frames))
+        return cls(frames, tag_of(message), getattr(message, "round", 0), header, size - header)
 
 
 class Channel:
@@ -46,10 +55,10 @@ class Channel:
     ----------
     deliver : callable (channel, identity, frames) -> None
         Called synchronously for each message; identity is ``b""`` unless ``addressed``. It must not raise.
-    dropped : callable (channel, identity, letter, full) -> None
-        A letter will not go out: the queue is ``full``, or (false) there is no such peer.
+    dropped : callable (channel, identity, envelope, full) -> None
+        Called when a message will not leave: the queue is ``full``, or (false) there is no such peer.
     queue : int
-        Letters that may wait for one peer, or 256 of less than a megabyte together. Beyond, the oldest is dropped,
+        Messages that may wait for one peer, or 256 of less than a megabyte together. Beyond that the oldest is dropped,
         because newer ones supersede it.
     large : bool
         Arrays are expected: they are received without a copy.
@@ -60,9 +69,9 @@ class Channel:
         socket: zmq.Socket[bytes],
         *,
         deliver: Callable[[Channel, bytes, list[Any]], None],
-        dropped: Callable[[Channel, bytes, Letter, bool], None],
+        dropped: Callable[[Channel, bytes, Envelope, bool], None] = lambda *_: None,
         counters: Counters,
-        queue: int,
+        queue: int = 1,
         addressed: bool = False,
         large: bool = False,
     ) -> None:
@@ -73,7 +82,7 @@ class Channel:
         self._queue = queue
         self._addressed = addressed
         self._large = large
-        self._waiting: dict[bytes, deque[Letter]] = {}
+        self._waiting: dict[bytes, deque[Envelope]] = {}
         self._header: zmq.Frame | None = None
         self._shared: dict[bytes, list[tuple[int, zmq.MessageTracker]]] = {}
         self._loop = asyncio.get_running_loop()
@@ -84,39 +93,39 @@ class Channel:
         self._open = True
         self._held = False
         self._loop.add_reader(self._fd, self._ready)
-        self._look_again()
+        self._poll_again()
 
-    def send(self, to: bytes, letter: Letter) -> None:
-        """Hand a letter to ZeroMQ, or keep it until there is room; never waits."""
+    def send(self, to: bytes, envelope: Envelope) -> None:
+        """Hand a message to ZeroMQ, or queue it until there is room; never waits."""
         waiting = self._waiting.get(to)
         if waiting is None:
-            if not self._held and self._push(to, letter):
+            if not self._held and self._push(to, envelope):
                 return
             waiting = self._waiting[to] = deque()
-        # Few large letters may wait, but many small ones: what must be bounded is memory.
+        # A few large messages may wait, or many small ones: memory is what must be bounded.
         if len(waiting) >= self._queue and (
             len(waiting) >= _SMALL_QUEUE
-            or sum(each.array_bytes for each in waiting) + letter.array_bytes > _SMALL_BYTES
+            or sum(each.array_bytes for each in waiting) + envelope.array_bytes > _SMALL_BYTES
         ):
             self._dropped(self, to, waiting.popleft(), True)
-        waiting.append(letter)
+        waiting.append(envelope)
         self._try_later()
 
     def hold(self) -> None:
-        """Let letters wait until `release`; what waits is bounded as ever."""
+        """Queue everything until `release`, within the usual bounds."""
         self._held = True
 
     def release(self) -> None:
-        """Let letters go again, those first that have waited."""
+        """Send again, queued messages first."""
         self._held = False
         self._flush()
 
-    def say(self, letter: Letter) -> None:
-        """Send past all that waits or is held; dropped where there is no room."""
-        self._push(b"", letter)
+    def send_at_once(self, envelope: Envelope) -> None:
+        """Send ahead of everything queued or held; dropped if there is no room."""
+        self._push(b"", envelope)
 
     def sending(self, to: bytes) -> list[int]:
-        """Rounds of the letters to ``to`` that have not left this process yet, as far as they are large or waiting."""
+        """Return the rounds of the messages to ``to`` that have not left this process, if they are large or queued."""
         shared = self._shared.get(to)
         rounds = []
         if shared is not None:
@@ -125,28 +134,28 @@ class Channel:
             if not shared:
                 del self._shared[to]
         if to in self._waiting:
-            rounds += [letter.round for letter in self._waiting[to]]
+            rounds += [envelope.round for envelope in self._waiting[to]]
         return rounds
 
     @property
     def waiting(self) -> bool:
-        """Whether any letter still waits for room."""
+        """Whether any message is still queued."""
         return bool(self._waiting)
 
     def descriptor(self) -> int:
-        """Descriptor of the connection that the message being delivered came over; -1 where there is none."""
+        """Return the descriptor of the connection of the message being delivered; -1 if there is none."""
         try:
             return -1 if self._header is None else int(self._header.get(zmq.SRCFD))
         except (zmq.ZMQError, ValueError):
             return -1
 
     def forget(self, to: bytes) -> None:
-        """Drop what waits for a peer that will not be back."""
+        """Drop what is queued for a peer that will not be back."""
         self._waiting.pop(to, None)
         self._shared.pop(to, None)
 
     def drain(self) -> None:
-        """Hand over everything that has been received so far."""
+        """Deliver everything received so far."""
         while self._open and (frames := self._receive()) is not None:
             self._hand_over(frames)
 
@@ -164,9 +173,9 @@ class Channel:
 
     # Out
 
-    def _push(self, to: bytes, letter: Letter) -> bool:
-        """Whether ZeroMQ took the letter, or it need not be tried again."""
-        frames = letter.frames
+    def _push(self, to: bytes, envelope: Envelope) -> bool:
+        """Return whether ZeroMQ took the message, or it need not be tried again."""
+        frames = envelope.frames
         socket = self.socket
         tracker = None
         try:
@@ -176,7 +185,7 @@ class Channel:
                 socket.send(frames[0], _NOBLOCK)
             else:
                 socket.send(frames[0], _MORE)
-                if letter.array_bytes >= _ZERO_COPY:
+                if envelope.array_bytes >= _ZERO_COPY:
                     tracker = socket.send(frames[1], _NOBLOCK, copy=False, track=True)
                 else:
                     socket.send(frames[1], _NOBLOCK)
@@ -185,16 +194,16 @@ class Channel:
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
-            self._dropped(self, to, letter, False)
+            self._dropped(self, to, envelope, False)
             return True
         if tracker is not None:
-            self._shared.setdefault(to, []).append((letter.round, tracker))
+            self._shared.setdefault(to, []).append((envelope.round, tracker))
         counters = self._counters
         counters.messages_sent += 1
-        counters.bytes_sent += letter.header_bytes + letter.array_bytes
-        counters.sent_by_kind["control"] += letter.header_bytes
-        counters.sent_by_kind["weights"] += letter.array_bytes
-        self._look_again()
+        counters.bytes_sent += envelope.header_bytes + envelope.array_bytes
+        counters.sent_by_kind["control"] += envelope.header_bytes
+        counters.sent_by_kind["weights"] += envelope.array_bytes
+        self._poll_again()
         return True
 
     def _flush(self) -> None:
@@ -222,7 +231,7 @@ class Channel:
 
     # In
 
-    def _look_again(self) -> None:
+    def _poll_again(self) -> None:
         # Asking costs a microsecond; a turn of the loop that finds nothing costs twenty.
         if self._look is None and self._readable():
             self._look = self._loop.call_soon(self._ready)
@@ -243,7 +252,7 @@ class Channel:
                 break
             self._hand_over(frames)
         else:
-            self._look_again()
+            self._poll_again()
         if self._waiting and self._open:
             self._flush()
 
@@ -254,7 +263,7 @@ class Channel:
 
     def _receive(self) -> list[Any] | None:
         socket = self.socket
-        # Asked first, because an exception for "nothing there" would cost more than most messages do.
+        # Polled first, because an exception for "nothing there" would cost more than most messages do.
         if not self._readable():
             return None
         # Without a copy, because such a frame knows whether more follow; asking the socket costs more than copying a
@@ -264,7 +273,7 @@ class Channel:
         except zmq.Again:
             return None
         frames: list[Any] = [part.bytes]
-        most = 4 if self._addressed else 3  # one more than a message has is enough to see that it is none
+        most = 4 if self._addressed else 3  # one more than a message has proves that it is malformed
         while part.more:
             part = socket.recv(_NOBLOCK, copy=False)
             if self._addressed and len(frames) == 1:

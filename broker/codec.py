@@ -1,12 +1,12 @@
-"""Messages to frames and back; pure, and suspicious of every byte.
+"""Encoding of messages to frames and back; pure, and safe against any input.
 
 A message is one frame, or two where it has a payload::
 
     frame 1   "NV"  version byte  MessagePack map, its kind under "t"
     frame 2   the array's numbers, little-endian, nothing else
 
-Sizes are checked against `Limits` before anything is allocated for them, and `decode` raises `ProtocolError` alone,
-whatever it is given.
+Sizes are checked against `Limits` before anything is allocated for them, and `decode` raises nothing but
+`ProtocolError`, whatever it is given.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from .errors import MessageTooLarge, ProtocolError
 from .messages import BY_TAG, VERSION, Lane, Message, Payload, tag_of
 
-__all__ = ["SIGNATURE", "Frame", "Limits", "check_size", "decode", "encode", "shallow"]
+__all__ = ["SIGNATURE", "Frame", "Limits", "check_size", "decode", "encode", "plain", "shallow"]
 
 Frame = bytes | memoryview
 Array = NDArray[Any]
@@ -36,10 +36,9 @@ _SWAP = sys.byteorder == "big"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The largest messages that a node takes, in bytes.
+    """The largest messages that a node accepts, in bytes.
 
-    A header costs at most some 96 times its size while it is read (small maps are the worst), which is why it has a
-    limit apart from that of the array beside it.
+    Decoding a header takes up to about 96 times its size (small maps are the worst), so it has a limit of its own.
     """
 
     control_bytes: int = 65_536
@@ -50,24 +49,24 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 DEPTH = 256
-"""Lists and maps may lie so deep within each other; at some thousand, Python gives up on what it could still read."""
+"""Maximum nesting of lists and maps; at about a thousand, Python's own recursion limit is reached."""
 
 
 def encode(message: Message, array: Array | None = None) -> list[Frame]:
-    """Frames of a message; the array's frame is a view of it and not a copy.
+    """Return the frames of a message; the array's frame is a view of it, not a copy.
 
     Parameters
     ----------
     message : Message
     array : ndarray, shape (payload.length,), C-contiguous
-        Given exactly where ``message.payload`` is. It must not change until the frames have been delivered.
+        Required if ``message.payload`` is not None. It must not change until the frames have been delivered.
 
     Raises
     ------
     ValueError
-        The array is not the one that the payload describes.
+        The array is not what the payload describes.
     """
-    header = SIGNATURE + msgpack.packb(msgspec.to_builtins(message, enc_hook=_plain))
+    header = SIGNATURE + msgpack.packb(msgspec.to_builtins(message, enc_hook=plain))
     payload: Payload | None = getattr(message, "payload", None)
     if payload is None:
         if array is not None:
@@ -86,7 +85,7 @@ def encode(message: Message, array: Array | None = None) -> list[Frame]:
 
 
 def decode(frames: Sequence[Any], limits: Limits = DEFAULT_LIMITS) -> tuple[Message, Array | None]:
-    """Message and array of frames (bytes-like) from anywhere; the array is a read-only view of the second frame.
+    """Return message and array of untrusted frames (bytes-like); the array is a read-only view of the second frame.
 
     Raises
     ------
@@ -117,7 +116,13 @@ def decode(frames: Sequence[Any], limits: Limits = DEFAULT_LIMITS) -> tuple[Mess
 
 
 def check_size(message: Message, frames: Sequence[Frame], limits: Limits) -> int:
-    """Size of one's own message in bytes; `MessageTooLarge` where a receiver with the same limits would refuse it."""
+    """Return the size of an outgoing message in bytes.
+
+    Raises
+    ------
+    MessageTooLarge
+        A receiver with the same limits would refuse it.
+    """
     header = len(frames[0])
     size = sum(map(len, frames))
     if message.lane is Lane.CONTROL and size > limits.control_bytes:
@@ -132,15 +137,15 @@ def check_size(message: Message, frames: Sequence[Frame], limits: Limits) -> int
 def _read(header: bytes) -> Message:
     try:
         fields = msgpack.unpackb(memoryview(header)[3:], max_bin_len=0, max_ext_len=0, ext_hook=_no_extensions)
-    except Exception as error:  # noqa: BLE001  msgpack raises many kinds, and each one means the same here
+    except Exception as error:  # noqa: BLE001  msgpack raises many types of exception, all with the same meaning here
         raise ProtocolError("malformed", f"the header is not MessagePack: {_line(error)}") from None
     kind = fields.get("t") if type(fields) is dict else None
     cls = BY_TAG.get(kind) if type(kind) is str else None
     if cls is None:
-        # Only a text is shown: Python gives up on writing out what lies deep enough.
+        # Only a string is shown: the repr of a deeply nested value would exceed the recursion limit.
         shown = repr(kind[:80]) if type(kind) is str else type(kind).__name__
         raise ProtocolError("malformed", f"the header names no known kind of message: {shown}")
-    if len(header) > DEPTH and not shallow(fields):  # each level takes a byte at least
+    if len(header) > DEPTH and not shallow(fields):  # each level takes at least a byte
         raise ProtocolError("malformed", f"{kind}: nested more than {DEPTH} deep")
     try:
         message: Message = msgspec.convert(fields, cls)
@@ -150,7 +155,7 @@ def _read(header: bytes) -> Message:
 
 
 def shallow(value: Any, depth: int = DEPTH) -> bool:
-    """Whether no list or map lies more than ``depth`` deep in a value."""
+    """Return whether no list or map is nested more than ``depth`` deep in a value."""
     kind = type(value)
     if kind is not dict and kind is not list:
         return True
@@ -172,7 +177,7 @@ def _view(message: Message, payload: Payload, frame: Any, limit: int) -> Array:
     array = np.frombuffer(frame, dtype=dtype)
     if _SWAP:  # pragma: no cover
         array = array.byteswap()
-    if not array.flags.aligned:  # ZeroMQ hands out small frames in the middle of its buffer
+    if not array.flags.aligned:  # small frames lie in the middle of ZeroMQ's buffer
         array = array.copy()
     array.flags.writeable = False
     return array
@@ -181,13 +186,14 @@ def _view(message: Message, payload: Payload, frame: Any, limit: int) -> Array:
 def _unsigned(header: bytes) -> ProtocolError:
     if header[:2] == SIGNATURE[:2] and len(header) > 2:
         return ProtocolError("version", f"protocol version {header[2]}; this node speaks {VERSION}")
-    return ProtocolError("malformed", f"no nervenet message: it begins with {header[:8].hex(' ') or 'nothing'}")
+    return ProtocolError("malformed", f"not a nervenet message: it begins with {header[:8].hex(' ') or 'nothing'}")
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):  # a metric that numpy computed
+def plain(value: Any) -> Any:
+    """Return the Python number of a NumPy one, as a hook for encoders."""
+    if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0:
         return value.item()
-    raise TypeError(f"{type(value).__name__} has no place in a header")
+    raise TypeError(f"a value of type {type(value).__name__} cannot be sent")
 
 
 def _no_extensions(code: int, _data: bytes) -> Any:

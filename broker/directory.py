@@ -1,8 +1,8 @@
-"""Who is in which run, where, and whether alive; pure, so that every rule is a function one can call.
+"""The directory of runs: members, addresses, leases; pure, so that every rule can be tested by a call.
 
 `Directory.handle` takes a request, `Directory.tick` the passing of time; both take ``now`` (seconds, any origin) and
-return what is to be done: replies to send, and events to publish. That it joined and left is for a node to tell
-itself; the directory tells what a node cannot, that it fell silent. docs/protocol.md, section 7.
+return the replies to send and the events to publish. A node publishes itself that it joined and left; the directory
+publishes what a node cannot, that it became silent. docs/protocol.md, section 7.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from .messages import (
 
 __all__ = ["Directory", "Outcome", "Reply"]
 
-_APART = frozenset({"coordinator", "launcher"})  # roles that do not count towards min_nodes
+_UNCOUNTED = frozenset({"coordinator", "launcher"})  # roles that do not count toward min_nodes
 _LONGEST_POLL_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A message for the requester that ZeroMQ knows by ``identity``."""
+    """A message for the requester of a ZeroMQ ``identity``."""
 
     identity: bytes
     message: Message
 
 
 Outcome = Reply | dict[str, Any]
-"""A reply, or the fields of an event (``type``, ``run`` and what belongs to the type)."""
+"""A reply, or the fields of an event (``type``, ``run`` and those of the type)."""
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class _Run:
         return sorted(name for name, entry in self.entries.items() if entry.state != "dead")
 
     def counted(self) -> list[str]:
-        return [name for name in self.living() if self.entries[name].join.role not in _APART]
+        return [name for name in self.living() if self.entries[name].join.role not in _UNCOUNTED]
 
     def lacks_coordinator(self) -> bool:
         roles = {self.entries[name].join.role for name in self.living()}
@@ -106,10 +106,10 @@ class Directory:
     Parameters
     ----------
     events_in, events_out : str
-        Where events go in and come out.
+        Where events are published to and subscribed to.
     lease_s : float
-        A node that has not renewed for this long is suspect, after three times as long gone. Shorter notices more
-        quickly and takes more slow nodes for dead ones.
+        A node that has not renewed for this long is suspect, and dead after three times as long. A shorter lease
+        detects failures faster, with more false positives.
     forget_s : float
         How long a run without living members is remembered.
     """
@@ -127,7 +127,7 @@ class Directory:
         return tuple(sorted(self._runs))
 
     def handle(self, identity: bytes, message: Message, now: float) -> list[Outcome]:
-        """Answer one request; a request of no known kind gets ``Failed(code="unknown")``."""
+        """Answer one request; one of an unknown kind gets ``Failed(code="unknown")``."""
         match message:
             case Join():
                 return self._join(identity, message, now)
@@ -154,7 +154,7 @@ class Directory:
                 ]
 
     def tick(self, now: float) -> list[Outcome]:
-        """What the passing of time brings: lapsed leases, missed join deadlines, ended polls, forgotten runs."""
+        """Return what has become due: lapsed leases, missed join deadlines, expired polls; forget ended runs."""
         outcomes: list[Outcome] = []
         for run in list(self._runs.values()):
             outcomes += self._lapse(run, now)
@@ -180,8 +180,8 @@ class Directory:
         refusal = self._refusal(run, join)
         if refusal is not None:
             return [Reply(identity, refusal)]
-        if join.role in _APART:
-            # A coordinator that takes up a run knows better than its clients how many there need be by now.
+        if join.role in _UNCOUNTED:
+            # A coordinator that resumes a run knows better than its clients how many are needed by now.
             run.min_nodes = min(run.min_nodes, join.min_nodes)
         known = run.entries.get(join.node)
         again = known is not None and known.join.incarnation == join.incarnation and known.state != "dead"
@@ -200,7 +200,7 @@ class Directory:
         if known is not None and join.incarnation < known.join.incarnation:
             return Failed(join.id, "stale", f"{join.node} of run '{run.name}' has been started again since")
         if run.failure is not None:
-            return Failed(join.id, "incomplete", f"run '{run.name}' did not come about: {run.failure}")
+            return Failed(join.id, "incomplete", f"run '{run.name}' failed to start: {run.failure}")
         return None
 
     def _entry(self, message: RenewLease | Leave) -> tuple[_Entry | None, Failed]:
@@ -226,7 +226,7 @@ class Directory:
         return []
 
     def _changed(self, run: _Run, now: float) -> list[Outcome]:
-        """Issue a new version where there is one to issue, and answer those who wait for it."""
+        """Issue a new version if one is due, and answer the polls that wait for it."""
         run.ended = None if run.living() else now
         if run.failure is not None or (run.version == 0 and not run.complete()):
             return []
@@ -251,13 +251,13 @@ class Directory:
                 entry.state = "dead"
                 lost = True
                 outcomes.append({"type": "node.lost"} | event)
-                if run.version == 0:  # it never took part
+                if run.version == 0:  # it was never in a roster
                     del run.entries[name]
         return outcomes + self._changed(run, now) if lost else outcomes
 
 
 def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    """The first term, in the order of names, in which two nodes differ: name, one value, the other."""
+    """Return the first key, in order of names, in which two configurations differ, and both values."""
     mine, other = _flat(ours), _flat(theirs)
     for key in sorted(mine.keys() | other.keys()):
         if key not in mine or key not in other or mine[key] != other[key]:

@@ -1,8 +1,6 @@
-"""What can go wrong between nodes: a shallow tree whose members carry the facts, so that nobody parses a sentence."""
+"""Errors of moving messages: a shallow tree whose members carry their facts as fields, so that none is parsed."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 __all__ = [
     "AddressInUse",
@@ -11,7 +9,6 @@ __all__ = [
     "BrokerUnreachable",
     "JoinRefused",
     "MessageTooLarge",
-    "PeerSlow",
     "PeerUnreachable",
     "ProtocolError",
     "RosterIncomplete",
@@ -19,7 +16,7 @@ __all__ = [
 
 
 class BrokerError(Exception):
-    """Anything that went wrong in moving a message."""
+    """Base of everything that goes wrong in moving a message."""
 
 
 class ProtocolError(BrokerError):
@@ -58,21 +55,12 @@ class MessageTooLarge(BrokerError, ValueError):
 
 
 class PeerUnreachable(BrokerError):
-    """There is no way to a peer at the moment."""
+    """A peer cannot be reached at the moment."""
 
     def __init__(self, peer: str, reason: str) -> None:
         super().__init__(f"{peer} cannot be reached: {reason}")
         self.peer = peer
         self.reason = reason
-
-
-class PeerSlow(BrokerError):
-    """A peer takes messages in more slowly than they are made, and its queue is full."""
-
-    def __init__(self, peer: str, waiting: int) -> None:
-        super().__init__(f"{peer} is slow: {waiting} messages wait for it already")
-        self.peer = peer
-        self.waiting = waiting
 
 
 class BrokerUnreachable(BrokerError):
@@ -85,7 +73,7 @@ class BrokerUnreachable(BrokerError):
 
 
 class JoinRefused(BrokerError):
-    """The broker will not have this node in this run; ``code`` as in docs/protocol.md."""
+    """A node may not join a run; ``code`` is one of those in docs/protocol.md."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
@@ -94,16 +82,11 @@ class JoinRefused(BrokerError):
 
 
 class RosterIncomplete(BrokerError):
-    """Too few nodes joined in time; ``present`` are the names of those that did, where known."""
-
-    def __init__(self, reason: str, present: Sequence[str] = ()) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.present = tuple(present)
+    """Too few nodes joined a run in time; the message counts and names those that did."""
 
 
 class AddressInUse(BrokerError):
-    """Somebody else is bound to an address."""
+    """An address is in use by another program."""
 
     def __init__(self, address: str) -> None:
         super().__init__(f"{address} is in use by another program; choose another port, or port 0 for a free one")
@@ -111,7 +94,7 @@ class AddressInUse(BrokerError):
 
 
 class BadAddress(BrokerError, ValueError):
-    """An address that nobody could bind or dial as it is written."""
+    """An address that cannot be bound or dialed as it is written."""
 
     def __init__(self, address: str, reason: str) -> None:
         super().__init__(f"{address}: {reason}")

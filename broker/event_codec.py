@@ -1,4 +1,4 @@
-"""One event: a flat map that says what happened, and its two frames; docs/events.md lists every type."""
+"""One event, a flat map, and its two frames; docs/events.md lists every type."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import msgpack
 
-from .codec import SIGNATURE, shallow
+from .codec import SIGNATURE, plain, shallow
 from .errors import ProtocolError
 
 __all__ = ["REQUIRED", "Event", "decode_event", "encode_event"]
@@ -28,12 +28,12 @@ REQUIRED: dict[str, type | tuple[type, ...]] = {
 
 
 def encode_event(event: Event) -> list[bytes]:
-    """Topic and body of an event."""
-    return [event["type"].encode(), SIGNATURE + msgpack.packb(event, default=_plain)]
+    """Return topic and body of an event."""
+    return [event["type"].encode(), SIGNATURE + msgpack.packb(event, default=plain)]
 
 
 def decode_event(frames: Sequence[bytes], limit: int) -> Event:
-    """The event of two frames; `ProtocolError`, and nothing else, where it is none."""
+    """Return the event of two frames; raise `ProtocolError`, and nothing else, if they hold none."""
     if len(frames) != 2 or len(frames[1]) > limit:
         raise ProtocolError("malformed", f"an event has a topic and a body of at most {limit:,} bytes")
     if frames[1][:3] != SIGNATURE:
@@ -51,24 +51,18 @@ def decode_event(frames: Sequence[bytes], limit: int) -> Event:
         raise ProtocolError("malformed", "the event's topic is not its type")
     if not 0 <= event["seq"] < 2**53 or not 0 <= event["incarnation"] < 2**53:
         raise ProtocolError("malformed", "the event's counters are out of range")
-    if not shallow(event) or not _sayable(event):
-        raise ProtocolError("malformed", "the event holds what JSON cannot say")
+    if not shallow(event) or not _is_json(event):
+        raise ProtocolError("malformed", "the event holds what JSON cannot represent")
     return event
 
 
-def _sayable(value: Any) -> bool:
-    """Whether JSON can say a value; MessagePack also knows bytes, extensions, NaN, and keys that are no text."""
+def _is_json(value: Any) -> bool:
+    """Return whether JSON can represent a value; MessagePack also has bytes, extensions, NaN and non-string keys."""
     kind = type(value)
     if kind is str or kind is int or kind is bool or value is None:
         return True
     if kind is float:
         return isfinite(value)
     if kind is list:
-        return all(map(_sayable, value))
-    return kind is dict and all(type(key) is str for key in value) and all(map(_sayable, value.values()))
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "item"):  # a number that numpy computed
-        return value.item()
-    raise TypeError(f"{type(value).__name__} has no place in an event")
+        return all(map(_is_json, value))
+    return kind is dict and all(type(key) is str for key in value) and all(map(_is_json, value.values()))

@@ -1,4 +1,4 @@
-"""Counts what a subscriber missed, from the sequence numbers that every event carries; pure."""
+"""Counting of missed events, from the sequence numbers that every event carries; pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ class Gaps:
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, str, int, str], int] = {}
-        self._fresh: dict[tuple[str, str, int, str], int] = {}  # kinds first met in a snapshot, and in which
+        self._first_seen: dict[tuple[str, str, int, str], int] = {}  # kinds first seen in a snapshot: its number
 
     def missed(self, event: dict[str, Any], snapshot: int = 0) -> int | None:
-        """How many events of this kind are missing before this one; None if this one was held already.
+        """Return how many events of this kind are missing before this one; None if this one is a duplicate.
 
-        The first of its kind starts the count, because whatever came before it was before our time. The holes of a
-        first snapshot, which holds the last event of each subject only, are of that time, too; those of a later one
-        (``snapshot`` numbers them from 1; 0 is an event that came by itself) are not.
+        The first event of a kind starts the count. The gaps within the first snapshot (it holds only the last event of
+        each subject) do not count; those within a later one do (``snapshot`` numbers them from 1; 0 is a live event).
         """
         key = (event["run"], event["node"], event["incarnation"], event["type"])
         last = self._last.get(key)
@@ -29,9 +28,9 @@ class Gaps:
         self._last[key] = seq
         if last is None:
             if snapshot:
-                self._fresh[key] = snapshot
+                self._first_seen[key] = snapshot
             return 0
-        if snapshot and self._fresh.get(key) == snapshot:
+        if snapshot and self._first_seen.get(key) == snapshot:
             return 0
-        self._fresh.pop(key, None)
+        self._first_seen.pop(key, None)
         return seq - last - 1

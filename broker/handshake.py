@@ -1,4 +1,4 @@
-"""Who has said HELLO: the book-keeping of both sides of a connection, apart from the sockets."""
+"""State of introductions (HELLO) on both sides of a connection, without the sockets."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import asyncio
 from dataclasses import dataclass, field
 
 from .channel import Channel
+from .disconnects import DisconnectMonitor
 from .messages import VERSION, Hello, Lane
-from .watch import Watch
 
-__all__ = ["Guest", "Guests", "Link", "identity_of"]
+__all__ = ["InboundPeer", "InboundPeers", "Link", "identity_of"]
 
 
 def identity_of(node: str, incarnation: int) -> bytes:
-    """Routing identity of a node's connections; incarnations differ in it, so neither takes the other's mail."""
+    """Return the routing identity of a node's connections; it differs by incarnation, so that none gets another's
+    messages.
+    """
     return f"{node}@{incarnation}".encode()
 
 
 @dataclass(slots=True)
-class Guest:
-    """A node that dialled this one."""
+class InboundPeer:
+    """A node that dialed this one."""
 
     node: str
     role: str
@@ -31,7 +33,7 @@ class Guest:
 
 @dataclass(slots=True)
 class Link:
-    """A node that this one dialled; ``answered`` holds, by lane, the incarnation whose HELLO came back."""
+    """A node that this one dialed; ``answered`` holds, by lane, the incarnation whose HELLO came back."""
 
     peer: str
     addresses: dict[str, str]
@@ -40,38 +42,38 @@ class Link:
     up: int | None = None
     refused: bool = False
     timer: asyncio.TimerHandle | None = None
-    watch: Watch | None = None
+    monitor: DisconnectMonitor | None = None
 
     def stop_timer(self) -> None:
-        """Say HELLO no more for now."""
+        """Stop repeating HELLO for now."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
 
     def close(self, linger_s: float = 0.0) -> None:
-        """Hang up."""
+        """Close both lanes."""
         self.stop_timer()
-        if self.watch is not None:
-            self.watch.close()
+        if self.monitor is not None:
+            self.monitor.close()
         for channel in self.channels.values():
             channel.close(linger_s)
 
 
-class Guests:
-    """The nodes that dialled this one, one incarnation a name."""
+class InboundPeers:
+    """The nodes that dialed this one, one incarnation per name."""
 
     def __init__(self) -> None:
-        self.by_name: dict[str, Guest] = {}
-        self.by_identity: dict[bytes, Guest] = {}
-        self._connections: dict[tuple[Lane, int], Guest] = {}
+        self.by_name: dict[str, InboundPeer] = {}
+        self.by_identity: dict[bytes, InboundPeer] = {}
+        self._connections: dict[tuple[Lane, int], InboundPeer] = {}
 
     def name_of(self, identity: bytes) -> str:
-        """Name of a guest, or what a stranger calls itself, marked as such."""
-        guest = self.by_identity.get(identity)
-        return guest.node if guest is not None else f"stranger {identity[:48]!r}"
+        """Return the name of a peer, or the identity of an unknown sender, marked as such."""
+        peer = self.by_identity.get(identity)
+        return peer.node if peer is not None else f"stranger {identity[:48]!r}"
 
     def refusal(self, identity: bytes, hello: Hello, run: str) -> tuple[str, str] | None:
-        """Code and reason why a HELLO is not taken; None if it is."""
+        """Return code and reason why a HELLO is refused; None if it is accepted."""
         if hello.version != VERSION:
             return "version", f"protocol version {hello.version}; this node speaks {VERSION}"
         if hello.run != run:
@@ -83,27 +85,27 @@ class Guests:
             return "stale", f"{hello.node} has been started again since (incarnation {known.incarnation})"
         return None
 
-    def admit(self, lane: Lane, identity: bytes, hello: Hello) -> tuple[Guest, Guest | None]:
-        """Enter a HELLO that was not refused; also returns the older incarnation that it replaces, if there is one."""
+    def admit(self, lane: Lane, identity: bytes, hello: Hello) -> tuple[InboundPeer, InboundPeer | None]:
+        """Record a HELLO that was not refused; return its peer, and the older incarnation it replaces, if any."""
         known = self.by_name.get(hello.node)
         replaced = None
         if known is None or known.incarnation != hello.incarnation:
             if known is not None:
                 replaced = known
-                known.up = False  # that its connection ends is no news of its successor
+                known.up = False  # the end of its connection says nothing about its successor
                 del self.by_identity[known.identity]
-            known = Guest(hello.node, hello.role, hello.incarnation, identity)
+            known = InboundPeer(hello.node, hello.role, hello.incarnation, identity)
             self.by_name[hello.node] = self.by_identity[identity] = known
         known.lanes.add(lane)
         return known, replaced
 
-    def connected(self, lane: Lane, guest: Guest, descriptor: int) -> None:
-        """Remember over which connection a guest said HELLO."""
-        old = [key for key, held in self._connections.items() if held is guest and key[0] is lane]
-        for key in old:
-            del self._connections[key]
-        self._connections[lane, descriptor] = guest
+    def connected(self, lane: Lane, peer: InboundPeer, descriptor: int) -> None:
+        """Record the connection over which a peer sent HELLO."""
+        self._connections = {
+            key: held for key, held in self._connections.items() if held is not peer or key[0] is not lane
+        }
+        self._connections[lane, descriptor] = peer
 
-    def disconnected(self, lane: Lane, descriptor: int) -> Guest | None:
-        """Whose connection has ended; None for one over which nobody had said HELLO."""
+    def disconnected(self, lane: Lane, descriptor: int) -> InboundPeer | None:
+        """Return the peer whose connection has closed; None if no HELLO came over it."""
         return self._connections.pop((lane, descriptor), None)

@@ -1,4 +1,4 @@
-"""The bound side: takes the HELLO of those who dial, hears them, and answers over the connections that they made."""
+"""The bound side of a transport: accepts the HELLO of dialing nodes and answers over the connections they opened."""
 
 from __future__ import annotations
 
@@ -8,157 +8,152 @@ from typing import Any
 
 import zmq
 
-from .channel import Channel, Letter
-from .codec import encode
-from .endpoint import LANES, Mailroom
+from .channel import Channel, Envelope
+from .disconnects import DisconnectMonitor
+from .endpoint import LANES, Endpoint
 from .errors import BadAddress, ProtocolError
-from .handshake import Guest, Guests
+from .handshake import InboundPeer, InboundPeers
 from .messages import Hello, Lane, Refused, tag_of
 from .sockets import bind, discard, make, split_bind
 from .transport_events import ConnectionClosed, LinkLost, LinkUp
-from .watch import Watch
 
-__all__ = ["Inbox"]
+__all__ = ["Inbound"]
 
-_CUT_S = 0.1  # a bulk connection that ends this much before its control connection has ended with it
+_CUT_S = 0.1  # a bulk connection that closes this much before its control connection has closed with it
 
 
-class Inbox:
-    """A ROUTER a lane.
+class Inbound:
+    """One ROUTER per lane.
 
     Parameters
     ----------
-    room : Mailroom
+    endpoint : Endpoint
     lost : callable (node, incarnation) -> None
-        Told when the control connection of a guest has ended, before the receiver is.
+        Called when the control connection of a peer has closed, before the receiver is notified.
     """
 
-    def __init__(self, room: Mailroom, lost: Callable[[str, int], None]) -> None:
+    def __init__(self, endpoint: Endpoint, lost: Callable[[str, int], None]) -> None:
         self.addresses: dict[str, str] = {}
-        self._room = room
+        self._endpoint = endpoint
         self._lost = lost
-        self._guests = Guests()
+        self._peers = InboundPeers()
         self._channels: dict[Lane, Channel] = {}
-        self._watches: dict[Lane, Watch] = {}
+        self._monitors: dict[Lane, DisconnectMonitor] = {}
 
     def open(self, context: zmq.Context[zmq.Socket[bytes]], address: str, advertise: str | None) -> None:
         """Bind both lanes."""
         for lane, place in zip(LANES, split_bind(address, LANES), strict=True):
-            socket = make(context, f"inbox.{lane}", self._room.limits)
+            socket = make(context, f"inbox.{lane}", self._endpoint.limits)
             try:
-                self.addresses[lane.value] = _reachable(bind(socket, place), advertise)
+                self.addresses[lane.value] = _advertised(bind(socket, place), advertise)
             except BaseException:
                 socket.close()
                 raise
-            take = partial(self._take, lane)
-            self._channels[lane] = self._room.channel(socket, lane, take, self._peer_of, addressed=True)
+            receive = partial(self._receive, lane)
+            self._channels[lane] = self._endpoint.channel(socket, lane, receive, self._peer_of, addressed=True)
             if not place.startswith("inproc"):
-                self._watches[lane] = Watch(socket, partial(self._gone, lane))
+                self._monitors[lane] = DisconnectMonitor(socket, partial(self._disconnected, lane))
 
-    def send(self, to: str, lane: Lane, letter: Letter) -> bool:
-        """Send to a guest; false if nobody of that name is there."""
-        guest = self._guests.by_name.get(to)
-        if guest is None or lane not in guest.lanes:
+    def send(self, to: str, lane: Lane, envelope: Envelope) -> bool:
+        """Send to a peer; return False if none of that name has introduced itself."""
+        peer = self._peers.by_name.get(to)
+        if peer is None or lane not in peer.lanes:
             return False
-        self._channels[lane].send(guest.identity, letter)
+        self._channels[lane].send(peer.identity, envelope)
         return True
 
-    def life(self, guest: str) -> int:
-        """Incarnation of a guest; 0: nobody of that name has come."""
-        known = self._guests.by_name.get(guest)
-        return 0 if known is None else known.incarnation
+    def incarnation_of(self, name: str) -> int:
+        """Return the incarnation of a peer; 0 if none of that name has introduced itself."""
+        peer = self._peers.by_name.get(name)
+        return 0 if peer is None else peer.incarnation
 
     def sending(self, to: str) -> list[int]:
-        """Rounds of the bulk letters to a guest that have not left this process yet."""
-        guest = self._guests.by_name.get(to)
-        return [] if guest is None else self._channels[Lane.BULK].sending(guest.identity)
+        """Return the rounds of the bulk messages to a peer that have not left this process yet."""
+        peer = self._peers.by_name.get(to)
+        return [] if peer is None else self._channels[Lane.BULK].sending(peer.identity)
 
     @property
     def waiting(self) -> bool:
-        """Whether any letter waits for room."""
+        """Whether any message is still queued."""
         return any(channel.waiting for channel in self._channels.values())
 
     def close(self, linger_s: float) -> None:
-        """Close both lanes, and leave no file of theirs behind."""
+        """Close both lanes, and remove their files."""
         for address in self.addresses.values():
             discard(address)
-        for watch in self._watches.values():
-            watch.close()
+        for monitor in self._monitors.values():
+            monitor.close()
         for channel in self._channels.values():
             channel.close(linger_s)
-        self._watches.clear()
+        self._monitors.clear()
         self._channels.clear()
 
     def _peer_of(self, identity: bytes) -> tuple[str, bool]:
-        return self._guests.name_of(identity), True
+        return self._peers.name_of(identity), True
 
-    def _take(self, lane: Lane, identity: bytes, frames: list[Any]) -> None:
-        guest = self._guests.by_identity.get(identity)
-        parcel = self._room.read(self._guests.name_of(identity), frames)
-        if isinstance(parcel, ProtocolError):
-            if parcel.code == "version":  # whoever speaks another version learns why nobody answers
-                self._refuse(lane, identity, "", 0, parcel.code, parcel.reason)
+    def _receive(self, lane: Lane, identity: bytes, frames: list[Any]) -> None:
+        peer = self._peers.by_identity.get(identity)
+        received = self._endpoint.read(self._peers.name_of(identity), frames)
+        if isinstance(received, ProtocolError):
+            if received.code == "version":  # a node of another version learns why nothing is answered
+                self._refuse(lane, identity, "", 0, received.code, received.reason)
             return
-        message = parcel[0]
+        message = received[0]
         if isinstance(message, Hello):
             self._welcome(lane, identity, message)
-        elif guest is not None and lane in guest.lanes:
-            self._room.hand_over(guest.node, lane, parcel)
-        elif not isinstance(message, Refused):  # two that refuse each other would never end
-            reason = f"{self._room.node} has not had your HELLO on {lane}"
+        elif peer is not None and lane in peer.lanes:
+            self._endpoint.deliver(peer.node, lane, received)
+        elif not isinstance(message, Refused):  # two nodes that refuse each other would never stop
+            reason = f"{self._endpoint.node} has not received your HELLO on {lane}"
             self._refuse(lane, identity, tag_of(message), getattr(message, "round", 0), "stranger", reason)
 
     def _welcome(self, lane: Lane, identity: bytes, hello: Hello) -> None:
-        refusal = self._guests.refusal(identity, hello, self._room.run)
+        refusal = self._peers.refusal(identity, hello, self._endpoint.run)
         if refusal is not None:
             self._refuse(lane, identity, "hello", 0, *refusal)
             return
-        guest, replaced = self._guests.admit(lane, identity, hello)
+        peer, replaced = self._peers.admit(lane, identity, hello)
         if replaced is not None:
             for channel in self._channels.values():
                 channel.forget(replaced.identity)
-        if lane in self._watches:
-            self._watches[lane].drain()  # a descriptor may have had another owner a moment ago
-            self._guests.connected(lane, guest, self._channels[lane].descriptor())
-        self._channels[lane].send(identity, self._room.hello)
-        if not guest.up and len(guest.lanes) == len(LANES):
-            guest.up = True
-            self._room.tell(LinkUp(guest.node, guest.role, guest.incarnation, False))
+        if lane in self._monitors:
+            self._monitors[lane].drain()  # the descriptor may have belonged to another connection a moment ago
+            self._peers.connected(lane, peer, self._channels[lane].descriptor())
+        self._channels[lane].send(identity, self._endpoint.hello)
+        if not peer.up and len(peer.lanes) == len(LANES):
+            peer.up = True
+            self._endpoint.notify(LinkUp(peer.node, peer.role, peer.incarnation, False))
 
     def _refuse(self, lane: Lane, identity: bytes, about: str, round_: int, code: str, reason: str) -> None:
-        self._room.counters.refused += 1
-        frames = encode(Refused(about, round_, code, reason))
-        self._channels[lane].send(identity, Letter(frames, "refused", round_, len(frames[0]), 0))
+        self._endpoint.counters.refused += 1
+        self._channels[lane].send(identity, Envelope.of(Refused(about, round_, code, reason)))
 
-    def _gone(self, lane: Lane, descriptor: int) -> None:
-        """A connection has ended."""
-        if not self._room.open:
+    def _disconnected(self, lane: Lane, descriptor: int) -> None:
+        if not self._endpoint.open:
             return
-        guest = self._guests.disconnected(lane, descriptor)
-        if guest is None:
-            self._room.tell(
-                ConnectionClosed(f"a connection on {lane}, from somebody who had not introduced himself, has ended")
-            )
+        peer = self._peers.disconnected(lane, descriptor)
+        if peer is None:
+            self._endpoint.notify(ConnectionClosed(f"a connection on {lane} closed before any HELLO came over it"))
         elif lane is Lane.BULK:
-            self._room.loop.call_later(_CUT_S, self._bulk_gone, guest)
+            self._endpoint.loop.call_later(_CUT_S, self._bulk_disconnected, peer)
         else:
-            self._channels[lane].drain()  # what it said before it went comes before the news that it went
-            guest.lanes.discard(lane)  # it says HELLO again if it comes back
-            self._lost(guest.node, guest.incarnation)
-            if guest.up:
-                guest.up = False
-                reason = f"the connection of {guest.node} has ended"
-                self._room.tell(LinkLost(guest.node, guest.incarnation, reason))
+            self._channels[lane].drain()  # deliver what the peer sent before the connection closed
+            peer.lanes.discard(lane)  # it sends HELLO again if it reconnects
+            self._lost(peer.node, peer.incarnation)
+            if peer.up:
+                peer.up = False
+                reason = f"the connection of {peer.node} has closed"
+                self._endpoint.notify(LinkLost(peer.node, peer.incarnation, reason))
 
-    def _bulk_gone(self, guest: Guest) -> None:
-        if guest.up:
-            limit = f"a frame over {self._room.limits.message_bytes:,} bytes does that"
-            reason = f"the bulk connection of {guest.node} was cut while its control connection stands"
-            self._room.tell(ConnectionClosed(f"{reason}; {limit}"))
+    def _bulk_disconnected(self, peer: InboundPeer) -> None:
+        if peer.up:
+            limit = f"a frame over {self._endpoint.limits.message_bytes:,} bytes does that"
+            reason = f"the bulk connection of {peer.node} closed while its control connection is open"
+            self._endpoint.notify(ConnectionClosed(f"{reason}; {limit}"))
 
 
-def _reachable(endpoint: str, advertise: str | None) -> str:
-    """Where others reach what is bound here."""
+def _advertised(endpoint: str, advertise: str | None) -> str:
+    """Return the address at which others reach a bound endpoint."""
     scheme, _, rest = endpoint.partition("://")
     host, _, port = rest.rpartition(":")
     if scheme != "tcp":
@@ -166,5 +161,5 @@ def _reachable(endpoint: str, advertise: str | None) -> str:
     if advertise is not None:
         return f"tcp://{advertise}:{port}"
     if host in {"0.0.0.0", "[::]", "*"}:
-        raise BadAddress(endpoint, "bound on every interface: say by which host others reach it (advertise)")
+        raise BadAddress(endpoint, "bound to every interface: name the host by which others reach it (advertise)")
     return endpoint

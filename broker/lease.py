@@ -1,4 +1,4 @@
-"""A node's place in a run: joins, keeps its lease, learns who else is there, and leaves."""
+"""Membership of a node in a run of a broker: join, renew the lease, follow the roster, leave."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from msgspec.structs import replace
 
 from .errors import BrokerUnreachable, JoinRefused, RosterIncomplete
 from .messages import Failed, GetRoster, Join, Joined, Leave, Message, Ok, RenewLease, Roster
-from .request_client import Requests
+from .request_client import BrokerClient
 from .sockets import reached_by
 
 __all__ = ["Lease"]
 
-_POLL_S = 20.0  # a long poll is repeated this often, so that a vanished broker is noticed
+_POLL_S = 20.0  # a long poll is repeated this often, so that the loss of a broker is noticed
 
 
 class Lease:
-    """Membership of one run, as an async context manager.
+    """Membership of a run, as an async context manager that keeps its lease renewed.
 
     Parameters
     ----------
@@ -30,30 +30,30 @@ class Lease:
     run, node, role : str
     incarnation : int
     addresses : mapping
-        Where others reach this node, a lane each; empty if it only dials out.
+        Addresses at which others reach this node, by lane; empty if it only dials.
     shared_config : mapping
-        What all nodes of the run must agree on; the first to come sets it.
+        What all nodes of the run must agree on; the first to join sets it.
     min_nodes, join_deadline_s :
-        Of the first to come: the roster is issued when so many have joined, within so many seconds.
+        Used if this node opens the run: the first roster needs so many members within so many seconds.
     connect_deadline_s : float
         How long the broker may take to answer at first.
     rejoin_deadline_s : float
-        How long the others may take to join a broker that has come back knowing nothing, if that is longer than
-        ``join_deadline_s``: one that has died with it is to have its time to be started again.
+        How long the others may take to join a broker that was restarted, if that is longer than ``join_deadline_s``:
+        a node that failed together with the broker needs the time to be restarted.
     on_roster : callable (Roster) -> None, optional
-        Called with each roster that is newer than the last one this object returned or passed on.
+        Called with each roster newer than the last one returned or passed on.
     on_joined : callable (Joined) -> None, optional
-        Called after each re-joining, when the broker had come back knowing nothing.
+        Called after each rejoining of a restarted broker.
     on_warning : callable (str) -> None, optional
-        Told when the broker goes away and comes back.
-    failed : callable (BaseException) -> None, optional
-        Told what ends the membership early: `JoinRefused` when a newer incarnation has taken over.
+        Called when the broker goes away and when it is back.
+    on_error : callable (BaseException) -> None, optional
+        Called with what ends the membership early: `JoinRefused` when a newer incarnation has taken over.
 
     Attributes
     ----------
     events_in, events_out : str
     version : int
-        Of the newest roster that was seen. It only grows, even if the broker begins anew.
+        Of the newest roster seen. It only grows, even if the broker is restarted.
     """
 
     def __init__(
@@ -74,25 +74,15 @@ class Lease:
         on_roster: Callable[[Roster], None] | None = None,
         on_joined: Callable[[Joined], None] | None = None,
         on_warning: Callable[[str], None] | None = None,
-        failed: Callable[[BaseException], None] | None = None,
+        on_error: Callable[[BaseException], None] | None = None,
     ) -> None:
         self.events_in = self.events_out = ""
         self.lease_s = 0.0
         self.version = 0
         self.leave_reason = "done"
         self._broker = broker
-        self._join = Join(
-            0,
-            run,
-            node,
-            role,
-            incarnation,
-            os.getpid(),
-            dict(addresses),
-            dict(shared_config),
-            min_nodes,
-            join_deadline_s,
-        )
+        about = (os.getpid(), dict(addresses), dict(shared_config), min_nodes, join_deadline_s)
+        self._join = Join(0, run, node, role, incarnation, *about)
         self._join_deadline_s = join_deadline_s
         self._connect_deadline_s = connect_deadline_s
         self._rejoin_deadline_s = max(join_deadline_s, rejoin_deadline_s)
@@ -101,8 +91,8 @@ class Lease:
         self._on_roster = on_roster
         self._on_joined = on_joined
         self._on_warning = on_warning or (lambda _: None)
-        self._failed = failed
-        self._base = 0  # added to the broker's versions, which begin anew when it does
+        self._on_error = on_error
+        self._base = 0  # added to the versions of a restarted broker, which count from 1 again
         self._tasks: list[asyncio.Task[None]] = []
         self._watching: asyncio.Task[None] | None = None
 
@@ -116,9 +106,9 @@ class Lease:
         if self._context is None:
             self._context = zmq.Context()
         try:
-            self._requests = Requests(self._broker, self._context)
+            self._requests = BrokerClient(self._broker, self._context)
             try:
-                self._joined(await self._ask_to_join(self._connect_deadline_s))
+                self._joined(await self._request_join(self._connect_deadline_s))
             except BaseException:
                 self._requests.close()
                 raise
@@ -130,7 +120,7 @@ class Lease:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Leave; a broker that does not answer at once is not waited for."""
+        """Leave, without waiting for a broker that does not answer at once."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -147,48 +137,48 @@ class Lease:
                 self._context.term()
 
     async def roster(self, newer_than: int = 0, deadline_s: float | None = None) -> Roster:
-        """The first roster newer than ``newer_than``; by default within the run's own deadline for joining.
+        """Return the first roster newer than ``newer_than``; by default within the run's own join deadline.
 
         Raises
         ------
         RosterIncomplete
-            Too few have joined in time; the reason says how many and who.
+            Too few nodes have joined in time; the message counts and names them.
         BrokerUnreachable
-            The broker has been silent all the while.
+            The broker has not answered at all.
         """
         limit_s = self._join_deadline_s + 5.0 if deadline_s is None else deadline_s
         loop = asyncio.get_running_loop()
         until = loop.time() + limit_s
-        heard = False
+        answered = False
         while (left_s := until - loop.time()) > 0:
             try:
                 answer = await self._poll(newer_than, min(left_s, _POLL_S))
             except BrokerUnreachable:
                 continue
-            heard = True
+            answered = True
             if isinstance(answer, Roster):
                 return self._seen(answer)
             if isinstance(answer, Failed) and answer.code == "incomplete":
                 raise RosterIncomplete(answer.reason)
-            if isinstance(answer, Failed) and answer.code == "unknown":  # the broker is back, and we are not yet
+            if isinstance(answer, Failed) and answer.code == "unknown":  # not rejoined yet
                 await asyncio.sleep(min(left_s, 0.1))
-        if heard:
+        if answered:
             raise RosterIncomplete(f"run '{self._join.run}' had no roster newer than {newer_than} in {limit_s:g} s")
         raise BrokerUnreachable(self._broker, limit_s)
 
     def watch(self, after_s: float = 0.0) -> None:
-        """Pass every newer roster to ``on_roster``, from ``after_s`` seconds on; twice is once."""
+        """Pass every newer roster to ``on_roster``, from ``after_s`` seconds on; idempotent."""
         if self._watching is None or self._watching.done():
             self._watching = self._supervise(self._watch(after_s), "roster")
 
     def unwatch(self) -> None:
-        """Ask for rosters no more."""
+        """Stop following the roster."""
         if self._watching is not None:
             self._watching.cancel()
             self._tasks.remove(self._watching)
             self._watching = None
 
-    async def _ask_to_join(self, deadline_s: float, join: Join | None = None) -> Joined:
+    async def _request_join(self, deadline_s: float, join: Join | None = None) -> Joined:
         wanted = join or self._join
         answer = await self._requests.ask(lambda id_: replace(wanted, id=id_), deadline_s)
         if isinstance(answer, Joined):
@@ -210,7 +200,7 @@ class Lease:
     async def _poll(self, newer_than: int, within_s: float) -> Message:
         newer = max(0, newer_than - self._base)
         run = self._join.run
-        # The broker's own deadline is the shorter one, so that its silence means something.
+        # The broker's own deadline is the shorter one, so that no answer means no broker.
         return await self._requests.ask(lambda id_: GetRoster(id_, run, newer, 0.9 * within_s), within_s)
 
     async def _keep_lease(self) -> None:
@@ -239,16 +229,16 @@ class Lease:
             raise JoinRefused(answer.code, answer.reason)
         try:
             again = replace(self._join, join_deadline_s=self._rejoin_deadline_s)
-            joined = await self._ask_to_join(self.lease_s / 3, again)
+            joined = await self._request_join(self.lease_s / 3, again)
         except JoinRefused as error:
             if error.code == "stale":
                 raise
-            self._on_warning(f"the broker at {self._broker} would not have {self._join.node} back: {error}")
+            self._on_warning(f"the broker at {self._broker} refused to let {self._join.node} rejoin: {error}")
             return
         self._base = self.version
         self._joined(joined)
         if self._watching is not None and not self._watching.done():
-            # What it has asked for died with the broker that it asked.
+            # Its open request was lost with the broker.
             self.unwatch()
             self.watch()
         if self._on_joined is not None:
@@ -267,7 +257,7 @@ class Lease:
                 if roster.version > known and self._on_roster is not None:
                     self._on_roster(roster)
             elif isinstance(answer, Failed) and answer.code != "late":
-                await asyncio.sleep(self.lease_s / 3)  # not a member just now; the lease will see to it
+                await asyncio.sleep(self.lease_s / 3)  # not a member at present; the lease rejoins
 
     def _supervise(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=f"{self._join.node}.{name}")
@@ -279,7 +269,7 @@ class Lease:
         if task.cancelled():
             return
         error = task.exception()
-        if error is not None and self._failed is not None:
-            self._failed(error)
+        if error is not None and self._on_error is not None:
+            self._on_error(error)
         elif error is not None:
             self._on_warning(f"{task.get_name()} has ended: {error}")

@@ -1,4 +1,4 @@
-"""The dialling side: says HELLO to those whom this node dialled, until they answer, and holds its mail till then."""
+"""The dialing side of a transport: repeats HELLO until it is answered, and queues messages until then."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from typing import Any
 
 import zmq
 
-from .channel import Letter
-from .endpoint import LANES, Mailroom
+from .channel import Envelope
+from .disconnects import DisconnectMonitor
+from .endpoint import LANES, Endpoint
 from .errors import BadAddress, ProtocolError
 from .handshake import Link, identity_of
 from .messages import VERSION, Hello, Lane, Refused, tag_of
-from .sockets import make
+from .sockets import dial
 from .transport_events import LinkLost, LinkUp
-from .watch import Watch
 
-__all__ = ["Links"]
+__all__ = ["Outbound"]
 
-_HELLO_S = (0.5, 5.0)  # first and longest pause before an unanswered HELLO is said again
+_HELLO_S = (0.5, 5.0)  # first and longest pause before an unanswered HELLO is repeated
 
 
-class Links:
-    """A DEALER a peer and lane.
+class Outbound:
+    """One DEALER per peer and lane.
 
     Parameters
     ----------
-    room : Mailroom
+    endpoint : Endpoint
     incarnation : int
-    watched : bool
-        Whether to hear of connections that end. Whoever has an inbox learns of a lost neighbor there; whoever only
-        dials has nothing but this.
+    monitored : bool
+        Whether to detect closed connections. A node that binds learns of a lost peer there; one that only dials has
+        no other way.
     """
 
-    def __init__(self, room: Mailroom, incarnation: int, *, watched: bool) -> None:
-        self._room = room
-        self._identity = identity_of(room.node, incarnation)
-        self._watched = watched
+    def __init__(self, endpoint: Endpoint, incarnation: int, *, monitored: bool) -> None:
+        self._endpoint = endpoint
+        self._identity = identity_of(endpoint.node, incarnation)
+        self._monitored = monitored
         self._links: dict[str, Link] = {}
 
     def dial(self, context: zmq.Context[zmq.Socket[bytes]], peer: str, addresses: Mapping[str, str]) -> None:
@@ -48,62 +48,61 @@ class Links:
         self.hang_up(peer)
         link = Link(peer, dict(addresses))
         for lane in LANES:
-            socket = None
             try:
-                socket = make(context, f"link.{lane}", self._room.limits)
-                socket.setsockopt(zmq.IDENTITY, self._identity)
-                socket.connect(addresses[lane])
-            except (zmq.ZMQError, KeyError) as error:  # an address that is none, or as many sockets as there may be
-                if socket is not None:
-                    socket.close()
+                if lane not in addresses:
+                    raise BadAddress(peer, f"no address of its {lane} lane is given")
+                socket = dial(context, f"link.{lane}", addresses[lane], self._endpoint.limits, self._identity)
+            except BadAddress:
                 link.close()
-                raise BadAddress(str(addresses.get(lane)), f"cannot be dialled ({error})") from None
-            take = partial(self._take, link, lane)
-            link.channels[lane] = self._room.channel(socket, lane, take, partial(_peer_of, link), addressed=False)
+                raise
+            receive = partial(self._receive, link, lane)
+            link.channels[lane] = self._endpoint.channel(
+                socket, lane, receive, lambda _: (peer, link.up is not None), addressed=False
+            )
             link.channels[lane].hold()  # until HELLO is answered
-            if self._watched and lane is Lane.CONTROL and not addresses[lane].startswith("inproc"):
-                link.watch = Watch(socket, partial(self._gone, link))
+            if self._monitored and lane is Lane.CONTROL and not addresses[lane].startswith("inproc"):
+                link.monitor = DisconnectMonitor(socket, partial(self._disconnected, link))
         self._links[peer] = link
         self._greet(link, _HELLO_S[0])
 
     def hang_up(self, peer: str) -> None:
-        """Drop a link and what waits for it."""
+        """Drop a link, and what is queued for it."""
         link = self._links.pop(peer, None)
         if link is not None:
             link.close()
 
-    def send(self, to: str, lane: Lane, letter: Letter) -> bool:
-        """Send over a link, or keep the letter until it stands; false if there is no link."""
+    def send(self, to: str, lane: Lane, envelope: Envelope) -> bool:
+        """Send over a link, or queue until it is established; return False if there is no link."""
         link = self._links.get(to)
         if link is None:
             return False
-        link.channels[lane].send(b"", letter)
+        link.channels[lane].send(b"", envelope)
         return True
 
-    def life(self, peer: str) -> int:
-        """Incarnation of the peer to which there is a link that stands; 0: there is none."""
+    def incarnation_of(self, peer: str) -> int:
+        """Return the incarnation of the peer to which a link is established; 0 if there is none."""
         link = self._links.get(peer)
         return 0 if link is None or link.up is None else link.up
 
     def sending(self, to: str) -> list[int] | None:
-        """Rounds of the bulk letters to a peer that have not left this process yet; None if there is no link."""
+        """Return the rounds of the bulk messages to a peer that have not left this process yet; None without a link."""
         link = self._links.get(to)
         return None if link is None else link.channels[Lane.BULK].sending(b"")
 
-    def doubt(self, peer: str, incarnation: int) -> None:
-        """Say HELLO again to a peer whose own connection has ended, before anything else is sent to it."""
+    def greet_again(self, peer: str, incarnation: int) -> None:
+        """Send HELLO to a peer whose own connection has closed, before anything else is sent to it."""
         link = self._links.get(peer)
         if link is not None and link.up == incarnation:
-            self._greet_anew(link, Lane.CONTROL)
+            self._restart(link, Lane.CONTROL)
 
     def stop_greeting(self) -> None:
-        """Dial nobody any more who is not there."""
+        """Stop repeating HELLO to peers that do not answer."""
         for link in self._links.values():
             link.stop_timer()
 
     @property
     def waiting(self) -> bool:
-        """Whether any letter waits for somebody who is there."""
+        """Whether any message is queued for a connected peer."""
         return any(
             channel.waiting
             for link in self._links.values()
@@ -114,73 +113,70 @@ class Links:
     def close(self, linger_s: float) -> None:
         """Drop all links."""
         for link in self._links.values():
-            # ZeroMQ would wait all that time for one who has gone before and is dialled again.
+            # ZeroMQ would wait all that time for a peer that has gone and is being redialed.
             link.close(linger_s if link.up is not None else 0.0)
         self._links.clear()
 
     def _greet(self, link: Link, pause: float) -> None:
-        """Say HELLO on the lanes that have not had an answer, and again after ``pause`` seconds, until all have."""
+        """Send HELLO on the unanswered lanes, and again after ``pause`` seconds, until all are answered."""
         link.timer = None
         silent = [lane for lane in LANES if lane not in link.answered]
         if not silent or link.refused:
             return
         for lane in silent:
-            link.channels[lane].say(self._room.hello)
-        link.timer = self._room.loop.call_later(pause, self._greet, link, min(2 * pause, _HELLO_S[1]))
+            link.channels[lane].send_at_once(self._endpoint.hello)
+        link.timer = self._endpoint.loop.call_later(pause, self._greet, link, min(2 * pause, _HELLO_S[1]))
 
-    def _greet_anew(self, link: Link, lane: Lane) -> None:
+    def _restart(self, link: Link, lane: Lane) -> None:
         link.answered.pop(lane, None)
         link.channels[lane].hold()
         link.up = None
         link.stop_timer()
         self._greet(link, _HELLO_S[0])
 
-    def _take(self, link: Link, lane: Lane, _identity: bytes, frames: list[Any]) -> None:
-        parcel = self._room.read(link.peer, frames)
-        if isinstance(parcel, ProtocolError):
+    def _receive(self, link: Link, lane: Lane, _identity: bytes, frames: list[Any]) -> None:
+        received = self._endpoint.read(link.peer, frames)
+        if isinstance(received, ProtocolError):
             return
-        message, _, nbytes = parcel
+        message, _, nbytes = received
         if isinstance(message, Hello):
             self._answered(link, lane, message, nbytes)
             return
         if isinstance(message, Refused):
-            if message.code == "stranger":  # the other side has started anew and knows nobody
+            if message.code == "stranger":  # the other side was restarted and has no HELLO of this node
                 if lane in link.answered:
-                    self._greet_anew(link, lane)
+                    self._restart(link, lane)
             elif message.about == "hello":
                 link.refused = True
         elif lane not in link.answered:
-            self._room.spoiled(link.peer, f"{tag_of(message)} before HELLO", nbytes)
+            self._endpoint.malformed(link.peer, "stranger", f"{tag_of(message)} before HELLO", nbytes)
             return
-        self._room.hand_over(link.peer, lane, parcel)
+        self._endpoint.deliver(link.peer, lane, received)
 
     def _answered(self, link: Link, lane: Lane, hello: Hello, nbytes: int) -> None:
-        run = self._room.run
+        run = self._endpoint.run
         if hello.node != link.peer or hello.run != run or hello.version != VERSION:
             found = f"{hello.node} of run '{hello.run}', version {hello.version}"
-            self._room.spoiled(link.peer, f"{found} answered in place of {link.peer} of run '{run}'", nbytes)
+            reason = f"{found} answered in place of {link.peer} of run '{run}'"
+            self._endpoint.malformed(link.peer, "identity", reason, nbytes)
             return
         link.answered[lane] = hello.incarnation
         link.channels[lane].release()
         for other, incarnation in list(link.answered.items()):
-            if incarnation < hello.incarnation:  # started anew, and that lane has not noticed yet
-                self._greet_anew(link, other)
+            if incarnation < hello.incarnation:  # the peer was restarted, and that lane has not noticed yet
+                self._restart(link, other)
         whole = [link.answered.get(each) for each in LANES] == [hello.incarnation] * len(LANES)
         if whole and link.up != hello.incarnation:
             link.up = hello.incarnation
-            self._room.tell(LinkUp(link.peer, hello.role, hello.incarnation, True))
+            self._endpoint.notify(LinkUp(link.peer, hello.role, hello.incarnation, True))
 
-    def _gone(self, link: Link, _descriptor: int) -> None:
-        """A connection has ended; ZeroMQ dials again by itself, and HELLO waits for it."""
-        if not self._room.open or self._links.get(link.peer) is not link:
+    def _disconnected(self, link: Link, _descriptor: int) -> None:
+        """Hold messages until HELLO is answered again; ZeroMQ reconnects by itself."""
+        if not self._endpoint.open or self._links.get(link.peer) is not link:
             return
         for channel in link.channels.values():
             channel.drain()
         incarnation = link.up
-        self._greet_anew(link, Lane.CONTROL)  # bulk may still bring what was said before
+        self._restart(link, Lane.CONTROL)  # bulk may still deliver what was sent before
         if incarnation is not None:
-            self._room.tell(LinkLost(link.peer, incarnation, f"the connection to {link.peer} has ended"))
-
-
-def _peer_of(link: Link, _identity: bytes) -> tuple[str, bool]:
-    return link.peer, link.up is not None
+            self._endpoint.notify(LinkLost(link.peer, incarnation, f"the connection to {link.peer} has closed"))

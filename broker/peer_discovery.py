@@ -1,4 +1,4 @@
-"""How a node that knows one living peer's address finds the others: no broker is asked."""
+"""Discovery of the members of a run through the address of one live peer, without a broker."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import zmq
 from msgspec.structs import replace
 
-from .channel import Channel, Letter
-from .codec import DEFAULT_LIMITS, Limits, decode, encode
-from .errors import BadAddress, JoinRefused, PeerUnreachable, ProtocolError
+from .channel import Channel, Envelope
+from .codec import DEFAULT_LIMITS, Limits, decode
+from .errors import JoinRefused, PeerUnreachable, ProtocolError
 from .handshake import identity_of
-from .messages import GetPeers, Hello, Message, Peers, Refused, tag_of
-from .sockets import CONTROL_QUEUE, make
+from .messages import GetPeers, Hello, Message, Peers, Refused
+from .sockets import CONTROL_QUEUE, dial
 from .transport_events import Counters
 
 __all__ = ["discover_peers"]
@@ -29,7 +29,7 @@ async def discover_peers(
     context: zmq.Context[zmq.Socket[bytes]],
     limits: Limits = DEFAULT_LIMITS,
 ) -> Peers:
-    """Introduce this node at a peer's control address, and ask who is in its run.
+    """Introduce this node at a peer's control address, and return the members of its run.
 
     Parameters
     ----------
@@ -43,17 +43,17 @@ async def discover_peers(
     Raises
     ------
     BadAddress
-        The address cannot be dialled as it is written.
+        The address is malformed.
     PeerUnreachable
-        Nobody answered within ``deadline_s`` seconds.
+        No peer answered within ``deadline_s`` seconds.
     JoinRefused
-        It is a peer of another run or version, or of another shared configuration, or knows a newer incarnation
-        of this name.
+        The peer is of another run or version, or of another shared configuration, or knows a newer incarnation of
+        this name.
 
     Notes
     -----
-    It is asked under a name made up for that: HELLO under one's own ends the connections of an older life, which must
-    go on should this one be refused.
+    The request is sent under a temporary name: HELLO under the node's own name would close the connections of its
+    previous incarnation, which must continue if this one is refused.
     """
     alias = replace(hello, node=f"seeker-{secrets.token_hex(6)}")
     answers: asyncio.Queue[Message] = asyncio.Queue()
@@ -64,45 +64,34 @@ async def discover_peers(
         except ProtocolError as error:
             answers.put_nowait(Refused("hello", 0, error.code, error.reason))
 
-    socket = make(context, "link.control", limits)
-    socket.setsockopt(zmq.IDENTITY, identity_of(alias.node, alias.incarnation))
-    try:
-        socket.connect(address)
-    except zmq.ZMQError:
-        socket.close()
-        raise BadAddress(address, "cannot be dialled; a seed peer is tcp://HOST:PORT or ipc://PATH") from None
-    channel = Channel(socket, deliver=deliver, dropped=lambda *_: None, counters=Counters(), queue=CONTROL_QUEUE)
-    heard = "no peer answered there"
+    socket = dial(context, "link.control", address, limits, identity_of(alias.node, alias.incarnation))
+    channel = Channel(socket, deliver=deliver, counters=Counters(), queue=CONTROL_QUEUE)
+    problem = "no peer answered"
     try:
         async with asyncio.timeout(deadline_s):
-            _send(channel, alias)
+            channel.send(b"", Envelope.of(alias))
             while True:
                 match await answers.get():
                     case Hello(role=role):
-                        heard = f"a {role} answered there, but does not tell who is in its run (a peer by rounds does)"
-                        _send(channel, GetPeers(dict(shared_config)))
+                        problem = f"a {role} answered, but does not list its run (only a peer that goes by rounds does)"
+                        channel.send(b"", Envelope.of(GetPeers(dict(shared_config))))
                     case Peers() as peers:
                         return _if_newest(hello, peers)
-                    case Refused(code="stranger"):  # it has been started again since
-                        _send(channel, alias)
+                    case Refused(code="stranger"):  # the peer has been restarted since
+                        channel.send(b"", Envelope.of(alias))
                     case Refused(code=code, reason=reason):
                         raise JoinRefused(code, f"the peer at {address}: {reason}")
                     case _:
                         pass
     except TimeoutError:
-        raise PeerUnreachable(address, f"{heard} within {deadline_s:g} s") from None
+        raise PeerUnreachable(address, f"{problem} within {deadline_s:g} s") from None
     finally:
         channel.close(0.0)
 
 
 def _if_newest(hello: Hello, peers: Peers) -> Peers:
-    for news in peers.members:
-        if news.node == hello.node and news.incarnation > hello.incarnation:
-            reason = f"{hello.node} has been started again since (incarnation {news.incarnation})"
+    for member in peers.members:
+        if member.node == hello.node and member.incarnation > hello.incarnation:
+            reason = f"{hello.node} has been started again since (incarnation {member.incarnation})"
             raise JoinRefused("stale", reason)
     return peers
-
-
-def _send(channel: Channel, message: Message) -> None:
-    frames = encode(message)
-    channel.send(b"", Letter(frames, tag_of(message), 0, len(frames[0]), 0))

@@ -1,4 +1,4 @@
-"""Tells a node's events, and never waits for anybody to hear them."""
+"""Publication of a node's events, which never waits for a subscriber."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import zmq
 
-from .channel import Channel, Letter
+from .channel import Channel, Envelope
 from .codec import DEFAULT_LIMITS, Limits
 from .event_codec import Event, encode_event
 from .sockets import make
@@ -17,14 +17,14 @@ from .transport_events import Counters
 
 __all__ = ["Publisher"]
 
-_KEPT = 1_000  # events that wait for the broker; older ones are lost, and show as a gap
+_KEPT = 1_000  # events queued for the broker; older ones are lost and show as a gap
 
 
 class Publisher:
     """Publishes one node's events.
 
-    The socket is an XPUB, because that can hear the relay's subscription: what is published before it has come, or
-    while the broker is away, is kept (the last thousand events) and sent when it has.
+    The socket is an XPUB, because that sees the relay's subscription: what is published before it has arrived, or while
+    the broker is away, is queued (the last thousand events) and sent afterwards.
 
     Parameters
     ----------
@@ -50,13 +50,13 @@ class Publisher:
         self._own_context = context is None
         self._context = context
         self._limits = limits
-        self._kept: deque[Letter] = deque(maxlen=_KEPT)
+        self._queued: deque[Envelope] = deque(maxlen=_KEPT)
         self._channel: Channel | None = None
         self._address = ""
-        self._heard = False
+        self._subscribed = False
 
     def connect(self, events_in: str) -> None:
-        """Publish to a relay from now on; the same address again changes nothing."""
+        """Publish to a relay from now on; idempotent for the same address."""
         if events_in == self._address:
             return
         self._hang_up(0.0)
@@ -65,26 +65,20 @@ class Publisher:
         socket = make(self._context, "publisher", self._limits)
         socket.connect(events_in)
         self._address = events_in
-        self._channel = Channel(
-            socket,
-            deliver=self._subscription,
-            dropped=lambda *_: None,
-            counters=self.counters,
-            queue=1,
-        )
+        self._channel = Channel(socket, deliver=self._subscription, counters=self.counters)
 
     def publish(self, type_: str, /, **fields: Any) -> Event:
-        """Publish an event, and return it as it goes out; never waits."""
+        """Publish an event, and return it as it was sent; never waits."""
         seq = self._seq[type_] = self._seq.get(type_, 0) + 1
         event = {"type": type_, **self._head, "seq": seq, "time": time.time(), **fields}
         topic, body = encode_event(event)
         if len(body) > self._limits.control_bytes:
-            return self.publish("warning", reason=f"an event {type_} of {len(body):,} bytes is too large to be told")
-        letter = Letter([topic, body], "event", 0, len(topic) + len(body), 0)
-        if self._heard and self._channel is not None:
-            self._channel.send(b"", letter)
+            return self.publish("warning", reason=f"an event {type_} of {len(body):,} bytes is too large")
+        envelope = Envelope([topic, body], "event", 0, len(topic) + len(body))
+        if self._subscribed and self._channel is not None:
+            self._channel.send(b"", envelope)
         else:
-            self._kept.append(letter)
+            self._queued.append(envelope)
         return event
 
     async def close(self, drain_s: float = 0.5) -> None:
@@ -99,9 +93,9 @@ class Publisher:
             self._channel.close(linger_s)
         self._channel = None
         self._address = ""
-        self._heard = False
+        self._subscribed = False
 
     def _subscription(self, channel: Channel, _identity: bytes, frames: list[bytes]) -> None:
-        self._heard = frames[0][:1] == b"\x01"
-        while self._heard and self._kept:
-            channel.send(b"", self._kept.popleft())
+        self._subscribed = frames[0][:1] == b"\x01"
+        while self._subscribed and self._queued:
+            channel.send(b"", self._queued.popleft())

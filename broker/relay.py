@@ -1,4 +1,4 @@
-"""Events from many publishers to many subscribers, and the last one of each kind for those who come late."""
+"""Relay of events from many publishers to many subscribers; keeps the last of each kind for late subscribers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import zmq
 
-from .channel import Channel, Letter
+from .channel import Channel, Envelope
 from .codec import Limits
 from .errors import ProtocolError
 from .event_codec import Event, decode_event, encode_event
@@ -18,13 +18,13 @@ from .transport_events import Counters
 __all__ = ["WELCOME", "LastValues", "Relay"]
 
 WELCOME = b"~welcome."
-"""Prefix of the topics that the relay answers: a subscriber that hears its own knows that all before it count."""
+"""Prefix of the topics that the relay answers: the answer proves a subscriber's earlier subscriptions are active."""
 
 _PART_BYTES = 262_144
 
 
 class LastValues:
-    """The last event of each (run, node, type, subject); the least recently heard is forgotten beyond ``most``."""
+    """The last event of each (run, node, type, subject); the least recent is evicted beyond ``most``."""
 
     def __init__(self, most: int = 20_000) -> None:
         self._most = most
@@ -34,7 +34,7 @@ class LastValues:
         return len(self._events)
 
     def put(self, event: Event, nbytes: int) -> None:
-        """Remember an event in place of its predecessor."""
+        """Keep an event in place of its predecessor."""
         key = (event["run"], event["node"], event["type"], str(event.get("subject", "")))
         self._events[key] = (event, nbytes)
         self._events.move_to_end(key)
@@ -42,7 +42,7 @@ class LastValues:
             self._events.popitem(last=False)
 
     def parts(self, prefix: str) -> Iterator[tuple[tuple[Event, ...], bool]]:
-        """Events whose type begins with ``prefix``, oldest first, in parts that fit a message; true on the last."""
+        """Yield the events whose type begins with ``prefix``, oldest first, a message at a time; true on the last."""
         part: list[Event] = []
         size = 0
         for event, nbytes in self._events.values():
@@ -57,7 +57,7 @@ class LastValues:
 
 
 class Relay:
-    """XSUB in, XPUB out. Events that are none are dropped and counted; nobody is ever waited for."""
+    """XSUB in, XPUB out. Malformed events are dropped and counted; nothing ever waits for a subscriber."""
 
     def __init__(
         self, events_in: zmq.Socket[bytes], events_out: zmq.Socket[bytes], limits: Limits, counters: Counters
@@ -67,18 +67,17 @@ class Relay:
         self._counters = counters
         self._in = self._channel(events_in, self._event)
         self._out = self._channel(events_out, self._subscription)
-        # Everything, whoever listens: the last values are kept for those who do not listen yet.
-        self._in.send(b"", Letter([b"\x01"], "subscribe", 0, 1, 0))
+        # Subscribe to everything: the last values are kept for subscribers still to come.
+        self._in.send(b"", Envelope([b"\x01"], "subscribe", 0, 1))
 
     @staticmethod
     def sockets(context: zmq.Context[zmq.Socket[bytes]], limits: Limits) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
-        """The two sockets of a relay, not bound yet."""
+        """Return the two sockets of a relay, not bound yet."""
         return make(context, "events.in", limits), make(context, "events.out", limits)
 
     def publish(self, event: Event) -> None:
-        """Send out an event of one's own."""
-        frames = encode_event(event)
-        self._pass_on(event, frames)
+        """Publish an event of the broker's own."""
+        self._forward(event, encode_event(event))
 
     def close(self, linger_s: float = 0.0) -> None:
         """Close both sockets."""
@@ -86,27 +85,23 @@ class Relay:
         self._out.close(linger_s)
 
     def _channel(self, socket: zmq.Socket[bytes], deliver: Any) -> Channel:
-        return Channel(socket, deliver=deliver, dropped=_ignore, counters=self._counters, queue=1)
+        return Channel(socket, deliver=deliver, counters=self._counters)
 
     def _event(self, _: Channel, _identity: bytes, frames: list[bytes]) -> None:
         self._counters.bytes_received += sum(map(len, frames))
         try:
             event = decode_event(frames, self._limits.control_bytes)
         except ProtocolError:
-            self._counters.spoiled += 1
+            self._counters.malformed += 1
             return
-        self._pass_on(event, frames)
+        self._forward(event, frames)
 
-    def _pass_on(self, event: Event, frames: Sequence[bytes]) -> None:
+    def _forward(self, event: Event, frames: Sequence[bytes]) -> None:
         topic, body = frames
         self.last.put(event, len(body))
-        self._out.send(b"", Letter(frames, "event", 0, len(topic), len(body)))
+        self._out.send(b"", Envelope(frames, "event", 0, len(topic), len(body)))
 
     def _subscription(self, _: Channel, _identity: bytes, frames: list[bytes]) -> None:
         if len(frames) == 1 and frames[0].startswith(b"\x01" + WELCOME) and len(frames[0]) < 100:
             topic = frames[0][1:]
-            self._out.send(b"", Letter([topic], "welcome", 0, len(topic), 0))
-
-
-def _ignore(_: Channel, _identity: bytes, _letter: Letter, _full: bool) -> None:
-    """A relay keeps nothing for later."""
+            self._out.send(b"", Envelope([topic], "welcome", 0, len(topic)))

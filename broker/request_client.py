@@ -1,105 +1,139 @@
-"""Requests to a broker's directory: each has an id and a deadline, and none waits for another."""
+"""Requests and their answers, matched by id; each has a deadline of its own and none waits for another."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import zmq
 
-from .channel import Channel, Letter
-from .codec import DEFAULT_LIMITS, Limits, check_size, decode, encode
-from .errors import BadAddress, BrokerUnreachable, ProtocolError
-from .messages import Failed, Message, tag_of
-from .sockets import CONTROL_QUEUE, make
+from .channel import Channel, Envelope
+from .codec import DEFAULT_LIMITS, Limits, check_size, decode
+from .errors import BrokerUnreachable, ProtocolError
+from .messages import Failed, Message
+from .sockets import CONTROL_QUEUE, dial
 from .transport_events import Counters
 
-__all__ = ["Requests"]
+__all__ = ["BrokerClient", "RequestClient"]
+
+Send = Callable[[Message, Any], None]
+Request = Callable[[int], Message]
 
 
-class Requests:
-    """One DEALER to a directory; create it on the event loop, and close it.
+class RequestClient:
+    """Sends requests over any connection, and hands each caller the answers to its own.
 
     Parameters
     ----------
-    address : str
-        Of the directory. Nobody needs to be there yet.
-    context : zmq.Context
+    send : callable (message, array) -> None
+        Sends a request, for instance through a `Transport`; it must not wait.
+
+    Examples
+    --------
+    >>> def over(transport, peer):
+    ...     return RequestClient(lambda message, array: transport.send(peer, message, array))
     """
 
-    def __init__(self, address: str, context: zmq.Context[zmq.Socket[bytes]], limits: Limits = DEFAULT_LIMITS) -> None:
-        self.address = address
-        self.counters = Counters()
-        self._limits = limits
+    def __init__(self, send: Send) -> None:
+        self._send = send
         self._id = 0
         self._answers: dict[int, asyncio.Queue[Message]] = {}
-        socket = make(context, "directory.client", limits)
-        try:
-            socket.connect(address)
-        except zmq.ZMQError:
-            socket.close()
-            raise BadAddress(
-                address, "cannot be dialled; it takes tcp://HOST:PORT, ipc://PATH or inproc://NAME"
-            ) from None
-        self._channel = Channel(
-            socket,
-            deliver=self._deliver,
-            dropped=lambda *_: None,  # the request's own deadline tells
-            counters=self.counters,
-            queue=CONTROL_QUEUE,
-        )
 
-    async def ask(self, request: Callable[[int], Message], deadline_s: float) -> Message:
-        """The answer to the request that ``request(id)`` makes; a ``Failed`` is an answer, too.
+    async def ask(self, request: Request, deadline_s: float, array: Any = None) -> Message:
+        """Return the answer to the request that ``request(id)`` makes; a `Failed` is an answer, too.
 
         Raises
         ------
-        BrokerUnreachable
+        TimeoutError
             There was none within ``deadline_s`` seconds.
         """
-        async for answer in self.ask_many(request, deadline_s):
-            return answer
-        raise AssertionError("ask_many ends by an answer or an error")  # pragma: no cover
+        with self._waiting(request, array) as answers:
+            return await self._next(answers, deadline_s)
 
-    async def ask_many(self, request: Callable[[int], Message], deadline_s: float) -> AsyncIterator[Message]:
-        """The answers to a request that has several, until the caller breaks off; each within ``deadline_s``."""
-        self._id += 1
-        id_ = self._id
-        message = request(id_)
-        frames = encode(message)
-        check_size(message, frames, self._limits)
-        answers = self._answers[id_] = asyncio.Queue()
-        self._channel.send(b"", Letter(frames, tag_of(message), 0, len(frames[0]), 0))
-        try:
+    async def ask_many(self, request: Request, deadline_s: float) -> AsyncIterator[Message]:
+        """Yield the answers to a request that has several, until the caller stops; each within ``deadline_s``."""
+        with self._waiting(request) as answers:
             while True:
-                async with asyncio.timeout(deadline_s):
-                    answer = await answers.get()
-                yield answer
-        except TimeoutError:
-            self._channel.forget(b"")  # what has not left by now would come too late
-            raise BrokerUnreachable(self.address, deadline_s) from None
-        finally:
-            del self._answers[id_]
+                yield await self._next(answers, deadline_s)
 
-    def close(self, linger_s: float = 0.0) -> None:
-        """Hang up."""
-        self._channel.close(linger_s)
+    def deliver(self, message: Message) -> None:
+        """Take what came over the connection; a message that answers no open request is ignored.
 
-    def _deliver(self, _: Channel, _identity: bytes, frames: list[Any]) -> None:
-        try:
-            message, _array = decode(frames, self._limits)
-        except ProtocolError as error:
-            self.counters.spoiled += 1
-            if error.code != "version":
-                return
-            # A broker of another version cannot know our ids: its answer goes to everybody who asked.
-            for answers in self._answers.values():
-                answers.put_nowait(Failed(0, error.code, error.reason))
-            return
+        A `Failed` of id 0 (the request could not be read) answers every open request.
+        """
         id_ = getattr(message, "id", None)
         if id_ == 0 and isinstance(message, Failed):
             for answers in self._answers.values():
                 answers.put_nowait(message)
         elif id_ in self._answers:
             self._answers[id_].put_nowait(message)
+
+    @contextmanager
+    def _waiting(self, request: Request, array: Any = None) -> Iterator[asyncio.Queue[Message]]:
+        self._id += 1
+        id_ = self._id
+        message = request(id_)
+        answers = self._answers[id_] = asyncio.Queue()
+        try:
+            self._send(message, array)
+            yield answers
+        finally:
+            del self._answers[id_]
+
+    async def _next(self, answers: asyncio.Queue[Message], deadline_s: float) -> Message:
+        async with asyncio.timeout(deadline_s):
+            return await answers.get()
+
+
+class BrokerClient(RequestClient):
+    """Requests to the directory of a broker; create it on the event loop, and close it.
+
+    Its deadlines raise `BrokerUnreachable`.
+
+    Parameters
+    ----------
+    address : str
+        Of the directory. The broker need not be running yet.
+    context : zmq.Context
+    """
+
+    def __init__(self, address: str, context: zmq.Context[zmq.Socket[bytes]], limits: Limits = DEFAULT_LIMITS) -> None:
+        super().__init__(self._post)
+        self.address = address
+        self.counters = Counters()
+        self._limits = limits
+        self._channel = Channel(
+            dial(context, "directory.client", address, limits),
+            deliver=self._receive,
+            dropped=lambda *_: None,  # the deadline of the request covers that
+            counters=self.counters,
+            queue=CONTROL_QUEUE,
+        )
+
+    def close(self, linger_s: float = 0.0) -> None:
+        """Close the connection."""
+        self._channel.close(linger_s)
+
+    async def _next(self, answers: asyncio.Queue[Message], deadline_s: float) -> Message:
+        try:
+            return await super()._next(answers, deadline_s)
+        except TimeoutError:
+            self._channel.forget(b"")  # what has not left by now would come too late
+            raise BrokerUnreachable(self.address, deadline_s) from None
+
+    def _post(self, message: Message, _array: Any) -> None:
+        envelope = Envelope.of(message)
+        check_size(message, envelope.frames, self._limits)
+        self._channel.send(b"", envelope)
+
+    def _receive(self, _: Channel, _identity: bytes, frames: list[Any]) -> None:
+        try:
+            message, _array = decode(frames, self._limits)
+        except ProtocolError as error:
+            self.counters.malformed += 1
+            if error.code == "version":  # a broker of another version does not know our ids
+                self.deliver(Failed(0, error.code, error.reason))
+            return
+        self.deliver(message)

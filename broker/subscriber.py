@@ -1,6 +1,6 @@
-"""Events in and out: `Publisher` tells and never waits; `EventStream` listens and knows what it missed.
+"""Subscription to the events of a broker, with detection of gaps.
 
-docs/protocol.md, section 8, says how they travel; docs/events.md what they say.
+docs/protocol.md, section 8, specifies how events travel; docs/events.md their fields.
 """
 
 from __future__ import annotations
@@ -20,35 +20,34 @@ from .errors import BrokerUnreachable, ProtocolError
 from .event_codec import Event, decode_event
 from .gaps import Gaps
 from .messages import EventAddresses, GetEventAddresses, GetSnapshot, Snapshot
-from .publisher import Publisher
 from .relay import WELCOME
-from .request_client import Requests
+from .request_client import BrokerClient
 from .sockets import make, reached_by
 from .transport_events import Counters
 
-__all__ = ["EventStream", "Publisher"]
+__all__ = ["EventStream"]
 
-_ASK_S = 1.0
-_AWAY_S = 10.0  # how often a stream says that it is still waiting
+_REQUEST_S = 1.0
+_AWAY_S = 10.0  # how often a stream warns that it is still waiting
 
 
 class EventStream:
-    """Events of a broker, as an async iterator of maps; begins with the last ones of each kind.
+    """Events of a broker, as an async iterator of maps; begins with the last event of each kind.
 
-    Two kinds are made here, with ``node`` set to ``stream``: ``gap`` (``subject``, ``about``: a type, ``missed``: how
-    many) wherever a publisher's sequence jumps, and ``warning`` while the broker is away, which may be at any time and
-    for any time. It ends when it is closed.
+    Two kinds originate here, with ``node`` set to ``stream``: ``gap`` (``subject``, ``about``: a type, ``missed``: how
+    many) wherever a publisher's sequence jumps, and ``warning`` while the broker is away. The broker may be away at any
+    time and for any length of time; the iterator ends when it is closed.
 
     Parameters
     ----------
     broker : str
         Address of the directory.
     topics : sequence of str
-        Prefixes of the types that are wanted; ``""`` is all.
+        Prefixes of the wanted types; ``""`` is all.
     run : str, optional
         Only events of this run.
     keep : int
-        Events that may wait for a slow reader; beyond, the oldest are dropped, and show as gaps.
+        Events queued for a slow reader; beyond that the oldest are dropped and show as gaps.
 
     Examples
     --------
@@ -76,7 +75,7 @@ class EventStream:
         self._context = context
         self._limits = limits
         self._waiting: deque[tuple[Event, int]] = deque(maxlen=keep)
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._gaps = Gaps()
         self._snapshots = 0
         self._after_gap: Event | None = None
@@ -88,7 +87,7 @@ class EventStream:
         self._failure: BaseException | None = None
 
     async def __aenter__(self) -> Self:
-        """Start to listen; the broker need not be there yet.
+        """Start to listen; the broker need not be running yet.
 
         Raises
         ------
@@ -97,7 +96,7 @@ class EventStream:
         if self._context is None:
             self._context = zmq.Context()
         try:
-            self._requests = Requests(self._broker, self._context)
+            self._requests = BrokerClient(self._broker, self._context)
         except BaseException:
             if self._own_context:
                 self._context.term()
@@ -109,7 +108,7 @@ class EventStream:
     async def __aexit__(self, *_: object) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        self._hang_up()
+        self._unsubscribe()
         self._requests.close()
         if self._own_context and self._context is not None:
             self._context.term()
@@ -128,7 +127,7 @@ class EventStream:
                     return event
                 missed = self._gaps.missed(event, snapshot)
                 if missed is None:
-                    continue  # held already, by a snapshot
+                    continue  # part of a snapshot already
                 if missed:
                     self._after_gap = event
                     gap = {"subject": event["node"], "about": event["type"], "missed": missed}
@@ -138,18 +137,18 @@ class EventStream:
                 raise self._failure
             if self._task.done():
                 raise StopAsyncIteration
-            self._news.clear()
-            await self._news.wait()
+            self._changed.clear()
+            await self._changed.wait()
 
     async def _follow(self) -> None:
-        """Find the broker, listen, and look after it, again and again."""
+        """Find the broker, subscribe, and check on it periodically."""
         address = ""
         away_since: float | None = None
-        said = -_AWAY_S
+        warned = -_AWAY_S
         loop = asyncio.get_running_loop()
         while True:
             try:
-                answer = await self._requests.ask(GetEventAddresses, _ASK_S)
+                answer = await self._requests.ask(GetEventAddresses, _REQUEST_S)
                 if isinstance(answer, EventAddresses):
                     found = reached_by(answer.events_out, self._broker)
                     if found != address:
@@ -157,7 +156,7 @@ class EventStream:
                         self._subscribe(address)
                     if away_since is not None:
                         away_since = None
-                        said = -_AWAY_S
+                        warned = -_AWAY_S
                         self._put(self._own("warning", reason=f"the broker at {self._broker} answers"))
                     if self._welcomed.is_set():
                         self._welcomed.clear()
@@ -165,23 +164,23 @@ class EventStream:
             except BrokerUnreachable:
                 now = loop.time()
                 away_since = now if away_since is None else away_since
-                if now - said >= _AWAY_S:
-                    said = now
+                if now - warned >= _AWAY_S:
+                    warned = now
                     self._put(self._own("warning", reason=f"no broker answers at {self._broker}; waiting for it"))
                 continue
             try:
-                async with asyncio.timeout(_ASK_S):
+                async with asyncio.timeout(_REQUEST_S):
                     await self._welcomed.wait()
             except TimeoutError:
                 pass
 
     async def _catch_up(self) -> None:
-        """Take the snapshot, and put what has come since the subscription counts in its place in time."""
+        """Take the snapshot, and merge it by time with what has arrived since the subscription became active."""
         found: list[tuple[Event, int]] = []
         self._snapshots += 1
         try:
             for topic in self._topics:
-                async for part in self._requests.ask_many(lambda id_, t=topic: GetSnapshot(id_, t), _ASK_S):  # type: ignore[misc]
+                async for part in self._requests.ask_many(lambda id_, t=topic: GetSnapshot(id_, t), _REQUEST_S):  # type: ignore[misc]
                     if not isinstance(part, Snapshot):
                         break
                     found += [(event, self._snapshots) for event in part.events]
@@ -194,7 +193,7 @@ class EventStream:
                 self._put(event, snapshot)
 
     def _subscribe(self, address: str) -> None:
-        self._hang_up()
+        self._unsubscribe()
         if self._context is None:  # pragma: no cover
             return
         self._welcome = WELCOME + uuid.uuid4().hex.encode()
@@ -204,17 +203,11 @@ class EventStream:
             socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
         socket.setsockopt(zmq.SUBSCRIBE, self._welcome)
         socket.connect(address)
-        self._channel = Channel(
-            socket,
-            deliver=self._deliver,
-            dropped=lambda *_: None,
-            counters=self.counters,
-            queue=1,
-        )
+        self._channel = Channel(socket, deliver=self._deliver, counters=self.counters)
 
     def _deliver(self, _: Channel, _identity: bytes, frames: list[bytes]) -> None:
         if frames == [self._welcome]:
-            if self._held is None:  # the broker is back: a snapshot first, as at the beginning
+            if self._held is None:  # the broker is back: a snapshot first, as at the start
                 self._held = []
             self._welcomed.set()
             return
@@ -223,7 +216,7 @@ class EventStream:
         try:
             event = decode_event(frames, self._limits.control_bytes)
         except ProtocolError:
-            self.counters.spoiled += 1
+            self.counters.malformed += 1
             return
         if self._held is not None:
             self._held.append(event)
@@ -233,14 +226,14 @@ class EventStream:
     def _put(self, event: Event, snapshot: int = 0) -> None:
         if self._run is None or event["run"] in {self._run, ""}:
             self._waiting.append((event, snapshot))
-            self._news.set()
+            self._changed.set()
 
     def _own(self, type_: str, run: str = "", **fields: Any) -> Event:
         self._seq += 1
         head = {"type": type_, "run": run, "node": "stream", "role": "monitor", "incarnation": 0}
         return head | {"seq": self._seq, "time": time.time()} | fields
 
-    def _hang_up(self) -> None:
+    def _unsubscribe(self) -> None:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
@@ -248,4 +241,4 @@ class EventStream:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
             self._failure = task.exception()
-        self._news.set()
+        self._changed.set()

@@ -1,9 +1,9 @@
-"""What a transport tells its owner: arrivals, and what became of links and of messages."""
+"""What a transport delivers to its owner: messages, and what became of connections and of sent messages."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
@@ -23,7 +23,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A message of a peer that has introduced itself; ``array`` is read-only; ``nbytes`` is the size of all frames."""
+    """A message of a peer that has introduced itself; ``array`` is read-only, ``nbytes`` the size of all frames."""
 
     sender: str
     message: Message
@@ -33,10 +33,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class LinkUp:
-    """Both lanes to or from a peer stand.
-
-    ``dialled`` tells the two directions apart: true where this node dialled the peer, false where it was dialled.
-    """
+    """Both lanes to or from a peer are established; ``dialed`` is true if this node opened them."""
 
     peer: str
     role: str
@@ -46,10 +43,10 @@ class LinkUp:
 
 @dataclass(frozen=True, slots=True)
 class LinkLost:
-    """The control connection of a peer is gone: its process has ended, or the way to it is cut.
+    """The control connection of a peer has closed: its process has ended, or the network path is broken.
 
-    It may come back by itself; then there is another `LinkUp`. Not every transport can tell (inproc cannot), and a
-    stopped process keeps its connections, so this comes on top of heartbeats and not in their place.
+    If it comes back there is another `LinkUp`. Not every transport can detect this (inproc cannot), and a stopped
+    process keeps its connections, so heartbeats are needed as well.
     """
 
     peer: str
@@ -59,26 +56,31 @@ class LinkLost:
 
 @dataclass(frozen=True, slots=True)
 class MalformedMessage:
-    """Frames that are no message, or on the wrong lane, were dropped; ``sender`` is a name, or describes a stranger."""
+    """Frames were dropped that are no message, or came on the wrong lane.
+
+    ``sender`` is a name, or describes a node that has not introduced itself; ``code`` is one of docs/protocol.md.
+    """
 
     sender: str
+    code: str
     reason: str
     nbytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class SendFailed:
-    """A message of one's own that will not arrive; ``reason`` begins with ``slow`` or ``unreachable``."""
+    """A message of one's own that will not arrive."""
 
     peer: str
     kind: str
     round: int
+    cause: Literal["slow", "unreachable"]
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionClosed:
-    """ZeroMQ ended a connection of its own accord, as it does when a frame exceeds the limit."""
+    """ZeroMQ closed a connection by itself, as it does when a frame exceeds the limit."""
 
     reason: str
 
@@ -88,16 +90,16 @@ TransportEvent = LinkUp | LinkLost | MalformedMessage | SendFailed | ConnectionC
 
 @dataclass(slots=True)
 class Counters:
-    """Traffic since the transport was opened; bytes are those of all frames, without what ZeroMQ and TCP add.
+    """Traffic since the transport was opened; bytes are those of all frames, without the overhead of ZeroMQ and TCP.
 
-    ``sent_by_kind`` splits ``bytes_sent`` into the arrays (``weights``) and all the rest (``control``).
+    ``sent_by_kind`` splits ``bytes_sent`` into the arrays (``weights``) and everything else (``control``).
     """
 
     bytes_sent: int = 0
     bytes_received: int = 0
     messages_sent: int = 0
     messages_received: int = 0
-    spoiled: int = 0
+    malformed: int = 0
     refused: int = 0
-    undelivered: int = 0
+    send_failures: int = 0
     sent_by_kind: dict[str, int] = field(default_factory=lambda: {"weights": 0, "control": 0})

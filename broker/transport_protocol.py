@@ -1,4 +1,4 @@
-"""What every transport promises, whatever carries its mail."""
+"""The contract of every transport, whatever carries its messages."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 from .messages import Message
 from .transport_events import Arrival, Counters, TransportEvent
 
-__all__ = ["Failed", "Receiver", "Transport", "new_incarnation"]
+__all__ = ["OnError", "Receiver", "Transport", "new_incarnation"]
 
 Receiver = Callable[[Arrival | TransportEvent], None]
-Failed = Callable[[BaseException], None]
+OnError = Callable[[BaseException], None]
 
 
 def new_incarnation() -> int:
-    """A number that is larger at each start of a node: microseconds since 1970, exact in a JSON number."""
+    """Return a number that is larger at each start of a node: microseconds since 1970, exact in a JSON number."""
     return time.time_ns() // 1000
 
 
 class Transport(Protocol):
-    """Carries messages between named nodes; the same contract over tcp, ipc, inproc and in memory.
+    """Carries messages between named nodes; the contract is the same over tcp, ipc, inproc and in memory.
 
-    Everything that comes is handed to one receiver, synchronously, on the event loop that called `open`. An exception
-    of the receiver goes to ``failed`` and never disturbs the transport.
+    Everything received goes to one receiver, synchronously, on the event loop that called `open`. An exception of the
+    receiver goes to ``on_error`` and does not disturb the transport.
     """
 
     node: str
@@ -37,21 +37,31 @@ class Transport(Protocol):
 
     @property
     def addresses(self) -> Mapping[str, str]:
-        """Where others reach this node, a lane each (``control``, ``bulk``); empty if it only dials out."""
+        """Addresses at which others reach this node, by lane (``control``, ``bulk``); empty if it only dials."""
 
-    async def open(self, receiver: Receiver, failed: Failed) -> None:
-        """Bind, and deliver from now on."""
+    async def open(self, receiver: Receiver, on_error: OnError) -> None:
+        """Bind, and deliver from now on.
+
+        Raises
+        ------
+        AddressInUse, BadAddress
+        """
 
     def link(self, peer: str, addresses: Mapping[str, str]) -> None:
-        """Dial a peer on both lanes and say HELLO, until it answers; idempotent for the same addresses."""
+        """Dial a peer on both lanes and repeat HELLO until it answers; idempotent for the same addresses.
+
+        Raises
+        ------
+        BadAddress
+        """
 
     def unlink(self, peer: str) -> None:
-        """Hang up, and drop what waits for the peer; no error where there is no link."""
+        """Close the link, and drop what is queued for the peer; no error if there is no link."""
 
     def send(self, to: str | Sequence[str], message: Message, array: NDArray[Any] | None = None) -> None:
-        """Send to one or several, encoded once; never waits, never raises for a peer's fault.
+        """Send to one or several peers, encoded once; never waits, never raises for a fault of a peer.
 
-        The array must not change any more. What cannot be delivered comes back as `SendFailed`, later.
+        The array must not change afterwards. What cannot be sent is reported later by a `SendFailed`.
 
         Raises
         ------
@@ -59,7 +69,7 @@ class Transport(Protocol):
         """
 
     def sending(self, to: str) -> tuple[int, ...]:
-        """Rounds of the bulk messages to ``to`` that have not left this process yet."""
+        """Return the rounds of the bulk messages to ``to`` that have not left this process yet."""
 
     async def close(self, drain_s: float) -> None:
-        """Close; what is queued may leave within ``drain_s`` seconds."""
+        """Close; what is queued may leave within ``drain_s`` seconds. Idempotent."""

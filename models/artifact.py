@@ -1,4 +1,4 @@
-"""A model on disk: model.safetensors for the weights, model.json for everything that gives them a meaning."""
+"""A model on disk: model.safetensors for the weights, model.json for all that gives them a meaning."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from .model import CannotMerge, Model, rebuild
+from .model import CannotMerge, Model
 from .moments import IncompatibleSites
 from .preprocessing import Preprocessing
+from .registry import rebuild
 from .site_model import SiteModel
 from .sklearn.skops_file import export
 from .weights import IncompatibleWeights, Layout, Vector
@@ -31,7 +32,7 @@ class ModelFileError(ValueError):
 def save_model(
     folder: Path,
     model: Model,
-    agreement: Preprocessing,
+    preprocessing: Preprocessing,
     vector: Vector,
     extra: Mapping[str, Any],
     *,
@@ -43,10 +44,10 @@ def save_model(
     ----------
     folder
         Made if it is missing. Gets model.safetensors and model.json; for a scikit-learn estimator also model.skops, a
-        fitted estimator that takes raw inputs and needs nothing of this house.
+        fitted estimator that takes raw inputs and needs nothing of this package.
     model
         Built; its own weights are neither used nor changed.
-    agreement
+    preprocessing
         What the sites agreed on: columns, classes, scales.
     vector
         The weights to save.
@@ -67,13 +68,13 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     # One key of metadata and no more: safetensors writes several in an order of its own each time.
     weights = save(dict(layout.views(vector)), metadata={"layout": layout.hash})
-    skops, note = export(model, agreement, vector)
+    skops, note = export(model, preprocessing, vector)
     description = {
         "format": FORMAT,
         "rule": model.rule,
         "layout": layout.to_dict(),
         "model": model.describe(),
-        "agreement": agreement.to_dict(),
+        "agreement": preprocessing.to_dict(),
         "weights": {"file": f"{stem}.safetensors", "blake2b": _digest(weights)},
         "skops": note,
         "extra": _finite(extra),
@@ -119,18 +120,17 @@ def load_model(path: Path) -> SiteModel:
     fields = _description(described)
     try:
         model = rebuild(fields["model"])
-        agreement = Preprocessing.from_dict(fields["agreement"])
         layout = Layout.from_dict(fields["layout"])
         site_model = SiteModel(model)
-        settled = site_model.settle(agreement, seed=0)
+        built = site_model.build(Preprocessing.from_dict(fields["agreement"]), seed=0)
         digest = fields["weights"]["blake2b"]
     except KeyError as error:
         raise ModelFileError(f"{described}: has no {error}") from error
     except (IncompatibleSites, IncompatibleWeights, CannotMerge, ValueError, TypeError) as error:
         raise ModelFileError(f"{described}: {error}") from error
-    if settled.hash != layout.hash:
-        raise ModelFileError(f"{described}: layout {layout.hash} is not that of the model it describes, {settled.hash}")
-    site_model.load(_vector(weights, layout, digest))
+    if built.hash != layout.hash:
+        raise ModelFileError(f"{described}: layout {layout.hash} is not that of the model it describes, {built.hash}")
+    site_model.set_weights(_vector(weights, layout, digest))
     return site_model
 
 

@@ -1,5 +1,7 @@
-"""What every model asks of the arrays it is given, before it trains on them."""
+"""Checks of what every model is given: arrays before it trains on them, and parameters."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ Array = NDArray[Any]
 
 
 def checked_inputs(X: Array, width: int, dtype: str) -> Array:
-    """Inputs as a C-ordered array of `dtype`; the same array if it is one already.
+    """Return inputs as a C-ordered array of `dtype`; the same array if it is one already.
 
     Raises
     ------
@@ -27,7 +29,7 @@ def checked_inputs(X: Array, width: int, dtype: str) -> Array:
 
 
 def checked_targets(y: Array, rows: int, n_classes: int | None, dtype: str) -> Array:
-    """Class indices as int64, or targets (`n_classes` None) as `dtype`: one a row, at least one row.
+    """Return class indices as int64, or targets (`n_classes` None) as `dtype`: one a row, at least one row.
 
     Raises
     ------
@@ -46,3 +48,17 @@ def checked_targets(y: Array, rows: int, n_classes: int | None, dtype: str) -> A
     if y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= n_classes:
         raise ValueError(f"y must hold class indices from 0 to {n_classes - 1}")
     return y.astype(np.int64, copy=False)
+
+
+def checked_choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    """Return `value`; ValueError if it is not among the allowed ones."""
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}; allowed are {', '.join(allowed)}")
+    return value
+
+
+def checked_number(name: str, value: float, allowed: Callable[[float], bool], words: str) -> float:
+    """Return `value` as a float; ValueError if it is no finite number, or not `allowed`, which `words` describe."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not allowed(value):
+        raise ValueError(f"{name} is {value!r}; a number {words} is allowed")
+    return float(value)

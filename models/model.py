@@ -1,9 +1,9 @@
-"""What every model is to the rest of the house: weights in, training, weights out."""
+"""The Model protocol, what `fit` is asked to do and what it reports."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,25 +12,28 @@ from .weights import Layout, Vector
 
 Array = NDArray[Any]
 
-Capability = Literal["proximal", "correction", "normalizer"]
+Dtype = Literal["float32", "float64"]
 
-MERGEABLE = "MLP, MLPClassifier, MLPRegressor, SGDClassifier, SGDRegressor, LogisticRegression"
-
-CORRECTABLE = "MLP, and SGDClassifier and SGDRegressor with learning_rate constant, invscaling or optimal"
+Capability = Literal["proximal", "correction", "fednova_normalizer"]
 
 
-class CannotMerge(TypeError):
-    """A model whose copies cannot be averaged. The message lists what works."""
-
-    def __init__(self, what: str, why: str) -> None:
-        super().__init__(f"{what} cannot be averaged: {why}. Models that can: {MERGEABLE}")
+class _Refusal(TypeError):
+    def __init__(self, message: str, able: Sequence[str]) -> None:
+        super().__init__(f"{message}. Models that can: {', '.join(able)}" if able else message)
 
 
-class LocalUnsupported(TypeError):
-    """A model whose training cannot be corrected as a strategy asks. The message lists what works."""
+class CannotMerge(_Refusal):
+    """Copies of a model cannot be averaged. The message lists the models whose copies can, `able`."""
 
-    def __init__(self, what: str, why: str) -> None:
-        super().__init__(f"{what}: {why}. Models that can: {CORRECTABLE}")
+    def __init__(self, what: str, why: str, able: Sequence[str] = ()) -> None:
+        super().__init__(f"{what} cannot be averaged: {why}", able)
+
+
+class LocalUnsupported(_Refusal):
+    """A model cannot train as a strategy asks. The message lists the models that can, `able`."""
+
+    def __init__(self, what: str, why: str, able: Sequence[str] = ()) -> None:
+        super().__init__(f"{what}: {why}", able)
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,9 @@ class LocalWork:
     local_steps : int or None
         Mini-batches instead of epochs.
     batch_size : int
-        Rows a mini-batch; the last of an epoch may be smaller.
+        Rows of a mini-batch; the last of an epoch may be smaller.
     carry_optimizer : bool
-        Keep momentum or moments from the round before instead of starting from zero.
+        Keep momentum or moments from the previous round instead of starting from zero.
     proximal : float
         μ of FedProx (Li et al. 2020, arXiv 1812.06127, equation 2): the objective gains μ/2 ||w - w_start||², w_start
         the weights at the start of the fit, and so every gradient μ (w - w_start).
@@ -64,6 +67,11 @@ class LocalWork:
         if not (isfinite(self.proximal) and self.proximal >= 0):
             raise ValueError(f"proximal must be a number of at least 0, found {self.proximal}")
 
+    def steps(self, rows: int) -> int:
+        """Return the number of mini-batches that this is for a node with so many rows."""
+        batch = min(self.batch_size, rows)
+        return self.epochs * -(-rows // batch) if self.local_steps is None else self.local_steps
+
 
 @dataclass(frozen=True)
 class FitReport:
@@ -79,9 +87,9 @@ class FitReport:
         Mini-batches done.
     cancelled : bool
         Whether `stop` ended it early.
-    normalizer : float or None
-        How far the steps reach, in units of `rate` (see `normalize`): a gradient g that stayed the same would have
-        moved the weights by ``-normalizer · rate · g``. None where that is not so for any g, as for Adam.
+    fednova_normalizer : float or None
+        How far the steps reach, in units of `rate` (see `fednova`): a gradient g that stayed the same would have moved
+        the weights by ``-fednova_normalizer · rate · g``. None where that is not so for any g, as for Adam.
     rate : float
         The learning rate that belongs to it, the same on every node.
     """
@@ -90,46 +98,57 @@ class FitReport:
     examples: int
     steps: int
     cancelled: bool
-    normalizer: float | None = None
+    fednova_normalizer: float | None = None
     rate: float = nan
 
 
 class Model(Protocol):
     """A model whose copies can be merged. It sees prepared arrays only: scaled inputs, classes as indices.
 
-    `build` comes first and settles the layout; then `snapshot`, `load`, `fit` and the rest may be called in any order.
+    `build` comes first and settles the layout; then `get_weights`, `set_weights`, `fit` and the rest may be called in
+    any order. `base.FlatModel` supplies all of it but the arithmetic of one family.
+
+    A model may also have `classifies`: True if it can only classify, False if it can only do regression. Without it,
+    or with None, the targets decide.
     """
 
     rule: str
     """How copies merge: a name in `aggregate.RULES`."""
 
     @property
-    def dtype(self) -> Literal["float32", "float64"]:
-        """Of the weights, and of the inputs that `fit` and `predict` want."""
+    def capabilities(self) -> frozenset[Capability]:
+        """What `fit` can do beyond plain training: `LocalWork.proximal`, `correction`, `FitReport.fednova_normalizer`.
+
+        A model without this attribute can do none of them.
+        """
+        ...
+
+    @property
+    def dtype(self) -> Dtype:
+        """Element type of the weights, and of the inputs that `fit` and `predict` take."""
         ...
 
     @property
     def layout(self) -> Layout:
-        """What stands where in the flat vector. Raises RuntimeError before `build`."""
+        """Names, shapes and order of the arrays in the flat vector. Raises RuntimeError before `build`."""
         ...
 
     def build(self, n_features: int, n_classes: int | None, rng: np.random.Generator) -> Layout:
-        """Make the weights for a task (`n_classes` None: regression), drawing their first values from `rng`."""
+        """Make the weights for a task, drawing their first values from `rng`, and return their layout.
+
+        `n_features` is the number of columns; `n_classes` the number of classes, None for regression. Raises
+        ValueError for a task that the model cannot learn.
+        """
         ...
 
-    def snapshot(self) -> Vector:
-        """Copy the weights into a new flat vector."""
+    def get_weights(self) -> Vector:
+        """Return a copy of the weights: a flat vector, shape (layout.size,), of `dtype`."""
         ...
 
-    def load(self, vector: Vector) -> None:
-        """Copy a flat vector, which may be read-only, into the weights. Raises IncompatibleWeights."""
-        ...
+    def set_weights(self, vector: Vector) -> None:
+        """Copy a flat vector, shape (layout.size,), into the weights; it may be read-only.
 
-    @property
-    def allows(self) -> frozenset[Capability]:
-        """What `fit` can do on top of plain training: `LocalWork.proximal`, `correction`, `FitReport.normalizer`.
-
-        A model without this attribute allows nothing.
+        Raises IncompatibleWeights for another shape or dtype, and for values that are not finite.
         """
         ...
 
@@ -142,113 +161,49 @@ class Model(Protocol):
         stop: Callable[[], bool],
         correction: Vector | None = None,
     ) -> FitReport:
-        """Train in place from the weights as they are, asking `stop` before each mini-batch.
+        """Train in place from the present weights, asking `stop` before each mini-batch.
 
         Parameters
         ----------
         X : (n, n_features) array of `dtype`
         y : (n,) array
-            int64 class indices, or float targets.
-        work : Work
+            int64 class indices, or float targets in standardized units.
+        work : LocalWork
         rng : numpy.random.Generator
             Orders the batches.
         stop : callable
-            Returns true when training should end where it is.
-        correction : (size,) array of `dtype`, or None
+            Returns true when training should end early.
+        correction : (layout.size,) array of `dtype`, or None
             Added to the gradient of every step: c - c_i of SCAFFOLD (Karimireddy et al. 2020, arXiv 1910.06378,
             algorithm 1, line 10). Momentum and moments are of the corrected gradient.
 
         Raises
         ------
         LocalUnsupported
-            `LocalWork.proximal` or `correction` is asked of a model that cannot do it.
+            `work.proximal` or `correction` is asked of a model without that capability.
         """
         ...
 
     def predict(self, X: Array) -> Array:
-        """Class indices (int64) or targets, one a row."""
+        """Return class indices (int64) or targets in standardized units, shape (n,), for inputs (n, n_features)."""
         ...
 
     def probabilities(self, X: Array) -> Array | None:
-        """(n, C) class probabilities; None for a model that has none."""
+        """Return class probabilities, shape (n, n_classes), or None for a model that has none."""
         ...
 
-    def carry(self, *, moments: bool = True) -> dict[str, Array]:
-        """Copy what training carries from round to round, for a checkpoint.
+    def get_state(self, *, moments: bool = True) -> dict[str, Array]:
+        """Return copies of what training carries from round to round, by name, for a checkpoint.
 
-        Without `moments` only what it carries even where `LocalWork.carry_optimizer` is not set, such as a schedule's
-        clock.
+        Without `moments` only what is carried even where `LocalWork.carry_optimizer` is not set, such as the step
+        counter of a learning-rate schedule, which goes by the name ``t``: shape (1,), one more than the steps taken.
         """
         ...
 
-    def restore(self, state: Mapping[str, Array]) -> None:
-        """Put back what `carry` gave."""
+    def set_state(self, state: Mapping[str, Array]) -> None:
+        """Put back what `get_state` returned."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Name and hyper-parameters, JSON-able: `rebuild` makes the same model of it."""
+        """Return ``{"name": ..., "parameters": {...}}``, JSON-able: `registry.rebuild` makes the same model of it."""
         ...
-
-
-def as_model(obj: object) -> Model:
-    """Take a model as it is, or adapt a scikit-learn estimator.
-
-    Raises
-    ------
-    CannotMerge
-        Copies of it cannot be averaged, or it is no estimator at all.
-    """
-    # Asked of the class: on an instance `layout` is a property that raises before `build`.
-    if all(hasattr(type(obj), name) for name in ("build", "snapshot", "load", "fit", "describe")):
-        return cast(Model, obj)
-    if isinstance(obj, type):
-        raise CannotMerge(f"the class {obj.__name__}", f"an instance is wanted: {obj.__name__}()")
-    if not hasattr(obj, "get_params"):
-        raise CannotMerge(type(obj).__name__, "it is neither a Model nor a scikit-learn estimator")
-    from .sklearn.estimators import adapt
-
-    return adapt(obj)
-
-
-def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
-    """Make a model from its name in an experiment file.
-
-    Parameters
-    ----------
-    name : str
-        ``"mlp"``, ``"pegasos"``, or an import path such as ``"sklearn.linear_model.SGDClassifier"``.
-    parameters : mapping
-        Keyword arguments of its constructor.
-
-    Raises
-    ------
-    ValueError
-        Unknown name or parameter, naming it and what is allowed.
-    CannotMerge
-        Copies of that estimator cannot be averaged.
-    """
-    if name == "mlp":
-        from .mlp.mlp import MLP
-
-        return MLP.from_parameters(parameters)
-    if name == "pegasos":
-        from .pegasos import Pegasos
-
-        return Pegasos.from_parameters(parameters)
-    if name.startswith("sklearn."):
-        from .sklearn.estimators import adapt, imported
-
-        return adapt(imported(name, parameters))
-    raise ValueError(
-        f"unknown model {name!r}; allowed are mlp, pegasos, and import paths that start with sklearn., such as "
-        "sklearn.linear_model.SGDClassifier"
-    )
-
-
-def rebuild(description: Mapping[str, Any]) -> Model:
-    """Make the model that `Model.describe` described; weights come separately. Runs no code from the description."""
-    try:
-        name, parameters = description["name"], description["parameters"]
-    except (KeyError, TypeError) as error:
-        raise ValueError("a model's description needs the keys name and parameters") from error
-    return named_model(str(name), parameters)

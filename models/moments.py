@@ -18,7 +18,7 @@ LARGEST = 1e140
 
 
 class IncompatibleSites(ValueError):
-    """Sites that cannot learn together, or a survey that is malformed; the message names the site at fault, if one is.
+    """Sites that cannot learn together, or malformed statistics of one; the message names the site at fault, if one is.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Moments:
 
     @classmethod
     def of(cls, X: NDArray[Any]) -> Moments:
-        """Take the moments of a table, shape (rows, columns) with at least one row, in float64."""
+        """Return the moments of a table, shape (rows, columns) with at least one row, in float64."""
         if not len(X):
             raise IncompatibleSites("there are no rows")
         rows = max(1, BLOCK // max(1, X.shape[1]))
@@ -74,7 +74,7 @@ class Moments:
         return whole
 
     def merge(self, other: Moments) -> Moments:
-        """Give the moments of both tables together (Chan, Golub & LeVeque 1979, equation 2.1).
+        """Return the moments of both tables together (Chan, Golub & LeVeque 1979, equation 2.1).
 
         Unlike E[x²] - E[x]², it subtracts means only, and so keeps its digits where the mean is far larger than the
         spread.

@@ -1,4 +1,4 @@
-"""Agreement: the columns, classes and scales that all sites share, which is how raw rows become what a model sees."""
+"""Preprocessing: the columns, classes and scales that all sites share, which turn raw rows into what a model sees."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class Preprocessing:
             )
         numbers = np.concatenate([self.center, self.scale, (self.target_center, self.target_scale, self.clip or 1.0)])
         if not np.isfinite(numbers).all():
-            raise IncompatibleSites("an agreement with a center or a scale that is not finite")
+            raise IncompatibleSites("preprocessing with a center or a scale that is not finite")
         if (self.scale <= 0).any() or self.target_scale <= 0 or (self.clip is not None and self.clip <= 0):
-            raise IncompatibleSites("an agreement with a scale or a clip that is not above 0")
-        if self.classes is not None and (list(self.classes) != _sorted(self.classes) or len(self.classes) < 2):
-            raise IncompatibleSites("the classes of an agreement must be two or more, sorted, each once")
+            raise IncompatibleSites("preprocessing with a scale or a clip that is not above 0")
+        if self.classes is not None and (list(self.classes) != sorted(set(self.classes)) or len(self.classes) < 2):
+            raise IncompatibleSites("the classes of preprocessing must be two or more, sorted, each once")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Preprocessing) and self.to_dict() == other.to_dict()
@@ -80,7 +80,7 @@ class Preprocessing:
         return "regression" if self.classes is None else "classification"
 
     def transform(self, X: ArrayLike, dtype: str = "float32") -> NDArray[Any]:
-        """Scale raw inputs.
+        """Return scaled inputs.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ class Preprocessing:
         return prepared
 
     def encode(self, y: ArrayLike) -> NDArray[Any]:
-        """Turn labels into class indices (int64), or raw targets into scaled ones (float64).
+        """Return class indices (int64) for labels, or scaled targets (float64) for raw ones.
 
         Raises
         ------
@@ -143,7 +143,7 @@ class Preprocessing:
         return index.astype(np.int64)
 
     def decode(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Turn class indices into the original labels, or scaled predictions into the targets' own units (float64)."""
+        """Return the original labels for class indices, or targets in their own units (float64) for scaled ones."""
         if self.classes is None:
             targets: NDArray[Any] = values.astype(np.float64) * self.target_scale + self.target_center
             return targets
@@ -151,7 +151,7 @@ class Preprocessing:
         return labels
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as plain values that JSON and msgpack carry exactly."""
+        """Return everything as plain values that JSON and msgpack carry exactly."""
         return {
             "columns": list(self.columns),
             "classes": None if self.classes is None else list(self.classes),
@@ -164,7 +164,7 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Preprocessing:
-        """Make the agreement that `to_dict` described. Raises IncompatibleSites for anything else."""
+        """Return the preprocessing that `to_dict` described. Raises IncompatibleSites for anything else."""
         try:
             classes, clip = fields["classes"], fields["clip"]
             return cls(
@@ -177,10 +177,10 @@ class Preprocessing:
                 target_scale=float(fields["target_scale"]),
             )
         except KeyError as error:
-            raise IncompatibleSites(f"an agreement without {error}") from error
+            raise IncompatibleSites(f"preprocessing without {error}") from error
         except (TypeError, ValueError) as error:
             raise (
-                error if isinstance(error, IncompatibleSites) else IncompatibleSites(f"not an agreement: {error}")
+                error if isinstance(error, IncompatibleSites) else IncompatibleSites(f"not a preprocessing: {error}")
             ) from error
 
     def _table(self, X: ArrayLike) -> NDArray[Any]:
@@ -211,7 +211,7 @@ class Preprocessing:
 
 
 def checked_columns(names: object) -> tuple[str, ...]:
-    """Take a list of one or more distinct texts, or raise IncompatibleSites."""
+    """Return a list of one or more distinct texts as a tuple, or raise IncompatibleSites."""
     if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
         raise IncompatibleSites("columns must be a list of one or more names")
     if len(set(names)) != len(names):
@@ -220,7 +220,7 @@ def checked_columns(names: object) -> tuple[str, ...]:
 
 
 def checked_classes(labels: object) -> tuple[Label, ...]:
-    """Take a sorted list of distinct labels, all numbers or all text, or raise IncompatibleSites."""
+    """Return a sorted list of distinct labels, all numbers or all text, as a tuple, or raise IncompatibleSites."""
     if not isinstance(labels, list | tuple) or not labels:
         raise IncompatibleSites("classes must be a list of one or more labels")
     numbers = all(isinstance(label, int | float) and not isinstance(label, bool) for label in labels)
@@ -228,16 +228,12 @@ def checked_classes(labels: object) -> tuple[Label, ...]:
         raise IncompatibleSites(f"classes must be all numbers or all text, found {listed(labels)}")
     if numbers and not all(abs(label) <= 2**63 - 1 for label in labels):
         raise IncompatibleSites(f"classes must be numbers below 2**63, found {listed(labels)}")
-    if list(labels) != _sorted(labels):
+    if list(labels) != sorted(set(labels)):
         raise IncompatibleSites(f"classes must be sorted, each once, found {listed(labels)}")
     return tuple(labels)
 
 
 def listed(values: Sequence[object], most: int = 8) -> str:
-    """Write out a few values, and dots for the rest."""
+    """Return a few values as text, and dots for the rest."""
     shown = ", ".join(map(str, values[:most]))
     return f"{shown}, …" if len(values) > most else shown
-
-
-def _sorted(labels: Sequence[Any]) -> list[Any]:
-    return sorted(set(labels))

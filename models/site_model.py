@@ -1,4 +1,4 @@
-"""SiteModel: one model, one site's rows, and what all sites agreed on: raw rows in, original labels out."""
+"""SiteModel: one model, one site's rows, and the preprocessing of all sites: raw rows in, original labels out."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from .data.data import DataError, Task, checked_task
 from .evaluate import evaluate
-from .model import FitReport, LocalWork, as_model
+from .model import FitReport, LocalWork
 from .moments import IncompatibleSites
 from .preprocessing import Preprocessing, listed
+from .registry import as_model
 from .rng import generator
-from .site_statistics import Survey
+from .site_statistics import SiteStatistics
 from .weights import Layout, Vector
 
 Rows = tuple[NDArray[Any], NDArray[Any]]
 
 
 class SiteModel:
-    """All that a node's worker thread needs in order to take part: survey, settle, then train, load and evaluate.
+    """A model on one site: `statistics`, then `build` with what all sites agreed on, then `train` and the rest.
 
     Parameters
     ----------
@@ -33,14 +34,14 @@ class SiteModel:
     columns
         A name for each column; by default those of a data frame, else x1, x2, …
     task
-        "classification" or "regression"; by default an estimator knows, else `y` tells: floats, and integers of many
+        "classification" or "regression"; by default what the model can do, else by `y`: floats, and integers of many
         kinds, are quantities.
     test
         A test set (X, y) in raw units, which may be read-only memory maps. It is prepared at its first use.
     holdout
         Share of this site's rows that is kept from training, for ``evaluate("holdout")``.
     seed
-        Address of the hold-out's draw.
+        Of the hold-out's draw.
     scorers
         Names of scikit-learn scorers that `evaluate` adds.
 
@@ -85,14 +86,14 @@ class SiteModel:
                 raise DataError(f"X has {width} columns, {len(self.columns)} are named ({listed(self.columns)})")
             self.task = checked_task(task or _task_of(self.model, self._rows[1]), self._rows[1])
             self._rows = self._hold_out(self._rows, holdout, seed)
-        self._agreement: Preprocessing | None = None
-        self._settled_seed: int | None = None
-        self.common: Vector | None = None  # where own weights were kept: those that the others start from
+        self._preprocessing: Preprocessing | None = None
+        self._seed: int | None = None
+        self.common_weights: Vector | None = None  # where own weights were kept: those that the others start from
         self._train: Rows | None = None
         self._prepared: dict[str, Rows] = {}
 
     def _hold_out(self, rows: Rows, share: float, seed: int) -> Rows:
-        """Keep some rows from training; give the others."""
+        """Keep some rows from training; return the others."""
         X, y = rows
         kept = min(round(share * len(y)), len(y) - 1)
         if kept < 1:
@@ -113,9 +114,9 @@ class SiteModel:
         return "test" in self._raw
 
     @property
-    def settled(self) -> bool:
-        """Whether `settle` has been called: the model is built."""
-        return self._agreement is not None
+    def built(self) -> bool:
+        """Whether `build` has been called."""
+        return self._preprocessing is not None
 
     @property
     def rule(self) -> str:
@@ -123,20 +124,20 @@ class SiteModel:
         return self.model.rule
 
     @property
-    def agreement(self) -> Preprocessing:
-        """What was settled on. Raises RuntimeError before `settle`."""
-        if self._agreement is None:
-            raise RuntimeError("the learner has not settled on an agreement yet: call settle() first")
-        return self._agreement
+    def preprocessing(self) -> Preprocessing:
+        """What all sites agreed on. Raises RuntimeError before `build`."""
+        if self._preprocessing is None:
+            raise RuntimeError("the site model is not built yet: call build() first")
+        return self._preprocessing
 
     @property
     def layout(self) -> Layout:
-        """What stands where in the flat vector. Raises RuntimeError before `settle`."""
-        self.agreement  # noqa: B018 - says that settle() is missing
+        """Layout of the weights. Raises RuntimeError before `build`."""
+        self.preprocessing  # noqa: B018 - raises before build()
         return self.model.layout
 
-    def survey(self) -> Survey:
-        """Tell what this site has: columns, classes (the hold-out's too), and moments of its training rows.
+    def statistics(self) -> SiteStatistics:
+        """Return what this site has: columns, classes (the hold-out's too), and moments of its training rows.
 
         Raises
         ------
@@ -144,51 +145,48 @@ class SiteModel:
             When there are no rows, or one has a value that is not a finite number.
         """
         if self._rows is None or self.task is None:
-            raise IncompatibleSites("this learner has no rows of its own to survey")
+            raise IncompatibleSites("this site model has no rows of its own")
         held_out = self._raw["holdout"][1] if "holdout" in self._raw else None
-        return Survey.of(*self._rows, self.columns, self.task, held_out)
+        return SiteStatistics.of(*self._rows, self.columns, self.task, held_out)
 
-    def settle(self, agreement: Preprocessing, seed: int, *, keep_weights: bool = False) -> Layout:
+    def build(self, preprocessing: Preprocessing, seed: int, *, keep_weights: bool = False) -> Layout:
         """Build the model for what was agreed, with the initial weights of all, and prepare this site's rows.
 
-        Settling again on an equal agreement and seed changes nothing.
+        Building again for equal preprocessing and seed changes nothing.
 
         Parameters
         ----------
-        agreement
-            What `survey.agree` gave.
+        preprocessing
+            What `site_statistics.agree` returned.
         seed
             The run's: the initial weights come from ``generator(seed, "init")``, the same for every site.
         keep_weights
             Start from the weights that the model already has.
 
-        Returns
-        -------
-        Layout
-
         Raises
         ------
         IncompatibleSites
-            When the agreement does not cover this site's columns or labels, or the model was built for another shape.
+            When the preprocessing does not cover this site's columns or labels, or the model was built for another
+            shape.
         """
-        if self._agreement is not None and agreement == self._agreement and seed == self._settled_seed:
+        if self._preprocessing is not None and preprocessing == self._preprocessing and seed == self._seed:
             return self.model.layout
-        self._check_covered(agreement)
+        self._check_covered(preprocessing)
         before = self._built_layout()
-        own = self.model.snapshot() if keep_weights and before is not None else None
+        own = self.model.get_weights() if keep_weights and before is not None else None
         if keep_weights and own is None:
             raise IncompatibleSites("keep_weights is for a model that is built already; this one has no weights yet")
-        layout = self.model.build(agreement.n_features, agreement.n_classes, generator(seed, "init"))
-        if before is not None and before.hash != layout.hash and (own is not None or self._agreement is None):
+        layout = self.model.build(preprocessing.n_features, preprocessing.n_classes, generator(seed, "init"))
+        if before is not None and before.hash != layout.hash and (own is not None or self._preprocessing is None):
             raise IncompatibleSites(
-                f"the model was built with {_shapes(before)}; for {agreement.n_features} columns and "
-                f"{_outputs(agreement)} it needs {_shapes(layout)}"
+                f"the model was built with {_shapes(before)}; for {preprocessing.n_features} columns and "
+                f"{_outputs(preprocessing)} it needs {_shapes(layout)}"
             )
-        self.common = None
+        self.common_weights = None
         if own is not None:
-            self.common = self.model.snapshot()
-            self.model.load(own)
-        self._agreement, self._settled_seed = agreement, seed
+            self.common_weights = self.model.get_weights()
+            self.model.set_weights(own)
+        self._preprocessing, self._seed = preprocessing, seed
         self._prepared.clear()
         self._train = None if self._rows is None else self._prepare(self._rows)
         return layout
@@ -207,44 +205,47 @@ class SiteModel:
         return self.model.fit(*rows, work, rng, stop, correction)
 
     def training_loss(self) -> float:
-        """Mean loss over this site's training rows of the model as it is: the `loss` of `evaluate.evaluate`."""
+        """Return the present model's mean loss over this site's training rows: the `loss` of `evaluate.evaluate`."""
         return evaluate(self.model, *self._training_rows())["loss"]
 
     def _training_rows(self) -> Rows:
-        self.agreement  # noqa: B018 - says that settle() is missing
+        self.preprocessing  # noqa: B018 - raises before build()
         if self._train is None:
-            raise RuntimeError("this learner has no rows to train on")
+            raise RuntimeError("this site model has no rows to train on")
         return self._train
 
-    def snapshot(self) -> Vector:
-        """Copy the weights into a new flat vector."""
-        return self.model.snapshot()
+    def get_weights(self) -> Vector:
+        """Return a copy of the weights. See `Model.get_weights`."""
+        return self.model.get_weights()
 
-    def load(self, vector: Vector) -> None:
-        """Copy a flat vector into the weights. Raises IncompatibleWeights."""
-        self.model.load(vector)
+    def set_weights(self, vector: Vector) -> None:
+        """Copy a flat vector into the weights. See `Model.set_weights`."""
+        self.model.set_weights(vector)
 
-    def carry(self, *, moments: bool = True) -> dict[str, NDArray[Any]]:
-        """Copy what training carries from round to round. See `Model.carry`."""
-        return self.model.carry(moments=moments)
+    def get_state(self, *, moments: bool = True) -> dict[str, NDArray[Any]]:
+        """Return copies of what training carries from round to round. See `Model.get_state`."""
+        return self.model.get_state(moments=moments)
 
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Put back what `carry` gave."""
-        self.model.restore(state)
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Put back what `get_state` returned."""
+        self.model.set_state(state)
 
     @property
-    def clock(self) -> float | None:
-        """Steps that the model's own schedule of learning rates has counted; None where there is no such schedule."""
-        state = self.model.carry(moments=False)
+    def schedule_step(self) -> float | None:
+        """Steps that the model's own schedule of learning rates has counted; None where there is no such schedule.
+
+        A model that walks from peer to peer brings its own. Setting it where there is no schedule does nothing.
+        """
+        state = self.model.get_state(moments=False)
         return float(state["t"][0]) - 1 if "t" in state else None
 
-    def wind(self, steps: float) -> None:
-        """Set the clock of the model's schedule, if it has one: a model that walks brings its own."""
-        if self.clock is not None:
-            self.model.restore({"t": np.array([steps + 1], np.float64)})
+    @schedule_step.setter
+    def schedule_step(self, steps: float) -> None:
+        if self.schedule_step is not None:
+            self.model.set_state({"t": np.array([steps + 1], np.float64)})
 
     def evaluate(self, on: Literal["test", "holdout"] = "test") -> dict[str, float]:
-        """Score the model as it is.
+        """Return the scores of the present model.
 
         Parameters
         ----------
@@ -265,29 +266,29 @@ class SiteModel:
         return evaluate(self.model, X, y, self.scorers) | {"examples": len(y)}
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Predict original labels, or targets in their own units (float64), from raw inputs.
+        """Return original labels, or targets in their own units (float64), for raw inputs.
 
         Raises
         ------
         ValueError
             When `X` is no table of finite numbers, or has not as many columns as were agreed.
         """
-        return self.agreement.decode(self.model.predict(self._inputs(X)))
+        return self.preprocessing.decode(self.model.predict(self._inputs(X)))
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any] | None:
-        """Give the probability of each class, shape (rows, classes) in the order of ``agreement.classes``.
+        """Return the probability of each class, shape (rows, classes), in the order of ``preprocessing.classes``.
 
         None for regression, and for a model that has no probabilities.
         """
         return self.model.probabilities(self._inputs(X))
 
     def _inputs(self, X: ArrayLike) -> NDArray[Any]:
-        return self.agreement.transform(X, self.model.dtype)
+        return self.preprocessing.transform(X, self.model.dtype)
 
     def _prepare(self, rows: Rows) -> Rows:
         X, y = rows
-        encoded = self.agreement.encode(y)
-        return self._inputs(X), encoded.astype(self.model.dtype) if self.agreement.classes is None else encoded
+        encoded = self.preprocessing.encode(y)
+        return self._inputs(X), encoded.astype(self.model.dtype) if self.preprocessing.classes is None else encoded
 
     def _built_layout(self) -> Layout | None:
         try:
@@ -295,19 +296,19 @@ class SiteModel:
         except RuntimeError:
             return None
 
-    def _check_covered(self, agreement: Preprocessing) -> None:
-        """Refuse an agreement that leaves out something this site has, before anything is built."""
-        if self._rows is not None and self.columns != agreement.columns:
+    def _check_covered(self, preprocessing: Preprocessing) -> None:
+        """Refuse preprocessing that leaves out something this site has, before anything is built."""
+        if self._rows is not None and self.columns != preprocessing.columns:
             raise IncompatibleSites(
-                f"this site has the columns {listed(self.columns)}; agreed were {listed(agreement.columns)}"
+                f"this site has the columns {listed(self.columns)}; agreed were {listed(preprocessing.columns)}"
             )
-        if self.task is not None and self.task != agreement.task:
-            raise IncompatibleSites(f"this site has data for {self.task}; agreed was {agreement.task}")
+        if self.task is not None and self.task != preprocessing.task:
+            raise IncompatibleSites(f"this site has data for {self.task}; agreed was {preprocessing.task}")
         own = {} if self._rows is None else {"this site": self._rows}
         for name, (_, y) in (own | {f"the {on} set": rows for on, rows in self._raw.items()}).items():
             try:
-                if agreement.classes is not None:
-                    agreement.encode(np.unique(y))
+                if preprocessing.classes is not None:
+                    preprocessing.encode(np.unique(y))
             except ValueError as error:
                 raise IncompatibleSites(f"{name} has targets that were not agreed: {error}") from error
 
@@ -335,5 +336,5 @@ def _shapes(layout: Layout) -> str:
     return ", ".join(f"{name} {shape}" for name, shape in zip(layout.names, layout.shapes, strict=True))
 
 
-def _outputs(agreement: Preprocessing) -> str:
-    return "regression" if agreement.n_classes is None else f"{agreement.n_classes} classes"
+def _outputs(preprocessing: Preprocessing) -> str:
+    return "regression" if preprocessing.n_classes is None else f"{preprocessing.n_classes} classes"

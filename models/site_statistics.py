@@ -1,6 +1,6 @@
-"""Round 0: what each site has, and what all of them agree on before any training.
+"""Round 0: the statistics of each site, and the preprocessing that all agree on before any training.
 
-Each site tells the names of its columns, its classes, and how many rows it has with their means and spreads; never a
+Each site sends the names of its columns, its classes, and how many rows it has with their means and spreads; never a
 row. The merge is exact, so that the agreed scales are those of the pooled table.
 """
 
@@ -18,14 +18,12 @@ from numpy.typing import NDArray
 from .moments import IncompatibleSites, Moments
 from .preprocessing import CLIP, Label, Preprocessing, checked_classes, checked_columns, listed
 
-__all__ = ["IncompatibleSites", "Moments", "Preprocessing", "Survey", "agree"]
-
 Scale = Literal["standard", "unit", "none"]
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
-    """What one site has.
+class SiteStatistics:
+    """Columns, classes and moments of one site.
 
     Attributes
     ----------
@@ -52,8 +50,8 @@ class Survey:
         columns: Sequence[str],
         task: str,
         more_labels: NDArray[Any] | None = None,
-    ) -> Survey:
-        """Survey a site's own rows.
+    ) -> SiteStatistics:
+        """Return the statistics of a site's own rows.
 
         Parameters
         ----------
@@ -86,21 +84,21 @@ class Survey:
         labels = y if more_labels is None else np.concatenate([y, more_labels])
         return cls(names, _labels(labels), inputs, None)
 
-    def facts(self) -> dict[str, Any]:
-        """Give columns and classes as plain values, for a header."""
+    def header(self) -> dict[str, Any]:
+        """Return columns and classes as plain values."""
         classes = None if self.classes is None else list(self.classes)
         return {"columns": list(self.columns), "classes": classes}
 
     def vector(self) -> NDArray[np.float64]:
-        """Give the moments as one vector, for a frame: n, means, sums of squares, and the target's mean and its m2."""
+        """Return the moments as one vector: n, means, sums of squares, and the target's mean and sum of squares."""
         parts = [np.array([self.inputs.n]), self.inputs.mean, self.inputs.m2]
         if self.target is not None:
             parts += [self.target.mean, self.target.m2]
         return np.concatenate(parts)
 
     @classmethod
-    def from_parts(cls, facts: Mapping[str, Any], vector: NDArray[Any]) -> Survey:
-        """Put a survey together again from what another site sent.
+    def from_parts(cls, header: Mapping[str, Any], vector: NDArray[Any]) -> SiteStatistics:
+        """Return the statistics that another site sent as `header` and `vector`.
 
         Raises
         ------
@@ -108,15 +106,15 @@ class Survey:
             For whatever an honest site would not have sent: other keys or types, a wrong length, values that are not
             finite, a count below 1, negative squares.
         """
-        if not isinstance(facts, Mapping) or set(facts) != {"columns", "classes"}:
-            raise IncompatibleSites("the facts of a survey are columns and classes")
-        columns = checked_columns(facts["columns"])
-        classes = None if facts["classes"] is None else checked_classes(facts["classes"])
+        if not isinstance(header, Mapping) or set(header) != {"columns", "classes"}:
+            raise IncompatibleSites("the header of a site's statistics has columns and classes, and nothing else")
+        columns = checked_columns(header["columns"])
+        classes = None if header["classes"] is None else checked_classes(header["classes"])
         width = len(columns)
         length = 1 + 2 * width + (2 if classes is None else 0)
         if vector.dtype != np.float64 or vector.shape != (length,):
             raise IncompatibleSites(
-                f"a survey of {width} columns has {length} numbers of float64, "
+                f"the statistics of {width} columns are {length} numbers of float64, "
                 f"found shape {vector.shape} of {vector.dtype}"
             )
         own = vector.copy()  # what arrives is a view of a message
@@ -125,13 +123,13 @@ class Survey:
         return cls(columns, classes, Moments(float(n), mean, m2), target)
 
 
-def agree(surveys: Mapping[str, Survey], scale: Scale = "standard") -> Preprocessing:
-    """Merge the surveys of all sites, in the order of their names, whatever order they came in.
+def agree(sites: Mapping[str, SiteStatistics], scale: Scale = "standard") -> Preprocessing:
+    """Return the preprocessing of all sites: their statistics merged in the order of their names.
 
     Parameters
     ----------
-    surveys
-        Site name to what it has.
+    sites
+        The statistics of each site, by its name.
     scale
         "standard": zero mean and unit variance over all rows of all sites, cut at 5 standard deviations.
         "unit": divided by the root mean square and cut, but not centered, so that zeros stay zeros.
@@ -144,14 +142,14 @@ def agree(surveys: Mapping[str, Survey], scale: Scale = "standard") -> Preproces
         When sites differ in their columns, their kind of labels or their task, naming the site; when there are fewer
         than two classes; for an unknown `scale`.
     """
-    if not surveys:
-        raise IncompatibleSites("nobody has sent a survey")
+    if not sites:
+        raise IncompatibleSites("no site has sent its statistics")
     if scale not in ("standard", "unit", "none"):
         raise IncompatibleSites(f"scale {scale!r} is unknown; allowed: standard, unit, none")
-    ordered = {site: surveys[site] for site in sorted(surveys)}
+    ordered = {site: sites[site] for site in sorted(sites)}
     columns = _agreed_columns(ordered)
     classes = _agreed_classes(ordered)
-    inputs = reduce(Moments.merge, (survey.inputs for survey in ordered.values()))
+    inputs = reduce(Moments.merge, (statistics.inputs for statistics in ordered.values()))
     zeros, ones = np.zeros(len(columns)), np.ones(len(columns))
     if scale == "none":
         return Preprocessing(columns, classes, zeros, ones, clip=None)
@@ -159,7 +157,7 @@ def agree(surveys: Mapping[str, Survey], scale: Scale = "standard") -> Preproces
         center, spread = zeros, np.hypot(inputs.mean, inputs.deviation)
     else:
         center, spread = inputs.mean, inputs.deviation
-    targets = [survey.target for survey in ordered.values() if survey.target is not None]
+    targets = [statistics.target for statistics in ordered.values() if statistics.target is not None]
     if not targets:
         return Preprocessing(columns, classes, center, _or_one(spread), CLIP)
     target = reduce(Moments.merge, targets)
@@ -167,11 +165,11 @@ def agree(surveys: Mapping[str, Survey], scale: Scale = "standard") -> Preproces
     return Preprocessing(columns, classes, center, _or_one(spread), CLIP, float(target.mean[0]), spread_of_target)
 
 
-def _agreed_columns(surveys: Mapping[str, Survey]) -> tuple[str, ...]:
-    """Give the columns that most sites have, or name the first site that has others."""
-    [(usual, _)] = Counter(survey.columns for survey in surveys.values()).most_common(1)
-    for site, survey in surveys.items():
-        found = survey.columns
+def _agreed_columns(sites: Mapping[str, SiteStatistics]) -> tuple[str, ...]:
+    """Return the columns that most sites have, or name the first site that has others."""
+    [(usual, _)] = Counter(statistics.columns for statistics in sites.values()).most_common(1)
+    for site, statistics in sites.items():
+        found = statistics.columns
         if len(found) != len(usual):
             raise IncompatibleSites(
                 f"site {site} has {len(found)} columns ({listed(found)}); the others have {len(usual)} "
@@ -187,21 +185,21 @@ def _agreed_columns(surveys: Mapping[str, Survey]) -> tuple[str, ...]:
     return usual
 
 
-def _agreed_classes(surveys: Mapping[str, Survey]) -> tuple[Label, ...] | None:
-    """Give the union of all classes, or name the first site whose targets are of another kind than most have."""
-    kinds = {site: _kind(survey) for site, survey in surveys.items()}
+def _agreed_classes(sites: Mapping[str, SiteStatistics]) -> tuple[Label, ...] | None:
+    """Return the union of all classes, or name the first site whose targets are of another kind than most have."""
+    kinds = {site: _kind(statistics) for site, statistics in sites.items()}
     [(usual, _)] = Counter(kinds.values()).most_common(1)
     for site, kind in kinds.items():
         if kind != usual:
-            own, others = ("" if s.classes is None else f" ({listed(s.classes)})" for s in _pair(surveys, kinds, site))
+            example = next(other for other in sites if kinds[other] != kind)
+            own, others = (f" ({listed(c)})" if (c := sites[s].classes) else "" for s in (site, example))
             raise IncompatibleSites(f"site {site} has {kind}{own} as targets; the others have {usual}{others}", site)
     if usual == "quantities":
         return None
-    union = {label for survey in surveys.values() for label in survey.classes or ()}
+    union = {label for statistics in sites.values() for label in statistics.classes or ()}
     if len(union) < 2:
-        raise IncompatibleSites(
-            f"all sites together have one class only ({listed(list(union))}); two are needed to learn"
-        )
+        one = listed(list(union))
+        raise IncompatibleSites(f"all sites together have one class only ({one}); two are needed to learn")
     # One float among integers makes all of them floats, whichever site came first.
     if any(isinstance(label, float) for label in union):
         union = {float(label) for label in union}
@@ -209,15 +207,10 @@ def _agreed_classes(surveys: Mapping[str, Survey]) -> tuple[Label, ...] | None:
     return tuple(sorted(labels))
 
 
-def _pair(surveys: Mapping[str, Survey], kinds: Mapping[str, str], site: str) -> tuple[Survey, Survey]:
-    """Give the survey of the site, and one of a site with another kind of targets."""
-    return surveys[site], next(survey for other, survey in surveys.items() if kinds[other] != kinds[site])
-
-
-def _kind(survey: Survey) -> str:
-    if survey.classes is None:
+def _kind(statistics: SiteStatistics) -> str:
+    if statistics.classes is None:
         return "quantities"
-    return "text labels" if isinstance(survey.classes[0], str) else "number labels"
+    return "text labels" if isinstance(statistics.classes[0], str) else "number labels"
 
 
 def _moments(X: NDArray[Any], columns: Sequence[str]) -> Moments:
@@ -234,7 +227,7 @@ def _moments(X: NDArray[Any], columns: Sequence[str]) -> Moments:
 
 
 def _labels(y: NDArray[Any]) -> tuple[Label, ...]:
-    """Give the distinct labels as plain Python values."""
+    """Return the distinct labels as plain Python values."""
     if y.dtype.kind == "O" and not all(isinstance(label, str) for label in y):
         raise IncompatibleSites("labels must be all numbers or all text")
     values = y.astype(np.str_) if y.dtype.kind == "O" else y.astype(np.int64) if y.dtype.kind == "b" else y

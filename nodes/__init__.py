@@ -8,7 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .config.schema import Experiment, ExperimentError
+    from .config.keys import ExperimentError
+    from .config.schema import Experiment
+    from .experiment.loader import load_experiment
+    from .experiment.validation import validate
     from .launching.launcher import launch
     from .monitoring.monitor import Monitor
     from .roles.client import Client
@@ -27,18 +30,22 @@ __all__ = [
     "Peer",
     "RoundReport",
     "launch",
+    "load_experiment",
+    "validate",
 ]
 
 _HOMES = {
     "Client": ".roles.client",
     "Coordinator": ".roles.coordinator",
     "Experiment": ".config.schema",
-    "ExperimentError": ".config.schema",
+    "ExperimentError": ".config.keys",
     "Monitor": ".monitoring.monitor",
     "NodeFailed": ".runtime.session",
     "Peer": ".roles.peer",
     "RoundReport": ".runtime.round_reports",
     "launch": ".launching.launcher",
+    "load_experiment": ".experiment.loader",
+    "validate": ".experiment.validation",
 }
 
 

@@ -58,10 +58,10 @@ def predictor_app(
     from starlette.routing import Route
 
     async def predict(request: Request) -> Response:
-        if not site_model.settled:
+        if not site_model.built:
             return JSONResponse({"error": "there is no model yet; the nodes have not agreed on one"}, status_code=503)
         try:
-            X = read_table(await _body(request, max_body_bytes), site_model.agreement.columns, max_rows)
+            X = read_table(await _body(request, max_body_bytes), site_model.preprocessing.columns, max_rows)
         except Malformed as error:
             return JSONResponse({"error": str(error)}, status_code=422)
         if X.size < INLINE_VALUES:
@@ -71,7 +71,7 @@ def predictor_app(
         return JSONResponse({"y_pred": [value if _sayable(value) else None for value in y.tolist()]})
 
     async def healthz(request: Request) -> Response:  # noqa: ARG001
-        return JSONResponse({"status": "ok" if site_model.settled else "waiting for a model"})
+        return JSONResponse({"status": "ok" if site_model.built else "waiting for a model"})
 
     async def model(request: Request) -> Response:  # noqa: ARG001
         known = dict(facts() if callable(facts) else facts or {})
@@ -131,9 +131,9 @@ def read_table(body: bytes, columns: tuple[str, ...], max_rows: int = MAX_ROWS) 
 
 def describe(site_model: SiteModel) -> dict[str, Any]:
     """Layout, columns and classes of a model, as JSON."""
-    if not site_model.settled:
+    if not site_model.built:
         return {"layout": None}
-    layout, agreement = site_model.layout, site_model.agreement
+    layout, agreement = site_model.layout, site_model.preprocessing
     return {
         "layout": {**_plain(layout.to_dict()), "hash": layout.hash, "parameters": layout.size},
         "columns": list(agreement.columns),

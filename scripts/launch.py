@@ -38,7 +38,8 @@ def launch(
 
     Leaves a run folder with the result, the model and its curves. Another terminal can attach with "nervenet monitor".
     """
-    from nervenet.nodes.config.schema import load
+    from nervenet.nodes.experiment.ineffective import warnings
+    from nervenet.nodes.experiment.loader import load_experiment
     from nervenet.nodes.results.run_dir import check_run_dir, default_path, has_checkpoints
 
     from .running import Stopped, run
@@ -46,10 +47,10 @@ def launch(
 
     if resume is not None:
         check_run_dir(resume, file, out)
-    experiment = load(resume or file, overrides)
+    experiment = load_experiment(resume or file, overrides)
     folder = resume or out or default_path(experiment, datetime.now(UTC))
     view = choose_view(quiet=quiet, json=json)
-    for line in experiment.warnings():
+    for line in warnings(experiment):
         sys.stderr.write(f"warning: {line}\n")
     try:
         summary = run(lambda: _launch(experiment, folder, view, context.obj or Begun(), resume=resume is not None))

@@ -75,7 +75,7 @@ async def _watch(
 
 
 def _opened(record: Path) -> IO[str]:
-    from nervenet.nodes.config.schema import ExperimentError
+    from nervenet.nodes.config.keys import ExperimentError
 
     try:
         return record.open("a", encoding="utf-8")

@@ -54,7 +54,8 @@ def node(
     --data is this site's own file, which never leaves it. A run on several machines is one "nervenet broker", and then
     one "nervenet node" for each site.
     """
-    from nervenet.nodes.config.schema import load
+    from nervenet.nodes.experiment.ineffective import warnings
+    from nervenet.nodes.experiment.loader import load_experiment
     from nervenet.nodes.results.run_dir import check_run_dir
 
     from .result import result_line
@@ -66,12 +67,12 @@ def node(
     _check_way_in(role, broker, seed_peer)
     if resume is not None:
         check_run_dir(resume, file, out)
-    experiment = load(
+    experiment = load_experiment(
         resume or file, _in_mode(mode, role, overrides) | ({"network.advertise": advertise} if advertise else {})
     )
     # No live table: a node that stands alone shall stay small, and a monitor shows all of them.
     view = JsonView() if json else QuietView() if quiet else PlainView(_board(run, experiment))
-    for line in experiment.warnings():
+    for line in warnings(experiment):
         sys.stderr.write(f"warning: {line}\n")
     way_in = {"broker": broker or "", "seed_peer": seed_peer or ""}
     where = {**way_in, "run": run, "name": name, "out": out, "resume": resume}
@@ -85,7 +86,7 @@ def node(
 
 
 def _check_way_in(role: str, broker: str | None, seed_peer: str | None) -> None:
-    from nervenet.nodes.config.schema import ExperimentError
+    from nervenet.nodes.config.keys import ExperimentError
 
     if seed_peer and role != "peer":
         raise ExperimentError(f"--seed-peer {seed_peer}: is for a peer; a {role} joins by --broker")
@@ -103,7 +104,7 @@ def _board(run: str, experiment: Experiment) -> RunView:
 
 
 def _in_mode(mode: str, role: str, overrides: dict[str, object]) -> dict[str, object]:
-    from nervenet.nodes.config.schema import ExperimentError
+    from nervenet.nodes.config.keys import ExperimentError
 
     if overrides.get("mode", mode) != mode:
         raise ExperimentError(f"--mode {overrides['mode']}: a {role} takes part in {mode} runs")

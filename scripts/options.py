@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
-from nervenet.nodes.config.schema import Experiment, parse_set
+from nervenet.nodes.config.keys import parse_set
+from nervenet.nodes.config.schema import Experiment
 
 
 @dataclass(frozen=True)

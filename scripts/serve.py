@@ -25,7 +25,7 @@ def serve(
     POST /predict with {"X_test": [[…], …]}, raw inputs, is answered by {"y_pred": […]}. GET /healthz says whether it is
     up, GET /model what is being served.
     """
-    from nervenet.nodes.config.schema import ExperimentError
+    from nervenet.nodes.config.keys import ExperimentError
 
     if broker is not None:
         raise ExperimentError(
@@ -59,7 +59,7 @@ def _metrics(model: Path) -> dict[str, float | None]:
 
 
 def _address(http: str) -> tuple[str, int]:
-    from nervenet.nodes.config.schema import ExperimentError
+    from nervenet.nodes.config.keys import ExperimentError
 
     host, colon, port = http.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > 65535:

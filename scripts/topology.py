@@ -47,11 +47,10 @@ def topology(
     if name is None or list_:
         _list(json)
         return
-    from nervenet.nodes.experiment.layout import default_node_names, edge_list_members
-    from nervenet.nodes.topology import kind, schedule
+    from nervenet.nodes.config.factory import default_node_names, edge_list_members
+    from nervenet.nodes.topology import schedule
     from nervenet.nodes.topology.analysis import measure
 
-    kind(name)
     from_file = name == "edges" and edges is not None
     names = edge_list_members(str(edges), nodes) if from_file else default_node_names(nodes or 16, "peer")
     made = schedule(name, names, degree=degree, probability=probability, edges=edges, seed=seed)
@@ -68,7 +67,7 @@ def topology(
 
 
 def _draw(found: Measured, made: Schedule, picture: Path, seed: int, rounds: int | None) -> None:
-    from nervenet.nodes.config.schema import ExperimentError
+    from nervenet.nodes.config.keys import ExperimentError
     from nervenet.nodes.topology.plot import draw_topology
 
     try:
@@ -86,7 +85,7 @@ def _distances(found: Measured, made: Schedule, seed: int, rounds: int) -> list[
 
 
 def _print(found: Measured, distances: list[float], picture: Path | None) -> None:
-    from nervenet.nodes.topology import kind
+    from nervenet.nodes.topology import TOPOLOGIES
 
     least, mean, most = found.degree
     varies = {1: "every round the same"}.get(found.period or 0, f"repeats after {found.period} rounds")
@@ -99,7 +98,7 @@ def _print(found: Measured, distances: list[float], picture: Path | None) -> Non
         "spectral gap": f"{found.gap:.4g}",
         "consensus": _rounds(found),
     }
-    print(f"{found.name}: {kind(found.name).summary}")
+    print(f"{found.name}: {TOPOLOGIES[found.name].summary}")
     for label, said in lines.items():
         print(f"  {label:<14}{said}")
     for number, distance in enumerate(distances, start=1):

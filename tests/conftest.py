@@ -1,6 +1,66 @@
-"""For all rooms: no test is timed, so that a busy machine is no reason to fail."""
+"""For all rooms: no test is timed, each runs the same examples every time, and only one marked e2e starts a process."""
 
+import _posixsubprocess
+import sys
+from collections.abc import Generator
+from typing import Any
+
+import pytest
 from hypothesis import settings
 
-settings.register_profile("house", deadline=None)
+settings.register_profile("house", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)  # pytest --hypothesis-profile=explore
 settings.load_profile("house")
+
+STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system", "fork_exec"}
+
+
+class ProcessGuard:
+    """An audit hook that refuses to start a process for a test that is not marked e2e."""
+
+    def __init__(self) -> None:
+        self.unmarked = ""  # the test that runs, if it may not start any
+        self.refused: list[str] = []
+
+    def __call__(self, event: str, _arguments: Any) -> None:
+        if self.unmarked and event in STARTS:
+            self.refused.append(event)
+            raise RuntimeError(f"{self.unmarked} starts a process ({event}): mark it e2e")
+
+
+GUARD = ProcessGuard()
+sys.addaudithook(GUARD)
+fork_exec = _posixsubprocess.fork_exec
+
+
+def guarded_fork_exec(*arguments: Any) -> int:
+    """Start a process as multiprocessing does, past all audit hooks."""
+    GUARD("fork_exec", arguments)
+    return fork_exec(*arguments)
+
+
+_posixsubprocess.fork_exec = guarded_fork_exec
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    GUARD.unmarked = "" if item.get_closest_marker("e2e") else item.nodeid
+    GUARD.refused.clear()
+    try:
+        return (yield)
+    finally:
+        GUARD.unmarked = ""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    result = yield
+    if GUARD.refused:  # and the test went on without
+        pytest.fail(f"{item.nodeid} starts a process ({', '.join(GUARD.refused)}): mark it e2e")
+    return result
+
+
+@pytest.fixture
+def refused() -> list[str]:
+    """How the running test has tried to start a process; cleared, that is forgiven."""
+    return GUARD.refused

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from nervenet.nodes.config.plugins import PluginInfo
-from nervenet.nodes.gossip.algorithms.registry import NAMES, describe
+from nervenet.models.plugins import PluginInfo
+from nervenet.nodes.gossip.algorithms.registry import SYNCHRONOUS, describe
 from nervenet.nodes.topology import TOPOLOGIES, default_degree, schedule
 from nervenet.nodes.topology.analysis import measure
 from nervenet.nodes.topology.mixing import RULES
@@ -63,7 +63,7 @@ def test_the_figure_shows_every_topology() -> None:
     assert [name for name in TOPOLOGIES if name != "edges" and f">{name}<" not in drawn] == []
 
 
-@pytest.mark.parametrize("algorithm", describe(), ids=list(NAMES))
+@pytest.mark.parametrize("algorithm", describe(), ids=list(SYNCHRONOUS))
 def test_every_algorithm_is_there_with_its_paper_its_knobs_and_when_not_to_use_it(algorithm: PluginInfo) -> None:
     row = re.search(rf"^\| `{algorithm.name}` \|.*$", PAGE, re.MULTILINE)
     assert row, f"docs/gossip.md has no row about {algorithm.name}"
@@ -76,4 +76,4 @@ def test_every_algorithm_is_there_with_its_paper_its_knobs_and_when_not_to_use_i
 
 def test_no_algorithm_is_there_that_does_not_exist() -> None:
     table = PAGE.split("### Names, papers, knobs")[1].split("\n###")[0]
-    assert set(re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)) == set(NAMES)
+    assert set(re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)) == set(SYNCHRONOUS)

@@ -19,7 +19,8 @@ from nervenet.broker import Broker
 from nervenet.models import MLP
 from nervenet.models.data import datasets, partition
 from nervenet.nodes import Experiment, Peer
-from nervenet.nodes.config.schema import load
+from nervenet.nodes.experiment.ineffective import warnings
+from nervenet.nodes.experiment.loader import load_experiment
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 APPLICATION = EXAMPLES / "embed_in_web_app.py"
@@ -29,12 +30,12 @@ ROUNDS = 12
 
 @pytest.mark.parametrize("name", ["iris-distributed.toml", "iris-federated.toml"])
 def test_the_experiment_files_say_what_the_article_did(name: str) -> None:
-    experiment = load(EXAMPLES / name)
+    experiment = load_experiment(EXAMPLES / name)
     assert experiment.mode == ("federated" if "federated" in name else "gossip")
     assert (experiment.data.name, experiment.data.test_size, experiment.data.split_seed) == ("iris", 0.2, 42)
     assert (experiment.model.name, experiment.model.hidden) == ("mlp", (10,))
     assert (experiment.training.rule, experiment.training.l2) == ("sgd", 1e-4)
-    assert experiment.warnings() == []
+    assert warnings(experiment) == []
 
 
 def example() -> ModuleType:

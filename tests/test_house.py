@@ -64,6 +64,7 @@ def test_one_name_is_installed() -> None:
     assert not any(file.parts == ("nervenet", "__init__.py") for file in files)
 
 
+@pytest.mark.e2e
 def test_the_import_rule_holds() -> None:
     command = shutil.which("lint-imports", path=str(Path(sys.executable).parent))
     assert command, "import-linter belongs to the extra dev"

@@ -7,7 +7,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from nervenet.models import MLP, LocalSettings, generator
+from nervenet.models import MLP, generator
+from nervenet.models.local import LocalSettings
 from nervenet.nodes.federated.sampling import uniform
 
 PAPERS = Path(__file__).parents[1] / "benchmarks" / "papers"

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 from harness import Federation, Notebook, sites_of
-from nervenet.models import MLP, LocalSettings
+from nervenet.models import MLP
 from nervenet.models.data.datasets import load
+from nervenet.models.local import LocalSettings
 from nervenet.nodes.federated.sampling import uniform
 
 CLIENTS, SHARE, ROUNDS, RATE = 100, 0.1, 60, 0.2

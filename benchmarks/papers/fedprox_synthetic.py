@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 from harness import Federation, Notebook, Rows
-from nervenet.models import MLP, LocalSettings, generator
+from nervenet.models import MLP, generator
 from nervenet.models.data.synthetic import fedprox_synthetic
+from nervenet.models.local import LocalSettings
 from nervenet.nodes.federated.sampling import uniform
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.client_drift import FedProx

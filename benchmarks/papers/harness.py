@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from nervenet.models import MLP, LocalSettings, LocalTraining, SiteModel, agree, generator
+from federated_config import coordinator_config
+from nervenet.models import MLP, SiteModel, generator
 from nervenet.models.compress import parse
 from nervenet.models.data.data import Dataset
 from nervenet.models.data.partition import partition
+from nervenet.models.local import LocalSettings, LocalTraining
+from nervenet.models.site_statistics import agree
 from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
-from nervenet.nodes.federated.round_machine import CoordinatorMachine
-from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies import Contribution, Strategy
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.runtime import effects as e
@@ -74,13 +76,13 @@ class Federation:
         strategy: Strategy | None = None,
     ) -> None:
         learners = {name: SiteModel(model(), *rows, task="classification") for name, rows in sites.items()}
-        agreement = agree({name: site_model.survey() for name, site_model in learners.items()}, scale="none")
+        agreement = agree({name: site_model.statistics() for name, site_model in learners.items()}, scale="none")
         self.judge = SiteModel(model(), test=test)
         for site_model in (*learners.values(), self.judge):
-            site_model.settle(agreement, seed)
+            site_model.build(agreement, seed)
         self.clients = {name: LocalTraining(site_model, node=name, seed=seed) for name, site_model in learners.items()}
         self.merger = Aggregator(strategy or FedAvg(), len(sites))
-        self.weights = self.judge.snapshot()
+        self.weights = self.judge.get_weights()
         self.outgoing = self.merger.begin(self.weights)
 
     def train(self, settings: Mapping[str, LocalSettings], number: int) -> list[Contribution]:
@@ -98,13 +100,13 @@ class Federation:
 
     def fold(self, contributions: Iterable[Contribution], number: int) -> ev.Folded:
         """Make the next model. Raises what `Aggregator.fold` raises; the model then stays as it was."""
-        folded = self.merger.fold(e.Fold(number, 0, "mean", self.weights, tuple(contributions)))
+        folded = self.merger.fold(e.Fold(number, 0, self.weights, tuple(contributions)))
         self.weights, self.outgoing = folded.body, folded.outgoing
         return folded
 
     def accuracy(self) -> float:
         """Share of the test set that the present model gets right."""
-        self.judge.load(self.weights)
+        self.judge.set_weights(self.weights)
         return self.judge.evaluate("test")["accuracy"]
 
 
@@ -128,7 +130,7 @@ class Simulated:
     ) -> None:
         strategy = strategy or FedAvg()
         self.simulation = Simulation()
-        rules = RoundRules(
+        rules = coordinator_config(
             rounds, frozenset(sites), seed, participation=participation, settings=settings, strategy=strategy
         )
         judge = Worker(

@@ -41,11 +41,14 @@ from typing import Any
 import numpy as np
 from harness import Federation, Notebook, Rows, sites_of, subset
 from nervenet.broker.messages import Payload, Update
-from nervenet.models import MLP, LocalSettings, attacks, generator
+from nervenet.models import MLP, generator
 from nervenet.models.data.datasets import load
+from nervenet.models.local import LocalSettings
+from nervenet.models.robust import attacks
 from nervenet.models.weights import IncompatibleWeights, Vector
+from nervenet.nodes.config.arguments import arguments_of
 from nervenet.nodes.federated.strategies import Contribution, Strategy, StrategyError
-from nervenet.nodes.federated.strategies.registry import arguments_of, make, strategy_class
+from nervenet.nodes.federated.strategies.registry import STRATEGIES, build_strategy
 from nervenet.nodes.runtime.events import Arrived
 from nervenet.nodes.runtime.payload_checks import update_fault
 from nervenet.nodes.runtime.worker import flaw_of
@@ -66,7 +69,7 @@ def strategy_of(rule: str, f: int) -> Strategy:
     """Make the strategy of that name, and tell it f and the bound where it takes them."""
     name = "fedavg" if rule == UNSCREENED else rule
     given = {"f": f, "tau": BOUND, "bound": BOUND}
-    return make(name, {key: given[key] for key in arguments_of(strategy_class(name)) if key in given})
+    return build_strategy(name, {key: given[key] for key in arguments_of(STRATEGIES[name]) if key in given})
 
 
 def hostile_updates(attack: str, honest: list[Contribution], f: int, seed: int, number: int) -> list[Vector]:
@@ -79,7 +82,7 @@ def hostile_updates(attack: str, honest: list[Contribution], f: int, seed: int, 
         case "Gaussian":
             return [attacks.gaussian(deltas, rng) for rng in noise]
         case "IPM":
-            return [attacks.inner_product_manipulation(deltas, 0.5)] * f
+            return [attacks.sign_flip(deltas, 0.5)] * f
         case "ALIE":
             return [attacks.alie(deltas, -attacks.alie_z_max(len(deltas) + f, f))] * f
         case "NaN":

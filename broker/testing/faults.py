@@ -1,4 +1,4 @@
-"""What a bad network does to messages, decided by a seed and the message's place in the traffic; pure."""
+"""Seeded network faults: loss, duplication, delay, reordering, partitions; pure."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ __all__ = ["Faults", "Partition"]
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Between ``start`` and ``end`` (seconds), nothing passes between ``side`` and everybody else."""
+    """Between ``start`` and ``end`` (seconds), no message passes between ``side`` and all other nodes."""
 
     side: frozenset[str]
     start: float
     end: float
 
     def cuts(self, one: str, other: str, now: float) -> bool:
-        """Whether it stands between two nodes now."""
+        """Return whether it separates two nodes now."""
         return self.start <= now < self.end and (one in self.side) != (other in self.side)
 
 
 @dataclass(slots=True)
 class Faults:
-    """For each message, after which delays its copies arrive: none, it is lost; two, it is duplicated.
+    """Draws, for each message, the delay of each copy that arrives: none if it is lost, two if it is duplicated.
 
-    The n-th message from one node to another on a lane fares alike whatever the others do, so a smaller change in a
-    run leaves the rest of its fate alone.
+    What happens to the n-th message from one node to another on a lane does not depend on other traffic, so a small
+    change in a run leaves the rest of its faults alone.
 
     Parameters
     ----------
     seed : int
     delay_s : (least, most)
-        Delays are drawn uniformly; unequal ones let a message overtake another.
+        Delays are drawn uniformly; if they differ, a message may overtake another.
     drop, duplicate : float
         Probabilities, per message.
     ordered : bool
         No message overtakes an earlier one of the same sender, receiver and lane, as on a connection.
     partitions : sequence of Partition
     lanes : collection of Lane
-        Which lanes suffer from drop and duplicate; all suffer delay and partition.
+        Lanes subject to drop and duplicate; all are subject to delay and partitions.
     """
 
     seed: int = 0
@@ -56,24 +56,24 @@ class Faults:
     _latest: dict[tuple[str, str, str], float] = field(default_factory=dict, init=False, repr=False)
 
     def __call__(self, sender: str, receiver: str, lane: Lane, now: float) -> list[float]:
-        """Delays in seconds, one for each copy that arrives."""
-        way = (sender, receiver, str(lane))
-        nth = self._count[way] = self._count.get(way, -1) + 1
+        """Return the delays in seconds, one for each copy that arrives."""
+        route = (sender, receiver, str(lane))
+        nth = self._count[route] = self._count.get(route, -1) + 1
         if any(partition.cuts(sender, receiver, now) for partition in self.partitions):
             return []
-        suffers = lane in self.lanes
-        if suffers and self._draw(way, nth, "drop") < self.drop:
+        lossy = lane in self.lanes
+        if lossy and self._draw(route, nth, "drop") < self.drop:
             return []
-        copies = 2 if suffers and self._draw(way, nth, "duplicate") < self.duplicate else 1
+        copies = 2 if lossy and self._draw(route, nth, "duplicate") < self.duplicate else 1
         least, most = self.delay_s
-        delays = [least + (most - least) * self._draw(way, nth, f"delay {copy}") for copy in range(copies)]
+        delays = [least + (most - least) * self._draw(route, nth, f"delay {copy}") for copy in range(copies)]
         if self.ordered:
-            latest = self._latest.get(way, 0.0)
+            latest = self._latest.get(route, 0.0)
             delays = [max(delay, latest - now) for delay in delays]
-            self._latest[way] = now + max(delays)
+            self._latest[route] = now + max(delays)
         return delays
 
-    def _draw(self, way: tuple[str, str, str], nth: int, purpose: str) -> float:
-        """A number in [0, 1) that belongs to this message and purpose alone."""
-        name = "\0".join((str(self.seed), *way, str(nth), purpose))
+    def _draw(self, route: tuple[str, str, str], nth: int, purpose: str) -> float:
+        """Return a number in [0, 1) that depends on the seed, this message and the purpose alone."""
+        name = "\0".join((str(self.seed), *route, str(nth), purpose))
         return int.from_bytes(blake2b(name.encode(), digest_size=7).digest()) / 2**56

@@ -1,7 +1,7 @@
-"""The `Transport` contract within one process: no sockets, a clock of one's own, and any fault one asks for.
+"""An in-memory implementation of the `Transport` contract: no sockets, a replaceable clock, injected faults.
 
-Messages pass through the codec, so what cannot be sent cannot be sent here either, and an array arrives as a read-only
-copy.
+Messages pass through the codec, so what cannot be sent over a socket cannot be sent here either, and an array arrives
+as a read-only copy.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
@@ -17,10 +17,9 @@ from ..codec import DEFAULT_LIMITS, Frame, Limits, check_size, decode, encode
 from ..errors import BadAddress
 from ..messages import VERSION, Hello, Lane, Message, Refused, tag_of
 from ..transport_events import Arrival, Counters, LinkLost, LinkUp, SendFailed, TransportEvent
-from ..transport_protocol import Failed, Receiver, new_incarnation
-from .faults import Faults, Partition
+from ..transport_protocol import OnError, Receiver, new_incarnation
 
-__all__ = ["Clock", "Faults", "MemoryTransport", "Network", "Partition"]
+__all__ = ["Clock", "MemoryNetwork", "MemoryTransport"]
 
 _SCHEME = "memory://"
 _QUEUE = {Lane.CONTROL: 256, Lane.BULK: 4}
@@ -30,19 +29,20 @@ class Clock(Protocol):
     """What a network needs of a clock; an asyncio event loop is one."""
 
     def time(self) -> float:
-        """Now, in seconds."""
+        """Return the time in seconds."""
 
     def call_at(self, when: float, callback: Callable[..., Any], *args: Any) -> Any:
         """Call ``callback(*args)`` at a time."""
 
 
-class Network:
-    """Where memory transports meet.
+class MemoryNetwork:
+    """Connects the memory transports that are given it.
 
     Parameters
     ----------
-    faults : callable (sender, receiver, lane, now) -> delays, optional
-        Such as `Faults`; by default each message arrives once, at once, in order.
+    faults : callable (sender, receiver, lane, now) -> list of float, optional
+        Returns the delay in seconds of each copy of a message that arrives, such as `Faults`; by default each message
+        arrives once, immediately, in order. May be replaced at any time.
     clock : Clock, optional
         By default the event loop that opens the first transport.
     """
@@ -51,68 +51,82 @@ class Network:
         self, faults: Callable[[str, str, Lane, float], list[float]] | None = None, clock: Clock | None = None
     ) -> None:
         self.faults = faults
-        self.clock = clock
-        self._there: dict[str, MemoryTransport] = {}
-        self._asleep: dict[str, list[Callable[[], None]]] = {}
+        self._clock = clock
+        self._open: dict[str, MemoryTransport] = {}
+        self._stopped: dict[str, list[Callable[[], None]]] = {}
 
     def stop(self, node: str) -> None:
-        """Let a node read nothing until `resume`, as a stopped process does; its senders are not told."""
-        self._asleep.setdefault(node, [])
+        """Deliver nothing to a node until `resume`, as if its process were stopped; its senders are not notified."""
+        self._stopped.setdefault(node, [])
 
     def resume(self, node: str) -> None:
-        """Let a stopped node read on."""
-        for deliver in self._asleep.pop(node, ()):
-            self._clock().call_at(self._clock().time(), deliver)
+        """Deliver to a stopped node again, first what has come meanwhile."""
+        for deliver in self._stopped.pop(node, ()):
+            self.clock.call_at(self.clock.time(), deliver)
+
+    def is_stopped(self, node: str) -> bool:
+        """Return whether a node is stopped."""
+        return node in self._stopped
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of all deliveries."""
+        if self._clock is None:
+            self._clock = asyncio.get_running_loop()
+        return self._clock
+
+    # Called by the transports
 
     def find(self, name: str) -> MemoryTransport | None:
-        """The open transport of a name."""
-        return self._there.get(name)
+        """Return the open transport of a name."""
+        return self._open.get(name)
 
     def enter(self, transport: MemoryTransport) -> None:
-        """Let others reach a transport; a newer incarnation takes the name over."""
-        known = self._there.get(transport.node)
+        """Make a transport reachable; a newer incarnation takes the name over."""
+        known = self._open.get(transport.node)
         if known is not None and known.incarnation > transport.incarnation:
             return
-        self._there[transport.node] = transport
-        for other in self._there.values():
+        self._open[transport.node] = transport
+        for other in self._open.values():
             other.redial(transport.node)
 
     def leave(self, transport: MemoryTransport) -> None:
-        """Let nobody reach it any more, and tell those who were linked."""
-        if self._there.get(transport.node) is transport:
-            del self._there[transport.node]
-            for other in list(self._there.values()):
+        """Make a transport unreachable, and notify those linked to it."""
+        if self._open.get(transport.node) is transport:
+            del self._open[transport.node]
+            for other in list(self._open.values()):
                 self.later(other.node, partial(other.lost, transport.node, transport.incarnation))
 
     def later(self, node: str, action: Callable[[], None], delay_s: float = 0.0) -> None:
-        """Do something at a node, after a delay, and not while it is stopped."""
+        """Run an action at a node, after a delay, and not while it is stopped."""
 
         def act() -> None:
-            if node in self._asleep:
-                self._asleep[node].append(act)
+            if node in self._stopped:
+                self._stopped[node].append(act)
             else:
                 action()
 
-        self._clock().call_at(self._clock().time() + delay_s, act)
+        self.clock.call_at(self.clock.time() + delay_s, act)
 
     def delays(self, sender: str, receiver: str, lane: Lane) -> list[float]:
-        """Fate of the next message."""
-        return [0.0] if self.faults is None else self.faults(sender, receiver, lane, self._clock().time())
-
-    def asleep(self, node: str) -> bool:
-        """Whether a node is stopped."""
-        return node in self._asleep
-
-    def _clock(self) -> Clock:
-        if self.clock is None:
-            self.clock = asyncio.get_running_loop()
-        return self.clock
+        """Return the delay of each copy of the next message that arrives."""
+        return [0.0] if self.faults is None else self.faults(sender, receiver, lane, self.clock.time())
 
 
 class MemoryTransport:
-    """`Transport` over a `Network`.
+    """`Transport` over a `MemoryNetwork`; its methods are documented there.
 
-    Introductions are made at once and are never lost: faults befall what nodes say, not how they met.
+    Introductions are immediate and never lost: faults affect messages, not handshakes.
+
+    Parameters
+    ----------
+    node, role, run : str
+    network : MemoryNetwork
+    binds : bool
+        Whether others can dial this node, at ``memory://NODE``.
+    limits : Limits, optional
+    incarnation : int, optional
+        Larger at each start of the node of this name.
     """
 
     def __init__(
@@ -121,7 +135,7 @@ class MemoryTransport:
         role: str,
         run: str,
         *,
-        network: Network,
+        network: MemoryNetwork,
         binds: bool = True,
         limits: Limits = DEFAULT_LIMITS,
         incarnation: int | None = None,
@@ -134,27 +148,27 @@ class MemoryTransport:
         self._network = network
         self._binds = binds
         self._limits = limits
-        self._peers: dict[str, int] = {}  # incarnation of whoever is introduced, in either direction
+        self._peers: dict[str, int] = {}  # incarnations of introduced peers, in either direction
         self._links: dict[str, str] = {}
         self._unread: dict[tuple[str, Lane], int] = {}
         self._open = False
 
     @property
     def addresses(self) -> Mapping[str, str]:
-        """Where others reach this node, a lane each; empty if it only dials out."""
+        """Addresses at which others reach this node, by lane; empty if it only dials."""
         if not self._binds:
             return {}
         return {lane.value: f"{_SCHEME}{self.node}" for lane in (Lane.CONTROL, Lane.BULK)}
 
-    async def open(self, receiver: Receiver, failed: Failed) -> None:
+    async def open(self, receiver: Receiver, on_error: OnError) -> None:
         """Deliver from now on."""
         self._receiver = receiver
-        self._failed = failed
+        self._on_error = on_error
         self._open = True
         self._network.enter(self)
 
     def link(self, peer: str, addresses: Mapping[str, str]) -> None:
-        """Dial a peer; idempotent."""
+        """Dial a peer."""
         if not self._open:
             raise RuntimeError("a transport dials after it has been opened, and before it is closed")
         address = addresses[Lane.CONTROL.value]
@@ -165,29 +179,24 @@ class MemoryTransport:
             self.redial(peer)
 
     def unlink(self, peer: str) -> None:
-        """Hang up; no error where there is no link."""
+        """Close the link."""
         if self._links.pop(peer, None) is not None:
             self._peers.pop(peer, None)
 
     def send(self, to: str | Sequence[str], message: Message, array: NDArray[Any] | None = None) -> None:
-        """Send to one or several, encoded once; never waits, never raises for a peer's fault.
-
-        Raises
-        ------
-        MessageTooLarge
-        """
+        """Send to one or several peers, encoded once; never waits."""
         frames = encode(message, array)
         size = check_size(message, frames, self._limits)
-        # A copy, as the wire makes one: whoever sends may change the array once this has returned.
-        parts: list[Frame] = [bytes(frame) for frame in frames]
+        # A copy, as over a socket: the sender may change the array afterwards.
+        copies: list[Frame] = [bytes(frame) for frame in frames]
         for peer in (to,) if isinstance(to, str) else to:
-            self._send(peer, message, parts, size)
+            self._send(peer, message, copies, size)
 
     def sending(self, to: str) -> tuple[int, ...]:  # noqa: ARG002  (the contract's)
-        """Nothing is ever on its way out: what is sent has left."""
+        """Return nothing: what is sent has left."""
         return ()
 
-    async def close(self, drain_s: float) -> None:  # noqa: ARG002  (nothing waits here)
+    async def close(self, drain_s: float) -> None:  # noqa: ARG002  (nothing is queued here)
         """Close."""
         if self._open:
             self._open = False
@@ -196,13 +205,13 @@ class MemoryTransport:
     # Called by the network and by the other side
 
     def redial(self, peer: str) -> None:
-        """Introduce this node to a peer that it links to, if the peer is there and does not know it yet."""
+        """Introduce this node to a linked peer that is open and does not know it yet."""
         other = self._network.find(self._links.get(peer, ""))
         if other is not None and other.node == peer and self._peers.get(peer) != other.incarnation:
             self._network.later(peer, lambda: other.welcome(self))
 
     def welcome(self, dialer: MemoryTransport) -> None:
-        """Take or refuse an introduction."""
+        """Accept or refuse an introduction."""
         if not self._open:
             return
         known = self._peers.get(dialer.node)
@@ -215,42 +224,40 @@ class MemoryTransport:
             self._network.later(dialer.node, lambda: dialer.answered(self))
 
     def answered(self, other: MemoryTransport) -> None:
-        """Hear that an introduction was taken."""
+        """Take note that an introduction was accepted."""
         if self._open and other.node in self._links:
             self._introduced(other, True)
 
     def lost(self, peer: str, incarnation: int) -> None:
-        """Hear that a peer is gone."""
+        """Take note that a peer has closed."""
         if self._open and self._peers.get(peer) == incarnation:
             del self._peers[peer]
-            self._tell(LinkLost(peer, incarnation, f"the connection of {peer} has ended"))
+            self._notify(LinkLost(peer, incarnation, f"the connection of {peer} has closed"))
 
     def _introduced(self, other: MemoryTransport, dialed: bool) -> None:
-        hello = Hello(other.node, other.role, other.run, other.incarnation, VERSION)
-        size = sum(map(len, encode(hello)))
-        for counters, way in ((other.counters, "sent"), (self.counters, "received")):
-            setattr(counters, f"bytes_{way}", getattr(counters, f"bytes_{way}") + 2 * size)
-            setattr(counters, f"messages_{way}", getattr(counters, f"messages_{way}") + 2)
-        other.counters.sent_by_kind["control"] += 2 * size
+        size = 2 * len(encode(Hello(other.node, other.role, other.run, other.incarnation, VERSION))[0])  # on two lanes
+        other.counters.bytes_sent += size
+        other.counters.messages_sent += 2
+        other.counters.sent_by_kind["control"] += size
+        self.counters.bytes_received += size
+        self.counters.messages_received += 2
         self._peers[other.node] = other.incarnation
-        self._tell(LinkUp(other.node, other.role, other.incarnation, dialed))
+        self._notify(LinkUp(other.node, other.role, other.incarnation, dialed))
 
     def _refuse(self, dialer: MemoryTransport, code: str, reason: str) -> None:
         self.counters.refused += 1
         refusal = Arrival(self.node, Refused("hello", 0, code, reason), None, 0)
-        self._network.later(dialer.node, lambda: dialer._tell(refusal))
-
-    # Mail
+        self._network.later(dialer.node, lambda: dialer._notify(refusal))
 
     def _send(self, peer: str, message: Message, frames: list[Frame], size: int) -> None:
         other = self._network.find(peer)
         if other is None or peer not in self._peers:
-            self._undelivered(peer, message, f"unreachable: no connection to {peer}")
+            self._send_failed(peer, message, "unreachable", f"no connection to {peer}")
             return
         lane = message.lane
         unread = self._unread.get((peer, lane), 0)
-        if self._network.asleep(peer) and unread >= 2 * _QUEUE[lane]:
-            self._undelivered(peer, message, f"slow: {unread} messages wait for {peer} already")
+        if self._network.is_stopped(peer) and unread >= 2 * _QUEUE[lane]:
+            self._send_failed(peer, message, "slow", f"{unread} messages wait for {peer} already")
             return
         self.counters.messages_sent += 1
         self.counters.bytes_sent += size
@@ -270,17 +277,17 @@ class MemoryTransport:
         other.counters.messages_received += 1
         other.counters.bytes_received += size
         message, array = decode(frames, other._limits)
-        other._tell(Arrival(self.node, message, array, size))
+        other._notify(Arrival(self.node, message, array, size))
 
-    def _undelivered(self, peer: str, message: Message, reason: str) -> None:
-        self.counters.undelivered += 1
-        notice = SendFailed(peer, tag_of(message), getattr(message, "round", 0), reason)
-        self._network.later(self.node, lambda: self._tell(notice))
+    def _send_failed(self, peer: str, message: Message, cause: Literal["slow", "unreachable"], reason: str) -> None:
+        self.counters.send_failures += 1
+        event = SendFailed(peer, tag_of(message), getattr(message, "round", 0), cause, reason)
+        self._network.later(self.node, lambda: self._notify(event))
 
-    def _tell(self, item: Arrival | TransportEvent) -> None:
+    def _notify(self, event: Arrival | TransportEvent) -> None:
         if not self._open:
             return
         try:
-            self._receiver(item)
-        except BaseException as error:  # noqa: BLE001  it goes to the owner, who decides
-            self._failed(error)
+            self._receiver(event)
+        except BaseException as error:  # noqa: BLE001  handed to the owner, who decides
+            self._on_error(error)

@@ -16,8 +16,8 @@ PREFIX = "personal/"
 """Of the personal arrays' names in a client's state."""
 
 
-def chosen(layout: Layout, names: Sequence[str]) -> tuple[str, ...]:
-    """The arrays of a layout that some names mean: their own, or the part before a dot.
+def personal_names(layout: Layout, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the arrays of a layout that some names mean: their own, or the part before a dot.
 
     Raises
     ------
@@ -35,8 +35,8 @@ def chosen(layout: Layout, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in layout.names if name in found)
 
 
-def replaced(layout: Layout, vector: Vector, arrays: Mapping[str, NDArray[Any]]) -> Vector:
-    """A vector with some of its arrays replaced; the vector itself where there are none."""
+def with_arrays(layout: Layout, vector: Vector, arrays: Mapping[str, NDArray[Any]]) -> Vector:
+    """Return a copy of a vector with some of its arrays replaced; the vector itself where there are none."""
     if not arrays:
         return vector
     copy = vector.copy()
@@ -46,7 +46,7 @@ def replaced(layout: Layout, vector: Vector, arrays: Mapping[str, NDArray[Any]])
     return copy
 
 
-def taken(layout: Layout, vector: Vector, names: Iterable[str]) -> dict[str, NDArray[Any]]:
-    """Copies of some arrays of a vector, by name."""
+def arrays_of(layout: Layout, vector: Vector, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """Return copies of some arrays of a vector, by name."""
     views = layout.views(vector)
     return {name: views[name].copy() for name in names}

@@ -1,4 +1,4 @@
-"""What one round of a client's training gives."""
+"""What a client sends after one round of training."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class LocalResult:
-    """What a client sends, and what it tells about it.
+    """What a client sends, with metrics about it.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class LocalResult:
     examples
         Rows that it was trained on.
     metrics
-        ``loss``, ``steps``; ``normalizer`` where there is one (FedNova's a_i, see `normalize`); as asked for
+        ``loss``, ``steps``; ``fednova_normalizer`` where there is one (see `fednova`); as asked for
         ``probe_loss`` and ``personal_loss``; ``partial`` 1 if it was stopped early; with an encoding ``raw_bytes``,
         ``sent_bytes`` and ``codec_error``, the norm of what encoding changed, relative to that of what was encoded.
         None of them is NaN or infinite.

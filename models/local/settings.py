@@ -6,7 +6,8 @@ from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
-from ..model import LocalUnsupported, LocalWork, Model
+from ..model import Capability, LocalUnsupported, LocalWork, Model
+from ..registry import models_with
 
 
 @dataclass(frozen=True)
@@ -62,16 +63,16 @@ class LocalSettings:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What stands one after the other in the vectors that come and go, each as long as the weights."""
+        """What follows one another in the vectors received and sent, each as long as the weights."""
         return ("weights", "control") if self.control else ("weights",)
 
     def work(self, proximal: float, *, carry: bool = True) -> LocalWork:
-        """How much to train, with a proximal term; `carry` False: from fresh moments whatever the settings say."""
+        """Return how much to train; `carry` False: from fresh moments whatever the settings say."""
         return LocalWork(self.epochs, self.local_steps, self.batch_size, self.carry_optimizer and carry, proximal)
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> "LocalSettings":
-        """Read a task's settings.
+        """Return the settings that a task's dictionary holds.
 
         Raises
         ------
@@ -107,20 +108,23 @@ _KINDS: dict[Any, tuple[Any, str]] = {
 
 
 def check_support(model: Model, settings: LocalSettings) -> None:
-    """Refuse settings that the training of this model cannot follow, before it starts.
-
-    Raises
-    ------
-    LocalUnsupported
-        Says which setting, and which models can.
-    """
-    allows: frozenset[str] = getattr(model, "allows", frozenset())
-    name = str(model.describe()["name"])
-    for setting, needed in (("proximal", "proximal"), ("ditto", "proximal"), ("ditto", "correction")):
-        if getattr(settings, setting) and needed not in allows:
-            raise LocalUnsupported(name, f"{setting} > 0 adds a {needed} term to every gradient, which it cannot take")
-    if settings.control and "correction" not in allows:
-        raise LocalUnsupported(name, "control (SCAFFOLD) adds a correction to every gradient, which it cannot take")
-    if settings.control and "normalizer" not in allows:
-        why = "control (SCAFFOLD) needs updates that are sums of gradients: optimizer sgd, momentum or nesterov"
-        raise LocalUnsupported(name, why)
+    """Raise LocalUnsupported for settings that this model's training cannot follow. Says which models can."""
+    capabilities: frozenset[Capability] = getattr(model, "capabilities", frozenset())
+    checks: tuple[tuple[object, Capability, str], ...] = (
+        (settings.proximal, "proximal", "proximal > 0 adds a proximal term to every gradient, which it cannot take"),
+        (settings.ditto, "proximal", "ditto > 0 adds a proximal term to every gradient, which it cannot take"),
+        (settings.ditto, "correction", "ditto > 0 adds a correction term to every gradient, which it cannot take"),
+        (
+            settings.control,
+            "correction",
+            "control (SCAFFOLD) adds a correction to every gradient, which it cannot take",
+        ),
+        (
+            settings.control,
+            "fednova_normalizer",
+            "control (SCAFFOLD) needs updates that are sums of gradients: optimizer sgd, momentum or nesterov",
+        ),
+    )
+    for asked, needed, why in checks:
+        if asked and needed not in capabilities:
+            raise LocalUnsupported(str(model.describe()["name"]), why, models_with(needed))

@@ -1,4 +1,4 @@
-"""LocalTraining: one client, from a task's weights to what it sends back, and what it remembers."""
+"""LocalTraining: one client's rounds, from a task's weights to the update, and the state between them."""
 
 from collections.abc import Callable, Mapping
 from math import isfinite
@@ -12,7 +12,7 @@ from ..rng import generator
 from ..site_model import SiteModel
 from ..weights import IncompatibleWeights, Vector, is_finite
 from .encoding import encoded
-from .personal import PREFIX, chosen, replaced, taken
+from .personal import PREFIX, arrays_of, personal_names, with_arrays
 from .result import LocalResult
 from .settings import LocalSettings, check_support
 
@@ -29,15 +29,15 @@ def _never() -> bool:
 
 
 class LocalTraining:
-    """All that a client does with the tasks of its coordinator, and what it carries from one to the next.
+    """What a client does with the tasks of its coordinator, and what it carries from one to the next.
 
-    It changes its state at the end of a round that has something to send, and only then: after a round that failed or
-    was cancelled the same task can come again.
+    Its state changes at the end of a round that has something to send, and only then: after a round that failed or was
+    cancelled the same task can come again.
 
     Parameters
     ----------
-    learner
-        Settled before the first task; whatever its model holds is replaced by each.
+    site_model
+        Built before the first task; whatever its model holds is replaced by each.
     node, seed
         The client's name and the run's seed: the address of its draws.
     """
@@ -49,20 +49,20 @@ class LocalTraining:
         self._state: State = {}
         self._fresh: State | None = None
 
-    def state(self) -> State:
-        """What later rounds depend on, by value, the arrays read-only; empty if that is nothing."""
+    def get_state(self) -> State:
+        """Return what later rounds depend on, the arrays read-only; empty if that is nothing."""
         return dict(self._state)
 
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Replace all that is remembered by what `state` gave once. Raises ValueError for a name it never gives."""
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Replace the state by one that `get_state` returned. Raises ValueError for a name that is never in one."""
         for name in state:
             if name not in VECTORS and not name.startswith((MOMENTS, DITTO_MOMENTS, PREFIX)):
                 raise ValueError(f"a client's state has no {name!r}")
-        self._state = {name: _kept(np.array(array)) for name, array in state.items()}
+        self._state = {name: _read_only(np.array(array)) for name, array in state.items()}
 
-    def load(self, received: Vector, settings: LocalSettings) -> None:
-        """Put received weights into the model as this client would use them: its personal arrays over them."""
-        self.site_model.load(self._own(self._split(received, settings)[0], settings))
+    def set_weights(self, received: Vector, settings: LocalSettings) -> None:
+        """Put received weights into the model as this client uses them: its personal arrays over them."""
+        self.site_model.set_weights(self._with_personal(self._split(received, settings)[0], settings))
 
     def train(
         self,
@@ -73,11 +73,11 @@ class LocalTraining:
         *,
         counted: bool = True,
     ) -> LocalResult:
-        """Do one round's work. The model is left with the weights that training ended at.
+        """Do one round's work; return what is sent. The model is left with the weights that training ended at.
 
         SCAFFOLD's own control variate follows option II (Karimireddy et al. 2020, algorithm 1, line 12),
         c_i⁺ = c_i - c + (x - y) / (K η), with the K steps of size η counted as FedNova counts them: K is the
-        `normalizer`, K steps for plain SGD. An update with momentum is a weighted sum of its gradients, and the
+        `fednova_normalizer`, K steps for plain SGD. An update with momentum is a weighted sum of its gradients, and the
         normalizer the sum of those weights, so that c_i⁺ stays what it is meant to be: a mean of the gradients along
         the way, without the correction that was added to each.
 
@@ -89,10 +89,10 @@ class LocalTraining:
         number : int
             The round: part of the address of its draws.
         stop : callable
-            Returns true when training should end where it is.
+            Returns true when training should end early.
         counted : bool
-            Whether the last result is in the model. If it is not, the control variate and the residual are what they
-            were before it; what stays here, such as moments and personal arrays, is as it is.
+            Whether the server counted the last result. If not, the control variate and the residual are what they were
+            before it; what stays here, such as moments and personal arrays, is as it is.
 
         Raises
         ------
@@ -107,12 +107,12 @@ class LocalTraining:
         """
         check_support(self.site_model.model, settings)
         weights, control = self._split(received, settings)
-        start = self._own(weights, settings)
-        state = self._standing(counted)
+        start = self._with_personal(weights, settings)
+        state = self._state_before(counted)
         shared = {name: state[name] for name in SHARED if name in state}
         metrics: dict[str, float] = {}
         if settings.probe:
-            self.site_model.load(start)
+            self.site_model.set_weights(start)
             metrics["probe_loss"] = self.site_model.training_loss()
         own = self._checked(shared.get("control"))
         correction = control if own is None or control is None else control - own
@@ -120,20 +120,20 @@ class LocalTraining:
         report = self._fit(start, state, MOMENTS, settings, settings.proximal, rng, stop, correction)
         if report.cancelled and not (settings.partial and report.steps):
             return LocalResult(None, settings.encoding, settings.parts, report.examples, cancelled=True)
-        after = _finite(self.site_model.snapshot())
+        after = _finite(self.site_model.get_weights())
         metrics |= {"loss": report.loss, "steps": float(report.steps)}
-        if report.normalizer is not None:
-            metrics["normalizer"] = report.normalizer
+        if report.fednova_normalizer is not None:
+            metrics["fednova_normalizer"] = report.fednova_normalizer
         if report.cancelled:
             metrics["partial"] = 1.0
 
-        mine = chosen(self.site_model.layout, settings.personal)
-        sent = replaced(self.site_model.layout, after, taken(self.site_model.layout, weights, mine))
-        state |= {PREFIX + name: array for name, array in taken(self.site_model.layout, after, mine).items()}
+        mine = personal_names(self.site_model.layout, settings.personal)
+        sent = with_arrays(self.site_model.layout, after, arrays_of(self.site_model.layout, weights, mine))
+        state |= {PREFIX + name: array for name, array in arrays_of(self.site_model.layout, after, mine).items()}
         vector: NDArray[Any] = sent
         if control is not None:
             # Of the personal arrays, where sent is what was received and c is zero, this is zero, too.
-            reach = (report.normalizer or 0.0) * report.rate
+            reach = (report.fednova_normalizer or 0.0) * report.rate
             change = (weights - sent) / weights.dtype.type(reach) - control if reach else np.zeros_like(control)
             state["control"] = change if own is None else own + change
             vector = _finite(np.concatenate([sent, change]))
@@ -142,21 +142,21 @@ class LocalTraining:
             if personal.cancelled and not settings.partial:
                 return LocalResult(None, settings.encoding, settings.parts, report.examples, cancelled=True)
             metrics["personal_loss"] = personal.loss
-            self.site_model.load(after)
+            self.site_model.set_weights(after)
         residual = state.pop("residual", None)
         if settings.encoding:
             rng = generator(self.seed, self.node, number, "codec")
-            vector, left, told = encoded(settings.encoding, vector, weights, residual, rng)
-            metrics |= told
-            if left is not None:
-                state["residual"] = left
+            vector, residual, about = encoded(settings.encoding, vector, weights, residual, rng)
+            metrics |= about
+            if residual is not None:
+                state["residual"] = residual
         state |= {BEFORE + name: array for name, array in shared.items() if name in state}
-        self._state = {name: _kept(array) for name, array in state.items()}
+        self._state = {name: _read_only(array) for name, array in state.items()}
         metrics = {name: float(value) for name, value in metrics.items() if isfinite(value)}
         return LocalResult(vector, settings.encoding, settings.parts, report.examples, metrics)
 
     def personal_weights(self, received: Vector | None = None) -> Vector:
-        """The weights of this client's own model.
+        """Return the weights of this client's own model.
 
         Parameters
         ----------
@@ -169,12 +169,12 @@ class LocalTraining:
             Ditto's personal model; or the received weights with FedPer's personal arrays over them; or, where there is
             nothing personal, the received weights.
         """
-        own = self._remembered("ditto")
+        own = self._checked(self._state.get("ditto"))
         if own is not None:
             return own
         if received is None:
             raise ValueError("this client has no whole model of its own: the weights of all are needed")
-        return replaced(self.site_model.layout, received, self._personal_arrays())
+        return with_arrays(self.site_model.layout, received, self._personal_arrays())
 
     def fine_tune(
         self, received: Vector, epochs: int, *, batch_size: int = 16, stop: Callable[[], bool] = _never
@@ -185,9 +185,9 @@ class LocalTraining:
         """
         settings = LocalSettings(epochs=epochs, batch_size=batch_size)
         rng = generator(self.seed, self.node, "fine-tune")
-        start = replaced(self.site_model.layout, received, self._personal_arrays())
+        start = with_arrays(self.site_model.layout, received, self._personal_arrays())
         report = self._fit(start, dict(self._state), MOMENTS, settings, 0.0, rng, stop, None)
-        _finite(self.site_model.snapshot())
+        _finite(self.site_model.get_weights())
         return report
 
     def _train_personal(
@@ -197,12 +197,12 @@ class LocalTraining:
 
         The proximal term of `LocalWork` pulls to the start v_0 of the fit, so λ (v_0 - x) is added to every gradient.
         """
-        own = self._remembered("ditto")
+        own = self._checked(self._state.get("ditto"))
         correction = None if own is None else weights.dtype.type(settings.ditto) * (own - weights)
         rng = generator(self.seed, self.node, number, "ditto")
         start = weights if own is None else own
         report = self._fit(start, state, DITTO_MOMENTS, settings, settings.ditto, rng, stop, correction)
-        state["ditto"] = _finite(self.site_model.snapshot())
+        state["ditto"] = _finite(self.site_model.get_weights())
         return report
 
     def _fit(
@@ -218,18 +218,18 @@ class LocalTraining:
     ) -> FitReport:
         """Train from `start`, with the moments and clocks that `state` has under a prefix, and leave them there."""
         if self._fresh is None:
-            self._fresh = self.site_model.carry(moments=False)
+            self._fresh = self.site_model.get_state(moments=False)
         carried = {name.removeprefix(prefix): state.pop(name) for name in list(state) if name.startswith(prefix)}
-        self.site_model.load(start)
+        self.site_model.set_weights(start)
         if carried or self._fresh:
-            self.site_model.restore(carried or self._fresh)
+            self.site_model.set_state(carried or self._fresh)
         report = self.site_model.train(settings.work(proximal, carry=bool(carried)), rng, stop, correction)
-        after = self.site_model.carry(moments=settings.carry_optimizer)
+        after = self.site_model.get_state(moments=settings.carry_optimizer)
         state |= {prefix + name: array for name, array in after.items()}
         return report
 
     def _split(self, received: Vector, settings: LocalSettings) -> tuple[Vector, Vector | None]:
-        """The weights, and the server's control variate."""
+        """Return the weights, and the server's control variate."""
         layout, parts = self.site_model.layout, settings.parts
         if received.ndim != 1 or received.size != len(parts) * layout.size:
             expected = f"{' and '.join(parts)}, {len(parts)} x {layout.size} elements, were expected"
@@ -239,24 +239,21 @@ class LocalTraining:
             layout.check(piece)
         return pieces[0], pieces[1] if settings.control else None
 
-    def _own(self, weights: Vector, settings: LocalSettings) -> Vector:
-        names = chosen(self.site_model.layout, settings.personal)
+    def _with_personal(self, weights: Vector, settings: LocalSettings) -> Vector:
+        names = personal_names(self.site_model.layout, settings.personal)
         arrays = {name: array for name, array in self._personal_arrays().items() if name in names}
-        return replaced(self.site_model.layout, weights, arrays)
+        return with_arrays(self.site_model.layout, weights, arrays)
 
     def _personal_arrays(self) -> State:
         return {n.removeprefix(PREFIX): array for n, array in self._state.items() if n.startswith(PREFIX)}
 
-    def _standing(self, counted: bool) -> State:
-        """What a round starts from: without what the last one added to it that did not count."""
+    def _state_before(self, counted: bool) -> State:
+        """Return what a round starts from: without what the last one added to it, if that did not count."""
         state = {name: array for name, array in self._state.items() if not name.startswith(BEFORE)}
         if counted:
             return state
         before = {name.removeprefix(BEFORE): self._state[name] for name in self._state if name.startswith(BEFORE)}
         return {name: array for name, array in state.items() if name not in SHARED} | before
-
-    def _remembered(self, name: str) -> Vector | None:
-        return self._checked(self._state.get(name))
 
     def _checked(self, vector: Vector | None) -> Vector | None:
         if vector is not None:
@@ -264,7 +261,7 @@ class LocalTraining:
         return vector
 
 
-def _kept(array: NDArray[Any]) -> NDArray[Any]:
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     array.setflags(write=False)
     return array
 

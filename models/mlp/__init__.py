@@ -1,1 +1,5 @@
-"""The built-in multilayer perceptron, in NumPy alone."""
+"""The built-in multi-layer perceptron, in NumPy alone."""
+
+from .mlp import MLP
+
+__all__ = ["MLP"]

@@ -31,12 +31,12 @@ class Optimizer(Protocol):
         """Forget all moments."""
         ...
 
-    def carry(self) -> dict[str, Vector]:
+    def get_state(self) -> dict[str, Vector]:
         """Copy the moments."""
         ...
 
-    def restore(self, state: Mapping[str, Vector]) -> None:
-        """Put back what `carry` gave."""
+    def set_state(self, state: Mapping[str, Vector]) -> None:
+        """Put back what `get_state` returned."""
         ...
 
 
@@ -62,10 +62,10 @@ class _Moments:
         for moment in self.moments.values():
             moment.fill(0)
 
-    def carry(self) -> dict[str, Vector]:
+    def get_state(self) -> dict[str, Vector]:
         return {name: moment.copy() for name, moment in self.moments.items()}
 
-    def restore(self, state: Mapping[str, Vector]) -> None:
+    def set_state(self, state: Mapping[str, Vector]) -> None:
         for name, moment in self.moments.items():
             if name not in state or state[name].shape != moment.shape:
                 raise ValueError(f"optimizer state {name!r} is missing, or not of shape {moment.shape}")
@@ -171,11 +171,11 @@ class Adam(_Moments):
         super().reset()
         self.t = 0
 
-    def carry(self) -> dict[str, Vector]:
-        return {**super().carry(), "t": np.array([self.t], np.float64)}
+    def get_state(self) -> dict[str, Vector]:
+        return {**super().get_state(), "t": np.array([self.t], np.float64)}
 
-    def restore(self, state: Mapping[str, Vector]) -> None:
-        super().restore(state)
+    def set_state(self, state: Mapping[str, Vector]) -> None:
+        super().set_state(state)
         self.t = int(state["t"][0])
 
 

@@ -1,11 +1,12 @@
-"""Rules that merge vectors of which some may be hostile: pure functions over flat vectors of one dtype and length.
+"""Rules that merge vectors of which some may be Byzantine: pure functions over flat vectors.
 
-The inputs may be read-only and are never changed; what comes back is a new vector in their dtype. Values have to be
-finite: refusing others is the business of whoever receives them. Each rule says how many hostile vectors its theory
-allows among n, and refuses more by `RobustnessError`.
+In all of them `vectors` is a sequence of n arrays of shape (d,), of one dtype, finite, which may be read-only and are
+never changed; f is how many of them may be Byzantine; the result is a new array of shape (d,) and their dtype. They
+raise IncompatibleWeights for vectors that differ in length or dtype, ValueError for none at all, and RobustnessError
+for more Byzantine vectors among n than the rule's theory tolerates.
 """
 
-from .breakdown import DEMANDS, RobustnessError, check, most_hostile
+from .breakdown import DEMANDS, RobustnessError, check, max_byzantine
 from .coordinate_wise import coordinate_median, trimmed_mean
 from .distances import distances_to, squared_distances
 from .geometric import centered_clipping, clip_by_norm, clip_factors, geometric_median
@@ -25,7 +26,7 @@ __all__ = [
     "geometric_median",
     "krum",
     "krum_order",
-    "most_hostile",
+    "max_byzantine",
     "multi_krum",
     "squared_distances",
     "trimmed_mean",

@@ -1,4 +1,4 @@
-"""How many hostile vectors each rule bears: what its theory demands of n, the vectors, and f, the hostile ones."""
+"""Breakdown points: what each rule's theory demands of n, the vectors, and f, the Byzantine ones among them."""
 
 from typing import NamedTuple
 
@@ -27,38 +27,32 @@ DEMANDS: dict[str, Demand] = {
 
 
 class RobustnessError(ValueError):
-    """A rule is asked to bear more hostile vectors than its theory allows.
+    """A rule is asked to tolerate more Byzantine vectors than its theory allows.
 
     Attributes
     ----------
     rule : str
         Its name.
     n, f : int
-        How many vectors there are, and how many of them may be hostile.
+        How many vectors there are, and how many of them may be Byzantine.
     """
 
     def __init__(self, rule: str, n: int, f: int, allowed: str) -> None:
-        super().__init__(f"{rule} cannot bear f = {f} hostile among n = {n}: {allowed}")
+        super().__init__(f"{rule} cannot tolerate f = {f} Byzantine among n = {n}: {allowed}")
         self.rule, self.n, self.f = rule, n, f
 
 
-def most_hostile(rule: str, n: int) -> int:
-    """The largest f that a rule bears among n vectors; -1 if n is too small for the rule at all."""
+def max_byzantine(rule: str, n: int) -> int:
+    """Return the largest f that a rule tolerates among n vectors; -1 if n is too small for the rule at all."""
     demand = DEMANDS[rule]
     return max((n - demand.constant) // demand.multiple, -1)
 
 
 def check(rule: str, n: int, f: int) -> None:
-    """Refuse an (n, f) that the theory of a rule excludes.
-
-    Raises
-    ------
-    RobustnessError
-        Names n, f, what is needed, and the largest f for this n.
-    """
+    """Raise RobustnessError for an (n, f) that the theory of a rule excludes, with the largest f for this n."""
     if f < 0:
         raise RobustnessError(rule, n, f, "f cannot be negative")
-    most = most_hostile(rule, n)
+    most = max_byzantine(rule, n)
     if f > most:
         demand = DEMANDS[rule]
         fewest = demand.multiple * f + demand.constant

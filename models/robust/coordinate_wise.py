@@ -19,58 +19,20 @@ Sorted = NDArray[np.floating[Any]]
 
 
 def coordinate_median(vectors: Sequence[Vector]) -> Vector:
-    """Take the median of each coordinate.
+    """Return the median of each coordinate, the same bits for any order of the vectors.
 
     Yin et al. 2018 (arXiv 1803.01498), Definition 1. Half of the vectors and more have to be honest, n >= 2f + 1: then
     every coordinate lies in the range of the honest values. For an even n it is the mean of the two in the middle.
-
-    Parameters
-    ----------
-    vectors : sequence of (d,) arrays
-        At least one; finite.
-
-    Returns
-    -------
-    (d,) array
-        The same bits for any order of the vectors.
-
-    Raises
-    ------
-    IncompatibleWeights
-        Vectors differ in length or dtype.
-    ValueError
-        There are none.
     """
     n = len(vectors)
     return _middle(vectors, (n - 1) // 2, n // 2 + 1)
 
 
 def trimmed_mean(vectors: Sequence[Vector], f: int) -> Vector:
-    """Leave out the f smallest and the f largest values of each coordinate and average the rest.
+    """Return the mean of each coordinate without its f smallest and f largest values, for any order the same bits.
 
     Yin et al. 2018 (arXiv 1803.01498), Definition 2, with β = f / n. Needs n >= 2f + 1; every coordinate lies in the
-    range of the honest values.
-
-    Parameters
-    ----------
-    vectors : sequence of (d,) arrays
-        At least one; finite.
-    f : int
-        How many may be hostile. 0 is the plain mean.
-
-    Returns
-    -------
-    (d,) array
-        The same bits for any order of the vectors.
-
-    Raises
-    ------
-    RobustnessError
-        n < 2f + 1.
-    IncompatibleWeights
-        Vectors differ in length or dtype.
-    ValueError
-        There are none.
+    range of the honest values. f = 0 is the plain mean.
     """
     check_alike(vectors)
     check("trimmed mean", len(vectors), f)
@@ -78,7 +40,7 @@ def trimmed_mean(vectors: Sequence[Vector], f: int) -> Vector:
 
 
 def mean_around_median(vectors: Sequence[Vector], kept: int) -> Vector:
-    """Average, in each coordinate, the `kept` values that are nearest to its median.
+    """Return the mean, in each coordinate, of the `kept` values that are nearest to its median.
 
     El Mhamdi et al. 2018 (arXiv 1802.07927), the second step of Bulyan. Of two equally near values the
     smaller one counts.

@@ -32,32 +32,20 @@ def squared_distances(vectors: Sequence[Vector]) -> Matrix:
     """Measure all pairs: ``||x_i - x_j||²``.
 
     ``||a||² + ||b||² - 2 a.b`` of the differences to a reference that is one of the vectors, so that an offset which
-    all share costs no digits. If the reference proves to be far from where most vectors lie, as a hostile one would
+    all share costs no digits. If the reference proves to be far from where most vectors lie, as a Byzantine one would
     be, the vector with the nearest neighbors takes its place and all is measured again.
-
-    Parameters
-    ----------
-    vectors : sequence of n (d,) arrays
-        At least one; finite.
 
     Returns
     -------
     (n, n) array of float64
         Symmetric, zero on the diagonal, none negative. Infinite where a distance is beyond the dtype's range.
-
-    Raises
-    ------
-    IncompatibleWeights
-        Vectors differ in length or dtype.
-    ValueError
-        There are none.
     """
     dtype = check_alike(vectors).dtype
     reference, widened = 0, False
     for _ in range(PASSES):
         squared, norms = _from_reference(vectors, vectors[reference], dtype)
         if not (widened or np.isfinite(squared).all()):
-            # Squares overflow: those of a hostile vector at least. One of the middle norm is not beyond the honest.
+            # Squares overflow: those of a Byzantine vector at least. One of the middle norm is not beyond the honest.
             reference, dtype, widened = int(distances_to(vectors).argsort()[len(vectors) // 2]), np.dtype("f8"), True
             continue
         typical = np.median(squared, axis=1)
@@ -106,8 +94,6 @@ def distances_to(vectors: Sequence[Vector], point: Vector | None = None) -> Matr
 
     Parameters
     ----------
-    vectors : sequence of n (d,) arrays
-        At least one.
     point : (d,) array, optional
 
     Returns

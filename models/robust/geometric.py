@@ -18,16 +18,14 @@ def geometric_median(
     tolerance: float = 1e-6,
     smoothing: float = 1e-6,
 ) -> Vector:
-    """Find the point whose weighted sum of distances to the vectors is smallest.
+    """Return the point whose weighted sum of distances to the vectors is smallest.
 
     The smoothed Weiszfeld algorithm: Pillutla et al. 2022 (arXiv 1912.13445), Algorithm 2. From the weighted mean on,
-    ``z <- sum_i β_i x_i / sum_i β_i`` with ``β_i = α_i / max(ν, ||z - x_i||)``. Hostile vectors have to hold less than
-    half of the weight: n >= 2f + 1 with equal weights.
+    ``z <- sum_i β_i x_i / sum_i β_i`` with ``β_i = α_i / max(ν, ||z - x_i||)``. Byzantine vectors have to hold less
+    than half of the weight: n >= 2f + 1 with equal weights.
 
     Parameters
     ----------
-    vectors : sequence of (d,) arrays
-        At least one; finite.
     weights : sequence of float, optional
         α, one a vector, none negative, not all zero; equal if left out. What a client claims of itself, such as a
         number of examples, must not decide here.
@@ -37,17 +35,6 @@ def geometric_median(
         Stop when the smoothed objective falls by less than this share.
     smoothing : float
         ν, the distance below which a vector pulls no harder, in the unit of the vectors.
-
-    Returns
-    -------
-    (d,) array
-
-    Raises
-    ------
-    IncompatibleWeights
-        Vectors differ in length or dtype.
-    ValueError
-        No vectors, impossible weights, or a negative or zero setting.
     """
     check_alike(vectors)
     if iterations < 1 or not tolerance >= 0 or not smoothing > 0:
@@ -69,34 +56,21 @@ def geometric_median(
 
 
 def centered_clipping(vectors: Sequence[Vector], start: Vector, tau: float, iterations: int = 1) -> Vector:
-    """Move from a start by the mean of the differences to it, each no longer than tau.
+    """Return a start moved by the mean of the differences to it, each no longer than tau.
 
     ``v <- v + mean_i (x_i - v) min(1, τ / ||x_i - v||)``: Karimireddy et al. 2021 (arXiv 2012.10333).
     The start should be near the honest vectors: the paper takes the last round's result. Less than half may be
-    hostile, n >= 2f + 1, and each moves the result by at most τ / n an iteration; the paper's bounds are for small
+    Byzantine, n >= 2f + 1, and each moves the result by at most τ / n an iteration; the paper's bounds are for small
     shares.
 
     Parameters
     ----------
-    vectors : sequence of (d,) arrays
-        At least one; finite.
     start : (d,) array
         Of their dtype.
     tau : float
         The longest difference that counts in full, in the unit of the vectors.
     iterations : int
-        One is enough for a start near by.
-
-    Returns
-    -------
-    (d,) array
-
-    Raises
-    ------
-    IncompatibleWeights
-        Vectors and start differ in length or dtype.
-    ValueError
-        No vectors, tau not positive, or no iteration.
+        One is enough for a start nearby.
     """
     check_alike((*vectors, start) if vectors else vectors)
     if iterations < 1:
@@ -109,15 +83,13 @@ def centered_clipping(vectors: Sequence[Vector], start: Vector, tau: float, iter
 
 
 def clip_by_norm(vectors: Sequence[Vector], bound: float, start: Vector | None = None) -> list[Vector]:
-    """Shorten each vector's difference to a start to a bound: ``s + (x - s) min(1, bound / ||x - s||)``.
+    """Return vectors whose differences to a start are shortened to a bound: ``s + (x - s) min(1, bound / ||x - s||)``.
 
     Sun et al. 2019 (arXiv 1911.07963), norm thresholding. It limits what one vector can do, whatever n and
     f: it does not refuse any, and by itself it stops no attack.
 
     Parameters
     ----------
-    vectors : sequence of (d,) arrays
-        At least one; finite.
     bound : float
         The largest norm of a difference that is left alone, in the unit of the vectors.
     start : (d,) array, optional
@@ -127,20 +99,13 @@ def clip_by_norm(vectors: Sequence[Vector], bound: float, start: Vector | None =
     -------
     list of (d,) arrays
         One a vector. Those within the bound are the very arrays that were given.
-
-    Raises
-    ------
-    IncompatibleWeights
-        Vectors and start differ in length or dtype.
-    ValueError
-        No vectors, or the bound is not positive.
     """
     factors = clip_factors(vectors, bound, start).tolist()
     return [_shortened(vector, factor, start) for vector, factor in zip(vectors, factors, strict=True)]
 
 
 def clip_factors(vectors: Sequence[Vector], bound: float, start: Vector | None = None) -> Matrix:
-    """By what `clip_by_norm` multiplies each difference, 0 to 1: for a caller who folds it into coefficients."""
+    """Return what `clip_by_norm` multiplies each difference by, 0 to 1, shape (n,), for use in coefficients."""
     if not (isfinite(bound) and bound > 0):
         raise ValueError(f"a bound on the norm must be positive and finite, not {bound}")
     distances = distances_to(vectors, start)

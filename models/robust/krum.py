@@ -12,59 +12,20 @@ from .distances import Matrix, squared_distances
 
 
 def krum(vectors: Sequence[Vector], f: int) -> Vector:
-    """Choose the vector that lies nearest to its neighbors.
+    """Return a copy of the vector that lies nearest to its neighbors.
 
     Blanchard et al. 2017 (NeurIPS 30), Section 4: the score of a vector is the sum of the squared distances to the
     n - f - 2 nearest others; the lowest score wins, of equal ones the one whose next neighbor is nearer, then the
     first. Needs n >= 2f + 3.
-
-    Parameters
-    ----------
-    vectors : sequence of n (d,) arrays
-        Finite.
-    f : int
-        How many may be hostile.
-
-    Returns
-    -------
-    (d,) array
-        A copy of the chosen one.
-
-    Raises
-    ------
-    RobustnessError
-        n < 2f + 3.
-    IncompatibleWeights
-        Vectors differ in length or dtype.
     """
     return vectors[krum_order(vectors, f)[0]].copy()
 
 
 def multi_krum(vectors: Sequence[Vector], f: int, m: int) -> Vector:
-    """Average the m vectors of the lowest Krum scores.
+    """Return the mean of the m vectors of the lowest Krum scores.
 
-    Blanchard et al. 2017, Multi-Krum: m = 1 is Krum, and m = n - f, the most that is allowed, would be the
-    mean of the honest ones if all hostile ones scored worst. Scores are taken once. Needs n >= 2f + 3.
-
-    Parameters
-    ----------
-    vectors : sequence of n (d,) arrays
-        Finite.
-    f : int
-        How many may be hostile.
-    m : int
-        How many to average, 1 to n - f.
-
-    Returns
-    -------
-    (d,) array
-
-    Raises
-    ------
-    RobustnessError
-        n < 2f + 3, or m is out of range.
-    IncompatibleWeights
-        Vectors differ in length or dtype.
+    Blanchard et al. 2017, Multi-Krum: m = 1 is Krum, m = n - f, the most that is allowed, would be the mean
+    of the honest ones if all Byzantine ones scored worst. Scores are taken once. Needs n >= 2f + 3.
     """
     n = len(vectors)
     check("multi-krum", n, f)
@@ -75,43 +36,25 @@ def multi_krum(vectors: Sequence[Vector], f: int, m: int) -> Vector:
 
 
 def bulyan(vectors: Sequence[Vector], f: int) -> Vector:
-    """Choose n - 2f vectors by Krum, then average in each coordinate the n - 4f values nearest to their median.
+    """Return, in each coordinate, the mean of the n - 4f values nearest to the median of n - 2f vectors chosen by Krum.
 
     El Mhamdi et al. 2018 (arXiv 1802.07927), with Krum as the rule inside: θ = n - 2f vectors are selected
     one after the other, each the winner among those that are left; of their values, β = θ - 2f a coordinate count.
     Needs n >= 4f + 3, so that no single coordinate can be moved far by a vector that is near in all others.
-
-    Parameters
-    ----------
-    vectors : sequence of n (d,) arrays
-        Finite.
-    f : int
-        How many may be hostile.
-
-    Returns
-    -------
-    (d,) array
-
-    Raises
-    ------
-    RobustnessError
-        n < 4f + 3.
-    IncompatibleWeights
-        Vectors differ in length or dtype.
     """
     chosen = bulyan_selection(vectors, f)
     return mean_around_median([vectors[i] for i in chosen], len(vectors) - 4 * f)
 
 
 def krum_order(vectors: Sequence[Vector], f: int) -> list[int]:
-    """Indices of the vectors, the lowest Krum score first. Raises as `krum` does."""
+    """Return the indices of the vectors, the lowest Krum score first. Raises as `krum` does."""
     check_alike(vectors)
     check("krum", len(vectors), f)
     return _order(squared_distances(vectors), f)
 
 
 def bulyan_selection(vectors: Sequence[Vector], f: int) -> list[int]:
-    """Indices of the n - 2f vectors that Bulyan selects, ascending. Raises as `bulyan` does."""
+    """Return the indices of the n - 2f vectors that Bulyan selects, ascending. Raises as `bulyan` does."""
     check_alike(vectors)
     n = len(vectors)
     check("bulyan", n, f)

@@ -1,13 +1,14 @@
-"""SGDClassifier and SGDRegressor behind the `Model` protocol, with the corrections of local training."""
+"""SGDClassifier and SGDRegressor, with the corrections of local training."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from math import sqrt
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..local.fednova import flow
+from ..fednova import proximal_steps
 from ..model import Array, Capability, FitReport, LocalWork
 from ..weights import Vector
 from .adapters import CHUNK, LinearAdapter
@@ -17,26 +18,39 @@ SCHEDULES = ("constant", "invscaling", "optimal")
 
 
 class SGDAdapter(LinearAdapter):
-    """SGDClassifier and SGDRegressor: every row is a step, and a mini-batch only counts rows.
+    """SGDClassifier: every row is a step, and a mini-batch only counts rows.
 
     The step counter `t_` is not an optimizer's memory but the schedule's clock: it goes on from round to round whatever
     `carry_optimizer` says, or a decaying learning rate would start anew in every round.
 
     A proximal term and a correction are split off (forward-backward splitting): after the rows of a mini-batch follow,
-    at once, the steps that these two alone would have taken beside them, with the same rates, that of the proximal term
-    implicit (see `normalize.flow`), as the rate of a schedule may begin far above 1. It differs from steps of the
-    corrected gradient, row by row, by O(η²) a mini-batch. It takes one `partial_fit` a mini-batch, whose overhead of
-    about 0.25 ms a class is then most of the time: larger mini-batches train faster.
+    at once, the steps that these two alone would have taken concurrently, with the same rates, that of the proximal
+    term implicit (see `fednova.proximal_steps`), as the rate of a schedule may begin far above 1. It differs from steps
+    of the corrected gradient, row by row, by O(η²) a mini-batch. It takes one `partial_fit` a mini-batch, whose
+    overhead of about 0.25 ms a class is then most of the time: larger mini-batches train faster.
     """
 
-    _pull: "_Pull | None" = None
+    capabilities = frozenset(get_args(Capability))
+    condition = "learning_rate constant, invscaling or optimal"
+    _split: "_SplitSteps | None" = None
 
-    @property
-    def allows(self) -> frozenset[Capability]:
-        """All, or nothing where the rates depend on the losses on the way."""
-        if self._given.learning_rate not in SCHEDULES:
-            return frozenset()
-        return frozenset({"proximal", "correction", "normalizer"})
+    def __init__(self, given: Any, path: str) -> None:
+        super().__init__(given, path)
+        if given.learning_rate not in SCHEDULES:  # the rates depend on the losses on the way
+            self.capabilities = frozenset()
+
+    def prepare(self, n_features: int, rng: np.random.Generator) -> None:
+        """Start at zero, the clock at the first step."""
+        super().prepare(n_features, rng)
+        self.working.t_ = 1.0
+
+    def get_state(self, *, moments: bool = True) -> dict[str, Array]:  # noqa: ARG002
+        """Return the schedule's clock."""
+        return {"t": np.array([self.working.t_], np.float64)}
+
+    def set_state(self, state: Mapping[str, Array]) -> None:
+        """Put back what `get_state` returned."""
+        self.working.t_ = float(state["t"][0])
 
     def fit(
         self,
@@ -48,45 +62,34 @@ class SGDAdapter(LinearAdapter):
         correction: Vector | None = None,
     ) -> FitReport:
         """Train in place through `partial_fit`. See `Model.fit`."""
-        self._refuse(work, correction)
-        self._pull = None
+        self.refuse(type(self.given).__name__, work, correction)
+        self._split = None
         if work.proximal or correction is not None:
-            self._pull = _Pull(list(self._arrays().values()), self._parts(correction), work.proximal)
-        begun = self._working.t_
+            if correction is not None:
+                self.layout.check(correction)
+            views = None if correction is None else self.layout.views(correction)
+            self._split = _SplitSteps(self.read(), views, work.proximal)
+        begun = self.working.t_
         report = super().fit(X, y, work, rng, stop)
-        if "normalizer" not in self.allows:
+        if "fednova_normalizer" not in self.capabilities:
             return report
-        rate = float(self._rates(1.0, 1)[0])
-        rows = round(self._working.t_ - begun)
-        reached = self._pull.reached if self._pull else flow(self._rates(begun, rows), 0.0)[1]
-        return replace(report, normalizer=reached / rate, rate=rate)
+        rate = float(self.rates(1.0, 1)[0])
+        rows = round(self.working.t_ - begun)
+        reached = self._split.reached if self._split else proximal_steps(self.rates(begun, rows), 0.0)[1]
+        return replace(report, fednova_normalizer=reached / rate, rate=rate)
 
-    def carry(self, *, moments: bool = True) -> dict[str, Array]:  # noqa: ARG002
-        """The schedule's clock."""
-        return {"t": np.array([self._working.t_], np.float64)}
+    def chunks(self, n: int, batch: int, target: int, rng: np.random.Generator) -> Iterator[tuple[Array, int]]:
+        """Yield epochs joined: with a step a row, `partial_fit` on two epochs' rows is two of them, for one overhead.
 
-    def restore(self, state: Mapping[str, Array]) -> None:
-        """Put back what `carry` gave."""
-        self._working.t_ = float(state["t"][0])
-
-    def _prepare(self, n_features: int, rng: np.random.Generator) -> None:  # noqa: ARG002
-        self._working.shuffle = False
-        self._first_row(n_features)
-        self._assign({name: np.zeros_like(array) for name, array in self._arrays().items()})
-        self._working.t_ = 1.0
-
-    def _chunks(self, n: int, batch: int, target: int, rng: np.random.Generator) -> Iterator[tuple[Array, int]]:
-        """Epochs joined: with a step a row, partial_fit on two epochs' rows is two of them, and a call costs much.
-
-        With a correction to follow each, single mini-batches.
+        With split steps to follow each, single mini-batches.
         """
-        if self._pull:
-            for rows, _ in super()._chunks(n, batch, target, rng):
+        if self._split:
+            for rows, _ in super().chunks(n, batch, target, rng):
                 yield from ((rows[start : start + batch], 1) for start in range(0, len(rows), batch))
             return
         joined: list[Array] = []
         steps = 0
-        for rows, count in super()._chunks(n, batch, target, rng):
+        for rows, count in super().chunks(n, batch, target, rng):
             joined.append(rows)
             steps += count
             if sum(map(len, joined)) + n > CHUNK:
@@ -95,22 +98,17 @@ class SGDAdapter(LinearAdapter):
         if joined:
             yield np.concatenate(joined), steps
 
-    def _advance(self, X: Array, y: Array, batch: int) -> bool:
-        begun = self._working.t_
-        going = super()._advance(X, y, batch)
-        if going and self._pull:
-            self._pull(list(self._arrays().values()), self._rates(begun, len(X)))
+    def advance(self, X: Array, y: Array, batch: int) -> bool:
+        """Do one `partial_fit`, and the split steps that follow it."""
+        begun = self.working.t_
+        going = super().advance(X, y, batch)
+        if going and self._split:
+            self._split.follow(self.read(), self.rates(begun, len(X)))
         return going
 
-    def _parts(self, correction: Vector | None) -> list[Array | None]:
-        if correction is None:
-            return [None, None]
-        self.layout.check(correction)
-        return list(self.layout.views(correction).values())
-
-    def _rates(self, t: float, rows: int) -> NDArray[np.float64]:
-        """The learning rates of that many steps from `t` on, as the estimator's documentation has them."""
-        given, steps = self._given, t + np.arange(rows)
+    def rates(self, t: float, rows: int) -> NDArray[np.float64]:
+        """Return the learning rates of that many steps from `t` on, as the estimator's documentation has them."""
+        given, steps = self.given, t + np.arange(rows)
         match given.learning_rate:
             case "constant":
                 return np.full(rows, given.eta0, np.float64)
@@ -119,11 +117,10 @@ class SGDAdapter(LinearAdapter):
         # Bottou's heuristic: the first rate is the size that weights have, √(1 / √α), whichever the loss.
         return np.asarray(1 / (given.alpha * (sqrt(sqrt(given.alpha)) / given.alpha + steps - 1)))
 
-    def _why(self, name: str) -> str:
-        return (
-            f"with learning_rate={self._given.learning_rate!r} it cannot take a {name} term, which needs to know the "
-            "rate of a step"
-        )
+    def why_not(self, capability: Capability) -> str:
+        """Return which schedule it is that lacks a capability, and why."""
+        schedule = self.given.learning_rate
+        return f"with learning_rate={schedule!r} it cannot take a {capability} term, which needs the rate of a step"
 
 
 class SGDRegressorAdapter(SGDAdapter):
@@ -132,7 +129,7 @@ class SGDRegressorAdapter(SGDAdapter):
     classifies = False
 
 
-class _Pull:
+class _SplitSteps:
     """The steps ``w <- w_start + (w - η c - w_start) / (1 + η μ)``, many at once.
 
     Attributes
@@ -141,17 +138,18 @@ class _Pull:
         How far a constant gradient would have moved the weights so far, per unit.
     """
 
-    def __init__(self, arrays: list[Array], corrections: list[Array | None], proximal: float) -> None:
-        self.start = [array.copy() for array in arrays]
+    def __init__(self, arrays: dict[str, Array], corrections: dict[str, Vector] | None, proximal: float) -> None:
+        self.start = {name: array.copy() for name, array in arrays.items()}
         self.corrections = corrections
         self.proximal = proximal
         self.reached = 0.0
 
-    def __call__(self, arrays: list[Array], rates: NDArray[np.float64]) -> None:
-        kept, reached = flow(rates, self.proximal)
+    def follow(self, arrays: dict[str, Array], rates: NDArray[np.float64]) -> None:
+        """Do the steps with these rates, in place."""
+        kept, reached = proximal_steps(rates, self.proximal)
         self.reached = kept * self.reached + reached
-        for array, start, correction in zip(arrays, self.start, self.corrections, strict=True):
+        for name, array in arrays.items():
             if self.proximal:
-                array[...] = start + kept * (array - start)
-            if correction is not None:
-                array -= reached * correction
+                array[...] = self.start[name] + kept * (array - self.start[name])
+            if self.corrections is not None:
+                array -= reached * self.corrections[name]

@@ -1,6 +1,6 @@
 """model.skops: a scikit-learn estimator as its own users know it: fitted, original labels, the agreed scales in front.
 
-Who loads it needs scikit-learn and skops, and nothing of this house.
+Who loads it needs scikit-learn and skops, and nothing of this package.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ NOTE = (
 )
 
 
-def export(model: Model, agreement: Preprocessing, vector: Vector) -> tuple[bytes | None, str | None]:
-    """Give the content of model.skops and the note about it for model.json; two times None for other models.
+def export(model: Model, preprocessing: Preprocessing, vector: Vector) -> tuple[bytes | None, str | None]:
+    """Return the content of model.skops and the note about it for model.json; two times None for other models.
 
     A classifier is a Pipeline of StandardScaler and the estimator; a regressor stands, as a Pipeline too, inside a
     TransformedTargetRegressor, so that it answers in the targets' own unit. The model itself is left as it is.
@@ -34,43 +34,45 @@ def export(model: Model, agreement: Preprocessing, vector: Vector) -> tuple[byte
     from skops.io import dumps
 
     copy: Any = deepcopy(model)
-    copy.load(vector)
+    copy.set_weights(vector)
     estimator = copy.estimator
     _forget_training(estimator)
-    whole = _regressor(estimator, agreement) if agreement.classes is None else _classifier(estimator, agreement)
+    whole = (
+        _regressor(estimator, preprocessing) if preprocessing.classes is None else _classifier(estimator, preprocessing)
+    )
     return _reproducible(dumps(whole)), NOTE
 
 
 def _forget_training(estimator: Any) -> None:
-    """Drop how one copy came by weights that are everybody's; an MLP's partial_fit finds what it needs to go on."""
+    """Drop how one copy came by the common weights; an MLP's partial_fit finds what it needs to go on."""
     for name in ("_optimizer", "_random_state", "_best_coefs", "_best_intercepts", "loss_"):
         vars(estimator).pop(name, None)
     if hasattr(estimator, "loss_curve_"):
         estimator.loss_curve_, estimator.best_loss_, estimator._no_improvement_count = [], np.inf, 0  # noqa: SLF001
 
 
-def _classifier(estimator: Any, agreement: Preprocessing) -> Any:
-    labels = np.array(agreement.classes)
+def _classifier(estimator: Any, preprocessing: Preprocessing) -> Any:
+    labels = np.array(preprocessing.classes)
     estimator.classes_ = labels
     if hasattr(estimator, "_label_binarizer"):
         estimator._label_binarizer.classes_ = labels  # noqa: SLF001 - MLPClassifier asks it for the labels
-    return _pipeline(estimator, agreement)
+    return _pipeline(estimator, preprocessing)
 
 
-def _regressor(estimator: Any, agreement: Preprocessing) -> Any:
+def _regressor(estimator: Any, preprocessing: Preprocessing) -> Any:
     from sklearn.compose import TransformedTargetRegressor
 
-    target = _scaler(np.array([agreement.target_center]), np.array([agreement.target_scale]))
-    pipeline = _pipeline(estimator, agreement)
+    target = _scaler(np.array([preprocessing.target_center]), np.array([preprocessing.target_scale]))
+    pipeline = _pipeline(estimator, preprocessing)
     whole = TransformedTargetRegressor(regressor=pipeline, transformer=target)
     whole.regressor_, whole.transformer_, whole._training_dim = pipeline, target, 1  # noqa: SLF001 - as its fit does
     return whole
 
 
-def _pipeline(estimator: Any, agreement: Preprocessing) -> Any:
+def _pipeline(estimator: Any, preprocessing: Preprocessing) -> Any:
     from sklearn.pipeline import Pipeline
 
-    return Pipeline([("scale", _scaler(agreement.center, agreement.scale)), ("model", estimator)])
+    return Pipeline([("scale", _scaler(preprocessing.center, preprocessing.scale)), ("model", estimator)])
 
 
 def _scaler(center: Any, scale: Any) -> Any:
@@ -97,7 +99,7 @@ def _reproducible(content: bytes) -> bytes:
     result = io.BytesIO()
     with zipfile.ZipFile(result, "w") as archive:
         for name, data in ordered.items():
-            archive.writestr(zipfile.ZipInfo(name), data)  # dated 1980, as a ZipInfo is unless told
+            archive.writestr(zipfile.ZipInfo(name), data)  # dated 1980, as a ZipInfo is by default
     return result.getvalue()
 
 

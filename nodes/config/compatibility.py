@@ -1,27 +1,43 @@
-"""What all nodes of a run must have in common, as the broker compares it; and what of an experiment goes with each
-task.
-"""
+"""Whether nodes can share a run, and whether an experiment can resume what another has begun."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from ..topology.edge_list import edges_digest
+from .keys import ExperimentError, as_in_file
+from .schema import Experiment
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
 
-    from .schema import Experiment
+FREE = (
+    "rounds",
+    "processes",
+    "*deadline_s",
+    "federated.min_clients",
+    "federated.max_examples_ratio",
+    "federated.report_outliers",
+    "evaluation.*",
+    "network.*",
+)
+"""Keys on which no round that is already done depends: these alone may change when a run is resumed."""
+
+FIXED = ("evaluation.sites",)
+"""But not these: what a site keeps for evaluation it does not train on."""
 
 
 def shared_config_of(experiment: Experiment, site_model: SiteModel) -> dict[str, Any]:
-    """List, by the keys of the experiment file, what a node must bring exactly as the others do.
+    """Return, by the keys of the experiment file, what a node must bring exactly as the others do.
 
     How a node trains is its own affair as long as copies can be averaged; what it trains, and with whom it mixes how,
     is not.
     """
     description = site_model.model.describe()
-    shared_config: dict[str, Any] = {
+    shared: dict[str, Any] = {
         "mode": experiment.mode,
         "nodes": experiment.min_nodes,
         "seed": experiment.seed,
@@ -30,38 +46,63 @@ def shared_config_of(experiment: Experiment, site_model: SiteModel) -> dict[str,
     }
     for key in ("hidden", "activation", "dtype"):
         if key in description.get("parameters", {}):
-            shared_config[f"model.{key}"] = str(description["parameters"][key])
+            shared[f"model.{key}"] = str(description["parameters"][key])
     if experiment.mode == "gossip":
         gossip = experiment.gossip
-        shared_config |= {"gossip.topology": gossip.topology, "gossip.algorithm": gossip.algorithm}
-        shared_config |= {
-            f"gossip.{key}": value for key in ("mixing", "compression") if (value := getattr(gossip, key))
-        }
-        shared_config |= {f"gossip.{key}": str(value) for key, value in sorted(gossip.arguments.items())}
+        shared |= {"gossip.topology": gossip.topology, "gossip.algorithm": gossip.algorithm}
+        shared |= {f"gossip.{key}": value for key in ("mixing", "compression") if (value := getattr(gossip, key))}
+        shared |= {f"gossip.{key}": str(value) for key, value in sorted(gossip.arguments.items())}
         drawn = {"gossip.degree": experiment.degree, "gossip.probability": experiment.probability}
-        shared_config |= {key: value for key, value in drawn.items() if value is not None}
-        if experiment.gossip.edges is not None:
-            shared_config["gossip.edges"] = edges_digest(experiment.gossip.edges)
-    return shared_config
+        shared |= {key: value for key, value in drawn.items() if value is not None}
+        if gossip.edges is not None:
+            shared["gossip.edges"] = edges_digest(gossip.edges)
+    return shared
 
 
-def task_settings(experiment: Experiment) -> dict[str, Any]:
-    """Give the training settings of one round, as a task carries them (`nervenet.models.local.LocalSettings`)."""
-    training, federated = experiment.training, experiment.federated
-    settings: dict[str, Any] = {
-        "epochs": training.epochs,
-        "local_steps": training.local_steps,
-        "batch_size": training.batch_size,
-        "carry_optimizer": experiment.carry_optimizer,
-    }
-    if experiment.mode == "federated" and federated.personal:
-        settings["personal"] = list(federated.personal)
-    if experiment.mode == "federated" and federated.ditto:
-        settings["ditto"] = federated.ditto
-    return settings
+def check_fits(where: str, number: int, tables: object, experiment: Experiment) -> None:
+    """Check that an experiment can go on with the state of a round.
+
+    Parameters
+    ----------
+    where
+        What the state was read from, for error messages.
+    number
+        The round.
+    tables
+        The tables of the experiment that wrote the state; None where it does not say.
+    experiment
+        The one that is to go on.
+
+    Raises
+    ------
+    ExperimentError
+        The state is of another experiment, or of a later round than this one has.
+    """
+    if isinstance(tables, Mapping):
+        check_same_run(f"{where}: the checkpoint of round {number}", Experiment.from_dict(tables), experiment)
+    if number > experiment.rounds:
+        raise ExperimentError(f"{where}: rounds = {experiment.rounds}, and round {number} is complete already")
 
 
-def final_task_settings(experiment: Experiment) -> dict[str, Any]:
-    """Give what the last task of a federated run asks for beside the training settings."""
-    epochs = experiment.federated.fine_tune
-    return {"fine_tune": epochs} if epochs else {}
+def check_same_run(where: str, found: Experiment, experiment: Experiment) -> None:
+    """Raise `ExperimentError` for the first key, in the order of names, in which two experiments must not differ."""
+    ours, theirs = _flat(found), _flat(experiment)
+    for key in sorted(ours.keys() | theirs.keys()):
+        fixed = key in FIXED or not any(fnmatchcase(key, free) for free in FREE)
+        if fixed and ours.get(key) != theirs.get(key):
+            raise ExperimentError(
+                f"{where}: is of another experiment: found {as_in_file(key)} = {ours.get(key)!r}, "
+                f"expected {theirs.get(key)!r}; only {', '.join(FREE)} may change"
+            )
+
+
+def _flat(experiment: Experiment) -> dict[str, Any]:
+    return dict(_leaves(dataclasses.asdict(experiment.resolved())))
+
+
+def _leaves(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tables.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, list(value) if isinstance(value, tuple) else value

@@ -1,32 +1,18 @@
-"""From the keywords of an embedded node to the same checked experiment and learner that a launched one has."""
+"""From an experiment to the parts of a node: its model, its graph, and what each of its tasks says."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..experiment.validation import check_scorers
-from .keys import override
-from .schema import Experiment, ExperimentError
+from ..topology import Schedule, schedule
+from ..topology.edge_list import read
+from .keys import ExperimentError
+from .schema import Experiment
 
 if TYPE_CHECKING:
     from nervenet.models.model import Model
     from nervenet.models.site_model import SiteModel
-
-
-def experiment_from_keywords(mode: str, wanted: Mapping[str, object], base: Experiment | None) -> Experiment:
-    """Lay the keywords that were given over `base` (or the defaults, for two nodes) and check the whole.
-
-    Raises
-    ------
-    ExperimentError
-        Naming the key, what was found and what is allowed.
-    """
-    tables: dict[str, Any] = {"nodes": 2} if base is None else base.to_dict()
-    given = {key: value for key, value in wanted.items() if value is not None}
-    experiment = Experiment.from_dict(override(tables, {**given, "mode": mode}))
-    check_scorers(experiment)
-    return experiment
 
 
 def build_model(experiment: Experiment) -> Model:
@@ -37,7 +23,7 @@ def build_model(experiment: Experiment) -> Model:
     ExperimentError, CannotMerge
         For an unknown name or argument, or an estimator whose copies cannot be averaged.
     """
-    from nervenet.models.model import named_model
+    from nervenet.models.registry import named_model
 
     model, training = experiment.model, experiment.training
     parameters: dict[str, Any] = dict(model.parameters)
@@ -77,7 +63,7 @@ def build_site_model(
     CannotMerge
         If copies of the model cannot be averaged.
     """
-    from nervenet.models.model import as_model
+    from nervenet.models.registry import as_model
     from nervenet.models.site_model import SiteModel
 
     X, y = data if data is not None else (None, None)
@@ -93,3 +79,60 @@ def build_site_model(
         seed=experiment.seed,
         scorers=experiment.evaluation.scorers,
     )
+
+
+def task_settings(experiment: Experiment) -> dict[str, Any]:
+    """Return the training settings of one round, as a task carries them (`nervenet.models.local.LocalSettings`)."""
+    training, federated = experiment.training, experiment.federated
+    settings: dict[str, Any] = {
+        "epochs": training.epochs,
+        "local_steps": training.local_steps,
+        "batch_size": training.batch_size,
+        "carry_optimizer": experiment.carry_optimizer,
+    }
+    if experiment.mode == "federated" and federated.personal:
+        settings["personal"] = list(federated.personal)
+    if experiment.mode == "federated" and federated.ditto:
+        settings["ditto"] = federated.ditto
+    return settings
+
+
+def final_task_settings(experiment: Experiment) -> dict[str, Any]:
+    """Return what the last task of a federated run says beside the training settings."""
+    epochs = experiment.federated.fine_tune
+    return {"fine_tune": epochs} if epochs else {}
+
+
+def build_schedule(experiment: Experiment, members: Sequence[str]) -> Schedule:
+    """Lay the experiment's topology over the members; every peer that knows their names gets the same.
+
+    Raises
+    ------
+    TopologyError
+    """
+    gossip = experiment.gossip
+    return schedule(
+        gossip.topology,
+        members,
+        degree=gossip.degree,
+        seed=experiment.seed,
+        probability=gossip.probability,
+        edges=gossip.edges,
+    )
+
+
+def default_node_names(count: int, role: str) -> list[str]:
+    """Return the names that a launcher gives `count` nodes of one role: numbered, so that they sort in that order."""
+    return [f"{role}-{i:0{len(str(count - 1))}d}" for i in range(count)]
+
+
+def edge_list_members(edges: str, count: int | None) -> list[str]:
+    """Return the names in a file of edges, if they are the users' own and as many as `count`; else the default names.
+
+    Without a count: as many as the file names, or as its greatest number asks for.
+    """
+    words = read(edges).words
+    numbers = [int(word) for word in words if word.isdecimal()]
+    names = default_node_names(count or max(len(words), max(numbers, default=0) + 1), "peer")
+    own = len(words) == len(names) and not numbers and not set(words) & set(names)
+    return words if own else names

@@ -1,7 +1,4 @@
-"""From the words of a user to a checked object: dotted keys, their types, and errors that help.
-
-Knows nothing of learning: any tree of frozen dataclasses can be filled by :func:`convert`.
-"""
+"""From a user's keys and values to checked dataclasses: dotted keys, their types, and errors that help."""
 
 import dataclasses
 import difflib
@@ -10,7 +7,6 @@ import re
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,22 +25,12 @@ _TYPES = {
     "null": "nothing",
 }
 
+GATHERED = {"model": "parameters", "federated": "arguments", "gossip": "arguments"}
+"""Fields that no file names: what is chosen in a table has further keys of its own, which are gathered there."""
+
 
 class ExperimentError(ValueError):
     """A configuration that cannot be run: one or two lines that name the key, what was found and what is allowed."""
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of an experiment file, or of the ``experiment.toml`` in a run folder."""
-    file = path / "experiment.toml" if path.is_dir() else path
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ExperimentError(f"{file}: there is no such experiment file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExperimentError(f"{file}: cannot be read as an experiment file: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ExperimentError(f"{file}: is not TOML: {error}") from None
 
 
 def parse_set(text: str) -> tuple[str, object]:
@@ -68,7 +54,7 @@ def parse_set(text: str) -> tuple[str, object]:
 
 
 def override(tables: Mapping[str, Any], overrides: Mapping[str, object]) -> dict[str, Any]:
-    """A copy of ``tables`` in which each dotted key of ``overrides`` has won."""
+    """Return a copy of ``tables`` in which each dotted key of ``overrides`` has won."""
     merged = {key: dict(value) if isinstance(value, Mapping) else value for key, value in tables.items()}
     for dotted, value in overrides.items():
         *parents, leaf = dotted.split(".")
@@ -95,42 +81,49 @@ def check_keys(kind: type, tables: Mapping[str, Any], open_tables: tuple[str, ..
     known = dict(_fields(kind))
     for key, value in tables.items():
         if key not in known:
-            raise ExperimentError(_unknown(kind, "", key, known))
+            raise ExperimentError(unknown_key(kind, "", key))
         section = known[key]
-        if section is None or key in open_tables:
+        if section is None:
             continue
         if not isinstance(value, Mapping):
-            raise ExperimentError(
-                f"{key} = {value!r}: expected a table with the keys {', '.join(dict(_fields(section)))}"
-            )
-        for leaf in value:
-            if leaf not in dict(_fields(section)):
-                raise ExperimentError(_unknown(kind, key, leaf, dict(_fields(section))))
+            names = ", ".join(dict(_fields(section)))
+            raise ExperimentError(f"{key} = {value!r}: expected a table with the keys {names}")
+        if key not in open_tables:
+            for leaf in value:
+                if leaf not in dict(_fields(section)):
+                    raise ExperimentError(unknown_key(kind, key, leaf))
 
 
-GATHERED = ("arguments", "parameters")
-"""Fields that no file names: what a strategy or an estimator is given beside the house's own keys is gathered there."""
-
-
-def shown(key: str) -> str:
-    """The name of a key as a file has it: a strategy's or an estimator's arguments stand beside the house's own."""
-    key = key.replace("federated.arguments.", "federated.").replace("gossip.arguments.", "gossip.")
-    return key.replace("model.parameters.", "model.")
+def as_in_file(key: str) -> str:
+    """Return a dotted key as a file has it: gathered keys stand among the table's own."""
+    for table, gathered in GATHERED.items():
+        key = key.replace(f"{table}.{gathered}.", f"{table}.")
+    return key
 
 
 def convert(tables: Mapping[str, Any], kind: type[T]) -> T:
-    """Fill the dataclass ``kind``; a value of the wrong type or out of range raises :class:`ExperimentError`."""
+    """Fill the dataclass ``kind``.
+
+    Raises
+    ------
+    ExperimentError
+        A value of the wrong type or out of range.
+    ValueError
+        What the dataclass itself raises for values that do not go together.
+    """
     for key, value in _numbers(tables):
         if not math.isfinite(value):
-            raise ExperimentError(f"{shown(key)} = {value}: expected a finite number")
+            raise ExperimentError(f"{as_in_file(key)} = {value}: expected a finite number")
     try:
         return msgspec.convert(tables, kind)
     except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, ValueError):  # of the dataclass itself
+            raise error.__cause__ from None
         raise ExperimentError(_explain(str(error), tables, kind)) from None
 
 
 def _numbers(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Each number of a tree of maps, by its dotted key: TOML can say nan and inf, and no key means them."""
+    """Yield each float of a tree of maps with its dotted key: TOML can say nan and inf, and no key means them."""
     for key, value in tables.items():
         if isinstance(value, Mapping):
             yield from _numbers(value, f"{prefix}{key}.")
@@ -139,35 +132,40 @@ def _numbers(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 
 def _fields(kind: type) -> Iterator[tuple[str, type | None]]:
-    """Each key of a dataclass, and the dataclass below it if it is a sub-table."""
+    """Yield each key of a dataclass, and the dataclass below it if it is a sub-table."""
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         hint = hints[field.name]
         yield field.name, hint if dataclasses.is_dataclass(hint) and isinstance(hint, type) else None
 
 
-def _unknown(root: type, section: str, key: str, here: Mapping[str, object]) -> str:
-    """Where a key stands wrong, the same name elsewhere is the best guess; then one that is spelt alike, here first."""
-    here = {name: below for name, below in here.items() if name not in GATHERED}
-    dotted = {f"{name}.{leaf}" for name, below in _fields(root) if below for leaf, _ in _fields(below)}
-    dotted -= {f"{name}.{leaf}" for name, _ in _fields(root) for leaf in GATHERED}
-    everywhere = dotted | set(dict(_fields(root)))
+def unknown_key(root: type, section: str, key: str) -> str:
+    """Return what to say of a key that is not there.
+
+    The same name elsewhere is the best guess, then one that is spelled alike, here first.
+    """
+    tables = dict(_fields(root))
+    dotted = [f"{name}.{leaf}" for name, below in tables.items() if below for leaf in _names(name, below)]
+    leaves = {name.rpartition(".")[2]: name for name in sorted([*dotted, *tables], reverse=True)}
+    here = _names(section, tables[section] or root) if section else list(tables)
     prefix = f"{section}." if section else ""
-    guess = next((name for name in sorted(everywhere) if name.rpartition(".")[2] == key), None)
-    if guess is None:
-        near = difflib.get_close_matches(key, here, n=1)
-        guess = f"{prefix}{near[0]}" if near else None
-    if guess is None:
-        leaves = {name.rpartition(".")[2]: name for name in sorted(everywhere, reverse=True)}
-        near = difflib.get_close_matches(key, leaves, n=1)
-        guess = leaves[near[0]] if near else None
+    guess = leaves.get(key)
+    if guess is None and (near := difflib.get_close_matches(key, here, n=1)):
+        guess = f"{prefix}{near[0]}"
+    if guess is None and (near := difflib.get_close_matches(key, leaves, n=1)):
+        guess = leaves[near[0]]
     place = f"[{section}]" if section else _UNDER_ROOT
     hint = f"did you mean {guess}?" if guess else f"{place} has {', '.join(here)}"
     return f"{prefix}{key}: there is no such key; {hint}"
 
 
+def _names(section: str, kind: type) -> list[str]:
+    """Return the keys of a table that a file may have."""
+    return [name for name, _ in _fields(kind) if name != GATHERED.get(section)]
+
+
 def _explain(message: str, tables: Mapping[str, Any], kind: type) -> str:
-    """Turn msgspec's ``Expected `int`, got `str` - at `$.nodes``` into the words of this project's users."""
+    """Translate msgspec's ``Expected `int`, got `str` - at `$.nodes```: name the key, what was found and is allowed."""
     match = _WHERE.match(message)
     what, path = (match["what"], (match["path"] or "").lstrip(".")) if match else (message, "")
     keys = re.sub(r"\[.*?\]", "", path).strip(".")

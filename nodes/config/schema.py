@@ -1,11 +1,10 @@
-"""The validated configuration of a run: what an experiment file says, what flags change, and nothing else.
+"""The tables of an experiment: every key of the experiment file, with its type, range and default, and nothing else.
 
-Every field is a key of the experiment file under the same name. Durations end in ``_s`` and are seconds, sizes end in
-``_bytes``. ``None`` means "chosen from the rest"; :meth:`Experiment.resolved` writes the choice down.
+Durations end in ``_s`` and are seconds, sizes end in ``_bytes``. ``None`` means "chosen from the rest";
+:meth:`Experiment.resolved` writes the choice down. Which values go together: `nervenet.nodes.experiment.validation`.
 """
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,23 +13,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from ..experiment.validation import check, check_scorers, remarks
 from ..topology import default_degree, default_probability
-from .keys import ExperimentError, check_keys, convert, override, parse_set, read_toml
-
-__all__ = [
-    "DataConfig",
-    "EvaluationConfig",
-    "Experiment",
-    "ExperimentError",
-    "FederatedConfig",
-    "GossipConfig",
-    "ModelConfig",
-    "NetworkConfig",
-    "TrainingConfig",
-    "load",
-    "parse_set",
-]
+from .keys import GATHERED, ExperimentError, check_keys, convert
 
 Count = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
@@ -41,8 +25,6 @@ Part = Annotated[float, Meta(ge=0, lt=1)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Text = Annotated[str, Meta(min_length=1)]
 
-CHOSEN = {"federated": "strategy", "gossip": "algorithm"}  # tables, and the key that chooses who has arguments there
-BOTH = ("deadline_s", "compression")  # keys that [federated] and [gossip] both have
 IMAGES = ("mnist", "fashion_mnist")  # standardized, a pixel that is nearly always black would drown the others
 DATA_SUFFIXES = (".npz", ".csv", ".parquet")
 
@@ -159,23 +141,7 @@ class FederatedConfig:
 class GossipConfig:
     """Who exchanges weights with whom, and how they are mixed."""
 
-    topology: Literal[
-        "ring",  # `nervenet topology` says what each is and takes, and how soon it agrees
-        "line",
-        "star",
-        "complete",
-        "torus",
-        "hypercube",
-        "random-regular",
-        "erdos-renyi",
-        "small-world",
-        "static-exponential",
-        "one-peer-exponential",
-        "base-k",
-        "epidemic-oracle",
-        "epidemic-local",
-        "edges",
-    ] = "ring"
+    topology: Text = "ring"  # `nervenet topology` says what each is and takes, and how soon it agrees
     # Neighbors per peer, of topologies that take it (4; base-k: 1); more of them: faster consensus, more bytes.
     degree: Count | None = None
     probability: Probability | None = None  # erdos-renyi: of an edge (2 ln n / n); small-world: of a moved one (0.1)
@@ -204,10 +170,29 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Timing:
+    """The durations that a node's machine goes by, in seconds; see `Experiment.timing`."""
+
+    deadline_s: float = 30.0  # of a round
+    join_deadline_s: float = 30.0
+    rejoin_deadline_s: float = 60.0  # clients: silence after which the coordinator is given up
+    heartbeat_s: float = 0.5
+    suspect_after_s: float = 2.0
+    lost_after_s: float = 10.0  # silence after which a node that is suspected is given up
+
+    @property
+    def work_deadline_s(self) -> float:
+        """How long a node's own worker may take for one piece of work."""
+        # Aggregation and evaluation may take long; a worker that hangs must still not hold a run for ever.
+        return 10 * max(60.0, self.deadline_s)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
     """One run, described completely.
 
-    Build it with :func:`load` or :meth:`from_dict`, which check it; the constructor does not.
+    `nervenet.nodes.experiment.loader` builds and checks it; `from_dict` checks each key by itself, the constructor
+    nothing.
     """
 
     mode: Literal["federated", "gossip"] = "federated"
@@ -229,19 +214,32 @@ class Experiment:
         return self.federated.deadline_s if self.mode == "federated" else self.gossip.deadline_s
 
     @property
+    def timing(self) -> Timing:
+        """All durations that a node's machine goes by."""
+        network = self.network
+        return Timing(
+            deadline_s=self.deadline_s,
+            join_deadline_s=network.join_deadline_s,
+            rejoin_deadline_s=network.rejoin_deadline_s,
+            heartbeat_s=network.heartbeat_s,
+            suspect_after_s=network.suspect_after_s,
+            lost_after_s=5 * network.suspect_after_s,
+        )
+
+    @property
     def compression(self) -> str:
         """The codec of this run's mode; empty: none."""
         return self.federated.compression if self.mode == "federated" else self.gossip.compression
 
     @property
-    def asked(self) -> int:
+    def clients_per_round(self) -> int:
         """How many clients a federated round wants: ``participation`` of all, rounded up."""
         return max(1, math.ceil(self.federated.participation * self.nodes - 1e-9))
 
     @property
     def min_clients(self) -> int:
         """Answers without which a federated round fails: max(2, half of all), never more than are asked."""
-        return self.federated.min_clients or min(self.asked, max(2, math.ceil(self.nodes / 2)))
+        return self.federated.min_clients or min(self.clients_per_round, max(2, math.ceil(self.nodes / 2)))
 
     @property
     def personalized(self) -> bool:
@@ -290,110 +288,46 @@ class Experiment:
             network=dataclasses.replace(self.network, min_nodes=self.min_nodes),
         )
 
-    def warnings(self) -> list[str]:
-        """Settings that have no effect in this run, a line each."""
-        return remarks(self)
-
     def to_dict(self) -> dict[str, Any]:
-        """Plain maps, lists and scalars; :meth:`from_dict` gives an equal experiment back."""
+        """Return plain maps, lists and scalars, as an experiment file has them."""
         tables: dict[str, Any] = _plain(dataclasses.asdict(self))
-        tables["model"].update(tables["model"].pop("parameters"))
-        for table in ("federated", "gossip"):
-            tables[table].update(tables[table].pop("arguments"))
+        for table, key in GATHERED.items():
+            tables[table].update(tables[table].pop(key))
         if self.training.local_steps is not None:
             del tables["training"]["epochs"]
         return tables
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any]) -> "Experiment":
-        """Check ``tables`` and build the experiment that they describe.
+        """Build the experiment that the tables of an experiment file describe, each key checked by itself.
+
+        Keys of ``[federated]``, ``[gossip]`` and ``[model]`` that are not listed here are taken for arguments of what
+        is chosen there.
 
         Raises
         ------
         ExperimentError
-            For an unknown key, a wrong type, a value out of range, or values that contradict each other.
+            For an unknown key, a wrong type, or a value out of range.
         """
         model = tables.get("model")
-        named = isinstance(model, Mapping) and model.get("name", "mlp") != "mlp"
-        check_keys(cls, _without_arguments(tables), open_tables=("model",) if named else ())
-        experiment = convert(_normal_form(tables), cls)
-        check(experiment)
-        return experiment
+        own = isinstance(model, Mapping) and model.get("name", "mlp") != "mlp"
+        check_keys(cls, tables, open_tables=("federated", "gossip", *(["model"] if own else ())))
+        training, gathered = tables.get("training", {}), {key: _gather(key, tables.get(key, {})) for key in GATHERED}
+        if {"epochs", "local_steps"} <= training.keys():
+            raise ExperimentError("training.local_steps: excludes training.epochs; give one of the two")
+        hidden = gathered["model"].get("hidden")
+        if isinstance(hidden, int) and not isinstance(hidden, bool):
+            gathered["model"]["hidden"] = [hidden]
+        return convert({**tables, **gathered}, cls)
 
     def to_toml(self) -> str:
-        """The text of an experiment file that repeats this run."""
+        """Return the text of an experiment file that repeats this run."""
         import tomli_w
 
         return tomli_w.dumps(self.resolved().to_dict())
 
 
-def load(path: Path | None = None, overrides: Mapping[str, object] | None = None) -> Experiment:
-    """Read an experiment file, let ``overrides`` win, and check the whole.
-
-    Parameters
-    ----------
-    path
-        An experiment file, or a run folder that holds one; ``None`` starts from the defaults. A file that it names,
-        of data or edges, is looked for beside it first, then in the working folder. What a run folder says that only
-        followed from the rest is found anew, so that other ``nodes``, for example, have as many processes.
-    overrides
-        Dotted keys and their values, as flags and ``--set`` give them. The keys ``deadline_s`` and ``compression``
-        mean those of the mode's own table.
-
-    Raises
-    ------
-    ExperimentError
-        In one or two lines that name the key, what was found and what is allowed.
-    """
-    tables = {} if path is None else read_toml(path)
-    if path is not None and path.is_dir() and overrides:
-        tables = _without_derived(tables)
-    folder = Path.cwd() if path is None else (path if path.is_dir() else path.parent)
-    _find_files_beside(folder, tables)
-    wins = dict(overrides or {})
-    if "data.name" in wins and isinstance(tables.get("data"), dict):
-        tables["data"].pop("path", None)
-    mode = wins.get("mode", tables.get("mode", "federated"))
-    for key in BOTH:
-        if (value := wins.pop(key, None)) is not None:
-            wins.setdefault(f"{mode if mode == 'gossip' else 'federated'}.{key}", value)
-    tables = override(tables, wins)
-    _find_files_beside(Path.cwd(), tables)
-    if isinstance(tables.get("data"), dict) and "path" in tables["data"]:
-        tables["data"]["name"] = tables["data"].pop("path")
-    experiment = Experiment.from_dict(tables)
-    check_scorers(experiment)  # here and not at every node: it loads scikit-learn
-    return experiment
-
-
-DERIVED = (
-    ("", "processes"),
-    ("data", "scale"),
-    ("training", "carry_optimizer"),
-    ("federated", "min_clients"),
-    ("gossip", "degree"),
-    ("gossip", "probability"),
-    ("network", "min_nodes"),
-)
-"""What `Experiment.resolved` writes down."""
-
-
-def _without_derived(tables: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what a run folder holds of choices that follow from the rest, where they are what follows."""
-    bare = {key: dict(value) if isinstance(value, dict) else value for key, value in tables.items()}
-    for table, key in DERIVED:
-        part = bare.get(table, {}) if table else bare
-        if isinstance(part, dict):
-            part.pop(key, None)
-    try:
-        follows = Experiment.from_dict(bare).resolved().to_dict()
-    except ExperimentError:
-        return tables  # which says what is wrong
-    for table, key in DERIVED:
-        said, found = (tables.get(table, {}), follows[table]) if table else (tables, follows)
-        if key in said and said[key] != found[key]:
-            (bare.setdefault(table, {}) if table else bare)[key] = said[key]
-    return bare
+_TABLES = {"federated": FederatedConfig, "gossip": GossipConfig, "model": ModelConfig}
 
 
 def is_file_name(name: str) -> bool:
@@ -401,92 +335,17 @@ def is_file_name(name: str) -> bool:
     return "/" in name or name.lower().endswith(DATA_SUFFIXES)
 
 
-def _find_files_beside(folder: Path, tables: dict[str, Any]) -> None:
-    """Make the paths of files absolute, so that the copy in the run folder still finds them."""
-    for section, key in (("data", "name"), ("data", "path"), ("gossip", "edges")):
-        table = tables.get(section)
-        name = table.get(key) if isinstance(table, dict) else None
-        if isinstance(table, dict) and isinstance(name, str) and name and (key != "name" or is_file_name(name)):
-            path = Path(name).expanduser()
-            if not path.is_absolute():
-                table[key] = str((folder / path if (folder / path).exists() else path).absolute())
-
-
-def _normal_form(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Gather the estimator's own arguments, and read a single hidden layer given as a number."""
-    normal = dict(tables)
-    model = normal.get("model", {})
-    if isinstance(model, Mapping):
-        own = {f.name for f in dataclasses.fields(ModelConfig)} - {"parameters"}
-        known = {key: value for key, value in model.items() if key in own}
-        given = {key: value for key, value in model.items() if key not in own}
-        if isinstance(given.get("parameters"), Mapping):
-            given |= given.pop("parameters")
-        if isinstance(known.get("hidden"), int) and not isinstance(known["hidden"], bool):
-            known["hidden"] = [known["hidden"]]
-        normal["model"] = {**known, "parameters": given}
-    for table in CHOSEN:
-        normal[table] = _with_arguments(table, normal.get(table, {}))
-    training = normal.get("training", {})
-    if isinstance(training, Mapping) and {"epochs", "local_steps"} <= set(training):
-        raise ExperimentError("training.local_steps: excludes training.epochs; give one of the two")
-    return normal
-
-
-def _arguments(table: str, given: Mapping[str, Any]) -> set[str]:
-    """The keys of ``[federated]`` or ``[gossip]`` that are the chosen strategy's or algorithm's own arguments."""
-    own = _own_keys(table)
-    if not set(given) - own:
-        return set()  # nothing to ask of the strategy, which need not be imported for that
-    if table == "gossip":
-        from ..gossip.algorithms.registry import every_argument
-
-        return set(every_argument(str(given.get("algorithm", GossipConfig.algorithm)))) - own
-    from ..federated.strategies.registry import arguments_of, strategy_class
-
-    name = given.get("strategy", FederatedConfig.strategy)
-    return set(arguments_of(strategy_class(name))) - own if isinstance(name, str) else set()
-
-
-def _own_keys(table: str) -> set[str]:
-    return {f.name for f in dataclasses.fields(FederatedConfig if table == "federated" else GossipConfig)}
-
-
-def _without_arguments(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The tables without a strategy's own arguments; a key that is neither the house's nor the strategy's stays."""
-    left = dict(tables)
-    for table, chosen in CHOSEN.items():
-        given = tables.get(table)
-        if not isinstance(given, Mapping):
-            continue
-        arguments = _arguments(table, given)
-        unknown = [key for key in given if key not in _own_keys(table) | arguments]
-        if unknown and arguments:
-            _refuse_argument(table, unknown[0], arguments, str(given.get(chosen, chosen)))
-        left[table] = {key: value for key, value in given.items() if key not in arguments}
-    return left
-
-
-def _refuse_argument(table: str, key: str, arguments: set[str], strategy: str) -> None:
-    """Suggest the near argument, where it is nearer than any key of the house."""
-    near = difflib.get_close_matches(key, [*sorted(arguments), *sorted(_own_keys(table) - {"arguments"})], n=1)
-    hint = f"did you mean {table}.{near[0]}?" if near else f"{strategy} has {', '.join(sorted(arguments))}"
-    raise ExperimentError(f"{table}.{key}: there is no such key; {hint}")
-
-
-def _with_arguments(table: str, given: Any) -> Any:
-    """Gather the strategy's own arguments."""
-    if not isinstance(given, Mapping):
-        return given
-    arguments = _arguments(table, given)
-    gathered = {key: value for key, value in given.items() if key in arguments}
-    if isinstance(given.get("arguments"), Mapping):
-        gathered = {**given["arguments"], **gathered}
-    return {**{key: value for key, value in given.items() if key not in arguments}, "arguments": gathered}
+def _gather(table: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table with the keys that are not its own under the key that gathers them."""
+    own = {f.name for f in dataclasses.fields(_TABLES[table])}
+    known = {key: value for key, value in given.items() if key in own}
+    further = {key: value for key, value in given.items() if key not in own}
+    inner = known.get(GATHERED[table], {})
+    return {**known, GATHERED[table]: {**inner, **further} if isinstance(inner, Mapping) else inner}
 
 
 def _plain(value: Any) -> Any:
-    """Maps without what is None, and lists for tuples: what TOML can say."""
+    """Return maps without what is None, and lists for tuples: what TOML can say."""
     if isinstance(value, dict):
         return {key: _plain(below) for key, below in value.items() if below is not None}
     return list(value) if isinstance(value, tuple) else value

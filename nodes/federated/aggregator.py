@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from nervenet.models.aggregate import RULES
 
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -86,10 +85,6 @@ class Aggregator:
         StrategyError
             The strategy cannot combine these updates, or what it makes of them is no finite model.
         """
-        if job.rule != "mean":
-            merged = RULES[job.rule]([c.body for c in job.contributions], [c.examples for c in job.contributions], None)
-            self._keep(job.round, ())
-            return ev.Folded(job.round, job.attempt, merged, merged)
         self._rewind(job.round)
         outcome = guarded(self.strategy, self.state, job.body, job.contributions)
         self.state = dict(outcome.state)

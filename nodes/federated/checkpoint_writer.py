@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checkpoint.store import Checkpoint, CheckpointError, CheckpointStore
+from ..config.compatibility import check_fits
 from ..config.keys import ExperimentError
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -117,8 +118,8 @@ class Past:
         weights = arrays.pop(WEIGHTS)
         arrays.pop(BEST, None)
         agreement = Preprocessing.from_dict(given["machine"]["agreement"])
-        layout = site_model.settle(agreement, seed)
-        site_model.load(weights)
+        layout = site_model.build(agreement, seed)
+        site_model.set_weights(weights)
         record.restore(self.round, given["result"])
         payload = Payload(rule=site_model.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
         return ev.ModelReady(agreement.to_dict(), payload, weights, merger.restore(self.round, weights, arrays))
@@ -132,8 +133,6 @@ def recall(folder: Path, experiment: Experiment) -> Past | None:
     ExperimentError
         It is of a newer format, of another experiment, or of a later round than the experiment has.
     """
-    from ..results.resume import check_fits
-
     told: list[str] = []
     try:
         found = CheckpointStore(folder, told.append).latest()
@@ -143,5 +142,5 @@ def recall(folder: Path, experiment: Experiment) -> Past | None:
         if told:
             raise ExperimentError(f"{folder}: holds no whole checkpoint: {told[0].partition(';')[0]}")
         return None
-    check_fits(str(folder), found, experiment)
+    check_fits(str(folder), found.round, found.record.get("experiment"), experiment)
     return Past(found, tuple(told))

@@ -59,7 +59,7 @@ class ClientRegistry:
     # ---------------------------------------------------------------------------------------------------- what is heard
 
     def linked(self, name: str, incarnation: int, now: float) -> bool:
-        """Note a (re)connection: the client may hold nothing of ours any more. True if it was started again meanwhile."""
+        """Note a (re)connection: the client may hold nothing any more. True if it was started again meanwhile."""
         restarted = name in self.clients and incarnation > self._incarnations.get(name, incarnation)
         self._incarnations[name] = incarnation
         self.liveness.watch(name, now)

@@ -64,17 +64,17 @@ class ClientWorker:
         """
         settings = self._read(job.settings)
         self._return_to(job)
-        body = self.site_model.snapshot() if job.body is None else job.body
+        body = self.site_model.get_weights() if job.body is None else job.body
         metrics: dict[str, float] = {}
         if job.evaluate:
-            self.local.load(body, settings)
+            self.local.set_weights(body, settings)
             metrics = {f"holdout_{key}": value for key, value in self.site_model.evaluate("holdout").items()}
-        before = self.local.state()
+        before = self.local.get_state()
         counted = job.counted is None or job.counted >= self._at
         result = self._trained(body, settings, job.round, stop, counted)
         if result.cancelled or (result.metrics.get("partial") and unwanted()):
             if not result.cancelled:
-                self.local.restore(before)
+                self.local.set_state(before)
             return ev.Trained(job.round, job.attempt, None, result.examples, metrics, cancelled=True)
         self._keep(job)
         payload = None
@@ -86,9 +86,9 @@ class ClientWorker:
         told = {k: float(v) for k, v in {**result.metrics, **metrics}.items() if math.isfinite(v)}
         return ev.Trained(job.round, job.attempt, result.vector, result.examples, told, payload=payload)
 
-    def load(self, body: Any) -> None:
+    def set_weights(self, body: Any) -> None:
         """Put the weights of all into the model as this client uses them: its FedPer arrays over them."""
-        self.local.load(body, dataclasses.replace(self._settings[1], control=False))
+        self.local.set_weights(body, dataclasses.replace(self._settings[1], control=False))
 
     def personalize(self, job: e.Personalize, stop: Callable[[], bool]) -> ev.Personalized:
         """Make this client's own model of the final one, and measure both on the client's hold-out.
@@ -100,13 +100,13 @@ class ClientWorker:
         epochs = int(wanted.pop(FINE_TUNE, 0))
         settings = self._read(wanted)
         self._resume(job.round + 1)
-        self.site_model.load(job.body)
+        self.site_model.set_weights(job.body)
         common = self.site_model.evaluate("holdout")
         if epochs:
             self.local.fine_tune(job.body, epochs, batch_size=settings.batch_size, stop=stop)
         else:
-            self.site_model.load(self.local.personal_weights(job.body))
-        self.personal = self.site_model.snapshot()
+            self.site_model.set_weights(self.local.personal_weights(job.body))
+        self.personal = self.site_model.get_weights()
         own = self.site_model.evaluate("holdout")
         told = {**own, **{f"global_{key}": value for key, value in common.items() if key != "examples"}}
         return ev.Personalized(job.round, {k: float(v) for k, v in told.items() if math.isfinite(v)})
@@ -138,14 +138,14 @@ class ClientWorker:
     def _resume(self, number: int) -> None:
         if self._newest(number) == self._at:
             return
-        self.local.restore(self.carried.before(number) or {})
+        self.local.set_state(self.carried.before(number) or {})
         self._at = self._newest(number)  # asked again: a damaged file has been passed over
 
     def _newest(self, number: int) -> int:
         return max((known for known in self.carried.rounds if known < number), default=0)
 
     def _keep(self, job: e.Train) -> None:
-        state = self.local.state()
+        state = self.local.get_state()
         self.carried.put(job.round, state, job.incarnation)
         self.carried.prune(job.durable)
         if self.carried.rounds:

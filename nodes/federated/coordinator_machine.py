@@ -114,8 +114,8 @@ class CoordinatorMachine:
                 return self._saved(number, now)
             case ev.WorkFailed():
                 return self._work_failed(event, now)
-            case ev.SendFailed(peer, "task", number, reason):
-                return self._phase.excuse(peer, f"unreachable: {reason}", number, now)
+            case ev.SendFailed(peer, "task", number, reason, cause):
+                return self._phase.excuse(peer, f"{cause}: {reason}", number, now)
             case ev.StillSending(peer, rounds):
                 self.run.registry.still_sending(peer, rounds)
                 return []

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checkpoint.state_file import CheckpointError, Damaged, State, forget, read_state, rounds_in, sweep, write_state
+from ..config.compatibility import check_fits
+from ..config.keys import ExperimentError
 from ..runtime import effects as e
 
 if TYPE_CHECKING:
@@ -46,9 +48,6 @@ class States:
     """
 
     def __init__(self, folder: Path, experiment: Experiment) -> None:
-        from ..config.keys import ExperimentError
-        from ..results.resume import check_fits
-
         self.folder = folder
         self.told: list[str] = []
         self.record: NodeStats | None = None
@@ -65,7 +64,7 @@ class States:
                 self.told.append(f"{error}; the one before it is used, if there is one")
                 continue
             if not held:
-                check_fits(str(folder), state, experiment)
+                check_fits(str(folder), number, state.record.get("experiment"), experiment)
                 self.former = int(state.record.get("incarnation", 0))
             held.append(number)
         self.held = tuple(held)

@@ -68,8 +68,8 @@ class GossipWorker:
 
     def adopt(self, weights: Any) -> None:
         """Start from the model of a run that has begun already."""
-        self.site_model.load(weights)
-        self.begin(weights, weights if self.site_model.common is None else self.site_model.common)
+        self.site_model.set_weights(weights)
+        self.begin(weights, weights if self.site_model.common_weights is None else self.site_model.common_weights)
 
     def train(self, job: e.Train, stop: Callable[[], bool]) -> ev.Trained:
         """Train one round, and say what is sent.
@@ -90,8 +90,8 @@ class GossipWorker:
         what = "the weights after training (a smaller training.learning_rate may help)"
         progress = Progress(
             before=self._weights,
-            after=_finite(self.site_model.snapshot(), what),
-            reach=float("nan") if report.normalizer is None else report.normalizer * report.rate,
+            after=_finite(self.site_model.get_weights(), what),
+            reach=float("nan") if report.fednova_normalizer is None else report.fednova_normalizer * report.rate,
             to=job.to,
             whole=job.whole,
             rng=generator(self.seed, self.node, job.round, "codec"),
@@ -137,7 +137,7 @@ class GossipWorker:
             row[name] = job.coefficients[place]
         stepped = self.algorithm.step(self.state, self._mine, inbox, row)
         self.state, self._weights = stepped.state, _finite(stepped.weights, "the mixture")
-        self.site_model.load(self._weights)
+        self.site_model.set_weights(self._weights)
         return ev.Mixed(job.round, self._weights, stepped.metrics, (*stepped.wanted, *unreadable))
 
     def forget(self, peer: str) -> None:
@@ -170,16 +170,16 @@ class GossipWorker:
         """Give all that the next rounds depend on: arrays that nobody changes any more."""
         kept: dict[str, Any] = {WEIGHTS: self._weights}
         kept |= {STATE + name: array for name, array in self.state.items()}
-        return kept | {MOMENTS + name: array for name, array in self.site_model.carry().items()}
+        return kept | {MOMENTS + name: array for name, array in self.site_model.get_state().items()}
 
     def restore(self, kept: Mapping[str, Any]) -> None:
         """Go on from what was kept of a round."""
         self._weights = kept[WEIGHTS]
         self.state = {n.removeprefix(STATE): array for n, array in kept.items() if n.startswith(STATE)}
-        self.site_model.load(self._weights)
+        self.site_model.set_weights(self._weights)
         moments = {n.removeprefix(MOMENTS): array for n, array in kept.items() if n.startswith(MOMENTS)}
         if moments:
-            self.site_model.restore(moments)
+            self.site_model.set_state(moments)
 
 
 def _finite(vector: Any, what: str) -> Any:

@@ -42,7 +42,9 @@ def local_only_mean(
 ) -> float | None:
     """Train each node on its own rows alone, scaled by its own statistics; the mean score, None if one diverged."""
     X, y = rows
-    classes = build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task).survey().classes
+    classes = (
+        build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task).statistics().classes
+    )
     scores = [alone(experiment, (X[part], y[part]), test, columns, task, stop, classes) for part in parts]
     return None if any(s is None for s in scores) else float(np.mean([s for s in scores if s is not None]))
 
@@ -64,11 +66,11 @@ def alone(
         Accuracy or R² on the test set; None if it diverged.
     """
     site_model = build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task, test=test)
-    survey = site_model.survey()
+    survey = site_model.statistics()
     if classes is not None:
         # Alone, a site would not even know the classes that it has never met; the test set has them all.
         survey = dataclasses.replace(survey, classes=classes)
-    site_model.settle(agree({"alone": survey}, scale=experiment.data.scaling), experiment.seed)
+    site_model.build(agree({"alone": survey}, scale=experiment.data.scaling), experiment.seed)
     training = experiment.training
     work = LocalWork(
         epochs=training.epochs * experiment.rounds,

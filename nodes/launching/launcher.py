@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nervenet.broker.subscriber import EventStream, Publisher
+from nervenet.broker.publisher import Publisher
+from nervenet.broker.subscriber import EventStream
 from nervenet.broker.transport import new_incarnation
 
+from ..config.factory import default_node_names
 from ..config.schema import Experiment
-from ..experiment.layout import default_node_names
 from ..experiment.validation import check_members, check_task
 from ..results.collect import finish, gather
 from ..results.run_dir import RunDir, check_run_dir, default_path
@@ -145,12 +146,12 @@ class Run:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._publisher.close)  # also where a second signal cuts the end short
             if self.resume is not None:
+                from ..results.resume import reopen, rewind_peers
+
                 check_run_dir(self.resume, out=self.out)
                 # Before the data are looked at: what cannot be resumed is told at once.
-                self.folder = stack.enter_context(RunDir.reopen(self.resume, self.experiment))
+                self.folder = stack.enter_context(reopen(self.resume, self.experiment))
                 if self.experiment.mode == "gossip":
-                    from ..results.resume import rewind_peers
-
                     rewind_peers(self.folder)
             shares = await asyncio.to_thread(cut, self.experiment)
             stack.callback(shares.close)

@@ -174,12 +174,12 @@ async def _result(node: Coordinator | Client | Peer, failure: str) -> None:
     facts = session.record.facts(session.transport.counters)
     if failure:
         facts["failed"] = failure
-    if vector is None or not site_model.settled:
+    if vector is None or not site_model.built:
         await session.report("result", facts)
         return
     layout = site_model.layout
     facts["layout"] = layout.to_dict()
-    facts["agreement"] = site_model.agreement.to_dict()
+    facts["agreement"] = site_model.preprocessing.to_dict()
     payload = Payload(rule=site_model.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
     best = node.best if isinstance(node, Coordinator) else None
     if best is not None:

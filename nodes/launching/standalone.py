@@ -111,7 +111,7 @@ async def run_node(
         status = "failed" if reason else "completed"
         if role == "coordinator":
             experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, name=SITES))
-        vector = site_model.snapshot() if role == "client" and not reason else node.weights
+        vector = site_model.get_weights() if role == "client" and not reason else node.weights
         found = RunResult(facts, vector, best=None if best is None else best.weights)
         summary = _summary(experiment, folder, site_model, found, status, reason, time.monotonic() - started)
         if not reason and summary["status"] != "completed":
@@ -127,7 +127,9 @@ def _folder(role: str, experiment: Experiment, out: Path | None, resume: Path | 
     if resume is None:
         return RunDir(out) if out else None
     check_run_dir(resume, out=out)
-    return RunDir.reopen(resume, experiment, alone="" if role == "coordinator" else role)
+    from ..results.resume import reopen
+
+    return reopen(resume, experiment, alone="" if role == "coordinator" else role)
 
 
 def _former_name(role: str, resume: Path | None) -> str | None:
@@ -172,23 +174,23 @@ def _summary(
     reason: str,
     wall_s: float,
 ) -> dict[str, Any]:
-    if not site_model.settled:
+    if not site_model.built:
         summary = summarize(experiment, found.facts, status=status, reason=reason or None, wall_s=wall_s)
         if folder is not None:
             folder.write_summary(summary)
         return summary
     if folder is None:
         size = site_model.layout.size
-        task = site_model.agreement.task
+        task = site_model.preprocessing.task
         return summarize(
             experiment, found.facts, status=status, reason=reason or None, task=task, parameters=size, wall_s=wall_s
         )
-    found.agreement, found.layout = site_model.agreement.to_dict(), site_model.layout.to_dict()
+    found.agreement, found.layout = site_model.preprocessing.to_dict(), site_model.layout.to_dict()
     return finish(
         experiment,
         folder,
         found,
-        task=site_model.agreement.task,
+        task=site_model.preprocessing.task,
         status=status,
         reason=reason,
         baseline=None,

@@ -13,8 +13,8 @@ from typing import Any
 
 from nervenet.broker.sockets import discard
 
+from ..config.factory import default_node_names
 from ..config.schema import Experiment
-from ..experiment.layout import default_node_names
 from .baselines import too_large
 from .data_shares import DataShares
 from .forkserver_client import ForkServerClient, ForkServerError

@@ -133,7 +133,7 @@ def _save(experiment: Experiment, folder: RunDir, found: RunResult) -> None:
     ]
     extra = {"round": min(rounds, default=0), "mode": experiment.mode, "data": experiment.data.label}
     site_model = SiteModel(build_model(experiment))
-    site_model.settle(agreement, experiment.seed)
+    site_model.build(agreement, experiment.seed)
     save_model(folder.path, site_model.model, agreement, found.vector, extra)
     best = next((f["best"] for f in found.facts.values() if f.get("best")), None)
     if best is not None and found.best is not None:

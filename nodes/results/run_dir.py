@@ -80,7 +80,7 @@ class RunDir:
     Attributes
     ----------
     resumed : int or None
-        The round after which the run goes on, where it was opened by `reopen`.
+        The round after which the run goes on, where it was opened by `existing`.
     damaged : tuple of str
         What of the peers' states was passed over for it.
     refused : str or None
@@ -113,29 +113,16 @@ class RunDir:
         self._open()
 
     @classmethod
-    def reopen(cls, path: Path, experiment: Experiment, *, alone: str = "") -> "RunDir":
-        """Open the folder of a run that is to go on, or of one node `alone` of it, a ``client`` or a ``peer``; its
-        events are appended to.
+    def existing(cls, path: Path, resumed: int | None = None, damaged: tuple[str, ...] = ()) -> "RunDir":
+        """Open the directory of a run that goes on, to append to its events; see `nervenet.nodes.results.resume`.
 
         Raises
         ------
         ExperimentError
-            As `resume.resumable` and `resume.resumable_peers` do, for a node alone as `resume.check_run` and
-            `resume.check_peer` do; or the run is still going on.
-            Nothing has been written then.
+            The run is still going on.
         """
-        from . import resume  # a monitor, which reads run folders, shall not load NumPy for it
-
         folder = cls.__new__(cls)
-        folder.path = path
-        if alone == "peer":
-            resume.check_peer(path, experiment)
-        elif alone:
-            resume.check_run(path, experiment)
-        elif experiment.mode == "gossip":
-            folder.resumed, folder.damaged = resume.resumable_peers(path, experiment)
-        else:
-            folder.resumed = resume.resumable(path, experiment).round
+        folder.path, folder.resumed, folder.damaged = path, resumed, damaged
         folder._open()  # noqa: SLF001  (its own class)
         return folder
 

@@ -82,7 +82,8 @@ class Client:
         state: Path | None = None,
         experiment: Experiment | None = None,
     ) -> None:
-        from ..config.factory import build_site_model, experiment_from_keywords
+        from ..config.factory import build_site_model
+        from ..experiment.loader import experiment_from_keywords
 
         plan = experiment_from_keywords("federated", {"nodes": clients, "seed": seed}, experiment)
         site_model = build_site_model(model, data, plan, columns=columns, holdout=holdout)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from nervenet.broker.messages import MemberState
 
-from ..config.compatibility import shared_config_of, task_settings
+from ..config.compatibility import shared_config_of
+from ..config.factory import build_schedule, task_settings
 from ..config.keys import ExperimentError
-from ..experiment.layout import build_schedule
 from ..gossip.algorithms import Algorithm
-from ..gossip.algorithms.registry import NAMES, build, encoding_of
+from ..gossip.algorithms.registry import build_algorithm, encoding_of, has_rounds, synchronous_names
 from ..gossip.algorithms.requirements import suitable_mixing
 from ..gossip.asynchronous.machine import AsyncPeerMachine, AsyncPeerRules
 from ..gossip.membership.service import MembershipRules, MembershipService
@@ -118,7 +118,8 @@ class Peer:
         state: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
-        from ..config.factory import build_site_model, experiment_from_keywords
+        from ..config.factory import build_site_model
+        from ..experiment.loader import experiment_from_keywords
 
         wanted = {"nodes": nodes, "gossip.topology": topology, "seed": seed, "training.epochs": epochs}
         plan = experiment_from_keywords("gossip", wanted, experiment)
@@ -140,7 +141,7 @@ class Peer:
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, place: NodeIdentity, init: str = "common") -> None:
         gossip = experiment.gossip
-        keeps = place.state is not None and gossip.algorithm in NAMES
+        keeps = place.state is not None and has_rounds(gossip.algorithm)
         self._states = States(place.state, experiment) if keeps and place.state is not None else None
         if self._states is not None:
             place = replace(place, former=self._states.former)
@@ -148,15 +149,15 @@ class Peer:
         self.place = place
         self.model = site_model
         self.session = Session("peer", place, experiment, binds=True)
-        if place.seed_peer and gossip.algorithm not in NAMES:
+        if place.seed_peer and not has_rounds(gossip.algorithm):
             raise ExperimentError(
                 f"gossip.algorithm = {gossip.algorithm!r}: does not go by rounds, and such a run takes no peers later "
-                f"on; a seed peer is for {', '.join(NAMES)}"
+                f"on; a seed peer is for {', '.join(synchronous_names())}"
             )
         self._algorithm: Algorithm | None = None
         work = None
-        if gossip.algorithm in NAMES:
-            self._algorithm = build(gossip.algorithm, gossip.arguments, gossip.compression)
+        if has_rounds(gossip.algorithm):
+            self._algorithm = build_algorithm(gossip.algorithm, gossip.arguments, gossip.compression)
             work = GossipWorker(site_model, self._algorithm, node=place.name, seed=experiment.seed, states=self._states)
         self._trainer = Worker(
             site_model,
@@ -287,8 +288,6 @@ class Peer:
         )
 
     def _asynchronous(self, members: Collection[str]) -> AsyncPeerMachine:
-        from ..gossip.asynchronous.registry import build as build_free
-
         plan = self.experiment
         rules = AsyncPeerRules(
             name=self.place.name,
@@ -305,7 +304,8 @@ class Peer:
             evaluate_on="test" if self.model.has_test else "holdout",
             settings=task_settings(plan),
         )
-        return build_free(plan.gossip.algorithm, plan.gossip.arguments).machine(rules)
+        machine: AsyncPeerMachine = build_algorithm(plan.gossip.algorithm, plan.gossip.arguments).machine(rules)
+        return machine
 
     @property
     def resumed(self) -> int | None:

@@ -51,12 +51,13 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class SendFailed:
-    """A message of ours could not be handed to `peer`'s connection."""
+    """An outgoing message will not reach `peer`; `cause` is ``slow`` (its queue is full) or ``unreachable``."""
 
     peer: str
     tag: str
     round: int
     reason: str
+    cause: str = "unreachable"
 
 
 @dataclass(frozen=True, slots=True)

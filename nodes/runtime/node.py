@@ -95,10 +95,10 @@ class Node:
                 self.post(ev.LinkUp(peer, role, incarnation))
             case t.LinkLost(peer, _, reason):
                 self.post(ev.LinkLost(peer, reason))
-            case t.MalformedMessage(sender, reason):
-                self.post(ev.MalformedMessage(sender, reason))
-            case t.SendFailed(peer, tag, number, reason):
-                self.post(ev.SendFailed(peer, tag, number, reason))
+            case t.MalformedMessage(sender, code, reason):
+                self.post(ev.MalformedMessage(sender, f"{code}: {reason}"))
+            case t.SendFailed(peer, tag, number, cause, reason):
+                self.post(ev.SendFailed(peer, tag, number, reason, cause))
             case t.ConnectionClosed(reason):
                 self._publish("warning", {"reason": reason})
 

@@ -19,7 +19,7 @@ from nervenet.broker.codec import Limits
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import VERSION, Goodbye, Hello, Member, Payload, Receipt, Report, Roster
 from nervenet.broker.peer_discovery import discover_peers
-from nervenet.broker.subscriber import Publisher
+from nervenet.broker.publisher import Publisher
 
 from .node_stats import NodeStats
 from .reconnect import Reconnector
@@ -129,7 +129,7 @@ class Session:
                 on_joined=lambda joined: self.publisher.connect(joined.events_in),
                 on_roster=self._on_roster,
                 on_warning=lambda reason: self.publish("warning", {"reason": reason}),
-                failed=self._failed,
+                on_error=self._failed,
             )
             await self._membership.__aenter__()
             self._joined = True

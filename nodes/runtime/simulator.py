@@ -1,8 +1,8 @@
 """The deployed machines on virtual time: one process, no sockets, no sleeping, any fault that can be thought of.
 
 Time jumps from event to event. The network is a function that says, for each message, after which delays copies of it
-arrive (none: lost, two: duplicated, unequal ones: reordered); `nervenet.broker.testing.memory.Faults` is one. A worker
-is whatever answers the heavy effects: the real `Worker`, or a stand-in that says how long it pretends to take.
+arrive (none: lost, two: duplicated, unequal ones: reordered); `nervenet.broker.testing.Faults` is one. A worker is
+whatever answers the heavy effects: the real `Worker`, or a stand-in that says how long it pretends to take.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ class Worker:
     def unpack(self, array: Any, payload: Payload | None) -> tuple[Any, str | None]:
         """Give the vector that came, decoded if it was encoded, and what is wrong with its values (None: nothing)."""
         if payload is not None and payload.encoding:
-            if self.gossip is not None and not self.site_model.settled:
+            if self.gossip is not None and not self.site_model.built:
                 return array, None  # came early, and is decoded when it is wanted
             try:
                 array = self._decoded(array, payload)
@@ -177,7 +177,7 @@ class Worker:
     def _decoded(self, array: Any, payload: Payload) -> Any:
         from nervenet.models.compress import parse
 
-        if not self.site_model.settled:
+        if not self.site_model.built:
             raise ValueError("no layout is settled yet")
         layout = self.site_model.layout
         return parse(payload.encoding).decode(array, layout.size, layout.dtype, parts=len(payload.parts))
@@ -252,12 +252,12 @@ class Worker:
             case e.Evaluate(number, which, body):
                 return ev.Evaluated(number, which, self._evaluate(which, body))
             case e.Survey():
-                survey = self.site_model.survey()
-                return ev.Surveyed(survey.facts(), survey.vector())
+                statistics = self.site_model.statistics()
+                return ev.Surveyed(statistics.header(), statistics.vector())
             case e.ApplyAgreement(surveys, agreement, number):
                 return self._settle(surveys, agreement, number)
             case e.LoadWeights(body):
-                (self.site_model.load if self.gossip is None else self.gossip.adopt)(body)
+                (self.site_model.set_weights if self.gossip is None else self.gossip.adopt)(body)
                 return None
 
     def _mix_or_forget(self, job: e.Mix | e.Forget) -> ev.Mixed | None:
@@ -268,7 +268,7 @@ class Worker:
         if self.gossip is not None:
             return self.gossip.mix(job)
         mixed = _finite(combine(job.bodies, job.coefficients), "the mixture")
-        self.site_model.load(mixed)
+        self.site_model.set_weights(mixed)
         return ev.Mixed(job.round, mixed)
 
     def _keep(self, job: e.SaveState) -> ev.Event | None:
@@ -300,39 +300,39 @@ class Worker:
         if self.work is not None:
             return self.work.train(job, self._stop.is_set, self._unwanted.is_set)
         if job.body is not None:
-            self.site_model.load(job.body)
+            self.site_model.set_weights(job.body)
         metrics: dict[str, float] = {}
         if job.evaluate:
             metrics = {f"holdout_{k}": v for k, v in self.site_model.evaluate("holdout").items()}
         settings = dict(job.settings)
         clock = settings.pop("clock", None)
         if clock is not None:  # of a model that walks
-            self.site_model.wind(clock)
+            self.site_model.schedule_step = clock
         work = LocalWork(**settings)
-        before = self.site_model.clock
+        before = self.site_model.schedule_step
         report = self.site_model.train(work, generator(self.seed, self.node, job.round, "batches"), self._stop.is_set)
-        after = self.site_model.clock
+        after = self.site_model.schedule_step
         steps = report.steps if before is None or after is None else after - before
         if report.cancelled:
             return ev.Trained(job.round, job.attempt, None, report.examples, metrics, cancelled=True)
         body = _finite(
-            self.site_model.snapshot(), "the weights after training (a smaller training.learning_rate may help)"
+            self.site_model.get_weights(), "the weights after training (a smaller training.learning_rate may help)"
         )
         metrics |= {"loss": report.loss, "steps": steps}
         return ev.Trained(job.round, job.attempt, body, report.examples, finite(metrics))
 
     def _evaluate(self, which: str, body: ev.Body) -> Mapping[str, Any]:
         if body is not None:
-            (self.site_model if self.work is None else self.work).load(body)
+            (self.site_model if self.work is None else self.work).set_weights(body)
         metrics: dict[str, Any] = finite(self.site_model.evaluate("test" if which == "test" else "holdout"))
         if self.sketches:
-            metrics["sketch"] = sketch(self.site_model.snapshot(), self.seed)
+            metrics["sketch"] = sketch(self.site_model.get_weights(), self.seed)
         return metrics
 
     def _settle(self, surveys: Mapping[str, Any], given: Mapping[str, Any] | None, number: int) -> ev.ModelReady:
         from nervenet.models.moments import IncompatibleSites
         from nervenet.models.preprocessing import Preprocessing
-        from nervenet.models.site_statistics import Survey, agree
+        from nervenet.models.site_statistics import SiteStatistics, agree
 
         past = None
         if number and self.gossip is not None and self.gossip.states is not None:
@@ -341,25 +341,27 @@ class Worker:
         if given is not None:
             agreement = Preprocessing.from_dict(given)
         else:
-            sites: dict[str, Survey] = {}
+            sites: dict[str, SiteStatistics] = {}
             for name, (fields, body) in surveys.items():
                 try:
-                    sites[name] = Survey.from_parts(fields, body)
+                    sites[name] = SiteStatistics.from_parts(fields, body)
                 except IncompatibleSites as error:
                     raise IncompatibleSites(f"site {name}: {error}") from error
             agreement = agree(sites, scale=self.scale)
-        layout = self.site_model.settle(agreement, self.seed, keep_weights=self.init == "own")
+        layout = self.site_model.build(agreement, self.seed, keep_weights=self.init == "own")
         payload = Payload(rule=self.site_model.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
         if self.personal:
-            from nervenet.models.local.personal import chosen
+            from nervenet.models.local.personal import personal_names
 
-            chosen(layout, self.personal)
-        weights = self.site_model.snapshot()
+            personal_names(layout, self.personal)
+        weights = self.site_model.get_weights()
         if self.gossip is not None:
-            self.gossip.begin(weights, weights if self.site_model.common is None else self.site_model.common)
+            self.gossip.begin(
+                weights, weights if self.site_model.common_weights is None else self.site_model.common_weights
+            )
             if past is not None:
                 self.gossip.restore(past.arrays)
-                weights = self.site_model.snapshot()
+                weights = self.site_model.get_weights()
         sizes = tuple(math.prod(shape) for shape in layout.shapes)
         outgoing = self.merger.begin(weights) if self.merger else weights
         return ev.ModelReady(agreement.to_dict(), payload, weights, outgoing, sizes, number)

@@ -12,7 +12,6 @@ from .registry import (
     check,
     default_degree,
     default_probability,
-    kind,
     neighbors,
     schedule,
 )
@@ -31,7 +30,6 @@ __all__ = [
     "default_probability",
     "every_neighbor",
     "incoming",
-    "kind",
     "neighbors",
     "schedule",
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+from nervenet.models.plugins import Registry
 
 from . import base_k, edge_list, exponential, random, regular
 from .base import Neighbors, Periodic, Schedule, TopologyError, check_connected, named, union
@@ -66,7 +67,12 @@ class Topology:
         TopologyError
             There is none over so many members, or what was built is not what the flags say.
         """
-        built = self.build(arguments)
+        try:
+            built = self.build(arguments)
+        except Exception as error:
+            if isinstance(error, TopologyError) or name in _BUILTIN:
+                raise
+            raise TopologyError(f"topology = {name!r}: raised {type(error).__name__}: {error}") from error
         schedule = Periodic((built,), directed=self.directed) if isinstance(built, dict) else built
         for flag, found in (("directed", schedule.directed), ("time_varying", not schedule.fixed)):
             if found and not getattr(self, flag):
@@ -90,7 +96,7 @@ def _edges(a: Arguments) -> Schedule:
     return edge_list.lay(edge_list.read(a.edges), a.names)
 
 
-TOPOLOGIES: Mapping[str, Topology] = {
+_BUILTIN = {
     "ring": Topology("two neighbors each, in a circle", _regular(regular.ring), relaid_on_change=True),
     "line": Topology("a circle that was cut open", _regular(regular.line), relaid_on_change=True),
     "star": Topology("everybody with the first by name", _regular(regular.star), relaid_on_change=True),
@@ -155,13 +161,11 @@ TOPOLOGIES: Mapping[str, Topology] = {
 }
 
 
-def kind(name: str) -> Topology:
-    """Find a topology; a `TopologyError` suggests the near one and lists them all."""
-    if name not in TOPOLOGIES:
-        near = difflib.get_close_matches(name, TOPOLOGIES, n=1)
-        guess = f" (did you mean {near[0]}?)" if near else ""
-        raise TopologyError(f"topology = {name!r}: expected one of {', '.join(TOPOLOGIES)}{guess}")
-    return TOPOLOGIES[name]
+def _fault(plugin: object) -> str:
+    return "" if isinstance(plugin, Topology) else "is no nervenet.nodes.topology.Topology"
+
+
+TOPOLOGIES = Registry("topology", "nervenet.topologies", _BUILTIN, error=TopologyError, check=_fault)
 
 
 def schedule(
@@ -224,7 +228,7 @@ def _built(name: str, arguments: Arguments) -> Schedule:
 
 def default_degree(name: str, n: int) -> int | None:
     """Neighbors a node where nothing is said: 4 or as many as there are, 1 of ``base-k``; None: it takes no degree."""
-    if "degree" not in kind(name).takes:
+    if "degree" not in TOPOLOGIES[name].takes:
         return None
     if name == "base-k":
         return 1
@@ -233,7 +237,7 @@ def default_degree(name: str, n: int) -> int | None:
 
 def default_probability(name: str, n: int) -> float | None:
     """2 ln(n)/n of ``erdos-renyi``, 0.1 of ``small-world``; None: it takes no probability."""
-    if "probability" not in kind(name).takes:
+    if "probability" not in TOPOLOGIES[name].takes:
         return None
     return random.connecting(n) if name == "erdos-renyi" else REWIRED
 
@@ -247,7 +251,7 @@ def check(
     edges: str | None = None,  # noqa: A002, RUF100
 ) -> None:
     """Raise `TopologyError` for arguments that no graph over n nodes has; builds none, reads no file."""
-    takes = kind(name).takes
+    takes = TOPOLOGIES[name].takes
     for key, value in {"degree": degree, "probability": probability, "edges": edges}.items():
         if value is not None and key not in takes:
             users = ", ".join(repr(other) for other, made in TOPOLOGIES.items() if key in made.takes)
@@ -300,7 +304,7 @@ def neighbors(name: str, members: Sequence[str], *, degree: int | None = None, s
     TopologyError
         As `schedule`, and for a graph that is directed or changes from round to round.
     """
-    built = schedule(name, members, degree=degree if "degree" in kind(name).takes else None, seed=seed)
+    built = schedule(name, members, degree=degree if "degree" in TOPOLOGIES[name].takes else None, seed=seed)
     if built.directed or not built.fixed:
         raise TopologyError(f"topology = {name!r}: is directed or changes from round to round; see schedule()")
     return built.out(1)

@@ -14,7 +14,7 @@ import pytest
 import zmq
 from nervenet.broker.codec import Limits, decode, encode
 from nervenet.broker.messages import VERSION, Hello, Payload, Task
-from nervenet.broker.testing.memory import MemoryTransport, Network
+from nervenet.broker.testing import MemoryNetwork, MemoryTransport
 from nervenet.broker.transport import ZmqTransport
 from nervenet.broker.transport_events import Arrival
 
@@ -64,7 +64,7 @@ class World:
 
     def __init__(self, carrier: str, folder: Path) -> None:
         self.carrier = carrier
-        self.network = Network()
+        self.network = MemoryNetwork()
         self.context: zmq.Context[Any] = zmq.Context()
         self._folder = folder
         self._open: list[Any] = []

@@ -21,9 +21,10 @@ from nervenet.broker.errors import (
 from nervenet.broker.event_codec import decode_event, encode_event
 from nervenet.broker.gaps import Gaps
 from nervenet.broker.lease import Lease
+from nervenet.broker.publisher import Publisher
 from nervenet.broker.relay import LastValues
 from nervenet.broker.sockets import reached_by, split_bind
-from nervenet.broker.subscriber import EventStream, Publisher
+from nervenet.broker.subscriber import EventStream
 from nervenet.nodes.monitoring.monitor import Monitor
 
 DEADLINE_S = 10.0
@@ -98,7 +99,7 @@ async def test_too_few_in_time(broker):
 async def test_nobody_at_the_address():
     with pytest.raises(BrokerUnreachable, match=r"no broker answered at tcp://127.0.0.1:9 within 0.2 s"):
         await member("tcp://127.0.0.1:9", connect_deadline_s=0.2).__aenter__()
-    with pytest.raises(BadAddress, match="cannot be dialled"):
+    with pytest.raises(BadAddress, match="cannot be dialed"):
         await member("nowhere").__aenter__()
 
 
@@ -121,7 +122,7 @@ async def test_a_member_that_falls_silent_is_suspected_and_lost(broker):
 
 async def test_a_newer_incarnation_ends_the_older_membership(broker):
     ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-    async with member(broker.address, "a", failed=ended.set_result), member(broker.address, "a", incarnation=2):
+    async with member(broker.address, "a", on_error=ended.set_result), member(broker.address, "a", incarnation=2):
         error = await asyncio.wait_for(ended, DEADLINE_S)
         assert isinstance(error, JoinRefused)
         assert error.code == "stale"
@@ -238,7 +239,7 @@ async def test_a_monitor_of_one_run_hears_of_no_other(broker):
 
 
 async def test_monitoring_goes_on_when_the_broker_comes_back(ports, monkeypatch):
-    monkeypatch.setattr(events_module, "_ASK_S", 0.2)
+    monkeypatch.setattr(events_module, "_REQUEST_S", 0.2)
     address = f"tcp://127.0.0.1:{ports}"
     publisher = Publisher("a", "peer", "demo", 7)
     first = await Broker(address).__aenter__()
@@ -277,7 +278,7 @@ async def test_rubbish_is_dropped_and_counted(broker):
         assert (await take(events, "warning"))[0]["reason"] == "good"
     desk.send_multipart([b"rubbish"])
     assert b"malformed" in await asyncio.to_thread(desk.recv)
-    assert broker.counters.spoiled == 3
+    assert broker.counters.malformed == 3
     rubbish.close()
     desk.close()
     context.term()
@@ -351,6 +352,6 @@ def test_binding_patterns():
             split_bind(wrong, places)
 
 
-def test_a_wildcard_is_reached_by_the_host_one_dialled():
+def test_a_wildcard_host_is_replaced_by_that_of_the_directory():
     assert reached_by("tcp://0.0.0.0:6", "tcp://h:5") == "tcp://h:6"
     assert reached_by("tcp://g:6", "tcp://h:5") == "tcp://g:6"

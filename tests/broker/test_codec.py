@@ -106,7 +106,7 @@ EXCHANGE = {"t": "exchange", "round": 1, "payload": PAYLOAD}
         ([], "malformed", "0 frames"),
         ([b"", b"", b""], "malformed", "3 frames"),
         ([b""], "malformed", "begins with nothing"),
-        ([b"NV"], "malformed", "no nervenet message"),
+        ([b"NV"], "malformed", "not a nervenet message"),
         ([b"NV\x09\x80"], "version", "protocol version 9; this node speaks 1"),
         ([b"NV\x01"], "malformed", "not MessagePack"),
         ([b"NV\x01\xc1"], "malformed", "not MessagePack"),

@@ -112,7 +112,7 @@ def test_too_few_in_time_is_a_failure_with_names():
     told = replies(broker.tick(30.0))[b"w"]
     assert told == Failed(4, "incomplete", "2 of 3 nodes joined within 30 s: a, b")
     late = says(broker, join("c"), 30.1)
-    assert (late.code, "did not come about" in late.reason) == ("incomplete", True)
+    assert (late.code, "failed to start" in late.reason) == ("incomplete", True)
 
 
 def test_terms_are_the_first_comers_and_a_difference_is_named():

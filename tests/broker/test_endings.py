@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import zmq
-from nervenet.broker import inbound, sockets, watch
+from nervenet.broker import disconnects, inbound, sockets
 from nervenet.broker.codec import Limits, encode
 from nervenet.broker.messages import Lane, Task
 from nervenet.broker.transport import ZmqTransport
@@ -44,12 +44,12 @@ async def last_words(tcp) -> bool:
     await at_client.first(LinkUp)
     go.set()
     thread.join()  # the event loop stands still meanwhile, as under a long computation
-    link = client._links._links["server"]
-    assert link.watch._channel.socket.poll(5_000)  # and the connection has ended
+    link = client._outbound._links["server"]
+    assert link.monitor._channel.socket.poll(5_000)  # and the connection has ended
     bulk = link.channels[Lane.BULK].socket
     bulk.poll(200)
     await asyncio.to_thread(bulk.poll, 0)
-    client._links._gone(link, -1)
+    client._outbound._disconnected(link, -1)
     heard = bool(at_client.of(Task))
     await client.close(0.0)
     return heard
@@ -71,7 +71,7 @@ async def monitor_stopped_in_time(tcp) -> bool:
     context = zmq.Context()
     inbox = sockets.make(context, "inbox.control", Limits())
     address = sockets.bind(inbox, "tcp://127.0.0.1:*")
-    guard = watch.Watch(inbox, lambda _: None)
+    guard = disconnects.DisconnectMonitor(inbox, lambda _: None)
     other = zmq.Context()
     dialer = sockets.make(other, "link.control", Limits())
     dialer.connect(address)
@@ -96,11 +96,11 @@ async def test_a_monitor_is_stopped_before_its_reader_goes(tcp):
 
 
 async def test_in_the_other_order_it_would_be_seen(tcp, monkeypatch):
-    def close(self: watch.Watch) -> None:
+    def close(self: disconnects.DisconnectMonitor) -> None:
         self._channel.close()
         self._socket.disable_monitor()
 
-    monkeypatch.setattr(watch.Watch, "close", close)
+    monkeypatch.setattr(disconnects.DisconnectMonitor, "close", close)
     assert not await monitor_stopped_in_time(tcp)
 
 
@@ -111,12 +111,12 @@ async def test_a_lane_that_still_brings_something_is_heard_when_the_other_has_en
     client.link("server", server.addresses)
     await at_client.first(LinkUp)
     await at_server.first(LinkUp)
-    link = client._links._links["server"]
-    client._links._gone(link, -1)  # the control connection; what comes on bulk is read later
+    link = client._outbound._links["server"]
+    client._outbound._disconnected(link, -1)  # the control connection; what comes on bulk is read later
     if not keeps:  # the fault: both lanes were forgotten
         link.answered.clear()
     frames = [bytes(frame) for frame in encode(FINISH)]
-    client._links._take(link, Lane.BULK, b"", frames)
+    client._outbound._receive(link, Lane.BULK, b"", frames)
     assert bool(at_client.of(Task)) is keeps
 
 
@@ -126,15 +126,15 @@ async def test_the_end_of_an_older_incarnation_is_no_news_of_its_successor(tcp, 
     older, at_older = await tcp.open("client", incarnation=1)
     older.link("server", server.addresses)
     await at_older.first(LinkUp)
-    before = server._inbox._guests.by_name["client"]
+    before = server._inbound._peers.by_name["client"]
     newer, at_newer = await tcp.open("client", incarnation=2)
     newer.link("server", server.addresses)
     await at_newer.first(LinkUp)
     if not guarded:  # the fault: the loss was told of the name, which has another owner by now
         before.up = True
-    connections = server._inbox._guests._connections
-    descriptor = next(key[1] for key, guest in connections.items() if guest is before and key[0] is Lane.CONTROL)
-    server._inbox._gone(Lane.CONTROL, descriptor)
+    connections = server._inbound._peers._connections
+    descriptor = next(key[1] for key, peer in connections.items() if peer is before and key[0] is Lane.CONTROL)
+    server._inbound._disconnected(Lane.CONTROL, descriptor)
     assert bool(at_server.of(LinkLost)) is not guarded
     newer.send("server", FINISH)
     await at_server.first(Task)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import doctest
 import subprocess
 import sys
 
 import nervenet.broker
+import nervenet.broker.testing
 import pytest
+
+
+def test_the_example_of_the_testing_package_runs():
+    assert doctest.testmod(nervenet.broker.testing).failed == 0
 
 
 def test_every_public_name_is_there():
@@ -16,11 +22,12 @@ def test_every_public_name_is_there():
         _ = nervenet.broker.Nobody
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("module", "spared"),
     [
         ("nervenet.broker", ["zmq", "numpy", "asyncio"]),
-        ("nervenet.broker.testing.faults", ["zmq", "asyncio"]),
+        ("nervenet.broker.testing", ["zmq", "nervenet.broker.broker"]),
         ("nervenet.broker.directory", ["zmq", "asyncio", "numpy"]),
         ("nervenet.broker.codec", ["zmq", "asyncio"]),
         ("nervenet.broker.lease", ["nervenet.broker.broker", "nervenet.broker.directory"]),

@@ -59,7 +59,7 @@ async def test_another_run_is_refused_by_name(tcp):
 
 async def test_one_that_answers_and_does_not_know_is_told_from_nobody(tcp):
     seed, _ = await tcp.open("a", binds=True)
-    with pytest.raises(PeerUnreachable, match="a peer answered there, but does not tell who is in its run"):
+    with pytest.raises(PeerUnreachable, match="a peer answered, but does not list its run"):
         await ask(tcp, seed, within_s=0.5)
-    with pytest.raises(PeerUnreachable, match=r"no peer answered there within 0\.2 s"):
+    with pytest.raises(PeerUnreachable, match=r"no peer answered within 0\.2 s"):
         await discover_peers("tcp://127.0.0.1:1", hello(), {}, 0.2, tcp.context)

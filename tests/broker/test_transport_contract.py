@@ -14,7 +14,7 @@ BEAT = Heartbeat(3, "training", (3,))
 
 
 async def pair(world, **options):
-    """A bound node and one that dialled it, both up."""
+    """A bound node and one that dialed it, both up."""
     server, at_server = await world.open("server", binds=True, **options)
     client, at_client = await world.open("client", **options)
     client.link("server", server.addresses)
@@ -49,7 +49,7 @@ async def test_a_message_and_its_array_arrive_whole_and_read_only(world, task, w
     assert arrival.array.flags.aligned
     with pytest.raises(ValueError, match="read-only"):
         arrival.array[0] = 1.0
-    # and back, over the connection that the client dialled
+    # and back, over the connection that the client dialed
     client.send("server", Update(1, 0, 7, {"loss": 0.25}, None, arrival.message.payload), arrival.array)
 
 
@@ -78,7 +78,7 @@ async def test_one_send_to_several_encodes_once(world, task, weights, monkeypatc
         client.link("server", server.addresses)
         await box.first(LinkUp)
         boxes.append(box)
-    module = "testing.memory" if world.carrier == "memory" else "transport"
+    module = "testing.memory" if world.carrier == "memory" else "channel"
     calls = []
     encode = __import__(f"nervenet.broker.{module}", fromlist=["encode"]).encode
     monkeypatch.setattr(f"nervenet.broker.{module}.encode", lambda *args: calls.append(1) or encode(*args))
@@ -88,14 +88,14 @@ async def test_one_send_to_several_encodes_once(world, task, weights, monkeypatc
     assert len(calls) == 1
 
 
-async def test_nobody_of_that_name_is_undelivered_and_told_later(world):
+async def test_a_send_to_an_unknown_peer_fails_later(world):
     server, at_server = await world.open("server", binds=True)
     server.send("nobody", BEAT)
     assert at_server.items == []  # not from within send
     notice = await at_server.first(SendFailed)
     assert (notice.peer, notice.kind, notice.round) == ("nobody", "heartbeat", 3)
-    assert notice.reason.startswith("unreachable")
-    assert server.counters.undelivered == 1
+    assert notice.cause == "unreachable"
+    assert server.counters.send_failures == 1
 
 
 async def test_an_oversized_message_is_refused_by_name_before_it_leaves(world, weights):
@@ -207,7 +207,7 @@ async def test_unlink_hangs_up(world):
     client.unlink("server")
     client.unlink("server")
     client.send("server", BEAT)
-    assert (await at_client.first(SendFailed)).reason.startswith("unreachable")
+    assert (await at_client.first(SendFailed)).cause == "unreachable"
     assert at_server.of(Heartbeat) == []
 
 

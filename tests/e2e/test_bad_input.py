@@ -160,6 +160,7 @@ def test_a_port_in_use(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.e2e
 def test_a_single_class_teaches_nothing(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     code = execute(["launch", "--data", "one.csv", "--nodes", "1", "--rounds", "1", "--quiet", "--out", "o"])
     _, err = capfd.readouterr()
@@ -168,6 +169,7 @@ def test_a_single_class_teaches_nothing(folder: Path, capfd: pytest.CaptureFixtu
     assert "Traceback" not in err
 
 
+@pytest.mark.e2e
 def test_a_model_that_diverges_is_told_with_a_way_out(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = "launch --data diabetes --nodes 2 --rounds 3 --learning-rate 1e30 --mode gossip --quiet --out d"
     code = execute([*words.split(), "--set", "evaluation.baseline=false"])

@@ -67,23 +67,23 @@ class Pretended:
 
     layout = SimpleNamespace(size=SIZE, dtype="float64", hash="a1b2")
     rule = "mean"
-    common = None
+    common_weights = None
 
     def __init__(self, name: str) -> None:
         self.x = np.zeros(SIZE)
         self.target = np.random.default_rng(sum(name.encode())).standard_normal(SIZE)
         self.steps = 0
 
-    def load(self, weights: Any) -> None:
+    def set_weights(self, weights: Any) -> None:
         self.x = weights
 
-    def snapshot(self) -> Any:
+    def get_weights(self) -> Any:
         return self.x
 
     def train(self, *_: Any) -> Any:
         self.steps += 1
         self.x = self.x + 0.3 / self.steps**0.5 * (self.target - self.x)
-        return SimpleNamespace(cancelled=False, examples=1, normalizer=1.0, rate=0.1, loss=0.0, steps=1)
+        return SimpleNamespace(cancelled=False, examples=1, fednova_normalizer=1.0, rate=0.1, loss=0.0, steps=1)
 
 
 class Wires(Simulation):
@@ -212,9 +212,9 @@ class Played(Run):
                     life.moved = np.array(body)
                     return 0.0, None
                 case e.Train(number):
-                    before = work.site_model.snapshot()
+                    before = work.site_model.get_weights()
                     trained = work.train(job, lambda: False)
-                    life.moved = life.moved + (work.site_model.snapshot() - before)
+                    life.moved = life.moved + (work.site_model.get_weights() - before)
                     return TRAIN_S * self.paces.get(life.name, 1.0), trained
                 case e.Mix(number):
                     life.before[number] = work._mine

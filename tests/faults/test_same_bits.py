@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from federated_config import coordinator_config
 from nervenet.broker.testing.faults import Faults
 from nervenet.models.data.datasets import load
 from nervenet.models.data.partition import partition
@@ -15,11 +16,10 @@ from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import SiteModel
 from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
-from nervenet.nodes.federated.round_machine import CoordinatorMachine
-from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.gossip.algorithms import Algorithm
-from nervenet.nodes.gossip.algorithms.registry import NAMES, build, encoding_of
+from nervenet.nodes.gossip.algorithms.registry import SYNCHRONOUS, build_algorithm, encoding_of
 from nervenet.nodes.gossip.algorithms.requirements import suitable_mixing
 from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.gossip.worker import GossipWorker
@@ -65,7 +65,9 @@ def federated(seed: int, shuffle: int | None) -> dict[str, bytes]:
     settings = WORK | {"carry_optimizer": False}
     trainers = {"coordinator": trainer("coordinator", seed, site=None)}
     state = CoordinatorMachine(
-        RoundRules(rounds=ROUNDS, clients=frozenset(names), seed=seed, participation=0.75, settings=settings, **PATIENT)
+        coordinator_config(
+            rounds=ROUNDS, clients=frozenset(names), seed=seed, participation=0.75, settings=settings, **PATIENT
+        )
     )
     sim.add("coordinator", state, worker(trainers["coordinator"], shuffle))
     for site, name in enumerate(names):
@@ -74,7 +76,7 @@ def federated(seed: int, shuffle: int | None) -> dict[str, bytes]:
         sim.connect("coordinator", name, ("coordinator", "client"))
     sim.run(1000.0)
     assert all(node.finished == e.Finish("completed") for node in sim.nodes.values())
-    return {name: one.site_model.snapshot().tobytes() for name, one in trainers.items()}
+    return {name: one.site_model.get_weights().tobytes() for name, one in trainers.items()}
 
 
 def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: str = "ring") -> dict[str, bytes]:
@@ -83,7 +85,7 @@ def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: s
     graph = schedule(topology, names)
     linked = every_neighbor(graph)
     sim = simulation(shuffle)
-    learns = build(algorithm, {}, "top-k:0.2+int8" if algorithm == "choco" else "")
+    learns = build_algorithm(algorithm, {}, "top-k:0.2+int8" if algorithm == "choco" else "")
     trainers = {name: trainer(name, seed, site=site, algorithm=learns) for site, name in enumerate(names)}
     work = WORK | ({"epochs": 1, "local_steps": learns.needs.steps} if learns.needs.steps else {})
     for name in names:
@@ -112,7 +114,7 @@ def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: s
         for _, kind, fields in node.published
         if kind == "round.completed"
     )
-    return {name: one.site_model.snapshot().tobytes() for name, one in trainers.items()}
+    return {name: one.site_model.get_weights().tobytes() for name, one in trainers.items()}
 
 
 @pytest.mark.parametrize("run", [federated, gossip])
@@ -126,7 +128,7 @@ def test_the_same_seed_gives_the_same_bits_in_whatever_order_things_happen(run: 
 @pytest.mark.parametrize(
     ("algorithm", "topology"),
     [
-        *((name, "complete") for name in NAMES),
+        *((name, "complete") for name in SYNCHRONOUS),
         ("dpsgd", "one-peer-exponential"),
         ("epidemic", "epidemic-local"),
         ("sgp", "epidemic-local"),

@@ -4,8 +4,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from nervenet.models import RULES, IncompatibleWeights, aggregate, combine, generator, parallel, weighted_mean
-from nervenet.models.weights import BLOCK
+from nervenet.models import aggregate, generator, parallel
+from nervenet.models.aggregate import RULES, combine, weighted_mean
+from nervenet.models.weights import BLOCK, IncompatibleWeights
 
 
 def vectors(count, size, dtype="float32"):

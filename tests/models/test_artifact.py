@@ -10,7 +10,8 @@ from nervenet.models.artifact import ModelFileError, load_model, read_extra, sav
 from nervenet.models.data.datasets import load
 from nervenet.models.data.splits import split
 from nervenet.models.mlp.mlp import MLP
-from nervenet.models.model import LocalWork, named_model
+from nervenet.models.model import LocalWork
+from nervenet.models.registry import named_model
 from nervenet.models.rng import generator
 from nervenet.models.site_model import SiteModel
 from nervenet.models.site_statistics import agree
@@ -20,13 +21,13 @@ from nervenet.models.weights import IncompatibleWeights
 def trained(name: str = "iris", model: object = None, epochs: int = 5) -> SiteModel:
     train, _ = split(load(name))
     one = SiteModel(model or MLP(hidden=(6,)), train.X, train.y, columns=train.columns, task=train.task)
-    one.settle(agree({"only": one.survey()}), 0)
+    one.build(agree({"only": one.statistics()}), 0)
     one.train(LocalWork(epochs=epochs), generator(0))
     return one
 
 
 def save(one: SiteModel, folder: Path, **extra: Any) -> Path:
-    save_model(folder, one.model, one.agreement, one.snapshot(), extra)
+    save_model(folder, one.model, one.preprocessing, one.get_weights(), extra)
     return folder
 
 
@@ -36,8 +37,8 @@ def test_a_loaded_model_predicts_the_same(tmp_path: Path, name: str) -> None:
     X = load(name).X
     again = load_model(save(one, tmp_path / "run"))
     assert np.array_equal(again.predict(X), one.predict(X))
-    assert again.agreement == one.agreement
-    assert np.array_equal(again.snapshot(), one.snapshot())
+    assert again.preprocessing == one.preprocessing
+    assert np.array_equal(again.get_weights(), one.get_weights())
     for file in ("model.json", "model.safetensors"):
         assert np.array_equal(load_model(tmp_path / "run" / file).predict(X), one.predict(X))
 
@@ -53,20 +54,20 @@ def test_the_same_model_is_the_same_bytes(tmp_path: Path) -> None:
 
 def test_two_models_may_share_a_folder(tmp_path: Path) -> None:
     site_model = trained(epochs=1)
-    best = site_model.snapshot()
-    save_model(tmp_path, site_model.model, site_model.agreement, best + 1, {"round": 9})
-    save_model(tmp_path, site_model.model, site_model.agreement, best, {"round": 3}, stem="best")
-    assert np.array_equal(load_model(tmp_path / "best.json").snapshot(), best)
-    assert np.array_equal(load_model(tmp_path).snapshot(), best + 1)
+    best = site_model.get_weights()
+    save_model(tmp_path, site_model.model, site_model.preprocessing, best + 1, {"round": 9})
+    save_model(tmp_path, site_model.model, site_model.preprocessing, best, {"round": 3}, stem="best")
+    assert np.array_equal(load_model(tmp_path / "best.json").get_weights(), best)
+    assert np.array_equal(load_model(tmp_path).get_weights(), best + 1)
     assert (read_extra(tmp_path / "best.safetensors"), read_extra(tmp_path)) == ({"round": 3}, {"round": 9})
 
 
 def test_saving_leaves_the_model_itself_alone(tmp_path: Path) -> None:
     one = trained()
-    before = one.snapshot()
-    save_model(tmp_path, one.model, one.agreement, np.zeros_like(before), {})
-    assert np.array_equal(one.snapshot(), before)
-    assert not load_model(tmp_path).snapshot().any()
+    before = one.get_weights()
+    save_model(tmp_path, one.model, one.preprocessing, np.zeros_like(before), {})
+    assert np.array_equal(one.get_weights(), before)
+    assert not load_model(tmp_path).get_weights().any()
 
 
 def test_extra_facts_are_kept_and_nan_becomes_null(tmp_path: Path) -> None:
@@ -77,7 +78,7 @@ def test_extra_facts_are_kept_and_nan_becomes_null(tmp_path: Path) -> None:
 def test_weights_that_do_not_fit_are_not_saved(tmp_path: Path) -> None:
     one = trained()
     with pytest.raises(IncompatibleWeights):
-        save_model(tmp_path, one.model, one.agreement, one.snapshot()[1:], {})
+        save_model(tmp_path, one.model, one.preprocessing, one.get_weights()[1:], {})
     assert not list(tmp_path.iterdir())
 
 
@@ -113,7 +114,7 @@ def swap(folder: Path) -> None:
         (lambda f: edit(f, format=2), r"model\.json: is of format 2; this version reads format 1"),
         (lambda f: edit(f, format=...), r"model\.json: not the description of a model"),
         (lambda f: edit(f, agreement=...), r"model\.json: has no 'agreement'"),
-        (lambda f: edit(f, agreement={}), r"model\.json: an agreement without"),
+        (lambda f: edit(f, agreement={}), r"model\.json: preprocessing without"),
         (lambda f: edit(f, weights={}), r"model\.json: has no 'blake2b'"),
         (lambda f: edit(f, model={"name": "os.system", "parameters": {}}), r"model\.json: unknown model 'os\.system'"),
         (lambda f: edit(f, model={"name": "mlp", "parameters": {"hidden": [7]}}), r"model\.json: layout \w+ is not"),
@@ -149,7 +150,7 @@ def test_a_renamed_pair_is_still_a_model(tmp_path: Path) -> None:
     save(one, tmp_path)
     for suffix in (".json", ".safetensors"):
         (tmp_path / f"model{suffix}").replace(tmp_path / f"best{suffix}")
-    assert np.array_equal(load_model(tmp_path / "best.safetensors").snapshot(), one.snapshot())
+    assert np.array_equal(load_model(tmp_path / "best.safetensors").get_weights(), one.get_weights())
 
 
 def test_no_scratch_file_is_left_where_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,10 +193,10 @@ def test_an_estimator_is_saved_as_itself_too(tmp_path: Path, name: str, path: st
     assert np.array_equal(again.predict(X), one.predict(X))
     assert skops.io.get_untrusted_types(file=tmp_path / "model.skops") == []
     plain = skops.io.load(tmp_path / "model.skops")
-    within = (np.abs((X - one.agreement.center) / one.agreement.scale) < 5).all(axis=1)
+    within = (np.abs((X - one.preprocessing.center) / one.preprocessing.scale) < 5).all(axis=1)
     assert np.allclose(plain.predict(X[within]), one.predict(X[within]))
     assert "does not clip" in json.loads((tmp_path / "model.json").read_text())["skops"]
-    assert np.array_equal(load_model(tmp_path / "model.skops").snapshot(), one.snapshot())
+    assert np.array_equal(load_model(tmp_path / "model.skops").get_weights(), one.get_weights())
 
 
 @pytest.mark.parametrize(
@@ -207,7 +208,7 @@ def test_an_exported_classifier_answers_in_the_original_labels(tmp_path: Path, p
     train, _ = split(load("iris"))
     names = np.array(["setosa", "versicolor", "virginica"])
     one = SiteModel(named_model(f"sklearn.{path}", {}), train.X, names[train.y])
-    one.settle(agree({"only": one.survey()}), 0)
+    one.build(agree({"only": one.statistics()}), 0)
     one.train(LocalWork(epochs=2), generator(0))
     plain = skops.io.load(save(one, tmp_path) / "model.skops")
     assert (plain.predict(train.X) == one.predict(train.X)).all()

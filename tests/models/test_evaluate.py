@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from nervenet.models import MLP, as_model, generator
+from nervenet.models import MLP, generator
 from nervenet.models.evaluate import evaluate
+from nervenet.models.registry import as_model
 from sklearn.linear_model import SGDClassifier
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, mean_squared_error, r2_score
 
@@ -69,7 +70,7 @@ def test_a_score_that_is_not_defined_on_these_rows_leaves_the_others_alone():
 @pytest.mark.parametrize("classes", [2, 3, None])
 def test_a_diverged_model_scores_nan_and_warns_nobody(classes):
     model = built(classes)
-    model._parameters[:] = np.nan
+    model.weights[:] = np.nan
     y = X[:, 0] if classes is None else np.arange(40) % classes
     assert all(np.isnan(value) for value in evaluate(model, X, y).values())
 

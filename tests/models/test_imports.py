@@ -16,29 +16,34 @@ def loaded_after(program):
     return done.stdout.split()
 
 
+@pytest.mark.e2e
 def test_training_and_evaluating_an_mlp_loads_nothing_heavy():
     assert (
         loaded_after(
             """
 import numpy as np
-from nervenet.models import MLP, LocalWork, as_model, generator, named_model, rebuild, weighted_mean, sketch
+from nervenet.models import MLP, LocalWork, generator
+from nervenet.models.registry import as_model, named_model, rebuild
+from nervenet.models.aggregate import weighted_mean
+from nervenet.models.weights import sketch
 from nervenet.models.evaluate import evaluate
 model = rebuild(as_model(named_model("mlp", {"hidden": [4]})).describe())
 model.build(3, 3, generator(0, "init"))
 X, y = np.eye(3, dtype="f"), np.arange(3)
 model.fit(X, y, LocalWork(), generator(0), lambda: False)
-model.load(weighted_mean([model.snapshot()] * 2, [1, 2]))
-evaluate(model, X, y), sketch(model.snapshot(), 0)
+model.set_weights(weighted_mean([model.get_weights()] * 2, [1, 2]))
+evaluate(model, X, y), sketch(model.get_weights(), 0)
 from nervenet.models.compress import parse
-parse("delta+top-k:0.1+int8+deflate").encode(model.snapshot(), generator(0))
+parse("delta+top-k:0.1+int8+deflate").encode(model.get_weights(), generator(0))
 """
         )
         == []
     )
 
 
+@pytest.mark.e2e
 def test_an_estimator_loads_scikit_learn_so_the_test_above_can_fail():
-    program = "from nervenet.models import named_model; named_model('sklearn.linear_model.SGDClassifier', {})"
+    program = "from nervenet.models.registry import named_model; named_model('sklearn.linear_model.SGDClassifier', {})"
     assert "sklearn" in loaded_after(program)
 
 

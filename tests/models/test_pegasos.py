@@ -2,18 +2,11 @@
 
 import numpy as np
 import pytest
-from nervenet.models import (
-    LocalUnsupported,
-    LocalWork,
-    Pegasos,
-    SiteModel,
-    agree,
-    as_model,
-    generator,
-    named_model,
-    rebuild,
-)
+from nervenet.models import LocalWork, Pegasos, SiteModel, generator
+from nervenet.models.model import LocalUnsupported
 from nervenet.models.pegasos import pegasos_step
+from nervenet.models.registry import as_model, named_model, rebuild
+from nervenet.models.site_statistics import agree
 
 
 def never() -> bool:
@@ -45,19 +38,19 @@ def test_a_batch_counts_the_mean_of_its_violations() -> None:
 
 def test_the_first_step_forgets_the_start() -> None:
     model = built()
-    model.load(np.array([7.0, 7.0]))
+    model.set_weights(np.array([7.0, 7.0]))
     model.fit(np.array([[-1.0, 0.0]]), np.array([1]), LocalWork(local_steps=1, batch_size=1), generator(0), never)
-    np.testing.assert_allclose(model.snapshot(), [-1 / 1e-4, 0.0])
+    np.testing.assert_allclose(model.get_weights(), [-1 / 1e-4, 0.0])
 
 
 def test_its_clock_goes_on_and_can_be_set() -> None:
     model = built()
     X, y = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 1])
     report = model.fit(X, y, LocalWork(epochs=3, batch_size=1), generator(0), never)
-    assert (report.steps, model.carry()["t"][0]) == (6, 7)
-    model.restore({"t": np.array([100.0])})
+    assert (report.steps, model.get_state()["t"][0]) == (6, 7)
+    model.set_state({"t": np.array([100.0])})
     model.fit(X, y, LocalWork(local_steps=1, batch_size=2), generator(0), never)
-    assert model.carry(moments=False)["t"][0] == 101
+    assert model.get_state(moments=False)["t"][0] == 101
 
 
 def test_it_separates_what_can_be_separated() -> None:
@@ -86,20 +79,20 @@ def test_it_can_be_launched_described_and_learned_with() -> None:
     rng = generator(4)
     X = rng.normal(size=(60, 3))
     site_model = SiteModel(model, X, np.where(X[:, 0] > 0, "yes", "no"), holdout=0.2)
-    site_model.settle(agree({"site": site_model.survey()}), 0)
-    site_model.wind(9.0)
-    assert site_model.clock == 9
+    site_model.build(agree({"site": site_model.statistics()}), 0)
+    site_model.schedule_step = 9.0
+    assert site_model.schedule_step == 9
     site_model.train(LocalWork(epochs=10, batch_size=4), generator(5))
-    assert site_model.clock == 9 + 10 * 12
+    assert site_model.schedule_step == 9 + 10 * 12
     assert site_model.evaluate("holdout")["accuracy"] > 0.8
 
 
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"penalty": 0}, "penalty must be a number above 0, found 0"),
-        ({"bias": 1}, "bias must be true or false"),
-        ({"dtype": "int8"}, "dtype must be float32 or float64"),
+        ({"penalty": 0}, "penalty is 0; a number above 0"),
+        ({"bias": 1}, "bias is 1; true and false"),
+        ({"dtype": "int8"}, "dtype is 'int8'; allowed are float32, float64"),
         ({"lambda": 1}, "no parameter 'lambda'; allowed are penalty, bias, dtype"),
     ],
 )
@@ -111,9 +104,9 @@ def test_what_cannot_be_is_refused_by_name(given: dict[str, object], told: str) 
 def test_more_than_two_classes_and_corrections_are_refused() -> None:
     with pytest.raises(ValueError, match="separates 2 classes, found 3 classes"):
         Pegasos().build(2, 3, generator(0))
-    with pytest.raises(ValueError, match="found a regression"):
+    with pytest.raises(ValueError, match="the target is a number"):
         Pegasos().build(2, None, generator(0))
     with pytest.raises(RuntimeError, match="not built yet"):
-        Pegasos().snapshot()
+        Pegasos().get_weights()
     with pytest.raises(LocalUnsupported, match="pegasos"):
         built().fit(np.ones((1, 2)), np.array([1]), LocalWork(proximal=0.1), generator(0), never)

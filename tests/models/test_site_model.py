@@ -10,9 +10,10 @@ from nervenet.models.data.datasets import load
 from nervenet.models.data.splits import split
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.model import CannotMerge, LocalWork
+from nervenet.models.moments import IncompatibleSites
 from nervenet.models.rng import generator
 from nervenet.models.site_model import SiteModel
-from nervenet.models.site_statistics import IncompatibleSites, agree
+from nervenet.models.site_statistics import agree
 
 
 def site_model(name: str = "iris", **options: Any) -> SiteModel:
@@ -22,7 +23,7 @@ def site_model(name: str = "iris", **options: Any) -> SiteModel:
 
 
 def settled(one: SiteModel, seed: int = 0) -> SiteModel:
-    one.settle(agree({"only": one.survey()}), seed)
+    one.build(agree({"only": one.statistics()}), seed)
     return one
 
 
@@ -61,7 +62,7 @@ def test_an_estimator_tells_the_task() -> None:
     assert SiteModel(SGDRegressor(), X, y).task == "regression"
     assert SiteModel(SGDClassifier(), X, np.arange(20)).task == "classification"
     whole = settled(SiteModel(SGDClassifier(), X, y.astype(float)))
-    assert whole.agreement.classes == (0.0, 1.0, 2.0)
+    assert whole.preprocessing.classes == (0.0, 1.0, 2.0)
     with pytest.raises(ValueError, match="SGDClassifier is a classifier, but the target is a number"):
         settled(SiteModel(SGDClassifier(), X, y + 0.5))
 
@@ -74,41 +75,41 @@ def test_a_regression_has_no_probabilities() -> None:
 def test_all_start_from_the_same_weights_by_seed() -> None:
     train, _ = split(load("iris"))
     halves = [SiteModel(MLP(), train.X[half], train.y[half]) for half in (slice(0, 50), slice(50, None))]
-    agreed = agree({str(n): half.survey() for n, half in enumerate(halves)})
-    first, second = (half.settle(agreed, 7) for half in halves)
+    agreed = agree({str(n): half.statistics() for n, half in enumerate(halves)})
+    first, second = (half.build(agreed, 7) for half in halves)
     assert first.hash == second.hash
-    assert np.array_equal(halves[0].snapshot(), halves[1].snapshot())
-    halves[0].settle(agreed, 8)
-    assert not np.array_equal(halves[0].snapshot(), halves[1].snapshot())
+    assert np.array_equal(halves[0].get_weights(), halves[1].get_weights())
+    halves[0].build(agreed, 8)
+    assert not np.array_equal(halves[0].get_weights(), halves[1].get_weights())
 
 
 def test_settling_again_on_the_same_changes_nothing() -> None:
     one = settled(site_model())
     one.train(LocalWork(epochs=1), generator(0))
-    trained = one.snapshot()
-    one.settle(agree({"only": one.survey()}), 0)
-    assert np.array_equal(one.snapshot(), trained)
+    trained = one.get_weights()
+    one.build(agree({"only": one.statistics()}), 0)
+    assert np.array_equal(one.get_weights(), trained)
 
 
 def test_a_holdout_takes_no_part_in_training_or_in_the_scales() -> None:
     whole, part = site_model(), site_model(holdout=0.25, seed=3)
     assert whole.examples == 120
     assert part.examples == 90
-    assert part.survey().inputs.n == 90
+    assert part.statistics().inputs.n == 90
     settled(part)
     assert part.evaluate("holdout")["examples"] == 30
-    assert (whole.settled, whole.has_test) == (False, True)
+    assert (whole.built, whole.has_test) == (False, True)
     assert settled(whole).evaluate("holdout") == {}
-    assert whole.settled
+    assert whole.built
     again, other = site_model(holdout=0.25, seed=3), site_model(holdout=0.25, seed=4)
-    assert np.array_equal(part.survey().inputs.mean, again.survey().inputs.mean)
-    assert not np.array_equal(part.survey().inputs.mean, other.survey().inputs.mean)
+    assert np.array_equal(part.statistics().inputs.mean, again.statistics().inputs.mean)
+    assert not np.array_equal(part.statistics().inputs.mean, other.statistics().inputs.mean)
 
 
 def test_a_class_that_only_the_holdout_has_is_surveyed() -> None:
     for seed in range(30):
         one = SiteModel(MLP(), np.arange(10.0)[:, None], np.array([0] * 5 + [1] * 4 + [2]), holdout=0.3, seed=seed)
-        assert one.survey().classes == (0, 1, 2)
+        assert one.statistics().classes == (0, 1, 2)
         settled(one)
         assert one.evaluate("holdout")["examples"] == 3
 
@@ -135,17 +136,17 @@ def test_scorers_are_added_by_name() -> None:
 def test_own_weights_are_kept_on_request() -> None:
     model = MLP(hidden=(3,))
     model.build(4, 3, generator(99))
-    own = model.snapshot()
+    own = model.get_weights()
     train, _ = split(load("iris"))
     one = SiteModel(model, train.X, train.y)
-    agreed = agree({"only": one.survey()})
-    one.settle(agreed, 0, keep_weights=True)
-    assert np.array_equal(one.snapshot(), own)
+    agreed = agree({"only": one.statistics()})
+    one.build(agreed, 0, keep_weights=True)
+    assert np.array_equal(one.get_weights(), own)
     replaced = SiteModel(model, train.X, train.y)
-    replaced.settle(agreed, 0)
-    assert not np.array_equal(replaced.snapshot(), own)
+    replaced.build(agreed, 0)
+    assert not np.array_equal(replaced.get_weights(), own)
     with pytest.raises(IncompatibleSites, match="has no weights yet"):
-        SiteModel(MLP(), train.X, train.y).settle(agreed, 0, keep_weights=True)
+        SiteModel(MLP(), train.X, train.y).build(agreed, 0, keep_weights=True)
 
 
 def test_a_model_that_was_built_for_another_shape_is_refused() -> None:
@@ -156,7 +157,7 @@ def test_a_model_that_was_built_for_another_shape_is_refused() -> None:
     with pytest.raises(
         IncompatibleSites, match=r"was built with weight.0 \(2, 3\).*4 columns and 3 classes it needs weight"
     ):
-        one.settle(agree({"only": one.survey()}), 0)
+        one.build(agree({"only": one.statistics()}), 0)
 
 
 def test_an_agreement_must_cover_what_the_site_has() -> None:
@@ -164,15 +165,15 @@ def test_an_agreement_must_cover_what_the_site_has() -> None:
     train, test = split(load("iris"))
     two = SiteModel(MLP(), train.X[train.y < 2], train.y[train.y < 2], columns=train.columns)
     with pytest.raises(IncompatibleSites, match="this site has targets that were not agreed: label 2 is unknown"):
-        iris.settle(agree({"two": two.survey()}), 0)
+        iris.build(agree({"two": two.statistics()}), 0)
     with_test = SiteModel(MLP(), two._rows[0], two._rows[1], columns=train.columns, test=(test.X, test.y))
     with pytest.raises(IncompatibleSites, match="the test set has targets that were not agreed"):
         settled(with_test)
     with pytest.raises(IncompatibleSites, match=r"this site has the columns sepal length .*; agreed were x1, x2"):
-        iris.settle(agree({"x": SiteModel(MLP(), train.X, train.y).survey()}), 0)
+        iris.build(agree({"x": SiteModel(MLP(), train.X, train.y).statistics()}), 0)
     quantities = SiteModel(MLP(), train.X, train.y, columns=train.columns, task="regression")
     with pytest.raises(IncompatibleSites, match="this site has data for classification; agreed was regression"):
-        iris.settle(agree({"q": quantities.survey()}), 0)
+        iris.build(agree({"q": quantities.statistics()}), 0)
 
 
 def test_what_comes_too_early_says_what_is_missing() -> None:
@@ -182,12 +183,12 @@ def test_what_comes_too_early_says_what_is_missing() -> None:
         lambda: one.train(LocalWork(), generator(0)),
         lambda: one.predict([[1, 2, 3, 4]]),
     ):
-        with pytest.raises(RuntimeError, match=r"call settle\(\) first"):
+        with pytest.raises(RuntimeError, match=r"call build\(\) first"):
             early()
     empty = SiteModel(MLP())
     with pytest.raises(IncompatibleSites, match="no rows of its own"):
-        empty.survey()
-    empty.settle(agree({"only": one.survey()}), 0)
+        empty.statistics()
+    empty.build(agree({"only": one.statistics()}), 0)
     with pytest.raises(RuntimeError, match="no rows to train on"):
         empty.train(LocalWork(), generator(0))
 

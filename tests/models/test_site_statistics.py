@@ -9,22 +9,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from nervenet.models.moments import Moments
-from nervenet.models.site_statistics import IncompatibleSites, Preprocessing, Survey, agree
+from nervenet.models.moments import IncompatibleSites, Moments
+from nervenet.models.preprocessing import Preprocessing
+from nervenet.models.site_statistics import SiteStatistics, agree
 
 COLUMNS = ("a", "b", "c", "d")
 
 
-def site(seed: int = 0, columns: tuple[str, ...] = COLUMNS, labels: tuple[Any, ...] = (0, 1), rows: int = 20) -> Survey:
+def site(
+    seed: int = 0, columns: tuple[str, ...] = COLUMNS, labels: tuple[Any, ...] = (0, 1), rows: int = 20
+) -> SiteStatistics:
     rng = np.random.default_rng(seed)
-    return Survey.of(
+    return SiteStatistics.of(
         rng.normal(3, 2, (rows, len(columns))), rng.permutation(np.resize(labels, rows)), columns, "classification"
     )
 
 
-def regression(seed: int = 0) -> Survey:
+def regression(seed: int = 0) -> SiteStatistics:
     rng = np.random.default_rng(seed)
-    return Survey.of(rng.normal(3, 2, (20, 4)), rng.normal(150, 70, 20), COLUMNS, "regression")
+    return SiteStatistics.of(rng.normal(3, 2, (20, 4)), rng.normal(150, 70, 20), COLUMNS, "regression")
 
 
 # Moments
@@ -83,16 +86,16 @@ def test_a_table_of_many_blocks_has_the_moments_of_one(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("make", [site, regression])
 def test_a_survey_crosses_the_wire_unchanged(make: Any) -> None:
     sent = make(3)
-    facts = json.loads(json.dumps(sent.facts()))
-    got = Survey.from_parts(facts, sent.vector())
-    assert got.facts() == sent.facts()
+    facts = json.loads(json.dumps(sent.header()))
+    got = SiteStatistics.from_parts(facts, sent.vector())
+    assert got.header() == sent.header()
     assert np.array_equal(got.vector(), sent.vector())
     assert (got.target is None) == (sent.target is None)
 
 
 def test_what_arrived_is_not_kept_alive() -> None:
     vector = site().vector()
-    got = Survey.from_parts(site().facts(), vector)
+    got = SiteStatistics.from_parts(site().header(), vector)
     vector[:] = -1
     assert np.array_equal(got.vector(), site().vector())
 
@@ -103,8 +106,8 @@ GOOD = {"columns": ["a", "b"], "classes": [0, 1]}
 @pytest.mark.parametrize(
     ("facts", "vector", "reason"),
     [
-        (GOOD, [3, 0, 0, 1], "2 columns has 5 numbers of float64, found shape .4,."),
-        (GOOD | {"classes": None}, [3, 0, 0, 1, 1], "2 columns has 7 numbers"),
+        (GOOD, [3, 0, 0, 1], "2 columns are 5 numbers of float64, found shape .4,."),
+        (GOOD | {"classes": None}, [3, 0, 0, 1, 1], "2 columns are 7 numbers"),
         (GOOD, [[3, 0, 0, 1, 1]], "found shape .1, 5."),
         (GOOD, [-3, 0, 0, 1, 1], "number of rows is -3"),
         (GOOD, [0, 0, 0, 1, 1], "number of rows is 0"),
@@ -114,8 +117,8 @@ GOOD = {"columns": ["a", "b"], "classes": [0, 1]}
         (GOOD, [3, 1e200, 0, 1, 1], "a mean is not a number"),
         (GOOD, [3, 0, 0, -1, 1], "a sum of squares is not a number"),
         (GOOD, [3, 0, 0, np.inf, 1], "a sum of squares is not a number"),
-        ({"columns": ["a", "b"]}, [3, 0, 0, 1, 1], "facts of a survey are columns and classes"),
-        ([], [3, 0, 0, 1, 1], "facts of a survey"),
+        ({"columns": ["a", "b"]}, [3, 0, 0, 1, 1], "header of a site's statistics has columns and classes"),
+        ([], [3, 0, 0, 1, 1], "header of a site's statistics"),
         (GOOD | {"columns": []}, [3], "one or more names"),
         (GOOD | {"columns": "ab"}, [3, 0, 0, 1, 1], "one or more names"),
         (GOOD | {"columns": ["a", 1]}, [3, 0, 0, 1, 1], "one or more names"),
@@ -132,23 +135,23 @@ GOOD = {"columns": ["a", "b"], "classes": [0, 1]}
 )
 def test_a_hostile_survey_is_refused(facts: Any, vector: list[float], reason: str) -> None:
     with pytest.raises(IncompatibleSites, match=reason):
-        Survey.from_parts(facts, np.array(vector, dtype=np.float64))
+        SiteStatistics.from_parts(facts, np.array(vector, dtype=np.float64))
 
 
 def test_another_dtype_is_refused() -> None:
     with pytest.raises(IncompatibleSites, match="of float32"):
-        Survey.from_parts(site().facts(), site().vector().astype(np.float32))
+        SiteStatistics.from_parts(site().header(), site().vector().astype(np.float32))
 
 
 def test_a_bad_value_is_named_by_row_and_column() -> None:
     X = np.zeros((3, 2))
     X[1, 1] = np.nan
     with pytest.raises(IncompatibleSites, match='row 1, column "b": found nan'):
-        Survey.of(X, np.arange(3), ("a", "b"), "classification")
+        SiteStatistics.of(X, np.arange(3), ("a", "b"), "classification")
     with pytest.raises(IncompatibleSites, match='row 0, column "target": found inf'):
-        Survey.of(np.zeros((1, 2)), np.array([np.inf]), ("a", "b"), "regression")
+        SiteStatistics.of(np.zeros((1, 2)), np.array([np.inf]), ("a", "b"), "regression")
     with pytest.raises(IncompatibleSites, match="no rows"):
-        Survey.of(np.zeros((0, 2)), np.zeros(0), ("a", "b"), "regression")
+        SiteStatistics.of(np.zeros((0, 2)), np.zeros(0), ("a", "b"), "regression")
 
 
 # Agreements
@@ -159,7 +162,7 @@ def test_the_agreed_scale_is_that_of_the_pooled_table() -> None:
     X = rng.normal([0, 100, -5], [1, 20, 0.1], (60, 3))
     y = rng.normal(150, 70, 60)
     parts = np.split(np.arange(60), [7, 30])
-    agreed = agree({f"s{i}": Survey.of(X[p], y[p], ("a", "b", "c"), "regression") for i, p in enumerate(parts)})
+    agreed = agree({f"s{i}": SiteStatistics.of(X[p], y[p], ("a", "b", "c"), "regression") for i, p in enumerate(parts)})
     assert np.allclose(agreed.center, X.mean(axis=0))
     assert np.allclose(agreed.scale, X.std(axis=0))
     assert np.isclose(agreed.target_center, y.mean())
@@ -188,7 +191,9 @@ def test_another_order_of_merging_would_change_bits() -> None:
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6 + 0.1, -3e-9])
 def test_a_constant_column_keeps_its_unit(value: float) -> None:
     surveys = {
-        f"s{n}": Survey.of(np.full((1 + n * 333, 1), value), np.arange(1 + n * 333) % 2, ("a",), "classification")
+        f"s{n}": SiteStatistics.of(
+            np.full((1 + n * 333, 1), value), np.arange(1 + n * 333) % 2, ("a",), "classification"
+        )
         for n in range(4)
     }
     agreed = agree(surveys)
@@ -206,7 +211,7 @@ def test_inputs_are_cut_at_five_standard_deviations() -> None:
 
 def test_unit_scale_keeps_zeros_and_none_keeps_everything() -> None:
     X = np.random.default_rng(0).normal(3, 2, (50, 4))
-    surveys = {"s": Survey.of(X, np.arange(50) % 2, COLUMNS, "classification")}
+    surveys = {"s": SiteStatistics.of(X, np.arange(50) % 2, COLUMNS, "classification")}
     unit = agree(surveys, "unit")
     assert (unit.transform(np.zeros((1, 4))) == 0).all()
     assert np.allclose(np.square(unit.transform(X, "float64")).mean(axis=0), 1)
@@ -263,7 +268,7 @@ def test_a_site_with_another_task_is_named() -> None:
 def test_one_class_and_no_site_are_refused() -> None:
     with pytest.raises(IncompatibleSites, match=r"one class only \(0\)"):
         agree({"a": site(labels=(0,)), "b": site(labels=(0,))})
-    with pytest.raises(IncompatibleSites, match="nobody"):
+    with pytest.raises(IncompatibleSites, match="no site"):
         agree({})
 
 
@@ -284,12 +289,12 @@ def test_an_agreement_goes_through_json_to_the_bit(make: Any, scale: Any) -> Non
         ({"center": [0.0]}, "4 columns, 1 centers, 4 scales"),
         ({"scale": [1.0, 1.0, 1.0, 0.0]}, "not above 0"),
         ({"scale": [1.0, 1.0, 1.0, float("nan")]}, "not finite"),
-        ({"center": ["x", 1, 1, 1]}, "not an agreement"),
+        ({"center": ["x", 1, 1, 1]}, "not a preprocessing"),
         ({"classes": [0]}, "two or more"),
         ({"classes": [1, 0]}, "sorted"),
         ({"clip": -1}, "not above 0"),
         ({"columns": None}, "one or more names"),
-        ({"target_scale": None}, "not an agreement"),
+        ({"target_scale": None}, "not a preprocessing"),
     ],
 )
 def test_a_malformed_agreement_is_refused(change: dict[str, Any], reason: str) -> None:

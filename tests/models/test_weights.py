@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nervenet.models import IncompatibleWeights, Layout, axpy, consensus_distance, generator, is_finite, sketch
-from nervenet.models.weights import BLOCK
+from nervenet.models import generator
+from nervenet.models.weights import BLOCK, IncompatibleWeights, Layout, axpy, consensus_distance, is_finite, sketch
 
 LAYOUT = Layout(("weight", "bias"), ((3, 2), (2,)), "float32")
 

@@ -21,7 +21,7 @@ COLUMNS = ("sepal length", "sepal width", "petal length")
 def trained(y: np.ndarray[Any, Any]) -> SiteModel:
     X = np.random.default_rng(0).normal(size=(60, 3)) + np.arange(60)[:, None] % 3 * 5
     site_model = SiteModel(MLP(hidden=(8,)), X, y, columns=COLUMNS)
-    site_model.settle(agree({"a": site_model.survey()}), seed=0)
+    site_model.build(agree({"a": site_model.statistics()}), seed=0)
     site_model.train(LocalWork(epochs=20), generator(0, "batches"), lambda: False)
     return site_model
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from federated_config import coordinator_config
 from nervenet.broker import messages as m
 from nervenet.broker.broker import Broker
 from nervenet.broker.directory import Directory
@@ -25,11 +26,10 @@ from nervenet.nodes.checkpoint.client_state import ClientStateStore
 from nervenet.nodes.federated import client_machine
 from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.federated.client_worker import ClientWorker
-from nervenet.nodes.federated.round_machine import CoordinatorMachine
-from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAvg
-from nervenet.nodes.federated.strategies.registry import NAMES, make
+from nervenet.nodes.federated.strategies.registry import STRATEGIES, build_strategy
 from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -159,7 +159,9 @@ def simulated() -> Found:
     settings = {"epochs": 1, "local_steps": None, "batch_size": 16, "carry_optimizer": False}
     sim = Simulation()
     clients = [f"client-{i}" for i in range(4)]
-    rules = RoundRules(8, frozenset(clients), min_clients=4, deadline_s=3.0, lost_after_s=4.0, settings=settings)
+    rules = coordinator_config(
+        8, frozenset(clients), min_clients=4, deadline_s=3.0, lost_after_s=4.0, settings=settings
+    )
     sim.add("coordinator", CoordinatorMachine(rules), worker("coordinator"))
     for name in clients:
         sim.add(name, client_machine.ClientMachine(client_machine.ClientRules("coordinator", 40)), worker(name))
@@ -205,15 +207,15 @@ def hurried() -> set[str]:
 def by_strategies() -> set[str]:
     """What strategies tell of a round, each of its own, with the report on outliers."""
     start = np.zeros(2)
-    told = {"normalizer": 1.0, "probe_loss": 1.0}
+    told = {"fednova_normalizer": 1.0, "probe_loss": 1.0}
     rows = [[1.0, 2.0]] * 6 + [[1e6, 1e6]]
     given = tuple(Contribution(f"c{i}", np.array(row), start, 1, told) for i, row in enumerate(rows))
     found: set[str] = set()
-    for name in NAMES:
-        merger = Aggregator(make(name, {}), len(given), report=True)
+    for name in tuple(STRATEGIES.builtin):
+        merger = Aggregator(build_strategy(name, {}), len(given), report=True)
         if len(merger.strategy.demands.parts) == 1:
             merger.begin(start)
-            found |= set(merger.fold(e.Fold(1, 0, "mean", start, given)).metrics)
+            found |= set(merger.fold(e.Fold(1, 0, start, given)).metrics)
     return found
 
 
@@ -288,7 +290,7 @@ def test_every_way_to_close_a_round_is_in_the_document():
     )
     lines = [line for line in text.splitlines() if "_close(" in line]
     lines += [
-        line for line in (ROOT / "nodes/federated/async_machine.py").read_text().splitlines() if ".closing =" in line
+        line for line in (ROOT / "nodes/federated/async_buffer.py").read_text().splitlines() if ".closing =" in line
     ]
     lines += [line for line in (ROOT / "nodes/federated/round.py").read_text().splitlines() if 'return "' in line]
     free = (ROOT / "nodes/gossip/asynchronous/machine.py").read_text().splitlines()

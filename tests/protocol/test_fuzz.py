@@ -201,7 +201,7 @@ def test_mutated_events_are_events_that_json_can_say_or_are_refused():
 @pytest.mark.parametrize("value", [b"\xff", math.nan, math.inf, {b"k": 1}, {1: 2}, [[msgpack.ExtType(5, b"")]]])
 def test_an_event_with_a_value_that_json_cannot_say_is_refused(value):
     body = SIGNATURE + msgpack.packb(EVENT | {"value": value})
-    with pytest.raises(ProtocolError, match=r"JSON cannot say|not MessagePack"):
+    with pytest.raises(ProtocolError, match=r"JSON cannot represent|not MessagePack"):
         decode_event([b"round.completed", body], 65_536)
 
 
@@ -246,7 +246,7 @@ def test_what_was_read_can_always_be_passed_on():
 
 def test_without_the_limit_an_event_could_be_read_and_not_be_said(monkeypatch):
     monkeypatch.setattr(event_codec, "shallow", lambda _: True)
-    monkeypatch.setattr(event_codec, "_sayable", lambda _: True)
+    monkeypatch.setattr(event_codec, "_is_json", lambda _: True)
     nest = b"\x91" * 1_010 + b"\x01"
     body = SIGNATURE + bytes([0x80 | (len(EVENT) + 1)]) + msgpack.packb(EVENT)[1:] + b"\xa1x" + nest
     with pytest.raises(RecursionError):

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from nervenet.broker.codec import DEPTH
 from nervenet.broker.sockets import BULK_QUEUE, CONTROL_QUEUE, SOCKETS
-from nervenet.models.site_statistics import Survey, agree
+from nervenet.models.site_statistics import SiteStatistics, agree
 from nervenet.models.weights import Layout
-from nervenet.nodes.federated.round_machine import EXTENSIONS, FAILURES_IN_A_ROW
+from nervenet.nodes.federated.coordinator_machine import EXTENSIONS, FAILURES_IN_A_ROW
 from nervenet.nodes.gossip.round_machine import PATIENCE
 
 PROTOCOL = " ".join((Path(__file__).parents[2] / "docs" / "protocol.md").read_text().split())
@@ -49,13 +49,13 @@ def test_heartbeats_are_never_on_bulk_and_no_dealer_of_a_link_is_immediate():
 )
 def test_a_survey_is_laid_out_as_described(y, task, more):
     X = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
-    survey = Survey.of(X, y, ["a", "b", "c"], task)
+    survey = SiteStatistics.of(X, y, ["a", "b", "c"], task)
     vector = survey.vector()
     assert vector.dtype == np.float64
     assert vector.size == 1 + 2 * 3 + more
     np.testing.assert_allclose(vector[:7], [2, 2, 2, 2, 2, 0, 2])
     described = PROTOCOL.split("### 6.1")[1].split("### 6.2")[0]
-    assert set(re.findall(r"\| `(\w+)` \|", described)) == set(survey.facts())
+    assert set(re.findall(r"\| `(\w+)` \|", described)) == set(survey.header())
     agreement = agree({"site": survey}).to_dict()
     told = described.split("is the **agreement**, a map of ")[1].split("Columns that differ")[0]
     assert set(re.findall(r"`(\w+)`", told)) == set(agreement)

@@ -188,6 +188,7 @@ def test_json_goes_on_when_its_reader_has_gone(launched: Launched, monkeypatch: 
     assert pipe.written == 1
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("arguments", ["--help", "launch --nodes 0", "node --help", "topology --list"])
 def test_a_command_line_alone_loads_nothing_heavy(arguments: str) -> None:
     code = f"import sys; from nervenet.scripts.main import execute; execute({arguments.split()!r}); print(*sys.modules)"
@@ -226,6 +227,7 @@ def test_resume_takes_the_experiment_of_the_folder(launched: Launched, killed: P
     assert (launched[1][1]["resume"], launched[1][1]["out"]) == (None, Path("new"))
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("command", ["launch", "node coordinator --broker tcp://127.0.0.1:9 --run r"])
 @pytest.mark.parametrize(
     ("more", "reason"),

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.e2e
 def run_folder(tmp_path: Path) -> Path:
     X = np.random.default_rng(0).normal(size=(30, 4))
     site_model = SiteModel(MLP(hidden=(4,)), X, np.arange(30) % 3)
-    site_model.settle(agree({"a": site_model.survey()}), seed=0)
-    save_model(tmp_path, site_model.model, site_model.agreement, site_model.snapshot(), {"round": 7})
+    site_model.build(agree({"a": site_model.statistics()}), seed=0)
+    save_model(tmp_path, site_model.model, site_model.preprocessing, site_model.get_weights(), {"round": 7})
     (tmp_path / "summary.json").write_text(json.dumps({"accuracy": 0.9, "loss": None, "mode": "gossip"}))
     return tmp_path
 
@@ -54,11 +54,11 @@ def test_the_best_round_is_served_where_it_is_asked_for(
 ) -> None:
     site_model = load_model(run_folder)
     extra = {"round": 3, "metrics": {"accuracy": 0.95}}
-    save_model(run_folder, site_model.model, site_model.agreement, site_model.snapshot() + 1, extra, stem="best")
+    save_model(run_folder, site_model.model, site_model.preprocessing, site_model.get_weights() + 1, extra, stem="best")
     served = []
 
     def instead(site_model: SiteModel, facts: dict[str, object]) -> None:
-        served.append((site_model.snapshot().sum(), facts))
+        served.append((site_model.get_weights().sum(), facts))
         raise ModelFileError("served")
 
     monkeypatch.setattr("nervenet.nodes.serving.predictor_app", instead)

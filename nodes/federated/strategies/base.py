@@ -34,7 +34,7 @@ class Demands:
         No rounds with a barrier: the model moves after every `buffer` updates, and who has answered is asked again.
     buffer
         Updates to a step of the asynchronous kind.
-    normalizer
+    fednova_normalizer
         Whether clients must be able to say how far their steps reach (FedNova's a_i): not every optimizer can.
     max_staleness
         Steps that the model may have moved while a client worked; an update that is staler is refused by name.
@@ -45,7 +45,7 @@ class Demands:
     asynchronous: bool = False
     buffer: int = 1
     max_staleness: int | None = None
-    normalizer: bool = False
+    fednova_normalizer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Contribution:
     examples : int
         Rows behind it.
     metrics : mapping
-        What the client told: ``loss``, ``steps``, ``probe_loss``, ``normalizer``, as far as it was asked.
+        What the client told: ``loss``, ``steps``, ``probe_loss``, ``fednova_normalizer``, as far as it was asked.
     relative : bool
     staleness : int
         Steps that the global model has made since `base`; 0 in a round with a barrier.

@@ -94,7 +94,7 @@ class FedNova:
     @property
     def demands(self) -> Demands:
         """Plain training, and that clients can say how far it reached."""
-        return Demands(normalizer=True)
+        return Demands(fednova_normalizer=True)
 
     def check(self, clients: int) -> None:
         """Any number will do."""
@@ -105,14 +105,15 @@ class FedNova:
 
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
         """Average normalized differences."""
-        rejected = lacking("normalizer", contributions, lambda value: value > 0, "a number above 0")
-        middle = statistics.median_low([c.metrics["normalizer"] for c in without(contributions, rejected)])
+        rejected = lacking("fednova_normalizer", contributions, lambda value: value > 0, "a number above 0")
+        middle = statistics.median_low([c.metrics["fednova_normalizer"] for c in without(contributions, rejected)])
         what = f"within a factor of {UNEQUAL:g} of the median client's, {middle:.3g},"
         rejected = (
-            lacking("normalizer", contributions, lambda v: 0 < v / UNEQUAL <= middle <= v * UNEQUAL, what) | rejected
+            lacking("fednova_normalizer", contributions, lambda v: 0 < v / UNEQUAL <= middle <= v * UNEQUAL, what)
+            | rejected
         )
         counted = without(contributions, rejected)
-        shares, reaches = by_examples(counted), [c.metrics["normalizer"] for c in counted]
+        shares, reaches = by_examples(counted), [c.metrics["fednova_normalizer"] for c in counted]
         effective = sum(share * reach for share, reach in zip(shares, reaches, strict=True))
         coefficients = [effective * share / reach for share, reach in zip(shares, reaches, strict=True)]
         after = shifted(weights, counted, coefficients)

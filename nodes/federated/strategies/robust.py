@@ -1,4 +1,4 @@
-"""Strategies that bear hostile clients: up to f of n, each as far as its theory goes.
+"""Strategies that tolerate Byzantine clients: up to f of n, each as far as its theory goes.
 
 All but `NormBound` weigh everybody alike: with weights by examples, whoever claims more of them would gain by it. Each
 takes the place of the mean, so a server optimizer can follow: parts compose (`pipeline`). What they do to vectors

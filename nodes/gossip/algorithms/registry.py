@@ -1,18 +1,16 @@
-"""Gossip algorithms by name; their arguments checked, and errors that help."""
+"""Gossip algorithms by name, those with rounds and those without."""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
-from ...config.keys import ExperimentError, convert
-from ...config.plugins import PluginInfo, described
-from .base import Algorithm
+from nervenet.models.plugins import PluginInfo, Registry, lacks, plugin_info
 
-NAMES: Mapping[str, str] = {
+from ...config.arguments import arguments_of, build
+from ...config.keys import ExperimentError
+
+SYNCHRONOUS: Mapping[str, str] = {
     "dpsgd": "averaging:DPSGD",
     "epidemic": "averaging:Epidemic",
     "sgp": "push_sum:SGP",
@@ -23,71 +21,48 @@ NAMES: Mapping[str, str] = {
     "self-centered-clipping": "robust:SelfCenteredClipping",
     "trimmed-mean": "robust:TrimmedMean",
 }
-"""Where each name of `gossip.algorithm` that goes by rounds is found, so that only what is used is imported."""
+ASYNCHRONOUS: Mapping[str, str] = {
+    "ad-psgd": "asynchronous.registry:AdPsgd",
+    "gossip-learning": "asynchronous.registry:GossipLearning",
+}
+
+ALGORITHMS: Registry[type[Any]] = Registry(
+    "gossip.algorithm",
+    "nervenet.algorithms",
+    {**{name: f"algorithms.{where}" for name, where in SYNCHRONOUS.items()}, **ASYNCHRONOUS},
+    package=__package__.rpartition(".")[0],
+    error=ExperimentError,
+    check=lambda plugin: lacks(plugin, "needs", "check", "init", "outgoing", "step"),
+)
 
 
-def algorithm_class(name: str) -> type[Any]:
-    """Find an algorithm.
-
-    Raises
-    ------
-    ExperimentError
-        There is none of that name; suggests the near one and lists them all, those without rounds among them.
-    """
-    if name not in NAMES:
-        from ..asynchronous.registry import NAMES as FREE
-
-        known = (*NAMES, *FREE)
-        near = difflib.get_close_matches(name, known, n=1)
-        guess = f" (did you mean {near[0]}?)" if near else ""
-        raise ExperimentError(f"gossip.algorithm = {name!r}: expected one of {', '.join(known)}{guess}")
-    module, _, cls = NAMES[name].partition(":")
-    found: type[Any] = getattr(import_module(f".{module}", __package__), cls)
-    return found
+def has_rounds(name: str) -> bool:
+    """Whether peers go by rounds under an algorithm; those of other packages do."""
+    return name not in ASYNCHRONOUS
 
 
-def arguments_of(name: str) -> dict[str, Any]:
-    """Name the arguments of an algorithm, which are keys of ``[gossip]`` while it is chosen, with their defaults."""
-    return {f.name: f.default for f in dataclasses.fields(algorithm_class(name)) if "setting" not in f.metadata}
+def synchronous_names() -> list[str]:
+    """Return the names of all algorithms that go by rounds."""
+    return [name for name in ALGORITHMS.names if has_rounds(name)]
 
 
-def every_argument(name: str) -> tuple[str, ...]:
-    """Name the arguments of any algorithm, with or without rounds."""
-    if name in NAMES:
-        return tuple(arguments_of(name))
-    from ..asynchronous.registry import NAMES as FREE
-    from ..asynchronous.registry import arguments_of as of_free
-
-    return of_free(name) if name in FREE else tuple(arguments_of(name))
-
-
-def build(name: str, arguments: Mapping[str, Any], compression: str = "") -> Algorithm:
-    """Build an algorithm.
+def build_algorithm(name: str, arguments: Mapping[str, Any], compression: str = "") -> Any:
+    """Build an algorithm: an `Algorithm`, or for one without rounds what makes a peer's machine.
 
     Raises
     ------
     ExperimentError
         Unknown name or argument, or a value that is not allowed; names the key, what was found and what is allowed.
     """
-    cls = algorithm_class(name)
-    allowed = arguments_of(name)
-    for key in arguments:
-        if key not in allowed:
-            raise ExperimentError(f"gossip.{key}: {name} has no such argument; it has {', '.join(allowed) or 'none'}")
-    settings = {f.name: compression for f in dataclasses.fields(cls) if f.metadata.get("setting") == "compression"}
-    try:
-        built: Algorithm = convert({**arguments, **settings}, cls)
-    except ExperimentError as error:
-        raise ExperimentError(f"gossip.{error}") from None
-    return built
+    return build(ALGORITHMS.key, name, ALGORITHMS[name], arguments, compression=compression)
 
 
-def encoding_of(algorithm: Algorithm) -> str:
-    """Give the spec of the codec by which an algorithm sends, as it stands in messages; empty: none."""
+def encoding_of(algorithm: Any) -> str:
+    """Return the spec of the codec by which an algorithm sends, as it stands in messages; empty: none."""
     compressor = getattr(algorithm, "compressor", None)
     return "" if compressor is None else str(compressor.spec)
 
 
 def describe() -> list[PluginInfo]:
-    """Describe all algorithms that go by rounds, in the order of `NAMES`; imports every one of them."""
-    return [described(name, algorithm_class(name), arguments_of(name)) for name in NAMES]
+    """Describe all built-in algorithms that go by rounds; imports every one of them."""
+    return [plugin_info(name, cls, arguments_of(cls)) for name in SYNCHRONOUS for cls in [ALGORITHMS[name]]]

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from ...topology import Rows, Schedule
 from ...topology.mixing import MixingError, uniform, weigh
 from .base import Algorithm, AlgorithmError, Needs
-from .registry import NAMES, algorithm_class
+from .registry import ALGORITHMS, synchronous_names
 
 if TYPE_CHECKING:
     from ...config.schema import Experiment
-    from ..asynchronous.registry import Free
+    from ..asynchronous.registry import AdPsgd, GossipLearning
 
 DRAWN = 5  # rounds that are looked at of graphs that never repeat
 
@@ -36,7 +36,7 @@ def problems(algorithm: Algorithm, experiment: Experiment, schedule: Schedule) -
     yield from _compression(needs, experiment)
 
 
-def free_problems(algorithm: Free, experiment: Experiment, schedule: Schedule) -> Iterator[str]:
+def free_problems(algorithm: AdPsgd | GossipLearning, experiment: Experiment, schedule: Schedule) -> Iterator[str]:
     """Compare what an algorithm without rounds needs with the graph, and name the settings that are for others."""
     gossip = experiment.gossip
     misfit = _graph(experiment, schedule, directed=not algorithm.undirected, varying=algorithm.varying)
@@ -139,4 +139,4 @@ def _compression(needs: Needs, experiment: Experiment) -> Iterator[str]:
 
 def _those(fit: Callable[[Needs], bool]) -> str:
     """Name the algorithms whose needs fit."""
-    return ", ".join(name for name in NAMES if fit(algorithm_class(name).needs))
+    return ", ".join(name for name in synchronous_names() if fit(ALGORITHMS[name].needs))

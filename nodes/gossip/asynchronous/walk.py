@@ -30,10 +30,6 @@ RECIPES: Mapping[str, tuple[Act, ...]] = {
 }
 """How each variant makes the next model."""
 
-OTHERS = ("own", "last")
-"""What the one that comes is merged with: the peer's own model (Hegedűs et al. 2021), or the model that came before it
-(Ormándi et al. 2013)."""
-
 
 @dataclass(frozen=True, slots=True)
 class WalkingModel:

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from nervenet.broker.messages import Heartbeat, Lane
-from nervenet.broker.testing.memory import Faults, MemoryTransport, Network, Partition
+from nervenet.broker.testing import Faults, MemoryNetwork, MemoryTransport, Partition
 from nervenet.broker.transport import Arrival
 from nervenet.broker.transport_events import LinkUp, SendFailed
 
@@ -91,7 +91,7 @@ class VirtualClock:
 def test_in_memory_messages_suffer_what_the_faults_say_on_a_clock_of_ones_own():
     clock = VirtualClock()
     fate = iter([[0.5], [], [0.1, 0.3]])
-    network = Network(lambda *_: next(fate), clock)
+    network = MemoryNetwork(lambda *_: next(fate), clock)
     a, b = (MemoryTransport(name, "peer", "demo", network=network) for name in "ab")
     heard: list[tuple[float, object]] = []
     asyncio.run(a.open(lambda _: None, lambda _: None))
@@ -108,7 +108,7 @@ def test_in_memory_messages_suffer_what_the_faults_say_on_a_clock_of_ones_own():
 
 def test_a_stopped_node_hears_later_and_its_senders_are_bounded():
     clock = VirtualClock()
-    network = Network(clock=clock)
+    network = MemoryNetwork(clock=clock)
     a, b = (MemoryTransport(name, "peer", "demo", network=network) for name in "ab")
     at_a: list[object] = []
     at_b: list[object] = []
@@ -122,7 +122,7 @@ def test_a_stopped_node_hears_later_and_its_senders_are_bounded():
     clock.run()
     slow = [item for item in at_a if isinstance(item, SendFailed)]
     assert len(slow) == 600 - 512
-    assert slow[0].reason.startswith("slow")
+    assert slow[0].cause == "slow"
     assert not [item for item in at_b if isinstance(item, Arrival)]
     network.resume("b")
     clock.run()

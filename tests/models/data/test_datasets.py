@@ -25,6 +25,7 @@ def test_packaged_values_and_names_are_those_of_scikit_learn(name: str) -> None:
     assert ours.task == ("regression" if name == "diabetes" else "classification")
 
 
+@pytest.mark.e2e
 def test_packaged_data_loads_without_scikit_learn() -> None:
     program = (
         "import sys; from nervenet.models.data.datasets import load, split\n"

@@ -6,8 +6,11 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from nervenet.models import MLP, IncompatibleWeights, LocalUnsupported, LocalWork, SiteModel, agree, generator
+from nervenet.models import MLP, LocalWork, SiteModel, generator
 from nervenet.models.local import LocalSettings, LocalTraining
+from nervenet.models.model import LocalUnsupported
+from nervenet.models.site_statistics import agree
+from nervenet.models.weights import IncompatibleWeights
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 ROWS = 40
@@ -28,7 +31,7 @@ def plain(**parameters):
 
 def client(model=None, node="ada", data=0, **options):
     one = SiteModel(plain() if model is None else model, *table(data), **options)
-    one.settle(agree({"only": one.survey()}), 0)
+    one.build(agree({"only": one.statistics()}), 0)
     return LocalTraining(one, node=node, seed=5)
 
 
@@ -113,7 +116,7 @@ def test_wrong_settings_are_refused_by_name(wrong, said):
 def test_a_model_that_cannot_follow_is_refused_before_training(model, asked, said):
     one = client(model)
     received = np.zeros(one.site_model.layout.size * (2 if "control" in asked else 1), one.site_model.layout.dtype)
-    with pytest.raises(LocalUnsupported, match=f"{said}.*Models that can: MLP"):
+    with pytest.raises(LocalUnsupported, match=f"{said}.*Models that can: mlp"):
         one.train(received, settings(**asked), 1)
 
 
@@ -123,19 +126,19 @@ def test_a_model_that_cannot_follow_is_refused_before_training(model, asked, sai
 @pytest.mark.parametrize("model", [MLP((5,)), SGDClassifier(loss="log_loss")])
 def test_plainly_it_is_the_learner_trained_on_addressed_batches(model):
     one, other = client(model), client(model).site_model
-    received = one.site_model.snapshot() + 0.1
+    received = one.site_model.get_weights() + 0.1
     result = one.train(received, settings(), 3)
-    other.load(received)
+    other.set_weights(received)
     report = other.train(LocalWork(**SHORT), generator(5, "ada", 3, "batches"))
-    assert np.array_equal(result.vector, other.snapshot())
+    assert np.array_equal(result.vector, other.get_weights())
     assert (result.examples, result.parts, result.encoding) == (ROWS, ("weights",), "")
-    assert result.metrics.pop("normalizer") > 0
+    assert result.metrics.pop("fednova_normalizer") > 0
     assert result.metrics == {"loss": report.loss, "steps": 10.0}
 
 
 def test_what_is_sent_is_a_copy():
     one = client()
-    first = one.train(one.site_model.snapshot(), settings(), 1).vector
+    first = one.train(one.site_model.get_weights(), settings(), 1).vector
     before = first.copy()
     one.train(first, settings(), 2)
     assert np.array_equal(first, before)
@@ -144,22 +147,22 @@ def test_what_is_sent_is_a_copy():
 def test_received_weights_must_fit():
     one = client()
     with pytest.raises(IncompatibleWeights, match="weights and control, 2 x 15 elements, were expected"):
-        one.train(one.site_model.snapshot(), settings(control=True), 1)
+        one.train(one.site_model.get_weights(), settings(control=True), 1)
     with pytest.raises(IncompatibleWeights, match="float32"):
-        one.train(one.site_model.snapshot().astype("f"), settings(), 1)
+        one.train(one.site_model.get_weights().astype("f"), settings(), 1)
 
 
 def test_a_training_that_diverges_says_what_may_help_and_leaves_the_state():
     one = client(MLP((5,), learning_rate=1e20, momentum=0.9))
-    received = one.site_model.snapshot()
+    received = one.site_model.get_weights()
     with pytest.raises(ArithmeticError, match=r"\(a smaller training.learning_rate may help\) must be finite"):
         one.train(received, settings(epochs=20, carry_optimizer=True), 1)
-    assert one.state() == {}
+    assert one.get_state() == {}
 
 
 def test_the_probe_is_the_loss_of_what_was_received():
     one = client()
-    received = one.site_model.snapshot()
+    received = one.site_model.get_weights()
     expected = one.site_model.training_loss()
     result = one.train(received, settings(probe=True), 1)
     assert result.metrics["probe_loss"] == expected
@@ -169,7 +172,7 @@ def test_the_probe_is_the_loss_of_what_was_received():
 @pytest.mark.parametrize("partial", [False, True])
 def test_an_abandoned_training_reports_what_it_has_if_it_may(partial):
     one = client(MLP((5,)))
-    received, asked = one.site_model.snapshot(), settings(partial=partial, carry_optimizer=True)
+    received, asked = one.site_model.get_weights(), settings(partial=partial, carry_optimizer=True)
     left = iter([False] * 3 + [True] * 100)
     result = one.train(received, asked, 1, lambda: next(left))
     assert result.cancelled is not partial
@@ -178,10 +181,10 @@ def test_an_abandoned_training_reports_what_it_has_if_it_may(partial):
         same = client(MLP((5,))).train(received, settings(epochs=1, local_steps=3), 1)
         assert np.array_equal(result.vector, same.vector)
         assert (result.metrics["steps"], result.metrics["partial"]) == (3, 1.0)
-        assert one.state()
+        assert one.get_state()
     else:
         assert result.vector is None
-        assert one.state() == {}
+        assert one.get_state() == {}
     nothing = one.train(received, asked, 2, lambda: True)
     assert nothing.cancelled
     assert nothing.vector is None
@@ -193,15 +196,15 @@ def test_an_abandoned_training_reports_what_it_has_if_it_may(partial):
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])
 def test_the_control_variate_is_the_gradient_without_the_correction(optimizer):
     one = client(plain(optimizer=optimizer, momentum=0.5))
-    x, asked = one.site_model.snapshot(), LocalSettings(epochs=1, batch_size=ROWS, control=True)
+    x, asked = one.site_model.get_weights(), LocalSettings(epochs=1, batch_size=ROWS, control=True)
     c = np.zeros_like(x)
     for number in (1, 2, 3):
-        before = one.state().get("control", np.zeros_like(x))
+        before = one.get_state().get("control", np.zeros_like(x))
         result = one.train(np.concatenate([x, c]), asked, number)
         y, change = result.vector.reshape(2, -1)
         now = gradient(client(), x)
         np.testing.assert_allclose(change, now - before, atol=1e-12)
-        np.testing.assert_allclose(one.state()["control"], now, atol=1e-12)
+        np.testing.assert_allclose(one.get_state()["control"], now, atol=1e-12)
         size = 0.15 if optimizer == "nesterov" else 0.1
         np.testing.assert_allclose(y, x - size * (now + c - before), atol=1e-12)
         assert result.parts == ("weights", "control")
@@ -211,7 +214,7 @@ def test_the_control_variate_is_the_gradient_without_the_correction(optimizer):
 @pytest.mark.parametrize("encoding", ["", "delta+top-k:0.2"])
 def test_what_did_not_count_leaves_no_trace_in_what_the_server_adds_up(encoding):
     one, other = client(MLP((5,))), client(MLP((5,)))
-    x = one.site_model.snapshot()
+    x = one.site_model.get_weights()
     received, asked = np.concatenate([x, 0 * x]), settings(control=True, encoding=encoding)
     for both in (one, other):
         both.train(received, asked, 1)
@@ -232,22 +235,24 @@ def client_after_one(received, asked, number):
 
 def test_an_update_that_did_not_count_leaves_what_is_personal():
     one = client(MLP((5,)))
-    x, asked = one.site_model.snapshot(), settings(personal=("bias",), encoding="delta+int4")
+    x, asked = one.site_model.get_weights(), settings(personal=("bias",), encoding="delta+int4")
     one.train(x, asked, 1)
     one.train(x, asked, 2)
-    personal = {name: array for name, array in one.state().items() if name.startswith("personal/")}
-    one.load(x, asked)
+    personal = {name: array for name, array in one.get_state().items() if name.startswith("personal/")}
+    one.set_weights(x, asked)
     assert personal
     one.train(x, asked, 3, counted=False)
-    assert all(not np.array_equal(one.state()[name], array) for name, array in personal.items()), "it was trained on"
+    assert all(not np.array_equal(one.get_state()[name], array) for name, array in personal.items()), (
+        "it was trained on"
+    )
 
 
 def test_with_momentum_it_is_a_mean_of_the_gradients_on_the_way():
     """Small steps hardly move the weights, so that all their gradients, and any mean of them, are the first."""
     one = client(plain(optimizer="nesterov", learning_rate=1e-7))
-    x, asked = one.site_model.snapshot(), LocalSettings(epochs=50, batch_size=ROWS, control=True)
+    x, asked = one.site_model.get_weights(), LocalSettings(epochs=50, batch_size=ROWS, control=True)
     one.train(np.concatenate([x, np.ones_like(x)]), asked, 1)
-    np.testing.assert_allclose(one.state()["control"], gradient(client(), x), atol=1e-4)
+    np.testing.assert_allclose(one.get_state()["control"], gradient(client(), x), atol=1e-4)
 
 
 def opposed(which, optimizer="sgd"):
@@ -281,31 +286,31 @@ def test_scaffold_finds_the_common_optimum_that_averaging_misses(optimizer):
 def test_personal_arrays_stay_and_travel_as_they_came():
     one = client(MLP((5,)))
     layout, asked = one.site_model.layout, settings(personal=("weight.1", "bias.1"))
-    x = one.site_model.snapshot()
+    x = one.site_model.get_weights()
     first = one.train(x, asked, 1).vector
-    own = one.site_model.snapshot()
+    own = one.site_model.get_weights()
     for name in layout.names:
         kept = np.array_equal(layout.views(first)[name], layout.views(x)[name])
         assert kept == (name in asked.personal)
         assert not np.array_equal(layout.views(own)[name], layout.views(x)[name])
 
-    one.load(first, asked)  # next round: the head of before over the body that arrives
-    used = layout.views(one.site_model.snapshot())
+    one.set_weights(first, asked)  # next round: the head of before over the body that arrives
+    used = layout.views(one.site_model.get_weights())
     assert np.array_equal(used["weight.1"], layout.views(own)["weight.1"])
     assert np.array_equal(used["weight.0"], layout.views(first)["weight.0"])
-    assert np.array_equal(one.personal_weights(first), one.site_model.snapshot())
+    assert np.array_equal(one.personal_weights(first), one.site_model.get_weights())
 
     same = client(MLP((5,)))
-    same.site_model.load(one.site_model.snapshot())
+    same.site_model.set_weights(one.site_model.get_weights())
     same.site_model.train(LocalWork(**SHORT), generator(5, "ada", 2, "batches"))
     one.train(first, asked, 2)
-    assert np.array_equal(one.site_model.snapshot(), same.site_model.snapshot())
+    assert np.array_equal(one.site_model.get_weights(), same.site_model.get_weights())
 
 
 def test_a_part_of_a_name_before_a_dot_means_all_that_have_it():
     one = client(MLP((5,)))
-    one.train(one.site_model.snapshot(), settings(personal=("bias",)), 1)
-    assert set(one.state()) == {"personal/bias.0", "personal/bias.1"}
+    one.train(one.site_model.get_weights(), settings(personal=("bias",)), 1)
+    assert set(one.get_state()) == {"personal/bias.0", "personal/bias.1"}
 
 
 @pytest.mark.parametrize(
@@ -319,17 +324,17 @@ def test_a_part_of_a_name_before_a_dot_means_all_that_have_it():
 def test_unknown_personal_names_are_refused_with_those_that_exist(names, said):
     one = client(MLP((5,)))
     with pytest.raises(ValueError, match=said):
-        one.train(one.site_model.snapshot(), settings(personal=names), 1)
+        one.train(one.site_model.get_weights(), settings(personal=names), 1)
 
 
 def test_control_variates_of_personal_arrays_are_zero():
     one = client(MLP((5,)))
-    layout, x = one.site_model.layout, one.site_model.snapshot()
+    layout, x = one.site_model.layout, one.site_model.get_weights()
     asked = settings(personal=("weight.1",), control=True)
     for number in (1, 2):
         result = one.train(np.concatenate([x, 0 * x]), asked, number)
-        assert not layout.views(one.state()["control"])["weight.1"].any()
-        assert layout.views(one.state()["control"])["weight.0"].any()
+        assert not layout.views(one.get_state()["control"])["weight.1"].any()
+        assert layout.views(one.get_state()["control"])["weight.0"].any()
         assert not layout.views(result.vector[x.size :])["weight.1"].any()
 
 
@@ -338,7 +343,7 @@ def test_control_variates_of_personal_arrays_are_zero():
 
 def test_ditto_trains_a_second_model_towards_what_was_received():
     one = client()
-    x1, asked = one.site_model.snapshot(), LocalSettings(epochs=1, batch_size=ROWS, ditto=0.4)
+    x1, asked = one.site_model.get_weights(), LocalSettings(epochs=1, batch_size=ROWS, ditto=0.4)
     assert "personal_loss" in one.train(x1, asked, 1).metrics
     v1 = x1 - 0.1 * gradient(client(), x1)
     np.testing.assert_allclose(one.personal_weights(), v1, atol=1e-12)
@@ -354,11 +359,11 @@ def test_what_ditto_sends_is_what_would_be_sent_without(model):
     for ditto in (0.0, 0.5):
         one, x = client(model), None
         for number in (1, 2, 3):
-            x = one.site_model.snapshot() if x is None else x
+            x = one.site_model.get_weights() if x is None else x
             x = one.train(x, settings(ditto=ditto, carry_optimizer=True), number).vector
         sent.append(x)
     assert np.array_equal(*sent)
-    assert np.array_equal(one.site_model.snapshot(), x)
+    assert np.array_equal(one.site_model.get_weights(), x)
     assert not np.array_equal(one.personal_weights(), x)
 
 
@@ -372,24 +377,24 @@ def test_without_a_model_of_its_own_the_weights_of_all_are_needed():
 
 def test_an_encoding_carries_its_error_to_the_next_round(coarse):
     one = client()
-    x, total, decoded = one.site_model.snapshot(), 0.0, 0.0
+    x, total, decoded = one.site_model.get_weights(), 0.0, 0.0
     for number in (1, 2, 3):
         result = one.train(x, settings(encoding="coarse"), number)
         assert result.vector.dtype == np.uint8
         assert result.encoding == "coarse"
-        total = total + one.site_model.snapshot() - x
+        total = total + one.site_model.get_weights() - x
         decoded = decoded + coarse.decode(result.vector, x.size, "float64")
-        np.testing.assert_allclose(one.state()["residual"], total - decoded, atol=1e-12)
+        np.testing.assert_allclose(one.get_state()["residual"], total - decoded, atol=1e-12)
         assert result.metrics["raw_bytes"] == 8 * x.size
         assert result.metrics["sent_bytes"] == 2 * x.size
         assert 0 < result.metrics["codec_error"] < 1.5
     one.train(x, settings(), 4)
-    assert one.state() == {}
+    assert one.get_state() == {}
 
 
 def test_all_parts_are_encoded_and_only_the_weights_are_a_difference(coarse):
     one, other = client(), client()
-    x = one.site_model.snapshot()
+    x = one.site_model.get_weights()
     received = np.concatenate([x, 0 * x])
     y, change = other.train(received, settings(control=True), 1).vector.reshape(2, -1)
     result = one.train(received, settings(control=True, encoding="coarse"), 1)
@@ -401,13 +406,13 @@ def test_all_parts_are_encoded_and_only_the_weights_are_a_difference(coarse):
 def test_the_codecs_of_the_house_serve(spec):
     compress = pytest.importorskip("nervenet.models.compress")
     one = client(MLP((5,)))
-    x, asked = one.site_model.snapshot(), settings(encoding=spec)
+    x, asked = one.site_model.get_weights(), settings(encoding=spec)
     for number in (1, 2):
         result = one.train(x, asked, number)
-        left = one.state()["residual"]
+        left = one.get_state()["residual"]
     sent = compress.parse(spec).decode(result.vector, x.size, x.dtype)
     assert 0 < result.metrics["codec_error"] < 1
-    wanted = one.site_model.snapshot() - (x if "delta" in spec else 0)
+    wanted = one.site_model.get_weights() - (x if "delta" in spec else 0)
     before = sent + left - wanted  # what the first round left behind
     assert 0 < np.linalg.norm(before) < np.linalg.norm(wanted)
 
@@ -434,7 +439,7 @@ def test_a_client_that_was_restored_goes_on_bit_for_bit(what, model, coarse):
     if what == "fedper":
         asked = {"personal": ("coef",) if model == "sgd" else ("weight",)}
     one, asked = client(MODELS[model]()), settings(**asked)
-    x = one.site_model.snapshot()
+    x = one.site_model.get_weights()
 
     def received(number):
         rng = np.random.default_rng(number)
@@ -443,55 +448,55 @@ def test_a_client_that_was_restored_goes_on_bit_for_bit(what, model, coarse):
 
     for number in (1, 2):
         one.train(received(number), asked, number)
-    state = {name: array.copy() for name, array in one.state().items()}
+    state = {name: array.copy() for name, array in one.get_state().items()}
     went_on = one.train(received(3), asked, 3)
     assert state, "there is something to carry"
 
     reborn = client(MODELS[model]())
-    reborn.restore(state)
+    reborn.set_state(state)
     repeated = client(MODELS[model]())
     repeated.train(received(7), asked, 7)
-    repeated.restore(state)
+    repeated.set_state(state)
     for other in (reborn, repeated, one):
         if other is one:
-            one.restore(state)
+            one.set_state(state)
         result = other.train(received(3), asked, 3)
         assert np.array_equal(result.vector, went_on.vector)
         assert result.metrics == went_on.metrics
-        assert set(other.state()) == set(one.state())
-        assert all(np.array_equal(array, one.state()[name]) for name, array in other.state().items())
+        assert set(other.get_state()) == set(one.get_state())
+        assert all(np.array_equal(array, one.get_state()[name]) for name, array in other.get_state().items())
 
     lost = client(MODELS[model]())
     lost.train(received(3), asked, 3)
-    assert any(not np.array_equal(array, one.state()[name]) for name, array in lost.state().items())
+    assert any(not np.array_equal(array, one.get_state()[name]) for name, array in lost.get_state().items())
 
 
 def test_restoring_nothing_is_a_fresh_start():
     for make in MODELS.values():
         one, asked = client(make()), settings(carry_optimizer=True)
-        x = one.site_model.snapshot()
+        x = one.site_model.get_weights()
         first = one.train(x, asked, 1).vector
         assert not np.array_equal(one.train(x, asked, 1).vector, first)
-        one.restore({})
+        one.set_state({})
         assert np.array_equal(one.train(x, asked, 1).vector, first)
 
 
 def test_where_nothing_is_carried_there_is_no_state():
     one = client(MLP((5,)))
-    one.train(one.site_model.snapshot(), settings(proximal=0.1, probe=True), 1)
-    assert one.state() == {}
+    one.train(one.site_model.get_weights(), settings(proximal=0.1, probe=True), 1)
+    assert one.get_state() == {}
 
 
 def test_a_state_cannot_be_changed_from_outside_and_names_what_it_does_not_know():
     one = client()
-    x = one.site_model.snapshot()
+    x = one.site_model.get_weights()
     one.train(np.concatenate([x, x]), settings(control=True), 1)
     with pytest.raises(ValueError, match="read-only"):
-        one.state()["control"][:] = 0
-    one.state().clear()
-    assert set(one.state()) == {"control"}
+        one.get_state()["control"][:] = 0
+    one.get_state().clear()
+    assert set(one.get_state()) == {"control"}
     with pytest.raises(ValueError, match="'controls'"):
-        one.restore({"controls": x})
+        one.set_state({"controls": x})
 
 
 # ------------------------------------------------------------------------------------------------------- fine-tuning
@@ -499,14 +504,14 @@ def test_a_state_cannot_be_changed_from_outside_and_names_what_it_does_not_know(
 
 def test_fine_tuning_trains_on_from_what_all_agreed_and_forgets_nothing():
     one = client(MLP((5,)))
-    x, asked = one.site_model.snapshot(), settings(personal=("bias",), carry_optimizer=True)
+    x, asked = one.site_model.get_weights(), settings(personal=("bias",), carry_optimizer=True)
     one.train(x, asked, 1)
-    before, start = one.state(), one.personal_weights(x)
+    before, start = one.get_state(), one.personal_weights(x)
     report = one.fine_tune(x, 3, batch_size=8)
-    tuned = one.site_model.snapshot()
+    tuned = one.site_model.get_weights()
     assert report.steps == 15
-    assert all(before[name] is array for name, array in one.state().items())
+    assert all(before[name] is array for name, array in one.get_state().items())
     other = client(MLP((5,))).site_model
-    other.load(start)
+    other.set_weights(start)
     other.train(LocalWork(epochs=3, batch_size=8), generator(5, "ada", "fine-tune"))
-    assert np.array_equal(tuned, other.snapshot())
+    assert np.array_equal(tuned, other.get_weights())

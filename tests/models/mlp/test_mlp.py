@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from nervenet.models import MLP, IncompatibleWeights, LocalWork, as_model, generator, named_model, rebuild
+from nervenet.models import MLP, LocalWork, generator
 from nervenet.models.evaluate import evaluate
 from nervenet.models.mlp.network import Pass, mean_loss
 from nervenet.models.mlp.product import Product
+from nervenet.models.registry import as_model, named_model, rebuild
+from nervenet.models.weights import IncompatibleWeights
 
 WORK = LocalWork(epochs=3, batch_size=8)
 
@@ -47,12 +49,12 @@ def test_back_propagation_is_the_derivative_of_the_loss(activation, n_classes):
     batch.backward(X, Y, outputs, np.array(1 / 6))
     found, step = model._gradient.copy(), 1e-6
     for i in range(model.layout.size):
-        here = model._parameters[i]
-        model._parameters[i] = here + step
+        here = model.weights[i]
+        model.weights[i] = here + step
         above = loss()
-        model._parameters[i] = here - step
+        model.weights[i] = here - step
         below = loss()
-        model._parameters[i] = here
+        model.weights[i] = here
         assert found[i] == pytest.approx((above - below) / (2 * step), abs=1e-7)
 
 
@@ -88,13 +90,13 @@ def test_no_hidden_layer_is_a_linear_model():
 
 def test_the_start_is_glorots_and_belongs_to_its_address():
     model = built(hidden=(400,), n_features=200)
-    weights = model.layout.views(model.snapshot())["weight.0"]
+    weights = model.layout.views(model.get_weights())["weight.0"]
     bound = np.sqrt(6 / 600)
     assert bound * 0.99 < np.abs(weights).max() <= bound
     assert abs(weights.std() - bound / np.sqrt(3)) < 0.01 * bound
-    np.testing.assert_array_equal(built().snapshot(), built().snapshot())
+    np.testing.assert_array_equal(built().get_weights(), built().get_weights())
     logistic = built(hidden=(400,), n_features=200, activation="logistic")
-    assert np.abs(logistic.layout.views(logistic.snapshot())["weight.0"]).max() <= np.sqrt(2 / 600)
+    assert np.abs(logistic.layout.views(logistic.get_weights())["weight.0"]).max() <= np.sqrt(2 / 600)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -102,24 +104,24 @@ def test_weights_go_out_and_in_without_being_shared(dtype):
     X, y = table(dtype=dtype)
     model, other = built(dtype=dtype), built(dtype=dtype)
     model.fit(X, y, WORK, generator(0), never)
-    sent = model.snapshot()
+    sent = model.get_weights()
     received = np.frombuffer(sent.tobytes(), sent.dtype)  # read-only, as from the wire
-    other.load(received)
+    other.set_weights(received)
     np.testing.assert_array_equal(other.predict(X), model.predict(X))
     for each in (model, other):
         each.fit(X, y, WORK, generator(1), never)
-    np.testing.assert_array_equal(model.snapshot(), other.snapshot())
+    np.testing.assert_array_equal(model.get_weights(), other.get_weights())
     np.testing.assert_array_equal(sent, received)
-    assert not np.array_equal(sent, model.snapshot())
+    assert not np.array_equal(sent, model.get_weights())
 
 
 def test_weights_that_do_not_fit_are_refused():
     model = built()
-    before = model.snapshot()
+    before = model.get_weights()
     for wrong in (before[:-1], before.astype(np.float64), np.full_like(before, np.nan)):
         with pytest.raises(IncompatibleWeights):
-            model.load(wrong)
-    np.testing.assert_array_equal(model.snapshot(), before)
+            model.set_weights(wrong)
+    np.testing.assert_array_equal(model.get_weights(), before)
 
 
 def test_the_same_address_gives_the_same_bits():
@@ -128,7 +130,7 @@ def test_the_same_address_gives_the_same_bits():
     def trained(*address):
         model = built()
         model.fit(X, y, WORK, generator(0, *address), never)
-        return model.snapshot().tobytes()
+        return model.get_weights().tobytes()
 
     assert trained("node", 1) == trained("node", 1)
     assert trained("node", 1) != trained("node", 2)
@@ -140,20 +142,20 @@ def test_moments_are_reset_or_carried_on_purpose(optimizer):
 
     def second_round(carry, resumed=False):
         model = built(optimizer=optimizer)
-        start = model.snapshot()
+        start = model.get_weights()
         model.fit(X, y, WORK, generator(0), never)
         if resumed:
             fresh = built(optimizer=optimizer)
-            fresh.restore(model.carry())
+            fresh.set_state(model.get_state())
             model = fresh
-        model.load(start)
+        model.set_weights(start)
         model.fit(X, y, LocalWork(epochs=3, batch_size=8, carry_optimizer=carry), generator(1), never)
-        return model.snapshot()
+        return model.get_weights()
 
     fresh = built(optimizer=optimizer)
     fresh.fit(X, y, WORK, generator(1), never)
-    np.testing.assert_array_equal(second_round(carry=False), fresh.snapshot())
-    assert not np.array_equal(second_round(carry=True), fresh.snapshot())
+    np.testing.assert_array_equal(second_round(carry=False), fresh.get_weights())
+    assert not np.array_equal(second_round(carry=True), fresh.get_weights())
     np.testing.assert_array_equal(second_round(carry=True), second_round(carry=True, resumed=True))
 
 
@@ -161,7 +163,7 @@ def test_what_is_carried_is_a_copy():
     X, y = table()
     model = built()
     model.fit(X, y, WORK, generator(0), never)
-    carried = model.carry()
+    carried = model.get_state()
     kept = carried["velocity"].copy()
     model.fit(X, y, LocalWork(carry_optimizer=True), generator(1), never)
     np.testing.assert_array_equal(carried["velocity"], kept)
@@ -180,7 +182,7 @@ def test_stopping_is_asked_before_every_mini_batch():
     assert np.isfinite(report.loss)
     steps = built()
     assert steps.fit(X, y, LocalWork(local_steps=5, batch_size=8), generator(0), never).steps == 5
-    np.testing.assert_array_equal(model.snapshot(), steps.snapshot())
+    np.testing.assert_array_equal(model.get_weights(), steps.get_weights())
 
 
 def test_stopping_between_two_epochs_reports_the_epoch_that_was_whole():
@@ -200,11 +202,11 @@ def test_local_steps_go_over_the_ends_of_epochs():
 def test_no_work_changes_nothing():
     X, y = table()
     model = built()
-    before = model.snapshot()
+    before = model.get_weights()
     report = model.fit(X, y, LocalWork(epochs=0), generator(0), never)
     assert report.steps == 0
     assert np.isnan(report.loss)
-    np.testing.assert_array_equal(model.snapshot(), before)
+    np.testing.assert_array_equal(model.get_weights(), before)
 
 
 def test_a_batch_larger_than_the_data_is_the_data():
@@ -218,14 +220,14 @@ def test_a_diverging_model_shows_in_its_weights_and_warns_nobody():
     report = model.fit(X * 1e3, y.astype(float), LocalWork(epochs=10), generator(0), never)
     assert not np.isfinite(report.loss)
     with pytest.raises(IncompatibleWeights, match="NaN or infinite"):
-        model.layout.check(model.snapshot())
+        model.layout.check(model.get_weights())
 
 
 def test_extreme_logits_neither_overflow_nor_warn():
     X, y = table()
     for classes in (2, 3):
         model = built(classes)
-        model.load(np.full(model.layout.size, 1e10, np.float32))
+        model.set_weights(np.full(model.layout.size, 1e10, np.float32))
         assert np.isfinite(model.probabilities(X)).all()
         assert np.isfinite(evaluate(model, X, y % classes)["loss"])
 
@@ -267,10 +269,10 @@ def test_wrong_parameters_are_named(parameters, said):
 )
 def test_wrong_inputs_are_refused_before_anything_is_trained(X, y, said):
     model = built()
-    before = model.snapshot()
+    before = model.get_weights()
     with pytest.raises(ValueError, match=said):
         model.fit(X, y, WORK, generator(0), never)
-    np.testing.assert_array_equal(model.snapshot(), before)
+    np.testing.assert_array_equal(model.get_weights(), before)
 
 
 def test_targets_that_are_not_finite_are_refused():
@@ -279,7 +281,7 @@ def test_targets_that_are_not_finite_are_refused():
 
 
 def test_an_unbuilt_model_says_so():
-    for call in (MLP().snapshot, lambda: MLP().predict(np.zeros((1, 4))), lambda: MLP().layout):
+    for call in (MLP().get_weights, lambda: MLP().predict(np.zeros((1, 4))), lambda: MLP().layout):
         with pytest.raises(RuntimeError, match="build"):
             call()
     for n_features, n_classes in ((0, 2), (3, 1)):

@@ -39,7 +39,7 @@ def scikit_learn(model, X, y, classes):
     )
     theirs.partial_fit(X, y, **known)
     del theirs._optimizer
-    parts = model.layout.views(model.snapshot())
+    parts = model.layout.views(model.get_weights())
     theirs.coefs_ = [parts[f"weight.{i}"] for i in range(len(theirs.coefs_))]
     theirs.intercepts_ = [parts[f"bias.{i}"] for i in range(len(theirs.intercepts_))]
     return theirs
@@ -66,7 +66,7 @@ def trained(activation, optimizer, classes, dtype, batch_size=BATCH):
 @pytest.mark.parametrize(("activation", "optimizer", "task"), list(product(ACTIVATIONS, OPTIMIZERS, TASKS)))
 def test_same_weights_as_scikit_learn(activation, optimizer, task):
     ours, theirs, report, X = trained(activation, optimizer, TASKS[task], "float64")
-    np.testing.assert_allclose(ours.snapshot(), flat(theirs), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(ours.get_weights(), flat(theirs), rtol=0, atol=1e-12)
     np.testing.assert_allclose(ours.predict(X), theirs.predict(X), atol=1e-12)
     if TASKS[task]:
         np.testing.assert_allclose(ours.probabilities(X), theirs.predict_proba(X), atol=1e-12)
@@ -76,8 +76,8 @@ def test_same_weights_as_scikit_learn(activation, optimizer, task):
 @pytest.mark.parametrize("task", TASKS)
 def test_same_weights_in_single_precision(task):
     ours, theirs, _, _ = trained("relu", "nesterov", TASKS[task], "float32")
-    assert flat(theirs).dtype == ours.snapshot().dtype == np.float32
-    np.testing.assert_allclose(ours.snapshot(), flat(theirs), rtol=0, atol=2e-5)
+    assert flat(theirs).dtype == ours.get_weights().dtype == np.float32
+    np.testing.assert_allclose(ours.get_weights(), flat(theirs), rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -88,7 +88,7 @@ def test_the_reported_loss_is_scikit_learns_without_the_penalty(task):
     before = MLP((7, 6), "tanh", optimizer="sgd", learning_rate=RATE, l2=L2, dtype="float64")
     before.build(FEATURES, TASKS[task], generator(0, "init"))
     before.fit(X, y, LocalWork(epochs=EPOCHS - 1, batch_size=ROWS), generator(0, "batches"), never)
-    parts = before.layout.views(before.snapshot())
+    parts = before.layout.views(before.get_weights())
     penalty = L2 / 2 / ROWS * sum(float((parts[f"weight.{i}"] ** 2).sum()) for i in range(3))
     halves = 2 if TASKS[task] is None else 1  # scikit-learn halves the squared error, metrics do not
     assert report.loss == pytest.approx(halves * (theirs.loss_ - penalty), rel=1e-10)
@@ -101,4 +101,4 @@ def test_a_wrong_penalty_would_be_seen():
     wrong = MLP((7, 6), "relu", optimizer="sgd", learning_rate=RATE, l2=L2 * BATCH, dtype="float64")
     wrong.build(FEATURES, 3, generator(0, "init"))
     wrong.fit(X, y, LocalWork(epochs=EPOCHS, batch_size=BATCH), generator(0, "batches"), never)
-    assert np.abs(wrong.snapshot() - flat(theirs)).max() > 1e-3
+    assert np.abs(wrong.get_weights() - flat(theirs)).max() > 1e-3

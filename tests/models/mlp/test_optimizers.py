@@ -60,7 +60,7 @@ def test_memory_moves_with_carry_and_restore(name):
     half, before = run(name, GRADIENTS[:4])
     gradient = np.empty_like(half)
     after = make_optimizer(name, half, gradient, N_WEIGHTS, RATE, MOMENTUM)
-    after.restore(before.carry())
+    after.set_state(before.get_state())
     for g in GRADIENTS[4:]:
         gradient[:] = g * after.gain
         after.step(np.array(L2 * after.gain))
@@ -80,9 +80,9 @@ def test_reset_forgets_everything(name):
 def test_a_state_that_does_not_fit_is_refused():
     _, optimizer = run("adam", GRADIENTS)
     with pytest.raises(ValueError, match="'first' is missing"):
-        optimizer.restore({})
+        optimizer.set_state({})
     with pytest.raises(ValueError, match=r"not of shape \(5,\)"):
-        optimizer.restore({"first": np.zeros(4), "second": np.zeros(4), "t": np.zeros(1)})
+        optimizer.set_state({"first": np.zeros(4), "second": np.zeros(4), "t": np.zeros(1)})
 
 
 def test_an_unknown_name_is_refused():

@@ -1,9 +1,9 @@
-"""How many hostile vectors a rule bears, and how it refuses more."""
+"""How many Byzantine vectors a rule tolerates, and how it refuses more."""
 
 import numpy as np
 import pytest
 from nervenet.models import robust
-from nervenet.models.robust import DEMANDS, RobustnessError, check, most_hostile
+from nervenet.models.robust import DEMANDS, RobustnessError, check, max_byzantine
 
 CALLS = {
     "trimmed mean": robust.trimmed_mean,
@@ -19,7 +19,7 @@ CALLS = {
 )
 def test_one_vector_too_few_is_refused_and_one_more_is_enough(rule, n, f):
     vectors = [np.full(3, float(i)) for i in range(n + 1)]
-    with pytest.raises(RobustnessError, match=rf"{rule} cannot bear f = {f} .* n = {n}: .*n >= {n + 1}") as refused:
+    with pytest.raises(RobustnessError, match=rf"{rule} cannot tolerate f = {f} .* n = {n}: .*n >= {n + 1}") as refused:
         CALLS[rule](vectors[:n], f)
     assert (refused.value.rule, refused.value.n, refused.value.f) == (rule, n, f)
     assert CALLS[rule](vectors, f).shape == (3,)
@@ -43,7 +43,7 @@ def test_multi_krum_averages_no_more_than_can_be_honest(m):
 @pytest.mark.parametrize("rule", DEMANDS)
 def test_the_largest_f_is_allowed_and_the_next_is_not(rule):
     for n in range(1, 30):
-        most = most_hostile(rule, n)
+        most = max_byzantine(rule, n)
         if most >= 0:
             check(rule, n, most)
         with pytest.raises(RobustnessError):

@@ -4,7 +4,8 @@ from math import sqrt
 
 import numpy as np
 import pytest
-from nervenet.models import combine, robust, weighted_mean
+from nervenet.models import robust
+from nervenet.models.aggregate import combine, weighted_mean
 
 THREE = [np.array(row, "d") for row in ([1, 2, 3], [4, 5, 6], [7, 8, 9])]
 FIVE = [*THREE, np.array([2.0, 3, 4]), np.array([100.0, 100, 100])]

@@ -5,8 +5,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-from nervenet.models import MLP, CannotMerge, IncompatibleWeights, LocalWork, as_model, generator, named_model, rebuild
+from nervenet.models import MLP, CannotMerge, LocalWork, generator
 from nervenet.models.evaluate import evaluate
+from nervenet.models.registry import as_model, named_model, rebuild
+from nervenet.models.weights import IncompatibleWeights
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, SGDClassifier, SGDRegressor
 from sklearn.neighbors import KNeighborsClassifier
@@ -77,7 +79,7 @@ def test_a_node_that_lacks_classes_has_the_same_layout(name, held):
     mine = np.isin(y, held)
     model, whole = built(CLASSIFIERS[name]), built(CLASSIFIERS[name])
     model.fit(X[mine], y[mine], ONE_EPOCH, generator(0), never)
-    assert model.snapshot().size == whole.layout.size == model.layout.size
+    assert model.get_weights().size == whole.layout.size == model.layout.size
     assert model.layout.hash == whole.layout.hash
     assert model.predict(X).dtype == np.int64
     if model.probabilities(X) is not None:
@@ -112,25 +114,25 @@ def test_weights_round_trip_and_are_never_shared(name):
     X, y = table()
     model = built(CLASSIFIERS[name])
     model.fit(X, y, ONE_EPOCH, generator(0), never)
-    sent = model.snapshot()
+    sent = model.get_weights()
     kept = sent.copy()
     received = np.frombuffer(sent.tobytes(), sent.dtype)  # read-only, as from the wire
     other = built(CLASSIFIERS[name])
-    other.load(received)
+    other.set_weights(received)
     np.testing.assert_array_equal(other.predict(X), model.predict(X))
     other.fit(X, y, ONE_EPOCH, generator(1), never)
     model.fit(X, y, ONE_EPOCH, generator(1), never)
     np.testing.assert_array_equal(received, kept)
     np.testing.assert_array_equal(sent, kept)
-    assert not np.array_equal(other.snapshot(), kept)
+    assert not np.array_equal(other.get_weights(), kept)
 
 
 def test_partial_fit_would_train_on_a_message_in_flight():
     """The bug the copy on load prevents."""
     X, y = table()
     model = built(SGDClassifier())
-    sent = model.snapshot()
-    model._assign(model.layout.views(sent))
+    sent = model.get_weights()
+    model.write(model.layout.views(sent))
     model.fit(X, y, ONE_EPOCH, generator(0), never)
     assert sent.any()
 
@@ -139,17 +141,17 @@ def test_partial_fit_would_train_on_a_message_in_flight():
 def test_training_starts_from_the_loaded_weights(name):
     X, y = table()
     far = built(CLASSIFIERS[name])
-    far.load(np.full(far.layout.size, 5.0))
+    far.set_weights(np.full(far.layout.size, 5.0))
     far.fit(X, y, LocalWork(epochs=1, batch_size=90), generator(0), never)
     near = built(CLASSIFIERS[name])
     near.fit(X, y, LocalWork(epochs=1, batch_size=90), generator(0), never)
-    assert np.abs(far.snapshot() - near.snapshot()).max() > 0.5
+    assert np.abs(far.get_weights() - near.get_weights()).max() > 0.5
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_a_wrong_width_is_noticed_although_weights_were_set_by_hand(name):
     model = built(CLASSIFIERS[name])
-    model.load(np.zeros(model.layout.size))
+    model.set_weights(np.zeros(model.layout.size))
     for call in (model.predict, lambda X: model.fit(X, np.zeros(5, int), ONE_EPOCH, generator(0), never)):
         with pytest.raises(ValueError, match=r"\(5, 3\).*\(rows, 4\)"):
             call(np.zeros((5, 3)))
@@ -163,7 +165,7 @@ def test_batches_follow_the_generator_and_not_random_state(name):
     def trained(random_state, *address):
         model = built(CLASSIFIERS[name].__class__(**CLASSIFIERS[name].get_params() | {"random_state": random_state}))
         model.fit(X, y, ONE_EPOCH, generator(0, *address), never)
-        return model.snapshot()
+        return model.get_weights()
 
     np.testing.assert_array_equal(trained(1, "a", 0), trained(2, "a", 0))
     assert not np.array_equal(trained(1, "a", 0), trained(1, "a", 1))
@@ -177,11 +179,11 @@ def test_sgd_continues_its_schedule_from_round_to_round():
         model.fit(X, y, ONE_EPOCH, generator(0, r), never)
         assert model.estimator.t_ == 1 + 90 * (r + 1)
     resumed = built(SGDClassifier(learning_rate="invscaling", eta0=0.1))
-    resumed.load(model.snapshot())
-    resumed.restore(model.carry())
+    resumed.set_weights(model.get_weights())
+    resumed.set_state(model.get_state())
     for each in (model, resumed):
         each.fit(X, y, ONE_EPOCH, generator(0, 3), never)
-    np.testing.assert_array_equal(model.snapshot(), resumed.snapshot())
+    np.testing.assert_array_equal(model.get_weights(), resumed.get_weights())
     assert SGDClassifier(warm_start=True).fit(X, y).fit(X, y).t_ < 90 * 1000  # scikit-learn's own fit starts anew
 
 
@@ -191,23 +193,23 @@ def test_mlp_resets_its_moments_unless_they_are_carried(solver):
 
     def trained(carry, restore=False):
         model = built(MLPClassifier((5,), solver=solver))
-        start = model.snapshot()
+        start = model.get_weights()
         model.fit(X, y, ONE_EPOCH, generator(0), never)
         if restore:
             fresh = built(MLPClassifier((5,), solver=solver))
-            fresh.restore(model.carry())
+            fresh.set_state(model.get_state())
             model = fresh
-        model.load(start)
+        model.set_weights(start)
         model.fit(X, y, LocalWork(epochs=1, batch_size=10, carry_optimizer=carry), generator(1), never)
-        return model.snapshot()
+        return model.get_weights()
 
     fresh = built(MLPClassifier((5,), solver=solver))
     fresh.fit(X, y, ONE_EPOCH, generator(1), never)
-    np.testing.assert_array_equal(trained(carry=False), fresh.snapshot())
-    assert not np.array_equal(trained(carry=True), fresh.snapshot())
+    np.testing.assert_array_equal(trained(carry=False), fresh.get_weights())
+    assert not np.array_equal(trained(carry=True), fresh.get_weights())
     np.testing.assert_array_equal(trained(carry=True), trained(carry=True, restore=True))
     with pytest.raises(ValueError, match="missing"):
-        fresh.restore({"clock": np.zeros(3)})
+        fresh.set_state({"clock": np.zeros(3)})
 
 
 @pytest.mark.parametrize(("solver", "classes"), list(product(["sgd", "adam"], [2, 3, None])))
@@ -220,7 +222,7 @@ def test_an_mlp_estimator_and_our_own_are_one_model(solver, classes):
     assert ours.layout.hash == theirs.layout.hash
     for r in range(3):
         reports = [m.fit(X, y, LocalWork(epochs=2, batch_size=16), generator(0, r), never) for m in (ours, theirs)]
-    np.testing.assert_allclose(ours.snapshot(), theirs.snapshot(), rtol=0, atol=1e-11)
+    np.testing.assert_allclose(ours.get_weights(), theirs.get_weights(), rtol=0, atol=1e-11)
     assert reports[0].steps == reports[1].steps == 12
 
 
@@ -248,10 +250,10 @@ def test_local_steps_count_mini_batches():
 def test_stopping_leaves_the_weights_where_they_are(name):
     X, y = table()
     model = built(CLASSIFIERS[name])
-    before = model.snapshot()
+    before = model.get_weights()
     report = model.fit(X, y, ONE_EPOCH, generator(0), lambda: True)
     assert (report.cancelled, report.steps) == (True, 0)
-    np.testing.assert_array_equal(model.snapshot(), before)
+    np.testing.assert_array_equal(model.get_weights(), before)
 
 
 def test_a_diverging_estimator_shows_in_its_weights():
@@ -260,7 +262,7 @@ def test_a_diverging_estimator_shows_in_its_weights():
     report = model.fit(X * 1e10, y, ONE_EPOCH, generator(0), never)
     assert np.isnan(report.loss)
     with pytest.raises(IncompatibleWeights, match="NaN"):
-        model.layout.check(model.snapshot())
+        model.layout.check(model.get_weights())
 
 
 @pytest.mark.parametrize(
@@ -306,7 +308,7 @@ def test_descriptions_rebuild_through_json(estimator):
     model = as_model(estimator)
     again = rebuild(json.loads(json.dumps(model.describe())))
     assert again.describe() == model.describe()
-    assert type(again._given) is type(estimator)
+    assert type(again.given) is type(estimator)
 
 
 def test_rebuilding_follows_only_paths_of_scikit_learn():
@@ -352,4 +354,4 @@ def test_a_task_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="at least 2"):
         built(SGDClassifier(), 1)
     with pytest.raises(RuntimeError, match="build"):
-        as_model(SGDClassifier()).snapshot()
+        as_model(SGDClassifier()).get_weights()

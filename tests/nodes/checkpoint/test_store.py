@@ -187,6 +187,7 @@ def test_a_newer_format_is_an_error_and_not_passed_over(tmp_path: Path, monkeypa
         checkpoints.latest()
 
 
+@pytest.mark.e2e
 def test_a_full_disk_is_named_and_leaves_the_older_ones(tmp_path: Path) -> None:
     """On a real full disk where there may be one, else on a system that says so."""
     mounted = os.geteuid() == 0 and (
@@ -236,6 +237,7 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
         CheckpointStore(tmp_path / "file" / "c").write(1, {}, {})
 
 
+@pytest.mark.e2e
 def test_a_process_killed_while_it_writes_leaves_whole_ones(tmp_path: Path) -> None:
     code = f"""
 import pathlib, numpy as np

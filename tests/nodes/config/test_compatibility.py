@@ -7,8 +7,8 @@ import msgpack
 import pytest
 from nervenet.models import MLP, SiteModel
 from nervenet.models.model import LocalWork
-from nervenet.nodes.config.compatibility import shared_config_of, task_settings
-from nervenet.nodes.config.factory import build_model
+from nervenet.nodes.config.compatibility import shared_config_of
+from nervenet.nodes.config.factory import build_model, task_settings
 from nervenet.nodes.config.schema import Experiment
 
 

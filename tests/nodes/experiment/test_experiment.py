@@ -2,15 +2,16 @@
 
 import subprocess
 import sys
-import typing
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nervenet.nodes.config.keys import override
-from nervenet.nodes.config.schema import Experiment, ExperimentError, GossipConfig, load, parse_set
-from nervenet.nodes.experiment.layout import build_schedule, default_node_names
+from nervenet.nodes.config.factory import build_schedule, default_node_names
+from nervenet.nodes.config.keys import ExperimentError, override, parse_set
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.experiment.ineffective import warnings
+from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.experiment.validation import check_members
 from nervenet.nodes.topology import TOPOLOGIES
 
@@ -33,7 +34,7 @@ PROPERTIES = {
 
 
 def test_the_defaults_are_those_of_the_surface() -> None:
-    experiment = load()
+    experiment = load_experiment()
     assert (experiment.mode, experiment.nodes, experiment.rounds, experiment.seed) == ("federated", 8, 20, 0)
     assert (experiment.data.name, experiment.data.test_size, experiment.data.split_seed) == ("digits", 0.2, 42)
     assert (experiment.model.name, experiment.model.hidden, experiment.model.activation) == ("mlp", (64,), "relu")
@@ -41,7 +42,7 @@ def test_the_defaults_are_those_of_the_surface() -> None:
     assert (training.epochs, training.batch_size, training.learning_rate, training.rule) == (5, 16, 0.05, "nesterov")
     assert (experiment.federated.quorum, experiment.deadline_s, experiment.min_clients) == (1.0, 30.0, 4)
     assert not experiment.carry_optimizer
-    assert load(overrides={"mode": "gossip"}).carry_optimizer
+    assert load_experiment(overrides={"mode": "gossip"}).carry_optimizer
 
 
 @settings(deadline=None)
@@ -141,7 +142,7 @@ def test_an_experiment_survives_maps_and_toml(overrides: dict[str, object]) -> N
 )
 def test_a_mistake_is_named_with_what_is_allowed(overrides: dict[str, object], words: str) -> None:
     with pytest.raises(ExperimentError) as caught:
-        load(overrides=overrides)
+        load_experiment(overrides=overrides)
     assert words in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 2
 
@@ -162,7 +163,7 @@ def test_a_mistake_is_named_with_what_is_allowed(overrides: dict[str, object], w
     ],
 )
 def test_small_graphs_are_fine(nodes: int, overrides: dict[str, object]) -> None:
-    experiment = load(overrides={"mode": "gossip", "nodes": nodes, **overrides})
+    experiment = load_experiment(overrides={"mode": "gossip", "nodes": nodes, **overrides})
     assert experiment.degree is None or experiment.degree <= nodes - 1
     again = Experiment.from_dict(experiment.resolved().to_dict())
     assert (again.degree, again.probability) == (experiment.degree, experiment.probability)
@@ -170,9 +171,12 @@ def test_small_graphs_are_fine(nodes: int, overrides: dict[str, object]) -> None
     assert made.out(1) == build_schedule(again, default_node_names(nodes, "peer")).out(1)
 
 
-def test_every_topology_is_a_choice_and_no_other() -> None:
-    choices = typing.get_type_hints(GossipConfig)["topology"]
-    assert typing.get_args(choices) == tuple(TOPOLOGIES)
+@pytest.mark.parametrize("mode", ["federated", "gossip"])
+def test_an_unknown_topology_is_refused_in_either_mode(mode: str) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        load_experiment(overrides={"mode": mode, "gossip.topology": "tours"})
+    words = f"gossip.topology = 'tours': expected one of {', '.join(TOPOLOGIES)} (did you mean torus?)"
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("edges", ["0 1\n1 2\n2 0\n", "peer-0,peer-1\npeer-1,2\n", "ada bea\nbea cleo\n"])
@@ -180,7 +184,7 @@ def test_a_file_of_edges_is_found_beside_the_experiment(tmp_path: Path, edges: s
     (tmp_path / "graph.csv").write_text(edges)
     file = tmp_path / "one.toml"
     file.write_text('mode = "gossip"\nnodes = 3\n[gossip]\ntopology = "edges"\nedges = "graph.csv"\n')
-    experiment = load(file)
+    experiment = load_experiment(file)
     assert experiment.gossip.edges == str(tmp_path / "graph.csv")
     if "ada" in edges:
         assert build_schedule(experiment, ["cleo", "bea", "ada"]).out(1)["bea"] == ("ada", "cleo")
@@ -196,11 +200,11 @@ def test_a_file_of_edges_that_falls_apart_is_refused_with_its_parts(tmp_path: Pa
     (tmp_path / "graph.csv").write_text("0 1\n2 3\n")
     given = {"mode": "gossip", "nodes": 4, "gossip.topology": "edges", "gossip.edges": str(tmp_path / "graph.csv")}
     with pytest.raises(ExperimentError, match="2 components: peer-0, peer-1; peer-2, peer-3; join"):
-        load(overrides=given)
+        load_experiment(overrides=given)
 
 
 def test_the_resolved_experiment_writes_every_default_down() -> None:
-    tables = load(overrides={"data.name": "iris"}).resolved().to_dict()
+    tables = load_experiment(overrides={"data.name": "iris"}).resolved().to_dict()
     assert (tables["data"]["alpha"], tables["data"]["scale"]) == (0.5, "standard")
     assert tables["model"] == {"name": "mlp", "hidden": [64], "activation": "relu", "dtype": "float32"}
     assert tables["training"]["epochs"] == 5
@@ -221,39 +225,39 @@ def test_flags_win_over_the_file_and_the_deadline_goes_to_the_mode(tmp_path: Pat
     file = tmp_path / "one.toml"
     file.write_text('mode = "gossip"\nrounds = 7\n[data]\npath = "rows.csv"\n[model]\nhidden = 5\n')
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
-    experiment = load(file, {"rounds": 9, "deadline_s": 4})
+    experiment = load_experiment(file, {"rounds": 9, "deadline_s": 4})
     assert (experiment.rounds, experiment.model.hidden) == (9, (5,))
     assert (experiment.gossip.deadline_s, experiment.federated.deadline_s) == (4.0, 30.0)
     assert experiment.data.name == str(tmp_path / "rows.csv")
     assert experiment.data.label == "rows"
-    assert load(file, {"data.name": "wine"}).data.name == "wine"
+    assert load_experiment(file, {"data.name": "wine"}).data.name == "wine"
 
 
 def test_a_run_folder_with_other_nodes_keeps_what_was_chosen_and_nothing_that_followed(tmp_path: Path) -> None:
     plan = {"nodes": 20, "gossip": {"topology": "erdos-renyi"}, "federated": {"participation": 0.5}}
     (tmp_path / "experiment.toml").write_text(Experiment.from_dict(plan).to_toml())
-    again = load(tmp_path, {"nodes": 3, "mode": "gossip"})
+    again = load_experiment(tmp_path, {"nodes": 3, "mode": "gossip"})
     fresh = Experiment.from_dict({**plan, "nodes": 3, "mode": "gossip"})
     assert again.resolved() == fresh.resolved()
     assert (again.process_count, again.min_nodes) == (3, 3)
-    assert load(tmp_path).resolved() == Experiment.from_dict(plan).resolved()
+    assert load_experiment(tmp_path).resolved() == Experiment.from_dict(plan).resolved()
 
     chosen = {"nodes": 20, "processes": 2, "network": {"min_nodes": 15}, "federated": {"min_clients": 7}}
     (tmp_path / "experiment.toml").write_text(Experiment.from_dict(chosen).to_toml())
-    again = load(tmp_path, {"nodes": 18})
+    again = load_experiment(tmp_path, {"nodes": 18})
     assert (again.process_count, again.min_nodes, again.min_clients) == (2, 15, 7)
 
 
 def test_a_run_folder_can_be_launched_again(tmp_path: Path) -> None:
-    first = load(overrides={"data.name": "iris", "nodes": 4})
+    first = load_experiment(overrides={"data.name": "iris", "nodes": 4})
     (tmp_path / "experiment.toml").write_text(first.to_toml())
-    assert load(tmp_path) == first.resolved()
-    (tmp_path / "experiment.toml").write_text(load(overrides={"mode": "gossip"}).to_toml())
-    assert load(tmp_path).warnings() == []
+    assert load_experiment(tmp_path) == first.resolved()
+    (tmp_path / "experiment.toml").write_text(load_experiment(overrides={"mode": "gossip"}).to_toml())
+    assert warnings(load_experiment(tmp_path)) == []
 
 
 def test_an_estimator_keeps_its_own_arguments() -> None:
-    experiment = load(
+    experiment = load_experiment(
         overrides={"model.name": "sklearn.linear_model.SGDClassifier", "model.alpha": 0.1, "model.eta0": 0.5}
     )
     assert experiment.model.parameters == {"alpha": 0.1, "eta0": 0.5}
@@ -262,21 +266,23 @@ def test_an_estimator_keeps_its_own_arguments() -> None:
 
 
 def test_settings_without_effect_are_remarked_only_when_changed() -> None:
-    assert load().warnings() == []
-    assert load(overrides={"gossip.topology": "star"}).warnings() == ["gossip.topology has no effect in federated mode"]
-    assert "data.alpha has no effect" in load(overrides={"data.alpha": 0.3}).warnings()[0]
+    assert warnings(load_experiment()) == []
+    assert warnings(load_experiment(overrides={"gossip.topology": "star"})) == [
+        "gossip.topology has no effect in federated mode"
+    ]
+    assert "data.alpha has no effect" in warnings(load_experiment(overrides={"data.alpha": 0.3}))[0]
     given = {"model.name": "sklearn.linear_model.SGDClassifier", "training.learning_rate": 0.1}
-    assert "training.learning_rate has no effect" in load(overrides=given).warnings()[0]
+    assert "training.learning_rate has no effect" in warnings(load_experiment(overrides=given))[0]
     steering = {
         "evaluation.until": "r2=0.4",
         "evaluation.patience": 3,
         "evaluation.budget_s": 9,
         "evaluation.sites": True,
     }
-    assert load(overrides=steering).warnings() == []
-    told = load(overrides={**steering, "mode": "gossip"}).warnings()
+    assert warnings(load_experiment(overrides=steering)) == []
+    told = warnings(load_experiment(overrides={**steering, "mode": "gossip"}))
     assert sorted(told) == sorted(f"{key} has no effect in gossip mode" for key in steering)
-    alone = load(overrides={"evaluation.min_delta": 0.1}).warnings()
+    alone = warnings(load_experiment(overrides={"evaluation.min_delta": 0.1}))
     assert alone == ["evaluation.min_delta has no effect without evaluation.patience"]
 
 
@@ -284,7 +290,9 @@ def test_settings_without_effect_are_remarked_only_when_changed() -> None:
     ("momentum", "nesterov", "rule"), [(0.0, True, "sgd"), (0.9, False, "momentum"), (0.9, True, "nesterov")]
 )
 def test_the_update_rule_follows_from_momentum(momentum: float, nesterov: bool, rule: str) -> None:
-    assert load(overrides={"training.momentum": momentum, "training.nesterov": nesterov}).training.rule == rule
+    assert (
+        load_experiment(overrides={"training.momentum": momentum, "training.nesterov": nesterov}).training.rule == rule
+    )
 
 
 @pytest.mark.parametrize(
@@ -319,12 +327,13 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes | No
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(ExperimentError, match=words) as caught:
-        load(file)
+        load_experiment(file)
     assert str(file) in str(caught.value)
 
 
+@pytest.mark.e2e
 def test_reading_a_configuration_loads_nothing_heavy() -> None:
-    code = "import sys; from nervenet.nodes.config.schema import load; load(); print(*sys.modules)"
+    code = "import sys; from nervenet.nodes import load_experiment; load_experiment(); print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"zmq", "sklearn", "networkx", "numpy", "matplotlib", "asyncio", "tomli_w"}
     assert not heavy & set(result.stdout.split())

@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.federated.strategies import Contribution
-from nervenet.nodes.federated.strategies.registry import make
+from nervenet.nodes.federated.strategies.registry import build_strategy
 from nervenet.nodes.runtime import effects as e
 
 
 def a_fold(weights: np.ndarray, number: int, attempt: int, answer: float) -> e.Fold:
     given = (Contribution("a", np.full(3, answer, np.float32), weights, 10),)
-    return e.Fold(number, attempt, "mean", weights, given)
+    return e.Fold(number, attempt, weights, given)
 
 
 def check_a_fold_that_did_not_count_leaves_nothing_behind() -> None:
     start = np.zeros(3, np.float32)
     found = []
     for first_fails in (False, True):
-        merger = Aggregator(make("fedavgm", {}))
+        merger = Aggregator(build_strategy("fedavgm", {}))
         merger.begin(start)
         weights = merger.fold(a_fold(start, 1, 0, 1.0)).body
         if first_fails:

@@ -11,7 +11,8 @@ import pytest
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import SiteModel
 from nervenet.nodes.checkpoint.store import CheckpointStore
-from nervenet.nodes.config.schema import Experiment, ExperimentError
+from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.federated.checkpoint_writer import CheckpointWriter, recall
 from nervenet.nodes.federated.strategies import Contribution, Outcome
@@ -123,7 +124,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
     assert past.best.tobytes() == settled.body.tobytes()
     again, record_again, model = Aggregator(FedAdam()), NodeStats("coordinator"), site_model()
     back = past.bring_back(model, again, record_again, 0)
-    assert back.body.tobytes() == folded.body.tobytes() == model.snapshot().tobytes()
+    assert back.body.tobytes() == folded.body.tobytes() == model.get_weights().tobytes()
     assert (back.agreement, back.payload) == (settled.agreement, settled.payload)
     assert fold(again, 2, back.body).body.tobytes() == merger_of(settled, 2).tobytes()
     assert record_again.completed == 1

@@ -77,9 +77,9 @@ def test_a_plain_task_gives_the_bits_of_the_model_alone_and_keeps_nothing(tmp_pa
     alone = client().site_model
     for number in (1, 2, 3):
         answer = train(one, number, PLAIN)
-        alone.load(received(number))
+        alone.set_weights(received(number))
         alone.train(LocalWork(1, None, 8, carry_optimizer=False), generator(0, "client-0", number, "batches"))
-        np.testing.assert_array_equal(answer.body, alone.snapshot())
+        np.testing.assert_array_equal(answer.body, alone.get_weights())
         assert answer.payload is None, "the weights need no description of their own"
     assert kept(one) == []
     assert not (tmp_path / "state").exists()
@@ -198,7 +198,7 @@ def test_what_cannot_be_encoded_is_told_by_name(monkeypatch: pytest.MonkeyPatch)
     one = client()
     assert one.work is not None
     huge = np.full(one.site_model.layout.size, 3e38, np.float32)
-    monkeypatch.setattr(one.site_model, "snapshot", lambda: huge)  # finite, and too large for a scale of int8
+    monkeypatch.setattr(one.site_model, "get_weights", lambda: huge)  # finite, and too large for a scale of int8
     answer = one.answer(e.Train(1, 0, received(1), PLAIN | {"encoding": "delta+int8"}))
     assert isinstance(answer, ev.WorkFailed)
     assert answer.reason.startswith("ArithmeticError: the weights after training, sent as delta+int8, must be finite")
@@ -213,7 +213,7 @@ def test_fed_per_keeps_its_arrays_through_rounds_and_measures_both_models() -> N
         came, went = views(received(number)), views(answer.body)
         np.testing.assert_array_equal(went["weight.1"], came["weight.1"])
         assert (went["weight.0"] != came["weight.0"]).any()
-    head = views(one.site_model.snapshot())["weight.1"].copy()
+    head = views(one.site_model.get_weights())["weight.1"].copy()
     final = received(3)
     measured = one.perform(e.Personalize(2, final, settings))
     assert isinstance(measured, ev.Personalized)
@@ -229,9 +229,9 @@ def test_fed_per_keeps_its_arrays_through_rounds_and_measures_both_models() -> N
 def test_federated_evaluation_measures_the_model_that_this_client_uses() -> None:
     one, settings = client(), PLAIN | {"personal": ["weight.1", "bias.1"]}
     train(one, 1, settings)
-    head = one.site_model.layout.views(one.site_model.snapshot())["weight.1"].copy()
+    head = one.site_model.layout.views(one.site_model.get_weights())["weight.1"].copy()
     one.perform(e.Evaluate(1, "holdout", received(2)))
-    np.testing.assert_array_equal(one.site_model.layout.views(one.site_model.snapshot())["weight.1"], head)
+    np.testing.assert_array_equal(one.site_model.layout.views(one.site_model.get_weights())["weight.1"], head)
 
 
 def test_ditto_ends_with_its_own_model_and_fine_tuning_with_one_that_went_on() -> None:
@@ -245,7 +245,7 @@ def test_ditto_ends_with_its_own_model_and_fine_tuning_with_one_that_went_on() -
     assert other.work is not None
     other.perform(e.Personalize(1, received(2), PLAIN | {"fine_tune": 3}))
     assert (other.work.personal != received(2)).any()
-    np.testing.assert_array_equal(other.work.personal, other.site_model.snapshot())
+    np.testing.assert_array_equal(other.work.personal, other.site_model.get_weights())
 
 
 def test_a_name_that_is_no_array_is_told_with_all_that_are() -> None:

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.strategies.registry import make
+from nervenet.nodes.federated.strategies.registry import build_strategy
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
@@ -70,14 +70,14 @@ def test_a_quorum_is_a_share_of_the_wanted(coordinator: Any) -> None:
 
 
 def test_a_quorum_waits_for_as_many_as_the_strategy_needs(coordinator: Any) -> None:
-    desk = coordinator(8, quorum=0.5, strategy=make("krum", {})).settle()
+    desk = coordinator(8, quorum=0.5, strategy=build_strategy("krum", {})).settle()
     for name in desk.names[:4]:
-        assert not only(e.Fold, desk.answer(name)), "half have answered, and krum cannot bear 1 among 4"
+        assert not only(e.Fold, desk.answer(name)), "half have answered, and krum cannot tolerate 1 among 4"
     assert only(e.Fold, desk.answer(desk.names[4]))
 
 
 def test_where_fewer_than_the_strategy_needs_can_answer_it_is_asked_and_says_why_not(coordinator: Any) -> None:
-    desk = coordinator(5, quorum=0.5, strategy=make("krum", {})).settle()
+    desk = coordinator(5, quorum=0.5, strategy=build_strategy("krum", {})).settle()
     desk.tell(ev.LinkLost(desk.names[4], "gone"))
     for name in desk.names[:3]:
         assert not only(e.Fold, desk.answer(name))
@@ -157,13 +157,13 @@ def test_too_few_clients_are_waited_for_and_the_run_goes_on_when_they_are_back(c
     desk.tell(ev.LinkLost("client-2", "cut"))
     desk.answer("client-0")
     desk.until(11.0, beating=("client-0",))
-    assert desk.state.status == "waiting"
+    assert desk.state.run.status == "waiting"
     (told,) = (w for w in desk.published("warning") if "waits" in w["reason"])
     assert told["reason"] == ("round 1 waits for clients: 1 of at least 2 are there; missing: client-1, client-2")
     beat = [effect for effect in desk.effects if isinstance(effect, e.SendHeartbeat)][-1]
     assert beat.state == "waiting"
     desk.tell(ev.LinkUp("client-2", "client", 2))
-    assert (asked(desk), desk.state.status) == (["client-0", "client-2"], "asking")
+    assert (asked(desk), desk.state.run.status) == (["client-0", "client-2"], "asking")
     assert ("wait",) not in desk.timers
 
 
@@ -191,7 +191,7 @@ def test_nobody_there_is_waited_for_once(coordinator: Any) -> None:
 
 
 def test_nobody_there_would_be_asked_three_times(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.nodes.federated.round_machine.least", lambda rules: 0)
+    monkeypatch.setattr("nervenet.nodes.federated.coordinator_machine.least", lambda rules: 0)
     with pytest.raises(AssertionError):
         check_nobody_there_is_waited_for_once(coordinator)
 

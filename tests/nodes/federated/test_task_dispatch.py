@@ -4,12 +4,12 @@ import math
 from typing import Any
 
 import pytest
+from federated_config import coordinator_config
 from nervenet.broker import messages as m
 from nervenet.nodes.federated.client_registry import ClientRegistry
-from nervenet.nodes.federated.closing import encoding_figures
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.round import Admitted
-from nervenet.nodes.federated.round_machine import CoordinatorMachine
-from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.round_summary import encoding_figures
 from nervenet.nodes.federated.task_dispatch import lacking, tasks
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -34,7 +34,7 @@ def asked(
     for name, can in codecs.items():
         roll.enroll(name, 10, 0.0, can)
         roll[name].settled = name in holding
-    given = RoundRules(rounds=9, clients=frozenset(codecs), **{"settings": {"epochs": 1}, **rules})
+    given = coordinator_config(rounds=9, clients=frozenset(codecs), **{"settings": {"epochs": 1}, **rules})
     settled = ev.ModelReady({"columns": ["x"]}, payload, "w0")
     sends = tasks(codecs, work, 3, 0, "w2", rules=given, roll=roll, settled=settled, durable=durable, began=began)
     found: dict[str, m.Task] = {}
@@ -67,8 +67,8 @@ def test_what_is_no_mean_is_never_encoded() -> None:
 
 
 def test_only_the_last_task_asks_for_a_model_of_ones_own() -> None:
-    assert asked({"a": ALL}, parting={"fine_tune": 2})["a"].settings == {"epochs": 1}
-    assert asked({"a": ALL}, "finish", parting={"fine_tune": 2})["a"].settings == {"epochs": 1, "fine_tune": 2}
+    assert asked({"a": ALL}, final_settings={"fine_tune": 2})["a"].settings == {"epochs": 1}
+    assert asked({"a": ALL}, "finish", final_settings={"fine_tune": 2})["a"].settings == {"epochs": 1, "fine_tune": 2}
 
 
 def test_who_has_not_answered_to_this_life_yet_is_told_where_it_began() -> None:
@@ -77,7 +77,7 @@ def test_who_has_not_answered_to_this_life_yet_is_told_where_it_began() -> None:
 
 
 def test_a_client_that_cannot_encode_is_named_once() -> None:
-    state = CoordinatorMachine(RoundRules(rounds=1, clients=frozenset(("a", "b")), compression="delta+int4"))
+    state = CoordinatorMachine(coordinator_config(rounds=1, clients=frozenset(("a", "b")), compression="delta+int4"))
     (told,) = state.handle(ev.Arrived("a", m.Ready(10, 1, ("delta",))), 0.0)
     reason = "a cannot encode int4: its updates come as they are, without compression"
     assert told == e.Publish("warning", {"reason": reason, "subject": "a"})

@@ -33,7 +33,7 @@ class Pulled:
     """A model whose training pulls it towards a point of its own, and writes down how far."""
 
     rule, dtype = "mean", "float64"
-    allows = frozenset({"correction", "normalizer"})
+    capabilities = frozenset({"correction", "fednova_normalizer"})
 
     def __init__(self, seed: int, pace_s: float = 0.0) -> None:
         self.target = np.random.default_rng(seed).normal(size=SIZE)
@@ -48,10 +48,10 @@ class Pulled:
         self.fitted = False
         return self.layout
 
-    def snapshot(self) -> Any:
+    def get_weights(self) -> Any:
         return self.w.copy()
 
-    def load(self, vector: Any) -> None:
+    def set_weights(self, vector: Any) -> None:
         self.w = np.array(vector)
         if not self.fitted:
             self.start = self.w.copy()
@@ -72,10 +72,10 @@ class Pulled:
     def probabilities(self, X: Any) -> None:
         return None
 
-    def carry(self, *, moments: bool = True) -> dict[str, Any]:
+    def get_state(self, *, moments: bool = True) -> dict[str, Any]:
         return {}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def set_state(self, state: Mapping[str, Any]) -> None:
         pass
 
     def describe(self) -> dict[str, Any]:

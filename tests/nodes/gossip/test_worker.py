@@ -59,12 +59,12 @@ def test_plain_averaging_sends_the_model_and_mixes_it() -> None:
     assert (told.payload.parts, told.payload.encoding, told.base, dict(told.apart)) == (("weights",), "", None, {})
     mixed = mix(one, 1, told.body, np.zeros_like(told.body))
     assert (mixed.body == told.body / 2).all()
-    assert (one.site_model.snapshot() == mixed.body).all()
+    assert (one.site_model.get_weights() == mixed.body).all()
 
 
 def test_tracking_sends_two_parts_and_corrects_the_next_training() -> None:
     one = peer(GradientTracking())
-    before = one.site_model.snapshot()
+    before = one.site_model.get_weights()
     told = train(one)
     size = before.size
     assert told.payload is not None
@@ -75,8 +75,8 @@ def test_tracking_sends_two_parts_and_corrects_the_next_training() -> None:
     assert one.gossip is not None
     assert np.allclose(one.gossip.state["correction"], -told.body[size:] / 2)
     plain = peer(GradientTracking())
-    plain.site_model.load(one.site_model.snapshot())
-    plain.gossip.begin(one.site_model.snapshot(), one.site_model.snapshot())
+    plain.site_model.set_weights(one.site_model.get_weights())
+    plain.gossip.begin(one.site_model.get_weights(), one.site_model.get_weights())
     moved = train(plain, 2).body[:size] - train(one, 2).body[:size]
     assert np.allclose(moved, -3 * rate * told.body[size:] / 2, atol=1e-2 * np.abs(moved).max() + 1e-3)
     assert np.abs(moved).max() > 1e-4
@@ -122,7 +122,7 @@ def test_a_difference_that_cannot_be_read_is_wanted_whole() -> None:
     fields: dict[str, Any] = {"bases": (0, None), "differences": frozenset("a")}
     assert mix(one, 1, told.body, np.zeros(3, np.uint8), **fields).wanted == ("a",)
     told = train(one, 2)
-    far = mix(one, 2, told.body, np.zeros_like(one.site_model.snapshot()), **(fields | {"bases": (7, None)}))
+    far = mix(one, 2, told.body, np.zeros_like(one.site_model.get_weights()), **(fields | {"bases": (7, None)}))
     assert far.wanted == ("a",)
     told = train(one, 3, whole=("a",))
     assert told.apart["a"].payload.encoding == ""
@@ -130,20 +130,20 @@ def test_a_difference_that_cannot_be_read_is_wanted_whole() -> None:
 
 
 def test_copies_start_from_what_all_know_even_where_a_peer_starts_from_its_own() -> None:
-    common = peer(Choco()).site_model.snapshot()
+    common = peer(Choco()).site_model.get_weights()
     draws = np.random.default_rng(0)
     site_model = SiteModel(
         MLP(hidden=(4,), momentum=0.0, dtype="float64"), draws.normal(size=(30, 3)), np.arange(30) % 3
     )
     site_model.model.build(3, 3, np.random.default_rng(9))
-    own = site_model.snapshot()
+    own = site_model.get_weights()
     one = Worker(site_model, node="b", seed=1, init="own", gossip=GossipWorker(site_model, Choco(), node="b", seed=1))
     survey = one.perform(e.Survey())
     assert isinstance(survey, ev.Surveyed)
     one.perform(e.ApplyAgreement({"b": (survey.fields, survey.body)}))
     assert one.gossip is not None
     assert (one.gossip.state["copy/"] == common).all()
-    assert (site_model.snapshot() == own).all()
+    assert (site_model.get_weights() == own).all()
     assert not (own == common).all()
 
 
@@ -160,7 +160,7 @@ def test_what_is_kept_of_a_round_is_all_that_the_next_depends_on(algorithm: Algo
     settled = again.perform(e.ApplyAgreement(round=2))
     assert isinstance(settled, ev.ModelReady)
     assert settled.round == 2
-    assert (settled.body == one.site_model.snapshot()).all()
+    assert (settled.body == one.site_model.get_weights()).all()
     first, second = train(one, 3), train(again, 3)
     assert (first.body == second.body).all()
     assert first.base == second.base
@@ -176,7 +176,7 @@ def keep(one: Worker, number: int, **fields: Any) -> list[ev.Event]:
     """Keep the state of a round, and wait for what comes of it."""
     posted: list[ev.Event] = []
     one.start(posted.append)
-    agreement = {"agreement": one.site_model.agreement.to_dict()}
+    agreement = {"agreement": one.site_model.preprocessing.to_dict()}
     one.perform(states_of(one).complete(e.SaveState(number, agreement, last=True, **fields)))
     return posted
 

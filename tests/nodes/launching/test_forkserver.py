@@ -111,6 +111,7 @@ def test_it_notices_that_the_other_side_hung_up() -> None:
     inbox.sock.close()
 
 
+@pytest.mark.e2e
 def test_it_preloads_nothing_that_only_some_need() -> None:
     """Whatever is imported here, every node holds."""
     heavy = ("sklearn", "scipy", "networkx", "matplotlib", "pandas", "typer", "rich", "starlette", "uvicorn", "pyarrow")
@@ -143,6 +144,7 @@ async def asleep(nursery: ForkServerClient, tmp_path: Path) -> int:
         os.close(log)
 
 
+@pytest.mark.e2e
 async def test_children_are_forked_signalled_and_their_ends_told(nursery: ForkServerClient, tmp_path: Path) -> None:
     ends: dict[int, int] = {}
     nursery.exited = ends.__setitem__
@@ -156,6 +158,7 @@ async def test_children_are_forked_signalled_and_their_ends_told(nursery: ForkSe
     await until(lambda: pids[1] in ends)
 
 
+@pytest.mark.e2e
 async def test_a_job_that_cannot_be_done_ends_its_child_alone(nursery: ForkServerClient, tmp_path: Path) -> None:
     ends: dict[int, int] = {}
     nursery.exited = ends.__setitem__
@@ -167,11 +170,13 @@ async def test_a_job_that_cannot_be_done_ends_its_child_alone(nursery: ForkServe
     assert await asleep(nursery, tmp_path) > 0
 
 
+@pytest.mark.e2e
 async def test_a_name_that_cannot_be_imported_is_no_reason_to_die(nursery: ForkServerClient, tmp_path: Path) -> None:
     nursery.preload(["no.such.module", "json"])
     assert await asleep(nursery, tmp_path) > 0
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("stopped", [False, True])
 async def test_nobody_outlives_the_launcher(tmp_path: Path, stopped: bool) -> None:
     nursery = ForkServerClient()
@@ -184,6 +189,7 @@ async def test_nobody_outlives_the_launcher(tmp_path: Path, stopped: bool) -> No
     await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 5)
 
 
+@pytest.mark.e2e
 async def test_the_death_of_the_zygote_is_told(tmp_path: Path) -> None:
     nursery = ForkServerClient()
     nursery.attach()

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from nervenet.models.data.data import DataError
 from nervenet.nodes import launch
-from nervenet.nodes.config.schema import Experiment, ExperimentError
+from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching.launcher import RunFailed
 from safetensors.numpy import load_file
 
@@ -52,6 +53,7 @@ async def test_encoded_updates_and_personal_models_leave_their_figures_and_files
         assert (own["weight.1"] != common["weight.1"]).any()
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("data", ["iris", "diabetes"])
 async def test_personal_arrays_that_the_model_does_not_have_are_refused_before_anything_starts(
     tmp_path: Path, data: str
@@ -89,6 +91,7 @@ async def test_cancelled_it_stops_everybody_in_order(tmp_path: Path) -> None:
     assert '"interrupted"' in (tmp_path / "run" / "summary.json").read_text()
 
 
+@pytest.mark.e2e
 async def test_what_cannot_be_is_refused_before_anything_is_there(tmp_path: Path) -> None:
     for experiment, error in ((plan(nodes=500), DataError), (plan(model={"name": "sklearn.no.Such"}), ExperimentError)):
         with pytest.raises(error):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from nervenet.broker.broker import Broker
 from nervenet.broker.errors import BadAddress
-from nervenet.broker.subscriber import Publisher
+from nervenet.broker.publisher import Publisher
 from nervenet.broker.transport import new_incarnation
 from nervenet.nodes import Monitor
 

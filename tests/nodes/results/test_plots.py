@@ -77,6 +77,7 @@ def test_a_picture_is_drawn_without_pyplot(tmp_path: Path, mode: str) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["curves.png"]
 
 
+@pytest.mark.e2e
 def test_drawing_keeps_no_global_state() -> None:
     code = """
 import sys, tempfile, pathlib

@@ -13,9 +13,12 @@ import pytest
 from nervenet.nodes.checkpoint import state_file
 from nervenet.nodes.checkpoint.state_file import path_of
 from nervenet.nodes.checkpoint.store import CheckpointStore
-from nervenet.nodes.config.schema import Experiment, ExperimentError, load
+from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.launching import launcher
 from nervenet.nodes.launching.standalone import run_node
+from nervenet.nodes.results.resume import reopen
 from nervenet.nodes.results.run_dir import COORDINATOR, RunDir, read_events, state_dir
 
 PLAN = Experiment.from_dict({"nodes": 4, "rounds": 20, "data": {"name": "iris"}})
@@ -44,11 +47,11 @@ def everything(path: Path) -> dict[Path, bytes]:
 
 
 def asked(run: Path, **changes: object) -> Experiment:
-    return load(run, {key.replace("__", "."): value for key, value in changes.items()})
+    return load_experiment(run, {key.replace("__", "."): value for key, value in changes.items()})
 
 
 def test_events_are_appended_and_the_round_is_known(run: Path) -> None:
-    with RunDir.reopen(run, asked(run)) as folder:
+    with reopen(run, asked(run)) as folder:
         assert folder.resumed == 7
         folder.record({"type": "round.started", "round": 8})
     assert [(event["type"], event["round"]) for event in read_events(run)] == [
@@ -60,7 +63,7 @@ def test_events_are_appended_and_the_round_is_known(run: Path) -> None:
 def test_what_a_killed_process_had_begun_to_say_spoils_nothing(run: Path) -> None:
     with (run / "events.jsonl").open("ab") as file:
         file.write(b'{"type": "round.st')
-    with RunDir.reopen(run, asked(run)) as folder:
+    with reopen(run, asked(run)) as folder:
         folder.record({"type": "round.started", "round": 8})
     assert [event["round"] for event in read_events(run)] == [7, 8]
 
@@ -76,7 +79,7 @@ def test_what_a_killed_process_had_begun_to_say_spoils_nothing(run: Path) -> Non
     ],
 )
 def test_what_no_round_depends_on_may_change(run: Path, changes: dict[str, object]) -> None:
-    RunDir.reopen(run, asked(run, **changes)).close()
+    reopen(run, asked(run, **changes)).close()
 
 
 @pytest.mark.parametrize(
@@ -95,7 +98,7 @@ def test_what_no_round_depends_on_may_change(run: Path, changes: dict[str, objec
 def test_another_experiment_is_named_by_its_first_key(run: Path, changes: dict[str, object], reason: str) -> None:
     before = everything(run)
     with pytest.raises(ExperimentError, match=f"--resume {run}: .*{reason}"):
-        RunDir.reopen(run, asked(run, **changes))
+        reopen(run, asked(run, **changes))
     assert everything(run) == before
 
 
@@ -103,7 +106,7 @@ def test_an_experiment_file_that_was_changed_since_is_caught(run: Path) -> None:
     file = run / "experiment.toml"
     file.write_text(file.read_text().replace("seed = 0", "seed = 3"))
     with pytest.raises(ExperimentError, match="the checkpoint of round 7: is of another experiment: found seed = 0"):
-        RunDir.reopen(run, asked(run))
+        reopen(run, asked(run))
 
 
 def gone(run: Path) -> None:
@@ -144,23 +147,24 @@ def test_what_cannot_be_resumed_is_named(run: Path, spoil: Callable[[Path], None
     spoil(run)
     before = everything(run.parent)
     with pytest.raises(ExperimentError, match=f"--resume {run}: .*{reason}"):
-        RunDir.reopen(run, PLAN)
+        reopen(run, PLAN)
     assert everything(run.parent) == before
 
 
 def test_a_damaged_newest_one_costs_only_its_round(run: Path) -> None:
     path_of(state_dir(run, COORDINATOR), 7).write_bytes(b"")
-    with RunDir.reopen(run, asked(run)) as folder:
+    with reopen(run, asked(run)) as folder:
         assert folder.resumed == 6
 
 
+@pytest.mark.e2e
 def test_a_run_that_still_goes_on_is_not_resumed(run: Path) -> None:
     code = f"""
 import pathlib, sys
-from nervenet.nodes.config.schema import load
-from nervenet.nodes.results.run_dir import RunDir
+from nervenet.nodes.experiment.loader import load_experiment
+from nervenet.nodes.results.resume import reopen
 run = pathlib.Path({str(run)!r})
-folder = RunDir.reopen(run, load(run))
+folder = reopen(run, load_experiment(run))
 print("open", flush=True); sys.stdin.read()
 """
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -168,14 +172,14 @@ print("open", flush=True); sys.stdin.read()
         assert process.stdout is not None
         process.stdout.readline()
         with pytest.raises(ExperimentError, match="another process is writing to this run folder; stop it first"):
-            RunDir.reopen(run, asked(run))
+            reopen(run, asked(run))
         process.kill()
-    RunDir.reopen(run, asked(run)).close()  # a killed one holds nothing
+    reopen(run, asked(run)).close()  # a killed one holds nothing
 
 
 def test_every_node_has_its_place_for_what_it_keeps(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run.parent)
-    with RunDir.reopen(Path("run"), PLAN) as folder:
+    with reopen(Path("run"), PLAN) as folder:
         assert folder.state("coordinator", "boss") == run / "checkpoints" / "coordinator"
         assert folder.state("client", "client-0") == run / "checkpoints" / "client-0"
         assert folder.state("peer", "peer-0") == run / "checkpoints" / "peer-0"
@@ -198,36 +202,37 @@ def test_a_run_that_has_its_result_says_so_and_what_to_do(run: Path, completed: 
     finished(run, completed, 20)
     before = everything(run)
     with pytest.raises(ExperimentError, match=f"--resume {run}: {reason}"):
-        RunDir.reopen(run, asked(run))
+        reopen(run, asked(run))
     assert everything(run) == before
 
 
 def test_more_rounds_can_be_asked_of_a_run_that_is_complete(run: Path) -> None:
     finished(run, 20, 20)
-    with RunDir.reopen(run, asked(run, rounds=40)) as folder:
+    with reopen(run, asked(run, rounds=40)) as folder:
         assert folder.resumed == 20
         folder.write_experiment(asked(run, rounds=40))
-    with RunDir.reopen(run, asked(run)) as folder:  # killed once more, before it had a summary of its own
+    with reopen(run, asked(run)) as folder:  # killed once more, before it had a summary of its own
         assert folder.resumed == 20
 
 
 def test_a_run_that_stopped_early_goes_on_when_it_is_judged_otherwise(run: Path) -> None:
     finished(run, 12, 20)
-    RunDir.reopen(run, asked(run, evaluation__every=2)).close()
+    reopen(run, asked(run, evaluation__every=2)).close()
 
 
 @pytest.mark.parametrize("status", ["failed", "interrupted"])
 def test_a_run_that_was_not_complete_goes_on_whatever_its_summary_says(run: Path, status: str) -> None:
     finished(run, 20, 20, status)
-    RunDir.reopen(run, asked(run)).close()
+    reopen(run, asked(run)).close()
 
 
 def test_a_client_goes_on_with_a_folder_without_checkpoints(run: Path) -> None:
     no_checkpoints(run)
-    with RunDir.reopen(run, asked(run), alone="client") as folder:
+    with reopen(run, asked(run), alone="client") as folder:
         assert folder.resumed is None
 
 
+@pytest.mark.e2e
 def test_a_disk_that_is_full_ends_no_run(tmp_path: Path) -> None:
     code = f"""
 import pathlib, resource, signal
@@ -244,6 +249,7 @@ with RunDir(pathlib.Path({str(tmp_path / "full")!r})) as folder:
     assert [event["round"] for event in read_events(tmp_path / "full")][:3] == [0, 1, 2]
 
 
+@pytest.mark.e2e
 async def test_launch_refuses_before_it_touches_anything(run: Path) -> None:
     before = everything(run)
     for options, reason in (({"out": run / "new"}, "leave out --out"), ({}, "found seed = 0, expected 1")):
@@ -255,7 +261,7 @@ async def test_launch_refuses_before_it_touches_anything(run: Path) -> None:
 async def test_a_node_refuses_before_it_joins(run: Path) -> None:
     where = {"broker": "tcp://127.0.0.1:9", "run": "r", "resume": run}
     with pytest.raises(ExperimentError, match="is of another experiment: found "):
-        await run_node("peer", load(run, {"mode": "gossip"}), **where)  # type: ignore[arg-type]
+        await run_node("peer", load_experiment(run, {"mode": "gossip"}), **where)  # type: ignore[arg-type]
     with pytest.raises(ExperimentError, match="found seed = 0, expected 1"):
         await run_node("client", asked(run, seed=1), **where)  # type: ignore[arg-type]
     with pytest.raises(ExperimentError, match="leave out --out"):
@@ -264,6 +270,7 @@ async def test_a_node_refuses_before_it_joins(run: Path) -> None:
         await run_node("coordinator", asked(run, seed=1), **where)  # type: ignore[arg-type]
 
 
+@pytest.mark.e2e
 def test_a_monitor_loads_no_numpy_for_it() -> None:
     code = "import sys, nervenet.nodes.results.run_dir; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=dict(os.environ))

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nervenet.nodes.checkpoint.state_file import path_of, rounds_in, write_state
-from nervenet.nodes.config.schema import Experiment, ExperimentError, load
+from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.launching import launcher
-from nervenet.nodes.results.resume import rewind_peers
+from nervenet.nodes.results.resume import reopen, rewind_peers
 from nervenet.nodes.results.run_dir import RunDir, has_checkpoints, state_dir
 
 PLAN = Experiment.from_dict({"mode": "gossip", "nodes": 3, "rounds": 20, "data": {"name": "iris"}})
@@ -40,7 +42,7 @@ def spoil(run: Path, name: str, number: int) -> None:
 
 def test_it_goes_on_after_the_newest_round_of_all_and_later_ones_are_forgotten(run: Path) -> None:
     write(run, "peer-2", 6)
-    with RunDir.reopen(run, load(run)) as folder:
+    with reopen(run, load_experiment(run)) as folder:
         assert (folder.resumed, folder.damaged) == (6, ())
         rewind_peers(folder)
     assert [rounds_in(state_dir(run, f"peer-{i}")) for i in range(3)] == [[6, 4], [6, 4], [6, 4]]
@@ -49,7 +51,7 @@ def test_it_goes_on_after_the_newest_round_of_all_and_later_ones_are_forgotten(r
 def test_a_damaged_state_is_named_and_the_round_before_it_counts(run: Path) -> None:
     write(run, "peer-2", 6)
     spoil(run, "peer-1", 6)
-    with RunDir.reopen(run, load(run)) as folder:
+    with reopen(run, load_experiment(run)) as folder:
         assert folder.resumed == 4
         assert len(folder.damaged) == 1
         assert "peer-1/round-000000006.safetensors: is damaged: its checksum differs" in folder.damaged[0]
@@ -59,11 +61,11 @@ def test_where_there_is_no_such_round_each_is_told_with_what_it_has(run: Path) -
     path_of(state_dir(run, "peer-2"), 4).unlink()
     told = "no round that every peer could go on from: peer-0 has 4, 6, 7, 8; peer-1 has 4, 6, 7; peer-2 has 8"
     with pytest.raises(ExperimentError, match=f"--resume {run}: there is {told}"):
-        RunDir.reopen(run, load(run))
+        reopen(run, load_experiment(run))
     write(run, "peer-2", 6)
     spoil(run, "peer-2", 6)
     with pytest.raises(ExperimentError, match=r"peer-2 has 8; .*peer-2/round-000000006.safetensors: is damaged"):
-        RunDir.reopen(run, load(run))
+        reopen(run, load_experiment(run))
 
 
 def test_a_run_that_has_kept_nothing_says_so(run: Path) -> None:
@@ -73,7 +75,7 @@ def test_a_run_that_has_kept_nothing_says_so(run: Path) -> None:
             path_of(state_dir(run, name), number).unlink()
     assert not has_checkpoints(run)
     with pytest.raises(ExperimentError, match="holds no state: none was kept yet; launch it again"):
-        RunDir.reopen(run, load(run))
+        reopen(run, load_experiment(run))
 
 
 @pytest.mark.parametrize(
@@ -88,14 +90,14 @@ def test_a_run_that_has_kept_nothing_says_so(run: Path) -> None:
 )
 def test_another_experiment_is_refused(run: Path, changes: dict[str, object], reason: str) -> None:
     with pytest.raises(ExperimentError, match=reason):
-        RunDir.reopen(run, load(run, changes))
+        reopen(run, load_experiment(run, changes))
 
 
 def test_an_experiment_file_that_was_changed_since_is_caught(run: Path) -> None:
     file = run / "experiment.toml"
     file.write_text(file.read_text().replace("seed = 0", "seed = 3"))
     with pytest.raises(ExperimentError, match="the checkpoint of round 4: is of another experiment: found seed = 0"):
-        RunDir.reopen(run, load(run))
+        reopen(run, load_experiment(run))
 
 
 @pytest.mark.parametrize("algorithm", ["ad-psgd", "gossip-learning"])
@@ -106,7 +108,7 @@ def test_algorithms_without_rounds_are_refused_by_name(tmp_path: Path, algorithm
     told = f"gossip.algorithm = '{algorithm}' does not go by rounds, and such a run cannot be resumed; those with"
     for alone in ("", "peer"):
         with pytest.raises(ExperimentError, match=told):
-            RunDir.reopen(folder.path, plan, alone=alone)
+            reopen(folder.path, plan, alone=alone)
 
 
 def finished(run: Path, number: int) -> None:
@@ -115,12 +117,13 @@ def finished(run: Path, number: int) -> None:
     (run / "summary.json").write_text(json.dumps({"status": "completed", "completed_rounds": number, "rounds": number}))
 
 
+@pytest.mark.e2e
 async def test_a_run_that_has_its_result_says_so_and_more_rounds_can_be_asked_for(run: Path) -> None:
     finished(run, 20)
     told = f"--resume {run}: the run is complete: 20 of 20 rounds; raise --rounds to go on"
     with pytest.raises(ExperimentError, match=told):
-        await launcher.launch(load(run), resume=run)
+        await launcher.launch(load_experiment(run), resume=run)
     with pytest.raises(ExperimentError, match=told):
-        RunDir.reopen(run, load(run), alone="peer")
-    with RunDir.reopen(run, load(run, {"rounds": 40})) as folder:
+        reopen(run, load_experiment(run), alone="peer")
+    with reopen(run, load_experiment(run, {"rounds": 40})) as folder:
         assert folder.resumed == 20

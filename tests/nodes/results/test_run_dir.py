@@ -9,19 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nervenet.nodes.config.schema import ExperimentError, load
+from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.results.run_dir import RunDir, default_path, newest_broker, read_events, to_json
 
 
 def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
-    experiment = load(overrides={"data.name": "iris"})
+    experiment = load_experiment(overrides={"data.name": "iris"})
     with RunDir(tmp_path / "deep" / "run") as run:
         run.write_experiment(experiment)
         run.write_nodes({"client-0": {"role": "client", "pid": 7, "address": None}})
         run.record({"type": "round.started", "round": 1})
         run.record({"type": "gap", "subject": "client-0", "about": "metric.local", "missed": 3})
         run.write_summary({"accuracy": float("nan"), "status": "failed"})
-    assert load(run.path) == experiment.resolved()
+    assert load_experiment(run.path) == experiment.resolved()
     assert json.loads((run.path / "nodes.json").read_text())["client-0"]["pid"] == 7
     assert [event["type"] for event in read_events(run.path)] == ["round.started", "gap"]
     assert json.loads((run.path / "summary.json").read_text()) == {"accuracy": None, "status": "failed"}
@@ -44,7 +45,7 @@ def test_a_folder_that_takes_nothing_is_refused_by_name(tmp_path: Path, monkeypa
     with RunDir(tmp_path / "run") as run, monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", refuse)  # root may write to any folder, and tests may run as root
         with pytest.raises(ExperimentError, match="run: cannot be used as a run folder: Permission denied"):
-            run.write_experiment(load())
+            run.write_experiment(load_experiment())
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ExperimentError, match="other: cannot be used as a run folder: Permission denied"):
         RunDir(tmp_path / "other")
@@ -55,6 +56,7 @@ def test_an_empty_folder_is_used(tmp_path: Path) -> None:
     assert list(read_events(tmp_path)) == []
 
 
+@pytest.mark.e2e
 def test_events_that_were_flushed_survive_a_killed_process(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib
@@ -79,7 +81,7 @@ def test_json_knows_numpy_and_no_nan() -> None:
 def test_the_default_folder_is_new_even_within_one_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     now = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
-    experiment = load(overrides={"mode": "gossip", "data.name": "some/where/rows.csv"})
+    experiment = load_experiment(overrides={"mode": "gossip", "data.name": "some/where/rows.csv"})
     names = []
     for _ in range(3):
         path = default_path(experiment, now)
@@ -89,6 +91,7 @@ def test_the_default_folder_is_new_even_within_one_second(tmp_path: Path, monkey
     assert names == [stem, f"{stem}~2", f"{stem}~3"]
 
 
+@pytest.mark.e2e
 def test_the_newest_run_with_a_living_broker_is_found(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()

@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
-from nervenet.nodes.config.schema import load
+from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.results.run_dir import to_json
 from nervenet.nodes.results.summary import summarize
 
-GOSSIP = load(overrides={"mode": "gossip", "nodes": 3, "rounds": 5})
-FEDERATED = load(overrides={"nodes": 2, "rounds": 5})
+GOSSIP = load_experiment(overrides={"mode": "gossip", "nodes": 3, "rounds": 5})
+FEDERATED = load_experiment(overrides={"nodes": 2, "rounds": 5})
 
 
 def peer(accuracy: float, rounds: int = 5, **more: Any) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def test_a_run_that_stopped_early_is_whole_and_says_why_and_which_round_was_best
         "best": {"round": 2, "metrics": {"accuracy": 0.95, "loss": float("nan")}},
         "sites": sites,
     }
-    plan = load(overrides={"nodes": 2, "rounds": 5, "evaluation.scorers": ["f1_macro"]})
+    plan = load_experiment(overrides={"nodes": 2, "rounds": 5, "evaluation.scorers": ["f1_macro"]})
     stopped = {"stopped_by": "patience", "reason": "no better"}
     summary = summarize(plan, {"coordinator": {**facts, "stopped": stopped}}, wall_s=1.0)
     assert (summary["stopped_by"], summary["reason"], summary["undisturbed"]) == ("patience", "no better", True)

@@ -18,8 +18,9 @@ from nervenet.broker.broker import Broker
 from nervenet.models import MLP
 from nervenet.models.data import datasets
 from nervenet.nodes import Client, Coordinator, Experiment, NodeFailed, Peer
-from nervenet.nodes.config.factory import build_model, build_site_model, experiment_from_keywords
-from nervenet.nodes.config.schema import ExperimentError
+from nervenet.nodes.config.factory import build_model, build_site_model
+from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.experiment.loader import experiment_from_keywords
 from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -106,23 +107,23 @@ async def test_peers_learn_in_one_program(transport: str) -> None:
 @pytest.mark.parametrize("transport", ["tcp", "inproc"])
 async def test_everybody_holds_the_final_model(transport: str) -> None:
     coordinator, clients = await federated(lambda: MLP((8,)), transport)
-    final = coordinator.model.snapshot()
+    final = coordinator.model.get_weights()
     for client in clients:
-        assert np.array_equal(client.model.snapshot(), final)
+        assert np.array_equal(client.model.get_weights(), final)
         assert client.weights is None
 
 
 async def test_clients_carry_residuals_in_their_folders_and_models_of_their_own_at_the_end(tmp_path: Path) -> None:
     settings = {"compression": "delta+top-k:0.5", "fine_tune": 2}
     coordinator, clients = await federated(lambda: MLP((8,)), state=tmp_path, federated=settings)
-    final = coordinator.model.snapshot()
+    final = coordinator.model.get_weights()
     for client in clients:
-        assert not np.array_equal(client.model.snapshot(), final)
-        assert np.array_equal(client.model.snapshot(), client.weights)
+        assert not np.array_equal(client.model.get_weights(), final)
+        assert np.array_equal(client.model.get_weights(), client.weights)
         files = sorted(path.name for path in (tmp_path / client.place.name).iterdir())
         assert files[-1] == "round-000000003.safetensors"
     plain, _ = await federated(lambda: MLP((8,)), state=tmp_path / "plain")
-    assert not np.array_equal(plain.model.snapshot(), final)
+    assert not np.array_equal(plain.model.get_weights(), final)
     assert not (tmp_path / "plain").exists(), "who carries nothing writes nothing"
 
 
@@ -151,7 +152,7 @@ async def test_without_taking_it_over_the_coordinator_keeps_what_it_began_with(m
 
     monkeypatch.setattr(Worker, "perform", forgetful)
     coordinator, clients = await federated(lambda: MLP((8,)))
-    assert not np.array_equal(coordinator.model.snapshot(), clients[0].model.snapshot())
+    assert not np.array_equal(coordinator.model.get_weights(), clients[0].model.get_weights())
 
 
 @pytest.mark.parametrize("name", ["SGDClassifier", "LogisticRegression", "MLPClassifier"])

@@ -136,7 +136,7 @@ class Life:
             shared_config=shared_config_of(self._plan, build_site_model(MLP((4,)), None, self._plan)),
             min_nodes=2,
             join_deadline_s=10.0,
-            failed=self.failure.set_result,
+            on_error=self.failure.set_result,
         )
         await self.membership.__aenter__()
         return self

@@ -34,7 +34,7 @@ async def left_alone(close: Callable[[t.ZmqTransport], Awaitable[None]]) -> floa
     await other.close(0.0)
     await until(lambda: any(isinstance(item, t.LinkLost) for item in heard))
     # Told of either direction; the one that matters is the one that is dialled again.
-    await until(lambda: one._links._links["other"].up is None)
+    await until(lambda: one._outbound._links["other"].up is None)
     began = time.monotonic()
     await close(one)
     return time.monotonic() - began

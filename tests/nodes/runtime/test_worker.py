@@ -102,7 +102,7 @@ def test_without_weights_it_trains_from_where_the_model_stands() -> None:
     settled(one)
     first = one.perform(e.Train(1, 0, None, WORK))
     assert isinstance(first, ev.Trained)
-    np.testing.assert_array_equal(one.site_model.snapshot(), first.body)
+    np.testing.assert_array_equal(one.site_model.get_weights(), first.body)
 
 
 def test_it_measures_the_hold_out_with_the_weights_it_was_sent() -> None:
@@ -124,15 +124,15 @@ def test_it_folds_and_mixes_in_the_order_given() -> None:
     one = trainer(merger=Aggregator(FedAvg()))
     body = settled(one).body
     vectors = [np.full_like(body, value) for value in (1.0, 2.0, 4.0)]
-    folded = one.perform(e.Fold(3, 1, "mean", body, contributions(vectors, (20, 10, 10))))
+    folded = one.perform(e.Fold(3, 1, body, contributions(vectors, (20, 10, 10))))
     assert isinstance(folded, ev.Folded)
     assert (folded.round, folded.attempt) == (3, 1)
     np.testing.assert_array_equal(folded.body, np.full_like(body, 2.0))
-    np.testing.assert_array_equal(one.site_model.snapshot(), body)  # a fold is not the model yet
+    np.testing.assert_array_equal(one.site_model.get_weights(), body)  # a fold is not the model yet
     mixed = one.perform(e.Mix(4, vectors[:2], (0.25, 0.75)))
     assert isinstance(mixed, ev.Mixed)
     np.testing.assert_array_equal(mixed.body, np.full_like(body, 1.75))
-    np.testing.assert_array_equal(one.site_model.snapshot(), mixed.body)
+    np.testing.assert_array_equal(one.site_model.get_weights(), mixed.body)
 
 
 def test_an_evaluation_can_carry_a_sketch_of_the_weights() -> None:
@@ -167,11 +167,11 @@ def test_a_model_may_keep_its_own_start() -> None:
     ("job", "kind", "words"),
     [
         (
-            e.Fold(2, 1, "mean", np.zeros(4), contributions([np.array([np.nan] * 4)])),
+            e.Fold(2, 1, np.zeros(4), contributions([np.array([np.nan] * 4)])),
             "fold",
             "client-0: values must be finite",
         ),
-        (e.Fold(2, 1, "median", None, ()), "fold", "median"),
+        (e.Fold(2, 1, None, ()), "fold", "median"),
         (e.Mix(2, [np.array([np.inf] * 4, np.float32)], [1.0]), "mix", "the mixture must be finite"),
         (e.Train(2, 1, None, {"epochs": 1, "bogus": 2}), "train", "bogus"),
         (e.Train(2, 1, np.zeros(2, np.float32), WORK), "train", "2"),
@@ -256,7 +256,7 @@ def test_jobs_are_answered_in_order_from_a_daemon_thread() -> None:
     one, answers = working()
     before = threading.active_count()
     one.submit(e.Train(1, 0, None, WORK))
-    one.submit(e.Fold(2, 0, "no such rule", None, ()))
+    one.submit(e.Fold(2, 0, None, ()))
     one.submit(e.Evaluate(3, "test"))
     kinds = [type(answers.get(timeout=PATIENCE_S)) for _ in range(3)]
     assert kinds == [ev.Trained, ev.WorkFailed, ev.Evaluated], "and it goes on after a failure"

@@ -231,6 +231,7 @@ def test_the_default_degree_fits_few_nodes() -> None:
     assert (default_degree("base-k", 9), default_degree("ring", 9)) == (1, None)
 
 
+@pytest.mark.e2e
 def test_what_is_not_drawn_loads_neither_networkx_nor_numpy() -> None:
     code = (
         "import sys; from nervenet.nodes.topology import schedule; n = [f'{i:02}' for i in range(12)];"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from nervenet.nodes.federated.strategies import Contribution, Outcome, Strategy, StrategyError
 from nervenet.nodes.federated.strategies.asynchronous import hinge, polynomial
-from nervenet.nodes.federated.strategies.registry import make
+from nervenet.nodes.federated.strategies.registry import build_strategy
 
 X = np.array([1.0, 2.0])
 TWO = [[2.0, 2.0], [1.0, 4.0]]
@@ -39,7 +39,7 @@ def first(strategy: Strategy, contributions: Sequence[Contribution], x: Any = X,
 
 
 def merged(name: str, rows: Sequence[Sequence[float]], x: Any, **arguments: Any) -> Outcome:
-    return first(make(name, arguments), reports(rows, base=x), x)
+    return first(build_strategy(name, arguments), reports(rows, base=x), x)
 
 
 def test_federated_averaging_weighs_by_examples() -> None:
@@ -47,7 +47,7 @@ def test_federated_averaging_weighs_by_examples() -> None:
 
 
 def test_momentum_goes_on_when_nobody_pulls() -> None:
-    strategy = make("fedavgm", {"server_rate": 0.5, "server_momentum": 0.9})
+    strategy = build_strategy("fedavgm", {"server_rate": 0.5, "server_momentum": 0.9})
     one = first(strategy, reports(TWO))
     np.testing.assert_allclose(one.weights, X + 0.5 * STEP, rtol=1e-15)
     two = strategy.apply(one.state, one.weights, reports([one.weights.tolist()] * 2, base=one.weights))
@@ -68,13 +68,13 @@ def test_adaptive_servers_divide_by_the_root_of_the_second_moment(name: str, mom
 
 
 def test_fedprox_asks_clients_for_the_pull_and_averages() -> None:
-    strategy = make("fedprox", {"mu": 1.0})
+    strategy = build_strategy("fedprox", {"mu": 1.0})
     assert strategy.demands.settings == {"proximal": 1.0}
     np.testing.assert_array_equal(first(strategy, reports(TWO)).weights, merged("fedavg", TWO, X).weights)
 
 
 def test_scaffold_moves_the_control_variate_by_the_share_of_those_who_reported() -> None:
-    strategy = make("scaffold", {"server_rate": 0.5})
+    strategy = build_strategy("scaffold", {"server_rate": 0.5})
     assert strategy.demands.settings == {"control": True}
     assert strategy.demands.parts == ("weights", "control")
     contributions = reports(TWO, parts=[[1.0, 0.0], [3.0, -2.0]])
@@ -88,23 +88,23 @@ def test_scaffold_moves_the_control_variate_by_the_share_of_those_who_reported()
 
 def test_scaffold_must_know_how_many_there_are() -> None:
     with pytest.raises(StrategyError, match="how many clients"):
-        make("scaffold", {}).init(X, 0)
+        build_strategy("scaffold", {}).init(X, 0)
 
 
 def test_fednova_averages_per_step_and_goes_as_far_as_an_average_client() -> None:
     # p = 1/4, 3/4; τ_eff = 2/4 + 30/4 = 8; d = -[1, 0] / 2 and -[0, 2] / 10.
-    outcome = first(make("fednova", {}), reports(TWO, normalizer=[2.0, 10.0]))
+    outcome = first(build_strategy("fednova", {}), reports(TWO, fednova_normalizer=[2.0, 10.0]))
     np.testing.assert_allclose(outcome.weights, X + 8 * np.array([0.25 / 2, 0.75 * 2 / 10]), rtol=1e-14)
     assert outcome.metrics["effective_steps"] == 8
-    alike = first(make("fednova", {}), reports(TWO, normalizer=[7.0, 7.0]))
+    alike = first(build_strategy("fednova", {}), reports(TWO, fednova_normalizer=[7.0, 7.0]))
     np.testing.assert_allclose(alike.weights, X + STEP, rtol=1e-14)
 
 
 def check_no_claim_of_work_decides_for_all(claim: float) -> None:
-    three = reports([*TWO, [5.0, 5.0]], normalizer=[2.0, 10.0, claim])
-    outcome = first(make("fednova", {}), three)
+    three = reports([*TWO, [5.0, 5.0]], fednova_normalizer=[2.0, 10.0, claim])
+    outcome = first(build_strategy("fednova", {}), three)
     assert "within a factor of 1000" in outcome.rejected["c2"]
-    np.testing.assert_array_equal(outcome.weights, first(make("fednova", {}), three[:2]).weights)
+    np.testing.assert_array_equal(outcome.weights, first(build_strategy("fednova", {}), three[:2]).weights)
 
 
 @pytest.mark.parametrize("claim", [1e-300, 1e-9, 1e9, 1e308])
@@ -119,10 +119,10 @@ def test_any_claim_of_work_would_fail_the_round(claim: float, monkeypatch: pytes
         check_no_claim_of_work_decides_for_all(claim)
 
 
-@pytest.mark.parametrize(("name", "metric"), [("fednova", "normalizer"), ("qfedavg", "probe_loss")])
+@pytest.mark.parametrize(("name", "metric"), [("fednova", "fednova_normalizer"), ("qfedavg", "probe_loss")])
 @pytest.mark.parametrize("said", [None, float("nan"), float("inf"), -1.0])
 def test_who_does_not_say_what_the_strategy_needs_is_rejected_by_name(name: str, metric: str, said: Any) -> None:
-    strategy = make(name, {})
+    strategy = build_strategy(name, {})
     good, bad = reports(TWO, **{metric: [1.0, 2.0]})
     metrics: Mapping[str, float] = {} if said is None else {metric: said}
     bad = Contribution(bad.client, bad.body, bad.base, bad.examples, metrics)
@@ -144,7 +144,7 @@ def test_who_does_not_say_what_the_strategy_needs_is_rejected_by_name(name: str,
     ],
 )
 def test_qfedavg_weighs_by_powers_of_the_loss(q: float, expected: Any) -> None:
-    strategy = make("qfedavg", {"q": q, "step": 0.5})
+    strategy = build_strategy("qfedavg", {"q": q, "step": 0.5})
     assert strategy.demands.settings == {"probe": True}
     outcome = first(strategy, reports(TWO, probe_loss=[1.0, 4.0]))
     np.testing.assert_allclose(outcome.weights, X + expected, rtol=1e-14)
@@ -154,7 +154,7 @@ def test_qfedavg_weighs_by_powers_of_the_loss(q: float, expected: Any) -> None:
 def test_qfedavg_takes_losses_of_any_size() -> None:
     for losses in ([0.0, 1.0], [0.0, 0.0], [1e300, 1e-300]):
         for q in (0.5, 5.0):
-            outcome = first(make("qfedavg", {"q": q}), reports(TWO, probe_loss=losses))
+            outcome = first(build_strategy("qfedavg", {"q": q}), reports(TWO, probe_loss=losses))
             assert np.isfinite(outcome.weights).all()
 
 
@@ -218,7 +218,7 @@ def test_staleness_weighs_as_in_the_paper() -> None:
     ],
 )
 def test_fedasync_moves_towards_a_stale_update_by_less(arguments: Mapping[str, Any], alpha: float) -> None:
-    strategy = make("fedasync", arguments)
+    strategy = build_strategy("fedasync", arguments)
     assert (strategy.demands.asynchronous, strategy.demands.buffer) == (True, 1)
     base = np.array([-5.0, 0.0])
     absolute = Contribution("c", np.array([2.0, 2.0]), base, 1, staleness=3)
@@ -228,12 +228,12 @@ def test_fedasync_moves_towards_a_stale_update_by_less(arguments: Mapping[str, A
 
 
 def test_fedasync_can_ask_for_the_papers_pull() -> None:
-    assert make("fedasync", {}).demands.settings == {}
-    assert make("fedasync", {"rho": 0.01}).demands.settings == {"proximal": 0.01}
+    assert build_strategy("fedasync", {}).demands.settings == {}
+    assert build_strategy("fedasync", {"rho": 0.01}).demands.settings == {"proximal": 0.01}
 
 
 def test_fedbuff_moves_by_differences_to_what_each_started_from() -> None:
-    strategy = make("fedbuff", {"buffer": 2, "server_rate": 0.5, "max_staleness": 7})
+    strategy = build_strategy("fedbuff", {"buffer": 2, "server_rate": 0.5, "max_staleness": 7})
     demands = strategy.demands
     assert (demands.asynchronous, demands.buffer, demands.max_staleness) == (True, 2, 7)
     old = np.array([10.0, 10.0])
@@ -250,9 +250,9 @@ def test_fedbuff_moves_by_differences_to_what_each_started_from() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "n", "said"),
     [
-        ("trimmed-mean", {"f": 2}, 4, r"trimmed mean cannot bear f = 2 .* n = 4: .*at most f = 1"),
-        ("krum", {"f": 2}, 6, r"krum cannot bear f = 2 .* n = 6: it needs n >= 2f \+ 3.*at most f = 1"),
-        ("multi-krum", {"f": 2}, 6, r"multi-krum cannot bear f = 2"),
+        ("trimmed-mean", {"f": 2}, 4, r"trimmed mean cannot tolerate f = 2 .* n = 4: .*at most f = 1"),
+        ("krum", {"f": 2}, 6, r"krum cannot tolerate f = 2 .* n = 6: it needs n >= 2f \+ 3.*at most f = 1"),
+        ("multi-krum", {"f": 2}, 6, r"multi-krum cannot tolerate f = 2"),
         ("multi-krum", {"m": 5}, 5, r"m = 5 of n = 5: at most n - f = 4"),
         ("bulyan", {"f": 2}, 10, r"n >= 4f \+ 3"),
         ("centered-clipping", {"f": 2}, 4, r"n >= 2f \+ 1"),
@@ -261,7 +261,7 @@ def test_fedbuff_moves_by_differences_to_what_each_started_from() -> None:
 def test_too_many_hostile_are_refused_before_the_start_and_in_a_round(
     name: str, arguments: Mapping[str, Any], n: int, said: str
 ) -> None:
-    strategy = make(name, arguments)
+    strategy = build_strategy(name, arguments)
     strategy.check(n + 1)
     with pytest.raises(StrategyError, match=said):
         strategy.check(n)
@@ -270,6 +270,6 @@ def test_too_many_hostile_are_refused_before_the_start_and_in_a_round(
 
 
 def test_a_buffer_that_is_never_full_is_refused() -> None:
-    make("fedbuff", {"buffer": 4}).check(4)
+    build_strategy("fedbuff", {"buffer": 4}).check(4)
     with pytest.raises(StrategyError, match="buffer of 4 updates needs as many clients at least, found 3"):
-        make("fedbuff", {"buffer": 4}).check(3)
+        build_strategy("fedbuff", {"buffer": 4}).check(3)

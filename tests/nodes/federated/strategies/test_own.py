@@ -13,15 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models.robust import clip_by_norm
-from nervenet.nodes.config.schema import Experiment, ExperimentError, FederatedConfig
+from nervenet.nodes.config.arguments import arguments_of
+from nervenet.nodes.config.compatibility import check_same_run
+from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.config.schema import FederatedConfig
+from nervenet.nodes.experiment.ineffective import warnings
+from nervenet.nodes.experiment.loader import checked_experiment
 from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.federated.strategies import Composed, Contribution, Outcome, Pipeline, StrategyError
 from nervenet.nodes.federated.strategies.pipeline import Mean, equally
-from nervenet.nodes.federated.strategies.registry import NAMES, arguments_of, describe, make, strategy_class
+from nervenet.nodes.federated.strategies.registry import STRATEGIES, build_strategy, describe
 from nervenet.nodes.federated.strategies.robust import Nearest, Trimmed
 from nervenet.nodes.federated.strategies.safeguards import guarded
 from nervenet.nodes.federated.strategies.server_optimizers import Momentum
-from nervenet.nodes.results.resume import check_same_run
 from nervenet.nodes.runtime import effects as e
 
 EXAMPLE = Path(__file__).parents[4] / "examples" / "own_strategy.py"
@@ -48,16 +52,16 @@ def test_the_example_is_short_and_does_what_it_says(folder: Path) -> None:
     assert len(EXAMPLE.read_text().splitlines()) < 30
     shutil.copy(EXAMPLE, folder)
     tables = {"strategy": "own_strategy:TrimmedMomentum", "f": 1, "server_momentum": 0.5}
-    federated = Experiment.from_dict({"federated": tables}).federated
-    strategy = make(federated.strategy, federated.arguments)
+    federated = checked_experiment({"federated": tables}).federated
+    strategy = build_strategy(federated.strategy, federated.arguments)
     first = strategy.apply(strategy.init(X, 3), X, reports([1, 2], [3, 4], [1e9, -1e9]))
     np.testing.assert_array_equal(first.weights, [3, 2])
     second = strategy.apply(first.state, first.weights, reports(*[first.weights] * 3, x=first.weights))
     np.testing.assert_array_equal(second.weights, [4.5, 3])
-    with pytest.raises(ExperimentError, match=r"f = 4 hostile among n = 8"):
-        Experiment.from_dict({"federated": {**tables, "f": 4}})
+    with pytest.raises(ExperimentError, match=r"f = 4 Byzantine among n = 8"):
+        checked_experiment({"federated": {**tables, "f": 4}})
     with pytest.raises(ExperimentError, match=r"did you mean federated.server_momentum\?"):
-        Experiment.from_dict({"federated": {**tables, "server_momentun": 0.4}})
+        checked_experiment({"federated": {**tables, "server_momentun": 0.4}})
 
 
 def test_importing_from_the_current_folder_leaves_the_path_as_it_was(folder: Path) -> None:
@@ -66,7 +70,7 @@ def test_importing_from_the_current_folder_leaves_the_path_as_it_was(folder: Pat
         "import beside\nfrom nervenet.nodes.federated.strategies import Composed\nclass Mine(Composed): pass\n"
     )
     before = list(sys.path)
-    assert strategy_class("mine_here:Mine").__name__ == "Mine"
+    assert STRATEGIES["mine_here:Mine"].__name__ == "Mine"
     assert sys.path == before
 
 
@@ -87,20 +91,20 @@ def test_what_is_wrong_with_somebodys_own_is_said(folder: Path, source: str | No
     if source is not None:
         (folder / "mine_wrong.py").write_text(source)
     with pytest.raises(ExperimentError, match=rf"(?s)'mine_wrong:Mine': .*({said})"):
-        Experiment.from_dict({"federated": {"strategy": "mine_wrong:Mine"}})
+        checked_experiment({"federated": {"strategy": "mine_wrong:Mine"}})
 
 
 def test_all_are_described() -> None:
     found = {one.name: one for one in describe()}
-    assert list(found) == list(NAMES)
+    assert list(found) == list(STRATEGIES.builtin)
     assert found["fedbuff"].paper == "Nguyen et al. 2022, arXiv 2106.06639"
     assert found["multi-krum"].arguments == {"f": 1, "m": None}
     assert all(one.summary and "\n" not in one.summary for one in found.values())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", tuple(STRATEGIES.builtin))
 def test_no_argument_is_called_like_a_key_that_all_have(name: str) -> None:
-    assert not set(arguments_of(strategy_class(name))) & {field.name for field in dataclasses.fields(FederatedConfig)}
+    assert not set(arguments_of(STRATEGIES[name])) & {field.name for field in dataclasses.fields(FederatedConfig)}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +124,7 @@ def test_no_argument_is_called_like_a_key_that_all_have(name: str) -> None:
 )
 def test_arguments_that_cannot_be_are_named(tables: dict[str, Any], said: str) -> None:
     with pytest.raises(ExperimentError, match=said):
-        Experiment.from_dict({"federated": tables})
+        checked_experiment({"federated": tables})
 
 
 def test_parts_compose() -> None:
@@ -201,7 +205,7 @@ def test_differences_that_overflow_fail_the_round_and_not_the_model() -> None:
     x = np.full(2, -3e38, "f")
     huge = Contribution("big", np.full(2, 3e38, "f"), x, 1)
     with pytest.raises(StrategyError, match=r"must be finite.*3e\+38, from big"):
-        guarded(make("fedavgm", {}), {"momentum": np.zeros_like(x)}, x, [huge])
+        guarded(build_strategy("fedavgm", {}), {"momentum": np.zeros_like(x)}, x, [huge])
 
 
 @pytest.mark.parametrize(
@@ -216,7 +220,7 @@ def test_differences_that_overflow_fail_the_round_and_not_the_model() -> None:
 )
 def test_nobody_is_told_of_the_place_where_arguments_are_gathered(federated: dict[str, Any]) -> None:
     with pytest.raises(ExperimentError) as raised:
-        Experiment.from_dict({"federated": federated})
+        checked_experiment({"federated": federated})
     assert "arguments" not in str(raised.value)
 
 
@@ -230,20 +234,20 @@ def test_nobody_is_told_of_the_place_where_arguments_are_gathered(federated: dic
 def test_a_training_that_no_client_could_do_for_a_strategy_is_refused_at_once(
     strategy: str, training: dict[str, Any], said: str
 ) -> None:
-    Experiment.from_dict({"federated": {"strategy": strategy}})
+    checked_experiment({"federated": {"strategy": strategy}})
     with pytest.raises(ExperimentError, match=said):
-        Experiment.from_dict({"federated": {"strategy": strategy}, "training": training})
+        checked_experiment({"federated": {"strategy": strategy}, "training": training})
 
 
 def test_without_rounds_it_is_said_what_has_no_effect() -> None:
     tables = {"strategy": "fedasync", "quorum": 0.5, "over_selection": 1.5}
-    told = [line for line in Experiment.from_dict({"federated": tables}).warnings() if "fedasync" in line]
+    told = [line for line in warnings(checked_experiment({"federated": tables})) if "fedasync" in line]
     assert [line.split()[0] for line in told] == ["federated.quorum", "federated.over_selection"]
-    assert not Experiment.from_dict({"federated": {**tables, "strategy": "fedavg"}}).warnings()[1:]
+    assert not warnings(checked_experiment({"federated": {**tables, "strategy": "fedavg"}}))[1:]
 
 
 def test_a_resumed_run_names_an_argument_as_the_file_does() -> None:
-    one, other = (Experiment.from_dict({"federated": {"strategy": "krum", "f": f}}) for f in (1, 2))
+    one, other = (checked_experiment({"federated": {"strategy": "krum", "f": f}}) for f in (1, 2))
     with pytest.raises(ExperimentError, match=r"found federated.f = 1, expected 2"):
         check_same_run("here", one, other)
 
@@ -251,7 +255,7 @@ def test_a_resumed_run_names_an_argument_as_the_file_does() -> None:
 def check_a_huge_update_fails_no_round_that_others_can_make() -> None:
     x = np.zeros(2, "f")
     rows = [np.full(2, value, "f") for value in (1.0, 3.0, 3e38)]
-    strategy = make("fedadam", {})
+    strategy = build_strategy("fedadam", {})
     outcome = guarded(strategy, strategy.init(x, 3), x, [Contribution(f"c{i}", r, x, 1) for i, r in enumerate(rows)])
     assert np.isfinite(outcome.weights).all()
     assert list(outcome.rejected) == ["c2"]
@@ -269,14 +273,14 @@ def test_a_huge_update_would_fail_round_after_round(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_merger_tells_the_strategy_how_many_there_are_and_reports() -> None:
-    merger = Aggregator(make("scaffold", {}), 4, report=True)
+    merger = Aggregator(build_strategy("scaffold", {}), 4, report=True)
     going_out = merger.begin(X)
     np.testing.assert_array_equal(going_out, np.zeros(4))
     contributions = [Contribution(f"c{i}", np.array([1.0, 0, 2, 0]), X, 1) for i in range(2)]
-    folded = merger.fold(e.Fold(1, 0, "mean", X, contributions))
+    folded = merger.fold(e.Fold(1, 0, X, contributions))
     np.testing.assert_array_equal(folded.outgoing, [1, 0, 1, 0])
     assert folded.metrics == {"norms": {"c0": 1.0, "c1": 1.0}, "cosines": {"c0": 1.0, "c1": 1.0}}
-    assert "norms" not in Aggregator(Composed()).fold(e.Fold(1, 0, "mean", X, reports([1, 2]))).metrics
+    assert "norms" not in Aggregator(Composed()).fold(e.Fold(1, 0, X, reports([1, 2]))).metrics
 
 
 def test_a_mean_needs_no_theory() -> None:

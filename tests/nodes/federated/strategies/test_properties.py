@@ -12,23 +12,23 @@ from hypothesis import strategies as st
 from nervenet.models.rng import generator
 from nervenet.nodes.checkpoint.store import CheckpointStore
 from nervenet.nodes.federated.strategies import Contribution, Outcome, Strategy
-from nervenet.nodes.federated.strategies.registry import NAMES, make
+from nervenet.nodes.federated.strategies.registry import STRATEGIES, build_strategy
 from nervenet.nodes.federated.strategies.safeguards import guarded
 
 N, SIZE = 9, 20
 TIGHT = {"geometric-median": {"iterations": 300, "tolerance": 1e-13}}  # how near two runs come to the same point
 ARGUMENTS: dict[str, dict[str, Any]] = {"centered-clipping": {"tau": 2.0}, "norm-bound": {"bound": 2.0}, **TIGHT}
-SYNCHRONOUS = [name for name in NAMES if not make(name, {}).demands.asynchronous]
+SYNCHRONOUS = [name for name in tuple(STRATEGIES.builtin) if not build_strategy(name, {}).demands.asynchronous]
 ROBUST = ["median", "trimmed-mean", "krum", "multi-krum", "bulyan", "geometric-median", "centered-clipping"]
 
-every = pytest.mark.parametrize("name", NAMES)
+every = pytest.mark.parametrize("name", tuple(STRATEGIES.builtin))
 synchronous = pytest.mark.parametrize("name", SYNCHRONOUS)
 draws = settings(max_examples=8, deadline=None)
 seeds, dtypes = st.integers(0, 2**32), st.sampled_from(["float32", "float64"])
 
 
 def strategy_of(name: str) -> Strategy:
-    return make(name, ARGUMENTS.get(name, {}))
+    return build_strategy(name, ARGUMENTS.get(name, {}))
 
 
 def start(seed: int, dtype: str = "float64") -> Any:
@@ -44,7 +44,7 @@ def drawn(strategy: Strategy, seed: int, x: Any, *, factor: float = 1.0, relativ
         further = rng.standard_normal(SIZE * (len(strategy.demands.parts) - 1)).astype(x.dtype)
         examples, (loss, reach) = int(rng.integers(1, 100)), rng.uniform(0.5, 5, 2)
         body = np.concatenate([difference if relative else x + difference, further])
-        metrics = {"probe_loss": float(loss), "normalizer": float(reach)}
+        metrics = {"probe_loss": float(loss), "fednova_normalizer": float(reach)}
         found.append(Contribution(f"c{i}", body, x, examples, metrics, relative))
     return found
 
@@ -184,7 +184,7 @@ def test_robust_rules_stay_among_the_honest_and_ignore_what_is_claimed(name: str
     assert np.linalg.norm(after - applied(strategy, x, honest).weights) < 4
     modest = [replace(hostile[0], examples=1), *honest[1:]]
     assert applied(strategy, x, modest).weights.tobytes() == after.tobytes()
-    plain = make("fedavg", {})
+    plain = build_strategy("fedavg", {})
     assert np.linalg.norm(applied(plain, x, modest).weights - x) > 1000  # or the test above could not fail
 
 

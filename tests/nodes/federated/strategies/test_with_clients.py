@@ -10,7 +10,7 @@ from nervenet.models.site_model import SiteModel
 from nervenet.models.site_statistics import agree
 from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.federated.strategies import Contribution
-from nervenet.nodes.federated.strategies.registry import NAMES, make
+from nervenet.nodes.federated.strategies.registry import STRATEGIES, build_strategy
 from nervenet.nodes.runtime import effects as e
 
 CLIENTS = 7
@@ -22,18 +22,18 @@ def rows(seed: int, n: int) -> tuple[Any, Any]:
     return rng.normal(size=(n, 2)) + 3.0 * np.c_[y, -y], y
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", tuple(STRATEGIES.builtin))
 @pytest.mark.parametrize("encoding", ["", "delta+int8"])
 def test_the_model_gets_better_under_every_strategy(name: str, encoding: str) -> None:
     from nervenet.models.compress import parse
 
-    strategy = make(name, {"server_rate": 0.1} if name in ("fedadam", "fedyogi") else {})
+    strategy = build_strategy(name, {"server_rate": 0.1} if name in ("fedadam", "fedyogi") else {})
     learners = {f"c{i}": SiteModel(MLP(hidden=(4,)), *rows(i, 20 + 10 * i), columns=("a", "b")) for i in range(CLIENTS)}
-    agreement = agree({client: site_model.survey() for client, site_model in learners.items()}, scale="standard")
+    agreement = agree({client: site_model.statistics() for client, site_model in learners.items()}, scale="standard")
     for site_model in learners.values():
-        layout = site_model.settle(agreement, 0)
+        layout = site_model.build(agreement, 0)
     clients = {client: LocalTraining(site_model, node=client, seed=0) for client, site_model in learners.items()}
-    weights = learners["c0"].snapshot()
+    weights = learners["c0"].get_weights()
     merger = Aggregator(strategy, CLIENTS)
     going_out = merger.begin(weights)
     settings = LocalSettings.from_dict({"epochs": 1, "encoding": encoding, **strategy.demands.settings})
@@ -47,10 +47,10 @@ def test_the_model_gets_better_under_every_strategy(name: str, encoding: str) ->
             if encoding:
                 body = parse(encoding).decode(body, layout.size, layout.dtype, parts=parts)
             contributions.append(Contribution(client, body, weights, result.examples, result.metrics, bool(encoding)))
-            learners[client].load(weights)
+            learners[client].set_weights(weights)
             told.append(learners[client].training_loss())
         losses.append(float(np.mean(told)))
-        folded = merger.fold(e.Fold(number, 0, "mean", weights, contributions))
+        folded = merger.fold(e.Fold(number, 0, weights, contributions))
         assert folded.rejected == {}
         weights, going_out = folded.body, folded.outgoing
         assert going_out.size == parts * weights.size

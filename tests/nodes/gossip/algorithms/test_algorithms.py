@@ -12,7 +12,7 @@ from nervenet.nodes.gossip.algorithms.averaging import DPSGD, Epidemic
 from nervenet.nodes.gossip.algorithms.choco import Choco, consensus_gamma
 from nervenet.nodes.gossip.algorithms.d2 import D2
 from nervenet.nodes.gossip.algorithms.push_sum import SGP, balance
-from nervenet.nodes.gossip.algorithms.registry import NAMES, algorithm_class, build, describe
+from nervenet.nodes.gossip.algorithms.registry import ALGORITHMS, SYNCHRONOUS, build_algorithm, describe
 from nervenet.nodes.gossip.algorithms.robust import ClippedGossip, SelfCenteredClipping, TrimmedMean
 from nervenet.nodes.gossip.algorithms.tracking import GradientTracking
 from nervenet.nodes.topology import Schedule, incoming, schedule
@@ -360,7 +360,7 @@ def test_a_lost_difference_that_is_not_noticed_would_leave_copies_apart(monkeypa
 
 @pytest.mark.parametrize("name", ["dpsgd", "epidemic", "sgp", "choco", "self-centered-clipping", "trimmed-mean"])
 def test_peers_agree(name: str) -> None:
-    run = Run(build(name, {}), schedule("complete", "abcdef"), starts("abcdef"))
+    run = Run(build_algorithm(name, {}), schedule("complete", "abcdef"), starts("abcdef"))
     for _ in range(60):
         run.round()
     assert run.spread < 1e-9
@@ -399,10 +399,10 @@ def test_one_who_lies_does_not_lead_the_honest_away(algorithm: Algorithm) -> Non
 
 def test_each_name_is_described_with_its_paper() -> None:
     told = {each.name: each for each in describe()}
-    assert set(told) == set(NAMES)
+    assert set(told) == set(SYNCHRONOUS)
     for name, each in told.items():
         assert "arXiv" in each.details or "arXiv" in each.summary, name
-        assert algorithm_class(name).needs
+        assert ALGORITHMS[name].needs
 
 
 def test_an_eigenvalue_that_is_too_small_is_named() -> None:
@@ -413,10 +413,10 @@ def test_an_eigenvalue_that_is_too_small_is_named() -> None:
 
 
 def test_nothing_that_is_given_is_modified() -> None:
-    for name in NAMES:
+    for name in SYNCHRONOUS:
         if name in ("trimmed-mean", "clipped-gossip"):
             continue
-        run = Run(build(name, {}), RING, starts("abcd"))
+        run = Run(build_algorithm(name, {}), RING, starts("abcd"))
         for _ in range(3):
             for x in [*run.models.values(), *(a for state in run.states.values() for a in state.values())]:
                 x.setflags(write=False)

@@ -2,8 +2,9 @@
 
 import pytest
 from nervenet.nodes.config.keys import ExperimentError
-from nervenet.nodes.config.schema import Experiment, load
-from nervenet.nodes.gossip.algorithms.registry import NAMES
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.experiment.loader import load_experiment
+from nervenet.nodes.gossip.algorithms.registry import SYNCHRONOUS
 
 PLAIN = {"training.momentum": 0.0}
 ONE_STEP = {**PLAIN, "training.local_steps": 1}
@@ -11,13 +12,13 @@ ONE_STEP = {**PLAIN, "training.local_steps": 1}
 
 def gossip(algorithm: str, **overrides: object) -> Experiment:
     keys = {key.replace("__", "."): value for key, value in overrides.items()}
-    return load(overrides={"mode": "gossip", "nodes": 8, "gossip.algorithm": algorithm, **keys})
+    return load_experiment(overrides={"mode": "gossip", "nodes": 8, "gossip.algorithm": algorithm, **keys})
 
 
 @pytest.mark.parametrize(
     ("algorithm", "overrides", "words"),
     [
-        ("dpsdg", {}, ["gossip.algorithm = 'dpsdg'", *NAMES, "ad-psgd", "(did you mean dpsgd?)"]),
+        ("dpsdg", {}, ["gossip.algorithm = 'dpsdg'", *SYNCHRONOUS, "ad-psgd", "(did you mean dpsgd?)"]),
         ("d2", {}, ["'d2'", "plain gradient steps", "training.momentum = 0.9", "expected training.optimizer = 'sgd'"]),
         ("gradient-tracking", {"training.optimizer": "adam"}, ["'gradient-tracking'", "training.optimizer = 'adam'"]),
         ("d2", PLAIN, ["'d2': takes 1 local step a round, and training.epochs = 5; expected training.local_steps = 1"]),
@@ -52,7 +53,7 @@ def gossip(algorithm: str, **overrides: object) -> Experiment:
         (
             "gradient-tracking",
             {"model.name": "sklearn.linear_model.LogisticRegression"},
-            ["gossip.algorithm = 'gradient-tracking'", "LogisticRegression", "models that can: MLP"],
+            ["gossip.algorithm = 'gradient-tracking'", "LogisticRegression", "models that can: mlp"],
         ),
     ],
 )
@@ -97,6 +98,6 @@ def test_what_theory_allows_goes_through_the_file_and_back(algorithm: str, overr
 
 
 def test_compression_is_that_of_the_mode_s_own_table() -> None:
-    one = load(overrides={"mode": "gossip", "gossip.algorithm": "choco", "compression": "int8"})
+    one = load_experiment(overrides={"mode": "gossip", "gossip.algorithm": "choco", "compression": "int8"})
     assert (one.gossip.compression, one.federated.compression) == ("int8", "")
-    assert load(overrides={"compression": "delta+int8"}).federated.compression == "delta+int8"
+    assert load_experiment(overrides={"compression": "delta+int8"}).federated.compression == "delta+int8"

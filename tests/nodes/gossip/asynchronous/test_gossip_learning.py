@@ -5,11 +5,12 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.config.schema import Experiment, ExperimentError
+from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.experiment.loader import checked_experiment
+from nervenet.nodes.gossip.algorithms.registry import build_algorithm
 from nervenet.nodes.gossip.asynchronous.gossip_learning import GossipLearningMachine, GossipLearningRules
 from nervenet.nodes.gossip.asynchronous.machine import AsyncPeerRules
 from nervenet.nodes.gossip.asynchronous.model_merge import WHOLE, Part
-from nervenet.nodes.gossip.asynchronous.registry import build
 from nervenet.nodes.gossip.asynchronous.token_account import Simple
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -188,16 +189,16 @@ def test_who_is_done_learns_no_more_and_still_feeds_the_others() -> None:
 @pytest.mark.parametrize(
     ("gossip", "told"),
     [
-        ({"algorithm": "gossip-learning", "variant": "mv"}, "variant must be one of rw, mu, um; found 'mv'"),
-        ({"algorithm": "gossip-learning", "parts": 0}, "parts must be at least 1, found 0"),
+        ({"algorithm": "gossip-learning", "variant": "mv"}, "gossip.variant = 'mv': expected one of rw, mu, um"),
+        ({"algorithm": "gossip-learning", "parts": 0}, "gossip.parts = 0: expected a whole number >= 1"),
         ({"algorithm": "gossip-learning", "parts": 2, "layers": True}, "parts and layers: a message holds one kind"),
         (
             {"algorithm": "gossip-learning", "share": 0.5, "variant": "rw"},
             "share: a part of a model can only be merged",
         ),
         ({"algorithm": "gossip-learning", "capacity": 3}, "reactivity 10, capacity 3"),
-        ({"algorithm": "ad-psgd", "max_staleness": 1.5}, "max_staleness must be int, found 1.5"),
-        ({"algorithm": "ad-psgd", "patience_s": 0}, "patience_s must be above 0"),
+        ({"algorithm": "ad-psgd", "max_staleness": 1.5}, "gossip.max_staleness = 1.5: expected a whole number"),
+        ({"algorithm": "ad-psgd", "patience_s": 0}, "gossip.patience_s = 0: expected a number > 0"),
         ({"algorithm": "ad-psgd", "tokens": "simple"}, "gossip.tokens"),
     ],
 )
@@ -205,15 +206,15 @@ def test_arguments_that_cannot_be_are_mistakes_of_the_experiment(gossip: dict[st
     if gossip.get("capacity"):
         gossip = {**gossip, "tokens": "generalized"}
     with pytest.raises(ExperimentError, match=told):
-        Experiment.from_dict({"mode": "gossip", "gossip": gossip})
+        checked_experiment({"mode": "gossip", "gossip": gossip})
 
 
 def test_arguments_survive_the_experiment_file() -> None:
     wanted = {"mode": "gossip", "gossip": {"algorithm": "gossip-learning", "tokens": "randomized", "parts": 4}}
-    experiment = Experiment.from_dict(wanted)
+    experiment = checked_experiment(wanted)
     assert experiment.gossip.arguments == {"tokens": "randomized", "parts": 4}
-    assert Experiment.from_dict(experiment.to_dict()) == experiment
-    with pytest.raises(ValueError, match="unknown algorithm 'walk'; allowed are ad-psgd, gossip-learning"):
-        build("walk", {})
-    with pytest.raises(ValueError, match="no argument 'tokens'"):
-        build("ad-psgd", {"tokens": "simple"})
+    assert checked_experiment(experiment.to_dict()) == experiment
+    with pytest.raises(ExperimentError, match=r"gossip.algorithm = 'walk': expected one of dpsgd, .*, gossip-learning"):
+        build_algorithm("walk", {})
+    with pytest.raises(ExperimentError, match=r"gossip.tokens: ad-psgd has no such argument; it has max_staleness"):
+        build_algorithm("ad-psgd", {"tokens": "simple"})

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
-from nervenet.models import MLP, IncompatibleWeights, LocalUnsupported, LocalWork, as_model, generator
+from nervenet.models import MLP, LocalWork, generator
 from nervenet.models.mlp.network import Pass, mean_loss
+from nervenet.models.model import LocalUnsupported
+from nervenet.models.registry import as_model
+from nervenet.models.weights import IncompatibleWeights
 from sklearn.linear_model import LogisticRegression, SGDClassifier, SGDRegressor
 from sklearn.neural_network import MLPClassifier
 
@@ -35,7 +38,7 @@ def gradient(model, weights):
     """The gradient of the mean loss over the whole table, at some weights."""
     X, y = table()
     probe = linear()
-    probe.load(weights)
+    probe.set_weights(weights)
     Y, outputs = probe._targets(y, ROWS), np.empty((ROWS, 3))
     batch = Pass(probe._layers, ROWS, "relu", "softmax")
     batch.forward(X, outputs)
@@ -46,38 +49,38 @@ def gradient(model, weights):
 def test_two_steps_of_gradient_descent_by_hand():
     model, mu = linear(), 0.7
     c = np.linspace(-1, 1, model.layout.size)
-    start = model.snapshot()
+    start = model.get_weights()
     first = start - 0.1 * (gradient(model, start) + c)
     second = first - 0.1 * (gradient(model, first) + mu * (first - start) + c)
     model.fit(*table(), LocalWork(epochs=2, batch_size=ROWS, proximal=mu), generator(1), never, c)
-    np.testing.assert_allclose(model.snapshot(), second, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(model.get_weights(), second, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize(("rho", "optimizer"), [(0.9, "momentum"), (0.5, "nesterov")])
 def test_momentum_is_of_the_corrected_gradient(rho, optimizer):
     model, mu = linear(optimizer=optimizer, momentum=rho), 0.7
     c = np.linspace(-1, 1, model.layout.size)
-    start = w = model.snapshot()
+    start = w = model.get_weights()
     v = np.zeros_like(w)
     for _ in range(4):
         g = gradient(model, w) + mu * (w - start) + c
         v = rho * v - 0.1 * g
         w = w + (v if optimizer == "momentum" else rho * v - 0.1 * g)
     model.fit(*table(), LocalWork(epochs=4, batch_size=ROWS, proximal=mu), generator(1), never, c)
-    np.testing.assert_allclose(model.snapshot(), w, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(model.get_weights(), w, rtol=0, atol=1e-13)
 
 
 def test_the_moments_of_adam_are_of_the_corrected_gradient():
     model, mu = linear(optimizer="adam"), 0.7
     c = np.linspace(-1, 1, model.layout.size)
-    start = w = model.snapshot()
+    start = w = model.get_weights()
     m, v = np.zeros_like(w), np.zeros_like(w)
     for t in range(1, 5):
         g = gradient(model, w) + mu * (w - start) + c
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
         w = w - 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8 / np.sqrt(1 - 0.999**t))
     model.fit(*table(), LocalWork(epochs=4, batch_size=ROWS, proximal=mu), generator(1), never, c)
-    np.testing.assert_allclose(model.snapshot(), w, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(model.get_weights(), w, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("hidden", [(), (5,)])
@@ -92,15 +95,15 @@ def test_a_step_follows_the_derivative_of_the_proximal_objective(hidden):
     def after(steps):
         model = fresh()
         model.fit(X, y, LocalWork(epochs=steps, batch_size=ROWS, proximal=mu), generator(1), never, c)
-        return model.snapshot()
+        return model.get_weights()
 
     def objective(w):
-        model.load(w)
+        model.set_weights(w)
         outputs = model.probabilities(X)
         return mean_loss(outputs, np.eye(3)[y], "softmax") + mu / 2 * np.sum((w - start) ** 2) + c @ w
 
     model = fresh()
-    start = model.snapshot()
+    start = model.get_weights()
     c = np.linspace(-0.3, 0.2, start.size)
     here, there = after(1), after(2)
     steps = 1e-6 * np.eye(start.size)
@@ -116,7 +119,7 @@ def test_float32_takes_the_same_corrections(optimizer):
         c = np.linspace(-1, 1, model.layout.size).astype(dtype)
         X, y = table()
         model.fit(X.astype(dtype), y, LocalWork(epochs=5, batch_size=7, proximal=0.5), generator(1), never, c)
-        ends.append(model.snapshot())
+        ends.append(model.get_weights())
     np.testing.assert_allclose(ends[0], ends[1], atol=2e-4)
 
 
@@ -124,9 +127,9 @@ def test_a_strong_pull_keeps_the_weights_near_their_start():
     ends = {}
     for mu in (0.0, 5.0):
         model = linear()
-        start = model.snapshot()
+        start = model.get_weights()
         model.fit(*table(), LocalWork(epochs=50, batch_size=8, proximal=mu), generator(1), never)
-        ends[mu] = np.linalg.norm(model.snapshot() - start)
+        ends[mu] = np.linalg.norm(model.get_weights() - start)
     assert ends[5.0] < ends[0.0] / 4
 
 
@@ -168,7 +171,7 @@ def test_splitting_tends_to_row_by_row_steps_as_rates_get_smaller():
         work = LocalWork(epochs=10 * parts, batch_size=6, proximal=mu)
         model.fit(X, y, work, generator(1), never, c)
         exact = row_by_row(X, y, 0.02 / parts, alpha, mu, c, 10 * parts, np.arange(ROWS))
-        errors.append(np.abs(model.snapshot() - exact).max())
+        errors.append(np.abs(model.get_weights() - exact).max())
     assert errors[0] < 0.03
     assert errors[1] < errors[0] / 3
     assert errors[2] < errors[1] / 3
@@ -178,9 +181,9 @@ def test_a_pull_is_stable_where_a_schedule_begins_with_a_large_rate():
     ends = {}
     for mu in (0.0, 0.1, 10.0):
         model = built(SGDClassifier(loss="log_loss"))
-        assert model._rates(1.0, 1)[0] == pytest.approx(10)
+        assert model.rates(1.0, 1)[0] == pytest.approx(10)
         model.fit(*table(), LocalWork(epochs=5, batch_size=6, proximal=mu), generator(1), never)
-        ends[mu] = np.linalg.norm(model.snapshot())
+        ends[mu] = np.linalg.norm(model.get_weights())
     assert ends[10.0] < ends[0.1] < ends[0.0]
 
 
@@ -190,40 +193,40 @@ def test_the_rates_are_those_that_the_estimator_uses(learning_rate):
     for loss in ("perceptron", "hinge"):
         given = SGDClassifier(loss=loss, learning_rate=learning_rate, eta0=0.3, power_t=0.4, alpha=0.01, penalty=None)
         model = built(given, 2)
-        model.restore({"t": np.array([7.0])})
-        rates = model._rates(7.0, 3)
+        model.set_state({"t": np.array([7.0])})
+        rates = model.rates(7.0, 3)
         moved = []
         for _ in range(3):
-            model.load(np.zeros(5))
+            model.set_weights(np.zeros(5))
             model.fit(np.zeros((1, 4)), np.ones(1, int), LocalWork(epochs=1), generator(0), never)
-            moved.append(model.snapshot()[-1])
+            moved.append(model.get_weights()[-1])
         np.testing.assert_allclose(rates, moved, rtol=1e-12)
 
 
 @pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "optimal"])
 @pytest.mark.parametrize("mu", [0.0, 0.8])
-def test_the_normalizer_is_the_displacement_under_a_constant_gradient(learning_rate, mu):
+def test_the_normaliser_is_the_displacement_under_a_constant_gradient(learning_rate, mu):
     """Rows of zeros have no gradient, so that the correction is all there is; the intercept is left out of it."""
     given = SGDRegressor(learning_rate=learning_rate, eta0=0.1, alpha=0.3, penalty=None)
     model = built(given, None)
     c = np.array([1.0, -2.0, 0.5, 0.0, 0.0])
     for _ in range(2):
-        model.load(np.zeros(5))
+        model.set_weights(np.zeros(5))
         work = LocalWork(epochs=3, batch_size=4, proximal=mu)
         report = model.fit(np.zeros((10, 4)), np.zeros(10), work, generator(0), never, c)
-        np.testing.assert_allclose(model.snapshot(), -report.normalizer * report.rate * c, rtol=1e-12)
-    assert report.rate == pytest.approx(model._rates(1.0, 1)[0])
+        np.testing.assert_allclose(model.get_weights(), -report.fednova_normalizer * report.rate * c, rtol=1e-12)
+    assert report.rate == pytest.approx(model.rates(1.0, 1)[0])
     if learning_rate == "constant" and not mu:
-        assert report.normalizer == pytest.approx(30)
+        assert report.fednova_normalizer == pytest.approx(30)
 
 
-def test_the_normalizer_does_not_depend_on_whether_a_correction_was_asked_for():
+def test_the_normaliser_does_not_depend_on_whether_a_correction_was_asked_for():
     reports = []
     for c in (None, np.zeros(5)):
         model = built(SGDRegressor(), None)
         X, _ = table()
         reports.append(model.fit(X, X[:, 0], LocalWork(epochs=3, batch_size=5), generator(0), never, c))
-    assert reports[0].normalizer == pytest.approx(reports[1].normalizer)
+    assert reports[0].fednova_normalizer == pytest.approx(reports[1].fednova_normalizer)
     assert reports[0].steps == reports[1].steps == 15
 
 
@@ -232,7 +235,7 @@ def test_a_correction_of_zeros_changes_no_sgd_model_but_by_rounding():
     for c in (None, np.zeros(15)):
         model = built(SGDClassifier(loss="log_loss"))
         model.fit(*table(), LocalWork(epochs=3, batch_size=5), generator(0), never, c)
-        ends.append(model.snapshot())
+        ends.append(model.get_weights())
     np.testing.assert_allclose(ends[0], ends[1], rtol=1e-9)
 
 
@@ -245,13 +248,13 @@ def test_a_correction_of_zeros_changes_no_sgd_model_but_by_rounding():
         SGDClassifier(learning_rate="pa1", eta0=0.1),
     ],
 )
-def test_models_that_cannot_be_corrected_say_so_and_name_those_that_can(estimator):
+def test_models_that_cannot_be_corrected_say_so(estimator):
     model = built(estimator)
     X, y = table()
-    assert model.allows == frozenset()
+    assert model.capabilities == frozenset()
     name = type(estimator).__name__
-    with pytest.raises(LocalUnsupported, match=f"{name}.*proximal term.*Models that can: MLP, and SGDClassifier"):
+    with pytest.raises(LocalUnsupported, match=f"{name}.*proximal term"):
         model.fit(X, y, LocalWork(proximal=0.1), generator(0), never)
     with pytest.raises(TypeError, match="correction term"):
         model.fit(X, y, LocalWork(), generator(0), never, np.zeros(model.layout.size))
-    assert model.fit(X, y, LocalWork(), generator(0), never).normalizer is None
+    assert model.fit(X, y, LocalWork(), generator(0), never).fednova_normalizer is None

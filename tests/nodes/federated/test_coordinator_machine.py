@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.federated import closing
-from nervenet.nodes.federated.round_machine import CoordinatorMachine
+from nervenet.nodes.federated import round_summary
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
@@ -220,7 +220,7 @@ def test_something_unreadable_is_told_and_the_round_goes_on(coordinator: Any) ->
     desk.tell(ev.MalformedMessage("client-0", "header: not a map"))
     assert desk.published("update.rejected") == [{"subject": "client-0", "round": 1, "reason": "header: not a map"}]
     desk.train()
-    assert desk.state.completed == 1
+    assert desk.state.run.completed == 1
 
 
 # -------------------------------------------------------------------------------------------------- silence and failure
@@ -595,5 +595,5 @@ def test_the_round_would_wait_for_the_lost_until_the_deadline(
 
 
 def test_figures_over_sites_leave_out_what_nobody_can_average() -> None:
-    assert closing.site_metrics({}) == {}
-    assert closing.weighted_loss({}) is None
+    assert round_summary.site_metrics({}) == {}
+    assert round_summary.weighted_loss({}) is None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def normalizer(rule: str, steps: int, momentum: float, learning_rate: float, proximal: float) -> float | None:
+def fednova_normalizer(rule: str, steps: int, momentum: float, learning_rate: float, proximal: float) -> float | None:
     """FedNova's a_i: the sum of the weights that an update gives to the gradients of its steps.
 
     With τ steps, momentum ρ, learning rate η and proximal coefficient μ, where these have closed forms:
@@ -57,7 +57,7 @@ def normalizer(rule: str, steps: int, momentum: float, learning_rate: float, pro
         return float(np.linalg.matrix_power(np.array(step, np.float64), steps)[1, 2])
 
 
-def flow(rates: NDArray[np.float64], proximal: float) -> tuple[float, float]:
+def proximal_steps(rates: NDArray[np.float64], proximal: float) -> tuple[float, float]:
     """What steps with these rates, each followed by a proximal one, make of a displacement under a constant gradient.
 
     ``d <- (d - η_k g) / (1 + η_k μ)`` for every η_k in turn is ``d <- kept · d - reached · g``. The division is the

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..mlp.optimizers import Optimizer, Scalar
 from ..weights import Vector
+from .optimizers import Optimizer, Scalar
 
 Step = Callable[[Scalar], None]
 
@@ -18,7 +18,7 @@ Step = Callable[[Scalar], None]
 def corrected(
     optimizer: Optimizer, parameters: Vector, gradient: Vector, proximal: float, correction: Vector | None
 ) -> Step:
-    """Give the optimizer's step, with the corrections that are asked for added to the gradient before it.
+    """Return the optimizer's step, with the corrections that are asked for added to the gradient before it.
 
     Momentum and moments are therefore of the corrected gradient. Where nothing is asked for it is the step itself.
 

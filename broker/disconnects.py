@@ -1,0 +1,42 @@
+"""Notifications of closed connections, from ZeroMQ's socket monitor."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+
+from .channel import Channel
+from .transport_events import Counters
+
+__all__ = ["DisconnectMonitor"]
+
+
+class DisconnectMonitor:
+    """Calls ``closed`` with the descriptor of each connection of ``socket`` that has closed.
+
+    The descriptor identifies a connection (`Channel.descriptor`); inproc has no connections, and so no notifications.
+    """
+
+    def __init__(self, socket: zmq.Socket[bytes], closed: Callable[[int], None]) -> None:
+        self._socket = socket
+        self._closed = closed
+        monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._channel = Channel(monitor, deliver=self._deliver, counters=Counters())
+
+    def drain(self) -> None:
+        """Deliver the notifications received so far."""
+        self._channel.drain()
+
+    def close(self) -> None:
+        """Stop monitoring; call it before the socket itself is closed."""
+        # In this order: ZeroMQ's I/O thread waits forever to notify a monitor that was closed while enabled.
+        self._socket.disable_monitor()
+        self._channel.close()
+
+    def _deliver(self, _: Channel, _identity: bytes, frames: list[Any]) -> None:
+        event, value = struct.unpack("=hi", frames[0])
+        if event == zmq.EVENT_DISCONNECTED:
+            self._closed(value)

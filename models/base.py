@@ -1,0 +1,179 @@
+"""Bases for families of models: all that the Model protocol asks for, but the arithmetic of one family."""
+
+import math
+from collections.abc import Callable, Mapping
+from inspect import signature
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from .checks import checked_inputs, checked_targets
+from .model import Array, Capability, Dtype, FitReport, LocalUnsupported, LocalWork
+from .weights import Layout, Vector
+
+
+class ModelBase:
+    """What every family shares: how copies merge, the layout, and the refusal of work that it is not capable of."""
+
+    rule = "mean"
+    classifies: bool | None = None
+    capabilities: frozenset[Capability] = frozenset()
+    condition: ClassVar[str] = ""
+    """In words, the settings under which an instance has the capabilities of its class; empty: always."""
+
+    dtype: Dtype = "float32"
+    n_features = 0
+    n_classes: int | None = None
+    _layout: Layout | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """Names, shapes and order of the arrays in the flat vector. Raises RuntimeError before `build`."""
+        if self._layout is None:
+            raise RuntimeError("the model is not built yet: call build() first")
+        return self._layout
+
+    def probabilities(self, X: Array) -> Array | None:  # noqa: ARG002
+        """Return class probabilities, shape (n, n_classes); here None: there are none."""
+        return None
+
+    def get_state(self, *, moments: bool = True) -> dict[str, Array]:  # noqa: ARG002
+        """Return what training carries from round to round; here nothing."""
+        return {}
+
+    def set_state(self, state: Mapping[str, Array]) -> None:
+        """Put back what `get_state` returned."""
+
+    def set_task(self, name: str, n_features: int, n_classes: int | None) -> None:
+        """Keep the number of columns and classes; ValueError for a task that this family cannot learn."""
+        if n_features < 1:
+            raise ValueError(f"n_features is {n_features}; at least 1 is needed")
+        if self.classifies is not None and self.classifies != (n_classes is not None):
+            kind, task = ("classifier", "a number") if self.classifies else ("regressor", "a class")
+            raise ValueError(f"{name} is a {kind}, but the target is {task}")
+        if n_classes is not None and n_classes < 2:
+            raise ValueError(f"n_classes is {n_classes}; a classifier needs at least 2")
+        self.n_features, self.n_classes = n_features, n_classes
+
+    def refuse(self, name: str, work: LocalWork, correction: Vector | None) -> None:
+        """Raise LocalUnsupported for work that asks for a capability that is not there."""
+        asked: dict[Capability, bool] = {"proximal": work.proximal > 0, "correction": correction is not None}
+        for capability, wanted in asked.items():
+            if wanted and capability not in self.capabilities:
+                raise LocalUnsupported(name, self.why_not(capability))
+
+    def why_not(self, capability: Capability) -> str:
+        """Return why `fit` lacks a capability."""
+        return f"its training cannot take a {capability} term"
+
+
+class FlatModel(ModelBase):
+    """A model on one flat vector, trained by mini-batches. A family sets `name` and defines `shapes` and `step`.
+
+    Attributes
+    ----------
+    name : str
+        The name that experiment files use.
+    weights : (size,) array of `dtype`
+        All parameters, from `build` on.
+    arrays : dict
+        Views of `weights` by name, in the shapes that `shapes` gave.
+    """
+
+    name: ClassVar[str]
+    weights: Vector
+    arrays: dict[str, Vector]
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
+        """Return a model made from an experiment's parameters. Raises ValueError for a wrong one, naming it."""
+        allowed = list(signature(cls).parameters)
+        for name in parameters:
+            if name not in allowed:
+                raise ValueError(f"{cls.name} has no parameter {name!r}; allowed are {', '.join(allowed)}")
+        try:
+            return cls(**parameters)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+
+    def describe(self) -> dict[str, Any]:
+        """Return name and hyper-parameters, read from the attributes that bear their names."""
+        return {"name": self.name, "parameters": {p: plain(getattr(self, p)) for p in signature(type(self)).parameters}}
+
+    def shapes(self, n_features: int, n_classes: int | None) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each array by name, in the vector's order."""
+        raise NotImplementedError
+
+    def initialize(self, rng: np.random.Generator) -> None:
+        """Set the first values of the weights, which are zero, and of what training carries."""
+
+    def step(self, X: Array, y: Array) -> float:
+        """Move the weights by one mini-batch; return the loss before, summed over its rows.
+
+        `X` has the shape (rows, n_features), `y` (rows,): class indices or targets, as `Model.fit` takes them.
+        """
+        raise NotImplementedError
+
+    def build(self, n_features: int, n_classes: int | None, rng: np.random.Generator) -> Layout:
+        """Make the weights for a task. See `Model.build`."""
+        self.set_task(self.name, n_features, n_classes)
+        shapes = self.shapes(n_features, n_classes)
+        self._layout = Layout(tuple(shapes), tuple(shapes.values()), self.dtype)
+        self.weights = np.zeros(self._layout.size, self.dtype)
+        self.arrays = self._layout.views(self.weights)
+        self.initialize(rng)
+        return self._layout
+
+    def get_weights(self) -> Vector:
+        """Return a copy of the weights. See `Model.get_weights`."""
+        self.layout  # noqa: B018 - raises before build()
+        return self.weights.copy()
+
+    def set_weights(self, vector: Vector) -> None:
+        """Copy a flat vector into the weights. See `Model.set_weights`."""
+        self.layout.check(vector)
+        self.weights[:] = vector
+
+    def fit(
+        self,
+        X: Array,
+        y: Array,
+        work: LocalWork,
+        rng: np.random.Generator,
+        stop: Callable[[], bool],
+        correction: Vector | None = None,
+    ) -> FitReport:
+        """Train in place, `step` by `step`. See `Model.fit`."""
+        self.refuse(self.name, work, correction)
+        X = self.checked(X)
+        y = checked_targets(y, len(X), self.n_classes, self.dtype)
+        n, rows, target = len(X), min(work.batch_size, len(X)), work.steps(len(X))
+        steps, losses, cancelled = 0, 0.0, False
+        with np.errstate(all="ignore"):  # a diverging model shows in its weights, which every receiver checks
+            while steps < target and not cancelled:
+                order, losses = rng.permutation(n), 0.0
+                for i in range(0, n, rows):
+                    if steps == target or (cancelled := stop()):
+                        break
+                    batch = order[i : i + rows]
+                    losses += self.step(X[batch], y[batch]) / n
+                    steps += 1
+        return FitReport(losses if steps else math.nan, n, steps, cancelled)
+
+    def checked(self, X: Array) -> Array:
+        """Return inputs as a C-ordered array of `dtype`; ValueError unless they are (rows, n_features) and finite."""
+        self.layout  # noqa: B018 - raises before build()
+        return checked_inputs(X, self.n_features, self.dtype)
+
+
+def plain(value: Any) -> Any:
+    """Return a parameter's value as JSON can hold it. Raises ValueError for what it cannot."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(f"a parameter of type {type(value).__name__} cannot be written to a file")

@@ -1,0 +1,59 @@
+"""The arguments that a chosen strategy or algorithm has of its own, as keys of ``[federated]`` or ``[gossip]``."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from .keys import ExperimentError, convert
+
+T = TypeVar("T")
+
+
+def arguments_of(cls: type) -> dict[str, Any]:
+    """Return the arguments of a class with their defaults.
+
+    A field of a dataclass with ``metadata={"setting": KEY}`` is none: it is filled from that key of the table.
+    """
+    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    settings = {f.name for f in fields if "setting" in f.metadata}
+    parameters = inspect.signature(cls).parameters
+    return {name: parameter.default for name, parameter in parameters.items() if name not in settings}
+
+
+def build(key: str, name: str, cls: type[T], arguments: Mapping[str, Any], **settings: Any) -> T:
+    """Build what was chosen.
+
+    Parameters
+    ----------
+    key, name
+        Where it was chosen, and as what: ``federated.strategy``, ``fedavg``.
+    cls
+        What stands under that name.
+    arguments
+        As the table has them.
+    settings
+        Keys of the table that all have, for the fields that ask for them.
+
+    Raises
+    ------
+    ExperimentError
+        For an argument that it does not have, or a value that is not allowed; names the key, what was found and what
+        is allowed.
+    """
+    table, allowed = key.partition(".")[0], arguments_of(cls)
+    for argument in arguments:
+        if argument not in allowed:
+            has = ", ".join(allowed) or "none"
+            raise ExperimentError(f"{table}.{argument}: {name} has no such argument; it has {has}")
+    try:
+        if not dataclasses.is_dataclass(cls):
+            return cls(**arguments)
+        asked = {f.name: settings[f.metadata["setting"]] for f in dataclasses.fields(cls) if "setting" in f.metadata}
+        return convert({**arguments, **asked}, cls)
+    except ExperimentError as error:
+        raise ExperimentError(f"{table}.{error}") from None
+    except (TypeError, ValueError) as error:
+        raise ExperimentError(f"{key} = {name!r}: {error}") from None

@@ -1,0 +1,129 @@
+"""From files, flags and keywords to one checked experiment."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..config.keys import ExperimentError, override
+from ..config.schema import Experiment, is_file_name
+from .validation import check_scorers, validate
+
+IN_BOTH = ("deadline_s", "compression")  # keys that [federated] and [gossip] both have
+
+DERIVED = (
+    ("", "processes"),
+    ("data", "scale"),
+    ("training", "carry_optimizer"),
+    ("federated", "min_clients"),
+    ("gossip", "degree"),
+    ("gossip", "probability"),
+    ("network", "min_nodes"),
+)
+"""Table and key of what `Experiment.resolved` writes down."""
+
+
+def load_experiment(path: Path | None = None, overrides: Mapping[str, object] | None = None) -> Experiment:
+    """Read an experiment file, let ``overrides`` win, and check the whole.
+
+    Parameters
+    ----------
+    path
+        An experiment file, or a run directory that holds one; ``None`` starts from the defaults. A file that it names,
+        of data or edges, is looked for beside it first, then in the working directory. What a run directory says that
+        only followed from the rest is found anew, so that other ``nodes``, for example, have as many processes.
+    overrides
+        Dotted keys and their values, as flags and ``--set`` give them. The keys ``deadline_s`` and ``compression``
+        mean those of the mode's own table.
+
+    Raises
+    ------
+    ExperimentError
+        In one or two lines that name the key, what was found and what is allowed.
+    """
+    tables = {} if path is None else read_toml(path)
+    if path is not None and path.is_dir() and overrides:
+        tables = _without_derived(tables)
+    folder = Path.cwd() if path is None else (path if path.is_dir() else path.parent)
+    _find_files_beside(folder, tables)
+    wins = dict(overrides or {})
+    if "data.name" in wins and isinstance(tables.get("data"), dict):
+        tables["data"].pop("path", None)
+    mode = wins.get("mode", tables.get("mode", "federated"))
+    for key in IN_BOTH:
+        if (value := wins.pop(key, None)) is not None:
+            wins.setdefault(f"{mode if mode == 'gossip' else 'federated'}.{key}", value)
+    tables = override(tables, wins)
+    _find_files_beside(Path.cwd(), tables)
+    if isinstance(tables.get("data"), dict) and "path" in tables["data"]:
+        tables["data"]["name"] = tables["data"].pop("path")
+    return checked_experiment(tables)
+
+
+def checked_experiment(tables: Mapping[str, Any]) -> Experiment:
+    """Build an experiment from the tables of an experiment file, and check the whole.
+
+    Raises
+    ------
+    ExperimentError
+    """
+    experiment = Experiment.from_dict(tables)
+    validate(experiment)
+    check_scorers(experiment)  # here and not at every node: it loads scikit-learn
+    return experiment
+
+
+def experiment_from_keywords(mode: str, keywords: Mapping[str, object], base: Experiment | None) -> Experiment:
+    """Lay keywords (None: not given) over `base`, or over the defaults for two nodes, and check the whole.
+
+    Raises
+    ------
+    ExperimentError
+    """
+    tables: dict[str, Any] = {"nodes": 2} if base is None else base.to_dict()
+    given = {key: value for key, value in keywords.items() if value is not None}
+    return checked_experiment(override(tables, {**given, "mode": mode}))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of an experiment file, or of the ``experiment.toml`` in a run directory."""
+    file = path / "experiment.toml" if path.is_dir() else path
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ExperimentError(f"{file}: there is no such experiment file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExperimentError(f"{file}: cannot be read as an experiment file: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ExperimentError(f"{file}: is not TOML: {error}") from None
+
+
+def _without_derived(tables: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what a run directory holds of choices that follow from the rest, where they are what follows."""
+    bare = {key: dict(value) if isinstance(value, dict) else value for key, value in tables.items()}
+    for table, key in DERIVED:
+        part = bare.get(table, {}) if table else bare
+        if isinstance(part, dict):
+            part.pop(key, None)
+    try:
+        experiment = Experiment.from_dict(bare)
+        validate(experiment)
+    except ExperimentError:
+        return tables  # which the check of the whole says what is wrong with
+    follows = experiment.resolved().to_dict()
+    for table, key in DERIVED:
+        said, found = (tables.get(table, {}), follows[table]) if table else (tables, follows)
+        if key in said and said[key] != found[key]:
+            (bare.setdefault(table, {}) if table else bare)[key] = said[key]
+    return bare
+
+
+def _find_files_beside(folder: Path, tables: dict[str, Any]) -> None:
+    """Make the paths of files absolute, so that the copy in the run directory still finds them."""
+    for section, key in (("data", "name"), ("data", "path"), ("gossip", "edges")):
+        table = tables.get(section)
+        name = table.get(key) if isinstance(table, dict) else None
+        if isinstance(table, dict) and isinstance(name, str) and name and (key != "name" or is_file_name(name)):
+            path = Path(name).expanduser()
+            if not path.is_absolute():
+                table[key] = str((folder / path if (folder / path).exists() else path).absolute())
