@@ -183,7 +183,7 @@ class EarlyStopping:
         }
 
     def restore(self, record: Mapping[str, Any]) -> None:
-        """Go on from what `to_dict` returned; where another metric is watched now, the best by the old one is forgotten."""
+        """Go on from what `to_dict` returned; the best by another metric than is watched now is forgotten."""
         self._spent = float(record.get("spent_s", 0.0))
         if self.rules.goal is not None and record.get("metric") not in (None, self.rules.goal.metric):
             return

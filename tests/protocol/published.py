@@ -14,8 +14,9 @@ CALLS = {"Publish", "publish", "_publish", "say", "_say", "_own"}
 ROLES = {
     "nodes/federated/admission.py": ["coordinator"],
     "nodes/federated/task_dispatch.py": ["coordinator"],
-    "nodes/federated/ending.py": ["coordinator"],
-    "nodes/federated/gathering.py": ["coordinator"],
+    "nodes/federated/run_state.py": ["coordinator"],
+    "nodes/federated/quorum.py": ["coordinator"],
+    "nodes/federated/sync_rounds.py": ["coordinator"],
     "nodes/federated/async_buffer.py": ["coordinator"],
     "nodes/federated/coordinator_machine.py": ["coordinator"],
     "nodes/roles/coordinator.py": ["coordinator"],

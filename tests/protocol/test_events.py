@@ -159,9 +159,8 @@ def simulated() -> Found:
     settings = {"epochs": 1, "local_steps": None, "batch_size": 16, "carry_optimizer": False}
     sim = Simulation()
     clients = [f"client-{i}" for i in range(4)]
-    rules = coordinator_config(
-        8, frozenset(clients), min_clients=4, deadline_s=3.0, lost_after_s=4.0, settings=settings
-    )
+    limits = {"min_clients": 4, "deadline_s": 3.0, "lost_after_s": 4.0}
+    rules = coordinator_config(clients, 8, settings=settings, **limits)
     sim.add("coordinator", CoordinatorMachine(rules), worker("coordinator"))
     for name in clients:
         sim.add(name, client_machine.ClientMachine(client_machine.ClientRules("coordinator", 40)), worker(name))
@@ -286,7 +285,7 @@ def test_disturbed_runs_tell_of_it():
 
 def test_every_way_to_close_a_round_is_in_the_document():
     text = "".join(
-        (ROOT / "nodes" / path).read_text() for path in ("federated/round_machine.py", "gossip/round_machine.py")
+        (ROOT / "nodes" / path).read_text() for path in ("federated/sync_rounds.py", "gossip/round_machine.py")
     )
     lines = [line for line in text.splitlines() if "_close(" in line]
     lines += [

@@ -7,8 +7,8 @@ import pytest
 from federated_config import coordinator_config
 from nervenet.broker import messages as m
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
-from nervenet.nodes.federated.early_stopping import Goal, StoppingRules
-from nervenet.nodes.federated.ending import Ending
+from nervenet.nodes.federated.early_stopping import Goal, Stop, StoppingRules
+from nervenet.nodes.federated.run_state import RunState
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
@@ -107,8 +107,15 @@ def test_an_open_round_stays_abandoned_while_a_checkpoint_holds_up_the_end() -> 
 
 
 def test_an_open_round_that_is_not_abandoned_is_folded_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    early = Ending.early
-    monkeypatch.setattr(Ending, "early", lambda ending, stop, number, _: early(ending, stop, number, None))
+    stop_early = RunState.stop_early
+
+    def careless(self: RunState, stop: Stop) -> list[e.Effect]:
+        current, self.round = self.round, None
+        effects = stop_early(self, stop)
+        self.round = current
+        return effects
+
+    monkeypatch.setattr(RunState, "stop_early", careless)
     assert [fold.round for fold in ends_while_a_checkpoint_is_written().of(e.Fold)] == [1, 2]
 
 

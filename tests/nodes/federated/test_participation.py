@@ -191,7 +191,7 @@ def test_nobody_there_is_waited_for_once(coordinator: Any) -> None:
 
 
 def test_nobody_there_would_be_asked_three_times(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.nodes.federated.coordinator_machine.least", lambda rules: 0)
+    monkeypatch.setattr("nervenet.nodes.federated.sync_rounds.least", lambda rules: 0)
     with pytest.raises(AssertionError):
         check_nobody_there_is_waited_for_once(coordinator)
 

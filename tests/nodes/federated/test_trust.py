@@ -207,16 +207,16 @@ def test_a_fold_that_leaves_too_little_fails_the_round(coordinator: Any) -> None
 
 
 def test_a_fold_that_leaves_too_little_would_count(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
+    from nervenet.nodes.federated.sync_rounds import SyncRounds
 
-    folded = CoordinatorMachine._folded
+    folded = SyncRounds.folded
 
-    def heedless(self: CoordinatorMachine, event: ev.Folded, now: float) -> list[e.Effect]:
-        assert self.open is not None
-        self.open.floor = 0
+    def heedless(self: SyncRounds, event: ev.Folded, now: float) -> list[e.Effect]:
+        assert self.run.round is not None
+        self.run.round.floor = 0
         return folded(self, event, now)
 
-    monkeypatch.setattr(CoordinatorMachine, "_folded", heedless)
+    monkeypatch.setattr(SyncRounds, "folded", heedless)
     with pytest.raises(ValueError, match="not enough values"):
         check_a_fold_that_leaves_too_little_fails_the_round(coordinator)
 
