@@ -1,6 +1,6 @@
 """Merging vectors: the weighted mean of federated averaging and the mixing step of gossip, in one blocked kernel."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from math import isfinite
 
 import numpy as np
@@ -12,12 +12,9 @@ LONG_BLOCK = 262_144
 """Elements added up at a time where there are many: memory is read faster in long runs, but the room for a product is
 new memory, which few elements would not repay."""
 
-MergeRule = Callable[[Sequence[Vector], Sequence[float], Vector | None], Vector]
-"""(vectors, weights, out) -> merged vector."""
-
 
 def combine(vectors: Sequence[Vector], coefficients: Sequence[float], out: Vector | None = None) -> Vector:
-    """Sum vectors by coefficients: ``sum_j c_j x_j``.
+    """Return the sum of vectors by coefficients: ``sum_j c_j x_j``.
 
     Each input is read once, block by block, and the terms of every element are added in the order given, so that the
     same inputs in the same order give the same bits, whatever the blocks and the number of cores that share them.
@@ -76,30 +73,10 @@ def combine(vectors: Sequence[Vector], coefficients: Sequence[float], out: Vecto
 
 
 def weighted_mean(vectors: Sequence[Vector], weights: Sequence[float], out: Vector | None = None) -> Vector:
-    """Average vectors by weight, as federated averaging does with the number of examples.
+    """Return the mean of vectors by weights, as federated averaging takes it by the numbers of examples.
 
-    ``sum_j n_j x_j / sum_j n_j``: McMahan et al. 2017 (arXiv 1602.05629), Algorithm 1.
-
-    Parameters
-    ----------
-    vectors : sequence of (n,) arrays
-        One dtype and length; they may be read-only. At least one.
-    weights : sequence of float
-        One a vector, none negative, not all zero.
-    out : (n,) array, optional
-        Where to write; it may be one of the inputs.
-
-    Returns
-    -------
-    (n,) array
-        `out`, or a new vector, in the dtype of the vectors.
-
-    Raises
-    ------
-    IncompatibleWeights
-        Vectors differ in length or dtype.
-    ValueError
-        No vectors, a negative or non-finite weight, or weights that are all zero.
+    ``sum_j n_j x_j / sum_j n_j``: McMahan et al. 2017 (arXiv 1602.05629), Algorithm 1. Weights are finite, none
+    negative, not all zero, else it raises ValueError; for all else see `combine`.
     """
     total = float(sum(weights))
     if not vectors:
@@ -109,17 +86,8 @@ def weighted_mean(vectors: Sequence[Vector], weights: Sequence[float], out: Vect
     return combine(vectors, [float(weight) / total for weight in weights], out)
 
 
-def total(vectors: Sequence[Vector], weights: Sequence[float], out: Vector | None = None) -> Vector:
-    """Add vectors as they are: how sufficient statistics merge. The weights only have to be one a vector."""
-    return combine(vectors, [1.0] * len(weights), out)
-
-
-RULES: dict[str, MergeRule] = {"mean": weighted_mean, "sum": total}
-"""How payloads merge, by the name that a message carries."""
-
-
 def _checked(vectors: Sequence[Vector], coefficients: Sequence[float], out: Vector | None) -> Vector:
-    """Check what `combine` is given, and make `out` if there is none."""
+    """Return `out`, or a new vector, for checked arguments of `combine`."""
     if not vectors:
         raise ValueError("no vectors to combine")
     if len(vectors) != len(coefficients):
@@ -131,14 +99,9 @@ def _checked(vectors: Sequence[Vector], coefficients: Sequence[float], out: Vect
 
 
 def check_alike(vectors: Sequence[Vector]) -> Vector:
-    """Refuse vectors that cannot be merged element by element; the first of them is returned, as their model.
+    """Return the first of vectors that can be merged element by element.
 
-    Raises
-    ------
-    IncompatibleWeights
-        They are not one-dimensional, or differ in length or dtype.
-    ValueError
-        There are none.
+    Raises IncompatibleWeights where they are not flat, or differ in length or dtype, ValueError where there are none.
     """
     if not vectors:
         raise ValueError("no vectors to combine")

@@ -59,7 +59,7 @@ def save_model(
     Raises
     ------
     IncompatibleWeights
-        When the vector does not fit the model's layout, or is not finite.
+        The vector does not fit the model's layout, or is not finite.
     """
     from safetensors.numpy import save
 
@@ -99,22 +99,10 @@ def save_weights(path: Path, layout: Layout, vector: Vector) -> None:
 
 
 def load_model(path: Path) -> SiteModel:
-    """Read a model, ready to predict from raw inputs.
+    """Return a saved model, ready to predict from raw inputs, without rows of its own.
 
-    Parameters
-    ----------
-    path
-        A folder that `save_model` wrote, or one of its files.
-
-    Returns
-    -------
-    SiteModel
-        Without rows of its own.
-
-    Raises
-    ------
-    ModelFileError
-        When a file is missing, damaged, of a newer format, or the two do not belong together.
+    `path` is a folder that `save_model` wrote, or one of its files. Raises ModelFileError when a file is missing,
+    damaged, of a newer format, or the two do not belong together.
     """
     described, weights = _files(Path(path))
     fields = _description(described)
@@ -135,13 +123,13 @@ def load_model(path: Path) -> SiteModel:
 
 
 def read_extra(path: Path) -> dict[str, Any]:
-    """Read the `extra` facts that were saved with a model. Raises ModelFileError like `load_model`."""
+    """Return the `extra` facts that were saved with a model. Raises ModelFileError like `load_model`."""
     extra = _description(_files(Path(path))[0]).get("extra")
     return dict(extra) if isinstance(extra, dict) else {}
 
 
 def _files(path: Path) -> tuple[Path, Path]:
-    """Find the description and the weights that belong to a folder or to one of its files."""
+    """Return the paths of description and weights that belong to a folder or to one of its files."""
     if path.is_dir():
         base = path / STEM
     elif path.suffix in SUFFIXES:
@@ -175,7 +163,7 @@ def _description(path: Path) -> dict[str, Any]:
 
 
 def _vector(path: Path, layout: Layout, digest: str) -> Vector:
-    """Read the weights as one flat vector in the layout's order."""
+    """Return the weights of a file as one flat vector in the layout's order."""
     import numpy as np
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -216,7 +204,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """Turn NaN and infinities into None, which JSON can say."""
+    """Return a value with None, which JSON has, for NaN and infinities."""
     match value:
         case float() if not math.isfinite(value):
             return None

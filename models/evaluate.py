@@ -1,4 +1,4 @@
-"""Evaluating a model on prepared data: the house's own two figures in NumPy, any of scikit-learn's by name."""
+"""Scores of a model on prepared data: two of its own in NumPy, any of scikit-learn's by name."""
 
 import difflib
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from .model import Array, Model
 
 
 def evaluate(model: Model, X: Array, y: Array, scorers: Sequence[str] = ()) -> dict[str, float]:
-    """Score a model.
+    """Return the scores of a model.
 
     Parameters
     ----------
     model : Model
-        Built, with the weights to judge.
+        Built.
     X : (n, n_features) array
         Prepared as for `Model.fit`.
     y : (n,) array

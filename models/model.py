@@ -113,7 +113,7 @@ class Model(Protocol):
     """
 
     rule: str
-    """How copies merge: a name in `aggregate.RULES`."""
+    """How copies merge: "mean", the weighted mean of their weights, is the only rule."""
 
     @property
     def capabilities(self) -> frozenset[Capability]:

@@ -15,7 +15,7 @@ from .weights import is_finite
 Label = int | float | str
 
 CLIP = 5.0
-"""Scaled inputs are cut at so many standard deviations: one outlier must not throw a model that never met it."""
+"""Scaled inputs are cut at so many standard deviations, so that one outlier does not throw off a model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,22 +82,9 @@ class Preprocessing:
     def transform(self, X: ArrayLike, dtype: str = "float32") -> NDArray[Any]:
         """Return scaled inputs.
 
-        Parameters
-        ----------
-        X
-            Shape (rows, columns), finite numbers. Not modified; may be read-only.
-        dtype
-            Of the result: the model's.
-
-        Returns
-        -------
-        ndarray
-            C order; a new array, except where nothing is to be done to `X`, which is then given back.
-
-        Raises
-        ------
-        ValueError
-            When `X` is no table of finite numbers, or has not as many columns as were agreed.
+        `X` has the shape (rows, columns) and may be read-only. The result is a new array of `dtype` in C order, or `X`
+        itself where nothing is to be done to it. Raises ValueError when `X` is no table of finite numbers, or has not
+        as many columns as were agreed.
         """
         table = self._table(X)
         untouched = self.clip is None and not self.center.any() and (self.scale == 1).all()
@@ -122,10 +109,7 @@ class Preprocessing:
     def encode(self, y: ArrayLike) -> NDArray[Any]:
         """Return class indices (int64) for labels, or scaled targets (float64) for raw ones.
 
-        Raises
-        ------
-        ValueError
-            For a label that was not agreed, naming it.
+        Raises ValueError for a label that was not agreed, naming it.
         """
         values = np.asarray(y)
         if self.classes is None:

@@ -29,28 +29,25 @@ class SiteModel:
     model
         An MLP, another `Model`, or a scikit-learn estimator whose copies can be averaged.
     X, y
-        This site's raw rows, shapes (rows, columns) and (rows,), which are not modified; None for a learner that
-        predicts only.
+        This site's raw rows, shapes (rows, columns) and (rows,), which are not modified; None where it only
+        predicts.
     columns
         A name for each column; by default those of a data frame, else x1, x2, …
     task
-        "classification" or "regression"; by default what the model can do, else by `y`: floats, and integers of many
-        kinds, are quantities.
+        "classification" or "regression"; by default what the model can do, else what `data.infer_task` says.
     test
         A test set (X, y) in raw units, which may be read-only memory maps. It is prepared at its first use.
     holdout
-        Share of this site's rows that is kept from training, for ``evaluate("holdout")``.
-    seed
-        Of the hold-out's draw.
+        Share of this site's rows, drawn by `seed`, that is kept from training, for ``evaluate("holdout")``.
     scorers
         Names of scikit-learn scorers that `evaluate` adds.
 
     Raises
     ------
     CannotMerge
-        When copies of the model cannot be averaged.
+        Copies of the model cannot be averaged.
     DataError
-        When the arrays do not fit each other.
+        The arrays do not fit each other.
     """
 
     def __init__(
@@ -120,7 +117,7 @@ class SiteModel:
 
     @property
     def rule(self) -> str:
-        """How copies of the model merge: a name in `aggregate.RULES`."""
+        """How copies of the model merge: "mean"."""
         return self.model.rule
 
     @property
@@ -139,10 +136,7 @@ class SiteModel:
     def statistics(self) -> SiteStatistics:
         """Return what this site has: columns, classes (the hold-out's too), and moments of its training rows.
 
-        Raises
-        ------
-        IncompatibleSites
-            When there are no rows, or one has a value that is not a finite number.
+        Raises IncompatibleSites when there are no rows, or one has a value that is not a finite number.
         """
         if self._rows is None or self.task is None:
             raise IncompatibleSites("this site model has no rows of its own")
@@ -172,7 +166,10 @@ class SiteModel:
         if self._preprocessing is not None and preprocessing == self._preprocessing and seed == self._seed:
             return self.model.layout
         self._check_covered(preprocessing)
-        before = self._built_layout()
+        try:
+            before = self.model.layout
+        except RuntimeError:  # it is not built yet
+            before = None
         own = self.model.get_weights() if keep_weights and before is not None else None
         if keep_weights and own is None:
             raise IncompatibleSites("keep_weights is for a model that is built already; this one has no weights yet")
@@ -180,7 +177,7 @@ class SiteModel:
         if before is not None and before.hash != layout.hash and (own is not None or self._preprocessing is None):
             raise IncompatibleSites(
                 f"the model was built with {_shapes(before)}; for {preprocessing.n_features} columns and "
-                f"{_outputs(preprocessing)} it needs {_shapes(layout)}"
+                f"{preprocessing.n_classes or 'no'} classes it needs {_shapes(layout)}"
             )
         self.common_weights = None
         if own is not None:
@@ -245,18 +242,9 @@ class SiteModel:
             self.model.set_state({"t": np.array([steps + 1], np.float64)})
 
     def evaluate(self, on: Literal["test", "holdout"] = "test") -> dict[str, float]:
-        """Return the scores of the present model.
+        """Return the figures of `evaluate.evaluate` for the present model, and `examples`, the number of rows.
 
-        Parameters
-        ----------
-        on
-            "test" (what was handed in) or "holdout" (this site's own rows).
-
-        Returns
-        -------
-        dict
-            The figures of `evaluate.evaluate` (a regression's loss in standardized units), and `examples`; empty where
-            there is no such set.
+        A regression's loss is in standardized units. Empty where there is no such set.
         """
         if on not in self._raw:
             return {}
@@ -268,10 +256,7 @@ class SiteModel:
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return original labels, or targets in their own units (float64), for raw inputs.
 
-        Raises
-        ------
-        ValueError
-            When `X` is no table of finite numbers, or has not as many columns as were agreed.
+        Raises ValueError when `X` is no table of finite numbers, or has not as many columns as were agreed.
         """
         return self.preprocessing.decode(self.model.predict(self._inputs(X)))
 
@@ -290,12 +275,6 @@ class SiteModel:
         encoded = self.preprocessing.encode(y)
         return self._inputs(X), encoded.astype(self.model.dtype) if self.preprocessing.classes is None else encoded
 
-    def _built_layout(self) -> Layout | None:
-        try:
-            return self.model.layout
-        except RuntimeError:
-            return None
-
     def _check_covered(self, preprocessing: Preprocessing) -> None:
         """Refuse preprocessing that leaves out something this site has, before anything is built."""
         if self._rows is not None and self.columns != preprocessing.columns:
@@ -304,11 +283,12 @@ class SiteModel:
             )
         if self.task is not None and self.task != preprocessing.task:
             raise IncompatibleSites(f"this site has data for {self.task}; agreed was {preprocessing.task}")
+        if preprocessing.classes is None:
+            return
         own = {} if self._rows is None else {"this site": self._rows}
         for name, (_, y) in (own | {f"the {on} set": rows for on, rows in self._raw.items()}).items():
             try:
-                if preprocessing.classes is not None:
-                    preprocessing.encode(np.unique(y))
+                preprocessing.encode(np.unique(y))
             except ValueError as error:
                 raise IncompatibleSites(f"{name} has targets that were not agreed: {error}") from error
 
@@ -325,7 +305,7 @@ def _rows(what: str, X: Any, y: ArrayLike) -> Rows:
 
 
 def _task_of(model: object, y: NDArray[Any]) -> Task | None:
-    """What the model itself can do, if only one thing: a scikit-learn classifier takes whole floats for labels."""
+    """Return what the model can do, if only one thing: a scikit-learn classifier takes whole floats for labels."""
     classifies = getattr(model, "classifies", None)
     if classifies is None or (classifies and y.dtype.kind == "f" and (y != np.floor(y)).any()):
         return None
@@ -334,7 +314,3 @@ def _task_of(model: object, y: NDArray[Any]) -> Task | None:
 
 def _shapes(layout: Layout) -> str:
     return ", ".join(f"{name} {shape}" for name, shape in zip(layout.names, layout.shapes, strict=True))
-
-
-def _outputs(preprocessing: Preprocessing) -> str:
-    return "regression" if preprocessing.n_classes is None else f"{preprocessing.n_classes} classes"

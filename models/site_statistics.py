@@ -53,21 +53,9 @@ class SiteStatistics:
     ) -> SiteStatistics:
         """Return the statistics of a site's own rows.
 
-        Parameters
-        ----------
-        X, y
-            Raw inputs (rows, columns) and targets (rows,).
-        columns
-            A name for each column.
-        task
-            "classification" or "regression".
-        more_labels
-            Labels that count as classes, but whose rows are no part of the moments: those of a hold-out.
-
-        Raises
-        ------
-        IncompatibleSites
-            When there are no rows, or a value is not a finite number.
+        `X` (rows, columns) and `y` (rows,) are raw; the labels of a hold-out, `more_labels`, count as classes, but its
+        rows are no part of the moments. Raises IncompatibleSites when there are no rows, or a value is not a finite
+        number.
         """
         names = checked_columns(list(columns))
         if X.ndim != 2 or X.shape[1] != len(names):
@@ -100,11 +88,8 @@ class SiteStatistics:
     def from_parts(cls, header: Mapping[str, Any], vector: NDArray[Any]) -> SiteStatistics:
         """Return the statistics that another site sent as `header` and `vector`.
 
-        Raises
-        ------
-        IncompatibleSites
-            For whatever an honest site would not have sent: other keys or types, a wrong length, values that are not
-            finite, a count below 1, negative squares.
+        Raises IncompatibleSites for whatever an honest site would not have sent: other keys or types, a wrong length,
+        values that are not finite, a count below 1, negative squares.
         """
         if not isinstance(header, Mapping) or set(header) != {"columns", "classes"}:
             raise IncompatibleSites("the header of a site's statistics has columns and classes, and nothing else")
@@ -139,8 +124,8 @@ def agree(sites: Mapping[str, SiteStatistics], scale: Scale = "standard") -> Pre
     Raises
     ------
     IncompatibleSites
-        When sites differ in their columns, their kind of labels or their task, naming the site; when there are fewer
-        than two classes; for an unknown `scale`.
+        Sites differ in their columns, their kind of labels or their task, naming the site; there are fewer than two
+        classes; `scale` is unknown.
     """
     if not sites:
         raise IncompatibleSites("no site has sent its statistics")

@@ -80,7 +80,7 @@ class Layout:
         return blake2b(canonical.encode(), digest_size=8).hexdigest()
 
     def views(self, vector: Vector) -> dict[str, Vector]:
-        """Name the parts of a vector: views that share its memory, by name."""
+        """Return the arrays of a vector by name: views that share its memory."""
         if vector.shape != (self.size,):
             raise IncompatibleWeights("length", f"shape {vector.shape}, expected ({self.size},)")
         stops = [0]
@@ -90,14 +90,7 @@ class Layout:
         return {name: vector[start:stop].reshape(shape) for name, shape, (start, stop) in parts}
 
     def check(self, vector: Vector) -> None:
-        """Refuse a vector that must not be counted.
-
-        Raises
-        ------
-        IncompatibleWeights
-            Not one-dimensional, of another dtype or length, or with an element that is not finite. Says what was found
-            and what was expected.
-        """
+        """Raise IncompatibleWeights for a vector that is not flat, not finite, or of another dtype or length."""
         if vector.ndim != 1:
             raise IncompatibleWeights("shape", f"{vector.ndim} dimensions, expected 1")
         if vector.dtype != self.dtype:
@@ -109,18 +102,12 @@ class Layout:
             raise IncompatibleWeights("finite", f"{bad} of {vector.size} elements are NaN or infinite")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists and strings, for JSON and msgpack."""
+        """Return plain lists and strings, for JSON and msgpack."""
         return {"names": list(self.names), "shapes": [list(shape) for shape in self.shapes], "dtype": self.dtype}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Layout":
-        """Read what `to_dict` wrote.
-
-        Raises
-        ------
-        IncompatibleWeights
-            A field is missing or of the wrong kind.
-        """
+        """Return the layout that `to_dict` described. Raises IncompatibleWeights for anything else."""
         try:
             names = tuple(str(name) for name in fields["names"])
             shapes = tuple(tuple(int(size) for size in shape) for shape in fields["shapes"])
@@ -131,7 +118,7 @@ class Layout:
 
 
 def is_finite(vector: Vector) -> bool:
-    """Whether no element is NaN or infinite.
+    """Return whether no element is NaN or infinite.
 
     The dot product with itself is finite only if every element is, and is one fast read of the vector. Only where it
     overflows, which large but finite elements can make it do, are the elements looked at one by one.
@@ -140,18 +127,8 @@ def is_finite(vector: Vector) -> bool:
         return isfinite(np.dot(vector, vector)) or bool(np.isfinite(vector).all())
 
 
-def axpy(a: float, x: Vector, y: Vector) -> None:
-    """Add ``a * x`` to `y` in place, block by block so that the product never leaves the cache."""
-    scratch = np.empty(min(BLOCK, y.size), y.dtype)
-    for start in range(0, y.size, BLOCK):
-        part = y[start : start + BLOCK]
-        product = scratch[: part.size]
-        np.multiply(x[start : start + BLOCK], a, out=product)
-        np.add(part, product, out=part)
-
-
 def consensus_distance(vectors: Sequence[Vector]) -> float:
-    """How far models are from agreeing: ``sqrt(mean_i ||x_i - mean||²)``, in float64.
+    """Return how far models are from agreeing: ``sqrt(mean_i ||x_i - mean||²)``, in float64.
 
     Zero for one vector. NaN where a vector holds a value that is not finite.
     """
@@ -167,7 +144,7 @@ def consensus_distance(vectors: Sequence[Vector]) -> float:
 
 
 def sketch(vector: Vector, seed: int, width: int = 64) -> list[float]:
-    """Summarize a vector so that distances between vectors survive.
+    """Return a summary of a vector so that distances between vectors survive.
 
     Each element gets a random sign, and the signed elements are summed in `width` segments: the mean over seeds of
     ``||sketch(x) - sketch(y)||²`` is ``||x - y||²`` (a sparse Johnson-Lindenstrauss projection). Peers that share the
@@ -175,16 +152,10 @@ def sketch(vector: Vector, seed: int, width: int = 64) -> list[float]:
 
     Parameters
     ----------
-    vector : (n,) array
     seed : int
         The same for all whose sketches are compared.
     width : int
         Number of segments; the relative error of a squared distance is about ``sqrt(2 / width)``.
-
-    Returns
-    -------
-    list of float
-        `width` numbers.
     """
     step = -(-vector.size // width)
     signed = np.zeros(width * step, vector.dtype)

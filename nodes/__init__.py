@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .config.schema import Experiment
     from .experiment.loader import load_experiment
     from .experiment.validation import validate
+    from .federated import strategies
+    from .gossip import algorithms
     from .launching.launcher import launch
     from .monitoring.monitor import Monitor
     from .roles.client import Client
@@ -29,8 +31,10 @@ __all__ = [
     "NodeFailed",
     "Peer",
     "RoundReport",
+    "algorithms",
     "launch",
     "load_experiment",
+    "strategies",
     "validate",
 ]
 
@@ -48,8 +52,12 @@ _HOMES = {
     "validate": ".experiment.validation",
 }
 
+_MODULES = {"algorithms": ".gossip.algorithms", "strategies": ".federated.strategies"}
+
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(_MODULES[name], __name__)
     if name in _HOMES:
         return getattr(import_module(_HOMES[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .begun import Begun
+from .context import Context
 from .options import experiment_flags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nervenet.nodes.config.schema import Experiment
+    from nervenet.nodes.results.run_result import RunResult
 
     from .views import View
 
@@ -53,7 +54,7 @@ def launch(
     for line in warnings(experiment):
         sys.stderr.write(f"warning: {line}\n")
     try:
-        summary = run(lambda: _launch(experiment, folder, view, context.obj or Begun(), resume=resume is not None))
+        summary = run(lambda: _launch(experiment, folder, view, context.obj or Context(), resume=resume is not None))
     except (Stopped, RuntimeError):
         # A run that did not come to its end leaves what it has.
         view.note(f"run folder {folder}")
@@ -63,7 +64,7 @@ def launch(
     _conclude(summary, folder, quiet=quiet, json=json)
 
 
-async def _launch(experiment: Experiment, folder: Path, view: View, begun: Begun, *, resume: bool) -> dict[str, Any]:
+async def _launch(experiment: Experiment, folder: Path, view: View, context: Context, *, resume: bool) -> RunResult:
     from nervenet.nodes.launching.launcher import launch as start
 
     def on_address(address: str) -> None:
@@ -76,8 +77,8 @@ async def _launch(experiment: Experiment, folder: Path, view: View, begun: Begun
             resume=folder if resume else None,
             on_event=view.event,
             on_address=on_address,
-            zygote=begun.zygote,
-            started_at=begun.at,
+            fork_server=context.fork_server,
+            started_at=context.started_at,
         )
 
 

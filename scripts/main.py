@@ -1,4 +1,4 @@
-"""The command ``nervenet``: finds the command that is meant, and turns whatever happens into an exit code.
+"""The command ``nervenet``: dispatches to its commands, and turns whatever happens into an exit code.
 
 0 done; 1 the run failed, the reason on the last line; 2 bad usage or configuration; 130 after Ctrl-C and 143 after
 SIGTERM, both after an orderly stop.
@@ -12,12 +12,14 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from .context import Context
+
 if TYPE_CHECKING:
     from typer import Typer
 
 STARTED_AT = time.time()
 
-# Known by name, so that reporting a mistake loads none of the modules that could have made it.
+# Known by name, so that reporting an error imports none of the modules that could have raised it.
 USAGE_ERRORS = frozenset(
     {
         "ExperimentError",
@@ -33,7 +35,7 @@ RUN_ERRORS = frozenset({"RunFailed", "NodeFailed", "ForkServerError", "BrokerErr
 
 
 def build() -> Typer:
-    """Put the commands together."""
+    """Return the application with all commands."""
     import typer
 
     from .broker import broker
@@ -57,19 +59,18 @@ def build() -> Typer:
     return app
 
 
-def execute(arguments: Sequence[str], zygote: Any = None, started_at: float | None = None) -> int:
-    """Run one command line and return its exit code; mistakes are told in a line or two on standard error."""
-    from .begun import Begun
+def execute(arguments: Sequence[str], context: Context | None = None) -> int:
+    """Run one command line and return its exit code; errors are a line or two on standard error."""
     from .running import Stopped
 
     try:
-        code = build()(list(arguments), standalone_mode=False, obj=Begun(started_at, zygote), prog_name="nervenet")
+        code = build()(list(arguments), standalone_mode=False, obj=context, prog_name="nervenet")
     except Stopped as stopped:
         return _tell(str(stopped), 128 + stopped.number)
     except KeyboardInterrupt:
         return _tell("stopped by SIGINT", 130)
     except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody left to tell.
+        # The reader of our output has gone.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # noqa: BLE001  (the one place where any error becomes an exit code)
@@ -80,17 +81,16 @@ def execute(arguments: Sequence[str], zygote: Any = None, started_at: float | No
 def main() -> None:
     """Entry point of the console script."""
     arguments = sys.argv[1:]
-    zygote = None
+    fork_server = None
     if arguments[:1] == ["launch"] and not {"-h", "--help"} & set(arguments):
-        # What `launcher.prestart` does, without the quarter of a second that importing the launcher takes: the process
-        # that nodes are forked from does its imports while this one does its own.
+        # Before the launcher is imported: the process that nodes are forked from does its imports concurrently.
         try:
             from nervenet.nodes.launching.forkserver_client import ForkServerClient
 
-            zygote = ForkServerClient()
+            fork_server = ForkServerClient()
         except KeyboardInterrupt:
             sys.exit(_tell("stopped by SIGINT", 130))
-    sys.exit(execute(arguments, zygote, STARTED_AT))
+    sys.exit(execute(arguments, Context(STARTED_AT, fork_server)))
 
 
 def _explain(error: Exception) -> int:
@@ -108,7 +108,7 @@ def _explain(error: Exception) -> int:
 
 
 def _usage(error: Any) -> int:
-    """A command line that the parser refused: its words, and where help is."""
+    """Print what the parser refused, and where help is."""
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
         sys.stderr.write(f"{context.get_help()}\n")

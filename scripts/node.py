@@ -13,6 +13,7 @@ from .options import experiment_flags
 if TYPE_CHECKING:
     from nervenet.nodes.config.schema import Experiment
     from nervenet.nodes.monitoring.run_view import RunView
+    from nervenet.nodes.results.run_result import RunResult
 
     from .views import View
 
@@ -111,9 +112,8 @@ def _in_mode(mode: str, role: str, overrides: dict[str, object]) -> dict[str, ob
     return {**overrides, "mode": mode}
 
 
-async def _node(role: str, experiment: Experiment, view: View, **where: Any) -> dict[str, Any]:
+async def _node(role: str, experiment: Experiment, view: View, **where: Any) -> RunResult:
     from nervenet.nodes.launching.standalone import run_node
 
     async with view.running():
-        summary: dict[str, Any] = await run_node(role, experiment, on_event=view.event, **where)
-    return summary
+        return await run_node(role, experiment, on_event=view.event, **where)

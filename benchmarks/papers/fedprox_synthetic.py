@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from harness import Federation, Notebook, Rows
 from nervenet.models import MLP, generator
-from nervenet.models.data.synthetic import fedprox_synthetic
+from nervenet.models.data.synthetic import synthetic
 from nervenet.models.local import LocalSettings
 from nervenet.nodes.federated.sampling import uniform
 from nervenet.nodes.federated.strategies.averaging import FedAvg
@@ -51,7 +51,10 @@ def split(sites: list[Rows], draw: int) -> tuple[dict[str, Rows], Rows]:
 
 def accuracy(data: str, late: int, method: str, draw: int, rounds: int = ROUNDS, counted: int = COUNTED) -> float:
     """Mean test accuracy from round `counted` on, with `late` percent of stragglers."""
-    sites, test = split(fedprox_synthetic(*DATA[data], clients=CLIENTS, seed=draw, iid=data == "IID"), draw)
+    rows = synthetic(*DATA[data], sites=CLIENTS, seed=draw, iid=data == "IID")
+    edges = np.flatnonzero(np.diff(rows.sites)) + 1
+    clients = list(zip(np.split(rows.X, edges), np.split(rows.y, edges), strict=True))
+    sites, test = split(clients, draw)
     strategy = FedProx(mu=1.0) if method == FEDPROX else FedAvg()
     federation = Federation(sites, test, model, seed=draw, strategy=strategy)
     found = []

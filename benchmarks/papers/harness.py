@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from federated_config import coordinator_config
 from nervenet.models import MLP, SiteModel, generator
 from nervenet.models.compress import parse
 from nervenet.models.data.data import Dataset
 from nervenet.models.data.partition import partition
 from nervenet.models.local import LocalSettings, LocalTraining
 from nervenet.models.site_statistics import agree
+from nervenet.nodes.config.schema import FederatedConfig
 from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
+from nervenet.nodes.federated.coordinator_config import CoordinatorConfig
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies import Contribution, Strategy
 from nervenet.nodes.federated.strategies.averaging import FedAvg
@@ -113,7 +114,7 @@ class Federation:
 class Simulated:
     """The real coordinator and clients, machines and workers, with all messages, on virtual time.
 
-    Parameters are those of `Federation`, and those of `RoundRules`.
+    Parameters are those of `Federation`, and those of `CoordinatorConfig`.
     """
 
     def __init__(
@@ -130,8 +131,13 @@ class Simulated:
     ) -> None:
         strategy = strategy or FedAvg()
         self.simulation = Simulation()
-        rules = coordinator_config(
-            rounds, frozenset(sites), seed, participation=participation, settings=settings, strategy=strategy
+        config = CoordinatorConfig(
+            rounds=rounds,
+            clients=frozenset(sites),
+            seed=seed,
+            federated=FederatedConfig(participation=participation),
+            settings=settings,
+            strategy=strategy,
         )
         judge = Worker(
             SiteModel(model(), test=test),
@@ -140,7 +146,7 @@ class Simulated:
             scale="none",
             merger=Aggregator(strategy, len(sites)),
         )
-        self.coordinator = self.simulation.add(COORDINATOR, CoordinatorMachine(rules), _working(judge))
+        self.coordinator = self.simulation.add(COORDINATOR, CoordinatorMachine(config), _working(judge))
         for name, rows in sites.items():
             site_model = SiteModel(model(), *rows, task="classification")
             machine = ClientMachine(ClientRules(COORDINATOR, site_model.examples))

@@ -27,7 +27,7 @@ class CsvTable:
         return len(self.lines)
 
     def numbers(self, column: str) -> NDArray[np.float64]:
-        """Read a column of finite numbers."""
+        """Return a column of finite numbers."""
         try:
             values = np.array(list(map(float, self.cells[column])))
         except ValueError:
@@ -39,7 +39,7 @@ class CsvTable:
         return values
 
     def labels(self, column: str, *, mixed: bool = False, text: bool = True) -> NDArray[Any]:
-        """Read a column of integers, of numbers or of text.
+        """Return a column of integers, of numbers or of text.
 
         Whole numbers are integers however they are written. A column with numbers and text together is refused unless
         `mixed`, when all of it is text; text is refused altogether unless `text`.
@@ -48,9 +48,7 @@ class CsvTable:
         numeric = [_is_number(cell) for cell in cells]
         if "" in cells:
             raise self._refusal(cells.index(""), column, "a value")
-        if text and not any(numeric):
-            return np.array(cells, dtype=np.str_)
-        if text and mixed and not all(numeric):
+        if text and (not any(numeric) or (mixed and not all(numeric))):
             return np.array(cells, dtype=np.str_)
         if text and not all(numeric):
             odd = self._refusal(numeric.index(False), column, "a number as elsewhere in this column")
@@ -66,7 +64,7 @@ class CsvTable:
 
 
 def read_csv(path: Path) -> CsvTable:
-    """Read a file with a header line; empty lines are skipped.
+    """Return the table of a file with a header line; empty lines are skipped.
 
     Raises
     ------

@@ -21,7 +21,7 @@ MANY_CLASSES = 50
 
 
 class DataError(ValueError):
-    """Data or a way to cut it that cannot be used; the message names the thing, what was found and what is allowed."""
+    """Data, or a partition of it, that cannot be used; the message names what was found and what is allowed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Dataset:
     Raises
     ------
     DataError
-        When shapes do not fit each other.
+        The shapes do not fit each other.
     """
 
     name: str
@@ -74,12 +74,12 @@ class Dataset:
         return len(self.X)
 
     def take(self, rows: NDArray[np.intp]) -> Dataset:
-        """Give a data set of these rows only, in this order, without the published test set."""
+        """Return a data set of these rows only, in this order, without the published test set."""
         sites = None if self.sites is None else self.sites[rows]
         return replace(self, X=self.X[rows], y=self.y[rows], sites=sites, test=None)
 
     def with_sites(self, column: str) -> Dataset:
-        """Take a column out of the inputs and make it `sites`. Raises DataError if there is no such column."""
+        """Return the data set with a column of the inputs as `sites`. Raises DataError if there is no such column."""
         if column not in self.columns:
             raise DataError(
                 f"no column {column!r} in {self.name}{near(column, self.columns)}; it has: {', '.join(self.columns)}"
@@ -95,7 +95,7 @@ class Dataset:
 
 
 def infer_task(y: NDArray[Any]) -> Task:
-    """Tell classes from quantities by the targets alone.
+    """Return the task that the targets look like.
 
     Text, truth values, and integers with few distinct values (at most 10; or at most 50, with four rows of each on
     average) are classes. Floats, and all other integers, are quantities.
@@ -110,19 +110,17 @@ def infer_task(y: NDArray[Any]) -> Task:
 
 
 def checked_task(task: str | None, y: NDArray[Any]) -> Task:
-    """Give `task` if it was named, else what the targets look like; DataError if there is no such task."""
+    """Return `task` if it is named, else what the targets look like; DataError if there is no such task."""
     if task is None:
         return infer_task(y)
-    match task:
-        case "classification":
-            return "classification"
-        case "regression":
-            return "regression"
+    for known in TASKS:
+        if task == known:
+            return known
     raise DataError(f"task {task!r} is unknown{near(task, TASKS)}; allowed: {', '.join(TASKS)}")
 
 
 def near(word: str, allowed: Iterable[str]) -> str:
-    """Suggest the allowed word that looks most like `word`: ' (did you mean "iris"?)', or nothing."""
+    """Return a suggestion of the allowed word most like `word`, ' (did you mean "iris"?)', or an empty text."""
     import difflib
 
     found = difflib.get_close_matches(word.lower(), list(allowed), n=1)

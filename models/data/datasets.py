@@ -1,18 +1,15 @@
-"""Every data set by its name or path: `load` is the one door to them, whatever stands behind it."""
+"""`load`: every data set by its name or path."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from .data import DataError, Dataset, infer_task, near
+from .data import DataError, Dataset, near
 from .files import SUFFIXES, load_file
 from .images import OPENML_NAMES, load_images
-from .splits import split
 from .synthetic import synthetic
 from .toys import COLUMNS, load_toy
-
-__all__ = ["NAMES", "DataError", "Dataset", "infer_task", "load", "split", "synthetic"]
 
 NAMES = (*COLUMNS, "synthetic", *OPENML_NAMES)
 """The names that `load` knows."""
@@ -23,7 +20,7 @@ _SYNTHETIC = re.compile(r"synthetic(?:\((?:(?P<iid>iid)|(?P<alpha>[^,()]+),(?P<b
 def load(
     source: str | Path, *, target: str | None = None, task: str | None = None, sites: str | None = None, seed: int = 0
 ) -> Dataset:
-    """Load a data set by its name, or from a file.
+    """Return a data set by its name, or from a file.
 
     Parameters
     ----------
@@ -38,12 +35,12 @@ def load(
         A column that says where each row was collected, which in a .csv or .parquet file may be text. It becomes
         `Dataset.sites` and is no input.
     seed
-        For "synthetic": address of its draws.
+        Of the draws of "synthetic".
 
     Raises
     ------
     DataError
-        For an unknown name, a file that is missing or holds something else than numbers, an unknown column.
+        An unknown name, a file that is missing or holds something other than numbers, an unknown column.
     """
     name = str(source)
     if Path(name).suffix.lower() in SUFFIXES:

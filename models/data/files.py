@@ -18,7 +18,7 @@ TARGET_NAMES = ("target", "y", "label", "class")
 
 
 def load_file(path: Path, *, target: str | None = None, task: str | None = None, sites: str | None = None) -> Dataset:
-    """Read a table of numbers, its target, and where its rows were collected.
+    """Return a table of numbers, with its target, and where its rows were collected, from a file.
 
     .npz: arrays X (rows, columns) and y (rows,); columns (names) and sites (rows,) if they are there. Nothing pickled.
     .csv: a header, commas, UTF-8. .parquet: numeric columns, through pyarrow. Every cell is a finite number, only those
@@ -26,8 +26,6 @@ def load_file(path: Path, *, target: str | None = None, task: str | None = None,
 
     Parameters
     ----------
-    path
-        The file.
     target
         Name of the target's column; default: `TARGET_NAMES`, else the last column. Not for .npz.
     task
@@ -39,7 +37,7 @@ def load_file(path: Path, *, target: str | None = None, task: str | None = None,
     Raises
     ------
     DataError
-        For whatever is wrong with the file or with the arguments.
+        Anything is wrong with the file or with the arguments.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file")
@@ -129,13 +127,13 @@ READERS: dict[str, Callable[[Path, str | None, str | None, str | None], Dataset]
 }
 
 SUFFIXES = tuple(READERS)
-"""The kinds of file there are."""
+"""The kinds of file that can be read."""
 
 
 def _roles(
     path: Path, columns: list[str], target: str | None, sites: str | None
 ) -> tuple[tuple[str, ...], str, str | None]:
-    """Tell inputs, target and sites apart."""
+    """Return the columns of the inputs, the target and the sites."""
     for name in (target, sites):
         if name is not None and name not in columns:
             raise DataError(f"{path}: no column {name!r}{near(name, columns)}; it has: {', '.join(columns)}")
@@ -166,7 +164,7 @@ def _dataset(
     task: str | None,
     sites: NDArray[Any] | None,
 ) -> Dataset:
-    """Check what all kinds of file have in common, and settle the task and the type of the targets."""
+    """Return the data set, after the checks that all kinds of file share, with the task and the type of its targets."""
     if not len(X) or not len(y):
         raise DataError(f"{path}: no rows")
     bad = np.argwhere(~np.isfinite(X))
@@ -178,11 +176,11 @@ def _dataset(
         raise DataError(f"{path}: row {row + 1}, target: found {y[row]}, expected a number")
     if y.dtype.kind == "b":
         y = y.astype(np.int64)
-    settled: Task = checked_task(task, y)
-    if settled == "regression":
+    found: Task = checked_task(task, y)
+    if found == "regression":
         if y.dtype.kind not in "iuf":
             raise DataError(f"{path}: the targets are text, regression needs numbers")
         y = y.astype(np.float64)
     elif y.dtype.kind in "iu" or (y.dtype.kind == "f" and (y == np.floor(y)).all()):
         y = y.astype(np.int64)
-    return Dataset(path.name, X, y, columns, settled, sites)
+    return Dataset(path.name, X, y, columns, found, sites)

@@ -19,12 +19,9 @@ UNSIGNED_BYTE = 8
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Read a gzipped IDX file of unsigned bytes with so many dimensions.
+    """Return the array of a gzipped IDX file of unsigned bytes with so many dimensions.
 
-    Raises
-    ------
-    DataError
-        When the file is missing or is something else, naming it, what was found and what was expected.
+    Raises DataError when the file is missing or is something else, naming what was found and what was expected.
     """
     try:
         content = gzip.decompress(path.read_bytes())

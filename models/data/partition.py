@@ -1,15 +1,14 @@
-"""Cut the rows of a data set into one part a node: alike, skewed by label, skewed by size, or as they were collected.
+"""Partitions of a data set's rows, one part a node: alike, skewed by label, skewed by size, or as they were collected.
 
-Every scheme assigns each row to exactly one node, takes every draw from ``generator(seed, "partition")``, and gives
+Every scheme assigns each row to exactly one node, takes every draw from ``generator(seed, "partition")``, and returns
 the rows of a part in ascending order.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +27,7 @@ QUANTITY_BINS = 10
 
 @dataclass(frozen=True)
 class _Cut:
-    """What every scheme is handed; each uses what it needs."""
+    """The arguments of every scheme; each uses what it needs."""
 
     dataset: Dataset
     nodes: int
@@ -50,21 +49,19 @@ def partition(
     column: str | None = None,
     seed: int = 0,
 ) -> list[Rows]:
-    """Cut the rows of a data set into one part a node.
+    """Return the rows of each node, as indices in ascending order.
 
     Parameters
     ----------
-    dataset
-        What to cut.
-    nodes
-        How many parts.
+    dataset, nodes
+        What to cut, and into how many parts.
     scheme
         "iid": shuffled, sizes differ by one at most.
         "dirichlet": for each class, its shares over the nodes are drawn from Dirichlet(alpha); redrawn as a whole until
         every node has `min_rows` (Hsu et al. 2019, arXiv 1909.06335, turned as in Li et al. 2022, arXiv 2102.02079).
         "shards": rows sorted by label, cut into ``nodes * shards_per_node`` shards, dealt at random (McMahan et al.
         2017, section 3).
-        "quantity": shuffled, sizes drawn from Dirichlet(alpha), nobody under `min_rows`.
+        "quantity": shuffled, sizes drawn from Dirichlet(alpha), no node under `min_rows`.
         "column": rows with the same value in `column` stay together; the largest groups are dealt first, each to the
         node with the fewest rows. The column stays among the inputs. Without `column`, the data set's own `sites`.
     alpha
@@ -76,17 +73,12 @@ def partition(
     column
         For "column": a name out of ``dataset.columns``.
     seed
-        Address of the draws.
-
-    Returns
-    -------
-    list of ndarray
-        For each node the indices of its rows, ascending.
+        Of the draws.
 
     Raises
     ------
     DataError
-        When there are too few rows, groups or shards for the nodes, or an argument is impossible.
+        There are too few rows, groups or shards for the nodes, or an argument is impossible.
     """
     rows = len(dataset)
     if nodes < 1:
@@ -135,7 +127,7 @@ def _dirichlet(cut: _Cut) -> list[Rows]:
             return parts
     raise DataError(
         f"Dirichlet with alpha {cut.alpha:g} left a node of {cut.nodes} short of {cut.min_rows} rows in each of "
-        f"{MAX_DRAWS} draws (the best gave everybody {best}); use a larger alpha, fewer nodes or a smaller min_rows"
+        f"{MAX_DRAWS} draws (the best gave every node {best}); use a larger alpha, fewer nodes or a smaller min_rows"
     )
 
 
@@ -192,43 +184,12 @@ SCHEMES: dict[str, Callable[[_Cut], list[Rows]]] = {
     "quantity": _quantity,
     "column": _column,
 }
-"""The ways to cut, by the names that experiment files use."""
+"""The schemes by the names that experiment files use."""
 
 
 def _labels(dataset: Dataset) -> NDArray[np.intp]:
-    """Give a label a row: the class, or the quantile bin of a regression target."""
+    """Return a label a row: the class, or the quantile bin of a regression target."""
     if dataset.task == "classification":
         return np.unique(dataset.y, return_inverse=True)[1]
     inner = np.linspace(0, 1, QUANTITY_BINS + 1)[1:-1]
     return np.searchsorted(np.quantile(dataset.y, inner), dataset.y, side="right")
-
-
-def label_table(y: NDArray[Any], parts: Sequence[Rows], names: Sequence[str] | None = None) -> str:
-    """Print who holds what: for each node its rows, and how many of each label (or mean, sd and range of floats).
-
-    Parameters
-    ----------
-    y
-        Targets, shape (rows,).
-    parts
-        Indices of each node's rows, as `partition` gives them.
-    names
-        What to call the nodes; by default their numbers.
-    """
-    names = [str(number) for number in range(len(parts))] if names is None else names
-    if y.dtype.kind == "f":
-        header = ["node", "rows", "mean", "sd", "min", "max"]
-        body = [
-            [name, str(len(part)), *(f"{figure(y[part]):.4g}" for figure in (np.mean, np.std, np.min, np.max))]
-            for name, part in zip(names, parts, strict=True)
-        ]
-    else:
-        classes, encoded = np.unique(y, return_inverse=True)
-        header = ["node", "rows", *map(str, classes.tolist())]
-        body = [
-            [name, str(len(part)), *map(str, np.bincount(encoded[part], minlength=len(classes)).tolist())]
-            for name, part in zip(names, parts, strict=True)
-        ]
-    widths = [max(map(len, cells)) for cells in zip(header, *body, strict=True)]
-    lines = ("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *body])
-    return "\n".join(lines)

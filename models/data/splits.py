@@ -1,4 +1,4 @@
-"""Hold out a test set: the very rows that scikit-learn's train_test_split would hold out, without loading it.
+"""Test sets: the very rows that scikit-learn's train_test_split would hold out, without loading it.
 
 The order of the draws below is scikit-learn's (`ShuffleSplit` and `StratifiedShuffleSplit` of 1.x), because a result
 that is set beside one from scikit-learn should be measured on the same rows. That is also why the generator is the
@@ -21,7 +21,7 @@ Rows = NDArray[np.intp]
 
 
 def split(dataset: Dataset, test_size: float = 0.2, seed: int = 42) -> tuple[Dataset, Dataset]:
-    """Cut a data set into a training and a test set.
+    """Return a training and a test set.
 
     A test set that was published with the data is kept as it is. Otherwise the rows, and their order, are those of
     scikit-learn's ``train_test_split(test_size=test_size, random_state=seed)``, with ``stratify=y`` for classification.
@@ -29,21 +29,15 @@ def split(dataset: Dataset, test_size: float = 0.2, seed: int = 42) -> tuple[Dat
 
     Parameters
     ----------
-    dataset
-        What to cut.
     test_size
         Share of the rows for the test set, above 0 and below 1; a fraction of a row counts as one.
     seed
         scikit-learn's `random_state`, 0 to 2³² - 1.
 
-    Returns
-    -------
-    train, test : Dataset
-
     Raises
     ------
     DataError
-        When `test_size` or `seed` is out of range, or one side is too small to hold every class.
+        `test_size` or `seed` is out of range, or one side is too small to hold every class.
     """
     if dataset.test is not None:
         return replace(dataset, test=None), dataset.test
@@ -66,7 +60,7 @@ def split(dataset: Dataset, test_size: float = 0.2, seed: int = 42) -> tuple[Dat
 
 
 def _stratified(dataset: Dataset, n_test: int, rng: RandomState) -> tuple[Rows, Rows]:
-    """Draw both sides so that each has every class in the proportion of the whole."""
+    """Return rows of both sides, each with every class in the proportion of the whole."""
     labels, encoded, counts = np.unique(dataset.y, return_inverse=True, return_counts=True)
     drawn = np.where(counts < 2, 0, counts)
     n_train = int(drawn.sum()) - n_test
@@ -94,7 +88,7 @@ def _stratified(dataset: Dataset, n_test: int, rng: RandomState) -> tuple[Rows, 
 
 
 def _apportion(counts: NDArray[Any], size: int, rng: RandomState) -> NDArray[np.intp]:
-    """Divide `size` places among the classes in proportion to `counts`: largest remainders first, ties by lot."""
+    """Return `size` places divided among the classes in proportion to `counts`: largest remainders, ties by lot."""
     share = counts / counts.sum() * size
     whole = np.floor(share)
     remainder = share - whole

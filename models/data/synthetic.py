@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..rng import generator
 from .data import DataError, Dataset
@@ -19,7 +18,7 @@ CLASSES = 10
 
 
 def synthetic(alpha: float = 0.0, beta: float = 0.0, *, iid: bool = False, sites: int = 30, seed: int = 0) -> Dataset:
-    """Draw the rows of all sites, each with its own multinomial logistic model.
+    """Return the rows of all sites, drawn from a multinomial logistic model of each.
 
     For site k: n_k = int(lognormal(4, 2)) + 50 rows; u_k ~ N(0, α), B_k ~ N(0, β), v_k ~ N(B_k, 1)^60;
     x ~ N(v_k, diag(j^-1.2)), W_k ~ N(u_k, 1)^(60x10), b_k ~ N(u_k, 1)^10, y = argmax(x W_k + b_k).
@@ -35,7 +34,7 @@ def synthetic(alpha: float = 0.0, beta: float = 0.0, *, iid: bool = False, sites
     sites
         Number of sites.
     seed
-        Address of the draws. A site's draws do not depend on the number of sites.
+        Of the draws. A site's draws do not depend on the number of sites.
 
     Returns
     -------
@@ -55,7 +54,7 @@ def synthetic(alpha: float = 0.0, beta: float = 0.0, *, iid: bool = False, sites
     shared = generator(seed, "synthetic", "model")
     W = shared.normal(0.0, 1.0, (FEATURES, CLASSES))
     b = shared.normal(0.0, 1.0, CLASSES)
-    spread = np.arange(1, FEATURES + 1) ** -0.6  # the root of j^-1.2: a diagonal covariance needs no factorisation
+    spread = np.arange(1, FEATURES + 1) ** -0.6  # the root of j^-1.2: a diagonal covariance needs no factorization
     inputs, labels = [], []
     for site in range(sites):
         rng = generator(seed, "synthetic", site)
@@ -73,13 +72,3 @@ def synthetic(alpha: float = 0.0, beta: float = 0.0, *, iid: bool = False, sites
     name = "synthetic(iid)" if iid else f"synthetic({alpha:g}, {beta:g})"
     y = np.concatenate(labels).astype(np.int64)
     return Dataset(name, np.concatenate(inputs), y, columns, "classification", sites=site_of)
-
-
-def fedprox_synthetic(
-    alpha: float, beta: float, *, clients: int = 30, seed: int, iid: bool = False
-) -> list[tuple[NDArray[np.float64], NDArray[np.int64]]]:
-    """Give the rows of `synthetic` client by client: (rows, 60) inputs and (rows,) classes from 0 to 9 for each."""
-    drawn = synthetic(alpha, beta, iid=iid, sites=clients, seed=seed)
-    assert drawn.sites is not None  # noqa: S101 - it is made just above
-    ends = np.flatnonzero(np.diff(drawn.sites)) + 1
-    return list(zip(np.split(drawn.X, ends), np.split(drawn.y, ends), strict=True))

@@ -1,4 +1,4 @@
-"""What a run is set beside: the same model trained on all rows in one place, and on each node's rows alone."""
+"""Baselines of a run: the same model trained on all rows in one place, and on each node's rows alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROW_BUDGET = 5_000_000  # rows times epochs; beyond it a baseline would cost mor
 
 
 def too_large(experiment: Experiment, rows: int) -> str | None:
-    """Say why the baselines are left out of a run over `rows` training rows, or None if they are not."""
+    """Return why the baselines are left out of a run over `rows` training rows, or None."""
     visits = rows * experiment.rounds * experiment.training.epochs
     if visits <= ROW_BUDGET:
         return None
@@ -40,7 +40,9 @@ def local_only_mean(
     task: str,
     stop: Callable[[], bool],
 ) -> float | None:
-    """Train each node on its own rows alone, scaled by its own statistics; the mean score, None if one diverged."""
+    """Return the mean score of models trained on each node's rows alone, scaled by its own statistics; None if one
+    diverged.
+    """
     X, y = rows
     classes = (
         build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task).statistics().classes
@@ -58,7 +60,8 @@ def alone(
     stop: Callable[[], bool],
     classes: tuple[Any, ...] | None = None,
 ) -> float | None:
-    """Train on these rows in one place, as many epochs as the run has in all, from the run's start and optimizer.
+    """Return the score of a model trained on these rows in one place, as many epochs as the run has in all, from the
+    run's initial weights and with its optimizer.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def alone(
     site_model = build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task, test=test)
     survey = site_model.statistics()
     if classes is not None:
-        # Alone, a site would not even know the classes that it has never met; the test set has them all.
+        # A site alone would not even know the classes of which it has no rows; the test set has them all.
         survey = dataclasses.replace(survey, classes=classes)
     site_model.build(agree({"alone": survey}, scale=experiment.data.scaling), experiment.seed)
     training = experiment.training
@@ -85,7 +88,7 @@ def alone(
 
 
 async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
-    """Compute both in this process, in a thread, and report them to the launcher's desk."""
+    """Compute both in a thread of this process, and report them to the launcher."""
     import asyncio
     import threading
 
@@ -96,10 +99,10 @@ async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -
 
     def compute() -> dict[str, float | None]:
         rows, test = (X, y), (X_test, y_test)
-        known = (job["columns"], job["task"], stop.is_set)
+        common = (job["columns"], job["task"], stop.is_set)
         return {
-            "centralised": alone(experiment, rows, test, *known),
-            "local_only_mean": local_only_mean(experiment, rows, parts, test, *known),
+            "centralised": alone(experiment, rows, test, *common),
+            "local_only_mean": local_only_mean(experiment, rows, parts, test, *common),
         }
 
     try:
@@ -109,5 +112,5 @@ async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -
         raise
     except Exception as error:  # noqa: BLE001  (the run stands without its baselines)
         found = {"failed": f"{type(error).__name__}: {error}"}  # type: ignore[dict-item]
-    await tell(job["desk"], job["run"], "baseline", "baseline", "result", found, within_s=10)
+    await tell(job["report_server"], job["run"], "baseline", "baseline", "result", found, within_s=10)
     return 0

@@ -1,4 +1,4 @@
-"""Who gets which rows: load, hold out, cut, and pack each node's part so that it can be handed to that node alone."""
+"""Which rows each node gets: load, hold out, partition, and pack each part so that only its node can read it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class DataShares:
-    """The data of a run, as nameless open files.
+    """The data of a run, as anonymous open files.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class DataShares:
     nodes
         One descriptor a node, in name order: X and y of its part.
     test
-        Descriptor of the test set, shared by all who judge.
+        Descriptor of the test set, shared by all that evaluate on it.
     whole
         Descriptor for the baselines: X, y, test X, test y, the row order of all parts and their sizes.
     """
@@ -50,7 +50,7 @@ class DataShares:
     whole: int = -1
 
     def close(self) -> None:
-        """Let go of the files; whoever was given one keeps it."""
+        """Close the files; processes that were given one keep it."""
         for descriptor in (*self.nodes, self.test, self.whole):
             if descriptor >= 0:
                 with suppress(OSError):
@@ -58,13 +58,13 @@ class DataShares:
         self.nodes, self.test, self.whole = [], -1, -1
 
 
-def cut(experiment: Experiment) -> DataShares:
-    """Load an experiment's data and cut it for its nodes.
+def divide(experiment: Experiment) -> DataShares:
+    """Load an experiment's data and partition it among its nodes.
 
     Raises
     ------
     DataError
-        For data that is not there, is not numbers, or cannot be cut as asked.
+        For data that is not there, is not numeric, or cannot be partitioned as asked.
     ValueError, CannotMerge
         For a model that cannot be built or averaged: found here, before any process starts.
     """
@@ -102,16 +102,16 @@ def cut(experiment: Experiment) -> DataShares:
 
 
 def _task(model: Model, train: Dataset) -> str:
-    """Say what is learned: what the data set is for, unless the model can do only the other."""
+    """Return the task: that of the data set, unless the model can do only the other."""
     classifies = getattr(model, "classifies", None)
     if classifies is None or classifies == (train.task == "classification"):
         return train.task
-    if classifies and train.y.dtype.kind == "f" and (len(np.unique(train.y)) > MANY_CLASSES or _broken(train.y)):
+    if classifies and train.y.dtype.kind == "f" and (len(np.unique(train.y)) > MANY_CLASSES or _fractional(train.y)):
         name = model.describe()["name"].rpartition(".")[2]
         raise DataError(f"model.name: {name} is a classifier, but the target of {train.name} is a quantity")
     return "classification" if classifies else "regression"
 
 
-def _broken(y: NDArray[Any]) -> bool:
-    """Whether some values are no whole numbers, which labels would be."""
+def _fractional(y: NDArray[Any]) -> bool:
+    """Whether some values are not integers, as labels would be."""
     return bool((y != np.floor(y)).any())

@@ -1,14 +1,14 @@
 """One preloaded process from which node processes are forked: 64 of them in the time that one interpreter takes to
 import numpy.
 
-Run as ``python -m nervenet.nodes.launching.forkserver SOCKET LIFE`` with two inherited descriptors: a stream socket on
+Run as ``python -m nervenet.nodes.launching.forkserver SOCKET PIPE`` with two inherited descriptors: a stream socket on
 which requests come in, and the read end of a pipe whose other end the launcher holds. Every process here ends when that
-pipe closes, however the launcher ended. A zygote of our own, and not multiprocessing's forkserver, because that one is
-process-global: an application that embeds a launcher may need its own.
+pipe closes, however the launcher ended. Not multiprocessing's forkserver, because that one is process-global: an
+application that embeds a launcher may need its own.
 
 A request is a length (4 bytes, big-endian) and a msgpack map with the attached descriptors; answers have the same form:
 ``{"spawn": id, "job": …}`` is answered by ``{"spawned": id, "pid": …}``, ``{"signal": pid, "number": n}`` by nothing,
-``{"preload": [module…]}`` by nothing, and the end of a child is told as ``{"exited": pid, "status": …}`` (negative:
+``{"preload": [module…]}`` by nothing, and the exit of a child is sent as ``{"exited": pid, "status": …}`` (negative:
 the signal that ended it).
 """
 
@@ -60,8 +60,8 @@ def send(sock: socket.socket, message: dict[str, Any], descriptors: tuple[int, .
     sock.sendall(framed)
 
 
-class Inbox:
-    """Cuts the bytes of a stream socket into messages; never blocks longer than one read."""
+class MessageReader:
+    """Splits the bytes of a stream socket into messages; never blocks longer than one read."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -88,50 +88,48 @@ class Inbox:
         return messages
 
 
-def guard(life: int) -> None:
-    """End this process at once when the launcher has gone: the read returns only when the other end of the pipe has
-    closed.
-    """
+def exit_with_launcher(pipe: int) -> None:
+    """End this process as soon as the launcher has ended: a read returns only when the pipe's other end has closed."""
 
     def watch() -> None:
-        while os.read(life, 1):
+        while os.read(pipe, 1):
             pass
         os._exit(1)
 
-    threading.Thread(target=watch, name="guardian", daemon=True).start()
+    threading.Thread(target=watch, name="launcher-watch", daemon=True).start()
 
 
-def main(sock_fd: int, life: int) -> None:
+def main(sock_fd: int, pipe: int) -> None:
     """Serve until the launcher hangs up."""
     # Ctrl-C reaches the whole process group; the launcher alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # structlog imports rich for tracebacks on a terminal, where it is there: 9 MB that no child has a use for.
+    # structlog imports rich for tracebacks on a terminal, where it is there: 9 MB that no child needs.
     sys.modules["rich"] = None  # type: ignore[assignment]
     for module in PRELOAD:
         importlib.import_module(module)
     del sys.modules["rich"]
-    # What is there now is shared by all children; a collector that visited it would copy its pages into each of them.
+    # What exists now is shared by all children; a garbage collection over it would copy its pages into each of them.
     gc.collect()
     gc.freeze()
     sock = socket.socket(fileno=sock_fd)
-    inbox = Inbox(sock)
+    reader = MessageReader(sock)
     wake_r, wake_w = os.pipe()
     os.set_blocking(wake_w, False)
     signal.set_wakeup_fd(wake_w)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     children: set[int] = set()
-    with suppress(BrokenPipeError, ConnectionResetError):  # the launcher may hang up in the middle of a word
-        while not inbox.closed:
+    with suppress(BrokenPipeError, ConnectionResetError):  # the launcher may hang up in the middle of a message
+        while not reader.closed:
             ready, _, _ = select.select([sock.fileno(), wake_r], [], [])
             if wake_r in ready:
                 os.read(wake_r, 4096)
                 _reap(sock, children)
             if sock.fileno() in ready:
-                for message, descriptors in inbox.read():
-                    _serve(message, descriptors, sock, life, children, (wake_r, wake_w))
+                for message, descriptors in reader.read():
+                    _serve(message, descriptors, sock, pipe, children, (wake_r, wake_w))
     for pid in children:
-        # They see the pipe close by themselves, unless somebody has stopped them (SIGSTOP).
+        # They see the pipe close by themselves, unless they are stopped (SIGSTOP).
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     os._exit(0)
@@ -141,7 +139,7 @@ def _serve(
     message: dict[str, Any],
     descriptors: list[int],
     sock: socket.socket,
-    life: int,
+    pipe: int,
     children: set[int],
     wake: tuple[int, int],
 ) -> None:
@@ -159,28 +157,28 @@ def _serve(
             os.close(wake[0])
             os.close(wake[1])
             sock.close()
-            _child(message["job"], descriptors, life)
+            _child(message["job"], descriptors, pipe)
         for descriptor in descriptors:
             os.close(descriptor)
         children.add(pid)
         send(sock, {"spawned": message["spawn"], "pid": pid})
     elif "signal" in message:
-        # Only a child that has not been reaped: its number cannot belong to anybody else.
+        # Only a child that has not been reaped: its process id cannot have been reused.
         if message["signal"] in children:
             os.kill(message["signal"], message["number"])
     elif "preload" in message:
-        _preload(message["preload"], life)
+        _preload(message["preload"], pipe)
         gc.freeze()
 
 
-def _preload(modules: list[str], life: int) -> None:
-    """Import what children will need; a name that cannot be imported is theirs to complain of.
+def _preload(modules: list[str], pipe: int) -> None:
+    """Import what children will need; what cannot be imported fails in the child that needs it.
 
-    It may take seconds, in which no request is read: a timer watches for the launcher's end meanwhile.
+    It may take seconds, in which no request is read: meanwhile, a timer checks whether the launcher has ended.
     """
-    hung_up = select.poll()
-    hung_up.register(life, select.POLLHUP)
-    signal.signal(signal.SIGALRM, lambda *_: os._exit(1) if hung_up.poll(0) else None)
+    closed = select.poll()
+    closed.register(pipe, select.POLLHUP)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(1) if closed.poll(0) else None)
     signal.setitimer(signal.ITIMER_REAL, 0.25, 0.25)
     try:
         for module in modules:
@@ -199,20 +197,20 @@ def _reap(sock: socket.socket, children: set[int]) -> None:
             send(sock, {"exited": pid, "status": os.waitstatus_to_exitcode(status)})
 
 
-def _child(job: dict[str, Any], descriptors: list[int], life: int) -> NoReturn:
+def _child(job: dict[str, Any], descriptors: list[int], pipe: int) -> NoReturn:
     code = 1
     try:
         from .node_process import host
 
-        guard(life)
+        exit_with_launcher(pipe)
         code = host(job, descriptors)
-    except BaseException:  # noqa: BLE001  (a forked child must not return into the zygote's loop)
+    except BaseException:  # noqa: BLE001  (a forked child must not return into this loop)
         import traceback
 
         traceback.print_exc()
     finally:
         sys.stderr.flush()
-        # Without the interpreter's farewell: it would wait for threads and touch every shared page.
+        # Without the interpreter's shutdown: it would wait for threads and touch every shared page.
         os._exit(code)
 
 

@@ -1,4 +1,4 @@
-"""The launcher's side of the zygote: start it early, ask it for children, hear of their ends."""
+"""The launcher's side of the fork server: start it early, fork children, receive their exits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from .forkserver import Inbox, send
+from .forkserver import MessageReader, send
 
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS"), "1"
@@ -20,25 +20,27 @@ ONE_THREAD = dict.fromkeys(
 
 
 class ForkServerError(RuntimeError):
-    """The process from which nodes are forked could not start, or has died."""
+    """The fork server could not start, or has died."""
 
 
 class ForkServerClient:
-    """Owns a zygote process. Create it as early as possible: it imports while the launcher prepares the data.
+    """Owns a fork server. Create it as early as possible: it imports while the launcher prepares the data.
 
     Attributes
     ----------
     exited : callable
         Called with (pid, status) on the event loop when a child has ended.
+    died : callable
+        Called with a reason when the fork server has died.
     """
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
-        life_r, self._life = os.pipe()
+        pipe_r, self._pipe = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "nervenet.nodes.launching.forkserver", str(theirs.fileno()), str(life_r)],
-                pass_fds=(theirs.fileno(), life_r),
+                [sys.executable, "-m", "nervenet.nodes.launching.forkserver", str(theirs.fileno()), str(pipe_r)],
+                pass_fds=(theirs.fileno(), pipe_r),
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **ONE_THREAD},
             )
@@ -46,9 +48,9 @@ class ForkServerClient:
             raise ForkServerError(f"no process could be started: {error}") from error
         finally:
             theirs.close()
-            os.close(life_r)
+            os.close(pipe_r)
         self._sock = ours
-        self._inbox = Inbox(ours)
+        self._reader = MessageReader(ours)
         self._spawned: dict[int, asyncio.Future[int]] = {}
         self._next = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -61,16 +63,16 @@ class ForkServerClient:
         self._loop.add_reader(self._sock.fileno(), self._read)
 
     def preload(self, modules: Sequence[str]) -> None:
-        """Have the zygote import what all its future children need."""
+        """Import in the fork server what all its future children need."""
         send(self._sock, {"preload": list(modules)})
 
     async def spawn(self, job: Mapping[str, Any], descriptors: Sequence[int], *, within_s: float) -> int:
-        """Fork a child that hosts `job`; gives its process id.
+        """Fork a child that does `job`, and return its process id.
 
         Raises
         ------
         ForkServerError
-            If the zygote has died or does not answer within the deadline.
+            If the fork server has died or does not answer within the deadline.
         """
         if self._loop is None:
             self.attach()
@@ -91,14 +93,14 @@ class ForkServerClient:
 
     def signal(self, pid: int, number: int) -> None:
         """Send a signal to a child that has not been reaped."""
-        with suppress(OSError):  # the zygote is gone, and `died` has said so
+        with suppress(OSError):  # the fork server is gone, and `died` was called
             send(self._sock, {"signal": pid, "number": int(number)})
 
     def _read(self) -> None:
         try:
-            messages = self._inbox.read()
+            messages = self._reader.read()
         except OSError:
-            messages, self._inbox.closed = [], True
+            messages, self._reader.closed = [], True
         for message, _ in messages:
             if "spawned" in message:
                 future = self._spawned.get(message["spawned"])
@@ -109,7 +111,7 @@ class ForkServerClient:
                         future.set_result(message["pid"])
             elif "exited" in message:
                 self.exited(message["exited"], message["status"])
-        if self._inbox.closed:
+        if self._reader.closed:
             self._detach()
             reason = "the process from which nodes are forked has died"
             for future in self._spawned.values():
@@ -123,10 +125,10 @@ class ForkServerClient:
         self._loop = None
 
     def close(self) -> None:
-        """Hang up: the zygote ends, and with the pipe's end whatever children are left."""
+        """End the fork server and, by closing the pipe, whatever children are left."""
         self._detach()
         self._sock.close()
-        os.close(self._life)
+        os.close(self._pipe)
         try:
             self._process.wait(2)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""What a forked process does: host one or more nodes, a broker, or the baselines, and report to the launcher's desk.
+"""What a forked process does: host one or more nodes, a broker, or the baselines, and report to the launcher.
 
 These processes belong to the launcher alone, so they may do what an embedded node may not: handle signals, configure
 logging, write to standard error (which is the run folder's log).
@@ -35,13 +35,11 @@ ROLES: dict[str, type[Coordinator] | type[Client] | type[Peer]] = {
     "client": Client,
     "peer": Peer,
 }
-SWITCH_INTERVAL_S = (
-    0.0005  # the event loop waits no longer than this for a training thread to let go of the interpreter
-)
+SWITCH_INTERVAL_S = 0.0005  # how long the event loop waits at most for a training thread to release the interpreter
 
 
 def host(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
-    """Do `job` in this process; gives the exit code. The first descriptor is the log, the rest are the job's."""
+    """Do `job` in this process and return the exit code. The first descriptor is the log, the rest are the job's."""
     log, *rest = descriptors
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -50,15 +48,15 @@ def host(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     match job["kind"]:
         case "broker":
-            return asyncio.run(_until_told(_broker(job)))
+            return asyncio.run(_until_terminated(_broker(job)))
         case "nodes":
-            return asyncio.run(_until_told(_nodes(job, rest)))
+            return asyncio.run(_until_terminated(_nodes(job, rest)))
         case "baseline":
             from .baselines import report_baselines
 
             with suppress(OSError):
                 os.nice(10)
-            return asyncio.run(_until_told(report_baselines(job, rest)))
+            return asyncio.run(_until_terminated(report_baselines(job, rest)))
         case kind:
             raise ValueError(f"kind must be broker, nodes or baseline, found {kind!r}")
 
@@ -77,8 +75,8 @@ def _log_to_stderr() -> None:
     )
 
 
-async def _until_told(work: Any) -> int:
-    """Run until done, or until SIGTERM asks for an orderly stop."""
+async def _until_terminated(work: Any) -> int:
+    """Run until done, or until SIGTERM asks for an orderly stop; return the exit code."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, task.cancel)
@@ -96,8 +94,8 @@ async def _broker(job: Mapping[str, Any]) -> int:
     from nervenet.broker.broker import Broker
 
     async with Broker(job["bind"], advertise=job.get("advertise")) as broker:
-        facts = {"pid": os.getpid(), "addresses": dict(broker.addresses)}
-        await tell(job["desk"], job["run"], "broker", "broker", "ready", facts, within_s=job["within_s"])
+        fields = {"pid": os.getpid(), "addresses": dict(broker.addresses)}
+        await tell(job["report_server"], job["run"], "broker", "broker", "ready", fields, within_s=job["within_s"])
         await broker.serve()
     return 0
 
@@ -123,20 +121,20 @@ async def _node(
 
     name, role = spec["name"], spec["role"]
     log = structlog.get_logger().bind(node=name, role=role)
-    judged = role != "client"
     site_model = build_site_model(
         build_model(experiment),
         (share[0], share[1]) if share else None,
         experiment,
         columns=job["columns"],
         task=job["task"],
-        test=(test[0], test[1]) if judged and test else None,
-        # Models of the clients' own are judged on rows of their own: their shares may be as unlike as they are.
+        test=(test[0], test[1]) if test and role != "client" else None,
         holdout=_holdout(experiment) if role == "client" else 0.0,
     )
     state = Path(spec["state"]) if spec["state"] else None
-    place = NodeIdentity(job["broker"], job["run"], name, job["desk"], shared_config_of(experiment, site_model), state)
-    node = ROLES[role].hosted(site_model, experiment, place)
+    identity = NodeIdentity(
+        job["broker"], job["run"], name, job["report_server"], shared_config_of(experiment, site_model), state
+    )
+    node = ROLES[role].hosted(site_model, experiment, identity)
     failure = ""
     try:
         async with node:
@@ -155,35 +153,37 @@ async def _node(
         return 0
     except Exception as error:
         log.warning("failed", reason=str(error), exc_info=True)
-        facts = {"role": role, "failed": str(error) or type(error).__name__}
+        fields = {"role": role, "failed": str(error) or type(error).__name__}
         with suppress(Exception):
-            await tell(job["desk"], job["run"], f"{name}", role, "result", facts, within_s=5)
+            await tell(job["report_server"], job["run"], name, role, "result", fields, within_s=5)
         return 1
     log.info("finished", reason=failure)
     return 1 if failure and failure != "interrupted" else 0
 
 
 def _holdout(experiment: Experiment) -> float:
-    """The share of a client's rows that it is judged on, where it is."""
+    """Return the share of a client's rows that models are evaluated on at the client, where they are."""
     return experiment.data.test_size if experiment.evaluation.sites or experiment.personalized else 0.0
 
 
 async def _result(node: Coordinator | Client | Peer, failure: str) -> None:
-    """Report what came of it: figures, and from those who are judged the weights with all that makes them a model."""
-    session, site_model, vector = node.session, node.model, node.weights
-    facts = session.record.facts(session.transport.counters)
+    """Report the node's figures and, from those whose models are evaluated, the weights with all that makes them a
+    model.
+    """
+    session, site_model, weights = node.session, node.model, node.weights
+    fields = session.record.facts(session.transport.counters)
     if failure:
-        facts["failed"] = failure
-    if vector is None or not site_model.built:
-        await session.report("result", facts)
+        fields["failed"] = failure
+    if weights is None or not site_model.built:
+        await session.report("result", fields)
         return
     layout = site_model.layout
-    facts["layout"] = layout.to_dict()
-    facts["agreement"] = site_model.preprocessing.to_dict()
+    fields["layout"] = layout.to_dict()
+    fields["agreement"] = site_model.preprocessing.to_dict()
     payload = Payload(rule=site_model.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
     best = node.best if isinstance(node, Coordinator) else None
     if best is not None:
-        facts["best"] = {"round": best.round, "metrics": dict(best.metrics)}
-        if best.weights is not vector:
-            await session.report("best", facts["best"], best.weights, payload=payload)
-    await session.report("result", facts, vector, payload=payload)
+        fields["best"] = {"round": best.round, "metrics": dict(best.metrics)}
+        if best.weights is not weights:
+            await session.report("best", fields["best"], best.weights, payload=payload)
+    await session.report("result", fields, weights, payload=payload)

@@ -1,6 +1,4 @@
-"""The launcher's desk: where nodes report what must arrive, and are acknowledged. Requests over the same lanes as
-everything else.
-"""
+"""The launcher's end of reports: what must arrive is sent over the same lanes as everything else, and acknowledged."""
 
 from __future__ import annotations
 
@@ -16,16 +14,21 @@ from ..runtime.session import DESK, DRAIN_S, NodeFailed
 
 
 class ReportServer:
-    """The launcher's end. An async context manager.
+    """Receives the reports of a run's processes, each once. An async context manager.
 
     Parameters
     ----------
     run
         Name of the run; reports of another are refused by the transport.
     bind
-        Address pattern of the desk's inbox.
+        Address pattern of its inbox.
     on_report
         Called with (node, kind, fields, array or None), once a report.
+
+    Attributes
+    ----------
+    failed : asyncio.Future
+        Fails where the transport does.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class ReportServer:
                     self._on_report(sender, kind, fields, array)
                 self.transport.send(sender, Receipt(id=number))
             case t.LinkUp(peer):
-                # A process of that name has started, or started anew, and counts its reports from one.
+                # A process of that name has started, perhaps again, and counts its reports from one.
                 self._seen = {known for known in self._seen if known[0] != peer}
             case _:
                 pass

@@ -1,7 +1,7 @@
-"""A node's share of the data, handed over as an open file that has no name: whoever was not given it cannot read it.
+"""Arrays in an open file without a name: a process that was not given its descriptor cannot read it.
 
 The file holds arrays in NumPy's own .npy format, one after another, each at a page's start. It is read through a
-shared memory map, so that many nodes that were given one test set hold it once.
+shared memory map, so that many nodes that were given one test set hold it in memory once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HEADER = 70_000  # bytes; the longest header of the .npy format is shorter
 
 
 def pack(arrays: Sequence[NDArray[Any]]) -> int:
-    """Write the arrays to a nameless temporary file.
+    """Write the arrays to an anonymous temporary file.
 
     Returns
     -------
@@ -37,9 +37,7 @@ def pack(arrays: Sequence[NDArray[Any]]) -> int:
 
 
 def unpack(descriptor: int) -> list[NDArray[Any]]:
-    """Give the arrays of a file made by `pack`, read-only, sharing memory with everybody who reads it. Closes the
-    descriptor.
-    """
+    """Return the arrays of a file made by `pack`, read-only, in memory shared by all readers. Closes the descriptor."""
     try:
         size = os.fstat(descriptor).st_size
         if size == 0:

@@ -1,6 +1,6 @@
-"""How far peers are apart, as anybody can tell from the projections of their weights, without ever seeing a model.
+"""How far peers are apart, estimated from sketches of their weights, without their models.
 
-A projection (`nervenet.models.weights.sketch`) keeps distances in expectation, so that all here are estimates.
+A sketch (`nervenet.models.weights.sketch`) keeps distances in expectation.
 """
 
 from __future__ import annotations
@@ -9,26 +9,25 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-Projection = Sequence[float]
+from ..results.plots import Sketch, consensus_distance
 
 GAP = 4.0
 """How many times farther two groups must be apart than neighbors within them are."""
 
-
 MOST = 64
-"""Peers among whom groups are looked for: a live view does it again and again, in the square of their number."""
+"""Peers among which clusters are searched for: a live view does it repeatedly, in quadratic time."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerClusters:
-    """How peers stand to one another.
+    """Distances between peers.
 
     Attributes
     ----------
     distance : float
         ``sqrt(mean_i ||x_i - mean||²)``, in the unit of the weights.
     clusters : tuple of tuple of str
-        Groups of at least two, far from one another; a single one where no gap parts them. In name order.
+        Groups of at least two, far from one another; a single one where no gap separates them. In name order.
     outliers : tuple of str
         Peers that are far from everybody.
     """
@@ -38,41 +37,35 @@ class PeerClusters:
     outliers: tuple[str, ...]
 
 
-def spread(vectors: Sequence[Projection]) -> float:
-    """``sqrt(mean_i ||v_i - mean||²)`` of equally long vectors."""
-    mean = [math.fsum(column) / len(vectors) for column in zip(*vectors, strict=True)]
-    return math.sqrt(math.fsum(math.dist(vector, mean) ** 2 for vector in vectors) / len(vectors))
+def find_clusters(sketches: Mapping[str, Sketch], gap: float = GAP) -> PeerClusters | None:
+    """Return distance, clusters and outliers of peers; None for fewer than two. Of more than `MOST`, only the distance.
 
-
-def find_clusters(projections: Mapping[str, Projection], gap: float = GAP) -> PeerClusters | None:
-    """See distance, groups and outliers among peers; None for fewer than two. Of more than `MOST` only the distance.
-
-    Single linkage: the edges of the shortest tree through all peers that are more than `gap` times the median edge are
-    cut. A ring that is still far from consensus has long edges everywhere, and none is cut.
+    Single linkage: edges of the minimum spanning tree that are longer than `gap` times the median edge are cut. A ring
+    that is still far from consensus has long edges everywhere, and none is cut.
 
     Parameters
     ----------
-    projections
+    sketches
         By peer, all equally long and made with one seed.
     gap
         See `GAP`.
     """
-    if len(projections) < 2:
+    if len(sketches) < 2:
         return None
-    names = sorted(projections)
+    names = sorted(sketches)
     if len(names) > MOST:
-        return PeerClusters(spread([projections[name] for name in names]), (tuple(names),), ())
-    edges = _shortest_tree(names, projections)
+        return PeerClusters(consensus_distance([sketches[name] for name in names]), (tuple(names),), ())
+    edges = _spanning_tree(names, sketches)
     lengths = sorted(length for length, _, _ in edges)
     limit = gap * lengths[(len(lengths) - 1) // 2]
     groups = _joined(names, [(a, b) for length, a, b in edges if length <= limit])
     clusters = tuple(group for group in groups if len(group) > 1)
     outliers = tuple(group[0] for group in groups if len(group) == 1)
-    return PeerClusters(spread([projections[name] for name in names]), clusters, outliers)
+    return PeerClusters(consensus_distance([sketches[name] for name in names]), clusters, outliers)
 
 
-def _shortest_tree(names: Sequence[str], at: Mapping[str, Projection]) -> list[tuple[float, str, str]]:
-    """Prim's algorithm: every peer with the one through which it is reached, and how far that is."""
+def _spanning_tree(names: Sequence[str], at: Mapping[str, Sketch]) -> list[tuple[float, str, str]]:
+    """Return the edges (length, a, b) of a minimum spanning tree, by Prim's algorithm."""
     start, *rest = names
     reached = {name: (math.dist(at[start], at[name]), start) for name in rest}
     edges = []

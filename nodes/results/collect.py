@@ -1,147 +1,109 @@
-"""From the nodes' reports to the files of the run folder: the mean model, its figures, the summary."""
+"""From the nodes' reports to the files of the run folder: the models, their figures, the summary."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..config.factory import build_model
+from .run_result import RunResult
 from .summary import summarize
 
 if TYPE_CHECKING:
     from ..config.schema import Experiment
     from .run_dir import RunDir
 
-
 BEST = "best"  # stem of the files of the best round's model
 
 
-@dataclass
-class RunResult:
-    """What the reports add up to."""
-
-    facts: Mapping[str, Mapping[str, Any]]
-    vector: Any = None
-    agreement: Mapping[str, Any] | None = None
-    layout: Mapping[str, Any] = field(default_factory=dict)
-    consensus_distance: float | None = None
-    best: Any = None  # the weights of a coordinator's best round; what is said of it is among its facts
-    personal: Mapping[str, Any] = field(default_factory=dict)  # the clients' own weights, by name
-
-
-def gather(
+def collect(
     experiment: Experiment,
-    facts: Mapping[str, Mapping[str, Any]],
+    reports: Mapping[str, Mapping[str, Any]],
     arrays: Mapping[str, Any],
-    lost: Mapping[str, str],
     best: Mapping[str, Any],
+    lost: Mapping[str, str],
 ) -> RunResult:
-    """Take the coordinator's model and its best (by name, where it is another), or the mean of the surviving peers' in
-    name order, with their distance from it.
+    """Return the coordinator's model and its best one (by name, where it differs), or the mean of the surviving peers'
+    in name order, with their distance from it.
     """
     from nervenet.models.aggregate import weighted_mean
     from nervenet.models.weights import consensus_distance
 
+    result = RunResult(reports, lost=lost)
     names = sorted(name for name in arrays if name not in lost)
     if not names:
-        return RunResult(facts)
-    first = facts[names[0]]
-    found = RunResult(facts, agreement=first.get("agreement"), layout=first.get("layout", {}))
-    found.personal = {name: arrays[name] for name in names if facts[name].get("role") == "client"}
-    judges = [name for name in names if name not in found.personal]
-    vectors = [arrays[name] for name in judges]
+        return result
+    first = reports[names[0]]
+    result.preprocessing, result.layout = first.get("agreement"), first.get("layout", {})
+    result.personal = {name: arrays[name] for name in names if reports[name].get("role") == "client"}
+    names = [name for name in names if name not in result.personal]
+    vectors = [arrays[name] for name in names]
     if experiment.mode == "gossip":
-        found.vector = weighted_mean(vectors, [1.0] * len(vectors))
-        found.consensus_distance = consensus_distance(vectors)
+        result.weights = weighted_mean(vectors, [1.0] * len(vectors))
+        result.consensus_distance = consensus_distance(vectors)
     elif vectors:
-        found.vector = vectors[0]
-        found.best = best.get(judges[0], found.vector) if facts[judges[0]].get("best") else None
-    return found
+        result.weights = vectors[0]
+        result.best_weights = best.get(names[0], result.weights) if reports[names[0]].get("best") else None
+    return result
 
 
-def finish(
-    experiment: Experiment,
-    folder: RunDir,
-    found: RunResult,
-    *,
-    task: str,
-    status: str,
-    reason: str,
-    baseline: Mapping[str, float | None] | None,
-    lost: Mapping[str, str],
-    wall_s: float,
-    startup_s: float | None,
-    heard: int = 0,
-) -> dict[str, Any]:
-    """Write the models and the summary; gives the summary.
+def write_results(experiment: Experiment, run_dir: RunDir, result: RunResult) -> None:
+    """Write the models and the summary, which the result then has.
 
-    What the disk does not take fails the run by name: its checkpoints stand, and it can be taken up when there is room.
+    A file that cannot be written fails the run by name; its checkpoints stand, so it can be resumed when there is room.
     """
+    result.path, result.resumed_after = run_dir.path, run_dir.resumed
     unwritten: list[str] = []
-    if found.vector is not None and found.agreement is not None:
-        with _noting(unwritten, "the model", folder):
-            _save(experiment, folder, found)
-    for name, vector in found.personal.items():
-        with _noting(unwritten, f"the model of {name}", folder):
-            _save_personal(folder, name, found, vector)
-    if unwritten and status == "completed":
-        status, reason = "failed", "; ".join(unwritten)
-    summary = summarize(
-        experiment,
-        found.facts,
-        status=status,
-        reason=reason or None,
-        task=task,
-        parameters=None if found.vector is None else int(found.vector.size),
-        baseline=baseline or None,
-        consensus_distance=found.consensus_distance,
-        nodes_lost=sorted(lost),
-        wall_s=wall_s,
-        startup_s=startup_s,
-        resumed_after=folder.resumed,
-        heard=heard,
-    )
-    if lost:
-        summary["lost_because"] = dict(sorted(lost.items()))
-    with _noting(unwritten, "the summary", folder):
-        folder.write_summary(summary)
-    if unwritten and status == "completed":
-        summary |= {"status": "failed", "reason": "; ".join(unwritten)}
-    return summary
+    if result.weights is not None and result.preprocessing is not None:
+        with _noting(unwritten, "the model", run_dir):
+            _save(experiment, run_dir, result)
+    for name, weights in result.personal.items():
+        with _noting(unwritten, f"the model of {name}", run_dir):
+            _save_personal(run_dir, name, result, weights)
+    _fail(result, unwritten)
+    result.summary = summarize(experiment, result)
+    with _noting(unwritten, "the summary", run_dir):
+        run_dir.write_summary(result.summary)
+    if _fail(result, unwritten):
+        result.summary |= {"status": result.status, "reason": result.reason}
+
+
+def _fail(result: RunResult, unwritten: list[str]) -> bool:
+    if not unwritten or result.status != "completed":
+        return False
+    result.status, result.reason = "failed", "; ".join(unwritten)
+    return True
 
 
 @contextmanager
-def _noting(unwritten: list[str], what: str, folder: RunDir) -> Iterator[None]:
+def _noting(unwritten: list[str], what: str, run_dir: RunDir) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        unwritten.append(f"{what} could not be written to {folder.path}: {error.strerror or error}")
+        unwritten.append(f"{what} could not be written to {run_dir.path}: {error.strerror or error}")
 
 
-def _save(experiment: Experiment, folder: RunDir, found: RunResult) -> None:
+def _save(experiment: Experiment, run_dir: RunDir, result: RunResult) -> None:
     from nervenet.models.artifact import save_model
     from nervenet.models.preprocessing import Preprocessing
     from nervenet.models.site_model import SiteModel
 
-    agreement = Preprocessing.from_dict(dict(found.agreement or {}))
-    rounds = [
-        int(f["completed_rounds"])
-        for f in found.facts.values()
-        if f.get("role") != "client" and "completed_rounds" in f
-    ]
+    preprocessing = Preprocessing.from_dict(dict(result.preprocessing or {}))
+    reports = result.reports.values()
+    rounds = [int(r["completed_rounds"]) for r in reports if r.get("role") != "client" and "completed_rounds" in r]
     extra = {"round": min(rounds, default=0), "mode": experiment.mode, "data": experiment.data.label}
     site_model = SiteModel(build_model(experiment))
-    site_model.build(agreement, experiment.seed)
-    save_model(folder.path, site_model.model, agreement, found.vector, extra)
-    best = next((f["best"] for f in found.facts.values() if f.get("best")), None)
-    if best is not None and found.best is not None:
-        save_model(folder.path, site_model.model, agreement, found.best, {**extra, **best}, stem=BEST)
+    site_model.build(preprocessing, experiment.seed)
+    save_model(run_dir.path, site_model.model, preprocessing, result.weights, extra)
+    best = next((r["best"] for r in reports if r.get("best")), None)
+    if best is not None and result.best_weights is not None:
+        extra |= best
+        save_model(run_dir.path, site_model.model, preprocessing, result.best_weights, extra, stem=BEST)
 
 
-def _save_personal(folder: RunDir, name: str, found: RunResult, vector: Any) -> None:
+def _save_personal(run_dir: RunDir, name: str, result: RunResult, weights: Any) -> None:
     from nervenet.models.artifact import save_weights
     from nervenet.models.weights import Layout
 
-    save_weights(folder.path / "personal" / f"{name}.safetensors", Layout.from_dict(dict(found.layout)), vector)
+    save_weights(run_dir.path / "personal" / f"{name}.safetensors", Layout.from_dict(dict(result.layout)), weights)

@@ -1,4 +1,4 @@
-"""The curves of a run - loss, score, consensus distance, bytes over rounds - folded from its events, and drawn."""
+"""The curves of a run - loss, score, consensus distance, bytes over rounds - computed from its events, and drawn."""
 
 import math
 import statistics
@@ -8,33 +8,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..monitoring.clusters import spread
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PerRound = dict[int, dict[str, float]]
+Sketch = Sequence[float]
 
 _INK, _ACCENT, _QUIET = "#222222", "#0b6e99", "#b0b7bd"
 
 
 @dataclass
 class Curves:
-    """What is known of each round, by the node that said it."""
+    """What is known of each round, by the node that published it."""
 
     score_name: str = "accuracy"
     train_loss: PerRound = field(default_factory=lambda: defaultdict(dict))
     test_loss: PerRound = field(default_factory=lambda: defaultdict(dict))
     score: PerRound = field(default_factory=lambda: defaultdict(dict))
     bytes_moved: PerRound = field(default_factory=lambda: defaultdict(dict))
-    sketches: dict[int, dict[str, Sequence[float]]] = field(default_factory=lambda: defaultdict(dict))
+    sketches: dict[int, dict[str, Sketch]] = field(default_factory=lambda: defaultdict(dict))
 
     def consensus(self) -> dict[int, float]:
-        """By round, the distance of the peers from their mean, from the sketches of all that sent one.
-
-        A sketch keeps distances in expectation, so this estimates sqrt(mean_i ||x_i - mean||²).
-        """
-        return {n: spread(list(by.values())) for n, by in sorted(self.sketches.items()) if len(by) > 1}
+        """By round, the consensus distance, estimated from the sketches of all peers that sent one."""
+        return {n: consensus_distance(list(by.values())) for n, by in sorted(self.sketches.items()) if len(by) > 1}
 
     def total_bytes(self) -> dict[int, float]:
         """By round, all bytes moved up to its end."""
@@ -45,8 +41,14 @@ class Curves:
         return total
 
 
+def consensus_distance(sketches: Sequence[Sketch]) -> float:
+    """Return sqrt(mean_i ||s_i - mean||²) of equally long sketches, which keep distances in expectation."""
+    mean = [math.fsum(column) / len(sketches) for column in zip(*sketches, strict=True)]
+    return math.sqrt(math.fsum(math.dist(sketch, mean) ** 2 for sketch in sketches) / len(sketches))
+
+
 def fold_curves(events: Iterable[Mapping[str, Any]]) -> Curves:
-    """Gather the figures of ``round.completed``, ``metric.test`` and ``metric.local`` events, in any order."""
+    """Return the figures of ``round.completed``, ``metric.test`` and ``metric.local`` events, in any order."""
     curves, stepwise = Curves(), False
     clients: PerRound = defaultdict(dict)
     for event in events:
@@ -72,7 +74,7 @@ def fold_curves(events: Iterable[Mapping[str, Any]]) -> Curves:
                 _put(clients if event.get("role") == "client" else curves.train_loss, n, node, event.get("loss"))
                 if event.get("sketch"):
                     curves.sketches[n][node] = event["sketch"]
-    # Without rounds the clients count tasks of their own; the coordinator says what the losses of each step were.
+    # Without rounds the clients count tasks of their own; the coordinator publishes the losses of each step.
     for n, by in () if stepwise else clients.items():
         curves.train_loss[n].update(by)
     return curves
@@ -81,7 +83,7 @@ def fold_curves(events: Iterable[Mapping[str, Any]]) -> Curves:
 def draw_curves(
     events: Iterable[Mapping[str, Any]], path: Path, baseline: Mapping[str, float | None] | None = None
 ) -> None:
-    """Draw the curves of a run as a PNG; a run without a single finished round gives a picture that says so.
+    """Draw the curves of a run as a PNG; of a run without a completed round, a picture that says so.
 
     Parameters
     ----------
@@ -132,7 +134,7 @@ def _line(ax: "Axes", values: Mapping[int, float], label: str, color: str = _ACC
 
 
 def _band(ax: "Axes", values: PerRound) -> None:
-    """The range between the least and the greatest node, where more than one spoke."""
+    """Draw the range between the least and the greatest node, where there are several."""
     rows = [(n, min(by.values()), max(by.values())) for n, by in sorted(values.items()) if len(by) > 1]
     if rows:
         at, low, high = zip(*rows, strict=True)

@@ -100,6 +100,7 @@ class RunDir:
     resumed: int | None = None
     damaged: tuple[str, ...] = ()
     refused: str | None = None
+    _refusal_returned = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -164,12 +165,22 @@ class RunDir:
         """Keep ``{node: {"role", "pid", "address"}}``; the broker's own entry lets monitors find it."""
         write_whole(self.path / "nodes.json", _indented(nodes))
 
-    def record(self, event: Mapping[str, Any]) -> None:
-        """Append one event as a line; a gap is an event of its own. A full disk ends no run: see `refused`."""
+    def record(self, event: Mapping[str, Any]) -> str | None:
+        """Append one event as a line; a gap is an event of its own. A full disk ends no run.
+
+        Returns
+        -------
+        str or None
+            Why events cannot be written, once, when it is found out.
+        """
         with self._refusable():
             self._events.write(_JSON.encode(event) + b"\n")
         if time.monotonic() - self._flushed >= FLUSH_AFTER_S:
             self.flush()
+        if self.refused is None or self._refusal_returned:
+            return None
+        self._refusal_returned = True
+        return self.refused
 
     def flush(self) -> None:
         """Give what is buffered to the operating system: it then survives this process."""

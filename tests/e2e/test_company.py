@@ -15,6 +15,7 @@ from nervenet.models import MLP
 from nervenet.models.data import datasets
 from nervenet.models.data.splits import split
 from nervenet.nodes import Coordinator, Experiment
+from nervenet.nodes.results.run_result import RunResult
 from nervenet.nodes.results.summary import summarize
 
 from .company import CLAIM
@@ -53,7 +54,7 @@ async def federation(clients: Mapping[str, str]) -> tuple[float, dict[str, Any],
                 with suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
-    summary = summarize(plan, {"coordinator": record}, wall_s=1.0)
+    summary = summarize(plan, RunResult({"coordinator": record}))
     return accuracy, summary, events
 
 

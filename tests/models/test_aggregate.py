@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from nervenet.models import aggregate, generator, parallel
-from nervenet.models.aggregate import RULES, combine, weighted_mean
+from nervenet.models.aggregate import combine, weighted_mean
 from nervenet.models.weights import BLOCK, IncompatibleWeights
 
 
@@ -90,14 +90,6 @@ def test_memory_beside_the_inputs_is_less_than_two_models():
 def test_equal_vectors_stay_themselves_under_mixing_to_rounding():
     one = vectors(1, 1000)[0]
     np.testing.assert_allclose(combine([one] * 3, [1 / 3] * 3), one, rtol=1e-6)
-
-
-def test_rules_by_name():
-    given = vectors(3, 10, "float64")
-    np.testing.assert_array_equal(RULES["sum"](given, [5.0, 1.0, 1.0], None), given[0] + given[1] + given[2])
-    np.testing.assert_array_equal(RULES["mean"](given, [5.0, 1.0, 1.0], None), weighted_mean(given, [5, 1, 1]))
-    with pytest.raises(ValueError, match="2 coefficients for 3"):
-        RULES["sum"](given, [1.0, 1.0], None)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nervenet.models import generator
-from nervenet.models.weights import BLOCK, IncompatibleWeights, Layout, axpy, consensus_distance, is_finite, sketch
+from nervenet.models.weights import BLOCK, IncompatibleWeights, Layout, consensus_distance, is_finite, sketch
 
 LAYOUT = Layout(("weight", "bias"), ((3, 2), (2,)), "float32")
 
@@ -97,16 +97,6 @@ def test_large_but_finite_values_are_finite():
     assert not is_finite(vector)
     vector[500] = np.nan
     assert not is_finite(vector)
-
-
-@pytest.mark.parametrize("size", [1, BLOCK - 1, BLOCK, 2 * BLOCK + 7])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_axpy_adds_in_place(size, dtype):
-    x, y = generator(0).random((2, size)).astype(dtype)
-    expected = y + np.dtype(dtype).type(0.3) * x
-    axpy(0.3, x, y)
-    np.testing.assert_array_equal(y, expected)
-    assert y.dtype == dtype
 
 
 def test_consensus_distance_is_the_root_mean_square_distance_to_the_mean():

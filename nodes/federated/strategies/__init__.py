@@ -1,6 +1,6 @@
 """How admitted updates become the next global model: compositions of screen, clip, select, weigh, combine and step.
 
-`registry` has the names, `contract` what a strategy is, `pipeline` the parts that most are composed of.
+`registry` has the names, `base` what a strategy is, `pipeline` the parts that most are composed of.
 """
 
 from .base import Contribution, Demands, Outcome, State, Strategy, StrategyError

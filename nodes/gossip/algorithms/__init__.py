@@ -1,18 +1,32 @@
 """The gossip algorithms that go by rounds: what is sent after local training, and what is made of what came.
 
-`registry` has the names, `contract` what an algorithm is, `checks` what its theory excludes.
+`registry` has the names, `base` what an algorithm is, `requirements` what its theory excludes.
 """
 
-from .base import Algorithm, AlgorithmError, Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped
+from .base import (
+    Algorithm,
+    AlgorithmError,
+    Incoming,
+    Memoryless,
+    Needs,
+    Outgoing,
+    Parcel,
+    Progress,
+    State,
+    Stepped,
+    in_order,
+)
 
 __all__ = [
     "Algorithm",
     "AlgorithmError",
     "Incoming",
+    "Memoryless",
     "Needs",
     "Outgoing",
     "Parcel",
     "Progress",
     "State",
     "Stepped",
+    "in_order",
 ]

@@ -10,7 +10,7 @@ import pytest
 from nervenet.models.data.data import DataError, Dataset, infer_task
 from nervenet.models.data.datasets import NAMES, load
 from nervenet.models.data.idx import read_idx, write_idx
-from nervenet.models.data.synthetic import fedprox_synthetic, synthetic
+from nervenet.models.data.synthetic import synthetic
 
 
 @pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "digits", "diabetes"])
@@ -28,7 +28,8 @@ def test_packaged_values_and_names_are_those_of_scikit_learn(name: str) -> None:
 @pytest.mark.e2e
 def test_packaged_data_loads_without_scikit_learn() -> None:
     program = (
-        "import sys; from nervenet.models.data.datasets import load, split\n"
+        "import sys; from nervenet.models.data.datasets import load\n"
+        "from nervenet.models.data.splits import split\n"
         "for name in ('iris', 'digits', 'diabetes', 'synthetic'): split(load(name))\n"
         "heavy = {'sklearn', 'scipy', 'pandas', 'pyarrow'} & set(sys.modules)\n"
         "raise SystemExit(f'loaded {heavy}' if heavy else 0)"
@@ -124,19 +125,9 @@ def test_synthetic_is_addressed_by_seed_and_site() -> None:
     assert not np.array_equal(few.X[:50], synthetic(1, 1, seed=6, sites=3).X[:50])
 
 
-def test_synthetic_comes_client_by_client_too() -> None:
-    clients = fedprox_synthetic(0.5, 1, clients=4, seed=2)
-    whole = synthetic(0.5, 1, sites=4, seed=2)
-    assert [X.shape for X, _ in clients] == [(len(y), 60) for _, y in clients]
-    assert np.array_equal(np.concatenate([X for X, _ in clients]), whole.X)
-    assert np.array_equal(np.concatenate([y for _, y in clients]), whole.y)
-    assert [len(y) for _, y in clients] == np.bincount(whole.sites).tolist()
-    same = fedprox_synthetic(0, 0, clients=2, seed=2, iid=True)
-    assert np.array_equal(same[1][0], synthetic(iid=True, sites=4, seed=2).take(np.flatnonzero(whole.sites == 1)).X)
-
-
 def test_synthetic_inputs_are_uncorrelated_with_variances_j_to_the_minus_1_2() -> None:
-    X = max((X for X, _ in fedprox_synthetic(0, 0, seed=1, iid=True)), key=len)
+    whole = synthetic(iid=True, seed=1)
+    X = whole.X[whole.sites == np.bincount(whole.sites).argmax()]
     covariance = np.cov(X.T)
     expected = np.arange(1, 61) ** -1.2
     error = np.abs(covariance - np.diag(expected)) / np.sqrt(np.outer(expected, expected))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.models.data.data import DataError, Dataset
 from nervenet.models.data.datasets import load
-from nervenet.models.data.partition import SCHEMES, label_table, partition
+from nervenet.models.data.partition import SCHEMES, partition
 
 
 def labeled(rows: int, classes: int = 3, sites: int | None = None) -> Dataset:
@@ -144,15 +144,3 @@ def test_too_uneven_groups_are_refused_by_min_rows() -> None:
     whole = Dataset("uneven", X, np.arange(10) % 2, ("site",), "classification")
     with pytest.raises(DataError, match="'column' of uneven leaves a node with 1 rows; min_rows is 2"):
         partition(whole, 2, "column", column="site")
-
-
-def test_the_label_table_counts_what_each_node_holds() -> None:
-    y = np.array(["cat", "dog", "cat", "cat"])
-    table = label_table(y, [np.array([0, 1]), np.array([2, 3])], names=["client-0", "client-1"])
-    assert [line.split() for line in table.splitlines()] == [
-        ["node", "rows", "cat", "dog"],
-        ["client-0", "2", "1", "1"],
-        ["client-1", "2", "2", "0"],
-    ]
-    numbers = label_table(np.array([1.0, 3.0, 5.0]), [np.array([0, 1]), np.array([2])])
-    assert numbers.splitlines()[1].split() == ["0", "2", "2", "1", "1", "3"]

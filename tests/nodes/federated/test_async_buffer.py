@@ -154,7 +154,7 @@ def test_a_full_buffer_is_a_step_in_name_order_each_with_its_base_and_staleness(
     desk.answer("client-2", loss=3.0)
     effects = desk.answer("client-0", loss=1.0)
     (fold,) = only(e.Fold, effects)
-    assert (fold.round, fold.attempt, fold.rule, fold.body) == (1, 0, "mean", "w0")
+    assert (fold.round, fold.attempt, fold.body) == (1, 0, "w0")
     assert [(c.client, c.body, c.base, c.staleness) for c in fold.contributions] == [
         ("client-0", "client-0 1 from w0", "w0", 0),
         ("client-2", "client-2 1 from w0", "w0", 0),

@@ -26,12 +26,6 @@ def kept(desk: Any) -> list[int]:
 # ----------------------------------------------------------------------------------------------------------------- when
 
 
-def test_without_a_place_to_keep_it_nothing_is_kept(coordinator: Any) -> None:
-    desk = coordinator().settle()
-    desk.train()
-    assert kept(desk) == []
-
-
 def test_a_checkpoint_follows_each_round_and_says_all_that_the_machine_remembers(coordinator: Any) -> None:
     desk = coordinator(rounds=5, writes=False).settle()
     desk.tell(ev.Saved(0))
@@ -47,7 +41,7 @@ def test_a_checkpoint_follows_each_round_and_says_all_that_the_machine_remembers
         "here": True,
         "examples": 1000,
         "strikes": 0,
-        "sentences": 0,
+        "probations": 0,
         "barred": 0,
         "counted": 1,
     }
@@ -225,7 +219,7 @@ def test_nobody_is_let_go_before_the_last_round_is_written(coordinator: Any) -> 
 
 def judged_by_sites(coordinator: Any) -> Any:
     """A run that is killed when the sites have judged its last model, and some of them have it and are gone."""
-    rules = {"rounds": 1, "checkpoint": True, "evaluate_test": False, "evaluate_sites": True}
+    rules = {"rounds": 1, "writes": False, "evaluate_test": False, "evaluate_sites": True}
     before = coordinator(**rules).settle()
     before.tell(ev.Saved(0), 5.0)
     before.train()
@@ -281,10 +275,8 @@ def test_a_checkpoint_of_round_zero_is_one(coordinator: Any) -> None:
 
 def test_a_second_memory_is_the_first(coordinator: Any) -> None:
     desk = resumed(coordinator)
-    assert (
-        CoordinatorMachine.restored(desk.state.run.config, desk.state.run.to_dict(), "w3").memory()
-        == desk.state.run.to_dict()
-    )
+    record = desk.state.run.to_dict()
+    assert CoordinatorMachine.restored(desk.state.run.config, record, "w3").run.to_dict() == record
 
 
 def test_what_a_client_claims_after_its_own_death_counts(coordinator: Any) -> None:

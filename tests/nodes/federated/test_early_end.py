@@ -80,7 +80,8 @@ def test_the_round_that_reaches_the_goal_is_the_last_and_the_open_one_is_abandon
     (finish,) = [s for s in effects if isinstance(s, e.Send)]
     # Newer than the task of round 3, which the clients are at.
     assert (finish.message.work, finish.message.round, finish.message.attempt, finish.body) == ("finish", 3, 1, "w2")
-    assert effects[-2:] == [e.LoadWeights("w2"), e.Finish("completed")]
+    assert effects[-1] == e.Finish("completed")
+    assert e.LoadWeights("w2") in effects
     assert (desk.state.run.completed, desk.state.run.weights) == (2, "w2")
     assert desk.tell(ev.Arrived(NAMES[1], m.Update(3, 0, 10, {}, None, MODEL), "late")) == []
     best = desk.state.run.evaluation.best
@@ -175,7 +176,8 @@ def test_sites_stop_a_run_that_has_no_test_set_before_their_round_counts() -> No
     assert desk.published("metric.test")[-1]["round"] == 1
     assert desk.published("run.stopping")[0]["round"] == 1
     assert [f["round"] for f in desk.published("round.completed")] == [0, 1]
-    assert (effects[-2:], desk.state.run.completed) == ([e.LoadWeights("w1"), e.Finish("completed")], 1)
+    assert (effects[-1], desk.state.run.completed) == (e.Finish("completed"), 1)
+    assert e.LoadWeights("w1") in effects
 
 
 def test_beside_a_test_set_sites_tell_and_are_asked_once_more_at_an_early_end() -> None:

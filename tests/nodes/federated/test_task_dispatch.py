@@ -23,7 +23,6 @@ ALL = ("delta", "top-k", "float16", "bfloat16", "int8", "int4", "deflate")
 def asked(
     codecs: dict[str, tuple[str, ...]],
     work: m.TaskKind = "train",
-    payload: m.Payload = MODEL,
     holding: tuple[str, ...] = (),
     durable: int = 0,
     resumed_after: int = 0,
@@ -35,7 +34,7 @@ def asked(
         registry.enroll(name, 10, 0.0, can)
         registry[name].ready = name in holding
     config = coordinator_config(codecs, 9, **{"settings": {"epochs": 1}, **more})
-    model = ev.ModelReady({"columns": ["x"]}, payload, "w0")
+    model = ev.ModelReady({"columns": ["x"]}, MODEL, "w0")
     known = {"config": config, "registry": registry, "model": model}
     sends = tasks(codecs, work, 3, 0, "w2", **known, durable=durable, resumed_after=resumed_after)
     found: dict[str, m.Task] = {}
@@ -61,9 +60,7 @@ def test_those_who_are_alike_share_one_message() -> None:
     assert len({id(task) for task in found.values()}) == 3
 
 
-def test_what_is_no_mean_is_never_encoded() -> None:
-    sums = m.Payload(rule="sum", layout="a1b2", dtype="float64", length=5)
-    assert "encoding" not in asked({"a": ALL}, payload=sums, compression=SPEC)["a"].settings
+def test_only_the_answer_to_a_training_is_encoded() -> None:
     assert "encoding" not in asked({"a": ALL}, work="evaluate", compression=SPEC)["a"].settings
 
 

@@ -22,6 +22,7 @@ from nervenet.models.model import FitReport, LocalWork
 from nervenet.models.weights import Layout
 from nervenet.nodes import Experiment, Peer
 from nervenet.nodes.gossip.algorithms.push_sum import RECEIVED, SENT
+from nervenet.nodes.results.run_result import RunResult
 from nervenet.nodes.results.summary import summarize
 
 DEADLINE_S = 60.0
@@ -357,7 +358,7 @@ async def test_the_mass_that_a_peer_took_with_it_is_accounted_for_by_name() -> N
     await coming_and_leaving(company)
     facts = {name: peer.session.record.facts(peer.session.transport.counters) for name, peer in company.peers.items()}
     del facts["p4"]  # all that is known of it is what the others say
-    mass = summarize(company.plan, facts, nodes_lost=["p4"], wall_s=1.0)["mass"]
+    mass = summarize(company.plan, RunResult(facts, lost={"p4": "killed"}))["mass"]
     assert set(mass["gone"]) == {"p4"}
     assert abs(mass["held"] + mass["gone"]["p4"] - 6) < 1e-7, "five that began, and one that came; nine digits are told"
     had = float(company.state("p4")["mass"])

@@ -1,4 +1,4 @@
-"""The process from which nodes are forked, on the other end of a socket."""
+"""The fork server, on the other end of a socket."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from nervenet.nodes.launching import forkserver
-from nervenet.nodes.launching.forkserver import PRELOAD, Inbox, send
+from nervenet.nodes.launching.forkserver import PRELOAD, MessageReader, send
 from nervenet.nodes.launching.forkserver_client import ForkServerClient, ForkServerError
 
 PATIENCE_S = 60.0
@@ -24,22 +24,22 @@ async def until(condition: Callable[[], object], within_s: float = PATIENCE_S) -
             await asyncio.sleep(0.01)
 
 
-def pair() -> tuple[socket.socket, Inbox]:
+def pair() -> tuple[socket.socket, MessageReader]:
     ours, theirs = socket.socketpair()
-    return ours, Inbox(theirs)
+    return ours, MessageReader(theirs)
 
 
-def close(ours: socket.socket, inbox: Inbox) -> None:
+def close(ours: socket.socket, reader: MessageReader) -> None:
     ours.close()
-    inbox.sock.close()
+    reader.sock.close()
 
 
 def test_messages_come_out_whole_with_their_descriptors() -> None:
-    ours, inbox = pair()
+    ours, reader = pair()
     reading, writing = os.pipe()
     send(ours, {"spawn": 1, "descriptors": 2, "job": {"kind": "x" * 1000}}, (reading, writing))
     send(ours, {"signal": 5, "number": 9})
-    found = inbox.read() + inbox.read()  # the system keeps descriptors with the bytes that they came with
+    found = reader.read() + reader.read()  # the system keeps descriptors with the bytes that they came with
     assert [message.get("spawn", message.get("signal")) for message, _ in found] == [1, 5]
     (first, second), none = found[0][1], found[1][1]
     os.write(second, b"hello")
@@ -47,21 +47,21 @@ def test_messages_come_out_whole_with_their_descriptors() -> None:
     assert none == []
     for descriptor in (reading, writing, first, second):
         os.close(descriptor)
-    close(ours, inbox)
+    close(ours, reader)
 
 
 def received(count: int) -> list[int]:
     """What comes out of a message that `count` descriptors go with; all of them are closed."""
-    ours, inbox = pair()
+    ours, reader = pair()
     reading, writing = os.pipe()
     forkserver.send(ours, {"spawn": 1, "descriptors": count}, (writing,) * count)
     found: list[tuple[dict[str, object], list[int]]] = []
     while not found:
-        found = inbox.read()
+        found = reader.read()
     ((_, descriptors),) = found
     for descriptor in (reading, writing, *descriptors):
         os.close(descriptor)
-    close(ours, inbox)
+    close(ours, reader)
     return descriptors
 
 
@@ -89,26 +89,26 @@ def all_at_once(sock: socket.socket, message: dict[str, object], descriptors: tu
 
 
 def test_a_message_in_pieces_is_waited_for() -> None:
-    ours, inbox = pair()
+    ours, reader = pair()
     whole, other = socket.socketpair()
     send(whole, {"preload": ["a", "b"]})
     data = other.recv(1000)
     for at in range(len(data) - 1):
         ours.send(data[at : at + 1])
-        assert inbox.read() == []
+        assert reader.read() == []
     ours.send(data[-1:])
-    assert inbox.read() == [({"preload": ["a", "b"]}, [])]
+    assert reader.read() == [({"preload": ["a", "b"]}, [])]
     whole.close()
     other.close()
-    close(ours, inbox)
+    close(ours, reader)
 
 
 def test_it_notices_that_the_other_side_hung_up() -> None:
-    ours, inbox = pair()
+    ours, reader = pair()
     ours.close()
-    assert inbox.read() == []
-    assert inbox.closed
-    inbox.sock.close()
+    assert reader.read() == []
+    assert reader.closed
+    reader.sock.close()
 
 
 @pytest.mark.e2e
@@ -119,19 +119,19 @@ def test_it_preloads_nothing_that_only_some_need() -> None:
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     modules = {name.partition(".")[0] for name in found.stdout.split()}
     unwanted = modules & set(heavy)
-    # structlog takes rich along where it finds it, which the zygote keeps from it.
+    # structlog imports rich where it is installed; the fork server prevents that.
     assert unwanted <= {"rich"}, unwanted
 
 
 @pytest.fixture
-async def nursery(tmp_path: Path) -> AsyncIterator[ForkServerClient]:
-    nursery = ForkServerClient()
-    nursery.attach()
-    yield nursery
-    nursery.close()
+async def client(tmp_path: Path) -> AsyncIterator[ForkServerClient]:
+    client = ForkServerClient()
+    client.attach()
+    yield client
+    client.close()
 
 
-async def asleep(nursery: ForkServerClient, tmp_path: Path) -> int:
+async def asleep(client: ForkServerClient, tmp_path: Path) -> int:
     """Fork a child that does nothing but wait for a desk that is nowhere."""
     log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     job = {
@@ -139,68 +139,68 @@ async def asleep(nursery: ForkServerClient, tmp_path: Path) -> int:
         "desk": {"control": "tcp://127.0.0.1:1", "bulk": "tcp://127.0.0.1:1"},
     }  # fmt: skip
     try:
-        return await nursery.spawn(job, [log], within_s=PATIENCE_S)
+        return await client.spawn(job, [log], within_s=PATIENCE_S)
     finally:
         os.close(log)
 
 
 @pytest.mark.e2e
-async def test_children_are_forked_signalled_and_their_ends_told(nursery: ForkServerClient, tmp_path: Path) -> None:
+async def test_children_are_forked_signalled_and_their_ends_told(client: ForkServerClient, tmp_path: Path) -> None:
     ends: dict[int, int] = {}
-    nursery.exited = ends.__setitem__
-    pids = [await asleep(nursery, tmp_path) for _ in range(2)]
+    client.exited = ends.__setitem__
+    pids = [await asleep(client, tmp_path) for _ in range(2)]
     assert len(set(pids)) == 2
-    nursery.signal(pids[0], signal.SIGKILL)
+    client.signal(pids[0], signal.SIGKILL)
     await until(lambda: pids[0] in ends)
     assert ends == {pids[0]: -signal.SIGKILL}
-    nursery.signal(pids[0], signal.SIGKILL)  # it has been reaped: nobody is hit
-    nursery.signal(pids[1], signal.SIGTERM)
+    client.signal(pids[0], signal.SIGKILL)  # it has been reaped: nobody is hit
+    client.signal(pids[1], signal.SIGTERM)
     await until(lambda: pids[1] in ends)
 
 
 @pytest.mark.e2e
-async def test_a_job_that_cannot_be_done_ends_its_child_alone(nursery: ForkServerClient, tmp_path: Path) -> None:
+async def test_a_job_that_cannot_be_done_ends_its_child_alone(client: ForkServerClient, tmp_path: Path) -> None:
     ends: dict[int, int] = {}
-    nursery.exited = ends.__setitem__
+    client.exited = ends.__setitem__
     with (tmp_path / "log").open("ab") as log:
-        pid = await nursery.spawn({"kind": "nonsense"}, [log.fileno()], within_s=PATIENCE_S)
+        pid = await client.spawn({"kind": "nonsense"}, [log.fileno()], within_s=PATIENCE_S)
     await until(lambda: pid in ends)
     assert ends[pid] == 1
     assert "nonsense" in (tmp_path / "log").read_text()
-    assert await asleep(nursery, tmp_path) > 0
+    assert await asleep(client, tmp_path) > 0
 
 
 @pytest.mark.e2e
-async def test_a_name_that_cannot_be_imported_is_no_reason_to_die(nursery: ForkServerClient, tmp_path: Path) -> None:
-    nursery.preload(["no.such.module", "json"])
-    assert await asleep(nursery, tmp_path) > 0
+async def test_a_name_that_cannot_be_imported_is_no_reason_to_die(client: ForkServerClient, tmp_path: Path) -> None:
+    client.preload(["no.such.module", "json"])
+    assert await asleep(client, tmp_path) > 0
 
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("stopped", [False, True])
 async def test_nobody_outlives_the_launcher(tmp_path: Path, stopped: bool) -> None:
-    nursery = ForkServerClient()
-    nursery.attach()
-    pid = await asleep(nursery, tmp_path)
+    client = ForkServerClient()
+    client.attach()
+    pid = await asleep(client, tmp_path)
     if stopped:
         os.kill(pid, signal.SIGSTOP)
         await until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
-    nursery.close()
+    client.close()
     await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 5)
 
 
 @pytest.mark.e2e
-async def test_the_death_of_the_zygote_is_told(tmp_path: Path) -> None:
-    nursery = ForkServerClient()
-    nursery.attach()
-    told: list[str] = []
-    nursery.died = told.append
-    pid = await asleep(nursery, tmp_path)
-    nursery._process.kill()
-    await until(lambda: bool(told))
-    assert "died" in told[0]
+async def test_the_death_of_the_fork_server_is_reported(tmp_path: Path) -> None:
+    client = ForkServerClient()
+    client.attach()
+    reasons: list[str] = []
+    client.died = reasons.append
+    pid = await asleep(client, tmp_path)
+    client._process.kill()
+    await until(lambda: bool(reasons))
+    assert "died" in reasons[0]
     with pytest.raises(ForkServerError):
-        await asleep(nursery, tmp_path)
-    nursery.close()
-    # Its orphans watch the launcher, not the zygote.
+        await asleep(client, tmp_path)
+    client.close()
+    # Its orphans watch the launcher, not the fork server.
     await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 5)

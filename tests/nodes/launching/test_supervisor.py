@@ -1,4 +1,4 @@
-"""The processes of a run, without any process: who is started, who is given up and why, and when the wait ends."""
+"""The supervisor without any process: what is started, what is given up and why, and when the wait ends."""
 
 import asyncio
 import os
@@ -15,8 +15,8 @@ from nervenet.nodes.launching.supervisor import RESTARTS, RunAborted, Supervisor
 ADDRESSES = {"directory": "tcp://127.0.0.1:5", "events_in": "tcp://127.0.0.1:6", "events_out": "tcp://127.0.0.1:7"}
 
 
-class Stage:
-    """A nursery whose children live on paper; ends them when they are told to, or when a test says so."""
+class FakeForkServer:
+    """A fork server without processes; its children exit when they are signaled, or when a test says so."""
 
     def __init__(self) -> None:
         self.exited: Callable[[int, int], None] = lambda _pid, _status: None
@@ -24,7 +24,7 @@ class Stage:
         self.jobs: dict[int, dict[str, Any]] = {}
         self.descriptors: dict[int, list[int]] = {}
         self.signals: list[tuple[int, int]] = []
-        self.deaf: set[int] = set()
+        self.stubborn: set[int] = set()
         self.refusing = ""
         self.on_spawn: Callable[[int, dict[str, Any]], None] = lambda _pid, _job: None
 
@@ -42,52 +42,52 @@ class Stage:
 
     def signal(self, pid: int, number: int) -> None:
         self.signals.append((pid, number))
-        if number == signal.SIGKILL or pid not in self.deaf:
+        if number == signal.SIGKILL or pid not in self.stubborn:
             self.exited(pid, -number)
 
     def pid_of(self, name: str) -> int:
         return next(p for p, job in self.jobs.items() if name in [n["name"] for n in job.get("nodes", ())])
 
 
-class Play:
-    """A crew on that stage, with what it says."""
+class Scenario:
+    """A supervisor over that fork server, with what it publishes."""
 
     def __init__(self, **keys: Any) -> None:
         self.experiment = Experiment.from_dict({"nodes": 3, "network": {"join_deadline_s": 5}, **keys})
-        self.stage = Stage()
+        self.fork_server = FakeForkServer()
         self.lost: list[tuple[str, str]] = []
-        self.said: list[tuple[str, dict[str, Any]]] = []
-        desk = {"control": "tcp://127.0.0.1:1", "bulk": "tcp://127.0.0.1:2"}
-        self.crew = Supervisor(
-            self.experiment, "r", self.stage, desk, 9,  # type: ignore[arg-type]
+        self.published: list[tuple[str, dict[str, Any]]] = []
+        report_server = {"control": "tcp://127.0.0.1:1", "bulk": "tcp://127.0.0.1:2"}
+        self.supervisor = Supervisor(
+            self.experiment, "r", self.fork_server, report_server, 9,  # type: ignore[arg-type]
             lambda node, reason: self.lost.append((node, reason)),
-            lambda kind, **fields: self.said.append((kind, fields)),
+            lambda kind, **fields: self.published.append((kind, fields)),
             on_restart=lambda: None,
         )  # fmt: skip
-        self.stage.on_spawn = self.report_ready
+        self.fork_server.on_spawn = self.report_ready
 
     def report_ready(self, pid: int, job: dict[str, Any]) -> None:
         names = ["broker"] if job["kind"] == "broker" else [n["name"] for n in job.get("nodes", ())]
         for name in names:
-            self.crew.reported(name, "ready", {"pid": pid, "addresses": dict(ADDRESSES)}, None)
+            self.supervisor.reported(name, "ready", {"pid": pid, "addresses": dict(ADDRESSES)}, None)
 
-    async def started(self) -> "Play":
-        assert await self.crew.start_broker() == ADDRESSES["directory"]
-        await self.crew.start_nodes(DataShares(("a",), "classification", 9, [10, 11, 12], test=13, whole=14))
+    async def started(self) -> "Scenario":
+        assert await self.supervisor.start_broker() == ADDRESSES["directory"]
+        await self.supervisor.start_nodes(DataShares(("a",), "classification", 9, [10, 11, 12], test=13, whole=14))
         return self
 
-    def result(self, *names: str, **facts: Any) -> None:
+    def result(self, *names: str, **fields: Any) -> None:
         for name in names:
-            self.crew.reported(name, "result", {"role": self.crew.names[name], **facts}, None)
+            self.supervisor.reported(name, "result", {"role": self.supervisor.roles[name], **fields}, None)
 
     async def results(self) -> None:
         async with asyncio.timeout(20):
-            await self.crew.results(asyncio.get_running_loop().create_future())
+            await self.supervisor.wait_for_results(asyncio.get_running_loop().create_future())
 
 
-def test_names_sort_as_they_count() -> None:
+def test_node_names_sort_by_number() -> None:
     async def names(count: int, mode: str) -> list[str]:
-        return list(Play(nodes=count, mode=mode).crew.names)
+        return list(Scenario(nodes=count, mode=mode).supervisor.roles)
 
     assert asyncio.run(names(3, "federated")) == ["coordinator", "client-0", "client-1", "client-2"]
     many = asyncio.run(names(12, "gossip"))
@@ -95,164 +95,170 @@ def test_names_sort_as_they_count() -> None:
     assert many == sorted(many)
 
 
-async def test_everybody_gets_its_own_part_and_judges_alone_the_test_set() -> None:
-    play = await Play().started()
-    given = {n["name"]: play.stage.descriptors[p] for p, job in play.stage.jobs.items() for n in job.get("nodes", ())}
+async def test_each_node_gets_its_own_share_and_only_evaluators_the_test_set() -> None:
+    scenario = await Scenario().started()
+    jobs = scenario.fork_server.jobs
+    given = {
+        n["name"]: scenario.fork_server.descriptors[p]
+        for p, job in scenario.fork_server.jobs.items()
+        for n in job.get("nodes", ())
+    }
     assert given["coordinator"][:2] == [9, 13]
     for k in range(3):
         log, test, own = given[f"client-{k}"]
         assert (log, own) == (9, 10 + k)
         assert test not in (10, 11, 12, 13, 14)
-    jobs = [job for job in play.stage.jobs.values() if job["kind"] == "nodes"]
-    assert {job["task"] for job in jobs} == {"classification"}
+    assert {job["task"] for job in jobs.values() if job["kind"] == "nodes"} == {"classification"}
     with pytest.raises(OSError, match="descriptor"):
         os.fstat(given["coordinator"][2])  # the empty part was closed again
 
 
-async def test_peers_share_processes_as_asked() -> None:
-    play = await Play(mode="gossip", processes=2).started()
-    groups = [[n["name"] for n in job["nodes"]] for job in play.stage.jobs.values() if job["kind"] == "nodes"]
+async def test_peers_are_spread_over_the_processes_asked_for() -> None:
+    scenario = await Scenario(mode="gossip", processes=2).started()
+    groups = [[n["name"] for n in job["nodes"]] for job in scenario.fork_server.jobs.values() if job["kind"] == "nodes"]
     assert groups == [["peer-0", "peer-2"], ["peer-1"]]
-    for pid, job in play.stage.jobs.items():
+    for pid, job in scenario.fork_server.jobs.items():
         if job["kind"] == "nodes":
-            assert play.stage.descriptors[pid] == [9, 13, *(10 + int(n["name"][-1]) for n in job["nodes"])]
+            assert scenario.fork_server.descriptors[pid] == [9, 13, *(10 + int(n["name"][-1]) for n in job["nodes"])]
 
 
-async def test_who_is_who() -> None:
-    play = await Play().started()
-    found = play.crew.nodes_json()
+async def test_nodes_json_lists_every_process() -> None:
+    scenario = await Scenario().started()
+    found = scenario.supervisor.nodes_json()
     assert set(found) == {"broker", "coordinator", "client-0", "client-1", "client-2"}
     assert found["broker"] == {"role": "broker", "pid": 100, "address": ADDRESSES["directory"]}
 
 
-async def test_a_run_is_over_when_all_who_live_have_reported() -> None:
-    play = await Play().started()
-    waiting = asyncio.create_task(play.results())
-    play.result("coordinator", "client-0", "client-1")
+async def test_a_run_ends_when_all_survivors_have_reported() -> None:
+    scenario = await Scenario().started()
+    waiting = asyncio.create_task(scenario.results())
+    scenario.result("coordinator", "client-0", "client-1")
     await asyncio.sleep(0)
     assert not waiting.done()
-    play.stage.exited(play.stage.pid_of("client-2"), -signal.SIGKILL)
+    scenario.fork_server.exited(scenario.fork_server.pid_of("client-2"), -signal.SIGKILL)
     await waiting
-    assert play.lost == [("client-2", "killed by SIGKILL")]
-    assert play.crew.survivors() == {"coordinator", "client-0", "client-1"}
+    assert scenario.lost == [("client-2", "killed by SIGKILL")]
+    assert scenario.supervisor.survivors() == {"coordinator", "client-0", "client-1"}
 
 
-async def test_a_process_that_ends_after_its_report_is_no_loss() -> None:
-    play = await Play().started()
-    play.result("client-0")
-    play.stage.exited(play.stage.pid_of("client-0"), 0)
-    assert play.lost == []
+async def test_a_process_that_exits_after_its_report_is_not_lost() -> None:
+    scenario = await Scenario().started()
+    scenario.result("client-0")
+    scenario.fork_server.exited(scenario.fork_server.pid_of("client-0"), 0)
+    assert scenario.lost == []
 
 
 async def test_a_node_that_reports_a_failure_is_lost_with_its_reason() -> None:
-    play = await Play().started()
-    play.result("client-0", failed="it did not like its data")
-    assert play.lost == [("client-0", "it did not like its data")]
+    scenario = await Scenario().started()
+    scenario.result("client-0", failed="it did not like its data")
+    assert scenario.lost == [("client-0", "it did not like its data")]
 
 
-async def test_an_end_that_is_told_before_the_beginning_counts() -> None:
-    play = Play()
-    await play.crew.start_broker()
+async def test_an_exit_reported_before_the_fork_counts() -> None:
+    scenario = Scenario()
+    await scenario.supervisor.start_broker()
 
     def die_at_once(pid: int, job: dict[str, Any]) -> None:
         if [n["name"] for n in job.get("nodes", ())] == ["client-1"]:
-            play.stage.exited(pid, 1)
+            scenario.fork_server.exited(pid, 1)
         else:
-            play.report_ready(pid, job)
+            scenario.report_ready(pid, job)
 
-    play.stage.on_spawn = die_at_once
-    await play.crew.start_nodes(DataShares(("a",), "classification", 9, [10, 11, 12], test=13))
-    assert play.lost == [("client-1", "ended with exit code 1")]
+    scenario.fork_server.on_spawn = die_at_once
+    await scenario.supervisor.start_nodes(DataShares(("a",), "classification", 9, [10, 11, 12], test=13))
+    assert scenario.lost == [("client-1", "ended with exit code 1")]
 
 
 @pytest.mark.parametrize("victims", [["coordinator"], ["client-0", "client-1", "client-2"]])
-async def test_without_a_coordinator_or_anybody_to_train_there_is_no_result(victims: list[str]) -> None:
-    play = await Play().started()
+async def test_without_a_coordinator_or_any_learner_the_run_is_aborted(victims: list[str]) -> None:
+    scenario = await Scenario().started()
     for name in victims:
-        play.stage.exited(play.stage.pid_of(name), -signal.SIGSEGV)
+        scenario.fork_server.exited(scenario.fork_server.pid_of(name), -signal.SIGSEGV)
     with pytest.raises(RunAborted, match=rf"{victims[0]}.*SIGSEGV"):
-        await play.results()
+        await scenario.results()
 
 
-async def test_a_dead_broker_is_started_again_on_its_address_and_not_for_ever() -> None:
-    play = await Play().started()
+async def test_a_dead_broker_is_restarted_on_its_address_a_few_times() -> None:
+    scenario = await Scenario().started()
     pid = 100
     for count in range(RESTARTS):
-        play.stage.exited(pid, -signal.SIGKILL)
+        scenario.fork_server.exited(pid, -signal.SIGKILL)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        pid, job = max(play.stage.jobs.items())
+        pid, job = max(scenario.fork_server.jobs.items())
         assert (job["kind"], job["bind"]) == ("broker", ADDRESSES["directory"])
-        assert len([1 for kind, _ in play.said if kind == "warning"]) == count + 1
-    play.stage.exited(pid, -signal.SIGKILL)
+        assert len([1 for kind, _ in scenario.published if kind == "warning"]) == count + 1
+    scenario.fork_server.exited(pid, -signal.SIGKILL)
     with pytest.raises(RunAborted, match=r"broker.*SIGKILL"):
-        await play.results()
+        await scenario.results()
 
 
 async def test_nodes_that_are_never_ready_are_named() -> None:
-    play = Play(network={"join_deadline_s": 0.05})
-    await play.crew.start_broker()
-    play.stage.on_spawn = lambda pid, job: play.report_ready(pid, job) if "client-1" not in str(job) else None
+    scenario = Scenario(network={"join_deadline_s": 0.05})
+    await scenario.supervisor.start_broker()
+    scenario.fork_server.on_spawn = lambda pid, job: (
+        scenario.report_ready(pid, job) if "client-1" not in str(job) else None
+    )
     with pytest.raises(RunAborted, match=r"not every node was ready within 0\.05 s; missing: client-1"):
-        await play.crew.start_nodes(DataShares(("a",), "classification", 9, [10, 11, 12], test=13))
+        await scenario.supervisor.start_nodes(DataShares(("a",), "classification", 9, [10, 11, 12], test=13))
 
 
-async def test_no_process_at_all() -> None:
-    play = Play()
-    play.stage.refusing = "no process could be forked"
+async def test_a_failed_fork_aborts_the_run() -> None:
+    scenario = Scenario()
+    scenario.fork_server.refusing = "no process could be forked"
     with pytest.raises(RunAborted, match="no process could be forked"):
-        await play.crew.start_broker()
+        await scenario.supervisor.start_broker()
 
 
-async def test_the_zygotes_death_ends_the_run() -> None:
-    play = await Play().started()
-    play.stage.died("the process from which nodes are forked has died")
+async def test_the_death_of_the_fork_server_aborts_the_run() -> None:
+    scenario = await Scenario().started()
+    scenario.fork_server.died("the process from which nodes are forked has died")
     with pytest.raises(RunAborted, match="forked has died"):
-        await play.results()
+        await scenario.results()
 
 
-async def test_nodes_are_asked_to_end_before_the_broker_and_the_deaf_are_killed() -> None:
-    play = await Play().started()
-    deaf = play.stage.pid_of("client-1")
-    play.stage.deaf.add(deaf)
-    await play.crew.stop(0.05)
-    pids = [pid for pid, number in play.stage.signals if number == signal.SIGTERM]
+async def test_nodes_are_terminated_before_the_broker_and_the_stubborn_are_killed() -> None:
+    scenario = await Scenario().started()
+    stubborn = scenario.fork_server.pid_of("client-1")
+    scenario.fork_server.stubborn.add(stubborn)
+    await scenario.supervisor.stop(0.05)
+    pids = [pid for pid, number in scenario.fork_server.signals if number == signal.SIGTERM]
     assert pids[-1] == 100
-    assert (deaf, signal.SIGKILL) in play.stage.signals
-    assert [s for s in play.stage.signals if s[1] == signal.SIGKILL] == [(deaf, signal.SIGKILL)]
-    assert play.lost == []  # whoever ends now was told to
-    before = list(play.stage.signals)
-    await play.crew.stop(0.05)
-    assert play.stage.signals == before
+    assert (stubborn, signal.SIGKILL) in scenario.fork_server.signals
+    assert [s for s in scenario.fork_server.signals if s[1] == signal.SIGKILL] == [(stubborn, signal.SIGKILL)]
+    assert scenario.lost == []  # whoever ends now was told to
+    before = list(scenario.fork_server.signals)
+    await scenario.supervisor.stop(0.05)
+    assert scenario.fork_server.signals == before
 
 
 async def test_a_cancelled_wait_is_cancelled() -> None:
-    play = await Play().started()
-    waiting = asyncio.create_task(play.results())
+    scenario = await Scenario().started()
+    waiting = asyncio.create_task(scenario.results())
     await asyncio.sleep(0)
-    play.crew._changed.set()
+    scenario.supervisor._processes.notify()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
 
 
-async def test_baselines_that_die_or_fail_leave_a_word_and_the_run_alone() -> None:
-    play = await Play().started()
+async def test_baselines_that_die_or_fail_cause_a_warning_only() -> None:
+    scenario = await Scenario().started()
     shares = DataShares(("a",), "classification", 9, [10, 11, 12], test=13, whole=14)
-    await play.crew.start_baseline(shares)
-    pid, job = max(play.stage.jobs.items())
-    assert (job["kind"], play.stage.descriptors[pid]) == ("baseline", [9, 14])
-    play.stage.exited(pid, -signal.SIGKILL)
-    await play.crew.baseline(5.0)
-    assert play.said[-1] == ("warning", {"reason": "the baselines were killed by SIGKILL"})
-    assert play.lost == []
-    await play.crew.start_baseline(DataShares(("a",), "classification", 10**9, whole=14))
-    assert "over the budget" in play.said[-1][1]["reason"]
+    await scenario.supervisor.start_baselines(shares)
+    pid, job = max(scenario.fork_server.jobs.items())
+    assert (job["kind"], scenario.fork_server.descriptors[pid]) == ("baseline", [9, 14])
+    scenario.fork_server.exited(pid, -signal.SIGKILL)
+    await scenario.supervisor.wait_for_baselines(5.0)
+    assert scenario.published[-1] == ("warning", {"reason": "the baselines were killed by SIGKILL"})
+    assert scenario.lost == []
+    await scenario.supervisor.start_baselines(DataShares(("a",), "classification", 10**9, whole=14))
+    assert "over the budget" in scenario.published[-1][1]["reason"]
 
 
-async def test_baselines_arrive_by_request_and_reply() -> None:
-    play = await Play().started()
-    await play.crew.start_baseline(DataShares(("a",), "classification", 9, whole=14))
-    play.crew.reported("baseline", "result", {"centralised": 0.9, "local_only_mean": None}, None)
-    await play.crew.baseline(5.0)
-    assert play.crew.baselines == {"centralised": 0.9, "local_only_mean": None}
+async def test_baselines_are_reported() -> None:
+    scenario = await Scenario().started()
+    await scenario.supervisor.start_baselines(DataShares(("a",), "classification", 9, whole=14))
+    scenario.supervisor.reported("baseline", "result", {"centralised": 0.9, "local_only_mean": None}, None)
+    await scenario.supervisor.wait_for_baselines(5.0)
+    assert scenario.supervisor.baselines == {"centralised": 0.9, "local_only_mean": None}

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nervenet.nodes.monitoring.clusters import spread
-from nervenet.nodes.results.plots import draw_curves, fold_curves
+from nervenet.nodes.results.plots import consensus_distance, draw_curves, fold_curves
 
 
 def events(mode: str, rounds: int = 3) -> list[dict[str, object]]:
@@ -56,10 +55,10 @@ def test_without_rounds_the_coordinator_says_what_the_losses_of_a_step_were() ->
         assert fold_curves(told).train_loss == {2: {"c": 0.4}}
 
 
-def test_spread_is_the_consensus_distance() -> None:
+def test_the_distance_of_sketches_is_the_consensus_distance() -> None:
     vectors = np.random.default_rng(0).normal(size=(5, 7))
     expected = np.sqrt(np.mean(np.sum((vectors - vectors.mean(0)) ** 2, axis=1)))
-    assert spread(vectors.tolist()) == pytest.approx(expected, rel=1e-12)
+    assert consensus_distance(vectors.tolist()) == pytest.approx(expected, rel=1e-12)
 
 
 def test_figures_that_are_not_finite_are_left_out() -> None:

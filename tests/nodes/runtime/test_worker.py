@@ -171,7 +171,7 @@ def test_a_model_may_keep_its_own_start() -> None:
             "fold",
             "client-0: values must be finite",
         ),
-        (e.Fold(2, 1, None, ()), "fold", "median"),
+        (e.Fold(2, 1, None, ()), "fold", "no update is left"),
         (e.Mix(2, [np.array([np.inf] * 4, np.float32)], [1.0]), "mix", "the mixture must be finite"),
         (e.Train(2, 1, None, {"epochs": 1, "bogus": 2}), "train", "bogus"),
         (e.Train(2, 1, np.zeros(2, np.float32), WORK), "train", "2"),

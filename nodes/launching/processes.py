@@ -1,0 +1,114 @@
+"""The processes of a run: forked, watched until they exit, and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from .forkserver_client import ForkServerClient
+
+KILL_S = 2.0  # how long a killed process may take to be reaped
+
+
+@dataclass
+class Process:
+    """One child and the nodes in it."""
+
+    pid: int
+    nodes: tuple[str, ...]
+    ended: bool = False
+
+
+class ProcessTable:
+    """The child processes of one run.
+
+    Parameters
+    ----------
+    fork_server
+        Forks them; its callbacks are taken over.
+    on_exit
+        Called with (nodes, how) when a process has ended: ``killed by SIGKILL``, ``ended with exit code 1``.
+    on_failure
+        Called with the reason when no process can be forked or signaled any more.
+
+    Attributes
+    ----------
+    broken : bool
+        Whether the fork server has died.
+    """
+
+    def __init__(
+        self,
+        fork_server: ForkServerClient,
+        on_exit: Callable[[tuple[str, ...], str], None],
+        on_failure: Callable[[str], None],
+    ) -> None:
+        self.broken = False
+        self._fork_server = fork_server
+        self._on_exit = on_exit
+        self._on_failure = on_failure
+        self._processes: dict[int, Process] = {}
+        self._early: dict[int, int] = {}  # exits reported before the answer to the fork
+        self._changed = asyncio.Event()
+        fork_server.attach()
+        fork_server.exited = self._exited
+        fork_server.died = self._died
+
+    async def spawn(
+        self, job: Mapping[str, Any], nodes: tuple[str, ...], descriptors: list[int], *, within_s: float
+    ) -> None:
+        """Fork a process for a job; raises `ForkServerError`."""
+        pid = await self._fork_server.spawn(job, descriptors, within_s=within_s)
+        self._processes[pid] = Process(pid, nodes)
+        if pid in self._early:
+            self._exited(pid, self._early.pop(pid))
+
+    def forked(self, *nodes: str) -> bool:
+        """Whether a process for exactly these nodes was ever forked."""
+        return any(process.nodes == nodes for process in self._processes.values())
+
+    def notify(self) -> None:
+        """Wake whoever waits in `change`."""
+        self._changed.set()
+
+    async def change(self, within_s: float) -> None:
+        """Wait until a process has ended or `notify` was called, no longer than `within_s` seconds."""
+        self._changed.clear()
+        # Not wait_for: on Python 3.11 it swallows a cancellation that comes as its event does, and with it a Ctrl-C.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, within_s)):
+                await self._changed.wait()
+
+    async def stop(self, last: str, within_s: float) -> None:
+        """Terminate every process, that of the node `last` after all others, and kill what is left."""
+        await self._end([p for p in self._processes.values() if p.nodes != (last,)], within_s)
+        await self._end(list(self._processes.values()), 1.0)
+
+    async def _end(self, processes: list[Process], within_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        for number, patience_s in ((signal.SIGTERM, within_s), (signal.SIGKILL, KILL_S)):
+            left = [p for p in processes if not p.ended]
+            for process in left:
+                self._fork_server.signal(process.pid, number)
+            until = loop.time() + patience_s
+            while any(not p.ended for p in left) and loop.time() < until and not self.broken:
+                await self.change(until - loop.time())
+
+    def _exited(self, pid: int, status: int) -> None:
+        process = self._processes.get(pid)
+        if process is None:
+            self._early[pid] = status
+            return
+        process.ended = True
+        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit code {status}"
+        self._on_exit(process.nodes, how)
+        self.notify()
+
+    def _died(self, reason: str) -> None:
+        self.broken = True
+        self._on_failure(reason)
+        self.notify()

@@ -1,0 +1,126 @@
+"""The events of one launch: the launcher's own, published; everybody's, recorded and passed on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Self
+
+from nervenet.broker.publisher import Publisher
+from nervenet.broker.subscriber import EventStream
+from nervenet.broker.transport import new_incarnation
+
+from ..results.run_dir import RunDir
+
+LAST_EVENTS_S = 1.0  # how long the end waits for events, which may be lost
+
+
+class RunEvents:
+    """Publishes, follows and records the events of a run.
+
+    Parameters
+    ----------
+    run_dir
+        Where they are recorded.
+    on_event
+        Called with each of them.
+    on_round
+        Called when a node has completed a round.
+
+    Attributes
+    ----------
+    first_round_at : float or None
+        Unix time at which the first round started.
+    last_round : int
+        The last round that a coordinator published as complete; it may not live to report it.
+    """
+
+    def __init__(
+        self, run: str, run_dir: RunDir, on_event: Callable[[dict[str, Any]], None], on_round: Callable[[], None]
+    ) -> None:
+        self.first_round_at: float | None = None
+        self.last_round = 0
+        self._run = run
+        self._run_dir = run_dir
+        self._on_event = on_event
+        self._on_round = on_round
+        self._publisher = Publisher("launcher", "launcher", run, new_incarnation())
+        self._following: asyncio.Task[None] | None = None
+        self._left: set[str] = set()
+        self._awaited: set[str] | None = None
+        self._end_relayed = asyncio.Event()
+        self._all_left = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop_following()
+        await self._publisher.close()
+
+    def publish(self, kind: str, **fields: Any) -> None:
+        """Publish an event of the launcher, and record it: it is not received back."""
+        self._record(self._publisher.publish(kind, **fields))
+
+    def follow(self, broker: str, events_in: str) -> None:
+        """Publish to the broker, and record what it relays, as any monitor would."""
+        self._publisher.connect(events_in)
+        self._following = asyncio.create_task(self._follow(broker))
+
+    async def end_relayed(self) -> None:
+        """Wait, a second at most, until the broker has relayed how the run ended: it is stopped next, and monitors
+        would wait for ever.
+        """
+        if self._following is not None and not self._following.done():
+            await _within(LAST_EVENTS_S, self._end_relayed)
+
+    async def all_left(self, survivors: set[str]) -> None:
+        """Wait, a second at most, for the last events of the nodes that survive; then record no more."""
+        if self._following is not None:
+            self._awaited = survivors
+            self._check_left()
+            await _within(LAST_EVENTS_S if survivors else 0.05, self._all_left)
+            await self._stop_following()
+
+    async def _stop_following(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following], timeout=LAST_EVENTS_S)
+
+    async def _follow(self, broker: str) -> None:
+        async with EventStream(broker, run=self._run) as events:
+            async for event in events:
+                if event["node"] != "launcher":
+                    self._note(event)
+                    self._record(event)
+                elif event["type"] in ("run.completed", "run.failed"):
+                    self._end_relayed.set()
+
+    def _note(self, event: dict[str, Any]) -> None:
+        match event["type"]:
+            case "round.started" if self.first_round_at is None:
+                self.first_round_at = float(event["time"])
+            case "round.completed":
+                self._on_round()
+                if event["role"] == "coordinator":
+                    self.last_round = int(event["round"])
+            case "node.left" if "subject" not in event:
+                self._left.add(event["node"])
+                self._check_left()
+
+    def _check_left(self) -> None:
+        if self._awaited is not None and self._left >= self._awaited:
+            self._all_left.set()
+
+    def _record(self, event: dict[str, Any]) -> None:
+        refused = self._run_dir.record(event)
+        self._on_event(event)
+        if refused:
+            self.publish("warning", reason=refused)
+
+
+async def _within(seconds: float, happened: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await happened.wait()
