@@ -19,9 +19,11 @@ from nervenet.models.data.data import Dataset
 from nervenet.models.data.partition import partition
 from nervenet.models.local import LocalSettings, LocalTraining
 from nervenet.models.site_statistics import agree
+from nervenet.nodes.checkpoint.client_state import ClientStateStore
 from nervenet.nodes.config.schema import FederatedConfig
-from nervenet.nodes.federated.aggregator import Aggregator
+from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
+from nervenet.nodes.federated.client_worker import ClientWorker
 from nervenet.nodes.federated.coordinator_config import CoordinatorConfig
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies import Contribution, Strategy
@@ -29,7 +31,7 @@ from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
-from nervenet.nodes.runtime.worker import Worker
+from nervenet.nodes.runtime.worker import RoleWorker, Worker
 from numpy.typing import NDArray
 
 Rows: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
@@ -139,18 +141,14 @@ class Simulated:
             settings=settings,
             strategy=strategy,
         )
-        judge = Worker(
-            SiteModel(model(), test=test),
-            node=COORDINATOR,
-            seed=seed,
-            scale="none",
-            merger=Aggregator(strategy, len(sites)),
-        )
+        aggregator = Aggregator(strategy, len(sites))
+        judge = CoordinatorWorker(SiteModel(model(), test=test), aggregator, node=COORDINATOR, seed=seed, scale="none")
         self.coordinator = self.simulation.add(COORDINATOR, CoordinatorMachine(config), _working(judge))
         for name, rows in sites.items():
             site_model = SiteModel(model(), *rows, task="classification")
             machine = ClientMachine(ClientRules(COORDINATOR, site_model.examples))
-            self.simulation.add(name, machine, _working(Worker(site_model, node=name, seed=seed, scale="none")))
+            client = ClientWorker(site_model, node=name, seed=seed, states=ClientStateStore(), scale="none")
+            self.simulation.add(name, machine, _working(client))
             self.simulation.connect(COORDINATOR, name, ("coordinator", "client"))
 
     def rounds(self) -> Iterator[Mapping[str, Any]]:
@@ -168,8 +166,9 @@ class Simulated:
             self.simulation.run(self.simulation.now + JOB_S)
 
 
-def _working(trainer: Worker) -> Callable[[Any], tuple[float, ev.Event | None]]:
-    return lambda job: (JOB_S, trainer.answer(job))
+def _working(role: RoleWorker) -> Callable[[Any], tuple[float, ev.Event | None]]:
+    worker = Worker(role)
+    return lambda job: (JOB_S, worker.answer(job))
 
 
 class Notebook:

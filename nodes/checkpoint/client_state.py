@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .state_file import CheckpointError, Damaged, forget, read_state, rounds_in, sweep, write_state
+from .store import CheckpointError, CheckpointStore, Damaged
 
 __all__ = ["ClientStateStore"]
 
@@ -29,52 +29,49 @@ class ClientStateStore:
     folder
         Where the states are kept as well, for a client that is killed; made if it is missing. Read on demand.
     on_warning
-        Told when a file is damaged, or cannot be written: what is in memory counts all the same.
+        Called when a file is damaged, or cannot be written: what is in memory counts all the same.
     """
 
     def __init__(self, folder: Path | None = None, on_warning: Callable[[str], None] = lambda _: None) -> None:
-        self.folder = folder
+        # Not forced to the disk: a killed process does not lose what the system has in memory, and a fall of the whole
+        # machine costs, at the worst, exactness. Waiting for the disk would cost every round.
+        self._store = None if folder is None else CheckpointStore(folder, on_warning, keep=None, durable=False)
         self._warn = on_warning
-        self._states: dict[int, Arrays | Path] = {}  # a path: in that folder, and not read yet
-        self._lives: dict[int, int] = {}  # by round, as far as it is known without reading
+        # None: in the store, and not read yet.
+        self._states: dict[int, Arrays | None] = {} if self._store is None else dict.fromkeys(self._store.rounds)
+        self._coordinators: dict[int, int] = {}  # the incarnation that asked, by round, as far as it is known
         self._needed: list[int] = []  # the states that its last checkpoints start from, the oldest first
         self._refused = False
-        if folder is not None:
-            self._states = dict.fromkeys(rounds_in(folder), folder)
-            sweep(folder)
 
     @property
     def rounds(self) -> list[int]:
         """Rounds of which there is a state, the oldest first."""
         return sorted(self._states)
 
-    def put(self, round: int, state: Arrays, life: int = 0) -> None:  # noqa: A002
+    def put(self, round: int, state: Arrays, coordinator: int = 0) -> None:  # noqa: A002
         """Keep a copy of the state that training for a round ended with; call it before the update is sent.
 
         Whatever is kept of later rounds is forgotten: they are about to be repeated. A client that carries nothing
-        keeps nothing. `life` is the incarnation of the coordinator that asked, see `rewind`.
+        keeps nothing. `coordinator` is the incarnation of the one that asked, see `rewind`.
         """
         self.rewind(round)
         if not state and not self._states:
             return
         kept = {name: np.array(array, order="C") for name, array in state.items()}
-        self._states[round], self._lives[round] = _sealed(kept), life
-        if self.folder is None:
+        self._states[round], self._coordinators[round] = _read_only(kept), coordinator
+        if self._store is None:
             return
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            # Not forced to the disk: a killed process does not lose what the system has in memory, and a fall of the
-            # whole machine costs, at the worst, exactness. Waiting for the disk would cost every round.
-            write_state(self.folder, round, kept, {"life": life}, durable=False)
+            self._store.write(round, kept, {"life": coordinator})
             self._refused = False
-        except (CheckpointError, OSError) as error:
+        except CheckpointError as error:
             self._forget_file(round)  # an older file of that round is of another past
             if not self._refused:
                 self._warn(f"{error}; if this client is killed, it will not go on exactly where it was")
             self._refused = True
 
     def before(self, round: int) -> Arrays | None:  # noqa: A002
-        """Give the state of the newest round before `round`, read-only; None where training starts fresh.
+        """Return the state of the newest round before `round`, read-only; None where training starts fresh.
 
         Raises
         ------
@@ -102,48 +99,49 @@ class ClientStateStore:
         for number in [n for n in known if n not in self._needed]:
             self._forget(number)
 
-    def rewind(self, round: int, life: int | None = None) -> None:  # noqa: A002
+    def rewind(self, round: int, coordinator: int | None = None) -> None:  # noqa: A002
         """Forget every state later than `round`: of a future that a coordinator which came back does not know.
 
-        With a `life`, those that were put for that life of the coordinator stay: it is the client that came back.
+        With `coordinator`, those that were put for that incarnation of it stay: it is the client that came back.
         """
         for number in [n for n in self._states if n > round]:
-            if life is None or (self._read(number) is not None and self._lives.get(number) != life):
+            same = coordinator is not None and self._read(number) is not None
+            if not same or self._coordinators.get(number) != coordinator:
                 self._forget(number)
 
     def _read(self, number: int) -> Arrays | None:
-        """One state, from its file where it has not been read yet; None, and forgotten, where that is damaged."""
+        """Return one state, from its file where it has not been read yet; None, and forgotten, if that is damaged."""
         state = self._states[number]
-        if not isinstance(state, Path):
+        if state is not None or self._store is None:
             return state
         try:
-            whole = read_state(state, number)
+            whole = self._store.read(number)
         except Damaged as error:
             self._warn(f"{error}; the one before it is used, if there is one")
             self._forget(number)
             return None
-        life = whole.record.get("life")
-        self._lives[number] = life if isinstance(life, int) else 0
-        arrays = self._states[number] = _sealed(whole.arrays)
+        coordinator = whole.record.get("life")
+        self._coordinators[number] = coordinator if isinstance(coordinator, int) else 0
+        arrays = self._states[number] = _read_only(whole.arrays)
         return arrays
 
     def _forget(self, number: int) -> None:
-        del self._states[number]
-        self._lives.pop(number, None)
+        self._states.pop(number, None)
+        self._coordinators.pop(number, None)
         self._needed = [n for n in self._needed if n != number]
         self._forget_file(number)
 
     def _forget_file(self, number: int) -> None:
-        if self.folder is None:
+        if self._store is None:
             return
         try:
-            forget(self.folder, number)
+            self._store.forget(number)
         except OSError as error:
-            self._warn(f"{self.folder}: round {number} cannot be removed: {error.strerror}")
+            self._warn(f"{self._store.folder}: round {number} cannot be removed: {error.strerror}")
 
 
-def _sealed(arrays: dict[str, NDArray[Any]]) -> Arrays:
-    """Handed out more than once: whoever trains on in place must do so in a copy."""
+def _read_only(arrays: dict[str, NDArray[Any]]) -> Arrays:
+    """Return the arrays sealed: they are handed out more than once, and whoever trains on must do so in a copy."""
     for array in arrays.values():
         array.setflags(write=False)
     return arrays

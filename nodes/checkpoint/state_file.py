@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -20,9 +20,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FORMAT", "CheckpointError", "Damaged", "State", "path_of", "read_state", "rounds_in", "write_state"]
+__all__ = [
+    "FORMAT",
+    "CheckpointError",
+    "Damaged",
+    "State",
+    "path_of",
+    "read_state",
+    "rounds_in",
+    "sweep",
+    "write_state",
+]
 
-FORMAT = 1
+FORMAT = 2
 """Counts up when an older reader would misread a newer file."""
 
 KIND = "nervenet.state"
@@ -127,7 +137,7 @@ def read_state(folder: Path, number: int) -> State:
     Damaged
         It is not whole, or not ours.
     CheckpointError
-        It is of a newer format than this program knows.
+        It is of another format than this program knows.
     """
     path = path_of(folder, number)
     try:
@@ -156,31 +166,10 @@ def read_state(folder: Path, number: int) -> State:
     return State(number, arrays, json.loads(metadata["record"]))
 
 
-def forget(folder: Path, number: int) -> None:
-    """Remove the file of a round; whoever removed it before did the same."""
-    path_of(folder, number).unlink(missing_ok=True)
-
-
 def sweep(folder: Path) -> None:
     """Remove what killed writers have left unfinished."""
     for path in folder.glob(f"{UNFINISHED}*"):
         path.unlink(missing_ok=True)
-
-
-def newest_whole(folder: Path, rounds: list[int], warn: Callable[[str], None]) -> State | None:
-    """Read the first of `rounds` that is whole; those that are not are told and passed over.
-
-    Raises
-    ------
-    CheckpointError
-        One is of a newer format: to go on from an older one would undo what a newer program has done.
-    """
-    for number in rounds:
-        try:
-            return read_state(folder, number)
-        except Damaged as error:
-            warn(f"{error}; the one before it is used, if there is one")
-    return None
 
 
 def _block(name: str, array: NDArray[Any]) -> NDArray[Any]:
@@ -223,8 +212,8 @@ def _parse(path: Path, text: bytes) -> dict[str, Any]:
         raise Damaged(f"{path}: is damaged, or written by another program") from None
     if kind != KIND:
         raise Damaged(f"{path}: is written by another program")
-    if version > FORMAT:
-        raise CheckpointError(f"{path}: is of format {version}; this version reads up to format {FORMAT}")
+    if version != FORMAT:
+        raise CheckpointError(f"{path}: is of format {version}; this version reads format {FORMAT}")
     return dict(header)
 
 

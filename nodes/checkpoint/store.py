@@ -1,4 +1,4 @@
-"""What a run can be taken up from after its coordinator has died: one file a checkpoint, the last few of them."""
+"""A folder of checkpoints, one file a round: written whole or not at all, read from the newest that is whole."""
 
 from __future__ import annotations
 
@@ -9,36 +9,49 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .state_file import CheckpointError, State, forget, newest_whole, rounds_in, sweep, write_state
+from .state_file import CheckpointError, Damaged, State, path_of, read_state, rounds_in, sweep, write_state
 
-__all__ = ["Checkpoint", "CheckpointError", "CheckpointStore"]
+__all__ = ["CheckpointError", "CheckpointStore", "Damaged", "State"]
 
 KEPT = 3  # the newest may turn out to be damaged, and the one before it; a third costs only its bytes
 
-Checkpoint = State
-"""One checkpoint: ``round``, ``arrays`` by name, and ``record``, all that is no array."""
-
 
 class CheckpointStore:
-    """A folder of checkpoints with one writer, which may be a worker thread.
+    """The checkpoints of one coordinator, client or peer. It has one writer, which may be a worker thread.
 
     Parameters
     ----------
     folder
         Made, with its parents, at the first write.
     on_warning
-        Told of each checkpoint that is passed over, and why.
+        Called with each checkpoint that is passed over, and why.
+    keep
+        How many are kept: a write removes older ones, and those of later rounds. None: whoever writes removes them.
+    durable
+        Whether what is written outlives the machine's own fall, and not only that of this process.
     """
 
-    def __init__(self, folder: Path, on_warning: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        on_warning: Callable[[str], None] = lambda _: None,
+        *,
+        keep: int | None = KEPT,
+        durable: bool = True,
+    ) -> None:
         self.folder = folder
         self._warn = on_warning
+        self._keep = keep
+        self._durable = durable
         self._swept = False
 
-    def write(self, round: int, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> None:  # noqa: A002
-        """Keep a checkpoint; when this returns it outlives a power cut, and until then the one before it counts.
+    @property
+    def rounds(self) -> list[int]:
+        """Rounds of which there is a checkpoint, whole or not, the newest first."""
+        return rounds_in(self.folder)
 
-        A checkpoint of a later round belongs to a future that is being run anew, and goes.
+    def write(self, round: int, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> None:  # noqa: A002
+        """Keep a checkpoint; until this returns the one before it counts.
 
         Parameters
         ----------
@@ -60,28 +73,50 @@ class CheckpointStore:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CheckpointError(f"{self.folder}: cannot be made: {error.strerror}") from error
-        write_state(self.folder, round, arrays, record, durable=True)
+        write_state(self.folder, round, arrays, record, durable=self._durable)
         with suppress(OSError):  # what cannot be cleared away does no harm
-            past = [number for number in self.rounds if number <= round]
-            for number in self.rounds:
-                if number not in past[:KEPT]:
-                    forget(self.folder, number)
+            if self._keep is not None:
+                past = [number for number in self.rounds if number <= round][: self._keep]
+                self.forget(*(number for number in self.rounds if number not in past))
             if not self._swept:
                 sweep(self.folder)
                 self._swept = True
 
-    def latest(self, before: int | None = None) -> Checkpoint | None:
+    def read(self, number: int) -> State:
+        """Read the checkpoint of a round.
+
+        Raises
+        ------
+        Damaged
+            It is not whole, or not ours.
+        CheckpointError
+            It is of a newer format.
+        """
+        return read_state(self.folder, number)
+
+    def latest(self, before: int | None = None) -> State | None:
         """Read the newest whole checkpoint, of a round earlier than `before` if that is given; None if there is none.
 
         Raises
         ------
         CheckpointError
-            It is of a newer format.
+            One is of a newer format: to go on from an older one would undo what a newer program has done.
         """
-        rounds = [number for number in self.rounds if before is None or number < before]
-        return newest_whole(self.folder, rounds, self._warn)
+        for number in self.rounds:
+            if before is not None and number >= before:
+                continue
+            try:
+                return self.read(number)
+            except Damaged as error:
+                self._warn(f"{error}; the one before it is used, if there is one")
+        return None
 
-    @property
-    def rounds(self) -> list[int]:
-        """Rounds of which there is a checkpoint, whole or not, the newest first."""
-        return rounds_in(self.folder)
+    def forget(self, *numbers: int) -> None:
+        """Remove the checkpoints of these rounds; whoever removed one before did the same."""
+        for number in numbers:
+            path_of(self.folder, number).unlink(missing_ok=True)
+
+    def rewind(self, number: int) -> None:
+        """Remove the checkpoints of later rounds, which are run anew, and what a killed writer has left unfinished."""
+        self.forget(*(later for later in self.rounds if later > number))
+        sweep(self.folder)

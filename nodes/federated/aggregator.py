@@ -1,16 +1,25 @@
-"""Aggregator: the coordinator's half of the worker. Holds the strategy and what it remembers; makes the next model."""
+"""The coordinator's worker: holds the strategy and what it remembers, makes the next model, writes checkpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..runtime import effects as e
 from ..runtime import events as ev
+from ..runtime.model_worker import ModelWorker
 from .strategies import Contribution, State, Strategy
 from .strategies.safeguards import begun, guarded
+
+if TYPE_CHECKING:
+    from nervenet.models.site_model import SiteModel
+
+    from ..runtime.model_worker import Scale
+    from ..runtime.worker import Cancellation, Deferred
+    from .checkpoint_writer import CheckpointWriter
 
 # A checkpoint is asked for when its round is the last that the machine knows of; the next one may be folded by then.
 KEPT = 2
@@ -18,15 +27,16 @@ STATE, PART = "strategy.", "part."  # before the names of arrays in a checkpoint
 
 
 class Aggregator:
-    """Performs folds, one after another, in the worker thread or where small ones are done at once.
+    """Folds updates into the next model, one round after another.
 
     Parameters
     ----------
     strategy
+        Makes the next model.
     population
-        Clients of the run: `Strategy.init` is told.
+        Clients of the run; see `Strategy.init`.
     report
-        Whether a fold tells each update's ``norms`` and ``cosines``, and who is out of line, as ``outliers``: see
+        Whether a fold has each update's ``norms`` and ``cosines``, and who is out of line, as ``outliers``: see
         `strategies.outliers`. It costs a few more passes over the updates.
 
     Attributes
@@ -38,12 +48,12 @@ class Aggregator:
     def __init__(self, strategy: Strategy, population: int = 0, *, report: bool = False) -> None:
         self.strategy = strategy
         self.population = population
-        self.report = report
         self.state: State = {}
+        self._report = report
         self._kept: dict[int, dict[str, Any]] = {}
 
     def begin(self, weights: Any) -> Any:
-        """Start from `weights`; gives what goes out to the clients first."""
+        """Start from `weights`; return what goes out to the clients first."""
         self.state = begun(self.strategy, weights, self.population)
         extra = len(self.strategy.demands.parts) - 1
         parts = (np.zeros_like(weights),) * extra
@@ -51,17 +61,33 @@ class Aggregator:
         return self.outgoing(weights, parts)
 
     def arrays(self, number: int) -> dict[str, Any]:
-        """Give all that the next round depends on beside the weights, by name, as it was after a round."""
+        """Return all that the next round depends on beside the weights, by name, as it was after a round."""
         if number not in self._kept:
             raise RuntimeError(f"round {number} is not remembered; rounds {sorted(self._kept)} are")
         return dict(self._kept[number])
 
     def restore(self, number: int, weights: Any, arrays: Mapping[str, Any]) -> Any:
-        """Take up what `arrays` gave after a round; gives what goes out to the clients in the next one."""
-        self.state = {name.removeprefix(STATE): array for name, array in arrays.items() if name.startswith(STATE)}
+        """Take up what `arrays` returned after a round; return what goes out to the clients in the next one."""
+        self.state = _state_in(arrays)
         parts = tuple(arrays[f"{PART}{k}"] for k in range(1, sum(name.startswith(PART) for name in arrays) + 1))
         self._keep(number, parts)
         return self.outgoing(weights, parts)
+
+    def fold(self, effect: e.Fold) -> ev.Folded:
+        """Make the next model.
+
+        Raises
+        ------
+        StrategyError
+            The strategy cannot combine these updates, or what it makes of them is no finite model.
+        """
+        self._rewind(effect.round)
+        outcome = guarded(self.strategy, self.state, effect.body, effect.contributions)
+        self.state = dict(outcome.state)
+        self._keep(effect.round, tuple(outcome.outgoing))
+        outgoing = self.outgoing(outcome.weights, outcome.outgoing)
+        metrics = {**outcome.metrics, **(_outlier_report(effect.contributions) if self._report else {})}
+        return ev.Folded(effect.round, effect.attempt, outcome.weights, outgoing, metrics, dict(outcome.rejected))
 
     def _keep(self, number: int, parts: tuple[Any, ...]) -> None:
         """States and parts are never changed, so that keeping them copies nothing."""
@@ -74,24 +100,7 @@ class Aggregator:
         """Forget a fold of this very round: too few of its updates were left, and it is tried again."""
         before = [n for n in self._kept if n < number]
         if number in self._kept and before:
-            arrays = self._kept[max(before)]
-            self.state = {name.removeprefix(STATE): a for name, a in arrays.items() if name.startswith(STATE)}
-
-    def fold(self, job: e.Fold) -> ev.Folded:
-        """Make the next model.
-
-        Raises
-        ------
-        StrategyError
-            The strategy cannot combine these updates, or what it makes of them is no finite model.
-        """
-        self._rewind(job.round)
-        outcome = guarded(self.strategy, self.state, job.body, job.contributions)
-        self.state = dict(outcome.state)
-        self._keep(job.round, tuple(outcome.outgoing))
-        going_out = self.outgoing(outcome.weights, outcome.outgoing)
-        metrics = {**outcome.metrics, **(reported(job.contributions) if self.report else {})}
-        return ev.Folded(job.round, job.attempt, outcome.weights, going_out, metrics, dict(outcome.rejected))
+            self.state = _state_in(self._kept[max(before)])
 
     @staticmethod
     def outgoing(weights: Any, parts: tuple[Any, ...]) -> Any:
@@ -99,11 +108,76 @@ class Aggregator:
         return np.concatenate([weights, *parts]) if parts else weights
 
 
-def reported(contributions: Sequence[Contribution]) -> dict[str, Any]:
-    """Give the outlier report as fields of an event."""
+class CoordinatorWorker(ModelWorker):
+    """Folds, evaluates the global model, and writes checkpoints.
+
+    Parameters
+    ----------
+    site_model
+        The model, and the test rows if there are any.
+    aggregator
+        Makes the next model.
+    node, seed, scale
+        As a `ModelWorker` has them.
+    personal
+        Names of arrays that stay with the clients, which must be arrays of the model.
+    writer
+        Writes checkpoints. Without one there is nothing to go on with, and nothing to lose.
+    """
+
+    def __init__(
+        self,
+        site_model: SiteModel,
+        aggregator: Aggregator,
+        *,
+        node: str,
+        seed: int,
+        scale: Scale = "standard",
+        personal: Sequence[str] = (),
+        writer: CheckpointWriter | None = None,
+    ) -> None:
+        super().__init__(site_model, node=node, seed=seed, scale=scale)
+        self.aggregator = aggregator
+        self._personal = tuple(personal)
+        self._writer = writer
+
+    def snapshot(self, effect: e.Effect) -> e.Effect:
+        """Return a checkpoint with all that belongs to its round. Copies no vector: folds make new ones."""
+        if isinstance(effect, e.Checkpoint) and self._writer is not None:
+            return self._writer.complete(effect, self.aggregator.arrays(effect.round))
+        return effect
+
+    def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None:
+        """Fold, write a checkpoint, or what every role does."""
+        match effect:
+            case e.Fold():
+                return self.aggregator.fold(effect)
+            case e.Checkpoint():
+                if self._writer is not None:
+                    self._writer.write(effect)
+                return ev.Saved(effect.round)
+            case _:
+                return super().perform(effect, cancellation)
+
+    def apply_agreement(self, effect: e.ApplyAgreement) -> ev.ModelReady:
+        """Build the model; its weights go out with the strategy's further parts behind them."""
+        ready = super().apply_agreement(effect)
+        if self._personal:
+            from nervenet.models.local.personal import personal_names
+
+            personal_names(self.site_model.layout, self._personal)
+        return replace(ready, outgoing=self.aggregator.begin(ready.body))
+
+
+def _state_in(arrays: Mapping[str, Any]) -> State:
+    return {name.removeprefix(STATE): array for name, array in arrays.items() if name.startswith(STATE)}
+
+
+def _outlier_report(contributions: Sequence[Contribution]) -> dict[str, Any]:
+    """Return the outlier report as fields of an event."""
     from .strategies.outliers import outliers
 
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is out of line, and told as that
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is out of line, and reported as that
         found = outliers(contributions)
     fields = {"norms": dict(found.norms), "cosines": dict(found.cosines), "outliers": dict(found.flagged)}
     return {name: figures for name, figures in fields.items() if figures}

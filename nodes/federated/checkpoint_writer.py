@@ -1,4 +1,4 @@
-"""Memory: the coordinator's checkpoints, from the machine's word for what it remembers to a file, and back."""
+"""The coordinator's checkpoints, from what its machine remembers to a file, and back."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..checkpoint.store import Checkpoint, CheckpointError, CheckpointStore
+from ..checkpoint.store import CheckpointError, CheckpointStore, State
 from ..config.compatibility import check_fits
 from ..config.keys import ExperimentError
 from ..runtime import effects as e
 from ..runtime import events as ev
+from ..runtime.model_worker import payload_of
 from ..runtime.node_stats import NodeStats
 
 if TYPE_CHECKING:
-    from nervenet.models.site_model import SiteModel
-
     from ..config.schema import Experiment
-    from .aggregator import Aggregator
+    from .aggregator import CoordinatorWorker
 
 WEIGHTS = "weights"
 BEST = "best"  # the weights of the best round, where they are others
@@ -30,39 +29,36 @@ class CheckpointWriter:
 
     Parameters
     ----------
-    checkpoints
+    store
         Where to.
-    merger
-        Holds the strategy's state of each round.
-    record
+    stats
         What the summary is made of.
     experiment, incarnation
-        Of this life of the coordinator: the one says whose checkpoint it is, the next life counts on from the other.
+        Of this coordinator: the one says whose checkpoint it is, the next incarnation is larger than the other.
     """
 
-    checkpoints: CheckpointStore
-    merger: Aggregator
-    record: NodeStats
+    store: CheckpointStore
+    stats: NodeStats
     experiment: Mapping[str, Any]
     incarnation: int
 
-    def complete(self, job: e.Checkpoint) -> e.Checkpoint:
-        """Give the checkpoint with everything in it that belongs to its round, now, before a later one changes it.
+    def complete(self, effect: e.Checkpoint, arrays: Mapping[str, Any]) -> e.Checkpoint:
+        """Return the checkpoint with everything in it, now, before a later round changes it.
 
-        Copies no vector: folds make new ones.
+        `arrays` are those of the strategy after that round.
         """
         record = {
             "experiment": self.experiment,
             "incarnation": self.incarnation,
-            "machine": job.record,
-            "result": self.record.as_of(job.round),
+            "machine": effect.record,
+            "result": self.stats.as_of(effect.round),
         }
-        arrays = {WEIGHTS: job.body, **self.merger.arrays(job.round)}
-        if job.best is not None and job.best is not job.body:
-            arrays[BEST] = job.best
-        return replace(job, body=arrays, record=record)
+        vectors = {WEIGHTS: effect.body, **arrays}
+        if effect.best is not None and effect.best is not effect.body:
+            vectors[BEST] = effect.best
+        return replace(effect, body=vectors, record=record)
 
-    def write(self, job: e.Checkpoint) -> ev.Saved:
+    def write(self, effect: e.Checkpoint) -> None:
         """Write a checkpoint that is complete; for the worker, since it waits for the disk.
 
         Raises
@@ -70,15 +66,14 @@ class CheckpointWriter:
         CheckpointError
             The disk refuses; the checkpoint before it is still there.
         """
-        self.checkpoints.write(job.round, job.body, job.record)
-        return ev.Saved(job.round)
+        self.store.write(effect.round, effect.body, effect.record)
 
 
 @dataclass(frozen=True)
 class Past:
-    """What a former life of the coordinator has left; see `recall`."""
+    """What a previous incarnation of the coordinator has left; see `recall`."""
 
-    checkpoint: Checkpoint
+    checkpoint: State
     warnings: tuple[str, ...] = ()
 
     @property
@@ -88,7 +83,7 @@ class Past:
 
     @property
     def incarnation(self) -> int:
-        """Of that life."""
+        """The number of that incarnation."""
         return int(self.checkpoint.record["incarnation"])
 
     @property
@@ -106,23 +101,23 @@ class Past:
         """The best weights so far, None where they are those of the last round, or there are none."""
         return self.checkpoint.arrays.get(BEST)
 
-    def bring_back(self, site_model: SiteModel, merger: Aggregator, record: NodeStats, seed: int) -> ev.ModelReady:
-        """Make learner, merger and record what they were after the round; gives what was settled, with the weights of
-        then. Builds the model and scales the test rows: not for the event loop.
+    def restore(self, worker: CoordinatorWorker, stats: NodeStats) -> ev.ModelReady:
+        """Make worker and statistics what they were after the round; return the model with the weights of then.
+
+        Builds the model and scales the test rows: not for the event loop.
         """
-        from nervenet.broker.messages import Payload
         from nervenet.models.preprocessing import Preprocessing
 
-        given = self.checkpoint.record
+        record, site_model = self.checkpoint.record, worker.site_model
         arrays = dict(self.checkpoint.arrays)
         weights = arrays.pop(WEIGHTS)
         arrays.pop(BEST, None)
-        agreement = Preprocessing.from_dict(given["machine"]["agreement"])
-        layout = site_model.build(agreement, seed)
+        agreement = Preprocessing.from_dict(record["machine"]["agreement"])
+        site_model.build(agreement, worker.seed)
         site_model.set_weights(weights)
-        record.restore(self.round, given["result"])
-        payload = Payload(rule=site_model.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
-        return ev.ModelReady(agreement.to_dict(), payload, weights, merger.restore(self.round, weights, arrays))
+        stats.restore(self.round, record["result"])
+        outgoing = worker.aggregator.restore(self.round, weights, arrays)
+        return ev.ModelReady(agreement.to_dict(), payload_of(site_model), weights, outgoing)
 
 
 def recall(folder: Path, experiment: Experiment) -> Past | None:
@@ -133,14 +128,14 @@ def recall(folder: Path, experiment: Experiment) -> Past | None:
     ExperimentError
         It is of a newer format, of another experiment, or of a later round than the experiment has.
     """
-    told: list[str] = []
+    warnings: list[str] = []
     try:
-        found = CheckpointStore(folder, told.append).latest()
+        found = CheckpointStore(folder, warnings.append).latest()
     except CheckpointError as error:
         raise ExperimentError(str(error)) from None
     if found is None:
-        if told:
-            raise ExperimentError(f"{folder}: holds no whole checkpoint: {told[0].partition(';')[0]}")
+        if warnings:
+            raise ExperimentError(f"{folder}: holds no whole checkpoint: {warnings[0].partition(';')[0]}")
         return None
     check_fits(str(folder), found.round, found.record.get("experiment"), experiment)
-    return Past(found, tuple(told))
+    return Past(found, tuple(warnings))

@@ -1,9 +1,8 @@
-"""ClientWorker: the client's half of the worker. Trains as tasks ask, and keeps what it carries from round to round."""
+"""The client's worker: trains as tasks ask, and keeps what it carries from round to round."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,46 +11,63 @@ from nervenet.models.local import LocalSettings, LocalTraining
 
 from ..runtime import effects as e
 from ..runtime import events as ev
+from ..runtime.model_worker import ModelWorker, finite_only
 from .client_machine import FINE_TUNE
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
 
     from ..checkpoint.client_state import ClientStateStore
+    from ..runtime.model_worker import Scale
+    from ..runtime.worker import Cancellation, Deferred
 
 
-class ClientWorker:
-    """Does what a client's tasks ask for, in the worker thread.
+class ClientWorker(ModelWorker):
+    """Does what a client's tasks ask for.
 
     A task of round r starts from the newest state of a round before r, whatever has been done meanwhile, so that a
     repeated task gives the same bytes; the state after it is kept before the answer leaves.
 
     Parameters
     ----------
-    learner
+    site_model
         The model and its data.
     node, seed
         The client's name and the run's seed: the address of its draws.
-    carried
-        Keeps the states.
+    states
+        Keeps what the client carries from round to round.
+    scale
+        How inputs are scaled: ``data.scale`` of the experiment.
 
     Attributes
     ----------
     personal
-        This client's own model, a flat vector, once `personalize` has made one.
+        This client's own model, a flat vector, once personalization has made one.
     """
 
-    def __init__(self, site_model: SiteModel, *, node: str, seed: int, carried: ClientStateStore) -> None:
-        self.site_model = site_model
+    def __init__(
+        self, site_model: SiteModel, *, node: str, seed: int, states: ClientStateStore, scale: Scale = "standard"
+    ) -> None:
+        super().__init__(site_model, node=node, seed=seed, scale=scale)
         self.local = LocalTraining(site_model, node=node, seed=seed)
-        self.carried = carried
+        self.states = states
         self.personal: Any = None
         self._at = 0  # the round that `local` has the state of
-        self._life: int | None = None
+        self._coordinator: int | None = None  # the incarnation that asked last
         self._settings: tuple[Mapping[str, Any], LocalSettings] = ({}, LocalSettings())
 
-    def train(self, job: e.Train, stop: Callable[[], bool], unwanted: Callable[[], bool]) -> ev.Trained:
-        """Do one task; `unwanted` says after the end that nobody will take what was done.
+    def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None:
+        """Train, personalize, or what every role does."""
+        match effect:
+            case e.Train():
+                return self.train(effect, cancellation)
+            case e.Personalize():
+                return self.personalize(effect, cancellation.requested)
+            case _:
+                return super().perform(effect, cancellation)
+
+    def train(self, effect: e.Train, cancellation: Cancellation) -> ev.Trained:
+        """Do one task.
 
         Raises
         ------
@@ -60,56 +76,59 @@ class ClientWorker:
         LocalUnsupported, ValueError
             The model cannot do, or has not, what the settings ask for.
         CheckpointError
-            A carried state is of a newer format.
+            A state is of a newer format.
         """
-        settings = self._read(job.settings)
-        self._return_to(job)
-        body = self.site_model.get_weights() if job.body is None else job.body
+        settings = self._checked(effect.settings)
+        if effect.incarnation != self._coordinator:
+            self._coordinator = effect.incarnation
+            self.states.rewind(effect.durable, effect.incarnation)
+        self._resume(effect.round)
+        body = self.site_model.get_weights() if effect.body is None else effect.body
         metrics: dict[str, float] = {}
-        if job.evaluate:
+        if effect.evaluate:
             self.local.set_weights(body, settings)
             metrics = {f"holdout_{key}": value for key, value in self.site_model.evaluate("holdout").items()}
         before = self.local.get_state()
-        counted = job.counted is None or job.counted >= self._at
-        result = self._trained(body, settings, job.round, stop, counted)
-        if result.cancelled or (result.metrics.get("partial") and unwanted()):
+        counted = effect.counted is None or effect.counted >= self._at
+        result = self._trained(body, settings, effect.round, cancellation.requested, counted)
+        if result.cancelled or (result.metrics.get("partial") and cancellation.discarded()):
             if not result.cancelled:
                 self.local.set_state(before)
-            return ev.Trained(job.round, job.attempt, None, result.examples, metrics, cancelled=True)
-        self._keep(job)
+            return ev.Trained(effect.round, effect.attempt, None, result.examples, metrics, cancelled=True)
+        self._keep(effect)
         payload = None
         if result.encoding or len(result.parts) > 1:
             layout, vector = self.site_model.layout, result.vector
             dtype = "uint8" if result.encoding else layout.dtype
             length = 0 if vector is None else vector.size
             payload = Payload(self.site_model.rule, layout.hash, dtype, length, result.encoding, result.parts)
-        told = {k: float(v) for k, v in {**result.metrics, **metrics}.items() if math.isfinite(v)}
-        return ev.Trained(job.round, job.attempt, result.vector, result.examples, told, payload=payload)
+        figures = finite_only({**result.metrics, **metrics})
+        return ev.Trained(effect.round, effect.attempt, result.vector, result.examples, figures, payload=payload)
 
     def set_weights(self, body: Any) -> None:
         """Put the weights of all into the model as this client uses them: its FedPer arrays over them."""
         self.local.set_weights(body, dataclasses.replace(self._settings[1], control=False))
 
-    def personalize(self, job: e.Personalize, stop: Callable[[], bool]) -> ev.Personalized:
+    def personalize(self, effect: e.Personalize, stop: Callable[[], bool]) -> ev.Personalized:
         """Make this client's own model of the final one, and measure both on the client's hold-out.
 
         The model is left with the weights that are its own: Ditto's, or the final ones with FedPer's arrays over them,
         or these trained on.
         """
-        wanted = dict(job.settings)
+        wanted = dict(effect.settings)
         epochs = int(wanted.pop(FINE_TUNE, 0))
-        settings = self._read(wanted)
-        self._resume(job.round + 1)
-        self.site_model.set_weights(job.body)
+        settings = self._checked(wanted)
+        self._resume(effect.round + 1)
+        self.site_model.set_weights(effect.body)
         common = self.site_model.evaluate("holdout")
         if epochs:
-            self.local.fine_tune(job.body, epochs, batch_size=settings.batch_size, stop=stop)
+            self.local.fine_tune(effect.body, epochs, batch_size=settings.batch_size, stop=stop)
         else:
-            self.site_model.set_weights(self.local.personal_weights(job.body))
+            self.site_model.set_weights(self.local.personal_weights(effect.body))
         self.personal = self.site_model.get_weights()
         own = self.site_model.evaluate("holdout")
-        told = {**own, **{f"global_{key}": value for key, value in common.items() if key != "examples"}}
-        return ev.Personalized(job.round, {k: float(v) for k, v in told.items() if math.isfinite(v)})
+        figures = {**own, **{f"global_{key}": value for key, value in common.items() if key != "examples"}}
+        return ev.Personalized(effect.round, finite_only(figures))
 
     def _trained(self, body: Any, settings: LocalSettings, number: int, stop: Callable[[], bool], counted: bool) -> Any:
         if not settings.encoding:
@@ -122,31 +141,24 @@ class ClientWorker:
             what = f"the weights after training, sent as {settings.encoding},"
             raise ArithmeticError(f"{what} must be finite and of a size that it can hold: {error}") from error
 
-    def _read(self, settings: Mapping[str, Any]) -> LocalSettings:
+    def _checked(self, settings: Mapping[str, Any]) -> LocalSettings:
         """Check the settings once; they hardly ever change from task to task."""
         if self._settings[0] != settings:
             self._settings = (dict(settings), LocalSettings.from_dict(settings))
         return self._settings[1]
 
-    def _return_to(self, job: e.Train) -> None:
-        """Stand where this task starts from, wherever the work stands now."""
-        if job.incarnation != self._life:
-            self._life = job.incarnation
-            self.carried.rewind(job.durable, job.incarnation)
-        self._resume(job.round)
-
     def _resume(self, number: int) -> None:
+        """Return to where a task of this round starts from, wherever the work stands now."""
         if self._newest(number) == self._at:
             return
-        self.local.set_state(self.carried.before(number) or {})
+        self.local.set_state(self.states.before(number) or {})
         self._at = self._newest(number)  # asked again: a damaged file has been passed over
 
     def _newest(self, number: int) -> int:
-        return max((known for known in self.carried.rounds if known < number), default=0)
+        return max((known for known in self.states.rounds if known < number), default=0)
 
-    def _keep(self, job: e.Train) -> None:
-        state = self.local.get_state()
-        self.carried.put(job.round, state, job.incarnation)
-        self.carried.prune(job.durable)
-        if self.carried.rounds:
-            self._at = job.round
+    def _keep(self, effect: e.Train) -> None:
+        self.states.put(effect.round, self.local.get_state(), effect.incarnation)
+        self.states.prune(effect.durable)
+        if self.states.rounds:
+            self._at = effect.round

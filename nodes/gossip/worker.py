@@ -1,41 +1,43 @@
-"""GossipWorker: the peer's half of the worker. Trains and steps as the algorithm has it, and keeps its state."""
+"""The peer's worker: trains and steps as the algorithm has it, and keeps its state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import isfinite
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nervenet.broker.messages import Payload
 from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
-from nervenet.models.weights import is_finite
 
 from ..runtime import effects as e
 from ..runtime import events as ev
+from ..runtime.model_worker import ModelWorker, checked_finite, finite_only
 from .algorithms import Algorithm, Incoming, Parcel, Progress, State
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
 
-    from .states import States
+    from ..runtime.model_worker import Scale
+    from ..runtime.worker import Cancellation, Deferred
+    from .checkpoint_writer import CheckpointWriter
 
-STATE, MOMENTS, WEIGHTS = "algorithm/", "moments/", "weights"
+STATE, MOMENTS, WEIGHTS = "algorithm/", "moments/", "weights"  # before the names of arrays in a checkpoint
 
 
-class GossipWorker:
-    """Does a peer's trainings and mixings in the worker thread.
+class GossipWorker(ModelWorker):
+    """Does a peer's trainings and mixings.
 
     Parameters
     ----------
-    learner
+    site_model
         The model and its data.
     algorithm
         What is sent, and what is made of what came.
-    node, seed
-        The peer's name and the run's seed: the address of its draws.
-    states
-        The folder for what the peer would go on from after its own death; None: nothing is kept.
+    node, seed, scale, init, sketches
+        As a `ModelWorker` has them.
+    writer
+        Keeps what the peer would go on from after its own death; None: nothing is kept.
 
     Attributes
     ----------
@@ -50,29 +52,65 @@ class GossipWorker:
         *,
         node: str,
         seed: int,
-        states: States | None = None,
+        scale: Scale = "standard",
+        init: str = "common",
+        sketches: bool = False,
+        writer: CheckpointWriter | None = None,
     ) -> None:
-        self.site_model = site_model
+        super().__init__(site_model, node=node, seed=seed, scale=scale, init=init, sketches=sketches)
         self.algorithm = algorithm
-        self.node = node
-        self.seed = seed
-        self.states = states
+        self.writer = writer
         self.state: State = {}
         self._weights: Any = None  # that training starts from
         self._mine: Any = None  # what was sent to all
 
-    def begin(self, weights: Any, common: Any) -> None:
-        """Start from these weights; `common` are those that the seed gives to all."""
+    def snapshot(self, effect: e.Effect) -> e.Effect:
+        """Return a state to be saved with what the machine does not know of its round."""
+        if isinstance(effect, e.SaveState) and self.writer is not None:
+            return self.writer.complete(effect)
+        return effect
+
+    def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None:
+        """Train, mix, forget, save, or what every role does."""
+        match effect:
+            case e.Train():
+                return self.train(effect, cancellation.requested)
+            case e.Mix():
+                return self.mix(effect)
+            case e.Forget(peer):
+                self.state = self.algorithm.forget(self.state, peer)
+                return None
+            case e.SaveState():
+                return self._save(effect)
+            case _:
+                return super().perform(effect, cancellation)
+
+    def apply_agreement(self, effect: e.ApplyAgreement) -> ev.ModelReady:
+        """Build the model; with a `round`, take up all that was kept of it."""
+        if not effect.round or self.writer is None:
+            ready = super().apply_agreement(effect)
+            self.begin(ready.body)
+            return replace(ready, round=effect.round)
+        kept = self.writer.read(effect.round)
+        ready = super().apply_agreement(replace(effect, agreement=kept.record["agreement"]))
+        self.begin(ready.body)
+        self.restore(kept.arrays)
+        weights = self.site_model.get_weights()
+        return replace(ready, body=weights, outgoing=weights, round=effect.round)
+
+    def begin(self, weights: Any) -> None:
+        """Start from these weights."""
+        common = self.site_model.common_weights
         self._weights = weights
-        self.state = self.algorithm.init(weights, common)
+        self.state = self.algorithm.init(weights, weights if common is None else common)
 
-    def adopt(self, weights: Any) -> None:
+    def adopt(self, body: Any) -> None:
         """Start from the model of a run that has begun already."""
-        self.site_model.set_weights(weights)
-        self.begin(weights, weights if self.site_model.common_weights is None else self.site_model.common_weights)
+        self.site_model.set_weights(body)
+        self.begin(body)
 
-    def train(self, job: e.Train, stop: Callable[[], bool]) -> ev.Trained:
-        """Train one round, and say what is sent.
+    def train(self, effect: e.Train, stop: Callable[[], bool]) -> ev.Trained:
+        """Train one round; return what is sent.
 
         Raises
         ------
@@ -83,31 +121,31 @@ class GossipWorker:
         """
         from nervenet.models.compress import CodecError
 
-        rng = generator(self.seed, self.node, job.round, "batches")
-        report = self.site_model.train(LocalWork(**job.settings), rng, stop, self.algorithm.correction(self.state))
+        rng = generator(self.seed, self.node, effect.round, "batches")
+        work, correction = LocalWork(**effect.settings), self.algorithm.correction(self.state)
+        report = self.site_model.train(work, rng, stop, correction)
         if report.cancelled:
-            return ev.Trained(job.round, job.attempt, None, report.examples, {}, cancelled=True)
+            return ev.Trained(effect.round, effect.attempt, None, report.examples, {}, cancelled=True)
         what = "the weights after training (a smaller training.learning_rate may help)"
         progress = Progress(
             before=self._weights,
-            after=_finite(self.site_model.get_weights(), what),
+            after=checked_finite(self.site_model.get_weights(), what),
             reach=float("nan") if report.fednova_normalizer is None else report.fednova_normalizer * report.rate,
-            to=job.to,
-            whole=job.whole,
-            rng=generator(self.seed, self.node, job.round, "codec"),
+            to=effect.to,
+            whole=effect.whole,
+            rng=generator(self.seed, self.node, effect.round, "codec"),
         )
         try:
             self.state, outgoing = self.algorithm.outgoing(self.state, progress)
         except CodecError as error:
             raise ArithmeticError(f"{what} must be finite and of a size that can be encoded: {error}") from error
         self._mine = outgoing.common.vector
-        metrics = {"loss": report.loss, "steps": float(report.steps)}
         return ev.Trained(
-            job.round,
-            job.attempt,
+            effect.round,
+            effect.attempt,
             self._mine,
             report.examples,
-            {name: value for name, value in metrics.items() if isfinite(value)},
+            finite_only({"loss": report.loss, "steps": report.steps}),
             payload=self._payload(outgoing.common),
             base=outgoing.common.base,
             apart={
@@ -116,7 +154,7 @@ class GossipWorker:
             },
         )
 
-    def mix(self, job: e.Mix) -> ev.Mixed:
+    def mix(self, effect: e.Mix) -> ev.Mixed:
         """Make the next model of what came.
 
         Raises
@@ -127,27 +165,29 @@ class GossipWorker:
         inbox: dict[str, Incoming] = {}
         row: dict[str, float] = {}
         unreadable: list[str] = []
-        for place, name in enumerate(job.names):
+        for place, name in enumerate(effect.names):
             if name != self.node:
-                came = self._came(job, place)
+                came = self._came(effect, place)
                 if came is None:
                     unreadable.append(name)
                     continue
                 inbox[name] = came
-            row[name] = job.coefficients[place]
+            row[name] = effect.coefficients[place]
         stepped = self.algorithm.step(self.state, self._mine, inbox, row)
-        self.state, self._weights = stepped.state, _finite(stepped.weights, "the mixture")
+        self.state, self._weights = stepped.state, checked_finite(stepped.weights, "the mixture")
         self.site_model.set_weights(self._weights)
-        return ev.Mixed(job.round, self._weights, stepped.metrics, (*stepped.wanted, *unreadable))
+        return ev.Mixed(effect.round, self._weights, stepped.metrics, (*stepped.wanted, *unreadable))
 
-    def forget(self, peer: str) -> None:
-        """Drop what is remembered of a life of a neighbor that is over."""
-        self.state = self.algorithm.forget(self.state, peer)
+    def unpack(self, array: Any, payload: Payload | None) -> tuple[Any, str | None]:
+        """Decode and check an array; one that came before the model is built is decoded when it is wanted."""
+        if payload is not None and payload.encoding and not self.site_model.built:
+            return array, None
+        return super().unpack(array, payload)
 
-    def _came(self, job: e.Mix, place: int) -> Incoming | None:
-        """Give one of the messages, decoded if that could not be done when it came."""
-        vector, name = job.bodies[place], job.names[place]
-        encoded = name in job.differences
+    def _came(self, effect: e.Mix, place: int) -> Incoming | None:
+        """Return one of the messages, decoded if that could not be done when it came; None if it cannot be read."""
+        vector, name = effect.bodies[place], effect.names[place]
+        encoded = name in effect.differences
         if encoded and vector.dtype.name == "uint8":
             from .algorithms.choco import Choco
 
@@ -157,8 +197,8 @@ class GossipWorker:
                 vector = self.algorithm.compressor.decode(vector, layout.size, layout.dtype)
             except ValueError:
                 return None
-        mass = job.masses[place] if job.masses else 1.0
-        return Incoming(vector, mass, job.bases[place] if job.bases else None, encoded)
+        mass = effect.masses[place] if effect.masses else 1.0
+        return Incoming(vector, mass, effect.bases[place] if effect.bases else None, encoded)
 
     def _payload(self, parcel: Parcel) -> Payload:
         layout, vector = self.site_model.layout, parcel.vector
@@ -166,8 +206,20 @@ class GossipWorker:
         dtype = "uint8" if parcel.encoding else layout.dtype
         return Payload(self.site_model.rule, layout.hash, dtype, vector.size, parcel.encoding, parts)
 
+    def _save(self, effect: e.SaveState) -> Deferred:
+        """Return the writing of what there is now: no array of it is changed any more, training makes new ones."""
+        if self.writer is None:
+            raise RuntimeError("only a peer's worker with a folder keeps states")
+        writer, kept = self.writer, self.kept()
+
+        def write() -> ev.Saved:
+            writer.write(effect, kept)
+            return ev.Saved(effect.round)
+
+        return write
+
     def kept(self) -> dict[str, Any]:
-        """Give all that the next rounds depend on: arrays that nobody changes any more."""
+        """Return all that the next rounds depend on: arrays that nobody changes any more."""
         kept: dict[str, Any] = {WEIGHTS: self._weights}
         kept |= {STATE + name: array for name, array in self.state.items()}
         return kept | {MOMENTS + name: array for name, array in self.site_model.get_state().items()}
@@ -180,9 +232,3 @@ class GossipWorker:
         moments = {n.removeprefix(MOMENTS): array for n, array in kept.items() if n.startswith(MOMENTS)}
         if moments:
             self.site_model.set_state(moments)
-
-
-def _finite(vector: Any, what: str) -> Any:
-    if not is_finite(vector):
-        raise ArithmeticError(f"{what} must be finite, found NaN or infinity")
-    return vector

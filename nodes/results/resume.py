@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ..checkpoint.state_file import Damaged, read_state, rounds_in
-from ..checkpoint.store import Checkpoint, CheckpointError, CheckpointStore
+from ..checkpoint.store import CheckpointError, CheckpointStore, State
 from ..config.compatibility import check_fits, check_same_run
 from ..config.factory import default_node_names
 from ..config.keys import ExperimentError
@@ -14,7 +14,6 @@ from ..config.schema import Experiment
 from ..experiment.loader import load_experiment
 from ..gossip.algorithms.registry import has_rounds, synchronous_names
 from ..gossip.checkpointing import NoCommonCheckpoint, common_round
-from ..gossip.states import rewind
 from .run_dir import COORDINATOR, RunDir, check_run_dir, read_nodes, state_dir
 
 
@@ -40,7 +39,7 @@ def reopen(path: Path, experiment: Experiment, *, alone: str = "") -> RunDir:
     return RunDir.existing(path)
 
 
-def resumable(path: Path, experiment: Experiment) -> Checkpoint:
+def resumable(path: Path, experiment: Experiment) -> State:
     """Read the checkpoint from which a federated run goes on.
 
     Raises
@@ -119,7 +118,7 @@ def _damage(path: Path, name: str, number: int, experiment: Experiment) -> str:
 def rewind_peers(run_dir: RunDir) -> None:
     """Remove what the peers of a run that was opened again hold of later rounds: these are run anew, by all."""
     for name in read_nodes(run_dir.path) if run_dir.resumed is not None else ():
-        rewind(state_dir(run_dir.path, name), run_dir.resumed or 0)
+        CheckpointStore(state_dir(run_dir.path, name)).rewind(run_dir.resumed or 0)
 
 
 def check_run(path: Path, experiment: Experiment) -> Experiment:

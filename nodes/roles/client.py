@@ -108,7 +108,7 @@ class Client:
         self.session = Session("client", place, experiment, binds=False)
         self._reports = RoundReports()
         self._node: Node | None = None
-        self._work: ClientWorker | None = None
+        self._worker: ClientWorker | None = None
         self._coordinator = ""
 
     async def __aenter__(self) -> Client:
@@ -139,10 +139,11 @@ class Client:
             codecs=supported(),
         )
         name, seed, loop = self.place.name, self.experiment.seed, asyncio.get_running_loop()
-        carried = ClientStateStore(self.place.state, _from_thread(loop, session.publish))
-        self._work = ClientWorker(self.model, node=name, seed=seed, carried=carried)
-        trainer = Worker(self.model, node=name, seed=seed, scale=self.experiment.data.scaling, work=self._work)
-        self._node = Node(ClientMachine(rules), session.transport, trainer, session.publish, self._reports.put)
+        states = ClientStateStore(self.place.state, _from_thread(loop, session.publish))
+        scale = self.experiment.data.scaling
+        self._worker = ClientWorker(self.model, node=name, seed=seed, states=states, scale=scale)
+        worker = Worker(self._worker, name)
+        self._node = Node(ClientMachine(rules), session.transport, worker, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
         self._node.post(ev.Started())
         session.follow(coordinators[self._coordinator])
@@ -154,7 +155,7 @@ class Client:
 
         The model of the run is its coordinator's.
         """
-        return None if self._work is None else self._work.personal
+        return None if self._worker is None else self._worker.personal
 
     async def rounds(self) -> AsyncIterator[RoundReport]:
         """Give each round that this client took part in, until the coordinator ends the run.

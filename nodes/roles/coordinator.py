@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..checkpoint.store import CheckpointStore
 from ..config.compatibility import shared_config_of
-from ..federated.aggregator import Aggregator
+from ..federated.aggregator import Aggregator, CoordinatorWorker
 from ..federated.checkpoint_writer import CheckpointWriter, recall
 from ..federated.coordinator_config import CoordinatorConfig
 from ..federated.coordinator_machine import CoordinatorMachine
@@ -130,17 +130,25 @@ class Coordinator:
         self.place = place
         self.model = site_model
         self._strategy = build_strategy(experiment.federated.strategy, experiment.federated.arguments)
-        self._merger = Aggregator(self._strategy, experiment.nodes, report=experiment.federated.report_outliers)
-        self._settled: ev.ModelReady | None = None
         self.session = Session("coordinator", place, experiment, binds=True)
+        federated = experiment.federated
+        self._worker = CoordinatorWorker(
+            site_model,
+            Aggregator(self._strategy, experiment.nodes, report=federated.report_outliers),
+            node=place.name,
+            seed=experiment.seed,
+            scale=experiment.data.scaling,
+            personal=federated.personal,
+            writer=self._writer(),
+        )
+        self._ready: ev.ModelReady | None = None  # as the previous incarnation left it
         self._reports = RoundReports()
         self._node: Node | None = None
         self._state: CoordinatorMachine | None = None
 
     async def __aenter__(self) -> Coordinator:
-        if self._past is not None and self._settled is None:
-            record, seed = self.session.record, self.experiment.seed
-            self._settled = await asyncio.to_thread(self._past.bring_back, self.model, self._merger, record, seed)
+        if self._past is not None and self._ready is None:
+            self._ready = await asyncio.to_thread(self._past.restore, self._worker, self.session.record)
         await self.session.open(self._begin)
         return self
 
@@ -159,36 +167,26 @@ class Coordinator:
         clients = known.union(there if self._alone else members_of(roster, "client"))
         config = CoordinatorConfig.of(plan, clients, self._strategy, has_test=self.model.has_test)
         session = self.session
-        trainer = Worker(
-            self.model,
-            node=self.place.name,
-            seed=plan.seed,
-            scale=plan.data.scaling,
-            merger=self._merger,
-            memory=self._memory(),
-            personal=plan.federated.personal,
-        )
+        worker = Worker(self._worker, self.place.name)
         state = self._state = self._machine(config)
-        self._node = Node(state, session.transport, trainer, session.publish, self._reports.put)
+        self._node = Node(state, session.transport, worker, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
         self._node.post(ev.Started())
         session.attach(self._node)
 
     def _machine(self, config: CoordinatorConfig) -> CoordinatorMachine:
-        if self._past is None or self._settled is None:
+        if self._past is None or self._ready is None:
             return CoordinatorMachine(config)
         for reason in self._past.warnings:
             self.session.publish("warning", {"reason": reason})
-        settled = self._settled
-        past = self._past
-        return CoordinatorMachine.restored(config, past.machine, settled.body, settled.outgoing, past.best)
+        past, ready = self._past, self._ready
+        return CoordinatorMachine.restored(config, past.machine, ready.body, ready.outgoing, past.best)
 
-    def _memory(self) -> CheckpointWriter | None:
+    def _writer(self) -> CheckpointWriter | None:
         if self.place.state is None:
             return None
-        checkpoints = CheckpointStore(self.place.state)
-        tables = self.experiment.to_dict()
-        return CheckpointWriter(checkpoints, self._merger, self.session.record, tables, self.session.incarnation)
+        store, tables = CheckpointStore(self.place.state), self.experiment.to_dict()
+        return CheckpointWriter(store, self.session.record, tables, self.session.incarnation)
 
     @property
     def weights(self) -> Any:

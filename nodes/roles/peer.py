@@ -19,16 +19,17 @@ from ..gossip.algorithms import Algorithm
 from ..gossip.algorithms.registry import build_algorithm, encoding_of, has_rounds, synchronous_names
 from ..gossip.algorithms.requirements import suitable_mixing
 from ..gossip.asynchronous.machine import AsyncPeerMachine, AsyncPeerRules
+from ..gossip.asynchronous.worker import AsyncGossipWorker
+from ..gossip.checkpoint_writer import CheckpointWriter
 from ..gossip.membership.service import MembershipRules, MembershipService
 from ..gossip.membership.swim import SwimRules
 from ..gossip.round_machine import PeerMachine, PeerRules
-from ..gossip.states import States
 from ..gossip.worker import GossipWorker
 from ..runtime import events as ev
 from ..runtime.node import Node
 from ..runtime.round_reports import RoundReport, RoundReports
 from ..runtime.session import NodeFailed, NodeIdentity, Session, default_name, members_of
-from ..runtime.worker import Worker
+from ..runtime.worker import RoleWorker, Worker
 from ..topology import TOPOLOGIES, Schedule, every_neighbor
 
 if TYPE_CHECKING:
@@ -142,9 +143,9 @@ class Peer:
     def _set_up(self, site_model: SiteModel, experiment: Experiment, place: NodeIdentity, init: str = "common") -> None:
         gossip = experiment.gossip
         keeps = place.state is not None and has_rounds(gossip.algorithm)
-        self._states = States(place.state, experiment) if keeps and place.state is not None else None
-        if self._states is not None:
-            place = replace(place, former=self._states.former)
+        self._writer = CheckpointWriter(place.state, experiment) if keeps and place.state is not None else None
+        if self._writer is not None:
+            place = replace(place, former=self._writer.previous_incarnation)
         self.experiment = experiment
         self.place = place
         self.model = site_model
@@ -155,19 +156,15 @@ class Peer:
                 f"on; a seed peer is for {', '.join(synchronous_names())}"
             )
         self._algorithm: Algorithm | None = None
-        work = None
+        address = {"node": place.name, "seed": experiment.seed}
+        common: dict[str, Any] = address | {"scale": experiment.data.scaling, "init": init, "sketches": True}
+        role: RoleWorker
         if has_rounds(gossip.algorithm):
             self._algorithm = build_algorithm(gossip.algorithm, gossip.arguments, gossip.compression)
-            work = GossipWorker(site_model, self._algorithm, node=place.name, seed=experiment.seed, states=self._states)
-        self._trainer = Worker(
-            site_model,
-            node=place.name,
-            gossip=work,
-            seed=experiment.seed,
-            scale=experiment.data.scaling,
-            init=init,
-            sketches=True,
-        )
+            role = GossipWorker(site_model, self._algorithm, writer=self._writer, **common)
+        else:
+            role = AsyncGossipWorker(site_model, **common)
+        self._worker = Worker(role, place.name)
         self._reports = RoundReports()
         self._neighbors: tuple[str, ...] = ()
         self._node: Node | None = None
@@ -209,7 +206,7 @@ class Peer:
         self._node = Node(
             self._state,
             self.session.transport,
-            self._trainer,
+            self._worker,
             self.session.publish,
             self._reports.put,
         )
@@ -222,12 +219,12 @@ class Peer:
 
     def _remember(self, node: Node) -> None:
         """Have what is kept say what the summary is made of, and take that up again, on the event loop."""
-        states, session = self._states, self.session
-        if states is None:
+        writer, session = self._writer, self.session
+        if writer is None:
             return
-        states.record, states.incarnation = session.record, session.incarnation
-        states.on_restored = lambda number, known: node.later(session.record.restore, number, known)
-        for reason in states.told:
+        writer.stats, writer.incarnation = session.record, session.incarnation
+        writer.on_restored = lambda number, known: node.later(session.record.restore, number, known)
+        for reason in writer.warnings:
             session.publish("warning", {"reason": reason})
 
     def _present(self) -> list[str]:
@@ -281,8 +278,8 @@ class Peer:
                 evaluate_every=plan.evaluation.every,
                 evaluate_on="test" if self.model.has_test else "holdout",
                 settings=task_settings(plan),
-                keeps=self._states is not None,
-                held=() if self._states is None else self._states.held,
+                keeps=self._writer is not None,
+                held=() if self._writer is None else self._writer.held,
             ),
             fellows,
         )

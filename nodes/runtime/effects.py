@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from nervenet.broker.messages import Message
 
+from .contribution import Contribution
 from .events import Body, Event, Key
 
-if TYPE_CHECKING:
-    from ..federated.strategies.base import Contribution
-    from ..gossip.asynchronous.model_merge import Part, Shares
+Shares: TypeAlias = tuple[float, float]  # weight of one's own model and of the other's
+Part: TypeAlias = Any  # which elements of a model: a `gossip.asynchronous.model_merge.Part`, opaque here like a body
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +162,15 @@ class Mix:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """A neighbor has begun a new life: drop what is remembered of the one before."""
+    """A neighbor has a new incarnation: drop what is remembered of the previous one."""
 
     peer: str
 
 
 @dataclass(frozen=True, slots=True)
 class Combine:
-    """Sum coefficient times body, in the order given, beside a training that may be running, and without touching the
-    model; answered by `Combined`.
+    """Sum coefficient times body, in the order given, concurrently with a training that may be running, and without
+    touching the model; answered by `Combined`.
     """
 
     number: int
@@ -180,7 +180,7 @@ class Combine:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Merge `theirs`, which is that part of a model, into `mine`, beside a training; answered by `Combined`."""
+    """Merge `theirs`, that part of a model, into `mine`, concurrently with training; answered by `Combined`."""
 
     number: int
     mine: Body
@@ -191,7 +191,7 @@ class Merge:
 
 @dataclass(frozen=True, slots=True)
 class CopyPart:
-    """Copy a part out of a model, beside a training; answered by `Combined`."""
+    """Copy a part out of a model, concurrently with training; answered by `Combined`."""
 
     number: int
     body: Body

@@ -1,17 +1,16 @@
-"""The shell: runs any machine over a transport and a trainer. The one place where effects are performed.
+"""The node: runs any machine over a transport and a worker. The one place where effects are performed.
 
-    socket -> transport -> _receive -> machine.handle -> effects -> _perform -> transport / trainer / timers / events
+    socket -> transport -> receive -> machine.handle -> effects -> _perform -> transport / worker / timers / events
 
-Everything here happens on one event loop, except the trainer's jobs, whose answers come back through
-`call_soon_threadsafe`. Nothing here decides anything about learning, and nothing waits: a message is handled in the
-very call that took it off its socket.
+Everything here happens on one event loop; the worker's answers come back through `call_soon_threadsafe`. Nothing here
+decides anything about learning, and nothing waits: a message is handled in the very call that took it off its socket.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -21,14 +20,19 @@ from nervenet.broker.messages import Heartbeat
 
 from . import effects as e
 from . import events as ev
-from .worker import INLINE_BYTES, INLINE_SUM, Worker
+from .worker import Worker
 
 Publish: TypeAlias = Callable[[str, Mapping[str, Any]], None]
-"""Tells an event of a type, with its fields, to whoever listens."""
+"""Publishes an event of a type, with its fields."""
 
 
 class Node:
     """One machine at work.
+
+    Parameters
+    ----------
+    on_completed
+        Called with each `Completed`, and with the `Finish`.
 
     Attributes
     ----------
@@ -40,14 +44,14 @@ class Node:
         self,
         machine: e.Machine,
         transport: t.Transport,
-        trainer: Worker,
+        worker: Worker,
         publish: Publish,
         on_completed: Callable[[e.Completed | e.Finish], None],
     ) -> None:
         self.machine = machine
         self.transport = transport
-        self.trainer = trainer
-        self._tell = publish
+        self.worker = worker
+        self._publish_event = publish
         self.loop = asyncio.get_running_loop()
         self.finished: asyncio.Future[e.Finish] = self.loop.create_future()
         self._on_completed = on_completed
@@ -56,7 +60,7 @@ class Node:
         self._handling = False
         self._closed = False
         self._accounted = (0, 0)
-        trainer.start(self._from_thread)
+        worker.start(lambda event: self.later(self.post, event))
 
     # -------------------------------------------------------------------------------------------------------- events in
 
@@ -78,19 +82,11 @@ class Node:
     def receive(self, item: t.Arrival | t.TransportEvent) -> None:
         """Take what the transport delivers."""
         match item:
-            case t.Arrival(sender, message, array, nbytes) if array is not None:
-                payload = getattr(message, "payload", None)
-                if array.nbytes <= INLINE_BYTES:
-                    body, flaw = self.trainer.unpack(array, payload)
-                    self.post(ev.Arrived(sender, message, body, flaw, nbytes))
-                else:
-                    self.trainer.inspect(
-                        array,
-                        payload,
-                        lambda body, flaw: self._from_thread(ev.Arrived(sender, message, body, flaw, nbytes)),
-                    )
-            case t.Arrival(sender, message, _, nbytes):
-                self.post(ev.Arrived(sender, message, None, None, nbytes))
+            case t.Arrival(sender, message, array, nbytes):
+                came = ev.Arrived(sender, message, array, None, nbytes)
+                event = came if array is None else self.worker.unpack(came)
+                if event is not None:
+                    self.post(event)
             case t.LinkUp(peer, role, incarnation, _):
                 self.post(ev.LinkUp(peer, role, incarnation))
             case t.LinkLost(peer, _, reason):
@@ -108,9 +104,6 @@ class Node:
             self.finished.set_exception(error)
             self._on_completed(e.Finish("failed", str(error)))
 
-    def _from_thread(self, event: ev.Event) -> None:
-        self.later(self.post, event)
-
     def later(self, call: Callable[..., None], *arguments: Any) -> None:
         """Call from another thread, on the loop, and before whatever that thread posts next."""
         with suppress(RuntimeError):  # the owner's loop is gone, and nobody is left to hear an answer
@@ -126,28 +119,6 @@ class Node:
         match effect:
             case e.Send(to, message, body):
                 self.transport.send(to, message, body)
-            case e.Fold() | e.Mix() | e.Combine() | e.Merge() | e.CopyPart() if _weight(effect) <= INLINE_SUM:
-                # Measured: averaging 8 x 5,000 float32 takes 15 us, the hop to the worker and back 100 us. The worker
-                # is idle whenever a mix is asked for, and the others touch nothing that its other jobs do.
-                answer = self.trainer.answer(effect)
-                if answer is not None:
-                    self._events.append(answer)
-            case e.Combine() | e.Merge() | e.CopyPart():
-                self.trainer.beside(effect)
-            case (
-                e.Train()
-                | e.Personalize()
-                | e.Fold()
-                | e.Mix()
-                | e.Evaluate()
-                | e.Survey()
-                | e.ApplyAgreement()
-                | e.LoadWeights()
-                | e.Checkpoint()
-                | e.SaveState()
-                | e.Forget()
-            ):
-                self.trainer.submit(effect)
             case e.Publish(kind, fields):
                 self._publish(kind, fields)
             case e.SetTimer(key, at):
@@ -156,9 +127,9 @@ class Node:
             case e.CancelTimer(key):
                 self._cancel(key)
             case e.SendHeartbeat(to, number, state):
-                self._beat(to, number, state)
+                self._send_heartbeat(to, number, state)
             case e.CancelTraining(keep):
-                self.trainer.abandon(keep=keep)
+                self.worker.cancellation.request(keep=keep)
             case e.Completed():
                 self._on_completed(effect)
             case e.Link(peer, addresses):
@@ -167,14 +138,18 @@ class Node:
                 self.transport.unlink(peer)
             case e.Finish("completed"):
                 # The worker may not have taken over the final model yet, and that is what the owner will look at.
-                self.trainer.when_done(lambda: self.later(self._finish, effect))
+                self.worker.when_done(lambda: self.later(self._finish, effect))
             case e.Finish():
                 self._finish(effect)
+            case _:
+                answer = self.worker.submit(effect)
+                if answer is not None:
+                    self._events.append(answer)
 
     def _link(self, peer: str, addresses: Mapping[str, str]) -> None:
         try:
             self.transport.link(peer, addresses)
-        except BadAddress as error:  # of which others told: theirs to answer for
+        except BadAddress as error:  # which others reported: theirs to answer for
             self._publish("warning", {"subject": peer, "reason": str(error)})
 
     def _finish(self, finish: e.Finish) -> None:
@@ -182,7 +157,7 @@ class Node:
             self.finished.set_result(finish)
         self._on_completed(finish)
 
-    def _beat(self, to: Any, number: int, state: str) -> None:
+    def _send_heartbeat(self, to: Sequence[str], number: int, state: str) -> None:
         idle = []
         for peer in to:
             leaving = self.transport.sending(peer)
@@ -204,7 +179,7 @@ class Node:
                 "bytes_sent": counters.bytes_sent - sent,
                 "bytes_received": counters.bytes_received - received,
             }
-        self._tell(kind, fields)
+        self._publish_event(kind, fields)
 
     def _cancel(self, key: ev.Key) -> None:
         timer = self._timers.pop(key, None)
@@ -216,20 +191,6 @@ class Node:
         self._closed = True
         for key in list(self._timers):
             self._cancel(key)
-        self.trainer.close()
+        self.worker.close()
         if self.finished.done() and not self.finished.cancelled():
             self.finished.exception()  # seen: a node that nobody waits for must not complain at exit
-
-
-def _weight(effect: e.Fold | e.Mix | e.Combine | e.Merge | e.CopyPart) -> int:
-    """Bytes that have to be read."""
-    match effect:
-        case e.Fold():
-            bodies = [c.body for c in effect.contributions]
-        case e.Merge(_, mine, theirs):
-            bodies = [mine, theirs]
-        case e.CopyPart(_, body):
-            bodies = [body]
-        case e.Mix() | e.Combine():
-            bodies = list(effect.bodies)
-    return sum(body.nbytes for body in bodies)

@@ -17,7 +17,7 @@ import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
 from nervenet.broker.lease import Lease
-from nervenet.broker.messages import VERSION, Goodbye, Hello, Member, Payload, Receipt, Report, Roster
+from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Payload, Receipt, Report, Roster
 from nervenet.broker.peer_discovery import discover_peers
 from nervenet.broker.publisher import Publisher
 
@@ -115,17 +115,21 @@ class Session:
                 return self
             self._membership = Lease(
                 place.broker,
-                run=place.run,
-                node=place.name,
-                role=self.role,
-                incarnation=self.incarnation,
-                addresses=dict(self.transport.addresses),
-                shared_config=dict(place.shared_config),
-                min_nodes=self.experiment.min_nodes if place.min_nodes is None else place.min_nodes,
-                join_deadline_s=network.join_deadline_s,
+                Join(
+                    id=0,
+                    run=place.run,
+                    node=place.name,
+                    role=self.role,
+                    incarnation=self.incarnation,
+                    pid=os.getpid(),
+                    addresses=dict(self.transport.addresses),
+                    shared_config=dict(place.shared_config),
+                    min_nodes=self.experiment.min_nodes if place.min_nodes is None else place.min_nodes,
+                    join_deadline_s=network.join_deadline_s,
+                ),
+                self._context,
                 connect_deadline_s=min(10.0, network.join_deadline_s),
                 rejoin_deadline_s=network.rejoin_deadline_s,
-                context=self._context,
                 on_joined=lambda joined: self.publisher.connect(joined.events_in),
                 on_roster=self._on_roster,
                 on_warning=lambda reason: self.publish("warning", {"reason": reason}),

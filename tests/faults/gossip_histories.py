@@ -25,6 +25,7 @@ from nervenet.nodes.gossip.worker import GossipWorker
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulated, Simulation
+from nervenet.nodes.runtime.worker import Cancellation
 
 
 @dataclass
@@ -204,7 +205,7 @@ class Played(Run):
                     return 0.001, ev.Surveyed({"of": life.name}, (life.name,))
                 case e.ApplyAgreement():
                     start = np.zeros(SIZE)
-                    work.begin(start, start)
+                    work.begin(start)
                     payload = m.Payload("mean", "a1b2", "float64", SIZE)
                     return 0.001, ev.ModelReady({"columns": ["x"]}, payload, start)
                 case e.LoadWeights(body):
@@ -224,7 +225,7 @@ class Played(Run):
                 case e.Forget(peer):
                     for kind, sign in ((SENT, 1.0), (RECEIVED, -1.0)):
                         life.forgotten = life.forgotten + sign * np.asarray(work.state.get(kind + peer, 0.0))
-                    work.forget(peer)
+                    work.perform(job, Cancellation())
                 case e.Evaluate(number, which):
                     if number == self.rounds:
                         self.sim.at(self.sim.now + 0.05, lambda: self._farewell(life))

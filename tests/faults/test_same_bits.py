@@ -14,8 +14,10 @@ from nervenet.models.data.partition import partition
 from nervenet.models.data.splits import split
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import SiteModel
-from nervenet.nodes.federated.aggregator import Aggregator
+from nervenet.nodes.checkpoint.client_state import ClientStateStore
+from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
+from nervenet.nodes.federated.client_worker import ClientWorker
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.gossip.algorithms import Algorithm
@@ -25,6 +27,7 @@ from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.gossip.worker import GossipWorker
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.runtime.model_worker import ModelWorker
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.runtime.worker import Worker
 from nervenet.nodes.topology import every_neighbor, schedule
@@ -36,7 +39,7 @@ PATIENT = {"suspect_after_s": 1e6, "deadline_s": 1e6, "join_deadline_s": 1e6}  #
 Run = Callable[[int, int | None], dict[str, bytes]]
 
 
-def trainer(name: str, seed: int, *, site: int | None, algorithm: Algorithm | None = None) -> Worker:
+def role_worker(name: str, seed: int, *, site: int | None, algorithm: Algorithm | None = None) -> ModelWorker:
     train, test = split(load("iris"), 0.2, 42)
     if site is None:
         site_model = SiteModel(MLP(hidden=(4,)), test=(test.X, test.y))
@@ -44,13 +47,16 @@ def trainer(name: str, seed: int, *, site: int | None, algorithm: Algorithm | No
         rows = partition(train, SITES, "iid", seed=0)[site]
         momentum = 0.0 if algorithm is not None and algorithm.needs.plain else 0.9
         site_model = SiteModel(MLP(hidden=(4,), momentum=momentum), train.X[rows], train.y[rows], columns=train.columns)
-    work = None if algorithm is None else GossipWorker(site_model, algorithm, node=name, seed=seed)
-    return Worker(site_model, node=name, seed=seed, merger=Aggregator(FedAvg()) if site is None else None, gossip=work)
+    if site is None:
+        return CoordinatorWorker(site_model, Aggregator(FedAvg()), node=name, seed=seed)
+    if algorithm is None:
+        return ClientWorker(site_model, node=name, seed=seed, states=ClientStateStore())
+    return GossipWorker(site_model, algorithm, node=name, seed=seed)
 
 
-def worker(trainer: Worker, shuffle: int | None) -> Callable[[Any], tuple[float, ev.Event | None]]:
-    durations = random.Random(f"{shuffle} {trainer.node}")
-    return lambda job: (0.01 if shuffle is None else durations.uniform(0.001, 1.0), trainer.answer(job))
+def worker(role: ModelWorker, shuffle: int | None) -> Callable[[Any], tuple[float, ev.Event | None]]:
+    durations, answer = random.Random(f"{shuffle} {role.node}"), Worker(role).answer
+    return lambda job: (0.01 if shuffle is None else durations.uniform(0.001, 1.0), answer(job))
 
 
 def simulation(shuffle: int | None) -> Simulation:
@@ -63,20 +69,20 @@ def federated(seed: int, shuffle: int | None) -> dict[str, bytes]:
     names = [f"client-{i}" for i in range(SITES)]
     sim = simulation(shuffle)
     settings = WORK | {"carry_optimizer": False}
-    trainers = {"coordinator": trainer("coordinator", seed, site=None)}
+    workers = {"coordinator": role_worker("coordinator", seed, site=None)}
     state = CoordinatorMachine(
         coordinator_config(
             rounds=ROUNDS, clients=frozenset(names), seed=seed, participation=0.75, settings=settings, **PATIENT
         )
     )
-    sim.add("coordinator", state, worker(trainers["coordinator"], shuffle))
+    sim.add("coordinator", state, worker(workers["coordinator"], shuffle))
     for site, name in enumerate(names):
-        trainers[name] = trainer(name, seed, site=site)
-        sim.add(name, ClientMachine(ClientRules("coordinator", 30)), worker(trainers[name], shuffle))
+        workers[name] = role_worker(name, seed, site=site)
+        sim.add(name, ClientMachine(ClientRules("coordinator", 30)), worker(workers[name], shuffle))
         sim.connect("coordinator", name, ("coordinator", "client"))
     sim.run(1000.0)
     assert all(node.finished == e.Finish("completed") for node in sim.nodes.values())
-    return {name: one.site_model.get_weights().tobytes() for name, one in trainers.items()}
+    return {name: one.site_model.get_weights().tobytes() for name, one in workers.items()}
 
 
 def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: str = "ring") -> dict[str, bytes]:
@@ -86,7 +92,7 @@ def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: s
     linked = every_neighbor(graph)
     sim = simulation(shuffle)
     learns = build_algorithm(algorithm, {}, "top-k:0.2+int8" if algorithm == "choco" else "")
-    trainers = {name: trainer(name, seed, site=site, algorithm=learns) for site, name in enumerate(names)}
+    workers = {name: role_worker(name, seed, site=site, algorithm=learns) for site, name in enumerate(names)}
     work = WORK | ({"epochs": 1, "local_steps": learns.needs.steps} if learns.needs.steps else {})
     for name in names:
         rules = PeerRules(
@@ -100,7 +106,7 @@ def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: s
             evaluate_on="holdout",
             **PATIENT,
         )
-        sim.add(name, PeerMachine(rules), worker(trainers[name], shuffle))
+        sim.add(name, PeerMachine(rules), worker(workers[name], shuffle))
     for name in names:
         for other in linked[name]:
             if name < other:
@@ -114,7 +120,7 @@ def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: s
         for _, kind, fields in node.published
         if kind == "round.completed"
     )
-    return {name: one.site_model.get_weights().tobytes() for name, one in trainers.items()}
+    return {name: one.site_model.get_weights().tobytes() for name, one in workers.items()}
 
 
 @pytest.mark.parametrize("run", [federated, gossip])
@@ -156,7 +162,7 @@ def test_peers_that_start_together_stay_near_and_apart() -> None:
 @pytest.mark.parametrize("run", [federated, gossip])
 def test_summing_in_order_of_arrival_would_be_seen(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison itself can fail."""
-    perform = Worker.perform
+    answer = Worker.answer
     draws = random.Random(0)
 
     def unordered(self: Worker, job: Any) -> ev.Event | None:
@@ -166,8 +172,8 @@ def test_summing_in_order_of_arrival_would_be_seen(run: Run, monkeypatch: pytest
             case e.Mix(number, bodies, weights, names):
                 triples = draws.sample(list(zip(bodies, weights, names, strict=True)), len(bodies))
                 job = e.Mix(number, *map(tuple, zip(*triples, strict=True)))
-        return perform(self, job)
+        return answer(self, job)
 
     first = run(7, None)
-    monkeypatch.setattr(Worker, "perform", unordered)
+    monkeypatch.setattr(Worker, "answer", unordered)
     assert any(run(7, None) != first for _ in range(3))

@@ -24,17 +24,20 @@ from nervenet.models.site_model import SiteModel
 from nervenet.nodes import Client, Coordinator, Experiment, Monitor, Peer
 from nervenet.nodes.checkpoint.client_state import ClientStateStore
 from nervenet.nodes.federated import client_machine
-from nervenet.nodes.federated.aggregator import Aggregator
+from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.client_worker import ClientWorker
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.registry import STRATEGIES, build_strategy
+from nervenet.nodes.gossip.algorithms.averaging import DPSGD
 from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
+from nervenet.nodes.gossip.worker import GossipWorker
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.runtime.model_worker import ModelWorker
 from nervenet.nodes.runtime.simulator import Simulation
-from nervenet.nodes.runtime.worker import Worker
+from nervenet.nodes.runtime.worker import Cancellation, Worker
 from nervenet.nodes.topology import neighbors, schedule
 
 ROOT = Path(__file__).parents[2]
@@ -151,10 +154,16 @@ def simulated() -> Found:
     found: Found = defaultdict(set)
 
     def worker(name: str) -> Any:
-        data = rows(len(name), sign)
-        site_model = SiteModel(MLP((3,)), *data, test=rows(9, sign))
-        trainer = Worker(site_model, node=name, seed=0, merger=Aggregator(FedAvg()))
-        return lambda job: (0.2, in_part(trainer.answer(job)) if name == "client-0" else trainer.answer(job))
+        site_model = SiteModel(MLP((3,)), *rows(len(name), sign), test=rows(9, sign))
+        role: ModelWorker
+        if name == "coordinator":
+            role = CoordinatorWorker(site_model, Aggregator(FedAvg()), node=name, seed=0)
+        elif name.startswith("client"):
+            role = ClientWorker(site_model, node=name, seed=0, states=ClientStateStore())
+        else:
+            role = GossipWorker(site_model, DPSGD(), node=name, seed=0)
+        answer = Worker(role).answer
+        return lambda job: (0.2, in_part(answer(job)) if name == "client-0" else answer(job))
 
     settings = {"epochs": 1, "local_steps": None, "batch_size": 16, "carry_optimizer": False}
     sim = Simulation()
@@ -193,14 +202,15 @@ def in_part(answer: ev.Event | None) -> ev.Event | None:
 def hurried() -> set[str]:
     """What a client tells of a training that was stopped early, for a strategy that wants to know the loss before."""
     site_model = SiteModel(MLP((3,)), *rows(1, sign))
-    work = ClientWorker(site_model, node="client-0", seed=0, carried=ClientStateStore())
-    trainer = Worker(site_model, node="client-0", seed=0, work=work)
-    survey = trainer.perform(e.Survey())
+    role = ClientWorker(site_model, node="client-0", seed=0, states=ClientStateStore())
+    survey = role.perform(e.Survey(), Cancellation())
     assert isinstance(survey, ev.Surveyed)
-    trainer.perform(e.ApplyAgreement(surveys={"client-0": (survey.fields, survey.body)}))
+    role.perform(e.ApplyAgreement(surveys={"client-0": (survey.fields, survey.body)}), Cancellation())
     stops = iter((False, True))
+    cancellation = Cancellation()
+    cancellation.requested = lambda: next(stops, True)  # type: ignore[method-assign]
     job = e.Train(1, 0, None, {"epochs": 9, "probe": True, "partial": True})
-    return set(work.train(job, lambda: next(stops, True), lambda: False).metrics)
+    return set(role.train(job, cancellation).metrics)
 
 
 def by_strategies() -> set[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nervenet.nodes.checkpoint import client_state
+from nervenet.nodes.checkpoint import store
 from nervenet.nodes.checkpoint.client_state import ClientStateStore
 from nervenet.nodes.checkpoint.state_file import CheckpointError, path_of
 
@@ -126,7 +126,7 @@ def test_a_disk_that_refuses_is_told_once_and_memory_counts(tmp_path: Path, monk
         raise CheckpointError("the state of round 1 could not be written")
 
     with monkeypatch.context() as patch:
-        patch.setattr(client_state, "write_state", refuse)
+        patch.setattr(store, "write_state", refuse)
         states.put(1, state(10))
         states.put(2, state(2))
     assert [value(states, n) for n in (2, 3)] == [10, 2]

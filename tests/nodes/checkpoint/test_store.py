@@ -181,7 +181,7 @@ def test_what_is_named_otherwise_is_none_of_ours(tmp_path: Path) -> None:
 def test_a_newer_format_is_an_error_and_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoints, _ = filled(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(state_file, "FORMAT", 2)
+        patch.setattr(state_file, "FORMAT", 3)
         checkpoints.write(4, {}, {})
     with pytest.raises(CheckpointError, match=r"round-000000004.safetensors: is of format 2; this version reads up to"):
         checkpoints.latest()

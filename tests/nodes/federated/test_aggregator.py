@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from nervenet.nodes.federated.aggregator import Aggregator
-from nervenet.nodes.federated.strategies import Contribution
+from nervenet.nodes.federated.strategies import Contribution, StrategyError
 from nervenet.nodes.federated.strategies.registry import build_strategy
 from nervenet.nodes.runtime import effects as e
 
@@ -35,3 +35,10 @@ def test_a_fold_that_did_not_count_would_leave_its_momentum(monkeypatch: pytest.
     monkeypatch.setattr(Aggregator, "_rewind", lambda self, number: None)
     with pytest.raises(AssertionError):
         check_a_fold_that_did_not_count_leaves_nothing_behind()
+
+
+def test_an_update_that_is_not_finite_fails_the_fold_by_the_name_of_its_client() -> None:
+    aggregator = Aggregator(build_strategy("fedavg", {}))
+    aggregator.begin(np.zeros(3, np.float32))
+    with pytest.raises(StrategyError, match="a: values must be finite"):
+        aggregator.fold(a_fold(np.zeros(3, np.float32), 1, 0, float("nan")))

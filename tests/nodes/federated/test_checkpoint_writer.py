@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,16 @@ from nervenet.models.site_model import SiteModel
 from nervenet.nodes.checkpoint.store import CheckpointStore
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.federated.aggregator import Aggregator
+from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.checkpoint_writer import CheckpointWriter, recall
 from nervenet.nodes.federated.strategies import Contribution, Outcome
 from nervenet.nodes.federated.strategies.averaging import FedAdam
 from nervenet.nodes.federated.strategies.base import Demands
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.runtime.model_worker import ModelWorker
 from nervenet.nodes.runtime.node_stats import NodeStats
-from nervenet.nodes.runtime.worker import Worker
+from nervenet.nodes.runtime.worker import Cancellation, Worker
 
 PLAN = Experiment.from_dict({"nodes": 2, "rounds": 5, "data": {"name": "iris"}, "model": {"hidden": [3]}})
 X = np.random.default_rng(0).normal(size=(30, 4))
@@ -74,18 +74,18 @@ def site_model() -> SiteModel:
 
 def agreed() -> ev.ModelReady:
     """What round 0 comes to."""
-    worker = Worker(site_model(), node="c", seed=0)
-    survey = worker.perform(e.Survey())
+    role = ModelWorker(site_model(), node="c", seed=0)
+    survey = role.perform(e.Survey(), Cancellation())
     assert isinstance(survey, ev.Surveyed)
-    settled = worker.perform(e.ApplyAgreement({"a": (survey.fields, survey.body)}))
+    settled = role.perform(e.ApplyAgreement({"a": (survey.fields, survey.body)}), Cancellation())
     assert isinstance(settled, ev.ModelReady)
     return settled
 
 
-def life(folder: Path, merger: Aggregator, incarnation: int = 7) -> tuple[Worker, NodeStats]:
+def incarnation(folder: Path, merger: Aggregator, number: int = 7) -> tuple[Worker, NodeStats]:
     record = NodeStats("coordinator")
-    memory = CheckpointWriter(CheckpointStore(folder), merger, record, PLAN.to_dict(), incarnation)
-    return Worker(site_model(), node="c", seed=0, merger=merger, memory=memory), record
+    writer = CheckpointWriter(CheckpointStore(folder), record, PLAN.to_dict(), number)
+    return Worker(CoordinatorWorker(site_model(), merger, node="c", seed=0, writer=writer)), record
 
 
 def completed(record: NodeStats, number: int) -> None:
@@ -97,33 +97,23 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
     merger = Aggregator(FedAdam())
     merger.begin(settled.body)
     folded = fold(merger, 1, settled.body)
-    worker, record = life(tmp_path, merger)
+    worker, record = incarnation(tmp_path, merger)
     completed(record, 1)
-    answers: list[ev.Event] = []
-    worker.submit(
-        e.Checkpoint(
-            1,
-            folded.body,
-            {"agreement": settled.agreement, "clients": {"a": {"here": True}, "b": {"here": False}}},
-            settled.body,
-        )
+    clients = {"a": {"here": True}, "b": {"here": False}}
+    job = worker.role.snapshot(
+        e.Checkpoint(1, folded.body, {"agreement": settled.agreement, "clients": clients}, settled.body)
     )
     # A later round that is folded before the worker comes to it changes nothing.
     completed(record, 2)
     fold(merger, 2, folded.body)
-    worker.start(answers.append)
-    done = threading.Event()
-    worker.when_done(done.set)
-    assert done.wait(10)
-    worker.close()
-    assert answers == [ev.Saved(1)]
+    assert worker.answer(job) == ev.Saved(1)
 
     past = recall(tmp_path, PLAN)
     assert past is not None
     assert (past.round, past.incarnation, past.clients) == (1, 7, {"a"})
     assert past.best.tobytes() == settled.body.tobytes()
     again, record_again, model = Aggregator(FedAdam()), NodeStats("coordinator"), site_model()
-    back = past.bring_back(model, again, record_again, 0)
+    back = past.restore(CoordinatorWorker(model, again, node="c", seed=0), record_again)
     assert back.body.tobytes() == folded.body.tobytes() == model.get_weights().tobytes()
     assert (back.agreement, back.payload) == (settled.agreement, settled.payload)
     assert fold(again, 2, back.body).body.tobytes() == merger_of(settled, 2).tobytes()
@@ -143,19 +133,17 @@ def test_a_disk_that_refuses_is_told_as_failed_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     merger = Aggregator(FedAdam())
     merger.begin(np.zeros(3, np.float32))
-    worker, record = life(tmp_path / "file" / "below", merger)
+    worker, record = incarnation(tmp_path / "file" / "below", merger)
     completed(record, 0)
-    job = worker.memory.complete(e.Checkpoint(0, np.zeros(3, np.float32), {})) if worker.memory else None
-    assert job is not None
-    answer = worker.answer(job)
+    answer = worker.answer(worker.role.snapshot(e.Checkpoint(0, np.zeros(3, np.float32), {})))
     assert isinstance(answer, ev.WorkFailed)
     assert (answer.kind, answer.round) == ("checkpoint", 0)
     assert "cannot be made: Not a directory" in answer.reason
 
 
 def test_without_a_folder_there_is_nothing_to_lose() -> None:
-    worker = Worker(site_model(), node="c", seed=0)
-    assert worker.perform(e.Checkpoint(3, np.zeros(2), {})) == ev.Saved(3)
+    worker = Worker(CoordinatorWorker(site_model(), Aggregator(FedAdam()), node="c", seed=0))
+    assert worker.answer(e.Checkpoint(3, np.zeros(2), {})) == ev.Saved(3)
 
 
 def test_nothing_is_recalled_where_nothing_was_kept(tmp_path: Path) -> None:

@@ -12,10 +12,13 @@ from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
 from nervenet.models.site_model import SiteModel
 from nervenet.nodes.checkpoint.client_state import ClientStateStore
+from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.client_worker import ClientWorker
+from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
-from nervenet.nodes.runtime.worker import Worker
+from nervenet.nodes.runtime.model_worker import ModelWorker
+from nervenet.nodes.runtime.worker import Cancellation, Worker
 
 PLAIN = {"epochs": 1, "local_steps": None, "batch_size": 8, "carry_optimizer": False}
 EVERYTHING = PLAIN | {"control": True, "encoding": "delta+top-k:0.25+int8"}
@@ -28,22 +31,24 @@ def rows(seed: int = 0, n: int = 40) -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(n, 2)) + 3.0 * np.c_[y, -y], y
 
 
-def client(folder: Path | None = None, warnings: list[str] | None = None, **options: Any) -> Worker:
+def client(folder: Path | None = None, warnings: list[str] | None = None, **options: Any) -> ClientWorker:
     """A settled client's worker."""
     model = MLP(hidden=(3,), optimizer="momentum", **options)
     site_model = SiteModel(model, *rows(), columns=("a", "b"), holdout=0.25)
-    carried = ClientStateStore(folder, (warnings if warnings is not None else []).append)
-    work = ClientWorker(site_model, node="client-0", seed=0, carried=carried)
-    one = Worker(site_model, node="client-0", seed=0, work=work)
-    survey = one.perform(e.Survey())
+    states = ClientStateStore(folder, (warnings if warnings is not None else []).append)
+    one = ClientWorker(site_model, node="client-0", seed=0, states=states)
+    survey = do(one, e.Survey())
     assert isinstance(survey, ev.Surveyed)
-    one.perform(e.ApplyAgreement(surveys={"only": (survey.fields, survey.body)}))
+    do(one, e.ApplyAgreement(surveys={"only": (survey.fields, survey.body)}))
     return one
 
 
-def kept(one: Worker) -> list[int]:
-    assert one.work is not None
-    return one.work.carried.rounds
+def kept(one: ClientWorker) -> list[int]:
+    return one.states.rounds
+
+
+def do(one: ModelWorker, effect: e.Effect) -> Any:
+    return one.perform(effect, Cancellation())
 
 
 def received(number: int, parts: int = 1) -> np.ndarray:
@@ -53,7 +58,7 @@ def received(number: int, parts: int = 1) -> np.ndarray:
 
 
 def train(
-    one: Worker,
+    one: ClientWorker,
     number: int,
     settings: dict[str, Any],
     *,
@@ -63,7 +68,7 @@ def train(
 ) -> ev.Trained:
     parts = 2 if settings.get("control") else 1
     body = received(number, parts)
-    told = one.perform(e.Train(number, 0, body, settings, durable=durable, incarnation=life, counted=counted))
+    told = do(one, e.Train(number, 0, body, settings, durable=durable, incarnation=life, counted=counted))
     assert isinstance(told, ev.Trained)
     return told
 
@@ -150,12 +155,17 @@ def test_a_client_that_came_back_forgets_nothing_that_its_coordinator_knows(tmp_
     assert kept(stranger) == [1, 5]
 
 
+def stopped(after: int, *, keep: bool) -> Cancellation:
+    """A request to stop that comes with a mini-batch."""
+    cancellation, steps = Cancellation(), itertools.count()
+    cancellation.request(keep=keep)
+    cancellation.requested = lambda: next(steps) >= after  # type: ignore[method-assign]
+    return cancellation
+
+
 def test_work_that_nobody_takes_leaves_no_trace() -> None:
     one, settings = client(), MOMENTA | {"epochs": 50, "partial": True}
-    assert one.work is not None
-    steps = itertools.count()
-    job = e.Train(1, 0, received(1), settings)
-    answer = one.work.train(job, lambda: next(steps) >= 3, lambda: True)
+    answer = one.train(e.Train(1, 0, received(1), settings), stopped(3, keep=False))
     assert answer.cancelled
     assert answer.body is None
     assert kept(one) == []
@@ -164,31 +174,17 @@ def test_work_that_nobody_takes_leaves_no_trace() -> None:
 
 def test_partial_work_that_is_wanted_is_answered_and_kept() -> None:
     one, settings = client(), MOMENTA | {"epochs": 50, "partial": True}
-    assert one.work is not None
-    steps = itertools.count()
-    answer = one.work.train(e.Train(1, 0, received(1), settings), lambda: next(steps) >= 3, lambda: False)
+    answer = one.train(e.Train(1, 0, received(1), settings), stopped(3, keep=True))
     assert not answer.cancelled
     assert answer.metrics["partial"] == 1.0
     assert answer.metrics["steps"] == 3.0
     assert kept(one) == [1]
 
 
-def test_abandoning_says_whether_the_work_is_wanted() -> None:
-    one = client()
-    one.abandon(keep=True)
-    assert one._stop.is_set()
-    assert not one._unwanted.is_set()
-    one.abandon()
-    assert one._unwanted.is_set()
-    one.submit(e.Train(1, 0, received(1), PLAIN))
-    assert not one._stop.is_set()
-    assert not one._unwanted.is_set()
-
-
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("encoding", ["", "delta+int8", "float16"])
 def test_a_training_that_diverges_is_told_by_name_however_it_is_encoded(encoding: str) -> None:
-    answer = client(learning_rate=1e30).answer(e.Train(1, 0, received(1), PLAIN | {"encoding": encoding}))
+    answer = Worker(client(learning_rate=1e30)).answer(e.Train(1, 0, received(1), PLAIN | {"encoding": encoding}))
     assert isinstance(answer, ev.WorkFailed)
     assert "the weights after training" in answer.reason
     assert "must be finite" in answer.reason
@@ -196,17 +192,15 @@ def test_a_training_that_diverges_is_told_by_name_however_it_is_encoded(encoding
 
 def test_what_cannot_be_encoded_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     one = client()
-    assert one.work is not None
     huge = np.full(one.site_model.layout.size, 3e38, np.float32)
     monkeypatch.setattr(one.site_model, "get_weights", lambda: huge)  # finite, and too large for a scale of int8
-    answer = one.answer(e.Train(1, 0, received(1), PLAIN | {"encoding": "delta+int8"}))
+    answer = Worker(one).answer(e.Train(1, 0, received(1), PLAIN | {"encoding": "delta+int8"}))
     assert isinstance(answer, ev.WorkFailed)
     assert answer.reason.startswith("ArithmeticError: the weights after training, sent as delta+int8, must be finite")
 
 
 def test_fed_per_keeps_its_arrays_through_rounds_and_measures_both_models() -> None:
     one, settings = client(), PLAIN | {"personal": ["weight.1", "bias.1"]}
-    assert one.work is not None
     views = one.site_model.layout.views
     for number in (1, 2):
         answer = train(one, number, settings)
@@ -215,14 +209,14 @@ def test_fed_per_keeps_its_arrays_through_rounds_and_measures_both_models() -> N
         assert (went["weight.0"] != came["weight.0"]).any()
     head = views(one.site_model.get_weights())["weight.1"].copy()
     final = received(3)
-    measured = one.perform(e.Personalize(2, final, settings))
+    measured = do(one, e.Personalize(2, final, settings))
     assert isinstance(measured, ev.Personalized)
     assert {"accuracy", "loss", "examples", "global_accuracy", "global_loss"} == set(measured.metrics)
-    own = views(one.work.personal)
+    own = views(one.personal)
     np.testing.assert_array_equal(own["weight.1"], head)
     np.testing.assert_array_equal(own["weight.0"], views(final)["weight.0"])
     assert measured.metrics["loss"] == one.site_model.evaluate("holdout")["loss"]
-    one.perform(e.LoadWeights(final))
+    do(one, e.LoadWeights(final))
     assert measured.metrics["global_loss"] == one.site_model.evaluate("holdout")["loss"]
 
 
@@ -230,33 +224,31 @@ def test_federated_evaluation_measures_the_model_that_this_client_uses() -> None
     one, settings = client(), PLAIN | {"personal": ["weight.1", "bias.1"]}
     train(one, 1, settings)
     head = one.site_model.layout.views(one.site_model.get_weights())["weight.1"].copy()
-    one.perform(e.Evaluate(1, "holdout", received(2)))
+    do(one, e.Evaluate(1, "holdout", received(2)))
     np.testing.assert_array_equal(one.site_model.layout.views(one.site_model.get_weights())["weight.1"], head)
 
 
 def test_ditto_ends_with_its_own_model_and_fine_tuning_with_one_that_went_on() -> None:
     one = client()
-    assert one.work is not None
     train(one, 1, PLAIN | {"ditto": 0.5})
-    ditto = one.work.local.personal_weights()
-    one.perform(e.Personalize(1, received(2), PLAIN | {"ditto": 0.5}))
-    np.testing.assert_array_equal(one.work.personal, ditto)
+    ditto = one.local.personal_weights()
+    do(one, e.Personalize(1, received(2), PLAIN | {"ditto": 0.5}))
+    np.testing.assert_array_equal(one.personal, ditto)
     other = client()
-    assert other.work is not None
-    other.perform(e.Personalize(1, received(2), PLAIN | {"fine_tune": 3}))
-    assert (other.work.personal != received(2)).any()
-    np.testing.assert_array_equal(other.work.personal, other.site_model.get_weights())
+    do(other, e.Personalize(1, received(2), PLAIN | {"fine_tune": 3}))
+    assert (other.personal != received(2)).any()
+    np.testing.assert_array_equal(other.personal, other.site_model.get_weights())
 
 
 def test_a_name_that_is_no_array_is_told_with_all_that_are() -> None:
     names = "weight.0, weight.1, bias.0, bias.1"
-    answer = client().answer(e.Train(1, 0, received(1), PLAIN | {"personal": ["head"]}))
+    answer = Worker(client()).answer(e.Train(1, 0, received(1), PLAIN | {"personal": ["head"]}))
     assert isinstance(answer, ev.WorkFailed)
     assert names in answer.reason
     site_model = SiteModel(MLP(hidden=(3,)), *rows(), columns=("a", "b"))
-    coordinator = Worker(site_model, node="coordinator", seed=0, personal=("head",))
-    survey = coordinator.perform(e.Survey())
+    coordinator = CoordinatorWorker(site_model, Aggregator(FedAvg()), node="coordinator", seed=0, personal=("head",))
+    survey = do(coordinator, e.Survey())
     assert isinstance(survey, ev.Surveyed)
-    answer = coordinator.answer(e.ApplyAgreement(surveys={"a": (survey.fields, survey.body)}))
+    answer = Worker(coordinator).answer(e.ApplyAgreement(surveys={"a": (survey.fields, survey.body)}))
     assert isinstance(answer, ev.WorkFailed)
     assert names in answer.reason

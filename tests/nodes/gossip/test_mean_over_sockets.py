@@ -22,6 +22,7 @@ from nervenet.models.model import FitReport, LocalWork
 from nervenet.models.weights import Layout
 from nervenet.nodes import Experiment, Peer
 from nervenet.nodes.gossip.algorithms.push_sum import RECEIVED, SENT
+from nervenet.nodes.gossip.worker import GossipWorker
 from nervenet.nodes.results.run_result import RunResult
 from nervenet.nodes.results.summary import summarize
 
@@ -149,9 +150,8 @@ class Company:
         rows = (np.arange(8.0).reshape(8, 1), np.arange(8.0))
         peer = Peer(model, rows, run="g", name=name, holdout=0.0, experiment=self.plan, **way)
         self.peers[name], self.models[name] = peer, model
-        work = peer._trainer.gossip
-        if work is not None:
-            self._watch(name, work)
+        if isinstance(peer._worker.role, GossipWorker):
+            self._watch(name, peer._worker.role)
         peer.session.on_event = self.event
         return peer
 
@@ -159,15 +159,15 @@ class Company:
         if event["type"] == "round.completed":
             self.closed[event["round"]].add(event["closed_by"])
 
-    def _watch(self, name: str, work: Any) -> None:
-        mix = work.mix
+    def _watch(self, name: str, role: Any) -> None:
+        mix = role.mix
 
         def watched(job: Any) -> Any:
-            mine, found = work._mine, mix(job)
+            mine, found = role._mine, mix(job)
             self.before[job.round][name], self.after[job.round][name] = np.array(mine), np.array(found.body)
             return found
 
-        work.mix = watched
+        role.mix = watched
 
     def roughen(self, peer: Peer, may_drop: Callable[[Message], bool], **faults: Any) -> None:
         """Put a bad network between a peer and its neighbors."""
@@ -181,9 +181,9 @@ class Company:
         return sum(model.start + model.moved for model in self.models.values())
 
     def state(self, name: str) -> Mapping[str, Any]:
-        work = self.peers[name]._trainer.gossip
-        assert work is not None
-        return work.state
+        role = self.peers[name]._worker.role
+        assert isinstance(role, GossipWorker)
+        return role.state
 
 
 def check_kept(found: Any, expected: Any) -> None:

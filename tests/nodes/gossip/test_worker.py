@@ -1,5 +1,6 @@
 """The peer's half of the worker: what training gave becomes what is sent, and what came the next model."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,39 +16,42 @@ from nervenet.nodes.gossip.algorithms.averaging import DPSGD
 from nervenet.nodes.gossip.algorithms.choco import Choco
 from nervenet.nodes.gossip.algorithms.push_sum import SGP
 from nervenet.nodes.gossip.algorithms.tracking import GradientTracking
-from nervenet.nodes.gossip.states import States
+from nervenet.nodes.gossip.checkpoint_writer import CheckpointWriter
 from nervenet.nodes.gossip.worker import GossipWorker
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
-from nervenet.nodes.runtime.worker import Worker
+from nervenet.nodes.runtime.worker import Cancellation, Worker
 
 WORK = {"epochs": None, "local_steps": 3, "batch_size": 8, "carry_optimizer": True}
 WORK["epochs"] = 1
 PLAN = Experiment.from_dict({"mode": "gossip", "nodes": 2})
 
 
-def peer(algorithm: Algorithm, folder: Path | None = None, init: str = "common") -> Worker:
+def peer(algorithm: Algorithm, folder: Path | None = None, init: str = "common") -> GossipWorker:
     draws = np.random.default_rng(0)
     site_model = SiteModel(
         MLP(hidden=(4,), momentum=0.0, dtype="float64"), draws.normal(size=(30, 3)), np.arange(30) % 3
     )
-    states = States(folder, PLAN) if folder else None
-    work = GossipWorker(site_model, algorithm, node="b", seed=1, states=states)
-    one = Worker(site_model, node="b", seed=1, gossip=work, init=init)
-    survey = one.perform(e.Survey())
+    writer = CheckpointWriter(folder, PLAN) if folder else None
+    one = GossipWorker(site_model, algorithm, node="b", seed=1, init=init, writer=writer)
+    survey = do(one, e.Survey())
     assert isinstance(survey, ev.Surveyed)
-    one.perform(e.ApplyAgreement({"b": (survey.fields, survey.body)}))
+    do(one, e.ApplyAgreement({"b": (survey.fields, survey.body)}))
     return one
 
 
-def train(one: Worker, number: int = 1, **fields: Any) -> ev.Trained:
-    told = one.perform(e.Train(number, 0, None, WORK, **({"to": ("a",)} | fields)))
+def do(one: GossipWorker, effect: e.Effect) -> Any:
+    return one.perform(effect, Cancellation())
+
+
+def train(one: GossipWorker, number: int = 1, **fields: Any) -> ev.Trained:
+    told = do(one, e.Train(number, 0, None, WORK, **({"to": ("a",)} | fields)))
     assert isinstance(told, ev.Trained)
     return told
 
 
-def mix(one: Worker, number: int, mine: Any, theirs: Any, **fields: Any) -> ev.Mixed:
-    told = one.perform(e.Mix(number, (theirs, mine), (0.5, 0.5), ("a", "b"), **fields))
+def mix(one: GossipWorker, number: int, mine: Any, theirs: Any, **fields: Any) -> ev.Mixed:
+    told = do(one, e.Mix(number, (theirs, mine), (0.5, 0.5), ("a", "b"), **fields))
     assert isinstance(told, ev.Mixed)
     return told
 
@@ -72,11 +76,10 @@ def test_tracking_sends_two_parts_and_corrects_the_next_training() -> None:
     rate = one.site_model.model.learning_rate
     assert np.allclose(told.body[size:], (before - told.body[:size]) / (3 * rate), atol=1e-12)
     mix(one, 1, told.body, np.zeros_like(told.body))
-    assert one.gossip is not None
-    assert np.allclose(one.gossip.state["correction"], -told.body[size:] / 2)
+    assert np.allclose(one.state["correction"], -told.body[size:] / 2)
     plain = peer(GradientTracking())
     plain.site_model.set_weights(one.site_model.get_weights())
-    plain.gossip.begin(one.site_model.get_weights(), one.site_model.get_weights())
+    plain.begin(one.site_model.get_weights())
     moved = train(plain, 2).body[:size] - train(one, 2).body[:size]
     assert np.allclose(moved, -3 * rate * told.body[size:] / 2, atol=1e-2 * np.abs(moved).max() + 1e-3)
     assert np.abs(moved).max() > 1e-4
@@ -91,9 +94,8 @@ def test_push_sum_gives_each_its_own_and_carries_masses() -> None:
     mixed = mix(one, 1, told.body, 2 * told.apart["a"].body, masses=(2 / 3, 1.0))
     assert mixed.metrics["mass"] == pytest.approx(1.0)
     assert mixed.metrics["mass_out"] == pytest.approx({"a": -1 / 3, "c": 1 / 3})
-    one.perform(e.Forget("a"))
-    assert one.gossip is not None
-    assert "received/a" not in one.gossip.state
+    do(one, e.Forget("a"))
+    assert "received/a" not in one.state
 
 
 def test_a_difference_that_came_before_it_could_be_read_is_read_when_it_is_wanted() -> None:
@@ -101,7 +103,7 @@ def test_a_difference_that_came_before_it_could_be_read_is_read_when_it_is_wante
     theirs, mine = train(other), train(one)
     assert theirs.payload is not None
     assert (theirs.payload.encoding, theirs.payload.dtype, theirs.base) == ("delta+int8", "uint8", 0)
-    early = Worker(SiteModel(MLP()), node="x", seed=0, gossip=one.gossip)
+    early = GossipWorker(SiteModel(MLP()), Choco(codec="int8"), node="x", seed=0)
     assert early.unpack(theirs.body, theirs.payload) == (theirs.body, None)
     decoded, flaw = one.unpack(theirs.body, theirs.payload)
     assert flaw is None
@@ -110,7 +112,7 @@ def test_a_difference_that_came_before_it_could_be_read_is_read_when_it_is_wante
     assert (late.body == mix(one, 1, mine.body, decoded, **fields).body).all()
 
 
-def peer_again(one: Worker) -> Worker:
+def peer_again(one: GossipWorker) -> GossipWorker:
     twin = peer(Choco(codec="int8"))
     train(twin)
     return twin
@@ -137,12 +139,11 @@ def test_copies_start_from_what_all_know_even_where_a_peer_starts_from_its_own()
     )
     site_model.model.build(3, 3, np.random.default_rng(9))
     own = site_model.get_weights()
-    one = Worker(site_model, node="b", seed=1, init="own", gossip=GossipWorker(site_model, Choco(), node="b", seed=1))
-    survey = one.perform(e.Survey())
+    one = GossipWorker(site_model, Choco(), node="b", seed=1, init="own")
+    survey = do(one, e.Survey())
     assert isinstance(survey, ev.Surveyed)
-    one.perform(e.ApplyAgreement({"b": (survey.fields, survey.body)}))
-    assert one.gossip is not None
-    assert (one.gossip.state["copy/"] == common).all()
+    do(one, e.ApplyAgreement({"b": (survey.fields, survey.body)}))
+    assert (one.state["copy/"] == common).all()
     assert (site_model.get_weights() == own).all()
     assert not (own == common).all()
 
@@ -156,8 +157,8 @@ def test_what_is_kept_of_a_round_is_all_that_the_next_depends_on(algorithm: Algo
         mix(one, number, told.body, np.ones(told.body.size) if told.payload.encoding == "" else np.ones(31), **fields)
         assert keep(one, number) == [ev.Saved(number)]
     again = peer(algorithm, tmp_path / "b")
-    assert states_of(again).held == (2, 1)
-    settled = again.perform(e.ApplyAgreement(round=2))
+    assert writer_of(again).held == (2, 1)
+    settled = do(again, e.ApplyAgreement(round=2))
     assert isinstance(settled, ev.ModelReady)
     assert settled.round == 2
     assert (settled.body == one.site_model.get_weights()).all()
@@ -166,25 +167,28 @@ def test_what_is_kept_of_a_round_is_all_that_the_next_depends_on(algorithm: Algo
     assert first.base == second.base
 
 
-def states_of(one: Worker) -> States:
-    assert one.gossip is not None
-    assert one.gossip.states is not None
-    return one.gossip.states
+def writer_of(one: GossipWorker) -> CheckpointWriter:
+    assert one.writer is not None
+    return one.writer
 
 
-def keep(one: Worker, number: int, **fields: Any) -> list[ev.Event]:
-    """Keep the state of a round, and wait for what comes of it."""
+def keep(one: GossipWorker, number: int, **fields: Any) -> list[ev.Event]:
+    """Save the state of a round, and wait for what comes of it."""
     posted: list[ev.Event] = []
-    one.start(posted.append)
+    worker, done = Worker(one), threading.Event()
+    worker.start(posted.append)
     agreement = {"agreement": one.site_model.preprocessing.to_dict()}
-    one.perform(states_of(one).complete(e.SaveState(number, agreement, last=True, **fields)))
+    worker.submit(e.SaveState(number, agreement, last=True, **fields))
+    worker.when_done(done.set)
+    assert done.wait(10)
+    worker.close()
     return posted
 
 
 def test_what_is_one_array_under_two_names_is_written_once_and_comes_back_as_one(tmp_path: Path) -> None:
     one = peer(Choco(codec="int8"), tmp_path / "b")
     keep(one, 1)
-    arrays = states_of(one).read(1).arrays
+    arrays = writer_of(one).read(1).arrays
     assert arrays["algorithm/common"] is arrays["algorithm/copy/"]
     assert arrays["weights"] is arrays["algorithm/common"]
     assert len(state_file.read_state(tmp_path / "b", 1).arrays) < len(arrays)
@@ -197,10 +201,12 @@ def test_a_broken_state_is_named_and_the_one_before_it_counts(tmp_path: Path) ->
     keep(one, 4, forget=(1,))
     path = state_file.path_of(tmp_path / "b", 4)
     path.write_bytes(path.read_bytes()[:-1])
-    states = States(tmp_path / "b", PLAN)
-    assert states.held == (3, 2)
-    assert "round-000000004.safetensors: is damaged: its checksum differs; the one before it is used" in states.told[0]
-    states.read(2)
+    writer = CheckpointWriter(tmp_path / "b", PLAN)
+    assert writer.held == (3, 2)
+    assert (
+        "round-000000004.safetensors: is damaged: its checksum differs; the one before it is used" in writer.warnings[0]
+    )
+    writer.read(2)
     assert state_file.rounds_in(tmp_path / "b") == [2], "the rounds after it are run anew"
 
 
@@ -208,7 +214,7 @@ def test_states_of_another_experiment_are_refused(tmp_path: Path) -> None:
     keep(peer(DPSGD(), tmp_path / "b"), 1)
     other = Experiment.from_dict({"mode": "gossip", "nodes": 2, "seed": 5})
     with pytest.raises(ExperimentError, match="of another experiment: found seed = 0, expected 5"):
-        States(tmp_path / "b", other)
+        CheckpointWriter(tmp_path / "b", other)
 
 
 def test_a_disk_that_refuses_is_told_by_name(tmp_path: Path) -> None:

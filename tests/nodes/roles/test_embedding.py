@@ -21,7 +21,7 @@ from nervenet.nodes import Client, Coordinator, Experiment, NodeFailed, Peer
 from nervenet.nodes.config.factory import build_model, build_site_model
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.experiment.loader import experiment_from_keywords
-from nervenet.nodes.federated.aggregator import Aggregator
+from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.worker import Worker
@@ -145,12 +145,13 @@ async def test_each_round_tells_who_is_out_of_line_if_that_is_asked_for(
 
 
 async def test_without_taking_it_over_the_coordinator_keeps_what_it_began_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    perform = Worker.perform
+    answer = Worker.answer
 
-    def forgetful(trainer: Worker, job: Any) -> ev.Event | None:
-        return None if isinstance(job, e.LoadWeights) and trainer.node == "coordinator" else perform(trainer, job)
+    def forgetful(worker: Worker, job: Any) -> ev.Event | None:
+        forgets = isinstance(job, e.LoadWeights) and isinstance(worker.role, CoordinatorWorker)
+        return None if forgets else answer(worker, job)
 
-    monkeypatch.setattr(Worker, "perform", forgetful)
+    monkeypatch.setattr(Worker, "answer", forgetful)
     coordinator, clients = await federated(lambda: MLP((8,)))
     assert not np.array_equal(coordinator.model.get_weights(), clients[0].model.get_weights())
 

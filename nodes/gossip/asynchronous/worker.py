@@ -1,0 +1,63 @@
+"""The worker of a peer that gossips without rounds: trains, and combines models concurrently with training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from nervenet.models.aggregate import combine
+from nervenet.models.model import LocalWork
+from nervenet.models.rng import generator
+
+from ...runtime import effects as e
+from ...runtime import events as ev
+from ...runtime.model_worker import ModelWorker, checked_finite, finite_only
+from .model_merge import merged, taken
+
+if TYPE_CHECKING:
+    from ...runtime.worker import Cancellation, Deferred
+
+
+class AsyncGossipWorker(ModelWorker):
+    """Does the trainings and merges of one peer."""
+
+    def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None:
+        """Train, combine, merge, copy, or what every role does."""
+        match effect:
+            case e.Train():
+                return self.train(effect, cancellation.requested)
+            case e.Combine(number, bodies, coefficients):
+                return ev.Combined(number, checked_finite(combine(bodies, coefficients), "the sum of models"))
+            case e.Merge(number, mine, theirs, shares, part):
+                return ev.Combined(number, checked_finite(merged(mine, theirs, shares, part), "the merged model"))
+            case e.CopyPart(number, body, part):
+                return ev.Combined(number, taken(body, part))
+            case _:
+                return super().perform(effect, cancellation)
+
+    def train(self, effect: e.Train, stop: Callable[[], bool]) -> ev.Trained:
+        """Train from the weights of the effect (None: from where the model stands).
+
+        Raises
+        ------
+        ArithmeticError
+            There is no finite result.
+        """
+        site_model = self.site_model
+        if effect.body is not None:
+            site_model.set_weights(effect.body)
+        settings = dict(effect.settings)
+        clock = settings.pop("clock", None)
+        if clock is not None:  # of a model that walks
+            site_model.schedule_step = clock
+        before = site_model.schedule_step
+        rng = generator(self.seed, self.node, effect.round, "batches")
+        report = site_model.train(LocalWork(**settings), rng, stop)
+        if report.cancelled:
+            return ev.Trained(effect.round, effect.attempt, None, report.examples, {}, cancelled=True)
+        after = site_model.schedule_step
+        steps = report.steps if before is None or after is None else after - before
+        what = "the weights after training (a smaller training.learning_rate may help)"
+        body = checked_finite(site_model.get_weights(), what)
+        metrics = finite_only({"loss": report.loss, "steps": steps})
+        return ev.Trained(effect.round, effect.attempt, body, report.examples, metrics)

@@ -1,0 +1,163 @@
+"""What the workers of all roles have in common: one model, and the effects that every role asks for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from nervenet.broker.messages import Payload
+from nervenet.models.weights import is_finite, sketch
+
+from . import effects as e
+from . import events as ev
+from .worker import Cancellation, Deferred
+
+if TYPE_CHECKING:
+    from nervenet.models.preprocessing import Preprocessing
+    from nervenet.models.site_model import SiteModel
+
+Scale: TypeAlias = Literal["standard", "unit", "none"]
+
+
+class ModelWorker:
+    """Performs what every role asks for; a role's own worker adds what only that role does.
+
+    Parameters
+    ----------
+    site_model
+        The model and its data.
+    node, seed
+        The node's name and the run's seed: the address of its draws.
+    scale
+        How inputs are scaled: ``data.scale`` of the experiment.
+    init
+        ``"common"``: start from the weights that the seed gives to all; ``"own"``: keep those of a model that has been
+        built already.
+    sketches
+        Whether an evaluation has a 64-number projection of the weights, from which a monitor can compute distances.
+    """
+
+    def __init__(
+        self,
+        site_model: SiteModel,
+        *,
+        node: str,
+        seed: int,
+        scale: Scale = "standard",
+        init: str = "common",
+        sketches: bool = False,
+    ) -> None:
+        if init not in ("common", "own"):
+            raise ValueError(f'init must be "common" or "own", found {init!r}')
+        self.site_model = site_model
+        self.node = node
+        self.seed = seed
+        self._scale = scale
+        self._init = init
+        self._sketches = sketches
+
+    def snapshot(self, effect: e.Effect) -> e.Effect:
+        """Return the effect as it is."""
+        return effect
+
+    def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None:  # noqa: ARG002
+        """Survey, apply an agreement, evaluate, load weights.
+
+        Raises
+        ------
+        TypeError
+            It is none of these.
+        """
+        match effect:
+            case e.Survey():
+                statistics = self.site_model.statistics()
+                return ev.Surveyed(statistics.header(), statistics.vector())
+            case e.ApplyAgreement():
+                return self.apply_agreement(effect)
+            case e.Evaluate(number, which, body):
+                return ev.Evaluated(number, which, self._evaluate(which, body))
+            case e.LoadWeights(body):
+                self.adopt(body)
+                return None
+        raise TypeError(f"{type(self).__name__} performs no {type(effect).__name__}")
+
+    def apply_agreement(self, effect: e.ApplyAgreement) -> ev.ModelReady:
+        """Agree from the sites' surveys, or take over an agreement made elsewhere, and build the model.
+
+        Raises
+        ------
+        IncompatibleSites
+            The sites do not fit each other, or this one does not fit the agreement; it names who and what.
+        """
+        from nervenet.models.preprocessing import Preprocessing
+
+        given = effect.agreement
+        agreement = self._agree(effect.surveys) if given is None else Preprocessing.from_dict(given)
+        layout = self.site_model.build(agreement, self.seed, keep_weights=self._init == "own")
+        weights = self.site_model.get_weights()
+        sizes = tuple(math.prod(shape) for shape in layout.shapes)
+        return ev.ModelReady(agreement.to_dict(), payload_of(self.site_model), weights, weights, sizes)
+
+    def _agree(self, surveys: Mapping[str, tuple[Mapping[str, Any], Any]]) -> Preprocessing:
+        from nervenet.models.moments import IncompatibleSites
+        from nervenet.models.site_statistics import SiteStatistics, agree
+
+        sites: dict[str, SiteStatistics] = {}
+        for name, (facts, body) in surveys.items():
+            try:
+                sites[name] = SiteStatistics.from_parts(facts, body)
+            except IncompatibleSites as error:
+                raise IncompatibleSites(f"site {name}: {error}") from error
+        return agree(sites, scale=self._scale)
+
+    def set_weights(self, body: Any) -> None:
+        """Put weights into the model in order to measure them."""
+        self.site_model.set_weights(body)
+
+    def adopt(self, body: Any) -> None:
+        """Make weights the model from here on."""
+        self.site_model.set_weights(body)
+
+    def _evaluate(self, which: str, body: Any) -> dict[str, Any]:
+        if body is not None:
+            self.set_weights(body)
+        metrics: dict[str, Any] = finite_only(self.site_model.evaluate("test" if which == "test" else "holdout"))
+        if self._sketches:
+            metrics["sketch"] = sketch(self.site_model.get_weights(), self.seed)
+        return metrics
+
+    def unpack(self, array: Any, payload: Payload | None) -> tuple[Any, str | None]:
+        """Return the vector that came, decoded if it was encoded, and what is wrong with its values (None: nothing)."""
+        if payload is not None and payload.encoding:
+            try:
+                array = self._decoded(array, payload)
+            except ValueError as error:
+                return None, f"cannot be decoded as {payload.encoding}: {error}"
+        return array, None if is_finite(array) else "values must be finite, found NaN or infinity"
+
+    def _decoded(self, array: Any, payload: Payload) -> Any:
+        from nervenet.models.compress import parse
+
+        if not self.site_model.built:
+            raise ValueError("no layout is settled yet")
+        layout = self.site_model.layout
+        return parse(payload.encoding).decode(array, layout.size, layout.dtype, parts=len(payload.parts))
+
+
+def payload_of(site_model: SiteModel) -> Payload:
+    """Return what the wire says of a model's weights."""
+    layout = site_model.layout
+    return Payload(rule=site_model.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
+
+
+def finite_only(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Leave out what is not a finite number: nobody can average it, and JSON cannot say it."""
+    return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
+
+
+def checked_finite(vector: Any, what: str) -> Any:
+    """Return the vector; raise `ArithmeticError` for one with NaN or infinity."""
+    if not is_finite(vector):
+        raise ArithmeticError(f"{what} must be finite, found NaN or infinity")
+    return vector
