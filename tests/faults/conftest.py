@@ -21,12 +21,13 @@ from nervenet.broker.testing.faults import Faults
 from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies.pipeline import by_examples
-from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
+from nervenet.nodes.gossip.round_machine import PeerMachine
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulated, Simulation
 from nervenet.nodes.topology import schedule
 from nervenet.nodes.topology.mixing import metropolis_hastings
+from static_membership import static_peer
 
 # Chosen by the environment variable NERVENET_FAULTS; not loaded for all, so that no other test is changed by it.
 settings.register_profile("faults", deadline=None, derandomize=True, max_examples=150, print_blob=True)
@@ -317,7 +318,7 @@ class Gossip(Fleet):
         names = [f"peer-{i}" for i in range(peers)]
         super().__init__(names, faults, trouble)
         self.rounds = rounds
-        self.given = {"deadline_s": 10.0, "join_deadline_s": 10.0, "lost_after_s": 10.0} | rules
+        self.given = {"deadline_s": 10.0, "join_deadline_s": 10.0, "suspect_after_s": 2.0} | rules
         self.schedule = schedule(topology, names)
         self.graph = self.schedule.out(1)
         self.rows = metropolis_hastings(self.graph)
@@ -330,7 +331,7 @@ class Gossip(Fleet):
 
     def start(self, name: str, incarnation: int) -> None:
         """Start a peer and connect it to those neighbors that are there."""
-        self.states[name] = PeerMachine(PeerRules(name, self.names, self.schedule, **self.given))
+        self.states[name] = static_peer(name, self.names, self.schedule, **self.given)
         self.mixes[name] = []
         self.put(name, self.states[name])
         for other in self.graph[name]:
