@@ -18,7 +18,7 @@ from ..config.keys import ExperimentError
 from ..gossip.algorithms import Algorithm
 from ..gossip.algorithms.registry import build_algorithm, encoding_of, has_rounds, synchronous_names
 from ..gossip.algorithms.requirements import suitable_mixing
-from ..gossip.asynchronous.machine import AsyncPeerMachine, AsyncPeerRules
+from ..gossip.asynchronous.machine import AsyncPeerMachine
 from ..gossip.asynchronous.worker import AsyncGossipWorker
 from ..gossip.checkpoint_writer import CheckpointWriter
 from ..gossip.membership.service import MembershipRules, MembershipService
@@ -263,17 +263,10 @@ class Peer:
             )
         )
         return PeerMachine(
-            PeerRules(
-                name=self.place.name,
-                members=founders,
+            replace(
+                self._rules(founders),
                 needs=needs,
                 encoding=encoding_of(algorithm),
-                deadline_s=plan.gossip.deadline_s,
-                join_deadline_s=plan.network.join_deadline_s,
-                heartbeat_s=plan.network.heartbeat_s,
-                evaluate_every=plan.evaluation.every,
-                evaluate_on="test" if self.model.has_test else "holdout",
-                settings=task_settings(plan),
                 keeps=self._writer is not None,
                 held=() if self._writer is None else self._writer.held,
             ),
@@ -282,23 +275,22 @@ class Peer:
 
     def _asynchronous(self, members: Collection[str]) -> AsyncPeerMachine:
         plan = self.experiment
-        rules = AsyncPeerRules(
-            name=self.place.name,
-            members=tuple(members),
-            neighbors=self._neighbors,
-            seed=plan.seed,
-            incarnation=self.session.incarnation,
-            deadline_s=plan.gossip.deadline_s,
-            join_deadline_s=plan.network.join_deadline_s,
-            heartbeat_s=plan.network.heartbeat_s,
-            suspect_after_s=plan.network.suspect_after_s,
-            lost_after_s=5 * plan.network.suspect_after_s,
-            evaluate_every=plan.evaluation.every,
-            evaluate_on="test" if self.model.has_test else "holdout",
-            settings=task_settings(plan),
+        rules = replace(
+            self._rules(members), neighbors=self._neighbors, seed=plan.seed, incarnation=self.session.incarnation
         )
         machine: AsyncPeerMachine = build_algorithm(plan.gossip.algorithm, plan.gossip.arguments).machine(rules)
         return machine
+
+    def _rules(self, members: Collection[str]) -> PeerRules:
+        plan = self.experiment
+        return PeerRules(
+            name=self.place.name,
+            members=tuple(members),
+            timing=plan.timing,
+            evaluation=plan.evaluation,
+            evaluate_on="test" if self.model.has_test else "holdout",
+            settings=task_settings(plan),
+        )
 
     @property
     def resumed(self) -> int | None:

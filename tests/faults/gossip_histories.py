@@ -81,6 +81,8 @@ class Pretended:
     def get_weights(self) -> Any:
         return self.x
 
+    trained_weights = get_weights
+
     def train(self, *_: Any) -> Any:
         self.steps += 1
         self.x = self.x + 0.3 / self.steps**0.5 * (self.target - self.x)
