@@ -233,7 +233,7 @@ class FlowState(CoordinatorMachine):
         if step is None:
             return []
         current.closing = "buffer"
-        fold = e.Fold(step.number, step.attempt, self.settled.payload.rule, self.weights, step.contributions())
+        fold = e.Fold(step.number, step.attempt, "mean", self.weights, step.contributions())
         return [patience("fold", step.number, now, self.rules), fold]
 
     def _folded(self, event: ev.Folded, now: float) -> list[e.Effect]:

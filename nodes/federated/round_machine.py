@@ -357,8 +357,7 @@ class CoordinatorMachine:
         return effects if self.ending.held else [*effects, *self._fold(current, now)]
 
     def _fold(self, current: Round, now: float) -> list[e.Effect]:
-        rule = self.settled.payload.rule if self.settled else "mean"
-        fold = e.Fold(current.number, current.attempt, rule, self.weights, current.contributions(self.weights))
+        fold = e.Fold(current.number, current.attempt, "mean", self.weights, current.contributions(self.weights))
         return [patience("fold", current.number, now, self.rules), fold]
 
     def _dismiss(self, current: Round) -> list[e.Effect]:

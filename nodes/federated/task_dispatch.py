@@ -36,11 +36,8 @@ def lacking(spec: str, codecs: Collection[str]) -> list[str]:
 def encoding(
     name: str, work: m.TaskKind, rules: RoundRules, roll: ClientRegistry, settled: ev.ModelReady | None
 ) -> str:
-    """Say how a client shall encode its answer: as the run does, or not at all where the client cannot.
-
-    Only weights that are averaged are worth it: sums and other statistics must stay exact.
-    """
-    if work != "train" or not rules.compression or settled is None or settled.payload.rule != "mean":
+    """Say how a client shall encode its answer: as the run does, or not at all where the client cannot."""
+    if work != "train" or not rules.compression or settled is None:
         return ""
     return "" if lacking(rules.compression, roll[name].codecs) else rules.compression
 

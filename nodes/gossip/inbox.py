@@ -93,7 +93,7 @@ class Inbox:
 
 def with_parts(payload: m.Payload, parts: tuple[str, ...]) -> m.Payload:
     """Describe what all send whole: so many parts of the size of the settled weights."""
-    return m.Payload(payload.rule, payload.layout, payload.dtype, len(parts) * payload.length, parts=parts)
+    return m.Payload(payload.layout, payload.dtype, len(parts) * payload.length, parts=parts)
 
 
 def exchange_fault(exchange: m.Exchange, expected: m.Payload, rules: PeerRules) -> Fault | None:

@@ -14,8 +14,8 @@ from nervenet.nodes.federated.task_dispatch import lacking, tasks
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
-SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
+MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
+SURVEY = m.Payload(layout="survey", dtype="float64", length=9)
 SPEC = "delta+top-k:0.1+int8"
 ALL = ("delta", "top-k", "float16", "bfloat16", "int8", "int4", "deflate")
 
@@ -60,9 +60,7 @@ def test_those_who_are_alike_share_one_message() -> None:
     assert len({id(task) for task in found.values()}) == 3
 
 
-def test_what_is_no_mean_is_never_encoded() -> None:
-    sums = m.Payload(rule="sum", layout="a1b2", dtype="float64", length=5)
-    assert "encoding" not in asked({"a": ALL}, payload=sums, compression=SPEC)["a"].settings
+def test_an_evaluation_is_never_encoded() -> None:
     assert "encoding" not in asked({"a": ALL}, work="evaluate", compression=SPEC)["a"].settings
 
 

@@ -16,8 +16,8 @@ from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.topology import schedule
 
-MODEL = m.Payload("mean", "a1b2", "float32", 5)
-SURVEY = m.Payload("survey", "survey", "float64", 1)
+MODEL = m.Payload("a1b2", "float32", 5)
+SURVEY = m.Payload("survey", "float64", 1)
 
 
 def only(kind: type, effects: list[e.Effect]) -> list[Any]:
