@@ -24,7 +24,7 @@ def fednova_normalizer(rule: str, steps: int, momentum: float, learning_rate: fl
     Parameters
     ----------
     rule : {"sgd", "momentum", "nesterov", "adam"}
-        A name in `optimizers.NAMES`.
+        A name in `mlp.optimizers.OPTIMIZERS`.
     steps : int
         τ, mini-batches done.
     momentum : float

@@ -16,7 +16,7 @@ from .preprocessing import Preprocessing, listed
 from .registry import as_model
 from .rng import generator
 from .site_statistics import SiteStatistics
-from .weights import Layout, Vector
+from .weights import Layout, Vector, checked_finite
 
 Rows = tuple[NDArray[Any], NDArray[Any]]
 
@@ -214,6 +214,12 @@ class SiteModel:
     def get_weights(self) -> Vector:
         """Return a copy of the weights. See `Model.get_weights`."""
         return self.model.get_weights()
+
+    def trained_weights(self) -> Vector:
+        """Return a copy of the weights; ArithmeticError if training has diverged."""
+        return checked_finite(
+            self.model.get_weights(), "the weights after training (a smaller training.learning_rate may help)"
+        )
 
     def set_weights(self, vector: Vector) -> None:
         """Copy a flat vector into the weights. See `Model.set_weights`."""

@@ -68,11 +68,6 @@ class Layout:
         """Number of elements of the vector."""
         return sum(prod(shape) for shape in self.shapes)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the vector."""
-        return self.size * (4 if self.dtype == "float32" else 8)
-
     @cached_property
     def hash(self) -> str:
         """16 hexadecimal digits that identify names, shapes, order and dtype."""
@@ -125,6 +120,13 @@ def is_finite(vector: Vector) -> bool:
     """
     with np.errstate(all="ignore"):
         return isfinite(np.dot(vector, vector)) or bool(np.isfinite(vector).all())
+
+
+def checked_finite(vector: Vector, what: str) -> Vector:
+    """Return `vector`; ArithmeticError if it holds NaN or infinity."""
+    if not is_finite(vector):
+        raise ArithmeticError(f"{what} must be finite, found NaN or infinity")
+    return vector
 
 
 def consensus_distance(vectors: Sequence[Vector]) -> float:

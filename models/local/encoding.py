@@ -1,4 +1,4 @@
-"""From a vector to the bytes that are sent for it, and what the two differ by."""
+"""Encoding of an update, and the error that it makes."""
 
 from typing import Any
 
@@ -11,20 +11,16 @@ from ..weights import Vector
 def encoded(
     spec: str, vector: Vector, base: Vector, residual: Vector | None, rng: np.random.Generator
 ) -> tuple[NDArray[Any], Vector | None, dict[str, float]]:
-    """Encode a vector of one or more parts, with error feedback.
+    """Return the frame of a vector of one or more parts, encoded with error feedback.
 
     Parameters
     ----------
-    spec : str
-        Of the codec, see `compress.parse`.
     vector : (parts * size,) array
         The first part is weights. Not modified.
     base : (size,) array
         What a relative codec takes the difference of the weights to.
     residual : (parts * size,) array or None
         What the last encoding cut off; of another length, as after a change of strategy, it is dropped.
-    rng : numpy.random.Generator
-        For stochastic rounding.
 
     Returns
     -------

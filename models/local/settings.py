@@ -1,4 +1,4 @@
-"""What a task may ask of a client's training, and which models can do it."""
+"""LocalSettings: what a task may ask of a client's training, and which models can do it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

@@ -76,7 +76,7 @@ def test_a_newcomer_finds_a_place_in_a_directed_graph(topology: str) -> None:
     run.late("zoe", "peer-1", at=3.2)
     run.run()
     assert run.states["zoe"].completed == 20
-    out = run._lay([*run.names, "zoe"]).out(20)
+    out = run._layout([*run.names, "zoe"]).out(20)
     assert set(run.rows[20]["zoe"]) == {"zoe", *(name for name in out if "zoe" in out[name])}
 
 

@@ -103,7 +103,7 @@ class GossipLearningMachine(AsyncPeerMachine):
         self._fed_at = now
         return [*super()._settle(event, now), *timers]
 
-    def _rang(self, key: ev.Key, now: float) -> list[e.Effect]:
+    def _own_timer(self, key: ev.Key, now: float) -> list[e.Effect]:
         match key:
             case ("period",):
                 self._ticks += 1
@@ -129,7 +129,7 @@ class GossipLearningMachine(AsyncPeerMachine):
 
     def _send(self) -> list[e.Effect]:
         """Send the model, or a part of it, to one of the living."""
-        living = [p for p in self.rules.neighbors if self.liveness.living(p)]
+        living = self.neighbors.living
         if not living or self.settled is None or self._closing:
             return []
         self._sends += 1
@@ -142,7 +142,7 @@ class GossipLearningMachine(AsyncPeerMachine):
             part = _sample(draw, self.walk.share, size)
         payload = m.Payload(self.settled.payload.layout, self.settled.payload.dtype, part.length(size))
         message = m.Walk(self.model.ages[part.number], part.number, draw, payload)
-        self.traffic.sent(peer)
+        self.stats.sent(peer)
         self.tally["sent"] += 1
         if part == WHOLE:
             return [e.Send((peer,), message, self.model.body)]
@@ -152,7 +152,7 @@ class GossipLearningMachine(AsyncPeerMachine):
 
     # -------------------------------------------------------------------------------------------------------- receiving
 
-    def _said(self, event: ev.Arrived, now: float) -> list[e.Effect]:
+    def _message(self, event: ev.Arrived, now: float) -> list[e.Effect]:
         match event.message:
             case m.Walk() as message:
                 return self._came(event, message, now)
@@ -164,7 +164,7 @@ class GossipLearningMachine(AsyncPeerMachine):
     def _came(self, event: ev.Arrived, message: m.Walk, now: float) -> list[e.Effect]:
         sender = event.sender
         if self.settled is None:
-            self.traffic.late(sender)
+            self.stats.late(sender)
             return []
         size = self.settled.payload.length
         part = self._part_of(message, size)
@@ -178,7 +178,7 @@ class GossipLearningMachine(AsyncPeerMachine):
         if self.status != "training":
             self.tally["unused"] += 1  # it rests, and learns no more
             return []
-        self.traffic.received(sender, event.nbytes)
+        self.stats.received(sender, event.nbytes)
         if self._inbox.pop(sender, None):
             self._drop(sender)
         ages = (0,) * part.number + (message.age,) + (0,) * (len(self.parts) - part.number - 1)
@@ -199,7 +199,7 @@ class GossipLearningMachine(AsyncPeerMachine):
         return self.model.age
 
     def _drop(self, sender: str) -> None:
-        self.traffic.superseded(sender)
+        self.stats.superseded(sender)
         self.tally["dropped"] += 1
 
     # ------------------------------------------------------------------------------------------------- making the next

@@ -106,7 +106,7 @@ def test_weights_that_do_not_fit_are_refused() -> None:
 
 def test_what_only_another_role_does_is_refused_by_name() -> None:
     with pytest.raises(TypeError, match="ModelWorker performs no Fold"):
-        do(a_worker(), e.Fold(1, 0, "mean", None, ()))
+        do(a_worker(), e.Fold(1, 0, None, ()))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -160,7 +160,7 @@ def test_a_refusal_or_an_end_is_final_for_its_number() -> None:
     desk.say(sender, m.Propose(900, MODEL), "z")
     desk.refuse_all()
     assert desk.say(sender, m.Propose(900, MODEL), "z") == [], "a copy of what was refused"
-    assert desk.peer.traffic.stale == {sender: 1}
+    assert desk.peer.stats.stale == {sender: 1}
 
 
 def test_an_unanswered_proposal_is_dropped_and_a_late_pledge_is_told_so() -> None:
