@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from federated_config import coordinator_config
 from nervenet.broker.testing.faults import Faults
 from nervenet.models.data.datasets import load
 from nervenet.models.data.partition import partition
@@ -17,8 +18,7 @@ from nervenet.nodes.checkpoint.client_state import ClientStateStore
 from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
 from nervenet.nodes.federated.client_worker import ClientWorker
-from nervenet.nodes.federated.round_machine import CoordinatorMachine
-from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.gossip.algorithms import Algorithm
 from nervenet.nodes.gossip.algorithms.registry import SYNCHRONOUS, build_algorithm, encoding_of
@@ -71,7 +71,9 @@ def federated(seed: int, shuffle: int | None) -> dict[str, bytes]:
     settings = WORK | {"carry_optimizer": False}
     workers = {"coordinator": role_worker("coordinator", seed, site=None)}
     state = CoordinatorMachine(
-        RoundRules(rounds=ROUNDS, clients=frozenset(names), seed=seed, participation=0.75, settings=settings, **PATIENT)
+        coordinator_config(
+            rounds=ROUNDS, clients=frozenset(names), seed=seed, participation=0.75, settings=settings, **PATIENT
+        )
     )
     sim.add("coordinator", state, worker(workers["coordinator"], shuffle))
     for site, name in enumerate(names):

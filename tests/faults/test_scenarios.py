@@ -21,7 +21,7 @@ def test_a_round_closes_with_the_others_within_three_seconds_of_a_crash(
     assert hit["missing"].keys() == {"client-5"}
     assert run.when("coordinator", "round.completed", round=hit["round"]) <= CRASH_S + WITHIN_S
     assert run.when("coordinator", "node.suspect", subject="client-5") <= CRASH_S + WITHIN_S
-    assert run.state.completed == 6
+    assert run.state.run.completed == 6
 
 
 @pytest.mark.parametrize("noticed", [True, False])
@@ -214,7 +214,7 @@ def test_one_who_sends_nonsense_is_left_alone_for_a_while(federation: Any, troub
     run = federation(4, rounds=12, trouble=trouble(bad=bad)).run()
     asked = [number for (number, _), names in run.asked.items() if number and "client-2" in names]
     assert asked == [1, 2, 3, 9, 10, 11]
-    assert run.state.completed == 12
+    assert run.state.run.completed == 12
 
 
 def test_a_federation_that_shrinks_below_its_minimum_waits_and_recovers(federation: Any, trouble: Any) -> None:

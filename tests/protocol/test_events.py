@@ -16,6 +16,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from federated_config import coordinator_config
 from nervenet.broker import messages as m
 from nervenet.broker.broker import Broker
 from nervenet.broker.directory import Directory
@@ -27,8 +28,7 @@ from nervenet.nodes.checkpoint.client_state import ClientStateStore
 from nervenet.nodes.federated import client_machine
 from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.client_worker import ClientWorker
-from nervenet.nodes.federated.round_machine import CoordinatorMachine
-from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.registry import STRATEGIES, build_strategy
@@ -174,7 +174,8 @@ def simulated() -> Found:
     settings = {"epochs": 1, "local_steps": None, "batch_size": 16, "carry_optimizer": False}
     sim = Simulation()
     clients = [f"client-{i}" for i in range(4)]
-    rules = RoundRules(8, frozenset(clients), min_clients=4, deadline_s=3.0, lost_after_s=4.0, settings=settings)
+    limits = {"min_clients": 4, "deadline_s": 3.0, "lost_after_s": 4.0}
+    rules = coordinator_config(clients, 8, settings=settings, **limits)
     sim.add("coordinator", CoordinatorMachine(rules), worker("coordinator"))
     for name in clients:
         sim.add(name, client_machine.ClientMachine(client_machine.ClientRules("coordinator", 40)), worker(name))
@@ -230,7 +231,7 @@ def by_strategies() -> set[str]:
         merger = Aggregator(build_strategy(name, {}), len(given), report=True)
         if len(merger.strategy.demands.parts) == 1:
             merger.begin(start)
-            found |= set(merger.fold(e.Fold(1, 0, "mean", start, given)).metrics)
+            found |= set(merger.fold(e.Fold(1, 0, start, given)).metrics)
     return found
 
 
@@ -308,10 +309,10 @@ def test_disturbed_runs_tell_of_it():
 
 
 def test_every_way_to_close_a_round_is_in_the_document():
-    text = "".join((ROOT / "nodes" / path).read_text() for path in ("federated/round_machine.py", "gossip/rounds.py"))
+    text = "".join((ROOT / "nodes" / path).read_text() for path in ("federated/sync_rounds.py", "gossip/rounds.py"))
     lines = [line for line in text.splitlines() if "_close(" in line]
     lines += [
-        line for line in (ROOT / "nodes/federated/async_machine.py").read_text().splitlines() if ".closing =" in line
+        line for line in (ROOT / "nodes/federated/async_buffer.py").read_text().splitlines() if ".closing =" in line
     ]
     lines += [line for line in (ROOT / "nodes/federated/round.py").read_text().splitlines() if 'return "' in line]
     free = (ROOT / "nodes/gossip/asynchronous/machine.py").read_text().splitlines()
