@@ -27,12 +27,12 @@ be decided included; and a pledge that is older than as many of the proposer's c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from msgspec import Meta
 from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
+from ...config.ranges import Count, Positive
 from ...runtime import effects as e
 from ...runtime import events as ev
 from ..rules import PeerRules
@@ -48,9 +48,9 @@ class AdPsgd:
     varying: ClassVar[bool] = False
 
     # averages that may change a model while it trains; few: more is refused
-    max_staleness: Annotated[int, Meta(ge=1)] = 16
+    max_staleness: Count = 16
     # how long a proposal, or an accepted one, keeps a peer from others; well above a round trip
-    patience_s: Annotated[float, Meta(gt=0)] = 1.0
+    patience_s: Positive = 1.0
 
     def machine(self, rules: PeerRules) -> AdPsgdMachine:
         """Return the machine of one peer."""

@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from msgspec import Meta
 from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
+from ...config.ranges import Count, Positive, Share
 from ...runtime import effects as e
 from ...runtime import events as ev
 from ..rules import PeerRules
@@ -26,10 +26,6 @@ from .model_merge import RULES, WHOLE, Part, ages_after, layered, strided
 from .token_account import STRATEGIES, TokenAccount
 
 DRAWS = 2**48  # seeds of samples
-
-Count = Annotated[int, Meta(ge=1)]
-Positive = Annotated[float, Meta(gt=0)]
-Share = Annotated[float, Meta(gt=0, le=1)]
 
 
 class Act(Enum):
@@ -218,9 +214,7 @@ class GossipLearningMachine(AsyncPeerMachine):
         if self.walk.share < 1:
             draw = 1 + int(rng.integers(DRAWS))
             part = _sample(draw, self.walk.share, size)
-        payload = m.Payload(
-            self.settled.payload.rule, self.settled.payload.layout, self.settled.payload.dtype, part.length(size)
-        )
+        payload = m.Payload(self.settled.payload.layout, self.settled.payload.dtype, part.length(size))
         message = m.Walk(self.model.ages[part.number], part.number, draw, payload)
         self.stats.sent(peer)
         self.tally["sent"] += 1
