@@ -26,9 +26,10 @@ from ..gossip.membership.swim import SwimRules
 from ..gossip.round_machine import PeerMachine, PeerRules
 from ..gossip.worker import GossipWorker
 from ..runtime import events as ev
+from ..runtime.identity import NodeFailed, NodeIdentity, default_name, members_of
 from ..runtime.node import Node
 from ..runtime.round_reports import RoundReport, RoundReports
-from ..runtime.session import NodeFailed, NodeIdentity, Session, default_name, members_of
+from ..runtime.session import Session
 from ..runtime.worker import RoleWorker, Worker
 from ..topology import TOPOLOGIES, Schedule, every_neighbor
 
@@ -76,7 +77,7 @@ class Peer:
     init
         ``"common"``: all peers start from the same weights, drawn from the seed. ``"own"``: this one starts from the
         weights it has.
-    state
+    checkpoint_dir
         Folder for states, which outlive this peer: where all peers of a run were killed and come back with their
         folders, they go on after the newest round of which each has one. One that comes back alone takes a neighbor's
         model. Algorithms without rounds keep none. None: nothing is kept.
@@ -116,7 +117,7 @@ class Peer:
         holdout: float = 0.2,
         columns: Sequence[str] | None = None,
         init: str = "common",
-        state: Path | str | None = None,
+        checkpoint_dir: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
         from ..config.factory import build_site_model
@@ -127,36 +128,46 @@ class Peer:
         site_model = build_site_model(model, data, plan, columns=columns, test=test, holdout=holdout)
         if bool(broker) == bool(seed_peer):
             raise ExperimentError("a peer joins by a broker or by a seed_peer; expected the address of one of them")
-        me, folder = name or default_name("peer"), None if state is None else Path(state)
-        place = NodeIdentity(
-            broker, run, me, shared_config=shared_config_of(plan, site_model), state=folder, seed_peer=seed_peer
+        me, folder = name or default_name("peer"), None if checkpoint_dir is None else Path(checkpoint_dir)
+        identity = NodeIdentity(
+            broker,
+            run,
+            me,
+            shared_config=shared_config_of(plan, site_model),
+            checkpoint_dir=folder,
+            seed_peer=seed_peer,
         )
-        self._set_up(site_model, plan, place, init)
+        self._set_up(site_model, plan, identity, init)
 
     @classmethod
-    def hosted(cls, site_model: SiteModel, experiment: Experiment, place: NodeIdentity) -> Peer:
+    def from_parts(cls, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> Peer:
         """Build a peer from parts that are checked already: for launchers."""
         peer = cls.__new__(cls)
-        peer._set_up(site_model, experiment, place)  # noqa: SLF001  (its own class)
+        peer._set_up(site_model, experiment, identity)  # noqa: SLF001  (its own class)
         return peer
 
-    def _set_up(self, site_model: SiteModel, experiment: Experiment, place: NodeIdentity, init: str = "common") -> None:
+    def _set_up(
+        self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity, init: str = "common"
+    ) -> None:
         gossip = experiment.gossip
-        keeps = place.state is not None and has_rounds(gossip.algorithm)
-        self._writer = CheckpointWriter(place.state, experiment) if keeps and place.state is not None else None
+        self._writer = (
+            CheckpointWriter(identity.checkpoint_dir, experiment)
+            if keeps and identity.checkpoint_dir is not None
+            else None
+        )
         if self._writer is not None:
-            place = replace(place, former=self._writer.previous_incarnation)
+            identity = replace(identity, previous_incarnation=self._writer.previous_incarnation)
         self.experiment = experiment
-        self.place = place
+        self.identity = identity
         self.model = site_model
-        self.session = Session("peer", place, experiment, binds=True)
-        if place.seed_peer and not has_rounds(gossip.algorithm):
+        self.session = Session("peer", identity, experiment, binds=True)
+        if identity.seed_peer and not has_rounds(gossip.algorithm):
             raise ExperimentError(
                 f"gossip.algorithm = {gossip.algorithm!r}: does not go by rounds, and such a run takes no peers later "
                 f"on; a seed peer is for {', '.join(synchronous_names())}"
             )
         self._algorithm: Algorithm | None = None
-        address = {"node": place.name, "seed": experiment.seed}
+        address = {"node": identity.name, "seed": experiment.seed}
         common: dict[str, Any] = address | {"scale": experiment.data.scaling, "init": init, "sketches": True}
         role: RoleWorker
         if has_rounds(gossip.algorithm):
@@ -164,7 +175,7 @@ class Peer:
             role = GossipWorker(site_model, self._algorithm, writer=self._writer, **common)
         else:
             role = AsyncGossipWorker(site_model, **common)
-        self._worker = Worker(role, place.name)
+        self._worker = Worker(role, identity.name)
         self._reports = RoundReports()
         self._neighbors: tuple[str, ...] = ()
         self._node: Node | None = None
@@ -181,7 +192,7 @@ class Peer:
         if self._state is not None and self._state.status in ("resting", "finished"):
             # A neighbor may still have to read this peer's last model, or that which made it fail: then all of them
             # fail by the same name. See `Session.partings`.
-            await self.session.wait_for_goodbyes(PARTING_S)
+            await self.session.connections.wait_for_goodbyes(PARTING_S)
         await self.session.__aexit__()
 
     async def _until_all_are_done(self) -> None:
@@ -194,7 +205,7 @@ class Peer:
                 pass
 
     def _begin(self, roster: Roster) -> None:
-        plan, name = self.experiment, self.place.name
+        plan, name = self.experiment, self.identity.name
         members = members_of(roster, "peer")
         founders = sorted(roster.founders or members) if self._algorithm is not None else list(members)
         schedule = build_schedule(plan, founders)
@@ -222,8 +233,8 @@ class Peer:
         writer, session = self._writer, self.session
         if writer is None:
             return
-        writer.stats, writer.incarnation = session.record, session.incarnation
-        writer.on_restored = lambda number, known: node.later(session.record.restore, number, known)
+        writer.stats, writer.incarnation = session.stats, session.incarnation
+        writer.on_restored = lambda number, known: node.later(session.stats.restore, number, known)
         for reason in writer.warnings:
             session.publish("warning", {"reason": reason})
 
@@ -233,14 +244,16 @@ class Peer:
             return list(self._neighbors)
         if self._state.superseded:
             return []
-        return sorted({*self._state.fellows.linked, *self.session.connected})  # also who has only dialled this one
+        return sorted(
+            {*self._state.fellows.linked, *self.session.connections.connected}
+        )  # also who has only dialled this one
 
     def _synchronous(
         self, algorithm: Algorithm, members: Mapping[str, Member], schedule: Schedule, roster: Roster
     ) -> PeerMachine:
         plan, needs, session = self.experiment, algorithm.needs, self.session
         mixing = plan.gossip.mixing or suitable_mixing(needs, schedule)
-        me = MemberState(self.place.name, session.incarnation, "alive", addresses=dict(session.transport.addresses))
+        me = MemberState(self.identity.name, session.incarnation, "alive", addresses=dict(session.transport.addresses))
         founders = tuple(sorted(schedule.out(1)))
         fellows = MembershipService(
             MembershipRules(
@@ -256,14 +269,14 @@ class Peer:
                 mixing=mixing,
                 doubly=needs.doubly,
                 late=bool(roster.founders) and roster.founders.get(me.node) != me.incarnation,
-                shared_config=self.place.shared_config,
+                shared_config=self.identity.shared_config,
                 events_in=session.events_in,
                 probe=SwimRules(seed=plan.seed).slower(plan.nodes / plan.process_count, plan.network.suspect_after_s),
             )
         )
         return PeerMachine(
             PeerRules(
-                name=self.place.name,
+                name=self.identity.name,
                 members=founders,
                 schedule=schedule,
                 mixing=mixing,
@@ -287,7 +300,7 @@ class Peer:
     def _asynchronous(self, members: Collection[str]) -> AsyncPeerMachine:
         plan = self.experiment
         rules = AsyncPeerRules(
-            name=self.place.name,
+            name=self.identity.name,
             members=tuple(members),
             neighbors=self._neighbors,
             seed=plan.seed,

@@ -68,7 +68,7 @@ async def take_part(
                 print(json.dumps({"round": report.round, "time": time.time()}), flush=True)
     except NodeFailed as error:
         found["failed"] = str(error)
-    facts = peer.session.record.facts(peer.session.transport.counters)
+    facts = peer.session.stats.report(peer.session.transport.counters)
     print(json.dumps(found | {"disturbed": facts["disturbed"], "warnings": facts["warnings"]}), flush=True)
 
 

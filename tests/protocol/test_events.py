@@ -105,7 +105,7 @@ def real() -> list[dict[str, Any]]:
                     if not left:
                         return
 
-        left = {node.place.name for node in nodes}
+        left = {node.identity.name for node in nodes}
         async with asyncio.timeout(30.0):
             await asyncio.gather(watch(), *map(part, nodes))
 

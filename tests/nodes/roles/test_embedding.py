@@ -120,7 +120,7 @@ async def test_clients_carry_residuals_in_their_folders_and_models_of_their_own_
     for client in clients:
         assert not np.array_equal(client.model.get_weights(), final)
         assert np.array_equal(client.model.get_weights(), client.weights)
-        files = sorted(path.name for path in (tmp_path / client.place.name).iterdir())
+        files = sorted(path.name for path in (tmp_path / client.identity.name).iterdir())
         assert files[-1] == "round-000000003.safetensors"
     plain, _ = await federated(lambda: MLP((8,)), state=tmp_path / "plain")
     assert not np.array_equal(plain.model.get_weights(), final)
