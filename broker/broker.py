@@ -11,7 +11,7 @@ from typing import Any, Self
 import zmq
 
 from .channel import Channel, Envelope
-from .codec import DEFAULT_LIMITS, Limits, decode
+from .codec import DEFAULT_LIMITS, decode
 from .directory import Directory, Outcome, Reply
 from .errors import AddressInUse, ProtocolError
 from .event_codec import Event
@@ -56,7 +56,6 @@ class Broker:
         *,
         advertise: str | None = None,
         lease_s: float = 5.0,
-        limits: Limits = DEFAULT_LIMITS,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
         self.counters = Counters()
@@ -64,7 +63,6 @@ class Broker:
         self._bind = address
         self._advertise = advertise
         self._lease_s = lease_s
-        self._limits = limits
         self._own_context = context is None
         self._context = context
         self._incarnation = new_incarnation()
@@ -94,7 +92,7 @@ class Broker:
             raise
         events_in, events_out = self.addresses["events_in"], self.addresses["events_out"]
         self._directory = Directory(events_in, events_out, lease_s=self._lease_s)
-        self._relay = Relay(sockets[1], sockets[2], self._limits, self.counters)
+        self._relay = Relay(sockets[1], sockets[2], self.counters)
         self._requests = Channel(
             sockets[0],
             deliver=self._request,
@@ -110,7 +108,7 @@ class Broker:
         free = self._bind.startswith("tcp://") and self._bind.rpartition(":")[2] in {"0", "*"}
         for _ in range(_ATTEMPTS if free else 1):
             bind_to = f"{self._bind.rpartition(':')[0]}:{_free_port()}" if free else self._bind
-            sockets = [make(context, "directory.server", self._limits), *Relay.sockets(context, self._limits)]
+            sockets = [make(context, "directory.server"), *Relay.sockets(context)]
             try:
                 for service, socket, address in zip(_SERVICES, sockets, split_bind(bind_to, _SERVICES), strict=True):
                     plain = bind_to if service == "directory" and not address.startswith("tcp") else address
@@ -159,7 +157,7 @@ class Broker:
     def _answer(self, identity: bytes, frames: list[Any]) -> None:
         self.counters.bytes_received += sum(map(len, frames))
         try:
-            message, _ = decode(frames, self._limits)
+            message, _ = decode(frames)
         except ProtocolError as error:
             self.counters.malformed += 1
             self._reply(identity, Failed(0, error.code, error.reason))
@@ -187,7 +185,7 @@ class Broker:
 
     def _reply(self, identity: bytes, message: Message) -> None:
         envelope = Envelope.of(message)
-        if envelope.header_bytes > self._limits.header_bytes:
+        if envelope.header_bytes > DEFAULT_LIMITS.header_bytes:
             reason = f"the {tag_of(message)} exceeds the limit"
             envelope = Envelope.of(Failed(getattr(message, "id", 0), "oversize", reason))
         self._requests.send(identity, envelope)

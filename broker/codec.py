@@ -115,7 +115,7 @@ def decode(frames: Sequence[Any], limits: Limits = DEFAULT_LIMITS) -> tuple[Mess
     return message, _view(message, payload, frames[1], limits.message_bytes - size)
 
 
-def check_size(message: Message, frames: Sequence[Frame], limits: Limits) -> int:
+def check_size(message: Message, frames: Sequence[Frame], limits: Limits = DEFAULT_LIMITS) -> int:
     """Return the size of an outgoing message in bytes.
 
     Raises

@@ -11,20 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .messages import (
-    EventAddresses,
-    Failed,
-    GetEventAddresses,
-    GetRoster,
-    Join,
-    Joined,
-    Leave,
-    Member,
-    Message,
-    Ok,
-    RenewLease,
-    Roster,
-)
+from . import messages as m
 
 __all__ = ["Directory", "Outcome", "Reply"]
 
@@ -37,7 +24,7 @@ class Reply:
     """A message for the requester of a ZeroMQ ``identity``."""
 
     identity: bytes
-    message: Message
+    message: m.Message
 
 
 Outcome = Reply | dict[str, Any]
@@ -46,19 +33,19 @@ Outcome = Reply | dict[str, Any]
 
 @dataclass(slots=True)
 class _Entry:
-    join: Join
+    join: m.Join
     seen: float
     state: str = "alive"
 
-    def member(self) -> Member:
+    def member(self) -> m.Member:
         join = self.join
-        return Member(join.node, join.role, join.incarnation, join.pid, join.addresses, self.state)  # type: ignore[arg-type]
+        return m.Member(join.node, join.role, join.incarnation, join.pid, join.addresses, self.state)  # type: ignore[arg-type]
 
 
 @dataclass(slots=True)
 class _Poll:
     identity: bytes
-    request: GetRoster
+    request: m.GetRoster
     until: float
 
 
@@ -95,9 +82,9 @@ class _Run:
         missing = "; no coordinator" if self.lacks_coordinator() else ""
         return f"{len(present)} of {self.min_nodes} nodes joined within {self.join_deadline_s:g} s: {names}{missing}"
 
-    def roster(self, id_: int) -> Roster:
+    def roster(self, id_: int) -> m.Roster:
         members = tuple(self.entries[name].member() for name in sorted(self.entries))
-        return Roster(id_, self.name, self.version, self.shared_config, members, self.founders)
+        return m.Roster(id_, self.name, self.version, self.shared_config, members, self.founders)
 
 
 class Directory:
@@ -126,31 +113,31 @@ class Directory:
         """Names of the runs that are remembered."""
         return tuple(sorted(self._runs))
 
-    def handle(self, identity: bytes, message: Message, now: float) -> list[Outcome]:
+    def handle(self, identity: bytes, message: m.Message, now: float) -> list[Outcome]:
         """Answer one request; one of an unknown kind gets ``Failed(code="unknown")``."""
         match message:
-            case Join():
+            case m.Join():
                 return self._join(identity, message, now)
-            case RenewLease(id=id_):
+            case m.RenewLease(id=id_):
                 entry, refusal = self._entry(message)
                 if entry is None:
                     return [Reply(identity, refusal)]
                 entry.seen, entry.state = now, "alive"
-                return [Reply(identity, Ok(id_))]
-            case Leave(id=id_, run=name, node=node):
+                return [Reply(identity, m.Ok(id_))]
+            case m.Leave(id=id_, run=name, node=node):
                 entry, refusal = self._entry(message)
                 if entry is None:
                     return [Reply(identity, refusal)]
                 run = self._runs[name]
                 del run.entries[node]
-                return [Reply(identity, Ok(id_)), *self._changed(run, now)]
-            case GetRoster(run=name):
+                return [Reply(identity, m.Ok(id_)), *self._changed(run, now)]
+            case m.GetRoster(run=name):
                 return self._ask_roster(identity, message, self._runs.get(name), now)
-            case GetEventAddresses(id=id_):
-                return [Reply(identity, EventAddresses(id_, self.events_in, self.events_out))]
+            case m.GetEventAddresses(id=id_):
+                return [Reply(identity, m.EventAddresses(id_, self.events_in, self.events_out))]
             case _:
                 return [
-                    Reply(identity, Failed(getattr(message, "id", 0), "unknown", "a directory does not answer that"))
+                    Reply(identity, m.Failed(getattr(message, "id", 0), "unknown", "a directory does not answer that"))
                 ]
 
     def tick(self, now: float) -> list[Outcome]:
@@ -160,18 +147,18 @@ class Directory:
             outcomes += self._lapse(run, now)
             if run.version == 0 and run.failure is None and now >= run.opened + run.join_deadline_s:
                 run.failure = run.shortfall()
-                outcomes += [Reply(p.identity, Failed(p.request.id, "incomplete", run.failure)) for p in run.polls]
+                outcomes += [Reply(p.identity, m.Failed(p.request.id, "incomplete", run.failure)) for p in run.polls]
                 run.polls.clear()
             late = [poll for poll in run.polls if now >= poll.until]
             run.polls = [poll for poll in run.polls if now < poll.until]
-            outcomes += [Reply(p.identity, Failed(p.request.id, "late", "there is no newer roster yet")) for p in late]
+            outcomes += [Reply(p.identity, m.Failed(p.request.id, "late", "no newer roster yet")) for p in late]
             if run.ended is not None and now >= run.ended + self.forget_s:
                 del self._runs[run.name]
                 gone = f"run '{run.name}' has ended"
-                outcomes += [Reply(p.identity, Failed(p.request.id, "unknown", gone)) for p in run.polls]
+                outcomes += [Reply(p.identity, m.Failed(p.request.id, "unknown", gone)) for p in run.polls]
         return outcomes
 
-    def _join(self, identity: bytes, join: Join, now: float) -> list[Outcome]:
+    def _join(self, identity: bytes, join: m.Join, now: float) -> list[Outcome]:
         run = self._runs.get(join.run)
         if run is None or not run.living():
             waiting = run.polls if run is not None else []
@@ -187,41 +174,41 @@ class Directory:
         again = known is not None and known.join.incarnation == join.incarnation and known.state != "dead"
         run.entries[join.node] = _Entry(join, now)
         outcomes = [] if again else self._changed(run, now)
-        reply = Joined(join.id, self.events_in, self.events_out, self.lease_s, run.version)
+        reply = m.Joined(join.id, self.events_in, self.events_out, self.lease_s, run.version)
         return [Reply(identity, reply), *outcomes]
 
-    def _refusal(self, run: _Run, join: Join) -> Failed | None:
+    def _refusal(self, run: _Run, join: m.Join) -> m.Failed | None:
         difference = _difference(run.shared_config, join.shared_config)
         if difference is not None:
             key, ours, theirs = difference
             reason = f"run '{run.name}' was opened with {key}={ours}; {join.node} brings {theirs}"
-            return Failed(join.id, "config", reason)
+            return m.Failed(join.id, "config", reason)
         known = run.entries.get(join.node)
         if known is not None and join.incarnation < known.join.incarnation:
-            return Failed(join.id, "stale", f"{join.node} of run '{run.name}' has been started again since")
+            return m.Failed(join.id, "stale", f"{join.node} of run '{run.name}' has been started again since")
         if run.failure is not None:
-            return Failed(join.id, "incomplete", f"run '{run.name}' failed to start: {run.failure}")
+            return m.Failed(join.id, "incomplete", f"run '{run.name}' failed to start: {run.failure}")
         return None
 
-    def _entry(self, message: RenewLease | Leave) -> tuple[_Entry | None, Failed]:
+    def _entry(self, message: m.RenewLease | m.Leave) -> tuple[_Entry | None, m.Failed]:
         run = self._runs.get(message.run)
         entry = run.entries.get(message.node) if run is not None else None
-        unknown = Failed(message.id, "unknown", f"{message.node} is not in run '{message.run}'")
+        unknown = m.Failed(message.id, "unknown", f"{message.node} is not in run '{message.run}'")
         if entry is None or entry.state == "dead" or message.incarnation > entry.join.incarnation:
             return None, unknown
         if message.incarnation < entry.join.incarnation:
-            return None, Failed(
+            return None, m.Failed(
                 message.id, "stale", f"{message.node} of run '{message.run}' has been started again since"
             )
         return entry, unknown
 
-    def _ask_roster(self, identity: bytes, request: GetRoster, run: _Run | None, now: float) -> list[Outcome]:
+    def _ask_roster(self, identity: bytes, request: m.GetRoster, run: _Run | None, now: float) -> list[Outcome]:
         if run is None:
-            return [Reply(identity, Failed(request.id, "unknown", f"there is no run '{request.run}'"))]
+            return [Reply(identity, m.Failed(request.id, "unknown", f"there is no run '{request.run}'"))]
         if run.version > request.newer_than:
             return [Reply(identity, run.roster(request.id))]
         if run.failure is not None:
-            return [Reply(identity, Failed(request.id, "incomplete", run.failure))]
+            return [Reply(identity, m.Failed(request.id, "incomplete", run.failure))]
         run.polls.append(_Poll(identity, request, now + min(request.deadline_s, _LONGEST_POLL_S)))
         return []
 

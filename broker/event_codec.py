@@ -8,7 +8,7 @@ from typing import Any
 
 import msgpack
 
-from .codec import SIGNATURE, plain, shallow
+from .codec import DEFAULT_LIMITS, SIGNATURE, plain, shallow
 from .errors import ProtocolError
 
 __all__ = ["REQUIRED", "Event", "decode_event", "encode_event"]
@@ -32,7 +32,7 @@ def encode_event(event: Event) -> list[bytes]:
     return [event["type"].encode(), SIGNATURE + msgpack.packb(event, default=plain)]
 
 
-def decode_event(frames: Sequence[bytes], limit: int) -> Event:
+def decode_event(frames: Sequence[bytes], limit: int = DEFAULT_LIMITS.control_bytes) -> Event:
     """Return the event of two frames; raise `ProtocolError`, and nothing else, if they hold none."""
     if len(frames) != 2 or len(frames[1]) > limit:
         raise ProtocolError("malformed", f"an event has a topic and a body of at most {limit:,} bytes")

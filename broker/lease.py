@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Self
 
 import zmq
@@ -27,14 +27,10 @@ class Lease:
     ----------
     broker : str
         Address of the broker's directory.
-    run, node, role : str
-    incarnation : int
-    addresses : mapping
-        Addresses at which others reach this node, by lane; empty if it only dials.
-    shared_config : mapping
-        What all nodes of the run must agree on; the first to join sets it.
-    min_nodes, join_deadline_s :
-        Used if this node opens the run: the first roster needs so many members within so many seconds.
+    join : Join
+        The request to join, with this node's name, incarnation, addresses and shared configuration; its ``id`` is not
+        used. ``min_nodes`` and ``join_deadline_s`` count if this node opens the run.
+    context : zmq.Context
     connect_deadline_s : float
         How long the broker may take to answer at first.
     rejoin_deadline_s : float
@@ -59,18 +55,11 @@ class Lease:
     def __init__(
         self,
         broker: str,
+        join: Join,
+        context: zmq.Context[zmq.Socket[bytes]],
         *,
-        run: str,
-        node: str,
-        role: str,
-        incarnation: int,
-        addresses: Mapping[str, str],
-        shared_config: Mapping[str, Any],
-        min_nodes: int,
-        join_deadline_s: float,
         connect_deadline_s: float = 10.0,
         rejoin_deadline_s: float = 0.0,
-        context: zmq.Context[zmq.Socket[bytes]] | None = None,
         on_roster: Callable[[Roster], None] | None = None,
         on_joined: Callable[[Joined], None] | None = None,
         on_warning: Callable[[str], None] | None = None,
@@ -81,13 +70,10 @@ class Lease:
         self.version = 0
         self.leave_reason = "done"
         self._broker = broker
-        about = (os.getpid(), dict(addresses), dict(shared_config), min_nodes, join_deadline_s)
-        self._join = Join(0, run, node, role, incarnation, *about)
-        self._join_deadline_s = join_deadline_s
-        self._connect_deadline_s = connect_deadline_s
-        self._rejoin_deadline_s = max(join_deadline_s, rejoin_deadline_s)
-        self._own_context = context is None
+        self._join = join
         self._context = context
+        self._connect_deadline_s = connect_deadline_s
+        self._rejoin_deadline_s = max(join.join_deadline_s, rejoin_deadline_s)
         self._on_roster = on_roster
         self._on_joined = on_joined
         self._on_warning = on_warning or (lambda _: None)
@@ -103,18 +89,11 @@ class Lease:
         ------
         BrokerUnreachable, JoinRefused, BadAddress
         """
-        if self._context is None:
-            self._context = zmq.Context()
+        self._client = BrokerClient(self._broker, self._context)
         try:
-            self._requests = BrokerClient(self._broker, self._context)
-            try:
-                self._joined(await self._request_join(self._connect_deadline_s))
-            except BaseException:
-                self._requests.close()
-                raise
+            self._joined(await self._request_join(self._connect_deadline_s))
         except BaseException:
-            if self._own_context:
-                self._context.term()
+            self._client.close()
             raise
         self._supervise(self._keep_lease(), "lease")
         return self
@@ -125,16 +104,12 @@ class Lease:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         mine = self._join
+        leave = lambda id_: Leave(id_, mine.run, mine.node, mine.incarnation, self.leave_reason)  # noqa: E731
         try:
-            await self._requests.ask(
-                lambda id_: Leave(id_, mine.run, mine.node, mine.incarnation, self.leave_reason), 0.5
-            )
-        except BrokerUnreachable:
-            pass
+            with suppress(BrokerUnreachable):
+                await self._client.ask(leave, 0.5)
         finally:
-            self._requests.close()
-            if self._own_context and self._context is not None:
-                self._context.term()
+            self._client.close()
 
     async def roster(self, newer_than: int = 0, deadline_s: float | None = None) -> Roster:
         """Return the first roster newer than ``newer_than``; by default within the run's own join deadline.
@@ -146,7 +121,7 @@ class Lease:
         BrokerUnreachable
             The broker has not answered at all.
         """
-        limit_s = self._join_deadline_s + 5.0 if deadline_s is None else deadline_s
+        limit_s = self._join.join_deadline_s + 5.0 if deadline_s is None else deadline_s
         loop = asyncio.get_running_loop()
         until = loop.time() + limit_s
         answered = False
@@ -180,7 +155,7 @@ class Lease:
 
     async def _request_join(self, deadline_s: float, join: Join | None = None) -> Joined:
         wanted = join or self._join
-        answer = await self._requests.ask(lambda id_: replace(wanted, id=id_), deadline_s)
+        answer = await self._client.ask(lambda id_: replace(wanted, id=id_), deadline_s)
         if isinstance(answer, Joined):
             return answer
         if isinstance(answer, Failed):
@@ -201,7 +176,7 @@ class Lease:
         newer = max(0, newer_than - self._base)
         run = self._join.run
         # The broker's own deadline is the shorter one, so that no answer means no broker.
-        return await self._requests.ask(lambda id_: GetRoster(id_, run, newer, 0.9 * within_s), within_s)
+        return await self._client.ask(lambda id_: GetRoster(id_, run, newer, 0.9 * within_s), within_s)
 
     async def _keep_lease(self) -> None:
         mine = self._join
@@ -209,7 +184,7 @@ class Lease:
         while True:
             pause_s = self.lease_s / 3
             try:
-                answer = await self._requests.ask(
+                answer = await self._client.ask(
                     lambda id_: RenewLease(id_, mine.run, mine.node, mine.incarnation), pause_s
                 )
                 if away:

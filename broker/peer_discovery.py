@@ -11,7 +11,7 @@ import zmq
 from msgspec.structs import replace
 
 from .channel import Channel, Envelope
-from .codec import DEFAULT_LIMITS, Limits, decode
+from .codec import decode
 from .errors import JoinRefused, PeerUnreachable, ProtocolError
 from .handshake import identity_of
 from .messages import GetPeers, Hello, Message, Peers, Refused
@@ -27,7 +27,6 @@ async def discover_peers(
     shared_config: Mapping[str, Any],
     deadline_s: float,
     context: zmq.Context[zmq.Socket[bytes]],
-    limits: Limits = DEFAULT_LIMITS,
 ) -> Peers:
     """Introduce this node at a peer's control address, and return the members of its run.
 
@@ -60,11 +59,11 @@ async def discover_peers(
 
     def deliver(_: Channel, _identity: bytes, frames: list[Any]) -> None:
         try:
-            answers.put_nowait(decode(frames, limits)[0])
+            answers.put_nowait(decode(frames)[0])
         except ProtocolError as error:
             answers.put_nowait(Refused("hello", 0, error.code, error.reason))
 
-    socket = dial(context, "link.control", address, limits, identity_of(alias.node, alias.incarnation))
+    socket = dial(context, "link.control", address, identity=identity_of(alias.node, alias.incarnation))
     channel = Channel(socket, deliver=deliver, counters=Counters(), queue=CONTROL_QUEUE)
     problem = "no peer answered"
     try:

@@ -10,7 +10,7 @@ from typing import Any
 import zmq
 
 from .channel import Channel, Envelope
-from .codec import DEFAULT_LIMITS, Limits
+from .codec import DEFAULT_LIMITS
 from .event_codec import Event, encode_event
 from .sockets import make
 from .transport_events import Counters
@@ -42,14 +42,12 @@ class Publisher:
         incarnation: int,
         *,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
-        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.counters = Counters()
         self._head = {"run": run, "node": node, "role": role, "incarnation": incarnation}
         self._seq: dict[str, int] = {}
         self._own_context = context is None
         self._context = context
-        self._limits = limits
         self._queued: deque[Envelope] = deque(maxlen=_KEPT)
         self._channel: Channel | None = None
         self._address = ""
@@ -62,7 +60,7 @@ class Publisher:
         self._hang_up(0.0)
         if self._context is None:
             self._context = zmq.Context()
-        socket = make(self._context, "publisher", self._limits)
+        socket = make(self._context, "publisher")
         socket.connect(events_in)
         self._address = events_in
         self._channel = Channel(socket, deliver=self._subscription, counters=self.counters)
@@ -72,7 +70,7 @@ class Publisher:
         seq = self._seq[type_] = self._seq.get(type_, 0) + 1
         event = {"type": type_, **self._head, "seq": seq, "time": time.time(), **fields}
         topic, body = encode_event(event)
-        if len(body) > self._limits.control_bytes:
+        if len(body) > DEFAULT_LIMITS.control_bytes:
             return self.publish("warning", reason=f"an event {type_} of {len(body):,} bytes is too large")
         envelope = Envelope([topic, body], "event", 0, len(topic) + len(body))
         if self._subscribed and self._channel is not None:

@@ -9,7 +9,6 @@ from typing import Any
 import zmq
 
 from .channel import Channel, Envelope
-from .codec import Limits
 from .errors import ProtocolError
 from .event_codec import Event, decode_event, encode_event
 from .sockets import make
@@ -59,11 +58,8 @@ class LastValues:
 class Relay:
     """XSUB in, XPUB out. Malformed events are dropped and counted; nothing ever waits for a subscriber."""
 
-    def __init__(
-        self, events_in: zmq.Socket[bytes], events_out: zmq.Socket[bytes], limits: Limits, counters: Counters
-    ) -> None:
+    def __init__(self, events_in: zmq.Socket[bytes], events_out: zmq.Socket[bytes], counters: Counters) -> None:
         self.last = LastValues()
-        self._limits = limits
         self._counters = counters
         self._in = self._channel(events_in, self._event)
         self._out = self._channel(events_out, self._subscription)
@@ -71,9 +67,9 @@ class Relay:
         self._in.send(b"", Envelope([b"\x01"], "subscribe", 0, 1))
 
     @staticmethod
-    def sockets(context: zmq.Context[zmq.Socket[bytes]], limits: Limits) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
+    def sockets(context: zmq.Context[zmq.Socket[bytes]]) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
         """Return the two sockets of a relay, not bound yet."""
-        return make(context, "events.in", limits), make(context, "events.out", limits)
+        return make(context, "events.in"), make(context, "events.out")
 
     def publish(self, event: Event) -> None:
         """Publish an event of the broker's own."""
@@ -90,7 +86,7 @@ class Relay:
     def _event(self, _: Channel, _identity: bytes, frames: list[bytes]) -> None:
         self._counters.bytes_received += sum(map(len, frames))
         try:
-            event = decode_event(frames, self._limits.control_bytes)
+            event = decode_event(frames)
         except ProtocolError:
             self._counters.malformed += 1
             return

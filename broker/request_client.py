@@ -10,7 +10,7 @@ from typing import Any
 import zmq
 
 from .channel import Channel, Envelope
-from .codec import DEFAULT_LIMITS, Limits, check_size, decode
+from .codec import check_size, decode
 from .errors import BrokerUnreachable, ProtocolError
 from .messages import Failed, Message
 from .sockets import CONTROL_QUEUE, dial
@@ -99,13 +99,12 @@ class BrokerClient(RequestClient):
     context : zmq.Context
     """
 
-    def __init__(self, address: str, context: zmq.Context[zmq.Socket[bytes]], limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, address: str, context: zmq.Context[zmq.Socket[bytes]]) -> None:
         super().__init__(self._post)
         self.address = address
         self.counters = Counters()
-        self._limits = limits
         self._channel = Channel(
-            dial(context, "directory.client", address, limits),
+            dial(context, "directory.client", address),
             deliver=self._receive,
             dropped=lambda *_: None,  # the deadline of the request covers that
             counters=self.counters,
@@ -125,12 +124,12 @@ class BrokerClient(RequestClient):
 
     def _post(self, message: Message, _array: Any) -> None:
         envelope = Envelope.of(message)
-        check_size(message, envelope.frames, self._limits)
+        check_size(message, envelope.frames)
         self._channel.send(b"", envelope)
 
     def _receive(self, _: Channel, _identity: bytes, frames: list[Any]) -> None:
         try:
-            message, _array = decode(frames, self._limits)
+            message, _array = decode(frames)
         except ProtocolError as error:
             self.counters.malformed += 1
             if error.code == "version":  # a broker of another version does not know our ids

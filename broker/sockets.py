@@ -14,7 +14,7 @@ from random import SystemRandom
 
 import zmq
 
-from .codec import Limits
+from .codec import DEFAULT_LIMITS, Limits
 from .errors import AddressInUse, BadAddress
 
 __all__ = [
@@ -83,7 +83,7 @@ SOCKETS: dict[str, SocketKind] = {
 }
 
 
-def make(context: zmq.Context[zmq.Socket[bytes]], kind: str, limits: Limits) -> zmq.Socket[bytes]:
+def make(context: zmq.Context[zmq.Socket[bytes]], kind: str, limits: Limits = DEFAULT_LIMITS) -> zmq.Socket[bytes]:
     """Return a socket of the table, neither bound nor connected; closing it discards unsent messages."""
     row = SOCKETS[kind]
     socket = context.socket(row.type)
@@ -99,7 +99,11 @@ def make(context: zmq.Context[zmq.Socket[bytes]], kind: str, limits: Limits) -> 
 
 
 def dial(
-    context: zmq.Context[zmq.Socket[bytes]], kind: str, address: str, limits: Limits, identity: bytes | None = None
+    context: zmq.Context[zmq.Socket[bytes]],
+    kind: str,
+    address: str,
+    limits: Limits = DEFAULT_LIMITS,
+    identity: bytes | None = None,
 ) -> zmq.Socket[bytes]:
     """Return a connected socket of the table.
 

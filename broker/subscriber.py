@@ -15,7 +15,6 @@ from typing import Any, Self
 import zmq
 
 from .channel import Channel
-from .codec import DEFAULT_LIMITS, Limits
 from .errors import BrokerUnreachable, ProtocolError
 from .event_codec import Event, decode_event
 from .gaps import Gaps
@@ -64,16 +63,11 @@ class EventStream:
         *,
         run: str | None = None,
         keep: int = 50_000,
-        context: zmq.Context[zmq.Socket[bytes]] | None = None,
-        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.counters = Counters()
         self._broker = broker
         self._topics = tuple(topics)
         self._run = run
-        self._own_context = context is None
-        self._context = context
-        self._limits = limits
         self._waiting: deque[tuple[Event, int]] = deque(maxlen=keep)
         self._changed = asyncio.Event()
         self._gaps = Gaps()
@@ -93,13 +87,11 @@ class EventStream:
         ------
         BadAddress
         """
-        if self._context is None:
-            self._context = zmq.Context()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             self._requests = BrokerClient(self._broker, self._context)
         except BaseException:
-            if self._own_context:
-                self._context.term()
+            self._context.term()
             raise
         self._task = asyncio.create_task(self._follow(), name="events")
         self._task.add_done_callback(self._ended)
@@ -110,8 +102,7 @@ class EventStream:
         await asyncio.gather(self._task, return_exceptions=True)
         self._unsubscribe()
         self._requests.close()
-        if self._own_context and self._context is not None:
-            self._context.term()
+        self._context.term()
 
     def __aiter__(self) -> Self:
         return self
@@ -194,11 +185,9 @@ class EventStream:
 
     def _subscribe(self, address: str) -> None:
         self._unsubscribe()
-        if self._context is None:  # pragma: no cover
-            return
         self._welcome = WELCOME + uuid.uuid4().hex.encode()
         self._held = []
-        socket = make(self._context, "subscriber", self._limits)
+        socket = make(self._context, "subscriber")
         for topic in self._topics:
             socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
         socket.setsockopt(zmq.SUBSCRIBE, self._welcome)
@@ -214,7 +203,7 @@ class EventStream:
         if frames[0].startswith(WELCOME):
             return
         try:
-            event = decode_event(frames, self._limits.control_bytes)
+            event = decode_event(frames)
         except ProtocolError:
             self.counters.malformed += 1
             return

@@ -104,7 +104,7 @@ class Registry(Mapping[str, T]):
         self.key = key
         self.group = group
         self.builtin = builtin
-        self._package = package
+        self._prefix = f"{package}." if package else ""
         self._error = error
         self._check = check
         self._example = example
@@ -134,7 +134,7 @@ class Registry(Mapping[str, T]):
         """
         if name in self.builtin:
             found = self.builtin[name]
-            return cast(T, _load(f"{self._package}.{found}")) if isinstance(found, str) else found
+            return cast(T, _load(f"{self._prefix}{found}")) if isinstance(found, str) else found
         where = f"{self.key} = {name!r}: "
         if self._example and ":" in name:
             load: Callable[[], Any] = partial(_load_with_current_folder, name)

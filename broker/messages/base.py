@@ -12,6 +12,7 @@ __all__ = [
     "Address",
     "Addresses",
     "Base",
+    "Bulk",
     "Count",
     "Encoding",
     "Lane",
@@ -54,6 +55,12 @@ class Base(Struct, frozen=True, tag_field="t", tag=snake_case, forbid_unknown_fi
     """Base of every message; its kind travels under ``t``."""
 
     lane: ClassVar[Lane] = Lane.CONTROL
+
+
+class Bulk(Base, frozen=True):
+    """Base of the messages that may carry an array."""
+
+    lane: ClassVar[Lane] = Lane.BULK
 
 
 class Payload(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from .base import Base, Count, Lane, Name, Payload, RunName
+from .base import Base, Bulk, Count, Name, Payload, RunName
 
 __all__ = ["Goodbye", "Heartbeat", "Hello", "Receipt", "Refused", "Report"]
 
@@ -43,10 +43,9 @@ class Refused(Base, frozen=True):
     reason: str
 
 
-class Report(Base, frozen=True):
+class Report(Bulk, frozen=True):
     """A figure or a result for the launcher that must arrive: answered by the ``Receipt`` of the same ``id``."""
 
-    lane: ClassVar[Lane] = Lane.BULK
     kind: Literal["ready", "best", "result"]
     id: Count
     fields: dict[str, Any]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from .base import Base, Count, Lane, Payload, Seconds
+from .base import Base, Bulk, Count, Payload, Seconds
 
 __all__ = ["Declined", "Ready", "Task", "TaskKind", "Update"]
 
@@ -20,14 +20,13 @@ class Ready(Base, frozen=True):
     codecs: tuple[str, ...] = ()
 
 
-class Task(Base, frozen=True):
+class Task(Bulk, frozen=True):
     """One piece of work for a client, with training settings; ``deadline_s`` counts from its arrival.
 
     Rounds up to ``durable`` are on the coordinator's disk and are never asked for again. ``counted`` is the last round
     whose update of this client is in the model, where that matters to the state it keeps from round to round.
     """
 
-    lane: ClassVar[Lane] = Lane.BULK
     round: Count
     attempt: Count
     work: TaskKind
@@ -40,10 +39,9 @@ class Task(Base, frozen=True):
     counted: Count | None = None
 
 
-class Update(Base, frozen=True):
+class Update(Bulk, frozen=True):
     """A client's answer to the task of (round, attempt)."""
 
-    lane: ClassVar[Lane] = Lane.BULK
     round: Count
     attempt: Count
     examples: Count

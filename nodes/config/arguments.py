@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from .keys import ExperimentError, convert
+from .keys import ExperimentError, convert, keys_of, unknown_key
+from .schema import Experiment
 
 T = TypeVar("T")
 
@@ -21,6 +23,19 @@ def arguments_of(cls: type) -> dict[str, Any]:
     settings = {f.name for f in fields if "setting" in f.metadata}
     parameters = inspect.signature(cls).parameters
     return {name: parameter.default for name, parameter in parameters.items() if name not in settings}
+
+
+def unknown_argument(key: str, name: str, cls: type, arguments: Iterable[str]) -> str:
+    """Return what to say of the first argument that what was chosen does not have; empty: it has them all."""
+    table, allowed = key.partition(".")[0], arguments_of(cls)
+    argument = next((argument for argument in arguments if argument not in allowed), None)
+    if argument is None:
+        return ""
+    if not allowed:
+        return unknown_key(Experiment, table, argument)
+    near = difflib.get_close_matches(argument, [*sorted(allowed), *keys_of(Experiment, table)], n=1)
+    hint = f"did you mean {table}.{near[0]}?" if near else f"{name} has {', '.join(sorted(allowed))}"
+    return f"{table}.{argument}: there is no such key; {hint}"
 
 
 def build(key: str, name: str, cls: type[T], arguments: Mapping[str, Any], **settings: Any) -> T:
@@ -43,17 +58,14 @@ def build(key: str, name: str, cls: type[T], arguments: Mapping[str, Any], **set
         For an argument that it does not have, or a value that is not allowed; names the key, what was found and what
         is allowed.
     """
-    table, allowed = key.partition(".")[0], arguments_of(cls)
-    for argument in arguments:
-        if argument not in allowed:
-            has = ", ".join(allowed) or "none"
-            raise ExperimentError(f"{table}.{argument}: {name} has no such argument; it has {has}")
+    if unknown := unknown_argument(key, name, cls, arguments):
+        raise ExperimentError(unknown)
     try:
         if not dataclasses.is_dataclass(cls):
             return cls(**arguments)
         asked = {f.name: settings[f.metadata["setting"]] for f in dataclasses.fields(cls) if "setting" in f.metadata}
         return convert({**arguments, **asked}, cls)
     except ExperimentError as error:
-        raise ExperimentError(f"{table}.{error}") from None
+        raise ExperimentError(f"{key.partition('.')[0]}.{error}") from None
     except (TypeError, ValueError) as error:
         raise ExperimentError(f"{key} = {name!r}: {error}") from None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from ..topology.edge_list import edges_digest
-from .keys import ExperimentError, as_in_file
+from .keys import ExperimentError, as_in_file, flat
 from .schema import Experiment
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def check_fits(where: str, number: int, tables: object, experiment: Experiment) 
 
 def check_same_run(where: str, found: Experiment, experiment: Experiment) -> None:
     """Raise `ExperimentError` for the first key, in the order of names, in which two experiments must not differ."""
-    ours, theirs = _flat(found), _flat(experiment)
+    ours, theirs = (flat(dataclasses.asdict(each.resolved())) for each in (found, experiment))
     for key in sorted(ours.keys() | theirs.keys()):
         fixed = key in FIXED or not any(fnmatchcase(key, free) for free in FREE)
         if fixed and ours.get(key) != theirs.get(key):
@@ -94,15 +94,3 @@ def check_same_run(where: str, found: Experiment, experiment: Experiment) -> Non
                 f"{where}: is of another experiment: found {as_in_file(key)} = {ours.get(key)!r}, "
                 f"expected {theirs.get(key)!r}; only {', '.join(FREE)} may change"
             )
-
-
-def _flat(experiment: Experiment) -> dict[str, Any]:
-    return dict(_leaves(dataclasses.asdict(experiment.resolved())))
-
-
-def _leaves(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tables.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, list(value) if isinstance(value, tuple) else value

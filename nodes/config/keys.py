@@ -111,8 +111,8 @@ def convert(tables: Mapping[str, Any], kind: type[T]) -> T:
     ValueError
         What the dataclass itself raises for values that do not go together.
     """
-    for key, value in _numbers(tables):
-        if not math.isfinite(value):
+    for key, value in flat(tables).items():
+        if isinstance(value, float) and not math.isfinite(value):  # which TOML can say, and no key means
             raise ExperimentError(f"{as_in_file(key)} = {value}: expected a finite number")
     try:
         return msgspec.convert(tables, kind)
@@ -122,13 +122,15 @@ def convert(tables: Mapping[str, Any], kind: type[T]) -> T:
         raise ExperimentError(_explain(str(error), tables, kind)) from None
 
 
-def _numbers(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Yield each float of a tree of maps with its dotted key: TOML can say nan and inf, and no key means them."""
+def flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of a tree of maps by their dotted keys, tuples as lists."""
+    found: dict[str, Any] = {}
     for key, value in tables.items():
         if isinstance(value, Mapping):
-            yield from _numbers(value, f"{prefix}{key}.")
-        elif isinstance(value, float):
-            yield prefix + key, value
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return found
 
 
 def _fields(kind: type) -> Iterator[tuple[str, type | None]]:
@@ -144,10 +146,9 @@ def unknown_key(root: type, section: str, key: str) -> str:
 
     The same name elsewhere is the best guess, then one that is spelled alike, here first.
     """
-    tables = dict(_fields(root))
-    dotted = [f"{name}.{leaf}" for name, below in tables.items() if below for leaf in _names(name, below)]
-    leaves = {name.rpartition(".")[2]: name for name in sorted([*dotted, *tables], reverse=True)}
-    here = _names(section, tables[section] or root) if section else list(tables)
+    dotted = [f"{name}.{leaf}" for name, below in _fields(root) if below for leaf in keys_of(root, name)]
+    leaves = {name.rpartition(".")[2]: name for name in sorted([*dotted, *keys_of(root)], reverse=True)}
+    here = keys_of(root, section)
     prefix = f"{section}." if section else ""
     guess = leaves.get(key)
     if guess is None and (near := difflib.get_close_matches(key, here, n=1)):
@@ -159,9 +160,10 @@ def unknown_key(root: type, section: str, key: str) -> str:
     return f"{prefix}{key}: there is no such key; {hint}"
 
 
-def _names(section: str, kind: type) -> list[str]:
-    """Return the keys of a table that a file may have."""
-    return [name for name, _ in _fields(kind) if name != GATHERED.get(section)]
+def keys_of(root: type, section: str = "") -> list[str]:
+    """Return the keys that a file may have in a table, or at the top level."""
+    kind = dict(_fields(root))[section] if section else root
+    return [name for name, _ in _fields(kind or root) if name != GATHERED.get(section)]
 
 
 def _explain(message: str, tables: Mapping[str, Any], kind: type) -> str:

@@ -5,22 +5,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..config.keys import ExperimentError, override
+from ..config.keys import ExperimentError, flat, override
 from ..config.schema import Experiment, is_file_name
 from .validation import check_scorers, validate
 
 IN_BOTH = ("deadline_s", "compression")  # keys that [federated] and [gossip] both have
 
 DERIVED = (
-    ("", "processes"),
-    ("data", "scale"),
-    ("training", "carry_optimizer"),
-    ("federated", "min_clients"),
-    ("gossip", "degree"),
-    ("gossip", "probability"),
-    ("network", "min_nodes"),
+    "processes",
+    "data.scale",
+    "training.carry_optimizer",
+    "federated.min_clients",
+    "gossip.degree",
+    "gossip.probability",
+    "network.min_nodes",
 )
-"""Table and key of what `Experiment.resolved` writes down."""
+"""What `Experiment.resolved` writes down."""
 
 
 def load_experiment(path: Path | None = None, overrides: Mapping[str, object] | None = None) -> Experiment:
@@ -100,22 +100,17 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _without_derived(tables: dict[str, Any]) -> dict[str, Any]:
     """Leave out what a run directory holds of choices that follow from the rest, where they are what follows."""
-    bare = {key: dict(value) if isinstance(value, dict) else value for key, value in tables.items()}
-    for table, key in DERIVED:
-        part = bare.get(table, {}) if table else bare
-        if isinstance(part, dict):
-            part.pop(key, None)
+    bare, written = override(tables, {}), {}
+    for dotted in DERIVED:
+        table, _, key = dotted.rpartition(".")
+        part = bare.get(table) if table else bare
+        if isinstance(part, dict) and key in part:
+            written[dotted] = part.pop(key)
     try:
-        experiment = Experiment.from_dict(bare)
-        validate(experiment)
+        follows = flat(checked_experiment(bare).resolved().to_dict())
     except ExperimentError:
         return tables  # which the check of the whole says what is wrong with
-    follows = experiment.resolved().to_dict()
-    for table, key in DERIVED:
-        said, found = (tables.get(table, {}), follows[table]) if table else (tables, follows)
-        if key in said and said[key] != found[key]:
-            (bare.setdefault(table, {}) if table else bare)[key] = said[key]
-    return bare
+    return override(bare, {key: value for key, value in written.items() if value != follows.get(key)})
 
 
 def _find_files_beside(folder: Path, tables: dict[str, Any]) -> None:

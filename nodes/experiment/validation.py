@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from nervenet.models.plugins import suggest
 
-from ..config.arguments import arguments_of
+from ..config.arguments import unknown_argument
 from ..config.factory import build_model, build_schedule, default_node_names, edge_list_members
-from ..config.keys import ExperimentError, unknown_key
+from ..config.keys import ExperimentError
 from ..config.schema import Experiment, FederatedConfig, GossipConfig, ModelConfig
 from ..federated.early_stopping import Goal, GoalError, reported
 from ..topology import TOPOLOGIES, Schedule, TopologyError, check
@@ -28,7 +26,7 @@ IPC_FOLDER_BYTES = 64
 def validate(experiment: Experiment) -> None:
     """Raise :class:`ExperimentError` for the first contradiction that can be known without the data."""
     for find_problems in (*ALWAYS, *(FEDERATED if experiment.mode == "federated" else GOSSIP)):
-        for problem in find_problems(experiment):
+        for problem in filter(None, find_problems(experiment)):
             raise ExperimentError(problem)
 
 
@@ -38,27 +36,11 @@ def _arguments(experiment: Experiment) -> Iterator[str]:
     if federated.arguments:  # else nothing has to be imported to know that
         from ..federated.strategies.registry import STRATEGIES
 
-        strategy = STRATEGIES[federated.strategy]
-        yield from _no_arguments("federated", federated.strategy, strategy, federated.arguments, FederatedConfig)
+        yield unknown_argument(STRATEGIES.key, federated.strategy, STRATEGIES[federated.strategy], federated.arguments)
     if gossip.arguments:
         from ..gossip.algorithms.registry import ALGORITHMS
 
-        algorithm = ALGORITHMS[gossip.algorithm]
-        yield from _no_arguments("gossip", gossip.algorithm, algorithm, gossip.arguments, GossipConfig)
-
-
-def _no_arguments(table: str, name: str, cls: type, given: Mapping[str, Any], table_class: type) -> Iterator[str]:
-    allowed = arguments_of(cls)
-    for key in given:
-        if key in allowed:
-            continue
-        if not allowed:
-            yield unknown_key(Experiment, table, key)
-            continue
-        own = sorted({f.name for f in fields(table_class)} - {"arguments"})
-        near = difflib.get_close_matches(key, [*sorted(allowed), *own], n=1)
-        hint = f"did you mean {table}.{near[0]}?" if near else f"{name} has {', '.join(sorted(allowed))}"
-        yield f"{table}.{key}: there is no such key; {hint}"
+        yield unknown_argument(ALGORITHMS.key, gossip.algorithm, ALGORITHMS[gossip.algorithm], gossip.arguments)
 
 
 def _topology_name(experiment: Experiment) -> Iterator[str]:

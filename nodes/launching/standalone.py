@@ -87,7 +87,9 @@ async def run_node(
         site_model = _site_model(role, experiment)
         shared_config = shared_config_of(experiment, site_model)
         state = run_dir.state(role, name) if run_dir else None
-        identity = NodeIdentity(broker, run, name, shared_config=shared_config, checkpoint_dir=state, seed_peer=seed_peer)
+        identity = NodeIdentity(
+            broker, run, name, shared_config=shared_config, checkpoint_dir=state, seed_peer=seed_peer
+        )
         node = ROLES[role].from_parts(site_model, experiment, identity)
         if run_dir:
             run_dir.write_experiment(experiment)

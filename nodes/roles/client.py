@@ -86,20 +86,12 @@ class Client:
         from ..config.factory import build_site_model
         from ..experiment.loader import experiment_from_keywords
 
-        plan = experiment_from_keywords("federated", {"nodes": nodes, "seed": seed}, experiment)
-        site_model = build_site_model(model, data, plan, columns=columns, holdout=holdout)
-        shared_config = shared_config_of(plan, site_model)
-        self._set_up(
-            site_model,
-            plan,
-            NodeIdentity(
-                broker,
-                run,
-                name or default_name("client"),
-                shared_config=shared_config,
-                checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir),
-            ),
-        )
+        experiment = experiment_from_keywords("federated", {"nodes": nodes, "seed": seed}, experiment)
+        site_model = build_site_model(model, data, experiment, columns=columns, holdout=holdout)
+        shared_config = shared_config_of(experiment, site_model)
+        folder = None if checkpoint_dir is None else Path(checkpoint_dir)
+        identity = NodeIdentity(broker, run, name or default_name("client"), None, shared_config, folder)
+        self._set_up(site_model, experiment, identity)
 
     @classmethod
     def from_parts(cls, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> Client:

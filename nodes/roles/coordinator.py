@@ -104,13 +104,15 @@ class Coordinator:
             "federated.quorum": quorum,
             "federated.deadline_s": deadline_s,
         }
-        plan = experiment_from_keywords("federated", wanted, experiment)
-        site_model = build_site_model(model, None, plan, test=test)
+        experiment = experiment_from_keywords("federated", wanted, experiment)
+        site_model = build_site_model(model, None, experiment, test=test)
         folder = None if checkpoint_dir is None else Path(checkpoint_dir)
         self._set_up(
             site_model,
-            plan,
-            NodeIdentity(broker, run, name, shared_config=shared_config_of(plan, site_model), checkpoint_dir=folder),
+            experiment,
+            NodeIdentity(
+                broker, run, name, shared_config=shared_config_of(experiment, site_model), checkpoint_dir=folder
+            ),
         )
 
     @classmethod
@@ -168,14 +170,19 @@ class Coordinator:
     def _begin(self, roster: Roster) -> None:
         from nervenet.models.compress import parse
 
-        plan = self.experiment
-        federated, network, judged, strategy = plan.federated, plan.network, plan.evaluation, self._strategy
+        experiment = self.experiment
+        federated, network, judged, strategy = (
+            experiment.federated,
+            experiment.network,
+            experiment.evaluation,
+            self._strategy,
+        )
         there = {name for name, member in members_of(roster, "client").items() if member.state != "dead"}
         known = self._past.clients if self._past is not None and not self._alone else frozenset[str]()
         rules = RoundRules(
-            rounds=plan.rounds,
+            rounds=experiment.rounds,
             clients=known.union(there if self._alone else members_of(roster, "client")),
-            seed=plan.seed,
+            seed=experiment.seed,
             participation=federated.participation,
             sampling=federated.sampling,
             over_selection=federated.over_selection,
@@ -196,8 +203,8 @@ class Coordinator:
             scorers=judged.scorers,
             stopping=StoppingRules.of(judged.until, judged.patience, judged.min_delta, judged.budget_s),
             checkpoint=True,  # without a folder they are answered as they are asked for, and clients need not remember
-            settings={**task_settings(plan), **strategy.demands.settings},
-            parting=final_task_settings(plan),
+            settings={**task_settings(experiment), **strategy.demands.settings},
+            parting=final_task_settings(experiment),
             compression=parse(federated.compression).spec if federated.compression else "",
             strategy=strategy,
         )

@@ -124,20 +124,19 @@ class Peer:
         from ..experiment.loader import experiment_from_keywords
 
         wanted = {"nodes": nodes, "gossip.topology": topology, "seed": seed, "training.epochs": epochs}
-        plan = experiment_from_keywords("gossip", wanted, experiment)
-        site_model = build_site_model(model, data, plan, columns=columns, test=test, holdout=holdout)
+        experiment = experiment_from_keywords("gossip", wanted, experiment)
+        site_model = build_site_model(model, data, experiment, columns=columns, test=test, holdout=holdout)
         if bool(broker) == bool(seed_peer):
             raise ExperimentError("a peer joins by a broker or by a seed_peer; expected the address of one of them")
-        me, folder = name or default_name("peer"), None if checkpoint_dir is None else Path(checkpoint_dir)
         identity = NodeIdentity(
             broker,
             run,
-            me,
-            shared_config=shared_config_of(plan, site_model),
-            checkpoint_dir=folder,
+            name or default_name("peer"),
+            shared_config=shared_config_of(experiment, site_model),
+            checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir),
             seed_peer=seed_peer,
         )
-        self._set_up(site_model, plan, identity, init)
+        self._set_up(site_model, experiment, identity, init)
 
     @classmethod
     def from_parts(cls, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> Peer:
@@ -149,12 +148,8 @@ class Peer:
     def _set_up(
         self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity, init: str = "common"
     ) -> None:
-        gossip = experiment.gossip
-        self._writer = (
-            CheckpointWriter(identity.checkpoint_dir, experiment)
-            if keeps and identity.checkpoint_dir is not None
-            else None
-        )
+        gossip, folder = experiment.gossip, identity.checkpoint_dir
+        self._writer = CheckpointWriter(folder, experiment) if folder and has_rounds(gossip.algorithm) else None
         if self._writer is not None:
             identity = replace(identity, previous_incarnation=self._writer.previous_incarnation)
         self.experiment = experiment
@@ -205,10 +200,10 @@ class Peer:
                 pass
 
     def _begin(self, roster: Roster) -> None:
-        plan, name = self.experiment, self.identity.name
+        experiment, name = self.experiment, self.identity.name
         members = members_of(roster, "peer")
         founders = sorted(roster.founders or members) if self._algorithm is not None else list(members)
-        schedule = build_schedule(plan, founders)
+        schedule = build_schedule(experiment, founders)
         self._neighbors = every_neighbor(schedule).get(name, ())
         if self._algorithm is not None:
             self._state = self._synchronous(self._algorithm, members, schedule, roster)
@@ -251,8 +246,8 @@ class Peer:
     def _synchronous(
         self, algorithm: Algorithm, members: Mapping[str, Member], schedule: Schedule, roster: Roster
     ) -> PeerMachine:
-        plan, needs, session = self.experiment, algorithm.needs, self.session
-        mixing = plan.gossip.mixing or suitable_mixing(needs, schedule)
+        experiment, needs, session = self.experiment, algorithm.needs, self.session
+        mixing = experiment.gossip.mixing or suitable_mixing(needs, schedule)
         me = MemberState(self.identity.name, session.incarnation, "alive", addresses=dict(session.transport.addresses))
         founders = tuple(sorted(schedule.out(1)))
         fellows = MembershipService(
@@ -264,14 +259,16 @@ class Peer:
                     for each in members.values()
                     if each.state != "dead" and each.node != me.node
                 ),
-                lay=partial(build_schedule, plan),
-                anew=TOPOLOGIES[plan.gossip.topology].relaid_on_change,
+                lay=partial(build_schedule, experiment),
+                anew=TOPOLOGIES[experiment.gossip.topology].relaid_on_change,
                 mixing=mixing,
                 doubly=needs.doubly,
                 late=bool(roster.founders) and roster.founders.get(me.node) != me.incarnation,
                 shared_config=self.identity.shared_config,
                 events_in=session.events_in,
-                probe=SwimRules(seed=plan.seed).slower(plan.nodes / plan.process_count, plan.network.suspect_after_s),
+                probe=SwimRules(seed=experiment.seed).slower(
+                    experiment.nodes / experiment.process_count, experiment.network.suspect_after_s
+                ),
             )
         )
         return PeerMachine(
@@ -283,14 +280,14 @@ class Peer:
                 needs=needs,
                 encoding=encoding_of(algorithm),
                 examples=self.model.examples,
-                deadline_s=plan.gossip.deadline_s,
-                join_deadline_s=plan.network.join_deadline_s,
-                heartbeat_s=plan.network.heartbeat_s,
-                suspect_after_s=plan.network.suspect_after_s,
-                lost_after_s=5 * plan.network.suspect_after_s,
-                evaluate_every=plan.evaluation.every,
+                deadline_s=experiment.gossip.deadline_s,
+                join_deadline_s=experiment.network.join_deadline_s,
+                heartbeat_s=experiment.network.heartbeat_s,
+                suspect_after_s=experiment.network.suspect_after_s,
+                lost_after_s=5 * experiment.network.suspect_after_s,
+                evaluate_every=experiment.evaluation.every,
                 evaluate_on="test" if self.model.has_test else "holdout",
-                settings=task_settings(plan),
+                settings=task_settings(experiment),
                 keeps=self._writer is not None,
                 held=() if self._writer is None else self._writer.held,
             ),
@@ -298,23 +295,25 @@ class Peer:
         )
 
     def _asynchronous(self, members: Collection[str]) -> AsyncPeerMachine:
-        plan = self.experiment
+        experiment = self.experiment
         rules = AsyncPeerRules(
             name=self.identity.name,
             members=tuple(members),
             neighbors=self._neighbors,
-            seed=plan.seed,
+            seed=experiment.seed,
             incarnation=self.session.incarnation,
-            deadline_s=plan.gossip.deadline_s,
-            join_deadline_s=plan.network.join_deadline_s,
-            heartbeat_s=plan.network.heartbeat_s,
-            suspect_after_s=plan.network.suspect_after_s,
-            lost_after_s=5 * plan.network.suspect_after_s,
-            evaluate_every=plan.evaluation.every,
+            deadline_s=experiment.gossip.deadline_s,
+            join_deadline_s=experiment.network.join_deadline_s,
+            heartbeat_s=experiment.network.heartbeat_s,
+            suspect_after_s=experiment.network.suspect_after_s,
+            lost_after_s=5 * experiment.network.suspect_after_s,
+            evaluate_every=experiment.evaluation.every,
             evaluate_on="test" if self.model.has_test else "holdout",
-            settings=task_settings(plan),
+            settings=task_settings(experiment),
         )
-        machine: AsyncPeerMachine = build_algorithm(plan.gossip.algorithm, plan.gossip.arguments).machine(rules)
+        machine: AsyncPeerMachine = build_algorithm(experiment.gossip.algorithm, experiment.gossip.arguments).machine(
+            rules
+        )
         return machine
 
     @property

@@ -12,7 +12,7 @@ import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
 from nervenet.broker.lease import Lease
-from nervenet.broker.messages import VERSION, Goodbye, Hello, Member, Payload, Roster
+from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Payload, Roster
 from nervenet.broker.peer_discovery import discover_peers
 from nervenet.broker.publisher import Publisher
 
@@ -105,17 +105,21 @@ class Session:
         network, identity = self.experiment.network, self.identity
         self._lease = Lease(
             identity.broker,
-            run=identity.run,
-            node=identity.name,
-            role=self.role,
-            incarnation=self.incarnation,
-            addresses=dict(self.transport.addresses),
-            shared_config=dict(identity.shared_config),
-            min_nodes=self.experiment.min_nodes if identity.min_nodes is None else identity.min_nodes,
-            join_deadline_s=network.join_deadline_s,
+            Join(
+                id=0,
+                run=identity.run,
+                node=identity.name,
+                role=self.role,
+                incarnation=self.incarnation,
+                pid=os.getpid(),
+                addresses=dict(self.transport.addresses),
+                shared_config=dict(identity.shared_config),
+                min_nodes=self.experiment.min_nodes if identity.min_nodes is None else identity.min_nodes,
+                join_deadline_s=network.join_deadline_s,
+            ),
+            self._context,
             connect_deadline_s=min(10.0, network.join_deadline_s),
             rejoin_deadline_s=network.rejoin_deadline_s,
-            context=self._context,
             on_joined=lambda joined: self.publisher.connect(joined.events_in),
             on_roster=lambda roster: self._reconnector.roster(roster) if self._reconnector else None,
             on_warning=self._warn,
@@ -134,9 +138,9 @@ class Session:
         deadline_s = self.experiment.network.join_deadline_s
         peers = await discover_peers(identity.seed_peer, hello, identity.shared_config, deadline_s, self._context)
         members = tuple(
-            Member(news.node, self.role, news.incarnation, 0, dict(news.addresses), "alive")
-            for news in peers.members
-            if news.node != identity.name
+            Member(state.node, self.role, state.incarnation, 0, dict(state.addresses), "alive")
+            for state in peers.members
+            if state.node != identity.name
         )
         me = Member(identity.name, self.role, self.incarnation, os.getpid(), dict(transport.addresses), "alive")
         founders = dict.fromkeys(peers.founders, 0)

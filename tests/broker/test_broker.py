@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from nervenet.broker.errors import (
 from nervenet.broker.event_codec import decode_event, encode_event
 from nervenet.broker.gaps import Gaps
 from nervenet.broker.lease import Lease
+from nervenet.broker.messages import Join
 from nervenet.broker.publisher import Publisher
 from nervenet.broker.relay import LastValues
 from nervenet.broker.sockets import reached_by, split_bind
@@ -31,16 +33,21 @@ DEADLINE_S = 10.0
 
 
 def member(broker: str, node: str = "a", **options: Any) -> Lease:
+    """A lease for a peer; ``options`` replace fields of its `Join`, or are those of the lease."""
     fields: dict[str, Any] = {
+        "id": 0,
         "run": "demo",
         "role": "peer",
         "incarnation": 1,
+        "pid": os.getpid(),
         "addresses": {"control": f"tcp://{node}:1"},
         "shared_config": {"mode": "gossip"},
         "min_nodes": 2,
         "join_deadline_s": 10.0,
     }
-    return Lease(broker, node=node, **(fields | options))
+    for name in set(options) & set(Join.__struct_fields__):
+        fields[name] = options.pop(name)
+    return Lease(broker, Join(node=node, **fields), zmq.Context.instance(), **options)
 
 
 async def take(stream: Any, type_: str, n: int = 1) -> list[dict[str, Any]]:

@@ -237,7 +237,7 @@ def test_a_poll_ends_at_its_deadline():
     says(broker, join("a"))
     broker.handle(b"w", GetRoster(4, "demo", 0, 2.0), 0.0)
     assert replies(broker.tick(1.9)) == {}
-    assert replies(broker.tick(2.0)) == {b"w": Failed(4, "late", "there is no newer roster yet")}
+    assert replies(broker.tick(2.0)) == {b"w": Failed(4, "late", "no newer roster yet")}
     assert replies(broker.tick(2.1)) == {}
     assert says(broker, GetRoster(1, "nowhere", 0, 1.0)).code == "unknown"
 

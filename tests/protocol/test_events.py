@@ -115,7 +115,7 @@ def real() -> list[dict[str, Any]]:
                 pass
 
     async def federated(address: str, run: str, target: Any, tested: bool) -> None:
-        here = {"broker": address, "run": run, "clients": 2}
+        here = {"broker": address, "run": run, "nodes": 2}
         test = rows(9, target) if tested else None
         # Where there is a test set, the sites tell beside it.
         asked = {} if tested else {"compression": "delta+int8", "ditto": 0.1}

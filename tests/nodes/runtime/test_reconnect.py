@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.broker import Broker
 from nervenet.broker.errors import BadAddress, JoinRefused
 from nervenet.broker.lease import Lease
-from nervenet.broker.messages import Heartbeat, Member, Ready, Roster
+from nervenet.broker.messages import Heartbeat, Join, Member, Ready, Roster
 from nervenet.models import MLP
 from nervenet.nodes import Client, Experiment, NodeFailed
 from nervenet.nodes.config.compatibility import shared_config_of
@@ -128,14 +129,19 @@ class Life:
         await self.transport.open(self.items.append, lambda error: pytest.fail(str(error)))
         self.membership = Lease(
             self._broker,
-            run="r",
-            node="coordinator",
-            role="coordinator",
-            incarnation=self.transport.incarnation,
-            addresses=self.transport.addresses,
-            shared_config=shared_config_of(self._plan, build_site_model(MLP((4,)), None, self._plan)),
-            min_nodes=2,
-            join_deadline_s=10.0,
+            Join(
+                id=0,
+                run="r",
+                node="coordinator",
+                role="coordinator",
+                incarnation=self.transport.incarnation,
+                pid=1,
+                addresses=dict(self.transport.addresses),
+                shared_config=shared_config_of(self._plan, build_site_model(MLP((4,)), None, self._plan)),
+                min_nodes=2,
+                join_deadline_s=10.0,
+            ),
+            zmq.Context.instance(),
             on_error=self.failure.set_result,
         )
         await self.membership.__aenter__()

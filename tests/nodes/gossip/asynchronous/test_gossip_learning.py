@@ -216,5 +216,5 @@ def test_arguments_survive_the_experiment_file() -> None:
     assert checked_experiment(experiment.to_dict()) == experiment
     with pytest.raises(ExperimentError, match=r"gossip.algorithm = 'walk': expected one of dpsgd, .*, gossip-learning"):
         build_algorithm("walk", {})
-    with pytest.raises(ExperimentError, match=r"gossip.tokens: ad-psgd has no such argument; it has max_staleness"):
+    with pytest.raises(ExperimentError, match=r"gossip.tokens: there is no such key; ad-psgd has max_staleness"):
         build_algorithm("ad-psgd", {"tokens": "simple"})

@@ -1,0 +1,86 @@
+"""Experiments from files, run directories and flags."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from nervenet.nodes.config.factory import build_schedule, default_node_names
+from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.experiment.ineffective import warnings
+from nervenet.nodes.experiment.loader import load_experiment
+from nervenet.nodes.experiment.validation import check_members
+
+
+@pytest.mark.parametrize("edges", ["0 1\n1 2\n2 0\n", "peer-0,peer-1\npeer-1,2\n", "ada bea\nbea cleo\n"])
+def test_a_file_of_edges_is_found_beside_the_experiment(tmp_path: Path, edges: str) -> None:
+    (tmp_path / "graph.csv").write_text(edges)
+    file = tmp_path / "one.toml"
+    file.write_text('mode = "gossip"\nnodes = 3\n[gossip]\ntopology = "edges"\nedges = "graph.csv"\n')
+    experiment = load_experiment(file)
+    assert experiment.gossip.edges == str(tmp_path / "graph.csv")
+    if "ada" in edges:
+        assert build_schedule(experiment, ["cleo", "bea", "ada"]).out(1)["bea"] == ("ada", "cleo")
+        with pytest.raises(
+            ExperimentError, match=r"gossip.edges = .*: there is no member 'ada'; expected one of peer-0"
+        ):
+            check_members(experiment, default_node_names(3, "peer"))
+    else:
+        check_members(experiment, default_node_names(3, "peer"))
+
+
+def test_flags_win_over_the_file_and_the_deadline_goes_to_the_mode(tmp_path: Path) -> None:
+    file = tmp_path / "one.toml"
+    file.write_text('mode = "gossip"\nrounds = 7\n[data]\npath = "rows.csv"\n[model]\nhidden = 5\n')
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
+    experiment = load_experiment(file, {"rounds": 9, "deadline_s": 4})
+    assert (experiment.rounds, experiment.model.hidden) == (9, (5,))
+    assert (experiment.gossip.deadline_s, experiment.federated.deadline_s) == (4.0, 30.0)
+    assert experiment.data.name == str(tmp_path / "rows.csv")
+    assert experiment.data.label == "rows"
+    assert load_experiment(file, {"data.name": "wine"}).data.name == "wine"
+
+
+def test_a_run_directory_with_other_nodes_keeps_what_was_chosen_and_nothing_that_followed(tmp_path: Path) -> None:
+    tables = {"nodes": 20, "gossip": {"topology": "erdos-renyi"}, "federated": {"participation": 0.5}}
+    (tmp_path / "experiment.toml").write_text(Experiment.from_dict(tables).to_toml())
+    again = load_experiment(tmp_path, {"nodes": 3, "mode": "gossip"})
+    fresh = Experiment.from_dict({**tables, "nodes": 3, "mode": "gossip"})
+    assert again.resolved() == fresh.resolved()
+    assert (again.process_count, again.min_nodes) == (3, 3)
+    assert load_experiment(tmp_path).resolved() == Experiment.from_dict(tables).resolved()
+
+    chosen = {"nodes": 20, "processes": 2, "network": {"min_nodes": 15}, "federated": {"min_clients": 7}}
+    (tmp_path / "experiment.toml").write_text(Experiment.from_dict(chosen).to_toml())
+    again = load_experiment(tmp_path, {"nodes": 18})
+    assert (again.process_count, again.min_nodes, again.min_clients) == (2, 15, 7)
+
+
+def test_a_run_directory_can_be_launched_again(tmp_path: Path) -> None:
+    first = load_experiment(overrides={"data.name": "iris", "nodes": 4})
+    (tmp_path / "experiment.toml").write_text(first.to_toml())
+    assert load_experiment(tmp_path) == first.resolved()
+    (tmp_path / "experiment.toml").write_text(load_experiment(overrides={"mode": "gossip"}).to_toml())
+    assert warnings(load_experiment(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "there is no such experiment file"), (b"a = = 1", "is not TOML"), (b"\xff", "cannot be read")],
+)
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes | None, words: str) -> None:
+    file = tmp_path / "missing.toml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ExperimentError, match=words) as caught:
+        load_experiment(file)
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.e2e
+def test_reading_a_configuration_loads_nothing_heavy() -> None:
+    code = "import sys; from nervenet.nodes import load_experiment; load_experiment(); print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"zmq", "sklearn", "networkx", "numpy", "matplotlib", "asyncio", "tomli_w"}
+    assert not heavy & set(result.stdout.split())

@@ -1,0 +1,139 @@
+"""Settings that do not go together are named, with what is allowed."""
+
+from pathlib import Path
+
+import pytest
+from nervenet.nodes.config.factory import build_schedule, default_node_names
+from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.experiment.loader import load_experiment
+from nervenet.nodes.topology import TOPOLOGIES
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"nodes": 0}, "nodes = 0: expected a whole number >= 1"),
+        ({"nodes": "eight"}, "nodes = 'eight': expected a whole number"),
+        ({"rounds": 0}, "rounds = 0: expected a whole number >= 1"),
+        ({"federated.quorum": 1.5}, "federated.quorum = 1.5: expected a number <= 1"),
+        ({"federated.participation": 0}, "federated.participation = 0: expected a number > 0"),
+        ({"data.alpha": -1}, "data.alpha = -1: expected a number > 0"),
+        ({"model.hidden": [0]}, "model.hidden = [0]: expected a whole number >= 1"),
+        ({"model.hidden": 0}, "model.hidden = [0]: expected a whole number >= 1"),
+        ({"model.name": "mpl"}, "model.name = 'mpl': expected mlp, pegasos, or an import path"),
+        ({"mode": "telepathy"}, "mode = 'telepathy': expected one of federated, gossip"),
+        (
+            {"gossip.topology": "rinq"},
+            "epidemic-oracle, epidemic-local, edges (did you mean ring?)",
+        ),
+        ({"no.such": 1}, "no: there is no such key; the top level has mode, nodes"),
+        ({"epochs": 3}, "epochs: there is no such key; did you mean training.epochs?"),
+        ({"training.epoch": 3}, "training.epoch: there is no such key; did you mean training.epochs?"),
+        ({"data.alhpa": 3}, "data.alhpa: there is no such key; did you mean data.alpha?"),
+        ({"model.learning_rate": 3}, "model.learning_rate: there is no such key; did you mean training.learning_rate?"),
+        ({"data": "iris"}, "data = 'iris': expected a table with the keys name, target"),
+        ({"nodes": 3, "nodes.more": 1}, "nodes.more: nodes is a single value, not a table"),
+        ({"training.epochs": 1, "training.local_steps": 1}, "training.local_steps: excludes training.epochs"),
+        ({"processes": 9}, "processes = 9: expected at most one a node, and nodes = 8"),
+        ({"federated.min_clients": 9}, "federated.min_clients = 9: expected at most nodes = 8"),
+        ({"federated.min_clients": 5, "federated.participation": 0.5}, "at most the 4 that federated.participation"),
+        ({"mode": "gossip", "gossip.topology": "torus", "nodes": 7}, "nodes = 7: a torus is a rectangle"),
+        (
+            {"mode": "gossip", "gossip.topology": "random-regular", "gossip.degree": 3, "nodes": 5},
+            "gossip.degree = 3: degree x nodes must be even, and nodes = 5",
+        ),
+        (
+            {"mode": "gossip", "gossip.topology": "random-regular", "gossip.degree": 8},
+            "gossip.degree = 8: expected fewer neighbors than nodes = 8",
+        ),
+        (
+            {"mode": "gossip", "gossip.degree": 4},
+            "= 4: is for topology = 'random-regular', 'small-world', ",
+        ),
+        ({"mode": "gossip", "gossip.probability": 0.5}, "is for topology = 'erdos-renyi', 'small-world', not 'ring'"),
+        ({"mode": "gossip", "gossip.probability": 1.5}, "gossip.probability = 1.5: expected a number <= 1"),
+        ({"mode": "gossip", "gossip.edges": "x"}, "is for topology = 'edges', not 'ring'"),
+        ({"mode": "gossip", "gossip.topology": "edges"}, "gossip.edges = None: topology = 'edges' needs the path"),
+        (
+            {"mode": "gossip", "gossip.topology": "edges", "gossip.edges": "none.csv"},
+            "none.csv': cannot be read",
+        ),
+        ({"mode": "gossip", "gossip.topology": "hypercube", "nodes": 12}, "nodes = 12: a hypercube has a power of two"),
+        (
+            {"mode": "gossip", "gossip.topology": "base-k", "gossip.degree": 8},
+            "expected fewer neighbors than nodes = 8",
+        ),
+        (
+            {"mode": "gossip", "gossip.topology": "small-world", "gossip.degree": 3},
+            "gossip.degree = 3: a small world joins as many neighbors on either side; expected an even number",
+        ),
+        (
+            {"mode": "gossip", "gossip.topology": "erdos-renyi", "gossip.probability": 0.01},
+            "gossip.probability = 0.01: no connected erdos-renyi graph over 8 nodes",
+        ),
+        (
+            {"mode": "gossip", "gossip.topology": "epidemic-oracle", "gossip.degree": 3, "nodes": 5},
+            "gossip.degree = 3: degree x nodes must be even, and nodes = 5; expected for example 2 or 4",
+        ),
+        ({"network.bind": "0.0.0.0"}, "network.bind = '0.0.0.0': a wildcard tells nobody where to dial"),
+        ({"network.bind": "*", "network.advertise": "*"}, "network.advertise = '*'"),
+        ({"network.suspect_after_s": 0.6}, "network.suspect_after_s = 0.6: expected at least two heartbeats"),
+        ({"network.transport": "ipc", "network.bind": "/tmp/" + 70 * "x"}, "an ipc folder of 75 bytes"),
+        ({"network.transport": "inproc"}, "reaches nodes of one process only"),
+        ({"training.learning_rate": float("nan")}, "training.learning_rate = nan: expected a finite number"),
+        ({"training.l2": float("inf")}, "training.l2 = inf: expected a finite number"),
+        ({"federated.compression": "int8"}, "federated.compression = 'int8': codec 'int8': int8 is for differences"),
+        ({"federated.compression": "delta+int9"}, "do you mean 'int8'? Allowed, in this order: delta, top-k:SHARE"),
+        ({"federated.ditto": 0.1, "federated.fine_tune": 1}, "federated.ditto and federated.fine_tune"),
+        ({"federated.ditto": 0.1, "federated.personal": ["bias.1"]}, "federated.personal and federated.ditto"),
+        (
+            {"federated.strategy": "scaffold", "training.optimizer": "adam"},
+            "model.name = 'mlp': ",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_what_is_allowed(overrides: dict[str, object], words: str) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        load_experiment(overrides=overrides)
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("nodes", "overrides"),
+    [
+        (1, {"gossip.topology": "ring"}),
+        (2, {"gossip.topology": "ring"}),
+        (4, {"gossip.topology": "torus"}),
+        (3, {"gossip.topology": "random-regular"}),
+        (2, {"gossip.topology": "random-regular"}),
+        (1, {"gossip.topology": "erdos-renyi"}),
+        (2, {"gossip.topology": "small-world"}),
+        (5, {"gossip.topology": "one-peer-exponential"}),
+        (5, {"gossip.topology": "base-k"}),
+        (3, {"gossip.topology": "epidemic-local", "gossip.algorithm": "epidemic"}),
+    ],
+)
+def test_small_graphs_are_fine(nodes: int, overrides: dict[str, object]) -> None:
+    experiment = load_experiment(overrides={"mode": "gossip", "nodes": nodes, **overrides})
+    assert experiment.degree is None or experiment.degree <= nodes - 1
+    again = Experiment.from_dict(experiment.resolved().to_dict())
+    assert (again.degree, again.probability) == (experiment.degree, experiment.probability)
+    made = build_schedule(experiment, default_node_names(nodes, "peer"))
+    assert made.out(1) == build_schedule(again, default_node_names(nodes, "peer")).out(1)
+
+
+@pytest.mark.parametrize("mode", ["federated", "gossip"])
+def test_an_unknown_topology_is_refused_in_either_mode(mode: str) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        load_experiment(overrides={"mode": mode, "gossip.topology": "tours"})
+    words = f"gossip.topology = 'tours': expected one of {', '.join(TOPOLOGIES)} (did you mean torus?)"
+    assert words in str(caught.value)
+
+
+def test_a_file_of_edges_that_falls_apart_is_refused_with_its_parts(tmp_path: Path) -> None:
+    (tmp_path / "graph.csv").write_text("0 1\n2 3\n")
+    given = {"mode": "gossip", "nodes": 4, "gossip.topology": "edges", "gossip.edges": str(tmp_path / "graph.csv")}
+    with pytest.raises(ExperimentError, match="2 components: peer-0, peer-1; peer-2, peer-3; join"):
+        load_experiment(overrides=given)
