@@ -1,5 +1,5 @@
-"""Nodes: coordinators, clients, peers and monitors, and the launcher that starts them. Importing this imports none of
-them yet.
+"""Nodes: coordinators, clients and peers, monitors of them, and the launcher that starts them. Importing this imports
+none of them yet.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     from .experiment.validation import validate
     from .federated import strategies
     from .gossip import algorithms
-    from .launching.launcher import launch
+    from .launching.launcher import RunFailed, launch
     from .monitoring.monitor import Monitor
+    from .monitoring.run_view import RunView
+    from .results.run_result import RunResult
     from .roles.client import Client
     from .roles.coordinator import Coordinator
     from .roles.peer import Peer
     from .runtime.identity import NodeFailed
     from .runtime.round_reports import RoundReport
+    from .serving import predictor_app
 
 __all__ = [
     "Client",
@@ -31,9 +34,13 @@ __all__ = [
     "NodeFailed",
     "Peer",
     "RoundReport",
+    "RunFailed",
+    "RunResult",
+    "RunView",
     "algorithms",
     "launch",
     "load_experiment",
+    "predictor_app",
     "strategies",
     "validate",
 ]
@@ -47,8 +54,12 @@ _HOMES = {
     "NodeFailed": ".runtime.identity",
     "Peer": ".roles.peer",
     "RoundReport": ".runtime.round_reports",
+    "RunFailed": ".launching.launcher",
+    "RunResult": ".results.run_result",
+    "RunView": ".monitoring.run_view",
     "launch": ".launching.launcher",
     "load_experiment": ".experiment.loader",
+    "predictor_app": ".serving",
     "validate": ".experiment.validation",
 }
 
@@ -61,3 +72,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -26,7 +26,7 @@ def broker(
 
     Weights never pass through it. One broker serves several runs.
     """
-    from .running import run
+    from .signals import run
 
     run(lambda: _serve(bind, advertise))
 

@@ -43,7 +43,7 @@ def launch(
     from nervenet.nodes.experiment.loader import load_experiment
     from nervenet.nodes.results.run_dir import check_run_dir, default_path, has_checkpoints
 
-    from .running import Stopped, run
+    from .signals import Stopped, run
     from .views import choose_view
 
     if resume is not None:
@@ -83,7 +83,7 @@ async def _launch(experiment: Experiment, folder: Path, view: View, context: Con
 
 
 def _conclude(summary: Mapping[str, Any], folder: Path, *, quiet: bool, json: bool) -> None:
-    from .result import print_result, result_line
+    from .result_table import print_result, result_line
 
     if json:
         return

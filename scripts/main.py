@@ -61,7 +61,7 @@ def build() -> Typer:
 
 def execute(arguments: Sequence[str], context: Context | None = None) -> int:
     """Run one command line and return its exit code; errors are a line or two on standard error."""
-    from .running import Stopped
+    from .signals import Stopped
 
     try:
         code = build()(list(arguments), standalone_mode=False, obj=context, prog_name="nervenet")

@@ -1,4 +1,4 @@
-"""``nervenet monitor``: watch a running system from outside; it cannot be slowed down by that."""
+"""``nervenet monitor``: watch a running system from outside, without slowing it down."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def monitor(
     """
     from nervenet.nodes.results.run_dir import newest_broker
 
-    from .running import run as run_until_signal
+    from .signals import run as run_until_signal
     from .views import choose_view
 
     address = broker or newest_broker() or DEFAULT_BROKER
@@ -56,21 +56,20 @@ async def _watch(
     from nervenet.nodes.monitoring.monitor import Monitor
     from nervenet.nodes.results.run_dir import to_json
 
-    from .views import Boards
+    from .views import RunViews
 
-    # The views' own boards decide what is shown; this one, fed by every topic we ask for, decides when to end.
-    boards = Boards()
+    runs = RunViews()  # decides when to end, whatever is shown
     view.note(f"watching {address}")
     async with view.running(), Monitor(address, topics=topics, run=run) as events:
         async for event in events:
-            view.event(event)
+            view.event(event.raw)
             if file is not None:
-                file.write(to_json(event) + "\n")
+                file.write(to_json(event.raw) + "\n")
                 file.flush()
-            boards.fold(event)
-            if boards.all_finished and not stay:
+            runs.update(event.raw)
+            if runs.all_finished and not stay:
                 return
-            # Events that wait already never yield; the display needs its turn.
+            # Events that are there already do not yield to the event loop; the display needs its turn.
             await asyncio.sleep(0)
 
 

@@ -1,4 +1,4 @@
-"""``nervenet node``: one coordinator, client or peer by itself, for real machines."""
+"""``nervenet node``: one coordinator, client or peer, for real machines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Role = Literal["coordinator", "client", "peer"]
 def node(
     overrides: dict[str, object],
     role: Annotated[Role, typer.Argument(metavar="ROLE", help="coordinator, client or peer")],
-    run: Annotated[str, typer.Option(metavar="NAME", help="The run to join; all its nodes give the same name")],
+    run: Annotated[str, typer.Option(metavar="NAME", help="The run to join, the same name at all its nodes")],
     file: Annotated[
         Path | None, typer.Argument(metavar="EXPERIMENT.toml", help="An experiment file, the same at every node.")
     ] = None,
@@ -45,12 +45,12 @@ def node(
     out: Annotated[Path | None, typer.Option(help="Folder for the model that this node ends up with")] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="Go on with what this folder of an earlier life holds; peers: when all do."),
+        typer.Option(metavar="RUN", help="Continue from the state in this node's run folder; peers: when all do."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress; the result in one line.")] = False,
     json: Annotated[bool, typer.Option("--json", help="This node's events as JSON lines on standard output.")] = False,
 ) -> None:
-    """Run one node by itself, for real machines.
+    """Run one coordinator, client or peer, for real machines.
 
     --data is this site's own file, which never leaves it. A run on several machines is one "nervenet broker", and then
     one "nervenet node" for each site.
@@ -59,10 +59,10 @@ def node(
     from nervenet.nodes.experiment.loader import load_experiment
     from nervenet.nodes.results.run_dir import check_run_dir
 
-    from .result import result_line
-    from .running import run as run_until_signal
+    from .result_table import result_line
+    from .signals import run as run_until_signal
+    from .units import duration, size
     from .views import JsonView, PlainView, QuietView
-    from .words import duration, size
 
     mode = "gossip" if role == "peer" else "federated"
     _check_way_in(role, broker, seed_peer)
@@ -71,8 +71,8 @@ def node(
     experiment = load_experiment(
         resume or file, _in_mode(mode, role, overrides) | ({"network.advertise": advertise} if advertise else {})
     )
-    # No live table: a node that stands alone shall stay small, and a monitor shows all of them.
-    view = JsonView() if json else QuietView() if quiet else PlainView(_board(run, experiment))
+    # No live table: a standalone node should stay small, and a monitor shows all nodes.
+    view = JsonView() if json else QuietView() if quiet else PlainView(_announced(run, experiment))
     for line in warnings(experiment):
         sys.stderr.write(f"warning: {line}\n")
     way_in = {"broker": broker or "", "seed_peer": seed_peer or ""}
@@ -80,7 +80,7 @@ def node(
     summary = run_until_signal(lambda: _node(role, experiment, view, **where))
     if json:
         return
-    if role == "client":  # the global model's figures are the coordinator's to tell
+    if role == "client":  # the coordinator has the global model's figures
         view.note(f"done in {duration(summary['wall_s'])}, {size(summary['bytes_sent'])} sent")
     else:
         view.note(result_line(summary))
@@ -90,14 +90,14 @@ def _check_way_in(role: str, broker: str | None, seed_peer: str | None) -> None:
     from nervenet.nodes.config.keys import ExperimentError
 
     if seed_peer and role != "peer":
-        raise ExperimentError(f"--seed-peer {seed_peer}: is for a peer; a {role} joins by --broker")
+        raise ExperimentError(f"--seed-peer {seed_peer}: is for peers; a {role} joins by --broker")
     if bool(broker) == bool(seed_peer):
         ways = "--broker, or --seed-peer" if role == "peer" else "--broker"
         raise ExperimentError(f"a {role} joins a run by one address: expected {ways}")
 
 
-def _board(run: str, experiment: Experiment) -> RunView:
-    """What a launcher would announce."""
+def _announced(run: str, experiment: Experiment) -> RunView:
+    """Return what a launcher would publish of the run."""
     from nervenet.nodes.monitoring.run_view import RunView
 
     known = (run, experiment.mode, experiment.data.label, experiment.model.name, experiment.rounds)

@@ -36,7 +36,7 @@ def serve(
     from nervenet.models.artifact import load_model, read_extra
     from nervenet.nodes.serving import predictor_app
 
-    from .running import run
+    from .signals import run
 
     if best and not model.is_dir():
         raise ExperimentError(f"--best: is for a run folder, and {model} is a model file")

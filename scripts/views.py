@@ -1,4 +1,4 @@
-"""The ways to follow a run: live on a terminal, a plain line now and then, events as JSON lines, or silence."""
+"""The ways to follow a run: a live table, lines for a log, events as JSON lines, or nothing."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
-from nervenet.nodes.monitoring.run_view import RunView, told
+from nervenet.nodes.monitoring.run_view import RunView, notice
 
 REFRESH_S = 0.125
 PLAIN_LINE_EVERY_S = 2.0
 
 
 class View(Protocol):
-    """What a command tells of a run; used within its own `running` context."""
+    """What a command prints of a run; used within its own `running` context."""
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Take one event in."""
+        """Show one event."""
 
     def note(self, text: str) -> None:
-        """Say a line that is not an event."""
+        """Print a line that is not an event."""
 
     def running(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Keep the view up to date for as long as the context is open."""
 
 
 def choose_view(*, quiet: bool = False, json: bool = False) -> View:
-    """The view that fits the flags and where standard output goes."""
+    """Return the view for the flags and for where standard output goes."""
     if json:
         return JsonView()
     if quiet:
@@ -39,26 +39,26 @@ def choose_view(*, quiet: bool = False, json: bool = False) -> View:
 
 
 class JsonView:
-    """Every event a line of JSON on standard output, at once; everything else on standard error."""
+    """Every event as a line of JSON on standard output; everything else on standard error."""
 
     def __init__(self) -> None:
         from nervenet.nodes.results.run_dir import to_json
 
         self._to_json = to_json
-        self._listened_to = True
+        self._open = True
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Write the event; when whoever reads us has gone, the run goes on without."""
-        if not self._listened_to:
+        """Write the event; when the reader has closed the pipe, the run goes on without."""
+        if not self._open:
             return
         try:
             sys.stdout.write(self._to_json(event) + "\n")
             sys.stdout.flush()
         except BrokenPipeError:
-            self._listened_to = False
+            self._open = False
 
     def note(self, text: str) -> None:
-        """Say it on standard error."""
+        """Print it on standard error."""
         print(text, file=sys.stderr, flush=True)
 
     @contextlib.asynccontextmanager
@@ -71,10 +71,10 @@ class QuietView:
     """No display; notes alone."""
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Take no notice."""
+        """Ignore it."""
 
     def note(self, text: str) -> None:
-        """Say it."""
+        """Print it."""
         print(text, flush=True)
 
     @contextlib.asynccontextmanager
@@ -83,52 +83,52 @@ class QuietView:
         yield
 
 
-class Boards:
-    """A board for each run that was heard of; the one to show is the newest."""
+class RunViews:
+    """A view of each run that has published events; the newest one is shown."""
 
     def __init__(self, known: RunView | None = None) -> None:
-        self.of: dict[str, RunView] = {} if known is None else {known.run: known}
+        self.by_run: dict[str, RunView] = {} if known is None else {known.run: known}
         self.changed = False
 
     @property
-    def shown(self) -> RunView:
-        """The board of the run that was heard of first last."""
-        return next(reversed(self.of.values())) if self.of else RunView()
+    def newest(self) -> RunView:
+        """The run whose first event came last."""
+        return next(reversed(self.by_run.values())) if self.by_run else RunView()
 
     @property
     def all_finished(self) -> bool:
-        """Whether a run was heard of, and all that were have ended."""
-        return bool(self.of) and all(board.finished for board in self.of.values())
+        """Whether there are runs, and all of them have ended."""
+        return bool(self.by_run) and all(view.finished for view in self.by_run.values())
 
-    def fold(self, event: Mapping[str, Any]) -> None:
-        """Hand an event to its run's board; what belongs to no run (a broker's own news) is not shown."""
+    def update(self, event: Mapping[str, Any]) -> None:
+        """Apply an event to its run; events of no run (a broker's own) are not shown."""
         run = event.get("run")
         if run:
-            self.of.setdefault(str(run), RunView(run=str(run))).fold(event)
+            self.by_run.setdefault(str(run), RunView(run=str(run))).update(event)
             self.changed = True
 
 
 class PlainView:
-    """For logs: news at once, and a line of progress every two seconds in which there was any.
+    """For logs: notices at once, and a line of progress every two seconds in which there was any.
 
     Parameters
     ----------
     known
-        What is known of a run beforehand, where nobody will tell.
+        What is known of a run beforehand, where no event will say.
     """
 
     def __init__(self, known: RunView | None = None) -> None:
-        self._boards = Boards(known)
+        self._runs = RunViews(known)
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Fold the event; say what should be read."""
-        self._boards.fold(event)
-        line = told(event)
+        """Apply the event, and print what should be read."""
+        self._runs.update(event)
+        line = notice(event)
         if line is not None:
             self.note(line)
 
     def note(self, text: str) -> None:
-        """Say it."""
+        """Print it."""
         print(text, flush=True)
 
     @contextlib.asynccontextmanager
@@ -139,34 +139,34 @@ class PlainView:
         self._progress()
 
     def _progress(self) -> None:
-        from .display import plain_line
+        from .live_table import plain_line
 
-        if self._boards.changed:
-            self._boards.changed = False
-            self.note(plain_line(self._boards.shown, time.time()))
+        if self._runs.changed:
+            self._runs.changed = False
+            self.note(plain_line(self._runs.newest, time.time()))
 
 
 class LiveView:
-    """For people: the board, redrawn in place."""
+    """For people: a table, redrawn in place."""
 
     def __init__(self) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        self._boards = Boards()
+        self._runs = RunViews()
         self._console = Console(highlight=False)
-        # Redrawn by our own loop: rich's thread would read the board in the middle of an event.
+        # Redrawn by the event loop: rich's thread would read a view in the middle of an event.
         self._live = Live(console=self._console, auto_refresh=False, transient=False)
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Fold the event; say what should be read above the table."""
-        self._boards.fold(event)
-        line = told(event)
+        """Apply the event, and print what should be read above the table."""
+        self._runs.update(event)
+        line = notice(event)
         if line is not None:
             self.note(line)
 
     def note(self, text: str) -> None:
-        """Say it above the table."""
+        """Print it above the table."""
         from rich.text import Text
 
         self._console.print(Text(text))
@@ -180,10 +180,10 @@ class LiveView:
             self._draw()
 
     def _draw(self) -> None:
-        from .display import render
+        from .live_table import render
 
         height = shutil.get_terminal_size().lines - 1
-        self._live.update(render(self._boards.shown, time.time(), height), refresh=True)
+        self._live.update(render(self._runs.newest, time.time(), height), refresh=True)
 
 
 @contextlib.asynccontextmanager

@@ -196,8 +196,7 @@ class _Launch:
             await supervisor.stop(STOP_S)
         result = await asyncio.to_thread(self._write_results, status, reason)
         if result.status == "completed":
-            keys = ("status", "completed_rounds", "wall_s", "stopped_by", "reason")
-            self.events.publish("run.completed", **{key: result[key] for key in keys if key in result})
+            self.events.publish("run.completed", **_run_completed(result))
         else:
             self.events.publish("run.failed", reason=result.reason)
         await self.events.end_relayed()
@@ -242,6 +241,14 @@ class _Launch:
         result.startup_s = None if events.first_round_at is None else events.first_round_at - self.started_at
         write_results(self.experiment, self.run_dir, result)
         return result
+
+
+def _run_completed(result: RunResult) -> dict[str, Any]:
+    rounds, wall_s = result["completed_rounds"], result["wall_s"]
+    fields = {"status": result.status, "completed_rounds": rounds, "wall_s": wall_s}
+    if "stopped_by" in result:
+        fields |= {"stopped_by": result["stopped_by"], "reason": result["reason"]}
+    return fields
 
 
 def _modules(experiment: Experiment) -> list[str]:

@@ -1,22 +1,21 @@
-"""Watch a running system from outside: attach at any moment, leave at will, never slow it down."""
+"""Watch a running system from outside: attach and detach at any moment, never slow it down."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 from nervenet.broker.subscriber import EventStream
 
-__all__ = ["Monitor"]
-
-Event = dict[str, Any]
+from .events import AnyEvent, Gap, parse_event
 
 
 class Monitor:
     """The events of a broker, as they happen, beginning with the last ones of each kind.
 
-    Events are flat maps (docs/events.md). Two kinds are made here: ``gap`` says how many events of a publisher were
-    missed, ``warning`` (of node ``stream``) that the broker is away; when it is back, the events go on.
+    Each is an instance of its type's class in `nervenet.nodes.monitoring.events` (docs/events.md), and has the map that
+    was received as `raw`; ``event["type"]`` reads from it. Two types are made here: ``gap`` says how many events of a
+    publisher were missed, ``warning`` (of node ``stream``) that the broker does not answer; when it does, events go on.
 
     Parameters
     ----------
@@ -33,26 +32,26 @@ class Monitor:
         Events so far.
     missed : int
         Events that were published and never arrived here, as far as the sequences show.
-    last : dict of str to dict
+    last : dict of str to Event
         The last event about each node (its ``subject`` or else its publisher).
 
     Raises
     ------
     BadAddress
-        On entering, if nobody could dial ``broker`` as it is written.
+        On entering, if ``broker`` is no address.
 
     Examples
     --------
     >>> async def main():
     ...     async with Monitor("tcp://127.0.0.1:5555") as events:
     ...         async for event in events:
-    ...             print(event["type"], event["node"])
+    ...             print(event.type, event.node)
     """
 
     def __init__(self, broker: str, topics: Sequence[str] = ("",), run: str | None = None) -> None:
         self.received = 0
         self.missed = 0
-        self.last: dict[str, Event] = {}
+        self.last: dict[str, AnyEvent] = {}
         self._stream = EventStream(broker, topics, run=run)
 
     async def __aenter__(self) -> Self:
@@ -65,11 +64,11 @@ class Monitor:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Event:
-        event = await anext(self._stream)
-        if event["node"] != "stream":
+    async def __anext__(self) -> AnyEvent:
+        event = parse_event(await anext(self._stream))
+        if event.node != "stream":
             self.received += 1
-            self.last[str(event.get("subject", event["node"]))] = event
-        elif event["type"] == "gap":
-            self.missed += event["missed"]
+            self.last[str(event.get("subject", event.node))] = event
+        elif isinstance(event, Gap):
+            self.missed += event.missed
         return event

@@ -1,4 +1,4 @@
-"""The state of a run as its events tell it: folded without a clock, so that any view of it can be tested.
+"""The state of a run, computed from its events alone, without a clock: events in, rows out.
 
 Events may come late, twice over a snapshot, or with gaps; a final event always wins.
 """
@@ -6,21 +6,21 @@ Events may come late, twice over a snapshot, or with gaps; a final event always 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nervenet.nodes.monitoring.clusters import PeerClusters, find_clusters
+from ..results.plots import Sketch
+from .clusters import PeerClusters, find_clusters
+from .events import Event
 
+Fields = Mapping[str, Any] | Event
 LEARNERS = ("coordinator", "client", "peer")
-GONE = ("lost", "left", "done")
-TOLD = frozenset(
-    {"node.suspect", "node.lost", "round.failed", "update.rejected", "run.stopping", "run.failed", "warning", "gap"}
-)
+FINAL = ("lost", "left")
 
 
 @dataclass
-class Row:
+class NodeRow:
     """What is known of one node."""
 
     role: str = ""
@@ -36,13 +36,27 @@ class Row:
 
     @property
     def living(self) -> bool:
-        """Whether it still takes part, as far as anybody said."""
-        return self.state not in GONE
+        """Whether it still takes part, as far as events say."""
+        return self.state not in FINAL
 
 
 @dataclass
 class RunView:
-    """One run."""
+    """One run; call `update` with each of its events.
+
+    Attributes
+    ----------
+    rows : dict of str to NodeRow
+        By name of the node.
+    round : int
+        The last round that every living node has completed.
+    score, loss : float or None
+        On the test set: of the global model, or the mean over the living peers.
+    staleness : float or None
+        Mean over the last step's updates, where there are no rounds.
+    missed : int
+        Events that were published and never received.
+    """
 
     run: str = ""
     mode: str = ""
@@ -52,21 +66,21 @@ class RunView:
     score_name: str = "accuracy"
     status: str = "starting"
     reason: str = ""
-    round: int = 0  # the last round that everybody who still takes part has completed
-    score: float | None = None  # on the test set: the global model's, or the mean of the living peers'
+    round: int = 0
+    score: float | None = None
     loss: float | None = None
-    staleness: float | None = None  # of the last step's updates, in the mean, where there are no rounds
-    projections: dict[str, Sequence[float]] = field(default_factory=dict)  # of the peers' last models
-    rows: dict[str, Row] = field(default_factory=dict)
+    staleness: float | None = None
+    sketches: dict[str, Sketch] = field(default_factory=dict)  # of the peers' last models
+    rows: dict[str, NodeRow] = field(default_factory=dict)
     missed: int = 0
-    resumed_after: int = 0  # the last round of this run's former life
+    resumed_after: int = 0  # the last round of the previous incarnation
     seen: float = 0.0
     first_round_at: float | None = None
     last_round_at: float | None = None
 
     @property
     def finished(self) -> bool:
-        """Whether a final event has come."""
+        """Whether the run has ended."""
         return self.status in ("completed", "failed", "interrupted")
 
     @property
@@ -74,8 +88,8 @@ class RunView:
         """Names of the nodes that were lost."""
         return sorted(name for name, row in self.rows.items() if row.state == "lost")
 
-    def fold(self, event: Mapping[str, Any]) -> None:
-        """Take one event in; unknown types and missing fields change nothing."""
+    def update(self, event: Fields) -> None:
+        """Apply one event; unknown types and missing fields change nothing."""
         kind, at = str(event.get("type")), _number(event.get("time")) or 0.0
         self.seen = max(self.seen, at)
         row = self._row(event, at)
@@ -89,26 +103,26 @@ class RunView:
             case "gap":
                 self.missed += int(event.get("missed") or 0)
             case "node.suspect" | "node.lost":
-                self._doubt(str(event.get("subject")), "lost" if kind == "node.lost" else "suspect")
+                self._mark(str(event.get("subject")), "lost" if kind == "node.lost" else "suspect")
             case "update.rejected":
                 self._subject(event).rejected += 1
             case _ if row is not None:
                 self._of_node(kind, event, row, number, at)
 
     def find_clusters(self) -> PeerClusters | None:
-        """How far the living peers are apart, as far as two or more have told a projection of their weights."""
-        living = {name: told for name, told in self.projections.items() if self.rows[name].living}
-        lengths = {len(told) for told in living.values()}
+        """Return how far the living peers are apart, from the sketches of their weights; None for fewer than two."""
+        living = {name: sketch for name, sketch in self.sketches.items() if self.rows[name].living}
+        lengths = {len(sketch) for sketch in living.values()}
         return find_clusters(living) if len(lengths) == 1 else None
 
     def eta_s(self) -> float | None:
-        """Seconds that the rounds to come will take at the pace so far; None where there is no pace yet."""
+        """Return the seconds until the last round at the pace so far; None where there is no pace yet."""
         if self.finished or self.first_round_at is None or self.last_round_at is None or self.round < 1:
             return None
-        done = max(1, self.round - self.resumed_after)  # in this life of the run
+        done = max(1, self.round - self.resumed_after)
         return (self.last_round_at - self.first_round_at) / done * max(0, self.rounds - self.round)
 
-    def _started(self, event: Mapping[str, Any]) -> None:
+    def _started(self, event: Fields) -> None:
         for name in ("mode", "data", "model"):
             setattr(self, name, str(event.get(name) or getattr(self, name)))
         self.rounds = int(event.get("rounds") or self.rounds)
@@ -117,26 +131,26 @@ class RunView:
         if self.status == "starting":
             self.status = "running"
 
-    def _row(self, event: Mapping[str, Any], at: float) -> Row | None:
+    def _row(self, event: Fields, at: float) -> NodeRow | None:
         if event.get("role") not in LEARNERS:
             return None
-        row = self.rows.setdefault(str(event.get("node")), Row())
+        row = self.rows.setdefault(str(event.get("node")), NodeRow())
         row.role = str(event["role"])
         row.seen = max(row.seen, at)
         if row.state == "suspect":
             row.state = "ready"
         return row
 
-    def _subject(self, event: Mapping[str, Any]) -> Row:
-        return self.rows.setdefault(str(event.get("subject")), Row())
+    def _subject(self, event: Fields) -> NodeRow:
+        return self.rows.setdefault(str(event.get("subject")), NodeRow())
 
-    def _doubt(self, subject: str, state: str) -> None:
+    def _mark(self, subject: str, state: str) -> None:
         row = self.rows.get(subject)
-        # One neighbor's late suspicion says nothing of a node that has left or is known to be lost.
+        # A late suspicion of a neighbor does not concern a node that has left or is known to be lost.
         if row is not None and (row.living or state == "lost"):
             row.state = state
 
-    def _of_node(self, kind: str, event: Mapping[str, Any], row: Row, number: int | None, at: float) -> None:
+    def _of_node(self, kind: str, event: Fields, row: NodeRow, number: int | None, at: float) -> None:
         if kind == "node.ready":
             row.state = "ready"
         elif kind == "node.left":
@@ -151,19 +165,19 @@ class RunView:
             row.loss = _number(event.get("loss"))
             row.score = self._score(event) if self._score(event) is not None else row.score
             if row.role == "client" and not any(other.role == "coordinator" for other in self.rows.values()):
-                self.round = max(self.round, row.round)  # a client by itself has nobody else's word
+                self.round = max(self.round, row.round)  # a client on its own publishes all there is to know
             self._count(row, event)
-            self._project(event, row)
+            self._keep_sketch(event, row)
         elif kind == "metric.test":
             row.score, row.test_loss = self._score(event), _number(event.get("loss"))
-            self._project(event, row)
-            self._judge(row)
+            self._keep_sketch(event, row)
+            self._evaluate(row)
 
-    def _project(self, event: Mapping[str, Any], row: Row) -> None:
+    def _keep_sketch(self, event: Fields, row: NodeRow) -> None:
         if row.role == "peer" and isinstance(event.get("sketch"), list | tuple):
-            self.projections[str(event["node"])] = event["sketch"]
+            self.sketches[str(event["node"])] = event["sketch"]
 
-    def _round_started(self, event: Mapping[str, Any], row: Row, number: int | None, at: float) -> None:
+    def _round_started(self, event: Fields, row: NodeRow, number: int | None, at: float) -> None:
         if self.status == "starting":
             self.status = "running"
         if number and self.first_round_at is None:
@@ -175,7 +189,7 @@ class RunView:
             if client is not None and client.living:
                 client.state = "training"
 
-    def _round_completed(self, event: Mapping[str, Any], row: Row, number: int | None, at: float) -> None:
+    def _round_completed(self, event: Fields, row: NodeRow, number: int | None, at: float) -> None:
         row.state, row.round = "ready", max(row.round, number or 0)
         self._count(row, event)
         row.loss = _number(event.get("loss"))
@@ -190,7 +204,7 @@ class RunView:
         if number:
             self.last_round_at = max(self.last_round_at or at, at)
 
-    def _judge(self, row: Row) -> None:
+    def _evaluate(self, row: NodeRow) -> None:
         if row.role == "coordinator":
             self.score, self.loss = row.score, row.test_loss
             return
@@ -198,36 +212,41 @@ class RunView:
         self.score = _mean(peer.score for peer in peers)
         self.loss = _mean(peer.test_loss for peer in peers)
 
-    def _score(self, event: Mapping[str, Any]) -> float | None:
+    def _score(self, event: Fields) -> float | None:
         if "r2" in event:
             self.score_name = "r2"
         return _number(event.get("accuracy", event.get("r2")))
 
     @staticmethod
-    def _count(row: Row, event: Mapping[str, Any]) -> None:
+    def _count(row: NodeRow, event: Fields) -> None:
         row.sent += int(event.get("bytes_sent") or 0)
         row.received += int(event.get("bytes_received") or 0)
 
 
-def told(event: Mapping[str, Any]) -> str | None:
-    """The line for an event that a user should read even if no table shows it; None for all others."""
-    kind = event.get("type")
-    if kind not in TOLD:
-        return None
-    if kind == "gap":
-        return f"missed {event.get('missed')} events of {event.get('subject')}"
+def notice(event: Fields) -> str | None:
+    """Return the line for an event that a user should read even if no table shows it; None for all others."""
     subject = event.get("subject") or event.get("node")
-    at = f" in round {event['round']}" if event.get("round") is not None else ""
-    words = {
-        "node.suspect": f"{subject} is suspected",
-        "node.lost": f"{subject} is lost",
-        "round.failed": f"round {event.get('round')} failed",
-        "update.rejected": f"an update of {subject} was rejected{at}",
-        "run.stopping": f"the run ends with round {event.get('round')}",
-        "run.failed": "the run failed",
-        "warning": str(event.get("node")),
-    }[str(kind)]
-    return f"{words}: {event['reason']}" if event.get("reason") else words
+    round_ = event.get("round")
+    match event.get("type"):
+        case "gap":
+            return f"missed {event.get('missed')} events of {event.get('subject')}"
+        case "node.suspect":
+            text = f"{subject} is suspected"
+        case "node.lost":
+            text = f"{subject} is lost"
+        case "round.failed":
+            text = f"round {round_} failed"
+        case "update.rejected":
+            text = f"an update of {subject} was rejected" + ("" if round_ is None else f" in round {round_}")
+        case "run.stopping":
+            text = f"the run ends with round {round_}"
+        case "run.failed":
+            text = "the run failed"
+        case "warning":
+            text = str(event.get("node"))
+        case _:
+            return None
+    return f"{text}: {event.get('reason')}" if event.get("reason") else text
 
 
 def _number(value: Any) -> float | None:

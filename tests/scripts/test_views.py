@@ -13,13 +13,15 @@ import pytest
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import standalone
 from nervenet.nodes.monitoring import monitor
+from nervenet.nodes.monitoring.events import AnyEvent, parse_event
 from nervenet.scripts import views
 from nervenet.scripts.main import execute
 from nervenet.scripts.views import JsonView, LiveView, PlainView, QuietView, choose_view
 
 
 def event(kind: str, run: str = "r", **more: Any) -> dict[str, Any]:
-    return {"type": kind, "run": run, "node": "launcher", "role": "launcher", "time": 1.0, **more}
+    launcher = {"node": "launcher", "role": "launcher", "incarnation": 1}
+    return {"type": kind, "run": run, **launcher, "seq": 1, "time": 1.0, **more}
 
 
 def test_the_view_follows_the_flags_and_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,7 +36,7 @@ def test_the_view_follows_the_flags_and_the_terminal(monkeypatch: pytest.MonkeyP
     assert isinstance(choose_view(), LiveView)
 
 
-async def said(capsys: pytest.CaptureFixture[str]) -> str:
+async def printed(capsys: pytest.CaptureFixture[str]) -> str:
     async with asyncio.timeout(10):
         while not (text := capsys.readouterr().out):  # noqa: ASYNC110  (printing sets no event)
             await asyncio.sleep(0)
@@ -50,7 +52,7 @@ async def test_a_log_gets_news_at_once_and_progress_now_and_then(
         view.event(event("run.started", mode="gossip", rounds=3, data="iris", model="mlp"))
         view.event(event("node.lost", subject="peer-1", reason="killed"))
         assert capsys.readouterr().out == "peer-1 is lost: killed\n"
-        line = await said(capsys)
+        line = await printed(capsys)
         assert line.startswith("gossip · iris · mlp  round 0/3")
     assert capsys.readouterr().out == "", "nothing new, nothing said"
 
@@ -69,8 +71,8 @@ async def test_the_live_table_is_drawn_to_its_end(monkeypatch: pytest.MonkeyPatc
     assert "[not markup]" in terminal.getvalue()
 
 
-class Script:
-    """Stands in for a Monitor: gives the events that a test wrote."""
+class FakeMonitor:
+    """Yields the events that a test wrote."""
 
     events: tuple[dict[str, Any], ...] = ()
     asked: tuple[Any, ...] = ()
@@ -84,17 +86,17 @@ class Script:
 
     async def __aexit__(self, *_: object) -> None: ...
 
-    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+    async def __aiter__(self) -> AsyncIterator[AnyEvent]:
         for one in self.events:
-            yield one
+            yield parse_event(one)
 
 
 def test_a_monitor_ends_with_the_last_run_it_saw(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(monitor, "Monitor", Script)
-    Script.events = (
+    monkeypatch.setattr(monitor, "Monitor", FakeMonitor)
+    FakeMonitor.events = (
         event("node.joined", run="", node="broker", role="broker"),
         event("run.started", run="a"),
         event("run.started", run="b"),
@@ -106,7 +108,7 @@ def test_a_monitor_ends_with_the_last_run_it_saw(
     seen = [json.loads(line)["type"] for line in capsys.readouterr().out.splitlines()]
     assert seen == ["node.joined", "run.started", "run.started", "run.completed", "run.failed"]
     assert [json.loads(line)["type"] for line in (tmp_path / "f.jsonl").read_text().splitlines()] == seen
-    assert Script.asked == ("tcp://127.0.0.1:5555", ("run.", "node."), "x")
+    assert FakeMonitor.asked == ("tcp://127.0.0.1:5555", ("run.", "node."), "x")
     assert execute(["monitor", "--json", "--stay"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 6
 

@@ -13,7 +13,8 @@ from nervenet.nodes.checkpoint.store import CheckpointStore
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
-from nervenet.nodes.federated.checkpoint_writer import CheckpointWriter, recall
+from nervenet.nodes.federated.checkpoint_writer import CheckpointWriter
+from nervenet.nodes.federated.recovery import recall
 from nervenet.nodes.federated.strategies import Contribution, Outcome
 from nervenet.nodes.federated.strategies.averaging import FedAdam
 from nervenet.nodes.federated.strategies.base import Demands
@@ -45,7 +46,7 @@ class Controlled:
 
 def fold(merger: Aggregator, number: int, weights: Any) -> ev.Folded:
     moved = Contribution("a", np.tile(weights - np.float32(0.1), len(merger.strategy.demands.parts)), weights, 3)
-    return merger.fold(e.Fold(number, 0, "mean", weights, (moved,)))
+    return merger.fold(e.Fold(number, 0, weights, (moved,)))
 
 
 @pytest.mark.parametrize("strategy", [FedAdam(), Controlled()], ids=["state", "state and parts"])

@@ -30,7 +30,7 @@ def test_peers_that_agree_are_one_group_whatever_their_distance() -> None:
         assert (len(seen.clusters), seen.outliers) == (1, ())
 
 
-def test_two_halves_of_a_cut_network_are_told_apart() -> None:
+def test_two_halves_of_a_partition_are_two_clusters() -> None:
     seen = find_clusters(around(0.0, 1.0))
     assert seen is not None
     assert seen.clusters == (("peer-0", "peer-1", "peer-2", "peer-3"), ("peer-4", "peer-5", "peer-6", "peer-7"))
@@ -43,7 +43,7 @@ def test_one_that_is_far_from_all_is_named() -> None:
     assert (seen.clusters, seen.outliers) == ((("peer-0", "peer-1", "peer-2", "peer-3"),), ("stray",))
 
 
-def test_one_peer_is_no_formation_and_of_very_many_only_the_distance_is_told() -> None:
+def test_one_peer_has_no_clusters_and_very_many_only_a_distance() -> None:
     assert find_clusters({"peer-0": [1.0, 2.0]}) is None
     many = {f"peer-{i}": [float(i > MOST), 0.0] for i in range(MOST + 2)}
     seen = find_clusters(many)

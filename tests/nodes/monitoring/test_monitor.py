@@ -1,7 +1,6 @@
-"""The public face of a listener."""
+"""What a monitor yields."""
 
 import asyncio
-from typing import Any
 
 import pytest
 from nervenet.broker.broker import Broker
@@ -9,6 +8,7 @@ from nervenet.broker.errors import BadAddress
 from nervenet.broker.publisher import Publisher
 from nervenet.broker.transport import new_incarnation
 from nervenet.nodes import Monitor
+from nervenet.nodes.monitoring.events import AnyEvent, NodeLost, RoundCompleted, UnknownEvent
 
 
 def publisher(name: str, broker: Broker, run: str = "r") -> Publisher:
@@ -17,18 +17,18 @@ def publisher(name: str, broker: Broker, run: str = "r") -> Publisher:
     return made
 
 
-async def first(monitor: Monitor, count: int, kind: str = "") -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+async def first(monitor: Monitor, count: int, kind: str = "") -> list[AnyEvent]:
+    found: list[AnyEvent] = []
     async with asyncio.timeout(20):
         async for event in monitor:
-            if event["type"].startswith(kind):
+            if event.type.startswith(kind):
                 found.append(event)
             if len(found) >= count:
                 break
     return found
 
 
-async def test_a_late_listener_hears_the_last_of_each_kind_and_then_what_happens() -> None:
+async def test_a_late_monitor_gets_the_last_of_each_kind_and_then_what_happens() -> None:
     async with Broker("tcp://127.0.0.1:0") as broker:
         address = broker.addresses["directory"]
         one = publisher("one", broker)
@@ -36,29 +36,29 @@ async def test_a_late_listener_hears_the_last_of_each_kind_and_then_what_happens
             # What comes before the subscription stands is known by its last value alone: begin when it does.
             one.publish("node.joined", pid=1, address="")
             await first(early, 1)
-            one.publish("round.completed", round=1)
-            one.publish("round.completed", round=2)
+            one.publish("round.completed", closed_by="all", round=1)
+            one.publish("round.completed", closed_by="all", round=2)
             await first(early, 2)
             assert (early.received, early.missed) == (3, 0)
             assert early.last["one"]["round"] == 2
         async with Monitor(address) as late:
             known = await first(late, 2)
             assert {(e["type"], e.get("round")) for e in known} == {("node.joined", None), ("round.completed", 2)}
-            one.publish("round.completed", round=3)
+            one.publish("round.completed", closed_by="all", round=3)
             assert (await first(late, 1))[0]["round"] == 3
         await one.close()
 
 
-async def test_a_listener_chooses_by_type_and_by_run() -> None:
+async def test_a_monitor_chooses_by_type_and_by_run() -> None:
     async with Broker("tcp://127.0.0.1:0") as broker:
         mine, theirs = publisher("a", broker, "mine"), publisher("b", broker, "theirs")
         async with Monitor(broker.addresses["directory"], ["round."], run="mine") as monitor:
             mine.publish("round.started", round=0)
             await first(monitor, 1)
             for count in range(3):
-                theirs.publish("round.completed", round=count)
+                theirs.publish("round.completed", closed_by="all", round=count)
                 mine.publish("metric.test", round=count)
-                mine.publish("round.completed", round=count)
+                mine.publish("round.completed", closed_by="all", round=count)
             found = await first(monitor, 3)
         assert [(e["run"], e["type"], e["round"]) for e in found] == [("mine", "round.completed", n) for n in range(3)]
         await mine.close()
@@ -71,11 +71,30 @@ async def test_what_an_event_is_about_is_remembered_by_its_subject() -> None:
         async with Monitor(broker.addresses["directory"]) as monitor:
             one.publish("node.lost", subject="other", reason="silent")
             await first(monitor, 1)
-            assert set(monitor.last) == {"other"}
+            (last,) = monitor.last.items()
+            assert (last[0], isinstance(last[1], NodeLost)) == ("other", True)
         await one.close()
 
 
-async def test_an_address_that_is_none() -> None:
+async def test_events_have_their_types_and_what_was_received_beside() -> None:
+    async with Broker("tcp://127.0.0.1:0") as broker:
+        one = publisher("one", broker)
+        async with Monitor(broker.addresses["directory"]) as monitor:
+            one.publish("round.completed", round=3, closed_by="all", participants=["two"], news=1)
+            (event,) = await first(monitor, 1)
+            assert isinstance(event, RoundCompleted)
+            assert (event.type, event.node, event.round, event.participants) == ("round.completed", "one", 3, ("two",))
+            assert (event.raw["news"], event["news"], event.get("other"), "news" in event) == (1, 1, None, True)
+            one.publish("nobody.knows", round=3)
+            one.publish("round.started", round="three")
+            for kind in ("nobody.knows", "round.started"):
+                (event,) = await first(monitor, 1)
+                assert isinstance(event, UnknownEvent)
+                assert (event.type, event.node, event["type"]) == (kind, "one", kind)
+        await one.close()
+
+
+async def test_what_is_no_address_is_refused() -> None:
     with pytest.raises(BadAddress, match="nowhere"):
         async with Monitor("nowhere"):
             pass

@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from nervenet.nodes.monitoring.run_view import RunView, told
+from nervenet.nodes.monitoring.run_view import RunView, notice
 
 
 def start(mode: str, rounds: int = 4) -> dict[str, Any]:
@@ -11,100 +11,100 @@ def start(mode: str, rounds: int = 4) -> dict[str, Any]:
     return {"type": "run.started", "run": "r", "node": "launcher", "role": "launcher", "time": 0.0, **facts}
 
 
-def says(kind: str, node: str, role: str, at: float, **more: Any) -> dict[str, Any]:
+def event(kind: str, node: str, role: str, at: float, **more: Any) -> dict[str, Any]:
     return {"type": kind, "run": "r", "node": node, "role": role, "time": at, **more}
 
 
-def folded(*events: dict[str, Any]) -> RunView:
-    board = RunView()
-    for event in events:
-        board.fold(event)
-    return board
+def view_of(*events: dict[str, Any]) -> RunView:
+    view = RunView()
+    for each in events:
+        view.update(each)
+    return view
 
 
 FEDERATED = (
     start("federated"),
-    says("node.ready", "client-0", "client", 1.0),
-    says("node.ready", "client-1", "client", 1.0),
-    says("node.ready", "coordinator", "coordinator", 1.0),
-    says("round.started", "coordinator", "coordinator", 2.0, round=1, asked=["client-0", "client-1"]),
-    says("metric.local", "client-0", "client", 3.0, round=1, loss=0.5),
+    event("node.ready", "client-0", "client", 1.0),
+    event("node.ready", "client-1", "client", 1.0),
+    event("node.ready", "coordinator", "coordinator", 1.0),
+    event("round.started", "coordinator", "coordinator", 2.0, round=1, asked=["client-0", "client-1"]),
+    event("metric.local", "client-0", "client", 3.0, round=1, loss=0.5),
 )
 
 
 def test_a_federated_round_from_beginning_to_end() -> None:
-    board = folded(*FEDERATED)
-    assert (board.mode, board.rounds, board.status) == ("federated", 4, "running")
-    assert {name: row.state for name, row in board.rows.items()} == {
+    view = view_of(*FEDERATED)
+    assert (view.mode, view.rounds, view.status) == ("federated", 4, "running")
+    assert {name: row.state for name, row in view.rows.items()} == {
         "client-0": "sent",
         "client-1": "training",
         "coordinator": "asking",
     }
     done = {"round": 1, "bytes_sent": 10, "bytes_received": 20, "loss": 0.4}
-    board.fold(says("round.completed", "coordinator", "coordinator", 4.0, **done))
-    board.fold(says("metric.test", "coordinator", "coordinator", 4.1, round=1, accuracy=0.9, loss=0.3))
-    assert (board.round, board.score, board.loss) == (1, 0.9, 0.3)
-    assert (board.rows["coordinator"].sent, board.rows["coordinator"].received) == (10, 20)
-    assert board.rows["client-0"].state == "ready"
-    assert board.eta_s() == (4.0 - 2.0) / 1 * 3
-    assert board.staleness is None
+    view.update(event("round.completed", "coordinator", "coordinator", 4.0, **done))
+    view.update(event("metric.test", "coordinator", "coordinator", 4.1, round=1, accuracy=0.9, loss=0.3))
+    assert (view.round, view.score, view.loss) == (1, 0.9, 0.3)
+    assert (view.rows["coordinator"].sent, view.rows["coordinator"].received) == (10, 20)
+    assert view.rows["client-0"].state == "ready"
+    assert view.eta_s() == (4.0 - 2.0) / 1 * 3
+    assert view.staleness is None
 
 
-def test_the_pace_of_a_run_that_goes_on_is_that_of_the_rounds_it_has_done_since() -> None:
+def test_the_pace_of_a_resumed_run_counts_its_own_rounds() -> None:
     started = {**start("gossip"), "rounds": 110, "resumed_after": 100}
-    board = folded(started, says("round.started", "peer-0", "peer", 2.0, round=101))
+    view = view_of(started, event("round.started", "peer-0", "peer", 2.0, round=101))
     for n in (101, 102):
-        board.fold(says("round.completed", "peer-0", "peer", 2.0 + 3.0 * (n - 100), round=n, bytes_sent=5))
-    assert board.eta_s() == 3.0 * 8
+        view.update(event("round.completed", "peer-0", "peer", 2.0 + 3.0 * (n - 100), round=n, bytes_sent=5))
+    assert view.eta_s() == 3.0 * 8
 
 
-def test_without_rounds_who_is_at_work_is_shown_as_training_and_the_staleness_told() -> None:
-    board = folded(*FEDERATED)
+def test_without_rounds_who_is_at_work_is_shown_as_training_and_the_staleness_notice() -> None:
+    view = view_of(*FEDERATED)
     step = {"round": 1, "closed_by": "buffer", "staleness_mean": 2.5, "duration_s": 0.1}
-    board.fold(says("round.completed", "coordinator", "coordinator", 4.0, **step))
-    board.fold(says("round.started", "coordinator", "coordinator", 4.0, round=2, asked=["client-0", "client-1"]))
-    assert {board.rows[f"client-{i}"].state for i in range(2)} == {"training"}
-    assert board.staleness == 2.5
+    view.update(event("round.completed", "coordinator", "coordinator", 4.0, **step))
+    view.update(event("round.started", "coordinator", "coordinator", 4.0, round=2, asked=["client-0", "client-1"]))
+    assert {view.rows[f"client-{i}"].state for i in range(2)} == {"training"}
+    assert view.staleness == 2.5
 
 
 def test_under_gossip_the_slowest_living_peer_counts() -> None:
-    board = folded(start("gossip"), *(says("node.ready", f"peer-{i}", "peer", 1.0) for i in range(3)))
+    view = view_of(start("gossip"), *(event("node.ready", f"peer-{i}", "peer", 1.0) for i in range(3)))
     for name, number, accuracy in (("peer-0", 3, 0.9), ("peer-1", 2, 0.7), ("peer-2", 1, 0.1)):
         for n in range(1, number + 1):
-            board.fold(says("round.completed", name, "peer", 2.0 + n, round=n, bytes_sent=5))
-        board.fold(says("metric.test", name, "peer", 5.0, round=number, accuracy=accuracy, loss=1.0))
-    assert board.round == 1
-    board.fold(says("node.lost", "launcher", "launcher", 6.0, subject="peer-2", reason="killed"))
-    board.fold(says("metric.test", "peer-0", "peer", 6.1, round=3, accuracy=0.9, loss=1.0))
-    board.fold(says("round.completed", "peer-1", "peer", 6.2, round=3, bytes_sent=5))
-    assert board.round == 3
-    assert board.score == 0.8
-    assert board.lost == ["peer-2"]
-    assert board.rows["peer-0"].sent == 15
+            view.update(event("round.completed", name, "peer", 2.0 + n, round=n, bytes_sent=5))
+        view.update(event("metric.test", name, "peer", 5.0, round=number, accuracy=accuracy, loss=1.0))
+    assert view.round == 1
+    view.update(event("node.lost", "launcher", "launcher", 6.0, subject="peer-2", reason="killed"))
+    view.update(event("metric.test", "peer-0", "peer", 6.1, round=3, accuracy=0.9, loss=1.0))
+    view.update(event("round.completed", "peer-1", "peer", 6.2, round=3, bytes_sent=5))
+    assert view.round == 3
+    assert view.score == 0.8
+    assert view.lost == ["peer-2"]
+    assert view.rows["peer-0"].sent == 15
 
 
 def test_a_final_event_always_wins() -> None:
-    final = says("run.completed", "launcher", "launcher", 9.0, status="completed")
-    board = folded(*FEDERATED, final, start("federated"), *FEDERATED[3:])
-    assert board.status == "completed"
-    assert board.finished
-    assert board.eta_s() is None
-    failed = folded(start("gossip"), says("run.failed", "launcher", "launcher", 1.0, reason="too few"))
+    final = event("run.completed", "launcher", "launcher", 9.0, status="completed")
+    view = view_of(*FEDERATED, final, start("federated"), *FEDERATED[3:])
+    assert view.status == "completed"
+    assert view.finished
+    assert view.eta_s() is None
+    failed = view_of(start("gossip"), event("run.failed", "launcher", "launcher", 1.0, reason="too few"))
     assert (failed.status, failed.reason) == ("failed", "too few")
 
 
-def test_a_suspect_that_speaks_is_suspected_no_more_and_the_lost_stay_lost() -> None:
-    doubt = says("node.suspect", "coordinator", "coordinator", 4.0, subject="client-1", reason="silent")
-    board = folded(*FEDERATED, doubt)
-    assert board.rows["client-1"].state == "suspect"
-    board.fold(says("metric.local", "client-1", "client", 5.0, round=1, loss=0.1))
-    assert board.rows["client-1"].state == "sent"
-    board.fold(says("node.lost", "launcher", "launcher", 6.0, subject="client-1", reason="killed"))
-    board.fold(doubt)
-    assert board.rows["client-1"].state == "lost"
+def test_a_suspect_that_is_heard_is_not_suspect_and_the_lost_stay_lost() -> None:
+    suspicion = event("node.suspect", "coordinator", "coordinator", 4.0, subject="client-1", reason="silent")
+    view = view_of(*FEDERATED, suspicion)
+    assert view.rows["client-1"].state == "suspect"
+    view.update(event("metric.local", "client-1", "client", 5.0, round=1, loss=0.1))
+    assert view.rows["client-1"].state == "sent"
+    view.update(event("node.lost", "launcher", "launcher", 6.0, subject="client-1", reason="killed"))
+    view.update(suspicion)
+    assert view.rows["client-1"].state == "lost"
 
 
-def test_no_order_of_events_and_no_nonsense_breaks_a_board() -> None:
+def test_no_order_of_events_and_no_nonsense_breaks_a_view() -> None:
     rng = random.Random(0)
     nonsense: list[dict[str, Any]] = [
         {},
@@ -118,15 +118,15 @@ def test_no_order_of_events_and_no_nonsense_breaks_a_board() -> None:
     for _ in range(50):
         events = [*FEDERATED, *nonsense] * 2
         rng.shuffle(events)
-        board = folded(*events)
-        assert board.missed == 6
-        assert board.rows["client-0"].loss == 0.5
+        view = view_of(*events)
+        assert view.missed == 6
+        assert view.rows["client-0"].loss == 0.5
 
 
-def test_what_matters_is_told_in_words() -> None:
-    assert told({"type": "node.lost", "subject": "c-1", "reason": "killed"}) == "c-1 is lost: killed"
+def test_notices_are_worded() -> None:
+    assert notice({"type": "node.lost", "subject": "c-1", "reason": "killed"}) == "c-1 is lost: killed"
     rejected = {"type": "update.rejected", "node": "c", "subject": "c-1", "round": 3, "reason": "not finite"}
-    assert told(rejected) == "an update of c-1 was rejected in round 3: not finite"
-    assert told({"type": "gap", "subject": "c-1", "missed": 4}) == "missed 4 events of c-1"
-    assert told({"type": "warning", "node": "stream", "reason": "the broker is away"}) == "stream: the broker is away"
-    assert told({"type": "metric.local", "node": "c-1"}) is None
+    assert notice(rejected) == "an update of c-1 was rejected in round 3: not finite"
+    assert notice({"type": "gap", "subject": "c-1", "missed": 4}) == "missed 4 events of c-1"
+    assert notice({"type": "warning", "node": "stream", "reason": "the broker is away"}) == "stream: the broker is away"
+    assert notice({"type": "metric.local", "node": "c-1"}) is None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from .words import duration, score, score_name, size
+from .units import duration, score, score_name, size
 
 if TYPE_CHECKING:
     from rich.table import Table

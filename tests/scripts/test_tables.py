@@ -1,27 +1,26 @@
-"""What is drawn of a board, and how a result is put."""
+"""The live table, and the result table."""
 
 import io
 from pathlib import Path
 from typing import Any
 
 import pytest
-from nervenet.nodes.monitoring.run_view import Row, RunView
-from nervenet.scripts.display import header, plain_line, render, rows_shown
-from nervenet.scripts.result import print_result, result_line
-from nervenet.scripts.words import duration, score, size
+from nervenet.nodes.monitoring.run_view import NodeRow, RunView
+from nervenet.scripts.live_table import header, plain_line, render, rows_shown
+from nervenet.scripts.result_table import print_result, result_line
+from nervenet.scripts.units import duration, score, size
 from rich.console import Console
 
 
-def board(nodes: int = 3) -> RunView:
-    rows = {
-        f"client-{i}": Row("client", "training", 2, 0.5, None, 0.9, 1500, 987_654_321, 0, 100.0) for i in range(nodes)
-    }
+def running(nodes: int = 3) -> RunView:
+    figures = ("client", "training", 2, 0.5, None, 0.9, 1500, 987_654_321, 0, 100.0)
+    rows = {f"client-{i}": NodeRow(*figures) for i in range(nodes)}
     known = {"mode": "federated", "data": "iris", "model": "mlp", "rounds": 5, "round": 2, "status": "running"}
     return RunView(rows=rows, score=0.95, loss=0.2, seen=100.0, first_round_at=90.0, last_round_at=94.0, **known)  # type: ignore[arg-type]
 
 
 def test_the_staleness_is_in_the_header_where_there_is_one() -> None:
-    what = board()
+    what = running()
     assert "staleness" not in header(what, 100.0)
     what.staleness = 2.54
     assert "  staleness 2.5  " in header(what, 100.0)
@@ -36,51 +35,51 @@ def drawn(what: RunView, now: float, height: int = 20) -> str:
 
 
 def test_the_header_says_how_far_and_how_good() -> None:
-    assert header(board(), 100.5) == "federated · iris · mlp  round 2/5  accuracy 0.950  test loss 0.200  ETA 6.0 s"
-    assert plain_line(board(), 100.5).endswith("3 of 3 nodes")
+    assert header(running(), 100.5) == "federated · iris · mlp  round 2/5  accuracy 0.950  test loss 0.200  ETA 6.0 s"
+    assert plain_line(running(), 100.5).endswith("3 of 3 nodes")
     assert header(RunView(), 0.0) == "waiting for a run  round 0/?"
 
 
 def test_peers_that_stand_apart_are_shown_below_the_table() -> None:
     what = RunView(mode="gossip")
     for i, at in enumerate((0.0, 0.1, 0.2, 9.0, 9.1, 30.0)):
-        told = {"type": "metric.test", "node": f"peer-{i}", "role": "peer", "time": 1.0, "round": 1, "accuracy": 0.9}
-        what.fold({**told, "sketch": [at, 0.0]})
+        fields = {"type": "metric.test", "node": f"peer-{i}", "role": "peer", "time": 1.0, "round": 1, "accuracy": 0.9}
+        what.update({**fields, "sketch": [at, 0.0]})
     text = drawn(what, 1.0)
     assert "consensus distance about" in text
     assert "groups far apart: peer-0, peer-1, peer-2 | peer-3, peer-4" in text
     assert "far apart from all others: peer-5" in text
     what.rows["peer-5"].state = "lost"
     assert "peer-5" not in drawn(what, 1.0).split("consensus")[1]
-    what.fold({**told, "node": "peer-6", "sketch": [1.0, 2.0, 3.0]})  # of another run, or another version
+    what.update({**fields, "node": "peer-6", "sketch": [1.0, 2.0, 3.0]})  # of another run, or another version
     assert "consensus distance" not in drawn(what, 1.0)
-    assert "consensus distance" not in drawn(board(), 1.0)
+    assert "consensus distance" not in drawn(running(), 1.0)
 
 
 def test_stale_is_shown_as_stale_and_a_final_state_wins() -> None:
-    assert "stale: nothing heard for 20.0 s" in header(board(), 120.0)
-    assert "stale 20.0 s" in drawn(board(), 120.0)
-    ended = board()
+    assert "stale: nothing heard for 20.0 s" in header(running(), 120.0)
+    assert "stale 20.0 s" in drawn(running(), 120.0)
+    ended = running()
     ended.status, ended.reason = "failed", "too few answers"
     assert "failed: too few answers" in header(ended, 120.0)
     assert "nothing heard" not in header(ended, 120.0)
 
 
 def test_after_the_last_round_results_and_baselines_are_waited_for() -> None:
-    done = board()
+    done = running()
     done.round = 5
     assert header(done, 120.0).endswith("finishing")
 
 
 def test_every_node_has_a_row_until_the_screen_is_full() -> None:
-    assert all(f"client-{i} " in drawn(board(3), 100.0) for i in range(3))
-    crowd = board(64)
+    assert all(f"client-{i} " in drawn(running(3), 100.0) for i in range(3))
+    crowd = running(64)
     crowd.rows["client-60"].state = "lost"
     text = drawn(crowd, 100.0, height=14)
     assert "client-60" in text
     assert "… and 55 more nodes" in text
     assert len(text.splitlines()) <= 14
-    assert [name for name, _ in rows_shown(board(12), 12)][-1] == "client-11", "numbers sort as numbers"
+    assert [name for name, _ in rows_shown(running(12), 12)][-1] == "client-11", "numbers sort as numbers"
 
 
 SUMMARY: dict[str, Any] = {
@@ -128,7 +127,7 @@ def test_the_result_stands_beside_its_baselines() -> None:
     )
 
 
-def test_an_early_end_the_best_round_and_the_sites_are_told() -> None:
+def test_an_early_end_the_best_round_and_the_sites_are_shown() -> None:
     summary = {
         **SUMMARY,
         "mode": "federated",

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.e2e
 
 PROGRAM = """
 import asyncio, sys, time
-from nervenet.scripts.running import Stopped, run
+from nervenet.scripts.signals import Stopped, run
 
 async def work():
     print("ready", flush=True)
@@ -71,7 +71,7 @@ def test_the_second_signal_stops_at_once_even_a_busy_loop(farewell: str) -> None
 
 
 def test_the_old_handlers_come_back() -> None:
-    from nervenet.scripts.running import run
+    from nervenet.scripts.signals import run
 
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 

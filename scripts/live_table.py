@@ -1,0 +1,127 @@
+"""The live table of a run, drawn by rich: a header, and a row a node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from nervenet.nodes.monitoring.run_view import NodeRow, RunView
+
+from .units import duration, score, score_name, size
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+# Seconds without an event after which a node is shown as stale: several heartbeats.
+STALE_S = 5.0
+
+STYLES = {"lost": "bold red", "suspect": "yellow", "left": "dim", "training": "cyan", "done": "dim"}
+URGENT = {"lost": 0, "suspect": 1}
+
+
+def header(view: RunView, now: float) -> str:
+    """Return the state of the run in one line."""
+    what = " · ".join(part for part in (view.mode, view.data, view.model) if part) or "waiting for a run"
+    parts = [what, f"round {view.round}/{view.rounds or '?'}"]
+    if view.score is not None:
+        parts.append(f"{score_name(view.score_name)} {score(view.score)}")
+    if view.loss is not None:
+        parts.append(f"test loss {score(view.loss)}")
+    if view.staleness is not None:
+        parts.append(f"staleness {view.staleness:.1f}")
+    if view.finished:
+        parts.append(view.status if not view.reason else f"{view.status}: {view.reason}")
+    elif view.rounds and view.round >= view.rounds:
+        parts.append("finishing")
+    elif view.seen and now - view.seen > STALE_S:
+        parts.append(f"stale: nothing heard for {duration(now - view.seen)}")
+    elif view.eta_s() is not None:
+        parts.append(f"ETA {duration(view.eta_s() or 0.0)}")
+    if view.missed:
+        parts.append(f"{view.missed} events missed")
+    return "  ".join(parts)
+
+
+def plain_line(view: RunView, now: float) -> str:
+    """Return the header and the number of nodes in one line, for logs."""
+    learners = [row for row in view.rows.values() if row.role in ("client", "peer")]
+    living = sum(row.living and row.state != "suspect" for row in learners)
+    # At the end all nodes leave; and a node on its own needs no count.
+    count = "" if view.finished or len(learners) < 2 else f"  {living} of {len(learners)} nodes"
+    lost = f"  lost {', '.join(view.lost)}" if view.lost else ""
+    return f"{header(view, now)}{count}{lost}"
+
+
+def cells(name: str, row: NodeRow, now: float) -> tuple[str, ...]:
+    """Return a node's cells: name, state, round, training loss, score, sent, received, last seen."""
+    age = now - row.seen
+    seen = "" if not row.seen else "now" if age < 1 else f"{duration(age)} ago"
+    if row.living and row.seen and age > STALE_S:
+        seen = f"stale {duration(age)}"
+    state = f"{row.state}, {row.rejected} rejected" if row.rejected else row.state
+    figures = (score(row.loss), score(row.score), size(row.sent) if row.sent else "")
+    return (name, state, str(row.round or ""), *figures, size(row.received) if row.received else "", seen)
+
+
+def rows_shown(view: RunView, limit: int) -> Iterator[tuple[str, NodeRow]]:
+    """At most ``limit`` rows: those in trouble first to be kept, all in name order."""
+    order = sorted(view.rows, key=lambda name: (view.rows[name].role != "coordinator", _natural(name)))
+    urgent = sorted(order, key=lambda name: URGENT.get(view.rows[name].state, 2))
+    kept = set(urgent[:limit])
+    for name in order:
+        if name in kept:
+            yield name, view.rows[name]
+
+
+def render(view: RunView, now: float, height: int) -> RenderableType:
+    """Return the table, no higher than ``height`` lines."""
+    from rich.console import Group
+    from rich.text import Text
+
+    title = Text(header(view, now), style="bold")
+    if not view.rows:
+        return title
+    clusters = cluster_lines(view)
+    shown = list(rows_shown(view, max(1, height - 5 - len(clusters))))
+    hidden = len(view.rows) - len(shown)
+    below = [Text(f"… and {hidden} more nodes", style="dim")] if hidden else []
+    below += [Text(line, style="yellow" if "apart" in line else "dim") for line in clusters]
+    return Group(title, _table(view, shown, now), *below)
+
+
+def cluster_lines(view: RunView) -> list[str]:
+    """Return how far peers are apart, and which are far from the others, estimated from sketches of their weights."""
+    found = view.find_clusters()
+    if found is None:
+        return []
+    lines = [f"consensus distance about {found.distance:.3g}"]
+    if len(found.clusters) > 1:
+        lines.append(f"groups far apart: {' | '.join(map(_listed, found.clusters))}")
+    if found.outliers:
+        lines.append(f"far apart from all others: {_listed(found.outliers)}")
+    return lines
+
+
+def _listed(names: Sequence[str], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _table(view: RunView, shown: list[tuple[str, NodeRow]], now: float) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    figures = ("round", "loss", score_name(view.score_name), "sent", "received")
+    for column in ("node", "state", *figures, "last seen"):
+        table.add_column(column, justify="right" if column in figures else "left", no_wrap=True)
+    for name, row in shown:
+        stale = row.living and not view.finished and now - row.seen > STALE_S
+        table.add_row(*map(Text, cells(name, row, now)), style="yellow" if stale else STYLES.get(row.state))
+    return table
+
+
+def _natural(name: str) -> tuple[str, int]:
+    stem, _, number = name.rpartition("-")
+    return (stem, int(number)) if number.isdigit() else (name, -1)
