@@ -178,7 +178,7 @@ def simulated() -> Found:
     rules = coordinator_config(clients, 8, settings=settings, **limits)
     sim.add("coordinator", CoordinatorMachine(rules), worker("coordinator"))
     for name in clients:
-        sim.add(name, client_machine.ClientMachine(client_machine.ClientRules("coordinator", 40)), worker(name))
+        sim.add(name, client_machine.ClientMachine(client_machine.ClientConfig("coordinator", 40)), worker(name))
         sim.connect(name, "coordinator", ("client", "coordinator"))
     odd = m.Update(1, 0, 0, {}, None, None)
     sim.at(1.0, lambda: sim.post("coordinator", ev.Arrived("client-0", odd)))
