@@ -214,7 +214,7 @@ class ClientMachine:
     def _surveyed(self, event: ev.Surveyed, now: float) -> list[e.Effect]:
         if not self.current or self.current.task.work != "survey":
             return []
-        payload = m.Payload(rule="survey", layout="survey", dtype="float64", length=len(event.body))
+        payload = m.Payload(layout="survey", dtype="float64", length=len(event.body))
         return self._answer(now, event.body, fields=dict(event.fields), payload=payload)
 
     def _trained(self, event: ev.Trained, now: float) -> list[e.Effect]:

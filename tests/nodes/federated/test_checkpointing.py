@@ -12,7 +12,7 @@ from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
 
 
 def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
@@ -36,7 +36,7 @@ def test_a_checkpoint_follows_each_round_and_says_all_that_the_machine_remembers
     record = json.loads(json.dumps(one.record))
     assert record["completed"] == 1
     assert record["agreement"] == {"columns": ["x"]}
-    assert record["payload"] == {"rule": "mean", "layout": "a1b2", "dtype": "float32", "length": 5}
+    assert record["payload"] == {"layout": "a1b2", "dtype": "float32", "length": 5}
     assert record["clients"]["client-0"] == {
         "here": True,
         "examples": 1000,
@@ -290,13 +290,13 @@ def test_what_a_client_claims_after_its_own_death_counts(coordinator: Any) -> No
 # ------------------------------------------------------------------------------------------------------ work that hangs
 
 
-@pytest.mark.parametrize("kind", ["settle", "fold", "evaluate"])
+@pytest.mark.parametrize("kind", ["agreement", "fold", "evaluate"])
 def test_work_that_hangs_ends_the_run_by_name(coordinator: Any, kind: str) -> None:
     desk = coordinator(2, rounds=2)
-    if kind == "settle":
+    if kind == "agreement":
         desk.gather()
         for name in desk.names:
-            desk.say(name, m.Update(0, 0, 10, {}, {}, m.Payload("survey", "survey", "float64", 9)), "s")
+            desk.say(name, m.Update(0, 0, 10, {}, {}, m.Payload("survey", "float64", 9)), "s")
     else:
         desk.settle()
         for name in desk.names:
@@ -308,7 +308,7 @@ def test_work_that_hangs_ends_the_run_by_name(coordinator: Any, kind: str) -> No
     desk.until(599.0, beating=desk.names)
     assert desk.finished() is None
     desk.until(600.0, beating=desk.names)
-    number = {"settle": 0, "fold": 1, "evaluate": 2}[kind]
+    number = {"agreement": 0, "fold": 1, "evaluate": 2}[kind]
     assert desk.finished() == e.Finish("failed", f"the {kind} of round {number} did not end within 600 s")
 
 
