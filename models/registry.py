@@ -61,7 +61,8 @@ def as_model(obj: object) -> Model:
 
     own = type(obj)
     ancestors = {ancestor.__name__ for ancestor in own.__mro__}
-    path = next((name for name in FAMILIES if "." in name and name.rpartition(".")[2] in ancestors), None)
+    known = (name for names in (FAMILIES.builtin, FAMILIES) for name in names)  # the installed ones only at need
+    path = next((name for name in known if "." in name and name.rpartition(".")[2] in ancestors), None)
     if path is None:
         raise _cannot_merge(own.__name__, why_not(obj))
     if refused := refused_setting(obj):

@@ -2,7 +2,8 @@
 
 import _posixsubprocess
 import sys
-from collections.abc import Generator
+import tracemalloc
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -64,3 +65,26 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 def refused() -> list[str]:
     """How the running test has tried to start a process; cleared, that is forgiven."""
     return GUARD.refused
+
+
+@pytest.fixture
+def allocated() -> Callable[..., int]:
+    """Measure how many bytes a call allocates at its peak, where `most` are allowed.
+
+    Other threads allocate as well, such as the one by which this process is given its next tests: what is too much is
+    measured again, and what the call itself takes it takes each time.
+    """
+
+    def measure(call: Callable[[], object], most: float) -> int:
+        for _ in range(5):
+            tracemalloc.start()
+            try:
+                call()
+                used = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+            if used <= most:
+                break
+        return used
+
+    return measure

@@ -52,7 +52,7 @@ def test_the_plain_loop_and_the_deployed_machines_make_the_same_model(harness: M
         settings = LocalSettings(epochs=2, batch_size=8)
         federation.fold(federation.train(dict.fromkeys(asked, settings), number), number)
         assert federation.accuracy() == reports[number - 1]["accuracy"] != before
-    assert (federation.weights == simulated.coordinator.machine.weights).all()
+    assert (federation.weights == simulated.coordinator.machine.run.weights).all()
 
 
 def test_what_is_sent_encoded_is_folded_as_it_decodes(harness: ModuleType) -> None:

@@ -20,11 +20,12 @@ from nervenet.models.data.partition import partition
 from nervenet.models.local import LocalSettings, LocalTraining
 from nervenet.models.site_statistics import agree
 from nervenet.nodes.checkpoint.client_state import ClientStateStore
+from nervenet.nodes.config.schema import FederatedConfig
 from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
 from nervenet.nodes.federated.client_worker import ClientWorker
-from nervenet.nodes.federated.round_machine import CoordinatorMachine
-from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.coordinator_config import CoordinatorConfig
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies import Contribution, Strategy
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.runtime import effects as e
@@ -102,7 +103,7 @@ class Federation:
 
     def fold(self, contributions: Iterable[Contribution], number: int) -> ev.Folded:
         """Make the next model. Raises what `Aggregator.fold` raises; the model then stays as it was."""
-        folded = self.merger.fold(e.Fold(number, 0, "mean", self.weights, tuple(contributions)))
+        folded = self.merger.fold(e.Fold(number, 0, self.weights, tuple(contributions)))
         self.weights, self.outgoing = folded.body, folded.outgoing
         return folded
 
@@ -115,7 +116,7 @@ class Federation:
 class Simulated:
     """The real coordinator and clients, machines and workers, with all messages, on virtual time.
 
-    Parameters are those of `Federation`, and those of `RoundRules`.
+    Parameters are those of `Federation`, and those of `CoordinatorConfig`.
     """
 
     def __init__(
@@ -132,12 +133,17 @@ class Simulated:
     ) -> None:
         strategy = strategy or FedAvg()
         self.simulation = Simulation()
-        rules = RoundRules(
-            rounds, frozenset(sites), seed, participation=participation, settings=settings, strategy=strategy
+        config = CoordinatorConfig(
+            rounds=rounds,
+            clients=frozenset(sites),
+            seed=seed,
+            federated=FederatedConfig(participation=participation),
+            settings=settings,
+            strategy=strategy,
         )
         aggregator = Aggregator(strategy, len(sites))
         judge = CoordinatorWorker(SiteModel(model(), test=test), aggregator, node=COORDINATOR, seed=seed, scale="none")
-        self.coordinator = self.simulation.add(COORDINATOR, CoordinatorMachine(rules), _working(judge))
+        self.coordinator = self.simulation.add(COORDINATOR, CoordinatorMachine(config), _working(judge))
         for name, rows in sites.items():
             site_model = SiteModel(model(), *rows, task="classification")
             machine = ClientMachine(ClientRules(COORDINATOR, site_model.examples))

@@ -1,4 +1,4 @@
-"""What the stages of a codec are to each other, and what they share."""
+"""The protocol of a codec's stages, and what they share."""
 
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ Bytes = NDArray[np.uint8]
 """A frame, or a part of one; it may be read-only and need not be aligned."""
 
 CHUNK = BLOCK
-"""Elements handled at a time: a chunk and the scratch of the widest stage stay in the second-level cache."""
+"""Elements handled at a time: a chunk and the scratch of the widest stage fit in the second-level cache."""
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -21,16 +21,16 @@ class CodecError(ValueError):
 
 
 class Values(Protocol):
-    """A stage that gives every element of a vector its place in a frame of fixed length."""
+    """A stage that encodes every element of a vector in a frame of fixed length."""
 
     lossy: bool
 
     def stride(self, dtype: "np.dtype[Any]") -> int:
-        """Bytes an element: bytes of one kind stand that far apart, which a lossless stage can make use of."""
+        """Return the bytes of an element: bytes of one kind are that far apart, which a lossless stage can use."""
         ...
 
     def nbytes(self, size: int, dtype: "np.dtype[Any]") -> int:
-        """Length of the frame of `size` elements."""
+        """Return the length of the frame of `size` elements."""
         ...
 
     def encode(self, vector: Vector, out: Bytes, rng: np.random.Generator) -> None:
@@ -43,5 +43,5 @@ class Values(Protocol):
 
 
 def chunks(size: int) -> list[slice]:
-    """Cut `size` elements into chunks."""
+    """Return the slices that cut `size` elements into chunks."""
     return [slice(start, min(start + CHUNK, size)) for start in range(0, size, CHUNK)]

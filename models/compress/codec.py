@@ -1,4 +1,4 @@
-"""From a spec to a codec: the stages put together."""
+"""Codec: the stages that a spec names, one after another."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -29,7 +29,7 @@ LENGTH = Struct("<Q")
 
 @dataclass(frozen=True)
 class Codec:
-    """Turns a vector into a frame and back; both sides know spec, size and dtype, and the frame holds the rest.
+    """A way from a vector to a frame and back; both sides know spec, size and dtype, and the frame holds the rest.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Codec:
 
     @cached_property
     def stages(self) -> tuple[str, ...]:
-        """Names of the stages, without arguments: all must be among what the other side supports."""
+        """Names of the stages, without arguments: the receiver must support all."""
         return tuple(stage.partition(":")[0] for stage in self.spec.split("+") if stage)
 
     def bound(self, size: int, dtype: DTypeLike, parts: int = 1) -> int:
@@ -64,7 +64,7 @@ class Codec:
         return parts * longest + (LENGTH.size * parts if parts > 1 else 0)
 
     def encode(self, vector: Vector, rng: np.random.Generator, parts: int = 1) -> Bytes:
-        """Encode a vector, which is left as it is.
+        """Return the frame, an array of uint8, of a vector, which is not changed.
 
         Parameters
         ----------
@@ -73,12 +73,8 @@ class Codec:
         rng : numpy.random.Generator
             Decides the stochastic roundings; one in the same state gives the same bytes.
         parts : int
-            Vectors that stand one behind the other. Each gets a frame of its own, so that neither the choice of the
-            largest elements nor a scale crosses from one to the next; with more than one their lengths stand in front.
-
-        Returns
-        -------
-        array of uint8
+            Vectors that follow one another. Each gets a frame of its own, so that neither the choice of the largest
+            elements nor a scale crosses from one to the next; with more than one, their lengths come first.
 
         Raises
         ------
@@ -96,21 +92,9 @@ class Codec:
         return np.concatenate([lengths.view(np.uint8), *frames])
 
     def decode(self, frame: Bytes, size: int, dtype: DTypeLike, parts: int = 1) -> Vector:
-        """Decode a frame that somebody else sent.
+        """Return the vector, shape (parts * size,), of a frame (of uint8, may be read-only) that another node sent.
 
-        Parameters
-        ----------
-        frame : array of uint8
-            It may be read-only.
-        size : int
-            Elements of one part.
-        dtype : {"float32", "float64"}
-        parts : int
-
-        Returns
-        -------
-        (parts * size,) array
-            Finite if the codec is lossy; a lossless one gives back what was encoded, whatever it was.
+        It is finite if the codec is lossy; a lossless one returns what was encoded, whatever it was.
 
         Raises
         ------
@@ -158,7 +142,7 @@ class Codec:
 
 
 def _split(frame: Bytes, parts: int) -> list[Bytes]:
-    """The frames of several parts, by the lengths in front."""
+    """Return the frames of several parts, by the lengths that come first."""
     head = LENGTH.size * parts
     if frame.size < head:
         raise CodecError(f"{frame.size} bytes hold no lengths of {parts} parts")
@@ -172,25 +156,16 @@ def _split(frame: Bytes, parts: int) -> list[Bytes]:
 
 
 def supported() -> tuple[str, ...]:
-    """Names of all stages, for help texts and for agreeing on a codec."""
+    """Return the names of all stages, for help texts and for agreeing on a codec."""
     return tuple(RANK)
 
 
 @lru_cache(maxsize=64)
 def parse(spec: str) -> Codec:
-    """Make the codec that a spec names.
+    """Return the codec of a spec: stages joined by ``+``, each at most once, in the order of the package's docstring.
 
-    Parameters
-    ----------
-    spec : str
-        Stages joined by ``+``: ``delta``, ``top-k:SHARE``, one of ``float16``, ``bfloat16``, ``int8`` and ``int4``,
-        ``deflate``; each at most once, in that order. top-k, int8 and int4 are for differences: ``delta`` stands first.
-        Empty: vectors as they are.
-
-    Raises
-    ------
-    ValueError
-        Says which stage is wrong, and what is allowed.
+    top-k, int8 and int4 are for differences: ``delta`` comes first. Raises ValueError, which says which stage is wrong
+    and what is allowed.
     """
     stages = [stage.strip() for stage in spec.split("+")] if spec.strip() else []
     top: TopK | None = None

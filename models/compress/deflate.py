@@ -18,12 +18,12 @@ WORTH = 0.98  # of a sample's length: compress a plane whose sample gets below t
 
 
 def bound(size: int, stride: int) -> int:
-    """Bytes of the longest frame for `size` bytes inside."""
+    """Return the bytes of the longest frame for `size` bytes inside."""
     return LENGTH.size * (1 + stride) + size
 
 
 def pack(inner: Bytes, stride: int) -> Bytes:
-    """Compress; the frame is never longer than `bound`."""
+    """Return the compressed frame, never longer than `bound`."""
     pieces: list[bytes] = [LENGTH.pack(inner.size)]
     for j in range(stride):
         plane = np.ascontiguousarray(inner[j::stride])
@@ -34,12 +34,9 @@ def pack(inner: Bytes, stride: int) -> Bytes:
 
 
 def unpack(frame: Bytes, stride: int, largest: int) -> Bytes:
-    """Undo `pack`, never making more than `largest` bytes however much a frame claims or inflates to.
+    """Return what was packed, never more than `largest` bytes however much a frame claims or inflates to.
 
-    Raises
-    ------
-    CodecError
-        The frame is malformed, or holds more.
+    Raises CodecError for a frame that is malformed, or holds more.
     """
     size, rest = _length(frame)
     if size > largest:

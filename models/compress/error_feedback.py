@@ -1,4 +1,4 @@
-"""Error feedback: what compression cut off is not lost, it goes with the next message.
+"""Error feedback: what compression cut off is added to the next message.
 
 Seide et al. 2014 (1-bit SGD); Karimireddy et al. 2019, Algorithm 2 (EF-SGD): with p = v + e, send Q(p), keep p - Q(p).
 """
@@ -13,31 +13,20 @@ from .codec import Codec
 def error_feedback(
     vector: Vector, residual: Vector | None, codec: Codec, rng: np.random.Generator, parts: int = 1
 ) -> tuple[Bytes, Vector, Vector | None]:
-    """Encode a vector and what the last time left behind.
+    """Return the frame of a vector plus the residual of the previous one, with what the receiver decodes.
 
-    Parameters
-    ----------
-    vector : (parts * n,) array
-        Left as it is.
-    residual : (parts * n,) array or None
-        What the call before returned; None at first. Left as it is, for a caller who may have to do it again.
-    codec : Codec
-    rng : numpy.random.Generator
-    parts : int
+    `vector`, shape (parts * n,), and `residual`, what the previous call returned (None at first), are not changed, so
+    that the call can be repeated.
 
     Returns
     -------
     frame : array of uint8
-        To be sent.
     decoded : (parts * n,) array
-        What the receiver will make of it. For a lossless codec without residual this is `vector` itself.
+        What the receiver decodes. For a lossless codec without residual this is `vector` itself.
     residual : (parts * n,) array or None
         ``vector + residual - decoded``, so that ``||residual||`` is the error of this message; None if nothing was cut.
 
-    Raises
-    ------
-    CodecError
-        As `Codec.encode`.
+    Raises CodecError as `Codec.encode` does.
     """
     wanted = vector if residual is None else vector + residual
     frame = codec.encode(wanted, rng, parts)

@@ -1,4 +1,4 @@
-"""Block-wise stochastic quantisation to 8 and 4 bits (QSGD; Alistarh et al. 2017, section 3.1).
+"""Block-wise stochastic quantization to 8 and 4 bits (QSGD; Alistarh et al. 2017, section 3.1).
 
 Where QSGD divides by the Euclidean norm of the whole vector, a block of 1024 elements is divided here by its largest
 magnitude (their section 4: bucketing, and the maximum for a scale), so that no element leaves the range of the codes
@@ -6,7 +6,6 @@ and one outlier costs its own block alone.
 """
 
 from dataclasses import dataclass
-from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +28,7 @@ UNIT = 65536.0
 
 
 class _Scratch(NamedTuple):
-    """The work space of one encoding: a chunk's worth of each."""
+    """The buffers of one encoding, each as long as a chunk."""
 
     floats: NDArray[np.float32]
     fixed: NDArray[np.int32]
@@ -47,11 +46,11 @@ class Stochastic:
     random bits then give each of those its exact mean: ``|E[Q(x)] - x| <= 2⁻¹⁵ s``, of either sign. Averages over
     fewer than 10⁸ clients cannot tell.
 
-    The variance is at most ``ω ||x||²``, with ω the property `variance`: 0.016 for 8 bits, 1.84 for 4 bits, reached by
-    blocks of one large element and 1023 at 0.49 (0.18) of a level; on normal numbers it is 1.2e-4 (0.041) of ||x||².
-    So 8 bits are a contraction as they are, ``E||Q(x) - x||² <= (1 - δ) ||x||²`` with δ = 1 - ω = 0.984. For 4 bits
-    that holds where ω < 1 does, which an adversary's block may violate: then ``Q(x) / (1 + ω)`` is one, δ = 1/(1 + ω)
-    = 0.35 (Koloskova et al. 2019, section 3.3).
+    The variance is at most ``ω ||x||²``, ``ω = max_p (B - 1) p (1 - p) / (L² + (B - 1) p²)`` with B = `ROW`: 0.016 for
+    8 bits, 1.84 for 4 bits, reached by blocks of one large element and 1023 at 0.49 (0.18) of a level; on normal
+    numbers it is 1.2e-4 (0.041) of ||x||². So 8 bits are a contraction as they are, ``E||Q(x) - x||² <= (1 - δ)
+    ||x||²`` with δ = 1 - ω = 0.984. For 4 bits that holds where ω < 1 does, which an adversary's block may violate:
+    then ``Q(x) / (1 + ω)`` is one, δ = 1/(1 + ω) = 0.35 (Koloskova et al. 2019, section 3.3).
 
     Attributes
     ----------
@@ -65,17 +64,6 @@ class Stochastic:
     def levels(self) -> int:
         """L, the largest code."""
         return (1 << (self.bits - 1)) - 1
-
-    @property
-    def variance(self) -> float:
-        """The smallest ω with ``E||Q(x) - x||² <= ω ||x||²`` for every x.
-
-        The worst block has one element at L levels, which makes the scale, and all others at a fraction p of a level:
-        ``ω = max_p (B - 1) p (1 - p) / (L² + (B - 1) p²)``, B = `ROW`.
-        """
-        a = self.levels**2 / (ROW - 1)
-        p = sqrt(a * a + a) - a
-        return (1 - 2 * p) / (2 * p)
 
     def stride(self, dtype: "np.dtype[Any]") -> int:  # noqa: ARG002
         return 1
@@ -104,7 +92,7 @@ class Stochastic:
     def _quantize(
         self, vector: Vector, scales: NDArray[np.float32], scratch: _Scratch, rng: np.random.Generator
     ) -> NDArray[np.int8]:
-        """Codes of one chunk in whole rows, padded by zeros; its scales are written."""
+        """Return the codes of one chunk in whole rows, padded by zeros; write its scales."""
         padded = len(scales) * ROW
         floats, fixed, codes = scratch.floats[:padded], scratch.fixed[:padded], scratch.codes[:padded]
         if vector.dtype != np.float32 or vector.size != padded:
@@ -160,13 +148,13 @@ def _rows(size: int) -> int:
 
 
 def _dither(size: int, rng: np.random.Generator) -> NDArray[np.uint16]:
-    """Give `size` times 16 random bits, four from each 64-bit word: a fifth of the price of as many random floats."""
+    """Return `size` times 16 random bits, four from each 64-bit word: a fifth of the cost of as many random floats."""
     words = rng.integers(0, 2**64 - 1, size // 4, dtype=np.uint64, endpoint=True)
     return words.astype("<u8", copy=False).view("<u2")
 
 
 def _pack(codes: NDArray[np.int8], out: Bytes) -> None:
-    """Two codes a byte: the first half of a chunk in the low nibbles, the second in the high ones."""
+    """Write two codes a byte: the first half of a chunk in the low nibbles, the second in the high ones."""
     nibbles = codes.view(np.uint8)
     np.left_shift(nibbles[len(out) : 2 * len(out)], 4, out=out)
     low = nibbles[: len(out)]

@@ -1,4 +1,4 @@
-"""Top-k: the largest elements and where they stand.
+"""Top-k: the largest elements and their indices.
 
 The frame: count (uint64), kind of the index (uint8) and 7 zero bytes, the values, the index. The index is whichever is
 shortest of a bitmap and of the gaps between indices in symbols of 4, 8 or 16 bits, in which the largest symbol means
@@ -40,15 +40,15 @@ class TopK:
     share: float
 
     def kept(self, size: int) -> int:
-        """Number of elements kept of `size`."""
+        """Return the number of elements kept of `size`."""
         return min(size, max(1, round(self.share * size)))
 
     def bound(self, size: int, dtype: "np.dtype[Any]", values: Values) -> int:
-        """Bytes of the longest frame."""
+        """Return the bytes of the longest frame."""
         return HEAD.size + values.nbytes(self.kept(size), dtype) + _bitmap_bytes(size)
 
     def encode(self, vector: Vector, values: Values, rng: np.random.Generator) -> Bytes:
-        """Make the frame. Raises CodecError for an element that is not finite."""
+        """Return the frame. Raises CodecError for an element that is not finite."""
         if not is_finite(vector):
             raise CodecError("the vector holds an element that is NaN or infinite")
         indices = largest(vector, self.kept(vector.size))
@@ -84,7 +84,7 @@ class TopK:
 
 
 def largest(vector: Vector, k: int) -> NDArray[np.intp]:
-    """Where the `k` largest magnitudes stand, in order; zeros never count, of equal ones the first.
+    """Return the indices of the `k` largest magnitudes, in order; zeros never count, of equal ones the first.
 
     A regular sample of the vector gives a threshold that a little more than k elements will pass; those alone are
     partitioned. The result is exact: should too few pass, all do.
@@ -115,7 +115,7 @@ def _sampled_floor(vector: Vector, k: int) -> float:
 
 
 def _passing(vector: Vector, floor: float) -> NDArray[np.intp]:
-    """Where magnitudes are at least `floor`, and not zero."""
+    """Return the indices of magnitudes of at least `floor` that are not zero."""
     scratch = np.empty(min(CHUNK, vector.size), vector.dtype)
     found: list[NDArray[np.intp]] = []
     for part in chunks(vector.size):
@@ -129,7 +129,7 @@ def _bitmap_bytes(size: int) -> int:
 
 
 def _write_index(indices: NDArray[np.intp], size: int) -> tuple[int, Bytes]:
-    """Kind and bytes of the shortest index."""
+    """Return kind and bytes of the shortest index."""
     gaps = np.diff(indices, prepend=-1)
     gaps -= 1
     lengths = {BITMAP: _bitmap_bytes(size)}
@@ -155,7 +155,7 @@ def _write_index(indices: NDArray[np.intp], size: int) -> tuple[int, Bytes]:
 
 
 def _scatter_gaps(index: Bytes, bits: int, values: Vector, out: Vector) -> int:
-    """Put values where the gaps say; the number of indices found. Raises CodecError for one beyond the end."""
+    """Put values where the gaps say; return how many. Raises CodecError for an index beyond the end."""
     if bits == 16 and index.size % 2:
         raise CodecError("top-k: half a symbol at the end of the index")
     escape = (1 << bits) - 1
@@ -188,7 +188,7 @@ def _scatter_gaps(index: Bytes, bits: int, values: Vector, out: Vector) -> int:
 
 
 def _scatter_bitmap(index: Bytes, values: Vector, out: Vector) -> int:
-    """Put values where bits are set; the number of bits."""
+    """Put values where bits are set; return how many."""
     if index.size != _bitmap_bytes(out.size):
         raise CodecError(f"top-k: a bitmap of {index.size} bytes for {out.size} elements")
     if out.size % 8 and index[-1] >> (out.size % 8):

@@ -17,16 +17,11 @@ from .idx import read_idx, write_idx
 OPENML_NAMES = {"mnist": "mnist_784", "fashion_mnist": "Fashion-MNIST"}
 """The data sets there are, by what OpenML calls them (version 1 of each)."""
 
-_FILES = (
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
-)
+_FILES = tuple(f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 
 
 def cache_folder() -> Path:
-    """Where this machine keeps what can be fetched again."""
+    """Return the folder for what can be fetched again."""
     home = Path.home()
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "nervenet"
@@ -36,15 +31,11 @@ def cache_folder() -> Path:
 
 
 def load_images(name: str) -> Dataset:
-    """Read mnist or fashion_mnist with its published split: pixels divided by 255, float32, labels 0 to 9.
+    """Return mnist or fashion_mnist with its published split: pixels divided by 255, float32, labels 0 to 9.
 
     Looks for the four gzipped IDX files in the folder `name` under ``NERVENET_DATA``, then under `cache_folder`; else
     asks scikit-learn's `fetch_openml`, and keeps what it got in the cache.
-
-    Raises
-    ------
-    DataError
-        When a file is damaged, or when there are none and the download failed too.
+    Raises DataError when a file is damaged, or when there are none and the download failed too.
     """
     places = [cache_folder() / name]
     if given := os.environ.get("NERVENET_DATA"):

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .data import DataError, Dataset, Task
+from .data import DataError, Dataset
 
 _IRIS = tuple(f"{part} {extent} (cm)" for part in ("sepal", "petal") for extent in ("length", "width"))
 _WINE = (
@@ -35,41 +34,34 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """The data sets there are, with the names of their columns."""
 
+_CLASSES = {
+    "iris": ("iris.csv", 1),
+    "wine": ("wine_data.csv", 1),
+    "breast_cancer": ("breast_cancer.csv", 1),
+    "digits": ("digits.csv.gz", 0),
+}
+"""For classification: the file, and its lines before the first row."""
+
 
 def load_toy(name: str) -> Dataset:
-    """Read one of `COLUMNS`; the targets are scikit-learn's (class numbers, or the progression of diabetes).
+    """Return one of `COLUMNS`; the targets are scikit-learn's (class numbers, or the progression of diabetes).
 
-    Raises
-    ------
-    DataError
-        When scikit-learn's files are not where its installation should have put them.
+    Raises DataError when scikit-learn's files are not where its installation should have put them.
     """
-    task: Task = "classification"
-    y: NDArray[Any]
-    match name:
-        case "iris":
-            X, y = _with_target(_read("iris.csv", skip=1))
-        case "wine":
-            X, y = _with_target(_read("wine_data.csv", skip=1))
-        case "breast_cancer":
-            X, y = _with_target(_read("breast_cancer.csv", skip=1))
-        case "digits":
-            X, y = _with_target(_read("digits.csv.gz"))
-        case "diabetes":
-            raw = _read("diabetes_data_raw.csv.gz", delimiter=None)
-            X, y = _unit_columns(raw), _read("diabetes_target.csv.gz", delimiter=None).ravel()
-            task = "regression"
-        case _:
-            raise DataError(f"no packaged data set {name!r}; there are: {', '.join(COLUMNS)}")
-    return Dataset(name, X, y, COLUMNS[name], task)
-
-
-def _with_target(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    return np.ascontiguousarray(table[:, :-1]), table[:, -1].astype(np.int64)
+    if name == "diabetes":
+        X = _unit_columns(_read("diabetes_data_raw.csv.gz", delimiter=None))
+        y = _read("diabetes_target.csv.gz", delimiter=None).ravel()
+        return Dataset(name, X, y, COLUMNS[name], "regression")
+    if name not in _CLASSES:
+        raise DataError(f"no packaged data set {name!r}; there are: {', '.join(COLUMNS)}")
+    file, skip = _CLASSES[name]
+    table = _read(file, skip=skip)
+    X, labels = np.ascontiguousarray(table[:, :-1]), table[:, -1].astype(np.int64)
+    return Dataset(name, X, labels, COLUMNS[name], "classification")
 
 
 def _unit_columns(raw: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Center each column and scale its sum of squares to 1, in scikit-learn's order of operations."""
+    """Return columns centered and with a sum of squares of 1, in scikit-learn's order of operations."""
     spread = raw.std(axis=0)
     X: NDArray[np.float64] = (raw - raw.mean(axis=0)) / spread
     X /= len(X) ** 0.5

@@ -1,4 +1,4 @@
-"""From a vector to the bytes that are sent for it, and what the two differ by."""
+"""Encoding of an update, and the error that it makes."""
 
 from typing import Any
 
@@ -11,28 +11,11 @@ from ..weights import Vector
 def encoded(
     spec: str, vector: Vector, base: Vector, residual: Vector | None, rng: np.random.Generator
 ) -> tuple[NDArray[Any], Vector | None, dict[str, float]]:
-    """Encode a vector of one or more parts, with error feedback.
+    """Return the frame of a vector of one or more parts, encoded with error feedback.
 
-    Parameters
-    ----------
-    spec : str
-        Of the codec, see `compress.parse`.
-    vector : (parts * size,) array
-        The first part is weights. Not modified.
-    base : (size,) array
-        What a relative codec takes the difference of the weights to.
-    residual : (parts * size,) array or None
-        What the last encoding cut off; of another length, as after a change of strategy, it is dropped.
-    rng : numpy.random.Generator
-        For stochastic rounding.
-
-    Returns
-    -------
-    frame : array of uint8
-    residual : (parts * size,) array or None
-        For the next time; None if nothing was cut off.
-    metrics : dict
-        ``raw_bytes``, ``sent_bytes`` and ``codec_error``.
+    The first part of `vector` is weights, whose difference to `base` a relative codec encodes. `residual` is what the
+    last encoding cut off; of another length, as after a change of strategy, it is dropped. Returns the frame of uint8,
+    the next residual (None if nothing was cut off), and the metrics ``raw_bytes``, ``sent_bytes`` and ``codec_error``.
     """
     from ..compress import error_feedback, parse
 

@@ -1,4 +1,4 @@
-"""What a task may ask of a client's training, and which models can do it."""
+"""LocalSettings: what a task may ask of a client's training, and which models can do it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -67,7 +67,7 @@ class LocalSettings:
         return ("weights", "control") if self.control else ("weights",)
 
     def work(self, proximal: float, *, carry: bool = True) -> LocalWork:
-        """Return how much to train; `carry` False: from fresh moments whatever the settings say."""
+        """Return how much to train; `carry` False: from fresh moments whatever the settings."""
         return LocalWork(self.epochs, self.local_steps, self.batch_size, self.carry_optimizer and carry, proximal)
 
     @classmethod

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..model import FitReport
 from ..rng import generator
 from ..site_model import SiteModel
-from ..weights import IncompatibleWeights, Vector, is_finite
+from ..weights import IncompatibleWeights, Vector, checked_finite
 from .encoding import encoded
 from .personal import PREFIX, arrays_of, personal_names, with_arrays
 from .result import LocalResult
@@ -120,7 +120,7 @@ class LocalTraining:
         report = self._fit(start, state, MOMENTS, settings, settings.proximal, rng, stop, correction)
         if report.cancelled and not (settings.partial and report.steps):
             return LocalResult(None, settings.encoding, settings.parts, report.examples, cancelled=True)
-        after = _finite(self.site_model.get_weights())
+        after = self.site_model.trained_weights()
         metrics |= {"loss": report.loss, "steps": float(report.steps)}
         if report.fednova_normalizer is not None:
             metrics["fednova_normalizer"] = report.fednova_normalizer
@@ -136,7 +136,7 @@ class LocalTraining:
             reach = (report.fednova_normalizer or 0.0) * report.rate
             change = (weights - sent) / weights.dtype.type(reach) - control if reach else np.zeros_like(control)
             state["control"] = change if own is None else own + change
-            vector = _finite(np.concatenate([sent, change]))
+            vector = checked_finite(np.concatenate([sent, change]), "the change of the control variate")
         if settings.ditto:
             personal = self._train_personal(weights, state, settings, number, stop)
             if personal.cancelled and not settings.partial:
@@ -161,25 +161,24 @@ class LocalTraining:
         Parameters
         ----------
         received : (size,) array or None
-            The weights of all, without further parts. Where there is a model of Ditto it does not need them.
+            The global weights, without further parts; not needed for Ditto.
 
         Returns
         -------
         (size,) array
-            Ditto's personal model; or the received weights with FedPer's personal arrays over them; or, where there is
-            nothing personal, the received weights.
+            Ditto's personal model; or the received weights with FedPer's personal arrays over them, if there are any.
         """
         own = self._checked(self._state.get("ditto"))
         if own is not None:
             return own
         if received is None:
-            raise ValueError("this client has no whole model of its own: the weights of all are needed")
+            raise ValueError("this client has no whole model of its own: the global weights are needed")
         return with_arrays(self.site_model.layout, received, self._personal_arrays())
 
     def fine_tune(
         self, received: Vector, epochs: int, *, batch_size: int = 16, stop: Callable[[], bool] = _never
     ) -> FitReport:
-        """Train on from the final weights of all, for this client alone; its state stays as it is.
+        """Train on from the final global weights, for this client alone; its state does not change.
 
         The model is left with the tuned weights. Raises ArithmeticError if they are not finite.
         """
@@ -187,7 +186,7 @@ class LocalTraining:
         rng = generator(self.seed, self.node, "fine-tune")
         start = with_arrays(self.site_model.layout, received, self._personal_arrays())
         report = self._fit(start, dict(self._state), MOMENTS, settings, 0.0, rng, stop, None)
-        _finite(self.site_model.get_weights())
+        self.site_model.trained_weights()
         return report
 
     def _train_personal(
@@ -202,7 +201,7 @@ class LocalTraining:
         rng = generator(self.seed, self.node, number, "ditto")
         start = weights if own is None else own
         report = self._fit(start, state, DITTO_MOMENTS, settings, settings.ditto, rng, stop, correction)
-        state["ditto"] = _finite(self.site_model.get_weights())
+        state["ditto"] = self.site_model.trained_weights()
         return report
 
     def _fit(
@@ -216,7 +215,7 @@ class LocalTraining:
         stop: Callable[[], bool],
         correction: Vector | None,
     ) -> FitReport:
-        """Train from `start`, with the moments and clocks that `state` has under a prefix, and leave them there."""
+        """Train from `start`, with the moments and step counters that `state` has under a prefix, and update them."""
         if self._fresh is None:
             self._fresh = self.site_model.get_state(moments=False)
         carried = {name.removeprefix(prefix): state.pop(name) for name in list(state) if name.startswith(prefix)}
@@ -264,10 +263,3 @@ class LocalTraining:
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     array.setflags(write=False)
     return array
-
-
-def _finite(vector: Vector) -> Vector:
-    if not is_finite(vector):
-        what = "the weights after training (a smaller training.learning_rate may help)"
-        raise ArithmeticError(f"{what} must be finite, found NaN or infinity")
-    return vector

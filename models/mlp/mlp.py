@@ -15,7 +15,7 @@ from ..weights import Vector
 from .activations import ACTIVATIONS
 from .drift_correction import corrected
 from .network import Layer, Pass, mean_loss
-from .optimizers import NAMES, Optimizer, make_optimizer
+from .optimizers import OPTIMIZERS
 
 PREDICT_ROWS = 1024
 """Rows predicted at a time, which bounds the memory of a prediction."""
@@ -71,7 +71,7 @@ class MLP(FlatModel):
     ) -> None:
         self.hidden = _hidden_sizes(hidden)
         self.activation = checked_choice("activation", activation, tuple(ACTIVATIONS))
-        self.optimizer = checked_choice("optimizer", optimizer, NAMES)
+        self.optimizer = checked_choice("optimizer", optimizer, tuple(OPTIMIZERS))
         self.learning_rate = checked_number("learning_rate", learning_rate, lambda v: v > 0, "above 0")
         self.momentum = checked_number("momentum", momentum, lambda v: 0 <= v <= 1, "from 0 to 1")
         self.l2 = None if l2 is None else checked_number("l2", l2, lambda v: v >= 0, "0 or more")
@@ -103,8 +103,8 @@ class MLP(FlatModel):
             layer.W[:] = rng.uniform(-bound, bound, layer.W.shape)
             layer.b[:] = rng.uniform(-bound, bound, layer.b.shape)
         n_weights = sum(layer.W.size for layer in self._layers)
-        self._update: Optimizer = make_optimizer(
-            self.optimizer, self.weights, self._gradient, n_weights, self.learning_rate, self.momentum
+        self._update = OPTIMIZERS[self.optimizer](
+            self.weights, self._gradient, n_weights, self.learning_rate, self.momentum
         )
         self._passes: dict[int, Pass] = {}
 

@@ -9,7 +9,7 @@ The rules are those of scikit-learn, so that the same start and the same batches
 
 from collections.abc import Mapping
 from math import sqrt
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -18,39 +18,33 @@ from ..weights import Vector
 Scalar = Any  # a 0-d array of the vectors' dtype: NumPy multiplies by one faster than by a Python float
 
 
-class Optimizer(Protocol):
-    """One update rule, bound to the vectors it works on."""
+class Optimizer:
+    """One update rule, bound to the vectors it works on, of which the first `n_weights` elements are penalized.
 
-    gain: float
-
-    def step(self, decay: Scalar) -> None:
-        """Move the parameters by the gradient that stands in the gradient vector, which is used up."""
-        ...
-
-    def reset(self) -> None:
-        """Forget all moments."""
-        ...
-
-    def get_state(self) -> dict[str, Vector]:
-        """Copy the moments."""
-        ...
-
-    def set_state(self, state: Mapping[str, Vector]) -> None:
-        """Put back what `get_state` returned."""
-        ...
-
-
-class _Moments:
-    """What the optimizers with memory share: moment vectors by name, and the L2 term added to the gradient."""
+    Attributes
+    ----------
+    gain : float
+        Factor that the gradient already has.
+    moments : dict
+        Moment vectors by name, in the shape of the parameters.
+    """
 
     names: tuple[str, ...] = ()
 
-    def __init__(self, parameters: Vector, gradient: Vector, n_weights: int) -> None:
+    def __init__(
+        self, parameters: Vector, gradient: Vector, n_weights: int, learning_rate: float, momentum: float = 0.0
+    ) -> None:
         self.parameters, self.gradient = parameters, gradient
         self.weights, self.weight_gradient = parameters[:n_weights], gradient[:n_weights]
+        self.gain, self.learning_rate = -learning_rate, learning_rate
+        self.momentum = np.array(momentum, parameters.dtype)
         self.scratch = np.empty_like(parameters)
         self.weight_scratch = self.scratch[:n_weights]
         self.moments = {name: np.zeros_like(parameters) for name in self.names}
+
+    def step(self, decay: Scalar) -> None:
+        """Move the parameters by the gradient in the gradient vector, which is used up."""
+        raise NotImplementedError
 
     def add_decay(self, decay: Scalar) -> None:
         """``g <- g + λ p`` for the weights."""
@@ -59,46 +53,37 @@ class _Moments:
             np.add(self.weight_gradient, self.weight_scratch, out=self.weight_gradient)
 
     def reset(self) -> None:
+        """Set all moments to zero."""
         for moment in self.moments.values():
             moment.fill(0)
 
     def get_state(self) -> dict[str, Vector]:
+        """Return copies of the moments."""
         return {name: moment.copy() for name, moment in self.moments.items()}
 
     def set_state(self, state: Mapping[str, Vector]) -> None:
+        """Put back what `get_state` returned. Raises ValueError if it does not fit."""
         for name, moment in self.moments.items():
             if name not in state or state[name].shape != moment.shape:
                 raise ValueError(f"optimizer state {name!r} is missing, or not of shape {moment.shape}")
             moment[:] = state[name]
 
 
-class SGD(_Moments):
+class SGD(Optimizer):
     """Plain stochastic gradient descent: ``p <- p - η g``."""
-
-    def __init__(self, parameters: Vector, gradient: Vector, n_weights: int, learning_rate: float) -> None:
-        super().__init__(parameters, gradient, n_weights)
-        self.gain = -learning_rate
 
     def step(self, decay: Scalar) -> None:
         self.add_decay(decay)
         np.add(self.parameters, self.gradient, out=self.parameters)
 
 
-class Momentum(_Moments):
+class Momentum(Optimizer):
     """Heavy ball: ``v <- μ v - η g``, ``p <- p + v`` (Polyak 1964)."""
 
     names = ("velocity",)
 
-    def __init__(
-        self, parameters: Vector, gradient: Vector, n_weights: int, learning_rate: float, momentum: float
-    ) -> None:
-        super().__init__(parameters, gradient, n_weights)
-        self.gain = -learning_rate
-        self.momentum = np.array(momentum, parameters.dtype)
-        self.velocity = self.moments["velocity"]
-
     def step(self, decay: Scalar) -> None:
-        v, g, p = self.velocity, self.gradient, self.parameters
+        v, g, p = self.moments["velocity"], self.gradient, self.parameters
         self.add_decay(decay)
         np.multiply(v, self.momentum, out=v)
         np.add(v, g, out=v)
@@ -112,7 +97,7 @@ class Nesterov(Momentum):
     """
 
     def step(self, decay: Scalar) -> None:
-        v, g, p = self.velocity, self.gradient, self.parameters
+        v, g, p = self.moments["velocity"], self.gradient, self.parameters
         self.add_decay(decay)
         np.add(v, g, out=v)
         np.multiply(v, self.momentum, out=v)
@@ -120,7 +105,7 @@ class Nesterov(Momentum):
         np.add(p, v, out=p)
 
 
-class Adam(_Moments):
+class Adam(Optimizer):
     """Adaptive moments (Kingma & Ba 2014, arXiv 1412.6980, section 2, the efficient form).
 
     ``m <- β1 m + (1-β1) g``, ``v <- β2 v + (1-β2) g²``, ``p <- p - η √(1-β2^t) / (1-β1^t) · m / (√v + ε)``.
@@ -129,28 +114,20 @@ class Adam(_Moments):
     """
 
     names = ("first", "second")
-    gain = 1.0
+    beta_1, beta_2 = 0.9, 0.999
 
     def __init__(
-        self,
-        parameters: Vector,
-        gradient: Vector,
-        n_weights: int,
-        learning_rate: float,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
+        self, parameters: Vector, gradient: Vector, n_weights: int, learning_rate: float, momentum: float = 0.0
     ) -> None:
-        super().__init__(parameters, gradient, n_weights)
-        self.learning_rate, self.beta_1, self.beta_2 = learning_rate, beta_1, beta_2
-        self.factor_1 = np.array(beta_1, parameters.dtype)
-        self.factor_2 = np.array(beta_2, parameters.dtype)
-        self.epsilon = np.array(epsilon / sqrt(1 - beta_2), parameters.dtype)
-        self.first, self.second = self.moments["first"], self.moments["second"]
-        self.t = 0
+        super().__init__(parameters, gradient, n_weights, learning_rate, momentum)
+        self.gain, self.t = 1.0, 0
+        self.factor_1 = np.array(self.beta_1, parameters.dtype)
+        self.factor_2 = np.array(self.beta_2, parameters.dtype)
+        self.epsilon = np.array(1e-8 / sqrt(1 - self.beta_2), parameters.dtype)
 
     def step(self, decay: Scalar) -> None:
-        m, v, g, p, scratch = self.first, self.second, self.gradient, self.parameters, self.scratch
+        m, v = self.moments["first"], self.moments["second"]
+        g, p, scratch = self.gradient, self.parameters, self.scratch
         self.add_decay(decay)
         np.multiply(m, self.factor_1, out=m)
         np.add(m, g, out=m)
@@ -179,20 +156,5 @@ class Adam(_Moments):
         self.t = int(state["t"][0])
 
 
-NAMES = ("sgd", "momentum", "nesterov", "adam")
-
-
-def make_optimizer(
-    name: str, parameters: Vector, gradient: Vector, n_weights: int, learning_rate: float, momentum: float
-) -> Optimizer:
-    """Bind the optimizer of that name to a parameter and a gradient vector, whose first `n_weights` are penalized."""
-    match name:
-        case "sgd":
-            return SGD(parameters, gradient, n_weights, learning_rate)
-        case "momentum":
-            return Momentum(parameters, gradient, n_weights, learning_rate, momentum)
-        case "nesterov":
-            return Nesterov(parameters, gradient, n_weights, learning_rate, momentum)
-        case "adam":
-            return Adam(parameters, gradient, n_weights, learning_rate)
-    raise ValueError(f"optimizer is {name!r}; allowed are {', '.join(NAMES)}")
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "momentum": Momentum, "nesterov": Nesterov, "adam": Adam}
+"""The update rules by the names that experiment files use."""

@@ -32,7 +32,7 @@ __all__ = [
     "write_state",
 ]
 
-FORMAT = 1
+FORMAT = 2
 """Counts up when an older reader would misread a newer file."""
 
 KIND = "nervenet.state"
@@ -137,7 +137,7 @@ def read_state(folder: Path, number: int) -> State:
     Damaged
         It is not whole, or not ours.
     CheckpointError
-        It is of a newer format than this program knows.
+        It is of another format than this program knows.
     """
     path = path_of(folder, number)
     try:
@@ -212,8 +212,8 @@ def _parse(path: Path, text: bytes) -> dict[str, Any]:
         raise Damaged(f"{path}: is damaged, or written by another program") from None
     if kind != KIND:
         raise Damaged(f"{path}: is written by another program")
-    if version > FORMAT:
-        raise CheckpointError(f"{path}: is of format {version}; this version reads up to format {FORMAT}")
+    if version != FORMAT:
+        raise CheckpointError(f"{path}: is of format {version}; this version reads format {FORMAT}")
     return dict(header)
 
 

@@ -1,139 +1,319 @@
-"""Who works on which task, where every client has tasks of its own: given, taken back, counted, and numbered.
+"""Training without a barrier: asynchronous federated learning.
 
-The number of a task grows with each one that its client is given. With it go a client's random draws and what it
-carries from task to task, so it is never the same twice in a life of the coordinator; and it runs beside the steps, so
-that it means something to people, where the client keeps pace with them.
+Every client has a task, and who has answered gets the next one at once. Answers gather in a buffer; as soon as
+`demands.buffer` are there, the strategy makes a step of them, each with its staleness: the steps that the model made
+while the client worked (FedAsync, Xie et al. 2019, arXiv 1903.03934, Algorithm 1, with a buffer of one; FedBuff, Nguyen
+et al. 2022, arXiv 2106.06639, Algorithm 1). A step is what others call a round: it is counted, published, evaluated and
+kept like one. docs/protocol.md, section 6.5.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
-from ..runtime.events import Body
+from nervenet.broker import messages as m
+
+from ..runtime import effects as e
+from ..runtime import events as ev
+from ..runtime.payload_checks import Fault, brief
+from .admission import admit, refuse, unfit
+from .async_tasks import TaskLedger, UpdateBuffer, WaitingUpdate
+from .early_stopping import Stop
+from .quorum import least
+from .round import Round
+from .round_summary import closing_fields, weighted_loss
+from .run_state import RunState
+from .sampling import share_of
+from .sync_rounds import EXTENSIONS, Proceed
+from .task_dispatch import draw, implausible_claims, tasks
+
+SILENT_DEADLINES = 3  # without a single answer for that many deadlines the run has failed
 
 
-@dataclass(frozen=True, slots=True)
-class Out:
-    """A task that a client is working on."""
-
-    number: int
-    version: int  # steps that the model had made when it went out
-    base: Body  # the weights that went with it
-    since: float
-
-
-class Errands:
-    """The tasks that are out, and what is remembered of those that were.
+class AsyncBuffer:
+    """Decides about one step after another, while no client waits for another.
 
     Attributes
     ----------
-    life
-        The attempt that all tasks carry: a coordinator that goes on after its own death has another one, so that no
-        answer to a task of its former life counts.
-    out
-        By client.
-    counted
-        The last task of each client that is in the model.
+    active
+        Whether clients train: after round 0, and until the last step.
+    buffer
+        What has come in since the last step.
     """
 
-    def __init__(self) -> None:
-        self.life = 0
-        self.out: dict[str, Out] = {}
-        self.counted: dict[str, int] = {}
-        self._given: dict[str, int] = {}
-        self._answered: dict[str, int] = {}
-        self._failures: dict[str, int] = {}  # in a row
-        self._resting: dict[str, float] = {}  # until when nothing is asked
-        self._repeats: set[str] = set()  # of a former life: their next task is the one after that in the model
-        self._began: dict[str, int] = {}
-        self._writing: dict[str, int] = {}
-        self._durable: dict[str, int] = {}  # what `counted` was in the last checkpoint that is on the disk
+    def __init__(self, run: RunState, ledger: TaskLedger, proceed: Proceed) -> None:
+        self.run = run
+        self.ledger = ledger
+        self.active = False
+        self.buffer = UpdateBuffer(max(1, run.config.strategy.demands.buffer))
+        self._proceed = proceed
+        self._last_answer = 0.0
+        self._waiting_since = 0.0
+        self._waited = 0.0  # for clients to come back, since the last answer
 
-    # ------------------------------------------------------------------------------------------------------------ tasks
+    @property
+    def _grace_s(self) -> float:
+        """How long an answer that a client gives at its deadline may take until it is here, or is said to be coming."""
+        return 2 * self.run.config.timing.heartbeat_s
 
-    def give(self, name: str, version: int, base: Body, now: float) -> None:
-        """Note that a client is given its next task, with the weights of a version."""
-        number = self._given.get(name, 0) + 1
-        if name not in self._repeats:
-            number = max(number, version + 1)
-        self._repeats.discard(name)
-        self._given[name] = number
-        self.out[name] = Out(number, version, base, now)
+    # --------------------------------------------------------------------------------------------------------- asking
 
-    def take_back(self, name: str) -> Out | None:
-        """Forget the task that a client has: its answer does not count any more."""
-        return self.out.pop(name, None)
+    def open(self, number: int, attempt: int, now: float) -> list[e.Effect]:
+        """Begin to gather the updates of a step."""
+        run, config = self.run, self.run.config
+        run.status = "asking"
+        if self.active and run.round and run.round.key == (number, attempt):
+            # Nobody could answer while clients were waited for; but those who come and go buy no more time than that.
+            self._waited = min(self._waited + now - self._waiting_since, config.federated.wait_deadline_s)
+            return []
+        effects: list[e.Effect] = []
+        if not self.active:
+            self.active, self._last_answer = True, now
+            effects.append(e.SetTimer(("silence",), now + SILENT_DEADLINES * config.timing.deadline_s))
+        run.round = Round(number, attempt, "train", (), 0, 1.0, 0, now)
+        fields = {"round": number, "attempt": attempt, "asked": sorted(self.ledger.out)}
+        return [*effects, e.Publish("round.started", fields), *implausible_claims(config, run.registry)]
 
-    def holds(self, name: str, number: int) -> bool:
-        """Whether that is the task that a client has."""
-        return name in self.out and self.out[name].number == number
+    def advance(self, now: float) -> list[e.Effect]:
+        """Make a step if the buffer is full, and give tasks to those who have none."""
+        return [*self._step_if_full(now), *self._ask(now)] if self.active else []
 
-    def answered(self, name: str) -> Out:
-        """Note that a client has done its task well; gives the task."""
-        out = self.out.pop(name)
-        self._answered[name] = out.number
-        self._failures.pop(name, None)
-        return out
+    def _ask(self, now: float) -> list[e.Effect]:
+        """Give everybody a task who has none, as far as there may be more at work: with the present model."""
+        run, ledger, config = self.run, self.ledger, self.run.config
+        if run.status != "asking" or run.round is None:
+            return []
+        if len(run.registry.living()) < least(config):
+            self._waiting_since = now
+            return run.wait(*run.round.key, now)
+        trusted = run.registry.trusted(run.completed + 1)
+        last = self.buffer.step.last if self.buffer.step else ""
+        idle = [name for name in ledger.idle(trusted, now) if name != last]
+        at_work = sum(name in ledger.out for name in trusted)
+        chosen = self._draw(idle, share_of(len(trusted), config.federated.participation) - at_work)
+        for name in chosen:
+            ledger.give(name, run.completed, run.weights, now)
+        effects: list[e.Effect] = []
+        for (number, durable, resumed_after), names in groupby(sorted(chosen, key=ledger.address), ledger.address):
+            group = tuple(names)
+            run.registry.ask(group, (number, ledger.attempt))
+            effects += tasks(
+                *(group, "train", number, ledger.attempt, run.outgoing),
+                config=config,
+                registry=run.registry,
+                model=run.model,
+                durable=durable,
+                resumed_after=resumed_after,
+            )
+        due = now + config.timing.deadline_s + self._grace_s
+        return effects + [self._alarm(name, due) for name in chosen]
 
-    def failed(self, name: str, now: float, first_s: float, most_s: float) -> None:
-        """Take a task back that failed; the rest that its client gets doubles each time that it fails in a row."""
-        failures = self._failures[name] = self._failures.get(name, 0) + 1
-        self._resting[name] = now + min(most_s, first_s * 2.0 ** min(failures - 1, 30))
-        self.take_back(name)
+    def _draw(self, idle: list[str], free: int) -> list[str]:
+        if free >= len(idle) or free <= 0:
+            return idle if free > 0 else []
+        self.ledger.draws += 1
+        drawn = draw(idle, free, self.run.config, self.run.registry, round=self.ledger.draws, attempt=0)
+        return list(drawn)
 
-    def awaken(self, name: str) -> None:
-        """End a rest."""
-        self._resting.pop(name, None)
+    def _alarm(self, name: str, at: float) -> e.Effect:
+        return e.SetTimer(("task", name, self.ledger.out[name].number), at)
 
-    def count(self, tasks: Iterable[tuple[str, int]]) -> None:
-        """Note whose tasks, by number, a step has taken up."""
-        self.counted |= dict(tasks)
+    # -------------------------------------------------------------------------------------------------------- answers
 
-    # -------------------------------------------------------------------------------------------------------- questions
+    def admit(self, sender: str, update: m.Update, event: ev.Arrived, now: float) -> list[e.Effect]:
+        """Admit an update to the buffer, or refuse it by name; its client gets the next task either way."""
+        run, ledger, number = self.run, self.ledger, update.round
+        owed = run.registry.answered(sender, (number, update.attempt))
+        if run.round is None or update.attempt != ledger.attempt or not ledger.holds(sender, number):
+            # Late is not wrong: its sender was named when the task was taken back.
+            return [] if owed else refuse(sender, number, self._misplaced(sender, number, update.attempt))
+        fault = unfit(event, update, "train", run.model, run.config, run.registry)
+        if fault:
+            rejected = run.reject(sender, number, (run.number, number), fault)
+            return rejected + self._give_up(sender, number, f"rejected: {fault[1]}", now)
+        task = ledger.answered(sender)
+        effects: list[e.Effect] = [e.CancelTimer(("task", sender, number))]
+        run.round.excused.pop(sender, None)
+        if sender in run.registry:
+            run.registry[sender].ready = True
+        staleness = self.buffer.version_at_arrival(run.completed) - task.version
+        allowed = run.config.strategy.demands.max_staleness
+        if allowed is not None and staleness > allowed:
+            reason = f"the model has made {staleness} steps meanwhile; at most {allowed} are allowed"
+            return effects + refuse(sender, number, ("stale", reason))
+        self._last_answer, self._waited = now, 0.0
+        self.buffer.waiting.append(WaitingUpdate(sender, task, admit(event, update)))
+        return effects
 
-    def idle(self, names: Iterable[str], now: float) -> list[str]:
-        """Give those who have no task and no rest."""
-        return [name for name in names if name not in self.out and self._resting.get(name, now) <= now]
+    def _misplaced(self, sender: str, number: int, attempt: int) -> Fault:
+        """Return why an update answers no task that its sender has."""
+        ledger = self.ledger
+        if not ledger.known(sender):
+            return "uninvited", f"{sender} was not asked yet"
+        if attempt == ledger.attempt and ledger.has_answered(sender, number):
+            return "duplicate", f"{sender} has answered task {number} already"
+        out = ledger.out.get(sender)
+        status = f"task {out.number}, attempt {ledger.attempt} is with it" if out else "no task is with it"
+        return "stale", f"task {number}, attempt {attempt} is over; {status}"
 
-    def known(self, name: str) -> bool:
-        """Whether a client was ever given a task in this life."""
-        return name in self._given and name not in self._repeats
+    def declined(self, sender: str, number: int, attempt: int, reason: str, now: float) -> list[e.Effect]:
+        """Take a task back from a client that cannot do it."""
+        if attempt != self.ledger.attempt:
+            return []
+        return self._give_up(sender, number, f"declined: {brief(reason)}", now)
 
-    def has_answered(self, name: str, number: int) -> bool:
-        """Whether that is the last task that a client has answered."""
-        return self._answered.get(name) == number
+    def malformed(self, sender: str, reason: str, now: float) -> list[e.Effect]:
+        """Something unreadable came; from a client that has a task, it was as good as its answer."""
+        task = self.ledger.out.get(sender)
+        if task is None:
+            return []
+        strikes = self.run.strike(sender, (self.run.number, task.number), reason)
+        return strikes + self._give_up(sender, task.number, f"rejected: {reason}", now)
 
-    def newest(self) -> int:
-        """Give the largest number of all."""
-        return max(self._given.values(), default=0)
+    def excuse(self, name: str, reason: str, number: int, now: float, *, silent: bool = False) -> list[e.Effect]:
+        """Take task `number` of a client back, unless it is only silent and may still answer."""
+        return [] if silent else self._give_up(name, number, reason, now)
 
-    def began(self, name: str) -> int:
-        """Give the last task of a client that was in the model when this life began."""
-        return self._began.get(name, 0)
+    def take_back(self, name: str) -> list[e.Effect]:
+        """Forget the task that a client has: it has left, or may have forgotten it."""
+        task = self.ledger.take_back(name)
+        return [e.CancelTimer(("task", name, task.number))] if task else []
 
-    def durable(self, name: str) -> int:
-        """Give the last task of a client that will never be asked for again, whatever happens."""
-        return self._durable.get(name, 0)
+    def _give_up(self, name: str, number: int, reason: str, now: float) -> list[e.Effect]:
+        """Take a task back that failed, and give its client a rest."""
+        if not self.ledger.holds(name, number):
+            return []
+        timing = self.run.config.timing
+        self.ledger.failed(name, now, timing.heartbeat_s, timing.deadline_s)
+        if self.run.round is not None:
+            self.run.round.excused[name] = reason
+        warning = e.Publish("warning", {"subject": name, "reason": f"task {number}: {reason}"})
+        return [e.CancelTimer(("task", name, number)), warning]
 
-    # ----------------------------------------------------------------------------------------------------- checkpoints
+    # ---------------------------------------------------------------------------------------------------------- steps
 
-    def writing(self) -> None:
-        """Note that what is counted now is being written."""
-        self._writing = dict(self.counted)
+    def close_if_ready(self, now: float) -> list[e.Effect]:  # noqa: ARG002
+        """Do nothing: a step closes when its buffer is full."""
+        return []
 
-    def written(self) -> None:
-        """Note that it is on the disk."""
-        self._durable = self._writing
+    def _step_if_full(self, now: float) -> list[e.Effect]:
+        run = self.run
+        if run.round is None or run.evaluation.holds:
+            return []
+        step = self.buffer.take(run.completed, run.round.attempt)
+        if step is None:
+            return []
+        run.round.closing = "buffer"
+        fold = e.Fold(step.number, step.attempt, run.weights, step.contributions())
+        return [run.work_timer("fold", step.number, now), fold]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give what the next life must know, as JSON can say it."""
-        return {"life": self.life, "counted": dict(self.counted)}
+    def folded(self, event: ev.Folded, now: float) -> list[e.Effect]:
+        """Take over the next model, and go on to the next step."""
+        run, step, current = self.run, self.buffer.step, self.run.round
+        if step is None or current is None or (event.round, event.attempt) != (step.number, step.attempt):
+            return []
+        self.buffer.step = None
+        effects: list[e.Effect] = [e.CancelTimer(("work", "fold", step.number))]
+        for name, reason in sorted(event.rejected.items()):
+            for number in step.numbers_of(name):
+                effects += run.reject(name, number, (current.number, number), ("values", reason))
+        current.admitted = step.newest(event.rejected)
+        found, stop = self._of_sites(step.number, current)
+        effects += found
+        if stop:
+            run.stop_due = stop
+            return effects + self._proceed(step.number, step.attempt, now, "")
+        run.update_model(event, step.number)
+        taken = [(waiting.client, waiting.task.number) for waiting in step.taken]
+        self.ledger.count(taken)
+        run.registry.count((name, number) for name, number in taken if name in current.admitted)
+        staleness = step.staleness()
+        fields = {
+            **closing_fields(current, now),
+            "staleness": staleness,
+            "staleness_mean": sum(staleness) / len(staleness),
+            "staleness_max": max(staleness),
+            **event.metrics,
+        }
+        if current.excused:
+            fields["missing"] = dict(sorted(current.excused.items()))
+        loss = weighted_loss(step.counted(event.rejected))
+        if loss is not None:
+            fields["loss"] = loss
+        effects += [e.Publish("round.completed", fields), *run.save(now), *self._evaluate(fields, now)]
+        return effects + self._proceed(step.number + 1, 0, now, "")
 
-    def remember(self, told: Mapping[str, Any]) -> None:
-        """Take up what `to_dict` gave, in another life."""
-        self.life = int(told["life"]) + 1
-        self.counted = {str(name): int(number) for name, number in told["counted"].items()}
-        self._given, self._repeats = dict(self.counted), set(self.counted)
-        self._began = self._durable = dict(self.counted)
+    def _of_sites(self, number: int, current: Round) -> tuple[list[e.Effect], Stop | None]:
+        """Publish what the sites found of the models that they were sent: of the present one, and of some before it."""
+        run = self.run
+        if number % run.config.evaluation.every:
+            return [], None
+        return run.evaluation.of_sites(run.completed, run.weights, current.admitted)
+
+    def _evaluate(self, fields: Mapping[str, Any], now: float) -> list[e.Effect]:
+        """Have the model evaluated if it is its turn, unless that would hold up the next steps."""
+        run = self.run
+        if not run.last and (run.evaluation.pending or now < run.evaluation.pause_until):
+            return [e.Completed(run.completed, fields)]
+        return run.evaluate(fields, now)
+
+    def fold_failed(self, reason: str, now: float) -> list[e.Effect]:
+        """Drop the updates of a step with it; the next one is made of those that come after them."""
+        step, run = self.buffer.step, self.run
+        if step is None:
+            return []
+        self.buffer.step = None
+        run.failures += 1
+        fields = {"round": step.number, "attempt": step.attempt, "reason": reason}
+        failure = f"step {step.number} failed {run.failures} times in a row: {reason}"
+        failed = e.Publish("round.failed", fields)
+        return [failed, *self._proceed(step.number, step.attempt + 1, now, failure)]
+
+    def stop(self) -> list[e.Effect]:
+        """Ask nobody any more: what is still being worked on is abandoned."""
+        self.active = False
+        effects: list[e.Effect] = [e.CancelTimer(("silence",))]
+        for name in sorted(self.ledger.out):
+            effects += self.take_back(name)
+        if self.buffer.step is not None:
+            effects.append(e.CancelTimer(("work", "fold", self.buffer.step.number)))
+        self.buffer = UpdateBuffer(self.buffer.size)
+        self.run.evaluation.sited = 0  # what the sites have found was of older models, too
+        return effects
+
+    # ----------------------------------------------------------------------------------------------------------- time
+
+    def timer(self, key: ev.Key, now: float) -> list[e.Effect]:
+        """Judge the deadline of a task, or the silence of all."""
+        match key:
+            case ("task", str(name), int(number)):
+                return self._overdue(name, number, now)
+            case ("silence",):
+                return self._silence(now)
+            case _:
+                return []
+
+    def _overdue(self, name: str, number: int, now: float) -> list[e.Effect]:
+        task, deadline_s, registry = self.ledger.out.get(name), self.run.config.timing.deadline_s, self.run.registry
+        if task is None or task.number != number:
+            return []
+        if registry.moving(name, number) and now < task.since + EXTENSIONS * deadline_s:
+            return [self._alarm(name, now + self._grace_s)]
+        reason = f"no answer within {deadline_s:g} s (last heard: {registry.doing(name)})"
+        return self._give_up(name, number, reason, now)
+
+    def _silence(self, now: float) -> list[e.Effect]:
+        run, deadline_s = self.run, self.run.config.timing.deadline_s
+        if run.status == "waiting":  # for clients, which has an end of its own
+            return [e.SetTimer(("silence",), now + self._grace_s)]
+        limit = SILENT_DEADLINES * deadline_s
+        due = self._last_answer + self._waited + limit
+        if now < due:
+            return [e.SetTimer(("silence",), due)]
+        moving = any(run.registry.moving(name, task.number) for name, task in self.ledger.out.items())
+        if moving and now < self._last_answer + EXTENSIONS * deadline_s:
+            return [e.SetTimer(("silence",), now + self._grace_s)]
+        doing = "".join(f"; {name}: {run.registry.doing(name)}" for name in run.registry.living())
+        return run.fail(f"no update that could be used has come for {limit:g} s{doing}")

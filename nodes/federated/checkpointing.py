@@ -9,7 +9,7 @@ from ..runtime import effects as e
 from ..runtime import events as ev
 
 EVERY_S = 1.0  # between two beginnings: rounds of milliseconds are cheaper to run again than to write
-AGAIN = ("checkpoint",)
+RETRY = ("checkpoint",)
 
 
 class CheckpointPolicy:
@@ -20,12 +20,11 @@ class CheckpointPolicy:
     Attributes
     ----------
     durable
-        The last round on the disk; where nothing is written, the last one completed. It will not be asked for again.
+        The last round on the disk, which will not be asked for again.
     """
 
-    def __init__(self, work_deadline_s: float, *, wanted: bool, durable: int = 0) -> None:
+    def __init__(self, work_deadline_s: float, *, durable: int = 0) -> None:
         self.durable = durable
-        self._wanted = wanted
         self._work_deadline_s = work_deadline_s
         self._newest = self._handled = durable - 1 if durable == 0 else durable
         self._saving: int | None = None
@@ -36,33 +35,31 @@ class CheckpointPolicy:
     @property
     def busy(self) -> bool:
         """Whether something is still to be written."""
-        return self._wanted and (self._grown or self._saving is not None or self._newest > self._handled)
+        return self._grown or self._saving is not None or self._newest > self._handled
 
     def completed(self, number: int) -> None:
         """Note the round that a checkpoint would be of."""
         self._newest = number
-        if not self._wanted:
-            self.durable = number
 
     def again(self) -> None:
-        """More is known of the last round than when it was written: write it once more."""
+        """Write the last round once more: more is known of it than when it was written."""
         self._grown = True
 
     def hurry(self) -> None:
-        """The run is over: what is left is written without a pause."""
+        """Write what is left without a pause: the run is over."""
         self._urgent = True
 
     def write(
-        self, now: float, body: ev.Body, memory: Callable[[], Mapping[str, Any]], best: ev.Body = None
+        self, now: float, body: ev.Body, record: Callable[[], Mapping[str, Any]], best: ev.Body = None
     ) -> list[e.Effect]:
-        """Ask for a checkpoint if one is due: `body` and `memory` of the round last completed, `best` of the best."""
+        """Ask for a checkpoint if one is due: `body` and `record` of the round last completed, `best` of the best."""
         if not self.busy or self._saving is not None:
             return []
         if not self._urgent and now < self._began_at + EVERY_S:
-            return [e.SetTimer(AGAIN, self._began_at + EVERY_S)]
+            return [e.SetTimer(RETRY, self._began_at + EVERY_S)]
         self._saving, self._began_at, self._grown = self._newest, now, False
         deadline = e.SetTimer(self._timer(self._newest), now + self._work_deadline_s)
-        return [e.CancelTimer(AGAIN), deadline, e.Checkpoint(self._newest, body, memory(), best)]
+        return [e.CancelTimer(RETRY), deadline, e.Checkpoint(self._newest, body, record(), best)]
 
     def ended(self, number: int, *, saved: bool) -> list[e.Effect]:
         """Note that a checkpoint was written, or was not."""

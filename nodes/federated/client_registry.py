@@ -22,23 +22,23 @@ class ClientRecord:
 
     name: str
     examples: int = 0
-    here: bool = True  # it has said that it is ready, in this life of the coordinator
-    life: int = 0  # the incarnation that said so
-    settled: bool = False  # it holds the agreement of round 0
+    here: bool = True  # it has said that it is ready, to this incarnation of the coordinator
+    incarnation: int = 0  # of the client that said so
+    ready: bool = False  # it holds the agreement of round 0
     sending: tuple[int, ...] = ()  # rounds whose update it says is on its way
     state: str = "idle"
     codecs: tuple[str, ...] = ()  # stages of encodings that it can do
     owes: tuple[tuple[int, int], ...] = ()  # (round, attempt) of tasks that it has not answered
     strikes: int = 0  # rejections in a row
     struck: tuple[int, int] = (-1, -1)  # (round, attempt) of the last one
-    sentences: int = 0  # how often it was put on probation
+    probations: int = 0  # how often it was put on probation
     barred: int = 0  # the last round in which it is not asked
     counted: int = 0  # the last round whose update of it is in the model
-    doubted: bool = False  # it was said that its claim is beyond belief
+    implausible: bool = False  # it was named for claiming too many examples
 
 
 class ClientRegistry:
-    """Everybody who has enrolled, and when each was last heard.
+    """Every client that has enrolled, and when each was last heard.
 
     Attributes
     ----------
@@ -52,22 +52,22 @@ class ClientRegistry:
         self.clients: dict[str, ClientRecord] = {}
         self.liveness = FailureDetector(suspect_after_s, lost_after_s)
         self._left: dict[str, ClientRecord] = {}  # leaving and coming back clears nobody's name
-        self._lives: dict[str, int] = {}
-        self._leaving: dict[str, tuple[int, ...]] = {}  # rounds whose task has not left this machine yet
+        self._incarnations: dict[str, int] = {}
+        self._outgoing: dict[str, tuple[int, ...]] = {}  # rounds whose task has not left this machine yet
         self._median: int | None = None
 
-    # ---------------------------------------------------------------------------------------------------- what is told
+    # ---------------------------------------------------------------------------------------------------- what is heard
 
     def linked(self, name: str, incarnation: int, now: float) -> bool:
-        """(Re)connected: it may hold nothing of ours any more. True if it was started again since it was last here."""
-        reborn = name in self.clients and incarnation > self._lives.get(name, incarnation)
-        self._lives[name] = incarnation
+        """Note a (re)connection: the client may hold nothing any more. True if it was started again meanwhile."""
+        restarted = name in self.clients and incarnation > self._incarnations.get(name, incarnation)
+        self._incarnations[name] = incarnation
         self.liveness.watch(name, now)
         if name in self.clients:
-            self.clients[name].settled = False
-        if reborn:
+            self.clients[name].ready = False
+        if restarted:
             self.clients[name].owes = self.clients[name].sending = ()
-        return reborn
+        return restarted
 
     def enroll(self, name: str, examples: int, now: float, codecs: tuple[str, ...] = ()) -> bool:
         """Note that a client is ready; what it said first of its rows stands until it is started again.
@@ -76,37 +76,37 @@ class ClientRegistry:
         """
         known = self.clients.get(name) or self._left.pop(name, None)
         record = known or ClientRecord(name, examples)
-        news, record.codecs = known is None or known.codecs != codecs, codecs
-        life = self._lives.get(name, 0)
-        if life != record.life or not record.here:
+        new, record.codecs = known is None or known.codecs != codecs, codecs
+        incarnation = self._incarnations.get(name, 0)
+        if incarnation != record.incarnation or not record.here:
             record.examples = examples
-        record.here, record.life = True, life
+        record.here, record.incarnation = True, incarnation
         self.clients[name] = record
         self.liveness.watch(name, now)
         self._median = None
-        return news
+        return new
 
     def leave(self, name: str) -> None:
-        """Strike a client off: it took its leave."""
+        """Remove a client that has said goodbye."""
         self.liveness.forget(name)
         self._median = None
         if name in self.clients:
             self._left[name] = self.clients.pop(name)
-            self._left[name].here = self._left[name].settled = False
+            self._left[name].here = self._left[name].ready = False
 
-    def beat(self, name: str, state: str, sending: Iterable[int]) -> None:
+    def heartbeat(self, name: str, state: str, sending: Iterable[int]) -> None:
         """Note what a client says that it is doing."""
         record = self.clients.get(name)
         if record:
             record.state, record.sending = state, tuple(sending)
 
-    def leaving(self, name: str, rounds: tuple[int, ...]) -> None:
+    def still_sending(self, name: str, rounds: tuple[int, ...]) -> None:
         """Note that tasks of these rounds are still on their way out to a client."""
-        self._leaving[name] = rounds
+        self._outgoing[name] = rounds
 
-    def all_left(self) -> None:
-        """Forget what was on its way out: the next beat brings news of what is, and none of what has left."""
-        self._leaving.clear()
+    def forget_sending(self) -> None:
+        """Forget what was on its way out: the next heartbeat says what still is, and nothing of what has left."""
+        self._outgoing.clear()
 
     def review(self, now: float, late_by_s: float) -> Verdicts:
         """Look at the clock, `late_by_s` after one wanted to."""
@@ -122,7 +122,7 @@ class ClientRegistry:
         return self.clients[name]
 
     def here(self, name: str) -> bool:
-        """Whether a client has said that it is ready and not taken its leave."""
+        """Whether a client has said that it is ready and not said goodbye."""
         return name in self.clients and self.clients[name].here
 
     def living(self) -> list[str]:
@@ -130,18 +130,18 @@ class ClientRegistry:
         return sorted(name for name, record in self.clients.items() if record.here and self.liveness.living(name))
 
     def reachable(self) -> list[str]:
-        """Clients that have not been given up for good, in name order."""
+        """Clients that have not been given up, in name order."""
         return sorted(name for name, record in self.clients.items() if record.here and name not in self.liveness.lost)
 
     def is_lost(self, name: str) -> bool:
-        """Whether a name has been given up for good."""
+        """Whether a name has been given up."""
         return name in self.liveness.lost
 
     def moving(self, name: str, number: int) -> bool:
         """Whether bytes of round `number` are on their way to or from a living client."""
         record = self.clients.get(name)
         there = self.liveness.living(name)
-        return there and (number in self._leaving.get(name, ()) or bool(record and number in record.sending))
+        return there and (number in self._outgoing.get(name, ()) or bool(record and number in record.sending))
 
     def doing(self, name: str) -> str:
         """What a client last said that it is doing."""
@@ -163,7 +163,7 @@ class ClientRegistry:
         return True
 
     def owing(self, names: Iterable[str], key: tuple[int, int]) -> tuple[str, ...]:
-        """Give those living who may still be at work on (round, attempt)."""
+        """Return those living who may still be at work on (round, attempt)."""
         return tuple(n for n in names if self.liveness.living(n) and n in self.clients and key in self.clients[n].owes)
 
     # ------------------------------------------------------------------------------------------------- who is believed
@@ -180,12 +180,12 @@ class ClientRegistry:
         """The most examples that an update may count for."""
         return max(1, int(ratio * self.median))
 
-    def beyond_belief(self, ratio: float) -> list[ClientRecord]:
-        """Give those whose claim has come to exceed the cap since this was last asked, in name order."""
+    def implausible(self, ratio: float) -> list[ClientRecord]:
+        """Return those whose claim has come to exceed the cap since this was last asked, in name order."""
         cap = self.cap(ratio)
-        found = [r for _, r in sorted(self.clients.items()) if r.here and r.examples > cap and not r.doubted]
+        found = [r for _, r in sorted(self.clients.items()) if r.here and r.examples > cap and not r.implausible]
         for record in found:
-            record.doubted = True
+            record.implausible = True
         return found
 
     def trusted(self, number: int) -> list[str]:
@@ -194,7 +194,7 @@ class ClientRegistry:
         return [name for name in living if self.clients[name].barred < number] or living
 
     def strike(self, name: str, key: tuple[int, int], rounds: int) -> int | None:
-        """Count a rejection in (round, attempt); at the third in a row give the last round in which the client is not
+        """Count a rejection in (round, attempt); at the third in a row return the last round in which the client is not
         asked: `rounds` of them the first time, twice as many each further time.
         """
         record = self.clients.get(name)
@@ -203,8 +203,8 @@ class ClientRegistry:
         record.strikes, record.struck = record.strikes + 1, key
         if record.strikes < STRIKES:
             return None
-        record.barred = key[0] + rounds * 2**record.sentences
-        record.strikes, record.sentences = 0, record.sentences + 1
+        record.barred = key[0] + rounds * 2**record.probations
+        record.strikes, record.probations = 0, record.probations + 1
         return record.barred
 
     def count(self, tasks: Iterable[tuple[str, int]]) -> None:
@@ -219,20 +219,20 @@ class ClientRegistry:
     # -------------------------------------------------------------------------------------------------- what is written
 
     def to_dict(self) -> dict[str, dict[str, int]]:
-        """Give what the next life of the coordinator must know, as JSON can say it."""
+        """Return what the next incarnation of the coordinator must know, as JSON can say it."""
         return {
             name: {
                 "here": r.here,
                 "examples": r.examples,
                 "strikes": r.strikes,
-                "sentences": r.sentences,
+                "probations": r.probations,
                 "barred": r.barred,
                 "counted": r.counted,
             }
             for name, r in sorted((self._left | self.clients).items())
         }
 
-    def remember(self, clients: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take up what `to_dict` gave; nobody is here before it says so."""
-        for name, told in clients.items():
-            self._left[name] = ClientRecord(name, **{**told, "here": False})
+    def restore(self, clients: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take up what `to_dict` returned; nobody is here before it says so."""
+        for name, fields in clients.items():
+            self._left[name] = ClientRecord(name, **{**fields, "here": False})

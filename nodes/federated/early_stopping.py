@@ -7,13 +7,16 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from ..config.schema import EvaluationConfig
 
 Reason: TypeAlias = Literal["until", "patience", "budget"]
 """The names under which a run may end before its last round."""
 
 LOSS = "loss"
-HOUSE = {"classification": ("accuracy", LOSS), "regression": ("r2", LOSS)}
+BUILT_IN = {"classification": ("accuracy", LOSS), "regression": ("r2", LOSS)}
 """What every evaluation reports, by task; the score first. The names of an experiment's scorers come on top."""
 
 _GOAL = re.compile(r"\s*(?P<metric>[^\s<>=]+)\s*(?P<sign><=|>=|=)\s*(?P<value>\S+)\s*")
@@ -89,9 +92,10 @@ class StoppingRules:
     budget_s: float | None = None
 
     @classmethod
-    def of(cls, until: str | None, patience: int | None, min_delta: float, budget_s: float | None) -> StoppingRules:
-        """Build them from the values of the keys in ``[evaluation]``. Raises GoalError."""
-        return cls(Goal.parse(until) if until else None, patience, min_delta, budget_s)
+    def of(cls, evaluation: EvaluationConfig) -> StoppingRules:
+        """Read them from ``[evaluation]``. Raises GoalError."""
+        goal = Goal.parse(evaluation.until) if evaluation.until else None
+        return cls(goal, evaluation.patience, evaluation.min_delta, evaluation.budget_s)
 
     @property
     def watches(self) -> bool:
@@ -107,8 +111,8 @@ class Stop:
     reason: str
 
 
-class Stopping:
-    """Follows the evaluations of a run and says when it may end. Pure: figures and times in, a verdict out.
+class EarlyStopping:
+    """Follows the evaluations of a run and decides when it may end. Pure: figures and times in, a verdict out.
 
     Attributes
     ----------
@@ -127,10 +131,10 @@ class Stopping:
         self._reference: float | None = None  # the value at the last improvement that counted
         self._waited = 0  # evaluations since then
         self._began: float | None = None
-        self._spent = 0.0  # in earlier lives
+        self._spent = 0.0  # in previous incarnations
 
     def judge(self, round: int, metrics: Mapping[str, Any]) -> Stop | None:  # noqa: A002
-        """Take in what the model of a round was found to be; say why the run may end with it, or None.
+        """Take in what the model of a round was found to be; return why the run may end with it, or None.
 
         The last round judged may be judged once more, with the same verdict; one before it changes nothing. A metric
         that is missing, as one that is not finite is, counts as no improvement.
@@ -159,16 +163,16 @@ class Stopping:
             self._waited += 1
 
     def begin(self, now: float) -> float | None:
-        """Start the clock of the budget; gives the time at which it is spent, None where there is no budget."""
+        """Start the clock of the budget; return the time at which it is spent, None where there is no budget."""
         self._began = now
         return None if self.rules.budget_s is None else now + self.rules.budget_s - self._spent
 
     def out_of_time(self) -> Stop:
-        """Say that the budget is spent, when its time has come."""
+        """Return that the budget is spent, when its time has come."""
         return Stop("budget", f"the budget of {self.rules.budget_s or 0:g} s is spent")
 
-    def memory(self, now: float) -> dict[str, Any]:
-        """Give all that later verdicts depend on, as JSON can say it."""
+    def to_dict(self, now: float) -> dict[str, Any]:
+        """Return all that later verdicts depend on, as JSON can say it."""
         return {
             "metric": self.metric,
             "best": None if self.best is None else list(self.best),
@@ -178,17 +182,17 @@ class Stopping:
             "spent_s": self._spent + (0.0 if self._began is None else max(0.0, now - self._began)),
         }
 
-    def restore(self, memory: Mapping[str, Any]) -> None:
-        """Go on from a `memory`; where another metric is watched now, what was best by the old one is forgotten."""
-        self._spent = float(memory.get("spent_s", 0.0))
-        if self.rules.goal is not None and memory.get("metric") not in (None, self.rules.goal.metric):
+    def restore(self, record: Mapping[str, Any]) -> None:
+        """Go on from what `to_dict` returned; the best by another metric than is watched now is forgotten."""
+        self._spent = float(record.get("spent_s", 0.0))
+        if self.rules.goal is not None and record.get("metric") not in (None, self.rules.goal.metric):
             return
-        self.metric = memory.get("metric") or self.metric
-        best = memory.get("best")
+        self.metric = record.get("metric") or self.metric
+        best = record.get("best")
         self.best = None if best is None else (int(best[0]), float(best[1]))
-        self.judged = int(memory.get("judged", 0))
-        self._reference = memory.get("reference")
-        self._waited = int(memory.get("waited", 0))
+        self.judged = int(record.get("judged", 0))
+        self._reference = record.get("reference")
+        self._waited = int(record.get("waited", 0))
 
     def _watched(self, metrics: Mapping[str, Any]) -> float | None:
         if self.metric is None:
@@ -212,9 +216,9 @@ def lower_is_better(metric: str | None) -> bool:
 
 
 def reported(task: str | None, scorers: Sequence[str] = ()) -> tuple[str, ...]:
-    """Name what an evaluation of a task reports; where the task is not known yet, of either."""
-    house = HOUSE[task] if task else tuple(dict.fromkeys(name for names in HOUSE.values() for name in names))
-    return tuple(dict.fromkeys((*house, *scorers)))
+    """Return the metrics that an evaluation of a task reports; where the task is not known yet, of either."""
+    built_in = BUILT_IN[task] if task else tuple(dict.fromkeys(name for names in BUILT_IN.values() for name in names))
+    return tuple(dict.fromkeys((*built_in, *scorers)))
 
 
 def _number(text: str) -> float:

@@ -1,7 +1,4 @@
-"""What a coordinator makes of its evaluations: asked for and told, the best model so far, and whether to go on.
-
-The same for every machine that has models evaluated, with rounds or without.
-"""
+"""What a coordinator makes of its evaluations: asked for and published, the best model, and whether to go on."""
 
 from __future__ import annotations
 
@@ -11,10 +8,12 @@ from typing import Any
 
 from ..runtime import effects as e
 from ..runtime import events as ev
-from .closing import site_metrics
-from .early_stopping import GoalError, Stop, Stopping, reported
+from .coordinator_config import CoordinatorConfig
+from .early_stopping import EarlyStopping, GoalError, Stop, reported
 from .round import Admitted
-from .rules import RoundRules
+from .round_summary import site_metrics
+
+SHARE = 0.25  # of the worker's time for evaluations of an asynchronous run; where steps are faster, some are left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,8 @@ class Asked:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Judging:
-    """Has models evaluated, tells what was found, keeps the best, and says when the run may end.
+class Evaluation:
+    """Has models evaluated, publishes what was found, keeps the best, and decides when the run may end.
 
     Attributes
     ----------
@@ -55,15 +54,20 @@ class Judging:
         The best model so far, None before there is one.
     sited
         The last round whose model the sites have judged.
+    pause_until
+        When the next evaluation would leave the worker enough time for steps.
     """
 
-    def __init__(self, rules: RoundRules) -> None:
-        self.rules = rules
-        self.stopping = Stopping(rules.stopping)
+    def __init__(self, config: CoordinatorConfig) -> None:
+        self.config = config
+        self.stopping = EarlyStopping(config.stopping)
         self.best: Best | None = None
         self.sited = 0
-        self._expected = set(rules.scorers) | ({rules.stopping.goal.metric} if rules.stopping.goal else set())
+        self.pause_until = float("-inf")
+        goal = config.stopping.goal
+        self._expected = {*config.evaluation.scorers, *([goal.metric] if goal else [])}
         self._asked: dict[int, Asked] = {}
+        self._asked_at = 0.0
 
     @property
     def pending(self) -> int:
@@ -74,71 +78,72 @@ class Judging:
     def holds(self) -> bool:
         """Whether the next round must not be folded yet.
 
-        What an evaluation says may end the run with the very model it was made of, and that must not depend on how
+        What an evaluation finds may end the run with the very model it was made of, and that must not depend on how
         long it takes.
         """
-        return bool(self._asked) and self.rules.stopping.watches
+        return bool(self._asked) and self.config.stopping.watches
 
     def due(self, number: int, *, last: bool = False) -> bool:
         """Whether the model of a round is to be evaluated on the test set; the last one always is."""
-        last = last or number >= self.rules.rounds
-        return self.rules.evaluate_test and number > 0 and (last or number % self.rules.evaluate_every == 0)
+        last = last or number >= self.config.rounds
+        return self.config.evaluate_test and number > 0 and (last or number % self.config.evaluation.every == 0)
 
-    def ask(self, number: int, body: ev.Body, fields: Mapping[str, Any]) -> e.Effect:
+    def ask(self, number: int, body: ev.Body, fields: Mapping[str, Any], now: float) -> e.Effect:
         """Have the model of a round evaluated, and note what else is known of the round."""
-        self._asked[number] = Asked(body, fields)
+        self._asked[number], self._asked_at = Asked(body, fields), now
         return e.Evaluate(number, "test", body)
 
-    def answered(self, number: int, metrics: Mapping[str, Any]) -> tuple[list[e.Effect], Stop | None]:
-        """Take in what an evaluation has found, nothing where it failed; tell it, and say why the run may end."""
+    def answered(self, number: int, metrics: Mapping[str, Any], now: float) -> tuple[list[e.Effect], Stop | None]:
+        """Take in what an evaluation has found, nothing where it failed; return why the run may end, if it may."""
+        self.pause_until = now + (now - self._asked_at) * (1 / SHARE - 1)
         asked = self._asked.pop(number, Asked())
         effects: list[e.Effect] = [e.Completed(number, {**asked.fields, **metrics})]
         if not metrics:
             return effects, None
-        effects += [e.Publish("metric.test", {"round": number, **metrics}), *self._complain(metrics)]
+        effects += [e.Publish("metric.test", {"round": number, **metrics}), *self._undefined(metrics)]
         return effects, self._judge(number, asked.body, metrics)
 
     def of_sites(
         self, number: int, body: ev.Body, admitted: Mapping[str, Admitted]
     ) -> tuple[list[e.Effect], Stop | None]:
-        """Tell what the sites found of a round's model on rows of their own, and say why the run may end.
+        """Publish what the sites found of a round's model on rows of their own; return why the run may end, if it may.
 
-        Where there is a common test set, that is what the run is judged by, and this is told beside it.
+        Where there is a common test set, that is what the run is judged by, and this is published beside it.
         """
-        asked = self.rules.evaluate_sites and number
-        found = site_metrics(admitted, self.rules.max_examples_ratio) if asked else {}
+        asked = self.config.evaluate_sites and number
+        found = site_metrics(admitted, self.config.federated.max_examples_ratio) if asked else {}
         if not found:
             return [], None
         self.sited = number
-        if self.rules.evaluate_test:
+        if self.config.evaluate_test:
             return [e.Publish("metric.sites", {"round": number, **found})], None
-        told = [e.Publish("metric.test", {"round": number, **found}), *self._complain(found)]
-        return told, self._judge(number, body, found)
+        effects = [e.Publish("metric.test", {"round": number, **found}), *self._undefined(found)]
+        return effects, self._judge(number, body, found)
 
-    def cannot_stop(self, task: str | None) -> str | None:
-        """Say why the goal can never be reached by a task that all have agreed on; None where it can."""
-        goal = self.rules.stopping.goal
+    def unreachable_goal(self, task: str | None) -> str | None:
+        """Return why a task that all have agreed on can never reach the goal; None where it can."""
+        goal = self.config.stopping.goal
         if goal is None or task is None:
             return None
         try:
-            goal.check(reported(task, self.rules.scorers))
+            goal.check(reported(task, self.config.evaluation.scorers))
         except GoalError as error:
             return f"evaluation.until = {str(goal)!r}: of a {task}, {error}"
         return None
 
-    def memory(self, now: float) -> dict[str, Any]:
-        """Give what later verdicts depend on, as JSON can say it; the best weights are kept apart, as an array."""
+    def to_dict(self, now: float) -> dict[str, Any]:
+        """Return what later verdicts depend on, as JSON can say it; the best weights are kept apart, as an array."""
         best = None if self.best is None else {"round": self.best.round, "metrics": dict(self.best.metrics)}
-        return {"stopping": self.stopping.memory(now), "best": best, "sited": self.sited}
+        return {"stopping": self.stopping.to_dict(now), "best": best, "sited": self.sited}
 
-    def restore(self, memory: Mapping[str, Any], completed: int, weights: ev.Body, best: ev.Body = None) -> None:
-        """Go on from a `memory` of when a round was complete, with the weights of then.
+    def restore(self, record: Mapping[str, Any], completed: int, weights: ev.Body, best: ev.Body = None) -> None:
+        """Go on from what `to_dict` returned when a round was complete, with the weights of then.
 
         The best weights are those, or `best`; if they are lost, others are to be found.
         """
-        self.stopping.restore(memory["stopping"])
-        self.sited = int(memory["sited"])
-        known = memory["best"]
+        self.stopping.restore(record["stopping"])
+        self.sited = int(record["sited"])
+        known = record["best"]
         if known is not None and best is None and known["round"] == completed:
             best = weights
         if known is None or best is None or self.stopping.best is None:
@@ -152,14 +157,14 @@ class Judging:
             self.best = Best(number, body, figures(metrics))
         return stop
 
-    def _complain(self, metrics: Mapping[str, Any]) -> list[e.Effect]:
-        """Say, once, which of the metrics that were asked for is not among those that an evaluation reports."""
+    def _undefined(self, metrics: Mapping[str, Any]) -> list[e.Effect]:
+        """Name, once, the metrics that were asked for and that no evaluation reports."""
         missing, self._expected = sorted(self._expected - set(metrics)), set()
         if not missing:
             return []
         known = ", ".join(sorted(figures(metrics)))
-        told = f"{', '.join(missing)}: not defined for this model on these rows; evaluated are {known}"
-        return [e.Publish("warning", {"reason": told})]
+        reason = f"{', '.join(missing)}: not defined for this model on these rows; evaluated are {known}"
+        return [e.Publish("warning", {"reason": reason})]
 
 
 def figures(metrics: Mapping[str, Any]) -> dict[str, float]:

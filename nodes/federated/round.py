@@ -35,11 +35,12 @@ class Round:
     quorum: float
     floor: int  # never close with fewer
     opened_at: float
-    bearable: int = 0  # nor by quorum with fewer, while more can answer
+    strategy_least: int = 0  # nor by quorum with fewer, while more can answer
     admitted: dict[str, Admitted] = field(default_factory=dict)
     excused: dict[str, str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)  # excused only because nothing is heard of them
-    closing: str | None = None
+    closing: str | None = None  # why it takes no more answers
+    held: bool = False  # closed, and not folded before the last evaluation is in
 
     @property
     def key(self) -> tuple[int, int]:
@@ -51,7 +52,7 @@ class Round:
         return [name for name in self.asked if name not in self.admitted and name not in self.excused]
 
     def excuse(self, name: str, reason: str, *, silent: bool = False) -> bool:
-        """Wait for somebody no longer; true if that is news. A firm reason takes the place of mere silence."""
+        """Wait no longer for a client; true if that is new. A firm reason takes the place of mere silence."""
         if self.closing or name not in self.asked or name in self.admitted:
             return False
         if name in self.excused and (silent or name not in self.silent):
@@ -68,25 +69,18 @@ class Round:
         """
         able = len(self.asked) - len([name for name in self.excused if name not in self.admitted])
         share = math.ceil(round_off(self.quorum * min(self.wanted, able)))
-        needed = max(share, self.floor, min(self.bearable, able))
+        needed = max(share, self.floor, min(self.strategy_least, able))
         if len(self.admitted) < needed:
             return None
         return "all" if len(self.admitted) == len(self.asked) else "quorum"
 
     def contributions(self, base: Body) -> tuple[Contribution, ...]:
-        """Give what is to be folded, in name order; all started from `base`."""
+        """Return what is to be folded, in name order; all started from `base`."""
         return tuple(
             Contribution(name, a.body, base, a.examples, a.metrics, a.relative)
             for name, a in sorted(self.admitted.items())
         )
 
     def missing(self, why: str) -> dict[str, str]:
-        """Everybody asked who is not in the result, each with the reason."""
+        """Return everybody asked who is not in the result, each with the reason."""
         return {name: self.excused.get(name, why) for name in self.asked if name not in self.admitted}
-
-
-def default_floor(asked: int) -> int:
-    """Give the least number of answers that makes a round: half of those asked, and never one alone where two were
-    asked.
-    """
-    return min(asked, max(2, math.ceil(asked / 2)))

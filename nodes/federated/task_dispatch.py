@@ -1,4 +1,4 @@
-"""What a task says, and what its answer must therefore be: pure functions of what has been settled."""
+"""Who is asked, what a task says, and what its answer must therefore be: pure functions."""
 
 from __future__ import annotations
 
@@ -11,48 +11,35 @@ from nervenet.broker import messages as m
 from ..runtime import effects as e
 from ..runtime import events as ev
 from .client_registry import ClientRegistry
-from .rules import RoundRules
+from .coordinator_config import CoordinatorConfig
 from .sampling import sample, share_of, surplus
 
-UNTOLD = -1  # no round
+NO_ROUND = -1
 
 
-def expected(work: str, settled: ev.ModelReady | None, rules: RoundRules) -> m.Payload | None:
-    """Describe what goes out with a task, and comes back with its answer: the weights, and the strategy's parts."""
-    if settled is None or work == "survey":
+def expected_payload(work: str, model: ev.ModelReady | None, config: CoordinatorConfig) -> m.Payload | None:
+    """Return what goes out with a task, and comes back with its answer: the weights, and the strategy's parts."""
+    if model is None or work == "survey":
         return None
-    payload, parts = settled.payload, rules.strategy.demands.parts
+    payload, parts = model.payload, config.strategy.demands.parts
     if work != "train" or parts == payload.parts:
         return payload
     return replace(payload, length=payload.length * len(parts), parts=parts)
 
 
-def lacking(spec: str, codecs: Collection[str]) -> list[str]:
-    """Give the stages of an encoding that a client, by the `codecs` it named, cannot do."""
+def missing_codecs(spec: str, codecs: Collection[str]) -> list[str]:
+    """Return the stages of an encoding that a client with these `codecs` cannot do."""
     stages = [stage.partition(":")[0] for stage in spec.split("+") if stage]
     return [stage for stage in stages if stage not in codecs]
 
 
-def encoding(
-    name: str, work: m.TaskKind, rules: RoundRules, roll: ClientRegistry, settled: ev.ModelReady | None
-) -> str:
-    """Say how a client shall encode its answer: as the run does, or not at all where the client cannot.
-
-    Only weights that are averaged are worth it: sums and other statistics must stay exact.
-    """
-    if work != "train" or not rules.compression or settled is None or settled.payload.rule != "mean":
-        return ""
-    return "" if lacking(rules.compression, roll[name].codecs) else rules.compression
-
-
-def settings_for(work: m.TaskKind, agreed: str, rules: RoundRules) -> dict[str, Any]:
-    """Give the settings of a task; `agreed` is the encoding of its answer."""
-    settings = dict(rules.settings)
-    if rules.partial and work == "train":
+def _settings(work: m.TaskKind, encoding: str, config: CoordinatorConfig) -> dict[str, Any]:
+    settings = dict(config.settings)
+    if config.federated.partial and work == "train":
         settings["partial"] = True
-    if agreed:
-        settings["encoding"] = agreed
-    return settings | dict(rules.parting) if work == "finish" else settings
+    if encoding:
+        settings["encoding"] = encoding
+    return settings | dict(config.final_settings) if work == "finish" else settings
 
 
 def tasks(
@@ -62,63 +49,79 @@ def tasks(
     attempt: int,
     body: ev.Body,
     *,
-    rules: RoundRules,
-    roll: ClientRegistry,
-    settled: ev.ModelReady | None,
+    config: CoordinatorConfig,
+    registry: ClientRegistry,
+    model: ev.ModelReady | None,
     durable: int,
-    began: int,
+    resumed_after: int,
 ) -> list[e.Effect]:
-    """One task to each, the same one to all that are alike: who hold the agreement already, or do not; who can encode
-    their answers as the run does, or cannot.
+    """Return one task for each client; those that are alike share a message.
 
-    Who carries what only an update that counted may change is told which was the last that did.
+    Alike are clients that hold the agreement already, or do not; and that can encode their answers as the run does, or
+    cannot. Where a client carries what only an update that counted may change, its task says which was the last one.
 
-    A client that answers to this life of the coordinator for the first time is told no later round to be `durable` than
-    that after which this life `began`: what it carries of later ones is of a former life.
+    A client that answers to this incarnation of the coordinator for the first time is told no later round to be
+    `durable` than the one `resumed_after`: what it carries of later ones is of the previous incarnation.
     """
-    payload = expected(work, settled, rules)
+    payload, compression = expected_payload(work, model, config), config.federated.compression
     effects: list[e.Effect] = []
     groups: dict[tuple[bool, str, int], list[str]] = {}
     for name in names:
-        agreed = encoding(name, work, rules, roll, settled)
-        tells = work == "train" and (agreed or len(rules.strategy.demands.parts) > 1)
-        alike = (not roll[name].settled, agreed, roll[name].counted if tells else UNTOLD)
-        groups.setdefault(alike, []).append(name)
-    for (new, agreed, counted), group in sorted(groups.items()):
+        client = registry[name]
+        encodes = work == "train" and model is not None and not missing_codecs(compression, client.codecs)
+        encoding = compression if encodes else ""
+        carries = work == "train" and (encoding or len(config.strategy.demands.parts) > 1)
+        groups.setdefault((not client.ready, encoding, client.counted if carries else NO_ROUND), []).append(name)
+    for (new, encoding, counted), group in sorted(groups.items()):
         task = m.Task(
             round=number,
             attempt=attempt,
             work=work,
-            deadline_s=rules.deadline_s,
-            evaluate=rules.evaluate_sites and work == "train" and number > 1,
-            settings=settings_for(work, agreed, rules),
-            agreement=dict(settled.agreement) if settled and new else None,
+            deadline_s=config.timing.deadline_s,
+            evaluate=config.evaluate_sites and work == "train" and number > 1,
+            settings=_settings(work, encoding, config),
+            agreement=dict(model.agreement) if model and new else None,
             payload=payload,
-            durable=min(durable, began) if new else durable,
-            counted=None if counted == UNTOLD else counted,
+            durable=min(durable, resumed_after) if new else durable,
+            counted=None if counted == NO_ROUND else counted,
         )
         effects.append(e.Send(tuple(group), task, body if payload else None))
     return effects
 
 
-def whom(number: int, attempt: int, rules: RoundRules, roll: ClientRegistry, least: int) -> tuple[tuple[str, ...], int]:
-    """Say who is asked to train, and how many answers are wanted of them.
+def choose(
+    number: int, attempt: int, config: CoordinatorConfig, registry: ClientRegistry, least: int
+) -> tuple[tuple[str, ...], int]:
+    """Return who is asked to train, and how many answers are wanted of them.
 
     Nobody on probation, unless fewer than `least` others are there.
     """
-    pool = roll.trusted(number)
+    pool, federated = registry.trusted(number), config.federated
     if len(pool) < least:
-        pool = roll.living()
-    cap = roll.cap(rules.max_examples_ratio)
-    sizes = {name: min(cap, roll[name].examples) for name in pool}
-    wanted = share_of(len(pool), rules.participation)
-    count = surplus(len(pool), wanted, rules.over_selection)
-    return sample(rules.sampling, sizes, count, seed=rules.seed, round=number, attempt=attempt), wanted
+        pool = registry.living()
+    wanted = share_of(len(pool), federated.participation)
+    count = surplus(len(pool), wanted, federated.over_selection)
+    return draw(pool, count, config, registry, round=number, attempt=attempt), wanted
 
 
-def doubts(rules: RoundRules, roll: ClientRegistry) -> list[e.Effect]:
+def draw(
+    pool: Iterable[str],
+    count: int,
+    config: CoordinatorConfig,
+    registry: ClientRegistry,
+    *,
+    round: int,  # noqa: A002
+    attempt: int,
+) -> tuple[str, ...]:
+    """Sample `count` of the clients in `pool`, none of which counts for more examples than anybody is believed."""
+    cap = registry.cap(config.federated.max_examples_ratio)
+    sizes = {name: min(cap, registry[name].examples) for name in pool}
+    return sample(config.federated.sampling, sizes, count, seed=config.seed, round=round, attempt=attempt)
+
+
+def implausible_claims(config: CoordinatorConfig, registry: ClientRegistry) -> list[e.Effect]:
     """Name, once, each client that claims more rows than anybody is believed."""
-    ratio, median = rules.max_examples_ratio, roll.median
+    ratio, median = config.federated.max_examples_ratio, registry.median
     return [
         e.Publish(
             "warning",
@@ -129,5 +132,5 @@ def doubts(rules: RoundRules, roll: ClientRegistry) -> list[e.Effect]:
                 "federated.max_examples_ratio",
             },
         )
-        for client in roll.beyond_belief(ratio)
+        for client in registry.implausible(ratio)
     ]

@@ -19,7 +19,7 @@ LONGEST = 4096  # rounds between two
 NEWEST = 4  # kept of whatever was written, for one that turns out to be damaged
 COARSER = (2, 2, 2, 1, 1, 1)  # kept of the multiples of 2, 4, 8, ... strides, for peers that are as much slower
 DEPTH = 2  # states on their way to the disk
-TOLD = 64  # rounds that a peer may say it holds
+MOST_HELD = 64  # rounds that a peer may say it holds
 ROUNDS = "rounds"  # that fact, with a survey
 
 
@@ -55,7 +55,7 @@ class CheckpointPolicy:
     @property
     def fields(self) -> dict[str, Any]:
         """What goes with this peer's survey."""
-        return {ROUNDS: list(self.held[-TOLD:])} if self.held else {}
+        return {ROUNDS: list(self.held[-MOST_HELD:])} if self.held else {}
 
     def resumed(self, number: int) -> None:
         """Rounds go on after this one: what was kept of later ones is of a future that is run anew."""
@@ -134,7 +134,7 @@ def common_round(held: Mapping[str, Collection[int]]) -> int:
     raise NoCommonCheckpoint(f"there is no round that every peer could go on from: {lists}")
 
 
-def rounds_told(origin: str, fields: Mapping[str, Any]) -> tuple[int, ...]:
+def rounds_held(origin: str, fields: Mapping[str, Any]) -> tuple[int, ...]:
     """Give the rounds that a peer says it holds.
 
     Raises
@@ -143,10 +143,10 @@ def rounds_told(origin: str, fields: Mapping[str, Any]) -> tuple[int, ...]:
         They are none.
     """
     told = fields.get(ROUNDS, ())
-    whole = isinstance(told, list | tuple) and len(told) <= TOLD and all(type(n) is int and n > 0 for n in told)
+    whole = isinstance(told, list | tuple) and len(told) <= MOST_HELD and all(type(n) is int and n > 0 for n in told)
     if not whole:
         raise NoCommonCheckpoint(
-            f"the rounds that {origin} holds must be at most {TOLD} numbers from 1, found {told!r:.80}"
+            f"the rounds that {origin} holds must be at most {MOST_HELD} numbers from 1, found {told!r:.80}"
         )
     return tuple(told)
 

@@ -30,70 +30,60 @@ class Inbox:
 
     Attributes
     ----------
-    inbox
+    received
         Those of the round that is open, by sender.
     early
         Those of later rounds, by sender and round.
-    heard_in
-        The latest round of which a sender's exchange has come.
     """
 
     def __init__(self, ahead: int) -> None:
         self.ahead = ahead
-        self.inbox: dict[str, ReceivedModel] = {}
+        self.received: dict[str, ReceivedModel] = {}
         self.early: dict[str, dict[int, ReceivedModel]] = {}
-        self.heard_in: dict[str, int] = {}
-        self._unread: dict[tuple[str, int], ev.Arrived] = {}
+        self._unread: dict[tuple[str, int], tuple[ev.Arrived, m.Exchange]] = {}
 
-    def leave(self, event: ev.Arrived, message: m.Exchange) -> None:
+    def leave(self, event: ev.Arrived, exchange: m.Exchange) -> None:
         """Keep one unread that came before round 0 was over here."""
-        mine = [key for key in self._unread if key[0] == event.sender]
-        if len(mine) >= self.ahead:
-            del self._unread[min(mine)]
-        self._unread[event.sender, message.round] = event
+        held = [key for key in self._unread if key[0] == event.sender]
+        if len(held) >= self.ahead:
+            del self._unread[min(held)]
+        self._unread[event.sender, exchange.round] = event, exchange
 
-    def unread(self) -> list[ev.Arrived]:
-        """Give what was left, in the order in which it came."""
+    def unread(self) -> list[tuple[ev.Arrived, m.Exchange]]:
+        """Return what was left, in the order in which it came."""
         left, self._unread = list(self._unread.values()), {}
         return left
 
-    def note(self, sender: str, number: int) -> int:
-        """Note that an exchange has come; gives the latest round of that sender before."""
-        before = self.heard_in.get(sender, 0)
-        self.heard_in[sender] = max(number, before)
-        return before
-
-    def keep(self, sender: str, letter: ReceivedModel) -> None:
+    def keep(self, sender: str, model: ReceivedModel) -> None:
         """Keep an early one; of too many, the oldest goes."""
         held = self.early.setdefault(sender, {})
-        held.setdefault(letter.message.round, letter)
+        held.setdefault(model.message.round, model)
         while len(held) > self.ahead:
             del held[min(held)]
 
     def open(self, number: int) -> None:
         """Begin a round with what came early for it."""
-        self.inbox = {}
+        self.received = {}
         for sender, held in self.early.items():
             for known in [n for n in held if n <= number]:
-                letter = held.pop(known)
+                model = held.pop(known)
                 if known == number:
-                    self.inbox[sender] = letter
+                    self.received[sender] = model
 
     def take(self) -> dict[str, ReceivedModel]:
-        """Give what has come for the round that is open, and close it."""
-        taken, self.inbox = self.inbox, {}
+        """Return what has come for the round that is open, and close it."""
+        taken, self.received = self.received, {}
         return taken
 
     def forget(self, sender: str) -> None:
-        """Drop what came from a life of a neighbor that is over."""
-        self.inbox.pop(sender, None)
+        """Drop what came from an incarnation of a neighbor that is over."""
+        self.received.pop(sender, None)
         self.early.pop(sender, None)
-        self.heard_in.pop(sender, None)
 
 
 def with_parts(payload: m.Payload, parts: tuple[str, ...]) -> m.Payload:
-    """Describe what all send whole: so many parts of the size of the settled weights."""
-    return m.Payload(payload.rule, payload.layout, payload.dtype, len(parts) * payload.length, parts=parts)
+    """Return the description of what all send whole: so many parts of the size of the agreed weights."""
+    return m.Payload(payload.layout, payload.dtype, len(parts) * payload.length, parts=parts)
 
 
 def exchange_fault(exchange: m.Exchange, expected: m.Payload, rules: PeerRules) -> Fault | None:
@@ -108,16 +98,16 @@ def exchange_fault(exchange: m.Exchange, expected: m.Payload, rules: PeerRules) 
 
 
 def mix_of(
-    number: int, mine: ev.Body, inbox: Mapping[str, ReceivedModel], weights: Mapping[str, float], rules: PeerRules
+    number: int, mine: ev.Body, received: Mapping[str, ReceivedModel], weights: Mapping[str, float], rules: PeerRules
 ) -> e.Mix:
-    """Ask for the next model of what has come, in the order of the weights; who is not in the inbox is oneself."""
-    came = [inbox.get(name) for name in weights]
+    """Ask for the next model of what has come, in the order of the weights; who has sent nothing is oneself."""
+    came = [received.get(name) for name in weights]
     return e.Mix(
         number,
-        tuple(mine if letter is None else letter.body for letter in came),
+        tuple(mine if model is None else model.body for model in came),
         tuple(weights.values()),
         tuple(weights),
-        tuple(1.0 if letter is None else letter.message.mass for letter in came) if rules.needs.mass else (),
-        tuple(None if letter is None else letter.message.base for letter in came) if rules.encoding else (),
-        frozenset(name for name, letter in inbox.items() if letter.message.payload.encoding),
+        tuple(1.0 if model is None else model.message.mass for model in came) if rules.needs.mass else (),
+        tuple(None if model is None else model.message.base for model in came) if rules.encoding else (),
+        frozenset(name for name, model in received.items() if model.message.payload.encoding),
     )

@@ -10,20 +10,24 @@ from nervenet.broker import messages as m
 from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.payload_checks import payload_fault
+from .lifecycle import PeerLifecycle
+from .rounds import GossipRounds
 
 
 class LateJoin:
-    """Asks one neighbor after the other for its model, until one has given it.
+    """Asks one neighbor after the other for its model, until one has given it, and starts from that.
 
     Attributes
     ----------
-    model, body
-        What was given: None so far.
+    model
+        What was given; None so far.
     """
 
-    def __init__(self, patience_s: float) -> None:
+    def __init__(self, rounds: GossipRounds, lifecycle: PeerLifecycle, patience_s: float) -> None:
         self.model: m.Model | None = None
-        self.body: ev.Body = None
+        self._body: ev.Body = None
+        self._rounds = rounds
+        self._lifecycle = lifecycle
         self._patience_s = patience_s
         self._asked = 0
         self._asked_at = -inf
@@ -36,19 +40,37 @@ class LateJoin:
         self._asked += 1
         return [e.Send((there[self._asked % len(there)],), m.GetModel())]
 
-    def take(self, model: m.Model, body: ev.Body) -> list[e.Effect]:
-        """Take what one gives; the first counts."""
-        if self.model is not None:
+    def arrived(self, event: ev.Arrived, model: m.Model) -> list[e.Effect]:
+        """Take what a neighbor gives; the first counts."""
+        if self._lifecycle.status != "joining" or self.model is not None:
             return []
-        self.model, self.body = model, body
+        if event.flaw:
+            return self._lifecycle.reject(event.sender, model.round, f"the model to start from: {event.flaw}")
+        self.model, self._body = model, event.body
         return [e.CancelTimer(("join",)), e.ApplyAgreement(agreement=dict(model.agreement))]
 
-    def fault(self, settled: ev.ModelReady, until: int) -> str | None:
-        """Say why this peer cannot start from it: it does not fit the model that is here, or the run is over."""
-        assert self.model is not None  # noqa: S101  (settled by `take`)
+    def agreed(self, event: ev.ModelReady, model: m.Model, now: float) -> list[e.Effect]:
+        """Start from a neighbor's model, in the round after the one that it had completed."""
+        self._lifecycle.settled = event
+        failed = self.check()
+        if failed:
+            return failed
+        self._lifecycle.status = "resting"
+        self._rounds.weights, self._body = self._body, None
+        effects = [*self._rounds.resume(model.round, evaluate=False), e.LoadWeights(self._rounds.weights)]
+        effects += self._rounds.unread(now)
+        reason = f"joined late, with the model of round {model.round}"
+        warning = e.Publish("warning", {"reason": reason, "round": model.round})
+        return [*effects, warning, *self._rounds.next(now)]
+
+    def check(self) -> list[e.Effect]:
+        """Fail if this peer cannot start from the model: it does not fit the one that is here, or the run is over."""
+        settled, until = self._lifecycle.settled, self._rounds.until
+        if self.model is None or settled is None:
+            return []
         fault = payload_fault(self.model.payload, settled.payload)
         if fault:
-            return f"the model to start from does not fit the one that is here: {fault[1]}"
+            return self._lifecycle.fail(f"the model to start from does not fit the one that is here: {fault[1]}")
         if until and self.model.round >= until:
-            return f"the run is over: it has completed round {self.model.round} of {until}"
-        return None
+            return self._lifecycle.fail(f"the run is over: it has completed round {self.model.round} of {until}")
+        return []

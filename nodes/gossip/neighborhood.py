@@ -17,10 +17,8 @@ class Neighborhood:
     ----------
     ever
         Whom it may send to or hear from in any round, in name order: it is linked to them all.
-    links
-        The same of every member.
-    spread
-        For each neighbor, to how many it is linked itself.
+    degree
+        0: the mixing weights follow from the schedule, not from what goes with the models.
     """
 
     def __init__(self, me: str, schedule: Schedule, mixing: str, *, doubly: bool) -> None:
@@ -28,10 +26,8 @@ class Neighborhood:
         self.schedule = schedule
         self.mixing = mixing
         self.doubly = doubly
-        everybody = every_neighbor(schedule)
-        self.ever = everybody[me]
-        self.links = everybody
-        self.spread = {peer: len(everybody[peer]) for peer in self.ever}
+        self.degree = 0
+        self.ever = every_neighbor(schedule)[me]
         self._sources: dict[int, Neighbors] = {}
         self._rows: dict[int, Mapping[str, float]] = {}
 
@@ -47,16 +43,8 @@ class Neighborhood:
             self._sources[key] = incoming(self.schedule.out(number))
         return self._sources[key][self.me]
 
-    def before(self, peer: str, number: int) -> int:
-        """Give the last round before this one in which `peer` sends to this peer; 0 if there is none."""
-        while number > 1:
-            number -= 1
-            if self.schedule.fixed or peer in self.sources(number):
-                return number
-        return 0
-
     def weights(self, number: int, present: Iterable[str]) -> dict[str, float]:
-        """Give the weights of those who have sent in a round, and of this peer, in name order.
+        """Return the weights of those who have sent in a round, and of this peer, in name order.
 
         With a doubly stochastic matrix the weight of who is missing goes to oneself; otherwise all that is there counts
         alike.
@@ -73,12 +61,12 @@ class Neighborhood:
         complete it, nor those who should hear them in the next, and so on.
         """
         held = {self.me}
-        for number in range(first, min(by, first + 2 * len(self.spread) + 2)):
+        for number in range(first, min(by, first + 2 * len(self.ever) + 2)):
             out = self.schedule.out(number)
             held |= {receiver for sender in held for receiver in out[sender]}
             if peer in held:
                 return True
-        return by > first + 2 * len(self.spread) + 2
+        return by > first + 2 * len(self.ever) + 2
 
     def _row(self, number: int) -> Mapping[str, float]:
         key = self._key(number)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..topology import Schedule
 from .algorithms.base import Needs
 
 
@@ -16,18 +15,13 @@ class PeerRules:
 
     name: str
     members: tuple[str, ...]
-    schedule: Schedule
-    mixing: str = "metropolis-hastings"
     needs: Needs = field(default_factory=Needs)  # the algorithm's
     encoding: str = ""  # how what is sent may be encoded; whole it may be, too
-    examples: int = 1
     deadline_s: float = 30.0
     join_deadline_s: float = 30.0
     heartbeat_s: float = 0.5
-    suspect_after_s: float = 2.0
-    lost_after_s: float = 10.0
     evaluate_every: int = 1
     evaluate_on: str = "test"  # or "holdout": this peer's own rows kept apart
     settings: Mapping[str, Any] = field(default_factory=dict)
-    keeps: bool = False  # states to go on from after its own death
-    held: tuple[int, ...] = ()  # rounds of which it has one from a former life
+    keeps: bool = False  # checkpoints to go on from after its own death
+    held: tuple[int, ...] = ()  # rounds of which it has one from a previous incarnation

@@ -2,52 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
 from ..runtime import events as ev
-from .checkpointing import ROUNDS, NoCommonCheckpoint, common_round, rounds_told
+from .checkpointing import ROUNDS, NoCommonCheckpoint, common_round, rounds_held
 
 SELDOM = 7  # heartbeats that are left out, at the most
-AT_ONCE = 32  # testimonies that a neighbor is told again with one heartbeat: a flood of them would only slow the flood
-SPARSE = 4  # neighbors up to which everything is flooded: so few ways are each worth having
+AT_ONCE = 32  # surveys that a neighbor is sent again with one heartbeat: a flood of them would only slow the flood
 
 
 class SurveyFlood:
     """What a peer knows of the sites before it trains.
 
-    Parameters
-    ----------
-    links
-        Who is linked to whom, as far as it is known: on a dense graph (more than `SPARSE` neighbors) nobody is told
-        what he hears from the very peer that it is about. Should that fail, he is told again; see `remind`.
-
     Attributes
     ----------
-    testimonies
-        The surveys held so far, by the peer that they are about.
+    surveys
+        Those held so far, by the peer that they are about.
     fault
-        Why all that is held settles nothing: the peers go on from former lives, and have no round in common.
+        Why all that is held settles nothing: the peers go on from previous incarnations, and have no round in common.
     """
 
-    def __init__(
-        self,
-        name: str,
-        members: tuple[str, ...],
-        neighbors: tuple[str, ...],
-        links: Mapping[str, Collection[str]] | None = None,
-    ) -> None:
+    def __init__(self, name: str, members: tuple[str, ...], neighbors: tuple[str, ...]) -> None:
         self.name = name
         self.members = members
         self.neighbors = neighbors
-        self._links = links if links is not None and len(neighbors) > SPARSE else {}
-        self.testimonies: dict[str, tuple[Mapping[str, Any], ev.Body]] = {}
+        self.surveys: dict[str, tuple[Mapping[str, Any], ev.Body]] = {}
         self.fault: str | None = None
-        self._told_by: dict[str, set[str]] = {}  # of whom each neighbor has told, and so knows
-        self._reminded: dict[str, int] = {}  # how many testimonies a neighbor has been told again
+        self._received_from: dict[str, set[str]] = {}  # of whom each neighbor has sent the survey, and so holds it
+        self._reminded: dict[str, int] = {}  # how many surveys a neighbor has been sent again
         self._counted = 0  # that were held at the last reminder
         self._spared: dict[str, int] = {}  # heartbeats until a neighbor is reminded again
         self._pauses: dict[str, int] = {}  # and how many there are to be the next time
@@ -55,24 +41,19 @@ class SurveyFlood:
     @property
     def missing(self) -> list[str]:
         """Of whom nothing has been heard."""
-        return [peer for peer in self.members if peer not in self.testimonies]
+        return [peer for peer in self.members if peer not in self.surveys]
 
     def greet(self, peer: str) -> list[e.Effect]:
-        """Send a neighbor that has come what it does not hear otherwise."""
-        self._told_by.pop(peer, None)
-        wanted = [o for o in sorted(self.testimonies) if o == self.name or peer not in self._links.get(o, ())]
-        return [self._witness((peer,), origin) for origin in wanted]
-
-    def tell(self, peers: tuple[str, ...]) -> list[e.Effect]:
-        """Send all testimonies held; a peer ignores those it knows."""
-        return [self._witness(peers, origin) for origin in sorted(self.testimonies)] if peers else []
+        """Send a neighbor that has come all that is held; it ignores what it knows."""
+        self._received_from.pop(peer, None)
+        return [self._send((peer,), origin) for origin in sorted(self.surveys)]
 
     def remind(self, peers: tuple[str, ...]) -> list[e.Effect]:
-        """Tell again those who may have missed something, `AT_ONCE` each in turn; nobody while news is coming in.
+        """Send again to those who may have missed something, `AT_ONCE` each in turn; to nobody while more comes in.
 
         Each time twice as many of its heartbeats pass before the next, up to `SELDOM`: most are only slow.
         """
-        held = len(self.testimonies)
+        held = len(self.surveys)
         quiet, self._counted = held in (self._counted, len(self.members)), held
         effects: list[e.Effect] = []
         for peer in peers if quiet else ():
@@ -81,42 +62,38 @@ class SurveyFlood:
                 continue
             self._spared[peer] = pause = self._pauses.get(peer, 0)
             self._pauses[peer] = min(SELDOM, 2 * pause + 1)
-            known = self._told_by.get(peer, ())
-            open_ = [origin for origin in sorted(self.testimonies) if origin not in known]
+            known = self._received_from.get(peer, ())
+            open_ = [origin for origin in sorted(self.surveys) if origin not in known]
             start = self._reminded.get(peer, 0) % max(1, len(open_))
             again = (open_ + open_)[start : start + min(AT_ONCE, len(open_))]
             self._reminded[peer] = start + len(again)
-            effects += [self._witness((peer,), origin) for origin in again]
+            effects += [self._send((peer,), origin) for origin in again]
         return effects
 
-    def testify(self, origin: str, fields: Mapping[str, Any], body: ev.Body, source: str = "") -> list[e.Effect]:
-        """Take a survey, one's own or a neighbor's word, pass it on, and settle when all are there."""
+    def add(self, origin: str, fields: Mapping[str, Any], body: ev.Body, source: str = "") -> list[e.Effect]:
+        """Take a survey, one's own or a neighbor's word, pass it on, and ask for the agreement when all are there."""
         if source:
-            self._told_by.setdefault(source, set()).add(origin)
-        if origin in self.testimonies:
+            self._received_from.setdefault(source, set()).add(origin)
+        if origin in self.surveys:
             return []
-        self.testimonies[origin] = (fields, body)
-        onward = tuple(
-            peer
-            for peer in self.neighbors
-            if peer != source and (origin == self.name or peer not in self._links.get(origin, ()))
-        )
-        effects: list[e.Effect] = [self._witness(onward, origin)] if onward else []
+        self.surveys[origin] = (fields, body)
+        onward = tuple(peer for peer in self.neighbors if peer != source)
+        effects: list[e.Effect] = [self._send(onward, origin)] if onward else []
         if not self.missing:
-            effects += [e.CancelTimer(("join",)), *self._settle()]
+            effects += [e.CancelTimer(("join",)), *self._agree()]
         return effects
 
-    def _settle(self) -> list[e.Effect]:
-        told = dict(sorted(self.testimonies.items()))
+    def _agree(self) -> list[e.Effect]:
+        surveys = dict(sorted(self.surveys.items()))
         try:
-            number = common_round({origin: rounds_told(origin, fields) for origin, (fields, _) in told.items()})
+            number = common_round({origin: rounds_held(origin, fields) for origin, (fields, _) in surveys.items()})
         except NoCommonCheckpoint as error:
             self.fault = str(error)
             return []
-        surveys = {o: ({k: v for k, v in fields.items() if k != ROUNDS}, body) for o, (fields, body) in told.items()}
-        return [e.ApplyAgreement(surveys=surveys, round=number)]
+        bare = {o: ({k: v for k, v in fields.items() if k != ROUNDS}, body) for o, (fields, body) in surveys.items()}
+        return [e.ApplyAgreement(surveys=bare, round=number)]
 
-    def _witness(self, to: tuple[str, ...], origin: str) -> e.Effect:
-        fields, body = self.testimonies[origin]
-        payload = m.Payload(rule="survey", layout="survey", dtype="float64", length=len(body))
+    def _send(self, to: tuple[str, ...], origin: str) -> e.Effect:
+        fields, body = self.surveys[origin]
+        payload = m.Payload(layout="survey", dtype="float64", length=len(body))
         return e.Send(to, m.PeerSurvey(origin=origin, fields=dict(fields), payload=payload), body)

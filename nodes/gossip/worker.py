@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from nervenet.broker.messages import Payload
 from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
+from nervenet.models.weights import checked_finite
 
 from ..runtime import effects as e
 from ..runtime import events as ev
-from ..runtime.model_worker import ModelWorker, checked_finite, finite_only
+from ..runtime.model_worker import ModelWorker, finite_only
 from .algorithms import Algorithm, Incoming, Parcel, Progress, State
 
 if TYPE_CHECKING:
@@ -126,10 +127,9 @@ class GossipWorker(ModelWorker):
         report = self.site_model.train(work, rng, stop, correction)
         if report.cancelled:
             return ev.Trained(effect.round, effect.attempt, None, report.examples, {}, cancelled=True)
-        what = "the weights after training (a smaller training.learning_rate may help)"
         progress = Progress(
             before=self._weights,
-            after=checked_finite(self.site_model.get_weights(), what),
+            after=self.site_model.trained_weights(),
             reach=float("nan") if report.fednova_normalizer is None else report.fednova_normalizer * report.rate,
             to=effect.to,
             whole=effect.whole,
@@ -138,7 +138,8 @@ class GossipWorker(ModelWorker):
         try:
             self.state, outgoing = self.algorithm.outgoing(self.state, progress)
         except CodecError as error:
-            raise ArithmeticError(f"{what} must be finite and of a size that can be encoded: {error}") from error
+            what = "the weights after training must be finite and of a size that can be encoded"
+            raise ArithmeticError(f"{what}: {error}") from error
         self._mine = outgoing.common.vector
         return ev.Trained(
             effect.round,
@@ -204,7 +205,7 @@ class GossipWorker(ModelWorker):
         layout, vector = self.site_model.layout, parcel.vector
         parts = self.algorithm.needs.parts
         dtype = "uint8" if parcel.encoding else layout.dtype
-        return Payload(self.site_model.rule, layout.hash, dtype, vector.size, parcel.encoding, parts)
+        return Payload(layout.hash, dtype, vector.size, parcel.encoding, parts)
 
     def _save(self, effect: e.SaveState) -> Deferred:
         """Return the writing of what there is now: no array of it is changed any more, training makes new ones."""

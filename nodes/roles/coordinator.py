@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..checkpoint.store import CheckpointStore
 from ..config.compatibility import shared_config_of
-from ..config.factory import final_task_settings, task_settings
 from ..federated.aggregator import Aggregator, CoordinatorWorker
-from ..federated.async_machine import FlowState
 from ..federated.checkpoint_writer import CheckpointWriter, recall
-from ..federated.early_stopping import Stop, StoppingRules
+from ..federated.coordinator_config import CoordinatorConfig
+from ..federated.coordinator_machine import CoordinatorMachine
+from ..federated.early_stopping import Stop
 from ..federated.evaluation import Best
-from ..federated.round_machine import CoordinatorMachine
-from ..federated.rules import RoundRules
 from ..federated.strategies.registry import build_strategy
 from ..runtime import events as ev
 from ..runtime.node import Node
@@ -163,57 +161,26 @@ class Coordinator:
         await self.session.__aexit__()
 
     def _begin(self, roster: Roster) -> None:
-        from nervenet.models.compress import parse
-
         plan = self.experiment
-        federated, network, judged, strategy = plan.federated, plan.network, plan.evaluation, self._strategy
         there = {name for name, member in members_of(roster, "client").items() if member.state != "dead"}
         known = self._past.clients if self._past is not None and not self._alone else frozenset[str]()
-        rules = RoundRules(
-            rounds=plan.rounds,
-            clients=known.union(there if self._alone else members_of(roster, "client")),
-            seed=plan.seed,
-            participation=federated.participation,
-            sampling=federated.sampling,
-            over_selection=federated.over_selection,
-            partial=federated.partial,
-            wait_deadline_s=federated.wait_deadline_s,
-            max_examples_ratio=federated.max_examples_ratio,
-            probation_rounds=federated.probation_rounds,
-            quorum=federated.quorum,
-            min_clients=federated.min_clients,
-            deadline_s=federated.deadline_s,
-            join_deadline_s=network.join_deadline_s,
-            heartbeat_s=network.heartbeat_s,
-            suspect_after_s=network.suspect_after_s,
-            lost_after_s=5 * network.suspect_after_s,
-            evaluate_every=judged.every,
-            evaluate_test=self.model.has_test,
-            evaluate_sites=judged.sites or not self.model.has_test,
-            scorers=judged.scorers,
-            stopping=StoppingRules.of(judged.until, judged.patience, judged.min_delta, judged.budget_s),
-            checkpoint=True,  # without a folder they are answered as they are asked for, and clients need not remember
-            settings={**task_settings(plan), **strategy.demands.settings},
-            parting=final_task_settings(plan),
-            compression=parse(federated.compression).spec if federated.compression else "",
-            strategy=strategy,
-        )
+        clients = known.union(there if self._alone else members_of(roster, "client"))
+        config = CoordinatorConfig.of(plan, clients, self._strategy, has_test=self.model.has_test)
         session = self.session
         worker = Worker(self._worker, self.place.name)
-        state = self._state = self._machine(rules)
+        state = self._state = self._machine(config)
         self._node = Node(state, session.transport, worker, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
         self._node.post(ev.Started())
         session.attach(self._node)
 
-    def _machine(self, rules: RoundRules) -> CoordinatorMachine:
-        machine = FlowState if rules.strategy.demands.asynchronous else CoordinatorMachine
+    def _machine(self, config: CoordinatorConfig) -> CoordinatorMachine:
         if self._past is None or self._ready is None:
-            return machine(rules)
+            return CoordinatorMachine(config)
         for reason in self._past.warnings:
             self.session.publish("warning", {"reason": reason})
-        ready = self._ready
-        return machine.restored(rules, self._past.machine, ready.body, ready.outgoing, self._past.best)
+        past, ready = self._past, self._ready
+        return CoordinatorMachine.restored(config, past.machine, ready.body, ready.outgoing, past.best)
 
     def _writer(self) -> CheckpointWriter | None:
         if self.place.state is None:
@@ -224,7 +191,7 @@ class Coordinator:
     @property
     def weights(self) -> Any:
         """The global weights after the last completed round, a flat vector; None before round 0 is over."""
-        return None if self._state is None else self._state.weights
+        return None if self._state is None else self._state.run.weights
 
     @property
     def best(self) -> Best | None:
@@ -232,12 +199,12 @@ class Coordinator:
 
         By the metric of ``evaluation.until``, else by accuracy or R²; of two that are equal, the earlier.
         """
-        return None if self._state is None else self._state.judging.best
+        return None if self._state is None else self._state.run.evaluation.best
 
     @property
     def stopped(self) -> Stop | None:
         """Why the run ended, or is about to end, before its last round; None where it does not."""
-        return None if self._state is None else self._state.ending.stopped
+        return None if self._state is None else self._state.run.stopped
 
     async def rounds(self) -> AsyncIterator[RoundReport]:
         """Give each round when it is complete and evaluated, until the run is over and every client holds the final

@@ -169,6 +169,7 @@ class Peer:
         self._neighbors: tuple[str, ...] = ()
         self._node: Node | None = None
         self._state: PeerMachine | AsyncPeerMachine | None = None
+        self._membership: MembershipService | None = None  # of a run by rounds
 
     async def __aenter__(self) -> Peer:
         await self.session.open(self._begin)
@@ -229,11 +230,11 @@ class Peer:
 
     def _present(self) -> list[str]:
         """Who is to hear that this peer leaves."""
-        if not isinstance(self._state, PeerMachine) or self._state.fellows is None:
+        if not isinstance(self._state, PeerMachine) or self._membership is None:
             return list(self._neighbors)
         if self._state.superseded:
             return []
-        return sorted({*self._state.fellows.linked, *self.session.connected})  # also who has only dialled this one
+        return sorted({*self._membership.linked, *self.session.connected})  # also who has only dialed this one
 
     def _synchronous(
         self, algorithm: Algorithm, members: Mapping[str, Member], schedule: Schedule, roster: Roster
@@ -242,7 +243,7 @@ class Peer:
         mixing = plan.gossip.mixing or suitable_mixing(needs, schedule)
         me = MemberState(self.place.name, session.incarnation, "alive", addresses=dict(session.transport.addresses))
         founders = tuple(sorted(schedule.out(1)))
-        fellows = MembershipService(
+        self._membership = MembershipService(
             MembershipRules(
                 me=me,
                 founders=founders,
@@ -251,37 +252,32 @@ class Peer:
                     for each in members.values()
                     if each.state != "dead" and each.node != me.node
                 ),
-                lay=partial(build_schedule, plan),
-                anew=TOPOLOGIES[plan.gossip.topology].relaid_on_change,
+                layout=partial(build_schedule, plan),
+                relaid=TOPOLOGIES[plan.gossip.topology].relaid_on_change,
                 mixing=mixing,
                 doubly=needs.doubly,
                 late=bool(roster.founders) and roster.founders.get(me.node) != me.incarnation,
                 shared_config=self.place.shared_config,
                 events_in=session.events_in,
-                probe=SwimRules(seed=plan.seed).slower(plan.nodes / plan.process_count, plan.network.suspect_after_s),
+                swim=SwimRules(seed=plan.seed).slower(plan.nodes / plan.process_count, plan.network.suspect_after_s),
             )
         )
         return PeerMachine(
             PeerRules(
                 name=self.place.name,
                 members=founders,
-                schedule=schedule,
-                mixing=mixing,
                 needs=needs,
                 encoding=encoding_of(algorithm),
-                examples=self.model.examples,
                 deadline_s=plan.gossip.deadline_s,
                 join_deadline_s=plan.network.join_deadline_s,
                 heartbeat_s=plan.network.heartbeat_s,
-                suspect_after_s=plan.network.suspect_after_s,
-                lost_after_s=5 * plan.network.suspect_after_s,
                 evaluate_every=plan.evaluation.every,
                 evaluate_on="test" if self.model.has_test else "holdout",
                 settings=task_settings(plan),
                 keeps=self._writer is not None,
                 held=() if self._writer is None else self._writer.held,
             ),
-            fellows,
+            self._membership,
         )
 
     def _asynchronous(self, members: Collection[str]) -> AsyncPeerMachine:

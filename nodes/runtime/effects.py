@@ -138,7 +138,6 @@ class Fold:
 
     round: int
     attempt: int
-    rule: str
     body: Body
     contributions: Sequence[Contribution]
 

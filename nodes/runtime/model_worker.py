@@ -148,16 +148,9 @@ class ModelWorker:
 def payload_of(site_model: SiteModel) -> Payload:
     """Return what the wire says of a model's weights."""
     layout = site_model.layout
-    return Payload(rule=site_model.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
+    return Payload(layout=layout.hash, dtype=layout.dtype, length=layout.size)
 
 
 def finite_only(metrics: Mapping[str, float]) -> dict[str, float]:
     """Leave out what is not a finite number: nobody can average it, and JSON cannot say it."""
     return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
-
-
-def checked_finite(vector: Any, what: str) -> Any:
-    """Return the vector; raise `ArithmeticError` for one with NaN or infinity."""
-    if not is_finite(vector):
-        raise ArithmeticError(f"{what} must be finite, found NaN or infinity")
-    return vector

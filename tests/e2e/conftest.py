@@ -1,5 +1,7 @@
 """Real processes: command lines in sessions of their own, waits with deadlines, and nobody left behind."""
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -8,12 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import psutil
 import pytest
+from nervenet.scripts.main import execute
 
 T = TypeVar("T")
 PATIENCE_S = 60.0  # for what takes a second on an idle machine: a busy one is no reason to fail
@@ -101,7 +103,7 @@ class Command:
         """End whatever is left; gives what was."""
         left = self.family()
         for pid in left:
-            with suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(10)
         for reader in self._readers:
@@ -136,12 +138,35 @@ def alive(pids: list[int]) -> list[int]:
     return found
 
 
-class Launched(Command):
-    """``nervenet launch --json`` with its run folder and events."""
+class Here:
+    """``nervenet …``, run to its end in this process, which has its imports already: half the price of a command.
 
-    def __init__(self, *arguments: object, cwd: Path, out: str = "run", **more: Any) -> None:
-        self.folder = cwd / out
-        super().__init__("launch", *arguments, "--json", "--out", self.folder, cwd=cwd, **more)
+    The nodes that it launches are processes all the same. For what ends well, and needs no signal.
+    """
+
+    def __init__(self, *arguments: object, cwd: Path) -> None:
+        self.words = [str(a) for a in arguments]
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            self.code = execute(self.words)
+        self.out, self.err = out.getvalue().splitlines(keepends=True), err.getvalue().splitlines(keepends=True)
+        self.text = out.getvalue() + err.getvalue()
+
+    def wait(self) -> int:
+        """Return the exit code."""
+        return self.code
+
+    def ok(self) -> Self:
+        """Insist that it ended well."""
+        assert self.code == 0, f"exit code {self.code}: {self.words}\n{self.text}"
+        return self
+
+
+class RunDirectory:
+    """What a run leaves, and what it says with --json."""
+
+    folder: Path
+    out: list[str]
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -151,6 +176,30 @@ class Launched(Command):
         """Events of a type so far, with these fields."""
         found = [x for x in self.events if x["type"] == kind]
         return [x for x in found if all(x.get(key) == value for key, value in fields.items())]
+
+    @property
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """``nodes.json``."""
+        return dict(json.loads((self.folder / "nodes.json").read_text()))
+
+    def summary(self) -> dict[str, Any]:
+        return dict(json.loads((self.folder / "summary.json").read_text()))
+
+
+class LaunchedHere(Here, RunDirectory):
+    """``nervenet launch --json``, run to its end in this process."""
+
+    def __init__(self, *arguments: object, cwd: Path, out: str = "run") -> None:
+        self.folder = cwd / out
+        super().__init__("launch", *arguments, "--json", "--out", self.folder, cwd=cwd)
+
+
+class Launched(Command, RunDirectory):
+    """``nervenet launch --json`` in a session of its own."""
+
+    def __init__(self, *arguments: object, cwd: Path, out: str = "run", **more: Any) -> None:
+        self.folder = cwd / out
+        super().__init__("launch", *arguments, "--json", "--out", self.folder, cwd=cwd, **more)
 
     def heard(self, kind: str, within_s: float = PATIENCE_S, **fields: Any) -> dict[str, Any]:
         """Wait for an event."""
@@ -169,7 +218,7 @@ class Launched(Command):
         """``nodes.json``, once it is there."""
         path = self.folder / "nodes.json"
         wait_until(lambda: path.exists() or self.process.poll() is not None, "nodes.json")
-        return dict(json.loads(path.read_text()))
+        return super().nodes
 
     def in_round(self, number: int) -> None:
         """Wait until somebody has completed a round."""
@@ -179,9 +228,6 @@ class Launched(Command):
         """The broker's address, as a person would read it."""
         line = self.says("broker tcp://")
         return line.split()[1]
-
-    def summary(self) -> dict[str, Any]:
-        return dict(json.loads((self.folder / "summary.json").read_text()))
 
 
 @pytest.fixture
@@ -218,6 +264,18 @@ def launch(tmp_path: Path, commands: list[Command]) -> Callable[..., Launched]:
         return command
 
     return start
+
+
+@pytest.fixture
+def launch_here(tmp_path: Path) -> Callable[..., LaunchedHere]:
+    """Run ``nervenet launch`` to its end."""
+    return lambda *arguments, **more: LaunchedHere(*arguments, cwd=tmp_path, **more)
+
+
+@pytest.fixture
+def nervenet_here(tmp_path: Path) -> Callable[..., Here]:
+    """Run any command to its end."""
+    return lambda *arguments: Here(*arguments, cwd=tmp_path)
 
 
 @pytest.fixture

@@ -5,12 +5,13 @@ python gossiper.py BROKER|+SEED_PEER RUN NAME SHARE PEERS ROUNDS PACE_S [HOST FO
 GOSSIPER_DATA names an .npz file of the digits, split (test_gossip_churn.py writes it: a process that needs no
 scikit-learn is there in half the time). SHARE is which eighth of the training rows is its own. It binds at HOST, and
 writes its weights to FOLDER every five rounds. Says "at ADDRESS" when it is there, and a line of JSON for each round
-and at its end.
+and at its end, which SIGTERM brings about before the last round.
 """
 
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -58,6 +59,8 @@ async def take_part(
     data = (digits["X"][rows], digits["y"][rows])
     peer = Peer(model, data, run=run, name=name, test=(digits["test_X"], digits["test_y"]), experiment=plan, **way)
     found: dict[str, Any] = {"name": name}
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
     try:
         async with peer:
             print("at", peer.session.transport.addresses["control"], flush=True)
@@ -66,6 +69,8 @@ async def take_part(
                     np.save(Path(place[1]) / f"{name}-{report.round}.npy", peer.weights)
                 found |= {"round": report.round, "accuracy": report.accuracy or found.get("accuracy")}
                 print(json.dumps({"round": report.round, "time": time.time()}), flush=True)
+                if told.is_set():
+                    break
     except NodeFailed as error:
         found["failed"] = str(error)
     facts = peer.session.record.facts(peer.session.transport.counters)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nervenet.nodes.checkpoint.state_file import rounds_in
+from nervenet.nodes.results.run_dir import COORDINATOR, state_dir
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
@@ -21,9 +23,10 @@ def steps(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(("strategy", "buffer"), [("fedbuff", 4), ("fedasync", 1)])
 def test_a_run_without_rounds_learns_and_tells_how_stale_its_updates_were(
-    strategy: str, buffer: int, launch: Start
+    strategy: str, buffer: int, launch_here: Start
 ) -> None:
-    run = launch("--data", "iris", "--nodes", 4, "--rounds", 120, "--seed", 3, "--strategy", strategy).ok()
+    words = ("--data", "iris", "--nodes", 4, "--rounds", 120, "--seed", 3, "--strategy", strategy)
+    run = launch_here(*words, "--set", "evaluation.baseline=false", "--set", "network.suspect_after_s=20").ok()
     summary = run.summary()
     assert summary["status"] == "completed"
     assert summary["completed_rounds"] == 120
@@ -37,22 +40,25 @@ def test_a_run_without_rounds_learns_and_tells_how_stale_its_updates_were(
     assert any(event["staleness_max"] > 0 for event in told)
 
 
-def test_a_goal_ends_a_run_without_rounds_with_the_very_model_that_reached_it(launch: Start) -> None:
+def test_a_goal_ends_a_run_without_rounds_with_the_very_model_that_reached_it(launch_here: Start) -> None:
     words = ("--data", "iris", "--nodes", 4, "--rounds", 5000, "--strategy", "fedbuff")
-    summary = launch(*words, "--until", "accuracy=0.9", "--set", "evaluation.baseline=false").ok().summary()
+    summary = launch_here(*words, "--until", "accuracy=0.9", "--set", "evaluation.baseline=false").ok().summary()
     assert summary["stopped_by"] == "until"
     assert summary["accuracy"] >= 0.9
     assert summary["completed_rounds"] < 5000
 
 
-def test_a_killed_coordinator_goes_on_without_counting_a_step_twice(launch: Start, nervenet: Start) -> None:
-    rounds = 1500
-    words = ("--data", "iris", "--nodes", 4, "--rounds", rounds, "--strategy", "fedbuff")
+def test_a_killed_coordinator_goes_on_without_counting_a_step_twice(
+    launch: Start, nervenet_here: Start, until: Start
+) -> None:
+    words = ("--data", "iris", "--nodes", 4, "--rounds", 1_000_000, "--strategy", "fedbuff")
     run = launch(*words, "--set", "evaluation.every=500", "--set", "evaluation.baseline=false")
-    run.in_round(400)
+    kept = state_dir(run.folder, COORDINATOR)
+    until(lambda: max(rounds_in(kept), default=0) > 0, "a checkpoint in the middle")
     os.kill(run.nodes["coordinator"]["pid"], signal.SIGKILL)
     assert run.wait() == 1
-    nervenet("launch", "--resume", run.folder, "--quiet").ok()
+    rounds = max(rounds_in(kept)) + 50
+    nervenet_here("launch", "--resume", run.folder, "--rounds", rounds, "--quiet").ok()
     summary = run.summary()
     assert summary["completed_rounds"] == rounds
     assert summary["resumed_after"] > 0

@@ -22,7 +22,7 @@ from nervenet.models.data.splits import split
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
 HERE = Path(__file__).parent
-ROUNDS, PACE_S = 200, 0.05
+ROUNDS, PACE_S = 160, 0.05
 LOST = 0.03  # how much worse than without any disturbance the living may end
 
 
@@ -108,8 +108,8 @@ def eight(gossipers: Start, address: str, run: str, rounds: int = ROUNDS) -> lis
 def test_peers_die_stall_and_come_and_the_living_end_as_well_as_without(
     broker: Any, gossipers: Start, until: Start
 ) -> None:
-    calm = [peer.result() for peer in eight(gossipers, broker.address, "calm", ROUNDS // 3)]
-    assert all(found["round"] == ROUNDS // 3 for found in calm)  # as good as it gets: it learns in thirty
+    calm = [peer.result() for peer in eight(gossipers, broker.address, "calm", 30)]
+    assert all(found["round"] == 30 for found in calm)  # as good as it gets
     assert not [found["disturbed"] for found in calm if found["disturbed"]]
     undisturbed = sum(found["accuracy"] for found in calm) / 8
 
@@ -239,27 +239,34 @@ def test_a_cut_between_four_and_four_heals_into_one_run(gossipers: Start, until:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    peers: list[Gossiper] = []
+
+    def whole() -> int:
+        """The last round whose models all peers have written; 0: there is none. One that is behind skips some."""
+        past = min(peer.round for peer in peers)  # of these nothing is being written any more
+        there = [{int(path.stem.split("-")[2]) for path in tmp_path.glob(f"peer-{k}-*.npy")} for k in range(8)]
+        return max((number for number in set.intersection(*there) if number < past), default=0)
+
     try:
-        peers = []
         for k in range(8):
             place = (f"10.77.0.{k // 4 + 1}", str(tmp_path))
-            words = ("tcp://10.77.0.1:5555", "cut", f"peer-{k}", k, 8, 300, PACE_S, *place)
+            words = ("tcp://10.77.0.1:5555", "cut", f"peer-{k}", k, 8, 100_000, PACE_S, *place)
             peers.append(gossipers(*words, prefix=inside[k // 4]))
-        until(lambda: all(peer.round >= 40 for peer in peers), "all train")
+        until(lambda: whole() >= 30, "all train")
+        before = _distance(tmp_path, whole())
         _ip("-n", SIDES[0], "link", "set", "nn0", "down")
         cut_at = max(peer.round for peer in peers)
         until(lambda: all(peer.round >= cut_at + 100 for peer in peers), "both halves go on")
+        until(lambda: _distance(tmp_path, whole()) > 1.5 * before, "and grow apart")
         _ip("-n", SIDES[0], "link", "set", "nn0", "up")
         healed_at = max(peer.round for peer in peers)
+        until(lambda: whole() > healed_at and _distance(tmp_path, whole()) < before, "they become one again", 120.0)
+        for peer in peers:
+            peer.kill(signal.SIGTERM)
         found = [peer.result() for peer in peers]
     finally:
         directory.kill()
         directory.wait(10)
-    assert all(result["round"] == 300 for result in found)
-    before = _distance(tmp_path, cut_at // 5 * 5 - 5)
-    apart = _distance(tmp_path, (cut_at + 90) // 5 * 5)
-    assert apart > 1.5 * before
-    # Ten rounds are enough where the machine is free for them; the two seconds of a knock and a busy one take more.
-    assert _distance(tmp_path, (healed_at + 80) // 5 * 5) < before
+    assert not any("failed" in result for result in found)
     assert all("lost peer-7" in " ".join(result["disturbed"]) for result in found[:4])
     assert all("lost peer-0" in " ".join(result["disturbed"]) for result in found[4:])

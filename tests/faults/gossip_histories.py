@@ -124,9 +124,9 @@ class Watched:
                 life.told.append((now, sender))
             case ev.Arrived(sender, m.Exchange(round=number)):
                 life.arrived.setdefault((sender, number), now)
-        refuted = machine.fellows.members.me.refutations if machine.fellows else 0
+        refuted = machine.membership.members.me.refutations
         effects = machine.handle(event, now)
-        if machine.fellows and machine.fellows.members.me.refutations != refuted:
+        if machine.membership.members.me.refutations != refuted:
             life.told.append((now, "*"))
         life.opened.setdefault(machine.round, now)
         for effect in effects:
@@ -206,7 +206,7 @@ class Played(Run):
                 case e.ApplyAgreement():
                     start = np.zeros(SIZE)
                     work.begin(start)
-                    payload = m.Payload("mean", "a1b2", "float64", SIZE)
+                    payload = m.Payload("a1b2", "float64", SIZE)
                     return 0.001, ev.ModelReady({"columns": ["x"]}, payload, start)
                 case e.LoadWeights(body):
                     work.adopt(body)
@@ -282,8 +282,7 @@ class Played(Run):
                 self.sim.at(self.sim.now + 0.5, lambda: self._come(name, number))
             return
         through = reached[self.history.seed % len(reached)]
-        assert through.machine.fellows is not None
-        (answer,) = through.machine.fellows._introduce(name, {"nodes": len(self.names)})
+        (answer,) = through.machine.membership._introduce(name, {"nodes": len(self.names)})
         assert isinstance(answer, e.Send)
         assert isinstance(answer.message, m.Peers)
         self.enter(name, answer.message.members, life=number, late=True)

@@ -83,8 +83,7 @@ def rows(run: Played) -> Breaches:
 
 
 def announced(run: Played) -> bool:
-    fellows = run.lives[0].machine.fellows
-    return fellows is not None and fellows.announces
+    return run.lives[0].machine.membership.announces
 
 
 def by_round(run: Played) -> dict[int, list[Life]]:
@@ -181,7 +180,7 @@ def mends(run: Played) -> Breaches:
         return
     # The last rounds of a run are those in which the first peers leave.
     opened = {n: min(life.opened.get(n, np.inf) for life in lives) for n in range(1, run.rounds - 1)}
-    mended = CALM_AT + (MENDED_S if run._lay(run.names).fixed else VARYING_MENDED_S)
+    mended = CALM_AT + (MENDED_S if run._layout(run.names).fixed else VARYING_MENDED_S)
     numbers = [number for number, at in opened.items() if mended < at < np.inf]
     if not numbers:
         yield f"no round of {ROUNDS} was opened after {mended} s"
@@ -198,7 +197,7 @@ def mends(run: Played) -> Breaches:
             if not run.needs.mass and not (mutual(run, number, there) and moved(number, there) < EPS):
                 yield f"round {number}, long after: not every pair is mutual"
         else:
-            out = run._lay([life.name for life in there]).out(number)
+            out = run._layout([life.name for life in there]).out(number)
             if short := [n for n, around in taken.items() if set(around) != {s for s in out if n in out[s]}]:
                 yield f"round {number}, long after: {short} do not hear all whom the graph has send to them"
 

@@ -18,7 +18,7 @@ from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.topology import schedule
 
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float64", length=4)
+MODEL = m.Payload(layout="a1b2", dtype="float64", length=4)
 TRAIN_S = 0.5
 
 
@@ -86,30 +86,28 @@ class Run:
     def enter(
         self, name: str, known: Iterable[m.MemberState], *, life: int = 1, late: bool = False, asked: bool = True
     ) -> None:
-        lay = self._lay
-        fellows = MembershipService(
+        layout = self._layout
+        membership = MembershipService(
             MembershipRules(
                 m.MemberState(name, life, "alive"),
                 tuple(self.names),
                 tuple(news for news in known if news.node != name),
-                lay,
-                anew=self.topology in ("ring", "complete"),
+                layout,
+                relaid=self.topology in ("ring", "complete"),
                 mixing=self.mixing,
                 doubly=self.needs.doubly,
                 late=late,
                 shared_config={"nodes": len(self.names)},
-                probe=SwimRules(seed=7),
+                swim=SwimRules(seed=7),
             )
         )
         rules = PeerRules(
             name=name,
             members=tuple(self.names),
-            schedule=lay(self.names),
-            mixing=self.mixing,
             needs=self.needs,
             **self.rules,
         )
-        self.states[name] = state = PeerMachine(rules, fellows)
+        self.states[name] = state = PeerMachine(rules, membership)
         self._add(name, life, state)
         if asked:
             self.sim.post(name, ev.Proceed(self.rounds))
@@ -117,7 +115,7 @@ class Run:
     def _add(self, name: str, life: int, state: PeerMachine) -> None:
         self.sim.add(name, state, ScriptedWorker(name, self))
 
-    def _lay(self, members: Any) -> Any:
+    def _layout(self, members: Any) -> Any:
         degree = {"degree": 4} if self.topology == "random-regular" else {}
         return schedule(self.topology, members, seed=7, **degree)
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from nervenet.broker import messages as m
 from nervenet.broker.messages import Lane
 from nervenet.broker.testing.faults import Faults, Partition
-from nervenet.nodes.federated.async_buffer import Errands, Out
-from nervenet.nodes.federated.async_machine import SILENT_DEADLINES, FlowState
+from nervenet.nodes.federated.async_buffer import SILENT_DEADLINES, AsyncBuffer
+from nervenet.nodes.federated.async_tasks import OpenTask, TaskLedger
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.base import Demands
 from nervenet.nodes.runtime import effects as e
@@ -47,8 +48,8 @@ def seen(run: Any, effect: e.Effect) -> bool:
         case e.Checkpoint(number, body):
             assert body == f"w{number}"
             run.kept.append(effect)
-        case e.Fold(number, _, _, body, contributions):
-            demands = run.rules.strategy.demands
+        case e.Fold(number, _, body, contributions):
+            demands = run.config.strategy.demands
             assert len(contributions) == demands.buffer
             assert body == f"w{number - 1}"
             origins = [run.answers[c.body] for c in contributions]
@@ -71,8 +72,6 @@ def flow(federation: Any) -> Any:
     class Flow(federation):  # type: ignore[misc]
         """A coordinator without rounds, and its clients; see `Federation`."""
 
-        machine = FlowState
-
         def __init__(self, clients: int = 4, *, buffer: int = 2, max_staleness: int | None = None, **more: Any) -> None:
             self.given: dict[tuple[str, int, int], Any] = {}
             self.counted: dict[Any, int] = {}  # the step that each update is in
@@ -94,7 +93,7 @@ def flow(federation: Any) -> Any:
                 kept = self.kept[-1]
                 self.counted = {origin: step for origin, step in self.counted.items() if step <= kept.round}
                 self.folded = self.folded[: kept.round]
-                self.state = FlowState.restored(self.rules, json.loads(json.dumps(kept.record)), kept.body)
+                self.state = CoordinatorMachine.restored(self.config, json.loads(json.dumps(kept.record)), kept.body)
                 self.put("coordinator", self.state)
                 for name in self.names:
                     self.sim.post("coordinator", ev.LinkUp(name, "client", 1))
@@ -114,12 +113,11 @@ def flow(federation: Any) -> Any:
         @property
         def bound_s(self) -> float:
             """The longest that it may take: every answer comes just before the silence is too long."""
-            rules = self.rules
-            answers = rules.rounds * rules.strategy.demands.buffer + 1
-            flowing = answers * (SILENT_DEADLINES * rules.deadline_s + rules.wait_deadline_s + 1.0)
-            return (
-                rules.join_deadline_s + 5 * (rules.deadline_s + 1.0) + flowing + self.stalled_s() + self.restarted_s()
-            )
+            config, timing = self.config, self.config.timing
+            answers = config.rounds * config.strategy.demands.buffer + 1
+            training = answers * (SILENT_DEADLINES * timing.deadline_s + config.federated.wait_deadline_s + 1.0)
+            gathering = timing.join_deadline_s + 5 * (timing.deadline_s + 1.0)
+            return gathering + training + self.stalled_s() + self.restarted_s()
 
         def _check_story(self) -> None:
             """Steps are made one after another, and none twice."""
@@ -127,7 +125,7 @@ def flow(federation: Any) -> Any:
             assert told == list(range(told[0], told[0] + len(told))) if told else True
             ended = self.sim.nodes["coordinator"].finished
             if ended is not None and ended.status == "completed":
-                assert told[-1] == self.rules.rounds
+                assert told[-1] == self.config.rounds
             assert self.folded == sorted(set(self.folded))
 
     return Flow
@@ -200,11 +198,11 @@ def test_after_a_crash_the_others_go_on_and_who_comes_back_is_tasked_at_once(flo
     at = {fields["round"]: when for when, kind, fields in run.sim.nodes["coordinator"].published
           if kind == "round.completed"}  # fmt: skip
     assert all(
-        after - before < 0.6 for before, after in zip(list(at.values())[1:], list(at.values())[2:], strict=False)
+        after - before < 0.8 for before, after in zip(list(at.values())[1:], list(at.values())[2:], strict=False)
     )
     back = [key for key in run.given if key[0] == "client-1" and int(run.given[key][1:]) >= 3]
     assert back
-    assert run.state.completed == 20
+    assert run.state.run.completed == 20
 
 
 def test_a_lost_task_is_missed_at_its_deadline_and_given_anew(flow: Any) -> None:
@@ -213,7 +211,7 @@ def test_a_lost_task_is_missed_at_its_deadline_and_given_anew(flow: Any) -> None
     (told,) = run.published("coordinator", "warning")
     assert (told["subject"], told["reason"].split(": ")[1]) == ("client-2", "no answer within 5 s (last heard")
     assert sum(origin[0] == "client-2" for origin in run.counted) > 5
-    assert run.state.completed == 80
+    assert run.state.run.completed == 80
 
 
 @pytest.mark.parametrize("when", [1.01 + 0.137 * i for i in range(12)])
@@ -221,12 +219,12 @@ def test_a_coordinator_that_dies_goes_on_without_loss_and_counts_nothing_twice(
     flow: Any, trouble: Any, when: float
 ) -> None:
     slow = trouble(train_s={"client-2": 1.3})
-    run = flow(3, rounds=25, buffer=2, checkpoint=True, trouble=slow)
+    run = flow(3, rounds=25, buffer=2, trouble=slow)
     run.sim.add("patience", run.clock(when + 3.0), lambda job: (0.0, None))
     run.restart(when, when + 2.0)
     run.run()
-    assert run.state.completed == 25
-    assert run.state.errands.life == 1
+    assert run.state.run.completed == 25
+    assert run.state.run.ledger.attempt == 1
     assert sorted(run.counted.values()) == [step for step in range(1, 26) for _ in range(2)]
     numbers = [[origin[1] for origin, _ in sorted(run.counted.items()) if origin[0] == name] for name in run.names]
     assert all(len(set(mine)) == len(mine) for mine in numbers), "what a client carries would be carried twice"
@@ -245,18 +243,18 @@ def test_all_hanging_ends_the_run_by_name(flow: Any, trouble: Any) -> None:
 
 
 def test_a_fold_that_counts_an_update_twice_would_be_seen(flow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    answered = Errands.answered
+    answered = TaskLedger.answered
 
-    def forgetful(self: Errands, name: str) -> Out:
+    def forgetful(self: TaskLedger, name: str) -> OpenTask:
         out = self.out[name] = answered(self, name)
         return out
 
-    monkeypatch.setattr(Errands, "answered", forgetful)
+    monkeypatch.setattr(TaskLedger, "answered", forgetful)
     with pytest.raises(AssertionError, match="counts twice"):
         flow(2, faults=Faults(seed=1, duplicate=1.0)).run()
 
 
 def test_a_wait_without_a_deadline_would_be_seen(flow: Any, trouble: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FlowState, "_silence", lambda self, now: [])
+    monkeypatch.setattr(AsyncBuffer, "_silence", lambda self, now: [])
     with pytest.raises(AssertionError, match="still waits"):
         flow(1, trouble=trouble(hangs=[("client-0", n) for n in range(1, 400)])).run()

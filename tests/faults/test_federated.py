@@ -64,7 +64,6 @@ def misfortunes(draw: st.DrawFn) -> dict[str, Any]:
             "sampling": st.sampled_from(["uniform", "weighted", "round-robin"]),
             "over_selection": st.sampled_from([1.0, 1.3, 3.0]),
             "probation_rounds": st.sampled_from([1, 5]),
-            "checkpoint": st.booleans(),
             "min_clients": st.sampled_from([None, 1, 3]),
             "evaluate_sites": st.booleans(),
             "evaluate_test": st.booleans(),
@@ -93,19 +92,19 @@ def test_every_round_closes_or_fails_by_name(
 
 def test_a_fold_that_counts_an_update_twice_would_be_seen(federation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The watching itself can fail."""
-    from nervenet.nodes.federated.round_machine import CoordinatorMachine
+    from nervenet.nodes.federated.sync_rounds import SyncRounds
     from nervenet.nodes.runtime import effects as e
 
-    close = CoordinatorMachine._close
+    close = SyncRounds._close
 
-    def _close(self: CoordinatorMachine, by: str, now: float) -> list[e.Effect]:
+    def _close(self: SyncRounds, by: str, now: float) -> list[e.Effect]:
         effects = close(self, by, now)
         return [
             replace(f, contributions=(*f.contributions, f.contributions[0])) if isinstance(f, e.Fold) else f
             for f in effects
         ]
 
-    monkeypatch.setattr(CoordinatorMachine, "_close", _close)
+    monkeypatch.setattr(SyncRounds, "_close", _close)
     with pytest.raises(AssertionError, match="counts twice"):
         federation().run()
 
@@ -113,8 +112,8 @@ def test_a_fold_that_counts_an_update_twice_would_be_seen(federation: Any, monke
 def test_a_wait_without_a_deadline_would_be_seen(
     federation: Any, trouble: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nervenet.nodes.federated.round_machine import CoordinatorMachine
+    from nervenet.nodes.federated.sync_rounds import SyncRounds
 
-    monkeypatch.setattr(CoordinatorMachine, "_deadline", lambda self, current, now: [])
+    monkeypatch.setattr(SyncRounds, "_deadline", lambda self, current, now: [])
     with pytest.raises(AssertionError, match="still waits"):
         federation(trouble=trouble(hangs=[("client-1", 2)])).run()

@@ -69,12 +69,12 @@ def test_a_model_of_another_round_would_be_seen(gossip: Any, monkeypatch: pytest
     take, begin = Inbox.take, Inbox.open
 
     def _take(self: Inbox) -> Any:
-        self.left = dict(self.inbox)  # type: ignore[attr-defined]
+        self.left = dict(self.received)  # type: ignore[attr-defined]
         return take(self)
 
     def _open(self: Inbox, number: int) -> None:
         begin(self, number)
-        self.inbox = {**getattr(self, "left", {}), **self.inbox}
+        self.received = {**getattr(self, "left", {}), **self.received}
 
     monkeypatch.setattr(Inbox, "take", _take)
     monkeypatch.setattr(Inbox, "open", _open)
@@ -87,8 +87,8 @@ def test_a_wait_without_a_deadline_would_be_seen(gossip: Any, trouble: Any, monk
 
     timer = PeerMachine._timer
 
-    def _timer(self: PeerMachine, key: Any, due: float, now: float) -> Any:
-        return [] if key[0] in ("deadline", "training") else timer(self, key, due, now)
+    def _timer(self: PeerMachine, key: Any, now: float) -> Any:
+        return [] if key[0] in ("deadline", "training") else timer(self, key, now)
 
     monkeypatch.setattr(PeerMachine, "_timer", _timer)
     with pytest.raises(AssertionError, match="still waits"):

@@ -15,7 +15,7 @@ from nervenet.nodes.runtime import events as ev
 def test_undisturbed_the_edges_are_those_of_the_roster_and_nobody_is_told_anything(topology: str) -> None:
     run = Run(8, topology).run()
     assert all(state.completed == 20 for state in run.states.values())
-    graph = run._lay(run.names).out(1)
+    graph = run._layout(run.names).out(1)
     for rows in run.rows.values():
         assert {name: tuple(sorted(row.keys() - {name})) for name, row in rows.items()} == graph
     assert not [p for node in run.sim.nodes.values() for p in node.published if p[1].startswith("node.")]
@@ -63,7 +63,7 @@ def test_one_that_came_late_does_not_begin_again_when_it_is_told_what_the_others
             adopted.append(run.sim.now)
         return adopt(self, job)
 
-    survey = m.Payload("survey", "survey", "float64", 1)
+    survey = m.Payload("survey", "float64", 1)
 
     def tell() -> None:
         assert run.states["zoe"].round, "it has joined"
@@ -188,7 +188,7 @@ def test_a_round_that_is_only_named_leaves_nobody_behind() -> None:
     run.sim.run(3.0)
     state = run.states["peer-2"]
     before = state.round
-    far = m.Exchange(10**6, state._expected)
+    far = m.Exchange(10**6, state.rounds._expected)
     run.sim.post("peer-2", ev.Arrived("peer-4", far, np.zeros(4)))
     run.sim.run(3.5)
     assert state.round <= before + 2

@@ -60,7 +60,7 @@ def test_an_edge_whose_announcement_is_lost_is_announced_again() -> None:
 def test_one_that_has_come_late_takes_no_survey() -> None:
     run = Run(4, rounds=20)
     run.late("zoe", "peer-1", at=3.2)
-    payload = m.Payload("survey", "survey", "float64", 1)
+    payload = m.Payload("survey", "float64", 1)
     for k, name in enumerate(run.names):
         told = ev.Arrived("peer-0", m.PeerSurvey(origin=name, fields={"of": name}, payload=payload), (name,))
         run.sim.at(6.0 + k / 1000, lambda told=told: run.sim.post("zoe", told))
@@ -76,7 +76,7 @@ def test_a_newcomer_finds_a_place_in_a_directed_graph(topology: str) -> None:
     run.late("zoe", "peer-1", at=3.2)
     run.run()
     assert run.states["zoe"].completed == 20
-    out = run._lay([*run.names, "zoe"]).out(20)
+    out = run._layout([*run.names, "zoe"]).out(20)
     assert set(run.rows[20]["zoe"]) == {"zoe", *(name for name in out if "zoe" in out[name])}
 
 

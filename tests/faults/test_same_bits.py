@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from federated_config import coordinator_config
 from nervenet.broker.testing.faults import Faults
 from nervenet.models.data.datasets import load
 from nervenet.models.data.partition import partition
@@ -17,13 +18,11 @@ from nervenet.nodes.checkpoint.client_state import ClientStateStore
 from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
 from nervenet.nodes.federated.client_worker import ClientWorker
-from nervenet.nodes.federated.round_machine import CoordinatorMachine
-from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.gossip.algorithms import Algorithm
 from nervenet.nodes.gossip.algorithms.registry import SYNCHRONOUS, build_algorithm, encoding_of
 from nervenet.nodes.gossip.algorithms.requirements import suitable_mixing
-from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.gossip.worker import GossipWorker
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -31,6 +30,7 @@ from nervenet.nodes.runtime.model_worker import ModelWorker
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.runtime.worker import Worker
 from nervenet.nodes.topology import every_neighbor, schedule
+from static_membership import static_peer
 
 SITES = 4
 ROUNDS = 4
@@ -71,7 +71,9 @@ def federated(seed: int, shuffle: int | None) -> dict[str, bytes]:
     settings = WORK | {"carry_optimizer": False}
     workers = {"coordinator": role_worker("coordinator", seed, site=None)}
     state = CoordinatorMachine(
-        RoundRules(rounds=ROUNDS, clients=frozenset(names), seed=seed, participation=0.75, settings=settings, **PATIENT)
+        coordinator_config(
+            rounds=ROUNDS, clients=frozenset(names), seed=seed, participation=0.75, settings=settings, **PATIENT
+        )
     )
     sim.add("coordinator", state, worker(workers["coordinator"], shuffle))
     for site, name in enumerate(names):
@@ -93,18 +95,19 @@ def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: s
     workers = {name: role_worker(name, seed, site=site, algorithm=learns) for site, name in enumerate(names)}
     work = WORK | ({"epochs": 1, "local_steps": learns.needs.steps} if learns.needs.steps else {})
     for name in names:
-        rules = PeerRules(
+        machine = static_peer(
             name,
-            tuple(names),
+            names,
             graph,
             mixing=suitable_mixing(learns.needs, graph),
             needs=learns.needs,
             encoding=encoding_of(learns),
             settings=work | {"carry_optimizer": True},
             evaluate_on="holdout",
-            **PATIENT,
+            deadline_s=1e6,
+            join_deadline_s=1e6,
         )
-        sim.add(name, PeerMachine(rules), worker(workers[name], shuffle))
+        sim.add(name, machine, worker(workers[name], shuffle))
     for name in names:
         for other in linked[name]:
             if name < other:

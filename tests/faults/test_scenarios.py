@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
+from gossip_run import Run
 from nervenet.broker.testing.faults import Faults, Partition
-from nervenet.nodes.gossip.round_machine import PeerMachine
+from nervenet.nodes.gossip.waiting import WaitPolicy
 from nervenet.nodes.runtime import effects as e
-from nervenet.nodes.runtime import events as ev
 
 CRASH_S = 2.3  # in the middle of a training
 WITHIN_S = 3.0
@@ -21,7 +21,7 @@ def test_a_round_closes_with_the_others_within_three_seconds_of_a_crash(
     assert hit["missing"].keys() == {"client-5"}
     assert run.when("coordinator", "round.completed", round=hit["round"]) <= CRASH_S + WITHIN_S
     assert run.when("coordinator", "node.suspect", subject="client-5") <= CRASH_S + WITHIN_S
-    assert run.state.completed == 6
+    assert run.state.run.completed == 6
 
 
 @pytest.mark.parametrize("noticed", [True, False])
@@ -47,7 +47,7 @@ def test_a_hanging_training_is_ended_by_the_deadline_and_named(federation: Any, 
 
 
 def test_a_peer_whose_training_hangs_is_waited_for_once(gossip: Any, trouble: Any) -> None:
-    run = gossip(4, rounds=6, deadline_s=10.0, trouble=trouble(hangs=[("peer-2", 2)])).run()
+    run = gossip(4, rounds=6, deadline_s=10.0, suspect_after_s=1e6, trouble=trouble(hangs=[("peer-2", 2)])).run()
     closed = [told["closed_by"] for told in run.published("peer-1", "round.completed")]
     assert closed == ["all", "all", "deadline", *["suspected"] * 4]
     ended = run.sim.nodes["peer-2"].finished
@@ -125,41 +125,17 @@ def test_a_stalled_peer_is_mixed_again(gossip: Any, trouble: Any) -> None:
 def test_a_stalled_peer_would_stay_half_a_round_behind_for_ever(
     gossip: Any, trouble: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    close = PeerMachine._close
-
-    def _close(self: PeerMachine, by: str) -> list[e.Effect]:
-        effects = close(self, by)
-        self._closed = (self.round, float("-inf"))
-        return effects
-
-    monkeypatch.setattr(PeerMachine, "_close", _close)
+    monkeypatch.setattr(WaitPolicy, "late", lambda self, sender, number: None)
     with pytest.raises(AssertionError):
         check_a_stalled_peer_is_mixed_again(gossip, trouble)
 
 
-def check_a_peer_that_wakes_after_the_end_does_not_wait(gossip: Any, trouble: Any) -> None:
-    run = gossip(4, rounds=10, deadline_s=30.0, trouble=trouble(stalls=[("peer-1", CRASH_S, 40.0)])).run()
-    assert run.when("peer-0", "round.completed", round=10) < 20.0
-    assert run.when("peer-1", "round.completed", round=10) < CRASH_S + 40.0 + 10 * 0.6 + 1.0
-
-
-def test_a_peer_that_wakes_after_the_end_does_not_wait(gossip: Any, trouble: Any) -> None:
-    check_a_peer_that_wakes_after_the_end_does_not_wait(gossip, trouble)
-
-
-def test_a_peer_that_wakes_after_the_end_would_wait_for_models_that_never_come(
-    gossip: Any, trouble: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    arrived = PeerMachine._arrived
-
-    def _arrived(self: PeerMachine, event: ev.Arrived, now: float) -> list[e.Effect]:
-        effects = arrived(self, event, now)
-        self.presence.seen_in.clear()
-        return effects
-
-    monkeypatch.setattr(PeerMachine, "_arrived", _arrived)
-    with pytest.raises(AssertionError):
-        check_a_peer_that_wakes_after_the_end_does_not_wait(gossip, trouble)
+def test_a_peer_that_wakes_after_the_end_does_not_wait() -> None:
+    run = Run(4, rounds=10)
+    run.sim.stall("peer-1", CRASH_S, 40.0)
+    run.run()
+    assert run.published("peer-0", "round.completed")[-1][0] < 20.0
+    assert run.published("peer-1", "round.completed")[-1][0] < CRASH_S + 40.0 + 10 * 0.6 + 1.0
 
 
 def test_a_stalled_client_comes_back(federation: Any, trouble: Any) -> None:
@@ -238,7 +214,7 @@ def test_one_who_sends_nonsense_is_left_alone_for_a_while(federation: Any, troub
     run = federation(4, rounds=12, trouble=trouble(bad=bad)).run()
     asked = [number for (number, _), names in run.asked.items() if number and "client-2" in names]
     assert asked == [1, 2, 3, 9, 10, 11]
-    assert run.state.completed == 12
+    assert run.state.run.completed == 12
 
 
 def test_a_federation_that_shrinks_below_its_minimum_waits_and_recovers(federation: Any, trouble: Any) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from nervenet.models import MLP, LocalWork, generator
 from nervenet.models.fednova import fednova_normalizer, proximal_steps
-from nervenet.models.mlp.optimizers import make_optimizer
+from nervenet.models.mlp.optimizers import OPTIMIZERS
 
 TAUS = (0, 1, 2, 3, 10, 137)
 
@@ -12,7 +12,7 @@ TAUS = (0, 1, 2, 3, 10, 137)
 def displaced(rule, steps, rho, rate, mu):
     """Displacement per -η g, by running the optimiser on a gradient g = 1 that stays the same."""
     p, g = np.zeros(1), np.zeros(1)
-    optimizer = make_optimizer(rule, p, g, 1, rate, rho)
+    optimizer = OPTIMIZERS[rule](p, g, 1, rate, rho)
     for _ in range(steps):
         g[:] = optimizer.gain * (1 + mu * p)
         optimizer.step(np.array(0.0))

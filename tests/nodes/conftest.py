@@ -4,15 +4,15 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import pytest
+from federated_config import coordinator_config
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.round_machine import CoordinatorMachine
-from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
-SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+SURVEY = m.Payload(layout="survey", dtype="float64", length=9)
+MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
 
 
 def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
@@ -22,9 +22,10 @@ def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
 class Desk:
     """A coordinator on a desk: says things to it at set times and keeps what it wants done."""
 
-    def __init__(self, n: int = 3, **rules: Any) -> None:
+    def __init__(self, n: int = 3, *, writes: bool = True, **settings: Any) -> None:
         self.names = tuple(f"client-{i}" for i in range(n))
-        self.state = CoordinatorMachine(RoundRules(**({"rounds": 2, "clients": frozenset(self.names)} | rules)))
+        self.state = CoordinatorMachine(coordinator_config(self.names, **settings))
+        self.writes = writes  # checkpoints are written at once; else the test answers for the disk
         self.now = 0.0
         self.effects: list[e.Effect] = []
         self.timers: dict[ev.Key, float] = {}
@@ -32,13 +33,15 @@ class Desk:
     def tell(self, event: ev.Event, now: float | None = None) -> list[e.Effect]:
         self.now = self.now if now is None else now
         effects = self.state.handle(event, self.now)
-        for effect in effects:
+        self.effects += effects
+        for effect in list(effects):
             match effect:
                 case e.SetTimer(key, at):
                     self.timers[key] = at
                 case e.CancelTimer(key):
                     self.timers.pop(key, None)
-        self.effects += effects
+                case e.Checkpoint(number) if self.writes:
+                    effects += self.tell(ev.Saved(number))
         return effects
 
     def say(self, sender: str, message: m.Message, body: Any = None, flaw: str | None = None) -> list[e.Effect]:

@@ -14,20 +14,24 @@ CALLS = {"Publish", "publish", "_publish", "say", "_say", "_own"}
 ROLES = {
     "nodes/federated/admission.py": ["coordinator"],
     "nodes/federated/task_dispatch.py": ["coordinator"],
-    "nodes/federated/ending.py": ["coordinator"],
-    "nodes/federated/gathering.py": ["coordinator"],
-    "nodes/federated/async_machine.py": ["coordinator"],
-    "nodes/federated/round_machine.py": ["coordinator"],
+    "nodes/federated/run_state.py": ["coordinator"],
+    "nodes/federated/quorum.py": ["coordinator"],
+    "nodes/federated/sync_rounds.py": ["coordinator"],
+    "nodes/federated/async_buffer.py": ["coordinator"],
+    "nodes/federated/coordinator_machine.py": ["coordinator"],
     "nodes/roles/coordinator.py": ["coordinator"],
     "nodes/federated/evaluation.py": ["coordinator"],
     "nodes/federated/client_machine.py": ["client"],
     "nodes/roles/client.py": ["client"],
+    "nodes/gossip/lifecycle.py": ["peer"],
+    "nodes/gossip/late_join.py": ["peer"],
     "nodes/gossip/round_machine.py": ["peer"],
+    "nodes/gossip/rounds.py": ["peer"],
     "nodes/gossip/checkpointing.py": ["peer"],
     "nodes/roles/peer.py": ["peer"],
-    "nodes/gossip/neighbor_tracker.py": ["peer"],
     "nodes/gossip/exchange_stats.py": ["peer"],
     "nodes/gossip/asynchronous/machine.py": ["peer"],
+    "nodes/gossip/asynchronous/neighbors.py": ["peer"],
     "nodes/gossip/asynchronous/ad_psgd.py": ["peer"],
     "nodes/gossip/asynchronous/gossip_learning.py": ["peer"],
     "nodes/runtime/session.py": ["coordinator", "client", "peer"],
@@ -73,14 +77,14 @@ def _fields(
         case ast.Dict():
             return _keys(given)
         case ast.Name(id=name):
-            return _stored(function, name)
+            return _stored(function, name, functions)
         case ast.Call(func=func) if _name(func) in functions:
             return {key for node in ast.walk(functions[_name(func)]) for key in _keys(node)}
         case _:
             return set()
 
 
-def _stored(function: ast.AST, name: str) -> set[str]:
+def _stored(function: ast.AST, name: str, functions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef]) -> set[str]:
     """What a function puts into the map of a name."""
     found: set[str] = set()
     for node in ast.walk(function):
@@ -88,6 +92,7 @@ def _stored(function: ast.AST, name: str) -> set[str]:
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 if isinstance(target, ast.Name) and target.id == name:
                     found |= _keys(node.value)
+                    found |= _fields(node.value, function, functions) if isinstance(node.value, ast.Call) else set()
                 if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name) and target.value.id == name:
                     found |= {target.slice.value} if isinstance(target.slice, ast.Constant) else set()
     return found

@@ -9,11 +9,14 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
+from federated_config import coordinator_config
 from nervenet.broker import messages as m
 from nervenet.broker.broker import Broker
 from nervenet.broker.directory import Directory
@@ -25,12 +28,13 @@ from nervenet.nodes.checkpoint.client_state import ClientStateStore
 from nervenet.nodes.federated import client_machine
 from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.client_worker import ClientWorker
-from nervenet.nodes.federated.round_machine import CoordinatorMachine
-from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.registry import STRATEGIES, build_strategy
 from nervenet.nodes.gossip.algorithms.averaging import DPSGD
+from nervenet.nodes.gossip.membership.service import MembershipRules, MembershipService
+from nervenet.nodes.gossip.membership.swim import SwimRules
 from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.gossip.worker import GossipWorker
 from nervenet.nodes.monitoring.events import AnyEvent, Event, UnknownEvent
@@ -39,7 +43,7 @@ from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.model_worker import ModelWorker
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.runtime.worker import Cancellation, Worker
-from nervenet.nodes.topology import neighbors, schedule
+from nervenet.nodes.topology import schedule
 
 ROOT = Path(__file__).parents[2]
 EVENTS = (ROOT / "docs" / "events.md").read_text()
@@ -170,7 +174,8 @@ def simulated() -> Found:
     settings = {"epochs": 1, "local_steps": None, "batch_size": 16, "carry_optimizer": False}
     sim = Simulation()
     clients = [f"client-{i}" for i in range(4)]
-    rules = RoundRules(8, frozenset(clients), min_clients=4, deadline_s=3.0, lost_after_s=4.0, settings=settings)
+    limits = {"min_clients": 4, "deadline_s": 3.0, "lost_after_s": 4.0}
+    rules = coordinator_config(clients, 8, settings=settings, **limits)
     sim.add("coordinator", CoordinatorMachine(rules), worker("coordinator"))
     for name in clients:
         sim.add(name, client_machine.ClientMachine(client_machine.ClientRules("coordinator", 40)), worker(name))
@@ -182,15 +187,16 @@ def simulated() -> Found:
 
     sim = Simulation()
     peers = [f"peer-{i}" for i in range(4)]
-    graph = neighbors("ring", peers)
-    for name in peers:
-        rules = PeerRules(name, tuple(peers), schedule("ring", peers), settings=settings)
-        sim.add(name, PeerMachine(rules), worker(name))
-        sim.post(name, ev.Proceed(40))
-    for one, around in graph.items():
-        for other in around:
-            if one < other:
-                sim.connect(one, other)
+    states = [m.MemberState(name, 1, "alive") for name in peers]
+    for me in states:
+        others = tuple(state for state in states if state != me)
+        swim, layout = SwimRules(seed=0), partial(schedule, "ring")
+        membership = MembershipService(MembershipRules(me, tuple(peers), others, layout, relaid=True, swim=swim))
+        machine = PeerMachine(PeerRules(me.node, tuple(peers), settings=settings), membership)
+        sim.add(me.node, machine, worker(me.node))
+        sim.post(me.node, ev.Proceed(40))
+    for one, other in combinations(peers, 2):
+        sim.connect(one, other)
     disturb(sim, "peer-1", "peer-2", "peer-0")
     collect(sim, found)
     return found
@@ -225,7 +231,7 @@ def by_strategies() -> set[str]:
         merger = Aggregator(build_strategy(name, {}), len(given), report=True)
         if len(merger.strategy.demands.parts) == 1:
             merger.begin(start)
-            found |= set(merger.fold(e.Fold(1, 0, "mean", start, given)).metrics)
+            found |= set(merger.fold(e.Fold(1, 0, start, given)).metrics)
     return found
 
 
@@ -303,12 +309,10 @@ def test_disturbed_runs_tell_of_it():
 
 
 def test_every_way_to_close_a_round_is_in_the_document():
-    text = "".join(
-        (ROOT / "nodes" / path).read_text() for path in ("federated/round_machine.py", "gossip/round_machine.py")
-    )
+    text = "".join((ROOT / "nodes" / path).read_text() for path in ("federated/sync_rounds.py", "gossip/rounds.py"))
     lines = [line for line in text.splitlines() if "_close(" in line]
     lines += [
-        line for line in (ROOT / "nodes/federated/async_machine.py").read_text().splitlines() if ".closing =" in line
+        line for line in (ROOT / "nodes/federated/async_buffer.py").read_text().splitlines() if ".closing =" in line
     ]
     lines += [line for line in (ROOT / "nodes/federated/round.py").read_text().splitlines() if 'return "' in line]
     free = (ROOT / "nodes/gossip/asynchronous/machine.py").read_text().splitlines()

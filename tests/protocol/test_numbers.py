@@ -13,7 +13,8 @@ from nervenet.broker.codec import DEPTH
 from nervenet.broker.sockets import BULK_QUEUE, CONTROL_QUEUE, SOCKETS
 from nervenet.models.site_statistics import SiteStatistics, agree
 from nervenet.models.weights import Layout
-from nervenet.nodes.federated.round_machine import EXTENSIONS, FAILURES_IN_A_ROW
+from nervenet.nodes.federated.coordinator_machine import FAILURES_IN_A_ROW
+from nervenet.nodes.federated.sync_rounds import EXTENSIONS
 from nervenet.nodes.gossip.round_machine import PATIENCE
 
 PROTOCOL = " ".join((Path(__file__).parents[2] / "docs" / "protocol.md").read_text().split())

@@ -27,11 +27,12 @@ be decided included; and a pledge that is older than as many of the proposer's c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
+from ...config.ranges import Count, Positive
 from ...runtime import effects as e
 from ...runtime import events as ev
 from .accumulator import Accumulator
@@ -113,7 +114,7 @@ class AdPsgdMachine(AsyncPeerMachine):
     def _begin(self, now: float) -> list[e.Effect]:
         self.cycle += 1
         self._start_body, self._averaged = self.holding.body, 0
-        living = [p for p in self.rules.neighbors if self.liveness.living(p)]
+        living = self.neighbors.living
         order = generator(self.rules.seed, self.rules.name, self.cycle, "partner").permutation(len(living))
         self._order = [living[i] for i in order]
         return [*self._train(self.cycle, self._start_body, now), *self._propose(now)]
@@ -150,11 +151,11 @@ class AdPsgdMachine(AsyncPeerMachine):
             return []
         while self._order:
             peer = self._order.pop(0)
-            if not self.liveness.living(peer) or peer in self.departed:
+            if not self.neighbors.detector.living(peer) or peer in self.neighbors.departed:
                 continue
             self._number += 1
             self.proposal = Proposal(peer, self._number, self.holding.body, self.cycle, now)
-            self.traffic.sent(peer)
+            self.stats.sent(peer)
             self.tally["proposed"] += 1
             return [
                 e.Send((peer,), m.Propose(self._number, self.settled.payload), self.holding.body),
@@ -180,15 +181,15 @@ class AdPsgdMachine(AsyncPeerMachine):
         # It pledges only when it has heard of everything before.
         self._taken[sender] = {n for n in self._taken.get(sender, ()) if n >= pledge.number}
         if proposal is None or (proposal.peer, proposal.number) != (sender, pledge.number):
-            self.traffic.late(sender)
+            self.stats.late(sender)
             return self._remind(sender, pledge.number)
         fault = self._unfit(event, pledge.payload)
         if fault:
             told = [*self._refuse(sender, "accept", 0, *fault), *self._reject(sender, fault[1])]
             return [*told, *self._decide("dropped"), *self._propose(now)]
-        self.traffic.received(sender, event.nbytes)
+        self.stats.received(sender, event.nbytes)
         if self.cycle - proposal.cycle > self.max_staleness:
-            self.traffic.late(sender)
+            self.stats.late(sender)
             return [*self._decide("dropped"), *self._propose(now)]
         effects = self._decide("taken")
         self._order = []  # this cycle's average has come about
@@ -211,7 +212,7 @@ class AdPsgdMachine(AsyncPeerMachine):
 
     # ------------------------------------------------------------------------------------------------------- answering
 
-    def _said(self, event: ev.Arrived, now: float) -> list[e.Effect]:
+    def _message(self, event: ev.Arrived, now: float) -> list[e.Effect]:
         sender = event.sender
         match event.message:
             case m.Propose() as engage:
@@ -238,7 +239,7 @@ class AdPsgdMachine(AsyncPeerMachine):
     def _engaged(self, event: ev.Arrived, engage: m.Propose, now: float) -> list[e.Effect]:
         sender, number = event.sender, engage.number
         if number <= self._heard.get(sender, -1):
-            self.traffic.late(sender)
+            self.stats.late(sender)
             return []
         self._heard[sender] = number
         if self.settled is None:
@@ -262,11 +263,11 @@ class AdPsgdMachine(AsyncPeerMachine):
             return effects + self._busy(sender, number, "about to end")
         if not self._room():
             return effects + self._busy(sender, number, f"{self.max_staleness} averages in this cycle")
-        self.traffic.received(sender, event.nbytes)
+        self.stats.received(sender, event.nbytes)
         self.promises[sender] = Promise(number, self.holding.body, event.body, now)
         self.fresh = sender
         self.tally["pledged"] += 1
-        self.traffic.sent(sender)
+        self.stats.sent(sender)
         return [
             *effects,
             e.Send((sender,), m.Accept(number, self.settled.payload), self.holding.body),
@@ -309,7 +310,7 @@ class AdPsgdMachine(AsyncPeerMachine):
 
     # ----------------------------------------------------------------------------------------------- time and failures
 
-    def _rang(self, key: ev.Key, now: float) -> list[e.Effect]:
+    def _own_timer(self, key: ev.Key, now: float) -> list[e.Effect]:
         match key:
             case ("engagement", number) if self.proposal and self.proposal.number == number:
                 if self._in_transit(self.proposal.peer, self.proposal.since, now):
@@ -322,7 +323,7 @@ class AdPsgdMachine(AsyncPeerMachine):
                 effects: list[e.Effect] = [e.SetTimer(key, now + self.patience_s)]
                 if self._in_transit(peer, self.promises[peer].since, now):
                     return effects
-                if self.liveness.living(peer):
+                if self.neighbors.detector.living(peer):
                     effects.append(e.Send((peer,), m.QueryDecision(number)))
                 self.fresh = None if self.fresh == peer else self.fresh
                 return effects + self._propose(now)
@@ -335,9 +336,9 @@ class AdPsgdMachine(AsyncPeerMachine):
         return []  # of all others the answer is asked for, or its absence noticed
 
     @property
-    def _owes(self) -> bool:
+    def _unfinished(self) -> bool:
         undecided = [*self.promises, *(peer for peer, numbers in self._taken.items() if numbers)]
-        waited_for = any(p not in self.liveness.lost and p not in self.departed for p in undecided)
+        waited_for = any(p not in self.neighbors.detector.lost and p not in self.neighbors.departed for p in undecided)
         return self.proposal is not None or waited_for or not self.holding.settled
 
     def _pulse(self, now: float) -> list[e.Effect]:
@@ -358,7 +359,7 @@ class AdPsgdMachine(AsyncPeerMachine):
         numbers = sorted(self._taken.pop(peer, ()))
         return [self._open_for_ever(peer, n, f"taken here: {peer} may not have. If so") for n in numbers]
 
-    def _gone(self, peer: str, why: str, now: float) -> list[e.Effect]:
+    def _lost(self, peer: str, why: str, now: float) -> list[e.Effect]:
         effects: list[e.Effect] = []
         if why != "left":
             effects += self._unheard(peer)  # who takes leave has heard of it, or says so itself
@@ -367,3 +368,18 @@ class AdPsgdMachine(AsyncPeerMachine):
         if peer in self.promises:
             effects += self._voided(peer, why)
         return effects + self._propose(now)
+
+
+@dataclass(frozen=True)
+class AdPsgd:
+    """AD-PSGD (Lian et al. 2018): see the module."""
+
+    undirected: ClassVar[bool] = True
+    varying: ClassVar[bool] = False
+
+    max_staleness: Count = 16  # averages that may change a model while it trains; few: more is refused
+    patience_s: Positive = 1.0  # how long a proposal or a pledge keeps a peer from others; well above a round trip
+
+    def machine(self, rules: AsyncPeerRules) -> AsyncPeerMachine:
+        """Build the machine of one peer."""
+        return AdPsgdMachine(rules, max_staleness=self.max_staleness, patience_s=self.patience_s)

@@ -7,34 +7,63 @@ later on. Of each model that comes it makes its next one, by the recipe of a var
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
+from ...config.ranges import Count, Positive, Share
 from ...runtime import effects as e
 from ...runtime import events as ev
 from .machine import AsyncPeerMachine, AsyncPeerRules
 from .model_merge import RULES, WHOLE, Part, layered, strided
-from .token_account import Proactive, TokenAccount, TokenStrategy
+from .token_account import ACCOUNTS, TokenAccount, TokenStrategy
 from .walk import RECIPES, Act, WalkingModel, useful
 
 DRAWS = 2**48  # seeds of samples
 
 
 @dataclass(frozen=True)
-class GossipLearningRules:
-    """How models walk, and what becomes of them; see `registry.GossipLearning` for the words."""
+class GossipLearning:
+    """Models that walk (Ormándi et al. 2013; Hegedűs et al. 2021): see the module."""
 
-    variant: str = "mu"
-    merge: str = "age"
-    against: str = "own"
-    account: TokenStrategy = field(default_factory=Proactive)
-    period_s: float = 0.1
-    parts: int = 1
-    layers: bool = False
-    share: float = 1.0  # of the elements, where they are sampled
-    queue: int = 8
+    undirected: ClassVar[bool] = False
+    varying: ClassVar[bool] = True
+
+    variant: Literal["rw", "mu", "um"] = "mu"  # rw: update; mu: merge, then update; um: update both, then merge
+    merge: Literal["age", "mean"] = "age"  # weights proportional to the ages, or "mean"
+    # What comes is merged with the peer's own model (2021), or with the last that came before (2013).
+    against: Literal["own", "last"] = "own"
+    # proactive: a model every period; the others answer at once, tokens allowing
+    tokens: Literal["proactive", "simple", "generalized", "randomized"] = "proactive"
+    capacity: int = 20  # tokens that can be saved: the longest burst
+    reactivity: int = 10  # generalized, randomized: 1 spends all there is, the larger the more is saved
+    period_s: Positive = 0.1  # well above the time of a training, or most of what comes is superseded
+    parts: Count = 1  # a message holds one of so many parts, each with an age of its own
+    layers: bool = False  # the parts are the arrays of the model
+    share: Share = 1.0  # or a random share of the elements
+    queue: Count = 8  # models that may wait for the training that runs, one a neighbor
+
+    def __post_init__(self) -> None:
+        self.account  # noqa: B018  (raises for a capacity that cannot be)
+        partial = [key for key in ("parts", "layers", "share") if getattr(self, key) != getattr(type(self), key)]
+        if len(partial) > 1:
+            raise ValueError(f"{' and '.join(partial)}: a message holds one kind of part; give one of them")
+        if partial and (self.variant != "mu" or self.against != "own"):
+            raise ValueError(
+                f"{partial[0]}: a part of a model can only be merged into one's own: variant 'mu', against 'own'; "
+                f"found variant {self.variant!r}, against {self.against!r}"
+            )
+
+    @property
+    def account(self) -> TokenStrategy:
+        """Decides when to send."""
+        return ACCOUNTS[self.tokens](self.capacity, self.reactivity)
+
+    def machine(self, rules: AsyncPeerRules) -> AsyncPeerMachine:
+        """Build the machine of one peer."""
+        return GossipLearningMachine(rules, self)
 
 
 @dataclass
@@ -61,9 +90,9 @@ class GossipLearningMachine(AsyncPeerMachine):
         Its tokens.
     """
 
-    def __init__(self, rules: AsyncPeerRules, walk: GossipLearningRules | None = None) -> None:
+    def __init__(self, rules: AsyncPeerRules, walk: GossipLearning | None = None) -> None:
         super().__init__(rules)
-        self.walk = walk or GossipLearningRules()
+        self.walk = walk or GossipLearning()
         self.model = WalkingModel(None)
         self.purse = TokenAccount(self.walk.account)
         self.parts: tuple[Part, ...] = (WHOLE,)
@@ -103,7 +132,7 @@ class GossipLearningMachine(AsyncPeerMachine):
         self._fed_at = now
         return [*super()._settle(event, now), *timers]
 
-    def _rang(self, key: ev.Key, now: float) -> list[e.Effect]:
+    def _own_timer(self, key: ev.Key, now: float) -> list[e.Effect]:
         match key:
             case ("period",):
                 self._ticks += 1
@@ -129,7 +158,7 @@ class GossipLearningMachine(AsyncPeerMachine):
 
     def _send(self) -> list[e.Effect]:
         """Send the model, or a part of it, to one of the living."""
-        living = [p for p in self.rules.neighbors if self.liveness.living(p)]
+        living = self.neighbors.living
         if not living or self.settled is None or self._closing:
             return []
         self._sends += 1
@@ -140,11 +169,9 @@ class GossipLearningMachine(AsyncPeerMachine):
         if self.walk.share < 1:
             draw = 1 + int(rng.integers(DRAWS))
             part = _sample(draw, self.walk.share, size)
-        payload = m.Payload(
-            self.settled.payload.rule, self.settled.payload.layout, self.settled.payload.dtype, part.length(size)
-        )
+        payload = m.Payload(self.settled.payload.layout, self.settled.payload.dtype, part.length(size))
         message = m.Walk(self.model.ages[part.number], part.number, draw, payload)
-        self.traffic.sent(peer)
+        self.stats.sent(peer)
         self.tally["sent"] += 1
         if part == WHOLE:
             return [e.Send((peer,), message, self.model.body)]
@@ -154,7 +181,7 @@ class GossipLearningMachine(AsyncPeerMachine):
 
     # -------------------------------------------------------------------------------------------------------- receiving
 
-    def _said(self, event: ev.Arrived, now: float) -> list[e.Effect]:
+    def _message(self, event: ev.Arrived, now: float) -> list[e.Effect]:
         match event.message:
             case m.Walk() as message:
                 return self._came(event, message, now)
@@ -166,7 +193,7 @@ class GossipLearningMachine(AsyncPeerMachine):
     def _came(self, event: ev.Arrived, message: m.Walk, now: float) -> list[e.Effect]:
         sender = event.sender
         if self.settled is None:
-            self.traffic.late(sender)
+            self.stats.late(sender)
             return []
         size = self.settled.payload.length
         part = self._part_of(message, size)
@@ -180,7 +207,7 @@ class GossipLearningMachine(AsyncPeerMachine):
         if self.status != "training":
             self.tally["unused"] += 1  # it rests, and learns no more
             return []
-        self.traffic.received(sender, event.nbytes)
+        self.stats.received(sender, event.nbytes)
         if self._inbox.pop(sender, None):
             self._drop(sender)
         ages = (0,) * part.number + (message.age,) + (0,) * (len(self.parts) - part.number - 1)
@@ -201,7 +228,7 @@ class GossipLearningMachine(AsyncPeerMachine):
         return self.model.age
 
     def _drop(self, sender: str) -> None:
-        self.traffic.superseded(sender)
+        self.stats.superseded(sender)
         self.tally["dropped"] += 1
 
     # ------------------------------------------------------------------------------------------------- making the next

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from nervenet.models.aggregate import combine
 from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
+from nervenet.models.weights import checked_finite
 
 from ...runtime import effects as e
 from ...runtime import events as ev
-from ...runtime.model_worker import ModelWorker, checked_finite, finite_only
+from ...runtime.model_worker import ModelWorker, finite_only
 from .model_merge import merged, taken
 
 if TYPE_CHECKING:
@@ -57,7 +58,6 @@ class AsyncGossipWorker(ModelWorker):
             return ev.Trained(effect.round, effect.attempt, None, report.examples, {}, cancelled=True)
         after = site_model.schedule_step
         steps = report.steps if before is None or after is None else after - before
-        what = "the weights after training (a smaller training.learning_rate may help)"
-        body = checked_finite(site_model.get_weights(), what)
+        body = site_model.trained_weights()
         metrics = finite_only({"loss": report.loss, "steps": steps})
         return ev.Trained(effect.round, effect.attempt, body, report.examples, metrics)

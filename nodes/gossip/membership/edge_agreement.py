@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from nervenet.broker.messages import Edge
 
 EVER = 2**62
+LAG = 5  # rounds by which one may be behind a new neighbor and catch up by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,7 @@ class EdgeAgreement:
 
 
 def row(me: str, degree: int, degrees: Mapping[str, int]) -> dict[str, float]:
-    """Give this peer's row of the Metropolis-Hastings matrix: ``1 / (1 + max(d_i, d_j))`` an edge, the rest to itself.
+    """Return this peer's Metropolis-Hastings weights: ``1 / (1 + max(d_i, d_j))`` an edge, the rest to itself.
 
     Parameters
     ----------
@@ -196,3 +197,58 @@ def row(me: str, degree: int, degrees: Mapping[str, int]) -> dict[str, float]:
     weights = {peer: 1.0 / (1 + max(degree, other)) for peer, other in degrees.items()}
     weights[me] = 1.0 - sum(weights[peer] for peer in sorted(weights))
     return dict(sorted(weights.items()))
+
+
+class DynamicNeighborhood:
+    """A peer's place in a graph whose members come and go: the edges that both ends have announced.
+
+    What `Neighborhood` is where the graph is known from the start.
+
+    Parameters
+    ----------
+    me
+        This peer's name.
+    edges
+        What is announced and counts.
+    doubly
+        Whether the algorithm needs a doubly stochastic matrix; else all that is there counts alike.
+    """
+
+    def __init__(self, me: str, edges: EdgeAgreement, *, doubly: bool) -> None:
+        self.me = me
+        self.edges = edges
+        self.doubly = doubly
+
+    @property
+    def ever(self) -> tuple[str, ...]:
+        """Those to whom there is an edge now, or will be in the next round."""
+        return tuple(sorted({*self.edges.wanted, *self.edges.neighbors}))
+
+    @property
+    def degree(self) -> int:
+        """With how many edges this peer weighs its neighbors; it goes with the model."""
+        return self.edges.degree
+
+    def to(self, number: int) -> tuple[str, ...]:
+        """Whom this peer sends to in a round: exactly in the open one, as far as can be known in a later one."""
+        return tuple(sorted(self.edges.neighbors)) if number == self.edges.round else tuple(self.edges.wanted)
+
+    def sources(self, number: int) -> tuple[str, ...]:
+        """Who sends to this peer in a round: edges go both ways."""
+        return self.to(number)
+
+    def weights(self, number: int, degrees: Mapping[str, int]) -> dict[str, float]:  # noqa: ARG002
+        """Return the weights of those who have sent, with the degrees that they say they have, and of this peer."""
+        if self.doubly:
+            return row(self.me, self.degree, degrees)
+        names = sorted({*degrees, self.me})
+        return dict.fromkeys(names, 1.0 / len(names))
+
+    def overtaken(self, peer: str, by: int, first: int) -> bool:
+        """Whether `peer` is in round `by` without this one, which has sent nothing of round `first` yet.
+
+        Where the edge counts in round `first` already, it has not waited. Where it counts later only, it waits there
+        for this one: worth while for a few rounds, but not for all that a run has done while it was cut in two. Where
+        it counts at no end in round `by`, the round that is named says nothing.
+        """
+        return by > first and self.edges.counted(peer, first if by <= first + LAG else by)

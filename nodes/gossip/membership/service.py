@@ -1,7 +1,4 @@
-"""A peer among its fellows: ties probes, the partial view, the announced edges and the repair of the graph together.
-
-This is what the exchange deals with: it passes on the events, opens rounds, and acts on the changes it is told.
-"""
+"""Membership of a peer: ties failure detection, the partial view, the announced edges and graph repair together."""
 
 from __future__ import annotations
 
@@ -17,19 +14,18 @@ from ...runtime import events as ev
 from ...runtime.payload_checks import brief
 from ...topology import Schedule, TopologyError
 from ..neighborhood import Neighborhood
-from .around import DynamicNeighborhood
-from .edge_agreement import EdgeAgreement
+from .edge_agreement import DynamicNeighborhood, EdgeAgreement
 from .graph_repair import repair
 from .member_list import Change, MemberList
 from .peer_sampling import SIZE, PartialView
-from .swim import TIMER, SwimDetector, SwimRules
+from .swim import TIMER, Actions, SwimDetector, SwimRules
 
 SHUFFLE: ev.Key = ("shuffle",)
 SHUFFLE_S = 60.0  # each contact that is new costs two connections, and what is said to open them
 FEW = 16  # others, up to which a peer keeps in touch with everybody
 
-Lay: TypeAlias = Callable[[Sequence[str]], Schedule]
-"""Lays the run's topology over members; raises `TopologyError` where it has no such graph."""
+Layout: TypeAlias = Callable[[Sequence[str]], Schedule]
+"""Builds the run's topology over members; raises `TopologyError` where it has no such graph."""
 
 
 @dataclass(frozen=True)
@@ -39,100 +35,94 @@ class MembershipRules:
     me: m.MemberState
     founders: tuple[str, ...]
     others: tuple[m.MemberState, ...]
-    lay: Lay
-    anew: bool = False  # the topology is laid anew over whoever is here (a ring, a star), not repaired edge by edge
+    layout: Layout
+    relaid: bool = False  # the topology is built anew over whoever is here (a ring, a star), not repaired edge by edge
     mixing: str = "metropolis-hastings"
     doubly: bool = True
     late: bool = False  # the run has begun without this peer
     shared_config: Mapping[str, Any] = field(default_factory=dict)
     events_in: str = ""
-    probe: SwimRules = field(default_factory=SwimRules)
+    swim: SwimRules = field(default_factory=SwimRules)
     view: int = SIZE
 
 
 class MembershipService:
-    """Keeps track of a peer's fellows and of its place among them.
+    """Keeps track of who is there and of this peer's place among them; see `Membership`.
 
     Attributes
     ----------
     members
         All that is known of who is there.
-    around
-        The peer's place in the graph, for the exchange.
-    meeting
-        Whether the run has not begun yet. Then nobody is probed: without all of them it does not begin, and many that
-        meet at once are too busy to answer in time.
-    until
-        The last round that this peer will do: who has done it, too, and leaves, leaves no gap.
+    neighborhood
+        The peer's place in the graph.
     """
 
     def __init__(self, rules: MembershipRules) -> None:
         self.rules = rules
         self.name = rules.me.node
         self.members = MemberList(rules.me, rules.others)
-        self.probing = SwimDetector(rules.probe, self.members)
-        self.view = PartialView(self._contact(rules.me), rules.probe.seed, size=rules.view)
+        self.detector = SwimDetector(rules.swim, self.members)
+        self.view = PartialView(self._contact(rules.me), rules.swim.seed, size=rules.view)
         self.until = 0
-        self.meeting = not rules.late
-        schedule = rules.lay(rules.founders)
+        self.late = rules.late
+        self.gathering = not rules.late
+        schedule = rules.layout(rules.founders)
         # An edge has two ends that can announce it only where graphs are undirected and stay the same.
         self.announces = schedule.fixed and not schedule.directed and schedule.weights(1) is None
         self._founding = schedule.out(1)
-        self.edges = (
-            EdgeAgreement() if rules.late or not self.announces else EdgeAgreement.agreed(self._founding[self.name])
-        )
-        self.around: Neighborhood | DynamicNeighborhood = DynamicNeighborhood(
-            self.name, self.edges, doubly=rules.doubly
-        )
+        founding_edges = self._founding[self.name] if self.announces and not rules.late else ()
+        self.edges = EdgeAgreement.agreed(founding_edges)
+        self.neighborhood: Neighborhood | DynamicNeighborhood
+        self.neighborhood = DynamicNeighborhood(self.name, self.edges, doubly=rules.doubly)
         self._active = not rules.late
         # Who is late has no place in the graph until it begins, and may never have had one.
-        self._laid: tuple[str, ...] = () if rules.late else tuple(sorted(rules.founders))
-        self._wanted: Neighborhood | None = None  # from the next round on
+        self._laid_over: tuple[str, ...] = () if rules.late else tuple(sorted(rules.founders))
+        self._following: Neighborhood | None = None  # from the next round on
         if not (self.announces or rules.late):
-            self.around = self._neighborhood(schedule)
+            self.neighborhood = self._place_in(schedule)
         self._linked: dict[str, Mapping[str, str]] = {}
         self._shuffles = 0
-        self.view.fill(self._contact(news) for news in rules.others if news.state in ("alive", "suspect"))
+        self.view.fill(self._contact(state) for state in rules.others if state.state in ("alive", "suspect"))
         self._choose_contacts()
 
     # ---------------------------------------------------------------------------------------------------- events in
 
-    def handle(self, event: ev.Event, now: float) -> list[e.Effect | Change]:
-        """Take an event; effects to perform and changes to act on. Those of no concern give nothing."""
-        told: list[e.Effect | Change] = []
+    def handle(self, event: ev.Event, now: float) -> Actions:
+        """Take an event; return effects to perform and changes to act on. Those of no concern give nothing."""
+        actions: Actions = []
         match event:
             case ev.Started():
-                told += self._start(now)
-            case ev.Arrived(sender, m.Edge() as edge):
-                told += self._edge(sender, edge)
+                actions += self._start(now)
+            case ev.Arrived(sender, m.Edge() as edge) if self.announces:
+                answer = self.edges.heard(sender, edge)
+                actions += [e.Send((sender,), answer)] if answer is not None else []
             case ev.Arrived(sender, m.GetPeers(shared_config)):
                 return self._introduce(sender, shared_config)
             case ev.Arrived(sender, m.Shuffle(contacts, answer)):
-                told += self._shuffled(sender, contacts, answer)
+                actions += self._shuffled(sender, contacts, answer)
             case ev.TimerFired(key) if key == SHUFFLE:
-                told += self._shuffle(now)
-            case ev.TimerFired(key) if key == TIMER and self.meeting:
-                return [e.SetTimer(TIMER, now + self.rules.probe.period_s)]
+                actions += self._shuffle(now)
+            case ev.TimerFired(key) if key == TIMER and self.gathering:
+                return [e.SetTimer(TIMER, now + self.rules.swim.period_s)]
             case ev.TimerFired(key) if key != TIMER:
                 return []
             case ev.Arrived(sender, m.Goodbye(round=last, reason=reason)):
-                told += self.probing.left(sender, last, reason, now, spread=last < self.until)
-        told += self.probing.handle(event, now)
-        rewire = False
-        for change in [each for each in told if isinstance(each, Change)]:
-            rewire = True
-            told += self._changed(change)
-        return self._over_links(told + (self.rewire() if rewire else []))
+                actions += self.detector.left(sender, last, reason, now, spread=last < self.until)
+        actions += self.detector.handle(event, now)
+        changes = [each for each in actions if isinstance(each, Change)]
+        for change in changes:
+            actions += self._changed(change)
+        return self._over_links(actions + (self.rewire() if changes else []))
 
     @property
     def linked(self) -> list[str]:
-        """Those that this peer has dialled, and who are here as far as is known."""
+        """Those that this peer has dialed, and who are here as far as is known."""
         return [peer for peer in self.members.in_state("alive", "suspect") if peer in self._linked]
 
     def open(self, number: int) -> list[e.Effect]:
         """Open a round: what counts in it is settled."""
-        if self._wanted is not None:
-            self.around, self._wanted = self._wanted, None
+        if self._following is not None:
+            self.neighborhood, self._following = self._following, None
         return self._announce(self.edges.open(number)) if self.announces else []
 
     def missed(self, peer: str) -> list[e.Effect]:
@@ -140,44 +130,43 @@ class MembershipService:
         return self._announce(self.edges.missed(peer)) if self.announces else []
 
     def begin(self, number: int) -> list[e.Effect]:
-        """Take part from the round after `number` on, for one who has come late."""
+        """Take part from the round after `number` on."""
         self._active = True
         self.edges.round = number
         return [each for each in self._over_links(self.rewire()) if not isinstance(each, Change)]
 
-    def rewire(self) -> list[e.Effect | Change]:
+    def rewire(self) -> Actions:
         """Repair the graph for who is here now, and say whose edges change."""
         here = self._here()
         if not self._active or self.name not in here:
             return []
         if not self.announces:
-            self._relay(here)
+            self._relay_graph(here)
             return []
         left = self.members.in_state("left")
         wanted = [peer for peer in self._graph(here).get(self.name, ()) if peer not in left]
-        effects: list[e.Effect | Change] = [*self._announce(self.edges.want(wanted))]
+        effects: Actions = [*self._announce(self.edges.want(wanted))]
         self._choose_contacts()
         return effects
 
     # ------------------------------------------------------------------------------------------------------- what for
 
-    def _start(self, now: float) -> list[e.Effect | Change]:
-        links: list[e.Effect | Change] = [link for peer in self.around.ever if (link := self._link(peer))]
+    def _start(self, now: float) -> Actions:
+        links: Actions = [link for peer in self.neighborhood.ever if (link := self._link(peer))]
         if self.rules.late:
             # To make itself known to all, and to have somebody to ask for the model.
-            for peer in sorted(self.probing.contacts or self.members.present())[: self.rules.view]:
+            for peer in sorted(self.detector.contacts or self.members.present())[: self.rules.view]:
                 if peer != self.name:
                     links += [link] if (link := self._link(peer)) else []
                     links.append(e.Send((peer,), m.Gossip((self.members.me,), "ask")))
         return [*links, e.SetTimer(SHUFFLE, now + self._pause())]
 
-    def _changed(self, change: Change) -> list[e.Effect | Change]:
+    def _changed(self, change: Change) -> list[e.Effect]:
         peer = change.peer
         match change.state:
-            case "readmitted":
+            case "readmitted" if self._active:
                 # The others have dropped its edges; it has not.
-                again = {p: edge for p in self.edges.wanted if (edge := self.edges.again(p)) is not None}
-                return [*self._announce(again)] if self._active else []
+                return self._announce({p: edge for p in self.edges.wanted if (edge := self.edges.again(p)) is not None})
             case "dead" | "left":
                 if change.state == "left":
                     self.edges.left(peer, change.last)
@@ -188,82 +177,73 @@ class MembershipService:
             case "restarted":
                 self.edges.forget(peer)
                 self._linked.pop(peer, None)
-            case _:
-                pass
         if change.state in ("alive", "restarted"):
             self.view.fill([self._contact(self.members.known[peer])])
         return []
 
-    def _edge(self, sender: str, edge: m.Edge) -> list[e.Effect | Change]:
-        if not self.announces:
-            return []
-        answer = self.edges.heard(sender, edge)
-        return [e.Send((sender,), answer)] if answer is not None else []
-
-    def _introduce(self, stranger: str, shared_config: Mapping[str, Any]) -> list[e.Effect | Change]:
+    def _introduce(self, stranger: str, shared_config: Mapping[str, Any]) -> Actions:
         mine = self.rules.shared_config
         for key in sorted({*mine, *shared_config}):
             if mine.get(key) != shared_config.get(key):
                 reason = brief(f"{key} is {mine.get(key)!r} in this run; found {shared_config.get(key)!r}")
                 return [e.Send((stranger,), m.Refused("get_peers", 0, "config", reason))]
         here = self._here()
-        some = [self.members.me, *(news for news in self.members.known.values() if news.node in here)]
+        some = [self.members.me, *(state for state in self.members.known.values() if state.node in here)]
         return [e.Send((stranger,), m.Peers(tuple(some[:FEW]), self.rules.founders, self.rules.events_in))]
 
-    def _shuffle(self, now: float) -> list[e.Effect | Change]:
-        told: list[e.Effect | Change] = [e.SetTimer(SHUFFLE, now + self._pause())]
+    def _shuffle(self, now: float) -> Actions:
+        actions: Actions = [e.SetTimer(SHUFFLE, now + self._pause())]
+        if self.detector.contacts is None:
+            return actions
         # Links that no contact needs any more; an answer to the trade before may have come over one.
-        spare = [peer for peer in self._linked if self.probing.contacts is not None and not self._needed(peer)]
-        for peer in spare:
+        for peer in [peer for peer in self._linked if not self._needed(peer)]:
             del self._linked[peer]
-            told.append(e.Unlink(peer))
-        if self.probing.contacts is None:
-            return told
+            actions.append(e.Unlink(peer))
         offer = self.view.trade()
         if offer is not None:
             partner, contacts = offer
-            told.append(e.Send((partner,), m.Shuffle(contacts)))
-        return told
+            actions.append(e.Send((partner,), m.Shuffle(contacts)))
+        return actions
 
-    def _shuffled(self, sender: str, contacts: tuple[m.Contact, ...], answer: bool) -> list[e.Effect | Change]:
+    def _shuffled(self, sender: str, contacts: tuple[m.Contact, ...], answer: bool) -> Actions:
         known = [c for c in contacts if self._worth(c)]
+        back: Actions = []
         if answer:
             self.view.answered(sender, known)
-            self._choose_contacts()
-            return []
-        back = self.view.take(sender, known)
+        else:
+            back.append(e.Send((sender,), m.Shuffle(self.view.take(sender, known), answer=True)))
         self._choose_contacts()
-        return [e.Send((sender,), m.Shuffle(back, answer=True))]
+        return back
 
     # -------------------------------------------------------------------------------------------------------- helpers
 
     def _here(self) -> list[str]:
         """Who takes part in the rounds to come; who has left after the last one is as good as there."""
         known = self.members.known.values()
-        done = [news.node for news in known if news.state == "left" and news.last >= self.until]
+        done = [state.node for state in known if state.state == "left" and state.last >= self.until]
         return sorted({*self.members.present(), *done})
 
     def _graph(self, here: list[str]) -> Mapping[str, Sequence[str]]:
         if here == sorted(self.rules.founders):
             return self._founding
-        if self.rules.anew:
+        if self.rules.relaid:
             try:
-                return self.rules.lay(here).out(1)
+                return self.rules.layout(here).out(1)
             except TopologyError:
                 pass
-        return repair(self._founding, here, seed=self.rules.probe.seed)
+        return repair(self._founding, here, seed=self.rules.swim.seed)
 
-    def _relay(self, here: list[str]) -> None:
-        """Lay a directed or varying graph over who is here, from the next round on."""
-        if tuple(here) == self._laid:
+    def _relay_graph(self, here: list[str]) -> None:
+        """Build a directed or varying graph over who is here, from the next round on."""
+        if tuple(here) == self._laid_over:
             return
         try:
-            self._wanted = self._neighborhood(self.rules.lay(here))
-            self._laid = tuple(here)
+            self._following = self._place_in(self.rules.layout(here))
+            self._laid_over = tuple(here)
         except TopologyError:
             pass  # there is none over so many: the old one serves, with gaps
 
-    def _neighborhood(self, schedule: Schedule) -> Neighborhood:
+    def _place_in(self, schedule: Schedule) -> Neighborhood:
         return Neighborhood(self.name, schedule, self.rules.mixing, doubly=self.rules.doubly)
 
     def _announce(self, said: Mapping[str, m.Edge]) -> list[e.Effect]:
@@ -272,24 +252,23 @@ class MembershipService:
     def _choose_contacts(self) -> None:
         """Probe everybody where they are few; else one's neighbors and the partial view."""
         few = len(self.members.present()) - 1 <= FEW
-        chosen = {*self.around.ever, *self.view.contacts}
-        self.probing.contacts = None if few else frozenset(chosen)
+        self.detector.contacts = None if few else frozenset({*self.neighborhood.ever, *self.view.contacts})
 
     def _needed(self, peer: str) -> bool:
-        contacts = self.probing.contacts
-        return contacts is None or peer in contacts or peer in self.around.ever
+        contacts = self.detector.contacts
+        return contacts is None or peer in contacts or peer in self.neighborhood.ever
 
-    def _over_links(self, told: Sequence[e.Effect | Change]) -> list[e.Effect | Change]:
+    def _over_links(self, actions: Actions) -> Actions:
         """Dial those contacts that something is sent to, before it is sent; others are answered where they asked."""
-        ready: list[e.Effect | Change] = []
-        for each in told:
+        ready: Actions = []
+        for each in actions:
             if isinstance(each, e.Link):
                 self._linked[each.peer] = each.addresses
             elif isinstance(each, e.Send):
                 ready += [link for peer in each.to if self._needed(peer) and (link := self._link(peer))]
             ready.append(each)
         if self._active:
-            ready += [link for peer in self.around.ever if (link := self._link(peer))]
+            ready += [link for peer in self.neighborhood.ever if (link := self._link(peer))]
         return ready
 
     def _link(self, peer: str) -> e.Link | None:
@@ -307,9 +286,9 @@ class MembershipService:
 
     def _pause(self) -> float:
         self._shuffles += 1
-        draw = generator(self.rules.probe.seed, self.name, "shuffle", self._shuffles).random()
+        draw = generator(self.rules.swim.seed, self.name, "shuffle", self._shuffles).random()
         return SHUFFLE_S * (0.75 + 0.5 * float(draw))  # in step with nobody: who trades last in a cycle is held longer
 
     @staticmethod
-    def _contact(news: m.MemberState) -> m.Contact:
-        return m.Contact(news.node, news.incarnation, news.addresses, 0)
+    def _contact(state: m.MemberState) -> m.Contact:
+        return m.Contact(state.node, state.incarnation, state.addresses, 0)

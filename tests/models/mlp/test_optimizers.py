@@ -4,7 +4,8 @@ from math import sqrt
 
 import numpy as np
 import pytest
-from nervenet.models.mlp.optimizers import NAMES, make_optimizer
+from nervenet.models import MLP
+from nervenet.models.mlp.optimizers import OPTIMIZERS
 
 RATE, MOMENTUM, L2, N_WEIGHTS = 0.1, 0.9, 0.01, 3
 
@@ -33,7 +34,7 @@ def reference(name, p, gradients):
 def run(name, gradients, dtype="float64", between=lambda optimizer: None):
     parameters = np.linspace(-1, 1, 5).astype(dtype)
     gradient = np.empty_like(parameters)
-    optimizer = make_optimizer(name, parameters, gradient, N_WEIGHTS, RATE, MOMENTUM)
+    optimizer = OPTIMIZERS[name](parameters, gradient, N_WEIGHTS, RATE, MOMENTUM)
     for g in gradients:
         gradient[:] = g * optimizer.gain
         optimizer.step(np.array(L2 * optimizer.gain, dtype))
@@ -44,7 +45,7 @@ def run(name, gradients, dtype="float64", between=lambda optimizer: None):
 GRADIENTS = np.random.default_rng(0).standard_normal((8, 5))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-14), ("float32", 1e-6)])
 def test_steps_follow_the_formula(name, dtype, tolerance):
     found, _ = run(name, GRADIENTS, dtype)
@@ -54,12 +55,12 @@ def test_steps_follow_the_formula(name, dtype, tolerance):
     assert found.dtype == dtype
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_memory_moves_with_carry_and_restore(name):
     whole, _ = run(name, GRADIENTS)
     half, before = run(name, GRADIENTS[:4])
     gradient = np.empty_like(half)
-    after = make_optimizer(name, half, gradient, N_WEIGHTS, RATE, MOMENTUM)
+    after = OPTIMIZERS[name](half, gradient, N_WEIGHTS, RATE, MOMENTUM)
     after.set_state(before.get_state())
     for g in GRADIENTS[4:]:
         gradient[:] = g * after.gain
@@ -67,7 +68,7 @@ def test_memory_moves_with_carry_and_restore(name):
     np.testing.assert_array_equal(half, whole)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_reset_forgets_everything(name):
     without, _ = run(name, GRADIENTS, between=lambda optimizer: optimizer.reset())
     expected = np.linspace(-1, 1, 5)
@@ -87,4 +88,4 @@ def test_a_state_that_does_not_fit_is_refused():
 
 def test_an_unknown_name_is_refused():
     with pytest.raises(ValueError, match="'rmsprop'; allowed are sgd, momentum, nesterov, adam"):
-        make_optimizer("rmsprop", np.zeros(1), np.zeros(1), 1, 0.1, 0.9)
+        MLP(optimizer="rmsprop")

@@ -181,9 +181,11 @@ def test_what_is_named_otherwise_is_none_of_ours(tmp_path: Path) -> None:
 def test_a_newer_format_is_an_error_and_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoints, _ = filled(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(state_file, "FORMAT", 2)
+        patch.setattr(state_file, "FORMAT", 3)
         checkpoints.write(4, {}, {})
-    with pytest.raises(CheckpointError, match=r"round-000000004.safetensors: is of format 2; this version reads up to"):
+    with pytest.raises(
+        CheckpointError, match=r"round-000000004.safetensors: is of format 3; this version reads format 2"
+    ):
         checkpoints.latest()
 
 
@@ -293,4 +295,4 @@ def test_metadata_are_readable_by_others(tmp_path: Path) -> None:
     with safe_open(path_of(tmp_path, 3), "numpy") as file:
         metadata = file.metadata()
     assert json.loads(metadata["record"]) == {"n": 3}
-    assert (metadata["format"], metadata["round"]) == ("1", "3")
+    assert (metadata["format"], metadata["round"]) == ("2", "3")

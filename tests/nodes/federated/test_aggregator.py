@@ -10,7 +10,7 @@ from nervenet.nodes.runtime import effects as e
 
 def a_fold(weights: np.ndarray, number: int, attempt: int, answer: float) -> e.Fold:
     given = (Contribution("a", np.full(3, answer, np.float32), weights, 10),)
-    return e.Fold(number, attempt, "mean", weights, given)
+    return e.Fold(number, attempt, weights, given)
 
 
 def check_a_fold_that_did_not_count_leaves_nothing_behind() -> None:

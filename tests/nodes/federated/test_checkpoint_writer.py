@@ -45,7 +45,7 @@ class Controlled:
 
 def fold(merger: Aggregator, number: int, weights: Any) -> ev.Folded:
     moved = Contribution("a", np.tile(weights - np.float32(0.1), len(merger.strategy.demands.parts)), weights, 3)
-    return merger.fold(e.Fold(number, 0, "mean", weights, (moved,)))
+    return merger.fold(e.Fold(number, 0, weights, (moved,)))
 
 
 @pytest.mark.parametrize("strategy", [FedAdam(), Controlled()], ids=["state", "state and parts"])

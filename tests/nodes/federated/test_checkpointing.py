@@ -6,13 +6,13 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.round_machine import CoordinatorMachine
-from nervenet.nodes.federated.rules import RoundRules
+from nervenet.nodes.config.schema import Timing
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
 
 
 def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
@@ -26,14 +26,8 @@ def kept(desk: Any) -> list[int]:
 # ----------------------------------------------------------------------------------------------------------------- when
 
 
-def test_without_a_place_to_keep_it_nothing_is_kept(coordinator: Any) -> None:
-    desk = coordinator().settle()
-    desk.train()
-    assert kept(desk) == []
-
-
 def test_a_checkpoint_follows_each_round_and_says_all_that_the_machine_remembers(coordinator: Any) -> None:
-    desk = coordinator(rounds=5, checkpoint=True).settle()
+    desk = coordinator(rounds=5, writes=False).settle()
     desk.tell(ev.Saved(0))
     desk.now = 2.0
     effects = desk.train()
@@ -42,12 +36,12 @@ def test_a_checkpoint_follows_each_round_and_says_all_that_the_machine_remembers
     record = json.loads(json.dumps(one.record))
     assert record["completed"] == 1
     assert record["agreement"] == {"columns": ["x"]}
-    assert record["payload"] == {"rule": "mean", "layout": "a1b2", "dtype": "float32", "length": 5}
+    assert record["payload"] == {"layout": "a1b2", "dtype": "float32", "length": 5}
     assert record["clients"]["client-0"] == {
         "here": True,
         "examples": 1000,
         "strikes": 0,
-        "sentences": 0,
+        "probations": 0,
         "barred": 0,
         "counted": 1,
     }
@@ -56,7 +50,7 @@ def test_a_checkpoint_follows_each_round_and_says_all_that_the_machine_remembers
 
 
 def test_at_most_one_a_second_and_one_at_a_time(coordinator: Any) -> None:
-    desk = coordinator(rounds=20, checkpoint=True).settle()
+    desk = coordinator(rounds=20, writes=False).settle()
     for number, now in ((1, 0.1), (2, 0.2)):
         desk.now = now
         desk.train(number)
@@ -72,7 +66,7 @@ def test_at_most_one_a_second_and_one_at_a_time(coordinator: Any) -> None:
 
 
 def test_tasks_say_what_is_on_the_disk(coordinator: Any) -> None:
-    desk = coordinator(rounds=5, checkpoint=True).settle()
+    desk = coordinator(rounds=5, writes=False).settle()
     desk.now = 2.0
     desk.tell(ev.Saved(0))
     desk.train()
@@ -83,7 +77,7 @@ def test_tasks_say_what_is_on_the_disk(coordinator: Any) -> None:
 
 
 def check_the_run_ends_when_its_last_round_is_kept(coordinator: Any) -> None:
-    desk = coordinator(rounds=2, checkpoint=True, evaluate_test=False).settle()
+    desk = coordinator(rounds=2, writes=False, evaluate_test=False).settle()
     desk.tell(ev.Saved(0))
     desk.train(1)
     desk.train(2)
@@ -104,7 +98,7 @@ def test_the_last_round_would_wait_for_its_second(coordinator: Any, monkeypatch:
 
 
 def test_the_last_round_is_kept_even_while_another_is_being_written(coordinator: Any) -> None:
-    desk = coordinator(rounds=2, checkpoint=True, evaluate_test=False).settle()
+    desk = coordinator(rounds=2, writes=False, evaluate_test=False).settle()
     desk.train(1)
     desk.train(2)
     desk.tell(ev.Saved(0))
@@ -114,7 +108,7 @@ def test_the_last_round_is_kept_even_while_another_is_being_written(coordinator:
 
 
 def test_a_disk_that_refuses_is_told_loudly_and_the_run_goes_on(coordinator: Any) -> None:
-    desk = coordinator(rounds=1, checkpoint=True, evaluate_test=False).settle()
+    desk = coordinator(rounds=1, writes=False, evaluate_test=False).settle()
     desk.tell(ev.WorkFailed("checkpoint", 0, 0, "CheckpointError: no space left on device"))
     assert desk.published("warning") == [
         {
@@ -127,11 +121,11 @@ def test_a_disk_that_refuses_is_told_loudly_and_the_run_goes_on(coordinator: Any
     desk.tell(ev.WorkFailed("checkpoint", 1, 0, "CheckpointError: no space left on device"))
     assert len(desk.published("warning")) == 2
     assert desk.finished() == e.Finish("completed")
-    assert desk.state.keeper.durable == 0
+    assert desk.state.run.checkpoints.durable == 0
 
 
 def test_a_disk_that_hangs_is_not_waited_for_for_ever(coordinator: Any) -> None:
-    desk = coordinator(rounds=1, checkpoint=True, evaluate_test=False).settle()
+    desk = coordinator(rounds=1, writes=False, evaluate_test=False).settle()
     desk.train()
     desk.until(1200.0, beating=desk.names)
     assert [told["reason"].split(":")[0] for told in desk.published("warning")] == [
@@ -145,13 +139,13 @@ def test_a_disk_that_hangs_is_not_waited_for_for_ever(coordinator: Any) -> None:
 
 def resumed(coordinator: Any, completed: int = 3, **rules: Any) -> Any:
     """A coordinator that has died after some rounds, with client-1 on probation."""
-    before = coordinator(rounds=9, checkpoint=True).settle()
+    before = coordinator(rounds=9, writes=False).settle()
     for number in range(1, completed + 1):
         before.train(number)
-    before.state.roll["client-1"].barred = completed + 2
-    record = json.loads(json.dumps(before.state.memory()))
-    desk = coordinator(rounds=9, checkpoint=True, **rules)
-    desk.state = CoordinatorMachine.restored(desk.state.rules, record, f"w{completed}", f"w{completed} and parts")
+    before.state.run.registry["client-1"].barred = completed + 2
+    record = json.loads(json.dumps(before.state.run.to_dict()))
+    desk = coordinator(rounds=9, writes=False, **rules)
+    desk.state = CoordinatorMachine.restored(desk.state.run.config, record, f"w{completed}", f"w{completed} and parts")
     return desk
 
 
@@ -195,11 +189,11 @@ def test_what_was_complete_is_evaluated_if_it_was_due(coordinator: Any) -> None:
 
 
 def test_a_run_that_was_complete_only_concludes(coordinator: Any) -> None:
-    before = coordinator(rounds=2, checkpoint=True).settle()
+    before = coordinator(rounds=2, writes=False).settle()
     before.train(1)
     before.train(2)
-    desk = coordinator(rounds=2, checkpoint=True)
-    desk.state = CoordinatorMachine.restored(desk.state.rules, before.state.memory(), "w2")
+    desk = coordinator(rounds=2, writes=False)
+    desk.state = CoordinatorMachine.restored(desk.state.run.config, before.state.run.to_dict(), "w2")
     desk.gather()
     (finish,) = only(e.Send, desk.effects)
     assert (finish.message.work, finish.to, finish.body) == ("finish", desk.names, "w2")
@@ -213,7 +207,7 @@ def works(desk: Any) -> list[str]:
 
 
 def test_nobody_is_let_go_before_the_last_round_is_written(coordinator: Any) -> None:
-    desk = coordinator(rounds=1, checkpoint=True, evaluate_test=False).settle()
+    desk = coordinator(rounds=1, writes=False, evaluate_test=False).settle()
     desk.tell(ev.Saved(0))
     desk.train()
     assert kept(desk) == [0, 1]
@@ -225,7 +219,7 @@ def test_nobody_is_let_go_before_the_last_round_is_written(coordinator: Any) -> 
 
 def judged_by_sites(coordinator: Any) -> Any:
     """A run that is killed when the sites have judged its last model, and some of them have it and are gone."""
-    rules = {"rounds": 1, "checkpoint": True, "evaluate_test": False, "evaluate_sites": True}
+    rules = {"rounds": 1, "writes": False, "evaluate_test": False, "evaluate_sites": True}
     before = coordinator(**rules).settle()
     before.tell(ev.Saved(0), 5.0)
     before.train()
@@ -235,7 +229,7 @@ def judged_by_sites(coordinator: Any) -> Any:
     assert kept(before) == [0, 1, 1], "once more, with what the sites have found"
     assert "finish" not in works(before)
     desk = coordinator(**rules)
-    desk.state = CoordinatorMachine.restored(desk.state.rules, only(e.Checkpoint, before.effects)[-1].record, "w1")
+    desk.state = CoordinatorMachine.restored(desk.state.run.config, only(e.Checkpoint, before.effects)[-1].record, "w1")
     return desk
 
 
@@ -256,8 +250,8 @@ def test_where_nothing_is_left_to_do_nobody_is_needed(coordinator: Any) -> None:
 
 def test_and_where_nobody_is_expected_it_ends_at_once(coordinator: Any) -> None:
     before = judged_by_sites(coordinator)
-    desk = coordinator(n=0, rounds=1, checkpoint=True, evaluate_test=False, evaluate_sites=True)
-    desk.state = CoordinatorMachine.restored(desk.state.rules, before.state.memory(), "w1")
+    desk = coordinator(n=0, rounds=1, writes=False, evaluate_test=False, evaluate_sites=True)
+    desk.state = CoordinatorMachine.restored(desk.state.run.config, before.state.run.to_dict(), "w1")
     desk.tell(ev.Started())
     desk.tell(ev.Saved(1))
     assert desk.finished() == e.Finish("completed")
@@ -269,7 +263,7 @@ def test_a_run_that_was_complete_still_asks_the_sites(coordinator: Any) -> None:
     before.train(1)
     before.train(2)
     desk = coordinator(**rules)
-    desk.state = CoordinatorMachine.restored(desk.state.rules, before.state.memory(), "w2")
+    desk.state = CoordinatorMachine.restored(desk.state.run.config, before.state.run.to_dict(), "w2")
     desk.gather()
     assert [send.message.work for send in only(e.Send, desk.effects)] == ["evaluate"]
 
@@ -281,7 +275,8 @@ def test_a_checkpoint_of_round_zero_is_one(coordinator: Any) -> None:
 
 def test_a_second_memory_is_the_first(coordinator: Any) -> None:
     desk = resumed(coordinator)
-    assert CoordinatorMachine.restored(desk.state.rules, desk.state.memory(), "w3").memory() == desk.state.memory()
+    record = desk.state.run.to_dict()
+    assert CoordinatorMachine.restored(desk.state.run.config, record, "w3").run.to_dict() == record
 
 
 def test_what_a_client_claims_after_its_own_death_counts(coordinator: Any) -> None:
@@ -289,7 +284,7 @@ def test_what_a_client_claims_after_its_own_death_counts(coordinator: Any) -> No
     desk.tell(ev.Started())
     desk.tell(ev.LinkUp("client-0", "client", 1))
     desk.say("client-0", m.Ready(examples=700, pid=1))
-    assert desk.state.roll["client-0"].examples == 700
+    assert desk.state.run.registry["client-0"].examples == 700
 
 
 # ------------------------------------------------------------------------------------------------------ work that hangs
@@ -301,7 +296,7 @@ def test_work_that_hangs_ends_the_run_by_name(coordinator: Any, kind: str) -> No
     if kind == "settle":
         desk.gather()
         for name in desk.names:
-            desk.say(name, m.Update(0, 0, 10, {}, {}, m.Payload("survey", "survey", "float64", 9)), "s")
+            desk.say(name, m.Update(0, 0, 10, {}, {}, m.Payload("survey", "float64", 9)), "s")
     else:
         desk.settle()
         for name in desk.names:
@@ -318,13 +313,13 @@ def test_work_that_hangs_ends_the_run_by_name(coordinator: Any, kind: str) -> No
 
 
 def test_work_that_hangs_would_hold_the_run_for_ever(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RoundRules, "work_deadline_s", property(lambda self: float("inf")))
+    monkeypatch.setattr(Timing, "work_deadline_s", property(lambda self: float("inf")))
     with pytest.raises(AssertionError):
         test_work_that_hangs_ends_the_run_by_name(coordinator, "fold")
 
 
 def test_work_that_ends_leaves_no_timer(coordinator: Any) -> None:
-    desk = coordinator(rounds=1, checkpoint=True).settle()
+    desk = coordinator(rounds=1, writes=False).settle()
     desk.train()
     desk.tell(ev.Evaluated(1, "test", {}))
     desk.tell(ev.Saved(0))

@@ -193,7 +193,7 @@ def test_a_training_that_diverges_is_told_by_name_however_it_is_encoded(encoding
 def test_what_cannot_be_encoded_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     one = client()
     huge = np.full(one.site_model.layout.size, 3e38, np.float32)
-    monkeypatch.setattr(one.site_model, "get_weights", lambda: huge)  # finite, and too large for a scale of int8
+    monkeypatch.setattr(one.site_model.model, "get_weights", lambda: huge)  # finite, and too large for a scale of int8
     answer = Worker(one).answer(e.Train(1, 0, received(1), PLAIN | {"encoding": "delta+int8"}))
     assert isinstance(answer, ev.WorkFailed)
     assert answer.reason.startswith("ArithmeticError: the weights after training, sent as delta+int8, must be finite")

@@ -5,14 +5,14 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nervenet.nodes.federated.early_stopping import Goal, GoalError, Stop, Stopping, StoppingRules, reported
+from nervenet.nodes.federated.early_stopping import EarlyStopping, Goal, GoalError, Stop, StoppingRules, reported
 
 accuracies = st.lists(st.floats(0, 1), min_size=1, max_size=20)
 
 
 def run(rules: StoppingRules, values: list[float], metric: str = "accuracy") -> tuple[int, Stop] | None:
     """The first round at which the rules stop, with the verdict."""
-    stopping = Stopping(rules)
+    stopping = EarlyStopping(rules)
     for number, value in enumerate(values, 1):
         stop = stopping.judge(number, {metric: value})
         if stop:
@@ -85,7 +85,7 @@ def test_patience_counts_evaluations_without_improvement() -> None:
 
 
 def test_a_metric_that_is_missing_or_not_finite_is_no_improvement() -> None:
-    stopping = Stopping(StoppingRules(patience=2))
+    stopping = EarlyStopping(StoppingRules(patience=2))
     assert stopping.judge(1, {"accuracy": 0.5}) is None
     assert stopping.judge(2, {"loss": 3.0, "examples": 9}) is None
     stop = stopping.judge(3, {"accuracy": float("nan")})
@@ -96,13 +96,13 @@ def test_a_metric_that_is_missing_or_not_finite_is_no_improvement() -> None:
 
 def test_the_score_is_watched_where_no_goal_says_otherwise() -> None:
     for metrics, metric in (({"loss": 1.0, "r2": 0.1}, "r2"), ({"loss": 1.0}, "loss")):
-        stopping = Stopping(StoppingRules())
+        stopping = EarlyStopping(StoppingRules())
         stopping.judge(1, metrics)
         assert stopping.metric == metric
 
 
 def test_a_round_that_is_judged_again_counts_once_and_gets_the_same_verdict() -> None:
-    stopping = Stopping(StoppingRules(Goal("accuracy", 0.9), patience=2))
+    stopping = EarlyStopping(StoppingRules(Goal("accuracy", 0.9), patience=2))
     for number, value, stops in ((1, 0.5, False), (2, 0.5, False), (3, 0.5, True), (4, 0.95, True)):
         first = stopping.judge(number, {"accuracy": value})
         assert (first is not None) is stops
@@ -113,7 +113,7 @@ def test_a_round_that_is_judged_again_counts_once_and_gets_the_same_verdict() ->
 
 @given(accuracies)
 def test_the_best_is_the_first_of_the_highest(values: list[float]) -> None:
-    stopping = Stopping(StoppingRules())
+    stopping = EarlyStopping(StoppingRules())
     for number, value in enumerate(values, 1):
         assert stopping.judge(number, {"accuracy": value}) is None
     assert stopping.best == (values.index(max(values)) + 1, max(values))
@@ -141,30 +141,30 @@ def test_more_patience_never_stops_earlier_and_asking_for_larger_steps_never_lat
 @given(accuracies, st.integers(0, 20), st.floats(0, 0.1))
 def test_who_is_restored_judges_as_who_went_on(values: list[float], cut: int, delta: float) -> None:
     rules = StoppingRules(Goal("accuracy", 0.95), patience=2, min_delta=delta)
-    whole, first = Stopping(rules), Stopping(rules)
+    whole, first = EarlyStopping(rules), EarlyStopping(rules)
     for number, value in enumerate(values[:cut], 1):
         whole.judge(number, {"accuracy": value})
         first.judge(number, {"accuracy": value})
-    second = Stopping(rules)
-    second.restore(json.loads(json.dumps(first.memory(0.0))))
+    second = EarlyStopping(rules)
+    second.restore(json.loads(json.dumps(first.to_dict(0.0))))
     for number, value in enumerate(values[cut:], cut + 1):
         assert second.judge(number, {"accuracy": value}) == whole.judge(number, {"accuracy": value})
     assert second.best == whole.best
 
 
 def test_a_memory_of_another_metric_is_no_memory_of_this_one() -> None:
-    old = Stopping(StoppingRules(Goal("loss", 0.0)))
+    old = EarlyStopping(StoppingRules(Goal("loss", 0.0)))
     old.judge(3, {"loss": 0.5})
-    new = Stopping(StoppingRules(Goal("accuracy", 0.9)))
-    new.restore(old.memory(0.0))
+    new = EarlyStopping(StoppingRules(Goal("accuracy", 0.9)))
+    new.restore(old.to_dict(0.0))
     assert (new.metric, new.best, new.judged) == ("accuracy", None, 0)
 
 
 def test_a_budget_runs_on_over_lives() -> None:
-    assert Stopping(StoppingRules()).begin(5.0) is None
-    first = Stopping(StoppingRules(budget_s=60.0))
+    assert EarlyStopping(StoppingRules()).begin(5.0) is None
+    first = EarlyStopping(StoppingRules(budget_s=60.0))
     assert first.begin(100.0) == 160.0
-    second = Stopping(StoppingRules(budget_s=60.0))
-    second.restore(first.memory(125.0))
+    second = EarlyStopping(StoppingRules(budget_s=60.0))
+    second.restore(first.to_dict(125.0))
     assert second.begin(7.0) == 42.0
     assert second.out_of_time() == Stop("budget", "the budget of 60 s is spent")

@@ -139,8 +139,8 @@ def test_a_large_claim_does_not_buy_every_turn(coordinator: Any) -> None:
         desk.tell(ev.LinkUp(name, "client", 1))
         desk.say(name, m.Ready(examples=10**9 if name == "client-0" else 1000, pid=1))
     for name in desk.names:
-        desk.say(name, m.Update(0, 0, 10, {}, {}, m.Payload("survey", "survey", "float64", 9)), "s")
-    desk.tell(ev.ModelReady({}, m.Payload("mean", "a1b2", "float32", 5), "w0"))
+        desk.say(name, m.Update(0, 0, 10, {}, {}, m.Payload("survey", "float64", 9)), "s")
+    desk.tell(ev.ModelReady({}, m.Payload("a1b2", "float32", 5), "w0"))
     for number in range(1, 61):
         desk.answer(asked(desk)[0], number)
         desk.tell(ev.Folded(number, 0, "w"))
@@ -157,13 +157,13 @@ def test_too_few_clients_are_waited_for_and_the_run_goes_on_when_they_are_back(c
     desk.tell(ev.LinkLost("client-2", "cut"))
     desk.answer("client-0")
     desk.until(11.0, beating=("client-0",))
-    assert desk.state.status == "waiting"
+    assert desk.state.run.status == "waiting"
     (told,) = (w for w in desk.published("warning") if "waits" in w["reason"])
     assert told["reason"] == ("round 1 waits for clients: 1 of at least 2 are there; missing: client-1, client-2")
     beat = [effect for effect in desk.effects if isinstance(effect, e.SendHeartbeat)][-1]
     assert beat.state == "waiting"
     desk.tell(ev.LinkUp("client-2", "client", 2))
-    assert (asked(desk), desk.state.status) == (["client-0", "client-2"], "asking")
+    assert (asked(desk), desk.state.run.status) == (["client-0", "client-2"], "asking")
     assert ("wait",) not in desk.timers
 
 
@@ -191,7 +191,7 @@ def test_nobody_there_is_waited_for_once(coordinator: Any) -> None:
 
 
 def test_nobody_there_would_be_asked_three_times(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.nodes.federated.round_machine.least", lambda rules: 0)
+    monkeypatch.setattr("nervenet.nodes.federated.sync_rounds.least", lambda rules: 0)
     with pytest.raises(AssertionError):
         check_nobody_there_is_waited_for_once(coordinator)
 

@@ -4,18 +4,18 @@ import math
 from typing import Any
 
 import pytest
+from federated_config import coordinator_config
 from nervenet.broker import messages as m
 from nervenet.nodes.federated.client_registry import ClientRegistry
-from nervenet.nodes.federated.closing import encoding_figures
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.round import Admitted
-from nervenet.nodes.federated.round_machine import CoordinatorMachine
-from nervenet.nodes.federated.rules import RoundRules
-from nervenet.nodes.federated.task_dispatch import lacking, tasks
+from nervenet.nodes.federated.round_summary import encoding_figures
+from nervenet.nodes.federated.task_dispatch import missing_codecs, tasks
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
-SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
+MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
+SURVEY = m.Payload(layout="survey", dtype="float64", length=9)
 SPEC = "delta+top-k:0.1+int8"
 ALL = ("delta", "top-k", "float16", "bfloat16", "int8", "int4", "deflate")
 
@@ -23,20 +23,20 @@ ALL = ("delta", "top-k", "float16", "bfloat16", "int8", "int4", "deflate")
 def asked(
     codecs: dict[str, tuple[str, ...]],
     work: m.TaskKind = "train",
-    payload: m.Payload = MODEL,
     holding: tuple[str, ...] = (),
     durable: int = 0,
-    began: int = 0,
-    **rules: Any,
+    resumed_after: int = 0,
+    **more: Any,
 ) -> dict[str, m.Task]:
     """The task that each client gets."""
-    roll = ClientRegistry(2.0, 10.0)
+    registry = ClientRegistry(2.0, 10.0)
     for name, can in codecs.items():
-        roll.enroll(name, 10, 0.0, can)
-        roll[name].settled = name in holding
-    given = RoundRules(rounds=9, clients=frozenset(codecs), **{"settings": {"epochs": 1}, **rules})
-    settled = ev.ModelReady({"columns": ["x"]}, payload, "w0")
-    sends = tasks(codecs, work, 3, 0, "w2", rules=given, roll=roll, settled=settled, durable=durable, began=began)
+        registry.enroll(name, 10, 0.0, can)
+        registry[name].ready = name in holding
+    config = coordinator_config(codecs, 9, **{"settings": {"epochs": 1}, **more})
+    model = ev.ModelReady({"columns": ["x"]}, MODEL, "w0")
+    known = {"config": config, "registry": registry, "model": model}
+    sends = tasks(codecs, work, 3, 0, "w2", **known, durable=durable, resumed_after=resumed_after)
     found: dict[str, m.Task] = {}
     for send in sends:
         assert isinstance(send, e.Send)
@@ -49,8 +49,8 @@ def test_whoever_can_encodes_as_the_run_does_and_others_send_what_they_have() ->
     found = asked({"a": ALL, "b": ("delta", "int8"), "c": ()}, compression=SPEC)
     assert found["a"].settings == {"epochs": 1, "encoding": SPEC}
     assert found["b"].settings == found["c"].settings == {"epochs": 1}
-    assert lacking(SPEC, ("delta", "int8")) == ["top-k"]
-    assert lacking("", ()) == []
+    assert missing_codecs(SPEC, ("delta", "int8")) == ["top-k"]
+    assert missing_codecs("", ()) == []
 
 
 def test_those_who_are_alike_share_one_message() -> None:
@@ -60,24 +60,22 @@ def test_those_who_are_alike_share_one_message() -> None:
     assert len({id(task) for task in found.values()}) == 3
 
 
-def test_what_is_no_mean_is_never_encoded() -> None:
-    sums = m.Payload(rule="sum", layout="a1b2", dtype="float64", length=5)
-    assert "encoding" not in asked({"a": ALL}, payload=sums, compression=SPEC)["a"].settings
+def test_only_the_answer_to_a_training_is_encoded() -> None:
     assert "encoding" not in asked({"a": ALL}, work="evaluate", compression=SPEC)["a"].settings
 
 
 def test_only_the_last_task_asks_for_a_model_of_ones_own() -> None:
-    assert asked({"a": ALL}, parting={"fine_tune": 2})["a"].settings == {"epochs": 1}
-    assert asked({"a": ALL}, "finish", parting={"fine_tune": 2})["a"].settings == {"epochs": 1, "fine_tune": 2}
+    assert asked({"a": ALL}, final_settings={"fine_tune": 2})["a"].settings == {"epochs": 1}
+    assert asked({"a": ALL}, "finish", final_settings={"fine_tune": 2})["a"].settings == {"epochs": 1, "fine_tune": 2}
 
 
-def test_who_has_not_answered_to_this_life_yet_is_told_where_it_began() -> None:
-    found = asked({"old": ALL, "new": ALL}, holding=("old",), durable=8, began=5)
+def test_a_client_new_to_this_incarnation_is_told_after_which_round_it_began() -> None:
+    found = asked({"old": ALL, "new": ALL}, holding=("old",), durable=8, resumed_after=5)
     assert (found["old"].durable, found["new"].durable) == (8, 5)
 
 
 def test_a_client_that_cannot_encode_is_named_once() -> None:
-    state = CoordinatorMachine(RoundRules(rounds=1, clients=frozenset(("a", "b")), compression="delta+int4"))
+    state = CoordinatorMachine(coordinator_config(rounds=1, clients=frozenset(("a", "b")), compression="delta+int4"))
     (told,) = state.handle(ev.Arrived("a", m.Ready(10, 1, ("delta",))), 0.0)
     reason = "a cannot encode int4: its updates come as they are, without compression"
     assert told == e.Publish("warning", {"reason": reason, "subject": "a"})

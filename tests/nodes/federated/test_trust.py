@@ -18,8 +18,8 @@ def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
     return [effect for effect in effects if isinstance(effect, kind)]
 
 
-SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+SURVEY = m.Payload(layout="survey", dtype="float64", length=9)
+MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
 
 
 def with_claims(coordinator: Any, claims: list[int], **rules: Any) -> Any:
@@ -130,7 +130,7 @@ def test_three_rejections_in_a_row_cost_five_rounds_and_ten_the_next_time(coordi
         "client-1 is on probation, and not asked before round 9: 3 updates in a row were rejected, the last because "
     )
     assert "before round 22" in second[1]
-    assert desk.state.completed == 23, "the rounds go on"
+    assert desk.state.run.completed == 23, "the rounds go on"
 
 
 def test_two_rejections_and_a_good_one_begin_anew(coordinator: Any) -> None:
@@ -167,7 +167,7 @@ def test_when_all_are_on_probation_they_are_asked_nevertheless(coordinator: Any)
             desk.say(name, m.Update(1, attempt, 0, {}, None, MODEL), "bad")
     assert desk.finished() is None
     for name in desk.names:
-        desk.state.roll[name].barred = 9
+        desk.state.run.registry[name].barred = 9
     desk.answer("client-0", 1, 2)
     desk.answer("client-1", 1, 2)
     desk.tell(ev.Folded(1, 2, "w1"))
@@ -176,7 +176,7 @@ def test_when_all_are_on_probation_they_are_asked_nevertheless(coordinator: Any)
 
 def test_when_too_few_others_are_there_those_on_probation_are_asked(coordinator: Any) -> None:
     desk = coordinator(3, min_clients=2, rounds=9).settle()
-    desk.state.roll["client-0"].barred = desk.state.roll["client-1"].barred = 5
+    desk.state.run.registry["client-0"].barred = desk.state.run.registry["client-1"].barred = 5
     desk.train()
     assert asked_in(desk)[2] == list(desk.names)
 
@@ -195,11 +195,11 @@ def check_a_fold_that_leaves_too_little_fails_the_round(coordinator: Any) -> Non
         "2 of at least 3 updates are left; client-0: rejected: its norm is 900 times the median; "
         "client-3: rejected: it points away from all others"
     )
-    assert desk.state.weights == "w0", "nothing of it counts"
+    assert desk.state.run.weights == "w0", "nothing of it counts"
     assert desk.published("round.started")[-1]["attempt"] == 1
     assert [one["subject"] for one in desk.published("update.rejected")] == ["client-0", "client-3"]
     desk.train(1, 1)
-    assert desk.state.completed == 1
+    assert desk.state.run.completed == 1
 
 
 def test_a_fold_that_leaves_too_little_fails_the_round(coordinator: Any) -> None:
@@ -207,16 +207,16 @@ def test_a_fold_that_leaves_too_little_fails_the_round(coordinator: Any) -> None
 
 
 def test_a_fold_that_leaves_too_little_would_count(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nervenet.nodes.federated.round_machine import CoordinatorMachine
+    from nervenet.nodes.federated.sync_rounds import SyncRounds
 
-    folded = CoordinatorMachine._folded
+    folded = SyncRounds.folded
 
-    def heedless(self: CoordinatorMachine, event: ev.Folded, now: float) -> list[e.Effect]:
-        assert self.open is not None
-        self.open.floor = 0
+    def heedless(self: SyncRounds, event: ev.Folded, now: float) -> list[e.Effect]:
+        assert self.run.round is not None
+        self.run.round.floor = 0
         return folded(self, event, now)
 
-    monkeypatch.setattr(CoordinatorMachine, "_folded", heedless)
+    monkeypatch.setattr(SyncRounds, "folded", heedless)
     with pytest.raises(ValueError, match="not enough values"):
         check_a_fold_that_leaves_too_little_fails_the_round(coordinator)
 
@@ -224,7 +224,7 @@ def test_a_fold_that_leaves_too_little_would_count(coordinator: Any, monkeypatch
 def check_nobody_makes_the_coordinator_say_more_than_a_message_holds(coordinator: Any) -> None:
     desk = coordinator(3).settle()
     long = "x" * 200_000
-    odd = m.Payload(rule=long, layout=long, dtype="float32", length=5, parts=(long, long))
+    odd = m.Payload(layout=long, dtype="float32", length=5, parts=(long, long))
     desk.say("client-0", m.Update(1, 0, 10, {}, None, odd), "w")
     desk.say("client-1", m.Declined(1, 0, long[:60_000]))
     desk.say("client-2", m.Heartbeat(round=1, state=long[:60_000], sending=()))
@@ -253,8 +253,8 @@ def test_a_long_name_would_end_the_coordinator(coordinator: Any, monkeypatch: py
 def test_no_encoding_counts_but_the_one_that_was_agreed(coordinator: Any, encoding: str, counts: bool) -> None:
     desk = coordinator(3, compression="delta+int8").settle()
     kind = {"dtype": "uint8", "length": 9, "encoding": encoding} if encoding else {}
-    payload = m.Payload(**{"rule": "mean", "layout": "a1b2", "dtype": "float32", "length": 5, **kind})
+    payload = m.Payload(**{"layout": "a1b2", "dtype": "float32", "length": 5, **kind})
     desk.say("client-0", m.Update(1, 0, 10, {}, None, payload), "w")
-    assert ("client-0" in desk.state.open.admitted) == counts
+    assert ("client-0" in desk.state.run.round.admitted) == counts
     reasons = [fields["reason"] for fields in desk.published("update.rejected")]
     assert reasons == ([] if counts else [f"encoding must be delta+int8, found {encoding}"])

@@ -10,14 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker import messages as m
-from nervenet.nodes.gossip.checkpointing import TOLD, CheckpointPolicy, NoCommonCheckpoint, common_round, rounds_told
-from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
+from nervenet.nodes.gossip.checkpointing import (
+    MOST_HELD,
+    CheckpointPolicy,
+    NoCommonCheckpoint,
+    common_round,
+    rounds_held,
+)
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.topology import schedule
+from static_membership import static_peer
 
-MODEL = m.Payload("mean", "a1b2", "float32", 5)
-SURVEY = m.Payload("survey", "survey", "float64", 1)
+MODEL = m.Payload("a1b2", "float32", 5)
+SURVEY = m.Payload("survey", "float64", 1)
 
 
 def only(kind: type, effects: list[e.Effect]) -> list[Any]:
@@ -153,10 +159,10 @@ def test_where_there_is_none_each_is_told_with_what_it_has() -> None:
         common_round({"a": [8, 4], "b": [6], "c": []})
 
 
-@pytest.mark.parametrize("told", [3, "12", [0], [1.5], [True], list(range(1, TOLD + 2)), [[1]]])
-def test_what_is_no_list_of_rounds_is_named(told: object) -> None:
+@pytest.mark.parametrize("rounds", [3, "12", [0], [1.5], [True], list(range(1, MOST_HELD + 2)), [[1]]])
+def test_what_is_no_list_of_rounds_is_named(rounds: object) -> None:
     with pytest.raises(NoCommonCheckpoint, match="the rounds that x holds must be"):
-        rounds_told("x", {"rounds": told})
+        rounds_held("x", {"rounds": rounds})
 
 
 # --------------------------------------------------------------------------------------------------------- the exchange
@@ -166,8 +172,7 @@ class Desk:
     """Peer b of a ring of three, with states of a former life."""
 
     def __init__(self, held: tuple[int, ...] = (), others: tuple[int, ...] | None = None, until: int = 20) -> None:
-        rules = PeerRules("b", tuple("abc"), schedule("ring", "abc"), keeps=True, held=held)
-        self.state = PeerMachine(rules)
+        self.state = static_peer("b", "abc", schedule("ring", "abc"), keeps=True, held=held)
         self.now = 0.0
         self.log: list[e.Effect] = []
         self.tell(ev.Started())

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes.gossip.algorithms.base import Needs
-from nervenet.nodes.gossip.neighbor_tracker import FAN, NeighborTracker, turns
+from nervenet.nodes.gossip.neighbor_tracker import FAN, NeighborTracker
 from nervenet.nodes.gossip.neighborhood import Neighborhood
-from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.topology import schedule
+from static_membership import static_peer
 
-MODEL = m.Payload("mean", "a1b2", "float32", 5)
-SURVEY = m.Payload("survey", "survey", "float64", 1)
-TWO = m.Payload("mean", "a1b2", "float32", 10, parts=("weights", "gradients"))
-BYTES = m.Payload("mean", "a1b2", "uint8", 3, "delta+int8")
+MODEL = m.Payload("a1b2", "float32", 5)
+SURVEY = m.Payload("survey", "float64", 1)
+TWO = m.Payload("a1b2", "float32", 10, parts=("weights", "gradients"))
+BYTES = m.Payload("a1b2", "uint8", 3, "delta+int8")
 PUSH = Needs(mass=True, directed=True, doubly=False)
 
 
@@ -30,13 +30,13 @@ class Desk:
 
     def __init__(self, name: str, topology: Any, members: str = "abcd", **rules: Any) -> None:
         graph = schedule(topology, members) if isinstance(topology, str) else topology
-        self.state = PeerMachine(PeerRules(name, tuple(members), graph, **({"mixing": "uniform"} | rules)))
+        self.state = static_peer(name, members, graph, **({"mixing": "uniform"} | rules))
         self.now = 0.0
         self.tell(ev.Started())
         self.tell(ev.Proceed(20))
-        for peer in self.state.around.ever:
+        for peer in self.state.membership.neighborhood.ever:
             self.tell(ev.LinkUp(peer, "peer", 1))
-        first = self.state.around.ever[0]
+        first = self.state.membership.neighborhood.ever[0]
         for origin in members:
             if origin == name:
                 self.tell(ev.Surveyed({}, (origin,)))
@@ -77,18 +77,18 @@ def test_it_sends_along_the_edges_of_the_round_and_waits_for_those_who_send_to_i
 
 def test_who_is_heard_may_be_rounds_ahead_where_nobody_has_left_anybody_behind() -> None:
     """On a directed ring the one before waits only for who is before it: news of us reaches it last."""
-    around = Neighborhood("a", _directed_ring(), "uniform", doubly=False)
-    assert not around.overtaken("d", by=4, first=2), "b, c and d are held up one after another"
-    assert around.overtaken("d", by=5, first=2)
+    neighborhood = Neighborhood("a", _directed_ring(), "uniform", doubly=False)
+    assert not neighborhood.overtaken("d", by=4, first=2), "b, c and d are held up one after another"
+    assert neighborhood.overtaken("d", by=5, first=2)
 
 
 def test_two_rounds_ahead_is_too_far_where_edges_go_both_ways() -> None:
-    around = Neighborhood("a", schedule("ring", "abcd"), "metropolis-hastings", doubly=True)
-    assert not around.overtaken("b", by=2, first=2)
-    assert around.overtaken("b", by=3, first=2)
-    assert not around.overtaken("c", by=3, first=2)
-    assert around.overtaken("c", by=4, first=2)
-    assert around.overtaken("b", by=10**12, first=2)
+    neighborhood = Neighborhood("a", schedule("ring", "abcd"), "metropolis-hastings", doubly=True)
+    assert not neighborhood.overtaken("b", by=2, first=2)
+    assert neighborhood.overtaken("b", by=3, first=2)
+    assert not neighborhood.overtaken("c", by=3, first=2)
+    assert neighborhood.overtaken("c", by=4, first=2)
+    assert neighborhood.overtaken("b", by=10**12, first=2)
 
 
 def test_several_early_messages_of_one_neighbor_wait_each_for_its_round() -> None:
@@ -119,7 +119,7 @@ def test_a_round_in_which_nobody_sends_to_a_peer_closes_at_once() -> None:
     )
     desk = Desk(idle[1], "base-k", "abcde")
     for number in range(1, idle[0] + 1):
-        for sender in desk.state.around.sources(number):
+        for sender in desk.state.membership.neighborhood.sources(number):
             desk.exchange(sender, number)
         effects = desk.trained()
         if number < idle[0]:
@@ -229,47 +229,27 @@ def test_a_neighbor_with_a_new_life_is_remembered_nothing_of_and_gets_nothing_ol
     assert e.Forget("b") in desk.tell(ev.LinkUp("b", "peer", 2))
     apart = {peer: ev.OutgoingModel(f"for {peer}", MODEL, 0.25) for peer in "bd"}
     assert [s.to for s in only(e.Send, desk.trained(apart=apart)) if isinstance(s.message, m.Exchange)] == [("d",)]
-    assert "b" not in desk.state.letters.inbox
+    assert "b" not in desk.state.rounds.inbox.received
     assert e.Forget("b") not in desk.tell(ev.LinkUp("b", "peer", 2)), "the same life again is no news"
 
 
 # ------------------------------------------------------------------------------------------------------- heartbeats
 
 
-def test_heartbeats_go_round_by_turns_and_silence_is_judged_accordingly() -> None:
-    peers = [f"p{i:02d}" for i in range(9)]
-    presence = NeighborTracker(dict.fromkeys(peers, 9), 0.5, 2.0, 10.0)
-    for peer in peers:
-        presence.welcome(peer, 0.0)
-    told = [presence.turn() for _ in range(turns(9))]
-    assert all(len(turn) == FAN for turn in told)
-    assert {peer for turn in told for peer in turn} == set(peers)
-    grace_s = 2 * 0.5 * (turns(9) - 1)
-    assert only(e.Publish, presence.silent(2.0 + grace_s - 0.01)) == []
-    assert [told.fields["subject"] for told in only(e.Publish, presence.silent(2.0 + grace_s))] == peers
+def test_heartbeats_go_round_by_turns() -> None:
+    peers = tuple(f"p{i:02d}" for i in range(9))
+    tracker = NeighborTracker(peers)
+    turns = [tracker.turn() for _ in range(5)]
+    assert all(len(turn) == FAN for turn in turns)
+    assert {peer for turn in turns for peer in turn} == set(peers)
 
 
 def test_a_peer_of_sixty_four_that_are_all_linked_sends_four_heartbeats_a_second() -> None:
     members = [f"p{i:02d}" for i in range(64)]
-    state = PeerMachine(PeerRules("p00", tuple(members), schedule("complete", members)))
+    state = static_peer("p00", members, schedule("complete", members))
     state.handle(ev.Started(), 0.0)
     beats = 0
     for pulse in range(20):
         for effect in state.handle(ev.TimerFired(("pulse",), 0.5 * pulse), 0.5 * pulse):
             beats += len(effect.to) if isinstance(effect, e.SendHeartbeat) else 0
     assert beats <= 4 * 10
-
-
-def test_on_a_dense_graph_nobody_is_told_what_he_hears_anyway() -> None:
-    members = [f"p{i}" for i in range(8)]
-    state = PeerMachine(PeerRules("p0", tuple(members), schedule("complete", members)))
-    state.handle(ev.Started(), 0.0)
-    for peer in members[1:]:
-        state.handle(ev.LinkUp(peer, "peer", 1), 0.0)
-    own = only(e.Send, state.handle(ev.Surveyed({}, (1.0,)), 0.0))
-    assert own[0].to == tuple(members[1:])
-    assert state.handle(ev.Arrived("p1", m.PeerSurvey("p1", {}, SURVEY), (1.0,)), 0.0) == []
-    # Who is still meeting is told all the same, when its turn has come.
-    assert only(e.Send, state.handle(ev.TimerFired(("pulse",), 0.5), 0.5)) == [], "there was news"
-    sent = only(e.Send, state.handle(ev.TimerFired(("pulse",), 1.0), 1.0))
-    assert {(s.to, s.message.origin) for s in sent} == {((p,), o) for p in ("p3", "p4") for o in ("p0", "p1")}

@@ -5,15 +5,18 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
+from nervenet.nodes.gossip.neighbor_tracker import NeighborTracker
+from nervenet.nodes.gossip.round_machine import PeerMachine
 from nervenet.nodes.gossip.survey_flood import AT_ONCE, SurveyFlood
+from nervenet.nodes.gossip.waiting import WaitPolicy
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.topology import schedule
+from static_membership import static_peer
 
 T = TypeVar("T")
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
-SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=1)
+MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
+SURVEY = m.Payload(layout="survey", dtype="float64", length=1)
 THIRD = 1 / 3
 
 
@@ -25,8 +28,7 @@ class Ring:
     """Peer b of a ring a - b - c - d - a, on a desk."""
 
     def __init__(self, until: int = 10, **rules: Any) -> None:
-        given = {"members": tuple("abcd"), "schedule": schedule("ring", "abcd")}
-        self.state = PeerMachine(PeerRules("b", **(given | rules)))
+        self.state = static_peer("b", "abcd", schedule("ring", "abcd"), **rules)
         self.now = 0.0
         self.log: list[e.Effect] = []
         self.timers: dict[ev.Key, float] = {}
@@ -50,7 +52,7 @@ class Ring:
     def say(self, sender: str, message: m.Message, body: Any = None, flaw: str | None = None) -> list[e.Effect]:
         return self.tell(ev.Arrived(sender, message, body, flaw, 100))
 
-    def testify(self, origin: str, source: str | None = None) -> list[e.Effect]:
+    def survey(self, origin: str, source: str | None = None) -> list[e.Effect]:
         fields: Mapping[str, Any] = {"of": origin}
         if source is None:
             return self.tell(ev.Surveyed(fields, (origin,)))
@@ -58,9 +60,9 @@ class Ring:
 
     def settle(self) -> "Ring":
         """Complete round 0; training of round 1 begins."""
-        self.testify("b")
+        self.survey("b")
         for origin, source in (("a", "a"), ("c", "c"), ("d", "a")):
-            self.testify(origin, source)
+            self.survey(origin, source)
         self.tell(ev.ModelReady({}, MODEL, "w0"))
         return self
 
@@ -107,22 +109,22 @@ class Ring:
 
 def test_testimonies_flood_the_graph_and_each_is_passed_on_once() -> None:
     ring = Ring()
-    (own,) = only(e.Send, ring.testify("b"))
+    (own,) = only(e.Send, ring.survey("b"))
     assert own.to == ("a", "c")
     assert own.message == m.PeerSurvey("b", {"of": "b"}, SURVEY)
-    (onward,) = only(e.Send, ring.testify("d", "a"))
+    (onward,) = only(e.Send, ring.survey("d", "a"))
     assert onward.to == ("c",), "not back to where it came from"
-    assert ring.testify("d", "c") == []
-    ring.testify("a", "a")
-    (settle,) = only(e.ApplyAgreement, ring.testify("c", "c"))
+    assert ring.survey("d", "c") == []
+    ring.survey("a", "a")
+    (settle,) = only(e.ApplyAgreement, ring.survey("c", "c"))
     assert list(settle.surveys) == ["a", "b", "c", "d"]
     assert ("join",) not in ring.timers
 
 
 def test_whoever_connects_late_is_told_everything() -> None:
     ring = Ring()
-    ring.testify("b")
-    ring.testify("a", "a")
+    ring.survey("b")
+    ring.survey("a", "a")
     sent = only(e.Send, ring.tell(ev.LinkUp("c", "peer", 1)))
     assert {send.message.origin for send in sent} == {"a", "b"}
     assert all(send.to == ("c",) for send in sent)
@@ -138,23 +140,23 @@ def test_whoever_is_still_in_round_zero_is_told_again_at_each_beat() -> None:
 
 def test_nobody_is_told_again_while_there_is_news_and_then_only_a_part_at_a_time() -> None:
     members = tuple(f"p{i:03d}" for i in range(AT_ONCE + 11))
-    meeting = SurveyFlood("p000", members, ("p001", "p041"))
-    meeting.testify("p000", {}, (1.0,))
-    assert meeting.remind(("p001",)) == [], "it has only just been told"
+    flood = SurveyFlood("p000", members, ("p001", "p041"))
+    flood.add("p000", {}, (1.0,))
+    assert flood.remind(("p001",)) == [], "it has only just been told"
     for origin in members[1:-1]:
-        meeting.testify(origin, {}, (1.0,), "p041")
-    assert meeting.remind(("p001",)) == [], "more is coming in"
-    told = [[send.message.origin for send in only(e.Send, meeting.remind(("p001",)))] for _ in range(7)]
+        flood.add(origin, {}, (1.0,), "p041")
+    assert flood.remind(("p001",)) == [], "more is coming in"
+    told = [[send.message.origin for send in only(e.Send, flood.remind(("p001",)))] for _ in range(7)]
     assert [len(part) for part in told] == [AT_ONCE, AT_ONCE, 0, AT_ONCE, 0, 0, 0], "and ever more seldom"
     assert {*told[0], *told[1]} == set(members[:-1]), "in turn, so that nothing is left out"
-    (own,) = only(e.Send, meeting.remind(("p041",)))
+    (own,) = only(e.Send, flood.remind(("p041",)))
     assert own.message.origin == "p000", "all else it has told itself"
 
 
 def test_round_zero_that_is_not_complete_in_time_fails_by_name() -> None:
     ring = Ring()
-    ring.testify("b")
-    ring.testify("a", "a")
+    ring.survey("b")
+    ring.survey("a", "a")
     effects = ring.until(30.0, beating=("a", "c"))
     assert effects[-1] == e.Finish("failed", "round 0 was not complete within 30 s: nothing was heard of c, d")
 
@@ -164,10 +166,10 @@ def test_a_testimony_of_a_stranger_or_with_a_flaw_is_told_and_dropped() -> None:
     ring.say("a", m.PeerSurvey("zoe", {}, SURVEY), (1.0,))
     ring.say("a", m.PeerSurvey("d", {}, SURVEY), (1.0,), "values must be finite")
     assert [told["reason"] for told in ring.published("update.rejected")] == [
-        "a testimony of zoe, who is not a member",
-        "the testimony of d: values must be finite",
+        "a survey of zoe, who is not a member",
+        "the survey of d: values must be finite",
     ]
-    assert ring.state.testimonies == {}
+    assert ring.state.lifecycle.flood.surveys == {}
 
 
 # ------------------------------------------------------------------------------------------------------ the undisturbed
@@ -203,11 +205,11 @@ def test_an_early_message_waits_for_its_round() -> None:
 
 def test_messages_that_came_before_round_zero_was_over_here_count() -> None:
     ring = Ring()
-    ring.testify("b")
+    ring.survey("b")
     for sender in ("a", "c"):
         ring.exchange(sender, 1)
     for origin, source in (("a", "a"), ("c", "c"), ("d", "a")):
-        ring.testify(origin, source)
+        ring.survey(origin, source)
     ring.tell(ev.ModelReady({}, MODEL, "w0"))
     assert only(e.Mix, ring.trained())[0].bodies == ("a1", "b1", "c1")
 
@@ -227,7 +229,7 @@ def test_a_second_copy_changes_nothing() -> None:
     (mix,) = only(e.Mix, ring.trained())
     assert mix.bodies == ("a1", "b1", "c1")
     assert ring.exchange("c", 1) == [], "nor while it is being mixed"
-    assert ring.state.traffic.stale == {"c": 1}
+    assert ring.state.stats.stale == {"c": 1}
 
 
 # ---------------------------------------------------------------------------------------------------- the missing, late
@@ -242,15 +244,6 @@ def test_the_weight_of_a_missing_neighbor_goes_to_oneself() -> None:
     ring.mixed()
     told = ring.published("round.completed")[-1]
     assert (told["closed_by"], told["missing"]) == ("suspected", {"c": "silent"})
-
-
-def test_silence_closes_the_round_within_three_seconds() -> None:
-    ring = Ring().settle()
-    ring.trained()
-    ring.exchange("a", 1)
-    ring.until(3.0, beating=("a",))
-    assert ring.mixes()
-    assert ring.published("node.suspect")[0]["subject"] == "c"
 
 
 def test_the_deadline_closes_the_round_and_who_missed_it_is_not_waited_for() -> None:
@@ -272,7 +265,7 @@ def test_the_deadline_closes_the_round_and_who_missed_it_is_not_waited_for() -> 
 
 
 def test_a_transfer_on_its_way_extends_the_deadline_but_not_for_ever() -> None:
-    ring = Ring(deadline_s=1.0, suspect_after_s=1000.0).settle()
+    ring = Ring(deadline_s=1.0).settle()
     ring.trained()
     ring.exchange("a", 1)
     for step in range(1, 60):
@@ -308,14 +301,14 @@ def test_whoever_is_two_rounds_ahead_shows_that_this_round_is_over() -> None:
 
 
 def test_one_left_behind_would_blame_those_who_left_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    close = PeerMachine._close
+    close = WaitPolicy.close
 
-    def _close(self: PeerMachine, by: str) -> list[e.Effect]:
-        effects = close(self, by)
-        self.absent |= self._missing.keys()
-        return effects
+    def _close(self: WaitPolicy, number: int, **how: Any) -> dict[str, str]:
+        missing = close(self, number, **how)
+        self.absent |= missing.keys()
+        return missing
 
-    monkeypatch.setattr(PeerMachine, "_close", _close)
+    monkeypatch.setattr(WaitPolicy, "close", _close)
     with pytest.raises(IndexError):
         check_whoever_is_two_rounds_ahead_shows_that_this_round_is_over()
 
@@ -357,10 +350,9 @@ def test_a_neighbor_that_left_is_waited_for_only_up_to_its_last_round() -> None:
     ("payload", "flaw", "code", "words"),
     [
         (MODEL, "values must be finite, found NaN or infinity", "values", "values must be finite"),
-        (m.Payload("sum", "a1b2", "float32", 5), None, "rule", "rule must be mean, found sum"),
-        (m.Payload("mean", "beef", "float32", 5), None, "layout", "layout must be a1b2, found beef"),
-        (m.Payload("mean", "a1b2", "float64", 5), None, "dtype", "dtype must be float32, found float64"),
-        (m.Payload("mean", "a1b2", "float32", 4), None, "length", "length must be 5, found 4"),
+        (m.Payload("beef", "float32", 5), None, "layout", "layout must be a1b2, found beef"),
+        (m.Payload("a1b2", "float64", 5), None, "dtype", "dtype must be float32, found float64"),
+        (m.Payload("a1b2", "float32", 4), None, "length", "length must be 5, found 4"),
     ],
 )
 def test_a_wrong_exchange_is_refused_with_its_reason_and_the_round_goes_on(
@@ -375,7 +367,7 @@ def test_a_wrong_exchange_is_refused_with_its_reason_and_the_round_goes_on(
     assert words in refusal.message.reason
     ring.exchange("c", 1)
     ring.trained()
-    ring.until(2.5, beating=("c",))
+    ring.tell(ev.LinkLost("a", "cut"))
     (mix,) = ring.mixes()
     assert mix.bodies == ("b1", "c1")
 
@@ -408,7 +400,7 @@ def test_with_the_last_round_all_is_told_that_was_late_or_did_not_go_out() -> No
     ring.round("a", "c")
     ring.exchange("c", 1)
     ring.tell(ev.SendFailed("a", "exchange", 1, "slow"))
-    ring.state.until = 2
+    ring.state.rounds.until = 2
     ring.round("a", "c")
     sent, received = ring.published("exchange.sent")[-2:], ring.published("exchange.received")[-2:]
     assert sent == [{"subject": "a", "round": 2, "count": 1, "dropped": 1}, {"subject": "c", "round": 2, "count": 1}]
@@ -444,8 +436,8 @@ def test_a_training_that_hangs_ends_the_peer_by_name() -> None:
 def test_a_training_that_hangs_would_be_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     timer = PeerMachine._timer
 
-    def _timer(self: PeerMachine, key: ev.Key, due: float, now: float) -> list[e.Effect]:
-        return [] if key[0] == "training" else timer(self, key, due, now)
+    def _timer(self: PeerMachine, key: ev.Key, now: float) -> list[e.Effect]:
+        return [] if key[0] == "training" else timer(self, key, now)
 
     monkeypatch.setattr(PeerMachine, "_timer", _timer)
     with pytest.raises(AssertionError):
@@ -466,13 +458,13 @@ def test_the_first_round_missed_is_called_by_its_name() -> None:
 
 
 def test_the_first_round_missed_would_be_called_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    close = PeerMachine._close
+    close = WaitPolicy.close
 
-    def _close(self: PeerMachine, by: str) -> list[e.Effect]:
-        self.absent |= {p for p in self.around.ever if p not in self.letters.inbox}
-        return close(self, by)
+    def _close(self: WaitPolicy, number: int, *, overtaken: bool, present: Any) -> dict[str, str]:
+        self.absent |= set("ac") - set(present)
+        return close(self, number, overtaken=overtaken, present=present)
 
-    monkeypatch.setattr(PeerMachine, "_close", _close)
+    monkeypatch.setattr(WaitPolicy, "close", _close)
     with pytest.raises(AssertionError):
         check_the_first_round_missed_is_called_by_its_name()
 
@@ -496,14 +488,7 @@ def test_half_a_round_late_is_waited_for_again() -> None:
 
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no stale message ever bring its sender back."""
-    close = PeerMachine._close
-
-    def _close(self: PeerMachine, by: str) -> list[e.Effect]:
-        effects = close(self, by)
-        self._closed = (self.round, float("-inf"))
-        return effects
-
-    monkeypatch.setattr(PeerMachine, "_close", _close)
+    monkeypatch.setattr(WaitPolicy, "late", lambda self, sender, number: None)
 
 
 def test_half_a_round_late_would_stay_so_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -512,31 +497,19 @@ def test_half_a_round_late_would_stay_so_for_ever(monkeypatch: pytest.MonkeyPatc
         check_half_a_round_late_is_waited_for_again()
 
 
-def test_one_late_message_of_a_straggler_is_not_enough() -> None:
+def test_a_model_more_than_three_rounds_late_does_not_bring_its_sender_back() -> None:
     ring = Ring().settle()
     ring.tell(ev.LinkLost("c", "cut"))
-    for _ in range(4):
+    for _ in range(5):
         ring.round("a")
-    ring.beat("c", 4)
-    ring.exchange("c", 4)  # it has joined our round, after who knows how long
-    ring.exchange("a", 5)
-    assert only(e.Mix, ring.trained())[0].bodies == ("a5", "b5")
-    ring.mixed()
-    ring.exchange("c", 5)  # but it keeps pace
-    ring.exchange("a", 6)
-    assert only(e.Mix, ring.trained()) == []
-
-
-def test_later_than_the_deadline_is_not_waited_for() -> None:
-    ring = Ring(deadline_s=5.0).settle()
-    ring.trained()
-    ring.exchange("a", 1)
-    ring.until(5.0, beating=("a", "c"))
-    ring.mixed()
-    ring.now = 5.1
+    ring.beat("c", 1)
     ring.exchange("c", 1)
-    ring.exchange("a", 2)
-    assert only(e.Mix, ring.trained())[0].bodies == ("a2", "b2")
+    ring.exchange("a", 6)
+    assert only(e.Mix, ring.trained())[0].bodies == ("a6", "b6")
+    ring.mixed()
+    ring.exchange("c", 3)  # but it catches up
+    ring.exchange("a", 7)
+    assert only(e.Mix, ring.trained()) == []
 
 
 def check_nobody_waits_for_one_who_is_two_rounds_on() -> None:
@@ -560,14 +533,7 @@ def test_one_round_on_is_waited_for() -> None:
 
 
 def test_one_who_is_two_rounds_on_would_be_waited_for_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    arrived = PeerMachine._arrived
-
-    def _arrived(self: PeerMachine, event: ev.Arrived, now: float) -> list[e.Effect]:
-        effects = arrived(self, event, now)
-        self.presence.seen_in.clear()
-        return effects
-
-    monkeypatch.setattr(PeerMachine, "_arrived", _arrived)
+    monkeypatch.setattr(WaitPolicy, "_ahead", lambda self, peer, number: False)
     with pytest.raises(IndexError):
         check_nobody_waits_for_one_who_is_two_rounds_on()
 
@@ -587,15 +553,14 @@ def test_one_who_left_may_come_back() -> None:
 
 
 def test_one_who_left_would_get_no_beat_if_it_stayed_departed(monkeypatch: pytest.MonkeyPatch) -> None:
-    meet = PeerMachine._meet
+    welcome = NeighborTracker.welcome
 
-    def _meet(self: PeerMachine, peer: str, incarnation: int, now: float) -> list[e.Effect]:
-        departed = dict(self.presence.departed)
-        effects = meet(self, peer, incarnation, now)
-        self.presence.departed.update(departed)
-        return effects
+    def _welcome(self: NeighborTracker, peer: str) -> None:
+        departed = dict(self.departed)
+        welcome(self, peer)
+        self.departed.update(departed)
 
-    monkeypatch.setattr(PeerMachine, "_meet", _meet)
+    monkeypatch.setattr(NeighborTracker, "welcome", _welcome)
     with pytest.raises(AssertionError):
         check_one_who_left_may_come_back()
 
@@ -604,7 +569,7 @@ def check_a_lost_heartbeat_is_no_news() -> None:
     ring = Ring().settle()
     assert ring.tell(ev.SendFailed("c", "heartbeat", 1, "slow")) == []
     assert ring.tell(ev.SendFailed("c", "exchange", 1, "slow")) != []
-    assert ring.state.traffic.dropped == {"c": 1}
+    assert ring.state.stats.dropped == {"c": 1}
 
 
 def test_a_lost_heartbeat_is_no_news() -> None:

@@ -140,7 +140,7 @@ def newer(run: Path) -> None:
         (no_experiment, "is no run folder: it holds no experiment.toml"),
         (no_checkpoints, "holds no checkpoint: its first round was never complete"),
         (none_whole, "holds no whole checkpoint: .*round-000000007.safetensors: is damaged: its checksum differs$"),
-        (newer, "round-000000008.safetensors: is of format 9; this version reads up to format 1"),
+        (newer, "round-000000008.safetensors: is of format 9; this version reads format 2"),
     ],
 )
 def test_what_cannot_be_resumed_is_named(run: Path, spoil: Callable[[Path], None], reason: str) -> None:

@@ -1,14 +1,15 @@
 """What an answer says of itself is held against what is known of its sender."""
 
 import pytest
+from federated_config import coordinator_config
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.round_machine import CoordinatorMachine, RoundRules
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies.pipeline import by_examples
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.payload_checks import update_fault
 
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
 SETTLED = ev.ModelReady({}, MODEL, "w0")
 
 
@@ -26,12 +27,12 @@ def test_nobody_counts_for_more_rows_than_it_enrolled_with(examples: int, fits: 
 
 def shares_after_a_claim() -> list[float]:
     """What each of two clients weighs in a round in which the second claims a thousand million examples."""
-    state = CoordinatorMachine(RoundRules(rounds=1, clients=frozenset("ab"), min_clients=1))
+    state = CoordinatorMachine(coordinator_config(rounds=1, clients=frozenset("ab"), min_clients=1))
     state.handle(ev.Started(), 0.0)
     for name in "ab":
         state.handle(ev.LinkUp(name, "client", 1), 0.0)
         state.handle(ev.Arrived(name, m.Ready(examples=10, pid=1), None, None), 0.0)
-    survey = m.Payload(rule="survey", layout="survey", dtype="float64", length=3)
+    survey = m.Payload(layout="survey", dtype="float64", length=3)
     for name in "ab":
         state.handle(ev.Arrived(name, m.Update(0, 0, 10, {}, {}, survey), "s", None), 0.0)
     state.handle(SETTLED, 0.0)

@@ -91,7 +91,7 @@ def test_effects_are_answered_in_order_from_a_daemon_thread(worker: Worker, role
 def test_whatever_is_raised_becomes_an_event_that_names_the_effect(worker: Worker) -> None:
     assert worker.answer(e.Survey()) == ev.WorkFailed("survey", 0, 0, "SystemExit: no")
     assert worker.answer(e.ApplyAgreement()) == ev.WorkFailed("apply agreement", 0, 0, "SystemExit: no")
-    assert worker.answer(e.Fold(2, 1, "mean", None, ())) == ev.WorkFailed("fold", 2, 1, "SystemExit: no")
+    assert worker.answer(e.Fold(2, 1, None, ())) == ev.WorkFailed("fold", 2, 1, "SystemExit: no")
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -127,7 +127,7 @@ def test_a_small_sum_is_answered_at_once(worker: Worker, role: Role, answers: An
     assert isinstance(answer, ev.Combined)
     assert role.performed[0][1] == threading.current_thread().name
     small = Contribution("a", vectors(INLINE_SUM)[0], None, 1)
-    assert isinstance(worker.submit(e.Fold(1, 0, "mean", None, (small,))), ev.WorkFailed)
+    assert isinstance(worker.submit(e.Fold(1, 0, None, (small,))), ev.WorkFailed)
 
 
 def test_a_large_sum_is_made_concurrently_with_training(worker: Worker, role: Role, answers: Answers) -> None:
@@ -139,7 +139,7 @@ def test_a_large_sum_is_made_concurrently_with_training(worker: Worker, role: Ro
 
 
 def arrived(nbytes: int) -> ev.Arrived:
-    payload = Payload("mean", "abc", "float64", nbytes // 8)
+    payload = Payload("abc", "float64", nbytes // 8)
     return ev.Arrived("b", Update(1, 0, 3, {}, None, payload), np.ones(nbytes // 8), None, nbytes)
 
 

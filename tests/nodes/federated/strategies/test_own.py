@@ -277,10 +277,10 @@ def test_the_merger_tells_the_strategy_how_many_there_are_and_reports() -> None:
     going_out = merger.begin(X)
     np.testing.assert_array_equal(going_out, np.zeros(4))
     contributions = [Contribution(f"c{i}", np.array([1.0, 0, 2, 0]), X, 1) for i in range(2)]
-    folded = merger.fold(e.Fold(1, 0, "mean", X, contributions))
+    folded = merger.fold(e.Fold(1, 0, X, contributions))
     np.testing.assert_array_equal(folded.outgoing, [1, 0, 1, 0])
     assert folded.metrics == {"norms": {"c0": 1.0, "c1": 1.0}, "cosines": {"c0": 1.0, "c1": 1.0}}
-    assert "norms" not in Aggregator(Composed()).fold(e.Fold(1, 0, "mean", X, reports([1, 2]))).metrics
+    assert "norms" not in Aggregator(Composed()).fold(e.Fold(1, 0, X, reports([1, 2]))).metrics
 
 
 def test_a_mean_needs_no_theory() -> None:

@@ -50,7 +50,7 @@ def test_the_model_gets_better_under_every_strategy(name: str, encoding: str) ->
             learners[client].set_weights(weights)
             told.append(learners[client].training_loss())
         losses.append(float(np.mean(told)))
-        folded = merger.fold(e.Fold(number, 0, "mean", weights, contributions))
+        folded = merger.fold(e.Fold(number, 0, weights, contributions))
         assert folded.rejected == {}
         weights, going_out = folded.body, folded.outgoing
         assert going_out.size == parts * weights.size

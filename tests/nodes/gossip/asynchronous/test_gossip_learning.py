@@ -8,15 +8,14 @@ from nervenet.broker import messages as m
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.experiment.loader import checked_experiment
 from nervenet.nodes.gossip.algorithms.registry import build_algorithm
-from nervenet.nodes.gossip.asynchronous.gossip_learning import GossipLearningMachine, GossipLearningRules
+from nervenet.nodes.gossip.asynchronous.gossip_learning import GossipLearning, GossipLearningMachine
 from nervenet.nodes.gossip.asynchronous.machine import AsyncPeerRules
 from nervenet.nodes.gossip.asynchronous.model_merge import WHOLE, Part
-from nervenet.nodes.gossip.asynchronous.token_account import Simple
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
-MODEL = m.Payload("mean", "a1b2", "float64", 6)
+MODEL = m.Payload("a1b2", "float64", 6)
 
 
 def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
@@ -28,7 +27,7 @@ class Desk:
 
     def __init__(self, until: int = 10, **walk: Any) -> None:
         self.peer = GossipLearningMachine(
-            AsyncPeerRules("b", ("a", "b", "c"), ("a", "c"), settings={"epochs": 1}), GossipLearningRules(**walk)
+            AsyncPeerRules("b", ("a", "b", "c"), ("a", "c"), settings={"epochs": 1}), GossipLearning(**walk)
         )
         self.now = 0.0
         self.tell(ev.Started())
@@ -44,7 +43,7 @@ class Desk:
     def walk(
         self, sender: str, age: int, body: str = "", part: int = 0, draw: int = 0, length: int = 6
     ) -> list[e.Effect]:
-        payload = m.Payload("mean", "a1b2", "float64", length)
+        payload = m.Payload("a1b2", "float64", length)
         return self.tell(ev.Arrived(sender, m.Walk(age, part, draw, payload), body or f"{sender}{age}", None, 48))
 
     def combined(self, effects: list[e.Effect], body: str = "merged") -> list[e.Effect]:
@@ -131,7 +130,7 @@ def test_once_a_period_the_model_is_sent_to_a_living_neighbor() -> None:
 
 
 def test_tokens_are_saved_and_spent_on_answers() -> None:
-    desk = Desk(variant="rw", account=Simple(2))
+    desk = Desk(variant="rw", tokens="simple", capacity=2)
     assert [len(only(e.Send, desk.period())) for _ in range(3)] == [0, 0, 1]
     effects = desk.trained(desk.walk("a", 3), "a4")
     assert len(only(e.Send, effects)) == 1
@@ -149,7 +148,7 @@ def test_a_part_is_copied_out_and_merged_into_its_place_with_its_own_age() -> No
     (send,) = only(e.Send, desk.tell(ev.Combined(take.number, "copied")))
     assert send.body == "copied"
     part = take.part.number
-    assert send.message == m.Walk((1, 6)[part], part, 0, m.Payload("mean", "a1b2", "float64", (4, 2)[part]))
+    assert send.message == m.Walk((1, 6)[part], part, 0, m.Payload("a1b2", "float64", (4, 2)[part]))
 
 
 def test_a_sample_travels_as_the_seed_of_its_elements() -> None:

@@ -1,4 +1,4 @@
-"""A peer among its fellows: whom it dials, whom it probes, whom it lets in, and what becomes of the graph."""
+"""The membership service: whom it dials, whom it probes, whom it lets in, and what becomes of the graph."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def news(name: str, state: Any = "alive", life: int = 1, last: int = 0) -> m.Mem
     return m.MemberState(name, life, state, addresses={"control": f"tcp://{name}:{life}"}, last=last)
 
 
-def fellows(n: int = 4, topology: str = "ring", me: str = "p00", **more: Any) -> MembershipService:
+def service(n: int = 4, topology: str = "ring", me: str = "p00", **more: Any) -> MembershipService:
     names = [f"p{i:02d}" for i in range(n)]
     others = tuple(news(name) for name in names if name != me)
-    given = {"anew": True, "shared_config": {"nodes": n, "seed": 0}} | more
+    given = {"relaid": True, "shared_config": {"nodes": n, "seed": 0}} | more
     return MembershipService(MembershipRules(news(me), tuple(names), others, partial(schedule, topology), **given))
 
 
@@ -31,127 +31,127 @@ def only(kind: type[Any], told: Any) -> list[Any]:
 
 
 def test_at_first_it_dials_its_neighbors_and_nobody_else() -> None:
-    among = fellows(8)
-    assert [link.peer for link in only(e.Link, among.handle(ev.Started(), 0.0))] == ["p01", "p07"]
-    assert among.around.ever == ("p01", "p07")
+    members = service(8)
+    assert [link.peer for link in only(e.Link, members.handle(ev.Started(), 0.0))] == ["p01", "p07"]
+    assert members.neighborhood.ever == ("p01", "p07")
 
 
 def test_few_are_all_probed_and_of_many_the_neighbors_and_the_view() -> None:
-    assert fellows(17).probing.contacts is None
-    many = fellows(40)
-    assert many.probing.contacts is not None
-    assert {"p01", "p39"} <= many.probing.contacts
-    assert len(many.probing.contacts) <= 2 + 8
+    assert service(17).detector.contacts is None
+    many = service(40)
+    assert many.detector.contacts is not None
+    assert {"p01", "p39"} <= many.detector.contacts
+    assert len(many.detector.contacts) <= 2 + 8
 
 
 def test_one_that_is_gone_leaves_no_gap_and_what_closes_it_is_announced() -> None:
-    among = fellows(6)
-    among.handle(ev.Started(), 0.0)
-    among.open(1)
-    told = among.handle(ev.Arrived("p05", m.Gossip((news("p01", "dead"),))), 1.0)
+    members = service(6)
+    members.handle(ev.Started(), 0.0)
+    members.open(1)
+    told = members.handle(ev.Arrived("p05", m.Gossip((news("p01", "dead"),))), 1.0)
     assert [change.peer for change in only(Change, told)] == ["p01"]
     said = {(send.to, send.message) for send in only(e.Send, told) if isinstance(send.message, m.Edge)}
     assert said == {(("p02",), m.Edge(2, 2))}
-    assert among.around.to(1) == ("p05",), "of this round"
+    assert members.neighborhood.to(1) == ("p05",), "of this round"
     assert "p02" in [link.peer for link in only(e.Link, told)]
 
 
 def test_one_that_is_done_leaves_no_gap_to_close() -> None:
-    among = fellows(6)
-    among.until = 9
-    among.handle(ev.Started(), 0.0)
-    among.open(9)
-    told = among.handle(ev.Arrived("p01", m.Goodbye(9, "done")), 1.0)
+    members = service(6)
+    members.until = 9
+    members.handle(ev.Started(), 0.0)
+    members.open(9)
+    told = members.handle(ev.Arrived("p01", m.Goodbye(9, "done")), 1.0)
     assert not [send for send in only(e.Send, told) if isinstance(send.message, (m.Edge, m.Gossip))]
-    assert among.around.to(9) == ("p01", "p05"), "its model of the last round may still be read"
-    earlier = among.handle(ev.Arrived("p05", m.Goodbye(8, "no more")), 1.0)
+    assert members.neighborhood.to(9) == ("p01", "p05"), "its model of the last round may still be read"
+    earlier = members.handle(ev.Arrived("p05", m.Goodbye(8, "no more")), 1.0)
     assert [send for send in only(e.Send, earlier) if isinstance(send.message, m.Gossip)]
 
 
 def test_a_stranger_with_the_runs_terms_learns_who_is_there_and_another_what_differs() -> None:
-    among = fellows(4, events_in="tcp://b:1")
-    (told,) = among.handle(ev.Arrived("zoe", m.GetPeers({"nodes": 4, "seed": 0})), 0.0)
+    members = service(4, events_in="tcp://b:1")
+    (told,) = members.handle(ev.Arrived("zoe", m.GetPeers({"nodes": 4, "seed": 0})), 0.0)
     assert told.to == ("zoe",)
     assert [each.node for each in told.message.members] == ["p00", "p01", "p02", "p03"]
     assert (told.message.founders, told.message.events_in) == (("p00", "p01", "p02", "p03"), "tcp://b:1")
-    (told,) = among.handle(ev.Arrived("zoe", m.GetPeers({"nodes": 4, "seed": 1})), 0.0)
+    (told,) = members.handle(ev.Arrived("zoe", m.GetPeers({"nodes": 4, "seed": 1})), 0.0)
     assert (told.message.about, told.message.code) == ("get_peers", "config")
     assert told.message.reason == "seed is 0 in this run; found 1"
 
 
 def test_what_a_stranger_brings_is_quoted_no_further_than_a_message_may_go() -> None:
-    (told,) = fellows(4).handle(ev.Arrived("zoe", m.GetPeers({"nodes": 4, "seed": "\0" * 60_000})), 0.0)
+    (told,) = service(4).handle(ev.Arrived("zoe", m.GetPeers({"nodes": 4, "seed": "\0" * 60_000})), 0.0)
     assert len(encode(told.message)[0]) < 2_000
 
 
-def test_among_many_a_stranger_is_told_of_some_and_asks_those_for_the_rest() -> None:
-    (told,) = fellows(600).handle(ev.Arrived("zoe", m.GetPeers({"nodes": 600, "seed": 0})), 0.0)
+def test_members_many_a_stranger_is_told_of_some_and_asks_those_for_the_rest() -> None:
+    (told,) = service(600).handle(ev.Arrived("zoe", m.GetPeers({"nodes": 600, "seed": 0})), 0.0)
     assert told.message.members[0].node == "p00"
     assert len(told.message.members) == 16
     assert len(encode(told.message)[0]) < Limits().control_bytes
 
 
 def test_the_dead_do_not_make_many_of_few() -> None:
-    among = fellows(6)
+    members = service(6)
     old = tuple(news(f"x{i:02d}", "dead") for i in range(40))
-    told = among.handle(ev.Arrived("p01", m.Gossip(old)), 0.0)
-    assert among.probing.contacts is None
+    told = members.handle(ev.Arrived("p01", m.Gossip(old)), 0.0)
+    assert members.detector.contacts is None
     assert not only(Change, told), "nobody is lost who was never here"
 
 
 def test_who_was_taken_for_one_that_has_left_is_readmitted_too() -> None:
-    told = fellows(6).handle(ev.Arrived("p01", m.Gossip((news("p00", "left"),))), 0.0)
+    told = service(6).handle(ev.Arrived("p01", m.Gossip((news("p00", "left"),))), 0.0)
     assert [change.state for change in only(Change, told)] == ["readmitted"]
 
 
 def test_no_saying_is_so_large_that_it_cannot_be_refuted() -> None:
     worst = m.MemberState("p00", 1, "suspect", refutations=2**53)
-    told = fellows(6).handle(ev.Arrived("p01", m.Gossip((worst,))), 0.0)
+    told = service(6).handle(ev.Arrived("p01", m.Gossip((worst,))), 0.0)
     assert all(encode(send.message) for send in only(e.Send, told))
 
 
 def test_all_that_is_known_fits_into_messages_however_long_names_and_addresses_are() -> None:
-    among = fellows(4)
+    members = service(4)
     long = {"control": "c" * 256, "bulk": "b" * 256}
     known = tuple(m.MemberState(f"{i:03d}".ljust(64, "x"), 2**60, "alive", 2**53, long, 2**60) for i in range(200))
-    among.handle(ev.Arrived("p01", m.Gossip(known)), 0.0)
-    told = among.handle(ev.Arrived("p01", m.Gossip((), "ask")), 0.0)
+    members.handle(ev.Arrived("p01", m.Gossip(known)), 0.0)
+    told = members.handle(ev.Arrived("p01", m.Gossip((), "ask")), 0.0)
     sizes = [len(encode(send.message)[0]) for send in only(e.Send, told)]
     assert 0 < max(sizes) < Limits().control_bytes
 
 
-def test_favours_are_done_for_a_few_at_a_time() -> None:
-    among = fellows(40)
-    asked = [only(e.Link, among.handle(ev.Arrived("p01", m.Ping(i, f"p{i:02d}", ())), 0.0)) for i in range(2, 39)]
+def test_others_are_probed_on_behalf_of_somebody_a_few_at_a_time() -> None:
+    members = service(40)
+    asked = [only(e.Link, members.handle(ev.Arrived("p01", m.Ping(i, f"p{i:02d}", ())), 0.0)) for i in range(2, 39)]
     assert sum(map(bool, asked)) == 16
 
 
-def test_one_that_is_started_again_elsewhere_is_dialled_there() -> None:
-    among = fellows(4)
-    among.handle(ev.Started(), 0.0)
-    told = among.handle(ev.Arrived("p03", m.Gossip((news("p01", life=2),))), 1.0)
+def test_one_that_is_started_again_elsewhere_is_dialed_there() -> None:
+    members = service(4)
+    members.handle(ev.Started(), 0.0)
+    told = members.handle(ev.Arrived("p03", m.Gossip((news("p01", life=2),))), 1.0)
     assert [change.state for change in only(Change, told)] == ["restarted"]
     assert ("p01", "tcp://p01:2") in [(link.peer, link.addresses["control"]) for link in only(e.Link, told)]
 
 
 def test_a_late_one_announces_nothing_before_it_has_a_round() -> None:
-    among = fellows(6, me="zoe", late=True)
-    told = among.handle(ev.Started(), 0.0)
+    members = service(6, me="zoe", late=True)
+    told = members.handle(ev.Started(), 0.0)
     assert not [send for send in only(e.Send, told) if isinstance(send.message, m.Edge)]
     assert [send for send in only(e.Send, told) if isinstance(send.message, m.Gossip)], "but makes itself known"
-    said = [send for send in only(e.Send, among.begin(7)) if isinstance(send.message, m.Edge)]
+    said = [send for send in only(e.Send, members.begin(7)) if isinstance(send.message, m.Edge)]
     assert {send.to[0] for send in said} == {"p00", "p05"}
     assert {send.message.round for send in said} == {8}
 
 
 @pytest.mark.parametrize("topology", ["one-peer-exponential", "epidemic-local"])
 def test_a_graph_that_changes_by_itself_is_laid_anew_for_the_next_round(topology: str) -> None:
-    among = fellows(6, topology, doubly=False)
-    among.handle(ev.Started(), 0.0)
-    among.open(1)
-    before = among.around
-    among.handle(ev.Arrived("p05", m.Gossip((news("p01", "dead"),))), 1.0)
-    assert among.around is before
-    among.open(2)
-    assert "p01" not in among.around.ever
-    assert "p02" in among.around.ever
+    members = service(6, topology, doubly=False)
+    members.handle(ev.Started(), 0.0)
+    members.open(1)
+    before = members.neighborhood
+    members.handle(ev.Arrived("p05", m.Gossip((news("p01", "dead"),))), 1.0)
+    assert members.neighborhood is before
+    members.open(2)
+    assert "p01" not in members.neighborhood.ever
+    assert "p02" in members.neighborhood.ever

@@ -19,15 +19,15 @@ from nervenet.nodes.runtime.simulator import Simulation
 class Watcher:
     """Probes and nothing else; keeps what it is told."""
 
-    def __init__(self, probing: SwimDetector) -> None:
-        self.probing = probing
+    def __init__(self, detector: SwimDetector) -> None:
+        self.detector = detector
         self.changes: list[tuple[float, Change]] = []
         self.sent: Counter[str] = Counter()
         self.tap: list[tuple[float, ev.Event]] = []
 
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         effects: list[e.Effect] = []
-        for told in self.probing.handle(event, now):
+        for told in self.detector.handle(event, now):
             if isinstance(told, Change):
                 self.changes.append((now, told))
             else:
@@ -76,7 +76,7 @@ class Swarm:
 
     def agree(self, *dead: str) -> bool:
         here = sorted(set(self.watchers) - set(dead))
-        return all(w.probing.members.present() == here for w in self.survivors(*dead))
+        return all(w.detector.members.present() == here for w in self.survivors(*dead))
 
 
 def test_sixteen_peers_all_know_of_a_death_within_three_seconds_at_the_median():
@@ -153,7 +153,7 @@ def test_a_partition_goes_on_as_two_and_heals_by_itself():
     swarm = Swarm(8, Faults(partitions=[Partition(side, 5.0, 30.0)]))
     swarm.sim.run(29.0)
     for name, watcher in swarm.watchers.items():
-        assert set(watcher.probing.members.present()) == {p for p in names(8) if (p in side) == (name in side)}
+        assert set(watcher.detector.members.present()) == {p for p in names(8) if (p in side) == (name in side)}
     swarm.sim.run(45.0)
     assert swarm.agree()
     again = [[now for now, c in w.changes if c.state == "alive"] for w in swarm.watchers.values()]
@@ -176,8 +176,8 @@ def test_one_that_leaves_is_not_suspected():
 
     def leave() -> None:
         for name in ("p02", "p04"):  # its neighbors have its goodbye, and tell the others
-            node, probing = swarm.sim.nodes[name], swarm.watchers[name].probing
-            for told in probing.left("p03", 4, "done", swarm.sim.now):
+            node, detector = swarm.sim.nodes[name], swarm.watchers[name].detector
+            for told in detector.left("p03", 4, "done", swarm.sim.now):
                 if isinstance(told, Change):
                     swarm.watchers[name].changes.append((swarm.sim.now, told))
                 else:
@@ -197,45 +197,45 @@ def test_one_that_crashes_comes_back_in_a_new_life():
     swarm.sim.run(30.0)
     assert swarm.agree()
     for watcher in swarm.survivors("p03"):
-        assert watcher.probing.members.known["p03"].incarnation == 2
+        assert watcher.detector.members.known["p03"].incarnation == 2
         assert watcher.when("p03", "restarted") < 22.0
 
 
 def test_of_two_with_one_identity_the_newer_life_wins_and_the_older_is_told():
     swarm = Swarm(8)
     swarm.sim.run(5.0)
-    older = swarm.watchers["p03"].probing
+    older = swarm.watchers["p03"].detector
     news = m.Gossip((m.MemberState("p03", 2, "alive"),))
     (ended,) = [t for t in older.handle(ev.Arrived("p05", news), 5.0) if isinstance(t, Change)]
     assert (ended.peer, ended.state, ended.incarnation) == ("p03", "superseded", 2)
     newer = MemberList(m.MemberState("p03", 2, "alive"))
-    probing = SwimDetector(SwimRules(), newer)
-    told = probing.handle(ev.Arrived("p05", m.Gossip((m.MemberState("p03", 1, "dead"),))), 5.0)
+    detector = SwimDetector(SwimRules(), newer)
+    told = detector.handle(ev.Arrived("p05", m.Gossip((m.MemberState("p03", 1, "dead"),))), 5.0)
     assert not [each for each in told if isinstance(each, Change)]
     assert newer.me.refutations == 0
 
 
 def test_a_helper_asks_for_another_and_passes_the_answer_on():
-    probing = SwimDetector(
+    detector = SwimDetector(
         SwimRules(), MemberList(m.MemberState("b", 1, "alive"), [m.MemberState(n, 1, "alive") for n in "ac"])
     )
-    probing.handle(ev.Started(), 0.0)
-    asked = probing.handle(ev.Arrived("a", m.Ping(7, "c", ())), 1.0)
+    detector.handle(ev.Started(), 0.0)
+    asked = detector.handle(ev.Arrived("a", m.Ping(7, "c", ())), 1.0)
     (send,) = [t for t in asked if isinstance(t, e.Send)]
     assert (send.to, send.message.subject) == (("c",), "c")
-    answered = probing.handle(ev.Arrived("c", m.Ack(send.message.id, "c", ())), 1.1)
+    answered = detector.handle(ev.Arrived("c", m.Ack(send.message.id, "c", ())), 1.1)
     (back,) = [t for t in answered if isinstance(t, e.Send)]
     assert (back.to, back.message.id, back.message.subject) == (("a",), 7, "c")
 
 
 def test_any_traffic_spares_a_probe():
     rules = SwimRules(period_s=1.0)
-    probing = SwimDetector(rules, MemberList(m.MemberState("a", 1, "alive"), [m.MemberState("b", 1, "alive")]))
-    probing.handle(ev.Started(), 0.0)
+    detector = SwimDetector(rules, MemberList(m.MemberState("a", 1, "alive"), [m.MemberState("b", 1, "alive")]))
+    detector.handle(ev.Started(), 0.0)
     sent = []
     for tenth in range(1, 60):
         now = tenth / 10
-        told = probing.handle(ev.Arrived("b", m.Heartbeat(1, "training", ())), now)
-        told += probing.handle(ev.TimerFired(("probe",), now), now)
+        told = detector.handle(ev.Arrived("b", m.Heartbeat(1, "training", ())), now)
+        told += detector.handle(ev.TimerFired(("probe",), now), now)
         sent += [t for t in told if isinstance(t, e.Send) and isinstance(t.message, m.Ping)]
     assert sent == []

@@ -5,14 +5,16 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.federated import closing
-from nervenet.nodes.federated.round_machine import CoordinatorMachine
+from nervenet.nodes.federated import round_summary
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
+from nervenet.nodes.federated.run_state import RunState
+from nervenet.nodes.federated.sync_rounds import SyncRounds
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
-SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+SURVEY = m.Payload(layout="survey", dtype="float64", length=9)
+MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
 
 
 def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
@@ -51,7 +53,7 @@ def test_a_round_folds_by_examples_in_name_order_whoever_was_first(coordinator: 
     desk.answer("client-0", examples=10, loss=1.0)
     effects = desk.answer("client-1", examples=20, loss=2.0)
     (fold,) = only(e.Fold, effects)
-    assert (fold.round, fold.attempt, fold.rule, fold.body) == (1, 0, "mean", "w0")
+    assert (fold.round, fold.attempt, fold.body) == (1, 0, "w0")
     assert [(c.client, c.body, c.base, c.examples) for c in fold.contributions] == [
         ("client-0", "client-0 1.0", "w0", 10),
         ("client-1", "client-1 1.0", "w0", 20),
@@ -140,10 +142,9 @@ NAN = "values must be finite, found NaN or infinity"
         ({"examples": 0}, None, "examples", "examples must be at least 1, found 0"),
         ({}, NAN, "values", NAN),
         ({"payload": None}, None, "payload", "a train answer must carry a payload, found none"),
-        ({"payload": m.Payload("sum", "a1b2", "float32", 5)}, None, "rule", "rule must be mean, found sum"),
-        ({"payload": m.Payload("mean", "beef", "float32", 5)}, None, "layout", "layout must be a1b2, found beef"),
-        ({"payload": m.Payload("mean", "a1b2", "float64", 5)}, None, "dtype", "dtype must be float32, found float64"),
-        ({"payload": m.Payload("mean", "a1b2", "float32", 4)}, None, "length", "length must be 5, found 4"),
+        ({"payload": m.Payload("beef", "float32", 5)}, None, "layout", "layout must be a1b2, found beef"),
+        ({"payload": m.Payload("a1b2", "float64", 5)}, None, "dtype", "dtype must be float32, found float64"),
+        ({"payload": m.Payload("a1b2", "float32", 4)}, None, "length", "length must be 5, found 4"),
     ],
 )
 def test_a_wrong_update_is_refused_with_its_reason_and_the_round_goes_on(
@@ -220,7 +221,7 @@ def test_something_unreadable_is_told_and_the_round_goes_on(coordinator: Any) ->
     desk.tell(ev.MalformedMessage("client-0", "header: not a map"))
     assert desk.published("update.rejected") == [{"subject": "client-0", "round": 1, "reason": "header: not a map"}]
     desk.train()
-    assert desk.state.completed == 1
+    assert desk.state.run.completed == 1
 
 
 # -------------------------------------------------------------------------------------------------- silence and failure
@@ -399,14 +400,14 @@ def test_a_late_update_does_not_pass_for_an_evaluation(coordinator: Any) -> None
 
 
 def test_a_late_update_would_pass_if_both_were_one_attempt(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = CoordinatorMachine._open
+    opened = SyncRounds.open
 
-    def _open(
-        self: CoordinatorMachine, number: int, attempt: int, now: float, work: m.TaskKind | None = None
+    def same_attempt(
+        self: SyncRounds, number: int, attempt: int, now: float, work: m.TaskKind | None = None
     ) -> list[e.Effect]:
         return opened(self, number, 0 if work == "evaluate" else attempt, now, work)
 
-    monkeypatch.setattr(CoordinatorMachine, "_open", _open)
+    monkeypatch.setattr(SyncRounds, "open", same_attempt)
     with pytest.raises(AssertionError):
         check_a_late_update_does_not_pass_for_an_evaluation(coordinator)
 
@@ -429,15 +430,14 @@ def test_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator: Any) 
 def test_failures_of_round_zero_would_count_against_round_one(
     coordinator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settled = CoordinatorMachine._settled
+    update_model = RunState.update_model
 
-    def _settled(self: CoordinatorMachine, event: ev.ModelReady, now: float) -> list[e.Effect]:
+    def resentful(self: RunState, event: ev.ModelReady | ev.Folded, number: int) -> None:
         failures = self.failures
-        effects = settled(self, event, now)
+        update_model(self, event, number)
         self.failures = failures
-        return effects
 
-    monkeypatch.setattr(CoordinatorMachine, "_settled", _settled)
+    monkeypatch.setattr(RunState, "update_model", resentful)
     with pytest.raises(AssertionError):
         check_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator)
 
@@ -465,7 +465,7 @@ def test_a_shaky_connection_would_end_the_run_if_every_look_were_the_last(
     begin = CoordinatorMachine._begin_if_gathered
 
     def hasty(self: CoordinatorMachine, now: float, *, at_deadline: bool = False) -> list[e.Effect]:
-        absent = any(name not in self.roll for name in self.rules.clients)
+        absent = any(name not in self.run.registry for name in self.run.config.clients)
         return begin(self, now, at_deadline=at_deadline or not absent)
 
     monkeypatch.setattr(CoordinatorMachine, "_begin_if_gathered", hasty)
@@ -490,11 +490,11 @@ def test_one_heard_again_keeps_the_round_open(coordinator: Any) -> None:
 def test_one_heard_again_would_be_given_up_by_looking_at_suspects_only(
     coordinator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def _could_recover(self: CoordinatorMachine) -> bool:
-        assert self.open is not None
-        return any(name in self.roll.liveness.suspects for name in self.open.excused)
+    def only_suspects(self: SyncRounds) -> bool:
+        assert self.run.round is not None
+        return any(name in self.run.registry.liveness.suspects for name in self.run.round.excused)
 
-    monkeypatch.setattr(CoordinatorMachine, "_could_recover", _could_recover)
+    monkeypatch.setattr(SyncRounds, "_could_recover", only_suspects)
     with pytest.raises(AssertionError):
         check_one_heard_again_keeps_the_round_open(coordinator)
 
@@ -517,8 +517,8 @@ def test_a_transfer_that_has_left_would_extend_ten_deadlines(coordinator: Any, m
             pass
 
     def started(self: CoordinatorMachine, event: ev.Event, now: float) -> list[e.Effect]:
-        if not isinstance(self.roll._leaving, Unforgetting):
-            self.roll._leaving = Unforgetting()
+        if not isinstance(self.run.registry._outgoing, Unforgetting):
+            self.run.registry._outgoing = Unforgetting()
         return handle(self, event, now)
 
     handle = CoordinatorMachine.handle
@@ -589,11 +589,11 @@ def test_the_round_fails_as_soon_as_the_missing_are_lost(coordinator: Any) -> No
 def test_the_round_would_wait_for_the_lost_until_the_deadline(
     coordinator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CoordinatorMachine, "_could_recover", lambda self: bool(self.open and self.open.silent))
+    monkeypatch.setattr(SyncRounds, "_could_recover", lambda self: bool(self.run.round and self.run.round.silent))
     with pytest.raises(IndexError):
         check_the_round_fails_as_soon_as_the_missing_are_lost(coordinator)
 
 
 def test_figures_over_sites_leave_out_what_nobody_can_average() -> None:
-    assert closing.site_metrics({}) == {}
-    assert closing.weighted_loss({}) is None
+    assert round_summary.site_metrics({}) == {}
+    assert round_summary.weighted_loss({}) is None

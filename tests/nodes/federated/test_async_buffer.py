@@ -7,17 +7,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
+from federated_config import coordinator_config
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.async_machine import FlowState
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.early_stopping import Goal, StoppingRules
-from nervenet.nodes.federated.rules import RoundRules
 from nervenet.nodes.federated.strategies.base import Contribution, Demands, Outcome, State, Vector
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
-SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+SURVEY = m.Payload(layout="survey", dtype="float64", length=9)
+MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
 NAN = "values must be finite, found NaN or infinity"
 
 
@@ -63,10 +63,13 @@ def refusals(effects: Iterable[e.Effect]) -> list[tuple[str, str]]:
 class Desk:
     """An asynchronous coordinator on a desk; round 0 is over."""
 
-    def __init__(self, n: int = 3, *, buffer: int = 2, max_staleness: int | None = None, **rules: Any) -> None:
+    def __init__(
+        self, n: int = 3, *, buffer: int = 2, max_staleness: int | None = None, writes: bool = True, **more: Any
+    ) -> None:
         self.names = tuple(f"client-{i}" for i in range(n))
-        given = {"rounds": 100, "clients": frozenset(self.names), "strategy": Buffered(buffer, max_staleness)} | rules
-        self.state = FlowState(RoundRules(**given))
+        given = {"rounds": 100, "strategy": Buffered(buffer, max_staleness)} | more
+        self.state = CoordinatorMachine(coordinator_config(self.names, **given))
+        self.writes = writes  # checkpoints are written at once; else the test answers for the disk
         self.now = 0.0
         self.effects: list[e.Effect] = []
         self.timers: dict[ev.Key, float] = {}
@@ -84,14 +87,16 @@ class Desk:
     def tell(self, event: ev.Event, now: float | None = None) -> list[e.Effect]:
         self.now = self.now if now is None else now
         effects = self.state.handle(event, self.now)
-        for effect in effects:
+        self.held |= tasks(effects)
+        self.effects += effects
+        for effect in list(effects):
             match effect:
                 case e.SetTimer(key, at):
                     self.timers[key] = at
                 case e.CancelTimer(key):
                     self.timers.pop(key, None)
-        self.held |= tasks(effects)
-        self.effects += effects
+                case e.Checkpoint(number) if self.writes:
+                    effects += self.tell(ev.Saved(number))
         return effects
 
     def say(self, sender: str, message: m.Message, body: Any = None, flaw: str | None = None) -> list[e.Effect]:
@@ -149,7 +154,7 @@ def test_a_full_buffer_is_a_step_in_name_order_each_with_its_base_and_staleness(
     desk.answer("client-2", loss=3.0)
     effects = desk.answer("client-0", loss=1.0)
     (fold,) = only(e.Fold, effects)
-    assert (fold.round, fold.attempt, fold.rule, fold.body) == (1, 0, "mean", "w0")
+    assert (fold.round, fold.attempt, fold.body) == (1, 0, "w0")
     assert [(c.client, c.body, c.base, c.staleness) for c in fold.contributions] == [
         ("client-0", "client-0 1 from w0", "w0", 0),
         ("client-2", "client-2 1 from w0", "w0", 0),
@@ -208,8 +213,8 @@ def test_a_share_of_the_clients_works_at_once_and_the_next_is_drawn() -> None:
         assert len(first) == 3
         drawn = []
         for _ in range(12):
-            (name,) = tasks(desk.answer(min(desk.state.errands.out))) or tasks(desk.step())
-            assert len(desk.state.errands.out) == 3
+            (name,) = tasks(desk.answer(min(desk.state.run.ledger.out))) or tasks(desk.step())
+            assert len(desk.state.run.ledger.out) == 3
             drawn.append(name)
         return [*first, *drawn]
 
@@ -268,7 +273,7 @@ def test_a_goal_ends_the_run_with_the_very_model_that_reached_it() -> None:
     desk.answer("client-0")
     desk.step()
     assert not only(e.Fold, desk.answer("client-1")), "no step before the evaluation is in"
-    assert set(desk.state.errands.out) == set(desk.names), "but nobody waits"
+    assert set(desk.state.run.ledger.out) == set(desk.names), "but nobody waits"
     effects = desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.95}))
     assert {body for *_, body in tasks(effects, "finish").values()} == {"w1"}
     assert desk.published("run.stopping") == [
@@ -312,7 +317,7 @@ def test_an_update_counts_once() -> None:
 def test_an_answer_to_another_task_than_the_one_it_has_is_refused() -> None:
     desk = Desk()
     for _ in range(3):
-        desk.answer("client-0") and desk.state.inflow.step and desk.step()
+        desk.answer("client-0") and desk.state.buffer.buffer.step and desk.step()
     effects = desk.say("client-0", m.Update(1, 0, 10, {}, None, MODEL), "old")
     assert refusals(effects)[0][0] == "stale"
     effects = desk.say("client-1", m.Update(1, 7, 10, {}, None, MODEL), "of another life")
@@ -336,7 +341,7 @@ def test_a_broken_update_is_refused_and_its_client_asked_again_after_a_rest_that
         assert set(found) == {"client-0"}
         assert desk.now - since == rest
         desk.answer("client-0", flaw=NAN)
-    assert not desk.state.inflow.waiting
+    assert not desk.state.buffer.buffer.waiting
     assert "is on probation, and not asked before round 7" in desk.published("warning")[-2]["reason"]
     for step in range(1, 7):
         assert not tasks(desk.until(desk.now + 2.0, beating=desk.names))
@@ -390,14 +395,14 @@ def test_who_does_not_answer_in_time_is_named_and_asked_again_and_the_old_answer
         if second < 10:
             for name in ("client-0", "client-1"):
                 desk.answer(name)
-                if desk.state.inflow.step:
+                if desk.state.buffer.buffer.step:
                     desk.step()
     (told,) = (x for x in desk.published("warning") if x["subject"] == "client-2")
     assert told["reason"] == "task 1: no answer within 10 s (last heard: train for 9.9 s)"
     assert desk.held["client-2"] > old
-    waiting = len(desk.state.inflow.waiting)
+    waiting = len(desk.state.buffer.buffer.waiting)
     assert desk.say("client-2", m.Update(*old[:2], 10, {}, None, MODEL), "late") == [], "it was named already"
-    assert len(desk.state.inflow.waiting) == waiting
+    assert len(desk.state.buffer.buffer.waiting) == waiting
 
 
 def test_a_deadline_moves_while_the_answer_does() -> None:
@@ -408,7 +413,7 @@ def test_a_deadline_moves_while_the_answer_does() -> None:
         desk.until(at)
     assert not desk.published("warning")
     desk.answer("client-0")
-    assert len(desk.state.inflow.waiting) == 1
+    assert len(desk.state.buffer.buffer.waiting) == 1
 
 
 def test_without_any_answer_the_run_fails_by_name() -> None:
@@ -454,7 +459,7 @@ def test_a_client_that_comes_back_is_tasked_at_once_and_its_former_task_is_over(
     assert tasks(effects) == {"client-0": (2, 0, "w0")}
     assert only(e.Send, effects)[0].message.agreement is not None, "a new process knows nothing"
     desk.say("client-0", m.Update(*old[:2], 10, {}, None, MODEL), "old")
-    assert not desk.state.inflow.waiting
+    assert not desk.state.buffer.buffer.waiting
 
 
 def test_a_client_that_joins_late_is_tasked_at_once() -> None:
@@ -472,8 +477,8 @@ def test_who_is_silent_is_not_asked_but_may_still_answer() -> None:
     assert first in {x["subject"] for x in desk.published("node.suspect")}
     assert len(tasks(effects)) == 0, "ceil(0.5 * 2) work already"
     desk.answer(first)
-    assert [w.client for w in desk.state.inflow.waiting] == [first]
-    assert second in desk.state.errands.out
+    assert [w.client for w in desk.state.buffer.buffer.waiting] == [first]
+    assert second in desk.state.run.ledger.out
 
 
 def test_a_step_that_fails_takes_its_updates_with_it_and_three_in_a_row_the_run() -> None:
@@ -491,7 +496,7 @@ def test_who_declines_is_asked_again_after_a_rest() -> None:
     assert not tasks(desk.say("client-0", m.Declined(round=1, attempt=0, reason="busy")))
     assert set(tasks(desk.until(0.6, beating=desk.names))) == {"client-0"}
     assert not tasks(desk.say("client-0", m.Declined(round=1, attempt=0, reason="busy"))), "of an old task: nothing new"
-    assert "client-0" in desk.state.errands.out
+    assert "client-0" in desk.state.run.ledger.out
 
 
 # --------------------------------------------------------------------------------------------------------- another life
@@ -502,14 +507,14 @@ def resumed(desk: Desk, weights: str) -> Desk:
     record = only(e.Checkpoint, desk.effects)[-1].record
     again = Desk.__new__(Desk)
     again.names, again.now, again.effects, again.timers, again.held = desk.names, 0.0, [], {}, {}
-    again.state = FlowState.restored(desk.state.rules, json.loads(json.dumps(record)), weights)
+    again.state = CoordinatorMachine.restored(desk.state.run.config, json.loads(json.dumps(record)), weights)
     again.tell(ev.Started())
     again.begun = [effect for name in desk.names for effect in again.join(name)]
     return again
 
 
 def test_another_life_goes_on_with_the_step_and_asks_anew_for_what_no_step_had_taken_up() -> None:
-    desk = Desk(2, buffer=2, checkpoint=True)
+    desk = Desk(2, buffer=2, writes=False)
     desk.answer("client-0")
     desk.answer("client-1")
     desk.tell(ev.Saved(0))
@@ -518,7 +523,7 @@ def test_another_life_goes_on_with_the_step_and_asks_anew_for_what_no_step_had_t
     desk.answer("client-0")  # its second task waits in the buffer: no checkpoint has it
     assert only(e.Checkpoint, desk.effects)[-1].round == 1
     again = resumed(desk, "w1")
-    assert again.state.completed == 1
+    assert again.state.run.completed == 1
     assert tasks(again.begun) == {"client-0": (2, 1, "w1"), "client-1": (2, 1, "w1")}
     old = m.Update(2, 0, 10, {}, None, MODEL)
     assert refusals(again.say("client-0", old, "of the former life"))[0][0] == "stale"
@@ -531,7 +536,7 @@ def test_another_life_goes_on_with_the_step_and_asks_anew_for_what_no_step_had_t
 
 
 def test_a_client_is_taken_up_where_its_last_counted_task_left_it_however_far_the_steps_are() -> None:
-    desk = Desk(2, buffer=1, checkpoint=True)
+    desk = Desk(2, buffer=1, writes=False)
     desk.answer("client-1")
     desk.step()
     for _ in range(4):
@@ -544,7 +549,7 @@ def test_a_client_is_taken_up_where_its_last_counted_task_left_it_however_far_th
 
 
 def test_what_is_told_to_be_durable_is_what_the_disk_says_of_that_very_client() -> None:
-    desk = Desk(2, buffer=1, checkpoint=True)
+    desk = Desk(2, buffer=1, writes=False)
     desk.answer("client-1")
     desk.step()
     desk.tell(ev.Saved(0))

@@ -1,0 +1,212 @@
+"""Which client works on which task of an asynchronous run, and which updates wait for a step: plain records.
+
+The number of a task grows with each one that its client is given. With it go a client's random draws and what it
+carries from task to task, so it is never the same twice in an incarnation of the coordinator. It keeps up with the
+steps, so that it means something to people, where the client keeps pace with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..runtime.events import Body
+from .round import Admitted
+from .strategies import Contribution
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTask:
+    """A task that a client is working on."""
+
+    number: int
+    version: int  # steps that the model had made when it went out
+    base: Body  # the weights that went with it
+    since: float
+
+
+class TaskLedger:
+    """The tasks that are out, and what is remembered of those that were.
+
+    Attributes
+    ----------
+    attempt
+        Of all tasks: a coordinator that was started again has another one, so that no answer to a task of its previous
+        incarnation counts.
+    out
+        By client.
+    counted
+        The last task of each client that is in the model.
+    draws
+        How often some of those who are idle had to be drawn.
+    """
+
+    def __init__(self) -> None:
+        self.attempt = 0
+        self.out: dict[str, OpenTask] = {}
+        self.counted: dict[str, int] = {}
+        self.draws = 0
+        self._given: dict[str, int] = {}
+        self._answered: dict[str, int] = {}
+        self._failures: dict[str, int] = {}  # in a row
+        self._resting: dict[str, float] = {}  # until when nothing is asked
+        self._repeats: set[str] = set()  # clients of a previous incarnation: they repeat what is not in the model
+        self._resumed_from: dict[str, int] = {}
+        self._saving: dict[str, int] = {}
+        self._durable: dict[str, int] = {}  # what `counted` was in the last checkpoint that is on the disk
+
+    # ---------------------------------------------------------------------------------------------------------- tasks
+
+    def give(self, name: str, version: int, base: Body, now: float) -> None:
+        """Note that a client is given its next task, with the weights of a version."""
+        number = self._given.get(name, 0) + 1
+        if name not in self._repeats:
+            number = max(number, version + 1)
+        self._repeats.discard(name)
+        self._given[name] = number
+        self.out[name] = OpenTask(number, version, base, now)
+
+    def take_back(self, name: str) -> OpenTask | None:
+        """Forget the task that a client has: its answer does not count any more."""
+        return self.out.pop(name, None)
+
+    def holds(self, name: str, number: int) -> bool:
+        """Whether that is the task that a client has."""
+        return name in self.out and self.out[name].number == number
+
+    def answered(self, name: str) -> OpenTask:
+        """Note that a client has done its task well; return the task."""
+        task = self.out.pop(name)
+        self._answered[name] = task.number
+        self._failures.pop(name, None)
+        return task
+
+    def failed(self, name: str, now: float, first_s: float, most_s: float) -> None:
+        """Take a task back that failed; its client rests, twice as long each time that it fails in a row."""
+        failures = self._failures[name] = self._failures.get(name, 0) + 1
+        self._resting[name] = now + min(most_s, first_s * 2.0 ** min(failures - 1, 30))
+        self.take_back(name)
+
+    def awaken(self, name: str) -> None:
+        """End a rest."""
+        self._resting.pop(name, None)
+
+    def count(self, tasks: Iterable[tuple[str, int]]) -> None:
+        """Note whose tasks, by number, a step has taken up."""
+        self.counted |= dict(tasks)
+
+    # ------------------------------------------------------------------------------------------------------ questions
+
+    def idle(self, names: Iterable[str], now: float) -> list[str]:
+        """Return those who have no task and no rest."""
+        return [name for name in names if name not in self.out and self._resting.get(name, now) <= now]
+
+    def known(self, name: str) -> bool:
+        """Whether a client was given a task in this incarnation."""
+        return name in self._given and name not in self._repeats
+
+    def has_answered(self, name: str, number: int) -> bool:
+        """Whether that is the last task that a client has answered."""
+        return self._answered.get(name) == number
+
+    def newest(self) -> int:
+        """Return the largest number of all."""
+        return max(self._given.values(), default=0)
+
+    def address(self, name: str) -> tuple[int, int, int]:
+        """Return what tells a client's task from those of others: its number; the client's last task that will never be
+        asked for again; and that which was in the model when this incarnation began.
+        """
+        return self.out[name].number, self._durable.get(name, 0), self._resumed_from.get(name, 0)
+
+    # ---------------------------------------------------------------------------------------------------- checkpoints
+
+    def saving(self) -> None:
+        """Note that what is counted now is being written."""
+        self._saving = dict(self.counted)
+
+    def saved(self) -> None:
+        """Note that it is on the disk."""
+        self._durable = self._saving
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the next incarnation must know, as JSON can say it."""
+        return {"attempt": self.attempt, "counted": dict(self.counted), "draws": self.draws}
+
+    def restore(self, record: Mapping[str, Any]) -> None:
+        """Take up what `to_dict` returned in the previous incarnation."""
+        self.attempt, self.draws = int(record["attempt"]) + 1, int(record["draws"])
+        self.counted = {str(name): int(number) for name, number in record["counted"].items()}
+        self._given, self._repeats = dict(self.counted), set(self.counted)
+        self._resumed_from = self._durable = dict(self.counted)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingUpdate:
+    """An admitted update that no step has taken up yet."""
+
+    client: str
+    task: OpenTask
+    update: Admitted
+
+    def contribution(self, version: int) -> Contribution:
+        """Return it as the strategy sees it that makes a step from `version`."""
+        update, staleness = self.update, version - self.task.version
+        return Contribution(
+            self.client, update.body, self.task.base, update.examples, update.metrics, update.relative, staleness
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step that is being made of a full buffer; `last` completed it, and is tasked with what comes of it."""
+
+    number: int
+    attempt: int
+    taken: Sequence[WaitingUpdate]
+    last: str
+
+    def contributions(self) -> tuple[Contribution, ...]:
+        """Return its updates in the order of (client, task)."""
+        return tuple(waiting.contribution(self.number - 1) for waiting in self.taken)
+
+    def staleness(self) -> list[int]:
+        """Return the staleness of each, in the same order."""
+        return [self.number - 1 - waiting.task.version for waiting in self.taken]
+
+    def numbers_of(self, client: str) -> list[int]:
+        """Return the tasks of a client that it is made of."""
+        return [waiting.task.number for waiting in self.taken if waiting.client == client]
+
+    def counted(self, rejected: Iterable[str]) -> dict[str, Admitted]:
+        """Return its updates by client and task, without those of clients that were rejected."""
+        left = set(rejected)
+        return {f"{w.client} {w.task.number}": w.update for w in self.taken if w.client not in left}
+
+    def newest(self, rejected: Iterable[str]) -> dict[str, Admitted]:
+        """Return the last update of each client, in name order, without those that were rejected."""
+        left = set(rejected)
+        return {waiting.client: waiting.update for waiting in self.taken if waiting.client not in left}
+
+
+@dataclass(slots=True)
+class UpdateBuffer:
+    """Updates in the order of arrival, and the step that is being made of the oldest."""
+
+    size: int
+    waiting: list[WaitingUpdate] = field(default_factory=list)
+    step: Step | None = None
+
+    def version_at_arrival(self, completed: int) -> int:
+        """Return the version from which the step will be made that takes the next update to arrive."""
+        return completed + (self.step is not None) + len(self.waiting) // self.size
+
+    def take(self, completed: int, attempt: int) -> Step | None:
+        """Begin a step with the oldest updates, if enough have come and none is being made."""
+        if self.step is not None or len(self.waiting) < self.size:
+            return None
+        taken, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
+        last = taken[-1].client
+        self.step = Step(completed + 1, attempt, sorted(taken, key=lambda w: (w.client, w.task.number)), last)
+        return self.step

@@ -1,0 +1,351 @@
+"""The coordinator's machine: what happens next in a federated run.
+
+It gathers clients, settles in round 0 what everybody must share before training, trains in rounds (`SyncRounds`) or
+without them (`AsyncBuffer`), has the model evaluated and saved, and hands the last one to everybody. Pure: events and
+`now` in, effects out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from nervenet.broker import messages as m
+
+from ..runtime import effects as e
+from ..runtime import events as ev
+from ..runtime.payload_checks import brief
+from .async_buffer import AsyncBuffer
+from .checkpointing import RETRY
+from .coordinator_config import CoordinatorConfig
+from .early_stopping import Stop
+from .quorum import complete, least, left_behind, too_few_living, too_few_ready
+from .round_summary import closing_fields
+from .run_state import RunState
+from .sync_rounds import SyncRounds
+from .task_dispatch import missing_codecs
+
+FAILURES_IN_A_ROW = 3
+
+
+class CoordinatorMachine:
+    """Decides what a coordinator does next; never waits, never touches a vector.
+
+    Attributes
+    ----------
+    run
+        The state that all parts share.
+    rounds
+        Decides about rounds with a barrier.
+    buffer
+        Decides about training without one; None where the strategy has rounds.
+    """
+
+    def __init__(self, config: CoordinatorConfig) -> None:
+        self.run = RunState(config)
+        self.rounds = SyncRounds(self.run, self._proceed)
+        ledger = self.run.ledger
+        self.buffer = None if ledger is None else AsyncBuffer(self.run, ledger, self._proceed)
+
+    @classmethod
+    def restored(
+        cls,
+        config: CoordinatorConfig,
+        record: Mapping[str, Any],
+        weights: ev.Body,
+        outgoing: ev.Body = None,
+        best: ev.Body = None,
+    ) -> Self:
+        """Return a machine that goes on from a checkpoint: gathers those who are still there, opens the next round.
+
+        Updates that waited for a step, and tasks that were being worked on, are asked for anew by their old numbers:
+        clients start from what they carried after their last task that is in the model.
+
+        Parameters
+        ----------
+        record
+            What `RunState.to_dict` returned in a previous incarnation.
+        weights, outgoing, best
+            Handles of the weights after the last round of then, of what goes out with them if that is more, and of the
+            best weights if those are others.
+        """
+        machine = cls(config)
+        machine.run.restore(record, weights, outgoing, best)
+        return machine
+
+    @property
+    def _training(self) -> SyncRounds | AsyncBuffer:
+        return self.buffer or self.rounds
+
+    @property
+    def _phase(self) -> SyncRounds | AsyncBuffer:
+        return self.buffer if self.buffer and self.buffer.active else self.rounds
+
+    # ---------------------------------------------------------------------------------------------------------- events
+
+    def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
+        """Take one event and return what to do."""
+        if self.run.status == "finished":
+            return []
+        effects = self._handle(event, now)
+        if self.buffer and self.run.status != "finished":
+            effects += self.buffer.advance(now)
+        return effects
+
+    def _handle(self, event: ev.Event, now: float) -> list[e.Effect]:
+        match event:
+            case ev.Started():
+                return self._started(now)
+            case ev.LinkUp(peer, "client", incarnation):
+                return self._connected(peer, incarnation, now)
+            case ev.LinkLost(peer, reason):
+                return self._disconnected(peer, reason, now)
+            case ev.Arrived():
+                return self._arrived(event, now)
+            case ev.TimerFired(key, due):
+                return self._timer(key, due, now)
+            case ev.ModelReady():
+                return self._model_ready(event, now)
+            case ev.Folded():
+                return self._training.folded(event, now)
+            case ev.Evaluated(number, _, metrics):
+                return self._evaluated(number, metrics, now)
+            case ev.Saved(number):
+                return self._saved(number, now)
+            case ev.WorkFailed():
+                return self._work_failed(event, now)
+            case ev.SendFailed(peer, "task", number, reason, cause):
+                return self._phase.excuse(peer, f"{cause}: {reason}", number, now)
+            case ev.StillSending(peer, rounds):
+                self.run.registry.still_sending(peer, rounds)
+                return []
+            case ev.MalformedMessage(sender, reason):
+                fields = {"subject": sender, "round": self.run.number, "reason": reason}
+                return [e.Publish("update.rejected", fields), *self._phase.malformed(sender, reason, now)]
+            case _:
+                return []
+
+    def _started(self, now: float) -> list[e.Effect]:
+        run, timing = self.run, self.run.config.timing
+        effects: list[e.Effect] = [
+            e.SetTimer(("join",), now + timing.join_deadline_s),
+            e.SetTimer(("pulse",), now + timing.heartbeat_s),
+        ]
+        spent_at = run.evaluation.stopping.begin(now)
+        if spent_at is not None:
+            effects.append(e.SetTimer(("budget",), spent_at))
+        if run.model is not None and run.evaluation.due(run.completed):
+            # The previous incarnation may not have had the time to.
+            effects += run.evaluate({"round": run.completed}, now)
+        if run.completed >= run.config.rounds and not run.config.clients:
+            effects += self._begin_if_gathered(now)  # nobody is there whose coming would be the moment
+        return effects
+
+    def _arrived(self, event: ev.Arrived, now: float) -> list[e.Effect]:
+        sender, registry = event.sender, self.run.registry
+        effects: list[e.Effect] = []
+        if registry.liveness.heard(sender, now):
+            effects.append(e.Publish("node.ready", {"subject": sender, "reason": "heard again"}))
+            effects += self._begin_if_gathered(now)
+        match event.message:
+            case m.Ready(examples=examples, codecs=codecs):
+                effects += self._enroll(sender, examples, codecs, now)
+            case m.Update() as update:
+                effects += self._update(sender, update, event, now)
+            case m.Declined(round=number, attempt=attempt, reason=reason):
+                registry.answered(sender, (number, attempt))
+                effects += self._phase.declined(sender, number, attempt, reason, now)
+            case m.Heartbeat(state=state, sending=sending):
+                registry.heartbeat(sender, brief(state), sending)
+            case m.Goodbye(reason=reason):
+                effects += self._left(sender, brief(reason), now)
+            case _:
+                pass
+        return effects
+
+    def _update(self, sender: str, update: m.Update, event: ev.Arrived, now: float) -> list[e.Effect]:
+        run = self.run
+        if run.closing and run.ledger and run.ledger.known(sender) and update.payload is not None:
+            return []  # it was on its way when the last step was made
+        return self._phase.admit(sender, update, event, now)
+
+    # --------------------------------------------------------------------------------------------------------- clients
+
+    def _connected(self, name: str, incarnation: int, now: float) -> list[e.Effect]:
+        effects: list[e.Effect] = []
+        if self.buffer:  # what the client was doing may be lost, and nobody can tell; it is given a new task
+            self.buffer.ledger.awaken(name)
+            effects += self.buffer.take_back(name)
+        if self.run.registry.linked(name, incarnation, now):
+            # Its previous incarnation took with it what it had been asked: nobody waits for that until the deadline.
+            effects += self._phase.excuse(name, "was started again", self.run.number, now)
+        return effects + self._begin_if_gathered(now)
+
+    def _disconnected(self, name: str, reason: str, now: float) -> list[e.Effect]:
+        if not self.run.registry.liveness.suspect(name):
+            return []
+        suspect = e.Publish("node.suspect", {"subject": name, "reason": reason})
+        return [suspect, *self._phase.excuse(name, reason, self.run.number, now, silent=True)]
+
+    def _enroll(self, name: str, examples: int, codecs: tuple[str, ...], now: float) -> list[e.Effect]:
+        effects: list[e.Effect] = []
+        missing = missing_codecs(self.run.config.federated.compression, codecs)
+        if self.run.registry.enroll(name, examples, now, codecs) and missing:
+            reason = f"{name} cannot encode {', '.join(missing)}: its updates come as they are, without compression"
+            effects.append(e.Publish("warning", {"reason": reason, "subject": name}))
+        return effects + self._begin_if_gathered(now)
+
+    def _left(self, name: str, reason: str, now: float) -> list[e.Effect]:
+        effects = self.buffer.take_back(name) if self.buffer else []
+        self.run.registry.leave(name)
+        if self.run.final:
+            return effects  # it holds the final model, and there is nothing left to do
+        effects.append(e.Publish("node.lost", {"subject": name, "reason": f"left: {reason}"}))
+        return effects + self._phase.excuse(name, f"left: {reason}", self.run.number, now)
+
+    def _review(self, now: float, late_by_s: float) -> list[e.Effect]:
+        """Look at the clock: who has been silent for too long."""
+        registry = self.run.registry
+        verdicts = registry.review(now, late_by_s)
+        effects: list[e.Effect] = []
+        for name, silent in verdicts.suspected.items():
+            reason = f"silent for {silent:.1f} s"
+            effects.append(e.Publish("node.suspect", {"subject": name, "reason": reason}))
+            effects += self._phase.excuse(name, reason, self.run.number, now, silent=True)
+        for name, silent in verdicts.lost.items():
+            effects.append(e.Publish("node.lost", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
+        if verdicts.lost:
+            effects += self._begin_if_gathered(now) + self._phase.close_if_ready(now)
+        due = registry.liveness.next_review()
+        if due is not None and due < now + self.run.config.timing.heartbeat_s:
+            effects.append(e.SetTimer(("review",), due))
+        return effects
+
+    # -------------------------------------------------------------------------------------------------- round by round
+
+    def _begin_if_gathered(self, now: float, *, at_deadline: bool = False) -> list[e.Effect]:
+        run = self.run
+        config, registry = run.config, run.registry
+        if run.status == "waiting" and len(registry.living()) >= least(config):
+            return [e.CancelTimer(("wait",)), *self._open(*run.waiting_for, now)]
+        if run.status != "gathering":
+            return []
+        if complete(config, registry, at_deadline=at_deadline, over=run.last):
+            lost = left_behind(config, registry) if at_deadline else []
+            number = 0 if run.model is None else run.completed + 1
+            return [e.CancelTimer(("join",)), *lost, *self._proceed(number, 0, now, "")]
+        return run.fail(too_few_ready(config, registry)) if at_deadline else []
+
+    def _open(self, number: int, attempt: int, now: float) -> list[e.Effect]:
+        return (self._training if number else self.rounds).open(number, attempt, now)
+
+    def _proceed(self, number: int, attempt: int, now: float, failure: str) -> list[e.Effect]:
+        """Open (round, attempt), unless the run is over or, by the reason given, has failed too often."""
+        run = self.run
+        if run.closing:
+            return self._conclude(now)
+        if run.completed >= run.config.rounds:
+            return self._end(now)
+        if run.stop_due and run.completed:
+            return self._end_early(run.stop_due, now)
+        if run.failures >= FAILURES_IN_A_ROW:
+            return run.fail(failure)
+        return self._open(number, attempt, now)
+
+    def _model_ready(self, event: ev.ModelReady, now: float) -> list[e.Effect]:
+        """Go on to the first training, now that round 0 has settled what everybody must share."""
+        run = self.run
+        run.model = event
+        run.update_model(event, 0)
+        flaw = run.evaluation.unreachable_goal(event.agreement.get("task"))
+        if flaw:
+            return run.fail(flaw)
+        done: list[e.Effect] = [e.CancelTimer(("work", "settle", 0))]
+        done.append(e.Publish("round.completed", closing_fields(run.round, now)))
+        return done + run.save(now) + self._open(1, 0, now)
+
+    def _evaluated(self, number: int, metrics: Mapping[str, Any], now: float) -> list[e.Effect]:
+        run = self.run
+        found, stop = run.evaluation.answered(number, metrics, now)
+        effects: list[e.Effect] = [e.CancelTimer(("work", "evaluate", number)), *found]
+        if stop and not run.closing:
+            if run.status != "gathering":
+                return effects + self._end_early(stop, now)
+            run.stop_due = stop  # there is nobody yet to tell
+        return effects + self.rounds.evaluated(now) + run.finish_if_ready()
+
+    def _saved(self, number: int, now: float, failure: str = "") -> list[e.Effect]:
+        run = self.run
+        return [*run.saved(number, now, failure), *run.release(), *run.finish_if_ready()]
+
+    def _work_failed(self, event: ev.WorkFailed, now: float) -> list[e.Effect]:
+        match event.kind:
+            case "evaluate":
+                reason = f"evaluation of round {event.round} failed: {event.reason}"
+                return [e.Publish("warning", {"reason": reason}), *self._evaluated(event.round, {}, now)]
+            case "checkpoint":
+                return self._saved(event.round, now, event.reason)
+            case "fold":
+                done = e.CancelTimer(("work", "fold", event.round))
+                return [done, *self._training.fold_failed(event.reason, now)]
+            case _:
+                return self.run.fail(event.reason)
+
+    # ---------------------------------------------------------------------------------------------------------- the end
+
+    def _end_early(self, stop: Stop, now: float) -> list[e.Effect]:
+        """End the run with the last completed round, and abandon the one that is open.
+
+        Where an evaluation says so, that is the very round it judged: the next one is not folded before it is in.
+        """
+        return [*self.run.stop_early(stop), *self._end(now)]
+
+    def _end(self, now: float) -> list[e.Effect]:
+        """Ask the sites what they think of the last model, unless they have told; no round is to come."""
+        run = self.run
+        effects = self.buffer.stop() if self.buffer else []
+        run.closing = True
+        if not run.config.evaluate_sites or run.evaluation.sited == run.completed:
+            return effects + self._conclude(now)
+        # An attempt of its own: a late answer to the training must not pass for one to this.
+        number, attempt = run.newest_key
+        effects += self.rounds.open(number, attempt + 1, now, "evaluate")
+        return effects + self.rounds.close_if_ready(now)
+
+    def _conclude(self, now: float) -> list[e.Effect]:
+        """Take over the final model, hand it to everybody, and finish when the last evaluation is in."""
+        run = self.run
+        run.status, run.final = "ending", True
+        run.checkpoints.hurry()
+        if run.config.evaluate_sites or run.stopped:
+            run.checkpoints.again()  # whoever takes this up need not ask those who have left
+        return [*run.save(now), *run.release(), e.LoadWeights(run.weights), *run.finish_if_ready()]
+
+    # ------------------------------------------------------------------------------------------------------------ time
+
+    def _timer(self, key: ev.Key, due: float, now: float) -> list[e.Effect]:
+        run, timing = self.run, self.run.config.timing
+        match key:
+            case ("budget",):
+                run.stop_due = run.evaluation.stopping.out_of_time()
+                return self._end_early(run.stop_due, now) if run.status == "waiting" and run.completed else []
+            case ("join",):
+                return self._begin_if_gathered(now, at_deadline=True)
+            case ("wait",) if run.status == "waiting":
+                waited = f"round {run.waiting_for[0]} waited {run.config.federated.wait_deadline_s:g} s for clients"
+                return run.fail(f"{waited}: {too_few_living(run.config, run.registry)}")
+            case ("pulse",):
+                run.registry.forget_sending()
+                heartbeat = e.SendHeartbeat(tuple(run.registry.reachable()), run.number, run.status)
+                again = e.SetTimer(("pulse",), now + timing.heartbeat_s)
+                return [again, heartbeat, *self._review(now, now - due)]
+            case ("review",):
+                return self._review(now, now - due)
+            case ("work", "checkpoint", int(number)):
+                return self._saved(number, now, f"it took more than {timing.work_deadline_s:g} s")
+            case ("work", kind, number):
+                return run.fail(f"the {kind} of round {number} did not end within {timing.work_deadline_s:g} s")
+            case key if key == RETRY:
+                return run.save(now)
+            case _:
+                return self._phase.timer(key, now)

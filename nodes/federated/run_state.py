@@ -1,0 +1,237 @@
+"""What the parts of a coordinator share: its clients, the model, how far the run has come, and what is still to come.
+
+Nothing here opens or closes a round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from nervenet.broker import messages as m
+
+from ..runtime import effects as e
+from ..runtime import events as ev
+from ..runtime.payload_checks import Fault
+from .admission import refuse
+from .async_tasks import TaskLedger
+from .checkpointing import CheckpointPolicy
+from .client_registry import STRIKES, ClientRegistry
+from .coordinator_config import CoordinatorConfig
+from .early_stopping import Stop
+from .evaluation import Evaluation
+from .quorum import too_few_living
+from .round import Round
+from .task_dispatch import tasks
+
+
+class RunState:
+    """One run as its coordinator knows it.
+
+    Attributes
+    ----------
+    registry
+        The clients.
+    ledger
+        Who works on which task, where clients train asynchronously.
+    status
+        ``gathering``, ``waiting`` (for clients to come back), ``asking``, ``folding``, ``ending`` or ``finished``.
+    completed
+        The last round whose updates are in the model.
+    round
+        The attempt at a round that is open, or was last.
+    waiting_for
+        Round and attempt for which there are too few clients.
+    model
+        What round 0 has settled; None before.
+    weights, outgoing
+        Handles of the global weights, and of those with whatever else goes to clients that train.
+    stop_due
+        Why the run is to end as soon as no round is open.
+    stopped
+        Why it ends before its last round.
+    closing
+        Whether no round is to come.
+    final
+        Whether the last model is there.
+    released
+        Whether every client has been sent it.
+    """
+
+    def __init__(self, config: CoordinatorConfig) -> None:
+        timing = config.timing
+        self.config = config
+        self.registry = ClientRegistry(timing.suspect_after_s, timing.lost_after_s)
+        self.ledger = TaskLedger() if config.strategy.demands.asynchronous else None
+        self.status = "gathering"
+        self.completed = 0
+        self.failures = 0  # attempts in a row
+        self.round: Round | None = None
+        self.waiting_for = (0, 0)
+        self.model: ev.ModelReady | None = None
+        self.weights: ev.Body = None
+        self.outgoing: ev.Body = None
+        self.evaluation = Evaluation(config)
+        self.checkpoints = CheckpointPolicy(timing.work_deadline_s)
+        self.stop_due: Stop | None = None
+        self.stopped: Stop | None = None
+        self.closing = self.final = self.released = False
+        self._resumed_after = 0
+
+    def restore(self, record: Mapping[str, Any], weights: ev.Body, outgoing: ev.Body, best: ev.Body) -> None:
+        """Take up what `to_dict` returned in a previous incarnation."""
+        payload = msgspec.convert(record["payload"], m.Payload)
+        self.model = ev.ModelReady(record["agreement"], payload, weights, outgoing)
+        self.weights, self.outgoing = weights, weights if outgoing is None else outgoing
+        self.completed = self._resumed_after = record["completed"]
+        self.failures = record["failures"]
+        self.checkpoints = CheckpointPolicy(self.config.timing.work_deadline_s, durable=self.completed)
+        self.registry.restore(record["clients"])
+        self.evaluation.restore(record["evaluation"], self.completed, weights, best)
+        if self.ledger is not None:
+            self.ledger.restore(record["tasks"])
+
+    def to_dict(self, now: float = float("-inf")) -> dict[str, Any]:
+        """Return all that the run's future depends on beside the vectors, as JSON can say it."""
+        model = self.model
+        return {
+            "completed": self.completed,
+            "failures": self.failures,
+            "clients": self.registry.to_dict(),
+            "agreement": dict(model.agreement) if model else {},
+            "payload": msgspec.to_builtins(model.payload) if model else {},
+            "evaluation": self.evaluation.to_dict(now),
+            "tasks": self.ledger.to_dict() if self.ledger else {},
+        }
+
+    # ----------------------------------------------------------------------------------------------------- the rounds
+
+    @property
+    def number(self) -> int:
+        """The round that is open, or was last."""
+        return self.round.number if self.round else 0
+
+    @property
+    def newest_key(self) -> tuple[int, int]:
+        """Round and attempt than which no client knows a newer task; the round may have been abandoned."""
+        number, attempt = self.round.key if self.round else (self.completed, 0)
+        if self.ledger is None:
+            return number, attempt
+        return max(number, self.ledger.newest()), max(attempt, self.ledger.attempt)
+
+    @property
+    def last(self) -> bool:
+        """Whether no round comes after the one last completed."""
+        return self.completed >= self.config.rounds or bool(self.stop_due and self.completed)
+
+    def tasks(self, names: Iterable[str], work: m.TaskKind, number: int, attempt: int) -> list[e.Effect]:
+        """Return the tasks of a round with a barrier, or the last ones."""
+        return tasks(
+            *(names, work, number, attempt, self.outgoing if work == "train" else self.weights),
+            config=self.config,
+            registry=self.registry,
+            model=self.model,
+            durable=self.checkpoints.durable,
+            resumed_after=self._resumed_after,
+        )
+
+    def update_model(self, event: ev.ModelReady | ev.Folded, number: int) -> None:
+        """Take over the model that round `number` has come to."""
+        self.weights = event.body
+        self.outgoing = event.body if event.outgoing is None else event.outgoing
+        self.completed, self.failures = number, 0
+        self.checkpoints.completed(number)
+
+    def work_timer(self, kind: str, number: int, now: float) -> e.Effect:
+        """Return the deadline of the coordinator's own worker, which must not hold a run for ever."""
+        return e.SetTimer(("work", kind, number), now + self.config.timing.work_deadline_s)
+
+    # --------------------------------------------------------------------------------------- evaluations, checkpoints
+
+    def evaluate(self, fields: Mapping[str, Any], now: float) -> list[e.Effect]:
+        """Have the model of the last complete round evaluated, if it is its turn; `fields` are of that round."""
+        number = self.completed
+        if not self.evaluation.due(number, last=self.stop_due is not None):
+            return [e.Completed(number, fields)]
+        return [self.work_timer("evaluate", number, now), self.evaluation.ask(number, self.weights, fields, now)]
+
+    def save(self, now: float) -> list[e.Effect]:
+        """Ask for a checkpoint of the last complete round, if one is due."""
+        best = self.evaluation.best
+        effects = self.checkpoints.write(now, self.weights, lambda: self.to_dict(now), best.weights if best else None)
+        if self.ledger is not None and any(isinstance(effect, e.Checkpoint) for effect in effects):
+            self.ledger.saving()
+        return effects
+
+    def saved(self, number: int, now: float, failure: str = "") -> list[e.Effect]:
+        """Note what has become of a checkpoint, and ask for the next one."""
+        if self.ledger is not None and not failure:
+            self.ledger.saved()
+        effects = self.checkpoints.ended(number, saved=not failure)
+        if failure and effects:
+            reason = f"the checkpoint of round {number} was not written: {failure}; the run goes on"
+            effects.append(e.Publish("warning", {"round": number, "reason": reason}))
+        return effects + self.save(now)
+
+    # ------------------------------------------------------------------------------------- clients, waiting, failures
+
+    def wait(self, number: int, attempt: int, now: float) -> list[e.Effect]:
+        """Wait for clients, of whom too few are there to open a round, but not for ever."""
+        self.status, self.waiting_for = "waiting", (number, attempt)
+        reason = f"round {number} waits for clients: {too_few_living(self.config, self.registry)}"
+        return [
+            e.SetTimer(("wait",), now + self.config.federated.wait_deadline_s),
+            e.Publish("warning", {"round": number, "reason": reason}),
+        ]
+
+    def reject(self, name: str, number: int, key: tuple[int, int], fault: Fault) -> list[e.Effect]:
+        """Refuse an update for what it holds; `key` is the round and attempt, or task, that it answered."""
+        return [*refuse(name, number, fault), *self.strike(name, key, fault[1])]
+
+    def strike(self, name: str, key: tuple[int, int], reason: str) -> list[e.Effect]:
+        """Count a rejection; three in a row put the client on probation."""
+        until = self.registry.strike(name, key, self.config.federated.probation_rounds)
+        if until is None:
+            return []
+        state = f"is on probation, and not asked before round {until + 1}: {STRIKES} updates in a row were rejected"
+        return [e.Publish("warning", {"subject": name, "reason": f"{name} {state}, the last because {reason}"})]
+
+    def fail(self, reason: str) -> list[e.Effect]:
+        """End the run by an error."""
+        self.status = "finished"
+        return [
+            e.Send(tuple(self.registry.reachable()), m.Goodbye(round=self.completed, reason=reason)),
+            e.Publish("run.failed", {"reason": reason}),
+            e.Finish("failed", reason),
+        ]
+
+    # -------------------------------------------------------------------------------------------------------- the end
+
+    def stop_early(self, stop: Stop) -> list[e.Effect]:
+        """Stop with the last completed round, and take no more answers to the one that is open."""
+        self.stopped = stop
+        fields = {"round": self.completed, "stopped_by": stop.by, "reason": stop.reason}
+        effects: list[e.Effect] = [e.Publish("run.stopping", fields), e.CancelTimer(("wait",))]
+        if self.round:
+            self.round.held = False
+            if not self.round.closing:
+                # The end may have to wait for a checkpoint: until then answers come in that would close this round.
+                self.round.closing = "stopping"
+                effects.append(e.CancelTimer(("deadline", *self.round.key)))
+        return effects
+
+    def release(self) -> list[e.Effect]:
+        """Let the clients go, once the last checkpoint is written: they would not be there to train again."""
+        if not self.final or self.released or self.checkpoints.busy:
+            return []
+        self.released = True
+        number, attempt = self.newest_key
+        return self.tasks(self.registry.living(), "finish", number, attempt + 1)
+
+    def finish_if_ready(self) -> list[e.Effect]:
+        """Finish when the clients may go, and the last evaluation is in."""
+        if not self.released or self.evaluation.pending:
+            return []
+        self.status = "finished"
+        return [e.Finish("completed")]

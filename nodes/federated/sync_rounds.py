@@ -1,0 +1,226 @@
+"""Rounds with a barrier: ask, admit, close on quorum or deadline, fold.
+
+McMahan et al. 2017, Algorithm 1, with the closing rule of docs/protocol.md. Round 0, which asks for surveys, and the
+last evaluation at the sites are such rounds in every run; training is, unless the strategy is asynchronous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from nervenet.broker import messages as m
+
+from ..runtime import effects as e
+from ..runtime import events as ev
+from ..runtime.payload_checks import brief
+from .admission import admit, misplaced, refuse, unfit
+from .quorum import floor_of, least, least_for_strategy
+from .round import Round
+from .round_summary import closing_fields
+from .run_state import RunState
+from .task_dispatch import choose, implausible_claims
+
+EXTENSIONS = 10  # a round never lasts longer than this many deadlines, whatever its transfers say
+
+Proceed: TypeAlias = Callable[[int, int, float, str], list[e.Effect]]
+"""Opens (round, attempt), or ends the run if it is over or, by the reason given, has failed too often."""
+
+
+class SyncRounds:
+    """Decides about one round after another, each of which waits for its clients."""
+
+    def __init__(self, run: RunState, proceed: Proceed) -> None:
+        self.run = run
+        self._proceed = proceed
+
+    def open(self, number: int, attempt: int, now: float, work: m.TaskKind | None = None) -> list[e.Effect]:
+        """Ask the clients of a round: for surveys in round 0, else to train, unless `work` says otherwise."""
+        run, config = self.run, self.run.config
+        work = work or ("survey" if number == 0 else "train")
+        pool = run.registry.living()
+        if work != "evaluate" and len(pool) < least(config):
+            return run.wait(number, attempt, now)
+        wanted, asked = len(pool), tuple(pool)
+        if work == "train":
+            asked, wanted = choose(number, attempt, config, run.registry, least(config))
+        floor = floor_of(wanted, config) if work != "evaluate" else 0
+        quorum = config.federated.quorum if work == "train" else 1.0
+        enough = least_for_strategy(wanted, config) if quorum < 1 else 0
+        run.round = Round(number, attempt, work, asked, wanted, quorum, floor, now, enough)
+        run.status = "asking"
+        run.registry.forget_sending()
+        run.registry.ask(asked, (number, attempt))
+        effects: list[e.Effect] = [e.SetTimer(("deadline", number, attempt), now + config.timing.deadline_s)]
+        if work != "evaluate":
+            effects.append(e.Publish("round.started", {"round": number, "attempt": attempt, "asked": list(asked)}))
+            effects += implausible_claims(config, run.registry)
+        return effects + run.tasks(asked, work, number, attempt)
+
+    # -------------------------------------------------------------------------------------------------------- answers
+
+    def admit(self, sender: str, update: m.Update, event: ev.Arrived, now: float) -> list[e.Effect]:
+        """Admit an update, or refuse it by name; the round goes on either way."""
+        run, current, number = self.run, self.run.round, update.round
+        owed = run.registry.answered(sender, (number, update.attempt))
+        fault = misplaced(sender, update, current)
+        if fault or current is None:
+            # Late is not wrong: the round has named its sender when it closed without it, or was abandoned.
+            late = (owed or run.stopped) and fault and fault[0] == "stale"
+            return [] if late or not fault else refuse(sender, number, fault)
+        fault = unfit(event, update, current.work, run.model, run.config, run.registry)
+        if fault:
+            rejected = run.reject(sender, number, current.key, fault)
+            return rejected + self.excuse(sender, f"rejected: {fault[1]}", number, now)
+        # A client that was given up and answers in time after all counts.
+        current.excused.pop(sender, None)
+        current.admitted[sender] = admit(event, update)
+        if sender in run.registry and current.work == "train":
+            run.registry[sender].ready = True
+        return self.close_if_ready(now)
+
+    def declined(self, sender: str, number: int, attempt: int, reason: str, now: float) -> list[e.Effect]:
+        """Go on without a client that cannot do its task."""
+        if self.run.round is None or (number, attempt) != self.run.round.key:
+            return []
+        return self.excuse(sender, f"declined: {brief(reason)}", number, now)
+
+    def malformed(self, sender: str, reason: str, now: float) -> list[e.Effect]:
+        """Something unreadable came; from a client that is waited for, it was as good as its answer."""
+        current = self.run.round
+        if current is None or current.closing or sender not in current.awaited():
+            return []
+        strikes = self.run.strike(sender, current.key, reason)
+        return strikes + self.excuse(sender, f"rejected: {reason}", current.number, now)
+
+    def excuse(self, name: str, reason: str, number: int, now: float, *, silent: bool = False) -> list[e.Effect]:
+        """Wait no longer for a client in round `number`."""
+        current = self.run.round
+        if current is None or number != current.number or not current.excuse(name, reason, silent=silent):
+            return []
+        return self.close_if_ready(now)
+
+    # -------------------------------------------------------------------------------------------------------- closing
+
+    def close_if_ready(self, now: float) -> list[e.Effect]:
+        """Close the round if enough have answered, or fail it if nobody is left to."""
+        current = self.run.round
+        if current is None or current.closing:
+            return []
+        verdict = current.verdict()
+        if verdict:
+            return self._close(verdict, now)
+        if current.asked and not current.awaited() and not self._could_recover():
+            reason = f"{len(current.admitted)} of at least {current.floor} clients answered, and nobody is left to ask"
+            return self._fail(reason, now)
+        return []
+
+    def _could_recover(self) -> bool:
+        """Whether somebody is only silent so far, or was and is heard again: then the deadline ends the round."""
+        silent, registry = self.run.round.silent if self.run.round else set(), self.run.registry
+        return any(name in registry and not registry.is_lost(name) for name in silent)
+
+    def _close(self, by: str, now: float) -> list[e.Effect]:
+        run, current = self.run, self.run.round
+        if current is None:
+            return []
+        current.closing = by
+        run.status = "folding"
+        effects: list[e.Effect] = [e.CancelTimer(("deadline", current.number, current.attempt))]
+        if current.work == "survey":
+            surveys = {name: (a.fields or {}, a.body) for name, a in sorted(current.admitted.items())}
+            return [*effects, run.work_timer("settle", 0, now), e.ApplyAgreement(surveys=surveys)]
+        if current.work == "evaluate":
+            found, _ = run.evaluation.of_sites(run.completed, run.weights, current.admitted)
+            return [*effects, *found, *self._proceed(*current.key, now, "")]
+        effects += self._dismiss(current)
+        current.held = run.evaluation.holds
+        return effects if current.held else [*effects, *self._fold(current, now)]
+
+    def _dismiss(self, current: Round) -> list[e.Effect]:
+        """Tell those who are still at work that the round can do without them."""
+        late = self.run.registry.owing(current.missing(""), current.key)
+        reason = f"round {current.number} has closed by {current.closing}"
+        return [e.Send(late, m.Refused("task", current.number, "stale", reason))] if late else []
+
+    def _fold(self, current: Round, now: float) -> list[e.Effect]:
+        weights = self.run.weights
+        fold = e.Fold(current.number, current.attempt, weights, current.contributions(weights))
+        return [self.run.work_timer("fold", current.number, now), fold]
+
+    def evaluated(self, now: float) -> list[e.Effect]:
+        """Fold what has waited for the evaluation of the round before."""
+        current = self.run.round
+        if current is None or not current.held or self.run.evaluation.holds:
+            return []
+        current.held = False
+        return self._fold(current, now)
+
+    def folded(self, event: ev.Folded, now: float) -> list[e.Effect]:
+        """Take over the next model, and go on to the next round."""
+        run, current = self.run, self.run.round
+        if current is None or (event.round, event.attempt) != current.key:
+            return []
+        effects: list[e.Effect] = [e.CancelTimer(("work", "fold", current.number))]
+        for name, reason in sorted(event.rejected.items()):
+            if current.admitted.pop(name, None) is None:
+                continue
+            current.excused[name] = f"rejected: {reason}"
+            effects += run.reject(name, current.number, current.key, ("values", reason))
+        left, floor = len(current.admitted), max(1, current.floor)
+        if event.rejected and left < floor:
+            return effects + self._fail(f"{left} of at least {floor} updates are left", now)
+        run.registry.count((name, current.number) for name in current.admitted)
+        # With their updates the sites say what they think of the model that was sent, the last round's.
+        found, stop = run.evaluation.of_sites(run.completed, run.weights, current.admitted)
+        if stop:
+            run.stop_due = stop
+            return effects + found + self._proceed(*current.key, now, "")
+        run.update_model(event, current.number)
+        fields = {**closing_fields(current, now), **event.metrics}
+        effects.append(e.Publish("round.completed", fields))
+        effects += run.save(now) + found + run.evaluate(fields, now)
+        return effects + self._proceed(current.number + 1, 0, now, "")
+
+    def fold_failed(self, reason: str, now: float) -> list[e.Effect]:
+        """Try the round again."""
+        return self._fail(reason, now)
+
+    def _fail(self, reason: str, now: float) -> list[e.Effect]:
+        run, current = self.run, self.run.round
+        if current is None:
+            return []
+        current.closing = "failed"
+        reason += "".join(f"; {name}: {why}" for name, why in current.missing("no answer").items())
+        run.failures += 1
+        effects: list[e.Effect] = [
+            e.CancelTimer(("deadline", current.number, current.attempt)),
+            e.Publish("round.failed", {"round": current.number, "attempt": current.attempt, "reason": reason}),
+        ]
+        failure = f"round {current.number} failed {run.failures} times in a row: {reason}"
+        return effects + self._proceed(current.number, current.attempt + 1, now, failure)
+
+    # ----------------------------------------------------------------------------------------------------------- time
+
+    def timer(self, key: ev.Key, now: float) -> list[e.Effect]:
+        """Judge a deadline."""
+        match key:
+            case ("deadline", number, attempt) if self.run.round and (number, attempt) == self.run.round.key:
+                return self._deadline(self.run.round, now)
+            case _:
+                return []
+
+    def _deadline(self, current: Round, now: float) -> list[e.Effect]:
+        run, timing = self.run, self.run.config.timing
+        if current.closing:
+            return []
+        moving = [name for name in current.awaited() if run.registry.moving(name, current.number)]
+        if moving and now < current.opened_at + EXTENSIONS * timing.deadline_s:
+            return [e.SetTimer(("deadline", *current.key), now + 2 * timing.heartbeat_s)]
+        for name in current.awaited():
+            heard = run.registry.doing(name)
+            current.excused[name] = f"no answer within {timing.deadline_s:g} s (last heard: {heard})"
+        if current.work == "evaluate" or len(current.admitted) >= max(1, current.floor):
+            return self._close("deadline", now)
+        there = f"{len(current.admitted)} of at least {current.floor} clients"
+        return self._fail(f"{there} answered within {timing.deadline_s:g} s", now)

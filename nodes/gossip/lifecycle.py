@@ -1,0 +1,146 @@
+"""What every peer does around its trainings, with rounds or without: round 0, evaluations, refusals, and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from nervenet.broker import messages as m
+
+from ..runtime import effects as e
+from ..runtime import events as ev
+from .exchange_stats import ExchangeStats
+from .survey_flood import SurveyFlood
+
+PATIENCE = 10  # deadlines after which nothing is waited for any longer: neither a transfer nor one's own training
+
+
+class PeerLifecycle:
+    """Round 0, the evaluations and the end of a peer's machine.
+
+    Parameters
+    ----------
+    flood
+        The surveys of round 0.
+    join_deadline_s, heartbeat_s, deadline_s
+        See `[network]` and `[gossip]` of the experiment file.
+    unit
+        What a training is of.
+
+    Attributes
+    ----------
+    status
+        ``meeting``, ``joining``, ``training``, ``waiting``, ``mixing``, ``resting`` or ``finished``.
+    settled
+        The agreement and the first model; None before round 0 is complete.
+    opened_at
+        When the open round or cycle began.
+    pending
+        Completed rounds or cycles whose evaluation is still to come, with what is to be reported of them.
+    """
+
+    def __init__(
+        self,
+        flood: SurveyFlood,
+        *,
+        join_deadline_s: float,
+        heartbeat_s: float,
+        deadline_s: float,
+        unit: Literal["round", "cycle"],
+    ) -> None:
+        self.flood = flood
+        self.stats = ExchangeStats()
+        self.status = "meeting"
+        self.settled: ev.ModelReady | None = None
+        self.opened_at = 0.0
+        self.pending: dict[int, dict[str, Any]] = {}
+        self._join_deadline_s = join_deadline_s
+        self._heartbeat_s = heartbeat_s
+        self._patience_s = PATIENCE * deadline_s
+        self._unit = unit
+
+    # ----------------------------------------------------------------------------------------- round 0: meet and agree
+
+    def start(self, now: float, *, announced: bool = True) -> list[e.Effect]:
+        """Begin round 0; `announced`: as the first round of a new run."""
+        self.opened_at = now
+        started: list[e.Effect] = [e.Publish("round.started", {"round": 0, "attempt": 0})] if announced else []
+        return [*started, *self.start_timers(now), e.Survey()]
+
+    def start_timers(self, now: float) -> list[e.Effect]:
+        """Return the timers of round 0 and of the heartbeats."""
+        return [
+            e.SetTimer(("join",), now + self._join_deadline_s),
+            e.SetTimer(("pulse",), now + self._heartbeat_s),
+        ]
+
+    def survey_arrived(self, event: ev.Arrived, survey: m.PeerSurvey, number: int) -> list[e.Effect]:
+        """Take the survey of a peer that a neighbor has sent or passed on; `number` is the round that is open."""
+        origin = survey.origin
+        if origin not in self.flood.members:
+            return self.reject(event.sender, number, f"a survey of {origin}, who is not a member")
+        if event.flaw:
+            return self.reject(event.sender, number, f"the survey of {origin}: {event.flaw}")
+        return self.surveyed(origin, survey.fields, event.body, source=event.sender)
+
+    def surveyed(self, origin: str, fields: Mapping[str, Any], body: ev.Body, source: str = "") -> list[e.Effect]:
+        """Take a survey, one's own (no `source`) or a neighbor's word."""
+        effects = self.flood.add(origin, fields, body, source)
+        return effects if self.flood.fault is None else [*effects, *self.fail(self.flood.fault)]
+
+    def agreed(self, event: ev.ModelReady, now: float) -> e.Effect:
+        """Complete round 0; return the event that says so."""
+        self.settled, self.status = event, "resting"
+        fields = {
+            "round": 0,
+            "closed_by": "all",
+            "duration_s": now - self.opened_at,
+            "participants": sorted(self.flood.surveys),
+        }
+        return e.Publish("round.completed", fields)
+
+    def join_expired(self) -> list[e.Effect]:
+        """Fail: round 0 has lasted too long."""
+        missing = ", ".join(self.flood.missing)
+        limit = f"{self._join_deadline_s:g} s"
+        return self.fail(f"round 0 was not complete within {limit}: nothing was heard of {missing}")
+
+    # ----------------------------------------------------------------------------------------------------- trainings
+
+    def training_timer(self, key: ev.Key, now: float) -> e.Effect:
+        """Return the timer of a training that begins."""
+        return e.SetTimer(key, now + self._patience_s)
+
+    def training_expired(self, number: int) -> list[e.Effect]:
+        """Fail: the training has lasted too long."""
+        limit = f"{self._patience_s:g} s"
+        return [e.CancelTraining(), *self.fail(f"the training of {self._unit} {number} did not end within {limit}")]
+
+    def evaluated(self, number: int, which: str, metrics: Mapping[str, Any]) -> list[e.Effect]:
+        """Report a round or cycle whose evaluation is there, and publish the metrics."""
+        effects: list[e.Effect] = []
+        if number in self.pending:
+            effects.append(e.Completed(number, {**self.pending.pop(number), **metrics}))
+        if metrics:
+            kind = "metric.test" if which == "test" else "metric.local"
+            effects.append(e.Publish(kind, {"round": number, **metrics}))
+        return effects
+
+    def work_failed(self, event: ev.WorkFailed) -> list[e.Effect]:
+        """Go on without an evaluation; fail where anything else has failed."""
+        if event.kind == "evaluate":
+            reason = f"evaluation of {self._unit} {event.round} failed: {event.reason}"
+            return [e.Publish("warning", {"reason": reason}), *self.evaluated(event.round, "test", {})]
+        return self.fail(f"{event.kind} failed: {event.reason}")
+
+    # ------------------------------------------------------------------------------------------------ refusals, the end
+
+    def reject(self, subject: str, number: int, reason: str) -> list[e.Effect]:
+        """Publish that something of `subject` was dropped."""
+        self.stats.rejected[reason] = self.stats.rejected.get(reason, 0) + 1
+        return [e.Publish("update.rejected", {"subject": subject, "round": number, "reason": reason})]
+
+    def fail(self, reason: str) -> list[e.Effect]:
+        """End with a reason."""
+        self.status = "finished"
+        return [e.Publish("run.failed", {"reason": reason}), e.Finish("failed", reason)]

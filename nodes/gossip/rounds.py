@@ -1,0 +1,282 @@
+"""The rounds of a peer: train, send, wait for the neighbors, mix (Lian et al. 2017, Algorithm 1, in that order)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nervenet.broker import messages as m
+
+from ..runtime import effects as e
+from ..runtime import events as ev
+from .checkpointing import CheckpointPolicy
+from .inbox import Inbox, ReceivedModel, exchange_fault, mix_of, with_parts
+from .lifecycle import PATIENCE, PeerLifecycle
+from .membership.base import Membership
+from .neighbor_tracker import NeighborTracker
+from .outbox import Outbox
+from .rules import PeerRules
+from .waiting import WaitPolicy
+
+
+@dataclass(slots=True)
+class OpenRound:
+    """What is known of the round that is open, beside the models that came."""
+
+    trained: ev.Body = None
+    loss: float | None = None
+    trained_at: float = 0.0
+    deadline_at: float = 0.0
+    waited_s: float = 0.0  # for the neighbors
+    closed_by: str = ""
+    participants: tuple[str, ...] = ()
+    missing: dict[str, str] | None = None
+
+
+class GossipRounds:
+    """Decides about the exchanges of a peer.
+
+    Messages carry their round. Early ones are kept for the round they belong to; late ones are counted stale. A peer
+    that sees a neighbor further ahead than it can be with everybody's messages (two rounds, where edges go both ways;
+    or, while it trains, one) has been left behind, and joins that round with the model it has.
+
+    Attributes
+    ----------
+    number
+        The round that this peer is in; 0 before training.
+    completed, until
+        The last round done, and the last one asked for.
+    weights
+        After the last completed round.
+    """
+
+    def __init__(
+        self,
+        rules: PeerRules,
+        membership: Membership,
+        tracker: NeighborTracker,
+        lifecycle: PeerLifecycle,
+        checkpoints: CheckpointPolicy,
+    ) -> None:
+        self.rules = rules
+        self.membership = membership
+        self.tracker = tracker
+        self.lifecycle = lifecycle
+        self.checkpoints = checkpoints
+        self.stats = lifecycle.stats
+        self.inbox = Inbox(len(rules.members))
+        self.outbox = Outbox(rules)
+        self.waits = WaitPolicy(membership, tracker, self.inbox)
+        self.number = 0
+        self.completed = 0
+        self.until = 0
+        self.weights: ev.Body = None
+        self._expected: m.Payload | None = None
+        self._open = OpenRound()
+        self._unevaluated = False  # the round that was resumed after was the last one, and its metrics are not known
+        self._missed = 0  # rounds that this peer has not trained in
+        self._unannounced = 0  # heartbeats until all neighbors know of the round that this peer is in
+
+    # ------------------------------------------------------------------------------------------------------ beginning
+
+    def settle(self, event: ev.ModelReady) -> None:
+        """Take the first weights, and the form of what is exchanged."""
+        self.weights = event.body
+        self._expected = with_parts(event.payload, self.rules.needs.parts)
+
+    def resume(self, number: int, *, evaluate: bool) -> list[e.Effect]:
+        """Go on after a round; `evaluate`: its model, should no more be asked for."""
+        self.number = self.completed = number
+        self._unevaluated = evaluate
+        self.checkpoints.resumed(number)
+        effects = self.membership.begin(number)
+        self.tracker.ring = self.membership.neighborhood.ever
+        return effects
+
+    def unread(self, now: float) -> list[e.Effect]:
+        """Take the exchanges that came before round 0 was over."""
+        return [effect for event, exchange in self.inbox.unread() for effect in self.arrived(event, exchange, now)]
+
+    def next(self, now: float) -> list[e.Effect]:
+        """Open the next round, if there is one to do."""
+        if self.number >= self.until:
+            self.lifecycle.status = "resting"
+            if not (self._unevaluated and self.until):
+                return []
+            self._unevaluated = False
+            self.lifecycle.pending[self.number] = {}
+            return [e.Evaluate(self.number, self.rules.evaluate_on)]
+        self._open = OpenRound()
+        effects = self._enter(self.number + 1)
+        self.lifecycle.status = "training"
+        self.lifecycle.opened_at = now
+        there = tuple(p for p in self.membership.neighborhood.to(self.number) if self.tracker.living(p))
+        return [
+            *effects,
+            e.Publish("round.started", {"round": self.number, "attempt": 0}),
+            self.lifecycle.training_timer(("training", self.number), now),
+            e.Train(self.number, 0, None, self.rules.settings, to=there, whole=self.outbox.open()),
+        ]
+
+    def _enter(self, number: int) -> list[e.Effect]:
+        self.number = number
+        self._unevaluated = False
+        self._unannounced = len(self.tracker.here)
+        effects = self.membership.open(number)
+        self.tracker.ring = self.membership.neighborhood.ever
+        self.inbox.open(number)
+        return effects
+
+    # -------------------------------------------------------------------------------------------------------- sending
+
+    def trained(self, event: ev.Trained, now: float) -> list[e.Effect]:
+        """Send what training gave, and wait."""
+        if self.lifecycle.status != "training" or event.round != self.number:
+            return []
+        open_ = self._open
+        open_.trained, open_.loss = event.body, event.metrics.get("loss")
+        effects: list[e.Effect] = [e.CancelTimer(("training", event.round)), *self._catch_up()]
+        self.lifecycle.status = "waiting"
+        open_.trained_at, open_.deadline_at = now, now + self.rules.deadline_s
+        effects += self._send(event)
+        effects.append(e.SetTimer(("deadline", self.number), open_.deadline_at))
+        return effects + self.close_if_ready(now)
+
+    def _catch_up(self) -> list[e.Effect]:
+        """While this peer trained, neighbors closed its round without it: join the round they are in."""
+        joined = self.waits.joined(self.number, self.until)
+        if joined <= self.number:
+            return []
+        missed = joined - self.number
+        self._missed += missed
+        reason = f"left behind by {missed} round(s); joining round {joined} with the model of round {self.number}"
+        return [*self._enter(joined), e.Publish("warning", {"reason": reason, "round": joined})]
+
+    def _send(self, event: ev.Trained) -> list[e.Effect]:
+        if self._expected is None:
+            return []
+        # Nothing is sent to the silent: it would only queue. They are sent to again as soon as they are heard.
+        there: list[str] = []
+        for peer in self.membership.neighborhood.to(self.number):
+            if self.tracker.living(peer):
+                there.append(peer)
+                self.stats.sent(peer)
+            else:
+                self.outbox.lost(peer)
+        common = ev.OutgoingModel(event.body, event.payload or self._expected, base=event.base)
+        return self.outbox.send(event, common, self.number, there, self.membership.neighborhood.degree)
+
+    # ------------------------------------------------------------------------------------------------------ receiving
+
+    def arrived(self, event: ev.Arrived, exchange: m.Exchange, now: float) -> list[e.Effect]:
+        """Take a neighbor's model."""
+        sender, number = event.sender, exchange.round
+        if self._expected is None:
+            self.inbox.leave(event, exchange)
+            return []
+        fault = ("values", event.flaw) if event.flaw else exchange_fault(exchange, self._expected, self.rules)
+        if fault:
+            code, reason = fault
+            refusal = m.Refused(about="exchange", round=number, code=code, reason=reason)
+            return [e.Send((sender,), refusal), *self.lifecycle.reject(sender, number, reason)]
+        self.tracker.seen(sender, number)
+        # In the round that is being mixed a message is as late as in one long past.
+        if number < self.number or (number == self.number and self.lifecycle.status in ("mixing", "resting")):
+            self.stats.late(sender)
+            self.waits.late(sender, number)
+            return []
+        effects: list[e.Effect] = []
+        neighborhood = self.membership.neighborhood
+        if sender not in neighborhood.sources(number):
+            if number == self.number:
+                effects = self.membership.missed(sender)
+            if neighborhood.doubly and not self.rules.needs.mass:
+                self.stats.late(sender)  # it has been left behind, and sends to those of another round
+                return effects
+        self.stats.received(sender, event.nbytes)
+        self.waits.absent.discard(sender)
+        model = ReceivedModel(exchange, event.body)
+        if number > self.number:
+            self.inbox.keep(sender, model)
+            overtaken = self.lifecycle.status == "waiting" and neighborhood.overtaken(sender, number, self.number + 1)
+            return self._close("overtaken", now) if overtaken else self.close_if_ready(now)
+        self.inbox.received.setdefault(sender, model)
+        return effects + self.close_if_ready(now)
+
+    # ---------------------------------------------------------------------------------------------- closing and mixing
+
+    def close_if_ready(self, now: float) -> list[e.Effect]:
+        """Close the round unless a model of it may still come."""
+        if self.lifecycle.status != "waiting" or self.waits.awaited(self.number):
+            return []
+        return self._close("all" if self.waits.complete(self.number) else "suspected", now)
+
+    def deadline(self, now: float) -> list[e.Effect]:
+        """Close the round, unless a model is still coming in: then waiting is cheaper than doing without."""
+        moving = any(self.number in self.tracker.moving.get(p, ()) for p in self.waits.awaited(self.number))
+        if moving and now < self._open.deadline_at + (PATIENCE - 1) * self.rules.deadline_s:
+            return [e.SetTimer(("deadline", self.number), now + 2 * self.rules.heartbeat_s)]
+        return self._close("deadline", now)
+
+    def _close(self, by: str, now: float) -> list[e.Effect]:
+        self.lifecycle.status = "mixing"
+        open_, neighborhood = self._open, self.membership.neighborhood
+        received = self.inbox.take()
+        if not self.rules.needs.mass:
+            # An edge that was withdrawn after its model had come counts for neither end.
+            received = {p: model for p, model in received.items() if p in neighborhood.sources(self.number)}
+        open_.closed_by, open_.waited_s = by, now - open_.trained_at
+        open_.missing = self.waits.close(self.number, overtaken=by == "overtaken", present=received)
+        open_.participants = tuple(sorted(received))
+        weights = neighborhood.weights(self.number, {p: model.message.degree for p, model in received.items()})
+        mix = mix_of(self.number, open_.trained, received, weights, self.rules)
+        return [e.CancelTimer(("deadline", self.number)), mix]
+
+    def mixed(self, event: ev.Mixed, now: float) -> list[e.Effect]:
+        """Complete the round, and open the next."""
+        number = event.round
+        if self.lifecycle.status != "mixing" or number != self.number:
+            return []
+        self.completed = number
+        self.weights = event.body
+        fields = self._fields(event, now)
+        effects: list[e.Effect] = [e.Publish("round.completed", fields)]
+        last = number >= self.until
+        effects += self.stats.report(now, number, last=last)
+        if event.wanted:
+            reason = "it is relative to a copy that is not here; the whole is wanted"
+            effects.append(e.Send(event.wanted, m.Refused("exchange", number, "base", reason)))
+        if self.lifecycle.settled is not None:
+            effects += self.checkpoints.completed(number, now, self.lifecycle.settled.agreement, last=last)
+        if last or number % self.rules.evaluate_every == 0:
+            self.lifecycle.pending[number] = fields
+            effects.append(e.Evaluate(number, self.rules.evaluate_on))
+        else:
+            effects.append(e.Completed(number, fields))
+        return effects + self.next(now)
+
+    def _fields(self, event: ev.Mixed, now: float) -> dict[str, Any]:
+        """Return what is reported of the round."""
+        open_ = self._open
+        fields: dict[str, Any] = {
+            "round": event.round,
+            "participants": list(open_.participants),
+            "closed_by": open_.closed_by,
+            "duration_s": now - self.lifecycle.opened_at,
+            "waiting_s": open_.waited_s,
+            "age": event.round - self._missed,
+            "loss": open_.loss,
+            "missing": open_.missing or None,
+            "mass": event.metrics.get("mass"),
+            "mass_out": event.metrics.get("mass_out"),
+            "radius": event.metrics.get("radius"),
+        }
+        return {key: value for key, value in fields.items() if value is not None}
+
+    def heartbeat(self, to: tuple[str, ...]) -> list[e.Effect]:
+        """Tell neighbors how far this peer is, if they need to know; that it lives, they find out by pings."""
+        if self._unannounced <= 0 and self.lifecycle.status not in ("meeting", "waiting"):
+            return []
+        self._unannounced -= len(to)
+        number = self.number if self.lifecycle.settled else 0
+        return [e.SendHeartbeat(to, number, self.lifecycle.status)]

@@ -1,0 +1,104 @@
+"""Whose model of the open round is waited for, and who has left whom behind."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from .inbox import Inbox
+from .membership.base import Membership
+from .neighbor_tracker import NeighborTracker
+
+ALONE = 3  # rounds without anybody, after which a peer waits again: others may be running after it
+BEHIND = 3  # rounds by which a model may be late and its sender still be waited for again
+
+
+class WaitPolicy:
+    """Decides for whom a round is kept open.
+
+    A neighbor that missed a round is `absent`: sent to, but not waited for, until a model of its arrives that is
+    current, or late by `BEHIND` rounds at the most.
+
+    Attributes
+    ----------
+    absent
+        Those that missed a round and have not caught up.
+    disconnected
+        Those that have left and whose connection has closed: nothing more will come of them.
+    """
+
+    def __init__(self, membership: Membership, tracker: NeighborTracker, inbox: Inbox) -> None:
+        self.absent: set[str] = set()
+        self.disconnected: set[str] = set()
+        self._membership = membership
+        self._tracker = tracker
+        self._inbox = inbox
+        self._alone = 0  # rounds closed without anybody's model
+        self._closed = 0  # the last round closed
+
+    def awaited(self, number: int) -> list[str]:
+        """Return whose model of a round may still come: not of one too far ahead, for it closed this one alone."""
+        tracker = self._tracker
+        return [
+            peer
+            for peer in self._membership.neighborhood.sources(number)
+            if peer not in self._inbox.received
+            and peer not in self.absent
+            and tracker.departed.get(peer, number) >= number
+            and not self._ahead(peer, number)
+            and peer not in self.disconnected
+            and (tracker.living(peer) or peer in tracker.departed)
+        ]
+
+    def complete(self, number: int) -> bool:
+        """Return whether the model of every neighbor is there."""
+        return all(peer in self._inbox.received for peer in self._membership.neighborhood.sources(number))
+
+    def joined(self, number: int, until: int) -> int:
+        """Return the round to join after the training of round `number`: neighbors may have closed that without it."""
+        ahead = [
+            later
+            for peer, held in self._inbox.early.items()
+            for later in held
+            if self._membership.neighborhood.overtaken(peer, later, number)
+        ]
+        return min(max(ahead, default=number), until)
+
+    def late(self, sender: str, number: int) -> None:
+        """Take note of a model that came too late.
+
+        Who is only a little late would be in time if it were waited for. Without this a peer that came back half a
+        round behind would stay so, and never be heard again.
+        """
+        if number >= self._closed - BEHIND:
+            self.absent.discard(sender)
+
+    def close(self, number: int, *, overtaken: bool, present: Collection[str]) -> dict[str, str]:
+        """Close a round; return for each neighbor whose model is missing the reason."""
+        self._closed = number
+        sources = self._membership.neighborhood.sources(number)
+        missing = {peer: self._reason(peer) for peer in sources if peer not in present}
+        if not overtaken:  # then it is this peer that was late
+            # Nor those that this peer is behind of: it would leave the others behind in turn.
+            self.absent |= {peer for peer in missing if not self._ahead(peer, number)}
+        self._alone = 0 if present or not missing else self._alone + 1
+        if self._alone >= ALONE:
+            self.absent.clear()
+        return missing
+
+    def _ahead(self, peer: str, number: int) -> bool:
+        """Return whether a neighbor has gone on without this peer.
+
+        It has sent a later model, and so, as a lane keeps the order, none of this round; or it is in a later round than
+        it could be with a model of this peer.
+        """
+        if max(self._inbox.early.get(peer, ()), default=0) > number:
+            return True
+        seen_in = self._tracker.seen_in.get(peer, 0)
+        return seen_in > number + 1 and self._membership.neighborhood.overtaken(peer, seen_in, number + 1)
+
+    def _reason(self, peer: str) -> str:
+        if peer in self._tracker.departed:
+            return f"left after round {self._tracker.departed[peer]}"
+        if not self._tracker.living(peer):
+            return "silent"
+        return "missed a round and has not caught up" if peer in self.absent else "no answer in time"

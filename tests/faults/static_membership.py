@@ -1,0 +1,68 @@
+"""Members that neither come nor go: what tests give to a peer's machine in place of the membership service."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+from nervenet.nodes.gossip.membership.member_list import Change
+from nervenet.nodes.gossip.neighborhood import Neighborhood
+from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.runtime.failure_detector import FailureDetector
+from nervenet.nodes.topology import Schedule
+
+
+class StaticMembership:
+    """Suspects whoever has lost its connection, or has been silent for `suspect_after_s`, until it is heard again."""
+
+    late = False
+
+    def __init__(
+        self, name: str, schedule: Schedule, mixing: str, *, doubly: bool, suspect_after_s: float = inf
+    ) -> None:
+        self.neighborhood = Neighborhood(name, schedule, mixing, doubly=doubly)
+        self.members: tuple[str, ...] = ()
+        self.until = 0
+        self.gathering = True
+        self._detector = FailureDetector(suspect_after_s, inf)
+
+    def handle(self, event: ev.Event, now: float) -> list[e.Effect | Change]:
+        match event:
+            case ev.LinkUp(peer):
+                self._detector.watch(peer, now)
+            case ev.Arrived(sender):
+                self._detector.heard(sender, now)
+            case ev.LinkLost(peer, reason) if self._detector.suspect(peer):
+                return [Change(peer, "suspect", 0, {}, reason)]
+            case ev.TimerFired(("pulse",), due):
+                self._detector.extend_deadlines(max(0.0, now - due), now)
+                silent = self._detector.review(now).suspected
+                return [Change(peer, "suspect", 0, {}, f"silent for {s:.1f} s") for peer, s in silent.items()]
+        return []
+
+    def open(self, number: int) -> list[e.Effect]:
+        return []
+
+    def missed(self, peer: str) -> list[e.Effect]:
+        return []
+
+    def begin(self, number: int) -> list[e.Effect]:
+        return []
+
+
+def static_peer(
+    name: str,
+    members: Any,
+    schedule: Schedule,
+    mixing: str = "metropolis-hastings",
+    *,
+    suspect_after_s: float = inf,
+    **rules: Any,
+) -> PeerMachine:
+    """Return the machine of one peer among members that neither come nor go."""
+    given = PeerRules(name, tuple(members), **rules)
+    doubly = given.needs.doubly
+    membership = StaticMembership(name, schedule, mixing, doubly=doubly, suspect_after_s=suspect_after_s)
+    return PeerMachine(given, membership)
