@@ -17,10 +17,9 @@ from nervenet.broker import messages as m
 from nervenet.broker.messages import Lane
 from nervenet.models.rng import generator
 from nervenet.nodes.gossip.asynchronous.ad_psgd import AdPsgdMachine
-from nervenet.nodes.gossip.asynchronous.gossip_learning import GossipLearningMachine, GossipLearningRules
+from nervenet.nodes.gossip.asynchronous.gossip_learning import GossipLearning, GossipLearningMachine
 from nervenet.nodes.gossip.asynchronous.machine import AsyncPeerMachine, AsyncPeerRules
 from nervenet.nodes.gossip.asynchronous.model_merge import merged, taken
-from nervenet.nodes.gossip.asynchronous.token_account import Generalized, Randomized, Simple
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
@@ -159,7 +158,7 @@ def pairwise(max_staleness: int = 4, patience_s: float = 0.3) -> Callable[[Async
 
 
 def walking(**walk: Any) -> Callable[[AsyncPeerRules, Company], AsyncPeerMachine]:
-    return lambda rules, company: GossipLearningMachine(rules, GossipLearningRules(period_s=0.05, **walk))
+    return lambda rules, company: GossipLearningMachine(rules, GossipLearning(period_s=0.05, **walk))
 
 
 def check_averages(company: Company) -> None:
@@ -210,9 +209,9 @@ def test_every_history_of_pairwise_averaging_ends_with_both_halves_or_none(
             {},
             {"variant": "rw"},
             {"variant": "um", "against": "last"},
-            {"account": Simple(3)},
-            {"account": Generalized(6, 2), "parts": 3},
-            {"account": Randomized(6, 2), "share": 0.5},
+            {"tokens": "simple", "capacity": 3},
+            {"tokens": "generalized", "capacity": 6, "reactivity": 2, "parts": 3},
+            {"tokens": "randomized", "capacity": 6, "reactivity": 2, "share": 0.5},
             {"layers": True},
         ]
     ),
@@ -240,7 +239,7 @@ def test_without_trouble_peers_average_about_once_a_cycle_and_agree() -> None:
     np.testing.assert_allclose(models.mean(axis=0), targets.mean(axis=0), atol=0.3)
 
 
-@pytest.mark.parametrize("make", [pairwise(), walking(), walking(account=Randomized(6, 2))])
+@pytest.mark.parametrize("make", [pairwise(), walking(), walking(tokens="randomized", capacity=6, reactivity=2)])
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(make: Any) -> None:
     def bits(seed: int) -> list[bytes]:
         weather = Weather(loss=0.1, twice=0.1)

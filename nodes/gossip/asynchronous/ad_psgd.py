@@ -27,11 +27,12 @@ be decided included; and a pledge that is older than as many of the proposer's c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
+from ...config.ranges import Count, Positive
 from ...runtime import effects as e
 from ...runtime import events as ev
 from .accumulator import Accumulator
@@ -367,3 +368,18 @@ class AdPsgdMachine(AsyncPeerMachine):
         if peer in self.promises:
             effects += self._voided(peer, why)
         return effects + self._propose(now)
+
+
+@dataclass(frozen=True)
+class AdPsgd:
+    """AD-PSGD (Lian et al. 2018): see the module."""
+
+    undirected: ClassVar[bool] = True
+    varying: ClassVar[bool] = False
+
+    max_staleness: Count = 16  # averages that may change a model while it trains; few: more is refused
+    patience_s: Positive = 1.0  # how long a proposal or a pledge keeps a peer from others; well above a round trip
+
+    def machine(self, rules: AsyncPeerRules) -> AsyncPeerMachine:
+        """Build the machine of one peer."""
+        return AdPsgdMachine(rules, max_staleness=self.max_staleness, patience_s=self.patience_s)

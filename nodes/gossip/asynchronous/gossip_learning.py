@@ -7,34 +7,63 @@ later on. Of each model that comes it makes its next one, by the recipe of a var
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
+from ...config.ranges import Count, Positive, Share
 from ...runtime import effects as e
 from ...runtime import events as ev
 from .machine import AsyncPeerMachine, AsyncPeerRules
 from .model_merge import RULES, WHOLE, Part, layered, strided
-from .token_account import Proactive, TokenAccount, TokenStrategy
+from .token_account import ACCOUNTS, TokenAccount, TokenStrategy
 from .walk import RECIPES, Act, WalkingModel, useful
 
 DRAWS = 2**48  # seeds of samples
 
 
 @dataclass(frozen=True)
-class GossipLearningRules:
-    """How models walk, and what becomes of them; see `registry.GossipLearning` for the words."""
+class GossipLearning:
+    """Models that walk (Ormándi et al. 2013; Hegedűs et al. 2021): see the module."""
 
-    variant: str = "mu"
-    merge: str = "age"
-    against: str = "own"
-    account: TokenStrategy = field(default_factory=Proactive)
-    period_s: float = 0.1
-    parts: int = 1
-    layers: bool = False
-    share: float = 1.0  # of the elements, where they are sampled
-    queue: int = 8
+    undirected: ClassVar[bool] = False
+    varying: ClassVar[bool] = True
+
+    variant: Literal["rw", "mu", "um"] = "mu"  # rw: update; mu: merge, then update; um: update both, then merge
+    merge: Literal["age", "mean"] = "age"  # weights proportional to the ages, or "mean"
+    # What comes is merged with the peer's own model (2021), or with the last that came before (2013).
+    against: Literal["own", "last"] = "own"
+    # proactive: a model every period; the others answer at once, tokens allowing
+    tokens: Literal["proactive", "simple", "generalized", "randomized"] = "proactive"
+    capacity: int = 20  # tokens that can be saved: the longest burst
+    reactivity: int = 10  # generalized, randomized: 1 spends all there is, the larger the more is saved
+    period_s: Positive = 0.1  # well above the time of a training, or most of what comes is superseded
+    parts: Count = 1  # a message holds one of so many parts, each with an age of its own
+    layers: bool = False  # the parts are the arrays of the model
+    share: Share = 1.0  # or a random share of the elements
+    queue: Count = 8  # models that may wait for the training that runs, one a neighbor
+
+    def __post_init__(self) -> None:
+        self.account  # noqa: B018  (raises for a capacity that cannot be)
+        partial = [key for key in ("parts", "layers", "share") if getattr(self, key) != getattr(type(self), key)]
+        if len(partial) > 1:
+            raise ValueError(f"{' and '.join(partial)}: a message holds one kind of part; give one of them")
+        if partial and (self.variant != "mu" or self.against != "own"):
+            raise ValueError(
+                f"{partial[0]}: a part of a model can only be merged into one's own: variant 'mu', against 'own'; "
+                f"found variant {self.variant!r}, against {self.against!r}"
+            )
+
+    @property
+    def account(self) -> TokenStrategy:
+        """Decides when to send."""
+        return ACCOUNTS[self.tokens](self.capacity, self.reactivity)
+
+    def machine(self, rules: AsyncPeerRules) -> AsyncPeerMachine:
+        """Build the machine of one peer."""
+        return GossipLearningMachine(rules, self)
 
 
 @dataclass
@@ -61,9 +90,9 @@ class GossipLearningMachine(AsyncPeerMachine):
         Its tokens.
     """
 
-    def __init__(self, rules: AsyncPeerRules, walk: GossipLearningRules | None = None) -> None:
+    def __init__(self, rules: AsyncPeerRules, walk: GossipLearning | None = None) -> None:
         super().__init__(rules)
-        self.walk = walk or GossipLearningRules()
+        self.walk = walk or GossipLearning()
         self.model = WalkingModel(None)
         self.purse = TokenAccount(self.walk.account)
         self.parts: tuple[Part, ...] = (WHOLE,)

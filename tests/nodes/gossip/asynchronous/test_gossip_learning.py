@@ -8,10 +8,9 @@ from nervenet.broker import messages as m
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.experiment.loader import checked_experiment
 from nervenet.nodes.gossip.algorithms.registry import build_algorithm
-from nervenet.nodes.gossip.asynchronous.gossip_learning import GossipLearningMachine, GossipLearningRules
+from nervenet.nodes.gossip.asynchronous.gossip_learning import GossipLearning, GossipLearningMachine
 from nervenet.nodes.gossip.asynchronous.machine import AsyncPeerRules
 from nervenet.nodes.gossip.asynchronous.model_merge import WHOLE, Part
-from nervenet.nodes.gossip.asynchronous.token_account import Simple
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
@@ -28,7 +27,7 @@ class Desk:
 
     def __init__(self, until: int = 10, **walk: Any) -> None:
         self.peer = GossipLearningMachine(
-            AsyncPeerRules("b", ("a", "b", "c"), ("a", "c"), settings={"epochs": 1}), GossipLearningRules(**walk)
+            AsyncPeerRules("b", ("a", "b", "c"), ("a", "c"), settings={"epochs": 1}), GossipLearning(**walk)
         )
         self.now = 0.0
         self.tell(ev.Started())
@@ -131,7 +130,7 @@ def test_once_a_period_the_model_is_sent_to_a_living_neighbor() -> None:
 
 
 def test_tokens_are_saved_and_spent_on_answers() -> None:
-    desk = Desk(variant="rw", account=Simple(2))
+    desk = Desk(variant="rw", tokens="simple", capacity=2)
     assert [len(only(e.Send, desk.period())) for _ in range(3)] == [0, 0, 1]
     effects = desk.trained(desk.walk("a", 3), "a4")
     assert len(only(e.Send, effects)) == 1
