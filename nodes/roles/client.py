@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..checkpoint.client_state import ClientStateStore
 from ..config.compatibility import shared_config_of
-from ..federated.client_machine import ClientMachine, ClientRules
+from ..federated.client_machine import ClientConfig, ClientMachine
 from ..federated.client_worker import ClientWorker
 from ..runtime import events as ev
 from ..runtime.node import Node, Publish
@@ -126,24 +126,16 @@ class Client:
             raise NodeFailed(f"run {self.place.run!r} has no coordinator")
         from nervenet.models.compress import supported
 
-        network, session = self.experiment.network, self.session
+        session = self.session
         self._coordinator = next(iter(coordinators))
-        rules = ClientRules(
-            coordinator=self._coordinator,
-            examples=self.model.examples,
-            pid=os.getpid(),
-            join_deadline_s=network.join_deadline_s,
-            heartbeat_s=network.heartbeat_s,
-            suspect_after_s=network.suspect_after_s,
-            lost_after_s=network.rejoin_deadline_s,
-            codecs=supported(),
-        )
+        timing = self.experiment.timing
+        config = ClientConfig(self._coordinator, self.model.examples, os.getpid(), timing, supported())
         name, seed, loop = self.place.name, self.experiment.seed, asyncio.get_running_loop()
         states = ClientStateStore(self.place.state, _from_thread(loop, session.publish))
         scale = self.experiment.data.scaling
         self._worker = ClientWorker(self.model, node=name, seed=seed, states=states, scale=scale)
         worker = Worker(self._worker, name)
-        self._node = Node(ClientMachine(rules), session.transport, worker, session.publish, self._reports.put)
+        self._node = Node(ClientMachine(config), session.transport, worker, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
         self._node.post(ev.Started())
         session.follow(coordinators[self._coordinator])
