@@ -14,7 +14,7 @@ from typing import Any
 
 from ..config.factory import default_node_names
 from ..config.schema import Experiment
-from ..experiment.validation import check_members, check_task
+from ..experiment.validation import check_members, check_task, validate
 from ..results.collect import collect, write_results
 from ..results.run_dir import RunDir, check_run_dir, default_path
 from ..results.run_result import RunResult
@@ -86,6 +86,7 @@ async def launch(
     ExperimentError, DataError, CannotMerge
         Before anything is started, for what cannot be run.
     """
+    validate(experiment)
     started_at = started_at or time.time()
     fork_server = fork_server or ForkServerClient()
     try:

@@ -89,7 +89,7 @@ SOURCES = list(in_sources())
 def real() -> list[dict[str, Any]]:
     """Events of real runs in this process: both modes, both tasks, with and without a test set."""
     events: list[dict[str, Any]] = []
-    pause, client_machine.PUBLISH_EVERY_S = client_machine.TELL_EVERY_S, 0.0
+    pause, client_machine.PUBLISH_EVERY_S = client_machine.PUBLISH_EVERY_S, 0.0
 
     async def everything() -> None:
         async with Broker("tcp://127.0.0.1:0") as broker:
