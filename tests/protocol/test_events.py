@@ -89,7 +89,7 @@ SOURCES = list(in_sources())
 def real() -> list[dict[str, Any]]:
     """Events of real runs in this process: both modes, both tasks, with and without a test set."""
     events: list[dict[str, Any]] = []
-    pause, client_machine.PUBLISH_EVERY_S = client_machine.TELL_EVERY_S, 0.0
+    pause, client_machine.PUBLISH_EVERY_S = client_machine.PUBLISH_EVERY_S, 0.0
 
     async def everything() -> None:
         async with Broker("tcp://127.0.0.1:0") as broker:
@@ -111,7 +111,7 @@ def real() -> list[dict[str, Any]]:
                     if not left:
                         return
 
-        left = {node.place.name for node in nodes}
+        left = {node.identity.name for node in nodes}
         async with asyncio.timeout(30.0):
             await asyncio.gather(watch(), *map(part, nodes))
 
@@ -121,7 +121,7 @@ def real() -> list[dict[str, Any]]:
                 pass
 
     async def federated(address: str, run: str, target: Any, tested: bool) -> None:
-        here = {"broker": address, "run": run, "clients": 2}
+        here = {"broker": address, "run": run, "nodes": 2}
         test = rows(9, target) if tested else None
         # Where there is a test set, the sites tell beside it.
         asked = {} if tested else {"compression": "delta+int8", "ditto": 0.1}
