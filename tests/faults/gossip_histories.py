@@ -64,7 +64,7 @@ class Life:
 
 
 class Pretended:
-    """Stands in for a learner: a step towards a point of the site's own."""
+    """Stands in for a site model: a step towards a point of the site's own."""
 
     layout = SimpleNamespace(size=SIZE, dtype="float64", hash="a1b2")
     rule = "mean"
