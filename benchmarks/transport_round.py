@@ -84,7 +84,7 @@ async def rounds_of(parameters: int, clients: int, rounds: int) -> list[float]:
     """Durations of rounds over `ZmqTransport`, in seconds."""
     transport = ZmqTransport("coordinator", "coordinator", "bench", bind="tcp://127.0.0.1:*")
     weights = np.zeros(parameters, np.float32)
-    payload = Payload("mean", LAYOUT, "float32", parameters)
+    payload = Payload(LAYOUT, "float32", parameters)
     names: list[str] = []
     waiting: set[str] = set()
     times: list[float] = []

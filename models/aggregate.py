@@ -27,12 +27,7 @@ def combine(vectors: Sequence[Vector], coefficients: Sequence[float], out: Vecto
     coefficients : sequence of float
         One a vector, of any sign.
     out : (n,) array, optional
-        Where to write; it may be one of the inputs.
-
-    Returns
-    -------
-    (n,) array
-        `out`, or a new vector.
+        Where to write, and what is returned; it may be one of the inputs. Else the result is a new vector.
 
     Raises
     ------

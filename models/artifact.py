@@ -47,14 +47,12 @@ def save_model(
         fitted estimator that takes raw inputs and needs nothing of this package.
     model
         Built; its own weights are neither used nor changed.
-    preprocessing
-        What the sites agreed on: columns, classes, scales.
-    vector
-        The weights to save.
+    preprocessing, vector
+        What the sites agreed on, and the weights to save.
     extra
         Further JSON-able facts, such as round and metrics; figures that are not finite become null.
     stem
-        Of the files' names: several models may lie in one folder.
+        Of the files' names: several models may share a folder.
 
     Raises
     ------
@@ -86,7 +84,7 @@ def save_model(
 
 
 def save_weights(path: Path, layout: Layout, vector: Vector) -> None:
-    """Write weights alone, as safetensors: for whoever has the model.json of a model of the same layout.
+    """Write weights alone, as safetensors, for a reader with the model.json of a model of the same layout.
 
     The file is whole or not there at all, and its folder is made if it is missing. Raises IncompatibleWeights when the
     vector does not fit the layout, or is not finite.
@@ -191,7 +189,7 @@ def _digest(content: bytes) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace a file in one step, so that a reader, or a crash, never meets half of it."""
+    """Replace a file in one step, so that no reader and no crash finds half of it."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with scratch.open("wb") as stream:

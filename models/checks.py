@@ -15,10 +15,7 @@ Array = NDArray[Any]
 def checked_inputs(X: Array, width: int, dtype: str) -> Array:
     """Return inputs as a C-ordered array of `dtype`; the same array if it is one already.
 
-    Raises
-    ------
-    ValueError
-        Not two-dimensional, of another width, or with a value that is not finite.
+    Raises ValueError if they are not two-dimensional, of another width, or have a value that is not finite.
     """
     X = np.ascontiguousarray(X, dtype=dtype)
     if X.ndim != 2 or X.shape[1] != width:
@@ -31,10 +28,7 @@ def checked_inputs(X: Array, width: int, dtype: str) -> Array:
 def checked_targets(y: Array, rows: int, n_classes: int | None, dtype: str) -> Array:
     """Return class indices as int64, or targets (`n_classes` None) as `dtype`: one a row, at least one row.
 
-    Raises
-    ------
-    ValueError
-        No rows, a wrong number of them, a class outside ``[0, n_classes)``, or a target that is not finite.
+    Raises ValueError for no rows, a wrong number, a class outside ``[0, n_classes)``, or a target that is not finite.
     """
     y = np.asarray(y)
     if rows == 0:

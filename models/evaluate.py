@@ -94,7 +94,7 @@ def _by_name(model: Model, X: Array, y: Array, scorers: Sequence[str]) -> dict[s
 
 
 def _score(scorer: Any, fitted: Any, X: Array, y: Array) -> float:
-    """NaN where the figure is not defined on these rows, as an area under a curve is not where a class is absent."""
+    """Return a score; NaN where it is not defined on these rows, as an area under a curve without one class."""
     try:
         return float(scorer(fitted, X, y))
     except ValueError:

@@ -2,7 +2,7 @@
 
 Wang et al. 2020, "Tackling the Objective Inconsistency Problem in Heterogeneous Federated Optimization", arXiv
 2007.07481, section 4: the updates of a client i are a weighted sum of its τ gradients, Δ_i = -η Σ_k a_k g_k, and
-a_i = Σ_k a_k is what Δ_i has to be divided by in order to give a mean gradient. With a gradient g that stays the same,
+a_i = Σ_k a_k is what Δ_i has to be divided by to be a mean gradient. With a gradient g that stays the same,
 Δ_i = -η a_i g; the recurrences below follow that displacement, in units of -η g.
 """
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def fednova_normalizer(rule: str, steps: int, momentum: float, learning_rate: float, proximal: float) -> float | None:
-    """FedNova's a_i: the sum of the weights that an update gives to the gradients of its steps.
+    """Return FedNova's a_i: the sum of the weights that an update gives to the gradients of its steps.
 
     With τ steps, momentum ρ, learning rate η and proximal coefficient μ, where these have closed forms:
 
@@ -28,7 +28,7 @@ def fednova_normalizer(rule: str, steps: int, momentum: float, learning_rate: fl
     steps : int
         τ, mini-batches done.
     momentum : float
-        ρ; the velocity is taken to be zero at the start. Where it is carried from the round before, the update also
+        ρ; the velocity is taken to be zero at the start. Where it is carried from the previous round, the update also
         holds gradients of that round, and this is the weight of the new ones alone.
     learning_rate : float
         η, which matters with a proximal term only.
@@ -58,7 +58,7 @@ def fednova_normalizer(rule: str, steps: int, momentum: float, learning_rate: fl
 
 
 def proximal_steps(rates: NDArray[np.float64], proximal: float) -> tuple[float, float]:
-    """What steps with these rates, each followed by a proximal one, make of a displacement under a constant gradient.
+    """Return the effect on a displacement, under a constant gradient, of steps with these rates, proximal ones between.
 
     ``d <- (d - η_k g) / (1 + η_k μ)`` for every η_k in turn is ``d <- kept · d - reached · g``. The division is the
     proximal operator of μ/2 ||d||², an implicit step: unlike ``d - η μ d`` it is stable at any rate.

@@ -1,4 +1,4 @@
-"""Work on long vectors block by block, on several cores where that pays."""
+"""Computation on long vectors, block by block, on several cores where that pays."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -14,12 +14,12 @@ WORTH_THREADS = 4_000_000
 
 
 def cores() -> int:
-    """Count the cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def over_blocks(work: Callable[[Iterable[slice]], None], size: int, block: int, elements: int) -> None:
-    """Hand out the blocks of a vector to one worker a core.
+    """Distribute the blocks of a vector over one worker a core.
 
     NumPy lets go of the interpreter while it computes, so threads share such work well. Which of them takes a block is
     chance: the result must not depend on it.
@@ -52,11 +52,11 @@ def over_blocks(work: Callable[[Iterable[slice]], None], size: int, block: int, 
                 return
             yield block
 
-    # What the caller said about overflow and the like does not reach a new thread by itself.
-    said = np.geterr()
+    # The caller's handling of overflow and the like does not reach a new thread by itself.
+    handling = np.geterr()
 
     def help_out() -> None:
-        with np.errstate(**said):
+        with np.errstate(**handling):
             work(taken())
 
     with ThreadPoolExecutor(threads - 1, "blocks") as pool:

@@ -65,7 +65,7 @@ class Pegasos(FlatModel):
         self.dtype = dtype
 
     def shapes(self, n_features: int, n_classes: int | None) -> dict[str, tuple[int, ...]]:
-        """One vector, the bias last. Raises ValueError unless there are two classes."""
+        """Return the shape of one vector, the bias last. Raises ValueError unless there are two classes."""
         if n_classes != 2:
             raise ValueError(f"pegasos separates 2 classes, found {n_classes} classes")
         return {"weight": (n_features + self.bias,)}

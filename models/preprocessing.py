@@ -121,9 +121,9 @@ class Preprocessing:
         if values.dtype.kind == "O":
             values = values.astype(np.str_)
         index = np.searchsorted(known, values).clip(max=len(known) - 1)
-        strange = np.flatnonzero(known[index] != values)
-        if len(strange):
-            raise ValueError(f"label {values[strange[0]]!s} is unknown; the agreed classes are {listed(self.classes)}")
+        unknown = np.flatnonzero(known[index] != values)
+        if len(unknown):
+            raise ValueError(f"label {values[unknown[0]]!s} is unknown; the agreed classes are {listed(self.classes)}")
         return index.astype(np.int64)
 
     def decode(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -168,7 +168,7 @@ class Preprocessing:
             ) from error
 
     def _table(self, X: ArrayLike) -> NDArray[Any]:
-        """Check shape and type before any arithmetic."""
+        """Return `X` as a table of numbers with the agreed columns, or raise ValueError."""
         expected = f"the model expects {self.n_features} ({listed(self.columns)})"
         try:
             table = np.asarray(X)

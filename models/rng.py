@@ -6,10 +6,10 @@ import numpy as np
 
 
 def generator(seed: int, *address: str | int) -> np.random.Generator:
-    """Make the generator that belongs to one address.
+    """Return the generator of one address.
 
     Two calls with the same seed and address give the same stream; any difference gives an independent one. A node that
-    trained late, twice or not at all therefore changes nobody else's draws, which a stream shared between rounds would.
+    trained late, twice or not at all therefore changes no other node's draws, as a stream shared between rounds would.
 
     Parameters
     ----------

@@ -85,12 +85,12 @@ class SiteModel:
             self._rows = self._hold_out(self._rows, holdout, seed)
         self._preprocessing: Preprocessing | None = None
         self._seed: int | None = None
-        self.common_weights: Vector | None = None  # where own weights were kept: those that the others start from
+        self.common_weights: Vector | None = None  # where own weights were kept: those of the other sites
         self._train: Rows | None = None
         self._prepared: dict[str, Rows] = {}
 
     def _hold_out(self, rows: Rows, share: float, seed: int) -> Rows:
-        """Keep some rows from training; return the others."""
+        """Keep some rows from training; return the rest."""
         X, y = rows
         kept = min(round(share * len(y)), len(y) - 1)
         if kept < 1:
@@ -282,7 +282,7 @@ class SiteModel:
         return self._inputs(X), encoded.astype(self.model.dtype) if self.preprocessing.classes is None else encoded
 
     def _check_covered(self, preprocessing: Preprocessing) -> None:
-        """Refuse preprocessing that leaves out something this site has, before anything is built."""
+        """Raise IncompatibleSites for preprocessing that leaves out something this site has."""
         if self._rows is not None and self.columns != preprocessing.columns:
             raise IncompatibleSites(
                 f"this site has the columns {listed(self.columns)}; agreed were {listed(preprocessing.columns)}"

@@ -1,4 +1,4 @@
-"""Weights: one flat vector, and the layout that says what stands where in it."""
+"""Weights: one flat vector, and the layout of the arrays in it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -35,18 +35,9 @@ class IncompatibleWeights(ValueError):
 
 @dataclass(frozen=True)
 class Layout:
-    """The names, shapes and order of the arrays in one flat vector.
+    """The names, shapes and order of the arrays in one flat vector, each in C order, and the vector's dtype.
 
     Nodes agree on a layout once; from then on its hash identifies it, and a weights message is one contiguous frame.
-
-    Attributes
-    ----------
-    names : tuple of str
-        One name an array, in the vector's order.
-    shapes : tuple of tuple of int
-        Their shapes; each array lies in C order.
-    dtype : {"float32", "float64"}
-        Of the whole vector.
     """
 
     names: tuple[str, ...]
@@ -149,15 +140,9 @@ def sketch(vector: Vector, seed: int, width: int = 64) -> list[float]:
     """Return a summary of a vector so that distances between vectors survive.
 
     Each element gets a random sign, and the signed elements are summed in `width` segments: the mean over seeds of
-    ``||sketch(x) - sketch(y)||²`` is ``||x - y||²`` (a sparse Johnson-Lindenstrauss projection). Peers that share the
-    seed can so report their consensus distance in a few hundred bytes.
-
-    Parameters
-    ----------
-    seed : int
-        The same for all whose sketches are compared.
-    width : int
-        Number of segments; the relative error of a squared distance is about ``sqrt(2 / width)``.
+    ``||sketch(x) - sketch(y)||²`` is ``||x - y||²``, with a relative error of about ``sqrt(2 / width)`` (a sparse
+    Johnson-Lindenstrauss projection). Peers that share the seed can so report their consensus distance in a few hundred
+    bytes.
     """
     step = -(-vector.size // width)
     signed = np.zeros(width * step, vector.dtype)

@@ -125,7 +125,7 @@ def run(scheme: str, f: int, rule: str, attack: str, seed: int, rounds: int = RO
     strategy = strategy_of(rule, f)
     federation = Federation(sites, test, model, seed=seed, strategy=strategy)
     layout = federation.judge.layout
-    payload = Payload(rule="mean", layout=layout.hash, dtype=layout.dtype, length=layout.size)
+    payload = Payload(layout=layout.hash, dtype=layout.dtype, length=layout.size)
     for number in range(1, rounds + 1):
         try:
             came = federation.train(dict.fromkeys(set(sites) - hostile, SETTINGS), number)

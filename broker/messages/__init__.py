@@ -23,7 +23,7 @@ CODES = frozenset(
     {
         *("stranger", "version", "run", "stale", "identity", "lane", "malformed", "oversize"),  # of the transport
         *("uninvited", "duplicate", "examples", "values", "payload"),  # of the rounds, beside stale
-        *("rule", "layout", "dtype", "length"),  # a payload that is not what round 0 agreed on
+        *("layout", "dtype", "length"),  # a payload that is not what round 0 agreed on
         "base",  # of gossip by differences
         "busy",  # of gossip without rounds, beside stale
         *("config", "incomplete", "late", "unknown"),  # of the directory, beside version and stale

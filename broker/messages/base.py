@@ -64,13 +64,12 @@ class Bulk(Base, frozen=True):
 
 
 class Payload(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Describes the one array of a message: its merge rule, its layout, ``length`` numbers of ``dtype``.
+    """Describes the one array of a message: its layout, ``length`` numbers of ``dtype``.
 
     ``parts`` names the vectors that are concatenated in it, each as long as the layout says, the weights first.
     With an ``encoding`` the array is bytes (``dtype`` uint8), which whoever knows the encoding decodes to the parts.
     """
 
-    rule: str
     layout: str
     dtype: Literal["float32", "float64", "uint8"]
     length: Count

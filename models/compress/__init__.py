@@ -1,4 +1,4 @@
-"""Smaller messages: what a vector of weights, or its difference to known ones, becomes on its way through a wire.
+"""Compression of messages: codecs for a vector of weights, or for its difference to known ones.
 
 A spec names the stages, joined by ``+``, in this order, each at most once::
 
@@ -7,8 +7,8 @@ A spec names the stages, joined by ``+``, in this order, each at most once::
     float16 | bfloat16 | int8 | int4    fewer bits for each
     deflate                             no redundancy, no loss
 
-``parse("delta+top-k:0.01+int8")`` gives the `Codec`; the empty spec sends vectors as they are. Both sides know spec,
-size and dtype, so a frame holds nothing but the data, and its reader believes none of it.
+``parse("delta+top-k:0.01+int8")`` returns the `Codec`; the empty spec sends vectors as they are. Both sides know spec,
+size and dtype, so a frame holds nothing but the data, which its reader checks.
 """
 
 from .base import CodecError

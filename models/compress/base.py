@@ -21,7 +21,7 @@ class CodecError(ValueError):
 
 
 class Values(Protocol):
-    """A stage that gives every element of a vector its place in a frame of fixed length."""
+    """A stage that encodes every element of a vector in a frame of fixed length."""
 
     lossy: bool
 

@@ -52,7 +52,7 @@ class Codec:
 
     @cached_property
     def stages(self) -> tuple[str, ...]:
-        """Names of the stages, without arguments: all must be among what the other side supports."""
+        """Names of the stages, without arguments: the receiver must support all."""
         return tuple(stage.partition(":")[0] for stage in self.spec.split("+") if stage)
 
     def bound(self, size: int, dtype: DTypeLike, parts: int = 1) -> int:

@@ -15,12 +15,8 @@ def error_feedback(
 ) -> tuple[Bytes, Vector, Vector | None]:
     """Return the frame of a vector plus the residual of the previous one, with what the receiver decodes.
 
-    Parameters
-    ----------
-    vector : (parts * n,) array
-        Not changed.
-    residual : (parts * n,) array or None
-        What the previous call returned; None at first. Not changed, for a caller who may have to repeat the call.
+    `vector`, shape (parts * n,), and `residual`, what the previous call returned (None at first), are not changed, so
+    that the call can be repeated.
 
     Returns
     -------

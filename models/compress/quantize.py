@@ -1,4 +1,4 @@
-"""Block-wise stochastic quantisation to 8 and 4 bits (QSGD; Alistarh et al. 2017, section 3.1).
+"""Block-wise stochastic quantization to 8 and 4 bits (QSGD; Alistarh et al. 2017, section 3.1).
 
 Where QSGD divides by the Euclidean norm of the whole vector, a block of 1024 elements is divided here by its largest
 magnitude (their section 4: bucketing, and the maximum for a scale), so that no element leaves the range of the codes

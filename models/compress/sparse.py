@@ -1,4 +1,4 @@
-"""Top-k: the largest elements and where they stand.
+"""Top-k: the largest elements and their indices.
 
 The frame: count (uint64), kind of the index (uint8) and 7 zero bytes, the values, the index. The index is whichever is
 shortest of a bitmap and of the gaps between indices in symbols of 4, 8 or 16 bits, in which the largest symbol means

@@ -1,4 +1,4 @@
-"""Dataset: a table of numbers with a target, and the one error for whatever is wrong with a table."""
+"""Dataset: a table of numbers with a target, and DataError for whatever is wrong with a table."""
 
 from __future__ import annotations
 
@@ -31,15 +31,13 @@ class Dataset:
     Parameters
     ----------
     name
-        What to call it in messages and summaries.
+        For messages and summaries.
     X
         Inputs, shape (rows, columns), float32 or float64, finite.
     y
         Targets, shape (rows,): integers or text for classification, float64 for regression.
     columns
         One name for each column of `X`.
-    task
-        "classification" or "regression".
     sites
         Where each row was collected, shape (rows,), or None. ``partition(..., "column")`` follows it.
     test

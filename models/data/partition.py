@@ -142,7 +142,7 @@ def _shards(cut: _Cut) -> list[Rows]:
         )
     shards = np.array_split(np.argsort(cut.dataset.y, kind="stable"), count)
     dealt = cut.rng.permutation(count).reshape(cut.nodes, cut.shards_per_node)
-    return [np.concatenate([shards[shard] for shard in hand]) for hand in dealt]
+    return [np.concatenate([shards[shard] for shard in own]) for own in dealt]
 
 
 def _quantity(cut: _Cut) -> list[Rows]:

@@ -61,7 +61,7 @@ def load_toy(name: str) -> Dataset:
 
 
 def _unit_columns(raw: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Center each column and scale its sum of squares to 1, in scikit-learn's order of operations."""
+    """Return columns centered and with a sum of squares of 1, in scikit-learn's order of operations."""
     spread = raw.std(axis=0)
     X: NDArray[np.float64] = (raw - raw.mean(axis=0)) / spread
     X /= len(X) ** 0.5

@@ -1,4 +1,4 @@
-"""What one client does with a task: train from the weights that came, and make of the result what its strategy sends.
+"""The local training of one client: from received weights to the update that its strategy sends.
 
 `LocalTraining` holds what the client carries from round to round; `LocalSettings` is what a task may ask for.
 """

@@ -13,22 +13,9 @@ def encoded(
 ) -> tuple[NDArray[Any], Vector | None, dict[str, float]]:
     """Return the frame of a vector of one or more parts, encoded with error feedback.
 
-    Parameters
-    ----------
-    vector : (parts * size,) array
-        The first part is weights. Not modified.
-    base : (size,) array
-        What a relative codec takes the difference of the weights to.
-    residual : (parts * size,) array or None
-        What the last encoding cut off; of another length, as after a change of strategy, it is dropped.
-
-    Returns
-    -------
-    frame : array of uint8
-    residual : (parts * size,) array or None
-        For the next time; None if nothing was cut off.
-    metrics : dict
-        ``raw_bytes``, ``sent_bytes`` and ``codec_error``.
+    The first part of `vector` is weights, whose difference to `base` a relative codec encodes. `residual` is what the
+    last encoding cut off; of another length, as after a change of strategy, it is dropped. Returns the frame of uint8,
+    the next residual (None if nothing was cut off), and the metrics ``raw_bytes``, ``sent_bytes`` and ``codec_error``.
     """
     from ..compress import error_feedback, parse
 

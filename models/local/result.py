@@ -15,12 +15,12 @@ class LocalResult:
     vector
         What is sent: (parts * size,) floats, or bytes (uint8) where there is an `encoding`. None if `cancelled`.
     encoding
-        Spec of the codec that made it; empty: none.
+        Spec of the codec; empty: none.
     parts
-        What it consists of, each part as long as the weights: the weights (or their difference to the received ones,
-        where the codec is relative), and with SCAFFOLD the change of the control variate.
+        Names of the parts of `vector`, each as long as the weights; the first is a difference to the received weights
+        where the codec is relative.
     examples
-        Rows that it was trained on.
+        Rows trained on.
     metrics
         ``loss``, ``steps``; ``fednova_normalizer`` where there is one (see `fednova`); as asked for
         ``probe_loss`` and ``personal_loss``; ``partial`` 1 if it was stopped early; with an encoding ``raw_bytes``,

@@ -67,7 +67,7 @@ class LocalSettings:
         return ("weights", "control") if self.control else ("weights",)
 
     def work(self, proximal: float, *, carry: bool = True) -> LocalWork:
-        """Return how much to train; `carry` False: from fresh moments whatever the settings say."""
+        """Return how much to train; `carry` False: from fresh moments whatever the settings."""
         return LocalWork(self.epochs, self.local_steps, self.batch_size, self.carry_optimizer and carry, proximal)
 
     @classmethod

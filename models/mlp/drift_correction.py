@@ -1,4 +1,4 @@
-"""Corrections of local training: what holds a client back from drifting to the optimum of its own rows.
+"""Corrections of local training against client drift, the way to the optimum of a client's own rows.
 
 FedProx adds μ (w - w_start) to every gradient, the derivative of its proximal term μ/2 ||w - w_start||² (Li et al.
 2020, arXiv 1812.06127, equation 2); SCAFFOLD adds c - c_i, its estimate of the mean gradient of all clients less that
@@ -20,20 +20,9 @@ def corrected(
 ) -> Step:
     """Return the optimizer's step, with the corrections that are asked for added to the gradient before it.
 
-    Momentum and moments are therefore of the corrected gradient. Where nothing is asked for it is the step itself.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Bound to the next two.
-    parameters : (size,) array
-        Where they stand now is w_start.
-    gradient : (size,) array
-        Multiplied by the optimizer's gain already, as `optimizers` has it; so are the corrections here.
-    proximal : float
-        μ, at least 0.
-    correction : (size,) array or None
-        Added as it is at every step.
+    Momentum and moments are therefore of the corrected gradient. The optimizer is bound to `parameters`, whose present
+    values are w_start, and to `gradient`, which has its gain already; so do the corrections here. `proximal` is μ, at
+    least 0; `correction` is added at every step.
     """
     step: Step = optimizer.step
     if correction is not None:

@@ -107,7 +107,7 @@ class Pass:
 
 
 def mean_loss(outputs: Array, Y: Array, output: str) -> float:
-    """The loss over examples as metrics have it: no penalty, and the squared error whole where training halves it.
+    """Return the loss over examples for metrics: without penalty, and the squared error whole where training halves it.
 
     Probabilities are clipped to [eps, 1 - eps] of their dtype, as in scikit-learn, so that one sure mistake is finite.
     """

@@ -59,12 +59,12 @@ def mean_around_median(vectors: Sequence[Vector], kept: int) -> Vector:
 
 
 def _middle(vectors: Sequence[Vector], start: int, stop: int) -> Vector:
-    """The mean of the values from the start-th to the one before the stop-th of each coordinate, in ascending order."""
+    """Return the mean of the sorted values from the start-th to the one before the stop-th of each coordinate."""
     return _by_sorted_values(vectors, lambda values, out: _mean(values[:, start:stop], out))
 
 
 def _mean(values: Sorted, out: Vector) -> None:
-    """Average sorted values (coordinates, k) within their range: equal ones stay what they are, bit for bit."""
+    """Write the mean of sorted values (coordinates, k), within their range: of equal ones their very bits."""
     k = values.shape[1]
     if k == 1:
         out[:] = values[:, 0]
@@ -74,7 +74,7 @@ def _mean(values: Sorted, out: Vector) -> None:
 
 
 def _by_sorted_values(vectors: Sequence[Vector], merge: Callable[[Sorted, Vector], None]) -> Vector:
-    """Sort the values of each coordinate, and merge them, a block of coordinates at a time.
+    """Return the sorted values of each coordinate merged, a block of coordinates at a time.
 
     A block is turned so that the values of a coordinate lie side by side: NumPy then sorts each with vector
     instructions, which is several times faster than to select along the first axis of the stack.

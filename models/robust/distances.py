@@ -29,7 +29,7 @@ PASSES = 4
 
 
 def squared_distances(vectors: Sequence[Vector]) -> Matrix:
-    """Measure all pairs: ``||x_i - x_j||²``.
+    """Return the squared distances of all pairs, ``||x_i - x_j||²``.
 
     ``||a||² + ||b||² - 2 a.b`` of the differences to a reference that is one of the vectors, so that an offset which
     all share costs no digits. If the reference proves to be far from where most vectors lie, as a Byzantine one would
@@ -59,7 +59,7 @@ def squared_distances(vectors: Sequence[Vector]) -> Matrix:
 def _from_reference(
     vectors: Sequence[Vector], reference: Vector, dtype: np.dtype[np.floating]
 ) -> tuple[Matrix, Matrix]:
-    """Squared distances, and squared norms, of the differences to a reference, computed in a dtype."""
+    """Return squared distances, and squared norms, of the differences to a reference, computed in a dtype."""
     n, size = len(vectors), reference.size
     width = min(COLUMNS, max(ROOM // n, 256))
     share = width * max(-(-size // (SHARES * width)), 1)
@@ -90,7 +90,7 @@ def _from_reference(
 
 
 def distances_to(vectors: Sequence[Vector], point: Vector | None = None) -> Matrix:
-    """Measure each vector's distance to one point: ``||x_i - p||``, or its norm if there is no point.
+    """Return each vector's distance to one point, ``||x_i - p||``, or its norm if there is no point.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def distances_to(vectors: Sequence[Vector], point: Vector | None = None) -> Matr
 
 
 def _scaled_distance(vector: Vector, point: Vector | None) -> float:
-    """One distance in float64 and in units of the largest difference, so that no square overflows."""
+    """Return one distance in float64 and in units of the largest difference, so that no square overflows."""
     difference = vector.astype(np.float64)
     if point is not None:
         difference -= point

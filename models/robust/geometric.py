@@ -1,4 +1,4 @@
-"""Rules that look for a center by whole vectors: geometric median, centered clipping, and the bound on a norm."""
+"""Rules that look for a center of whole vectors: geometric median, centered clipping, and the bound on a norm."""
 
 from collections.abc import Sequence
 from math import isfinite
@@ -120,6 +120,6 @@ def _shortened(vector: Vector, factor: float, start: Vector | None) -> Vector:
 
 
 def _smoothed(distances: Matrix, smoothing: float) -> Matrix:
-    """The distance, and near zero the parabola that meets it: Pillutla et al. 2022, the smoothed norm."""
+    """Return the distance, and near zero the parabola that joins it: Pillutla et al. 2022, the smoothed norm."""
     smoothed: Matrix = np.where(distances > smoothing, distances, distances**2 / (2 * smoothing) + smoothing / 2)
     return smoothed

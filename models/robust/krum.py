@@ -68,7 +68,7 @@ def bulyan_selection(vectors: Sequence[Vector], f: int) -> list[int]:
 
 
 def _order(squared: Matrix, f: int) -> list[int]:
-    """Rank by the sum of the squared distances to the n - f - 2 nearest others.
+    """Return the ranking by the sum of the squared distances to the n - f - 2 nearest others.
 
     At the end of Bulyan's selection fewer are left than Krum's theory wants: one neighbor is then the least. Two that
     are each other's nearest have equal scores there: the next neighbor decides.

@@ -26,10 +26,10 @@ CHUNK = 4096
 
 
 class Adapter(ModelBase):
-    """What all adapters share. A family says how to prepare, read and write the arrays of its estimator.
+    """A scikit-learn estimator as a model. A family defines how to prepare, read and write the estimator's arrays.
 
     It trains through `partial_fit`; a family whose estimator has none defines `fit` too. Weights are float64, as
-    scikit-learn's estimators are where nobody asks for less.
+    scikit-learn's estimators are by default.
 
     Parameters
     ----------

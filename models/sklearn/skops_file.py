@@ -1,6 +1,6 @@
-"""model.skops: a scikit-learn estimator as its own users know it: fitted, original labels, the agreed scales in front.
+"""model.skops: a fitted scikit-learn estimator with the original labels, behind a scaler with the agreed scales.
 
-Who loads it needs scikit-learn and skops, and nothing of this package.
+Loading it needs scikit-learn and skops, and nothing of this package.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NOTE = (
 def export(model: Model, preprocessing: Preprocessing, vector: Vector) -> tuple[bytes | None, str | None]:
     """Return the content of model.skops and the note about it for model.json; two times None for other models.
 
-    A classifier is a Pipeline of StandardScaler and the estimator; a regressor stands, as a Pipeline too, inside a
+    A classifier is a Pipeline of StandardScaler and the estimator; a regressor is, as a Pipeline too, inside a
     TransformedTargetRegressor, so that it answers in the targets' own unit. The model itself is left as it is.
     """
     if not hasattr(type(model), "estimator"):

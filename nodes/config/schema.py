@@ -15,15 +15,7 @@ from msgspec import Meta
 
 from ..topology import default_degree, default_probability
 from .keys import GATHERED, ExperimentError, check_keys, convert
-
-Count = Annotated[int, Meta(ge=1)]
-Natural = Annotated[int, Meta(ge=0)]
-Positive = Annotated[float, Meta(gt=0)]
-NotNegative = Annotated[float, Meta(ge=0)]
-Share = Annotated[float, Meta(gt=0, le=1)]
-Part = Annotated[float, Meta(ge=0, lt=1)]
-Probability = Annotated[float, Meta(ge=0, le=1)]
-Text = Annotated[str, Meta(min_length=1)]
+from .ranges import Count, Natural, NotNegative, Part, Positive, Probability, Share, Text
 
 IMAGES = ("mnist", "fashion_mnist")  # standardized, a pixel that is nearly always black would drown the others
 DATA_SUFFIXES = (".npz", ".csv", ".parquet")

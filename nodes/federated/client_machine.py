@@ -206,7 +206,7 @@ class ClientMachine:
     def _surveyed(self, fields: Any, body: ev.Body, now: float) -> list[e.Effect]:
         if not self.current or self.current.task.work != "survey":
             return []
-        payload = m.Payload(rule="survey", layout="survey", dtype="float64", length=len(body))
+        payload = m.Payload(layout="survey", dtype="float64", length=len(body))
         return self._answer(self.rules.examples, {}, now, payload=payload, body=body, fields=dict(fields))
 
     def _trained(self, event: ev.Trained, now: float) -> list[e.Effect]:

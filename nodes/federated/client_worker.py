@@ -101,7 +101,7 @@ class ClientWorker(ModelWorker):
             layout, vector = self.site_model.layout, result.vector
             dtype = "uint8" if result.encoding else layout.dtype
             length = 0 if vector is None else vector.size
-            payload = Payload(self.site_model.rule, layout.hash, dtype, length, result.encoding, result.parts)
+            payload = Payload(layout.hash, dtype, length, result.encoding, result.parts)
         figures = finite_only({**result.metrics, **metrics})
         return ev.Trained(effect.round, effect.attempt, result.vector, result.examples, figures, payload=payload)
 

@@ -83,7 +83,7 @@ class Inbox:
 
 def with_parts(payload: m.Payload, parts: tuple[str, ...]) -> m.Payload:
     """Return the description of what all send whole: so many parts of the size of the agreed weights."""
-    return m.Payload(payload.rule, payload.layout, payload.dtype, len(parts) * payload.length, parts=parts)
+    return m.Payload(payload.layout, payload.dtype, len(parts) * payload.length, parts=parts)
 
 
 def exchange_fault(exchange: m.Exchange, expected: m.Payload, rules: PeerRules) -> Fault | None:

@@ -95,5 +95,5 @@ class SurveyFlood:
 
     def _send(self, to: tuple[str, ...], origin: str) -> e.Effect:
         fields, body = self.surveys[origin]
-        payload = m.Payload(rule="survey", layout="survey", dtype="float64", length=len(body))
+        payload = m.Payload(layout="survey", dtype="float64", length=len(body))
         return e.Send(to, m.PeerSurvey(origin=origin, fields=dict(fields), payload=payload), body)

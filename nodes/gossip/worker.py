@@ -205,7 +205,7 @@ class GossipWorker(ModelWorker):
         layout, vector = self.site_model.layout, parcel.vector
         parts = self.algorithm.needs.parts
         dtype = "uint8" if parcel.encoding else layout.dtype
-        return Payload(self.site_model.rule, layout.hash, dtype, vector.size, parcel.encoding, parts)
+        return Payload(layout.hash, dtype, vector.size, parcel.encoding, parts)
 
     def _save(self, effect: e.SaveState) -> Deferred:
         """Return the writing of what there is now: no array of it is changed any more, training makes new ones."""

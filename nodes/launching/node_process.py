@@ -180,7 +180,7 @@ async def _result(node: Coordinator | Client | Peer, failure: str) -> None:
     layout = site_model.layout
     fields["layout"] = layout.to_dict()
     fields["agreement"] = site_model.preprocessing.to_dict()
-    payload = Payload(rule=site_model.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
+    payload = Payload(layout=layout.hash, dtype=layout.dtype, length=layout.size)
     best = node.best if isinstance(node, Coordinator) else None
     if best is not None:
         fields["best"] = {"round": best.round, "metrics": dict(best.metrics)}

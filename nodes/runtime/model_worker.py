@@ -148,7 +148,7 @@ class ModelWorker:
 def payload_of(site_model: SiteModel) -> Payload:
     """Return what the wire says of a model's weights."""
     layout = site_model.layout
-    return Payload(rule=site_model.rule, layout=layout.hash, dtype=layout.dtype, length=layout.size)
+    return Payload(layout=layout.hash, dtype=layout.dtype, length=layout.size)
 
 
 def finite_only(metrics: Mapping[str, float]) -> dict[str, float]:

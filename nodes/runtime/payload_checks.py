@@ -25,7 +25,7 @@ def payload_fault(payload: Payload, expected: Payload | None, *, encodings: bool
         return "layout", "no layout is settled yet"
     if payload.encoding and not encodings:
         return "payload", f"no encoding was agreed, found {payload.encoding}"
-    names = ("rule", "layout", "parts") if payload.encoding else ("rule", "layout", "parts", "dtype", "length")
+    names = ("layout", "parts") if payload.encoding else ("layout", "parts", "dtype", "length")
     for name in names:
         found, wanted = getattr(payload, name), getattr(expected, name)
         if found != wanted:
@@ -59,8 +59,8 @@ def update_fault(
     if update.payload is None:
         return "payload", f"a {work} answer must carry a payload, found none"
     if work == "survey":
-        rule = update.payload.rule
-        return None if rule == "survey" else ("rule", f"rule must be survey, found {brief(rule)}")
+        layout = update.payload.layout
+        return None if layout == "survey" else ("layout", f"layout must be survey, found {brief(layout)}")
     return payload_fault(update.payload, expected, encodings=True)
 
 

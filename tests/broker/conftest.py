@@ -167,7 +167,7 @@ def weights() -> np.ndarray[Any, Any]:
 @pytest.fixture
 def task(weights: np.ndarray[Any, Any]) -> Callable[[int], Task]:
     """Makes the task of a round that carries ``weights``."""
-    payload = Payload("mean", "00ff", "float32", weights.size)
+    payload = Payload("00ff", "float32", weights.size)
     return lambda round_: Task(round_, 0, "train", 5.0, False, {}, None, payload)
 
 

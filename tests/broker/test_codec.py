@@ -42,7 +42,7 @@ arrays = st.sampled_from(["float32", "float64"]).flatmap(
 
 @given(counts, counts, st.dictionaries(words, st.floats(allow_nan=False), max_size=4), st.none() | fields, arrays)
 def test_an_update_comes_back_as_it_was(round_, examples, metrics, found, array):
-    payload = Payload("mean", "00ff", array.dtype.name, array.size)
+    payload = Payload("00ff", array.dtype.name, array.size)
     message = Update(round_, 0, examples, metrics, found, payload)
     frames = encode(message, array)
     assert len(frames) == 2
@@ -62,7 +62,7 @@ def test_a_heartbeat_comes_back_as_it_was(round_, state, sending):
 
 def test_the_array_is_not_copied_on_its_way_out():
     array = np.zeros(10, np.float32)
-    _, frame = encode(Exchange(0, Payload("mean", "00ff", "float32", 10)), array)
+    _, frame = encode(Exchange(0, Payload("00ff", "float32", 10)), array)
     array[0] = 1.0
     assert np.frombuffer(frame, np.float32)[0] == 1.0
 
@@ -83,7 +83,7 @@ def test_metrics_that_numpy_computed_are_plain_numbers_on_the_wire():
 )
 def test_a_payload_that_does_not_fit_its_array_is_ones_own_mistake(array, found):
     with pytest.raises(ValueError, match=f"describes float32 of shape .4,. and carries {found}"):
-        encode(Exchange(0, Payload("mean", "00ff", "float32", 4)), array)
+        encode(Exchange(0, Payload("00ff", "float32", 4)), array)
 
 
 def test_an_array_without_a_payload_is_ones_own_mistake():
@@ -95,7 +95,7 @@ def _header(**fields: Any) -> bytes:
     return SIGNATURE + msgpack.packb(fields)
 
 
-PAYLOAD = {"rule": "mean", "layout": "00ff", "dtype": "float32", "length": 2}
+PAYLOAD = {"layout": "00ff", "dtype": "float32", "length": 2}
 EXCHANGE = {"t": "exchange", "round": 1, "payload": PAYLOAD}
 
 
@@ -139,7 +139,7 @@ def test_what_is_no_message_is_named(frames, code, reason):
 
 
 def test_a_misaligned_frame_becomes_an_aligned_array():
-    frames = encode(Exchange(1, Payload("mean", "00ff", "float64", 3)), np.arange(3.0))
+    frames = encode(Exchange(1, Payload("00ff", "float64", 3)), np.arange(3.0))
     shifted = memoryview(b"x" + bytes(frames[1]))[1:]
     _, array = decode([frames[0], shifted])
     assert array is not None
@@ -159,7 +159,7 @@ def test_own_messages_are_measured_by_the_same_limits():
 
 def _samples() -> list[list[bytes]]:
     weights = np.arange(50, dtype=np.float32)
-    payload = Payload("mean", "0123456789abcdef", "float32", 50)
+    payload = Payload("0123456789abcdef", "float32", 50)
     deep = {"a": [{"b": [1.5, None, "x"]}], "scale": [0.1] * 8}
     messages: list[tuple[Any, Any]] = [
         (Hello("client-3", "client", "demo", 1_700_000_000_000_000, 1), None),

@@ -109,7 +109,7 @@ async def test_a_stopped_peer_holds_nobody_up_and_is_named(tcp, stranger):
     stopped.dial(server.addresses["bulk"]).hello("stopped")  # and never reads
     await at_server.until(lambda: len(at_server.of(LinkUp)) == 2)
     weights = np.zeros(1_000_000, np.float32)
-    payload = Payload("mean", "00ff", "float32", weights.size)
+    payload = Payload("00ff", "float32", weights.size)
     for round_ in range(40):
         server.send(["stopped", "well"], Task(round_, 0, "train", 5.0, False, {}, None, payload), weights)
         await at_well.first(Task, lambda item, n=round_: item.message.round == n)

@@ -56,7 +56,7 @@ async def test_a_message_and_its_array_arrive_whole_and_read_only(world, task, w
 async def test_large_arrays_arrive_both_ways(world):
     server, at_server, client, at_client = await pair(world)
     large = np.random.default_rng(0).random(200_000)
-    payload = Payload("mean", "00ff", "float64", large.size)
+    payload = Payload("00ff", "float64", large.size)
     server.send("client", Task(0, 0, "train", 5.0, False, {}, None, payload), large)
     client.send("server", Update(0, 0, 7, {}, None, payload), (await at_client.first(Task)).array)
     np.testing.assert_array_equal((await at_server.first(Update)).array, large)
@@ -102,7 +102,7 @@ async def test_an_oversized_message_is_refused_by_name_before_it_leaves(world, w
     limits = Limits(message_bytes=1_000)
     server, _, _, at_client = await pair(world, limits=limits)
     big = np.zeros(300, np.float32)
-    payload = Payload("mean", "00ff", "float32", big.size)
+    payload = Payload("00ff", "float32", big.size)
     with pytest.raises(MessageTooLarge, match=r"task is 1,\d\d\d bytes, and network.max_message_bytes allows 1,000"):
         server.send("client", Task(0, 0, "train", 5.0, False, {}, None, payload), big)
     with pytest.raises(MessageTooLarge, match=r"goodbye is .* and the control lane allows"):

@@ -18,7 +18,7 @@ from nervenet.models.data import datasets
 from nervenet.nodes import Client, Coordinator, Experiment
 
 Frames = list[Any]
-MODEL = Payload(rule="mean", layout="0" * 16, dtype="float32", length=3)
+MODEL = Payload(layout="0" * 16, dtype="float32", length=3)
 
 
 class Stranger:
@@ -113,7 +113,9 @@ def poisoned(number: int, update: Update, array: Any) -> tuple[Update, Any]:
         case 9:
             return msgspec.structs.replace(update, round=8), array
         case 11:
-            return msgspec.structs.replace(update, payload=msgspec.structs.replace(payload, rule="sum")), array
+            return msgspec.structs.replace(
+                update, payload=msgspec.structs.replace(payload, parts=("weights", "x"))
+            ), array
         case 12:
             return msgspec.structs.replace(update, examples=10**9), array * np.float32(-50)
     return update, array
@@ -172,7 +174,7 @@ async def test_the_run_goes_on_and_names_them() -> None:
         await asyncio.gather(lead(), *(follow(k) for k in range(3)))
 
     refused = [(e["subject"], e["round"], e["reason"]) for e in events if e["type"] == "update.rejected"]
-    named = {2: "finite", 3: "layout", 5: "length", 6: "examples", 8: "dtype", 11: "rule", 12: "examples"}
+    named = {2: "finite", 3: "layout", 5: "length", 6: "examples", 8: "dtype", 11: "parts", 12: "examples"}
     for number, word in named.items():
         assert any(subject == "c2" and n == number and word in why for subject, n, why in refused), (number, refused)
     assert any("round 8" in why and "closed" in why for _, n, why in refused if n == 8), refused

@@ -206,7 +206,7 @@ class Played(Run):
                 case e.ApplyAgreement():
                     start = np.zeros(SIZE)
                     work.begin(start)
-                    payload = m.Payload("mean", "a1b2", "float64", SIZE)
+                    payload = m.Payload("a1b2", "float64", SIZE)
                     return 0.001, ev.ModelReady({"columns": ["x"]}, payload, start)
                 case e.LoadWeights(body):
                     work.adopt(body)

@@ -18,7 +18,7 @@ from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.topology import schedule
 
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float64", length=4)
+MODEL = m.Payload(layout="a1b2", dtype="float64", length=4)
 TRAIN_S = 0.5
 
 

@@ -95,7 +95,7 @@ class Company:
                 case e.Survey():
                     return 0.001, ev.Surveyed({}, np.zeros(1))
                 case e.ApplyAgreement():
-                    payload = m.Payload("mean", "a1b2", "float64", SIZE)
+                    payload = m.Payload("a1b2", "float64", SIZE)
                     return 0.001, ev.ModelReady({}, payload, self.start_of(name), None, (4, 2))
                 case e.Train(number, attempt, body):
                     # A gradient step on half ||x - target||², whose minimum over all is the mean of the targets.

@@ -63,7 +63,7 @@ def test_one_that_came_late_does_not_begin_again_when_it_is_told_what_the_others
             adopted.append(run.sim.now)
         return adopt(self, job)
 
-    survey = m.Payload("survey", "survey", "float64", 1)
+    survey = m.Payload("survey", "float64", 1)
 
     def tell() -> None:
         assert run.states["zoe"].round, "it has joined"

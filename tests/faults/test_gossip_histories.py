@@ -60,7 +60,7 @@ def test_an_edge_whose_announcement_is_lost_is_announced_again() -> None:
 def test_one_that_has_come_late_takes_no_survey() -> None:
     run = Run(4, rounds=20)
     run.late("zoe", "peer-1", at=3.2)
-    payload = m.Payload("survey", "survey", "float64", 1)
+    payload = m.Payload("survey", "float64", 1)
     for k, name in enumerate(run.names):
         told = ev.Arrived("peer-0", m.PeerSurvey(origin=name, fields={"of": name}, payload=payload), (name,))
         run.sim.at(6.0 + k / 1000, lambda told=told: run.sim.post("zoe", told))

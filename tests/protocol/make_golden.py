@@ -16,8 +16,8 @@ GOLDEN = Path(__file__).parent / "golden"
 
 WEIGHTS = np.array([1.0, -2.5, 3.25], np.float32)
 STATISTICS = np.array([150.0, 5.8, 102.2], np.float64)
-FLOATS = m.Payload("mean", "0123456789abcdef", "float32", 3)
-DOUBLES = m.Payload("sum", "fedcba9876543210", "float64", 3)
+FLOATS = m.Payload("0123456789abcdef", "float32", 3)
+DOUBLES = m.Payload("fedcba9876543210", "float64", 3)
 MEMBER = m.Member("client-0", "client", 1_700_000_000_000_000, 4711, {"control": "tcp://10.0.0.2:41000"}, "alive")
 NEWS = m.MemberState("peer-3", 9, "suspect", 1, {"control": "tcp://h:1", "bulk": "tcp://h:2"})
 FACTS = {"columns": ["a", "b"], "classes": [0, 1, 2]}
@@ -78,11 +78,11 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
 FURTHER: dict[str, tuple[m.Message, Any]] = {
     "exchange-mass": (m.Exchange(5, FLOATS, mass=0.75), WEIGHTS),
     "exchange-difference": (
-        m.Exchange(5, m.Payload("mean", "0123456789abcdef", "uint8", 3, "delta+int8"), base=4),
+        m.Exchange(5, m.Payload("0123456789abcdef", "uint8", 3, "delta+int8"), base=4),
         np.array([1, 2, 3], np.uint8),
     ),
     "exchange-parts": (
-        m.Exchange(5, m.Payload("mean", "0123456789abcdef", "float32", 4, parts=("weights", "gradients"))),
+        m.Exchange(5, m.Payload("0123456789abcdef", "float32", 4, parts=("weights", "gradients"))),
         np.array([1.0, -2.5, 0.5, 0.25], np.float32),
     ),
 }

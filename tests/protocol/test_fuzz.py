@@ -212,7 +212,7 @@ def deep(kind: str, depth: int) -> bytes:
     return SIGNATURE + msgpack.packb(fields)[:-1] + b"\x81\xa1x" + nest
 
 
-STATISTICS = {"rule": "survey", "layout": "survey", "dtype": "float64", "length": 1}
+STATISTICS = {"layout": "survey", "dtype": "float64", "length": 1}
 
 
 @pytest.mark.parametrize("depth", [300, 600, 990, 1_020, 5_000])

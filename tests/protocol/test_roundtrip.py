@@ -30,9 +30,7 @@ values = st.recursive(
     max_leaves=6,
 )
 maps = st.dictionaries(texts, values, max_size=4)
-payloads = st.builds(
-    m.Payload, rule=texts, layout=texts, dtype=st.sampled_from(["float32", "float64"]), length=st.integers(0, 20)
-)
+payloads = st.builds(m.Payload, layout=texts, dtype=st.sampled_from(["float32", "float64"]), length=st.integers(0, 20))
 
 KNOWN: dict[Any, tuple[str, st.SearchStrategy[Any]]] = {
     m.Count: ("uint", counts),

@@ -8,19 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from msgspec import Meta
 from nervenet.models.aggregate import combine
 
+from ...config.ranges import Count, Natural, NotNegative, Positive, Share
 from .base import Contribution, Demands, Outcome, State, StrategyError, Vector
 from .deltas import shifted
 
-Count = Annotated[int, Meta(ge=1)]
-Natural = Annotated[int, Meta(ge=0)]
-Positive = Annotated[float, Meta(gt=0)]
-NotNegative = Annotated[float, Meta(ge=0)]
-Share = Annotated[float, Meta(gt=0, le=1)]
 Discount: TypeAlias = Literal["constant", "polynomial", "hinge"]
 
 

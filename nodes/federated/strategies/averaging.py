@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated
 
-from msgspec import Meta
-
+from ...config.ranges import Part, Positive
 from .pipeline import Composed, Pipeline
 from .server_optimizers import Adaptive, Momentum
-
-Rate = Annotated[float, Meta(gt=0)]
-Decay = Annotated[float, Meta(ge=0, lt=1)]
 
 
 @dataclass(frozen=True)
@@ -24,8 +19,8 @@ class FedAvg(Composed):
 class FedAvgM(Composed):
     """Averaging with momentum at the server (Hsu et al. 2019, arXiv 1909.06335): steadier on skewed data."""
 
-    server_rate: Rate = 1.0
-    server_momentum: Decay = 0.9
+    server_rate: Positive = 1.0
+    server_momentum: Part = 0.9
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -37,9 +32,9 @@ class FedAvgM(Composed):
 class FedAdagrad(Composed):
     """Adagrad at the server (Reddi et al. 2021, arXiv 2003.00295, Algorithm 2)."""
 
-    server_rate: Rate = 0.1
-    beta_1: Decay = 0.0
-    tau: Rate = 1e-3
+    server_rate: Positive = 0.1
+    beta_1: Part = 0.0
+    tau: Positive = 1e-3
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -51,10 +46,10 @@ class FedAdagrad(Composed):
 class FedAdam(Composed):
     """Adam at the server (Reddi et al. 2021, arXiv 2003.00295, Algorithm 2)."""
 
-    server_rate: Rate = 0.01
-    beta_1: Decay = 0.9
-    beta_2: Decay = 0.99
-    tau: Rate = 1e-3
+    server_rate: Positive = 0.01
+    beta_1: Part = 0.9
+    beta_2: Part = 0.99
+    tau: Positive = 1e-3
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -66,10 +61,10 @@ class FedAdam(Composed):
 class FedYogi(Composed):
     """Yogi at the server (Reddi et al. 2021, arXiv 2003.00295, Algorithm 2): Adam whose second moment grows slowly."""
 
-    server_rate: Rate = 0.01
-    beta_1: Decay = 0.9
-    beta_2: Decay = 0.99
-    tau: Rate = 1e-3
+    server_rate: Positive = 0.01
+    beta_1: Part = 0.9
+    beta_2: Part = 0.99
+    tau: Positive = 1e-3
 
     @cached_property
     def pipeline(self) -> Pipeline:

@@ -5,19 +5,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
-from msgspec import Meta
 from nervenet.models.aggregate import combine
 
+from ...config.ranges import NotNegative, Positive
 from .base import Contribution, Demands, Outcome, State, StrategyError, Vector, zeros
 from .deltas import shifted
 from .pipeline import Composed, by_examples, without
 from .told import lacking
-
-Rate = Annotated[float, Meta(gt=0)]
-NotNegative = Annotated[float, Meta(ge=0)]
 
 UNEQUAL = 1000.0
 """FedNova believes no client that it has done more, or less, than the median client by a larger factor: a normalizer
@@ -53,7 +49,7 @@ class Scaffold:
     control variates of who comes later, 0 until then, are counted as if he took a place in it.
     """
 
-    server_rate: Rate = 1.0
+    server_rate: Positive = 1.0
 
     @property
     def demands(self) -> Demands:

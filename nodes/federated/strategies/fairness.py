@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
-from msgspec import Meta
-
+from ...config.ranges import NotNegative, Positive
 from .base import Contribution, Demands, Outcome, State, Vector
 from .deltas import lengths, shifted
 from .pipeline import without
 from .told import lacking
-
-Positive = Annotated[float, Meta(gt=0)]
-NotNegative = Annotated[float, Meta(ge=0)]
 
 SMALLEST = 1e-10
 """A loss counts as no smaller than this: F^(q-1) would be infinite at 0 for q < 1."""

@@ -11,21 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated
 
 import numpy as np
-from msgspec import Meta
 from nervenet.models import robust
 from nervenet.models.aggregate import combine
 from nervenet.models.robust.coordinate_wise import mean_around_median
 
+from ...config.ranges import Count, Natural, NotNegative, Positive
 from .base import StrategyError, Vector
 from .pipeline import Composed, Pipeline, equally
-
-Natural = Annotated[int, Meta(ge=0)]
-Count = Annotated[int, Meta(ge=1)]
-Positive = Annotated[float, Meta(gt=0)]
-NotNegative = Annotated[float, Meta(ge=0)]
 
 
 def tolerate(rule: str, clients: int, f: int) -> None:

@@ -12,10 +12,9 @@ from nervenet.models.aggregate import combine
 from nervenet.models.robust.coordinate_wise import trimmed_mean
 from nervenet.models.robust.distances import distances_to
 
+from ...config.ranges import Count
 from ...topology import Neighbors, Rows, incoming
 from .base import AlgorithmError, Incoming, Memoryless, Needs, State, Stepped, Vector
-
-Count = Annotated[int, Meta(ge=1)]
 
 
 @dataclass(frozen=True)

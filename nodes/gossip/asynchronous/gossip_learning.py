@@ -140,9 +140,7 @@ class GossipLearningMachine(AsyncPeerMachine):
         if self.walk.share < 1:
             draw = 1 + int(rng.integers(DRAWS))
             part = _sample(draw, self.walk.share, size)
-        payload = m.Payload(
-            self.settled.payload.rule, self.settled.payload.layout, self.settled.payload.dtype, part.length(size)
-        )
+        payload = m.Payload(self.settled.payload.layout, self.settled.payload.dtype, part.length(size))
         message = m.Walk(self.model.ages[part.number], part.number, draw, payload)
         self.stats.sent(peer)
         self.tally["sent"] += 1

@@ -328,7 +328,7 @@ class AsyncPeerMachine(ABC):
             return "values", event.flaw
         expected = None if self.settled is None else self.settled.payload
         if expected is not None and length is not None:
-            expected = m.Payload(expected.rule, expected.layout, expected.dtype, length)
+            expected = m.Payload(expected.layout, expected.dtype, length)
         return payload_fault(payload, expected)
 
     def _refuse(self, to: str, about: str, number: int, code: str, reason: str) -> list[e.Effect]:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from msgspec import Meta
-
+from ...config.ranges import Count, Positive, Share
 from .ad_psgd import AdPsgdMachine
 from .gossip_learning import GossipLearningMachine, GossipLearningRules
 from .machine import AsyncPeerMachine, AsyncPeerRules
 from .token_account import ACCOUNTS
-
-Count = Annotated[int, Meta(ge=1)]
-Positive = Annotated[float, Meta(gt=0)]
-Share = Annotated[float, Meta(gt=0, le=1)]
 
 
 @dataclass(frozen=True)

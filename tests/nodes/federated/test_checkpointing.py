@@ -12,7 +12,7 @@ from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
 
 
 def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
@@ -36,7 +36,7 @@ def test_a_checkpoint_follows_each_round_and_says_all_that_the_machine_remembers
     record = json.loads(json.dumps(one.record))
     assert record["completed"] == 1
     assert record["agreement"] == {"columns": ["x"]}
-    assert record["payload"] == {"rule": "mean", "layout": "a1b2", "dtype": "float32", "length": 5}
+    assert record["payload"] == {"layout": "a1b2", "dtype": "float32", "length": 5}
     assert record["clients"]["client-0"] == {
         "here": True,
         "examples": 1000,
@@ -296,7 +296,7 @@ def test_work_that_hangs_ends_the_run_by_name(coordinator: Any, kind: str) -> No
     if kind == "settle":
         desk.gather()
         for name in desk.names:
-            desk.say(name, m.Update(0, 0, 10, {}, {}, m.Payload("survey", "survey", "float64", 9)), "s")
+            desk.say(name, m.Update(0, 0, 10, {}, {}, m.Payload("survey", "float64", 9)), "s")
     else:
         desk.settle()
         for name in desk.names:

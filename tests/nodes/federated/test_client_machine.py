@@ -10,7 +10,7 @@ from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
 TRAINED = {"loss": 0.5}
 
 
@@ -75,7 +75,7 @@ def test_it_answers_a_survey_with_its_statistics() -> None:
     bench = Bench()
     assert only(e.Survey, bench.say(task(0, work="survey", payload=None)))
     (send,) = only(e.Send, bench.tell(ev.Surveyed({"columns": ["x"]}, (1.0, 2.0))))
-    payload = m.Payload("survey", "survey", "float64", 2)
+    payload = m.Payload("survey", "float64", 2)
     assert send.message == m.Update(0, 0, 25, {}, {"columns": ["x"]}, payload)
     assert send.body == (1.0, 2.0)
 
@@ -184,7 +184,7 @@ def test_a_training_that_is_done_in_time_has_no_deadline_left() -> None:
     [
         (task(2), "values must be finite, found NaN or infinity", "values must be finite"),
         (task(2, payload=None), None, "layout must be a1b2, found no payload"),
-        (task(2, payload=m.Payload("mean", "beef", "float32", 5)), None, "layout must be a1b2, found beef"),
+        (task(2, payload=m.Payload("beef", "float32", 5)), None, "layout must be a1b2, found beef"),
     ],
 )
 def test_a_task_that_cannot_be_done_is_declined_with_the_reason(message: m.Task, flaw: str | None, words: str) -> None:

@@ -13,8 +13,8 @@ from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
-SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+SURVEY = m.Payload(layout="survey", dtype="float64", length=9)
+MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
 
 
 def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
@@ -142,10 +142,9 @@ NAN = "values must be finite, found NaN or infinity"
         ({"examples": 0}, None, "examples", "examples must be at least 1, found 0"),
         ({}, NAN, "values", NAN),
         ({"payload": None}, None, "payload", "a train answer must carry a payload, found none"),
-        ({"payload": m.Payload("sum", "a1b2", "float32", 5)}, None, "rule", "rule must be mean, found sum"),
-        ({"payload": m.Payload("mean", "beef", "float32", 5)}, None, "layout", "layout must be a1b2, found beef"),
-        ({"payload": m.Payload("mean", "a1b2", "float64", 5)}, None, "dtype", "dtype must be float32, found float64"),
-        ({"payload": m.Payload("mean", "a1b2", "float32", 4)}, None, "length", "length must be 5, found 4"),
+        ({"payload": m.Payload("beef", "float32", 5)}, None, "layout", "layout must be a1b2, found beef"),
+        ({"payload": m.Payload("a1b2", "float64", 5)}, None, "dtype", "dtype must be float32, found float64"),
+        ({"payload": m.Payload("a1b2", "float32", 4)}, None, "length", "length must be 5, found 4"),
     ],
 )
 def test_a_wrong_update_is_refused_with_its_reason_and_the_round_goes_on(

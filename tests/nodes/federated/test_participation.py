@@ -139,8 +139,8 @@ def test_a_large_claim_does_not_buy_every_turn(coordinator: Any) -> None:
         desk.tell(ev.LinkUp(name, "client", 1))
         desk.say(name, m.Ready(examples=10**9 if name == "client-0" else 1000, pid=1))
     for name in desk.names:
-        desk.say(name, m.Update(0, 0, 10, {}, {}, m.Payload("survey", "survey", "float64", 9)), "s")
-    desk.tell(ev.ModelReady({}, m.Payload("mean", "a1b2", "float32", 5), "w0"))
+        desk.say(name, m.Update(0, 0, 10, {}, {}, m.Payload("survey", "float64", 9)), "s")
+    desk.tell(ev.ModelReady({}, m.Payload("a1b2", "float32", 5), "w0"))
     for number in range(1, 61):
         desk.answer(asked(desk)[0], number)
         desk.tell(ev.Folded(number, 0, "w"))

@@ -14,8 +14,8 @@ from nervenet.nodes.federated.task_dispatch import missing_codecs, tasks
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
-SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
+MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
+SURVEY = m.Payload(layout="survey", dtype="float64", length=9)
 SPEC = "delta+top-k:0.1+int8"
 ALL = ("delta", "top-k", "float16", "bfloat16", "int8", "int4", "deflate")
 

@@ -18,8 +18,8 @@ def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
     return [effect for effect in effects if isinstance(effect, kind)]
 
 
-SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=9)
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+SURVEY = m.Payload(layout="survey", dtype="float64", length=9)
+MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
 
 
 def with_claims(coordinator: Any, claims: list[int], **rules: Any) -> Any:
@@ -224,7 +224,7 @@ def test_a_fold_that_leaves_too_little_would_count(coordinator: Any, monkeypatch
 def check_nobody_makes_the_coordinator_say_more_than_a_message_holds(coordinator: Any) -> None:
     desk = coordinator(3).settle()
     long = "x" * 200_000
-    odd = m.Payload(rule=long, layout=long, dtype="float32", length=5, parts=(long, long))
+    odd = m.Payload(layout=long, dtype="float32", length=5, parts=(long, long))
     desk.say("client-0", m.Update(1, 0, 10, {}, None, odd), "w")
     desk.say("client-1", m.Declined(1, 0, long[:60_000]))
     desk.say("client-2", m.Heartbeat(round=1, state=long[:60_000], sending=()))
@@ -253,7 +253,7 @@ def test_a_long_name_would_end_the_coordinator(coordinator: Any, monkeypatch: py
 def test_no_encoding_counts_but_the_one_that_was_agreed(coordinator: Any, encoding: str, counts: bool) -> None:
     desk = coordinator(3, compression="delta+int8").settle()
     kind = {"dtype": "uint8", "length": 9, "encoding": encoding} if encoding else {}
-    payload = m.Payload(**{"rule": "mean", "layout": "a1b2", "dtype": "float32", "length": 5, **kind})
+    payload = m.Payload(**{"layout": "a1b2", "dtype": "float32", "length": 5, **kind})
     desk.say("client-0", m.Update(1, 0, 10, {}, None, payload), "w")
     assert ("client-0" in desk.state.run.round.admitted) == counts
     reasons = [fields["reason"] for fields in desk.published("update.rejected")]

@@ -22,8 +22,8 @@ from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.topology import schedule
 from static_membership import static_peer
 
-MODEL = m.Payload("mean", "a1b2", "float32", 5)
-SURVEY = m.Payload("survey", "survey", "float64", 1)
+MODEL = m.Payload("a1b2", "float32", 5)
+SURVEY = m.Payload("survey", "float64", 1)
 
 
 def only(kind: type, effects: list[e.Effect]) -> list[Any]:

@@ -14,10 +14,10 @@ from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.topology import schedule
 from static_membership import static_peer
 
-MODEL = m.Payload("mean", "a1b2", "float32", 5)
-SURVEY = m.Payload("survey", "survey", "float64", 1)
-TWO = m.Payload("mean", "a1b2", "float32", 10, parts=("weights", "gradients"))
-BYTES = m.Payload("mean", "a1b2", "uint8", 3, "delta+int8")
+MODEL = m.Payload("a1b2", "float32", 5)
+SURVEY = m.Payload("survey", "float64", 1)
+TWO = m.Payload("a1b2", "float32", 10, parts=("weights", "gradients"))
+BYTES = m.Payload("a1b2", "uint8", 3, "delta+int8")
 PUSH = Needs(mass=True, directed=True, doubly=False)
 
 

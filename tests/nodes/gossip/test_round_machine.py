@@ -15,8 +15,8 @@ from nervenet.nodes.topology import schedule
 from static_membership import static_peer
 
 T = TypeVar("T")
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
-SURVEY = m.Payload(rule="survey", layout="survey", dtype="float64", length=1)
+MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
+SURVEY = m.Payload(layout="survey", dtype="float64", length=1)
 THIRD = 1 / 3
 
 
@@ -350,10 +350,9 @@ def test_a_neighbor_that_left_is_waited_for_only_up_to_its_last_round() -> None:
     ("payload", "flaw", "code", "words"),
     [
         (MODEL, "values must be finite, found NaN or infinity", "values", "values must be finite"),
-        (m.Payload("sum", "a1b2", "float32", 5), None, "rule", "rule must be mean, found sum"),
-        (m.Payload("mean", "beef", "float32", 5), None, "layout", "layout must be a1b2, found beef"),
-        (m.Payload("mean", "a1b2", "float64", 5), None, "dtype", "dtype must be float32, found float64"),
-        (m.Payload("mean", "a1b2", "float32", 4), None, "length", "length must be 5, found 4"),
+        (m.Payload("beef", "float32", 5), None, "layout", "layout must be a1b2, found beef"),
+        (m.Payload("a1b2", "float64", 5), None, "dtype", "dtype must be float32, found float64"),
+        (m.Payload("a1b2", "float32", 4), None, "length", "length must be 5, found 4"),
     ],
 )
 def test_a_wrong_exchange_is_refused_with_its_reason_and_the_round_goes_on(

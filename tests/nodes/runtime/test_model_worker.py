@@ -45,7 +45,7 @@ def test_round_zero_agrees_and_says_what_goes_over_the_wire() -> None:
         assert survey.body.dtype == np.float64
         surveys[name] = (survey.fields, survey.body)
     first = do(one, e.ApplyAgreement(surveys=surveys))
-    assert first.payload == Payload("mean", one.site_model.layout.hash, "float32", one.site_model.layout.size)
+    assert first.payload == Payload(one.site_model.layout.hash, "float32", one.site_model.layout.size)
     second = do(other, e.ApplyAgreement(agreement=first.agreement))
     assert second.agreement == first.agreement
     assert second.body.tobytes() == first.body.tobytes(), "all start from the same weights"
@@ -120,6 +120,6 @@ def test_values_that_are_not_finite_are_a_flaw(value: float) -> None:
 
 
 def test_an_encoding_that_comes_before_the_layout_is_a_flaw() -> None:
-    payload = Payload("mean", "abc", "uint8", 4, "delta+int8")
+    payload = Payload("abc", "uint8", 4, "delta+int8")
     body, flaw = a_worker().unpack(np.zeros(4, np.uint8), payload)
     assert (body, flaw) == (None, "cannot be decoded as delta+int8: no layout is settled yet")

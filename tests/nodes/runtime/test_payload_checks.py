@@ -9,7 +9,7 @@ from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.payload_checks import update_fault
 
-MODEL = m.Payload(rule="mean", layout="a1b2", dtype="float32", length=5)
+MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
 SETTLED = ev.ModelReady({}, MODEL, "w0")
 
 
@@ -32,7 +32,7 @@ def shares_after_a_claim() -> list[float]:
     for name in "ab":
         state.handle(ev.LinkUp(name, "client", 1), 0.0)
         state.handle(ev.Arrived(name, m.Ready(examples=10, pid=1), None, None), 0.0)
-    survey = m.Payload(rule="survey", layout="survey", dtype="float64", length=3)
+    survey = m.Payload(layout="survey", dtype="float64", length=3)
     for name in "ab":
         state.handle(ev.Arrived(name, m.Update(0, 0, 10, {}, {}, survey), "s", None), 0.0)
     state.handle(SETTLED, 0.0)

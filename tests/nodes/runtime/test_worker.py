@@ -139,7 +139,7 @@ def test_a_large_sum_is_made_concurrently_with_training(worker: Worker, role: Ro
 
 
 def arrived(nbytes: int) -> ev.Arrived:
-    payload = Payload("mean", "abc", "float64", nbytes // 8)
+    payload = Payload("abc", "float64", nbytes // 8)
     return ev.Arrived("b", Update(1, 0, 3, {}, None, payload), np.ones(nbytes // 8), None, nbytes)
 
 

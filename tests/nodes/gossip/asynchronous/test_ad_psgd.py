@@ -12,7 +12,7 @@ from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
-MODEL = m.Payload("mean", "a1b2", "float64", 5)
+MODEL = m.Payload("a1b2", "float64", 5)
 BEGIN = 100  # the incarnation: the first engagement is 101
 
 
@@ -241,7 +241,7 @@ def test_a_proposer_that_is_started_again_leaves_a_void_that_is_told_by_name() -
 def test_a_model_that_does_not_fit_is_refused_by_name() -> None:
     desk = Desk()
     desk.refuse_all()
-    wrong = m.Payload("mean", "ffff", "float64", 5)
+    wrong = m.Payload("ffff", "float64", 5)
     (refused,) = desk.sent(m.Refused, desk.say("a", m.Propose(900, wrong), "z"))
     assert refused.code == "layout"
     (refused,) = desk.sent(m.Refused, desk.say("a", m.Propose(901, MODEL), "z", "values must be finite"))

@@ -16,7 +16,7 @@ from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
-MODEL = m.Payload("mean", "a1b2", "float64", 6)
+MODEL = m.Payload("a1b2", "float64", 6)
 
 
 def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
@@ -44,7 +44,7 @@ class Desk:
     def walk(
         self, sender: str, age: int, body: str = "", part: int = 0, draw: int = 0, length: int = 6
     ) -> list[e.Effect]:
-        payload = m.Payload("mean", "a1b2", "float64", length)
+        payload = m.Payload("a1b2", "float64", length)
         return self.tell(ev.Arrived(sender, m.Walk(age, part, draw, payload), body or f"{sender}{age}", None, 48))
 
     def combined(self, effects: list[e.Effect], body: str = "merged") -> list[e.Effect]:
@@ -149,7 +149,7 @@ def test_a_part_is_copied_out_and_merged_into_its_place_with_its_own_age() -> No
     (send,) = only(e.Send, desk.tell(ev.Combined(take.number, "copied")))
     assert send.body == "copied"
     part = take.part.number
-    assert send.message == m.Walk((1, 6)[part], part, 0, m.Payload("mean", "a1b2", "float64", (4, 2)[part]))
+    assert send.message == m.Walk((1, 6)[part], part, 0, m.Payload("a1b2", "float64", (4, 2)[part]))
 
 
 def test_a_sample_travels_as_the_seed_of_its_elements() -> None:
