@@ -2,6 +2,7 @@
 
 Names are loaded on first use, so that a node imports only what it needs.
 """
+# ruff: noqa: F403, F405
 
 from __future__ import annotations
 
@@ -11,17 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .broker import Broker
     from .codec import Limits
-    from .errors import (
-        AddressInUse,
-        BadAddress,
-        BrokerError,
-        BrokerUnreachable,
-        JoinRefused,
-        MessageTooLarge,
-        PeerUnreachable,
-        ProtocolError,
-        RosterIncomplete,
-    )
+    from .errors import *
     from .lease import Lease
     from .publisher import Publisher
     from .subscriber import EventStream

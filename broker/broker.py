@@ -109,7 +109,7 @@ class Broker:
         free = self._bind.startswith("tcp://") and self._bind.rpartition(":")[2] in {"0", "*"}
         for _ in range(_ATTEMPTS if free else 1):
             bind_to = f"{self._bind.rpartition(':')[0]}:{_free_port()}" if free else self._bind
-            sockets = [make(context, "directory.server"), *Relay.sockets(context)]
+            sockets = [make(context, kind) for kind in ("directory.server", "events.in", "events.out")]
             try:
                 for service, socket, address in zip(_SERVICES, sockets, split_bind(bind_to, _SERVICES), strict=True):
                     plain = bind_to if service == "directory" and not address.startswith("tcp") else address
@@ -138,7 +138,6 @@ class Broker:
         await asyncio.shield(self._failure)
 
     def publish(self, type_: str, run: str, **fields: Any) -> None:
-        """Publish an event of the broker itself."""
         seq = self._seq[type_] = self._seq.get(type_, 0) + 1
         event: Event = {"type": type_, "run": run, "node": "broker", "role": "broker"}
         self._relay.publish(event | {"incarnation": self._incarnation, "seq": seq, "time": time.time()} | fields)

@@ -41,7 +41,6 @@ class Envelope(NamedTuple):
 
     @classmethod
     def of(cls, message: Message, array: Any = None) -> Envelope:
-        """Encode a message."""
         frames = encode(message, array)
         header = len(frames[0])
         size = sum(map(len, frames))
@@ -139,7 +138,6 @@ class Channel:
 
     @property
     def waiting(self) -> bool:
-        """Whether any message is still queued."""
         return bool(self._waiting)
 
     def descriptor(self) -> int:

@@ -108,11 +108,6 @@ class Directory:
         self.forget_s = forget_s
         self._runs: dict[str, _Run] = {}
 
-    @property
-    def runs(self) -> tuple[str, ...]:
-        """Names of the runs that are remembered."""
-        return tuple(sorted(self._runs))
-
     def handle(self, identity: bytes, message: m.Message, now: float) -> list[Outcome]:
         """Answer one request; one of an unknown kind gets ``Failed(code="unknown")``."""
         match message:

@@ -27,7 +27,6 @@ class DisconnectMonitor:
         self._channel = Channel(monitor, deliver=self._deliver, counters=Counters())
 
     def drain(self) -> None:
-        """Deliver the notifications received so far."""
         self._channel.drain()
 
     def close(self) -> None:

@@ -38,7 +38,6 @@ class Endpoint:
         self.hello = Envelope.of(Hello(node, role, run, incarnation, VERSION))
 
     def start(self, receiver: Receiver, on_error: OnError) -> None:
-        """Deliver from now on."""
         self.loop = asyncio.get_running_loop()
         self.open = True
         self._receiver = receiver
@@ -101,7 +100,6 @@ class Endpoint:
         self._receiver(Arrival(sender, message, array, nbytes))
 
     def notify(self, event: TransportEvent) -> None:
-        """Give the receiver an event."""
         if self.open:
             self._guard(self._receiver, event)
 

@@ -45,13 +45,11 @@ class Link:
     monitor: DisconnectMonitor | None = None
 
     def stop_timer(self) -> None:
-        """Stop repeating HELLO for now."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
 
     def close(self, linger_s: float = 0.0) -> None:
-        """Close both lanes."""
         self.stop_timer()
         if self.monitor is not None:
             self.monitor.close()

@@ -41,7 +41,6 @@ class Inbound:
         self._monitors: dict[Lane, DisconnectMonitor] = {}
 
     def open(self, context: zmq.Context[zmq.Socket[bytes]], address: str, advertise: str | None) -> None:
-        """Bind both lanes."""
         for lane, place in zip(LANES, split_bind(address, LANES), strict=True):
             socket = make(context, f"inbox.{lane}", self._endpoint.limits)
             try:
@@ -74,7 +73,6 @@ class Inbound:
 
     @property
     def waiting(self) -> bool:
-        """Whether any message is still queued."""
         return any(channel.waiting for channel in self._channels.values())
 
     def close(self, linger_s: float) -> None:

@@ -66,7 +66,6 @@ class Outbound:
         self._greet(link, _HELLO_S[0])
 
     def hang_up(self, peer: str) -> None:
-        """Drop a link, and what is queued for it."""
         link = self._links.pop(peer, None)
         if link is not None:
             link.close()
@@ -111,7 +110,6 @@ class Outbound:
         )
 
     def close(self, linger_s: float) -> None:
-        """Drop all links."""
         for link in self._links.values():
             # ZeroMQ would wait all that time for a peer that has gone and is being redialed.
             link.close(linger_s if link.up is not None else 0.0)

@@ -84,7 +84,6 @@ class Publisher:
         self._hang_up(drain_s)
         if self._own_context and self._context is not None:
             await asyncio.to_thread(self._context.term)
-            self._context = None
 
     def _hang_up(self, linger_s: float) -> None:
         if self._channel is not None:

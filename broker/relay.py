@@ -11,7 +11,6 @@ import zmq
 from .channel import Channel, Envelope
 from .errors import ProtocolError
 from .event_codec import Event, decode_event, encode_event
-from .sockets import make
 from .transport_events import Counters
 
 __all__ = ["WELCOME", "LastValues", "Relay"]
@@ -29,11 +28,7 @@ class LastValues:
         self._most = most
         self._events: OrderedDict[tuple[str, str, str, str], tuple[Event, int]] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._events)
-
     def put(self, event: Event, nbytes: int) -> None:
-        """Keep an event in place of its predecessor."""
         key = (event["run"], event["node"], event["type"], str(event.get("subject", "")))
         self._events[key] = (event, nbytes)
         self._events.move_to_end(key)
@@ -66,17 +61,10 @@ class Relay:
         # Subscribe to everything: the last values are kept for subscribers still to come.
         self._in.send(b"", Envelope([b"\x01"], "subscribe", 0, 1))
 
-    @staticmethod
-    def sockets(context: zmq.Context[zmq.Socket[bytes]]) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
-        """Return the two sockets of a relay, not bound yet."""
-        return make(context, "events.in"), make(context, "events.out")
-
     def publish(self, event: Event) -> None:
-        """Publish an event of the broker's own."""
         self._forward(event, encode_event(event))
 
     def close(self, linger_s: float = 0.0) -> None:
-        """Close both sockets."""
         self._in.close()
         self._out.close(linger_s)
 

@@ -112,7 +112,6 @@ class BrokerClient(RequestClient):
         )
 
     def close(self, linger_s: float = 0.0) -> None:
-        """Close the connection."""
         self._channel.close(linger_s)
 
     async def _next(self, answers: asyncio.Queue[Message], deadline_s: float) -> Message:

@@ -1,4 +1,4 @@
-"""Predictions over HTTP from a saved model, or from one that is still learning: the article's service, grown up.
+"""Predictions over HTTP from a saved model, or from one that is still learning.
 
 ``POST /predict`` takes ``{"X_test": [[…], …]}`` in raw units and answers ``{"y_pred": […]}`` with the original labels.
 """
@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .results.run_dir import to_json
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
@@ -40,13 +42,13 @@ def predictor_app(
     max_body_bytes: int = MAX_BODY_BYTES,
     max_rows: int = MAX_ROWS,
 ) -> Starlette:
-    """Build the ASGI application; run it by uvicorn, or mount it in an application of your own.
+    """Return the ASGI application; run it by uvicorn, or mount it in an application of your own.
 
     Parameters
     ----------
     learner
-        The model, such as ``load_model`` gives, or a peer's own, which goes on learning while it answers; before the
-        nodes have settled on one, requests are answered by 503.
+        The model, as ``load_model`` returns it, or a peer's, which goes on learning while it answers; before the nodes
+        have agreed on one, requests are answered by 503.
     facts
         What ``GET /model`` shows beside the layout, such as ``round`` and ``metrics``; called for each request if it
         is a function.
@@ -54,33 +56,37 @@ def predictor_app(
         Requests beyond are answered by 422, before they are parsed where their length is announced.
     """
     from starlette.applications import Starlette
-    from starlette.responses import JSONResponse
+    from starlette.responses import Response
     from starlette.routing import Route
+
+    def answer(value: Any, status: int = 200) -> Response:
+        # nan and inf become null.
+        return Response(to_json(value), status, media_type="application/json")
 
     async def predict(request: Request) -> Response:
         if not site_model.built:
-            return JSONResponse({"error": "there is no model yet; the nodes have not agreed on one"}, status_code=503)
+            return answer({"error": "there is no model yet; the nodes have not agreed on one"}, 503)
         try:
             X = read_table(await _body(request, max_body_bytes), site_model.preprocessing.columns, max_rows)
         except Malformed as error:
-            return JSONResponse({"error": str(error)}, status_code=422)
+            return answer({"error": str(error)}, 422)
         if X.size < INLINE_VALUES:
             y = site_model.predict(X)
         else:
             y = await asyncio.to_thread(site_model.predict, X)
-        return JSONResponse({"y_pred": [value if _sayable(value) else None for value in y.tolist()]})
+        return answer({"y_pred": y.tolist()})
 
     async def healthz(request: Request) -> Response:  # noqa: ARG001
-        return JSONResponse({"status": "ok" if site_model.built else "waiting for a model"})
+        return answer({"status": "ok" if site_model.built else "waiting for a model"})
 
     async def model(request: Request) -> Response:  # noqa: ARG001
-        known = dict(facts() if callable(facts) else facts or {})
-        return JSONResponse({"round": None, "metrics": {}, **_plain(known), **describe(site_model)})
+        known = facts() if callable(facts) else facts or {}
+        return answer({"round": None, "metrics": {}, **known, **describe(site_model)})
 
     async def failed(request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 500)
         detail = getattr(error, "detail", error)
-        return JSONResponse({"error": f"{request.method} {request.url.path}: {detail}"}, status_code=status)
+        return answer({"error": f"{request.method} {request.url.path}: {detail}"}, status)
 
     return Starlette(
         routes=[
@@ -93,7 +99,7 @@ def predictor_app(
 
 
 def read_table(body: bytes, columns: tuple[str, ...], max_rows: int = MAX_ROWS) -> NDArray[np.float64]:
-    """Read ``{"X_test": [[…], …]}`` into an array of shape (rows, columns), float64, all finite.
+    """Return ``{"X_test": [[…], …]}`` as an array of shape (rows, columns), float64, all finite.
 
     Raises
     ------
@@ -122,7 +128,7 @@ def read_table(body: bytes, columns: tuple[str, ...], max_rows: int = MAX_ROWS) 
             raise Malformed(f"{FIELD} row {number} is {_kind(row)}; expected a list, {expected}")
         if len(row) != len(columns):
             raise Malformed(f"{FIELD} row {number} has {len(row)} values; {expected}")
-        # One C-speed sweep over the types; only a row that fails is looked at value by value.
+        # One fast check of the types; only a row that fails it is checked value by value.
         if not set(map(type, row)) <= {int, float} or not all(map(_finite, row)):
             _refuse_value(number, row, columns)
     flat = itertools.chain.from_iterable(rows)
@@ -130,19 +136,19 @@ def read_table(body: bytes, columns: tuple[str, ...], max_rows: int = MAX_ROWS) 
 
 
 def describe(site_model: SiteModel) -> dict[str, Any]:
-    """Layout, columns and classes of a model, as JSON."""
+    """Return layout, columns and classes of a model, as JSON values."""
     if not site_model.built:
         return {"layout": None}
-    layout, agreement = site_model.layout, site_model.preprocessing
+    layout, preprocessing = site_model.layout, site_model.preprocessing
     return {
-        "layout": {**_plain(layout.to_dict()), "hash": layout.hash, "parameters": layout.size},
-        "columns": list(agreement.columns),
-        "classes": None if agreement.classes is None else list(agreement.classes),
+        "layout": {**layout.to_dict(), "hash": layout.hash, "parameters": layout.size},
+        "columns": preprocessing.columns,
+        "classes": preprocessing.classes,
     }
 
 
 async def _body(request: Request, limit: int) -> bytes:
-    """The request's body, read no further than the limit."""
+    """Return the request's body, read no further than the limit."""
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise Malformed(f"the body has {announced} bytes; expected at most {limit}")
@@ -164,28 +170,15 @@ def _refuse_value(number: int, row: list[Any], columns: tuple[str, ...]) -> None
 def _finite(value: float) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:  # JSON's whole numbers have no largest one
+    except OverflowError:  # an integer beyond the range of floats
         return False
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")
 
 
 def _listed(names: tuple[str, ...], most: int = 8) -> str:
     rest = f", … {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
-
-
-def _sayable(value: Any) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can say: tuples as lists, figures that are not finite as null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(below) for key, below in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(below) for below in value]
-    return value if _sayable(value) else None

@@ -11,14 +11,14 @@ def broker(
     bind: Annotated[
         str,
         typer.Option(
-            metavar="tcp://HOST:PORT", help="PORT serves the directory, PORT+1 and PORT+2 events; 0: free ones"
+            metavar="tcp://HOST:PORT", help="PORT: the directory; PORT+1 and PORT+2: events. Port 0 picks free ones"
         ),
     ] = "tcp://127.0.0.1:5555",
     advertise: Annotated[
         str | None,
         typer.Option(
             metavar="HOST",
-            help="Where others reach the events. [default: the host by which they reached the directory]",
+            help="Host by which others reach the events. [default: that by which they reached the directory]",
         ),
     ] = None,
 ) -> None:
@@ -35,6 +35,6 @@ async def _serve(bind: str, advertise: str | None) -> None:
     from nervenet.broker.broker import Broker
 
     async with Broker(bind, advertise=advertise) as serving:
-        for place, address in serving.addresses.items():
-            print(f"{place.replace('_', ' '):<10} {address}", flush=True)
+        for name, address in serving.addresses.items():
+            print(f"{name.replace('_', ' '):<10} {address}", flush=True)
         await serving.serve()

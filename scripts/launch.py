@@ -1,4 +1,4 @@
-"""``nervenet launch``: a broker and N node processes on this machine, watched and reaped."""
+"""``nervenet launch``: a broker and N node processes on this machine."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def launch(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder. [default: runs/<UTC time>-<mode>-<data>]")] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with the run of this folder after its last checkpoint.")
+        Path | None, typer.Option(metavar="RUN", help="Continue the run of this folder after its last checkpoint.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No live display; the result in one line.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Every event as a JSON line on standard output.")] = False,
 ) -> None:
-    """Spawn a broker and N nodes, watch them learn, and reap them.
+    """Start a broker and N nodes, show their progress, and stop them.
 
-    Leaves a run folder with the result, the model and its curves. Another terminal can attach with "nervenet monitor".
+    Leaves a run folder with the result, the model and its curves. "nervenet monitor" attaches from another terminal.
     """
     from nervenet.nodes.experiment.ineffective import warnings
     from nervenet.nodes.experiment.loader import load_experiment
@@ -56,10 +56,10 @@ def launch(
     try:
         summary = run(lambda: _launch(experiment, folder, view, context.obj or Context(), resume=resume is not None))
     except (Stopped, RuntimeError):
-        # A run that did not come to its end leaves what it has.
+        # A run that failed or was interrupted leaves what it has.
         view.note(f"run folder {folder}")
         if has_checkpoints(folder):
-            view.note(f"to go on: nervenet launch --resume {folder}")
+            view.note(f"to resume: nervenet launch --resume {folder}")
         raise
     _conclude(summary, folder, quiet=quiet, json=json)
 

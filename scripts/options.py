@@ -1,4 +1,4 @@
-"""The flags that launch and node share: a row each, with the key of the experiment file that it sets."""
+"""The options that launch and node share: a row each, with the key of the experiment file that it sets."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from nervenet.nodes.config.schema import Experiment
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag, the dotted key it sets, and what it means."""
+    """An option, the dotted key that it sets, and its help."""
 
     name: str
     key: str
     help: str
-    default: str = ""  # in words, where the experiment's own default does not say it
+    default: str = ""  # where the experiment's default does not say it
     metavar: str = ""  # where the default's type does not say it
 
 
@@ -28,7 +28,7 @@ FLAGS = (
     Flag("mode", "mode", "federated (a coordinator averages) or gossip (peers exchange with neighbors)"),
     Flag("nodes", "nodes", "Clients or peers"),
     Flag("rounds", "rounds", "Rounds of training and exchange"),
-    Flag("seed", "seed", "Every random draw follows from it"),
+    Flag("seed", "seed", "Seed of every random draw"),
     Flag(
         "data",
         "data.name",
@@ -38,7 +38,7 @@ FLAGS = (
     Flag("target", "data.target", "Column to predict", "target, y, label or class, else the last"),
     Flag("partition", "data.partition", "Which node holds which rows: iid, dirichlet, shards, quantity or column"),
     Flag("alpha", "data.alpha", "For dirichlet and quantity; the smaller, the more unequal the nodes"),
-    Flag("shards-per-node", "data.shards_per_node", "For shards: runs of one label per node"),
+    Flag("shards-per-node", "data.shards_per_node", "For shards: shards of one label per node"),
     Flag("model", "model.name", "mlp, or a scikit-learn estimator such as sklearn.linear_model.SGDClassifier"),
     Flag("hidden", "model.hidden", "Units of the hidden layer; of several: 64,32"),
     Flag("epochs", "training.epochs", "Passes over a node's own rows per round"),
@@ -47,13 +47,17 @@ FLAGS = (
     Flag("strategy", "federated.strategy", "Federated: how updates become the next global model"),
     Flag("compression", "compression", "How updates are encoded, as delta+int8; gossip: with choco", "not at all"),
     Flag("fine-tune", "federated.fine_tune", "Federated: epochs of each client alone, after the last round"),
-    Flag("topology", "gossip.topology", "Gossip: who exchanges with whom; nervenet topology lists what there is"),
-    Flag("algorithm", "gossip.algorithm", "Gossip: how peers learn from each other; a wrong name lists them"),
+    Flag("topology", "gossip.topology", "Gossip: the graph of neighbors; nervenet topology lists them"),
+    Flag("algorithm", "gossip.algorithm", "Gossip: how peers exchange and mix; a wrong name lists them"),
     Flag("participation", "federated.participation", "Federated: share of the clients asked each round"),
-    Flag("sampling", "federated.sampling", "Federated: whom: uniform, weighted (by examples) or round-robin"),
+    Flag(
+        "sampling",
+        "federated.sampling",
+        "Federated: who is asked: uniform, weighted (by examples) or round-robin",
+    ),
     Flag("quorum", "federated.quorum", "Federated: share of the answers that closes a round early"),
-    Flag("deadline", "deadline_s", "Seconds until a round goes on with those there are", "30"),
-    Flag("min-clients", "federated.min_clients", "Federated: fewer answers fail a round", "max(2, half of N)"),
+    Flag("deadline", "deadline_s", "Seconds after which a round closes with the answers there are", "30"),
+    Flag("min-clients", "federated.min_clients", "Federated: a round with fewer answers fails", "max(2, half of N)"),
     Flag(
         "until",
         "evaluation.until",
@@ -65,7 +69,7 @@ FLAGS = (
     Flag(
         "budget",
         "evaluation.budget_s",
-        "Federated: seconds; the round that is open by then is the last",
+        "Federated: seconds, after which the open round is the last",
         "all rounds",
         "SECONDS",
     ),
@@ -74,10 +78,10 @@ FLAGS = (
 
 
 def experiment_flags(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command `FLAGS`, save those named, and ``--set``; it receives them as one argument, ``overrides``.
+    """Return a decorator that adds `FLAGS`, except those named, and ``--set``; the command gets them as ``overrides``.
 
-    The signature is what typer reads the command line from, so the flags are written into it. Their values are read
-    like those of ``--set``: a wrong one is explained by the experiment, in the same words wherever it stands.
+    Typer reads the command line from the signature, so the options are written into it. Values are parsed like those of
+    ``--set``: a wrong one is reported by the experiment, in the same words wherever it stands.
     """
     flags = [flag for flag in FLAGS if flag.name not in without]
 
@@ -94,7 +98,7 @@ def experiment_flags(*without: str) -> Callable[[Callable[..., Any]], Callable[.
             overrides.update(parse_set(text) for text in given.pop("set_") or ())
             return function(overrides=overrides, **given)
 
-        # Typer would look through the wrapper and find the flags missing.
+        # Typer would inspect the wrapped function, which lacks the options.
         del command.__dict__["__wrapped__"]
         command.__dict__["__signature__"] = inspect.Signature(everything)
         command.__annotations__ = {p.name: p.annotation for p in everything}
@@ -135,7 +139,7 @@ def _metavar(key: str) -> str:
 def _value(key: str, text: str) -> object:
     if key == "model.hidden" and "," in text:
         text = f"[{text}]"
-    # What is a text stays one, even where it reads as a number: a column may be called 7.
+    # A string stays one, even where it reads as a number: a column may be called 7.
     if isinstance(functools.reduce(getattr, key.split("."), Experiment()), str) or key == "data.target":
         return text
     return parse_set(f"{key}={text}")[1]

@@ -1,4 +1,4 @@
-"""How a run ended, from its summary: one line, or a table beside what the same data gives without the others."""
+"""The result of a run, from its summary: one line, or a table with its baselines."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .units import duration, score, score_name, size
 if TYPE_CHECKING:
     from rich.table import Table
 
-# Off a terminal, rich would wrap at 80 columns and tear paths apart.
+# Off a terminal, rich would wrap at 80 columns, and break paths.
 PLAIN_WIDTH = 120
 
 
 def result_line(summary: Mapping[str, Any]) -> str:
-    """The result in one line, for quiet runs and logs."""
+    """Return the result in one line, for quiet runs and logs."""
     name = metric_of(summary)
     parts = [f"{score_name(name)} {score(summary.get(name), 'unknown')}{spread_of(summary, name)}"]
     baseline = summary.get("baseline")
@@ -31,7 +31,7 @@ def result_line(summary: Mapping[str, Any]) -> str:
 
 
 def result_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """What is compared: label, score, and a remark; the run first, then its baselines."""
+    """Return label, score and remark: of the run, then of its baselines."""
     name = metric_of(summary)
     label = "federated, global model" if summary["mode"] == "federated" else "gossip, mean of peers"
     rows = [(label, score(summary.get(name), "diverged"), spread_of(summary, name).strip())]
@@ -49,7 +49,7 @@ def result_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def result_facts(summary: Mapping[str, Any], out: Path) -> list[tuple[str, str]]:
-    """What it took, and what is left."""
+    """Return rounds, bytes, times, losses and the run folder, with labels."""
     kinds = summary.get("bytes_sent_by_kind") or {}
     detail = f" ({', '.join(f'{size(count)} {kind}' for kind, count in kinds.items())})" if kinds else ""
     facts = [
@@ -85,18 +85,18 @@ def print_result(summary: Mapping[str, Any], out: Path, file: TextIO) -> None:
 
 
 def metric_of(summary: Mapping[str, Any]) -> str:
-    """The key of the score: ``r2`` for a regression."""
+    """Return the key of the score: ``r2`` for a regression."""
     return "r2" if "r2" in summary else "accuracy"
 
 
 def spread_of(summary: Mapping[str, Any], name: str) -> str:
-    """The worst and the best peer, where there is more than one model."""
+    """Return the worst and the best peer's score, where there is more than one model."""
     low, high = summary.get(f"{name}_min"), summary.get(f"{name}_max")
     return "" if low is None or high is None or low == high else f" ({score(low)} to {score(high)})"
 
 
 def best_of(summary: Mapping[str, Any], name: str) -> str:
-    """The best round with its score, where that is not the last one's."""
+    """Return the best round with its score, where that is not the last one's."""
     best = summary.get("best") or {}
     if best.get(name) is None or score(best[name]) == score(summary.get(name)):
         return ""
@@ -104,7 +104,7 @@ def best_of(summary: Mapping[str, Any], name: str) -> str:
 
 
 def _early(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Why the run ended before its last round, and its best one."""
+    """Return why the run stopped early, its best round, and further scores."""
     found = []
     if summary.get("stopped_by"):
         found.append(("stopped by", f"{summary['stopped_by']}: {summary.get('reason', '')}"))
@@ -116,7 +116,7 @@ def _early(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _sites(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """How the sites judge the model on rows of their own."""
+    """Return the evaluation at the sites, on rows of their own."""
     sites, name = summary.get("sites"), metric_of(summary)
     if not sites or name not in sites:
         return []

@@ -16,22 +16,14 @@ def serve(
     best: Annotated[
         bool, typer.Option("--best", help="Of a run folder: the best round's model, not the last.")
     ] = False,
-    broker: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Follow the live model of a run (not in this version).")
-    ] = None,
 ) -> None:
     """Answer predictions from a saved model over HTTP.
 
-    POST /predict with {"X_test": [[…], …]}, raw inputs, is answered by {"y_pred": […]}. GET /healthz says whether it is
-    up, GET /model what is being served.
+    POST /predict with {"X_test": [[…], …]}, raw inputs, is answered by {"y_pred": […]}. GET /healthz says whether the
+    server is up, GET /model what it serves.
     """
     from nervenet.nodes.config.keys import ExperimentError
 
-    if broker is not None:
-        raise ExperimentError(
-            "--broker: this version serves saved models only. To predict while a model is learning, embed a peer "
-            "(examples/embed_in_web_app.py)"
-        )
     host, port = _address(http)
     from nervenet.models.artifact import load_model, read_extra
     from nervenet.nodes.serving import predictor_app
@@ -39,7 +31,7 @@ def serve(
     from .signals import run
 
     if best and not model.is_dir():
-        raise ExperimentError(f"--best: is for a run folder, and {model} is a model file")
+        raise ExperimentError(f"--best: needs a run folder; {model} is a model file")
     saved = model / "best.json" if best else model
     site_model = load_model(saved)
     facts = {"metrics": {} if best else _metrics(model)} | read_extra(saved)
@@ -47,7 +39,7 @@ def serve(
 
 
 def _metrics(model: Path) -> dict[str, float | None]:
-    """What the run's summary says of the model, where there is one beside it."""
+    """Return the model's metrics from the summary beside it, if there is one."""
     import json
 
     summary = (model if model.is_dir() else model.parent) / "summary.json"
@@ -71,7 +63,7 @@ async def _serve(app: Any, host: str, port: int) -> None:
     import uvicorn
 
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
-    # Bound here and not by uvicorn, which would end the process itself when the port is taken.
+    # Bound here and not by uvicorn, which exits by itself when the port is taken.
     with _listening(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         print(f"serving http://{shown}:{listener.getsockname()[1]}/predict", flush=True)
@@ -89,7 +81,7 @@ def _listening(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)
-        listener.listen()  # from here on a client waits for its answer instead of being refused
+        listener.listen()  # from here on connections are queued instead of refused
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:

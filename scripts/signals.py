@@ -1,4 +1,4 @@
-"""What a process does with signals: the first one asks for an orderly stop, the second stops at once."""
+"""Signals of a process: the first one asks for an orderly stop, the second stops it at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOW_CURSOR = "\x1b[?25h"
 
 
 class Stopped(Exception):
-    """A signal ended the program, after an orderly stop; its exit code is 128 + ``number``."""
+    """A signal ended the program, after an orderly stop; the exit code is 128 + ``number``."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
@@ -26,8 +26,8 @@ class Stopped(Exception):
 def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine to its end; SIGINT and SIGTERM cancel it, and a second signal ends the process.
 
-    The handlers are set explicitly: a shell that starts a job in the background has SIGINT ignored, and Python would
-    leave it so. They are plain handlers, not the loop's, so that a second signal works while the loop is busy.
+    The handlers are set explicitly: a shell that starts a background job makes it ignore SIGINT, and Python keeps that.
+    They are plain handlers, not the loop's, so that a second signal works while the loop is busy.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
         def stop(number: int, _frame: FrameType | None) -> None:
             if received:
-                _leave_at_once(number)
+                _exit_at_once(number)
             received.append(number)
             loop.call_soon_threadsafe(task.cancel)
 
@@ -56,7 +56,7 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        # Work that saw the signal itself, as a web server does, has come to its end without being cancelled.
+        # Work that handles the signal itself, as a web server does, ends without being cancelled.
         if received:
             raise Stopped(received[0])
         return result
@@ -64,8 +64,8 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     return asyncio.run(supervised())
 
 
-def _leave_at_once(number: int) -> None:
-    # A live display has hidden the cursor; nobody else will bring it back.
+def _exit_at_once(number: int) -> None:
+    # A live table has hidden the cursor.
     if sys.stdout.isatty():
         os.write(sys.stdout.fileno(), SHOW_CURSOR.encode())
     os._exit(128 + number)

@@ -1,4 +1,4 @@
-"""``nervenet topology``: what a graph is worth before anybody trains on it."""
+"""``nervenet topology``: the properties of a graph, before training on it."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ MOST = 2048  # nodes: the figures come from whole matrices
 
 
 def topology(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Of the topology; left out: list them.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Topology; without one: list them.")] = None,
     nodes: Annotated[
         int | None,
         typer.Option("--nodes", "-n", metavar="N", min=1, max=MOST, help="Peers. [default: 16, or those in FILE]"),
     ] = None,
     degree: Annotated[
         int | None,
-        typer.Option(metavar="K", help="Neighbors a peer, of those that take it. [default: 4; base-k: 1]"),
+        typer.Option(metavar="K", help="Neighbors of a peer, where the topology takes it. [default: 4; base-k: 1]"),
     ] = None,
     probability: Annotated[
         float | None,
         typer.Option(metavar="P", help="erdos-renyi: of an edge (2 ln n / n); small-world: of a moved one (0.1)."),
     ] = None,
     edges: Annotated[Path | None, typer.Option(metavar="FILE", help="edges: two members a line.")] = None,
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of what is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Seed of random graphs.")] = 0,
     rounds: Annotated[
         int | None,
-        typer.Option(metavar="R", min=1, help="Also tell the distance that is left after each of R rounds."),
+        typer.Option(metavar="R", min=1, help="Also print the distance left after each of R rounds."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="PNG", help="The picture. [default: NAME-N.png; with --json: none]")
@@ -40,9 +40,9 @@ def topology(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List all topologies and what each takes.")] = False,
 ) -> None:
-    """Tell degree, edges, spectral gap and rounds to consensus of a topology, and draw it.
+    """Print degree, edges, spectral gap and rounds to consensus of a topology, and draw it.
 
-    Without a name: list them all. docs/gossip.md says when to use which.
+    Without a name: list all. docs/gossip.md says when to use which.
     """
     if name is None or list_:
         _list(json)
@@ -54,7 +54,7 @@ def topology(
     from_file = name == "edges" and edges is not None
     names = edge_list_members(str(edges), nodes) if from_file else default_node_names(nodes or 16, "peer")
     made = schedule(name, names, degree=degree, probability=probability, edges=edges, seed=seed)
-    # A hundred million entries of matrices suffice for any graph that one would want to use.
+    # Limits the work on graphs that are far from consensus for long.
     found = measure(name, made, seed=seed, most=max(rounds or 0, min(10_000, 400_000_000 // len(names) ** 2)))
     picture = None if json and out is None else out or Path(f"{name}-{len(names)}.png")
     if picture is not None:
@@ -91,7 +91,7 @@ def _print(found: Measured, distances: list[float], picture: Path | None) -> Non
     varies = {1: "every round the same"}.get(found.period or 0, f"repeats after {found.period} rounds")
     lines = {
         "nodes": str(found.nodes),
-        "graph": f"{'directed' if found.directed else 'undirected'}, {varies if found.period else 'fresh each round'}",
+        "graph": f"{'directed' if found.directed else 'undirected'}, {varies if found.period else 'random each round'}",
         "degree": f"{most}" if least == most else f"{least} to {most}, mean {mean:.3g}",
         "edges": f"{found.edges:.6g} a round" + (", one-way" if found.directed else ""),
         "mixing": found.mixing,
@@ -99,8 +99,8 @@ def _print(found: Measured, distances: list[float], picture: Path | None) -> Non
         "consensus": _rounds(found),
     }
     print(f"{found.name}: {TOPOLOGIES[found.name].summary}")
-    for label, said in lines.items():
-        print(f"  {label:<14}{said}")
+    for label, text in lines.items():
+        print(f"  {label:<14}{text}")
     for number, distance in enumerate(distances, start=1):
         print(f"  after {number:<8}{0.0 if distance < 1e-12 else distance:.3e}")
     print(f"  {'picture':<14}{picture}")
@@ -109,19 +109,19 @@ def _print(found: Measured, distances: list[float], picture: Path | None) -> Non
 def _rounds(found: Measured) -> str:
     if found.exact is not None:
         return f"exact after {found.exact} round{'s' if found.exact != 1 else ''}"
-    return "not in sight" if found.rounds is None else f"0.001 of the distance left after {found.rounds} rounds"
+    return "not within the limit" if found.rounds is None else f"0.001 of the distance left after {found.rounds} rounds"
 
 
 def _print_json(found: Measured, distances: list[float], picture: Path | None) -> None:
     import dataclasses
     import json
 
-    said = dataclasses.asdict(found) | {"degree": dict(zip(("min", "mean", "max"), found.degree, strict=True))}
+    figures = dataclasses.asdict(found) | {"degree": dict(zip(("min", "mean", "max"), found.degree, strict=True))}
     if distances:
-        said["distances"] = distances
+        figures["distances"] = distances
     if picture is not None:
-        said["picture"] = str(picture)
-    print(json.dumps(said))
+        figures["picture"] = str(picture)
+    print(json.dumps(figures))
 
 
 def _list(as_json: bool) -> None:

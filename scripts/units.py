@@ -1,4 +1,4 @@
-"""Figures as people read them."""
+"""Sizes, durations and scores as text."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from nervenet.models.site_statistics import agree
 from nervenet.nodes.checkpoint.client_state import ClientStateStore
 from nervenet.nodes.config.schema import FederatedConfig
 from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
-from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
+from nervenet.nodes.federated.client_machine import ClientConfig, ClientMachine
 from nervenet.nodes.federated.client_worker import ClientWorker
 from nervenet.nodes.federated.coordinator_config import CoordinatorConfig
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
@@ -146,7 +146,7 @@ class Simulated:
         self.coordinator = self.simulation.add(COORDINATOR, CoordinatorMachine(config), _working(judge))
         for name, rows in sites.items():
             site_model = SiteModel(model(), *rows, task="classification")
-            machine = ClientMachine(ClientRules(COORDINATOR, site_model.examples))
+            machine = ClientMachine(ClientConfig(COORDINATOR, site_model.examples))
             client = ClientWorker(site_model, node=name, seed=seed, states=ClientStateStore(), scale="none")
             self.simulation.add(name, machine, _working(client))
             self.simulation.connect(COORDINATOR, name, ("coordinator", "client"))

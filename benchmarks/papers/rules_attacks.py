@@ -45,13 +45,12 @@ from nervenet.models import MLP, generator
 from nervenet.models.data.datasets import load
 from nervenet.models.local import LocalSettings
 from nervenet.models.robust import attacks
-from nervenet.models.weights import IncompatibleWeights, Vector
+from nervenet.models.weights import IncompatibleWeights, Vector, is_finite
 from nervenet.nodes.config.arguments import arguments_of
 from nervenet.nodes.federated.strategies import Contribution, Strategy, StrategyError
 from nervenet.nodes.federated.strategies.registry import STRATEGIES, build_strategy
 from nervenet.nodes.runtime.events import Arrived
 from nervenet.nodes.runtime.payload_checks import update_fault
-from nervenet.nodes.runtime.worker import flaw_of
 
 CLIENTS, ROWS, ROUNDS = 20, 6000, 20
 SETTINGS = LocalSettings(epochs=2, batch_size=20)
@@ -97,7 +96,7 @@ def screened(contributions: Sequence[Contribution], enrolled: dict[str, int], pa
     passed, cap = [], int(RATIO * np.median(list(enrolled.values())))
     for c in contributions:
         update = Update(round=1, attempt=0, examples=c.examples, metrics={}, fields=None, payload=payload)
-        arrived = Arrived(c.client, update, c.body, flaw_of(c.body))
+        arrived = Arrived(c.client, update, c.body, None if is_finite(c.body) else "values must be finite")
         if not update_fault(update, arrived, "train", payload, enrolled[c.client], cap):
             passed.append(c)
     return passed

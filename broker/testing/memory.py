@@ -65,7 +65,6 @@ class MemoryNetwork:
             self.clock.call_at(self.clock.time(), deliver)
 
     def is_stopped(self, node: str) -> bool:
-        """Return whether a node is stopped."""
         return node in self._stopped
 
     @property
@@ -78,7 +77,6 @@ class MemoryNetwork:
     # Called by the transports
 
     def find(self, name: str) -> MemoryTransport | None:
-        """Return the open transport of a name."""
         return self._open.get(name)
 
     def enter(self, transport: MemoryTransport) -> None:
@@ -155,20 +153,17 @@ class MemoryTransport:
 
     @property
     def addresses(self) -> Mapping[str, str]:
-        """Addresses at which others reach this node, by lane; empty if it only dials."""
         if not self._binds:
             return {}
         return {lane.value: f"{_SCHEME}{self.node}" for lane in (Lane.CONTROL, Lane.BULK)}
 
     async def open(self, receiver: Receiver, on_error: OnError) -> None:
-        """Deliver from now on."""
         self._receiver = receiver
         self._on_error = on_error
         self._open = True
         self._network.enter(self)
 
     def link(self, peer: str, addresses: Mapping[str, str]) -> None:
-        """Dial a peer."""
         if not self._open:
             raise RuntimeError("a transport dials after it has been opened, and before it is closed")
         address = addresses[Lane.CONTROL.value]
@@ -179,12 +174,10 @@ class MemoryTransport:
             self.redial(peer)
 
     def unlink(self, peer: str) -> None:
-        """Close the link."""
         if self._links.pop(peer, None) is not None:
             self._peers.pop(peer, None)
 
     def send(self, to: str | Sequence[str], message: Message, array: NDArray[Any] | None = None) -> None:
-        """Send to one or several peers, encoded once; never waits."""
         frames = encode(message, array)
         size = check_size(message, frames, self._limits)
         # A copy, as over a socket: the sender may change the array afterwards.
@@ -193,11 +186,9 @@ class MemoryTransport:
             self._send(peer, message, copies, size)
 
     def sending(self, to: str) -> tuple[int, ...]:  # noqa: ARG002  (the contract's)
-        """Return nothing: what is sent has left."""
         return ()
 
     async def close(self, drain_s: float) -> None:  # noqa: ARG002  (nothing is queued here)
-        """Close."""
         if self._open:
             self._open = False
             self._network.leave(self)

@@ -12,7 +12,7 @@ from nervenet.models.local import LocalSettings, LocalTraining
 from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.model_worker import ModelWorker, finite_only
-from .client_machine import FINE_TUNE
+from .personalization import FINE_TUNE
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel

@@ -260,7 +260,7 @@ class CoordinatorMachine:
         flaw = run.evaluation.unreachable_goal(event.agreement.get("task"))
         if flaw:
             return run.fail(flaw)
-        done: list[e.Effect] = [e.CancelTimer(("work", "settle", 0))]
+        done: list[e.Effect] = [e.CancelTimer(("work", "agreement", 0))]
         done.append(e.Publish("round.completed", closing_fields(run.round, now)))
         return done + run.save(now) + self._open(1, 0, now)
 

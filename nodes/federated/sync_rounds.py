@@ -129,7 +129,7 @@ class SyncRounds:
         effects: list[e.Effect] = [e.CancelTimer(("deadline", current.number, current.attempt))]
         if current.work == "survey":
             surveys = {name: (a.fields or {}, a.body) for name, a in sorted(current.admitted.items())}
-            return [*effects, run.work_timer("settle", 0, now), e.ApplyAgreement(surveys=surveys)]
+            return [*effects, run.work_timer("agreement", 0, now), e.ApplyAgreement(surveys=surveys)]
         if current.work == "evaluate":
             found, _ = run.evaluation.of_sites(run.completed, run.weights, current.admitted)
             return [*effects, *found, *self._proceed(*current.key, now, "")]

@@ -1,4 +1,4 @@
-"""The folder that a run leaves behind: written while it goes on, readable at any moment, whole at the end."""
+"""The run folder: written while the run goes on, readable at any moment, complete at the end."""
 
 import os
 import time
@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 import msgspec
@@ -14,30 +13,22 @@ import msgspec
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
 
-# An event reaches the disk within this time of its arrival (seconds), so that a killed launcher loses little;
-# a write for each event would cost more than the events.
+# An event is written within this time (seconds), so that a killed launcher loses little; a write for each event would
+# cost more than the events.
 FLUSH_AFTER_S = 0.5
-
 
 COORDINATOR = "coordinator"  # the folder of its checkpoints, whatever the node is called
 
-
-def _plain(value: Any) -> Any:
-    """NumPy's scalars and arrays as JSON knows them."""
-    return value.tolist()
-
-
-# msgspec writes nan and inf as null, which is what a reader of any other language can parse.
-_JSON = msgspec.json.Encoder(enc_hook=_plain)
+_JSON = msgspec.json.Encoder(enc_hook=lambda value: value.tolist())
 
 
 def to_json(value: object) -> str:
-    """One line of JSON; a number that is not finite becomes null, and NumPy's scalars become plain ones."""
+    """Return one line of JSON; numbers that are not finite become null, NumPy's scalars and arrays plain ones."""
     return _JSON.encode(value).decode()
 
 
 def default_path(experiment: Experiment, now: datetime) -> Path:
-    """``runs/<UTC time>-<mode>-<data>``, with a number behind it where two runs start within a second."""
+    """Return ``runs/<UTC time>-<mode>-<data>``, with a number appended where two runs start within a second."""
     path = Path("runs") / f"{now:%Y%m%dT%H%M%SZ}-{experiment.mode}-{experiment.data.label}"
     count = 1
     while path.exists():
@@ -47,23 +38,18 @@ def default_path(experiment: Experiment, now: datetime) -> Path:
 
 
 def state_dir(run: Path, name: str) -> Path:
-    """Where, in a run's folder, the node of a name keeps what it needs in order to go on after its own death."""
+    """Return the folder, in a run folder, of the durable state of a node."""
     return run / "checkpoints" / name
 
 
 def has_checkpoints(run: Path) -> bool:
-    """Whether there is anything to go on with: checkpoints of the coordinator, or states of every peer."""
+    """Whether a run can be resumed: there are checkpoints of the coordinator, or states of every peer."""
     peers = [name for name, facts in read_nodes(run).items() if facts.get("role") == "peer"]
     return all(any(state_dir(run, name).glob("round-*")) for name in peers or [COORDINATOR])
 
 
 def check_run_dir(path: Path, file: Path | None = None, out: Path | None = None) -> None:
-    """Refuse what is no run folder to go on with, or comes with an experiment file or folder beside its own.
-
-    Raises
-    ------
-    ExperimentError
-    """
+    """Raise `ExperimentError` for what is no run folder to resume, or with an experiment file or another folder."""
     if file is not None:
         raise ExperimentError(f"--resume {path}: brings its own experiment; leave out {file}")
     if out is not None:
@@ -75,26 +61,26 @@ def check_run_dir(path: Path, file: Path | None = None, out: Path | None = None)
 
 
 class RunDir:
-    """One run's folder; a context manager, since the last events are buffered.
+    """One run's folder; a context manager, because the last events are buffered.
 
     Attributes
     ----------
     resumed : int or None
         The round after which the run goes on, where it was opened by `existing`.
     damaged : tuple of str
-        What of the peers' states was passed over for it.
+        What of the peers' states could not be read, and was skipped.
     refused : str or None
         Why events could not be written, if they could not: the disk is full, for instance.
 
     Parameters
     ----------
     path
-        Made, with its parents, if it is not there.
+        Created, with its parents, if it does not exist.
 
     Raises
     ------
     ExperimentError
-        If the folder holds something already, or cannot be made: no run overwrites another.
+        If the folder is not empty, or cannot be created: no run overwrites another.
     """
 
     resumed: int | None = None
@@ -132,38 +118,36 @@ class RunDir:
         with _usable(self.path):
             self._events: IO[bytes] = file.open("ab", buffering=1 << 16)
         self._flushed = time.monotonic()
-        if not _claim(self._events):
+        if not _lock(self._events):
             self._events.close()
             raise ExperimentError(f"{self.path}: another process is writing to this run folder; stop it first")
-        if _cut_short(file):
-            self._events.write(b"\n")  # what a killed process had begun to say
+        if _truncated(file):
+            self._events.write(b"\n")  # the line that a killed process had begun
 
     def __enter__(self) -> "RunDir":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def state(self, role: str, name: str) -> Path:
-        """Where a node keeps what it needs in order to go on after its own death."""
+        """Return the folder of a node's durable state."""
         return state_dir(self.path.absolute(), COORDINATOR if role == "coordinator" else name)
 
     def write_experiment(self, experiment: Experiment) -> None:
-        """Keep the resolved configuration: launching it again repeats the run.
+        """Write the resolved configuration: launching it again repeats the run.
 
         Raises
         ------
         ExperimentError
-            If the folder takes nothing: it is the first file that is written as a whole.
+            If nothing can be written to the folder.
         """
         with _usable(self.path):
-            write_whole(self.path / "experiment.toml", experiment.to_toml())
+            write_atomically(self.path / "experiment.toml", experiment.to_toml())
 
     def write_nodes(self, nodes: Mapping[str, Mapping[str, Any]]) -> None:
-        """Keep ``{node: {"role", "pid", "address"}}``; the broker's own entry lets monitors find it."""
-        write_whole(self.path / "nodes.json", _indented(nodes))
+        """Write ``{node: {"role", "pid", "address"}}``; by the broker's entry, monitors find it."""
+        write_atomically(self.path / "nodes.json", _indented(nodes))
 
     def record(self, event: Mapping[str, Any]) -> str | None:
         """Append one event as a line; a gap is an event of its own. A full disk ends no run.
@@ -173,7 +157,7 @@ class RunDir:
         str or None
             Why events cannot be written, once, when it is found out.
         """
-        with self._refusable():
+        with self._noting_refusal():
             self._events.write(_JSON.encode(event) + b"\n")
         if time.monotonic() - self._flushed >= FLUSH_AFTER_S:
             self.flush()
@@ -183,38 +167,38 @@ class RunDir:
         return self.refused
 
     def flush(self) -> None:
-        """Give what is buffered to the operating system: it then survives this process."""
-        with self._refusable():
+        """Pass what is buffered to the operating system: it then survives this process."""
+        with self._noting_refusal():
             self._events.flush()
         self._flushed = time.monotonic()
 
     @contextmanager
-    def _refusable(self, name: str = "events.jsonl") -> Iterator[None]:
+    def _noting_refusal(self, name: str = "events.jsonl") -> Iterator[None]:
         try:
             yield
         except OSError as error:
             self.refused = f"{self.path / name} is not whole: {error.strerror or error}"
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Keep the result; a reader sees the whole file or none."""
-        write_whole(self.path / "summary.json", _indented(summary))
+        """Write the result; a reader sees the whole file or none."""
+        write_atomically(self.path / "summary.json", _indented(summary))
 
     def write_curves(self, baseline: Mapping[str, float | None] | None = None) -> None:
-        """Draw ``curves.png`` from the events recorded so far; loads matplotlib."""
+        """Draw ``curves.png`` from the events recorded so far; imports matplotlib."""
         from .plots import draw_curves
 
         self.flush()
-        with self._refusable("curves.png"):
+        with self._noting_refusal("curves.png"):
             draw_curves(read_events(self.path), self.path / "curves.png", baseline)
 
     def close(self) -> None:
         """Write what is buffered; may be called twice."""
-        with self._refusable():
+        with self._noting_refusal():
             self._events.close()
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """The events of a run folder in the order of their arrival; a last line that was cut short is left out."""
+    """Yield the events of a run folder in the order of their arrival; a truncated last line is left out."""
     file = path / "events.jsonl"
     if not file.exists():
         return
@@ -229,7 +213,7 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_nodes(path: Path) -> dict[str, dict[str, Any]]:
-    """Who was who in the run of a folder, as `write_nodes` has left it; empty if it has not, or not readably."""
+    """Return ``nodes.json`` of a run folder; empty if there is none, or it cannot be read."""
     try:
         return msgspec.json.decode((path / "nodes.json").read_bytes(), type=dict[str, dict[str, Any]])
     except (OSError, msgspec.DecodeError):
@@ -237,20 +221,20 @@ def read_nodes(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def newest_broker(root: Path = Path("runs")) -> str | None:
-    """The address of the broker of the newest run below ``root`` whose broker process lives, if there is one."""
+    """Return the broker's address of the newest run below ``root`` whose broker process is alive, or None."""
     found = sorted(root.glob("*/nodes.json"), key=lambda file: file.stat().st_mtime, reverse=True)
     for file in found:
         for facts in read_nodes(file.parent).values():
-            if facts.get("role") == "broker" and _lives(facts.get("pid")) and isinstance(facts.get("address"), str):
+            if facts.get("role") == "broker" and _alive(facts.get("pid")) and isinstance(facts.get("address"), str):
                 return str(facts["address"])
     return None
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file in one step, so that nobody ever reads half of it."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file atomically."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 @contextmanager
@@ -262,8 +246,8 @@ def _usable(path: Path) -> Iterator[None]:
         raise ExperimentError(f"{path}: cannot be used as a run folder: {error.strerror or error}") from None
 
 
-def _claim(file: IO[bytes]) -> bool:
-    """Lock a file for as long as this process has it open; false if another one has. True where there are no locks."""
+def _lock(file: IO[bytes]) -> bool:
+    """Lock a file for as long as this process has it open; False if another one has. True where there are no locks."""
     try:
         import fcntl
     except ImportError:
@@ -272,12 +256,12 @@ def _claim(file: IO[bytes]) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # some file systems know no locks
+    except OSError:  # some file systems have no locks
         return True
     return True
 
 
-def _cut_short(file: Path) -> bool:
+def _truncated(file: Path) -> bool:
     with file.open("rb") as lines:
         if not lines.seek(0, os.SEEK_END):
             return False
@@ -289,7 +273,7 @@ def _indented(value: object) -> str:
     return msgspec.json.format(_JSON.encode(value), indent=2).decode() + "\n"
 
 
-def _lives(pid: object) -> bool:
+def _alive(pid: object) -> bool:
     if not isinstance(pid, int) or pid <= 0:
         return False
     try:

@@ -133,7 +133,7 @@ def test_two_runs_do_not_meet():
     broker = directory()
     says(broker, join("a", shared_config={"x": 1}))
     assert isinstance(says(broker, join("a", shared_config={"x": 2}, run="other")), Joined)
-    assert broker.runs == ("demo", "other")
+    assert sorted(broker._runs) == ["demo", "other"]
 
 
 def test_a_newer_incarnation_takes_over_and_an_older_one_is_refused():
@@ -227,9 +227,9 @@ def test_an_ended_run_is_forgotten_and_its_name_is_free_at_once():
     assert isinstance(says(broker, join("a", shared_config={"x": 2}), 2.0), Joined)
     says(broker, Leave(1, "demo", "a", 1, "done"), 3.0)
     broker.tick(62.0)
-    assert broker.runs == ("demo",)
+    assert list(broker._runs) == ["demo"]
     broker.tick(63.1)
-    assert broker.runs == ()
+    assert not broker._runs
 
 
 def test_a_poll_ends_at_its_deadline():

@@ -18,7 +18,8 @@ from federated_config import coordinator_config
 from hypothesis import settings
 from nervenet.broker import messages as m
 from nervenet.broker.testing.faults import Faults
-from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
+from nervenet.nodes.config.schema import Timing
+from nervenet.nodes.federated.client_machine import ClientConfig, ClientMachine
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies.pipeline import by_examples
 from nervenet.nodes.gossip.round_machine import PeerMachine
@@ -206,13 +207,9 @@ class Federation(Fleet):
 
     def start(self, name: str, incarnation: int) -> None:
         """Start a client and connect it."""
-        rules = ClientRules(
-            "coordinator",
-            10,
-            join_deadline_s=self.config.timing.join_deadline_s,
-            lost_after_s=self.client_lost_after_s,
-        )
-        self.put(name, ClientMachine(rules))
+        join_s = self.config.timing.join_deadline_s
+        timing = Timing(join_deadline_s=join_s, rejoin_deadline_s=self.client_lost_after_s)
+        self.put(name, ClientMachine(ClientConfig("coordinator", 10, timing=timing)))
         self.sim.post("coordinator", ev.LinkUp(name, "client", incarnation))
         self.sim.post(name, ev.LinkUp("coordinator", "coordinator", 1))
 

@@ -16,15 +16,16 @@ from hypothesis import strategies as st
 from nervenet.broker import messages as m
 from nervenet.broker.messages import Lane
 from nervenet.models.rng import generator
-from nervenet.nodes.gossip.asynchronous.ad_psgd import AdPsgdMachine
-from nervenet.nodes.gossip.asynchronous.gossip_learning import GossipLearningMachine, GossipLearningRules
-from nervenet.nodes.gossip.asynchronous.machine import AsyncPeerMachine, AsyncPeerRules
+from nervenet.nodes.gossip.asynchronous.ad_psgd import AdPsgd, AdPsgdMachine
+from nervenet.nodes.gossip.asynchronous.gossip_learning import GossipLearning, GossipLearningMachine
+from nervenet.nodes.gossip.asynchronous.machine import AsyncPeerMachine
 from nervenet.nodes.gossip.asynchronous.model_merge import merged, taken
-from nervenet.nodes.gossip.asynchronous.token_account import Generalized, Randomized, Simple
+from nervenet.nodes.gossip.rules import PeerRules
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.topology import neighbors
+from static_membership import tables
 
 SIZE = 6
 LIVES = 10**6  # engagements of one life
@@ -45,7 +46,7 @@ class Weather:
 class Company:
     """Peers on virtual time with a worker whose arithmetic is real, and every half of every average written down."""
 
-    make: Callable[[AsyncPeerRules, Company], AsyncPeerMachine]
+    make: Callable[[PeerRules, Company], AsyncPeerMachine]
     n: int = 5
     cycles: int = 12
     seed: int = 0
@@ -63,7 +64,14 @@ class Company:
         graph = neighbors(self.graph, self.names)
         for k, name in enumerate(self.names):
             given = {"deadline_s": 10.0, "join_deadline_s": 60.0} | dict(self.rules)
-            rules = AsyncPeerRules(name, tuple(self.names), graph[name], self.seed, (k + 1) * LIVES, **given)
+            rules = PeerRules(
+                name,
+                tuple(self.names),
+                neighbors=graph[name],
+                seed=self.seed,
+                incarnation=(k + 1) * LIVES,
+                **tables(given),
+            )
             self.machines[name] = machine = self.make(rules, self)
             self.sim.add(name, machine, self._worker(name))
         for name in self.names:
@@ -149,17 +157,17 @@ class Ledger(AdPsgdMachine):
         return effects
 
 
-def pairwise(max_staleness: int = 4, patience_s: float = 0.3) -> Callable[[AsyncPeerRules, Company], AsyncPeerMachine]:
-    def make(rules: AsyncPeerRules, company: Company) -> AsyncPeerMachine:
-        machine = Ledger(rules, max_staleness=max_staleness, patience_s=patience_s)
+def pairwise(max_staleness: int = 4, patience_s: float = 0.3) -> Callable[[PeerRules, Company], AsyncPeerMachine]:
+    def make(rules: PeerRules, company: Company) -> AsyncPeerMachine:
+        machine = Ledger(rules, AdPsgd(max_staleness=max_staleness, patience_s=patience_s))
         machine.company = company
         return machine
 
     return make
 
 
-def walking(**walk: Any) -> Callable[[AsyncPeerRules, Company], AsyncPeerMachine]:
-    return lambda rules, company: GossipLearningMachine(rules, GossipLearningRules(period_s=0.05, **walk))
+def walking(**walk: Any) -> Callable[[PeerRules, Company], AsyncPeerMachine]:
+    return lambda rules, company: GossipLearningMachine(rules, GossipLearning(period_s=0.05, **walk))
 
 
 def check_averages(company: Company) -> None:
@@ -210,22 +218,22 @@ def test_every_history_of_pairwise_averaging_ends_with_both_halves_or_none(
             {},
             {"variant": "rw"},
             {"variant": "um", "against": "last"},
-            {"account": Simple(3)},
-            {"account": Generalized(6, 2), "parts": 3},
-            {"account": Randomized(6, 2), "share": 0.5},
+            {"tokens": "simple", "capacity": 3},
+            {"tokens": "generalized", "capacity": 6, "reactivity": 2, "parts": 3},
+            {"tokens": "randomized", "capacity": 6, "reactivity": 2, "share": 0.5},
             {"layers": True},
         ]
     ),
 )
-def test_every_history_of_walking_models_ends_and_no_purse_is_overdrawn(
+def test_every_history_of_walking_models_ends_and_no_account_is_overdrawn(
     weather: Weather, seed: int, walk: Mapping[str, Any]
 ) -> None:
     company = Company(walking(**walk), seed=seed, weather=weather, rules={"deadline_s": 3.0}).run()
     company.check_ended()
     for machine in company.machines.values():
-        purse, sent = machine.purse, machine.tally["sent"]
-        assert 0 <= purse.balance <= getattr(purse.account, "capacity", 0)
-        assert sent + purse.balance <= machine._ticks, "every model but those sent in their period costs a token"
+        account, sent = machine.token_account, machine.tally["sent"]
+        assert 0 <= account.balance <= getattr(account.strategy, "capacity", 0)
+        assert sent + account.balance <= machine._ticks, "every model but those sent in their period costs a token"
 
 
 def test_without_trouble_peers_average_about_once_a_cycle_and_agree() -> None:
@@ -240,7 +248,7 @@ def test_without_trouble_peers_average_about_once_a_cycle_and_agree() -> None:
     np.testing.assert_allclose(models.mean(axis=0), targets.mean(axis=0), atol=0.3)
 
 
-@pytest.mark.parametrize("make", [pairwise(), walking(), walking(account=Randomized(6, 2))])
+@pytest.mark.parametrize("make", [pairwise(), walking(), walking(tokens="randomized", capacity=6, reactivity=2)])
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(make: Any) -> None:
     def bits(seed: int) -> list[bytes]:
         weather = Weather(loss=0.1, twice=0.1)

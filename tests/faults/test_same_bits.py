@@ -16,7 +16,7 @@ from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import SiteModel
 from nervenet.nodes.checkpoint.client_state import ClientStateStore
 from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
-from nervenet.nodes.federated.client_machine import ClientMachine, ClientRules
+from nervenet.nodes.federated.client_machine import ClientConfig, ClientMachine
 from nervenet.nodes.federated.client_worker import ClientWorker
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies.averaging import FedAvg
@@ -78,7 +78,7 @@ def federated(seed: int, shuffle: int | None) -> dict[str, bytes]:
     sim.add("coordinator", state, worker(workers["coordinator"], shuffle))
     for site, name in enumerate(names):
         workers[name] = role_worker(name, seed, site=site)
-        sim.add(name, ClientMachine(ClientRules("coordinator", 30)), worker(workers[name], shuffle))
+        sim.add(name, ClientMachine(ClientConfig("coordinator", 30)), worker(workers[name], shuffle))
         sim.connect("coordinator", name, ("coordinator", "client"))
     sim.run(1000.0)
     assert all(node.finished == e.Finish("completed") for node in sim.nodes.values())

@@ -22,6 +22,7 @@ ROLES = {
     "nodes/roles/coordinator.py": ["coordinator"],
     "nodes/federated/evaluation.py": ["coordinator"],
     "nodes/federated/client_machine.py": ["client"],
+    "nodes/federated/personalization.py": ["client"],
     "nodes/roles/client.py": ["client"],
     "nodes/gossip/lifecycle.py": ["peer"],
     "nodes/gossip/late_join.py": ["peer"],

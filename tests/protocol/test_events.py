@@ -89,7 +89,7 @@ SOURCES = list(in_sources())
 def real() -> list[dict[str, Any]]:
     """Events of real runs in this process: both modes, both tasks, with and without a test set."""
     events: list[dict[str, Any]] = []
-    pause, client_machine.TELL_EVERY_S = client_machine.TELL_EVERY_S, 0.0
+    pause, client_machine.PUBLISH_EVERY_S = client_machine.PUBLISH_EVERY_S, 0.0
 
     async def everything() -> None:
         async with Broker("tcp://127.0.0.1:0") as broker:
@@ -111,7 +111,7 @@ def real() -> list[dict[str, Any]]:
                     if not left:
                         return
 
-        left = {node.place.name for node in nodes}
+        left = {node.identity.name for node in nodes}
         async with asyncio.timeout(30.0):
             await asyncio.gather(watch(), *map(part, nodes))
 
@@ -121,7 +121,7 @@ def real() -> list[dict[str, Any]]:
                 pass
 
     async def federated(address: str, run: str, target: Any, tested: bool) -> None:
-        here = {"broker": address, "run": run, "clients": 2}
+        here = {"broker": address, "run": run, "nodes": 2}
         test = rows(9, target) if tested else None
         # Where there is a test set, the sites tell beside it.
         asked = {} if tested else {"compression": "delta+int8", "ditto": 0.1}
@@ -138,7 +138,7 @@ def real() -> list[dict[str, Any]]:
     try:
         asyncio.run(everything())
     finally:
-        client_machine.TELL_EVERY_S = pause
+        client_machine.PUBLISH_EVERY_S = pause
     return events
 
 
@@ -178,7 +178,7 @@ def simulated() -> Found:
     rules = coordinator_config(clients, 8, settings=settings, **limits)
     sim.add("coordinator", CoordinatorMachine(rules), worker("coordinator"))
     for name in clients:
-        sim.add(name, client_machine.ClientMachine(client_machine.ClientRules("coordinator", 40)), worker(name))
+        sim.add(name, client_machine.ClientMachine(client_machine.ClientConfig("coordinator", 40)), worker(name))
         sim.connect(name, "coordinator", ("client", "coordinator"))
     odd = m.Update(1, 0, 0, {}, None, None)
     sim.at(1.0, lambda: sim.post("coordinator", ev.Arrived("client-0", odd)))

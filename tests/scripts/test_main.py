@@ -117,7 +117,7 @@ def test_settings_without_effect_are_remarked(launched: Launched, capsys: pytest
         ("frobnicate", "No such command 'frobnicate'"),
         ("serve /nonexistent", "/nonexistent: no such file or folder"),
         ("serve x --http nowhere", "--http nowhere: expected HOST:PORT"),
-        ("serve x --broker tcp://h:1", "serves saved models only"),
+        ("serve x --broker tcp://h:1", "No such option"),
         ("node cook --broker tcp://h:1 --run r", "cook"),
         ("node client --run r", "--broker"),
         ("node peer --broker tcp://h:1 --run r --set mode=federated", "a peer takes part in gossip runs"),

@@ -69,7 +69,7 @@ def test_the_best_round_is_served_where_it_is_asked_for(
     assert of_last == {"round": 7, "metrics": {"accuracy": 0.9, "loss": None}}
     assert of_best == extra
     assert execute(["serve", str(run_folder / "model.json"), "--best"]) == 2
-    assert "--best: is for a run folder" in capsys.readouterr().err
+    assert "--best: needs a run folder" in capsys.readouterr().err
 
 
 def test_a_port_in_use_is_named(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,8 +34,8 @@ def test_figures_and_a_picture(folder: Path, capsys: pytest.CaptureFixture[str])
         ("base-k -n 12 --degree 2", "repeats after 3 rounds"),
         ("one-peer-exponential -n 6", "6 a round, one-way"),
         ("star -n 5", "1 to 4, mean 1.6"),
-        ("epidemic-local -n 8 --degree 2 --seed 3", "fresh each round"),
-        ("line -n 100", "not in sight"),
+        ("epidemic-local -n 8 --degree 2 --seed 3", "random each round"),
+        ("line -n 100", "not within the limit"),
     ],
 )
 def test_what_is_special_about_a_graph_is_said(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,8 +22,8 @@ SYNCHRONOUS: Mapping[str, str] = {
     "trimmed-mean": "robust:TrimmedMean",
 }
 ASYNCHRONOUS: Mapping[str, str] = {
-    "ad-psgd": "asynchronous.registry:AdPsgd",
-    "gossip-learning": "asynchronous.registry:GossipLearning",
+    "ad-psgd": "asynchronous.ad_psgd:AdPsgd",
+    "gossip-learning": "asynchronous.gossip_learning:GossipLearning",
 }
 
 ALGORITHMS: Registry[type[Any]] = Registry(

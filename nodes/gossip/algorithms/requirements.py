@@ -12,7 +12,8 @@ from .registry import ALGORITHMS, synchronous_names
 
 if TYPE_CHECKING:
     from ...config.schema import Experiment
-    from ..asynchronous.registry import AdPsgd, GossipLearning
+    from ..asynchronous.ad_psgd import AdPsgd
+    from ..asynchronous.gossip_learning import GossipLearning
 
 DRAWN = 5  # rounds that are looked at of graphs that never repeat
 

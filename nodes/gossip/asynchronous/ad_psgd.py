@@ -27,15 +27,34 @@ be decided included; and a pledge that is older than as many of the proposer's c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
+from ...config.ranges import Count, Positive
 from ...runtime import effects as e
 from ...runtime import events as ev
+from ..rules import PeerRules
 from .accumulator import Accumulator
-from .machine import AsyncPeerMachine, AsyncPeerRules
+from .machine import AsyncPeerMachine
+
+
+@dataclass(frozen=True)
+class AdPsgd:
+    """AD-PSGD (Lian et al. 2018): arguments under ``[gossip]``."""
+
+    undirected: ClassVar[bool] = True
+    varying: ClassVar[bool] = False
+
+    # averages that may change a model while it trains; few: more is refused
+    max_staleness: Count = 16
+    # how long a proposal, or an accepted one, keeps a peer from others; well above a round trip
+    patience_s: Positive = 1.0
+
+    def machine(self, rules: PeerRules) -> AdPsgdMachine:
+        """Return the machine of one peer."""
+        return AdPsgdMachine(rules, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +100,10 @@ class AdPsgdMachine(AsyncPeerMachine):
         The engagements that a crash has left open.
     """
 
-    def __init__(self, rules: AsyncPeerRules, *, max_staleness: int = 16, patience_s: float = 1.0) -> None:
+    def __init__(self, rules: PeerRules, arguments: AdPsgd) -> None:
         super().__init__(rules)
-        self.max_staleness = max_staleness
-        self.patience_s = patience_s
+        self.max_staleness = arguments.max_staleness
+        self.patience_s = arguments.patience_s
         self.holding = Accumulator()
         self.proposal: Proposal | None = None
         self.promises: dict[str, Promise] = {}

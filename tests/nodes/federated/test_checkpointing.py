@@ -290,10 +290,10 @@ def test_what_a_client_claims_after_its_own_death_counts(coordinator: Any) -> No
 # ------------------------------------------------------------------------------------------------------ work that hangs
 
 
-@pytest.mark.parametrize("kind", ["settle", "fold", "evaluate"])
+@pytest.mark.parametrize("kind", ["agreement", "fold", "evaluate"])
 def test_work_that_hangs_ends_the_run_by_name(coordinator: Any, kind: str) -> None:
     desk = coordinator(2, rounds=2)
-    if kind == "settle":
+    if kind == "agreement":
         desk.gather()
         for name in desk.names:
             desk.say(name, m.Update(0, 0, 10, {}, {}, m.Payload("survey", "float64", 9)), "s")
@@ -308,7 +308,7 @@ def test_work_that_hangs_ends_the_run_by_name(coordinator: Any, kind: str) -> No
     desk.until(599.0, beating=desk.names)
     assert desk.finished() is None
     desk.until(600.0, beating=desk.names)
-    number = {"settle": 0, "fold": 1, "evaluate": 2}[kind]
+    number = {"agreement": 0, "fold": 1, "evaluate": 2}[kind]
     assert desk.finished() == e.Finish("failed", f"the {kind} of round {number} did not end within 600 s")
 
 

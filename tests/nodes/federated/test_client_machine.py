@@ -5,7 +5,9 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.client_machine import Assignment, ClientMachine, ClientRules
+from nervenet.nodes.config.schema import Timing
+from nervenet.nodes.federated.client_machine import Assignment, ClientConfig, ClientMachine
+from nervenet.nodes.federated.personalization import Personalization
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
@@ -26,8 +28,8 @@ def task(number: int, attempt: int = 0, work: m.TaskKind = "train", **fields: An
 class Bench:
     """A client on a bench, linked to its coordinator."""
 
-    def __init__(self, **rules: Any) -> None:
-        self.state = ClientMachine(ClientRules("coordinator", 25, 7, **rules))
+    def __init__(self, **limits: float) -> None:
+        self.state = ClientMachine(ClientConfig("coordinator", 25, 7, Timing(**limits)))
         self.now = 0.0
         self.log: list[e.Effect] = []
         self.tell(ev.Started())
@@ -237,7 +239,7 @@ def test_a_coordinator_that_says_goodbye_ends_the_client_with_its_reason() -> No
 
 
 def test_a_silent_coordinator_is_given_up() -> None:
-    bench = Bench(lost_after_s=6.0).settle()
+    bench = Bench(rejoin_deadline_s=6.0).settle()
     effects: list[e.Effect] = []
     for step in range(1, 13):
         effects = bench.tell(ev.TimerFired(("pulse",), step * 0.5), step * 0.5)
@@ -257,7 +259,7 @@ def test_without_a_task_it_waits_while_the_coordinator_beats_and_no_longer() -> 
 
 
 def test_a_coordinator_that_never_was_there_is_given_up_at_the_join_deadline() -> None:
-    state = ClientMachine(ClientRules("coordinator", 25))
+    state = ClientMachine(ClientConfig("coordinator", 25))
     state.handle(ev.Started(), 0.0)
     reason = "coordinator gave no task within 30 s"
     assert state.handle(ev.TimerFired(("join",), 30.0), 30.0) == [e.Finish("failed", reason)]
@@ -391,7 +393,7 @@ def test_work_on_a_model_of_its_own_has_an_end() -> None:
 
 
 def test_work_on_a_model_of_its_own_would_be_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ClientMachine, "_own_deadline", lambda self, task, now: [])
+    monkeypatch.setattr(Personalization, "_deadline", lambda self, now: [])
     with pytest.raises(ValueError, match="not enough values"):
         check_work_on_a_model_of_its_own_has_an_end()
 
@@ -450,7 +452,7 @@ def test_a_task_that_was_overtaken_would_be_trained_for_nothing(monkeypatch: pyt
 
     def started(self: ClientMachine, event: ev.Event, now: float) -> list[e.Effect]:
         if isinstance(event, ev.ModelReady) and self.current:
-            self.settled = event
+            self.model = event
             return self._start(self.current, now)
         return handle(self, event, now)
 
