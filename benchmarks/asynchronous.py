@@ -37,7 +37,7 @@ from nervenet.models.site_model import SiteModel
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.roles.client import Client
 from nervenet.nodes.roles.coordinator import Coordinator
-from nervenet.nodes.runtime.session import NodeIdentity
+from nervenet.nodes.runtime.identity import NodeIdentity
 
 CLIENTS = 8
 LIMIT_S = 90.0
@@ -92,7 +92,7 @@ def run(federated: dict[str, Any], goals: list[float], args: argparse.Namespace,
     def child(role: type[Client] | type[Coordinator], name: str, site_model: SiteModel) -> None:
         os.close(address_w)
         broker = os.read(address_r, 200).decode().strip("\0")
-        node = role.hosted(
+        node = role.from_parts(
             site_model, experiment, NodeIdentity(broker, "benchmark", name, shared_config={"mode": "federated"})
         )
         try:

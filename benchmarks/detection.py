@@ -35,7 +35,7 @@ from nervenet.models.data.splits import split
 from nervenet.models.site_model import SiteModel
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.roles.peer import Peer
-from nervenet.nodes.runtime.session import NodeIdentity
+from nervenet.nodes.runtime.identity import NodeIdentity
 
 TOLD = {"node.suspect", "node.lost"}
 SETTLE_S = 25.0
@@ -93,7 +93,7 @@ class Company:
                 code = 1
                 try:
                     site_model = SiteModel(MLP(), *self._parts[k], test=(self._test.X, self._test.y))
-                    peer = Peer.hosted(
+                    peer = Peer.from_parts(
                         site_model, self._plan, NodeIdentity(broker, "detection", name, shared_config={"nodes": 0})
                     )
                     asyncio.run(_take_part(peer, self.files[name], self._rounds, self._rest_s))

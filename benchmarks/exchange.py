@@ -30,8 +30,8 @@ from nervenet.models.site_model import SiteModel
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.roles.peer import Peer
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.identity import NodeIdentity
 from nervenet.nodes.runtime.node import Node
-from nervenet.nodes.runtime.session import NodeIdentity
 
 WARM_UP = 3
 
@@ -101,7 +101,7 @@ def ours(size: int, rounds: int) -> tuple[float, float]:
         if pid == 0:
             broker = os.read(address[0], 200).decode().strip("\0")
             place = NodeIdentity(broker, "benchmark", name, shared_config={"mode": "gossip"})
-            peer = Peer.hosted(SiteModel(Still(size), X, y, test=(X, y)), experiment, place)
+            peer = Peer.from_parts(SiteModel(Still(size), X, y, test=(X, y)), experiment, place)
 
             async def go(peer: Peer = peer, name: str = name) -> None:
                 async with peer:

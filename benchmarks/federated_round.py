@@ -32,7 +32,7 @@ from nervenet.models.weights import Layout
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.roles.client import Client
 from nervenet.nodes.roles.coordinator import Coordinator
-from nervenet.nodes.runtime.session import NodeIdentity
+from nervenet.nodes.runtime.identity import NodeIdentity
 
 WARM_UP = 5
 
@@ -146,7 +146,7 @@ def ours(size: int, clients: int, rounds: int) -> float:
         broker = os.read(address_r, 200).decode().strip("\0")
         place = NodeIdentity(broker, "benchmark", name, shared_config={"mode": "federated"})
         data = (None, None) if role is Coordinator else (X, y)
-        node = role.hosted(
+        node = role.from_parts(
             SiteModel(Still(size), *data, test=(X, y) if role is Coordinator else None), experiment, place
         )
 

@@ -39,7 +39,7 @@ from nervenet.models.site_model import SiteModel
 from nervenet.models.site_statistics import agree
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.roles.peer import Peer
-from nervenet.nodes.runtime.session import NodeIdentity
+from nervenet.nodes.runtime.identity import NodeIdentity
 
 PEERS, ALONE, GOAL, WARM_S = 8, 2, 0.9, 2.0
 
@@ -96,7 +96,7 @@ def run(algorithm: str, stopped: int | None, args: argparse.Namespace, folder: P
                 if k >= PEERS:
                     files[k].write_text(json.dumps(_alone(site_model, LocalWork(local_steps=args.steps), ends_at)))
                     os._exit(0)
-                found = asyncio.run(_learn(Peer.hosted(site_model, experiment, place), ends_at))
+                found = asyncio.run(_learn(Peer.from_parts(site_model, experiment, place), ends_at))
                 files[k].write_text(json.dumps(found))
             finally:
                 os._exit(0)

@@ -28,7 +28,7 @@ from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import SiteModel
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.roles.peer import Peer
-from nervenet.nodes.runtime.session import NodeIdentity
+from nervenet.nodes.runtime.identity import NodeIdentity
 
 GOAL, LEASE_S, SETTLE_S = 5.0, 5 / 3, 10.0
 
@@ -91,7 +91,7 @@ async def _rest(topology: str, peers: int, mine: range, broker: str, rest_s: flo
             nonlocal suspected
             suspected += event["type"] in ("node.suspect", "node.lost")
 
-        async with Peer.hosted(site_model, experiment, NodeIdentity(broker, "rest", f"peer-{k:02d}")) as peer:
+        async with Peer.from_parts(site_model, experiment, NodeIdentity(broker, "rest", f"peer-{k:02d}")) as peer:
             peer.session.on_event = count
             async for _ in peer.rounds():
                 pass

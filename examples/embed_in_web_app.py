@@ -1,7 +1,7 @@
 """A web application that learns with others while it answers: a gossip peer inside Starlette's own event loop.
 
-Three terminals; two peers that stand alone, and this application as the third of the run (any data of your own will do
-for ``--data``, as long as all have the same columns):
+In four terminals: a broker, two standalone peers, and this application as the third peer of the run (``--data`` may be
+files of your own, as long as all have the same columns):
 
     nervenet broker
     nervenet node peer --broker tcp://127.0.0.1:5555 --run demo --nodes 3 --name north --data iris --rounds 500 &
@@ -11,8 +11,8 @@ for ``--data``, as long as all have the same columns):
     curl 127.0.0.1:8000/predict -d '{"X_test": [[5.1, 3.5, 1.4, 0.2]]}'
     curl 127.0.0.1:8000/model
 
-Until the peers have met, a prediction is answered by 503; from then on by the model as it stands at that moment, and
-when the rounds are over, or the learning has come to a bad end, by the model as it was left. ``/model`` tells which.
+Until the peers have agreed on a model, a prediction is answered by 503; then by the model as it is at that moment, and
+when the rounds are over, or learning has failed, by the last one. ``/model`` says which.
 """
 
 from __future__ import annotations
@@ -27,14 +27,13 @@ import uvicorn
 from nervenet.broker import BrokerError
 from nervenet.models import MLP, IncompatibleSites
 from nervenet.models.data import datasets
-from nervenet.nodes import NodeFailed, Peer
-from nervenet.nodes.serving import predictor_app
+from nervenet.nodes import NodeFailed, Peer, predictor_app
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 
 def application(peer: Peer, rounds: int) -> Starlette:
-    """Build the application around a peer that has not been entered yet."""
+    """Return the application around a peer that has not been entered yet."""
     progress: dict[str, Any] = {"learning": "waiting for the others", "round": 0, "metrics": {}}
 
     async def learn() -> None:
@@ -46,17 +45,17 @@ def application(peer: Peer, rounds: int) -> Starlette:
                     progress.update(learning="under way", round=report.round, metrics=known)
             progress["learning"] = "done"
         except (BrokerError, NodeFailed, IncompatibleSites) as error:
-            # The application outlives its learning: what the model knows by now goes on answering.
+            # The application outlives its learning: the model goes on answering.
             progress["learning"] = f"ended: {error}"
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        # A task beside the server, and not before it: the others may be minutes away.
+        # Concurrently with the server, and not before it: the other peers may be minutes away.
         learning = asyncio.create_task(learn())
         yield
         learning.cancel()
         with suppress(asyncio.CancelledError):
-            await learning  # leaving `async with peer` tells the neighbors, and frees sockets and threads
+            await learning  # leaving `async with peer` says goodbye to the neighbors, and frees sockets and threads
 
     return Starlette(routes=[Mount("/", predictor_app(peer.model, lambda: progress))], lifespan=lifespan)
 

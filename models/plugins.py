@@ -9,7 +9,7 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -63,9 +63,9 @@ def plugin_info(name: str, cls: type, arguments: Mapping[str, Any]) -> PluginInf
     return PluginInfo(name, found["what"] + found["more"], found["paper"], details, arguments)
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
+def suggest(word: str, known: Collection[str]) -> str:
     """Return `` (did you mean X?)`` with the known name that is spelled most alike; empty where none is near."""
-    near = difflib.get_close_matches(word, list(known), n=1)
+    near = [match for as_typed in (word, word.lower()) for match in difflib.get_close_matches(as_typed, [*known], n=1)]
     return f" (did you mean {near[0]}?)" if near else ""
 
 

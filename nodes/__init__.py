@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from .roles.client import Client
     from .roles.coordinator import Coordinator
     from .roles.peer import Peer
+    from .runtime.identity import NodeFailed
     from .runtime.round_reports import RoundReport
-    from .runtime.session import NodeFailed
     from .serving import predictor_app
 
 __all__ = [
@@ -51,7 +51,7 @@ _HOMES = {
     "Experiment": ".config.schema",
     "ExperimentError": ".config.keys",
     "Monitor": ".monitoring.monitor",
-    "NodeFailed": ".runtime.session",
+    "NodeFailed": ".runtime.identity",
     "Peer": ".roles.peer",
     "RoundReport": ".runtime.round_reports",
     "RunFailed": ".launching.launcher",

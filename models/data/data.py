@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..plugins import suggest
 
 Task = Literal["classification", "regression"]
 
@@ -80,7 +81,7 @@ class Dataset:
         """Return the data set with a column of the inputs as `sites`. Raises DataError if there is no such column."""
         if column not in self.columns:
             raise DataError(
-                f"no column {column!r} in {self.name}{near(column, self.columns)}; it has: {', '.join(self.columns)}"
+                f"no column {column!r} in {self.name}{suggest(column, self.columns)}; it has: {', '.join(self.columns)}"
             )
         place = self.columns.index(column)
         return replace(
@@ -114,12 +115,4 @@ def checked_task(task: str | None, y: NDArray[Any]) -> Task:
     for known in TASKS:
         if task == known:
             return known
-    raise DataError(f"task {task!r} is unknown{near(task, TASKS)}; allowed: {', '.join(TASKS)}")
-
-
-def near(word: str, allowed: Iterable[str]) -> str:
-    """Return a suggestion of the allowed word most like `word`, ' (did you mean "iris"?)', or an empty text."""
-    import difflib
-
-    found = difflib.get_close_matches(word.lower(), list(allowed), n=1)
-    return f' (did you mean "{found[0]}"?)' if found else ""
+    raise DataError(f"task {task!r} is unknown{suggest(task, TASKS)}; allowed: {', '.join(TASKS)}")

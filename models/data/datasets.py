@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .data import DataError, Dataset, near
+from ..plugins import suggest
+from .data import DataError, Dataset
 from .files import SUFFIXES, load_file
 from .images import OPENML_NAMES, load_images
 from .synthetic import synthetic
@@ -50,7 +51,7 @@ def load(
         files = ", ".join(SUFFIXES)
         if Path(name).exists():
             raise DataError(f"{name}: no such kind of file can be read; allowed: {files}")
-        raise DataError(f"no data set {name!r}{near(name, NAMES)}; allowed: {', '.join(NAMES)}, or a {files} file")
+        raise DataError(f"no data set {name!r}{suggest(name, NAMES)}; allowed: {', '.join(NAMES)}, or a {files} file")
     for option, value in (("target", target), ("task", task)):
         if value is not None:
             raise DataError(f"{option} {value!r} is for files; {name} brings its own")

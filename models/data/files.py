@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..plugins import suggest
 from .csv import read_csv
-from .data import DataError, Dataset, Task, checked_task, near
+from .data import DataError, Dataset, Task, checked_task
 
 TARGET_NAMES = ("target", "y", "label", "class")
 """A column with one of these names is the target, the first in this order, unless another is named."""
@@ -136,7 +137,7 @@ def _roles(
     """Return the columns of the inputs, the target and the sites."""
     for name in (target, sites):
         if name is not None and name not in columns:
-            raise DataError(f"{path}: no column {name!r}{near(name, columns)}; it has: {', '.join(columns)}")
+            raise DataError(f"{path}: no column {name!r}{suggest(name, columns)}; it has: {', '.join(columns)}")
     if target is None:
         eligible = [name for name in columns if name != sites]
         usual = [name for wanted in TARGET_NAMES for name in eligible if name.lower() == wanted]

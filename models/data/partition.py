@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..plugins import suggest
 from ..rng import generator
-from .data import DataError, Dataset, near
+from .data import DataError, Dataset
 
 Rows = NDArray[np.intp]
 
@@ -94,7 +95,7 @@ def partition(
     if not (math.isfinite(alpha) and alpha > 0):
         raise DataError(f"alpha must be a number above 0, found {alpha}")
     if scheme not in SCHEMES:
-        raise DataError(f"partition {scheme!r} is unknown{near(scheme, SCHEMES)}; allowed: {', '.join(SCHEMES)}")
+        raise DataError(f"partition {scheme!r} is unknown{suggest(scheme, SCHEMES)}; allowed: {', '.join(SCHEMES)}")
     cut = _Cut(dataset, nodes, alpha, shards_per_node, min_rows, column, generator(seed, "partition"))
     parts = [np.sort(part).astype(np.intp, copy=False) for part in SCHEMES[scheme](cut)]
     fewest = min(len(part) for part in parts)
@@ -164,7 +165,7 @@ def _column(cut: _Cut) -> list[Rows]:
     elif cut.column in dataset.columns:
         values, name = dataset.X[:, dataset.columns.index(cut.column)], f"column {cut.column!r}"
     else:
-        hint = near(cut.column, dataset.columns)
+        hint = suggest(cut.column, dataset.columns)
         raise DataError(f"no column {cut.column!r} in {dataset.name}{hint}; it has: {', '.join(dataset.columns)}")
     distinct, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
     if len(distinct) < cut.nodes:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
+from nervenet.models.plugins import suggest
 
 T = TypeVar("T")
 
@@ -178,9 +179,8 @@ def _explain(message: str, tables: Mapping[str, Any], kind: type) -> str:
         hint = typing.get_type_hints(hint)[key]
     allowed = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
     if allowed:
-        near = difflib.get_close_matches(str(found), [str(name) for name in allowed], n=1)
-        guess = f" (did you mean {near[0]}?)" if near else ""
-        return f"{keys} = {found!r}: expected one of {', '.join(map(str, allowed))}{guess}"
+        names = [str(name) for name in allowed]
+        return f"{keys} = {found!r}: expected one of {', '.join(names)}{suggest(str(found), names)}"
     expected = what.removeprefix("Expected ").split(", got ")[0].replace("`", "")
     expected = re.sub(r"\b(" + "|".join(_TYPES) + r")\b", lambda m: _TYPES[m[1]], expected).replace(" | ", " or ")
     return f"{keys or _UNDER_ROOT} = {found!r}: expected {expected}"

@@ -10,16 +10,15 @@ import numpy as np
 
 from ..runtime import effects as e
 from ..runtime import events as ev
-from ..runtime.model_worker import ModelWorker
+from ..runtime.model_worker import ModelWorker, Scale
+from ..runtime.worker import Cancellation, Deferred
+from .checkpoint_writer import CheckpointWriter
 from .strategies import Contribution, State, Strategy
 from .strategies.safeguards import begun, guarded
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
 
-    from ..runtime.model_worker import Scale
-    from ..runtime.worker import Cancellation, Deferred
-    from .checkpoint_writer import CheckpointWriter
 
 # A checkpoint is asked for when its round is the last that the machine knows of; the next one may be folded by then.
 KEPT = 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from ..config.schema import EvaluationConfig
+
+from nervenet.models.plugins import suggest
 
 Reason: TypeAlias = Literal["until", "patience", "budget"]
 """The names under which a run may end before its last round."""
@@ -63,9 +64,7 @@ class Goal:
         """Raise `GoalError` for a metric that is not among those `reported`, suggesting the near one."""
         if self.metric in reported:
             return
-        near = difflib.get_close_matches(self.metric, reported, n=1)
-        guess = f"; did you mean {near[0]}?" if near else ""
-        raise GoalError(f"{self.metric} is not reported, {', '.join(reported)} are{guess}")
+        raise GoalError(f"{self.metric} is not reported, {', '.join(reported)} are{suggest(self.metric, reported)}")
 
     def __str__(self) -> str:
         return f"{self.metric} {self.sign} {self.threshold:g}"

@@ -14,7 +14,7 @@ from nervenet.models.site_statistics import agree
 
 from ..config.factory import build_model, build_site_model
 from ..config.schema import Experiment
-from .report_server import tell
+from ..runtime.report_client import report_once
 from .shared_arrays import unpack
 
 if TYPE_CHECKING:
@@ -112,5 +112,5 @@ async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -
         raise
     except Exception as error:  # noqa: BLE001  (the run stands without its baselines)
         found = {"failed": f"{type(error).__name__}: {error}"}  # type: ignore[dict-item]
-    await tell(job["report_server"], job["run"], "baseline", "baseline", "result", found, within_s=10)
+    await report_once(job["report_server"], job["run"], "baseline", "baseline", "result", found, within_s=10)
     return 0

@@ -18,7 +18,7 @@ from ..experiment.validation import check_members, check_task, validate
 from ..results.collect import collect, write_results
 from ..results.run_dir import RunDir, check_run_dir, default_path
 from ..results.run_result import RunResult
-from ..runtime.session import inbox_address
+from ..runtime.identity import inbox_address
 from .data_shares import DataShares, divide
 from .forkserver_client import ForkServerClient
 from .report_server import ReportServer
@@ -142,7 +142,7 @@ class _Launch:
                 self.run_dir = stack.enter_context(RunDir(out or default_path(experiment, datetime.now(UTC))))
             self.run_dir.write_experiment(experiment)
             network = experiment.network
-            bind = inbox_address(experiment) if network.transport != "inproc" else "tcp://127.0.0.1:*"
+            bind = inbox_address(network) if network.transport != "inproc" else "tcp://127.0.0.1:*"
             report_server = await stack.enter_async_context(
                 ReportServer(self.name, bind, self._reported, max_message_bytes=network.max_message_bytes)
             )

@@ -23,8 +23,8 @@ from ..config.schema import Experiment
 from ..roles.client import Client
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
-from ..runtime.session import NodeIdentity
-from .report_server import tell
+from ..runtime.identity import NodeIdentity
+from ..runtime.report_client import report_once
 from .shared_arrays import unpack
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ async def _broker(job: Mapping[str, Any]) -> int:
 
     async with Broker(job["bind"], advertise=job.get("advertise")) as broker:
         fields = {"pid": os.getpid(), "addresses": dict(broker.addresses)}
-        await tell(job["report_server"], job["run"], "broker", "broker", "ready", fields, within_s=job["within_s"])
+        await report_once(
+            job["report_server"], job["run"], "broker", "broker", "ready", fields, within_s=job["within_s"]
+        )
         await broker.serve()
     return 0
 
@@ -134,7 +136,7 @@ async def _node(
     identity = NodeIdentity(
         job["broker"], job["run"], name, job["report_server"], shared_config_of(experiment, site_model), state
     )
-    node = ROLES[role].hosted(site_model, experiment, identity)
+    node = ROLES[role].from_parts(site_model, experiment, identity)
     failure = ""
     try:
         async with node:
@@ -144,7 +146,7 @@ async def _node(
                     pass
             except asyncio.CancelledError:
                 failure = "interrupted"
-                node.session.rest()
+                node.session.stop_deciding()
             except Exception as error:
                 failure = str(error) or type(error).__name__
                 log.warning("failed", reason=failure, exc_info=True)
@@ -155,7 +157,7 @@ async def _node(
         log.warning("failed", reason=str(error), exc_info=True)
         fields = {"role": role, "failed": str(error) or type(error).__name__}
         with suppress(Exception):
-            await tell(job["report_server"], job["run"], name, role, "result", fields, within_s=5)
+            await report_once(job["report_server"], job["run"], name, role, "result", fields, within_s=5)
         return 1
     log.info("finished", reason=failure)
     return 1 if failure and failure != "interrupted" else 0
@@ -171,7 +173,7 @@ async def _result(node: Coordinator | Client | Peer, failure: str) -> None:
     model.
     """
     session, site_model, weights = node.session, node.model, node.weights
-    fields = session.record.facts(session.transport.counters)
+    fields = session.stats.report(session.transport.counters)
     if failure:
         fields["failed"] = failure
     if weights is None or not site_model.built:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
 from nervenet.broker.messages import Receipt, Report
 
-from ..runtime.session import DESK, DRAIN_S, NodeFailed
+from ..runtime.report_client import REPORT_SERVER
 
 
 class ReportServer:
@@ -40,7 +40,7 @@ class ReportServer:
         max_message_bytes: int,
     ) -> None:
         self.transport = t.ZmqTransport(
-            DESK,
+            REPORT_SERVER,
             "launcher",
             run,
             bind=bind,
@@ -75,45 +75,3 @@ class ReportServer:
     def _fail(self, error: BaseException) -> None:
         if not self.failed.done():
             self.failed.set_exception(error)
-
-
-async def tell(
-    desk: Mapping[str, str],
-    run: str,
-    node: str,
-    role: str,
-    kind: Literal["ready", "result"],
-    fields: Mapping[str, Any],
-    *,
-    within_s: float,
-) -> None:
-    """Report once to a launcher's desk, from a process that is no node.
-
-    Raises
-    ------
-    NodeFailed
-        If it is not acknowledged within the deadline.
-    """
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def receive(item: t.Arrival | t.TransportEvent) -> None:
-        if isinstance(item, t.LinkUp):
-            # Not before: the report travels on one lane and its acknowledgment on the other.
-            transport.send(DESK, Report(kind=kind, id=1, fields=dict(fields), payload=None))
-        elif isinstance(item, t.Arrival) and isinstance(item.message, Receipt) and not done.done():
-            done.set_result(None)
-
-    def failed(error: BaseException) -> None:
-        if not done.done():
-            done.set_exception(error)
-
-    transport = t.ZmqTransport(node, role, run, bind=None)
-    await transport.open(receive, failed)
-    try:
-        transport.link(DESK, desk)
-        async with asyncio.timeout(within_s):
-            await done
-    except TimeoutError:
-        raise NodeFailed(f"the launcher did not acknowledge the {kind} of {node} within {within_s:g} s") from None
-    finally:
-        await transport.close(DRAIN_S)

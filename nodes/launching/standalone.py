@@ -19,7 +19,8 @@ from ..results.summary import summarize
 from ..roles.client import Client
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
-from ..runtime.session import NodeFailed, NodeIdentity, Session, default_name
+from ..runtime.identity import NodeFailed, NodeIdentity, default_name
+from ..runtime.session import Session
 from .node_process import ROLES
 
 if TYPE_CHECKING:
@@ -86,8 +87,10 @@ async def run_node(
         site_model = _site_model(role, experiment)
         shared_config = shared_config_of(experiment, site_model)
         state = run_dir.state(role, name) if run_dir else None
-        identity = NodeIdentity(broker, run, name, shared_config=shared_config, state=state, seed_peer=seed_peer)
-        node = ROLES[role].hosted(site_model, experiment, identity)
+        identity = NodeIdentity(
+            broker, run, name, shared_config=shared_config, checkpoint_dir=state, seed_peer=seed_peer
+        )
+        node = ROLES[role].from_parts(site_model, experiment, identity)
         if run_dir:
             run_dir.write_experiment(experiment)
         node.session.on_event = _recorder(run_dir, node.session, on_event)
@@ -145,7 +148,7 @@ def _publish_started(experiment: Experiment, session: Session, resumed: int | No
 
 
 def _publish_completed(session: Session, wall_s: float) -> None:
-    record = session.record
+    record = session.stats
     fields = {"status": "completed", "completed_rounds": record.completed, "wall_s": wall_s, **record.stopped}
     session.publish("run.completed", fields)
 
@@ -164,7 +167,7 @@ def _site_model(role: str, experiment: Experiment) -> SiteModel:
 
 def _result(name: str, node: Coordinator | Client | Peer, reason: str) -> RunResult:
     site_model = node.model
-    report = node.session.record.facts(node.session.transport.counters)
+    report = node.session.stats.report(node.session.transport.counters)
     result = RunResult({name: report}, status="failed" if reason else "completed", reason=reason)
     best = node.best if isinstance(node, Coordinator) else None
     if best is not None:

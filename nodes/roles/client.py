@@ -14,9 +14,10 @@ from ..config.compatibility import shared_config_of
 from ..federated.client_machine import ClientConfig, ClientMachine
 from ..federated.client_worker import ClientWorker
 from ..runtime import events as ev
+from ..runtime.identity import NodeFailed, NodeIdentity, default_name, members_of
 from ..runtime.node import Node, Publish
 from ..runtime.round_reports import RoundReport, RoundReports
-from ..runtime.session import NodeFailed, NodeIdentity, Session, default_name, members_of
+from ..runtime.session import Session
 from ..runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Client:
         Address of the broker that introduces the nodes, and the name of the run.
     name
         This client's name, unique in the run.
-    clients
+    nodes
         How many clients make the run; as the coordinator says.
     seed
         Of the run; as the coordinator says.
@@ -52,7 +53,7 @@ class Client:
         Share of this site's rows that is not trained on but used for federated evaluation, in [0, 1).
     columns
         Names of the columns of X, compared between the sites before any training.
-    state
+    checkpoint_dir
         Folder, of this client alone, for what it carries from round to round (moments, control variates, residuals,
         personal weights): a client that is started again under its name then goes on exactly where it was. None: a
         client that is started again starts afresh. Where nothing is carried nothing is written.
@@ -75,37 +76,35 @@ class Client:
         broker: str,
         run: str,
         name: str | None = None,
-        clients: int | None = None,
+        nodes: int | None = None,
         seed: int | None = None,
         holdout: float = 0.2,
         columns: Sequence[str] | None = None,
-        state: Path | None = None,
+        checkpoint_dir: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
         from ..config.factory import build_site_model
         from ..experiment.loader import experiment_from_keywords
 
-        plan = experiment_from_keywords("federated", {"nodes": clients, "seed": seed}, experiment)
-        site_model = build_site_model(model, data, plan, columns=columns, holdout=holdout)
-        shared_config = shared_config_of(plan, site_model)
-        self._set_up(
-            site_model,
-            plan,
-            NodeIdentity(broker, run, name or default_name("client"), shared_config=shared_config, state=state),
-        )
+        experiment = experiment_from_keywords("federated", {"nodes": nodes, "seed": seed}, experiment)
+        site_model = build_site_model(model, data, experiment, columns=columns, holdout=holdout)
+        shared_config = shared_config_of(experiment, site_model)
+        folder = None if checkpoint_dir is None else Path(checkpoint_dir)
+        identity = NodeIdentity(broker, run, name or default_name("client"), None, shared_config, folder)
+        self._set_up(site_model, experiment, identity)
 
     @classmethod
-    def hosted(cls, site_model: SiteModel, experiment: Experiment, place: NodeIdentity) -> Client:
+    def from_parts(cls, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> Client:
         """Build a client from parts that are checked already: for launchers."""
         client = cls.__new__(cls)
-        client._set_up(site_model, experiment, place)  # noqa: SLF001  (its own class)
+        client._set_up(site_model, experiment, identity)  # noqa: SLF001  (its own class)
         return client
 
-    def _set_up(self, site_model: SiteModel, experiment: Experiment, place: NodeIdentity) -> None:
+    def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
         self.experiment = experiment
-        self.place = place
+        self.identity = identity
         self.model = site_model
-        self.session = Session("client", place, experiment, binds=False)
+        self.session = Session("client", identity, experiment, binds=False)
         self._reports = RoundReports()
         self._node: Node | None = None
         self._worker: ClientWorker | None = None
@@ -123,15 +122,15 @@ class Client:
     def _begin(self, roster: Roster) -> None:
         coordinators = members_of(roster, "coordinator")
         if not coordinators:
-            raise NodeFailed(f"run {self.place.run!r} has no coordinator")
+            raise NodeFailed(f"run {self.identity.run!r} has no coordinator")
         from nervenet.models.compress import supported
 
         session = self.session
         self._coordinator = next(iter(coordinators))
         timing = self.experiment.timing
         config = ClientConfig(self._coordinator, self.model.examples, os.getpid(), timing, supported())
-        name, seed, loop = self.place.name, self.experiment.seed, asyncio.get_running_loop()
-        states = ClientStateStore(self.place.state, _from_thread(loop, session.publish))
+        name, seed, loop = self.identity.name, self.experiment.seed, asyncio.get_running_loop()
+        states = ClientStateStore(self.identity.checkpoint_dir, _from_thread(loop, session.publish))
         scale = self.experiment.data.scaling
         self._worker = ClientWorker(self.model, node=name, seed=seed, states=states, scale=scale)
         worker = Worker(self._worker, name)

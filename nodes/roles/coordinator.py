@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 from ..checkpoint.store import CheckpointStore
 from ..config.compatibility import shared_config_of
 from ..federated.aggregator import Aggregator, CoordinatorWorker
-from ..federated.checkpoint_writer import CheckpointWriter, recall
+from ..federated.checkpoint_writer import CheckpointWriter
 from ..federated.coordinator_config import CoordinatorConfig
 from ..federated.coordinator_machine import CoordinatorMachine
 from ..federated.early_stopping import Stop
 from ..federated.evaluation import Best
+from ..federated.recovery import recall
 from ..federated.strategies.registry import build_strategy
 from ..runtime import events as ev
+from ..runtime.identity import NodeIdentity, members_of
 from ..runtime.node import Node
 from ..runtime.round_reports import RoundReport, RoundReports
-from ..runtime.session import NodeIdentity, Session, members_of
+from ..runtime.session import Session
 from ..runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -44,14 +46,14 @@ class Coordinator:
         An `MLP`, any other `nervenet.models.Model`, or a scikit-learn estimator whose copies can be averaged.
     broker, run
         Address of the broker that introduces the nodes, and the name of the run.
-    clients
+    nodes
         How many clients make the run; rounds begin when they are ready.
     rounds, seed, epochs, participation, quorum, deadline_s
         Shorthands for the keys of the experiment file; `deadline_s` in seconds.
     test
         Rows (X, y) on which to measure the global model after each round; without them the clients' hold-outs are
         asked.
-    state
+    checkpoint_dir
         Folder for checkpoints, which outlive this coordinator: another one of the same experiment and folder goes on
         after the newest of them, with the clients that live and with those that come. None: nothing is kept.
     experiment
@@ -78,7 +80,7 @@ class Coordinator:
         broker: str,
         run: str,
         name: str = "coordinator",
-        clients: int | None = None,
+        nodes: int | None = None,
         rounds: int | None = None,
         seed: int | None = None,
         epochs: int | None = None,
@@ -86,14 +88,14 @@ class Coordinator:
         quorum: float | None = None,
         deadline_s: float | None = None,
         test: tuple[Any, Any] | None = None,
-        state: Path | str | None = None,
+        checkpoint_dir: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
         from ..config.factory import build_site_model
         from ..experiment.loader import experiment_from_keywords
 
         wanted = {
-            "nodes": clients,
+            "nodes": nodes,
             "rounds": rounds,
             "seed": seed,
             "training.epochs": epochs,
@@ -101,41 +103,43 @@ class Coordinator:
             "federated.quorum": quorum,
             "federated.deadline_s": deadline_s,
         }
-        plan = experiment_from_keywords("federated", wanted, experiment)
-        site_model = build_site_model(model, None, plan, test=test)
-        folder = None if state is None else Path(state)
+        experiment = experiment_from_keywords("federated", wanted, experiment)
+        site_model = build_site_model(model, None, experiment, test=test)
+        folder = None if checkpoint_dir is None else Path(checkpoint_dir)
         self._set_up(
             site_model,
-            plan,
-            NodeIdentity(broker, run, name, shared_config=shared_config_of(plan, site_model), state=folder),
+            experiment,
+            NodeIdentity(
+                broker, run, name, shared_config=shared_config_of(experiment, site_model), checkpoint_dir=folder
+            ),
         )
 
     @classmethod
-    def hosted(cls, site_model: SiteModel, experiment: Experiment, place: NodeIdentity) -> Coordinator:
+    def from_parts(cls, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> Coordinator:
         """Build a coordinator from parts that are checked already: for launchers."""
         coordinator = cls.__new__(cls)
-        coordinator._set_up(site_model, experiment, place)  # noqa: SLF001  (its own class)
+        coordinator._set_up(site_model, experiment, identity)  # noqa: SLF001  (its own class)
         return coordinator
 
-    def _set_up(self, site_model: SiteModel, experiment: Experiment, place: NodeIdentity) -> None:
-        self._past = None if place.state is None else recall(place.state, experiment)
+    def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
+        self._past = None if identity.checkpoint_dir is None else recall(identity.checkpoint_dir, experiment)
         self.resumed = None if self._past is None else self._past.round
         self._alone = False
         if self._past is not None:
             # Nothing is left to do but to give the final model to whoever is still there; a launcher's clients come.
-            self._alone = self._past.round >= experiment.rounds and place.desk is None
+            self._alone = self._past.round >= experiment.rounds and identity.report_server is None
             # Who takes up a run knows its clients, and waits for them itself: one of them may be gone for good.
-            place = replace(place, former=self._past.incarnation, min_nodes=0 if self._alone else 1)
+            identity = replace(identity, previous_incarnation=self._past.incarnation, min_nodes=0 if self._alone else 1)
         self.experiment = experiment
-        self.place = place
+        self.identity = identity
         self.model = site_model
         self._strategy = build_strategy(experiment.federated.strategy, experiment.federated.arguments)
-        self.session = Session("coordinator", place, experiment, binds=True)
+        self.session = Session("coordinator", identity, experiment, binds=True)
         federated = experiment.federated
         self._worker = CoordinatorWorker(
             site_model,
             Aggregator(self._strategy, experiment.nodes, report=federated.report_outliers),
-            node=place.name,
+            node=identity.name,
             seed=experiment.seed,
             scale=experiment.data.scaling,
             personal=federated.personal,
@@ -148,26 +152,28 @@ class Coordinator:
 
     async def __aenter__(self) -> Coordinator:
         if self._past is not None and self._ready is None:
-            self._ready = await asyncio.to_thread(self._past.restore, self._worker, self.session.record)
+            self._ready = await asyncio.to_thread(self._past.restore, self._worker, self.session.stats)
         await self.session.open(self._begin)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._node is not None:
             if not self._node.finished.done():
-                self.session.send_goodbye(self.session.connected, "the coordinator left before the run was over")
+                self.session.send_goodbye(
+                    self.session.connections.connected, "the coordinator left before the run was over"
+                )
             # The clients read the final model, or why there is none, before this end of the connection goes.
-            await self.session.wait_for_goodbyes(PARTING_S)
+            await self.session.connections.wait_for_goodbyes(PARTING_S)
         await self.session.__aexit__()
 
     def _begin(self, roster: Roster) -> None:
-        plan = self.experiment
+        experiment = self.experiment
         there = {name for name, member in members_of(roster, "client").items() if member.state != "dead"}
         known = self._past.clients if self._past is not None and not self._alone else frozenset[str]()
         clients = known.union(there if self._alone else members_of(roster, "client"))
-        config = CoordinatorConfig.of(plan, clients, self._strategy, has_test=self.model.has_test)
+        config = CoordinatorConfig.of(experiment, clients, self._strategy, has_test=self.model.has_test)
         session = self.session
-        worker = Worker(self._worker, self.place.name)
+        worker = Worker(self._worker, self.identity.name)
         state = self._state = self._machine(config)
         self._node = Node(state, session.transport, worker, session.publish, self._reports.put)
         session.publish("node.ready", {"pid": os.getpid()})
@@ -183,10 +189,10 @@ class Coordinator:
         return CoordinatorMachine.restored(config, past.machine, ready.body, ready.outgoing, past.best)
 
     def _writer(self) -> CheckpointWriter | None:
-        if self.place.state is None:
+        if self.identity.checkpoint_dir is None:
             return None
-        store, tables = CheckpointStore(self.place.state), self.experiment.to_dict()
-        return CheckpointWriter(store, self.session.record, tables, self.session.incarnation)
+        store, tables = CheckpointStore(self.identity.checkpoint_dir), self.experiment.to_dict()
+        return CheckpointWriter(store, self.session.stats, tables, self.session.incarnation)
 
     @property
     def weights(self) -> Any:

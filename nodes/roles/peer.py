@@ -18,7 +18,7 @@ from ..config.keys import ExperimentError
 from ..gossip.algorithms import Algorithm
 from ..gossip.algorithms.registry import build_algorithm, encoding_of, has_rounds, synchronous_names
 from ..gossip.algorithms.requirements import suitable_mixing
-from ..gossip.asynchronous.machine import AsyncPeerMachine, AsyncPeerRules
+from ..gossip.asynchronous.machine import AsyncPeerMachine
 from ..gossip.asynchronous.worker import AsyncGossipWorker
 from ..gossip.checkpoint_writer import CheckpointWriter
 from ..gossip.membership.service import MembershipRules, MembershipService
@@ -26,9 +26,10 @@ from ..gossip.membership.swim import SwimRules
 from ..gossip.round_machine import PeerMachine, PeerRules
 from ..gossip.worker import GossipWorker
 from ..runtime import events as ev
+from ..runtime.identity import NodeFailed, NodeIdentity, default_name, members_of
 from ..runtime.node import Node
 from ..runtime.round_reports import RoundReport, RoundReports
-from ..runtime.session import NodeFailed, NodeIdentity, Session, default_name, members_of
+from ..runtime.session import Session
 from ..runtime.worker import RoleWorker, Worker
 from ..topology import TOPOLOGIES, Schedule, every_neighbor
 
@@ -76,7 +77,7 @@ class Peer:
     init
         ``"common"``: all peers start from the same weights, drawn from the seed. ``"own"``: this one starts from the
         weights it has.
-    state
+    checkpoint_dir
         Folder for states, which outlive this peer: where all peers of a run were killed and come back with their
         folders, they go on after the newest round of which each has one. One that comes back alone takes a neighbor's
         model. Algorithms without rounds keep none. None: nothing is kept.
@@ -116,47 +117,52 @@ class Peer:
         holdout: float = 0.2,
         columns: Sequence[str] | None = None,
         init: str = "common",
-        state: Path | str | None = None,
+        checkpoint_dir: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
         from ..config.factory import build_site_model
         from ..experiment.loader import experiment_from_keywords
 
         wanted = {"nodes": nodes, "gossip.topology": topology, "seed": seed, "training.epochs": epochs}
-        plan = experiment_from_keywords("gossip", wanted, experiment)
-        site_model = build_site_model(model, data, plan, columns=columns, test=test, holdout=holdout)
+        experiment = experiment_from_keywords("gossip", wanted, experiment)
+        site_model = build_site_model(model, data, experiment, columns=columns, test=test, holdout=holdout)
         if bool(broker) == bool(seed_peer):
             raise ExperimentError("a peer joins by a broker or by a seed_peer; expected the address of one of them")
-        me, folder = name or default_name("peer"), None if state is None else Path(state)
-        place = NodeIdentity(
-            broker, run, me, shared_config=shared_config_of(plan, site_model), state=folder, seed_peer=seed_peer
+        identity = NodeIdentity(
+            broker,
+            run,
+            name or default_name("peer"),
+            shared_config=shared_config_of(experiment, site_model),
+            checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir),
+            seed_peer=seed_peer,
         )
-        self._set_up(site_model, plan, place, init)
+        self._set_up(site_model, experiment, identity, init)
 
     @classmethod
-    def hosted(cls, site_model: SiteModel, experiment: Experiment, place: NodeIdentity) -> Peer:
+    def from_parts(cls, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> Peer:
         """Build a peer from parts that are checked already: for launchers."""
         peer = cls.__new__(cls)
-        peer._set_up(site_model, experiment, place)  # noqa: SLF001  (its own class)
+        peer._set_up(site_model, experiment, identity)  # noqa: SLF001  (its own class)
         return peer
 
-    def _set_up(self, site_model: SiteModel, experiment: Experiment, place: NodeIdentity, init: str = "common") -> None:
-        gossip = experiment.gossip
-        keeps = place.state is not None and has_rounds(gossip.algorithm)
-        self._writer = CheckpointWriter(place.state, experiment) if keeps and place.state is not None else None
+    def _set_up(
+        self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity, init: str = "common"
+    ) -> None:
+        gossip, folder = experiment.gossip, identity.checkpoint_dir
+        self._writer = CheckpointWriter(folder, experiment) if folder and has_rounds(gossip.algorithm) else None
         if self._writer is not None:
-            place = replace(place, former=self._writer.previous_incarnation)
+            identity = replace(identity, previous_incarnation=self._writer.previous_incarnation)
         self.experiment = experiment
-        self.place = place
+        self.identity = identity
         self.model = site_model
-        self.session = Session("peer", place, experiment, binds=True)
-        if place.seed_peer and not has_rounds(gossip.algorithm):
+        self.session = Session("peer", identity, experiment, binds=True)
+        if identity.seed_peer and not has_rounds(gossip.algorithm):
             raise ExperimentError(
                 f"gossip.algorithm = {gossip.algorithm!r}: does not go by rounds, and such a run takes no peers later "
                 f"on; a seed peer is for {', '.join(synchronous_names())}"
             )
         self._algorithm: Algorithm | None = None
-        address = {"node": place.name, "seed": experiment.seed}
+        address = {"node": identity.name, "seed": experiment.seed}
         common: dict[str, Any] = address | {"scale": experiment.data.scaling, "init": init, "sketches": True}
         role: RoleWorker
         if has_rounds(gossip.algorithm):
@@ -164,7 +170,7 @@ class Peer:
             role = GossipWorker(site_model, self._algorithm, writer=self._writer, **common)
         else:
             role = AsyncGossipWorker(site_model, **common)
-        self._worker = Worker(role, place.name)
+        self._worker = Worker(role, identity.name)
         self._reports = RoundReports()
         self._neighbors: tuple[str, ...] = ()
         self._node: Node | None = None
@@ -182,7 +188,7 @@ class Peer:
         if self._state is not None and self._state.status in ("resting", "finished"):
             # A neighbor may still have to read this peer's last model, or that which made it fail: then all of them
             # fail by the same name. See `Session.partings`.
-            await self.session.wait_for_goodbyes(PARTING_S)
+            await self.session.connections.wait_for_goodbyes(PARTING_S)
         await self.session.__aexit__()
 
     async def _until_all_are_done(self) -> None:
@@ -195,10 +201,10 @@ class Peer:
                 pass
 
     def _begin(self, roster: Roster) -> None:
-        plan, name = self.experiment, self.place.name
+        experiment, name = self.experiment, self.identity.name
         members = members_of(roster, "peer")
         founders = sorted(roster.founders or members) if self._algorithm is not None else list(members)
-        schedule = build_schedule(plan, founders)
+        schedule = build_schedule(experiment, founders)
         self._neighbors = every_neighbor(schedule).get(name, ())
         if self._algorithm is not None:
             self._state = self._synchronous(self._algorithm, members, schedule, roster)
@@ -223,8 +229,8 @@ class Peer:
         writer, session = self._writer, self.session
         if writer is None:
             return
-        writer.stats, writer.incarnation = session.record, session.incarnation
-        writer.on_restored = lambda number, known: node.later(session.record.restore, number, known)
+        writer.stats, writer.incarnation = session.stats, session.incarnation
+        writer.on_restored = lambda number, known: node.later(session.stats.restore, number, known)
         for reason in writer.warnings:
             session.publish("warning", {"reason": reason})
 
@@ -234,14 +240,16 @@ class Peer:
             return list(self._neighbors)
         if self._state.superseded:
             return []
-        return sorted({*self._membership.linked, *self.session.connected})  # also who has only dialed this one
+        return sorted(
+            {*self._membership.linked, *self.session.connections.connected}
+        )  # also who has only dialed this one
 
     def _synchronous(
         self, algorithm: Algorithm, members: Mapping[str, Member], schedule: Schedule, roster: Roster
     ) -> PeerMachine:
-        plan, needs, session = self.experiment, algorithm.needs, self.session
-        mixing = plan.gossip.mixing or suitable_mixing(needs, schedule)
-        me = MemberState(self.place.name, session.incarnation, "alive", addresses=dict(session.transport.addresses))
+        experiment, needs, session = self.experiment, algorithm.needs, self.session
+        mixing = experiment.gossip.mixing or suitable_mixing(needs, schedule)
+        me = MemberState(self.identity.name, session.incarnation, "alive", addresses=dict(session.transport.addresses))
         founders = tuple(sorted(schedule.out(1)))
         self._membership = MembershipService(
             MembershipRules(
@@ -252,28 +260,23 @@ class Peer:
                     for each in members.values()
                     if each.state != "dead" and each.node != me.node
                 ),
-                layout=partial(build_schedule, plan),
-                relaid=TOPOLOGIES[plan.gossip.topology].relaid_on_change,
+                layout=partial(build_schedule, experiment),
+                relaid=TOPOLOGIES[experiment.gossip.topology].relaid_on_change,
                 mixing=mixing,
                 doubly=needs.doubly,
                 late=bool(roster.founders) and roster.founders.get(me.node) != me.incarnation,
-                shared_config=self.place.shared_config,
+                shared_config=self.identity.shared_config,
                 events_in=session.events_in,
-                swim=SwimRules(seed=plan.seed).slower(plan.nodes / plan.process_count, plan.network.suspect_after_s),
+                swim=SwimRules(seed=experiment.seed).slower(
+                    experiment.nodes / experiment.process_count, experiment.network.suspect_after_s
+                ),
             )
         )
         return PeerMachine(
-            PeerRules(
-                name=self.place.name,
-                members=founders,
+            replace(
+                self._rules(founders),
                 needs=needs,
                 encoding=encoding_of(algorithm),
-                deadline_s=plan.gossip.deadline_s,
-                join_deadline_s=plan.network.join_deadline_s,
-                heartbeat_s=plan.network.heartbeat_s,
-                evaluate_every=plan.evaluation.every,
-                evaluate_on="test" if self.model.has_test else "holdout",
-                settings=task_settings(plan),
                 keeps=self._writer is not None,
                 held=() if self._writer is None else self._writer.held,
             ),
@@ -281,24 +284,28 @@ class Peer:
         )
 
     def _asynchronous(self, members: Collection[str]) -> AsyncPeerMachine:
-        plan = self.experiment
-        rules = AsyncPeerRules(
-            name=self.place.name,
-            members=tuple(members),
+        experiment = self.experiment
+        rules = replace(
+            self._rules(members),
             neighbors=self._neighbors,
-            seed=plan.seed,
+            seed=experiment.seed,
             incarnation=self.session.incarnation,
-            deadline_s=plan.gossip.deadline_s,
-            join_deadline_s=plan.network.join_deadline_s,
-            heartbeat_s=plan.network.heartbeat_s,
-            suspect_after_s=plan.network.suspect_after_s,
-            lost_after_s=5 * plan.network.suspect_after_s,
-            evaluate_every=plan.evaluation.every,
-            evaluate_on="test" if self.model.has_test else "holdout",
-            settings=task_settings(plan),
         )
-        machine: AsyncPeerMachine = build_algorithm(plan.gossip.algorithm, plan.gossip.arguments).machine(rules)
+        machine: AsyncPeerMachine = build_algorithm(experiment.gossip.algorithm, experiment.gossip.arguments).machine(
+            rules
+        )
         return machine
+
+    def _rules(self, members: Collection[str]) -> PeerRules:
+        experiment = self.experiment
+        return PeerRules(
+            name=self.identity.name,
+            members=tuple(members),
+            timing=experiment.timing,
+            evaluation=experiment.evaluation,
+            evaluate_on="test" if self.model.has_test else "holdout",
+            settings=task_settings(experiment),
+        )
 
     @property
     def resumed(self) -> int | None:

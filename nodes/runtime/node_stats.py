@@ -14,7 +14,7 @@ ROUNDS, LINES = 10_000, 100  # that a report goes into
 
 
 class NodeStats:
-    """Follows a node's events and completed rounds; `facts` is its report."""
+    """Follows a node's events and completed rounds; `report` is what it comes to."""
 
     def __init__(self, role: str) -> None:
         self.role = role
@@ -133,7 +133,7 @@ class NodeStats:
         self.disturbed = [*known["disturbed"], *self.disturbed]
         self._mark(number)
 
-    def facts(self, counters: Any) -> dict[str, Any]:
+    def report(self, counters: Any) -> dict[str, Any]:
         """Give the report, with the transport's byte counts."""
         found: dict[str, Any] = {
             "role": self.role,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import effects as e
-from .session import NodeFailed
+from .identity import NodeFailed
 
 
 @dataclass(frozen=True)

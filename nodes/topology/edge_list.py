@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nervenet.models.plugins import suggest
+
 from .base import Neighbors, Periodic, TopologyError, check_connected
 
 
@@ -83,14 +85,10 @@ def _member(word: str, names: Sequence[str], where: str) -> str:
         return word
     if word.isdecimal() and int(word) < len(names):
         return names[int(word)]
-    import difflib
-
-    near = difflib.get_close_matches(word, names, n=1)
-    guess = f"did you mean {near[0]}? " if near else ""
     members = ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:3])} … {names[-1]}"
     raise TopologyError(
-        f"{where}: there is no member {word!r}; {guess}"
-        f"expected one of {members}, or a number from 0 to {len(names) - 1}"
+        f"{where}: there is no member {word!r}{suggest(word, names)}; expected one of {members}, or a number from 0 to "
+        f"{len(names) - 1}"
     )
 
 

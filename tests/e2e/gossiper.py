@@ -73,7 +73,7 @@ async def take_part(
                     break
     except NodeFailed as error:
         found["failed"] = str(error)
-    facts = peer.session.record.facts(peer.session.transport.counters)
+    facts = peer.session.stats.report(peer.session.transport.counters)
     print(json.dumps(found | {"disturbed": facts["disturbed"], "warnings": facts["warnings"]}), flush=True)
 
 

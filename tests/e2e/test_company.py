@@ -48,7 +48,7 @@ async def federation(clients: Mapping[str, str]) -> tuple[float, dict[str, Any],
                     accuracy = report.accuracy or accuracy
                     if report.round == 2 and "sleeper" in processes:
                         os.kill(processes["sleeper"].pid, signal.SIGSTOP)
-                record = coordinator.session.record.facts(coordinator.session.transport.counters)
+                record = coordinator.session.stats.report(coordinator.session.transport.counters)
         finally:
             for process in processes.values():
                 with suppress(ProcessLookupError):

@@ -111,7 +111,7 @@ def real() -> list[dict[str, Any]]:
                     if not left:
                         return
 
-        left = {node.place.name for node in nodes}
+        left = {node.identity.name for node in nodes}
         async with asyncio.timeout(30.0):
             await asyncio.gather(watch(), *map(part, nodes))
 
@@ -121,7 +121,7 @@ def real() -> list[dict[str, Any]]:
                 pass
 
     async def federated(address: str, run: str, target: Any, tested: bool) -> None:
-        here = {"broker": address, "run": run, "clients": 2}
+        here = {"broker": address, "run": run, "nodes": 2}
         test = rows(9, target) if tested else None
         # Where there is a test set, the sites tell beside it.
         asked = {} if tested else {"compression": "delta+int8", "ditto": 0.1}

@@ -122,7 +122,7 @@ def test_column_follows_the_sites_of_the_data() -> None:
         ({"nodes": 5000}, "5000 nodes are more than the 150 rows of iris"),
         ({"nodes": 100}, "100 nodes with at least 2 rows each need 200 rows; iris has 150"),
         ({"nodes": 0}, "nodes must be at least 1, found 0"),
-        ({"scheme": "dirichelt"}, "partition 'dirichelt' is unknown .did you mean \"dirichlet\".{2}; allowed: iid"),
+        ({"scheme": "dirichelt"}, "partition 'dirichelt' is unknown .did you mean dirichlet..; allowed: iid"),
         ({"alpha": 0.0}, "alpha must be a number above 0, found 0"),
         ({"alpha": float("nan")}, "alpha must be a number above 0, found nan"),
         ({"min_rows": 0}, "min_rows must be at least 1, found 0"),

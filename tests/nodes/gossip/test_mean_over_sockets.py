@@ -356,7 +356,7 @@ async def test_push_sum_accounts_for_all_mass_while_one_joins_and_one_leaves() -
 async def test_the_mass_that_a_peer_took_with_it_is_accounted_for_by_name() -> None:
     company = Company({"algorithm": "sgp"}, len(NAMES), 60)
     await coming_and_leaving(company)
-    facts = {name: peer.session.record.facts(peer.session.transport.counters) for name, peer in company.peers.items()}
+    facts = {name: peer.session.stats.report(peer.session.transport.counters) for name, peer in company.peers.items()}
     del facts["p4"]  # all that is known of it is what the others say
     mass = summarize(company.plan, RunResult(facts, lost={"p4": "killed"}))["mass"]
     assert set(mass["gone"]) == {"p4"}

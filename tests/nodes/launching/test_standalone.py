@@ -12,7 +12,7 @@ from nervenet.broker.errors import BrokerError
 from nervenet.models.data.data import DataError
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching.standalone import run_node
-from nervenet.nodes.runtime.session import NodeFailed
+from nervenet.nodes.runtime.identity import NodeFailed
 
 
 def site(folder: Path, name: str, seed: int, columns: str = "a,b,y") -> str:

@@ -70,7 +70,7 @@ async def gossip(models: list[Any], transport: str = "tcp", rounds: int = 5, **m
 
 
 async def federated(
-    make: Callable[[], Any], transport: str = "tcp", rounds: int = 3, state: Path | None = None, **more: object
+    make: Callable[[], Any], transport: str = "tcp", rounds: int = 3, checkpoint_dir: Path | None = None, **more: object
 ) -> tuple[Coordinator, list[Client]]:
     parts = iris_parts(2)
     async with broker(transport) as address:
@@ -84,8 +84,8 @@ async def federated(
 
         async def follow(k: int) -> Client:
             name = f"c{k}"
-            own = None if state is None else state / name
-            words: dict[str, Any] = {"broker": address, "run": "f", "state": own, "experiment": wanted}
+            own = None if checkpoint_dir is None else checkpoint_dir / name
+            words: dict[str, Any] = {"broker": address, "run": "f", "checkpoint_dir": own, "experiment": wanted}
             async with Client(make(), parts[k], name=name, **words) as client:
                 async for _ in client.rounds():
                     pass
@@ -115,14 +115,14 @@ async def test_everybody_holds_the_final_model(transport: str) -> None:
 
 async def test_clients_carry_residuals_in_their_folders_and_models_of_their_own_at_the_end(tmp_path: Path) -> None:
     settings = {"compression": "delta+top-k:0.5", "fine_tune": 2}
-    coordinator, clients = await federated(lambda: MLP((8,)), state=tmp_path, federated=settings)
+    coordinator, clients = await federated(lambda: MLP((8,)), checkpoint_dir=tmp_path, federated=settings)
     final = coordinator.model.get_weights()
     for client in clients:
         assert not np.array_equal(client.model.get_weights(), final)
         assert np.array_equal(client.model.get_weights(), client.weights)
-        files = sorted(path.name for path in (tmp_path / client.place.name).iterdir())
+        files = sorted(path.name for path in (tmp_path / client.identity.name).iterdir())
         assert files[-1] == "round-000000003.safetensors"
-    plain, _ = await federated(lambda: MLP((8,)), state=tmp_path / "plain")
+    plain, _ = await federated(lambda: MLP((8,)), checkpoint_dir=tmp_path / "plain")
     assert not np.array_equal(plain.model.get_weights(), final)
     assert not (tmp_path / "plain").exists(), "who carries nothing writes nothing"
 

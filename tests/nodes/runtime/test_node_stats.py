@@ -20,7 +20,7 @@ def test_rounds_metrics_and_bytes() -> None:
     record.event(
         "metric.test", {"round": 2, "accuracy": 0.9, "source": "sites", "worst": {"site": "b", "accuracy": 0.1}}
     )
-    facts = record.facts(counters())
+    facts = record.report(counters())
     assert facts["completed_rounds"] == 2
     assert facts["round_s"] == [0.5, 1.0]  # round 0 agrees on things, and is no measure of a round
     assert facts["metrics"]["accuracy"] == 0.9
@@ -34,8 +34,8 @@ def test_how_stale_the_updates_were_over_all_steps() -> None:
     record = NodeStats("coordinator")
     for number, stale in ((1, [0, 0]), (2, [1, 3])):
         record.event("round.completed", {"round": number, "duration_s": 0.5, "closed_by": "buffer", "staleness": stale})
-    assert record.facts(counters())["staleness"] == {"mean": 1.0, "max": 3}
-    assert "staleness" not in NodeStats("coordinator").facts(counters())
+    assert record.report(counters())["staleness"] == {"mean": 1.0, "max": 3}
+    assert "staleness" not in NodeStats("coordinator").report(counters())
 
 
 def test_what_sites_tell_beside_a_test_set_does_not_stand_for_it_and_an_early_end_disturbs_nothing() -> None:
@@ -43,7 +43,7 @@ def test_what_sites_tell_beside_a_test_set_does_not_stand_for_it_and_an_early_en
     record.event("metric.test", {"round": 2, "accuracy": 0.9})
     record.event("metric.sites", {"round": 2, "accuracy": 0.7, "source": "sites"})
     record.event("run.stopping", {"round": 2, "stopped_by": "until", "reason": "why"})
-    facts = record.facts(counters())
+    facts = record.report(counters())
     assert (facts["metrics"]["accuracy"], facts["sites"]["accuracy"]) == (0.9, 0.7)
     assert facts["stopped"] == {"stopped_by": "until", "reason": "why"}
     assert facts["disturbed"] == []
@@ -53,7 +53,7 @@ def test_a_peer_without_a_test_set_is_judged_on_its_own_rows_and_a_client_is_not
     for role, known in (("peer", {"accuracy": 0.5}), ("client", {})):
         record = NodeStats(role)
         record.event("metric.local", {"accuracy": 0.5})
-        assert record.facts(counters())["metrics"] == known
+        assert record.report(counters())["metrics"] == known
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_peer_without_a_test_set_is_judged_on_its_own_rows_and_a_client_is_not
 def test_whatever_disturbs_a_run_is_kept_in_words(kind: str, fields: dict[str, Any], words: str) -> None:
     record = NodeStats("peer")
     record.event(kind, fields)
-    assert record.facts(counters())["disturbed"] == [words]
+    assert record.report(counters())["disturbed"] == [words]
 
 
 def _without(record: NodeStats, number: int, **missing: str) -> None:
@@ -89,13 +89,13 @@ def test_what_holds_for_rounds_on_end_is_said_once_and_as_of_each_as_far_as_it_w
     record = NodeStats("peer")
     for number in (3, 4, 5):
         _without(record, number, b="silent")
-    assert record.facts(counters())["disturbed"] == ["rounds 3 to 5 closed by suspected without b: silent"]
+    assert record.report(counters())["disturbed"] == ["rounds 3 to 5 closed by suspected without b: silent"]
     assert record.as_of(4)["disturbed"] == ["rounds 3 to 4 closed by suspected without b: silent"]
     _without(record, 7, b="silent")
     _without(record, 8, c="silent")
     record.event("node.lost", {"subject": "b", "reason": "silent"})
     _without(record, 9, c="silent")
-    told = record.facts(counters())["disturbed"][1:]
+    told = record.report(counters())["disturbed"][1:]
     assert [line.split(" closed")[0] for line in told] == ["round 7", "round 8", "lost b: silent", "round 9"]
 
 
@@ -103,7 +103,7 @@ def test_refusals_are_counted_by_their_sender() -> None:
     record = NodeStats("coordinator")
     for subject in ("b", "a", "b"):
         record.event("update.rejected", {"subject": subject, "reason": "values"})
-    assert record.facts(counters())["rejected"] == {"a": 1, "b": 2}
+    assert record.report(counters())["rejected"] == {"a": 1, "b": 2}
 
 
 def test_what_a_round_left_is_known_after_later_ones() -> None:
@@ -116,7 +116,7 @@ def test_what_a_round_left_is_known_after_later_ones() -> None:
         record.event("node.suspect", {"subject": "b", "reason": "silent"})
     again = NodeStats("coordinator")
     again.restore(1, record.as_of(1))
-    facts = again.facts(counters())
+    facts = again.report(counters())
     assert facts["completed_rounds"] == 1
     assert facts["round_s"] == [0.5]
     assert facts["metrics"] == {"accuracy": 0.1}  # of round 1 it is told once more
@@ -134,8 +134,8 @@ def test_what_a_round_without_barrier_left_is_known_in_the_next_life() -> None:
     again = NodeStats("coordinator")
     again.restore(1, json.loads(json.dumps(record.as_of(1))))
     again.event("round.completed", {"round": 2, "duration_s": 1.0, "closed_by": "buffer", "staleness": [0, 4]})
-    assert again.facts(counters())["staleness"] == record.facts(counters())["staleness"]
-    assert again.facts(counters())["warnings"] == ["slow"]
+    assert again.report(counters())["staleness"] == record.report(counters())["staleness"]
+    assert again.report(counters())["warnings"] == ["slow"]
 
 
 def test_only_the_last_two_rounds_are_noted() -> None:
@@ -150,7 +150,7 @@ def test_only_the_last_two_rounds_are_noted() -> None:
 def test_warnings_are_kept_in_words_and_disturb_nothing() -> None:
     record = NodeStats("coordinator")
     record.event("warning", {"reason": "round 3 is not on the disk"})
-    facts = record.facts(counters())
+    facts = record.report(counters())
     assert (facts["warnings"], facts["disturbed"]) == (["round 3 is not on the disk"], [])
 
 

@@ -201,7 +201,7 @@ async def test_clients_find_every_further_life_at_its_new_address(broker: str) -
     assert all(one != other for one, other in itertools.pairwise(addresses))
     last = lives[-1]
     ups = [(item.peer, item.incarnation) for item in last.items if isinstance(item, t.LinkUp)]
-    assert dict(ups) == {client.place.name: client.session.incarnation for client in entered}
+    assert dict(ups) == {client.identity.name: client.session.incarnation for client in entered}
     assert len(ups) == 2
     assert not any(task.done() for task in clients)
     for life in lives:
@@ -234,7 +234,7 @@ async def test_a_client_started_again_under_its_name_is_taken_back(broker: str) 
     life = await Life(broker, wanted, 1).begin()
     clients = [asyncio.create_task(take_part(broker, name, wanted, entered)) for name in ("a", "b")]
     await life.until(lambda: life.ready() == {"a", "b"})
-    crashed = next(client for client in entered if client.place.name == "a")
+    crashed = next(client for client in entered if client.identity.name == "a")
     await crashed.session.transport.close(0.0)  # no farewell, no leave
     await life.until(lambda: any(isinstance(item, t.LinkLost) and item.peer == "a" for item in life.items))
     life.items.clear()

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.identity import NodeFailed
 from nervenet.nodes.runtime.round_reports import RoundReports
-from nervenet.nodes.runtime.session import NodeFailed
 
 
 def completed(number: int) -> e.Completed:

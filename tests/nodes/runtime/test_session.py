@@ -10,7 +10,8 @@ from nervenet.broker import transport as t
 from nervenet.broker.handshake import Link
 from nervenet.broker.messages import Goodbye
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.runtime.session import NodeIdentity, Session, inbox_address
+from nervenet.nodes.runtime.identity import NodeIdentity, inbox_address
+from nervenet.nodes.runtime.session import Session
 
 LONG_S = 1.0
 
@@ -66,7 +67,7 @@ async def test_whoever_said_something_last_leaves_last() -> None:
     session = a_session()
     for name in ("a", "b", "launcher"):
         session._receive(link(name))
-    waiting = asyncio.create_task(session.wait_for_goodbyes(20.0))
+    waiting = asyncio.create_task(session.connections.wait_for_goodbyes(20.0))
     session._receive(t.Arrival("a", Goodbye(1, "done"), None, 9))
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -80,13 +81,13 @@ async def test_and_waits_no_longer_than_it_says() -> None:
     session = a_session()
     session._receive(link("silent"))
     async with asyncio.timeout(5):
-        await session.wait_for_goodbyes(0.01)
+        await session.connections.wait_for_goodbyes(0.01)
     session._context.term()
 
 
 def test_an_inbox_for_each_transport() -> None:
     def address(**network: object) -> str:
-        return inbox_address(Experiment.from_dict({"processes": 1, "network": network}))
+        return inbox_address(Experiment.from_dict({"processes": 1, "network": network}).network)
 
     assert address() == "tcp://127.0.0.1:*"
     assert address(transport="inproc").startswith("inproc://nervenet-")

@@ -272,7 +272,7 @@ def test_a_directed_file_of_edges(tmp_path: Path) -> None:
             "not strongly connected .* 2 components: peer-00, peer-01; peer-02, peer-0",
         ),
         ("0 1\n1 1\n", "line 2: joins peer-01 with itself"),
-        ("0 1\npeer-01 peer-9\n", "line 2: there is no member 'peer-9'; did you mean peer-0.*or a number from 0 to 3"),
+        ("0 1\npeer-01 peer-9\n", "line 2: there is no member 'peer-9' .did you mean peer-0.*or a number from 0 to 3"),
         ("0 1\n1 4\n", "line 2: there is no member '4'; expected one of peer-00, .*or a number from 0 to 3"),
         ("0 1 2\n", "line 1: expected two members .*; found '0 1 2'"),
         ("0 1\ndirected\n", "line 2: expected two members .*'directed' before the first edge; found 'directed'"),

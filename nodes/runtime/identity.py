@@ -1,0 +1,73 @@
+"""Who a node is and where: its broker, its run, its name, its addresses."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import gettempdir
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nervenet.broker.messages import Member, Roster
+
+    from ..config.schema import NetworkConfig
+
+
+class NodeFailed(RuntimeError):
+    """A node ended without having done what was asked of it; the message says why, for people."""
+
+
+@dataclass(frozen=True)
+class NodeIdentity:
+    """Where a node is: its broker, its run, its name, and the launcher's report server if it has one.
+
+    Attributes
+    ----------
+    broker, run, name : str
+    report_server : mapping or None
+        Addresses by lane, None for a node without a launcher.
+    shared_config
+        What all nodes of the run must have in common, as the broker compares it.
+    checkpoint_dir : Path or None
+        The folder of what it needs in order to go on after its own death, None: nothing is kept.
+    previous_incarnation : int
+        That which it takes up: the new one is larger, whatever its clock says.
+    min_nodes : int or None
+        How many must join before it begins, None: as many as the experiment says.
+    seed_peer : str
+        The control address of a living peer, through which to join a run that has begun, in place of `broker`.
+    """
+
+    broker: str
+    run: str
+    name: str
+    report_server: Mapping[str, str] | None = None
+    shared_config: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint_dir: Path | None = None
+    previous_incarnation: int = 0
+    min_nodes: int | None = None
+    seed_peer: str = ""
+
+
+def inbox_address(network: NetworkConfig) -> str:
+    """Return the address pattern on which a node binds its inbox."""
+    if network.transport == "tcp":
+        return f"tcp://{network.bind}:*"
+    if network.transport == "inproc":
+        return f"inproc://nervenet-{secrets.token_hex(6)}"
+    folder = Path(network.bind) if network.bind.startswith("/") else Path(gettempdir())
+    return f"ipc://{folder}/nervenet-{secrets.token_hex(6)}"
+
+
+def default_name(role: str) -> str:
+    """Return a name for a node that was given none: unique enough, and readable."""
+    return f"{role}-{socket.gethostname().split('.')[0]}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+def members_of(roster: Roster, role: str) -> dict[str, Member]:
+    """Return the members of one role, by name, in name order."""
+    return {member.node: member for member in sorted(roster.members, key=lambda m: m.node) if member.role == role}
