@@ -219,6 +219,11 @@ class Experiment:
         )
 
     @property
+    def compression(self) -> str:
+        """The codec of this run's mode; empty: none."""
+        return self.federated.compression if self.mode == "federated" else self.gossip.compression
+
+    @property
     def clients_per_round(self) -> int:
         """How many clients a federated round wants: ``participation`` of all, rounded up."""
         return max(1, math.ceil(self.federated.participation * self.nodes - 1e-9))
