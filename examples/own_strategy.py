@@ -6,20 +6,21 @@ nervenet launch --data digits --strategy own_strategy:TrimmedMomentum --set fede
 from dataclasses import dataclass
 from functools import cached_property
 
-from nervenet.nodes.federated.strategies import Composed, Pipeline
-from nervenet.nodes.federated.strategies.pipeline import equally
-from nervenet.nodes.federated.strategies.robust import Trimmed
-from nervenet.nodes.federated.strategies.server_optimizers import Momentum
+from nervenet.nodes import strategies
 
 
 @dataclass(frozen=True)
-class TrimmedMomentum(Composed):
-    """The fields are keys of ``[federated]``; a part can be any function or object of your own, see `pipeline`."""
+class TrimmedMomentum(strategies.Composed):
+    """The fields are keys of ``[federated]``; a part can be any function or object of your own, see `strategies`."""
 
     f: int = 1
     server_momentum: float = 0.9
 
     @cached_property
-    def pipeline(self) -> Pipeline:
+    def pipeline(self) -> strategies.Pipeline:
         """The parts that differ from federated averaging."""
-        return Pipeline(weigh=equally, combine=Trimmed(self.f), step=Momentum(rate=1.0, beta=self.server_momentum))
+        return strategies.Pipeline(
+            weigh=strategies.equally,
+            combine=strategies.Trimmed(self.f),
+            step=strategies.Momentum(rate=1.0, beta=self.server_momentum),
+        )

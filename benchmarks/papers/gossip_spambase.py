@@ -5,8 +5,8 @@ no bias, inputs as shipped. Every cycle each peer sends its model to one peer dr
 the next model by a variant (RW, MU, UM). The error is that of a peer's model on the 461 test rows, averaged over all
 peers.
 
-What runs here is deployed code: the accounts of `asynchronous.tokens`, the merging of `asynchronous.merge`, the recipes
-of `asynchronous.walk` and the step of `models.pegasos`. Only the loop around them is leaner than the machines on
+What runs here is deployed code: `asynchronous.token_account`, the merging of `asynchronous.model_merge`, the recipes of
+`asynchronous.gossip_learning` and the step of `models.pegasos`. Only the loop around them is leaner than machines on
 virtual time, which would take some hours: a cycle is one period of every peer, in an order drawn anew, and a message
 arrives at once. A peer trains and evaluates nothing that it would not in a run.
 
@@ -29,9 +29,9 @@ from typing import Any
 import numpy as np
 from nervenet.models.pegasos import pegasos_step
 from nervenet.models.rng import generator
+from nervenet.nodes.gossip.asynchronous.gossip_learning import RECIPES, Act, WalkingModel, useful
 from nervenet.nodes.gossip.asynchronous.model_merge import RULES, WHOLE, merged, strided, taken
-from nervenet.nodes.gossip.asynchronous.token_account import ACCOUNTS, TokenAccount
-from nervenet.nodes.gossip.asynchronous.walk import RECIPES, Act, WalkingModel, useful
+from nervenet.nodes.gossip.asynchronous.token_account import STRATEGIES, TokenAccount
 from numpy.typing import NDArray
 
 FEATURES = 57
@@ -57,11 +57,11 @@ def read(name: str) -> tuple[NDArray[Any], NDArray[Any]]:
 
 @dataclass
 class Peer:
-    """One row, the model of the moment, the one that came last, and a purse."""
+    """One row, the model of the moment, the one that came last, and a token account."""
 
     X: NDArray[Any]
     signs: NDArray[Any]
-    purse: TokenAccount
+    account: TokenAccount
     model: WalkingModel
     last: WalkingModel = field(init=False)
 
@@ -86,9 +86,9 @@ class Network:
         if self.against_last and args.parts > 1:
             raise SystemExit("parts are merged into the peer's own model: --against own")
         self.rng = generator(seed, "spambase")
-        account = ACCOUNTS[args.tokens](args.capacity, args.reactivity)
+        strategy = STRATEGIES[args.tokens](args.capacity, args.reactivity)
         start = WalkingModel(np.zeros(FEATURES), (0,) * len(self.parts))
-        self.peers = [Peer(X[i : i + 1], signs[i : i + 1], TokenAccount(account), start) for i in range(len(X))]
+        self.peers = [Peer(X[i : i + 1], signs[i : i + 1], TokenAccount(strategy), start) for i in range(len(X))]
         self.sent = 0
 
     def cycle(self) -> None:
@@ -96,7 +96,7 @@ class Network:
         n, rng = len(self.peers), self.rng
         draws, targets = rng.random(n).tolist(), rng.integers(n - 1, size=n).tolist()
         for i in rng.permutation(n).tolist():
-            if self.peers[i].purse.tick(draws[i]):
+            if self.peers[i].account.tick(draws[i]):
                 self._send(i, targets[i])
 
     def _send(self, sender: int, target: int) -> None:
@@ -122,7 +122,7 @@ class Network:
                 theirs = a.body if part is WHOLE else taken(a.body, part)
                 a = b.with_merged(merged(b.body, theirs, shares, part), part.number, age)
         peer.model, peer.last = a, came
-        return peer.purse.react(news, self.rng.random())
+        return peer.account.react(news, self.rng.random())
 
     def error(self, X: NDArray[Any], signs: NDArray[Any]) -> float:
         """Give the share of wrong answers on these rows, averaged over the peers."""
@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--against", choices=("last", "own"), default="last", help="last: as in 2013; own: as in 2021")
     parser.add_argument("--penalty", type=float, default=1e-4)
     parser.add_argument("--parts", type=int, default=1)
-    parser.add_argument("--tokens", choices=sorted(ACCOUNTS), default="proactive")
+    parser.add_argument("--tokens", choices=sorted(STRATEGIES), default="proactive")
     parser.add_argument("--capacity", type=int, default=20)
     parser.add_argument("--reactivity", type=int, default=10)
     args = parser.parse_args()

@@ -10,6 +10,7 @@ from nervenet.broker import messages as m
 from ..runtime import effects as e
 from ..runtime import events as ev
 from .exchange_stats import ExchangeStats
+from .rules import PeerRules
 from .survey_flood import SurveyFlood
 
 PATIENCE = 10  # deadlines after which nothing is waited for any longer: neither a transfer nor one's own training
@@ -20,10 +21,9 @@ class PeerLifecycle:
 
     Parameters
     ----------
+    rules
     flood
         The surveys of round 0.
-    join_deadline_s, heartbeat_s, deadline_s
-        See `[network]` and `[gossip]` of the experiment file.
     unit
         What a training is of.
 
@@ -39,24 +39,15 @@ class PeerLifecycle:
         Completed rounds or cycles whose evaluation is still to come, with what is to be reported of them.
     """
 
-    def __init__(
-        self,
-        flood: SurveyFlood,
-        *,
-        join_deadline_s: float,
-        heartbeat_s: float,
-        deadline_s: float,
-        unit: Literal["round", "cycle"],
-    ) -> None:
+    def __init__(self, rules: PeerRules, flood: SurveyFlood, *, unit: Literal["round", "cycle"]) -> None:
         self.flood = flood
         self.stats = ExchangeStats()
         self.status = "meeting"
         self.settled: ev.ModelReady | None = None
         self.opened_at = 0.0
         self.pending: dict[int, dict[str, Any]] = {}
-        self._join_deadline_s = join_deadline_s
-        self._heartbeat_s = heartbeat_s
-        self._patience_s = PATIENCE * deadline_s
+        self._timing = rules.timing
+        self._patience_s = PATIENCE * rules.timing.deadline_s
         self._unit = unit
 
     # ----------------------------------------------------------------------------------------- round 0: meet and agree
@@ -70,8 +61,8 @@ class PeerLifecycle:
     def start_timers(self, now: float) -> list[e.Effect]:
         """Return the timers of round 0 and of the heartbeats."""
         return [
-            e.SetTimer(("join",), now + self._join_deadline_s),
-            e.SetTimer(("pulse",), now + self._heartbeat_s),
+            e.SetTimer(("join",), now + self._timing.join_deadline_s),
+            e.SetTimer(("pulse",), now + self._timing.heartbeat_s),
         ]
 
     def survey_arrived(self, event: ev.Arrived, survey: m.PeerSurvey, number: int) -> list[e.Effect]:
@@ -102,7 +93,7 @@ class PeerLifecycle:
     def join_expired(self) -> list[e.Effect]:
         """Fail: round 0 has lasted too long."""
         missing = ", ".join(self.flood.missing)
-        limit = f"{self._join_deadline_s:g} s"
+        limit = f"{self._timing.join_deadline_s:g} s"
         return self.fail(f"round 0 was not complete within {limit}: nothing was heard of {missing}")
 
     # ----------------------------------------------------------------------------------------------------- trainings

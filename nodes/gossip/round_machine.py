@@ -53,16 +53,11 @@ class PeerMachine:
         self.rules = rules
         self.membership = membership
         self.tracker = NeighborTracker(membership.neighborhood.ever)
-        self.lifecycle = PeerLifecycle(
-            SurveyFlood(rules.name, rules.members, membership.neighborhood.ever),
-            join_deadline_s=rules.join_deadline_s,
-            heartbeat_s=rules.heartbeat_s,
-            deadline_s=rules.deadline_s,
-            unit="round",
-        )
+        flood = SurveyFlood(rules.name, rules.members, membership.neighborhood.ever)
+        self.lifecycle = PeerLifecycle(rules, flood, unit="round")
         self.checkpoints = CheckpointPolicy(wanted=rules.keeps, held=rules.held)
         self.rounds = GossipRounds(rules, membership, self.tracker, self.lifecycle, self.checkpoints)
-        self.late_join = LateJoin(self.rounds, self.lifecycle, 4 * rules.heartbeat_s)
+        self.late_join = LateJoin(self.rounds, self.lifecycle, 4 * rules.timing.heartbeat_s)
         self.resumed: int | None = None
         self.superseded = False
         self._incarnations: dict[str, int] = {}
@@ -282,7 +277,7 @@ class PeerMachine:
     def _timer(self, key: ev.Key, now: float) -> list[e.Effect]:
         match key:
             case ("join",) if self.status == "joining":
-                limit = f"{self.rules.join_deadline_s:g} s"
+                limit = f"{self.rules.timing.join_deadline_s:g} s"
                 reason = f"no peer of the run gave its model within {limit}, and this one has come late"
                 return self.lifecycle.fail(reason)
             case ("join",) if self.settled is None:
@@ -297,7 +292,7 @@ class PeerMachine:
                 return []
 
     def _pulse(self, now: float) -> list[e.Effect]:
-        effects: list[e.Effect] = [e.SetTimer(("pulse",), now + self.rules.heartbeat_s)]
+        effects: list[e.Effect] = [e.SetTimer(("pulse",), now + self.rules.timing.heartbeat_s)]
         if self.status == "joining":
             return effects + self._ask_model(now)
         turn = self.tracker.turn()

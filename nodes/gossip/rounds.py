@@ -137,7 +137,7 @@ class GossipRounds:
         open_.trained, open_.loss = event.body, event.metrics.get("loss")
         effects: list[e.Effect] = [e.CancelTimer(("training", event.round)), *self._catch_up()]
         self.lifecycle.status = "waiting"
-        open_.trained_at, open_.deadline_at = now, now + self.rules.deadline_s
+        open_.trained_at, open_.deadline_at = now, now + self.rules.timing.deadline_s
         effects += self._send(event)
         effects.append(e.SetTimer(("deadline", self.number), open_.deadline_at))
         return effects + self.close_if_ready(now)
@@ -214,8 +214,8 @@ class GossipRounds:
     def deadline(self, now: float) -> list[e.Effect]:
         """Close the round, unless a model is still coming in: then waiting is cheaper than doing without."""
         moving = any(self.number in self.tracker.moving.get(p, ()) for p in self.waits.awaited(self.number))
-        if moving and now < self._open.deadline_at + (PATIENCE - 1) * self.rules.deadline_s:
-            return [e.SetTimer(("deadline", self.number), now + 2 * self.rules.heartbeat_s)]
+        if moving and now < self._open.deadline_at + (PATIENCE - 1) * self.rules.timing.deadline_s:
+            return [e.SetTimer(("deadline", self.number), now + 2 * self.rules.timing.heartbeat_s)]
         return self._close("deadline", now)
 
     def _close(self, by: str, now: float) -> list[e.Effect]:
@@ -248,7 +248,7 @@ class GossipRounds:
             effects.append(e.Send(event.wanted, m.Refused("exchange", number, "base", reason)))
         if self.lifecycle.settled is not None:
             effects += self.checkpoints.completed(number, now, self.lifecycle.settled.agreement, last=last)
-        if last or number % self.rules.evaluate_every == 0:
+        if last or number % self.rules.evaluation.every == 0:
             self.lifecycle.pending[number] = fields
             effects.append(e.Evaluate(number, self.rules.evaluate_on))
         else:

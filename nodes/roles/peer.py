@@ -18,7 +18,7 @@ from ..config.keys import ExperimentError
 from ..gossip.algorithms import Algorithm
 from ..gossip.algorithms.registry import build_algorithm, encoding_of, has_rounds, synchronous_names
 from ..gossip.algorithms.requirements import suitable_mixing
-from ..gossip.asynchronous.machine import AsyncPeerMachine, AsyncPeerRules
+from ..gossip.asynchronous.machine import AsyncPeerMachine
 from ..gossip.asynchronous.worker import AsyncGossipWorker
 from ..gossip.checkpoint_writer import CheckpointWriter
 from ..gossip.membership.service import MembershipRules, MembershipService
@@ -273,17 +273,10 @@ class Peer:
             )
         )
         return PeerMachine(
-            PeerRules(
-                name=self.identity.name,
-                members=founders,
+            replace(
+                self._rules(founders),
                 needs=needs,
                 encoding=encoding_of(algorithm),
-                deadline_s=experiment.gossip.deadline_s,
-                join_deadline_s=experiment.network.join_deadline_s,
-                heartbeat_s=experiment.network.heartbeat_s,
-                evaluate_every=experiment.evaluation.every,
-                evaluate_on="test" if self.model.has_test else "holdout",
-                settings=task_settings(experiment),
                 keeps=self._writer is not None,
                 held=() if self._writer is None else self._writer.held,
             ),
@@ -292,25 +285,27 @@ class Peer:
 
     def _asynchronous(self, members: Collection[str]) -> AsyncPeerMachine:
         experiment = self.experiment
-        rules = AsyncPeerRules(
-            name=self.identity.name,
-            members=tuple(members),
+        rules = replace(
+            self._rules(members),
             neighbors=self._neighbors,
             seed=experiment.seed,
             incarnation=self.session.incarnation,
-            deadline_s=experiment.gossip.deadline_s,
-            join_deadline_s=experiment.network.join_deadline_s,
-            heartbeat_s=experiment.network.heartbeat_s,
-            suspect_after_s=experiment.network.suspect_after_s,
-            lost_after_s=5 * experiment.network.suspect_after_s,
-            evaluate_every=experiment.evaluation.every,
-            evaluate_on="test" if self.model.has_test else "holdout",
-            settings=task_settings(experiment),
         )
         machine: AsyncPeerMachine = build_algorithm(experiment.gossip.algorithm, experiment.gossip.arguments).machine(
             rules
         )
         return machine
+
+    def _rules(self, members: Collection[str]) -> PeerRules:
+        experiment = self.experiment
+        return PeerRules(
+            name=self.identity.name,
+            members=tuple(members),
+            timing=experiment.timing,
+            evaluation=experiment.evaluation,
+            evaluate_on="test" if self.model.has_test else "holdout",
+            settings=task_settings(experiment),
+        )
 
     @property
     def resumed(self) -> int | None:

@@ -64,10 +64,9 @@ class Life:
 
 
 class Pretended:
-    """Stands in for a learner: a step towards a point of the site's own."""
+    """Stands in for a site model: a step towards a point of the site's own."""
 
     layout = SimpleNamespace(size=SIZE, dtype="float64", hash="a1b2")
-    rule = "mean"
     common_weights = None
 
     def __init__(self, name: str) -> None:
@@ -80,6 +79,8 @@ class Pretended:
 
     def get_weights(self) -> Any:
         return self.x
+
+    trained_weights = get_weights
 
     def train(self, *_: Any) -> Any:
         self.steps += 1

@@ -17,6 +17,7 @@ from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.topology import schedule
+from static_membership import tables
 
 MODEL = m.Payload(layout="a1b2", dtype="float64", length=4)
 TRAIN_S = 0.5
@@ -105,7 +106,7 @@ class Run:
             name=name,
             members=tuple(self.names),
             needs=self.needs,
-            **self.rules,
+            **tables(self.rules),
         )
         self.states[name] = state = PeerMachine(rules, membership)
         self._add(name, life, state)

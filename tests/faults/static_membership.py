@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from math import inf
 from typing import Any
 
+from nervenet.nodes.config.schema import EvaluationConfig, Timing
 from nervenet.nodes.gossip.membership.member_list import Change
 from nervenet.nodes.gossip.neighborhood import Neighborhood
 from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
@@ -52,6 +55,14 @@ class StaticMembership:
         return []
 
 
+def tables(rules: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `PeerRules` with durations and intervals in the tables they belong to."""
+    timing = {key: value for key, value in rules.items() if key in {f.name for f in fields(Timing)}}
+    every = {"every": rules["evaluate_every"]} if "evaluate_every" in rules else {}
+    others = {key: value for key, value in rules.items() if key not in timing and key != "evaluate_every"}
+    return {"timing": Timing(**timing), "evaluation": EvaluationConfig(**every), **others}
+
+
 def static_peer(
     name: str,
     members: Any,
@@ -62,7 +73,7 @@ def static_peer(
     **rules: Any,
 ) -> PeerMachine:
     """Return the machine of one peer among members that neither come nor go."""
-    given = PeerRules(name, tuple(members), **rules)
+    given = PeerRules(name, tuple(members), **tables(rules))
     doubly = given.needs.doubly
     membership = StaticMembership(name, schedule, mixing, doubly=doubly, suspect_after_s=suspect_after_s)
     return PeerMachine(given, membership)

@@ -16,14 +16,16 @@ from hypothesis import strategies as st
 from nervenet.broker import messages as m
 from nervenet.broker.messages import Lane
 from nervenet.models.rng import generator
-from nervenet.nodes.gossip.asynchronous.ad_psgd import AdPsgdMachine
+from nervenet.nodes.gossip.asynchronous.ad_psgd import AdPsgd, AdPsgdMachine
 from nervenet.nodes.gossip.asynchronous.gossip_learning import GossipLearning, GossipLearningMachine
-from nervenet.nodes.gossip.asynchronous.machine import AsyncPeerMachine, AsyncPeerRules
+from nervenet.nodes.gossip.asynchronous.machine import AsyncPeerMachine
 from nervenet.nodes.gossip.asynchronous.model_merge import merged, taken
+from nervenet.nodes.gossip.rules import PeerRules
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.topology import neighbors
+from static_membership import tables
 
 SIZE = 6
 LIVES = 10**6  # engagements of one life
@@ -44,7 +46,7 @@ class Weather:
 class Company:
     """Peers on virtual time with a worker whose arithmetic is real, and every half of every average written down."""
 
-    make: Callable[[AsyncPeerRules, Company], AsyncPeerMachine]
+    make: Callable[[PeerRules, Company], AsyncPeerMachine]
     n: int = 5
     cycles: int = 12
     seed: int = 0
@@ -62,7 +64,14 @@ class Company:
         graph = neighbors(self.graph, self.names)
         for k, name in enumerate(self.names):
             given = {"deadline_s": 10.0, "join_deadline_s": 60.0} | dict(self.rules)
-            rules = AsyncPeerRules(name, tuple(self.names), graph[name], self.seed, (k + 1) * LIVES, **given)
+            rules = PeerRules(
+                name,
+                tuple(self.names),
+                neighbors=graph[name],
+                seed=self.seed,
+                incarnation=(k + 1) * LIVES,
+                **tables(given),
+            )
             self.machines[name] = machine = self.make(rules, self)
             self.sim.add(name, machine, self._worker(name))
         for name in self.names:
@@ -148,16 +157,16 @@ class Ledger(AdPsgdMachine):
         return effects
 
 
-def pairwise(max_staleness: int = 4, patience_s: float = 0.3) -> Callable[[AsyncPeerRules, Company], AsyncPeerMachine]:
-    def make(rules: AsyncPeerRules, company: Company) -> AsyncPeerMachine:
-        machine = Ledger(rules, max_staleness=max_staleness, patience_s=patience_s)
+def pairwise(max_staleness: int = 4, patience_s: float = 0.3) -> Callable[[PeerRules, Company], AsyncPeerMachine]:
+    def make(rules: PeerRules, company: Company) -> AsyncPeerMachine:
+        machine = Ledger(rules, AdPsgd(max_staleness=max_staleness, patience_s=patience_s))
         machine.company = company
         return machine
 
     return make
 
 
-def walking(**walk: Any) -> Callable[[AsyncPeerRules, Company], AsyncPeerMachine]:
+def walking(**walk: Any) -> Callable[[PeerRules, Company], AsyncPeerMachine]:
     return lambda rules, company: GossipLearningMachine(rules, GossipLearning(period_s=0.05, **walk))
 
 
@@ -216,15 +225,15 @@ def test_every_history_of_pairwise_averaging_ends_with_both_halves_or_none(
         ]
     ),
 )
-def test_every_history_of_walking_models_ends_and_no_purse_is_overdrawn(
+def test_every_history_of_walking_models_ends_and_no_account_is_overdrawn(
     weather: Weather, seed: int, walk: Mapping[str, Any]
 ) -> None:
     company = Company(walking(**walk), seed=seed, weather=weather, rules={"deadline_s": 3.0}).run()
     company.check_ended()
     for machine in company.machines.values():
-        purse, sent = machine.purse, machine.tally["sent"]
-        assert 0 <= purse.balance <= getattr(purse.account, "capacity", 0)
-        assert sent + purse.balance <= machine._ticks, "every model but those sent in their period costs a token"
+        account, sent = machine.token_account, machine.tally["sent"]
+        assert 0 <= account.balance <= getattr(account.strategy, "capacity", 0)
+        assert sent + account.balance <= machine._ticks, "every model but those sent in their period costs a token"
 
 
 def test_without_trouble_peers_average_about_once_a_cycle_and_agree() -> None:

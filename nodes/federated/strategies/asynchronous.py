@@ -13,19 +13,19 @@ from typing import Literal, TypeAlias
 from nervenet.models.aggregate import combine
 
 from ...config.ranges import Count, Natural, NotNegative, Positive, Share
-from .base import Contribution, Demands, Outcome, State, StrategyError, Vector
+from .base import Contribution, Demands, Outcome, State, Stateless, StrategyError, Vector
 from .deltas import shifted
 
 Discount: TypeAlias = Literal["constant", "polynomial", "hinge"]
 
 
 def polynomial(staleness: int, a: float) -> float:
-    """Give ``(s + 1)^-a`` (Xie et al. 2019)."""
+    """Return ``(s + 1)^-a`` (Xie et al. 2019)."""
     return float((staleness + 1) ** -a)
 
 
 def hinge(staleness: int, a: float, b: int) -> float:
-    """Give 1 up to s = b, then ``1 / (a (s - b) + 1)`` (Xie et al. 2019)."""
+    """Return 1 up to s = b, then ``1 / (a (s - b) + 1)`` (Xie et al. 2019)."""
     return 1.0 if staleness <= b else 1 / (a * (staleness - b) + 1)
 
 
@@ -41,7 +41,7 @@ def discount(kind: Discount, staleness: int, a: float | None, b: int) -> float:
 
 
 @dataclass(frozen=True)
-class FedAsync:
+class FedAsync(Stateless):
     """Each update moves the model as it comes, the staler the less (Xie et al. 2019, arXiv 1903.03934, Algorithm 1).
 
     ``x <- (1 - α_s) x + α_s y`` with ``α_s = alpha s(staleness)``; `a` and `b` are parameters of the weighting by
@@ -62,13 +62,6 @@ class FedAsync:
         settings = {"proximal": self.rho} if self.rho else {}
         return Demands(settings=settings, asynchronous=True, max_staleness=self.max_staleness)
 
-    def check(self, clients: int) -> None:
-        """Any number will do."""
-
-    def init(self, weights: Vector, population: int) -> State:  # noqa: ARG002
-        """Nothing to remember."""
-        return {}
-
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
         """Move towards one after another."""
         after = weights
@@ -80,7 +73,7 @@ class FedAsync:
 
 
 @dataclass(frozen=True)
-class FedBuff:
+class FedBuff(Stateless):
     """The model moves by the mean of every K differences as they come (Nguyen et al. 2022, arXiv 2106.06639).
 
     ``x <- x + η_g / K sum_k s_k (y_k - b_k)``, each against the model b_k that its client started from; s_k is
@@ -105,10 +98,6 @@ class FedBuff:
         """Refuse a buffer that some would always be in more than once."""
         if clients < self.buffer:
             raise StrategyError(f"a buffer of {self.buffer} updates needs as many clients at least, found {clients}")
-
-    def init(self, weights: Vector, population: int) -> State:  # noqa: ARG002
-        """Nothing to remember."""
-        return {}
 
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
         """Move by what is in the buffer."""

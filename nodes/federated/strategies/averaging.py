@@ -24,7 +24,6 @@ class FedAvgM(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """Mean, then heavy ball."""
         return Pipeline(step=Momentum(self.server_rate, self.server_momentum))
 
 
@@ -38,7 +37,6 @@ class FedAdagrad(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """Mean, then Adagrad."""
         return Pipeline(step=Adaptive("adagrad", self.server_rate, self.beta_1, 0.0, self.tau))
 
 
@@ -53,7 +51,6 @@ class FedAdam(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """Mean, then Adam."""
         return Pipeline(step=Adaptive("adam", self.server_rate, self.beta_1, self.beta_2, self.tau))
 
 
@@ -68,5 +65,4 @@ class FedYogi(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """Mean, then Yogi."""
         return Pipeline(step=Adaptive("yogi", self.server_rate, self.beta_1, self.beta_2, self.tau))

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime.contribution import Contribution
 
-__all__ = ["Contribution", "Demands", "Outcome", "State", "Strategy", "StrategyError", "Vector", "zeros"]
+__all__ = ["Contribution", "Demands", "Outcome", "State", "Stateless", "Strategy", "StrategyError", "Vector"]
 
 Vector: TypeAlias = NDArray[Any]
 
@@ -90,7 +89,7 @@ class Strategy(Protocol):
         ...
 
     def init(self, weights: Vector, population: int) -> State:
-        """Give what it remembers before round 1.
+        """Return what it remembers before round 1.
 
         Parameters
         ----------
@@ -115,6 +114,17 @@ class Strategy(Protocol):
         ...
 
 
-def zeros(weights: Vector) -> Vector:
-    """Give a vector of zeros like the weights."""
-    return np.zeros_like(weights)
+class Stateless:
+    """What strategies inherit that remember nothing, ask for plain training, and take any number of updates."""
+
+    @property
+    def demands(self) -> Demands:
+        """Nothing beyond plain training."""
+        return Demands()
+
+    def check(self, clients: int) -> None:
+        """Accept any number of updates."""
+
+    def init(self, weights: Vector, population: int) -> State:  # noqa: ARG002
+        """Return nothing to remember."""
+        return {}

@@ -10,10 +10,9 @@ import numpy as np
 from nervenet.models.aggregate import combine
 
 from ...config.ranges import NotNegative, Positive
-from .base import Contribution, Demands, Outcome, State, StrategyError, Vector, zeros
+from .base import Contribution, Demands, Outcome, State, Stateless, StrategyError, Vector
 from .deltas import shifted
-from .pipeline import Composed, by_examples, without
-from .told import lacking
+from .pipeline import Composed, by_examples, misreported, without
 
 UNEQUAL = 1000.0
 """FedNova believes no client that it has done more, or less, than the median client by a larger factor: a normalizer
@@ -38,7 +37,7 @@ class FedProx(Composed):
 
 
 @dataclass(frozen=True)
-class Scaffold:
+class Scaffold(Stateless):
     """Control variates that correct each client's drift (Karimireddy et al. 2020, arXiv 1910.06378, Algorithm 1).
 
     Of N clients S report ``y_k - x`` and the change of their control variate, and all count alike:
@@ -56,14 +55,11 @@ class Scaffold:
         """Control variates, there and back."""
         return Demands(settings={"control": True}, parts=("weights", "control"))
 
-    def check(self, clients: int) -> None:
-        """Any number will do."""
-
     def init(self, weights: Vector, population: int) -> State:
         """Begin with c = 0."""
         if population < 1:
             raise StrategyError(f"scaffold must know how many clients the run has, found {population}")
-        return {"control": zeros(weights), "population": np.array([population])}
+        return {"control": np.zeros_like(weights), "population": np.array([population])}
 
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
         """Move the model and the control variate."""
@@ -75,7 +71,7 @@ class Scaffold:
 
 
 @dataclass(frozen=True)
-class FedNova:
+class FedNova(Stateless):
     """Averaging that is fair to clients with unequal local work (Wang et al. 2020, arXiv 2007.07481, section 4).
 
     Each client's difference is divided by its own normalizer a_k, the number of its steps for plain SGD, before they
@@ -92,20 +88,13 @@ class FedNova:
         """Plain training, and that clients can say how far it reached."""
         return Demands(fednova_normalizer=True)
 
-    def check(self, clients: int) -> None:
-        """Any number will do."""
-
-    def init(self, weights: Vector, population: int) -> State:  # noqa: ARG002
-        """Nothing to remember."""
-        return {}
-
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
         """Average normalized differences."""
-        rejected = lacking("fednova_normalizer", contributions, lambda value: value > 0, "a number above 0")
+        rejected = misreported("fednova_normalizer", contributions, lambda value: value > 0, "a number above 0")
         middle = statistics.median_low([c.metrics["fednova_normalizer"] for c in without(contributions, rejected)])
         what = f"within a factor of {UNEQUAL:g} of the median client's, {middle:.3g},"
         rejected = (
-            lacking("fednova_normalizer", contributions, lambda v: 0 < v / UNEQUAL <= middle <= v * UNEQUAL, what)
+            misreported("fednova_normalizer", contributions, lambda v: 0 < v / UNEQUAL <= middle <= v * UNEQUAL, what)
             | rejected
         )
         counted = without(contributions, rejected)

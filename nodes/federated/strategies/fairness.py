@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...config.ranges import NotNegative, Positive
-from .base import Contribution, Demands, Outcome, State, Vector
+from .base import Contribution, Demands, Outcome, State, Stateless, Vector
 from .deltas import lengths, shifted
-from .pipeline import without
-from .told import lacking
+from .pipeline import misreported, without
 
 SMALLEST = 1e-10
 """A loss counts as no smaller than this: F^(q-1) would be infinite at 0 for q < 1."""
 
 
 @dataclass(frozen=True)
-class QFedAvg:
+class QFedAvg(Stateless):
     """Averaging for an even performance over clients: weights by loss (Li et al. 2020, arXiv 1905.10497, Algorithm 2).
 
     With F_k the loss of the present model on a client's own rows and L = 1 / `step`:
@@ -36,16 +35,9 @@ class QFedAvg:
         """The loss of the present model at each client."""
         return Demands(settings={"probe": True})
 
-    def check(self, clients: int) -> None:
-        """Any number will do."""
-
-    def init(self, weights: Vector, population: int) -> State:  # noqa: ARG002
-        """Nothing to remember."""
-        return {}
-
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
         """Average by losses."""
-        rejected = lacking("probe_loss", contributions, lambda value: value >= 0, "a number of at least 0")
+        rejected = misreported("probe_loss", contributions, lambda value: value >= 0, "a number of at least 0")
         counted = without(contributions, rejected)
         losses = [max(c.metrics["probe_loss"], SMALLEST) for c in counted]
         # Divided by L and by the largest loss to the power q, which change nothing: no power can then overflow.

@@ -11,18 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from nervenet.models.aggregate import weighted_mean
 
-from .base import Contribution, Demands, Outcome, State, StrategyError, Vector
+from .base import Contribution, Outcome, State, Stateless, StrategyError, Vector
 
 Screen: TypeAlias = Callable[[Sequence[Contribution]], Mapping[str, str]]
 """Names the clients to leave out, each with the reason."""
 
 Clip: TypeAlias = Callable[[Sequence[Vector], Vector | None], Sequence[Vector]]
-"""Shortens differences to a start (None: the origin): takes vectors and start, gives the very ones that are short
-enough and new ones for the rest."""
+"""Shortens differences to a start (None: the origin): takes vectors and start, returns the very ones that are
+short enough and new ones for the rest."""
 
 Weigh: TypeAlias = Callable[[Sequence[Contribution]], list[float]]
 """One weight a contribution, none negative, summing to one."""
@@ -36,7 +37,7 @@ class Select(Protocol):
         ...
 
     def __call__(self, vectors: Sequence[Vector]) -> Sequence[int]:
-        """Give the places of those that go on; who is not chosen has done nothing wrong."""
+        """Return the places of those that go on; who is not chosen has done nothing wrong."""
         ...
 
 
@@ -56,12 +57,19 @@ class Step(Protocol):
     """From the present model and the combined updates to the next model."""
 
     def init(self, weights: Vector) -> State:
-        """Give what is remembered before the first step."""
+        """Return what is remembered before the first step."""
         ...
 
     def apply(self, state: State, weights: Vector, merged: Vector, *, relative: bool) -> tuple[Vector, State]:
         """Step from `weights` to, or where `relative` by, `merged`, which may be used up."""
         ...
+
+
+class AnyNumber:
+    """A part whose theory excludes no number of vectors."""
+
+    def check(self, clients: int) -> None:
+        """Do nothing."""
 
 
 def by_examples(contributions: Sequence[Contribution]) -> list[float]:
@@ -76,14 +84,10 @@ def equally(contributions: Sequence[Contribution]) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Mean:
-    """The weighted mean."""
-
-    def check(self, clients: int) -> None:
-        """Any number will do."""
+class Mean(AnyNumber):
+    """Combines by the weighted mean, ``sum_k w_k x_k``."""
 
     def __call__(self, vectors: Sequence[Vector], weights: Sequence[float], start: Vector | None) -> Vector:  # noqa: ARG002
-        """Give ``sum_k w_k x_k``."""
         return weighted_mean(vectors, weights)
 
 
@@ -92,11 +96,9 @@ class Replace:
     """No server optimizer: the combined updates are the next model."""
 
     def init(self, weights: Vector) -> State:  # noqa: ARG002
-        """Nothing to remember."""
         return {}
 
     def apply(self, state: State, weights: Vector, merged: Vector, *, relative: bool) -> tuple[Vector, State]:
-        """Give the merged model."""
         return (weights + merged if relative else merged), state
 
 
@@ -112,7 +114,7 @@ class Pipeline:
     step: Step = field(default_factory=Replace)
 
     def check(self, clients: int) -> None:
-        """Ask the part that all vectors come to."""
+        """Raise `StrategyError` for a number of updates that the theory of selection or combination excludes."""
         (self.select or self.combine).check(clients)
 
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
@@ -144,29 +146,35 @@ def without(contributions: Sequence[Contribution], rejected: Mapping[str, str]) 
     return counted
 
 
-class Composed:
-    """What a strategy inherits that is a pipeline and nothing else: it only says which."""
+def misreported(
+    metric: str, contributions: Sequence[Contribution], allowed: Callable[[float], bool], what: str
+) -> dict[str, str]:
+    """Return the clients that did not report a finite `metric` which is allowed, each with the reason."""
+    reasons = {}
+    for contribution in contributions:
+        value = contribution.metrics.get(metric)
+        if value is None:
+            reasons[contribution.client] = f"{metric} must be reported, found none"
+        elif not (isfinite(value) and allowed(value)):
+            reasons[contribution.client] = f"{metric} must be {what}, found {value:g}"
+    return reasons
 
-    @property
-    def demands(self) -> Demands:
-        """Nothing beyond plain training."""
-        return Demands()
+
+class Composed(Stateless):
+    """What a strategy inherits that is a pipeline and nothing else: it only says which."""
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """The composition."""
+        """The composition; federated averaging unless a strategy says otherwise."""
         return Pipeline()
 
     def check(self, clients: int) -> None:
-        """Ask the pipeline."""
         self.pipeline.check(clients)
 
     def init(self, weights: Vector, population: int) -> State:  # noqa: ARG002
-        """Ask the step."""
         return self.pipeline.step.init(weights)
 
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
-        """Take one round's updates through the pipeline."""
         return self.pipeline.apply(state, weights, contributions)
 
 

@@ -1,185 +1,40 @@
 """Strategies that tolerate Byzantine clients: up to f of n, each as far as its theory goes.
 
 All but `NormBound` weigh everybody alike: with weights by examples, whoever claims more of them would gain by it. Each
-takes the place of the mean, so a server optimizer can follow: parts compose (`pipeline`). What they do to vectors
-stands in `nervenet.models.robust`. Updates of clients whose data differ much are far apart without any attack, and a
-rule that leaves out the outlying ones then leaves out honest ones.
+takes the place of the mean, so a server optimizer can follow: parts compose (`pipeline`, `robust_parts`). Updates of
+clients whose data differ much are far apart without any attack, and a rule that leaves out the outlying ones then
+leaves out honest ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-from nervenet.models import robust
-from nervenet.models.aggregate import combine
-from nervenet.models.robust.coordinate_wise import mean_around_median
-
 from ...config.ranges import Count, Natural, NotNegative, Positive
-from .base import StrategyError, Vector
 from .pipeline import Composed, Pipeline, equally
-
-
-def tolerate(rule: str, clients: int, f: int) -> None:
-    """Ask the theory of a rule; its `RobustnessError` in the words that a round fails by."""
-    try:
-        robust.check(rule, clients, f)
-    except robust.RobustnessError as error:
-        raise StrategyError(str(error)) from None
-
-
-# -------------------------------------------------------------------------------------------------------------- parts
-
-
-@dataclass(frozen=True)
-class Middle:
-    """Combines by the median of each coordinate; n >= 2f + 1 for any f, so any n will do for some f."""
-
-    def check(self, clients: int) -> None:
-        """Any number will do."""
-
-    def __call__(self, vectors: Sequence[Vector], weights: Sequence[float], start: Vector | None) -> Vector:  # noqa: ARG002
-        """Give the coordinate-wise median."""
-        return robust.coordinate_median(vectors)
-
-
-@dataclass(frozen=True)
-class Trimmed:
-    """Combines by the mean of each coordinate without its f largest and f smallest values; n >= 2f + 1."""
-
-    f: int
-
-    def check(self, clients: int) -> None:
-        """Ask the theory."""
-        tolerate("trimmed mean", clients, self.f)
-
-    def __call__(self, vectors: Sequence[Vector], weights: Sequence[float], start: Vector | None) -> Vector:  # noqa: ARG002
-        """Give the trimmed mean."""
-        return robust.trimmed_mean(vectors, self.f)
-
-
-@dataclass(frozen=True)
-class Nearest:
-    """Selects the m vectors of the lowest Krum scores (None: n - f of them); n >= 2f + 3."""
-
-    f: int
-    m: int | None = None
-
-    def check(self, clients: int) -> None:
-        """Ask the theory, and whether so many can be honest."""
-        rule = "krum" if self.m == 1 else "multi-krum"
-        tolerate(rule, clients, self.f)
-        if self.m is not None and self.m > clients - self.f:
-            raise StrategyError(
-                f"{rule} cannot average m = {self.m} of n = {clients}: at most n - f = {clients - self.f} are honest"
-            )
-
-    def __call__(self, vectors: Sequence[Vector]) -> Sequence[int]:
-        """Rank and choose."""
-        return robust.krum_order(vectors, self.f)[: self.m or len(vectors) - self.f]
-
-
-@dataclass(frozen=True)
-class Shortlist:
-    """Selects n - 2f vectors, one after another by Krum; n >= 4f + 3. The first half of Bulyan."""
-
-    f: int
-
-    def check(self, clients: int) -> None:
-        """Ask the theory."""
-        tolerate("bulyan", clients, self.f)
-
-    def __call__(self, vectors: Sequence[Vector]) -> Sequence[int]:
-        """Choose."""
-        return robust.bulyan_selection(vectors, self.f)
-
-
-@dataclass(frozen=True)
-class AroundMedian:
-    """Combines by the mean of the values nearest to each coordinate's median, all but 2f. The second half of Bulyan."""
-
-    f: int
-
-    def check(self, clients: int) -> None:
-        """One value at least must be left."""
-        if clients <= 2 * self.f:
-            raise StrategyError(f"a mean around the median without 2f = {2 * self.f} values needs more than {clients}")
-
-    def __call__(self, vectors: Sequence[Vector], weights: Sequence[float], start: Vector | None) -> Vector:  # noqa: ARG002
-        """Give the mean around the median."""
-        return mean_around_median(vectors, len(vectors) - 2 * self.f)
-
-
-@dataclass(frozen=True)
-class Weiszfeld:
-    """Combines by the geometric median; n >= 2f + 1 for any f, so any n will do for some f."""
-
-    iterations: int = 50
-    tolerance: float = 1e-6
-    smoothing: float = 1e-6
-
-    def check(self, clients: int) -> None:
-        """Any number will do."""
-
-    def __call__(self, vectors: Sequence[Vector], weights: Sequence[float], start: Vector | None) -> Vector:  # noqa: ARG002
-        """Give the geometric median."""
-        return robust.geometric_median(
-            vectors, weights, iterations=self.iterations, tolerance=self.tolerance, smoothing=self.smoothing
-        )
-
-
-@dataclass(frozen=True)
-class Clipped:
-    """Combines by centered clipping from the present model on; n >= 2f + 1."""
-
-    tau: float
-    iterations: int = 1
-    f: int = 0
-
-    def check(self, clients: int) -> None:
-        """Ask the theory."""
-        tolerate("centered clipping", clients, self.f)
-
-    def __call__(self, vectors: Sequence[Vector], weights: Sequence[float], start: Vector | None) -> Vector:  # noqa: ARG002
-        """Move from the start by clipped means."""
-        origin = np.zeros_like(vectors[0]) if start is None else start
-        return robust.centered_clipping(vectors, origin, self.tau, self.iterations)
-
-
-@dataclass(frozen=True)
-class Bounded:
-    """Combines by the weighted mean of differences no longer than a bound."""
-
-    bound: float
-
-    def check(self, clients: int) -> None:
-        """Any number will do."""
-
-    def __call__(self, vectors: Sequence[Vector], weights: Sequence[float], start: Vector | None) -> Vector:
-        """Give ``s + sum_k w_k (x_k - s) min(1, bound / ||x_k - s||)``: the factors go into the weights of one sum."""
-        factors = robust.clip_factors(vectors, self.bound, start)
-        pulls = [weight * factor for weight, factor in zip(weights, factors.tolist(), strict=True)]
-        if start is None:
-            return combine(vectors, pulls)
-        return combine([start, *vectors], [1 - sum(pulls), *pulls])
-
-
-# --------------------------------------------------------------------------------------------------------- strategies
+from .robust_parts import (
+    BoundedMean,
+    BulyanSelection,
+    ClippedMean,
+    CoordinateMedian,
+    KrumSelection,
+    MeanAroundMedian,
+    Trimmed,
+    Weiszfeld,
+)
 
 
 @dataclass(frozen=True)
 class Median(Composed):
     """Median of each coordinate (Yin et al. 2018, arXiv 1803.01498).
 
-    Bears any minority: n >= 2f + 1. Slower than the mean on skewed data, where the median client is not the mean one.
+    Tolerates any minority: n >= 2f + 1. Slower than the mean on skewed data, where the median client is not the mean.
     """
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """Median."""
-        return Pipeline(weigh=equally, combine=Middle())
+        return Pipeline(weigh=equally, combine=CoordinateMedian())
 
 
 @dataclass(frozen=True)
@@ -193,7 +48,6 @@ class TrimmedMean(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """Trimmed mean."""
         return Pipeline(weigh=equally, combine=Trimmed(self.f))
 
 
@@ -208,8 +62,7 @@ class Krum(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """One is chosen."""
-        return Pipeline(select=Nearest(self.f, 1), weigh=equally)
+        return Pipeline(select=KrumSelection(self.f, 1), weigh=equally)
 
 
 @dataclass(frozen=True)
@@ -224,8 +77,7 @@ class MultiKrum(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """Some are chosen and averaged."""
-        return Pipeline(select=Nearest(self.f, self.m), weigh=equally)
+        return Pipeline(select=KrumSelection(self.f, self.m), weigh=equally)
 
 
 @dataclass(frozen=True)
@@ -240,15 +92,14 @@ class Bulyan(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """Choose, then average within each coordinate."""
-        return Pipeline(select=Shortlist(self.f), weigh=equally, combine=AroundMedian(self.f))
+        return Pipeline(select=BulyanSelection(self.f), weigh=equally, combine=MeanAroundMedian(self.f))
 
 
 @dataclass(frozen=True)
 class GeometricMedian(Composed):
     """Point nearest to all updates: smoothed Weiszfeld algorithm (Pillutla et al. 2022, arXiv 1912.13445).
 
-    Bears any minority: n >= 2f + 1. `smoothing` is a distance, in the unit of the weights.
+    Tolerates any minority: n >= 2f + 1. `smoothing` is a distance, in the unit of the weights.
     """
 
     iterations: Count = 50
@@ -257,7 +108,6 @@ class GeometricMedian(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """Geometric median."""
         return Pipeline(weigh=equally, combine=Weiszfeld(self.iterations, self.tolerance, self.smoothing))
 
 
@@ -275,8 +125,7 @@ class CenteredClipping(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """Clip and average, from the present model on."""
-        return Pipeline(weigh=equally, combine=Clipped(self.tau, self.iterations, self.f))
+        return Pipeline(weigh=equally, combine=ClippedMean(self.tau, self.iterations, self.f))
 
 
 @dataclass(frozen=True)
@@ -291,5 +140,4 @@ class NormBound(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """Clip and average."""
-        return Pipeline(combine=Bounded(self.bound))
+        return Pipeline(combine=BoundedMean(self.bound))

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .base import State, Vector, zeros
+from .base import State, Vector
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Momentum:
 
     def init(self, weights: Vector) -> State:
         """Begin at rest."""
-        return {"momentum": zeros(weights)}
+        return {"momentum": np.zeros_like(weights)}
 
     def apply(self, state: State, weights: Vector, merged: Vector, *, relative: bool) -> tuple[Vector, State]:
         """Step by the momentum."""
@@ -53,7 +53,7 @@ class Adaptive:
 
     def init(self, weights: Vector) -> State:
         """First moment 0, second τ²."""
-        return {"first": zeros(weights), "second": np.full_like(weights, self.tau**2)}
+        return {"first": np.zeros_like(weights), "second": np.full_like(weights, self.tau**2)}
 
     def apply(self, state: State, weights: Vector, merged: Vector, *, relative: bool) -> tuple[Vector, State]:
         """Step by the ratio of the moments."""

@@ -35,8 +35,26 @@ from nervenet.models.rng import generator
 from ...config.ranges import Count, Positive
 from ...runtime import effects as e
 from ...runtime import events as ev
+from ..rules import PeerRules
 from .accumulator import Accumulator
-from .machine import AsyncPeerMachine, AsyncPeerRules
+from .machine import AsyncPeerMachine
+
+
+@dataclass(frozen=True)
+class AdPsgd:
+    """AD-PSGD (Lian et al. 2018): arguments under ``[gossip]``."""
+
+    undirected: ClassVar[bool] = True
+    varying: ClassVar[bool] = False
+
+    # averages that may change a model while it trains; few: more is refused
+    max_staleness: Count = 16
+    # how long a proposal, or an accepted one, keeps a peer from others; well above a round trip
+    patience_s: Positive = 1.0
+
+    def machine(self, rules: PeerRules) -> AdPsgdMachine:
+        """Return the machine of one peer."""
+        return AdPsgdMachine(rules, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +100,10 @@ class AdPsgdMachine(AsyncPeerMachine):
         The engagements that a crash has left open.
     """
 
-    def __init__(self, rules: AsyncPeerRules, *, max_staleness: int = 16, patience_s: float = 1.0) -> None:
+    def __init__(self, rules: PeerRules, arguments: AdPsgd) -> None:
         super().__init__(rules)
-        self.max_staleness = max_staleness
-        self.patience_s = patience_s
+        self.max_staleness = arguments.max_staleness
+        self.patience_s = arguments.patience_s
         self.holding = Accumulator()
         self.proposal: Proposal | None = None
         self.promises: dict[str, Promise] = {}
@@ -368,18 +386,3 @@ class AdPsgdMachine(AsyncPeerMachine):
         if peer in self.promises:
             effects += self._voided(peer, why)
         return effects + self._propose(now)
-
-
-@dataclass(frozen=True)
-class AdPsgd:
-    """AD-PSGD (Lian et al. 2018): see the module."""
-
-    undirected: ClassVar[bool] = True
-    varying: ClassVar[bool] = False
-
-    max_staleness: Count = 16  # averages that may change a model while it trains; few: more is refused
-    patience_s: Positive = 1.0  # how long a proposal or a pledge keeps a peer from others; well above a round trip
-
-    def machine(self, rules: AsyncPeerRules) -> AsyncPeerMachine:
-        """Build the machine of one peer."""
-        return AdPsgdMachine(rules, max_staleness=self.max_staleness, patience_s=self.patience_s)

@@ -2,13 +2,17 @@
 Jelasity 2013, Concurrency and Computation 25(4), Algorithms 1 and 2; Hegedűs, Danner & Jelasity 2021, JPDC 148).
 
 Once a period a peer sends its model, or a part of it, to a neighbor drawn at random, or saves a token for an answer
-later on. Of each model that comes it makes its next one, by the recipe of a variant; nobody answers, nobody waits.
+later on. Of each model that comes it makes its next one, by the recipe of a variant; nobody answers, nobody waits. RW
+updates what comes and passes it on, so each model is a random walk over the data. MU merges it with another and updates
+the result; UM updates both and merges them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from enum import Enum
+from typing import Any, ClassVar, Literal
 
 from nervenet.broker import messages as m
 from nervenet.models.rng import generator
@@ -16,24 +20,66 @@ from nervenet.models.rng import generator
 from ...config.ranges import Count, Positive, Share
 from ...runtime import effects as e
 from ...runtime import events as ev
-from .machine import AsyncPeerMachine, AsyncPeerRules
-from .model_merge import RULES, WHOLE, Part, layered, strided
-from .token_account import ACCOUNTS, TokenAccount, TokenStrategy
-from .walk import RECIPES, Act, WalkingModel, useful
+from ..rules import PeerRules
+from .machine import AsyncPeerMachine
+from .model_merge import RULES, WHOLE, Part, ages_after, layered, strided
+from .token_account import STRATEGIES, TokenAccount
 
 DRAWS = 2**48  # seeds of samples
 
 
+class Act(Enum):
+    """A step of making a model: of the one that came (`a`) and the other (`b`)."""
+
+    MERGE = "a <- merge(b, a)"
+    UPDATE = "a <- update(a)"
+    UPDATE_OTHER = "b <- update(b)"
+
+
+RECIPES: Mapping[str, tuple[Act, ...]] = {
+    "rw": (Act.UPDATE,),
+    "mu": (Act.MERGE, Act.UPDATE),
+    "um": (Act.UPDATE, Act.UPDATE_OTHER, Act.MERGE),
+}
+"""How each variant makes the next model."""
+
+
+@dataclass(frozen=True, slots=True)
+class WalkingModel:
+    """A model on its way: a handle of its weights, and the age of each of its parts in updates."""
+
+    body: Any
+    ages: tuple[int, ...] = (0,)
+
+    @property
+    def age(self) -> int:
+        """Of its oldest part: where the schedule of its learning rate stands."""
+        return max(self.ages)
+
+    def updated(self, body: Any, steps: int) -> WalkingModel:
+        """Return what an update of so many steps makes of it: all parts have learned."""
+        return WalkingModel(body, tuple(age + steps for age in self.ages))
+
+    def with_merged(self, body: Any, part: int, theirs: int) -> WalkingModel:
+        """Return what merging a part of that age into it makes of it."""
+        return WalkingModel(body, ages_after(self.ages, part, theirs))
+
+
+def useful(mine: int, theirs: int) -> bool:
+    """Return whether a model has learned at least as much as one's own (Danner & Jelasity 2018, section 4)."""
+    return theirs >= mine
+
+
 @dataclass(frozen=True)
 class GossipLearning:
-    """Models that walk (Ormándi et al. 2013; Hegedűs et al. 2021): see the module."""
+    """Models that walk (Ormándi et al. 2013; Hegedűs et al. 2021): arguments under ``[gossip]``."""
 
     undirected: ClassVar[bool] = False
     varying: ClassVar[bool] = True
 
     variant: Literal["rw", "mu", "um"] = "mu"  # rw: update; mu: merge, then update; um: update both, then merge
     merge: Literal["age", "mean"] = "age"  # weights proportional to the ages, or "mean"
-    # What comes is merged with the peer's own model (2021), or with the last that came before (2013).
+    # merge with the peer's own model (2021), or with the "last" that came before (2013)
     against: Literal["own", "last"] = "own"
     # proactive: a model every period; the others answer at once, tokens allowing
     tokens: Literal["proactive", "simple", "generalized", "randomized"] = "proactive"
@@ -46,7 +92,7 @@ class GossipLearning:
     queue: Count = 8  # models that may wait for the training that runs, one a neighbor
 
     def __post_init__(self) -> None:
-        self.account  # noqa: B018  (raises for a capacity that cannot be)
+        self.token_account()
         partial = [key for key in ("parts", "layers", "share") if getattr(self, key) != getattr(type(self), key)]
         if len(partial) > 1:
             raise ValueError(f"{' and '.join(partial)}: a message holds one kind of part; give one of them")
@@ -56,13 +102,12 @@ class GossipLearning:
                 f"found variant {self.variant!r}, against {self.against!r}"
             )
 
-    @property
-    def account(self) -> TokenStrategy:
-        """Decides when to send."""
-        return ACCOUNTS[self.tokens](self.capacity, self.reactivity)
+    def token_account(self) -> TokenAccount:
+        """Return a peer's account; a ``ValueError`` says what capacity and reactivity must be."""
+        return TokenAccount(STRATEGIES[self.tokens](self.capacity, self.reactivity))
 
-    def machine(self, rules: AsyncPeerRules) -> AsyncPeerMachine:
-        """Build the machine of one peer."""
+    def machine(self, rules: PeerRules) -> GossipLearningMachine:
+        """Return the machine of one peer."""
         return GossipLearningMachine(rules, self)
 
 
@@ -86,15 +131,15 @@ class GossipLearningMachine(AsyncPeerMachine):
     ----------
     model
         This peer's own, with the ages of its parts.
-    purse
-        Its tokens.
+    token_account
+        How many models it may still send.
     """
 
-    def __init__(self, rules: AsyncPeerRules, walk: GossipLearning | None = None) -> None:
+    def __init__(self, rules: PeerRules, walk: GossipLearning) -> None:
         super().__init__(rules)
-        self.walk = walk or GossipLearning()
+        self.walk = walk
         self.model = WalkingModel(None)
-        self.purse = TokenAccount(self.walk.account)
+        self.token_account = walk.token_account()
         self.parts: tuple[Part, ...] = (WHOLE,)
         self._previous = self.model  # the one that came before
         self._inbox: dict[str, tuple[WalkingModel, Part]] = {}
@@ -106,7 +151,7 @@ class GossipLearningMachine(AsyncPeerMachine):
         self._ticks = 0
         self._sends = 0
         self._received = 0
-        self._fed_at = 0.0
+        self._active_at = 0.0
 
     @property
     def weights(self) -> ev.Body:
@@ -123,13 +168,13 @@ class GossipLearningMachine(AsyncPeerMachine):
     # -------------------------------------------------------------------------------------------------- time: sending
 
     def _settle(self, event: ev.ModelReady, now: float) -> list[e.Effect]:
-        # Each begins somewhere in its period, or all would send at once for ever.
+        # Each begins somewhere in its period, or all would send at once forever.
         phase = float(generator(self.rules.seed, self.rules.name, "phase").random())
         timers: list[e.Effect] = [
             e.SetTimer(("period",), now + phase * self.walk.period_s),
-            e.SetTimer(("hunger",), now + self.rules.deadline_s),
+            e.SetTimer(("idle",), now + self.rules.timing.deadline_s),
         ]
-        self._fed_at = now
+        self._active_at = now
         return [*super()._settle(event, now), *timers]
 
     def _own_timer(self, key: ev.Key, now: float) -> list[e.Effect]:
@@ -137,18 +182,18 @@ class GossipLearningMachine(AsyncPeerMachine):
             case ("period",):
                 self._ticks += 1
                 again = e.SetTimer(key, now + self.walk.period_s)
-                if self.purse.tick(self._draw("token", self._ticks)):
+                if self.token_account.tick(self._draw("token", self._ticks)):
                     return [again, *self._send()]
                 return [again]
-            case ("hunger",):
-                due = self._fed_at + self.rules.deadline_s
+            case ("idle",):
+                due = self._active_at + self.rules.timing.deadline_s
                 if now < due:
                     return [e.SetTimer(key, due)]
-                self._fed_at = now
-                again = e.SetTimer(key, now + self.rules.deadline_s)
+                self._active_at = now
+                again = e.SetTimer(key, now + self.rules.timing.deadline_s)
                 if self.status != "training" or self._making:
                     return [again]
-                self.tally["starved"] += 1
+                self.tally["idle"] += 1
                 return [again, *self._make(Making(self.model, self.model, WHOLE, [Act.UPDATE], self.model), now)]
             case _:
                 return []
@@ -246,7 +291,7 @@ class GossipLearningMachine(AsyncPeerMachine):
         return self._make(Making(came, other, part, list(RECIPES[self.walk.variant]), came, sender), now)
 
     def _make(self, making: Making, now: float) -> list[e.Effect]:
-        self._fed_at = now
+        self._active_at = now
         self._making = making
         return self._act(now)
 
@@ -299,7 +344,7 @@ class GossipLearningMachine(AsyncPeerMachine):
         effects: list[e.Effect] = []
         if making.sender:
             self._previous = making.came
-            for _ in range(self.purse.react(news, self._draw("reaction", self._received))):
+            for _ in range(self.token_account.react(news, self._draw("reaction", self._received))):
                 effects += self._send()
         participants = [making.sender] if making.sender else []
         effects += self._complete(now, participants, making.loss, 0)

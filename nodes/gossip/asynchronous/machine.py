@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from nervenet.broker import messages as m
@@ -17,27 +15,9 @@ from ...runtime import events as ev
 from ...runtime.payload_checks import payload_fault
 from ..exchange_stats import ExchangeStats
 from ..lifecycle import PATIENCE, PeerLifecycle
+from ..rules import PeerRules
 from ..survey_flood import SurveyFlood
 from .neighbors import AsyncNeighbors
-
-
-@dataclass(frozen=True)
-class AsyncPeerRules:
-    """All that steers a peer without rounds; see `[gossip]` and `[network]` of the experiment file."""
-
-    name: str
-    members: tuple[str, ...]
-    neighbors: tuple[str, ...]
-    seed: int = 0
-    incarnation: int = 0  # larger at each start of a name
-    deadline_s: float = 30.0  # without news after which a peer goes on, or ends, alone
-    join_deadline_s: float = 30.0
-    heartbeat_s: float = 0.5
-    suspect_after_s: float = 2.0
-    lost_after_s: float = 10.0
-    evaluate_every: int = 1
-    evaluate_on: str = "test"  # or "holdout": this peer's own rows kept apart
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class AsyncPeerMachine(ABC):
@@ -51,16 +31,10 @@ class AsyncPeerMachine(ABC):
         What became of the exchanges, by kind.
     """
 
-    def __init__(self, rules: AsyncPeerRules) -> None:
+    def __init__(self, rules: PeerRules) -> None:
         self.rules = rules
-        self.lifecycle = PeerLifecycle(
-            SurveyFlood(rules.name, rules.members, rules.neighbors),
-            join_deadline_s=rules.join_deadline_s,
-            heartbeat_s=rules.heartbeat_s,
-            deadline_s=rules.deadline_s,
-            unit="cycle",
-        )
-        self.neighbors = AsyncNeighbors(rules.neighbors, rules.suspect_after_s, rules.lost_after_s)
+        self.lifecycle = PeerLifecycle(rules, SurveyFlood(rules.name, rules.members, rules.neighbors), unit="cycle")
+        self.neighbors = AsyncNeighbors(rules.neighbors, rules.timing)
         self.tally: Counter[str] = Counter()
         self.cycle = 0
         self.completed = 0
@@ -232,7 +206,7 @@ class AsyncPeerMachine(ABC):
         if not self.until:
             return []
         return [
-            e.SetTimer(("ending",), now + self.rules.deadline_s),
+            e.SetTimer(("ending",), now + self.rules.timing.deadline_s),
             e.SendHeartbeat(self.neighbors.here, self.completed, self.status),
         ]
 
@@ -264,7 +238,7 @@ class AsyncPeerMachine(ABC):
         effects: list[e.Effect] = [e.CancelTimer(("training",)), e.Publish("round.completed", fields)]
         last = number >= self.until
         effects += self.stats.report(now, number, last=last)
-        if last or number % self.rules.evaluate_every == 0:
+        if last or number % self.rules.evaluation.every == 0:
             self.lifecycle.pending[number] = fields
             return [*effects, self._evaluate(number)]
         return [*effects, e.Completed(number, fields)]
@@ -309,7 +283,7 @@ class AsyncPeerMachine(ABC):
 
     def _pulse(self, now: float) -> list[e.Effect]:
         return [
-            e.SetTimer(("pulse",), now + self.rules.heartbeat_s),
+            e.SetTimer(("pulse",), now + self.rules.timing.heartbeat_s),
             e.SendHeartbeat(self.neighbors.here, self.completed, self.status),
             *self.lifecycle.flood.remind(self.neighbors.meeting),
             *self.neighbors.review(now),
@@ -319,8 +293,8 @@ class AsyncPeerMachine(ABC):
 
     def _in_transit(self, peer: str, since: float, now: float) -> bool:
         """Return whether a model is on its way between this peer and another: worth waiting for, to an extent."""
-        moving = self.neighbors.moving(peer, now - 2 * self.rules.heartbeat_s)
-        return moving and now - since < PATIENCE * self.rules.deadline_s
+        moving = self.neighbors.moving(peer, now - 2 * self.rules.timing.heartbeat_s)
+        return moving and now - since < PATIENCE * self.rules.timing.deadline_s
 
     def _unfit(self, event: ev.Arrived, payload: m.Payload, length: int | None = None) -> tuple[str, str] | None:
         """Return what is wrong with a model that came; `length`: of a part of one."""

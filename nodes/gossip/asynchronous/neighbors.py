@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nervenet.broker import messages as m
 
+from ...config.schema import Timing
 from ...runtime import effects as e
 from ...runtime.failure_detector import FailureDetector
 
@@ -19,9 +20,9 @@ class AsyncNeighbors:
         Those that have left.
     """
 
-    def __init__(self, names: tuple[str, ...], suspect_after_s: float, lost_after_s: float) -> None:
+    def __init__(self, names: tuple[str, ...], timing: Timing) -> None:
         self.names = names
-        self.detector = FailureDetector(suspect_after_s, lost_after_s)
+        self.detector = FailureDetector(timing.suspect_after_s, timing.lost_after_s)
         self.departed: set[str] = set()
         self._resting: set[str] = set()  # have done their cycles
         self._meeting: set[str] = set(names)  # may still be in round 0

@@ -19,11 +19,11 @@ class TokenStrategy(Protocol):
     """A strategy: pure functions of the balance."""
 
     def proactive(self, balance: int) -> float:
-        """Give the probability of sending in this period, in [0, 1], rather than saving a token."""
+        """Return the probability of sending in this period, in [0, 1], rather than saving a token."""
         ...
 
     def reactive(self, balance: int, useful: bool, draw: float) -> int:
-        """Say how many to send in reaction to a message, at most `balance`; `draw` is uniform on [0, 1)."""
+        """Return how many to send in reaction to a message, at most `balance`; `draw` is uniform on [0, 1)."""
         ...
 
 
@@ -124,7 +124,7 @@ def rand_round(value: float, draw: float) -> int:
     return whole + (draw < value - whole)
 
 
-ACCOUNTS: Mapping[str, Callable[[int, int], TokenStrategy]] = {
+STRATEGIES: Mapping[str, Callable[[int, int], TokenStrategy]] = {
     "proactive": lambda _capacity, _reactivity: Proactive(),
     "simple": lambda capacity, _reactivity: Simple(capacity),
     "generalized": Generalized,
@@ -143,18 +143,18 @@ class TokenAccount:
         Tokens saved.
     """
 
-    account: TokenStrategy
+    strategy: TokenStrategy
     balance: int = 0
 
     def tick(self, draw: float) -> bool:
         """Pass a period; true: send one now. `draw` is uniform on [0, 1)."""
-        if draw < self.account.proactive(self.balance):
+        if draw < self.strategy.proactive(self.balance):
             return True
         self.balance += 1
         return False
 
     def react(self, useful: bool, draw: float) -> int:
-        """Take note of a message; gives how many to send now, whose tokens are spent."""
-        count = min(self.account.reactive(self.balance, useful, draw), self.balance)
+        """Take note of a message; return how many to send now, whose tokens are spent."""
+        count = min(self.strategy.reactive(self.balance, useful, draw), self.balance)
         self.balance -= count
         return count

@@ -23,7 +23,7 @@ from nervenet.nodes.federated.aggregator import Aggregator
 from nervenet.nodes.federated.strategies import Composed, Contribution, Outcome, Pipeline, StrategyError
 from nervenet.nodes.federated.strategies.pipeline import Mean, equally
 from nervenet.nodes.federated.strategies.registry import STRATEGIES, build_strategy, describe
-from nervenet.nodes.federated.strategies.robust import Nearest, Trimmed
+from nervenet.nodes.federated.strategies.robust_parts import KrumSelection, Trimmed
 from nervenet.nodes.federated.strategies.safeguards import guarded
 from nervenet.nodes.federated.strategies.server_optimizers import Momentum
 from nervenet.nodes.runtime import effects as e
@@ -136,7 +136,7 @@ def test_parts_compose() -> None:
         outcome = pipeline.apply(pipeline.step.init(x), x, reports(*rows, x=x, relative=relative))
         np.testing.assert_allclose(outcome.weights, np.add(x, [0.25, 0.1]), rtol=1e-14)
         assert outcome.rejected == {"c3": "I say so"}
-    krum_by_examples = Pipeline(select=Nearest(1), step=Momentum(1.0, 0.0))
+    krum_by_examples = Pipeline(select=KrumSelection(1), step=Momentum(1.0, 0.0))
     outcome = krum_by_examples.apply({"momentum": X}, X, reports([0, 1], [0, 2], [0, 3], [0, 2], [50, 0]))
     np.testing.assert_allclose(outcome.weights, [0, 2])
     assert outcome.metrics["selected"] == ["c0", "c1", "c2", "c3"]
@@ -242,7 +242,7 @@ def test_a_training_that_no_client_could_do_for_a_strategy_is_refused_at_once(
 def test_without_rounds_it_is_said_what_has_no_effect() -> None:
     tables = {"strategy": "fedasync", "quorum": 0.5, "over_selection": 1.5}
     told = [line for line in warnings(checked_experiment({"federated": tables})) if "fedasync" in line]
-    assert [line.split()[0] for line in told] == ["federated.quorum", "federated.over_selection"]
+    assert [line.split()[0] for line in told] == ["federated.over_selection", "federated.quorum"]
     assert not warnings(checked_experiment({"federated": {**tables, "strategy": "fedavg"}}))[1:]
 
 

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 import numpy as np
 from nervenet.broker import messages as m
 from nervenet.nodes.gossip.asynchronous.accumulator import Accumulator
-from nervenet.nodes.gossip.asynchronous.ad_psgd import AdPsgdMachine
-from nervenet.nodes.gossip.asynchronous.machine import AsyncPeerRules
+from nervenet.nodes.gossip.asynchronous.ad_psgd import AdPsgd, AdPsgdMachine
+from nervenet.nodes.gossip.rules import PeerRules
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
@@ -24,8 +24,8 @@ class Desk:
     """Peer b with neighbors a and c, settled, training its first cycle."""
 
     def __init__(self, neighbors: tuple[str, ...] = ("a", "c"), until: int = 10, **given: Any) -> None:
-        rules = AsyncPeerRules("b", ("a", "b", "c"), neighbors, incarnation=BEGIN)
-        self.peer = AdPsgdMachine(rules, **given)
+        rules = PeerRules("b", ("a", "b", "c"), neighbors=neighbors, incarnation=BEGIN)
+        self.peer = AdPsgdMachine(rules, AdPsgd(**given))
         self.now = 0.0
         self.log: list[e.Effect] = []
         self.tell(ev.Started())

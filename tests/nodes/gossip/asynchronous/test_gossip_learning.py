@@ -9,8 +9,8 @@ from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.experiment.loader import checked_experiment
 from nervenet.nodes.gossip.algorithms.registry import build_algorithm
 from nervenet.nodes.gossip.asynchronous.gossip_learning import GossipLearning, GossipLearningMachine
-from nervenet.nodes.gossip.asynchronous.machine import AsyncPeerRules
 from nervenet.nodes.gossip.asynchronous.model_merge import WHOLE, Part
+from nervenet.nodes.gossip.rules import PeerRules
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
@@ -27,7 +27,7 @@ class Desk:
 
     def __init__(self, until: int = 10, **walk: Any) -> None:
         self.peer = GossipLearningMachine(
-            AsyncPeerRules("b", ("a", "b", "c"), ("a", "c"), settings={"epochs": 1}), GossipLearning(**walk)
+            PeerRules("b", ("a", "b", "c"), neighbors=("a", "c"), settings={"epochs": 1}), GossipLearning(**walk)
         )
         self.now = 0.0
         self.tell(ev.Started())
@@ -134,7 +134,7 @@ def test_tokens_are_saved_and_spent_on_answers() -> None:
     assert [len(only(e.Send, desk.period())) for _ in range(3)] == [0, 0, 1]
     effects = desk.trained(desk.walk("a", 3), "a4")
     assert len(only(e.Send, effects)) == 1
-    assert desk.peer.purse.balance == 1
+    assert desk.peer.token_account.balance == 1
 
 
 def test_a_part_is_copied_out_and_merged_into_its_place_with_its_own_age() -> None:
@@ -172,9 +172,9 @@ def test_a_part_that_cannot_be_is_refused(part: int, draw: int, length: int) -> 
 
 def test_a_peer_to_which_nothing_comes_trains_by_itself() -> None:
     desk = Desk()
-    effects = desk.tell(ev.TimerFired(("hunger",), 30.0), 30.0)
+    effects = desk.tell(ev.TimerFired(("idle",), 30.0), 30.0)
     desk.trained(effects, "x1")
-    assert (desk.peer.completed, desk.peer.tally["starved"]) == (1, 1)
+    assert (desk.peer.completed, desk.peer.tally["idle"]) == (1, 1)
 
 
 def test_who_is_done_learns_no_more_and_still_feeds_the_others() -> None:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nervenet.models.weights import BLOCK, IncompatibleWeights
+from nervenet.nodes.gossip.asynchronous.gossip_learning import RECIPES, Act, WalkingModel, useful
 from nervenet.nodes.gossip.asynchronous.model_merge import (
     RULES,
     WHOLE,
@@ -17,7 +18,6 @@ from nervenet.nodes.gossip.asynchronous.model_merge import (
     strided,
     taken,
 )
-from nervenet.nodes.gossip.asynchronous.walk import RECIPES, Act, WalkingModel, useful
 
 
 def test_each_weighs_its_age() -> None:

@@ -1,4 +1,4 @@
-"""Token accounts: the published formulas, and a purse that is never overdrawn."""
+"""Token accounts: the published formulas, and an account that is never overdrawn."""
 
 from math import ceil, floor
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nervenet.nodes.gossip.asynchronous.token_account import (
-    ACCOUNTS,
+    STRATEGIES,
     Generalized,
     Proactive,
     Randomized,
@@ -17,10 +17,10 @@ from nervenet.nodes.gossip.asynchronous.token_account import (
 
 
 def test_a_purely_proactive_account_sends_each_period_and_never_answers() -> None:
-    purse = TokenAccount(Proactive())
-    assert all(purse.tick(draw) for draw in (0.0, 0.5, 0.999))
-    assert purse.react(True, 0.0) == 0
-    assert purse.balance == 0
+    account = TokenAccount(Proactive())
+    assert all(account.tick(draw) for draw in (0.0, 0.5, 0.999))
+    assert account.react(True, 0.0) == 0
+    assert account.balance == 0
 
 
 @pytest.mark.parametrize("capacity", [1, 2, 10])
@@ -66,24 +66,24 @@ def test_rounding_at_random_keeps_the_mean() -> None:
 
 
 @given(
-    st.sampled_from(sorted(ACCOUNTS)),
+    st.sampled_from(sorted(STRATEGIES)),
     st.integers(1, 12),
     st.integers(1, 12),
     st.lists(st.tuples(st.booleans(), st.booleans(), st.floats(0, 1, exclude_max=True)), max_size=60),
 )
-def test_no_purse_is_overdrawn_or_overflows(
+def test_no_account_is_overdrawn_or_overflows(
     name: str, capacity: int, reactivity: int, history: list[tuple[bool, bool, float]]
 ) -> None:
     capacity = max(capacity, reactivity)
-    purse, ticks, sent = TokenAccount(ACCOUNTS[name](capacity, reactivity)), 0, 0
+    account, ticks, sent = TokenAccount(STRATEGIES[name](capacity, reactivity)), 0, 0
     for period, useful, draw in history:
         if period:
             ticks += 1
-            sent += purse.tick(draw)
+            sent += account.tick(draw)
         else:
-            sent += purse.react(useful, draw)
-        assert 0 <= purse.balance <= capacity
-        assert sent + purse.balance <= ticks
+            sent += account.react(useful, draw)
+        assert 0 <= account.balance <= capacity
+        assert sent + account.balance <= ticks
 
 
 @pytest.mark.parametrize(("capacity", "reactivity"), [(3, 4), (0, 0), (5, 0)])
