@@ -105,14 +105,8 @@ class ModelBase:
 class FlatModel(ModelBase):
     """A model on one flat vector, trained by mini-batches. A family sets `name` and defines `shapes` and `step`.
 
-    Attributes
-    ----------
-    name : str
-        The name that experiment files use.
-    weights : (size,) array of `dtype`
-        All parameters, from `build` on.
-    arrays : dict
-        Views of `weights` by name, in the shapes that `shapes` gave.
+    `name` is the one that experiment files use. From `build` on `weights`, a (size,) array of `dtype`, holds all
+    parameters, and `arrays` has views of it by name, in the shapes that `shapes` returned.
     """
 
     weights: Vector

@@ -30,17 +30,8 @@ class Adapter(ModelBase):
     It trains through `partial_fit`; a family whose estimator has none defines `run` too. Weights are float64, as
     scikit-learn's estimators are by default.
 
-    Parameters
-    ----------
-    given
-        The user's estimator, of which clones are made.
-    path
-        Its import path, the name that experiment files use.
-
-    Attributes
-    ----------
-    working
-        The clone that trains, from `build` on.
+    `given` is the user's estimator, `path` its import path, the name that experiment files use; from `build` on
+    `working` is the clone that trains.
     """
 
     classifies: bool | None = True
