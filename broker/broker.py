@@ -24,6 +24,7 @@ from .transport_protocol import new_incarnation
 __all__ = ["Broker"]
 
 _TICK_S = 0.1
+_LAST_EVENTS_S = 1.0  # in which what was relayed last may leave this process
 _ATTEMPTS = 50  # at three consecutive free ports
 _SERVICES = ("directory", "events_in", "events_out")
 
@@ -128,7 +129,7 @@ class Broker:
         for address in self.addresses.values():
             discard(address)
         self._requests.close(0.1)
-        self._relay.close(0.1)
+        self._relay.close(_LAST_EVENTS_S)
         if self._own_context and self._context is not None:
             await asyncio.to_thread(self._context.term)
 

@@ -69,7 +69,7 @@ def save_model(
     skops, note = export(model, preprocessing, vector)
     description = {
         "format": FORMAT,
-        "rule": model.rule,
+        "rule": "mean",
         "layout": layout.to_dict(),
         "model": model.describe(),
         "agreement": preprocessing.to_dict(),

@@ -13,9 +13,8 @@ from .weights import Layout, Vector
 
 
 class ModelBase:
-    """What every family shares: how copies merge, the layout, and the refusal of work that it is not capable of."""
+    """What every family shares: the layout, and the refusal of work that it is not capable of."""
 
-    rule = "mean"
     classifies: bool | None = None
     capabilities: frozenset[Capability] = frozenset()
     condition: ClassVar[str] = ""

@@ -116,11 +116,6 @@ class SiteModel:
         return self._preprocessing is not None
 
     @property
-    def rule(self) -> str:
-        """How copies of the model merge: "mean"."""
-        return self.model.rule
-
-    @property
     def preprocessing(self) -> Preprocessing:
         """What all sites agreed on. Raises RuntimeError before `build`."""
         if self._preprocessing is None:

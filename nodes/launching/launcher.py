@@ -200,7 +200,8 @@ class _Launch:
             self.events.publish("run.completed", **_run_completed(result))
         else:
             self.events.publish("run.failed", reason=result.reason)
-        await self.events.end_relayed()
+        if status == "completed":  # or the broker has been stopped already
+            await self.events.end_relayed()
         await supervisor.stop(STOP_S)
         await self.events.all_left(supervisor.survivors())
         self.run_dir.flush()

@@ -86,7 +86,7 @@ class ProcessTable:
     async def stop(self, last: str, within_s: float) -> None:
         """Terminate every process, that of the node `last` after all others, and kill what is left."""
         await self._end([p for p in self._processes.values() if p.nodes != (last,)], within_s)
-        await self._end(list(self._processes.values()), 1.0)
+        await self._end(list(self._processes.values()), within_s)
 
     async def _end(self, processes: list[Process], within_s: float) -> None:
         loop = asyncio.get_running_loop()

@@ -14,6 +14,7 @@ from nervenet.broker.transport import new_incarnation
 from ..results.run_dir import RunDir
 
 LAST_EVENTS_S = 1.0  # how long the end waits for events, which may be lost
+END_RELAYED_S = 5.0  # and for the one for which every monitor waits
 
 
 class RunEvents:
@@ -69,11 +70,11 @@ class RunEvents:
         self._following = asyncio.create_task(self._follow(broker))
 
     async def end_relayed(self) -> None:
-        """Wait, a second at most, until the broker has relayed how the run ended: it is stopped next, and monitors
+        """Wait, some seconds at most, until the broker has relayed how the run ended: it is stopped next, and monitors
         would wait for ever.
         """
         if self._following is not None and not self._following.done():
-            await _within(LAST_EVENTS_S, self._end_relayed)
+            await _within(END_RELAYED_S, self._end_relayed)
 
     async def all_left(self, survivors: set[str]) -> None:
         """Wait, a second at most, for the last events of the nodes that survive; then record no more."""

@@ -237,7 +237,7 @@ def commands(tmp_path: Path) -> Iterator[list[Command]]:
     yield started
     for command in started:
         if command.process.poll() is not None:
-            wait_until(lambda c=command: not c.family(), f"{command.words} leaves nobody behind", 5)  # type: ignore[misc]
+            wait_until(lambda c=command: not c.family(), f"{command.words} leaves nobody behind")  # type: ignore[misc]
     for command in started:
         command.close()
 

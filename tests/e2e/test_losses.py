@@ -6,7 +6,6 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +15,26 @@ pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
 QUICK = ("--data", "iris", "--nodes", 3, "--set", "evaluation.baseline=false")
 ENDLESS = (*QUICK, "--rounds", 1_000_000)
-CLOSES_WITHIN_S = 3.0
 
 
-def gap_after(events: list[dict[str, Any]], moment: float) -> float:
-    """The longest pause between completed rounds of one node after a moment, in seconds."""
-    longest = 0.0
-    for node in {e["node"] for e in events if e["type"] == "round.completed"}:
-        times = [e["time"] for e in events if e["type"] == "round.completed" and e["node"] == node]
-        at = [max((t for t in times if t <= moment), default=moment), *(t for t in times if t > moment)]
-        longest = max([longest, *(later - earlier for earlier, later in pairwise(at))])
-    return longest
-
-
-@pytest.mark.parametrize(("mode", "victim"), [("federated", "client-2"), ("gossip", "peer-2")])
-def test_a_killed_node_is_named_and_the_others_go_on(mode: str, victim: str, launch: Start) -> None:
-    run = launch("--mode", mode, *QUICK, "--rounds", 300)
-    run.in_round(20)
-    os.kill(run.nodes[victim]["pid"], signal.SIGKILL)
-    killed_at = time.time()
-    run.ok()
+@pytest.mark.parametrize(("mode", "victim", "carrier"), [("federated", "client-2", "tcp"), ("gossip", "peer-2", "ipc")])
+def test_a_killed_node_is_named_and_the_others_go_on(mode: str, victim: str, carrier: str, launch: Start) -> None:
+    """Within which time is shown on virtual time, in tests/faults/test_scenarios.py."""
+    with tempfile.TemporaryDirectory(prefix="nv-") as folder:
+        bind = folder if carrier == "ipc" else "127.0.0.1"
+        transport = ("--set", f"network.transport={carrier}", "--set", f"network.bind={bind}")
+        run = launch("--mode", mode, *QUICK, "--rounds", 300, *transport)
+        run.in_round(9)
+        assert bool(list(Path(folder).iterdir())) == (carrier == "ipc")
+        os.kill(run.nodes[victim]["pid"], signal.SIGKILL)
+        run.ok()
+        assert list(Path(folder).iterdir()) == [], "not even a killed node leaves its addresses on the disk"
     summary = run.summary()
     assert summary["nodes_lost"] == [victim]
     assert "SIGKILL" in summary["lost_because"][victim]
     assert summary["completed_rounds"] == 300
     assert summary["status"] == "completed"
     assert not summary["undisturbed"]
-    assert gap_after([e for e in run.events if e["node"] != victim], killed_at) < CLOSES_WITHIN_S
 
 
 def test_without_its_coordinator_a_run_fails_and_says_so(launch: Start) -> None:
@@ -66,10 +58,7 @@ def test_training_goes_on_without_a_broker_and_monitors_come_back(launch: Start,
     assert "SIGKILL" in told["reason"]
     seen = len(monitor.out)
     until(lambda: any('"round.completed"' in line for line in monitor.out[seen:]), "the monitor hears rounds again")
-    killed_at = told["time"]
-    until(
-        lambda: any(e["time"] > killed_at + 1 for e in run.told("round.completed")), "the launcher hears rounds again"
-    )
+    until(lambda: any(e["time"] > told["time"] for e in run.told("round.completed")), "the launcher hears rounds again")
     by_peer = [e["round"] for e in run.told("round.completed", node="peer-0")]
     assert max(by_peer) > 5
     assert not run.told("node.lost")
@@ -86,9 +75,8 @@ def test_a_node_that_stands_still_is_waited_for_no_longer_and_taken_back(
     name = "client-1" if mode == "federated" else "peer-1"
     pid = run.nodes[name]["pid"]
     os.kill(pid, signal.SIGSTOP)
-    stopped_at = time.time()
-    run.heard("node.suspect", subject=name)
-    until(lambda: len([e for e in run.told("round.completed") if e["time"] > stopped_at + 3]) > 5, "rounds without it")
+    suspect = run.heard("node.suspect", subject=name)
+    until(lambda: len([e for e in run.told("round.completed") if e["time"] > suspect["time"]]) > 5, "rounds without it")
     os.kill(pid, signal.SIGCONT)
     continued_at = time.time()
 
@@ -105,16 +93,16 @@ def test_a_node_that_stands_still_is_waited_for_no_longer_and_taken_back(
 
 
 @pytest.mark.parametrize(
-    ("mode", "number", "code", "within_s"),
+    ("mode", "number", "code"),
     [
-        ("gossip", signal.SIGINT, 130, 8),
-        ("federated", signal.SIGTERM, 143, 8),
-        ("federated", signal.SIGKILL, -9, 2),
-        ("gossip", signal.SIGKILL, -9, 2),
+        ("gossip", signal.SIGINT, 130),
+        ("federated", signal.SIGTERM, 143),
+        ("federated", signal.SIGKILL, -9),
+        ("gossip", signal.SIGKILL, -9),
     ],
 )
 def test_the_launcher_takes_everybody_with_it(
-    mode: str, number: int, code: int, within_s: float, launch: Start, until: Start, still_alive: Start
+    mode: str, number: int, code: int, launch: Start, until: Start, still_alive: Start
 ) -> None:
     # Started in the background, where the shell has it ignore SIGINT; and Ctrl-C reaches the nodes as well.
     run = launch("--mode", mode, *ENDLESS, ignoring_sigint=True)
@@ -126,9 +114,8 @@ def test_the_launcher_takes_everybody_with_it(
         os.killpg(run.pid, number)
     else:
         run.kill(number)
-    began = time.monotonic()
     assert run.wait() == code
-    until(lambda: not still_alive(family), "nobody is left", max(0.1, within_s - (time.monotonic() - began)))
+    until(lambda: not still_alive(family), "nobody is left")
     *lines, last = file.read_text().splitlines(keepends=True)
     assert len([json.loads(line) for line in lines]) >= 20
     assert json.loads(last) if number != signal.SIGKILL else True  # killed in the middle of a line
@@ -147,13 +134,15 @@ def test_a_second_signal_does_not_wait_for_an_orderly_end(launch: Start, until: 
     family = run.family()
     # One that stands still cannot end in an orderly way: the launcher would wait for it.
     os.kill(run.nodes["client-0"]["pid"], signal.SIGSTOP)
-    run.kill(signal.SIGINT)
-    until(lambda: "client-1" not in {e["node"] for e in run.events} or run.told("node.left"), "the stop has begun")
-    again = time.monotonic()
-    run.kill(signal.SIGINT)
+
+    def ended() -> bool:
+        run.kill(signal.SIGINT)  # a signal that comes before the one before was seen is none
+        return run.process.poll() is not None
+
+    until(ended, "it is over")
     assert run.wait() == 130
-    assert time.monotonic() - again < 1.0
-    until(lambda: not still_alive(family), "nobody is left", 3)
+    assert not (run.folder / "summary.json").exists(), "an orderly end would have written it"
+    until(lambda: not still_alive(family), "nobody is left")
 
 
 def test_a_signal_before_anything_has_started(launch: Start) -> None:
@@ -161,15 +150,3 @@ def test_a_signal_before_anything_has_started(launch: Start) -> None:
     run.says("broker tcp://")
     run.kill(signal.SIGINT)
     assert run.wait() == 130
-
-
-def test_not_even_a_killed_peer_leaves_its_addresses_on_the_disk(launch: Start) -> None:
-    with tempfile.TemporaryDirectory(prefix="nv-") as folder:
-        transport = ("--set", "network.transport=ipc", "--set", f"network.bind={folder}")
-        run = launch("--mode", "gossip", "--data", "iris", "--nodes", "3", "--rounds", "400", *transport)
-        run.in_round(9)
-        assert list(Path(folder).iterdir())
-        os.kill(run.nodes["peer-1"]["pid"], signal.SIGKILL)
-        run.ok()
-        assert run.summary()["nodes_lost"] == ["peer-1"]
-        assert list(Path(folder).iterdir()) == []

@@ -136,7 +136,7 @@ async def asleep(client: ForkServerClient, tmp_path: Path) -> int:
     log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     job = {
         "kind": "broker", "bind": "tcp://127.0.0.1:0", "advertise": None, "within_s": 1000, "run": "r",
-        "desk": {"control": "tcp://127.0.0.1:1", "bulk": "tcp://127.0.0.1:1"},
+        "report_server": {"control": "tcp://127.0.0.1:1", "bulk": "tcp://127.0.0.1:1"},
     }  # fmt: skip
     try:
         return await client.spawn(job, [log], within_s=PATIENCE_S)

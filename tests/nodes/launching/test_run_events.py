@@ -1,0 +1,72 @@
+"""How a launch tells monitors of its end, and leaves nothing open."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from nervenet.broker.broker import Broker
+from nervenet.broker.relay import Relay
+from nervenet.nodes.launching import run_events
+from nervenet.nodes.launching.run_events import RunEvents
+
+RELAYED_AFTER_S = 0.3
+
+
+class NoRunDir:
+    """Records nothing."""
+
+    def record(self, _event: dict[str, Any]) -> None:
+        """There is no disk."""
+
+
+def the_events(on_event: Callable[[dict[str, Any]], None] = lambda _: None) -> RunEvents:
+    return RunEvents("r", NoRunDir(), on_event, lambda: None)  # type: ignore[arg-type]
+
+
+async def end_is_relayed(monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether a monitor would know of the end when the broker, which is slow, may be stopped."""
+    relay = Relay._forward
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(Relay, "_forward", lambda *given: loop.call_later(RELAYED_AFTER_S, relay, *given) and None)
+    async with Broker("tcp://127.0.0.1:0") as broker, the_events() as events:
+        events.follow(broker.address, broker.addresses["events_in"])
+        events.publish("run.completed", status="completed", completed_rounds=1, wall_s=1.0)
+        await events.end_relayed()
+        return events._end_relayed.is_set()
+
+
+async def test_a_slow_broker_has_the_time_to_relay_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_events.END_RELAYED_S > 1.0, "a busy machine takes that long"
+    monkeypatch.setattr(run_events, "END_RELAYED_S", 60.0)
+    assert await end_is_relayed(monkeypatch)
+
+
+async def test_a_wait_that_is_too_short_would_leave_monitors_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_events, "END_RELAYED_S", RELAYED_AFTER_S / 10)
+    assert not await end_is_relayed(monkeypatch)
+
+
+async def check_the_publisher_is_closed() -> None:
+    events = the_events()
+    async with Broker("tcp://127.0.0.1:0") as broker:
+        try:
+            with suppress(asyncio.CancelledError):
+                async with events:
+                    events.follow(broker.address, broker.addresses["events_in"])
+                    raise asyncio.CancelledError  # as a second signal cuts an end short
+            context = events._publisher._context
+            assert context is None or context.closed
+        finally:
+            await events._publisher.close()
+
+
+async def test_the_publisher_is_closed_whatever_cuts_the_end_short() -> None:
+    await check_the_publisher_is_closed()
+
+
+async def test_it_was_closed_at_an_orderly_end_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunEvents, "__aexit__", lambda events, *_: events._stop_following())
+    with pytest.raises(AssertionError):
+        await check_the_publisher_is_closed()
