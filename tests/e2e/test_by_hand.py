@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
-COMMON = ("--rounds", 4, "--set", "network.join_deadline_s=20")
+COMMON = ("--rounds", 4, "--set", "network.join_deadline_s=60")
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_site_with_other_columns_is_named(address: str, nervenet: Start, tmp_p
 
 
 def test_a_node_with_other_terms_is_refused_by_name(address: str, nervenet: Start, tmp_path: Path) -> None:
-    where = ("--broker", address, "--run", "terms", "--nodes", 2, "--set", "network.join_deadline_s=20")
+    where = ("--broker", address, "--run", "terms", "--nodes", 2, "--set", "network.join_deadline_s=60")
     first = nervenet("node", "peer", *where, "--name", "p0", "--data", site(tmp_path, "a", 0), "--hidden", 8, "--json")
     first.says('"node.joined"')
     second = nervenet("node", "peer", *where, "--name", "p1", "--data", site(tmp_path, "b", 1), "--hidden", 16)
