@@ -40,7 +40,6 @@ WARM_UP = 5
 class Still:
     """A model of any size that learns nothing: what it was last given is what it answers."""
 
-    rule = "mean"
     dtype = "float32"
 
     def __init__(self, size: int) -> None:

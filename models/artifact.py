@@ -54,10 +54,7 @@ def save_model(
     stem
         Of the files' names: several models may share a folder.
 
-    Raises
-    ------
-    IncompatibleWeights
-        The vector does not fit the model's layout, or is not finite.
+    Raises IncompatibleWeights: the vector does not fit the model's layout, or is not finite.
     """
     from safetensors.numpy import save
 
@@ -69,7 +66,7 @@ def save_model(
     skops, note = export(model, preprocessing, vector)
     description = {
         "format": FORMAT,
-        "rule": model.rule,
+        "rule": "mean",
         "layout": layout.to_dict(),
         "model": model.describe(),
         "agreement": preprocessing.to_dict(),

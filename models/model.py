@@ -103,7 +103,7 @@ class FitReport:
 
 
 class Model(Protocol):
-    """A model whose copies can be merged. It sees prepared arrays only: scaled inputs, classes as indices.
+    """A model whose copies merge by the mean of their weights. It sees scaled inputs, and classes as indices.
 
     `build` comes first and settles the layout; then `get_weights`, `set_weights`, `fit` and the rest may be called in
     any order. `base.FlatModel` supplies all of it but the arithmetic of one family.
@@ -111,9 +111,6 @@ class Model(Protocol):
     A model may also have `classifies`: True if it can only classify, False if it can only do regression. Without it,
     or with None, the targets decide.
     """
-
-    rule: str
-    """How copies merge: "mean", the weighted mean of their weights, is the only rule."""
 
     @property
     def capabilities(self) -> frozenset[Capability]:

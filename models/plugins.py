@@ -27,25 +27,13 @@ _SUMMARY = re.compile(r"(?P<what>.*) \((?P<paper>[^()]*\d{4}[^()]*)\)(?P<more>.*
 
 @dataclass(frozen=True)
 class PluginInfo:
-    """A strategy or an algorithm in words.
-
-    Attributes
-    ----------
-    name
-        As a configuration has it.
-    summary, paper
-        One line, and whose idea it is.
-    details
-        The rest of its docstring.
-    arguments
-        Each with its default; None: chosen from the rest.
-    """
+    """A strategy or an algorithm in words."""
 
     name: str
-    summary: str
-    paper: str
-    details: str
-    arguments: Mapping[str, Any]
+    summary: str  # one line
+    paper: str  # whose idea it is
+    details: str  # the rest of its docstring
+    arguments: Mapping[str, Any]  # each with its default; None: chosen from the rest
 
 
 def plugin_info(name: str, cls: type, arguments: Mapping[str, Any]) -> PluginInfo:

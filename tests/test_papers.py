@@ -79,6 +79,7 @@ def test_a_notebook_goes_on_where_it_stopped(harness: ModuleType, tmp_path: Path
 @pytest.mark.parametrize("attack", ["none", "sign flip", "Gaussian", "IPM", "ALIE", "NaN", "inflation"])
 def test_every_attack_meets_its_rules(harness: ModuleType, monkeypatch: pytest.MonkeyPatch, attack: str) -> None:
     monkeypatch.setitem(sys.modules, "harness", harness)
+    monkeypatch.setitem(sys.modules, "attacks", script("attacks"))
     rules = script("rules_attacks")
     sites = {f"client-{k:02}": rows(k, 12) for k in range(20)}
     monkeypatch.setattr(rules, "data", lambda scheme, seed: (sites, rows(99, 50)))

@@ -38,13 +38,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import attacks
 import numpy as np
 from harness import Federation, Notebook, Rows, sites_of, subset
 from nervenet.broker.messages import Payload, Update
 from nervenet.models import MLP, generator
 from nervenet.models.data.datasets import load
 from nervenet.models.local import LocalSettings
-from nervenet.models.robust import attacks
 from nervenet.models.weights import IncompatibleWeights, Vector, is_finite
 from nervenet.nodes.config.arguments import arguments_of
 from nervenet.nodes.federated.strategies import Contribution, Strategy, StrategyError

@@ -11,13 +11,11 @@ from ..registry import models_with
 
 
 @dataclass(frozen=True)
-class LocalSettings:
-    """How a client trains in one round, and what it sends.
+class LocalSettings(LocalWork):
+    """How a client trains in one round, see `model.LocalWork`, and what it sends.
 
     Attributes
     ----------
-    epochs, local_steps, batch_size, carry_optimizer, proximal
-        See `model.LocalWork`.
     control : bool
         SCAFFOLD: what arrives is the weights and the server's control variate c, what is sent is the weights and the
         change of this client's own (Karimireddy et al. 2020). It needs momentum that starts at zero, and so no
@@ -34,17 +32,9 @@ class LocalSettings:
     encoding : str
         Spec of the codec for what is sent, see `compress.parse`; empty: as it is.
 
-    Raises
-    ------
-    ValueError
-        A value that is not allowed.
+    Raises ValueError: a value that is not allowed.
     """
 
-    epochs: int = 5
-    local_steps: int | None = None
-    batch_size: int = 16
-    carry_optimizer: bool = False
-    proximal: float = 0.0
     control: bool = False
     probe: bool = False
     personal: tuple[str, ...] = ()
@@ -53,7 +43,7 @@ class LocalSettings:
     encoding: str = ""
 
     def __post_init__(self) -> None:
-        self.work(self.proximal)
+        super().__post_init__()
         if not (isfinite(self.ditto) and self.ditto >= 0):
             raise ValueError(f"ditto must be a number of at least 0, found {self.ditto}")
         if self.control and self.carry_optimizer:
@@ -74,10 +64,7 @@ class LocalSettings:
     def from_dict(cls, settings: Mapping[str, Any]) -> "LocalSettings":
         """Return the settings that a task's dictionary holds.
 
-        Raises
-        ------
-        ValueError
-            An unknown key, with a near one and all that are allowed, or a value of the wrong kind.
+        Raises ValueError: an unknown key, with a near one and all that are allowed, or a value of the wrong kind.
         """
         kinds = {field.name: _KINDS[field.type] for field in fields(cls)}
         given = {}

@@ -39,18 +39,9 @@ def unknown_argument(key: str, name: str, cls: type, arguments: Iterable[str]) -
 
 
 def build(key: str, name: str, cls: type[T], arguments: Mapping[str, Any], **settings: Any) -> T:
-    """Build what was chosen.
+    """Build what was chosen: `cls` by `name` under `key` (``federated.strategy``), with the `arguments` of the table.
 
-    Parameters
-    ----------
-    key, name
-        Where it was chosen, and as what: ``federated.strategy``, ``fedavg``.
-    cls
-        What stands under that name.
-    arguments
-        As the table has them.
-    settings
-        Keys of the table that all have, for the fields that ask for them.
+    `settings` are keys of the table that all have, for the fields that ask for them.
 
     Raises
     ------

@@ -84,16 +84,11 @@ def build_site_model(
 def task_settings(experiment: Experiment) -> dict[str, Any]:
     """Return the training settings of one round, as a task carries them (`nervenet.models.local.LocalSettings`)."""
     training, federated = experiment.training, experiment.federated
-    settings: dict[str, Any] = {
-        "epochs": training.epochs,
-        "local_steps": training.local_steps,
-        "batch_size": training.batch_size,
-        "carry_optimizer": experiment.carry_optimizer,
-    }
-    if experiment.mode == "federated" and federated.personal:
-        settings["personal"] = list(federated.personal)
-    if experiment.mode == "federated" and federated.ditto:
-        settings["ditto"] = federated.ditto
+    settings: dict[str, Any] = {key: getattr(training, key) for key in ("epochs", "local_steps", "batch_size")}
+    settings["carry_optimizer"] = experiment.carry_optimizer
+    if experiment.mode == "federated":
+        settings |= {"personal": list(federated.personal)} if federated.personal else {}
+        settings |= {"ditto": federated.ditto} if federated.ditto else {}
     return settings
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from ..topology import default_degree, default_probability
-from .keys import GATHERED, ExperimentError, check_keys, convert
+from .keys import GATHERED, ExperimentError, check_keys, convert, override
 from .ranges import Count, Natural, NotNegative, Part, Positive, Probability, Share, Text
 
 IMAGES = ("mnist", "fashion_mnist")  # standardized, a pixel that is nearly always black would drown the others
@@ -266,19 +266,22 @@ class Experiment:
         """Nodes (without the coordinator) that must have joined before the roster is issued."""
         return self.network.min_nodes or self.nodes
 
+    def derived(self) -> dict[str, Any]:
+        """Return every choice that follows from the rest where it is left open, by its dotted key."""
+        choices: dict[str, Any] = {
+            "processes": self.process_count,
+            "data.scale": self.data.scaling,
+            "training.carry_optimizer": self.carry_optimizer,
+            "federated.min_clients": self.min_clients if self.mode == "federated" else None,
+            "gossip.degree": self.degree or None,
+            "gossip.probability": self.probability,
+            "network.min_nodes": self.min_nodes,
+        }
+        return {key: value for key, value in choices.items() if value is not None}
+
     def resolved(self) -> "Experiment":
-        """The same run with every choice that follows from the rest written down."""
-        return dataclasses.replace(
-            self,
-            processes=self.process_count,
-            data=dataclasses.replace(self.data, scale=self.data.scaling),
-            training=dataclasses.replace(self.training, carry_optimizer=self.carry_optimizer),
-            federated=dataclasses.replace(self.federated, min_clients=self.min_clients)
-            if self.mode == "federated"
-            else self.federated,
-            gossip=dataclasses.replace(self.gossip, degree=self.degree or None, probability=self.probability),
-            network=dataclasses.replace(self.network, min_nodes=self.min_nodes),
-        )
+        """Return the same run with every choice that follows from the rest written down."""
+        return self.from_dict(override(self.to_dict(), self.derived()))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain maps, lists and scalars, as an experiment file has them."""

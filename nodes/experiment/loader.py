@@ -5,22 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..config.keys import ExperimentError, flat, override
+from ..config.keys import ExperimentError, override
 from ..config.schema import Experiment, is_file_name
 from .validation import check_scorers, validate
 
 IN_BOTH = ("deadline_s", "compression")  # keys that [federated] and [gossip] both have
-
-DERIVED = (
-    "processes",
-    "data.scale",
-    "training.carry_optimizer",
-    "federated.min_clients",
-    "gossip.degree",
-    "gossip.probability",
-    "network.min_nodes",
-)
-"""What `Experiment.resolved` writes down."""
 
 
 def load_experiment(path: Path | None = None, overrides: Mapping[str, object] | None = None) -> Experiment:
@@ -101,13 +90,13 @@ def read_toml(path: Path) -> dict[str, Any]:
 def _without_derived(tables: dict[str, Any]) -> dict[str, Any]:
     """Leave out what a run directory holds of choices that follow from the rest, where they are what follows."""
     bare, written = override(tables, {}), {}
-    for dotted in DERIVED:
-        table, _, key = dotted.rpartition(".")
-        part = bare.get(table) if table else bare
-        if isinstance(part, dict) and key in part:
-            written[dotted] = part.pop(key)
     try:
-        follows = flat(checked_experiment(bare).resolved().to_dict())
+        for dotted in Experiment.from_dict(tables).derived():
+            table, _, key = dotted.rpartition(".")
+            part = bare.get(table, {}) if table else bare
+            if key in part:
+                written[dotted] = part.pop(key)
+        follows = checked_experiment(bare).derived()
     except ExperimentError:
         return tables  # which the check of the whole says what is wrong with
     return override(bare, {key: value for key, value in written.items() if value != follows.get(key)})

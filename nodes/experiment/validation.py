@@ -43,14 +43,11 @@ def _arguments(experiment: Experiment) -> Iterator[str]:
         yield unknown_argument(ALGORITHMS.key, gossip.algorithm, ALGORITHMS[gossip.algorithm], gossip.arguments)
 
 
-def _topology_name(experiment: Experiment) -> Iterator[str]:
+def _names(experiment: Experiment) -> Iterator[str]:
     try:
         TOPOLOGIES[experiment.gossip.topology]
     except TopologyError as error:
         yield _by_key(error)
-
-
-def _model_name(experiment: Experiment) -> Iterator[str]:
     name = experiment.model.name
     if name == ModelConfig.name or "." in name:
         return
@@ -64,15 +61,12 @@ def _model_name(experiment: Experiment) -> Iterator[str]:
         )
 
 
-def _counts(experiment: Experiment) -> Iterator[str]:
+def _network(experiment: Experiment) -> Iterator[str]:
+    network = experiment.network
     if experiment.process_count > experiment.nodes:
         yield f"processes = {experiment.processes}: expected at most one a node, and nodes = {experiment.nodes}"
-    if experiment.network.min_nodes is not None and experiment.network.min_nodes > experiment.nodes:
-        yield f"network.min_nodes = {experiment.network.min_nodes}: expected at most nodes = {experiment.nodes}"
-
-
-def _addresses(experiment: Experiment) -> Iterator[str]:
-    network = experiment.network
+    if experiment.min_nodes > experiment.nodes:
+        yield f"network.min_nodes = {network.min_nodes}: expected at most nodes = {experiment.nodes}"
     if network.bind in WILDCARDS and network.advertise is None:
         yield (
             f"network.bind = {network.bind!r}: a wildcard tells nobody where to dial; "
@@ -92,9 +86,6 @@ def _addresses(experiment: Experiment) -> Iterator[str]:
             f"and processes = {experiment.process_count}; expected tcp or ipc, or processes = 1"
         )
 
-
-def _silence(experiment: Experiment) -> Iterator[str]:
-    network = experiment.network
     if network.suspect_after_s < 2 * network.heartbeat_s:
         yield (
             f"network.suspect_after_s = {network.suspect_after_s:g}: expected at least two heartbeats, "
@@ -161,33 +152,26 @@ def _support(experiment: Experiment, asked: dict[str, object], fednova_normalize
         )
 
 
-def _compression(experiment: Experiment) -> Iterator[str]:
-    codec = experiment.federated.compression
-    if not codec:
-        return
-    from nervenet.models.compress import parse
-
-    try:
-        parse(codec)
-    except ValueError as error:
-        yield f"federated.compression = {codec!r}: {error}"
-
-
-def _personal(experiment: Experiment) -> Iterator[str]:
+def _clients(experiment: Experiment) -> Iterator[str]:
     federated = experiment.federated
+    if federated.compression:
+        from nervenet.models.compress import parse
+
+        try:
+            parse(federated.compression)
+        except ValueError as error:
+            yield f"federated.compression = {federated.compression!r}: {error}"
     kinds = [f"federated.{key}" for key in ("personal", "ditto", "fine_tune") if getattr(federated, key)]
     if federated.ditto and len(kinds) > 1:
         yield f"{' and '.join(kinds)}: federated.ditto makes each client's model by itself, and goes with neither"
 
-
-def _min_clients(experiment: Experiment) -> Iterator[str]:
-    least, wanted = experiment.federated.min_clients, experiment.clients_per_round
-    if least is not None and least > experiment.nodes:
+    least, wanted = experiment.min_clients, experiment.clients_per_round
+    if least > experiment.nodes:
         yield f"federated.min_clients = {least}: expected at most nodes = {experiment.nodes}"
-    elif least is not None and least > wanted:
+    elif least > wanted:
         yield (
             f"federated.min_clients = {least}: expected at most the {wanted} that "
-            f"federated.participation = {experiment.federated.participation:g} of {experiment.nodes} nodes asks"
+            f"federated.participation = {federated.participation:g} of {experiment.nodes} nodes asks"
         )
 
 
@@ -248,8 +232,8 @@ def _correctable(experiment: Experiment) -> Iterator[str]:
 
 Check = Callable[[Experiment], Iterator[str]]
 
-ALWAYS: tuple[Check, ...] = (_arguments, _topology_name, _model_name, _counts, _addresses, _silence, _goal)
-FEDERATED: tuple[Check, ...] = (_strategy, _compression, _personal, _min_clients)
+ALWAYS: tuple[Check, ...] = (_arguments, _names, _network, _goal)
+FEDERATED: tuple[Check, ...] = (_strategy, _clients)
 GOSSIP: tuple[Check, ...] = (_topology, _algorithm)
 
 

@@ -67,7 +67,6 @@ class Pretended:
     """Stands in for a site model: a step towards a point of the site's own."""
 
     layout = SimpleNamespace(size=SIZE, dtype="float64", hash="a1b2")
-    rule = "mean"
     common_weights = None
 
     def __init__(self, name: str) -> None:

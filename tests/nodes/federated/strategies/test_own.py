@@ -242,7 +242,7 @@ def test_a_training_that_no_client_could_do_for_a_strategy_is_refused_at_once(
 def test_without_rounds_it_is_said_what_has_no_effect() -> None:
     tables = {"strategy": "fedasync", "quorum": 0.5, "over_selection": 1.5}
     told = [line for line in warnings(checked_experiment({"federated": tables})) if "fedasync" in line]
-    assert [line.split()[0] for line in told] == ["federated.quorum", "federated.over_selection"]
+    assert [line.split()[0] for line in told] == ["federated.over_selection", "federated.quorum"]
     assert not warnings(checked_experiment({"federated": {**tables, "strategy": "fedavg"}}))[1:]
 
 

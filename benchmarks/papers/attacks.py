@@ -1,4 +1,4 @@
-"""Attacks on the rules, to test them with: what Byzantine clients send.
+"""Attacks on merging rules, to test them with: what Byzantine clients send.
 
 Each returns the one vector, shape (d,), that every attacker sends, given the honest updates that it is assumed to know:
 a sequence of (d,) arrays, differences to the global model. Where vectors are weights, take the difference first and add
@@ -10,9 +10,8 @@ from math import sqrt
 from statistics import NormalDist
 
 import numpy as np
-
-from ..aggregate import check_alike, combine
-from ..weights import BLOCK, Vector
+from nervenet.models.aggregate import check_alike, combine
+from nervenet.models.weights import BLOCK, Vector
 
 
 def sign_flip(honest: Sequence[Vector], scale: float = 1.0) -> Vector:
