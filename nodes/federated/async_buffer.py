@@ -245,7 +245,7 @@ class AsyncBuffer:
             return [e.Completed(run.completed, fields)]
         return run.evaluate(fields, now)
 
-    def fold_failed(self, reason: str, now: float) -> list[e.Effect]:
+    def fail(self, reason: str, now: float) -> list[e.Effect]:
         """Drop the updates of a step with it; the next one is made of those that come after them."""
         step, run = self.buffer.step, self.run
         if step is None:

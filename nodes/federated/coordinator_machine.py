@@ -266,7 +266,7 @@ class CoordinatorMachine:
                 return self._saved(event.round, now, event.reason)
             case "fold":
                 done = e.CancelTimer(("work", "fold", event.round))
-                return [done, *self._training.fold_failed(event.reason, now)]
+                return [done, *self._training.fail(event.reason, now)]
             case _:
                 return self.run.fail(event.reason)
 
