@@ -57,8 +57,6 @@ class SyncRounds:
             effects += implausible_claims(config, run.registry)
         return effects + run.tasks(asked, work, number, attempt)
 
-    # -------------------------------------------------------------------------------------------------------- answers
-
     def admit(self, sender: str, update: m.Update, event: ev.Arrived, now: float) -> list[e.Effect]:
         """Admit an update, or refuse it by name; the round goes on either way."""
         run, current, number = self.run, self.run.round, update.round
@@ -100,8 +98,6 @@ class SyncRounds:
             return []
         return self.close_if_ready(now)
 
-    # -------------------------------------------------------------------------------------------------------- closing
-
     def close_if_ready(self, now: float) -> list[e.Effect]:
         """Close the round if enough have answered, or fail it if nobody is left to."""
         current = self.run.round
@@ -112,7 +108,7 @@ class SyncRounds:
             return self._close(verdict, now)
         if current.asked and not current.awaited() and not self._could_recover():
             reason = f"{len(current.admitted)} of at least {current.floor} clients answered, and nobody is left to ask"
-            return self._fail(reason, now)
+            return self.fail(reason, now)
         return []
 
     def _could_recover(self) -> bool:
@@ -169,7 +165,7 @@ class SyncRounds:
             effects += run.reject(name, current.number, current.key, ("values", reason))
         left, floor = len(current.admitted), max(1, current.floor)
         if event.rejected and left < floor:
-            return effects + self._fail(f"{left} of at least {floor} updates are left", now)
+            return effects + self.fail(f"{left} of at least {floor} updates are left", now)
         run.registry.count((name, current.number) for name in current.admitted)
         # With their updates the sites say what they think of the model that was sent, the last round's.
         found, stop = run.evaluation.of_sites(run.completed, run.weights, current.admitted)
@@ -182,11 +178,8 @@ class SyncRounds:
         effects += run.save(now) + found + run.evaluate(fields, now)
         return effects + self._proceed(current.number + 1, 0, now, "")
 
-    def fold_failed(self, reason: str, now: float) -> list[e.Effect]:
-        """Try the round again."""
-        return self._fail(reason, now)
-
-    def _fail(self, reason: str, now: float) -> list[e.Effect]:
+    def fail(self, reason: str, now: float) -> list[e.Effect]:
+        """Try the round again, unless it has failed too often."""
         run, current = self.run, self.run.round
         if current is None:
             return []
@@ -199,8 +192,6 @@ class SyncRounds:
         ]
         failure = f"round {current.number} failed {run.failures} times in a row: {reason}"
         return effects + self._proceed(current.number, current.attempt + 1, now, failure)
-
-    # ----------------------------------------------------------------------------------------------------------- time
 
     def timer(self, key: ev.Key, now: float) -> list[e.Effect]:
         """Judge a deadline."""
@@ -223,4 +214,4 @@ class SyncRounds:
         if current.work == "evaluate" or len(current.admitted) >= max(1, current.floor):
             return self._close("deadline", now)
         there = f"{len(current.admitted)} of at least {current.floor} clients"
-        return self._fail(f"{there} answered within {timing.deadline_s:g} s", now)
+        return self.fail(f"{there} answered within {timing.deadline_s:g} s", now)

@@ -32,11 +32,9 @@ class QFedAvg(Stateless):
 
     @property
     def demands(self) -> Demands:
-        """The loss of the present model at each client."""
         return Demands(settings={"probe": True})
 
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
-        """Average by losses."""
         rejected = misreported("probe_loss", contributions, lambda value: value >= 0, "a number of at least 0")
         counted = without(contributions, rejected)
         losses = [max(c.metrics["probe_loss"], SMALLEST) for c in counted]
