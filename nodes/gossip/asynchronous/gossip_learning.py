@@ -107,7 +107,6 @@ class GossipLearning:
         return TokenAccount(STRATEGIES[self.tokens](self.capacity, self.reactivity))
 
     def machine(self, rules: PeerRules) -> GossipLearningMachine:
-        """Return the machine of one peer."""
         return GossipLearningMachine(rules, self)
 
 
@@ -155,7 +154,6 @@ class GossipLearningMachine(AsyncPeerMachine):
 
     @property
     def weights(self) -> ev.Body:
-        """The model as it is."""
         return self.model.body
 
     def _ready(self, settled: ev.ModelReady) -> None:
