@@ -37,7 +37,7 @@ def default_path(experiment: Experiment, now: datetime) -> Path:
     return path
 
 
-def state_dir(run: Path, name: str) -> Path:
+def checkpoint_dir(run: Path, name: str) -> Path:
     """Return the folder, in a run folder, of the durable state of a node."""
     return run / "checkpoints" / name
 
@@ -45,7 +45,7 @@ def state_dir(run: Path, name: str) -> Path:
 def has_checkpoints(run: Path) -> bool:
     """Whether a run can be resumed: there are checkpoints of the coordinator, or states of every peer."""
     peers = [name for name, facts in read_nodes(run).items() if facts.get("role") == "peer"]
-    return all(any(state_dir(run, name).glob("round-*")) for name in peers or [COORDINATOR])
+    return all(any(checkpoint_dir(run, name).glob("round-*")) for name in peers or [COORDINATOR])
 
 
 def check_run_dir(path: Path, file: Path | None = None, out: Path | None = None) -> None:
@@ -130,9 +130,9 @@ class RunDir:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def state(self, role: str, name: str) -> Path:
+    def checkpoint_dir(self, role: str, name: str) -> Path:
         """Return the folder of a node's durable state."""
-        return state_dir(self.path.absolute(), COORDINATOR if role == "coordinator" else name)
+        return checkpoint_dir(self.path.absolute(), COORDINATOR if role == "coordinator" else name)
 
     def write_experiment(self, experiment: Experiment) -> None:
         """Write the resolved configuration: launching it again repeats the run.

@@ -10,9 +10,9 @@ from typing import Any, Protocol, TypeAlias
 
 from nervenet.broker.messages import Message
 
-from .contribution import Contribution
 from .events import Body, Event, Key
 
+Contribution: TypeAlias = Any  # one admitted update, a `federated.strategies.Contribution`: opaque here like a body
 Shares: TypeAlias = tuple[float, float]  # weight of one's own model and of the other's
 Part: TypeAlias = Any  # which elements of a model: a `gossip.asynchronous.model_merge.Part`, opaque here like a body
 

@@ -19,13 +19,13 @@ from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.launching import launcher
 from nervenet.nodes.launching.standalone import run_node
 from nervenet.nodes.results.resume import reopen
-from nervenet.nodes.results.run_dir import COORDINATOR, RunDir, read_events, state_dir
+from nervenet.nodes.results.run_dir import COORDINATOR, RunDir, checkpoint_dir, read_events
 
 PLAN = Experiment.from_dict({"nodes": 4, "rounds": 20, "data": {"name": "iris"}})
 
 
 def write(path: Path, *rounds: int, experiment: Experiment | None = PLAN) -> CheckpointStore:
-    checkpoints = CheckpointStore(state_dir(path, COORDINATOR))
+    checkpoints = CheckpointStore(checkpoint_dir(path, COORDINATOR))
     record = {} if experiment is None else {"experiment": experiment.to_dict()}
     for number in rounds:
         checkpoints.write(number, {"weights": np.full(3, number, np.float32)}, record)
@@ -152,7 +152,7 @@ def test_what_cannot_be_resumed_is_named(run: Path, spoil: Callable[[Path], None
 
 
 def test_a_damaged_newest_one_costs_only_its_round(run: Path) -> None:
-    path_of(state_dir(run, COORDINATOR), 7).write_bytes(b"")
+    path_of(checkpoint_dir(run, COORDINATOR), 7).write_bytes(b"")
     with reopen(run, asked(run)) as folder:
         assert folder.resumed == 6
 
@@ -180,9 +180,9 @@ print("open", flush=True); sys.stdin.read()
 def test_every_node_has_its_place_for_what_it_keeps(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run.parent)
     with reopen(Path("run"), PLAN) as folder:
-        assert folder.state("coordinator", "boss") == run / "checkpoints" / "coordinator"
-        assert folder.state("client", "client-0") == run / "checkpoints" / "client-0"
-        assert folder.state("peer", "peer-0") == run / "checkpoints" / "peer-0"
+        assert folder.checkpoint_dir("coordinator", "boss") == run / "checkpoints" / "coordinator"
+        assert folder.checkpoint_dir("client", "client-0") == run / "checkpoints" / "client-0"
+        assert folder.checkpoint_dir("peer", "peer-0") == run / "checkpoints" / "peer-0"
 
 
 def finished(run: Path, completed: int, rounds: int, status: str = "completed") -> None:

@@ -11,13 +11,13 @@ from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.launching import launcher
 from nervenet.nodes.results.resume import reopen, rewind_peers
-from nervenet.nodes.results.run_dir import RunDir, has_checkpoints, state_dir
+from nervenet.nodes.results.run_dir import RunDir, checkpoint_dir, has_checkpoints
 
 PLAN = Experiment.from_dict({"mode": "gossip", "nodes": 3, "rounds": 20, "data": {"name": "iris"}})
 
 
 def write(path: Path, name: str, *rounds: int, experiment: Experiment = PLAN) -> None:
-    folder = state_dir(path, name)
+    folder = checkpoint_dir(path, name)
     folder.mkdir(parents=True, exist_ok=True)
     for number in rounds:
         record = {"experiment": experiment.to_dict(), "incarnation": 7, "agreement": {}}
@@ -36,7 +36,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def spoil(run: Path, name: str, number: int) -> None:
-    file = path_of(state_dir(run, name), number)
+    file = path_of(checkpoint_dir(run, name), number)
     file.write_bytes(file.read_bytes()[:-1])
 
 
@@ -45,7 +45,7 @@ def test_it_goes_on_after_the_newest_round_of_all_and_later_ones_are_forgotten(r
     with reopen(run, load_experiment(run)) as folder:
         assert (folder.resumed, folder.damaged) == (6, ())
         rewind_peers(folder)
-    assert [rounds_in(state_dir(run, f"peer-{i}")) for i in range(3)] == [[6, 4], [6, 4], [6, 4]]
+    assert [rounds_in(checkpoint_dir(run, f"peer-{i}")) for i in range(3)] == [[6, 4], [6, 4], [6, 4]]
 
 
 def test_a_damaged_state_is_named_and_the_round_before_it_counts(run: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_damaged_state_is_named_and_the_round_before_it_counts(run: Path) -> N
 
 
 def test_where_there_is_no_such_round_each_is_told_with_what_it_has(run: Path) -> None:
-    path_of(state_dir(run, "peer-2"), 4).unlink()
+    path_of(checkpoint_dir(run, "peer-2"), 4).unlink()
     told = "no round that every peer could go on from: peer-0 has 4, 6, 7, 8; peer-1 has 4, 6, 7; peer-2 has 8"
     with pytest.raises(ExperimentError, match=f"--resume {run}: there is {told}"):
         reopen(run, load_experiment(run))
@@ -71,8 +71,8 @@ def test_where_there_is_no_such_round_each_is_told_with_what_it_has(run: Path) -
 def test_a_run_that_has_kept_nothing_says_so(run: Path) -> None:
     assert has_checkpoints(run)
     for name in ("peer-0", "peer-1", "peer-2"):
-        for number in rounds_in(state_dir(run, name)):
-            path_of(state_dir(run, name), number).unlink()
+        for number in rounds_in(checkpoint_dir(run, name)):
+            path_of(checkpoint_dir(run, name), number).unlink()
     assert not has_checkpoints(run)
     with pytest.raises(ExperimentError, match="holds no state: none was kept yet; launch it again"):
         reopen(run, load_experiment(run))

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.broker.messages import Payload, Update
+from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
-from nervenet.nodes.runtime.contribution import Contribution
 from nervenet.nodes.runtime.worker import INLINE_BYTES, INLINE_SUM, Cancellation, Deferred, Worker
 
 PATIENCE_S = 20.0

@@ -23,7 +23,7 @@ async def company(
     model: Any, data: str, gossip: dict[str, Any], counts: tuple[int | None, ...]
 ) -> list[tuple[Peer, list[Any]]]:
     n = len(counts)
-    network = {"transport": "tcp", "join_deadline_s": 20}
+    network = {"transport": "tcp", "join_deadline_s": 60}
     plan = Experiment.from_dict({"mode": "gossip", "nodes": n, "rounds": 5, "network": network, "gossip": gossip})
     parts = parts_of(data, n)
     async with Broker("tcp://127.0.0.1:0") as broker:
