@@ -48,7 +48,7 @@ class Aggregator:
         return self.outgoing(weights, parts)
 
     def arrays(self, number: int) -> dict[str, Any]:
-        """Return all that the next round depends on beside the weights, by name, as it was after a round."""
+        """Return all that the next round depends on, without the weights, by name, as it was after a round."""
         if number not in self._kept:
             raise RuntimeError(f"round {number} is not remembered; rounds {sorted(self._kept)} are")
         return dict(self._kept[number])
