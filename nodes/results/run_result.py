@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(eq=False)
 class RunResult(Mapping[str, Any]):
-    """The result of a run; as a mapping, its summary, as in ``summary.json``. Weights are flat vectors, (parameters,)."""
+    """The result of a run; as a mapping, its summary, as in ``summary.json``. Weights are flat, (parameters,)."""
 
     reports: Mapping[str, Mapping[str, Any]]  # by node, the fields of its final report; see `summarize`
     status: str = "completed"  # or failed, or interrupted
