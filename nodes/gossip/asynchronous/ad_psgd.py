@@ -44,7 +44,7 @@ from .machine import AsyncPeerMachine
 class AdPsgd:
     """AD-PSGD (Lian et al. 2018): arguments under ``[gossip]``."""
 
-    undirected: ClassVar[bool] = True
+    directed: ClassVar[bool] = False
     varying: ClassVar[bool] = False
 
     # averages that may change a model while it trains; few: more is refused

@@ -74,7 +74,7 @@ def useful(mine: int, theirs: int) -> bool:
 class GossipLearning:
     """Models that walk (Ormándi et al. 2013; Hegedűs et al. 2021): arguments under ``[gossip]``."""
 
-    undirected: ClassVar[bool] = False
+    directed: ClassVar[bool] = True
     varying: ClassVar[bool] = True
 
     variant: Literal["rw", "mu", "um"] = "mu"  # rw: update; mu: merge, then update; um: update both, then merge
