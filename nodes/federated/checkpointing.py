@@ -16,15 +16,10 @@ class CheckpointPolicy:
     """Asks for checkpoints and knows what has become of them.
 
     A checkpoint that failed is not tried again: that of the next round is.
-
-    Attributes
-    ----------
-    durable
-        The last round on the disk, which will not be asked for again.
     """
 
     def __init__(self, work_deadline_s: float, *, durable: int = 0) -> None:
-        self.durable = durable
+        self.durable = durable  # the last round on the disk, which will not be asked for again
         self._work_deadline_s = work_deadline_s
         self._newest = self._handled = durable - 1 if durable == 0 else durable
         self._saving: int | None = None

@@ -26,23 +26,7 @@ class ClientWorker(ModelWorker):
     """Does what a client's tasks ask for.
 
     A task of round r starts from the newest state of a round before r, whatever has been done meanwhile, so that a
-    repeated task gives the same bytes; the state after it is kept before the answer leaves.
-
-    Parameters
-    ----------
-    site_model
-        The model and its data.
-    node, seed
-        The client's name and the run's seed: the address of its draws.
-    states
-        Keeps what the client carries from round to round.
-    scale
-        How inputs are scaled: ``data.scale`` of the experiment.
-
-    Attributes
-    ----------
-    personal
-        This client's own model, a flat vector, once personalization has made one.
+    repeated task gives the same bytes; the state after it is kept in `states` before the answer leaves.
     """
 
     def __init__(
@@ -51,7 +35,7 @@ class ClientWorker(ModelWorker):
         super().__init__(site_model, node=node, seed=seed, scale=scale)
         self.local = LocalTraining(site_model, node=node, seed=seed)
         self.states = states
-        self.personal: Any = None
+        self.personal: Any = None  # this client's own model, a flat vector, once personalization has made one
         self._at = 0  # the round that `local` has the state of
         self._coordinator: int | None = None  # the incarnation that asked last
         self._settings: tuple[Mapping[str, Any], LocalSettings] = ({}, LocalSettings())

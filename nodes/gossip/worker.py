@@ -72,7 +72,6 @@ class GossipWorker(ModelWorker):
         return effect
 
     def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None:
-        """Train, mix, forget, save, or what every role does."""
         match effect:
             case e.Train():
                 return self.train(effect, cancellation.requested)

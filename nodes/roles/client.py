@@ -28,7 +28,7 @@ class Client(Role):
 
     When the coordinator dies it is waited for, `network.rejoin_deadline_s` seconds, at whatever address it comes back.
 
-    An asynchronous context manager that lives in the caller's event loop; a good guest in the same way as `Peer`.
+    An asynchronous context manager that lives in the caller's event loop: see `Role`.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class Client(Role):
 
 
 def _from_thread(loop: asyncio.AbstractEventLoop, publish: Publish) -> Callable[[str], None]:
-    """Let the worker thread warn."""
+    """Return a function by which the worker thread can publish a warning."""
 
     def warn(reason: str) -> None:
         with suppress(RuntimeError):  # the owner's loop is gone

@@ -32,7 +32,7 @@ GOODBYES_S = 2.0  # how long the coordinator waits for clients to say goodbye
 class Coordinator(Role):
     """Asks clients to train, and averages what they report.
 
-    An asynchronous context manager that lives in the caller's event loop; a good guest in the same way as `Peer`.
+    An asynchronous context manager that lives in the caller's event loop: see `Role`.
 
     Parameters
     ----------
@@ -108,9 +108,9 @@ class Coordinator(Role):
         self.resumed = None if self._past is None else self._past.round
         self._alone = False
         if self._past is not None:
-            # Nothing is left to do but to give the final model to whoever is still there; a launcher's clients come.
+            # Nothing is left to do but to send the final model to the clients that live; a launcher's come back.
             self._alone = self._past.round >= experiment.rounds and identity.report_server is None
-            # Who takes up a run knows its clients, and waits for them itself: one of them may be gone for good.
+            # A coordinator that takes up a run waits for its clients itself: one of them may not come back.
             identity = replace(identity, previous_incarnation=self._past.incarnation, min_nodes=0 if self._alone else 1)
         super()._set_up(site_model, experiment, identity)
         self._strategy = build_strategy(experiment.federated.strategy, experiment.federated.arguments)

@@ -41,7 +41,7 @@ GOODBYES_S = 1.0  # how long a peer that is done waits for its neighbors to say 
 class Peer(Role):
     """A gossip node: trains on its own data, exchanges weights with its neighbors, answers to nobody.
 
-    An asynchronous context manager that lives in the caller's event loop, and a good guest there: see `Role`.
+    An asynchronous context manager that lives in the caller's event loop: see `Role`.
 
     Parameters
     ----------

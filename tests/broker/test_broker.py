@@ -29,7 +29,7 @@ from nervenet.broker.sockets import reached_by, split_bind
 from nervenet.broker.subscriber import EventStream
 from nervenet.nodes.monitoring.monitor import Monitor
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 def member(broker: str, node: str = "a", **options: Any) -> Lease:
@@ -43,7 +43,7 @@ def member(broker: str, node: str = "a", **options: Any) -> Lease:
         "addresses": {"control": f"tcp://{node}:1"},
         "shared_config": {"mode": "gossip"},
         "min_nodes": 2,
-        "join_deadline_s": 10.0,
+        "join_deadline_s": 60.0,
     }
     for name in set(options) & set(Join.__struct_fields__):
         fields[name] = options.pop(name)

@@ -14,7 +14,7 @@ from nervenet.broker import disconnects, inbound, sockets
 from nervenet.broker.codec import Limits, encode
 from nervenet.broker.messages import Lane, Task
 from nervenet.broker.transport import ZmqTransport
-from nervenet.broker.transport_events import LinkLost, LinkUp
+from nervenet.broker.transport_events import ConnectionClosed, LinkLost, LinkUp
 
 FINISH = Task(9, 0, "finish", 1.0, False, {})
 
@@ -138,6 +138,25 @@ async def test_the_end_of_an_older_incarnation_is_no_news_of_its_successor(tcp, 
     assert bool(at_server.of(LinkLost)) is not guarded
     newer.send("server", FINISH)
     await at_server.first(Task)
+
+
+@pytest.mark.parametrize("patient", [True, False])
+async def test_a_bulk_connection_that_closes_first_was_not_cut(tcp, patient, monkeypatch):
+    server, at_server = await tcp.open("server", binds=True)
+    client, at_client = await tcp.open("client")
+    client.link("server", server.addresses)
+    await at_client.first(LinkUp)
+    await at_server.first(LinkUp)
+    connections = server._inbound._peers._connections
+    bulk, control = (next(fd for lane, fd in connections if lane is wanted) for wanted in (Lane.BULK, Lane.CONTROL))
+    # A busy machine may be told of the second connection long after the first.
+    monkeypatch.setattr(inbound, "_CUT_S", 60.0 if patient else 0.0)
+    server._inbound._disconnected(Lane.BULK, bulk)
+    if not patient:  # the fault: a tenth of a second was all
+        await at_server.first(ConnectionClosed)
+    server._inbound._disconnected(Lane.CONTROL, control)
+    assert [type(item) for item in at_server.items] == [LinkUp, *([] if patient else [ConnectionClosed]), LinkLost]
+    assert server._inbound._cut == {}
 
 
 async def files_left(folder: Path) -> list[str]:

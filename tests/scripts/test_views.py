@@ -37,7 +37,7 @@ def test_the_view_follows_the_flags_and_the_terminal(monkeypatch: pytest.MonkeyP
 
 
 async def printed(capsys: pytest.CaptureFixture[str]) -> str:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (text := capsys.readouterr().out):  # noqa: ASYNC110  (printing sets no event)
             await asyncio.sleep(0)
     return text

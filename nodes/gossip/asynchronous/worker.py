@@ -23,7 +23,6 @@ class AsyncGossipWorker(ModelWorker):
     """Does the trainings and merges of one peer."""
 
     def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None:
-        """Train, combine, merge, copy, or what every role does."""
         match effect:
             case e.Train():
                 return self.train(effect, cancellation.requested)

@@ -19,7 +19,7 @@ def publisher(name: str, broker: Broker, run: str = "r") -> Publisher:
 
 async def first(monitor: Monitor, count: int, kind: str = "") -> list[AnyEvent]:
     found: list[AnyEvent] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for event in monitor:
             if event.type.startswith(kind):
                 found.append(event)

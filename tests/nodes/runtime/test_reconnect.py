@@ -21,7 +21,7 @@ from nervenet.nodes.config.compatibility import shared_config_of
 from nervenet.nodes.config.factory import build_site_model
 from nervenet.nodes.runtime.reconnect import Reconnector
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 ROWS = (np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2)
 
 
@@ -139,7 +139,7 @@ class Life:
                 addresses=dict(self.transport.addresses),
                 shared_config=shared_config_of(self._plan, build_site_model(MLP((4,)), None, self._plan)),
                 min_nodes=2,
-                join_deadline_s=10.0,
+                join_deadline_s=60.0,
             ),
             zmq.Context.instance(),
             on_error=self.failure.set_result,
@@ -169,7 +169,7 @@ class Life:
 
 
 def plan(**network: Any) -> Experiment:
-    quick = {"heartbeat_s": 0.1, "suspect_after_s": 0.3, "join_deadline_s": 15.0}
+    quick = {"heartbeat_s": 0.1, "suspect_after_s": 0.3, "join_deadline_s": 60.0}
     return Experiment.from_dict({"nodes": 2, "network": {**quick, **network}})
 
 
