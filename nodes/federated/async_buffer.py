@@ -71,7 +71,7 @@ class AsyncBuffer:
         return [*self._step_if_full(now), *self._ask(now)] if self.active else []
 
     def _ask(self, now: float) -> list[e.Effect]:
-        """Give everybody a task who has none, as far as there may be more at work: with the present model."""
+        """Send tasks to clients that have none, as far as more may be at work: with the present model."""
         run, ledger, config = self.run, self.ledger, self.run.config
         if run.status != "asking" or run.round is None:
             return []
@@ -239,7 +239,7 @@ class AsyncBuffer:
         return run.evaluation.of_sites(run.completed, run.weights, current.admitted)
 
     def _evaluate(self, fields: Mapping[str, Any], now: float) -> list[e.Effect]:
-        """Have the model evaluated if it is its turn, unless that would hold up the next steps."""
+        """Evaluate the model if it is its turn, unless that would hold up the next steps."""
         run = self.run
         if not run.last and (run.evaluation.pending or now < run.evaluation.pause_until):
             return [e.Completed(run.completed, fields)]

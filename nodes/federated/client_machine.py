@@ -220,7 +220,7 @@ class ClientMachine:
     def _trained(self, event: ev.Trained, now: float) -> list[e.Effect]:
         if not self.current or (event.round, event.attempt) != self.current.key:
             return []
-        # A pending task tells that this round is over: nobody would count the answer.
+        # A pending task means that this round is over: nobody would count the answer.
         if self._void or self.pending:
             return self._next(now)
         if event.cancelled:

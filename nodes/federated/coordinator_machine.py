@@ -153,7 +153,7 @@ class CoordinatorMachine:
 
     def _connected(self, name: str, incarnation: int, now: float) -> list[e.Effect]:
         effects: list[e.Effect] = []
-        if self.buffer:  # what the client was doing may be lost, and nobody can tell; it is given a new task
+        if self.buffer:  # what the client was doing may be lost, and nobody knows; it is given a new task
             self.buffer.ledger.resting.pop(name, None)
             effects += self.buffer.take_back(name)
         if self.run.registry.linked(name, incarnation, now):
@@ -280,7 +280,7 @@ class CoordinatorMachine:
         return [*self.run.stop_early(stop), *self._end(now)]
 
     def _end(self, now: float) -> list[e.Effect]:
-        """Ask the sites what they think of the last model, unless they have told; no round is to come."""
+        """Ask the sites what they think of the last model, unless they have said so; no round is to come."""
         run = self.run
         effects = self.buffer.stop() if self.buffer else []
         run.closing = True

@@ -59,7 +59,7 @@ class Evaluation:
         return self.config.evaluate_test and number > 0 and (last or number % self.config.evaluation.every == 0)
 
     def ask(self, number: int, body: ev.Body, fields: Mapping[str, Any], now: float) -> e.Effect:
-        """Have the model of a round evaluated, and note what else is known of the round."""
+        """Request the evaluation of a round's model, and note what else is known of the round."""
         self._asked[number], self._asked_at = (body, fields), now
         return e.Evaluate(number, "test", body)
 

@@ -118,7 +118,7 @@ class RunState:
         return e.SetTimer(("work", kind, number), now + self.config.timing.work_deadline_s)
 
     def evaluate(self, fields: Mapping[str, Any], now: float) -> list[e.Effect]:
-        """Have the model of the last complete round evaluated, if it is its turn; `fields` are of that round."""
+        """Evaluate the model of the last complete round, if it is its turn; `fields` are of that round."""
         number = self.completed
         if not self.evaluation.due(number, last=self.stop_due is not None):
             return [e.Completed(number, fields)]
@@ -186,7 +186,7 @@ class RunState:
         return effects
 
     def release(self) -> list[e.Effect]:
-        """Let the clients go, once the last checkpoint is written: they would not be there to train again."""
+        """Send the last tasks, once the last checkpoint is written: clients would not be there to train again."""
         if not self.final or self.released or self.checkpoints.busy:
             return []
         self.released = True

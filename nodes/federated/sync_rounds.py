@@ -134,7 +134,7 @@ class SyncRounds:
         return effects if current.held else [*effects, *self._fold(current, now)]
 
     def _dismiss(self, current: Round) -> list[e.Effect]:
-        """Tell those who are still at work that the round can do without them."""
+        """Dismiss those who are still at work: the round can do without them."""
         late = self.run.registry.owing(current.missing(""), current.key)
         reason = f"round {current.number} has closed by {current.closing}"
         return [e.Send(late, m.Refused("task", current.number, "stale", reason))] if late else []

@@ -44,7 +44,7 @@ class Scaffold(Stateless):
         x <- x + η_g / |S| sum (y_k - x)        c <- c + 1 / N sum Δc_k
 
     c travels with the weights, so each message is twice as long. N is the population that the run started with: the
-    control variates of who comes later, 0 until then, are counted as if he took a place in it.
+    control variates of a client that comes later, 0 until then, are counted as if it took a place in it.
     """
 
     server_rate: Positive = 1.0

@@ -46,5 +46,5 @@ class QFedAvg(Stateless):
             for power, loss, length in zip(powers, losses, lengths(counted), strict=True)
         )
         after = shifted(weights, counted, [power / damping for power in powers])
-        told = {"probe_loss_mean": sum(losses) / len(losses), "probe_loss_worst": worst}
-        return Outcome(after, state, told, rejected)
+        metrics = {"probe_loss_mean": sum(losses) / len(losses), "probe_loss_worst": worst}
+        return Outcome(after, state, metrics, rejected)

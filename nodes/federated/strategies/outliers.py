@@ -2,7 +2,7 @@
 
 A report, and a screen for who wants to act on it. Neither is a defense: an attack that knows them stays within
 (`robust` has rules with a theory); and with skewed data the client that is out of line may be the one that has
-something to tell.
+something new to say.
 """
 
 from __future__ import annotations

@@ -25,17 +25,17 @@ def guarded(strategy: Strategy, state: State, weights: Vector, contributions: Se
     Raises
     ------
     StrategyError
-        The strategy has raised something, of which the place in its module is told; or the outcome does not fit, or is
+        The strategy has raised something, whose place in its module is named; or the outcome does not fit, or is
         not finite for another reason, such as differences that overflow.
     """
-    # What overflows is found below, and told as an error with a name rather than as a warning.
+    # What overflows is found below, and reported as an error with a name rather than as a warning.
     with np.errstate(over="ignore", invalid="ignore"):
         try:
             outcome = _fitting(strategy, weights, _applied(strategy, state, weights, contributions))
-            spoilt = _not_finite(outcome)
-            if spoilt is None:
+            flaw = _not_finite(outcome)
+            if flaw is None:
                 return outcome
-            raise StrategyError(f"{spoilt} must be finite, found NaN or infinity; {_largest(contributions)}")
+            raise StrategyError(f"{flaw} must be finite, found NaN or infinity; {_largest(contributions)}")
         except StrategyError:
             rejected = {
                 c.client: "values must be finite, found NaN or infinity" for c in contributions if not is_finite(c.body)
