@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ..checkpoint.store import CheckpointError, CheckpointStore, Damaged, State
 from ..config.compatibility import check_fits
 from ..config.keys import ExperimentError
+from ..config.schema import Experiment
 from ..runtime import effects as e
+from ..runtime.node_stats import NodeStats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from ..config.schema import Experiment
-    from ..runtime.node_stats import NodeStats
 
 ALIKE = "alike"  # in the record: names of arrays that are one and the same under another name
 
