@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ..checkpoint.store import CheckpointError, CheckpointStore, Damaged, State
 from ..config.compatibility import check_fits
@@ -14,9 +16,6 @@ from ..config.keys import ExperimentError
 from ..config.schema import Experiment
 from ..runtime import effects as e
 from ..runtime.node_stats import NodeStats
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 ALIKE = "alike"  # in the record: names of arrays that are one and the same under another name
 
