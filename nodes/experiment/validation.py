@@ -211,7 +211,8 @@ def _algorithm(experiment: Experiment) -> Iterator[str]:
 
     algorithm = build_algorithm(gossip.algorithm, gossip.arguments, gossip.compression)
     if not has_rounds(gossip.algorithm):
-        yield from requirements.free_problems(algorithm, experiment, _rehearsed(experiment))
+        allowed = {"directed": algorithm.directed, "varying": algorithm.varying}
+        yield from requirements.asynchronous_problems(experiment, _rehearsed(experiment), **allowed)
         return
     yield from requirements.problems(algorithm, experiment, _rehearsed(experiment))
     if algorithm.needs.correction:

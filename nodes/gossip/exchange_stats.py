@@ -31,7 +31,6 @@ class ExchangeStats:
         self._reported_at = float("-inf")
 
     def sent(self, peer: str) -> None:
-        """Count a model sent."""
         self._sent.setdefault(peer, Counter())["count"] += 1
 
     def lost(self, peer: str) -> None:

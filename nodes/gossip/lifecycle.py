@@ -59,7 +59,6 @@ class PeerLifecycle:
         return [*started, *self.start_timers(now), e.Survey()]
 
     def start_timers(self, now: float) -> list[e.Effect]:
-        """Return the timers of round 0 and of the heartbeats."""
         return [
             e.SetTimer(("join",), now + self._timing.join_deadline_s),
             e.SetTimer(("pulse",), now + self._timing.heartbeat_s),
@@ -99,7 +98,6 @@ class PeerLifecycle:
     # ----------------------------------------------------------------------------------------------------- trainings
 
     def training_timer(self, key: ev.Key, now: float) -> e.Effect:
-        """Return the timer of a training that begins."""
         return e.SetTimer(key, now + self._patience_s)
 
     def training_expired(self, number: int) -> list[e.Effect]:
@@ -132,6 +130,5 @@ class PeerLifecycle:
         return [e.Publish("update.rejected", {"subject": subject, "round": number, "reason": reason})]
 
     def fail(self, reason: str) -> list[e.Effect]:
-        """End with a reason."""
         self.status = "finished"
         return [e.Publish("run.failed", {"reason": reason}), e.Finish("failed", reason)]

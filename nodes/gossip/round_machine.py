@@ -64,12 +64,10 @@ class PeerMachine:
 
     @property
     def status(self) -> str:
-        """See the class."""
         return self.lifecycle.status
 
     @property
     def stats(self) -> ExchangeStats:
-        """What was exchanged with each neighbor."""
         return self.lifecycle.stats
 
     @property
@@ -84,12 +82,10 @@ class PeerMachine:
 
     @property
     def completed(self) -> int:
-        """The last round done."""
         return self.rounds.completed
 
     @property
     def until(self) -> int:
-        """The last round asked for."""
         return self.rounds.until
 
     @property
@@ -100,7 +96,6 @@ class PeerMachine:
     # ------------------------------------------------------------------------------------------------------- events in
 
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
-        """Take one event; return what is to be done."""
         if self.status == "finished":
             return []
         effects = self._observe(event, now)

@@ -113,9 +113,9 @@ def draw_curves(
     _bytes(axes[-1], curves)
     for ax in axes:
         _plain(ax)
-    beside = path.with_name(f".{path.name}")
-    figure.savefig(beside, format="png", metadata={"Software": None})
-    beside.replace(path)
+    temporary = path.with_name(f".{path.name}")
+    figure.savefig(temporary, format="png", metadata={"Software": None})
+    temporary.replace(path)
 
 
 def _put(target: PerRound, n: int, node: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""With real learners: an undisturbed run gives the same bits, whatever order messages arrive in and work ends in."""
+"""With real models: an undisturbed run gives the same bits, whatever order messages arrive in and work ends in."""
 
 import random
 from collections.abc import Callable

@@ -199,5 +199,4 @@ def in_order(mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, floa
 
 
 def number(value: float) -> NDArray[Any]:
-    """Put a number into a state."""
     return np.array(value, np.float64)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
 from ...runtime import effects as e
 from ...runtime import events as ev
-
-Terms: TypeAlias = Sequence[tuple[ev.Body, float]]
-"""What is added: bodies, each times its coefficient."""
 
 
 class Accumulator:
@@ -35,10 +31,6 @@ class Accumulator:
         """Whether all that was added is in `body`."""
         return not self._making and not self._waiting
 
-    def set(self, body: ev.Body) -> None:
-        """Begin with these weights."""
-        self.body = body
-
     def moved(self, start: ev.Body, end: ev.Body) -> list[e.Effect]:
         """Add what a training has changed that began at `start`: x <- x + (end - start)."""
         if self.settled and start is self.body:
@@ -59,8 +51,8 @@ class Accumulator:
             return [e.Combine(self._number, pair, (0.5, 0.5))]
         return self.add([(theirs, 0.5), (mine, -0.5)])
 
-    def add(self, terms: Terms) -> list[e.Effect]:
-        """Add these, as soon as the sum that is being made is there."""
+    def add(self, terms: Sequence[tuple[ev.Body, float]]) -> list[e.Effect]:
+        """Add bodies, each times its coefficient, as soon as the sum that is being made is there."""
         self._waiting += terms
         return [] if self._making else self._sum()
 

@@ -74,7 +74,7 @@ def useful(mine: int, theirs: int) -> bool:
 class GossipLearning:
     """Models that walk (Ormándi et al. 2013; Hegedűs et al. 2021): arguments under ``[gossip]``."""
 
-    undirected: ClassVar[bool] = False
+    directed: ClassVar[bool] = True
     varying: ClassVar[bool] = True
 
     variant: Literal["rw", "mu", "um"] = "mu"  # rw: update; mu: merge, then update; um: update both, then merge
@@ -107,7 +107,6 @@ class GossipLearning:
         return TokenAccount(STRATEGIES[self.tokens](self.capacity, self.reactivity))
 
     def machine(self, rules: PeerRules) -> GossipLearningMachine:
-        """Return the machine of one peer."""
         return GossipLearningMachine(rules, self)
 
 
@@ -155,7 +154,6 @@ class GossipLearningMachine(AsyncPeerMachine):
 
     @property
     def weights(self) -> ev.Body:
-        """The model as it is."""
         return self.model.body
 
     def _ready(self, settled: ev.ModelReady) -> None:

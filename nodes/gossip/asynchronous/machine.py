@@ -59,7 +59,6 @@ class AsyncPeerMachine(ABC):
 
     @property
     def stats(self) -> ExchangeStats:
-        """What was exchanged with each neighbor."""
         return self.lifecycle.stats
 
     # --------------------------------------------------------------------------------------- what the algorithm decides
@@ -90,7 +89,6 @@ class AsyncPeerMachine(ABC):
         """Take a vector that was asked for."""
 
     def _own_timer(self, key: ev.Key, now: float) -> list[e.Effect]:  # noqa: ARG002
-        """Take a timer of the algorithm's own."""
         return []
 
     def _unsent(self, peer: str, tag: str, now: float) -> list[e.Effect]:  # noqa: ARG002
@@ -118,7 +116,6 @@ class AsyncPeerMachine(ABC):
     # ------------------------------------------------------------------------------------------------------- events in
 
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
-        """Take one event; return what is to be done."""
         if self.status == "finished":
             return []
         effects = self._handle(event, now)

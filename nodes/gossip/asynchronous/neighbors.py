@@ -67,7 +67,6 @@ class AsyncNeighbors:
                 self.detector.watch(peer, now)
 
     def heartbeat(self, peer: str, beat: m.Heartbeat, now: float) -> None:
-        """A heartbeat has come."""
         if beat.sending:
             self._moving[peer] = now
         if beat.state != "meeting":
@@ -86,7 +85,6 @@ class AsyncNeighbors:
         return self._moving.get(peer, float("-inf")) >= since
 
     def leave(self, peer: str) -> None:
-        """A neighbor leaves."""
         self.departed.add(peer)
         self._meeting.discard(peer)
         self.detector.forget(peer)

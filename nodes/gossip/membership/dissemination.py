@@ -75,7 +75,6 @@ class Dissemination:
 
 
 def draw(seed: int, me: str, names: list[str], count: int, *address: str | int) -> list[str]:
-    """Draw `count` of the names, without replacement."""
     if not names or not count:
         return []
     chosen = generator(seed, me, "probe", *address).permutation(len(names))[:count]

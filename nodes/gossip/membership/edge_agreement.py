@@ -28,7 +28,6 @@ class Span:
     until: int = EVER
 
     def in_round(self, number: int) -> bool:
-        """Whether it is held in a round."""
         return self.since <= number < self.until
 
 

@@ -79,7 +79,6 @@ class PartialView:
         self._merge(received, self._given.pop(sender, ()))
 
     def drop(self, peer: str) -> None:
-        """Forget a peer that is known to have gone."""
         self.contacts.pop(peer, None)
 
     def _some(self, count: int, purpose: str) -> tuple[Contact, ...]:

@@ -103,7 +103,6 @@ class SwimDetector:
 
     @property
     def me(self) -> str:
-        """This node's name."""
         return self.members.me.node
 
     def handle(self, event: ev.Event, now: float) -> Actions:

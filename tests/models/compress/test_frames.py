@@ -1,4 +1,4 @@
-"""Codecs: what a damaged or hostile frame does, and what a spec may say."""
+"""Codecs: what a damaged or malicious frame does, and what a spec may say."""
 
 import contextlib
 import zlib

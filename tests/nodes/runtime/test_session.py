@@ -42,7 +42,8 @@ async def left_alone(close: Callable[[t.ZmqTransport], Awaitable[None]]) -> floa
 
 
 async def test_nobody_waits_for_one_who_has_gone() -> None:
-    assert await left_alone(lambda transport: transport.close(LONG_S)) < 0.8 * LONG_S
+    # Allowed a minute, it takes none of it; how much a busy machine takes for the rest does not matter.
+    assert await left_alone(lambda transport: transport.close(60.0)) < 50.0
 
 
 async def test_without_that_rule_a_hello_to_nobody_holds_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

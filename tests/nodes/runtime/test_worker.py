@@ -135,7 +135,7 @@ def test_a_large_sum_is_made_concurrently_with_training(worker: Worker, role: Ro
     assert role.entered.wait(PATIENCE_S)
     assert worker.submit(e.Combine(7, vectors(2 * INLINE_SUM), (0.5, 0.5))) is None
     assert isinstance(answers.get(timeout=PATIENCE_S), ev.Combined)
-    assert [thread for _, thread in role.performed] == ["worker a", "beside a"]
+    assert [thread for _, thread in role.performed] == ["worker a", "concurrent a"]
 
 
 def arrived(nbytes: int) -> ev.Arrived:

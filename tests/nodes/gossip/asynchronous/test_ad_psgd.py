@@ -13,7 +13,7 @@ from nervenet.nodes.runtime import events as ev
 
 T = TypeVar("T")
 MODEL = m.Payload("a1b2", "float64", 5)
-BEGIN = 100  # the incarnation: the first engagement is 101
+BEGIN = 100  # the incarnation: the first proposal is 101
 
 
 def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
@@ -69,12 +69,12 @@ class Desk:
 def test_training_and_a_proposal_begin_together() -> None:
     desk = Desk()
     (train,) = only(e.Train, desk.log)
-    (engage,) = desk.sent(m.Propose)
+    (propose,) = desk.sent(m.Propose)
     assert (train.round, train.body) == (1, "x0")
-    assert (engage.number, engage.payload) == (BEGIN + 1, MODEL)
+    assert (propose.number, propose.payload) == (BEGIN + 1, MODEL)
 
 
-def test_a_pledge_is_taken_by_the_mean_in_name_order_and_the_decision_told() -> None:
+def test_an_accepted_proposal_is_taken_by_the_mean_in_name_order_and_the_decision_sent() -> None:
     desk = Desk()
     partner = desk.partner
     effects = desk.say(partner, m.Accept(101, MODEL), "y")
@@ -114,18 +114,18 @@ def test_a_busy_peer_refuses_and_a_refused_one_asks_the_next() -> None:
     (refused,) = desk.sent(m.Refused, desk.say(second, m.Propose(900, MODEL), "z"))
     assert (refused.about, refused.round, refused.code) == ("propose", 900, "busy")
     effects = desk.say(first, m.Refused("propose", 101, "busy", "engaged"))
-    assert [engage.number for engage in desk.sent(m.Propose, effects)] == [102]
+    assert [propose.number for propose in desk.sent(m.Propose, effects)] == [102]
     assert desk.partner == second
-    assert desk.say(second, m.Refused("propose", 102, "busy", "engaged")) == [e.CancelTimer(("engagement", 102))]
+    assert desk.say(second, m.Refused("propose", 102, "busy", "engaged")) == [e.CancelTimer(("proposal", 102))]
 
 
-def test_a_free_peer_pledges_and_takes_its_half_when_told() -> None:
+def test_a_free_peer_accepts_and_takes_its_half_when_decided() -> None:
     desk = Desk()
     desk.refuse_all()
-    (pledge,) = desk.sent(m.Accept, desk.say("a", m.Propose(900, MODEL), "z"))
-    assert pledge == m.Accept(900, MODEL)
+    (accept,) = desk.sent(m.Accept, desk.say("a", m.Propose(900, MODEL), "z"))
+    assert accept == m.Accept(900, MODEL)
     (refused,) = desk.sent(m.Refused, desk.say("c", m.Propose(901, MODEL), "w"))
-    assert refused.reason == "pledged to a"
+    assert refused.reason == "has accepted a proposal of a"
     effects = desk.say("a", m.Decision(900, "taken"))
     assert only(e.Combine, effects)[0].bodies == ("z", "x0")
     assert desk.sent(m.Receipt, effects) == [m.Receipt(900)]
@@ -140,7 +140,7 @@ def test_what_is_dropped_changes_nothing() -> None:
     desk.say("a", m.Propose(900, MODEL), "z")
     assert only(e.Combine, desk.say("a", m.Decision(900, "dropped"))) == []
     assert desk.peer.weights == "x0"
-    assert desk.peer.fresh is None
+    assert desk.peer.busy_with is None
 
 
 def test_of_two_that_propose_to_each_other_the_larger_name_gives_way() -> None:
@@ -163,9 +163,9 @@ def test_a_refusal_or_an_end_is_final_for_its_number() -> None:
     assert desk.peer.stats.stale == {sender: 1}
 
 
-def test_an_unanswered_proposal_is_dropped_and_a_late_pledge_is_told_so() -> None:
+def test_an_unanswered_proposal_is_dropped_and_a_late_answer_is_told_so() -> None:
     desk = Desk(("a",), patience_s=1.0)
-    effects = desk.tell(ev.TimerFired(("engagement", 101), 1.0), 1.0)
+    effects = desk.tell(ev.TimerFired(("proposal", 101), 1.0), 1.0)
     assert desk.sent(m.Decision, effects) == [m.Decision(101, "dropped")]
     late = desk.say("a", m.Accept(101, MODEL), "y")
     assert desk.sent(m.Decision, late) == [m.Decision(101, "dropped")]
@@ -175,15 +175,15 @@ def test_an_unanswered_proposal_is_dropped_and_a_late_pledge_is_told_so() -> Non
 def test_a_transfer_under_way_is_waited_for() -> None:
     desk = Desk(("a",))
     desk.tell(ev.Arrived("a", m.Heartbeat(0, "training", (0,))), 0.9)
-    (timer,) = desk.tell(ev.TimerFired(("engagement", 101), 1.0), 1.0)
-    assert timer == e.SetTimer(("engagement", 101), 2.0)
+    (timer,) = desk.tell(ev.TimerFired(("proposal", 101), 1.0), 1.0)
+    assert timer == e.SetTimer(("proposal", 101), 2.0)
 
 
 def test_in_doubt_a_peer_is_free_for_others_and_asks() -> None:
     desk = Desk()
     desk.refuse_all()
     desk.say("a", m.Propose(900, MODEL), "z")
-    effects = desk.tell(ev.TimerFired(("promise", "a", 900), 1.0), 1.0)
+    effects = desk.tell(ev.TimerFired(("accepted", "a", 900), 1.0), 1.0)
     assert desk.sent(m.QueryDecision, effects) == [m.QueryDecision(900)]
     assert desk.sent(m.Accept, desk.say("c", m.Propose(901, MODEL), "w")) == [m.Accept(901, MODEL)]
     refusal = desk.say("a", m.Propose(905, MODEL), "zz")
@@ -217,7 +217,7 @@ def test_no_more_averages_than_the_bound_change_a_training() -> None:
     assert desk.sent(m.Accept, desk.say("c", m.Propose(903, MODEL), "w"))
 
 
-def test_an_old_pledge_is_dropped() -> None:
+def test_an_old_answer_is_dropped() -> None:
     desk = Desk(("a",), max_staleness=2)
     for _ in range(3):
         desk.trained()
@@ -226,15 +226,14 @@ def test_an_old_pledge_is_dropped() -> None:
     assert only(e.Combine, effects) == []
 
 
-def test_a_proposer_that_is_started_again_leaves_a_void_that_is_told_by_name() -> None:
+def test_a_proposer_that_is_started_again_leaves_an_open_proposal_that_is_reported() -> None:
     desk = Desk()
     desk.refuse_all()
     desk.say("a", m.Propose(900, MODEL), "z")
     effects = desk.tell(ev.LinkUp("a", "peer", 2))
     (told,) = [p.fields for p in only(e.Publish, effects) if p.type == "warning"]
     assert told["subject"] == "a"
-    assert "engagement 900" in told["reason"]
-    assert [void.number for void in desk.peer.voids] == [900]
+    assert "proposal 900" in told["reason"]
     assert desk.peer.weights == "x0"
 
 
@@ -274,14 +273,14 @@ def test_who_is_done_does_not_wait_beyond_the_deadline() -> None:
 
 
 def test_changes_that_come_while_a_sum_is_made_are_summed_next() -> None:
-    holding = Accumulator()
-    holding.set(np.array([1.0]))
-    (first,) = holding.add([(np.array([2.0]), 1.0)])
-    assert holding.add([(np.array([3.0]), 1.0)]) == holding.add([(np.array([4.0]), -1.0)]) == []
-    (second,) = holding.combined(first.number, np.array([3.0]))  # type: ignore[union-attr]
+    accumulator = Accumulator()
+    accumulator.body = np.array([1.0])
+    (first,) = accumulator.add([(np.array([2.0]), 1.0)])
+    assert accumulator.add([(np.array([3.0]), 1.0)]) == accumulator.add([(np.array([4.0]), -1.0)]) == []
+    (second,) = accumulator.combined(first.number, np.array([3.0]))  # type: ignore[union-attr]
     assert isinstance(second, e.Combine)
     assert [float(body[0]) for body in second.bodies] == [3.0, 3.0, 4.0]
-    assert not holding.settled
-    assert holding.combined(99, np.array([0.0])) == []
-    holding.combined(second.number, np.array([2.0]))
-    assert holding.settled
+    assert not accumulator.settled
+    assert accumulator.combined(99, np.array([0.0])) == []
+    accumulator.combined(second.number, np.array([2.0]))
+    assert accumulator.settled

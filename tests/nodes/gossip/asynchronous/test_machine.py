@@ -85,4 +85,4 @@ async def test_large_models_are_summed_beside_the_training(algorithm: str) -> No
         assert [report.round for report in reports] == [1, 2, 3, 4, 5]
         assert any(report.participants for report in reports)
         assert peer._node is not None
-        assert peer._node.worker._beside.thread is not None
+        assert peer._node.worker._concurrent.thread is not None
