@@ -34,8 +34,8 @@ def serve(
         raise ExperimentError(f"--best: needs a run folder; {model} is a model file")
     saved = model / "best.json" if best else model
     site_model = load_model(saved)
-    facts = {"metrics": {} if best else _metrics(model)} | read_extra(saved)
-    run(lambda: _serve(predictor_app(site_model, facts), host, port))
+    info = {"metrics": {} if best else _metrics(model)} | read_extra(saved)
+    run(lambda: _serve(predictor_app(site_model, info), host, port))
 
 
 def _metrics(model: Path) -> dict[str, float | None]:

@@ -29,12 +29,10 @@ class Past:
 
     @property
     def round(self) -> int:
-        """The last one that counts."""
         return self.checkpoint.round
 
     @property
     def incarnation(self) -> int:
-        """The number of that incarnation."""
         return int(self.checkpoint.record["incarnation"])
 
     @property
