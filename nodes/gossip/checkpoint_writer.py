@@ -6,18 +6,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ..checkpoint.store import CheckpointError, CheckpointStore, Damaged, State
 from ..config.compatibility import check_fits
 from ..config.keys import ExperimentError
+from ..config.schema import Experiment
 from ..runtime import effects as e
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ..config.schema import Experiment
-    from ..runtime.node_stats import NodeStats
+from ..runtime.node_stats import NodeStats
 
 ALIKE = "alike"  # in the record: names of arrays that are one and the same under another name
 

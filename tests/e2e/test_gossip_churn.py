@@ -55,7 +55,7 @@ class Gossiper:
 
     def result(self, within_s: float = 180.0) -> dict[str, Any]:
         self.process.wait(within_s)
-        self._reader.join(5)
+        self._reader.join(60)
         assert self.lines, "it said nothing"
         assert self.lines[-1].startswith("{"), "".join(self.lines[-20:])
         return dict(json.loads(self.lines[-1]))
@@ -63,8 +63,8 @@ class Gossiper:
     def close(self) -> None:
         with suppress(ProcessLookupError):
             self.process.kill()
-        self.process.wait(10)
-        self._reader.join(5)
+        self.process.wait(60)
+        self._reader.join(60)
         assert self.process.stdout is not None
         self.process.stdout.close()
 

@@ -44,7 +44,7 @@ def test_a_run_folder_is_served_until_a_signal(run_folder: Path) -> None:
             model = httpx.get(f"{address}/model").json()
             assert (model["round"], model["metrics"]) == (7, {"accuracy": 0.9, "loss": None})
             process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 143
+            assert process.wait(60) == 143
         finally:
             process.kill()
 
