@@ -36,7 +36,7 @@ FLAGS = (
     Flag("seed", "Seed of every random draw"),
     Flag(
         "data.name",
-        "iris, wine, breast_cancer, digits, diabetes, synthetic, mnist, fashion_mnist, or a .npz, .csv or .parquet file",
+        "iris, wine, breast_cancer, digits, diabetes, synthetic, mnist, fashion_mnist, or an .npz, .csv, .parquet file",
     ),
     Flag("data.target", "Column to predict", "target, y, label or class, else the last"),
     Flag("data.partition", "Which node holds which rows: iid, dirichlet, shards, quantity or column"),
