@@ -36,7 +36,7 @@ class ExperimentError(ValueError):
 
 
 def parse_set(text: str) -> tuple[str, object]:
-    """Split ``a.b=value``; the value is TOML where it reads as TOML (numbers, lists, true), and plain text otherwise."""
+    """Split ``a.b=value``; the value is TOML where it can be read as TOML (numbers, lists, true), else plain text."""
     key, equals, value = text.partition("=")
     key, value = key.strip(), value.strip()
     if not equals or not key or not all(key.split(".")):
