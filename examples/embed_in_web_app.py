@@ -1,6 +1,6 @@
 """A web application that learns with others while it answers: a gossip peer inside Starlette's own event loop.
 
-In four terminals: a broker, two standalone peers, and this application as the third peer of the run (``--data`` may be
+In three terminals: a broker, two standalone peers, and this application as the third peer of the run (``--data`` may be
 files of your own, as long as all have the same columns):
 
     nervenet broker

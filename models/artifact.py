@@ -54,10 +54,7 @@ def save_model(
     stem
         Of the files' names: several models may share a folder.
 
-    Raises
-    ------
-    IncompatibleWeights
-        The vector does not fit the model's layout, or is not finite.
+    Raises IncompatibleWeights: the vector does not fit the model's layout, or is not finite.
     """
     from safetensors.numpy import save
 

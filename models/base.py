@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from inspect import signature
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -12,8 +12,22 @@ from .model import Array, Capability, Dtype, FitReport, LocalUnsupported, LocalW
 from .weights import Layout, Vector
 
 
+class FitJob(NamedTuple):
+    """The checked arguments of a `fit`."""
+
+    X: Array
+    y: Array
+    work: LocalWork
+    rng: np.random.Generator
+    stop: Callable[[], bool]
+    correction: Vector | None
+
+
 class ModelBase:
-    """What every family shares: the layout, and the refusal of work that it is not capable of."""
+    """What every family shares: the layout, and the checks before `fit`. A family defines `run`."""
+
+    name: str
+    """For messages."""
 
     classifies: bool | None = None
     capabilities: frozenset[Capability] = frozenset()
@@ -43,23 +57,45 @@ class ModelBase:
     def set_state(self, state: Mapping[str, Array]) -> None:
         """Put back what `get_state` returned."""
 
-    def set_task(self, name: str, n_features: int, n_classes: int | None) -> None:
+    def set_task(self, n_features: int, n_classes: int | None) -> None:
         """Keep the number of columns and classes; ValueError for a task that this family cannot learn."""
         if n_features < 1:
             raise ValueError(f"n_features is {n_features}; at least 1 is needed")
         if self.classifies is not None and self.classifies != (n_classes is not None):
             kind, task = ("classifier", "a number") if self.classifies else ("regressor", "a class")
-            raise ValueError(f"{name} is a {kind}, but the target is {task}")
+            raise ValueError(f"{self.name} is a {kind}, but the target is {task}")
         if n_classes is not None and n_classes < 2:
             raise ValueError(f"n_classes is {n_classes}; a classifier needs at least 2")
         self.n_features, self.n_classes = n_features, n_classes
 
-    def refuse(self, name: str, work: LocalWork, correction: Vector | None) -> None:
-        """Raise LocalUnsupported for work that asks for a capability that is not there."""
+    def fit(
+        self,
+        X: Array,
+        y: Array,
+        work: LocalWork,
+        rng: np.random.Generator,
+        stop: Callable[[], bool],
+        correction: Vector | None = None,
+    ) -> FitReport:
+        """Train in place. See `Model.fit`."""
         asked: dict[Capability, bool] = {"proximal": work.proximal > 0, "correction": correction is not None}
         for capability, wanted in asked.items():
             if wanted and capability not in self.capabilities:
-                raise LocalUnsupported(name, self.why_not(capability))
+                raise LocalUnsupported(self.name, self.why_not(capability))
+        X = self.checked(X)
+        y = checked_targets(y, len(X), self.n_classes, self.dtype)
+        if correction is not None:
+            self.layout.check(correction)
+        return self.run(FitJob(X, y, work, rng, stop, correction))
+
+    def run(self, job: FitJob) -> FitReport:
+        """Train in place on checked arguments."""
+        raise NotImplementedError
+
+    def checked(self, X: Array) -> Array:
+        """Return inputs as a C-ordered array of `dtype`; ValueError unless they are (rows, n_features) and finite."""
+        self.layout  # noqa: B018 - raises before build()
+        return checked_inputs(X, self.n_features, self.dtype)
 
     def why_not(self, capability: Capability) -> str:
         """Return why `fit` lacks a capability."""
@@ -69,17 +105,10 @@ class ModelBase:
 class FlatModel(ModelBase):
     """A model on one flat vector, trained by mini-batches. A family sets `name` and defines `shapes` and `step`.
 
-    Attributes
-    ----------
-    name : str
-        The name that experiment files use.
-    weights : (size,) array of `dtype`
-        All parameters, from `build` on.
-    arrays : dict
-        Views of `weights` by name, in the shapes that `shapes` gave.
+    `name` is the one that experiment files use. From `build` on `weights`, a (size,) array of `dtype`, holds all
+    parameters, and `arrays` has views of it by name, in the shapes that `shapes` returned.
     """
 
-    name: ClassVar[str]
     weights: Vector
     arrays: dict[str, Vector]
 
@@ -115,7 +144,7 @@ class FlatModel(ModelBase):
 
     def build(self, n_features: int, n_classes: int | None, rng: np.random.Generator) -> Layout:
         """Make the weights for a task. See `Model.build`."""
-        self.set_task(self.name, n_features, n_classes)
+        self.set_task(n_features, n_classes)
         shapes = self.shapes(n_features, n_classes)
         self._layout = Layout(tuple(shapes), tuple(shapes.values()), self.dtype)
         self.weights = np.zeros(self._layout.size, self.dtype)
@@ -133,19 +162,9 @@ class FlatModel(ModelBase):
         self.layout.check(vector)
         self.weights[:] = vector
 
-    def fit(
-        self,
-        X: Array,
-        y: Array,
-        work: LocalWork,
-        rng: np.random.Generator,
-        stop: Callable[[], bool],
-        correction: Vector | None = None,
-    ) -> FitReport:
-        """Train in place, `step` by `step`. See `Model.fit`."""
-        self.refuse(self.name, work, correction)
-        X = self.checked(X)
-        y = checked_targets(y, len(X), self.n_classes, self.dtype)
+    def run(self, job: FitJob) -> FitReport:
+        """Train by `step`, batch after batch."""
+        X, y, work, rng, stop, _ = job
         n, rows, target = len(X), min(work.batch_size, len(X)), work.steps(len(X))
         steps, losses, cancelled = 0, 0.0, False
         with np.errstate(all="ignore"):  # a diverging model shows in its weights, which every receiver checks
@@ -158,11 +177,6 @@ class FlatModel(ModelBase):
                     losses += self.step(X[batch], y[batch]) / n
                     steps += 1
         return FitReport(losses if steps else math.nan, n, steps, cancelled)
-
-    def checked(self, X: Array) -> Array:
-        """Return inputs as a C-ordered array of `dtype`; ValueError unless they are (rows, n_features) and finite."""
-        self.layout  # noqa: B018 - raises before build()
-        return checked_inputs(X, self.n_features, self.dtype)
 
 
 def plain(value: Any) -> Any:

@@ -14,12 +14,8 @@ def evaluate(model: Model, X: Array, y: Array, scorers: Sequence[str] = ()) -> d
 
     Parameters
     ----------
-    model : Model
-        Built.
-    X : (n, n_features) array
-        Prepared as for `Model.fit`.
-    y : (n,) array
-        int64 class indices, or float targets, which mean regression.
+    X, y : (n, n_features) and (n,) arrays
+        As for `Model.fit`; float targets mean regression.
     scorers : sequence of str
         Names of scikit-learn scorers to add, such as ``"balanced_accuracy"``; scikit-learn is imported only for these.
 
@@ -30,10 +26,7 @@ def evaluate(model: Model, X: Array, y: Array, scorers: Sequence[str] = ()) -> d
         hinge, the share of wrong answers). Regression: ``r2`` and ``loss``, the mean squared error. NaN where a figure
         is not finite or not defined on these rows, as r2 of fewer than two rows.
 
-    Raises
-    ------
-    ValueError
-        No rows, or an unknown scorer.
+    Raises ValueError: no rows, or an unknown scorer.
     """
     if len(y) == 0:
         raise ValueError("there are no rows to evaluate on")

@@ -21,24 +21,9 @@ def fednova_normalizer(rule: str, steps: int, momentum: float, learning_rate: fl
     nesterov  τ + ρ m
     ========  ==========================================
 
-    Parameters
-    ----------
-    rule : {"sgd", "momentum", "nesterov", "adam"}
-        A name in `mlp.optimizers.OPTIMIZERS`.
-    steps : int
-        τ, mini-batches done.
-    momentum : float
-        ρ; the velocity is taken to be zero at the start. Where it is carried from the previous round, the update also
-        holds gradients of that round, and this is the weight of the new ones alone.
-    learning_rate : float
-        η, which matters with a proximal term only.
-    proximal : float
-        μ of `model.LocalWork`.
-
-    Returns
-    -------
-    float or None
-        None for Adam, whose update is not a sum of its gradients.
+    The learning rate matters with a proximal term only. The velocity is taken to be zero at the start: where it is
+    carried from the previous round, the update also holds gradients of that round, and this is the weight of the new
+    ones alone. None for Adam, whose update is not a sum of its gradients.
     """
     pull = learning_rate * proximal
     # One step on (velocity v, displacement s, 1), in units of -η g; with the proximal term a gradient is (1 - ημ s) g.
@@ -63,10 +48,8 @@ def proximal_steps(rates: NDArray[np.float64], proximal: float) -> tuple[float, 
     ``d <- (d - η_k g) / (1 + η_k μ)`` for every η_k in turn is ``d <- kept · d - reached · g``. The division is the
     proximal operator of μ/2 ||d||², an implicit step: unlike ``d - η μ d`` it is stable at any rate.
 
-    Returns
-    -------
-    kept, reached : float
-        ``Π_k 1 / (1 + η_k μ)``, and ``Σ_k η_k Π_{l ≥ k} 1 / (1 + η_l μ)``: with μ = 0, 1 and the sum of the rates.
+    Returns kept, ``Π_k 1 / (1 + η_k μ)``, and reached, ``Σ_k η_k Π_{l ≥ k} 1 / (1 + η_l μ)``: with μ = 0, 1 and the sum
+    of the rates.
     """
     if not proximal or not len(rates):
         return 1.0, float(rates.sum())

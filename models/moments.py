@@ -18,15 +18,7 @@ LARGEST = 1e140
 
 
 class IncompatibleSites(ValueError):
-    """Sites that cannot learn together, or malformed statistics of one; the message names the site at fault, if one is.
-
-    Parameters
-    ----------
-    message
-        What was found, and what the others have or what is allowed.
-    site
-        The site at fault, or None.
-    """
+    """Sites that cannot learn together, or malformed statistics of one; its message, and `site`, name the one at fault, if one is."""
 
     def __init__(self, message: str, site: str | None = None) -> None:
         super().__init__(message)

@@ -21,19 +21,17 @@ def cores() -> int:
 def over_blocks(work: Callable[[Iterable[slice]], None], size: int, block: int, elements: int) -> None:
     """Distribute the blocks of a vector over one worker a core.
 
-    NumPy lets go of the interpreter while it computes, so threads share such work well. Which of them takes a block is
-    chance: the result must not depend on it.
+    NumPy releases the interpreter lock while it computes, so threads share such work well. Which of them takes a block
+    is chance: the result must not depend on it.
 
     Parameters
     ----------
     work : callable
         Takes an iterable of slices and is done when that ends; called once a thread, so that each has its own buffers.
-    size : int
-        Length of the vector.
-    block : int
-        Elements a block; the last may be shorter.
+    size, block : int
+        Length of the vector, and of a block; the last may be shorter.
     elements : int
-        How many are gone through in all: few are done on the calling thread alone.
+        How many are read in all: few are done on the calling thread alone.
     """
     blocks = [slice(start, min(start + block, size)) for start in range(0, size, block)]
     threads = min(cores(), MOST_THREADS, len(blocks)) if elements >= WORTH_THREADS else 1

@@ -14,17 +14,8 @@ def pegasos_step(w: Vector, X: Array, signs: Array, t: float, penalty: float) ->
     """Take the step of time t, in place (Shalev-Shwartz et al. 2011, Figures 1 and 2, without the projection).
 
     η = 1 / (λ t); w <- (1 - η λ) w + η/k Σ y x over the rows of the batch with y <w, x> < 1.
-
-    Parameters
-    ----------
-    w : (d,) array
-    X : (k, d) array
-    signs : (k,) array
-        -1 or 1 a row.
-    t : float
-        From 1; the first step forgets what w was.
-    penalty : float
-        λ.
+    The shapes: w (d,), X (k, d), y = `signs`, -1 or 1, (k,); λ is the penalty. t counts from 1: the first step forgets
+    what w was.
     """
     # Judged by the weights before they shrink.
     wrong = signs * (X @ w) < 1
@@ -47,10 +38,7 @@ class Pegasos(FlatModel):
         Whether there is a constant input, whose weight is penalized like the others.
     dtype : {"float32", "float64"}
 
-    Raises
-    ------
-    ValueError
-        A parameter that is not allowed, naming it.
+    Raises ValueError: a parameter that is not allowed, naming it.
     """
 
     name = "pegasos"

@@ -74,12 +74,8 @@ def as_model(obj: object) -> Model:
 def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
     """Return a model made from its name in an experiment file.
 
-    Parameters
-    ----------
-    name : str
-        One of `FAMILIES`, or another import path that starts with ``sklearn.``.
-    parameters : mapping
-        Keyword arguments of its constructor.
+    The name is one of `FAMILIES`, or another import path that starts with ``sklearn.``; the parameters are keyword
+    arguments of its constructor.
 
     Raises
     ------

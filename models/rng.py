@@ -14,15 +14,12 @@ def generator(seed: int, *address: str | int) -> np.random.Generator:
     Parameters
     ----------
     seed : int
-        The run's seed. Negative values are allowed.
+        The run's; it may be negative.
     *address : str or int
         What the draws are for, from the general to the particular: ``("init",)`` or ``(node, round, "batches")``.
         ``1`` and ``"1"`` are different addresses.
 
-    Returns
-    -------
-    numpy.random.Generator
-        PCG64, seeded with the BLAKE2b digest of seed and address.
+    Returns PCG64, seeded with the BLAKE2b digest of seed and address.
     """
     digest = blake2b(digest_size=16)
     for part in (seed, *address):

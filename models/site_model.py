@@ -42,12 +42,7 @@ class SiteModel:
     scorers
         Names of scikit-learn scorers that `evaluate` adds.
 
-    Raises
-    ------
-    CannotMerge
-        Copies of the model cannot be averaged.
-    DataError
-        The arrays do not fit each other.
+    Raises CannotMerge: copies of the model cannot be averaged. Raises DataError: the arrays do not fit each other.
     """
 
     def __init__(
@@ -152,11 +147,8 @@ class SiteModel:
         keep_weights
             Start from the weights that the model already has.
 
-        Raises
-        ------
-        IncompatibleSites
-            When the preprocessing does not cover this site's columns or labels, or the model was built for another
-            shape.
+        Raises IncompatibleSites when the preprocessing does not cover this site's columns or labels, or the model was
+        built for another shape.
         """
         if self._preprocessing is not None and preprocessing == self._preprocessing and seed == self._seed:
             return self.model.layout

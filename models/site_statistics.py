@@ -121,11 +121,8 @@ def agree(sites: Mapping[str, SiteStatistics], scale: Scale = "standard") -> Pre
         "none": inputs and targets as they are.
         Regression targets are standardized under both "standard" and "unit". Constant columns keep their scale.
 
-    Raises
-    ------
-    IncompatibleSites
-        Sites differ in their columns, their kind of labels or their task, naming the site; there are fewer than two
-        classes; `scale` is unknown.
+    Raises IncompatibleSites: sites differ in their columns, their kind of labels or their task, naming the site; there
+    are fewer than two classes; `scale` is unknown.
     """
     if not sites:
         raise IncompatibleSites("no site has sent its statistics")

@@ -62,7 +62,7 @@ def node(
     from .result_table import result_line
     from .signals import run as run_until_signal
     from .units import duration, size
-    from .views import JsonView, PlainView, QuietView
+    from .views import JsonView, PlainView, View
 
     mode = "gossip" if role == "peer" else "federated"
     _check_way_in(role, broker, seed_peer)
@@ -72,7 +72,7 @@ def node(
         resume or file, _in_mode(mode, role, overrides) | ({"network.advertise": advertise} if advertise else {})
     )
     # No live table: a standalone node should stay small, and a monitor shows all nodes.
-    view = JsonView() if json else QuietView() if quiet else PlainView(_announced(run, experiment))
+    view = JsonView() if json else View() if quiet else PlainView(_announced(run, experiment))
     for line in warnings(experiment):
         sys.stderr.write(f"warning: {line}\n")
     way_in = {"broker": broker or "", "seed_peer": seed_peer or ""}

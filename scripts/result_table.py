@@ -52,11 +52,14 @@ def result_facts(summary: Mapping[str, Any], out: Path) -> list[tuple[str, str]]
     """Return rounds, bytes, times, losses and the run folder, with labels."""
     kinds = summary.get("bytes_sent_by_kind") or {}
     detail = f" ({', '.join(f'{size(count)} {kind}' for kind, count in kinds.items())})" if kinds else ""
+    median, start = summary.get("round_s_median"), summary.get("startup_s")
+    pace = "" if median is None else f", {duration(median)} each in the median"
+    start_up = "" if start is None else f", of which {duration(start)} to the first round"
     facts = [
-        ("rounds", f"{summary['completed_rounds']} of {summary['rounds']}{_pace(summary)}"),
+        ("rounds", f"{summary['completed_rounds']} of {summary['rounds']}{pace}"),
         *_early(summary),
         ("sent", f"{size(summary['bytes_sent'])}{detail}"),
-        ("time", f"{duration(summary['wall_s'])}{_start_up(summary)}"),
+        ("time", f"{duration(summary['wall_s'])}{start_up}"),
         ("nodes lost", ", ".join(summary.get("nodes_lost") or ()) or "none"),
     ]
     stale = summary.get("staleness")
@@ -78,8 +81,10 @@ def print_result(summary: Mapping[str, Any], out: Path, file: TextIO) -> None:
     from rich.console import Console
 
     console = Console(file=file, width=None if file.isatty() else PLAIN_WIDTH, highlight=False)
+    count = summary.get("parameters")
+    model = f"{summary['model']}{f' with {count:,} parameters' if count else ''}"
     console.print()
-    console.print(_title(summary), style="bold")
+    console.print(f"{summary['mode']} on {summary['data']}: {summary['nodes']} nodes, {model}", style="bold")
     console.print(_compared(summary))
     console.print(_facts(summary, out))
 
@@ -95,28 +100,20 @@ def spread_of(summary: Mapping[str, Any], name: str) -> str:
     return "" if low is None or high is None or low == high else f" ({score(low)} to {score(high)})"
 
 
-def best_of(summary: Mapping[str, Any], name: str) -> str:
-    """Return the best round with its score, where that is not the last one's."""
-    best = summary.get("best") or {}
-    if best.get(name) is None or score(best[name]) == score(summary.get(name)):
-        return ""
-    return f"{score(best[name])} in round {best['round']}"
-
-
 def _early(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return why the run stopped early, its best round, and further scores."""
+    """Return why the run stopped early, its best round where that is not the last one, and further scores."""
     found = []
     if summary.get("stopped_by"):
         found.append(("stopped by", f"{summary['stopped_by']}: {summary.get('reason', '')}"))
-    name = metric_of(summary)
-    if best_of(summary, name):
-        found.append((f"best {score_name(name)}", f"{best_of(summary, name)} (best.safetensors)"))
+    name, best = metric_of(summary), summary.get("best") or {}
+    if best.get(name) is not None and score(best[name]) != score(summary.get(name)):
+        text = f"{score(best[name])} in round {best['round']} (best.safetensors)"
+        found.append((f"best {score_name(name)}", text))
     scores = summary.get("scores") or {}
     return found + [(key, score(value, "not defined")) for key, value in scores.items()]
 
 
 def _sites(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the evaluation at the sites, on rows of their own."""
     sites, name = summary.get("sites"), metric_of(summary)
     if not sites or name not in sites:
         return []
@@ -125,22 +122,6 @@ def _sites(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("at the sites", f"{score_name(name)} {score(sites[name])}, standard deviation {score(spread['std'])}"),
         ("worst site", f"{worst['site']} ({score(worst[name])})"),
     ]
-
-
-def _title(summary: Mapping[str, Any]) -> str:
-    count = summary.get("parameters")
-    model = f"{summary['model']}{f' with {count:,} parameters' if count else ''}"
-    return f"{summary['mode']} on {summary['data']}: {summary['nodes']} nodes, {model}"
-
-
-def _pace(summary: Mapping[str, Any]) -> str:
-    median = summary.get("round_s_median")
-    return "" if median is None else f", {duration(median)} each in the median"
-
-
-def _start_up(summary: Mapping[str, Any]) -> str:
-    start = summary.get("startup_s")
-    return "" if start is None else f", of which {duration(start)} to the first round"
 
 
 def _compared(summary: Mapping[str, Any]) -> Table:

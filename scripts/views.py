@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from nervenet.nodes.monitoring.run_view import RunView, notice
 
@@ -16,17 +16,20 @@ REFRESH_S = 0.125
 PLAIN_LINE_EVERY_S = 2.0
 
 
-class View(Protocol):
-    """What a command prints of a run; used within its own `running` context."""
+class View:
+    """What a command prints of a run, within its `running` context: here nothing but notes."""
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Show one event."""
+        """Show an event."""
 
     def note(self, text: str) -> None:
         """Print a line that is not an event."""
+        print(text, flush=True)
 
-    def running(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Keep the view up to date for as long as the context is open."""
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep the view up to date while the context is open."""
+        yield
 
 
 def choose_view(*, quiet: bool = False, json: bool = False) -> View:
@@ -34,12 +37,12 @@ def choose_view(*, quiet: bool = False, json: bool = False) -> View:
     if json:
         return JsonView()
     if quiet:
-        return QuietView()
+        return View()
     return LiveView() if sys.stdout.isatty() else PlainView()
 
 
-class JsonView:
-    """Every event as a line of JSON on standard output; everything else on standard error."""
+class JsonView(View):
+    """Every event as a line of JSON on standard output; notes on standard error."""
 
     def __init__(self) -> None:
         from nervenet.nodes.results.run_dir import to_json
@@ -48,39 +51,16 @@ class JsonView:
         self._open = True
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Write the event; when the reader has closed the pipe, the run goes on without."""
         if not self._open:
             return
         try:
             sys.stdout.write(self._to_json(event) + "\n")
             sys.stdout.flush()
         except BrokenPipeError:
-            self._open = False
+            self._open = False  # the reader has gone; the run goes on without it
 
     def note(self, text: str) -> None:
-        """Print it on standard error."""
         print(text, file=sys.stderr, flush=True)
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Nothing needs to be kept up to date."""
-        yield
-
-
-class QuietView:
-    """No display; notes alone."""
-
-    def event(self, event: Mapping[str, Any]) -> None:
-        """Ignore it."""
-
-    def note(self, text: str) -> None:
-        """Print it."""
-        print(text, flush=True)
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Nothing needs to be kept up to date."""
-        yield
 
 
 class RunViews:
@@ -108,7 +88,7 @@ class RunViews:
             self.changed = True
 
 
-class PlainView:
+class PlainView(View):
     """For logs: notices at once, and a line of progress every two seconds in which there was any.
 
     Parameters
@@ -121,24 +101,18 @@ class PlainView:
         self._runs = RunViews(known)
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Apply the event, and print what should be read."""
         self._runs.update(event)
         line = notice(event)
         if line is not None:
             self.note(line)
 
-    def note(self, text: str) -> None:
-        """Print it."""
-        print(text, flush=True)
-
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Print progress while the context is open."""
-        async with _repeating(self._progress, PLAIN_LINE_EVERY_S):
+        async with _repeating(self._show, PLAIN_LINE_EVERY_S):
             yield
-        self._progress()
+        self._show()
 
-    def _progress(self) -> None:
+    def _show(self) -> None:
         from .live_table import plain_line
 
         if self._runs.changed:
@@ -146,40 +120,31 @@ class PlainView:
             self.note(plain_line(self._runs.newest, time.time()))
 
 
-class LiveView:
-    """For people: a table, redrawn in place."""
+class LiveView(PlainView):
+    """For people: a table, redrawn in place, with notices above it."""
 
     def __init__(self) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        self._runs = RunViews()
+        super().__init__()
         self._console = Console(highlight=False)
         # Redrawn by the event loop: rich's thread would read a view in the middle of an event.
         self._live = Live(console=self._console, auto_refresh=False, transient=False)
 
-    def event(self, event: Mapping[str, Any]) -> None:
-        """Apply the event, and print what should be read above the table."""
-        self._runs.update(event)
-        line = notice(event)
-        if line is not None:
-            self.note(line)
-
     def note(self, text: str) -> None:
-        """Print it above the table."""
         from rich.text import Text
 
         self._console.print(Text(text))
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Redraw while the context is open, and once more at its end."""
         with self._live:
-            async with _repeating(self._draw, REFRESH_S):
+            async with _repeating(self._show, REFRESH_S):
                 yield
-            self._draw()
+            self._show()
 
-    def _draw(self) -> None:
+    def _show(self) -> None:
         from .live_table import render
 
         height = shutil.get_terminal_size().lines - 1

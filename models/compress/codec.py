@@ -76,11 +76,8 @@ class Codec:
             Vectors that follow one another. Each gets a frame of its own, so that neither the choice of the largest
             elements nor a scale crosses from one to the next; with more than one, their lengths come first.
 
-        Raises
-        ------
-        CodecError
-            Not such a vector; or, for a lossy codec, an element that is NaN or infinite, or beyond 2¹²⁷ for int8 and
-            int4. (The 16-bit floats saturate instead.)
+        Raises CodecError: not such a vector; or, for a lossy codec, an element that is NaN or infinite, or beyond 2¹²⁷
+        for int8 and int4. (The 16-bit floats saturate instead.)
         """
         if vector.ndim != 1 or vector.dtype not in ALLOWED or parts < 1 or vector.size % parts:
             raise CodecError(f"{parts} flat parts of float32 or float64 are wanted, not {vector.dtype}{vector.shape}")
@@ -96,11 +93,9 @@ class Codec:
 
         It is finite if the codec is lossy; a lossless one returns what was encoded, whatever it was.
 
-        Raises
-        ------
-        CodecError
-            The frame is not what `encode` makes of such a vector. Nothing is allocated by what it claims: the vector,
-            with top-k the values kept, with deflate a frame of `bound` bytes and two of its planes, and a few chunks.
+        Raises CodecError: the frame is not what `encode` makes of such a vector. Nothing is allocated by what it
+        claims: the vector, with top-k the values kept, with deflate a frame of `bound` bytes and two of its planes,
+        and a few chunks.
         """
         if np.dtype(dtype) not in ALLOWED or size < 0 or parts < 1:
             raise CodecError(f"{parts} x {size} elements of {dtype} are no vector")

@@ -25,8 +25,6 @@ def error_feedback(
         What the receiver decodes. For a lossless codec without residual this is `vector` itself.
     residual : (parts * n,) array or None
         ``vector + residual - decoded``, so that ``||residual||`` is the error of this message; None if nothing was cut.
-
-    Raises CodecError as `Codec.encode` does.
     """
     wanted = vector if residual is None else vector + residual
     frame = codec.encode(wanted, rng, parts)

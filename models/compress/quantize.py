@@ -51,13 +51,9 @@ class Stochastic:
     numbers it is 1.2e-4 (0.041) of ||x||². So 8 bits are a contraction as they are, ``E||Q(x) - x||² <= (1 - δ)
     ||x||²`` with δ = 1 - ω = 0.984. For 4 bits that holds where ω < 1 does, which an adversary's block may violate:
     then ``Q(x) / (1 + ω)`` is one, δ = 1/(1 + ω) = 0.35 (Koloskova et al. 2019, section 3.3).
-
-    Attributes
-    ----------
-    bits : {8, 4}
     """
 
-    bits: int
+    bits: int  # 8 or 4
     lossy = True
 
     @property

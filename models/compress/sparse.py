@@ -30,14 +30,9 @@ class TopK:
     Exactly ``k = max(1, round(share n))`` elements, fewer only if fewer are not zero; of equal magnitudes the first
     stand. A contraction with δ = k / n, ``||Q(x) - x||² <= (1 - k/n) ||x||²``, deterministic; with a quantizer of
     variance ω behind it, ``E||Q(x) - x||² <= (1 - (1 - ω) k/n) ||x||²``. It is biased, so that it wants error feedback.
-
-    Attributes
-    ----------
-    share : float
-        In (0, 1].
     """
 
-    share: float
+    share: float  # in (0, 1]
 
     def kept(self, size: int) -> int:
         """Return the number of elements kept of `size`."""

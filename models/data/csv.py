@@ -66,10 +66,8 @@ class CsvTable:
 def read_csv(path: Path) -> CsvTable:
     """Return the table of a file with a header line; empty lines are skipped.
 
-    Raises
-    ------
-    DataError
-        When it is not UTF-8 text, the header is missing or has a name twice, or a line has cells too many or too few.
+    Raises DataError when it is not UTF-8 text, the header is missing or has a name twice, or a line has cells too many
+    or too few.
     """
     rows: list[list[str]] = []
     lines: list[int] = []

@@ -44,10 +44,7 @@ class Dataset:
     test
         The test set that was published with the data, or None. `splits.split` respects it.
 
-    Raises
-    ------
-    DataError
-        The shapes do not fit each other.
+    Raises DataError: the shapes do not fit each other.
     """
 
     name: str

@@ -38,10 +38,7 @@ def load(
     seed
         Of the draws of "synthetic".
 
-    Raises
-    ------
-    DataError
-        An unknown name, a file that is missing or holds something other than numbers, an unknown column.
+    Raises DataError: an unknown name, a file that is missing or holds something other than numbers, an unknown column.
     """
     name = str(source)
     if Path(name).suffix.lower() in SUFFIXES:

@@ -35,10 +35,7 @@ def load_file(path: Path, *, target: str | None = None, task: str | None = None,
     sites
         Name of the column that becomes `Dataset.sites`, and is no input.
 
-    Raises
-    ------
-    DataError
-        Anything is wrong with the file or with the arguments.
+    Raises DataError: anything is wrong with the file or with the arguments.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file")

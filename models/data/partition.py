@@ -76,10 +76,7 @@ def partition(
     seed
         Of the draws.
 
-    Raises
-    ------
-    DataError
-        There are too few rows, groups or shards for the nodes, or an argument is impossible.
+    Raises DataError: there are too few rows, groups or shards for the nodes, or an argument is impossible.
     """
     rows = len(dataset)
     if nodes < 1:

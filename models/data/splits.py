@@ -34,10 +34,7 @@ def split(dataset: Dataset, test_size: float = 0.2, seed: int = 42) -> tuple[Dat
     seed
         scikit-learn's `random_state`, 0 to 2³² - 1.
 
-    Raises
-    ------
-    DataError
-        `test_size` or `seed` is out of range, or one side is too small to hold every class.
+    Raises DataError: `test_size` or `seed` is out of range, or one side is too small to hold every class.
     """
     if dataset.test is not None:
         return replace(dataset, test=None), dataset.test

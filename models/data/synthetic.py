@@ -25,26 +25,16 @@ def synthetic(alpha: float = 0.0, beta: float = 0.0, *, iid: bool = False, sites
 
     Parameters
     ----------
-    alpha
-        Standard deviation of u_k, at least 0: how far the models of the sites lie apart.
-    beta
-        Standard deviation of B_k, at least 0: how far their inputs lie apart.
+    alpha, beta
+        Standard deviations of u_k and B_k, at least 0: how far models and inputs of the sites are apart.
     iid
         One W and b for all sites, drawn with u = 0, and v_k constant at B_k: with α = β = 0 the paper's IID case.
     sites
-        Number of sites.
+        Number of sites; `Dataset.sites` holds the site of each row, from 0.
     seed
         Of the draws. A site's draws do not depend on the number of sites.
 
-    Returns
-    -------
-    Dataset
-        Classification; `sites` holds the site of each row, 0 to ``sites - 1``.
-
-    Raises
-    ------
-    DataError
-        When an argument is out of range.
+    Raises DataError when an argument is out of range.
     """
     for name, value in (("alpha", alpha), ("beta", beta)):
         if not (math.isfinite(value) and value >= 0):

@@ -19,10 +19,8 @@ PREFIX = "personal/"
 def personal_names(layout: Layout, names: Sequence[str]) -> tuple[str, ...]:
     """Return the arrays of a layout that some names mean: their own, or the part before a dot.
 
-    Raises
-    ------
-    ValueError
-        A name that means none, with all there are, or names that mean all: nothing would be learned together.
+    Raises ValueError: a name that means none, with all there are, or names that mean all: nothing would be learned
+    together.
     """
     found: set[str] = set()
     for name in names:

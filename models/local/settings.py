@@ -32,10 +32,7 @@ class LocalSettings(LocalWork):
     encoding : str
         Spec of the codec for what is sent, see `compress.parse`; empty: as it is.
 
-    Raises
-    ------
-    ValueError
-        A value that is not allowed.
+    Raises ValueError: a value that is not allowed.
     """
 
     control: bool = False
@@ -67,10 +64,7 @@ class LocalSettings(LocalWork):
     def from_dict(cls, settings: Mapping[str, Any]) -> "LocalSettings":
         """Return the settings that a task's dictionary holds.
 
-        Raises
-        ------
-        ValueError
-            An unknown key, with a near one and all that are allowed, or a value of the wrong kind.
+        Raises ValueError: an unknown key, with a near one and all that are allowed, or a value of the wrong kind.
         """
         kinds = {field.name: _KINDS[field.type] for field in fields(cls)}
         given = {}

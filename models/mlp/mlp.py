@@ -1,17 +1,16 @@
 """The built-in multi-layer perceptron, in NumPy alone."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import get_args
 
 import numpy as np
 
-from ..base import FlatModel
-from ..checks import checked_choice, checked_number, checked_targets
+from ..base import FitJob, FlatModel
+from ..checks import checked_choice, checked_number
 from ..fednova import fednova_normalizer
-from ..model import Array, Capability, Dtype, FitReport, LocalWork
-from ..weights import Vector
+from ..model import Array, Capability, Dtype, FitReport
 from .activations import ACTIVATIONS
 from .drift_correction import corrected
 from .network import Layer, Pass, mean_loss
@@ -118,20 +117,10 @@ class MLP(FlatModel):
         self.layout  # noqa: B018 - raises before build()
         self._update.set_state(state)
 
-    def fit(
-        self,
-        X: Array,
-        y: Array,
-        work: LocalWork,
-        rng: np.random.Generator,
-        stop: Callable[[], bool],
-        correction: Vector | None = None,
-    ) -> FitReport:
-        """Train in place: forward, backward, update, batch after batch. See `Model.fit`."""
-        X = self.checked(X)
-        Y = self._targets(y, len(X))
-        if correction is not None:
-            self.layout.check(correction)
+    def run(self, job: FitJob) -> FitReport:
+        """Train forward, backward and by updates, batch after batch."""
+        X, y, work, rng, stop, correction = job
+        Y = self._targets(y)
         if not work.carry_optimizer:
             self._update.reset()
         n, rows, target = len(X), min(work.batch_size, len(X)), work.steps(len(X))
@@ -199,9 +188,8 @@ class MLP(FlatModel):
         scale = self._update.gain / rows
         return self._passes[rows], np.array(scale, self.dtype), np.array(scale * l2, self.dtype)
 
-    def _targets(self, y: Array, rows: int) -> Array:
+    def _targets(self, y: Array) -> Array:
         """Return (rows, outputs) targets: one-hot for more than two classes."""
-        y = checked_targets(y, rows, self.n_classes, self.dtype)
         if self._output == "softmax":
             return np.eye(self._layers[-1].b.size, dtype=self.dtype)[y]
         return y.astype(self.dtype).reshape(-1, 1)

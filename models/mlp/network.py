@@ -37,15 +37,8 @@ class Layer(NamedTuple):
 class Pass:
     """Forward and backward through the layers for batches of `rows` examples.
 
-    Parameters
-    ----------
-    layers : list of Layer
-        Views: whoever changes the flat vectors changes the layers.
-    rows : int
-    activation : str
-        Of the hidden layers, a key of `ACTIVATIONS`.
-    output : {"softmax", "logistic", "identity"}
-        Of the last.
+    The layers are views of the flat vectors. `activation`, a key of `ACTIVATIONS`, is that of the hidden layers,
+    `output`, softmax, logistic or identity, that of the last.
     """
 
     def __init__(self, layers: list[Layer], rows: int, activation: str, output: str) -> None:
@@ -85,14 +78,8 @@ class Pass:
     def backward(self, X: Array, Y: Array, outputs: Array, scale: Array) -> None:
         """Write the gradient of the data's loss into the layers' gradient views.
 
-        Parameters
-        ----------
-        X, Y : (rows, features) and (rows, outputs) arrays
-            The batch and its targets, one-hot for softmax.
-        outputs : (rows, outputs) array
-            What `forward` gave for it.
-        scale : 0-d array
-            Factor on the gradient: 1 / rows times the optimizer's gain.
+        `X` is the batch, (rows, features), `Y` its targets, (rows, outputs), one-hot for softmax, `outputs` what
+        `forward` wrote for it. `scale`, a 0-d array, is a factor on the gradient: 1 / rows times the optimizer's gain.
         """
         D = self.D[-1]
         np.subtract(outputs, Y, out=D)

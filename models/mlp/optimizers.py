@@ -21,12 +21,7 @@ Scalar = Any  # a 0-d array of the vectors' dtype: NumPy multiplies by one faste
 class Optimizer:
     """One update rule, bound to the vectors it works on, of which the first `n_weights` elements are penalized.
 
-    Attributes
-    ----------
-    gain : float
-        Factor that the gradient already has.
-    moments : dict
-        Moment vectors by name, in the shape of the parameters.
+    `gain` is the factor that the gradient already has; `moments` are vectors by name, in the shape of the parameters.
     """
 
     names: tuple[str, ...] = ()

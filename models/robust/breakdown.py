@@ -27,15 +27,7 @@ DEMANDS: dict[str, Demand] = {
 
 
 class RobustnessError(ValueError):
-    """A rule is asked to tolerate more Byzantine vectors than its theory allows.
-
-    Attributes
-    ----------
-    rule : str
-        Its name.
-    n, f : int
-        How many vectors there are, and how many of them may be Byzantine.
-    """
+    """A rule, by its name, is asked to tolerate more Byzantine vectors f among n than its theory allows."""
 
     def __init__(self, rule: str, n: int, f: int, allowed: str) -> None:
         super().__init__(f"{rule} cannot tolerate f = {f} Byzantine among n = {n}: {allowed}")

@@ -35,10 +35,8 @@ def squared_distances(vectors: Sequence[Vector]) -> Matrix:
     all share costs no digits. If the reference proves to be far from where most vectors lie, as a Byzantine one would
     be, the vector with the nearest neighbors takes its place and all is measured again.
 
-    Returns
-    -------
-    (n, n) array of float64
-        Symmetric, zero on the diagonal, none negative. Infinite where a distance is beyond the dtype's range.
+    The result, (n, n) of float64, is symmetric, zero on the diagonal, never negative, and infinite where a distance is
+    beyond the dtype's range.
     """
     dtype = check_alike(vectors).dtype
     reference, widened = 0, False
@@ -92,14 +90,8 @@ def _from_reference(
 def distances_to(vectors: Sequence[Vector], point: Vector | None = None) -> Matrix:
     """Return each vector's distance to one point, ``||x_i - p||``, or its norm if there is no point.
 
-    Parameters
-    ----------
-    point : (d,) array, optional
-
-    Returns
-    -------
-    (n,) array of float64
-        Sums of squares beyond the dtype's range are no harm; only values that are not finite give NaN or infinity.
+    The result is (n,) of float64. Sums of squares may be beyond the dtype's range; only values that are not finite lead
+    to NaN or infinity.
     """
     model = check_alike(vectors if point is None else (*vectors, point))
     n, size = len(vectors), model.size

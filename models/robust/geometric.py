@@ -95,10 +95,7 @@ def clip_by_norm(vectors: Sequence[Vector], bound: float, start: Vector | None =
     start : (d,) array, optional
         Where the differences begin; the origin if left out.
 
-    Returns
-    -------
-    list of (d,) arrays
-        One a vector. Those within the bound are the very arrays that were given.
+    Returns one array a vector. Those within the bound are the very arrays that were given.
     """
     factors = clip_factors(vectors, bound, start).tolist()
     return [_shortened(vector, factor, start) for vector, factor in zip(vectors, factors, strict=True)]

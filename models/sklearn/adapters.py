@@ -8,17 +8,16 @@ the order of the batches - it decides from what all nodes agreed on, so that the
 - weights are copied in, so that what arrives read-only, or is still being sent, is never trained on in place.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
 from math import nan
 from typing import Any
 
 import numpy as np
 
-from ..base import ModelBase, plain
-from ..checks import checked_inputs, checked_targets
+from ..base import FitJob, ModelBase, plain
 from ..evaluate import evaluate
-from ..model import Array, Dtype, FitReport, LocalWork
+from ..model import Array, Dtype, FitReport
 from ..weights import Layout, Vector
 
 CHUNK = 4096
@@ -28,27 +27,18 @@ CHUNK = 4096
 class Adapter(ModelBase):
     """A scikit-learn estimator as a model. A family defines how to prepare, read and write the estimator's arrays.
 
-    It trains through `partial_fit`; a family whose estimator has none defines `fit` too. Weights are float64, as
+    It trains through `partial_fit`; a family whose estimator has none defines `run` too. Weights are float64, as
     scikit-learn's estimators are by default.
 
-    Parameters
-    ----------
-    given
-        The user's estimator, of which clones are made.
-    path
-        Its import path, the name that experiment files use.
-
-    Attributes
-    ----------
-    working
-        The clone that trains, from `build` on.
+    `given` is the user's estimator, `path` its import path, the name that experiment files use; from `build` on
+    `working` is the clone that trains.
     """
 
     classifies: bool | None = True
     dtype: Dtype = "float64"
 
     def __init__(self, given: Any, path: str) -> None:
-        self.given = given
+        self.given, self.name = given, type(given).__name__
         self.path = path
         self.working: Any = None
 
@@ -85,7 +75,7 @@ class Adapter(ModelBase):
         """Make the estimator's arrays for the task that all nodes agreed on. See `Model.build`."""
         from sklearn.base import clone
 
-        self.set_task(type(self.given).__name__, n_features, n_classes)
+        self.set_task(n_features, n_classes)
         self.working = clone(self.given)
         self.prepare(n_features, rng)
         arrays = self.read()
@@ -102,18 +92,9 @@ class Adapter(ModelBase):
         self.layout.check(vector)
         self.write({name: view.copy() for name, view in self.layout.views(vector).items()})
 
-    def fit(
-        self,
-        X: Array,
-        y: Array,
-        work: LocalWork,
-        rng: np.random.Generator,
-        stop: Callable[[], bool],
-        correction: Vector | None = None,
-    ) -> FitReport:
-        """Train in place through `partial_fit`, chunk by chunk. See `Model.fit`."""
-        self.refuse(type(self.given).__name__, work, correction)
-        X, y = self.checked(X, y)
+    def run(self, job: FitJob) -> FitReport:
+        """Train through `partial_fit`, chunk by chunk."""
+        X, y, work, rng, stop, _ = job
         n, batch, target = len(X), min(work.batch_size, len(X)), work.steps(len(X))
         if not work.carry_optimizer:
             self.forget()
@@ -153,7 +134,7 @@ class Adapter(ModelBase):
     def predict(self, X: Array) -> Array:
         """Return class indices (int64), or targets, one a row."""
         with np.errstate(all="ignore"):
-            found = self.working.predict(checked_inputs(X, self.n_features, self.dtype))
+            found = self.working.predict(self.checked(X))
         return np.asarray(found, np.int64 if self.classifies else np.float64)
 
     def probabilities(self, X: Array) -> Array | None:
@@ -161,13 +142,7 @@ class Adapter(ModelBase):
         if not hasattr(self.working, "predict_proba"):
             return None
         with np.errstate(all="ignore"):
-            return np.asarray(self.working.predict_proba(checked_inputs(X, self.n_features, self.dtype)))
-
-    def checked(self, X: Array, y: Array) -> tuple[Array, Array]:
-        """Return checked inputs and targets. Raises RuntimeError before `build`, ValueError for what does not fit."""
-        self.layout  # noqa: B018 - raises before build()
-        X = checked_inputs(X, self.n_features, self.dtype)
-        return X, checked_targets(y, len(X), self.n_classes, self.dtype)
+            return np.asarray(self.working.predict_proba(self.checked(X)))
 
     def see_one_row(self) -> None:
         """Show `working` one row of zeros, so that it makes its arrays for all classes."""

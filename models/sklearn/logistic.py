@@ -2,14 +2,13 @@
 
 import threading
 import warnings
-from collections.abc import Callable
 from math import nan
 
 import numpy as np
 
+from ..base import FitJob
 from ..evaluate import evaluate
-from ..model import Array, FitReport, LocalWork
-from ..weights import Vector
+from ..model import FitReport
 from .adapters import LinearAdapter
 
 _warnings_lock = threading.Lock()
@@ -30,20 +29,11 @@ class LogisticAdapter(LinearAdapter):
         self.working.n_features_in_, self.working.classes_ = n_features, classes
         self.write({"coef": np.zeros((rows, n_features)), "intercept": np.zeros(rows)})
 
-    def fit(
-        self,
-        X: Array,
-        y: Array,
-        work: LocalWork,
-        rng: np.random.Generator,
-        stop: Callable[[], bool],
-        correction: Vector | None = None,
-    ) -> FitReport:
-        """Iterate the solver from the present weights. See `Model.fit`."""
+    def run(self, job: FitJob) -> FitReport:
+        """Iterate the solver from the present weights."""
         from sklearn.exceptions import ConvergenceWarning
 
-        self.refuse(type(self.given).__name__, work, correction)
-        X, y = self.checked(X, y)
+        X, y, work, rng, stop, _ = job
         iterations = work.epochs if work.local_steps is None else work.local_steps
         if iterations == 0 or stop():
             return FitReport(nan, len(X), 0, iterations > 0)

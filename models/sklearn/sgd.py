@@ -1,6 +1,6 @@
 """SGDClassifier and SGDRegressor, with the corrections of local training."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import sqrt
 from typing import Any, get_args
@@ -8,8 +8,9 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base import FitJob
 from ..fednova import proximal_steps
-from ..model import Array, Capability, FitReport, LocalWork
+from ..model import Array, Capability, FitReport
 from ..weights import Vector
 from .adapters import CHUNK, LinearAdapter
 
@@ -52,25 +53,14 @@ class SGDAdapter(LinearAdapter):
         """Put back what `get_state` returned."""
         self.working.t_ = float(state["t"][0])
 
-    def fit(
-        self,
-        X: Array,
-        y: Array,
-        work: LocalWork,
-        rng: np.random.Generator,
-        stop: Callable[[], bool],
-        correction: Vector | None = None,
-    ) -> FitReport:
-        """Train in place through `partial_fit`. See `Model.fit`."""
-        self.refuse(type(self.given).__name__, work, correction)
+    def run(self, job: FitJob) -> FitReport:
+        """Train through `partial_fit`, with the split steps that are asked for."""
         self._split = None
-        if work.proximal or correction is not None:
-            if correction is not None:
-                self.layout.check(correction)
-            views = None if correction is None else self.layout.views(correction)
-            self._split = _SplitSteps(self.read(), views, work.proximal)
+        if job.work.proximal or job.correction is not None:
+            views = None if job.correction is None else self.layout.views(job.correction)
+            self._split = _SplitSteps(self.read(), views, job.work.proximal)
         begun = self.working.t_
-        report = super().fit(X, y, work, rng, stop)
+        report = super().run(job)
         if "fednova_normalizer" not in self.capabilities:
             return report
         rate = float(self.rates(1.0, 1)[0])

@@ -33,21 +33,13 @@ SILENT_DEADLINES = 3  # without a single answer for that many deadlines the run 
 
 
 class AsyncBuffer:
-    """Decides about one step after another, while no client waits for another.
-
-    Attributes
-    ----------
-    active
-        Whether clients train: after round 0, and until the last step.
-    buffer
-        What has come in since the last step.
-    """
+    """Decides about one step after another, while no client waits for another."""
 
     def __init__(self, run: RunState, ledger: TaskLedger, proceed: Proceed) -> None:
         self.run = run
         self.ledger = ledger
-        self.active = False
-        self.buffer = UpdateBuffer(max(1, run.config.strategy.demands.buffer))
+        self.active = False  # clients train: after round 0, and until the last step
+        self.buffer = UpdateBuffer(max(1, run.config.strategy.demands.buffer))  # what has come in since the last step
         self._proceed = proceed
         self._last_answer = 0.0
         self._waiting_since = 0.0
@@ -57,8 +49,6 @@ class AsyncBuffer:
     def _grace_s(self) -> float:
         """How long an answer that a client gives at its deadline may take until it is here, or is said to be coming."""
         return 2 * self.run.config.timing.heartbeat_s
-
-    # --------------------------------------------------------------------------------------------------------- asking
 
     def open(self, number: int, attempt: int, now: float) -> list[e.Effect]:
         """Begin to gather the updates of a step."""
@@ -120,8 +110,6 @@ class AsyncBuffer:
     def _alarm(self, name: str, at: float) -> e.Effect:
         return e.SetTimer(("task", name, self.ledger.out[name].number), at)
 
-    # -------------------------------------------------------------------------------------------------------- answers
-
     def admit(self, sender: str, update: m.Update, event: ev.Arrived, now: float) -> list[e.Effect]:
         """Admit an update to the buffer, or refuse it by name; its client gets the next task either way."""
         run, ledger, number = self.run, self.ledger, update.round
@@ -133,7 +121,7 @@ class AsyncBuffer:
         if fault:
             rejected = run.reject(sender, number, (run.number, number), fault)
             return rejected + self._give_up(sender, number, f"rejected: {fault[1]}", now)
-        task = ledger.answered(sender)
+        task = ledger.done(sender)
         effects: list[e.Effect] = [e.CancelTimer(("task", sender, number))]
         run.round.excused.pop(sender, None)
         if sender in run.registry:
@@ -152,7 +140,7 @@ class AsyncBuffer:
         ledger = self.ledger
         if not ledger.known(sender):
             return "uninvited", f"{sender} was not asked yet"
-        if attempt == ledger.attempt and ledger.has_answered(sender, number):
+        if attempt == ledger.attempt and ledger.answered.get(sender) == number:
             return "duplicate", f"{sender} has answered task {number} already"
         out = ledger.out.get(sender)
         status = f"task {out.number}, attempt {ledger.attempt} is with it" if out else "no task is with it"
@@ -178,7 +166,7 @@ class AsyncBuffer:
 
     def take_back(self, name: str) -> list[e.Effect]:
         """Forget the task that a client has: it has left, or may have forgotten it."""
-        task = self.ledger.take_back(name)
+        task = self.ledger.out.pop(name, None)
         return [e.CancelTimer(("task", name, task.number))] if task else []
 
     def _give_up(self, name: str, number: int, reason: str, now: float) -> list[e.Effect]:
@@ -191,8 +179,6 @@ class AsyncBuffer:
             self.run.round.excused[name] = reason
         warning = e.Publish("warning", {"subject": name, "reason": f"task {number}: {reason}"})
         return [e.CancelTimer(("task", name, number)), warning]
-
-    # ---------------------------------------------------------------------------------------------------------- steps
 
     def close_if_ready(self, now: float) -> list[e.Effect]:  # noqa: ARG002
         """Do nothing: a step closes when its buffer is full."""
@@ -227,7 +213,7 @@ class AsyncBuffer:
             return effects + self._proceed(step.number, step.attempt, now, "")
         run.update_model(event, step.number)
         taken = [(waiting.client, waiting.task.number) for waiting in step.taken]
-        self.ledger.count(taken)
+        self.ledger.counted |= dict(taken)
         run.registry.count((name, number) for name, number in taken if name in current.admitted)
         staleness = step.staleness()
         fields = {
@@ -282,8 +268,6 @@ class AsyncBuffer:
         self.buffer = UpdateBuffer(self.buffer.size)
         self.run.evaluation.sited = 0  # what the sites have found was of older models, too
         return effects
-
-    # ----------------------------------------------------------------------------------------------------------- time
 
     def timer(self, key: ev.Key, now: float) -> list[e.Effect]:
         """Judge the deadline of a task, or the silence of all."""

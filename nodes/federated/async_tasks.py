@@ -27,36 +27,23 @@ class OpenTask:
 
 
 class TaskLedger:
-    """The tasks that are out, and what is remembered of those that were.
-
-    Attributes
-    ----------
-    attempt
-        Of all tasks: a coordinator that was started again has another one, so that no answer to a task of its previous
-        incarnation counts.
-    out
-        By client.
-    counted
-        The last task of each client that is in the model.
-    draws
-        How often some of those who are idle had to be drawn.
-    """
+    """The tasks that are out, and what is remembered of those that were."""
 
     def __init__(self) -> None:
+        # Of all tasks: a coordinator that was started again has another one, so that no answer to a task of its
+        # previous incarnation counts.
         self.attempt = 0
-        self.out: dict[str, OpenTask] = {}
-        self.counted: dict[str, int] = {}
-        self.draws = 0
+        self.out: dict[str, OpenTask] = {}  # by client
+        self.counted: dict[str, int] = {}  # the last task of each client that is in the model
+        self.answered: dict[str, int] = {}  # the last task that each client has answered
+        self.resting: dict[str, float] = {}  # until when a client is asked nothing
+        self.draws = 0  # how often some of those who are idle had to be drawn
         self._given: dict[str, int] = {}
-        self._answered: dict[str, int] = {}
         self._failures: dict[str, int] = {}  # in a row
-        self._resting: dict[str, float] = {}  # until when nothing is asked
         self._repeats: set[str] = set()  # clients of a previous incarnation: they repeat what is not in the model
         self._resumed_from: dict[str, int] = {}
         self._saving: dict[str, int] = {}
         self._durable: dict[str, int] = {}  # what `counted` was in the last checkpoint that is on the disk
-
-    # ---------------------------------------------------------------------------------------------------------- tasks
 
     def give(self, name: str, version: int, base: Body, now: float) -> None:
         """Note that a client is given its next task, with the weights of a version."""
@@ -67,48 +54,30 @@ class TaskLedger:
         self._given[name] = number
         self.out[name] = OpenTask(number, version, base, now)
 
-    def take_back(self, name: str) -> OpenTask | None:
-        """Forget the task that a client has: its answer does not count any more."""
-        return self.out.pop(name, None)
-
     def holds(self, name: str, number: int) -> bool:
         """Whether that is the task that a client has."""
         return name in self.out and self.out[name].number == number
 
-    def answered(self, name: str) -> OpenTask:
+    def done(self, name: str) -> OpenTask:
         """Note that a client has done its task well; return the task."""
         task = self.out.pop(name)
-        self._answered[name] = task.number
+        self.answered[name] = task.number
         self._failures.pop(name, None)
         return task
 
     def failed(self, name: str, now: float, first_s: float, most_s: float) -> None:
         """Take a task back that failed; its client rests, twice as long each time that it fails in a row."""
         failures = self._failures[name] = self._failures.get(name, 0) + 1
-        self._resting[name] = now + min(most_s, first_s * 2.0 ** min(failures - 1, 30))
-        self.take_back(name)
-
-    def awaken(self, name: str) -> None:
-        """End a rest."""
-        self._resting.pop(name, None)
-
-    def count(self, tasks: Iterable[tuple[str, int]]) -> None:
-        """Note whose tasks, by number, a step has taken up."""
-        self.counted |= dict(tasks)
-
-    # ------------------------------------------------------------------------------------------------------ questions
+        self.resting[name] = now + min(most_s, first_s * 2.0 ** min(failures - 1, 30))
+        self.out.pop(name, None)
 
     def idle(self, names: Iterable[str], now: float) -> list[str]:
         """Return those who have no task and no rest."""
-        return [name for name in names if name not in self.out and self._resting.get(name, now) <= now]
+        return [name for name in names if name not in self.out and self.resting.get(name, now) <= now]
 
     def known(self, name: str) -> bool:
         """Whether a client was given a task in this incarnation."""
         return name in self._given and name not in self._repeats
-
-    def has_answered(self, name: str, number: int) -> bool:
-        """Whether that is the last task that a client has answered."""
-        return self._answered.get(name) == number
 
     def newest(self) -> int:
         """Return the largest number of all."""
@@ -119,8 +88,6 @@ class TaskLedger:
         asked for again; and that which was in the model when this incarnation began.
         """
         return self.out[name].number, self._durable.get(name, 0), self._resumed_from.get(name, 0)
-
-    # ---------------------------------------------------------------------------------------------------- checkpoints
 
     def saving(self) -> None:
         """Note that what is counted now is being written."""

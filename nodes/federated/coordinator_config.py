@@ -8,43 +8,25 @@ from typing import Any, Self
 
 from ..config.factory import final_task_settings, task_settings
 from ..config.schema import EvaluationConfig, Experiment, FederatedConfig, Timing
-from .early_stopping import StoppingRules
 from .strategies import Strategy
 from .strategies.averaging import FedAvg
 
 
 @dataclass(frozen=True, kw_only=True)
 class CoordinatorConfig:
-    """All that steers a coordinator.
-
-    Attributes
-    ----------
-    rounds, seed, federated, evaluation, timing
-        As the experiment has them; `federated.compression` is spelled out.
-    clients
-        Who is waited for before the first round.
-    strategy
-        What makes the next model of the updates.
-    stopping
-        What may end the run before its last round.
-    evaluate_test, evaluate_sites
-        Whether there are rows of the coordinator's own, and clients' hold-outs, to judge the model on.
-    settings, final_settings
-        Of each task; what the last one has beside.
-    """
+    """All that steers a coordinator; the tables are the experiment's, with `federated.compression` spelled out."""
 
     rounds: int
-    clients: frozenset[str]
+    clients: frozenset[str]  # who is waited for before the first round
     seed: int = 0
     federated: FederatedConfig = field(default_factory=FederatedConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     timing: Timing = field(default_factory=Timing)
     strategy: Strategy = field(default_factory=FedAvg)
-    stopping: StoppingRules = field(default_factory=StoppingRules)
-    evaluate_test: bool = True
-    evaluate_sites: bool = False
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    final_settings: Mapping[str, Any] = field(default_factory=dict)
+    evaluate_test: bool = True  # there are test rows at the coordinator
+    evaluate_sites: bool = False  # clients have hold-outs, and judge the model on them
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of each task
+    final_settings: Mapping[str, Any] = field(default_factory=dict)  # of the last task beside
 
     @classmethod
     def of(cls, experiment: Experiment, clients: Collection[str], strategy: Strategy, *, has_test: bool) -> Self:
@@ -62,7 +44,6 @@ class CoordinatorConfig:
             evaluation=evaluation,
             timing=experiment.timing,
             strategy=strategy,
-            stopping=StoppingRules.of(evaluation),
             evaluate_test=has_test,
             evaluate_sites=evaluation.sites or not has_test,
             settings={**task_settings(experiment), **strategy.demands.settings},

@@ -29,22 +29,13 @@ FAILURES_IN_A_ROW = 3
 
 
 class CoordinatorMachine:
-    """Decides what a coordinator does next; never waits, never touches a vector.
-
-    Attributes
-    ----------
-    run
-        The state that all parts share.
-    rounds
-        Decides about rounds with a barrier.
-    buffer
-        Decides about training without one; None where the strategy has rounds.
-    """
+    """Decides what a coordinator does next; never waits, never touches a vector."""
 
     def __init__(self, config: CoordinatorConfig) -> None:
-        self.run = RunState(config)
+        self.run = RunState(config)  # which all parts share
         self.rounds = SyncRounds(self.run, self._proceed)
         ledger = self.run.ledger
+        # Asynchronous training; None where the strategy has rounds.
         self.buffer = None if ledger is None else AsyncBuffer(self.run, ledger, self._proceed)
 
     @classmethod
@@ -58,16 +49,8 @@ class CoordinatorMachine:
     ) -> Self:
         """Return a machine that goes on from a checkpoint: gathers those who are still there, opens the next round.
 
-        Updates that waited for a step, and tasks that were being worked on, are asked for anew by their old numbers:
-        clients start from what they carried after their last task that is in the model.
-
-        Parameters
-        ----------
-        record
-            What `RunState.to_dict` returned in a previous incarnation.
-        weights, outgoing, best
-            Handles of the weights after the last round of then, of what goes out with them if that is more, and of the
-            best weights if those are others.
+        `record` is what `RunState.to_dict` returned then, `weights` the handle of the weights; `outgoing` that of what
+        goes out with them if it is more, `best` that of the best weights if those are others.
         """
         machine = cls(config)
         machine.run.restore(record, weights, outgoing, best)
@@ -151,7 +134,10 @@ class CoordinatorMachine:
             case m.Ready(examples=examples, codecs=codecs):
                 effects += self._enroll(sender, examples, codecs, now)
             case m.Update() as update:
-                effects += self._update(sender, update, event, now)
+                # Once no step is to come, what was on its way when the last one was made is nobody's fault.
+                late = self.run.closing and self.run.ledger and self.run.ledger.known(sender)
+                if not (late and update.payload is not None):
+                    effects += self._phase.admit(sender, update, event, now)
             case m.Declined(round=number, attempt=attempt, reason=reason):
                 registry.answered(sender, (number, attempt))
                 effects += self._phase.declined(sender, number, attempt, reason, now)
@@ -163,18 +149,12 @@ class CoordinatorMachine:
                 pass
         return effects
 
-    def _update(self, sender: str, update: m.Update, event: ev.Arrived, now: float) -> list[e.Effect]:
-        run = self.run
-        if run.closing and run.ledger and run.ledger.known(sender) and update.payload is not None:
-            return []  # it was on its way when the last step was made
-        return self._phase.admit(sender, update, event, now)
-
     # --------------------------------------------------------------------------------------------------------- clients
 
     def _connected(self, name: str, incarnation: int, now: float) -> list[e.Effect]:
         effects: list[e.Effect] = []
         if self.buffer:  # what the client was doing may be lost, and nobody can tell; it is given a new task
-            self.buffer.ledger.awaken(name)
+            self.buffer.ledger.resting.pop(name, None)
             effects += self.buffer.take_back(name)
         if self.run.registry.linked(name, incarnation, now):
             # Its previous incarnation took with it what it had been asked: nobody waits for that until the deadline.
@@ -260,9 +240,8 @@ class CoordinatorMachine:
         flaw = run.evaluation.unreachable_goal(event.agreement.get("task"))
         if flaw:
             return run.fail(flaw)
-        done: list[e.Effect] = [e.CancelTimer(("work", "agreement", 0))]
-        done.append(e.Publish("round.completed", closing_fields(run.round, now)))
-        return done + run.save(now) + self._open(1, 0, now)
+        completed = e.Publish("round.completed", closing_fields(run.round, now))
+        return [e.CancelTimer(("work", "agreement", 0)), completed, *run.save(now), *self._open(1, 0, now)]
 
     def _evaluated(self, number: int, metrics: Mapping[str, Any], now: float) -> list[e.Effect]:
         run = self.run

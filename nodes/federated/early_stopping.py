@@ -6,12 +6,11 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
-
-if TYPE_CHECKING:
-    from ..config.schema import EvaluationConfig
+from typing import Any, Literal, TypeAlias
 
 from nervenet.models.plugins import suggest
+
+from ..config.schema import EvaluationConfig
 
 Reason: TypeAlias = Literal["until", "patience", "budget"]
 """The names under which a run may end before its last round."""
@@ -71,38 +70,6 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
-class StoppingRules:
-    """What ends a run before its last round; nothing, by default.
-
-    Attributes
-    ----------
-    goal
-        Stop at the first round that reaches it. Its metric is the one that is watched; without a goal, the score is.
-    patience, min_delta
-        Stop after so many evaluations in a row in which the watched metric has not improved, by more than `min_delta`,
-        on what it was when it last did.
-    budget_s
-        Stop at the end of the round that is open when so many seconds have passed since the coordinator began.
-    """
-
-    goal: Goal | None = None
-    patience: int | None = None
-    min_delta: float = 0.0
-    budget_s: float | None = None
-
-    @classmethod
-    def of(cls, evaluation: EvaluationConfig) -> StoppingRules:
-        """Read them from ``[evaluation]``. Raises GoalError."""
-        goal = Goal.parse(evaluation.until) if evaluation.until else None
-        return cls(goal, evaluation.patience, evaluation.min_delta, evaluation.budget_s)
-
-    @property
-    def watches(self) -> bool:
-        """Whether an evaluation can end the run: then no round is folded before the last evaluation is in."""
-        return self.goal is not None or self.patience is not None
-
-
-@dataclass(frozen=True, slots=True)
 class Stop:
     """That a run shall end: by which rule, and why, for people."""
 
@@ -113,24 +80,24 @@ class Stop:
 class EarlyStopping:
     """Follows the evaluations of a run and decides when it may end. Pure: figures and times in, a verdict out.
 
-    Attributes
-    ----------
-    best
-        Round and value of the best figure of the watched metric so far, the earlier of two that are equal; None before
-        there is one.
-    judged
-        The last round that was judged.
+    Raises `GoalError` for what is no goal. The metric of the goal is watched; without a goal, the score is.
     """
 
-    def __init__(self, rules: StoppingRules) -> None:
-        self.rules = rules
-        self.metric: str | None = rules.goal.metric if rules.goal else None
-        self.best: tuple[int, float] | None = None
-        self.judged = 0
+    def __init__(self, config: EvaluationConfig) -> None:
+        self.config = config
+        self.goal = Goal.parse(config.until) if config.until else None
+        self.metric: str | None = self.goal.metric if self.goal else None
+        self.best: tuple[int, float] | None = None  # round and value, the earlier of two that are equal
+        self.judged = 0  # the last round
         self._reference: float | None = None  # the value at the last improvement that counted
         self._waited = 0  # evaluations since then
         self._began: float | None = None
         self._spent = 0.0  # in previous incarnations
+
+    @property
+    def watches(self) -> bool:
+        """Whether an evaluation can end the run: then no round is folded before the last evaluation is in."""
+        return self.goal is not None or self.config.patience is not None
 
     def judge(self, round: int, metrics: Mapping[str, Any]) -> Stop | None:  # noqa: A002
         """Take in what the model of a round was found to be; return why the run may end with it, or None.
@@ -143,7 +110,7 @@ class EarlyStopping:
         value = self._watched(metrics)
         if round > self.judged:
             self._take_in(round, value)
-        goal, patience = self.rules.goal, self.rules.patience
+        goal, patience = self.goal, self.config.patience
         if goal and value is not None and goal.reached(value):
             return Stop("until", f"{goal} was reached in round {round}: {value:.4g}")
         if patience is not None and self._waited >= patience:
@@ -155,7 +122,7 @@ class EarlyStopping:
         if value is not None and (self.best is None or self._better(value, self.best[1])):
             self.best = (number, value)
         if value is not None and (
-            self._reference is None or self._better(value, self._reference, self.rules.min_delta)
+            self._reference is None or self._better(value, self._reference, self.config.min_delta)
         ):
             self._reference, self._waited = value, 0
         else:
@@ -164,11 +131,11 @@ class EarlyStopping:
     def begin(self, now: float) -> float | None:
         """Start the clock of the budget; return the time at which it is spent, None where there is no budget."""
         self._began = now
-        return None if self.rules.budget_s is None else now + self.rules.budget_s - self._spent
+        return None if self.config.budget_s is None else now + self.config.budget_s - self._spent
 
     def out_of_time(self) -> Stop:
         """Return that the budget is spent, when its time has come."""
-        return Stop("budget", f"the budget of {self.rules.budget_s or 0:g} s is spent")
+        return Stop("budget", f"the budget of {self.config.budget_s or 0:g} s is spent")
 
     def to_dict(self, now: float) -> dict[str, Any]:
         """Return all that later verdicts depend on, as JSON can say it."""
@@ -184,7 +151,7 @@ class EarlyStopping:
     def restore(self, record: Mapping[str, Any]) -> None:
         """Go on from what `to_dict` returned; the best by another metric than is watched now is forgotten."""
         self._spent = float(record.get("spent_s", 0.0))
-        if self.rules.goal is not None and record.get("metric") not in (None, self.rules.goal.metric):
+        if self.goal is not None and record.get("metric") not in (None, self.goal.metric):
             return
         self.metric = record.get("metric") or self.metric
         best = record.get("best")
@@ -204,7 +171,7 @@ class EarlyStopping:
 
     def _impatience(self, number: int) -> str:
         times = f"{self._waited} evaluation{'s' if self._waited > 1 else ''}"
-        by = f" by more than {self.rules.min_delta:g}" if self.rules.min_delta else ""
+        by = f" by more than {self.config.min_delta:g}" if self.config.min_delta else ""
         best = f"; the best was {self.best[1]:.4g} in round {self.best[0]}" if self.best else ""
         return f"{self.metric or 'the score'} has not improved{by} in {times}, up to round {number}{best}"
 

@@ -18,20 +18,10 @@ SHARE = 0.25  # of the worker's time for evaluations of an asynchronous run; whe
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The model that was judged best.
+    """The model that was judged best."""
 
-    Attributes
-    ----------
-    round : int
-        After which round it was the global model.
-    weights : flat vector
-        To a machine, a handle.
-    metrics : mapping
-        What its evaluation found.
-    """
-
-    round: int
-    weights: ev.Body
+    round: int  # after which it was the global model
+    weights: ev.Body  # (n,) array; to a machine, a handle
     metrics: Mapping[str, Any]
 
 
@@ -44,27 +34,15 @@ class Asked:
 
 
 class Evaluation:
-    """Has models evaluated, publishes what was found, keeps the best, and decides when the run may end.
-
-    Attributes
-    ----------
-    stopping
-        The rules that may end the run, and what they have seen.
-    best
-        The best model so far, None before there is one.
-    sited
-        The last round whose model the sites have judged.
-    pause_until
-        When the next evaluation would leave the worker enough time for steps.
-    """
+    """Has models evaluated, publishes what was found, keeps the best, and decides when the run may end."""
 
     def __init__(self, config: CoordinatorConfig) -> None:
         self.config = config
-        self.stopping = EarlyStopping(config.stopping)
+        self.stopping = EarlyStopping(config.evaluation)
         self.best: Best | None = None
-        self.sited = 0
-        self.pause_until = float("-inf")
-        goal = config.stopping.goal
+        self.sited = 0  # the last round whose model the sites have judged
+        self.pause_until = float("-inf")  # an evaluation before that would take the worker too much of its time
+        goal = self.stopping.goal
         self._expected = {*config.evaluation.scorers, *([goal.metric] if goal else [])}
         self._asked: dict[int, Asked] = {}
         self._asked_at = 0.0
@@ -81,7 +59,7 @@ class Evaluation:
         What an evaluation finds may end the run with the very model it was made of, and that must not depend on how
         long it takes.
         """
-        return bool(self._asked) and self.config.stopping.watches
+        return bool(self._asked) and self.stopping.watches
 
     def due(self, number: int, *, last: bool = False) -> bool:
         """Whether the model of a round is to be evaluated on the test set; the last one always is."""
@@ -122,7 +100,7 @@ class Evaluation:
 
     def unreachable_goal(self, task: str | None) -> str | None:
         """Return why a task that all have agreed on can never reach the goal; None where it can."""
-        goal = self.config.stopping.goal
+        goal = self.stopping.goal
         if goal is None or task is None:
             return None
         try:

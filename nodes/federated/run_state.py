@@ -27,56 +27,28 @@ from .task_dispatch import tasks
 
 
 class RunState:
-    """One run as its coordinator knows it.
-
-    Attributes
-    ----------
-    registry
-        The clients.
-    ledger
-        Who works on which task, where clients train asynchronously.
-    status
-        ``gathering``, ``waiting`` (for clients to come back), ``asking``, ``folding``, ``ending`` or ``finished``.
-    completed
-        The last round whose updates are in the model.
-    round
-        The attempt at a round that is open, or was last.
-    waiting_for
-        Round and attempt for which there are too few clients.
-    model
-        What round 0 has settled; None before.
-    weights, outgoing
-        Handles of the global weights, and of those with whatever else goes to clients that train.
-    stop_due
-        Why the run is to end as soon as no round is open.
-    stopped
-        Why it ends before its last round.
-    closing
-        Whether no round is to come.
-    final
-        Whether the last model is there.
-    released
-        Whether every client has been sent it.
-    """
+    """One run as its coordinator knows it."""
 
     def __init__(self, config: CoordinatorConfig) -> None:
         timing = config.timing
         self.config = config
         self.registry = ClientRegistry(timing.suspect_after_s, timing.lost_after_s)
-        self.ledger = TaskLedger() if config.strategy.demands.asynchronous else None
-        self.status = "gathering"
-        self.completed = 0
+        self.ledger = TaskLedger() if config.strategy.demands.asynchronous else None  # where there are no rounds
+        self.status = "gathering"  # waiting (for clients to come back), asking, folding, ending, finished
+        self.completed = 0  # the last round whose updates are in the model
         self.failures = 0  # attempts in a row
-        self.round: Round | None = None
-        self.waiting_for = (0, 0)
-        self.model: ev.ModelReady | None = None
-        self.weights: ev.Body = None
-        self.outgoing: ev.Body = None
+        self.round: Round | None = None  # the attempt at a round that is open, or was last
+        self.waiting_for = (0, 0)  # round and attempt for which there are too few clients
+        self.model: ev.ModelReady | None = None  # what round 0 has settled
+        self.weights: ev.Body = None  # handle of the global weights
+        self.outgoing: ev.Body = None  # handle of those with whatever else goes to clients that train
         self.evaluation = Evaluation(config)
         self.checkpoints = CheckpointPolicy(timing.work_deadline_s)
-        self.stop_due: Stop | None = None
-        self.stopped: Stop | None = None
-        self.closing = self.final = self.released = False
+        self.stop_due: Stop | None = None  # why the run is to end as soon as no round is open
+        self.stopped: Stop | None = None  # why it ends before its last round
+        self.closing = False  # no round is to come
+        self.final = False  # the last model is there
+        self.released = False  # every client has been sent it
         self._resumed_after = 0
 
     def restore(self, record: Mapping[str, Any], weights: ev.Body, outgoing: ev.Body, best: ev.Body) -> None:
@@ -104,8 +76,6 @@ class RunState:
             "evaluation": self.evaluation.to_dict(now),
             "tasks": self.ledger.to_dict() if self.ledger else {},
         }
-
-    # ----------------------------------------------------------------------------------------------------- the rounds
 
     @property
     def number(self) -> int:
@@ -147,8 +117,6 @@ class RunState:
         """Return the deadline of the coordinator's own worker, which must not hold a run for ever."""
         return e.SetTimer(("work", kind, number), now + self.config.timing.work_deadline_s)
 
-    # --------------------------------------------------------------------------------------- evaluations, checkpoints
-
     def evaluate(self, fields: Mapping[str, Any], now: float) -> list[e.Effect]:
         """Have the model of the last complete round evaluated, if it is its turn; `fields` are of that round."""
         number = self.completed
@@ -173,8 +141,6 @@ class RunState:
             reason = f"the checkpoint of round {number} was not written: {failure}; the run goes on"
             effects.append(e.Publish("warning", {"round": number, "reason": reason}))
         return effects + self.save(now)
-
-    # ------------------------------------------------------------------------------------- clients, waiting, failures
 
     def wait(self, number: int, attempt: int, now: float) -> list[e.Effect]:
         """Wait for clients, of whom too few are there to open a round, but not for ever."""
@@ -205,8 +171,6 @@ class RunState:
             e.Publish("run.failed", {"reason": reason}),
             e.Finish("failed", reason),
         ]
-
-    # -------------------------------------------------------------------------------------------------------- the end
 
     def stop_early(self, stop: Stop) -> list[e.Effect]:
         """Stop with the last completed round, and take no more answers to the one that is open."""

@@ -57,8 +57,6 @@ class SyncRounds:
             effects += implausible_claims(config, run.registry)
         return effects + run.tasks(asked, work, number, attempt)
 
-    # -------------------------------------------------------------------------------------------------------- answers
-
     def admit(self, sender: str, update: m.Update, event: ev.Arrived, now: float) -> list[e.Effect]:
         """Admit an update, or refuse it by name; the round goes on either way."""
         run, current, number = self.run, self.run.round, update.round
@@ -99,8 +97,6 @@ class SyncRounds:
         if current is None or number != current.number or not current.excuse(name, reason, silent=silent):
             return []
         return self.close_if_ready(now)
-
-    # -------------------------------------------------------------------------------------------------------- closing
 
     def close_if_ready(self, now: float) -> list[e.Effect]:
         """Close the round if enough have answered, or fail it if nobody is left to."""
@@ -199,8 +195,6 @@ class SyncRounds:
         ]
         failure = f"round {current.number} failed {run.failures} times in a row: {reason}"
         return effects + self._proceed(current.number, current.attempt + 1, now, failure)
-
-    # ----------------------------------------------------------------------------------------------------------- time
 
     def timer(self, key: ev.Key, now: float) -> list[e.Effect]:
         """Judge a deadline."""

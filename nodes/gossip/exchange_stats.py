@@ -54,37 +54,30 @@ class ExchangeStats:
         self._received.setdefault(peer, Counter())["dropped"] += 1
 
     def report(self, now: float, number: int, *, last: bool = False) -> list[e.Effect]:
-        """Tell it for each neighbor, at most every `REPORT_EVERY_S` seconds; the `last` at once."""
+        """Return an event for each neighbor, at most every `REPORT_EVERY_S` seconds; the `last` at once."""
         if now - self._reported_at < REPORT_EVERY_S and not last:
             return []
         self._reported_at = now
-        told: list[e.Effect] = []
+        effects: list[e.Effect] = []
         for peer, counts in sorted(self._sent.items()):
-            told.append(e.Publish("exchange.sent", _sent(peer, number, counts)))
+            effects.append(e.Publish("exchange.sent", _sent(peer, number, counts)))
         for peer, counts in sorted(self._received.items()):
-            told.append(e.Publish("exchange.received", _received(peer, number, counts)))
+            effects.append(e.Publish("exchange.received", _received(peer, number, counts)))
         self._sent.clear()
         self._received.clear()
-        return told
+        return effects
 
 
 def _sent(peer: str, number: int, counts: Counter[str]) -> dict[str, Any]:
-    fields = {"subject": peer, "round": number, "count": counts["count"], "dropped": counts["dropped"]}
-    return _seldom(fields, "dropped")
+    return _nonzero(counts, {"subject": peer, "round": number, "count": counts["count"], "dropped": 0})
 
 
 def _received(peer: str, number: int, counts: Counter[str]) -> dict[str, Any]:
-    fields = {
-        "subject": peer,
-        "round": number,
-        "count": counts["count"],
-        "bytes": counts["bytes"],
-        "stale": counts["stale"],
-        "dropped": counts["dropped"],
-    }
-    return _seldom(fields, "stale", "dropped")
+    always = {"subject": peer, "round": number, "count": counts["count"], "bytes": counts["bytes"]}
+    return _nonzero(counts, {**always, "stale": 0, "dropped": 0})
 
 
-def _seldom(fields: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Leave out what did not happen."""
-    return {name: value for name, value in fields.items() if value or name not in names}
+def _nonzero(counts: Counter[str], fields: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what seldom happens, and leave it out where it did not."""
+    seldom = {name: counts[name] for name in ("stale", "dropped") if name in fields}
+    return {name: value for name, value in (fields | seldom).items() if value or name not in seldom}

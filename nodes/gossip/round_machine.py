@@ -14,8 +14,8 @@ from .checkpointing import CheckpointPolicy
 from .exchange_stats import ExchangeStats
 from .late_join import LateJoin
 from .lifecycle import PATIENCE, PeerLifecycle
-from .membership.base import Membership
 from .membership.member_list import Change
+from .membership.service import MembershipService
 from .neighbor_tracker import NeighborTracker
 from .rounds import GossipRounds
 from .rules import PeerRules
@@ -49,7 +49,7 @@ class PeerMachine:
         Who is there, and which edges count.
     """
 
-    def __init__(self, rules: PeerRules, membership: Membership) -> None:
+    def __init__(self, rules: PeerRules, membership: MembershipService) -> None:
         self.rules = rules
         self.membership = membership
         self.tracker = NeighborTracker(membership.neighborhood.ever)

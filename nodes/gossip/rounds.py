@@ -12,7 +12,7 @@ from ..runtime import events as ev
 from .checkpointing import CheckpointPolicy
 from .inbox import Inbox, ReceivedModel, exchange_fault, mix_of, with_parts
 from .lifecycle import PATIENCE, PeerLifecycle
-from .membership.base import Membership
+from .membership.service import MembershipService
 from .neighbor_tracker import NeighborTracker
 from .outbox import Outbox
 from .rules import PeerRules
@@ -53,7 +53,7 @@ class GossipRounds:
     def __init__(
         self,
         rules: PeerRules,
-        membership: Membership,
+        membership: MembershipService,
         tracker: NeighborTracker,
         lifecycle: PeerLifecycle,
         checkpoints: CheckpointPolicy,

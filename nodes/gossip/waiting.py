@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from .inbox import Inbox
-from .membership.base import Membership
+from .membership.service import MembershipService
 from .neighbor_tracker import NeighborTracker
 
 ALONE = 3  # rounds without anybody, after which a peer waits again: others may be running after it
@@ -26,7 +26,7 @@ class WaitPolicy:
         Those that have left and whose connection has closed: nothing more will come of them.
     """
 
-    def __init__(self, membership: Membership, tracker: NeighborTracker, inbox: Inbox) -> None:
+    def __init__(self, membership: MembershipService, tracker: NeighborTracker, inbox: Inbox) -> None:
         self.absent: set[str] = set()
         self.disconnected: set[str] = set()
         self._membership = membership

@@ -29,48 +29,21 @@ class RunAborted(RuntimeError):
 
 @dataclass
 class Supervisor:
-    """Starts the processes of a run and keeps what became of each node.
-
-    Parameters
-    ----------
-    report_server
-        Addresses at which the processes report.
-    log
-        Descriptor of the file that their standard error goes to.
-    on_lost
-        Called with (node, reason) when a node has died or failed.
-    publish
-        Publishes an event of the launcher.
-    on_restart
-        Called when a broker that had died is back.
-    state
-        Given (role, node), the folder in which it keeps its durable state.
-
-    Attributes
-    ----------
-    ready, results : dict
-        By node, the fields of its report of that kind.
-    arrays, best : dict
-        By node, its final weights, and those of its best round where they differ.
-    lost : dict
-        By node, why it has no result.
-    baselines : mapping or None
-        Scores by name; None as long as they are not known.
-    """
+    """Starts the processes of a run and keeps, by node, what it has reported or why it is lost."""
 
     experiment: Experiment
     run: str
     fork_server: ForkServerClient
-    report_server: Mapping[str, str]
-    log: int
-    on_lost: Callable[[str, str], None]
+    report_server: Mapping[str, str]  # addresses at which the processes report
+    log: int  # descriptor of the file that their standard error goes to
+    on_lost: Callable[[str, str], None]  # (node, reason)
     publish: Callable[..., None]
-    on_restart: Callable[[], None] = lambda: None
-    state: Callable[[str, str], Path | None] = lambda _role, _name: None
+    on_restart: Callable[[], None] = lambda: None  # a broker that had died is back
+    state: Callable[[str, str], Path | None] = lambda _role, _name: None  # a node's folder for durable state
     ready: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    arrays: dict[str, Any] = field(default_factory=dict)
-    best: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, Any] = field(default_factory=dict)  # final weights
+    best: dict[str, Any] = field(default_factory=dict)  # weights of the best round, where they differ
     lost: dict[str, str] = field(default_factory=dict)
     baselines: Mapping[str, float | None] | None = None
 
@@ -86,7 +59,6 @@ class Supervisor:
 
     @property
     def roles(self) -> dict[str, str]:
-        """Every node's role, by name."""
         role = "client" if self.experiment.mode == "federated" else "peer"
         roles = dict.fromkeys(default_node_names(self.experiment.nodes, role), role)
         return {"coordinator": "coordinator", **roles} if role == "client" else roles
@@ -97,7 +69,6 @@ class Supervisor:
         return self._addresses.get("events_in", "")
 
     def survivors(self) -> set[str]:
-        """Return the nodes that have not been lost."""
         return set(self.roles) - set(self.lost)
 
     # -------------------------------------------------------------------------------------------------------- starting
@@ -274,7 +245,6 @@ class Supervisor:
             await self._processes.change(1.0)
 
     async def wait_for_baselines(self, within_s: float) -> None:
-        """Wait for the baselines, if they were started."""
         if not self._processes.forked(BASELINE):
             return
         try:
@@ -318,7 +288,6 @@ class Supervisor:
                 discard(address)
 
     def nodes_json(self) -> dict[str, dict[str, Any]]:
-        """Return the content of ``nodes.json``."""
         found = {}
         for name, role in {BROKER: BROKER, **self.roles}.items():
             fields = self.ready.get(name)

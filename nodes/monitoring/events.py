@@ -54,18 +54,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     def __iter__(self) -> Iterator[str]:
         return iter(self.raw)
 
-    def keys(self) -> Any:
-        """Names of the fields that were received."""
-        return self.raw.keys()
-
     def get(self, key: str, default: Any = None) -> Any:
         """Return a field as it was received, or the default."""
         return self.raw.get(key, default)
 
 
 class RunStarted(Event, frozen=True, tag="run.started"):
-    """A run begins."""
-
     mode: str
     nodes: int
     rounds: int
@@ -76,8 +70,6 @@ class RunStarted(Event, frozen=True, tag="run.started"):
 
 
 class RunCompleted(Event, frozen=True, tag="run.completed"):
-    """A run has its result."""
-
     status: str
     completed_rounds: int
     wall_s: float
@@ -86,8 +78,6 @@ class RunCompleted(Event, frozen=True, tag="run.completed"):
 
 
 class RunStopping(Event, frozen=True, tag="run.stopping"):
-    """A run ends, in order, before its last round."""
-
     round: int
     stopped_by: str
     reason: str
@@ -100,8 +90,6 @@ class RunFailed(Event, frozen=True, tag="run.failed"):
 
 
 class NodeJoined(Event, frozen=True, tag="node.joined"):
-    """A node has a seat in the run."""
-
     pid: int
     address: str
 
@@ -115,15 +103,11 @@ class NodeReady(Event, frozen=True, tag="node.ready"):
 
 
 class NodeSuspect(Event, frozen=True, tag="node.suspect"):
-    """A node is not heard, or its connection has closed."""
-
     subject: str
     reason: str
 
 
 class NodeLost(Event, frozen=True, tag="node.lost"):
-    """A node is given up."""
-
     subject: str
     reason: str
 
@@ -136,8 +120,6 @@ class NodeLeft(Event, frozen=True, tag="node.left"):
 
 
 class RoundStarted(Event, frozen=True, tag="round.started"):
-    """A round begins."""
-
     round: int
     attempt: int | None = None
     asked: tuple[str, ...] = ()
@@ -179,50 +161,39 @@ class RoundCompleted(Event, frozen=True, tag="round.completed"):
 
 
 class RoundFailed(Event, frozen=True, tag="round.failed"):
-    """Too few clients have answered."""
-
     round: int
     attempt: int
     reason: str
 
 
-class MetricTest(Event, frozen=True, tag="metric.test"):
-    """A model measured on the test set. Further scorers are in `raw`, by their own names."""
-
+class _Metric(Event, frozen=True):
     round: int
     accuracy: float | None = None
     r2: float | None = None
     loss: float | None = None
     examples: int | None = None
+
+
+class _Evaluation(_Metric, frozen=True):
+    source: str | None = None
+    sites: int | None = None
+    spread: dict[str, dict[str, float | None]] = {}
+    worst: dict[str, Any] = {}
+
+
+class MetricSites(_Evaluation, frozen=True, tag="metric.sites"):
+    """The mean over the sites' hold-outs, where there is a common test set too. Further scorers are in `raw`."""
+
+
+class MetricTest(_Evaluation, frozen=True, tag="metric.test"):
+    """A model measured on the test set, or on the sites' hold-outs if there is none."""
+
     sketch: tuple[float, ...] = ()
-    source: str | None = None
-    sites: int | None = None
-    spread: dict[str, dict[str, float | None]] = {}
-    worst: dict[str, Any] = {}
 
 
-class MetricSites(Event, frozen=True, tag="metric.sites"):
-    """The mean over the sites' hold-outs, where there is a common test set too."""
-
-    round: int
-    accuracy: float | None = None
-    r2: float | None = None
-    loss: float | None = None
-    examples: int | None = None
-    source: str | None = None
-    sites: int | None = None
-    spread: dict[str, dict[str, float | None]] = {}
-    worst: dict[str, Any] = {}
-
-
-class MetricLocal(Event, frozen=True, tag="metric.local"):
+class MetricLocal(_Metric, frozen=True, tag="metric.local"):
     """A client's training, or a peer's model on its own hold-out."""
 
-    round: int
-    loss: float | None = None
-    examples: int | None = None
-    accuracy: float | None = None
-    r2: float | None = None
     sketch: tuple[float, ...] = ()
     # Of a client.
     duration_s: float | None = None
@@ -242,22 +213,15 @@ class MetricLocal(Event, frozen=True, tag="metric.local"):
     holdout_examples: float | None = None
 
 
-class MetricPersonal(Event, frozen=True, tag="metric.personal"):
+class MetricPersonal(_Metric, frozen=True, tag="metric.personal"):
     """A client's own model and the final one of all, on the client's hold-out."""
 
-    round: int
-    accuracy: float | None = None
-    r2: float | None = None
-    loss: float | None = None
     global_accuracy: float | None = None
     global_r2: float | None = None
     global_loss: float | None = None
-    examples: float | None = None
 
 
 class ExchangeSent(Event, frozen=True, tag="exchange.sent"):
-    """Models sent to a neighbor since the last such event."""
-
     subject: str
     round: int
     count: int
@@ -265,8 +229,6 @@ class ExchangeSent(Event, frozen=True, tag="exchange.sent"):
 
 
 class ExchangeReceived(Event, frozen=True, tag="exchange.received"):
-    """Models received from a neighbor since the last such event."""
-
     subject: str
     round: int
     count: int
@@ -276,24 +238,18 @@ class ExchangeReceived(Event, frozen=True, tag="exchange.received"):
 
 
 class UpdateRejected(Event, frozen=True, tag="update.rejected"):
-    """A message that could not be read, or an update that does not count."""
-
     subject: str
     reason: str
     round: int | None = None
 
 
 class WarningEvent(Event, frozen=True, tag="warning"):
-    """Something that a user should know of; the run goes on."""
-
     reason: str
     subject: str | None = None
     round: int | None = None
 
 
 class Gap(Event, frozen=True, tag="gap"):
-    """Events of a publisher that were missed; made by the stream itself."""
-
     subject: str
     about: str
     missed: int

@@ -16,7 +16,6 @@ from .events import Event
 
 Fields = Mapping[str, Any] | Event
 LEARNERS = ("coordinator", "client", "peer")
-FINAL = ("lost", "left")
 
 
 @dataclass
@@ -37,7 +36,7 @@ class NodeRow:
     @property
     def living(self) -> bool:
         """Whether it still takes part, as far as events say."""
-        return self.state not in FINAL
+        return self.state not in ("lost", "left")
 
 
 @dataclass
@@ -105,7 +104,7 @@ class RunView:
             case "node.suspect" | "node.lost":
                 self._mark(str(event.get("subject")), "lost" if kind == "node.lost" else "suspect")
             case "update.rejected":
-                self._subject(event).rejected += 1
+                self.rows.setdefault(str(event.get("subject")), NodeRow()).rejected += 1
             case _ if row is not None:
                 self._of_node(kind, event, row, number, at)
 
@@ -141,9 +140,6 @@ class RunView:
             row.state = "ready"
         return row
 
-    def _subject(self, event: Fields) -> NodeRow:
-        return self.rows.setdefault(str(event.get("subject")), NodeRow())
-
     def _mark(self, subject: str, state: str) -> None:
         row = self.rows.get(subject)
         # A late suspicion of a neighbor does not concern a node that has left or is known to be lost.
@@ -151,10 +147,9 @@ class RunView:
             row.state = state
 
     def _of_node(self, kind: str, event: Fields, row: NodeRow, number: int | None, at: float) -> None:
-        if kind == "node.ready":
-            row.state = "ready"
-        elif kind == "node.left":
-            row.state = "left"
+        if kind in ("node.ready", "node.left"):
+            if "subject" not in event:  # else it says so of another node
+                row.state = kind.removeprefix("node.")
         elif kind == "round.started":
             self._round_started(event, row, number, at)
         elif kind == "round.completed":
@@ -166,7 +161,7 @@ class RunView:
             row.score = self._score(event) if self._score(event) is not None else row.score
             if row.role == "client" and not any(other.role == "coordinator" for other in self.rows.values()):
                 self.round = max(self.round, row.round)  # a client on its own publishes all there is to know
-            self._count(row, event)
+            _count(row, event)
             self._keep_sketch(event, row)
         elif kind == "metric.test":
             row.score, row.test_loss = self._score(event), _number(event.get("loss"))
@@ -191,7 +186,7 @@ class RunView:
 
     def _round_completed(self, event: Fields, row: NodeRow, number: int | None, at: float) -> None:
         row.state, row.round = "ready", max(row.round, number or 0)
-        self._count(row, event)
+        _count(row, event)
         row.loss = _number(event.get("loss"))
         if row.role == "coordinator":
             self.round = max(self.round, row.round)
@@ -217,36 +212,26 @@ class RunView:
             self.score_name = "r2"
         return _number(event.get("accuracy", event.get("r2")))
 
-    @staticmethod
-    def _count(row: NodeRow, event: Fields) -> None:
-        row.sent += int(event.get("bytes_sent") or 0)
-        row.received += int(event.get("bytes_received") or 0)
+
+def _count(row: NodeRow, event: Fields) -> None:
+    row.sent += int(event.get("bytes_sent") or 0)
+    row.received += int(event.get("bytes_received") or 0)
 
 
 def notice(event: Fields) -> str | None:
     """Return the line for an event that a user should read even if no table shows it; None for all others."""
-    subject = event.get("subject") or event.get("node")
-    round_ = event.get("round")
-    match event.get("type"):
-        case "gap":
-            return f"missed {event.get('missed')} events of {event.get('subject')}"
-        case "node.suspect":
-            text = f"{subject} is suspected"
-        case "node.lost":
-            text = f"{subject} is lost"
-        case "round.failed":
-            text = f"round {round_} failed"
-        case "update.rejected":
-            text = f"an update of {subject} was rejected" + ("" if round_ is None else f" in round {round_}")
-        case "run.stopping":
-            text = f"the run ends with round {round_}"
-        case "run.failed":
-            text = "the run failed"
-        case "warning":
-            text = str(event.get("node"))
-        case _:
-            return None
-    return f"{text}: {event.get('reason')}" if event.get("reason") else text
+    subject, number = event.get("subject") or event.get("node"), event.get("round")
+    text = {
+        "gap": f"missed {event.get('missed')} events of {subject}",
+        "node.suspect": f"{subject} is suspected",
+        "node.lost": f"{subject} is lost",
+        "round.failed": f"round {number} failed",
+        "update.rejected": f"an update of {subject} was rejected" + ("" if number is None else f" in round {number}"),
+        "run.stopping": f"the run ends with round {number}",
+        "run.failed": "the run failed",
+        "warning": str(event.get("node")),
+    }.get(str(event.get("type")))
+    return f"{text}: {event.get('reason')}" if text and event.get("reason") else text
 
 
 def _number(value: Any) -> float | None:

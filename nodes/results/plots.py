@@ -165,15 +165,9 @@ def _score(ax: "Axes", curves: Curves, baseline: Mapping[str, float | None]) -> 
 
 def _bytes(ax: "Axes", curves: Curves) -> None:
     totals = curves.total_bytes()
-    unit, name = next(
-        (
-            (size, name)
-            for size, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
-            if max(totals.values(), default=0) >= size
-        ),
-        (1.0, "bytes"),
-    )
-    _line(ax, {n: value / unit for n, value in totals.items()}, "moved")
+    units = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (0.0, "bytes"))
+    size, name = next(unit for unit in units if max(totals.values(), default=0) >= unit[0])
+    _line(ax, {n: value / (size or 1) for n, value in totals.items()}, "moved")
     ax.set_title(f"{name} moved so far")
     ax.set_ylim(bottom=0)
 

@@ -2,7 +2,8 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..config.schema import Experiment
@@ -26,8 +27,10 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
     completed = [int(report["completed_rounds"]) for report in evaluators.values() if "completed_rounds" in report]
     completed_rounds = min(completed, default=result.last_round)
     score = "accuracy" if result.task == "classification" else "r2"
-    scores = [_number(report.get("metrics", {}).get(score)) for report in evaluators.values()]
-    losses = [_number(report.get("metrics", {}).get("loss")) for report in evaluators.values()]
+
+    def over(name: str, rule: Callable[[Sequence[float]], float] = statistics.fmean) -> float | None:
+        return _over([_number(report.get("metrics", {}).get(name)) for report in evaluators.values()], rule)
+
     coordinator: Mapping[str, Any] = next(iter(evaluators.values()), {}) if experiment.mode == "federated" else {}
     stopped = coordinator.get("stopped") if status == "completed" else None
     undisturbed = (
@@ -46,52 +49,42 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
         "data": experiment.data.label,
         "model": experiment.model.name,
         "parameters": None if result.weights is None else int(result.weights.size),
-        score: _over(scores, statistics.fmean),
-        f"{score}_min": _over(scores, min),
-        f"{score}_max": _over(scores, max),
-        "loss": _over(losses, statistics.fmean),
+        score: over(score),
+        f"{score}_min": over(score, min),
+        f"{score}_max": over(score, max),
+        "loss": over("loss"),
         "consensus_distance": _number(result.consensus_distance),
         "baseline": {key: _number(value) for key, value in result.baseline.items()} if result.baseline else None,
         "bytes_sent": sum(int(report.get("bytes_sent", 0)) for report in reports.values()),
         "bytes_sent_by_kind": _sums(report.get("bytes_sent_by_kind", {}) for report in reports.values()),
         "wall_s": round(result.wall_s, 3),
         "startup_s": None if result.startup_s is None else round(result.startup_s, 3),
-        "round_s_median": _over(durations, _median),
+        "round_s_median": _over(durations, lambda known: round(statistics.median(known), 6)),
         "nodes_lost": sorted(result.lost),
         "updates_rejected": _sums(report.get("rejected", {}) for report in reports.values()),
         "undisturbed": undisturbed,
         "status": status,
     }
-    if stopped:
-        summary |= stopped
-    if result.reason:
-        summary["reason"] = result.reason
-    if experiment.evaluation.scorers:
-        summary["scores"] = {name: _mean_of(evaluators, name) for name in experiment.evaluation.scorers}
-    best = coordinator.get("best")
-    if best:
-        summary["best"] = {"round": best["round"], **{k: _number(v) for k, v in best["metrics"].items()}}
-    sites = coordinator.get("sites")
+    summary |= stopped or {}
+    best, sites = coordinator.get("best"), coordinator.get("sites")
+    further: dict[str, Any] = {
+        "reason": result.reason,
+        "scores": {name: over(name) for name in experiment.evaluation.scorers},
+        "best": best and {"round": best["round"], **{key: _number(value) for key, value in best["metrics"].items()}},
+        "sites": sites and {key: value for key, value in sites.items() if key != "source"},
+        "staleness": coordinator.get("staleness"),
+        "mass": _mass(survivors),
+        "personal": _personal(survivors, score),
+        "warnings": _lines(reports, "warnings"),
+        "lost_because": dict(sorted(result.lost.items())),
+    }
+    summary |= {key: value for key, value in further.items() if value}
     if sites:
-        summary["sites"] = {k: v for k, v in sites.items() if k != "source"}
         summary["worst_site"] = sites.get("worst", {}).get("site")
-    if coordinator.get("staleness"):
-        summary["staleness"] = coordinator["staleness"]
-    mass = _mass(survivors)
-    if mass:
-        summary["mass"] = mass
-    personal = _personal(survivors, score)
-    if personal:
-        summary["personal"] = personal
-    summary["disturbances"] = _lines(reports, "disturbed")
-    warnings = _lines(reports, "warnings")
-    if warnings:
-        summary["warnings"] = warnings
     if result.resumed_after is not None:
         summary["resumed_after"] = result.resumed_after
+    summary["disturbances"] = _lines(reports, "disturbed")
     summary["by_node"] = {name: _by_node(report, score) for name, report in sorted(reports.items())}
-    if result.lost:
-        summary["lost_because"] = dict(sorted(result.lost.items()))
     return summary
 
 
@@ -103,10 +96,6 @@ def _evaluators(experiment: Experiment, survivors: Mapping[str, Mapping[str, Any
     """Return the nodes whose figures are the run's: the coordinator, or every peer."""
     role = "coordinator" if experiment.mode == "federated" else "peer"
     return {name: report for name, report in survivors.items() if report.get("role") == role}
-
-
-def _mean_of(evaluators: Mapping[str, Mapping[str, Any]], name: str) -> float | None:
-    return _over([_number(report.get("metrics", {}).get(name)) for report in evaluators.values()], statistics.fmean)
 
 
 def _personal(survivors: Mapping[str, Mapping[str, Any]], score: str) -> dict[str, Any]:
@@ -158,19 +147,14 @@ def _number(value: Any) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def _over(values: Sequence[float | None], rule: Any) -> float | None:
+def _over(values: Sequence[float | None], rule: Callable[[Sequence[float]], float]) -> float | None:
     """Return a statistic of the values, None if one of them is: a mean without a diverged peer would mislead."""
     known = [value for value in values if value is not None]
     return float(rule(known)) if known and len(known) == len(values) else None
 
 
-def _median(values: Sequence[float]) -> float:
-    return round(statistics.median(values), 6)
-
-
 def _sums(maps: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
+    total: Counter[str] = Counter()
     for one in maps:
-        for key, value in one.items():
-            total[key] = total.get(key, 0) + int(value)
+        total.update(one)
     return dict(sorted(total.items()))

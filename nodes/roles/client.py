@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checkpoint.client_state import ClientStateStore
-from ..config.compatibility import shared_config_of
 from ..federated.client_machine import ClientConfig, ClientMachine
 from ..federated.client_worker import ClientWorker
-from ..runtime import events as ev
-from ..runtime.identity import NodeFailed, NodeIdentity, default_name, members_of
-from ..runtime.node import Node, Publish
-from ..runtime.round_reports import RoundReport, RoundReports
-from ..runtime.session import Session
-from ..runtime.worker import Worker
+from ..runtime.identity import NodeFailed, NodeIdentity, members_of
+from ..runtime.node import Publish
+from .base import Role
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Roster
@@ -27,7 +23,7 @@ if TYPE_CHECKING:
     from ..config.schema import Experiment
 
 
-class Client:
+class Client(Role):
     """Trains on its own data when the coordinator asks, and reports the weights; the data stays where it is.
 
     When the coordinator dies it is waited for, `network.rejoin_deadline_s` seconds, at whatever address it comes back.
@@ -68,6 +64,9 @@ class Client:
         On entering; each names who and what.
     """
 
+    role = "client"
+    binds = False
+
     def __init__(
         self,
         model: object,
@@ -88,31 +87,12 @@ class Client:
 
         experiment = experiment_from_keywords("federated", {"nodes": nodes, "seed": seed}, experiment)
         site_model = build_site_model(model, data, experiment, columns=columns, holdout=holdout)
-        shared_config = shared_config_of(experiment, site_model)
-        folder = None if checkpoint_dir is None else Path(checkpoint_dir)
-        identity = NodeIdentity(broker, run, name or default_name("client"), None, shared_config, folder)
-        self._set_up(site_model, experiment, identity)
-
-    @classmethod
-    def from_parts(cls, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> Client:
-        """Build a client from parts that are checked already: for launchers."""
-        client = cls.__new__(cls)
-        client._set_up(site_model, experiment, identity)  # noqa: SLF001  (its own class)
-        return client
+        self._embed(site_model, experiment, broker, run, name, checkpoint_dir)
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
-        self.experiment = experiment
-        self.identity = identity
-        self.model = site_model
-        self.session = Session("client", identity, experiment, binds=False)
-        self._reports = RoundReports()
-        self._node: Node | None = None
+        super()._set_up(site_model, experiment, identity)
         self._worker: ClientWorker | None = None
         self._coordinator = ""
-
-    async def __aenter__(self) -> Client:
-        await self.session.open(self._begin)
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._coordinator and self._node is not None and not self._node.finished.done():
@@ -133,36 +113,17 @@ class Client:
         states = ClientStateStore(self.identity.checkpoint_dir, _from_thread(loop, session.publish))
         scale = self.experiment.data.scaling
         self._worker = ClientWorker(self.model, node=name, seed=seed, states=states, scale=scale)
-        worker = Worker(self._worker, name)
-        self._node = Node(ClientMachine(config), session.transport, worker, session.publish, self._reports.put)
-        session.publish("node.ready", {"pid": os.getpid()})
-        self._node.post(ev.Started())
+        node = self._start(ClientMachine(config), self._worker)
         session.follow(coordinators[self._coordinator])
-        session.attach(self._node)
+        session.attach(node)
 
     @property
     def weights(self) -> Any:
-        """This client's own model, a flat vector, where personalisation was asked for and the run is over; else None.
+        """This client's own model, a flat vector, where personalization was asked for and the run is over; else None.
 
         The model of the run is its coordinator's.
         """
         return None if self._worker is None else self._worker.personal
-
-    async def rounds(self) -> AsyncIterator[RoundReport]:
-        """Give each round that this client took part in, until the coordinator ends the run.
-
-        `model` is then the global one; with personalisation (`federated.personal`, `ditto`, `fine_tune`) this client's
-        own.
-
-        Raises
-        ------
-        NodeFailed
-            If the coordinator fell silent or ended the run, or the model failed; the reason is the message.
-        """
-        if self._node is None:
-            raise RuntimeError("a client must be entered (async with) before its rounds are asked for")
-        async for report in self._reports.until(None):
-            yield report
 
 
 def _from_thread(loop: asyncio.AbstractEventLoop, publish: Publish) -> Callable[[str], None]:

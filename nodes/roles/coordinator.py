@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ..checkpoint.store import CheckpointStore
-from ..config.compatibility import shared_config_of
 from ..federated.aggregator import Aggregator, CoordinatorWorker
 from ..federated.checkpoint_writer import CheckpointWriter
 from ..federated.coordinator_config import CoordinatorConfig
@@ -21,10 +18,7 @@ from ..federated.recovery import recall
 from ..federated.strategies.registry import build_strategy
 from ..runtime import events as ev
 from ..runtime.identity import NodeIdentity, members_of
-from ..runtime.node import Node
-from ..runtime.round_reports import RoundReport, RoundReports
-from ..runtime.session import Session
-from ..runtime.worker import Worker
+from .base import Role
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Roster
@@ -32,10 +26,10 @@ if TYPE_CHECKING:
 
     from ..config.schema import Experiment
 
-PARTING_S = 2.0  # how long the coordinator waits for clients to take leave
+GOODBYES_S = 2.0  # how long the coordinator waits for clients to say goodbye
 
 
-class Coordinator:
+class Coordinator(Role):
     """Asks clients to train, and averages what they report.
 
     An asynchronous context manager that lives in the caller's event loop; a good guest in the same way as `Peer`.
@@ -73,6 +67,8 @@ class Coordinator:
         On entering; each names who and what.
     """
 
+    role = "coordinator"
+
     def __init__(
         self,
         model: object,
@@ -105,21 +101,7 @@ class Coordinator:
         }
         experiment = experiment_from_keywords("federated", wanted, experiment)
         site_model = build_site_model(model, None, experiment, test=test)
-        folder = None if checkpoint_dir is None else Path(checkpoint_dir)
-        self._set_up(
-            site_model,
-            experiment,
-            NodeIdentity(
-                broker, run, name, shared_config=shared_config_of(experiment, site_model), checkpoint_dir=folder
-            ),
-        )
-
-    @classmethod
-    def from_parts(cls, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> Coordinator:
-        """Build a coordinator from parts that are checked already: for launchers."""
-        coordinator = cls.__new__(cls)
-        coordinator._set_up(site_model, experiment, identity)  # noqa: SLF001  (its own class)
-        return coordinator
+        self._embed(site_model, experiment, broker, run, name, checkpoint_dir)
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
         self._past = None if identity.checkpoint_dir is None else recall(identity.checkpoint_dir, experiment)
@@ -130,11 +112,8 @@ class Coordinator:
             self._alone = self._past.round >= experiment.rounds and identity.report_server is None
             # Who takes up a run knows its clients, and waits for them itself: one of them may be gone for good.
             identity = replace(identity, previous_incarnation=self._past.incarnation, min_nodes=0 if self._alone else 1)
-        self.experiment = experiment
-        self.identity = identity
-        self.model = site_model
+        super()._set_up(site_model, experiment, identity)
         self._strategy = build_strategy(experiment.federated.strategy, experiment.federated.arguments)
-        self.session = Session("coordinator", identity, experiment, binds=True)
         federated = experiment.federated
         self._worker = CoordinatorWorker(
             site_model,
@@ -146,24 +125,20 @@ class Coordinator:
             writer=self._writer(),
         )
         self._ready: ev.ModelReady | None = None  # as the previous incarnation left it
-        self._reports = RoundReports()
-        self._node: Node | None = None
         self._state: CoordinatorMachine | None = None
 
-    async def __aenter__(self) -> Coordinator:
+    async def __aenter__(self) -> Self:
         if self._past is not None and self._ready is None:
             self._ready = await asyncio.to_thread(self._past.restore, self._worker, self.session.stats)
-        await self.session.open(self._begin)
-        return self
+        return await super().__aenter__()
 
     async def __aexit__(self, *_: object) -> None:
+        connections = self.session.connections
         if self._node is not None:
             if not self._node.finished.done():
-                self.session.send_goodbye(
-                    self.session.connections.connected, "the coordinator left before the run was over"
-                )
+                self.session.send_goodbye(connections.connected, "the coordinator left before the run was over")
             # The clients read the final model, or why there is none, before this end of the connection goes.
-            await self.session.connections.wait_for_goodbyes(PARTING_S)
+            await connections.wait_for_goodbyes(GOODBYES_S)
         await self.session.__aexit__()
 
     def _begin(self, roster: Roster) -> None:
@@ -172,13 +147,8 @@ class Coordinator:
         known = self._past.clients if self._past is not None and not self._alone else frozenset[str]()
         clients = known.union(there if self._alone else members_of(roster, "client"))
         config = CoordinatorConfig.of(experiment, clients, self._strategy, has_test=self.model.has_test)
-        session = self.session
-        worker = Worker(self._worker, self.identity.name)
-        state = self._state = self._machine(config)
-        self._node = Node(state, session.transport, worker, session.publish, self._reports.put)
-        session.publish("node.ready", {"pid": os.getpid()})
-        self._node.post(ev.Started())
-        session.attach(self._node)
+        self._state = self._machine(config)
+        self.session.attach(self._start(self._state, self._worker))
 
     def _machine(self, config: CoordinatorConfig) -> CoordinatorMachine:
         if self._past is None or self._ready is None:
@@ -211,17 +181,3 @@ class Coordinator:
     def stopped(self) -> Stop | None:
         """Why the run ended, or is about to end, before its last round; None where it does not."""
         return None if self._state is None else self._state.run.stopped
-
-    async def rounds(self) -> AsyncIterator[RoundReport]:
-        """Give each round when it is complete and evaluated, until the run is over and every client holds the final
-        model.
-
-        Raises
-        ------
-        NodeFailed
-            If the run failed; the reason is the message.
-        """
-        if self._node is None:
-            raise RuntimeError("a coordinator must be entered (async with) before its rounds are asked for")
-        async for report in self._reports.until(None):
-            yield report

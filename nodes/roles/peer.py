@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from nervenet.broker.messages import MemberState
 
-from ..config.compatibility import shared_config_of
 from ..config.factory import build_schedule, task_settings
 from ..config.keys import ExperimentError
 from ..gossip.algorithms import Algorithm
@@ -26,12 +24,10 @@ from ..gossip.membership.swim import SwimRules
 from ..gossip.round_machine import PeerMachine, PeerRules
 from ..gossip.worker import GossipWorker
 from ..runtime import events as ev
-from ..runtime.identity import NodeFailed, NodeIdentity, default_name, members_of
-from ..runtime.node import Node
-from ..runtime.round_reports import RoundReport, RoundReports
-from ..runtime.session import Session
-from ..runtime.worker import RoleWorker, Worker
+from ..runtime.identity import NodeFailed, NodeIdentity, members_of
+from ..runtime.round_reports import RoundReport
 from ..topology import TOPOLOGIES, Schedule, every_neighbor
+from .base import Role
 
 if TYPE_CHECKING:
     from nervenet.broker.messages import Member, Roster
@@ -39,14 +35,13 @@ if TYPE_CHECKING:
 
     from ..config.schema import Experiment
 
-PARTING_S = 1.0  # how long a peer that is done waits for its neighbors to take leave as well
+GOODBYES_S = 1.0  # how long a peer that is done waits for its neighbors to say goodbye as well
 
 
-class Peer:
+class Peer(Role):
     """A gossip node: trains on its own data, exchanges weights with its neighbors, answers to nobody.
 
-    An asynchronous context manager that lives in the caller's event loop; training runs in a daemon thread of its own.
-    It installs no signal handler, configures no logging and changes no global state.
+    An asynchronous context manager that lives in the caller's event loop, and a good guest there: see `Role`.
 
     Parameters
     ----------
@@ -100,6 +95,9 @@ class Peer:
     ...     return peer.model
     """
 
+    role = "peer"
+    _init = "common"
+
     def __init__(
         self,
         model: object,
@@ -128,34 +126,15 @@ class Peer:
         site_model = build_site_model(model, data, experiment, columns=columns, test=test, holdout=holdout)
         if bool(broker) == bool(seed_peer):
             raise ExperimentError("a peer joins by a broker or by a seed_peer; expected the address of one of them")
-        identity = NodeIdentity(
-            broker,
-            run,
-            name or default_name("peer"),
-            shared_config=shared_config_of(experiment, site_model),
-            checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir),
-            seed_peer=seed_peer,
-        )
-        self._set_up(site_model, experiment, identity, init)
+        self._init = init
+        self._embed(site_model, experiment, broker, run, name, checkpoint_dir, seed_peer)
 
-    @classmethod
-    def from_parts(cls, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> Peer:
-        """Build a peer from parts that are checked already: for launchers."""
-        peer = cls.__new__(cls)
-        peer._set_up(site_model, experiment, identity)  # noqa: SLF001  (its own class)
-        return peer
-
-    def _set_up(
-        self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity, init: str = "common"
-    ) -> None:
+    def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
         gossip, folder = experiment.gossip, identity.checkpoint_dir
         self._writer = CheckpointWriter(folder, experiment) if folder and has_rounds(gossip.algorithm) else None
         if self._writer is not None:
             identity = replace(identity, previous_incarnation=self._writer.previous_incarnation)
-        self.experiment = experiment
-        self.identity = identity
-        self.model = site_model
-        self.session = Session("peer", identity, experiment, binds=True)
+        super()._set_up(site_model, experiment, identity)
         if identity.seed_peer and not has_rounds(gossip.algorithm):
             raise ExperimentError(
                 f"gossip.algorithm = {gossip.algorithm!r}: does not go by rounds, and such a run takes no peers later "
@@ -163,23 +142,16 @@ class Peer:
             )
         self._algorithm: Algorithm | None = None
         address = {"node": identity.name, "seed": experiment.seed}
-        common: dict[str, Any] = address | {"scale": experiment.data.scaling, "init": init, "sketches": True}
-        role: RoleWorker
+        common: dict[str, Any] = address | {"scale": experiment.data.scaling, "init": self._init, "sketches": True}
+        self._worker: GossipWorker | AsyncGossipWorker
         if has_rounds(gossip.algorithm):
             self._algorithm = build_algorithm(gossip.algorithm, gossip.arguments, gossip.compression)
-            role = GossipWorker(site_model, self._algorithm, writer=self._writer, **common)
+            self._worker = GossipWorker(site_model, self._algorithm, writer=self._writer, **common)
         else:
-            role = AsyncGossipWorker(site_model, **common)
-        self._worker = Worker(role, identity.name)
-        self._reports = RoundReports()
+            self._worker = AsyncGossipWorker(site_model, **common)
         self._neighbors: tuple[str, ...] = ()
-        self._node: Node | None = None
         self._state: PeerMachine | AsyncPeerMachine | None = None
         self._membership: MembershipService | None = None  # of a run by rounds
-
-    async def __aenter__(self) -> Peer:
-        await self.session.open(self._begin)
-        return self
 
     async def __aexit__(self, *error: object) -> None:
         if error[0] is None:
@@ -187,8 +159,8 @@ class Peer:
         self.session.send_goodbye(self._present(), "done")
         if self._state is not None and self._state.status in ("resting", "finished"):
             # A neighbor may still have to read this peer's last model, or that which made it fail: then all of them
-            # fail by the same name. See `Session.partings`.
-            await self.session.connections.wait_for_goodbyes(PARTING_S)
+            # fail by the same name. See `Connections.wait_for_goodbyes`.
+            await self.session.connections.wait_for_goodbyes(GOODBYES_S)
         await self.session.__aexit__()
 
     async def _until_all_are_done(self) -> None:
@@ -210,29 +182,25 @@ class Peer:
             self._state = self._synchronous(self._algorithm, members, schedule, roster)
         else:
             self._state = self._asynchronous(members)
-        self._node = Node(
-            self._state,
-            self.session.transport,
-            self._worker,
-            self.session.publish,
-            self._reports.put,
-        )
-        self.session.publish("node.ready", {"pid": os.getpid()})
-        self._remember(self._node)
-        self._node.post(ev.Started())
+        self._prepare_writer()
+        node = self._start(self._state, self._worker)
         for neighbor in self._neighbors if self._algorithm is None else ():  # the machine links by itself
             self.session.transport.link(neighbor, members[neighbor].addresses)
-        self.session.attach(self._node)
+        self.session.attach(node)
 
-    def _remember(self, node: Node) -> None:
-        """Have what is kept say what the summary is made of, and take that up again, on the event loop."""
+    def _prepare_writer(self) -> None:
+        """Have checkpoints hold the statistics, and the statistics of one that is taken up count on the event loop."""
         writer, session = self._writer, self.session
         if writer is None:
             return
         writer.stats, writer.incarnation = session.stats, session.incarnation
-        writer.on_restored = lambda number, known: node.later(session.stats.restore, number, known)
+        writer.on_restored = self._restored
         for reason in writer.warnings:
             session.publish("warning", {"reason": reason})
+
+    def _restored(self, number: int, known: Mapping[str, Any]) -> None:
+        if self._node is not None:
+            self._node.later(self.session.stats.restore, number, known)
 
     def _present(self) -> list[str]:
         """Who is to hear that this peer leaves."""
@@ -240,9 +208,8 @@ class Peer:
             return list(self._neighbors)
         if self._state.superseded:
             return []
-        return sorted(
-            {*self._membership.linked, *self.session.connections.connected}
-        )  # also who has only dialed this one
+        # Also who has only dialed this one.
+        return sorted({*self._membership.linked, *self.session.connections.connected})
 
     def _synchronous(
         self, algorithm: Algorithm, members: Mapping[str, Member], schedule: Schedule, roster: Roster
@@ -291,9 +258,8 @@ class Peer:
             seed=experiment.seed,
             incarnation=self.session.incarnation,
         )
-        machine: AsyncPeerMachine = build_algorithm(experiment.gossip.algorithm, experiment.gossip.arguments).machine(
-            rules
-        )
+        algorithm = build_algorithm(experiment.gossip.algorithm, experiment.gossip.arguments)
+        machine: AsyncPeerMachine = algorithm.machine(rules)
         return machine
 
     def _rules(self, members: Collection[str]) -> PeerRules:
@@ -318,8 +284,8 @@ class Peer:
         return None if self._state is None else self._state.weights
 
     async def rounds(self, count: int | None = None) -> AsyncIterator[RoundReport]:
-        """Take part in `count` more rounds (default: those of the experiment), giving each when it is complete and
-        evaluated. One that comes late, or goes on from a former life, counts from the run's first round.
+        """Take part in `count` more rounds (default: those of the experiment), and yield each when it is complete and
+        evaluated. One that comes late, or goes on from a previous incarnation, counts from the run's first round.
 
         Raises
         ------

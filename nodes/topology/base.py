@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 Neighbors: TypeAlias = dict[str, tuple[str, ...]]
 """For each member, in name order, the members at the other end, in name order and never itself."""
@@ -20,88 +20,55 @@ class TopologyError(ValueError):
     """A graph that cannot be: begins with the setting that is wrong, what was found, and says what could be."""
 
 
-class Schedule(Protocol):
+@dataclass(frozen=True)
+class Schedule:
     """A graph for each round.
 
     Attributes
     ----------
+    draw
+        The graph of a round, counted from 1: a pure function.
     directed
         Whether i -> j does not imply j -> i.
-    fixed
-        Whether it is the same in every round.
     period
         Rounds until it repeats; None: never, each round draws a fresh graph.
+    own
+        The mixing weights that belong to the graphs of a period; None: a mixing rule decides.
     """
 
-    @property
-    def directed(self) -> bool: ...
-    @property
-    def fixed(self) -> bool: ...
-    @property
-    def period(self) -> int | None: ...
-
-    def out(self, round: int) -> Neighbors:  # noqa: A002  (the field's word)
-        """Whom each member sends to in that round, counted from 1; nobody (``()``) in some rounds of some graphs."""
-
-    def weights(self, round: int) -> Rows | None:  # noqa: A002
-        """The mixing weights that belong to this graph; None: a mixing rule decides."""
-
-
-@dataclass(frozen=True)
-class Periodic:
-    """Graphs that repeat; one of them: a fixed graph."""
-
-    graphs: tuple[Neighbors, ...]
-    own: tuple[Rows, ...] | None = None
+    draw: Callable[[int], Neighbors]
     directed: bool = False
+    period: int | None = None
+    own: tuple[Rows, ...] | None = None
+    _drawn: dict[int, Neighbors] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, *graphs: Neighbors, own: tuple[Rows, ...] | None = None, directed: bool = False) -> Schedule:
+        """Return graphs that repeat; one of them: a fixed graph."""
+        return cls(lambda number: graphs[number - 1], directed, len(graphs), own)
 
     @property
     def fixed(self) -> bool:
-        """Whether there is but one graph."""
-        return len(self.graphs) == 1
+        """Whether it is the same in every round."""
+        return self.period == 1
 
-    @property
-    def period(self) -> int:
-        """The number of graphs."""
-        return len(self.graphs)
-
-    def out(self, round: int) -> Neighbors:  # noqa: A002
-        """See `Schedule.out`."""
-        return self.graphs[_counted(round) % len(self.graphs)]
-
-    def weights(self, round: int) -> Rows | None:  # noqa: A002
-        """See `Schedule.weights`."""
-        return None if self.own is None else self.own[_counted(round) % len(self.own)]
-
-
-@dataclass(frozen=True)
-class Fresh:
-    """A graph of its own for each round; `draw` is a pure function of the round, what is remembered is only speed."""
-
-    draw: Callable[[int], Neighbors]
-    directed: bool
-    fixed: bool = False
-    period: None = None
-    _drawn: dict[int, Neighbors] = field(default_factory=dict, repr=False, compare=False)
-
-    def out(self, round: int) -> Neighbors:  # noqa: A002
-        """See `Schedule.out`."""
-        _counted(round)
-        if round not in self._drawn:
+    def out(self, round: int) -> Neighbors:  # noqa: A002  (the field's word)
+        """Whom each member sends to in that round, counted from 1; nobody (``()``) in some rounds of some graphs."""
+        number = self._in_period(round)
+        if number not in self._drawn:
             while len(self._drawn) >= KEPT:
                 del self._drawn[next(iter(self._drawn))]
-            self._drawn[round] = self.draw(round)
-        return self._drawn[round]
+            self._drawn[number] = self.draw(number)
+        return self._drawn[number]
 
-    def weights(self, round: int) -> Rows | None:  # noqa: A002, ARG002
-        """See `Schedule.weights`."""
-        return None
+    def weights(self, round: int) -> Rows | None:  # noqa: A002
+        """The mixing weights of that round, where the graph brings its own."""
+        return None if self.own is None else self.own[self._in_period(round) - 1]
 
-
-def _counted(number: int) -> int:
-    if number < 1:
-        raise ValueError(f"rounds count from 1; found {number}")
-    return number - 1
+    def _in_period(self, number: int) -> int:
+        if number < 1:
+            raise ValueError(f"rounds count from 1; found {number}")
+        return number if self.period is None else 1 + (number - 1) % self.period
 
 
 def named(names: Sequence[str], graph: Mapping[int, Iterable[int]]) -> Neighbors:

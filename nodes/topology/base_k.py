@@ -11,17 +11,17 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TypeAlias
 
-from .base import Periodic, Rows, named
+from .base import Rows, Schedule, named
 
 Round: TypeAlias = dict[int, dict[int, float]]
 
 
-def base(names: Sequence[str], k: int) -> Periodic:
+def base(names: Sequence[str], k: int) -> Schedule:
     """The Base-(k+1) graph over the members, with its weights."""
     n = len(names)
     rounds = base_graph(range(n), k)
     graphs = tuple(named(names, {i: talk.get(i, {}) for i in range(n)}) for talk in rounds)
-    return Periodic(graphs, tuple(_rows(names, talk) for talk in rounds))
+    return Schedule.of(*graphs, own=tuple(_rows(names, talk) for talk in rounds))
 
 
 def base_graph(nodes: Sequence[int], k: int) -> list[Round]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nervenet.models.plugins import suggest
 
-from .base import Neighbors, Periodic, TopologyError, check_connected
+from .base import Neighbors, Schedule, TopologyError, check_connected
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def edges_digest(path: str) -> str:
         raise TopologyError(f"edges = {path!r}: cannot be read: {error.strerror}") from None
 
 
-def lay(listed: EdgeList, names: Sequence[str]) -> Periodic:
+def lay(listed: EdgeList, names: Sequence[str]) -> Schedule:
     """Lay the edges over the members, in name order; connected, or the components are named."""
     where = f"edges = {str(listed.path)!r}"
     out: dict[str, set[str]] = {name: set() for name in names}
@@ -77,7 +77,7 @@ def lay(listed: EdgeList, names: Sequence[str]) -> Periodic:
             out[other].add(one)
     graph: Neighbors = {name: tuple(sorted(others)) for name, others in out.items()}
     check_connected(graph, listed.directed, where)
-    return Periodic((graph,), directed=listed.directed)
+    return Schedule.of(graph, directed=listed.directed)
 
 
 def _member(word: str, names: Sequence[str], where: str) -> str:

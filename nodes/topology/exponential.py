@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .base import Periodic, Rows, incoming, named
+from .base import Rows, Schedule, incoming, named
 
 
 def hops(n: int) -> list[int]:
@@ -12,7 +12,7 @@ def hops(n: int) -> list[int]:
     return [2**t for t in range((n - 1).bit_length())]
 
 
-def static_exponential(names: Sequence[str]) -> Periodic:
+def static_exponential(names: Sequence[str]) -> Schedule:
     """All hops at once, every weight 1 / (1 + ceil(log2 n)) (section 3, eq. 5).
 
     A circulant matrix: doubly stochastic, though not symmetric.
@@ -21,10 +21,10 @@ def static_exponential(names: Sequence[str]) -> Periodic:
     out = named(names, {i: [(i + hop) % n for hop in hops(n)] for i in range(n)})
     share = 1 / (1 + len(hops(n)))
     own: Rows = {me: dict.fromkeys(sorted((me, *heard)), share) for me, heard in incoming(out).items()}
-    return Periodic((out,), (own,), directed=True)
+    return Schedule.of(out, own=(own,), directed=True)
 
 
-def one_peer_exponential(names: Sequence[str]) -> Periodic:
+def one_peer_exponential(names: Sequence[str]) -> Schedule:
     """One hop a round, in turn; half one's own, half the other's (section 4, eq. 7).
 
     Doubly stochastic. The product over a period of ceil(log2 n) rounds is the exact average if n is a power of two,
@@ -33,4 +33,4 @@ def one_peer_exponential(names: Sequence[str]) -> Periodic:
     n = len(names)
     graphs = tuple(named(names, {i: [(i + hop) % n] for i in range(n)}) for hop in hops(n))
     own = tuple({me: dict.fromkeys(sorted((me, *heard)), 0.5) for me, heard in incoming(out).items()} for out in graphs)
-    return Periodic(graphs, own, directed=True)
+    return Schedule.of(*graphs, own=own, directed=True)

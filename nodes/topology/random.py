@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .base import Fresh, Neighbors, TopologyError, named
+from .base import Neighbors, Schedule, TopologyError, named
 
 DRAWS = 100  # a fixed graph is drawn again until it is connected, so many times
 
@@ -61,7 +61,7 @@ def small_world(names: Sequence[str], degree: int, probability: float, seed: int
     )
 
 
-def epidemic_oracle(names: Sequence[str], degree: int, seed: int) -> Fresh:
+def epidemic_oracle(names: Sequence[str], degree: int, seed: int) -> Schedule:
     """A fresh random regular graph each round, known to all (De Vos et al. 2023, EL-Oracle)."""
 
     def draw(number: int) -> Neighbors:
@@ -70,10 +70,10 @@ def epidemic_oracle(names: Sequence[str], degree: int, seed: int) -> Fresh:
         graph = nx.random_regular_graph(degree, len(names), seed=_integer(seed, "epidemic-oracle", number))
         return named(names, {i: graph[i] for i in range(len(names))})
 
-    return Fresh(draw, directed=False)
+    return Schedule(draw)
 
 
-def epidemic_local(names: Sequence[str], degree: int, seed: int) -> Fresh:
+def epidemic_local(names: Sequence[str], degree: int, seed: int) -> Schedule:
     """Each node sends to `degree` others that it draws by itself each round (De Vos et al. 2023, EL-Local).
 
     A draw is addressed by (seed, node, round): a node can make its own without knowing anybody else's.
@@ -88,7 +88,7 @@ def epidemic_local(names: Sequence[str], degree: int, seed: int) -> Fresh:
             graph[i] = [j + (j >= i) for j in map(int, chosen)]  # over all but itself
         return named(names, graph)
 
-    return Fresh(draw, directed=True)
+    return Schedule(draw, directed=True)
 
 
 def _connected(names: Sequence[str], draw: Callable[[int], Any], seed: int, otherwise: str) -> Neighbors:

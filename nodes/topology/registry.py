@@ -10,7 +10,7 @@ from pathlib import Path
 from nervenet.models.plugins import Registry
 
 from . import base_k, edge_list, exponential, random, regular
-from .base import Neighbors, Periodic, Schedule, TopologyError, check_connected, named, union
+from .base import Neighbors, Schedule, TopologyError, check_connected, named, union
 
 DEGREE = 4  # neighbors a node, where nothing is said and there are so many others
 REWIRED = 0.1  # of a small world's edges
@@ -73,7 +73,7 @@ class Topology:
             if isinstance(error, TopologyError) or name in _BUILTIN:
                 raise
             raise TopologyError(f"topology = {name!r}: raised {type(error).__name__}: {error}") from error
-        schedule = Periodic((built,), directed=self.directed) if isinstance(built, dict) else built
+        schedule = Schedule.of(built, directed=self.directed) if isinstance(built, dict) else built
         for flag, found in (("directed", schedule.directed), ("time_varying", not schedule.fixed)):
             if found and not getattr(self, flag):
                 raise TopologyError(f"topology = {name!r}: its graph is {flag}; expected a row that says {flag} = True")
@@ -206,7 +206,7 @@ def schedule(
     if len(set(names)) != len(names):
         raise TopologyError(f"members: two have one name; found {', '.join(names)}")
     if len(names) == 1:
-        return Periodic(({names[0]: ()},))
+        return Schedule.of({names[0]: ()})
     filled = Arguments(
         names,
         degree or default_degree(name, len(names)) or 0,

@@ -15,5 +15,8 @@ def coordinator_config(clients: Any, rounds: int = 2, **given: Any) -> Coordinat
     for table, cls in TABLES.items():
         names = {field.name for field in fields(cls)} - {"strategy"}
         tables[table] = cls(**{name: given.pop(name) for name in names & set(given)})
-    evaluation = EvaluationConfig(every=given.pop("evaluate_every", 1), scorers=given.pop("scorers", ()))
+    judged = {
+        name: given.pop(name) for name in ("scorers", "until", "patience", "min_delta", "budget_s") if name in given
+    }
+    evaluation = EvaluationConfig(every=given.pop("evaluate_every", 1), **judged)
     return CoordinatorConfig(rounds=rounds, clients=frozenset(clients), evaluation=evaluation, **tables, **given)

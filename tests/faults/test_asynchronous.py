@@ -243,13 +243,13 @@ def test_all_hanging_ends_the_run_by_name(flow: Any, trouble: Any) -> None:
 
 
 def test_a_fold_that_counts_an_update_twice_would_be_seen(flow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    answered = TaskLedger.answered
+    done = TaskLedger.done
 
     def forgetful(self: TaskLedger, name: str) -> OpenTask:
-        out = self.out[name] = answered(self, name)
+        out = self.out[name] = done(self, name)
         return out
 
-    monkeypatch.setattr(TaskLedger, "answered", forgetful)
+    monkeypatch.setattr(TaskLedger, "done", forgetful)
     with pytest.raises(AssertionError, match="counts twice"):
         flow(2, faults=Faults(seed=1, duplicate=1.0)).run()
 

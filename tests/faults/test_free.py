@@ -232,7 +232,7 @@ def test_every_history_of_walking_models_ends_and_no_account_is_overdrawn(
     company.check_ended()
     for machine in company.machines.values():
         account, sent = machine.token_account, machine.tally["sent"]
-        assert 0 <= account.balance <= getattr(account.strategy, "capacity", 0)
+        assert 0 <= account.balance <= account.strategy.capacity
         assert sent + account.balance <= machine._ticks, "every model but those sent in their period costs a token"
 
 

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from nervenet.models.aggregate import combine
 
-from .base import Incoming, Memoryless, Needs, State, Stepped, Vector, in_order
+from .base import Algorithm, Incoming, Needs, State, Stepped, Vector, in_order
 
 
 @dataclass(frozen=True)
-class DPSGD(Memoryless):
+class DPSGD(Algorithm):
     """Train, send, and mix by the mixing weights (Lian et al. 2017).
 
     arXiv 1705.09056, Algorithm 1, in the order adapt, then combine: ``x_i <- sum_j W_ij (x_j - γ ∇F_j(x_j))``. W may
@@ -25,12 +25,11 @@ class DPSGD(Memoryless):
     needs: ClassVar[Needs] = Needs(directed=True)
 
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:
-        """Take the weighted sum."""
         return Stepped(state, combine(*in_order(mine, inbox, row)))
 
 
 @dataclass(frozen=True)
-class Epidemic(Memoryless):
+class Epidemic(Algorithm):
     """Average, all alike, over whoever has sent this round, and oneself (De Vos et al. 2023).
 
     arXiv 2310.01972, Algorithm 1. With the topologies ``epidemic-oracle`` and ``epidemic-local`` it is EL-Oracle and

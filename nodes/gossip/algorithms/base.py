@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,23 +138,21 @@ class Stepped:
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Algorithm(Protocol):
+class Algorithm(ABC):
     """Learns with neighbors. A frozen dataclass whose fields are its arguments under ``[gossip]``.
 
-    Pure: nothing that is given is modified, and the same arguments give the same bits.
+    Pure: nothing that is given is modified, and the same arguments give the same bits. What is not overridden is as of
+    an algorithm that remembers nothing and sends its model.
     """
 
-    @property
-    def needs(self) -> Needs:
-        """What its theory asks for."""
-        ...
+    needs: ClassVar[Needs] = Needs()
+    """What its theory asks for."""
 
-    def check(self, out: Neighbors, rows: Rows) -> None:
+    def check(self, out: Neighbors, rows: Rows) -> None:  # noqa: B027
         """Raise `AlgorithmError` for a graph (of a round), or mixing weights, beyond what `needs` can say."""
-        ...
 
-    def init(self, weights: Vector, common: Vector) -> State:
-        """Give what is remembered before round 1.
+    def init(self, weights: Vector, common: Vector) -> State:  # noqa: ARG002
+        """Return what is remembered before round 1.
 
         Parameters
         ----------
@@ -162,20 +161,21 @@ class Algorithm(Protocol):
         common : (n,) array
             What the seed gives to all, from which most, or all, start.
         """
-        ...
+        return {}
 
-    def correction(self, state: State) -> Vector | None:
-        """Give what is added to each gradient of the local training, if anything."""
-        ...
+    def correction(self, state: State) -> Vector | None:  # noqa: ARG002
+        """Return what is added to each gradient of the local training, if anything."""
+        return None
 
-    def forget(self, state: State, peer: str) -> State:
-        """Drop what is remembered of the life of a neighbor that has begun a new one."""
-        ...
+    def forget(self, state: State, peer: str) -> State:  # noqa: ARG002
+        """Drop what is remembered of the previous incarnation of a neighbor that has been started again."""
+        return state
 
     def outgoing(self, state: State, progress: Progress) -> tuple[State, Outgoing]:
-        """Say what is sent after local training."""
-        ...
+        """Return the next state, and what is sent after local training."""
+        return state, Outgoing(Parcel(progress.after))
 
+    @abstractmethod
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:
         """Make the next model of what came.
 
@@ -191,34 +191,10 @@ class Algorithm(Protocol):
             The mixing weights of those neighbors and of this peer, in name order; they sum to one. This peer is the
             one that is not in `inbox`.
         """
-        ...
-
-
-class Memoryless:
-    """What an algorithm that remembers nothing has in common with others of the kind: it sends its model."""
-
-    def check(self, out: Neighbors, rows: Rows) -> None:
-        """Any graph."""
-
-    def init(self, weights: Vector, common: Vector) -> State:  # noqa: ARG002
-        """Nothing."""
-        return {}
-
-    def correction(self, state: State) -> Vector | None:  # noqa: ARG002
-        """None."""
-        return None
-
-    def forget(self, state: State, peer: str) -> State:  # noqa: ARG002
-        """Nothing."""
-        return state
-
-    def outgoing(self, state: State, progress: Progress) -> tuple[State, Outgoing]:
-        """Send the model as local training left it."""
-        return state, Outgoing(Parcel(progress.after))
 
 
 def in_order(mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> tuple[list[Vector], list[float]]:
-    """Give the vectors of a round, and their weights, in name order, one's own among them."""
+    """Return the vectors of a round, and their weights, in name order, one's own among them."""
     return [inbox[name].vector if name in inbox else mine for name in row], list(row.values())
 
 

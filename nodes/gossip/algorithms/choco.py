@@ -10,14 +10,13 @@ from msgspec import Meta
 from nervenet.models.aggregate import combine
 from nervenet.models.compress import Codec, parse
 
-from ...topology import Neighbors, Rows
-from .base import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
+from .base import Algorithm, Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
 
 COPY, VERSION = "copy/", "version/"  # with a neighbor's name behind; of this peer, with none
 
 
 @dataclass(frozen=True)
-class Choco:
+class Choco(Algorithm):
     """Send only the compressed difference to what the neighbors know of one (Koloskova et al. 2019).
 
     arXiv 1902.00340, Algorithm 2, with y_i a copy of x_i that i and its neighbors hold alike::
@@ -31,8 +30,8 @@ class Choco:
     says how many its copy had seen before, and who does not hold that copy asks for the whole of it, and meanwhile
     leaves that neighbor out.
 
-    Theory asks for a small γ (`consensus_gamma`); in practice far larger ones are stable. It costs a model's memory
-    for each neighbor. Where bytes are no matter, ``dpsgd`` agrees faster.
+    Theory asks for a small γ (Theorem 2); in practice far larger ones are stable. It costs a model's memory for each
+    neighbor. Where bytes are no matter, ``dpsgd`` agrees faster.
     """
 
     needs: ClassVar[Needs] = Needs(varying=False, compression=True)
@@ -55,19 +54,10 @@ class Choco:
         top = self.compressor.top
         return 1.0 if top is None else min(1.0, max(0.1, 6.0 * top.share))
 
-    def check(self, out: Neighbors, rows: Rows) -> None:
-        """Any graph that `needs` allows."""
-
     def init(self, weights: Vector, common: Vector) -> State:  # noqa: ARG002
-        """All copies start from what all know."""
         return {"common": common, COPY: common, VERSION: number(0)}
 
-    def correction(self, state: State) -> Vector | None:  # noqa: ARG002
-        """None."""
-        return None
-
     def forget(self, state: State, peer: str) -> State:
-        """Its copy is of what it no longer is."""
         return {name: array for name, array in state.items() if name not in (COPY + peer, VERSION + peer)}
 
     def outgoing(self, state: State, progress: Progress) -> tuple[State, Outgoing]:
@@ -101,21 +91,6 @@ class Choco:
 
 
 def as_difference(spec: str) -> str:
-    """Give a codec's spec with the stage ``delta`` in front."""
+    """Return a codec's spec with the stage ``delta`` in front."""
     first = spec.split("+", 1)[0].strip()
     return spec if first == "delta" else "+".join(stage for stage in ("delta", spec.strip()) if stage)
-
-
-def consensus_gamma(gap: float, beta: float, quality: float) -> float:
-    """Give the γ with which consensus is proven: arXiv 1902.00340, Theorem 2.
-
-    Parameters
-    ----------
-    gap
-        δ, the spectral gap of W.
-    beta
-        ||I - W||, its largest eigenvalue.
-    quality
-        ω of the compressor: ``E ||Q(x) - x||² <= (1 - ω) ||x||²``.
-    """
-    return gap**2 * quality / (16 * gap + gap**2 + 4 * beta**2 + 2 * gap * beta**2 - 8 * gap * quality)

@@ -11,9 +11,9 @@ from nervenet.models.aggregate import combine
 
 from ...topology import Neighbors, Rows
 from .base import (
+    Algorithm,
     AlgorithmError,
     Incoming,
-    Memoryless,
     Needs,
     Outgoing,
     Parcel,
@@ -28,7 +28,7 @@ LEAST = -1.0 / 3.0  # what every eigenvalue of the mixing matrix must be above
 
 
 @dataclass(frozen=True)
-class D2(Memoryless):
+class D2(Algorithm):
     """Cancel what differs between the peers' data by remembering the step before (Tang et al. 2018).
 
     arXiv 1803.07068, Algorithm 1: with one gradient step a round, and W symmetric,

@@ -8,8 +8,7 @@ from typing import ClassVar
 
 from nervenet.models.aggregate import combine
 
-from ...topology import Neighbors, Rows
-from .base import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
+from .base import Algorithm, Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
 
 SENT, SENT_MASS = "sent/", "sent-mass/"
 RECEIVED, RECEIVED_MASS = "received/", "received-mass/"
@@ -17,7 +16,7 @@ GONE_MASS = "gone-mass/"
 
 
 @dataclass(frozen=True)
-class SGP:
+class SGP(Algorithm):
     """Push shares of the model and of a mass along the edges; the model is their ratio (Assran et al. 2019).
 
     arXiv 1811.10792, Algorithm 1: with x the model times the mass w, train from ``z = x / w`` and move x by what
@@ -28,7 +27,7 @@ class SGP:
     Over a network that loses messages the shares travel as running sums for each edge (Hadjicostis, Vaidya &
     Domínguez-García 2016, "Robust distributed average consensus via exchange of running sums"): a receiver takes in
     what the sum has grown by since it last heard. So a message that is lost, late, doubled or overtaken costs nothing
-    for good: the next one brings what it held. That needs neither acknowledgments nor an agreement on what arrived,
+    permanently: the next one brings what it held. That needs neither acknowledgments nor an agreement on what arrived,
     which a network cannot give; the price is a model's memory for each edge whose sum differs, and a precision that
     falls as the sums grow (float32: about 1e-7 of a model for each round since the start; rounding does not add up).
     The mass that a peer has when it is gone, and what is on its way to it, is gone with it: what each peer gave it
@@ -37,19 +36,11 @@ class SGP:
 
     needs: ClassVar[Needs] = Needs(mass=True, directed=True, doubly=False)
 
-    def check(self, out: Neighbors, rows: Rows) -> None:
-        """Any graph."""
-
     def init(self, weights: Vector, common: Vector) -> State:  # noqa: ARG002
-        """Start with mass one."""
         return {"numerator": weights, "mass": number(1.0)}
 
-    def correction(self, state: State) -> Vector | None:  # noqa: ARG002
-        """None."""
-        return None
-
     def forget(self, state: State, peer: str) -> State:
-        """Begin new sums; what the life that is over had of this peer, and it of that, is kept on record."""
+        """Begin new sums; what the previous incarnation had of this peer, and it of that, is kept on record."""
         record = number(balance(state).get(peer, 0.0))
         mine = [kind + peer for kind in (SENT, SENT_MASS, RECEIVED, RECEIVED_MASS)]
         return {**{name: array for name, array in state.items() if name not in mine}, GONE_MASS + peer: record}
@@ -97,7 +88,7 @@ class SGP:
 
 
 def balance(state: State) -> dict[str, float]:
-    """Say how much more mass this peer has given to each other than it has had of it.
+    """Return how much more mass this peer has given to each other than it has had of it.
 
     Summed over the living, the balances towards a peer that is gone are what its mass had grown by when it went; on
     its way between two that live is what one has given beyond what the other has had.

@@ -14,11 +14,11 @@ from nervenet.models.robust.distances import distances_to
 
 from ...config.ranges import Count
 from ...topology import Neighbors, Rows, incoming
-from .base import AlgorithmError, Incoming, Memoryless, Needs, State, Stepped, Vector
+from .base import Algorithm, AlgorithmError, Incoming, Needs, State, Stepped, Vector
 
 
 @dataclass(frozen=True)
-class ClippedGossip(Memoryless):
+class ClippedGossip(Algorithm):
     """Move towards each neighbor, but no further than a radius that the nearer ones set (He et al. 2022).
 
     arXiv 2202.01545, Algorithm 1 and section 4: ``x_i <- sum_j W_ij (x_i + clip(x_j - x_i, τ_i))`` with
@@ -47,7 +47,7 @@ class ClippedGossip(Memoryless):
 
 
 @dataclass(frozen=True)
-class SelfCenteredClipping(Memoryless):
+class SelfCenteredClipping(Algorithm):
     """Move towards each neighbor, but no further than a given radius (He et al. 2022).
 
     arXiv 2202.01545, equation 5, with the same τ for all rounds: ``x_i <- sum_j W_ij (x_i + clip(x_j - x_i, τ))``. A
@@ -68,7 +68,7 @@ class SelfCenteredClipping(Memoryless):
 
 
 @dataclass(frozen=True)
-class TrimmedMean(Memoryless):
+class TrimmedMean(Algorithm):
     """Leave out, in each coordinate, the largest and smallest values of the neighbors (Fang et al. 2022).
 
     BRIDGE-T, arXiv 1908.08098, Algorithm 1: of d neighbors the b largest and b smallest values go, and the d - 2b that

@@ -10,12 +10,11 @@ import numpy as np
 from msgspec import Meta
 from nervenet.models.aggregate import combine
 
-from ...topology import Neighbors, Rows
-from .base import Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, in_order
+from .base import Algorithm, Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, in_order
 
 
 @dataclass(frozen=True)
-class GradientTracking:
+class GradientTracking(Algorithm):
     """Track the mean gradient through local steps, so that unlike data do not pull peers apart (Liu et al. 2023).
 
     K-GT, arXiv 2301.01313, Algorithm 1. With K local steps of rate η_c along ``∇F_i + c_i``, z_i the mean of those
@@ -35,20 +34,11 @@ class GradientTracking:
 
     exchange_step: Annotated[float, Meta(gt=0)] = 1.0  # η_s; less than 1 damps
 
-    def check(self, out: Neighbors, rows: Rows) -> None:
-        """Any graph that `needs` allows."""
-
     def init(self, weights: Vector, common: Vector) -> State:  # noqa: ARG002
-        """No correction yet: the zeros sum to zero."""
-        return {"correction": np.zeros_like(weights)}
+        return {"correction": np.zeros_like(weights)}  # over all peers it sums to zero
 
     def correction(self, state: State) -> Vector | None:
-        """c_i."""
         return state["correction"]
-
-    def forget(self, state: State, peer: str) -> State:  # noqa: ARG002
-        """Nothing is remembered of anybody."""
-        return state
 
     def outgoing(self, state: State, progress: Progress) -> tuple[State, Outgoing]:
         """Send the model and the mean gradient, one behind the other."""

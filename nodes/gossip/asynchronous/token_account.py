@@ -12,110 +12,75 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import floor
-from typing import Protocol
-
-
-class TokenStrategy(Protocol):
-    """A strategy: pure functions of the balance."""
-
-    def proactive(self, balance: int) -> float:
-        """Return the probability of sending in this period, in [0, 1], rather than saving a token."""
-        ...
-
-    def reactive(self, balance: int, useful: bool, draw: float) -> int:
-        """Return how many to send in reaction to a message, at most `balance`; `draw` is uniform on [0, 1)."""
-        ...
-
-
-def _checked(capacity: int, reactivity: int = 1) -> None:
-    if reactivity < 1 or capacity < reactivity:
-        raise ValueError(
-            f"a token account needs 1 <= reactivity <= capacity; found reactivity {reactivity}, capacity {capacity}"
-        )
 
 
 @dataclass(frozen=True)
-class Proactive:
+class TokenStrategy:
+    """Pure functions of the balance.
+
+    Attributes
+    ----------
+    capacity
+        The most tokens that are saved.
+    proactive
+        The probability, in [0, 1], of sending in this period rather than saving a token.
+    reactive
+        From (balance, useful, draw) how many to send in reaction to a message, at most the balance; the draw is uniform
+        on [0, 1).
+    """
+
+    capacity: int
+    proactive: Callable[[int], float]
+    reactive: Callable[[int, bool, float], int]
+
+
+def proactive() -> TokenStrategy:
     """A message every period and no other: plain push gossip. No token is ever saved."""
-
-    def proactive(self, balance: int) -> float:  # noqa: ARG002
-        """Always."""
-        return 1.0
-
-    def reactive(self, balance: int, useful: bool, draw: float) -> int:  # noqa: ARG002
-        """Never."""
-        return 0
+    return TokenStrategy(0, lambda _a: 1.0, lambda _a, _useful, _draw: 0)
 
 
-@dataclass(frozen=True)
-class Simple:
+def simple(capacity: int) -> TokenStrategy:
     """Save up to `capacity` tokens, answer every message with one while there are any (section 3.3.1).
 
     proactive = [a >= C], reactive = [a > 0].
     """
-
-    capacity: int = 10
-
-    def __post_init__(self) -> None:
-        _checked(self.capacity)
-
-    def proactive(self, balance: int) -> float:
-        """Send only when the account is full."""
-        return float(balance >= self.capacity)
-
-    def reactive(self, balance: int, useful: bool, draw: float) -> int:  # noqa: ARG002
-        """One, if there is a token."""
-        return int(balance > 0)
+    _check(capacity, 1)
+    return TokenStrategy(capacity, lambda a: float(a >= capacity), lambda a, _useful, _draw: int(a > 0))
 
 
-@dataclass(frozen=True)
-class Generalized:
+def generalized(capacity: int, reactivity: int) -> TokenStrategy:
     """Answer with more the fuller the account is, and with half as much to what was of no use (section 3.3.2).
 
-    proactive as in `Simple`; reactive = ⌊(A - 1 + a) / A⌋ if useful, else ⌊(A - 1 + a) / (2A)⌋. A = `reactivity`: 1
+    proactive as in `simple`; reactive = ⌊(A - 1 + a) / A⌋ if useful, else ⌊(A - 1 + a) / (2A)⌋. A = `reactivity`: 1
     spends all there is, the larger the more is saved.
     """
-
-    capacity: int = 20
-    reactivity: int = 10
-
-    def __post_init__(self) -> None:
-        _checked(self.capacity, self.reactivity)
-
-    def proactive(self, balance: int) -> float:
-        """Send only when the account is full."""
-        return float(balance >= self.capacity)
-
-    def reactive(self, balance: int, useful: bool, draw: float) -> int:  # noqa: ARG002
-        """See the class."""
-        numerator = self.reactivity - 1 + balance
-        return numerator // (self.reactivity if useful else 2 * self.reactivity)
+    _check(capacity, reactivity)
+    return TokenStrategy(
+        capacity,
+        lambda a: float(a >= capacity),
+        lambda a, useful, _draw: (reactivity - 1 + a) // (reactivity if useful else 2 * reactivity),
+    )
 
 
-@dataclass(frozen=True)
-class Randomized:
-    """As `Generalized`, with probabilities instead of thresholds (section 3.3.3).
+def randomized(capacity: int, reactivity: int) -> TokenStrategy:
+    """As `generalized`, with probabilities instead of thresholds (section 3.3.3).
 
     proactive = 0 below A - 1, (a - A + 1) / (C - A + 1) on [A - 1, C], 1 above; reactive = randRound(a / A) if useful,
     else 0, where randRound rounds up with the probability of the fraction.
     """
+    _check(capacity, reactivity)
+    return TokenStrategy(
+        capacity,
+        lambda a: min(1.0, max(0.0, (a - reactivity + 1) / (capacity - reactivity + 1))),
+        lambda a, useful, draw: rand_round(a / reactivity, draw) if useful else 0,
+    )
 
-    capacity: int = 20
-    reactivity: int = 10
 
-    def __post_init__(self) -> None:
-        _checked(self.capacity, self.reactivity)
-
-    def proactive(self, balance: int) -> float:
-        """See the class."""
-        A, C = self.reactivity, self.capacity
-        if balance < A - 1:
-            return 0.0
-        return min(1.0, (balance - A + 1) / (C - A + 1))
-
-    def reactive(self, balance: int, useful: bool, draw: float) -> int:
-        """See the class."""
-        return rand_round(balance / self.reactivity, draw) if useful else 0
+def _check(capacity: int, reactivity: int) -> None:
+    if reactivity < 1 or capacity < reactivity:
+        raise ValueError(
+            f"a token account needs 1 <= reactivity <= capacity; found reactivity {reactivity}, capacity {capacity}"
+        )
 
 
 def rand_round(value: float, draw: float) -> int:
@@ -125,10 +90,10 @@ def rand_round(value: float, draw: float) -> int:
 
 
 STRATEGIES: Mapping[str, Callable[[int, int], TokenStrategy]] = {
-    "proactive": lambda _capacity, _reactivity: Proactive(),
-    "simple": lambda capacity, _reactivity: Simple(capacity),
-    "generalized": Generalized,
-    "randomized": Randomized,
+    "proactive": lambda _capacity, _reactivity: proactive(),
+    "simple": lambda capacity, _reactivity: simple(capacity),
+    "generalized": generalized,
+    "randomized": randomized,
 }
 """By name, from (capacity, reactivity)."""
 

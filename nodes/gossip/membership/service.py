@@ -47,7 +47,7 @@ class MembershipRules:
 
 
 class MembershipService:
-    """Keeps track of who is there and of this peer's place among them; see `Membership`.
+    """Keeps track of who is there and of this peer's place among them.
 
     Attributes
     ----------
@@ -55,6 +55,13 @@ class MembershipService:
         All that is known of who is there.
     neighborhood
         The peer's place in the graph.
+    late
+        Whether the run has begun without this peer.
+    gathering
+        Whether the run has not begun yet. Then nobody is probed: without all of them it does not begin, and many that
+        meet at once are too busy to answer in time.
+    until
+        The last round that this peer will do: who has done it, too, and leaves, leaves no gap.
     """
 
     def __init__(self, rules: MembershipRules) -> None:

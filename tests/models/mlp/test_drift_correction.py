@@ -39,7 +39,7 @@ def gradient(model, weights):
     X, y = table()
     probe = linear()
     probe.set_weights(weights)
-    Y, outputs = probe._targets(y, ROWS), np.empty((ROWS, 3))
+    Y, outputs = probe._targets(y), np.empty((ROWS, 3))
     batch = Pass(probe._layers, ROWS, "relu", "softmax")
     batch.forward(X, outputs)
     batch.backward(X, Y, outputs, np.array(1 / ROWS))

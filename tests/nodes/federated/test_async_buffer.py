@@ -10,7 +10,6 @@ import pytest
 from federated_config import coordinator_config
 from nervenet.broker import messages as m
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
-from nervenet.nodes.federated.early_stopping import Goal, StoppingRules
 from nervenet.nodes.federated.strategies.base import Contribution, Demands, Outcome, State, Vector
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -268,8 +267,7 @@ def test_steps_that_outrun_the_test_set_are_not_all_evaluated_but_the_last_is() 
 
 
 def test_a_goal_ends_the_run_with_the_very_model_that_reached_it() -> None:
-    goal = StoppingRules(goal=Goal.parse("accuracy=0.9"))
-    desk = Desk(buffer=1, stopping=goal)
+    desk = Desk(buffer=1, until="accuracy=0.9")
     desk.answer("client-0")
     desk.step()
     assert not only(e.Fold, desk.answer("client-1")), "no step before the evaluation is in"
@@ -283,7 +281,7 @@ def test_a_goal_ends_the_run_with_the_very_model_that_reached_it() -> None:
 
 
 def test_an_evaluation_that_does_not_end_the_run_lets_the_steps_go_on() -> None:
-    desk = Desk(buffer=1, stopping=StoppingRules(goal=Goal.parse("accuracy=0.9")))
+    desk = Desk(buffer=1, until="accuracy=0.9")
     desk.answer("client-0")
     desk.step()
     desk.answer("client-1")
@@ -292,7 +290,7 @@ def test_an_evaluation_that_does_not_end_the_run_lets_the_steps_go_on() -> None:
 
 
 def test_a_spent_budget_ends_the_run_with_the_step_that_is_made_next() -> None:
-    desk = Desk(buffer=1, stopping=StoppingRules(budget_s=5.0))
+    desk = Desk(buffer=1, budget_s=5.0)
     desk.until(6.0, beating=desk.names)
     assert desk.finished() is None
     desk.answer("client-0")

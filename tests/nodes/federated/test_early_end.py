@@ -7,7 +7,7 @@ import pytest
 from federated_config import coordinator_config
 from nervenet.broker import messages as m
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
-from nervenet.nodes.federated.early_stopping import Goal, Stop, StoppingRules
+from nervenet.nodes.federated.early_stopping import Stop
 from nervenet.nodes.federated.run_state import RunState
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -16,14 +16,13 @@ T = TypeVar("T")
 SURVEY = m.Payload(layout="survey", dtype="float64", length=9)
 MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
 NAMES = ("client-0", "client-1")
-GOAL = StoppingRules(Goal("accuracy", 0.9))
 
 
 class Desk:
     """A coordinator after round 0, and everything that it wanted done since."""
 
     def __init__(self, task: str | None = None, *, writes: bool = True, **more: Any) -> None:
-        self.state = CoordinatorMachine(coordinator_config(NAMES, **({"rounds": 9, "stopping": GOAL} | more)))
+        self.state = CoordinatorMachine(coordinator_config(NAMES, **({"rounds": 9, "until": "accuracy=0.9"} | more)))
         self.writes = writes  # checkpoints are written at once; else the test answers for the disk
         self.effects: list[e.Effect] = []
         self.tell(ev.Started())
@@ -135,7 +134,7 @@ def test_a_round_is_not_folded_before_the_last_evaluation_is_in() -> None:
 
 
 def test_without_a_rule_that_watches_nobody_waits_for_an_evaluation() -> None:
-    desk = Desk(stopping=StoppingRules(budget_s=5.0))
+    desk = Desk(until=None, budget_s=5.0)
     desk.train(1)
     assert e.Fold in kinds(desk.answers(2))
 
@@ -157,7 +156,7 @@ def test_the_goal_in_the_last_round_stops_nothing() -> None:
 
 
 def test_patience_ends_with_the_round_that_used_it_up_and_the_best_is_kept() -> None:
-    desk = Desk(stopping=StoppingRules(patience=2))
+    desk = Desk(until=None, patience=2)
     for number, accuracy in ((1, 0.6), (2, 0.8), (3, 0.7), (4, 0.8)):
         desk.train(number)
         desk.evaluated(number, accuracy=accuracy, loss=1 - accuracy)
@@ -201,7 +200,7 @@ def test_beside_a_test_set_sites_tell_and_are_asked_once_more_at_an_early_end() 
 
 
 def test_a_spent_budget_ends_the_run_with_the_round_that_is_open() -> None:
-    desk = Desk(stopping=StoppingRules(budget_s=5.0), evaluate_every=100)
+    desk = Desk(until=None, budget_s=5.0, evaluate_every=100)
     assert e.SetTimer(("budget",), 5.0) in desk.effects
     desk.train(1)
     assert desk.tell(ev.TimerFired(("budget",), 5.0), 5.0) == []
@@ -215,7 +214,7 @@ def test_a_spent_budget_ends_the_run_with_the_round_that_is_open() -> None:
 
 def test_a_spent_budget_takes_a_round_that_fails_for_the_end_once_there_is_a_model() -> None:
     for rounds_before in (0, 1):
-        desk = Desk(stopping=StoppingRules(budget_s=5.0), evaluate_test=False)
+        desk = Desk(until=None, budget_s=5.0, evaluate_test=False)
         if rounds_before:
             desk.train(1)
         desk.tell(ev.TimerFired(("budget",), 5.0), 5.0)

@@ -11,7 +11,7 @@ from nervenet.nodes.gossip.neighbor_tracker import FAN, NeighborTracker
 from nervenet.nodes.gossip.neighborhood import Neighborhood
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
-from nervenet.nodes.topology import schedule
+from nervenet.nodes.topology import Schedule, schedule
 from static_membership import static_peer
 
 MODEL = m.Payload("a1b2", "float32", 5)
@@ -138,9 +138,7 @@ def test_all_that_came_counts_alike_where_columns_need_not_sum_to_one() -> None:
 
 
 def _directed_ring() -> Any:
-    from nervenet.nodes.topology.base import Periodic
-
-    return Periodic(({"a": ("b",), "b": ("c",), "c": ("d",), "d": ("a",)},), directed=True)
+    return Schedule.of({"a": ("b",), "b": ("c",), "c": ("d",), "d": ("a",)}, directed=True)
 
 
 # ------------------------------------------------------------------------------------------- masses, parts, encodings

@@ -150,8 +150,8 @@ class Company:
         rows = (np.arange(8.0).reshape(8, 1), np.arange(8.0))
         peer = Peer(model, rows, run="g", name=name, holdout=0.0, experiment=self.plan, **way)
         self.peers[name], self.models[name] = peer, model
-        if isinstance(peer._worker.role, GossipWorker):
-            self._watch(name, peer._worker.role)
+        if isinstance(peer._worker, GossipWorker):
+            self._watch(name, peer._worker)
         peer.session.on_event = self.event
         return peer
 
@@ -181,7 +181,7 @@ class Company:
         return sum(model.start + model.moved for model in self.models.values())
 
     def state(self, name: str) -> Mapping[str, Any]:
-        role = self.peers[name]._worker.role
+        role = self.peers[name]._worker
         assert isinstance(role, GossipWorker)
         return role.state
 

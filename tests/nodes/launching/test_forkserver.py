@@ -132,7 +132,7 @@ async def client(tmp_path: Path) -> AsyncIterator[ForkServerClient]:
 
 
 async def asleep(client: ForkServerClient, tmp_path: Path) -> int:
-    """Fork a child that does nothing but wait for a desk that is nowhere."""
+    """Fork a child that does nothing but wait for a report server that is nowhere."""
     log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     job = {
         "kind": "broker", "bind": "tcp://127.0.0.1:0", "advertise": None, "within_s": 1000, "run": "r",
@@ -145,7 +145,9 @@ async def asleep(client: ForkServerClient, tmp_path: Path) -> int:
 
 
 @pytest.mark.e2e
-async def test_children_are_forked_signalled_and_their_ends_told(client: ForkServerClient, tmp_path: Path) -> None:
+async def test_children_are_forked_and_signaled_and_their_exits_reported(
+    client: ForkServerClient, tmp_path: Path
+) -> None:
     ends: dict[int, int] = {}
     client.exited = ends.__setitem__
     pids = [await asleep(client, tmp_path) for _ in range(2)]

@@ -1,8 +1,7 @@
 """A topology is one function and one row: what the row says of its graphs is checked."""
 
 import pytest
-from nervenet.nodes.topology import TOPOLOGIES, Arguments, Topology, TopologyError, schedule
-from nervenet.nodes.topology.base import Periodic
+from nervenet.nodes.topology import TOPOLOGIES, Arguments, Schedule, Topology, TopologyError, schedule
 
 ARGUMENTS = Arguments(("a", "b", "c"), 1, 0.5, 0, None)
 
@@ -16,11 +15,11 @@ def test_a_function_that_returns_a_graph_makes_a_fixed_topology() -> None:
 @pytest.mark.parametrize(
     ("built", "flag"),
     [
-        (Periodic(({"a": ("b",), "b": ("a",)},), directed=True), "directed"),
-        (Periodic(({"a": ("b",), "b": ("a",)}, {"a": (), "b": ()})), "time_varying"),
+        (Schedule.of({"a": ("b",), "b": ("a",)}, directed=True), "directed"),
+        (Schedule.of({"a": ("b",), "b": ("a",)}, {"a": (), "b": ()}), "time_varying"),
     ],
 )
-def test_a_graph_that_its_row_does_not_announce_is_refused(built: Periodic, flag: str) -> None:
+def test_a_graph_that_its_row_does_not_announce_is_refused(built: Schedule, flag: str) -> None:
     with pytest.raises(TopologyError, match=f"topology = 'mine': its graph is {flag}; expected a row that says"):
         Topology("mine", lambda a: built).schedule("mine", ARGUMENTS)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.nodes.gossip.algorithms import Algorithm, AlgorithmError, Incoming, Progress
 from nervenet.nodes.gossip.algorithms.averaging import DPSGD, Epidemic
-from nervenet.nodes.gossip.algorithms.choco import Choco, consensus_gamma
+from nervenet.nodes.gossip.algorithms.choco import Choco
 from nervenet.nodes.gossip.algorithms.d2 import D2
 from nervenet.nodes.gossip.algorithms.push_sum import SGP, balance
 from nervenet.nodes.gossip.algorithms.registry import ALGORITHMS, SYNCHRONOUS, build_algorithm, describe
@@ -334,7 +334,8 @@ def test_choco_agrees_at_the_gamma_of_its_theorem() -> None:
     W = np.array([[rows[i].get(j, 0.0) for j in "abcd"] for i in "abcd"])
     eigenvalues = np.linalg.eigvalsh(W)
     gap, beta = 1 - float(np.sort(np.abs(eigenvalues))[-2]), float(np.abs(1 - eigenvalues).max())
-    gamma = consensus_gamma(gap, beta, 0.5)
+    quality = 0.5  # arXiv 1902.00340, Theorem 2
+    gamma = gap**2 * quality / (16 * gap + gap**2 + 4 * beta**2 + 2 * gap * beta**2 - 8 * gap * quality)
     run = Run(Choco(codec="top-k:0.5", gamma=gamma), RING, starts("abcd", 10))
     before = run.spread
     for _ in range(1500):

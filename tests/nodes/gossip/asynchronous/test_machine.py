@@ -84,4 +84,5 @@ async def test_large_models_are_summed_beside_the_training(algorithm: str) -> No
     for peer, reports in found:
         assert [report.round for report in reports] == [1, 2, 3, 4, 5]
         assert any(report.participants for report in reports)
-        assert peer._worker._beside.thread is not None
+        assert peer._node is not None
+        assert peer._node.worker._beside.thread is not None

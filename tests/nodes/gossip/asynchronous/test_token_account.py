@@ -7,17 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nervenet.nodes.gossip.asynchronous.token_account import (
     STRATEGIES,
-    Generalized,
-    Proactive,
-    Randomized,
-    Simple,
     TokenAccount,
+    generalized,
+    proactive,
     rand_round,
+    randomized,
+    simple,
 )
 
 
 def test_a_purely_proactive_account_sends_each_period_and_never_answers() -> None:
-    account = TokenAccount(Proactive())
+    account = TokenAccount(proactive())
     assert all(account.tick(draw) for draw in (0.0, 0.5, 0.999))
     assert account.react(True, 0.0) == 0
     assert account.balance == 0
@@ -25,7 +25,7 @@ def test_a_purely_proactive_account_sends_each_period_and_never_answers() -> Non
 
 @pytest.mark.parametrize("capacity", [1, 2, 10])
 def test_a_simple_account_is_proactive_when_full_and_answers_while_it_has_anything(capacity: int) -> None:
-    account = Simple(capacity)
+    account = simple(capacity)
     for a in range(capacity + 2):
         assert account.proactive(a) == (1.0 if a >= capacity else 0.0)
         assert account.reactive(a, True, 0.5) == account.reactive(a, False, 0.5) == (1 if a > 0 else 0)
@@ -33,7 +33,7 @@ def test_a_simple_account_is_proactive_when_full_and_answers_while_it_has_anythi
 
 @pytest.mark.parametrize(("capacity", "reactivity"), [(5, 1), (20, 10), (7, 3)])
 def test_a_generalized_account_follows_its_formula(capacity: int, reactivity: int) -> None:
-    account = Generalized(capacity, reactivity)
+    account = generalized(capacity, reactivity)
     for a in range(capacity + 1):
         assert account.proactive(a) == (1.0 if a >= capacity else 0.0)
         assert account.reactive(a, True, 0.9) == floor((reactivity - 1 + a) / reactivity)
@@ -41,12 +41,12 @@ def test_a_generalized_account_follows_its_formula(capacity: int, reactivity: in
 
 
 def test_with_reactivity_one_a_generalized_account_spends_all_it_has() -> None:
-    assert [Generalized(9, 1).reactive(a, True, 0.0) for a in range(10)] == list(range(10))
+    assert [generalized(9, 1).reactive(a, True, 0.0) for a in range(10)] == list(range(10))
 
 
 @pytest.mark.parametrize(("capacity", "reactivity"), [(5, 1), (20, 10), (7, 3), (4, 4)])
 def test_a_randomized_account_follows_its_formula(capacity: int, reactivity: int) -> None:
-    account = Randomized(capacity, reactivity)
+    account = randomized(capacity, reactivity)
     for a in range(capacity + 3):
         if a < reactivity - 1:
             assert account.proactive(a) == 0
@@ -89,4 +89,4 @@ def test_no_account_is_overdrawn_or_overflows(
 @pytest.mark.parametrize(("capacity", "reactivity"), [(3, 4), (0, 0), (5, 0)])
 def test_an_account_that_cannot_be_is_refused(capacity: int, reactivity: int) -> None:
     with pytest.raises(ValueError, match=f"found reactivity {reactivity}, capacity {capacity}"):
-        Generalized(capacity, reactivity)
+        generalized(capacity, reactivity)

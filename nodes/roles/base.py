@@ -1,0 +1,100 @@
+"""What coordinator, client and peer have in common: a session and, once the run is complete, a machine at work."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import ClassVar, Self
+
+from nervenet.broker.messages import Roster
+from nervenet.models.site_model import SiteModel
+
+from ..config.compatibility import shared_config_of
+from ..config.schema import Experiment
+from ..runtime import effects as e
+from ..runtime import events as ev
+from ..runtime.identity import NodeIdentity, default_name
+from ..runtime.node import Node
+from ..runtime.round_reports import RoundReport, RoundReports
+from ..runtime.session import Session
+from ..runtime.worker import RoleWorker, Worker
+
+
+class Role(ABC):
+    """An asynchronous context manager that lives in the caller's event loop; training runs in a daemon thread.
+
+    It installs no signal handler, configures no logging and changes no global state.
+    """
+
+    role: ClassVar[str]
+    binds: ClassVar[bool] = True
+
+    @classmethod
+    def from_parts(cls, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> Self:
+        """Build a node from parts that are checked already: for launchers."""
+        node = cls.__new__(cls)
+        node._set_up(site_model, experiment, identity)  # noqa: SLF001  (its own class)
+        return node
+
+    def _embed(
+        self,
+        site_model: SiteModel,
+        experiment: Experiment,
+        broker: str,
+        run: str,
+        name: str | None,
+        checkpoint_dir: Path | str | None,
+        seed_peer: str = "",
+    ) -> None:
+        identity = NodeIdentity(
+            broker,
+            run,
+            name or default_name(self.role),
+            shared_config=shared_config_of(experiment, site_model),
+            checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir),
+            seed_peer=seed_peer,
+        )
+        self._set_up(site_model, experiment, identity)
+
+    def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
+        self.experiment = experiment
+        self.identity = identity
+        self.model = site_model
+        self.session = Session(self.role, identity, experiment, binds=self.binds)
+        self._reports = RoundReports()
+        self._node: Node | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.session.open(self._begin)
+        return self
+
+    @abstractmethod
+    def _begin(self, roster: Roster) -> None:
+        """Start the node, and attach it to the session."""
+
+    def _start(self, machine: e.Machine, worker: RoleWorker) -> Node:
+        session = self.session
+        self._node = Node(
+            machine, session.transport, Worker(worker, self.identity.name), session.publish, self._reports.put
+        )
+        session.publish("node.ready", {"pid": os.getpid()})
+        self._node.post(ev.Started())
+        return self._node
+
+    async def rounds(self) -> AsyncIterator[RoundReport]:
+        """Yield each round that is complete, until the run is over.
+
+        A coordinator's are evaluated; a client's are those that it took part in, and `model` is the global one after
+        them or, with personalization, its own.
+
+        Raises
+        ------
+        NodeFailed
+            If the run failed; the reason is the message.
+        """
+        if self._node is None:
+            raise RuntimeError(f"a {self.role} must be entered (async with) before its rounds are asked for")
+        async for report in self._reports.until(None):
+            yield report
