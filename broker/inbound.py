@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from .messages import Hello, Lane, Refused, tag_of
 from .sockets import advertised, bind, discard, make, split_bind
 from .transport_events import ConnectionClosed, LinkLost, LinkUp
 
-_CUT_S = 0.1  # a bulk connection that closes this much before its control connection has closed with it
+_CUT_S = 1.0  # a bulk connection that closes this much before its control connection has closed with it
 
 
 class Inbound:
@@ -30,6 +31,7 @@ class Inbound:
         self._peers = InboundPeers()
         self._channels: dict[Lane, Channel] = {}
         self._monitors: dict[Lane, DisconnectMonitor] = {}
+        self._cut: dict[bytes, asyncio.TimerHandle] = {}  # by identity, whose bulk connection alone has closed
 
     def open(self, context: zmq.Context[zmq.Socket[bytes]], address: str, advertise: str | None) -> None:
         for lane, place in zip(LANES, split_bind(address, LANES), strict=True):
@@ -70,6 +72,8 @@ class Inbound:
         """Close both lanes, and remove their files."""
         for address in self.addresses.values():
             discard(address)
+        for timer in self._cut.values():
+            timer.cancel()
         for monitor in self._monitors.values():
             monitor.close()
         for channel in self._channels.values():
@@ -124,8 +128,11 @@ class Inbound:
         if peer is None:
             self._endpoint.notify(ConnectionClosed(f"a connection on {lane} closed before any HELLO came over it"))
         elif lane is Lane.BULK:
-            self._endpoint.loop.call_later(_CUT_S, self._bulk_disconnected, peer)
+            if peer.up:
+                self._cut[peer.identity] = self._endpoint.loop.call_later(_CUT_S, self._bulk_disconnected, peer)
         else:
+            if peer.identity in self._cut:
+                self._cut.pop(peer.identity).cancel()
             self._channels[lane].drain()  # deliver what the peer sent before the connection closed
             peer.lanes.discard(lane)  # it sends HELLO again if it reconnects
             self._lost(peer.node, peer.incarnation)
@@ -135,6 +142,7 @@ class Inbound:
                 self._endpoint.notify(LinkLost(peer.node, peer.incarnation, reason))
 
     def _bulk_disconnected(self, peer: InboundPeer) -> None:
+        self._cut.pop(peer.identity, None)
         if peer.up:
             limit = f"a frame over {self._endpoint.limits.message_bytes:,} bytes does that"
             reason = f"the bulk connection of {peer.node} closed while its control connection is open"

@@ -18,7 +18,7 @@ LARGEST = 1e140
 
 
 class IncompatibleSites(ValueError):
-    """Sites that cannot learn together, or malformed statistics of one; its message, and `site`, name the one at fault, if one is."""
+    """Sites that cannot learn together, or malformed statistics; `site` is the one at fault, None if none is."""
 
     def __init__(self, message: str, site: str | None = None) -> None:
         super().__init__(message)

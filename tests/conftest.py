@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-settings.register_profile("house", deadline=None, derandomize=True)
-settings.register_profile("explore", deadline=None)  # pytest --hypothesis-profile=explore
+settings.register_profile("house", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("explore", deadline=None, max_examples=500)  # pytest --hypothesis-profile=explore
 settings.load_profile("house")
 
 STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system", "fork_exec"}

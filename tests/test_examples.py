@@ -128,7 +128,7 @@ def test_the_application_runs_by_itself_and_stops_when_told() -> None:
         address = next(found[0] for line in lines if (found := re.search(r"http://[\d.:]+", line)))
         assert httpx.get(f"{address}/model").json()["learning"] == "waiting for the others"
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=20)
+        rest, _ = process.communicate(timeout=60)
     finally:
         process.kill()
     assert "Traceback" not in rest

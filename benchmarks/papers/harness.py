@@ -78,12 +78,14 @@ class Federation:
         seed: int,
         strategy: Strategy | None = None,
     ) -> None:
-        learners = {name: SiteModel(model(), *rows, task="classification") for name, rows in sites.items()}
-        agreement = agree({name: site_model.statistics() for name, site_model in learners.items()}, scale="none")
+        site_models = {name: SiteModel(model(), *rows, task="classification") for name, rows in sites.items()}
+        agreement = agree({name: site_model.statistics() for name, site_model in site_models.items()}, scale="none")
         self.judge = SiteModel(model(), test=test)
-        for site_model in (*learners.values(), self.judge):
+        for site_model in (*site_models.values(), self.judge):
             site_model.build(agreement, seed)
-        self.clients = {name: LocalTraining(site_model, node=name, seed=seed) for name, site_model in learners.items()}
+        self.clients = {
+            name: LocalTraining(site_model, node=name, seed=seed) for name, site_model in site_models.items()
+        }
         self.merger = Aggregator(strategy or FedAvg(), len(sites))
         self.weights = self.judge.get_weights()
         self.outgoing = self.merger.begin(self.weights)

@@ -62,7 +62,7 @@ class ClientStateStore:
         if self._store is None:
             return
         try:
-            self._store.write(round, kept, {"life": coordinator})
+            self._store.write(round, kept, {"coordinator": coordinator})
             self._refused = False
         except CheckpointError as error:
             self._forget_file(round)  # an older file of that round is of another past
@@ -120,7 +120,7 @@ class ClientStateStore:
             self._warn(f"{error}; the one before it is used, if there is one")
             self._forget(number)
             return None
-        coordinator = whole.record.get("life")
+        coordinator = whole.record.get("coordinator")
         self._coordinators[number] = coordinator if isinstance(coordinator, int) else 0
         arrays = self._states[number] = _read_only(whole.arrays)
         return arrays

@@ -1,8 +1,8 @@
-"""One file of named arrays and a record, whole or recognisably not: what checkpoints and carried states are kept in.
+"""One file of named arrays and a record, whole or recognizably damaged: what checkpoints are kept in.
 
-The format is safetensors, which any tool of the field reads and which executes nothing; its metadata hold the round,
-the record as JSON and a BLAKE2b digest of everything. Written here rather than by that library, which copies every
-array twice on its way to the disk, and has no order for its metadata. A checkpoint is written while a run goes on.
+The format is safetensors, which executes nothing; its metadata hold the round, the record as JSON and a BLAKE2b digest
+of everything. Written here rather than by that library, which copies every array twice on its way to the disk, and has
+no order for its metadata.
 """
 
 from __future__ import annotations
@@ -19,18 +19,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-__all__ = [
-    "FORMAT",
-    "CheckpointError",
-    "Damaged",
-    "State",
-    "path_of",
-    "read_state",
-    "rounds_in",
-    "sweep",
-    "write_state",
-]
 
 FORMAT = 2
 """Counts up when an older reader would misread a newer file."""
@@ -91,7 +79,7 @@ def write_state(
     record
         What JSON can say; numbers keep every bit, and NaN is one.
     durable
-        Whether it shall also outlive the machine's own fall (fsync of the file and the folder), not only this process.
+        Whether it outlives a power cut (fsync of the file and the folder), and not only this process.
 
     Raises
     ------
@@ -225,14 +213,13 @@ def _digest(header: str, blocks: list[NDArray[Any]]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's scalars as JSON knows them."""
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"a record holds what JSON can say, found {type(value).__name__}")
 
 
 def _sync(folder: Path) -> None:
-    """Make the folder's new name for a file outlive the machine's fall."""
+    """Make the folder's new name for a file outlive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -28,15 +28,9 @@ def build_model(experiment: Experiment) -> Model:
     model, training = experiment.model, experiment.training
     parameters: dict[str, Any] = dict(model.parameters)
     if model.name == "mlp":
-        parameters |= {
-            "hidden": model.hidden,
-            "activation": model.activation,
-            "dtype": model.dtype,
-            "optimizer": training.rule,
-            "learning_rate": training.learning_rate,
-            "momentum": training.momentum,
-            "l2": training.l2,
-        }
+        parameters |= {key: getattr(model, key) for key in ("hidden", "activation", "dtype")}
+        parameters |= {key: getattr(training, key) for key in ("learning_rate", "momentum", "l2")}
+        parameters["optimizer"] = training.rule
     try:
         return named_model(model.name, parameters)
     except ValueError as error:

@@ -6,7 +6,8 @@ import math
 import re
 import tomllib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -79,7 +80,7 @@ def check_keys(kind: type, tables: Mapping[str, Any], open_tables: tuple[str, ..
     open_tables
         Names of the sub-tables in which any further key is allowed.
     """
-    known = dict(_fields(kind))
+    known = _fields(kind)
     for key, value in tables.items():
         if key not in known:
             raise ExperimentError(unknown_key(kind, "", key))
@@ -87,11 +88,11 @@ def check_keys(kind: type, tables: Mapping[str, Any], open_tables: tuple[str, ..
         if section is None:
             continue
         if not isinstance(value, Mapping):
-            names = ", ".join(dict(_fields(section)))
+            names = ", ".join(_fields(section))
             raise ExperimentError(f"{key} = {value!r}: expected a table with the keys {names}")
         if key not in open_tables:
             for leaf in value:
-                if leaf not in dict(_fields(section)):
+                if leaf not in _fields(section):
                     raise ExperimentError(unknown_key(kind, key, leaf))
 
 
@@ -134,12 +135,12 @@ def flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _fields(kind: type) -> Iterator[tuple[str, type | None]]:
-    """Yield each key of a dataclass, and the dataclass below it if it is a sub-table."""
+@cache
+def _fields(kind: type) -> dict[str, type | None]:
+    """Return each key of a dataclass, with the dataclass below it if it is a sub-table."""
     hints = typing.get_type_hints(kind)
-    for field in dataclasses.fields(kind):
-        hint = hints[field.name]
-        yield field.name, hint if dataclasses.is_dataclass(hint) and isinstance(hint, type) else None
+    tables = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint) and isinstance(hint, type)}
+    return {field.name: tables.get(field.name) for field in dataclasses.fields(kind)}
 
 
 def unknown_key(root: type, section: str, key: str) -> str:
@@ -147,7 +148,7 @@ def unknown_key(root: type, section: str, key: str) -> str:
 
     The same name elsewhere is the best guess, then one that is spelled alike, here first.
     """
-    dotted = [f"{name}.{leaf}" for name, below in _fields(root) if below for leaf in keys_of(root, name)]
+    dotted = [f"{name}.{leaf}" for name, below in _fields(root).items() if below for leaf in keys_of(root, name)]
     leaves = {name.rpartition(".")[2]: name for name in sorted([*dotted, *keys_of(root)], reverse=True)}
     here = keys_of(root, section)
     prefix = f"{section}." if section else ""
@@ -163,8 +164,8 @@ def unknown_key(root: type, section: str, key: str) -> str:
 
 def keys_of(root: type, section: str = "") -> list[str]:
     """Return the keys that a file may have in a table, or at the top level."""
-    kind = dict(_fields(root))[section] if section else root
-    return [name for name, _ in _fields(kind or root) if name != GATHERED.get(section)]
+    kind = _fields(root)[section] if section else root
+    return [name for name in _fields(kind or root) if name != GATHERED.get(section)]
 
 
 def _explain(message: str, tables: Mapping[str, Any], kind: type) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from ..topology import default_degree, default_probability
-from .keys import GATHERED, ExperimentError, check_keys, convert, override
+from .keys import GATHERED, ExperimentError, check_keys, convert, keys_of, override
 from .ranges import Count, Natural, NotNegative, Part, Positive, Probability, Share, Text
 
 IMAGES = ("mnist", "fashion_mnist")  # standardized, a pixel that is nearly always black would drown the others
@@ -76,11 +76,8 @@ class TrainingConfig:
     @property
     def rule(self) -> str:
         """The name of the update rule: ``adam``, ``sgd`` (no momentum), ``momentum`` or ``nesterov``."""
-        if self.optimizer == "adam":
-            return "adam"
-        if self.momentum == 0:
-            return "sgd"
-        return "nesterov" if self.nesterov else "momentum"
+        momentum = "nesterov" if self.nesterov else "momentum"
+        return "adam" if self.optimizer == "adam" else momentum if self.momentum else "sgd"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -322,9 +319,6 @@ class Experiment:
         return tomli_w.dumps(self.resolved().to_dict())
 
 
-_TABLES = {"federated": FederatedConfig, "gossip": GossipConfig, "model": ModelConfig}
-
-
 def is_file_name(name: str) -> bool:
     """Whether ``data.name`` means a file rather than a packaged data set."""
     return "/" in name or name.lower().endswith(DATA_SUFFIXES)
@@ -332,7 +326,7 @@ def is_file_name(name: str) -> bool:
 
 def _gather(table: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return a table with the keys that are not its own under the key that gathers them."""
-    own = {f.name for f in dataclasses.fields(_TABLES[table])}
+    own = (*keys_of(Experiment, table), GATHERED[table])
     known = {key: value for key, value in given.items() if key in own}
     further = {key: value for key, value in given.items() if key not in own}
     inner = known.get(GATHERED[table], {})

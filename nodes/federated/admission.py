@@ -52,7 +52,7 @@ def admit(event: ev.Arrived, update: m.Update) -> Admitted:
 
 
 def refuse(to: str, number: int, fault: Fault) -> list[e.Effect]:
-    """Tell an update's sender, and the subscribers, that it does not count."""
+    """Refuse an update: its sender and the subscribers learn why it does not count."""
     code, reason = fault
     return [
         e.Send((to,), m.Refused(about="update", round=number, code=code, reason=reason)),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from nervenet.models.site_model import SiteModel
 
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -16,10 +17,6 @@ from .checkpoint_writer import CheckpointWriter
 from .strategies import Contribution, State, Strategy
 from .strategies.safeguards import begun, guarded
 
-if TYPE_CHECKING:
-    from nervenet.models.site_model import SiteModel
-
-
 # A checkpoint is asked for when its round is the last that the machine knows of; the next one may be folded by then.
 KEPT = 2
 STATE, PART = "strategy.", "part."  # before the names of arrays in a checkpoint
@@ -28,26 +25,14 @@ STATE, PART = "strategy.", "part."  # before the names of arrays in a checkpoint
 class Aggregator:
     """Folds updates into the next model, one round after another.
 
-    Parameters
-    ----------
-    strategy
-        Makes the next model.
-    population
-        Clients of the run; see `Strategy.init`.
-    report
-        Whether a fold has each update's ``norms`` and ``cosines``, and who is out of line, as ``outliers``: see
-        `strategies.outliers`. It costs a few more passes over the updates.
-
-    Attributes
-    ----------
-    state
-        What the strategy remembers after the last round that was folded; goes into the checkpoint.
+    With `report` each fold also measures every update and names who is out of line, as `strategies.outliers` does: a
+    few more passes over them. `population` are the clients of the run; see `Strategy.init`.
     """
 
     def __init__(self, strategy: Strategy, population: int = 0, *, report: bool = False) -> None:
         self.strategy = strategy
         self.population = population
-        self.state: State = {}
+        self.state: State = {}  # what the strategy remembers after the last round that was folded
         self._report = report
         self._kept: dict[int, dict[str, Any]] = {}
 
@@ -60,7 +45,7 @@ class Aggregator:
         return self.outgoing(weights, parts)
 
     def arrays(self, number: int) -> dict[str, Any]:
-        """Return all that the next round depends on beside the weights, by name, as it was after a round."""
+        """Return all that the next round depends on, without the weights, by name, as it was after a round."""
         if number not in self._kept:
             raise RuntimeError(f"round {number} is not remembered; rounds {sorted(self._kept)} are")
         return dict(self._kept[number])
@@ -108,20 +93,9 @@ class Aggregator:
 
 
 class CoordinatorWorker(ModelWorker):
-    """Folds, evaluates the global model, and writes checkpoints.
+    """Folds, evaluates the global model, and writes checkpoints if it has a `writer`.
 
-    Parameters
-    ----------
-    site_model
-        The model, and the test rows if there are any.
-    aggregator
-        Makes the next model.
-    node, seed, scale
-        As a `ModelWorker` has them.
-    personal
-        Names of arrays that stay with the clients, which must be arrays of the model.
-    writer
-        Writes checkpoints. Without one there is nothing to go on with, and nothing to lose.
+    `personal` names arrays that stay with the clients, which must be arrays of the model.
     """
 
     def __init__(

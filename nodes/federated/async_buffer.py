@@ -71,7 +71,7 @@ class AsyncBuffer:
         return [*self._step_if_full(now), *self._ask(now)] if self.active else []
 
     def _ask(self, now: float) -> list[e.Effect]:
-        """Give everybody a task who has none, as far as there may be more at work: with the present model."""
+        """Send tasks to clients that have none, as far as more may be at work: with the present model."""
         run, ledger, config = self.run, self.ledger, self.run.config
         if run.status != "asking" or run.round is None:
             return []
@@ -87,16 +87,9 @@ class AsyncBuffer:
             ledger.give(name, run.completed, run.weights, now)
         effects: list[e.Effect] = []
         for (number, durable, resumed_after), names in groupby(sorted(chosen, key=ledger.address), ledger.address):
-            group = tuple(names)
-            run.registry.ask(group, (number, ledger.attempt))
-            effects += tasks(
-                *(group, "train", number, ledger.attempt, run.outgoing),
-                config=config,
-                registry=run.registry,
-                model=run.model,
-                durable=durable,
-                resumed_after=resumed_after,
-            )
+            group, key, known = tuple(names), (number, ledger.attempt), (config, run.registry, run.model)
+            run.registry.ask(group, key)
+            effects += tasks(*known, group, "train", key, run.outgoing, durable=durable, resumed_after=resumed_after)
         due = now + config.timing.deadline_s + self._grace_s
         return effects + [self._alarm(name, due) for name in chosen]
 
@@ -239,13 +232,13 @@ class AsyncBuffer:
         return run.evaluation.of_sites(run.completed, run.weights, current.admitted)
 
     def _evaluate(self, fields: Mapping[str, Any], now: float) -> list[e.Effect]:
-        """Have the model evaluated if it is its turn, unless that would hold up the next steps."""
+        """Evaluate the model if it is its turn, unless that would hold up the next steps."""
         run = self.run
         if not run.last and (run.evaluation.pending or now < run.evaluation.pause_until):
             return [e.Completed(run.completed, fields)]
         return run.evaluate(fields, now)
 
-    def fold_failed(self, reason: str, now: float) -> list[e.Effect]:
+    def fail(self, reason: str, now: float) -> list[e.Effect]:
         """Drop the updates of a step with it; the next one is made of those that come after them."""
         step, run = self.buffer.step, self.run
         if step is None:

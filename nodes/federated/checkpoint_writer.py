@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..checkpoint.store import CheckpointStore
 from ..runtime import effects as e
 from ..runtime.node_stats import NodeStats
-
-if TYPE_CHECKING:
-    pass
 
 WEIGHTS = "weights"
 BEST = "best"  # the weights of the best round, where they are others
@@ -19,22 +16,12 @@ BEST = "best"  # the weights of the best round, where they are others
 
 @dataclass(frozen=True)
 class CheckpointWriter:
-    """Adds to a checkpoint what the machine does not know, and writes it.
-
-    Parameters
-    ----------
-    store
-        Where to.
-    stats
-        What the summary is made of.
-    experiment, incarnation
-        Of this coordinator: the one says whose checkpoint it is, the next incarnation is larger than the other.
-    """
+    """Adds to a checkpoint what the machine does not know, and writes it."""
 
     store: CheckpointStore
-    stats: NodeStats
-    experiment: Mapping[str, Any]
-    incarnation: int
+    stats: NodeStats  # what the summary is made of
+    experiment: Mapping[str, Any]  # whose checkpoint it is
+    incarnation: int  # of this coordinator; the next one is larger
 
     def complete(self, effect: e.Checkpoint, arrays: Mapping[str, Any]) -> e.Checkpoint:
         """Return the checkpoint with everything in it, now, before a later round changes it.
@@ -53,11 +40,5 @@ class CheckpointWriter:
         return replace(effect, body=vectors, record=record)
 
     def write(self, effect: e.Checkpoint) -> None:
-        """Write a checkpoint that is complete; for the worker, since it waits for the disk.
-
-        Raises
-        ------
-        CheckpointError
-            The disk refuses; the checkpoint before it is still there.
-        """
+        """Write a checkpoint that is complete; for the worker, since it waits for the disk."""
         self.store.write(effect.round, effect.body, effect.record)

@@ -160,8 +160,6 @@ class ClientMachine:
                 pass
         return effects
 
-    # ----------------------------------------------------------------------------------------------------------- tasks
-
     def _task(self, new: Assignment, flaw: str | None, now: float) -> list[e.Effect]:
         if flaw:
             return [self._declined(new, flaw)]
@@ -220,7 +218,7 @@ class ClientMachine:
     def _trained(self, event: ev.Trained, now: float) -> list[e.Effect]:
         if not self.current or (event.round, event.attempt) != self.current.key:
             return []
-        # A pending task tells that this round is over: nobody would count the answer.
+        # A pending task means that this round is over: nobody would count the answer.
         if self._void or self.pending:
             return self._next(now)
         if event.cancelled:
@@ -285,8 +283,6 @@ class ClientMachine:
             return []
         self._void = True
         return [e.CancelTraining()]
-
-    # ------------------------------------------------------------------------------------------------------------ time
 
     def _timer(self, key: ev.Key, due: float, now: float) -> list[e.Effect]:
         match key:

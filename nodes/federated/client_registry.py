@@ -13,6 +13,7 @@ from typing import Any
 from ..runtime.failure_detector import FailureDetector, Verdicts
 
 STRIKES = 3  # rejections in a row that put a client on probation
+DURABLE = ("here", "examples", "strikes", "probations", "barred", "counted")  # fields that a restart must not change
 DEBTS = 8  # tasks that are remembered until their answer comes: a client that is so far behind is in nobody's way
 
 
@@ -38,25 +39,15 @@ class ClientRecord:
 
 
 class ClientRegistry:
-    """Every client that has enrolled, and when each was last heard.
-
-    Attributes
-    ----------
-    clients
-        By name.
-    liveness
-        Of all who are connected, enrolled or not.
-    """
+    """Every client that has enrolled, and when each was last heard."""
 
     def __init__(self, suspect_after_s: float, lost_after_s: float) -> None:
-        self.clients: dict[str, ClientRecord] = {}
-        self.liveness = FailureDetector(suspect_after_s, lost_after_s)
+        self.clients: dict[str, ClientRecord] = {}  # by name
+        self.liveness = FailureDetector(suspect_after_s, lost_after_s)  # of all who are connected, enrolled or not
         self._left: dict[str, ClientRecord] = {}  # leaving and coming back clears nobody's name
         self._incarnations: dict[str, int] = {}
-        self._outgoing: dict[str, tuple[int, ...]] = {}  # rounds whose task has not left this machine yet
+        self.outgoing: dict[str, tuple[int, ...]] = {}  # rounds whose task has not left this machine yet
         self._median: int | None = None
-
-    # ---------------------------------------------------------------------------------------------------- what is heard
 
     def linked(self, name: str, incarnation: int, now: float) -> bool:
         """Note a (re)connection: the client may hold nothing any more. True if it was started again meanwhile."""
@@ -100,20 +91,10 @@ class ClientRegistry:
         if record:
             record.state, record.sending = state, tuple(sending)
 
-    def still_sending(self, name: str, rounds: tuple[int, ...]) -> None:
-        """Note that tasks of these rounds are still on their way out to a client."""
-        self._outgoing[name] = rounds
-
-    def forget_sending(self) -> None:
-        """Forget what was on its way out: the next heartbeat says what still is, and nothing of what has left."""
-        self._outgoing.clear()
-
     def review(self, now: float, late_by_s: float) -> Verdicts:
         """Look at the clock, `late_by_s` after one wanted to."""
         self.liveness.extend_deadlines(max(0.0, late_by_s), now)
         return self.liveness.review(now)
-
-    # --------------------------------------------------------------------------------------------------- who is there
 
     def __contains__(self, name: object) -> bool:
         return name in self.clients
@@ -122,7 +103,7 @@ class ClientRegistry:
         return self.clients[name]
 
     def here(self, name: str) -> bool:
-        """Whether a client has said that it is ready and not said goodbye."""
+        """Whether a client has said that it is ready, and not said goodbye."""
         return name in self.clients and self.clients[name].here
 
     def living(self) -> list[str]:
@@ -141,13 +122,11 @@ class ClientRegistry:
         """Whether bytes of round `number` are on their way to or from a living client."""
         record = self.clients.get(name)
         there = self.liveness.living(name)
-        return there and (number in self._outgoing.get(name, ()) or bool(record and number in record.sending))
+        return there and (number in self.outgoing.get(name, ()) or bool(record and number in record.sending))
 
     def doing(self, name: str) -> str:
         """What a client last said that it is doing."""
         return self.clients[name].state if name in self.clients else "gone"
-
-    # ----------------------------------------------------------------------------------------------------- what is owed
 
     def ask(self, names: Iterable[str], key: tuple[int, int]) -> None:
         """Note that these were given the task of (round, attempt)."""
@@ -165,8 +144,6 @@ class ClientRegistry:
     def owing(self, names: Iterable[str], key: tuple[int, int]) -> tuple[str, ...]:
         """Return those living who may still be at work on (round, attempt)."""
         return tuple(n for n in names if self.liveness.living(n) and n in self.clients and key in self.clients[n].owes)
-
-    # ------------------------------------------------------------------------------------------------- who is believed
 
     @property
     def median(self) -> int:
@@ -216,21 +193,10 @@ class ClientRegistry:
             if name in self.clients:
                 self.clients[name].strikes = 0
 
-    # -------------------------------------------------------------------------------------------------- what is written
-
     def to_dict(self) -> dict[str, dict[str, int]]:
         """Return what the next incarnation of the coordinator must know, as JSON can say it."""
-        return {
-            name: {
-                "here": r.here,
-                "examples": r.examples,
-                "strikes": r.strikes,
-                "probations": r.probations,
-                "barred": r.barred,
-                "counted": r.counted,
-            }
-            for name, r in sorted((self._left | self.clients).items())
-        }
+        known = sorted((self._left | self.clients).items())
+        return {name: {key: getattr(record, key) for key in DURABLE} for name, record in known}
 
     def restore(self, clients: Mapping[str, Mapping[str, Any]]) -> None:
         """Take up what `to_dict` returned; nobody is here before it says so."""

@@ -4,45 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nervenet.broker.messages import Payload
 from nervenet.models.local import LocalSettings, LocalTraining
+from nervenet.models.site_model import SiteModel
 
+from ..checkpoint.client_state import ClientStateStore
 from ..runtime import effects as e
 from ..runtime import events as ev
-from ..runtime.model_worker import ModelWorker, finite_only
+from ..runtime.model_worker import ModelWorker, Scale, finite_only
+from ..runtime.worker import Cancellation, Deferred
 from .personalization import FINE_TUNE
-
-if TYPE_CHECKING:
-    from nervenet.models.site_model import SiteModel
-
-    from ..checkpoint.client_state import ClientStateStore
-    from ..runtime.model_worker import Scale
-    from ..runtime.worker import Cancellation, Deferred
 
 
 class ClientWorker(ModelWorker):
     """Does what a client's tasks ask for.
 
     A task of round r starts from the newest state of a round before r, whatever has been done meanwhile, so that a
-    repeated task gives the same bytes; the state after it is kept before the answer leaves.
-
-    Parameters
-    ----------
-    site_model
-        The model and its data.
-    node, seed
-        The client's name and the run's seed: the address of its draws.
-    states
-        Keeps what the client carries from round to round.
-    scale
-        How inputs are scaled: ``data.scale`` of the experiment.
-
-    Attributes
-    ----------
-    personal
-        This client's own model, a flat vector, once personalization has made one.
+    repeated task gives the same bytes; the state after it is kept in `states` before the answer leaves.
     """
 
     def __init__(
@@ -51,7 +31,7 @@ class ClientWorker(ModelWorker):
         super().__init__(site_model, node=node, seed=seed, scale=scale)
         self.local = LocalTraining(site_model, node=node, seed=seed)
         self.states = states
-        self.personal: Any = None
+        self.personal: Any = None  # this client's own model, a flat vector, once personalization has made one
         self._at = 0  # the round that `local` has the state of
         self._coordinator: int | None = None  # the incarnation that asked last
         self._settings: tuple[Mapping[str, Any], LocalSettings] = ({}, LocalSettings())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..runtime import effects as e
@@ -25,14 +25,6 @@ class Best:
     metrics: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A model whose evaluation is still to come, and what else is known of its round."""
-
-    body: ev.Body = None
-    fields: Mapping[str, Any] = field(default_factory=dict)
-
-
 class Evaluation:
     """Has models evaluated, publishes what was found, keeps the best, and decides when the run may end."""
 
@@ -44,7 +36,7 @@ class Evaluation:
         self.pause_until = float("-inf")  # an evaluation before that would take the worker too much of its time
         goal = self.stopping.goal
         self._expected = {*config.evaluation.scorers, *([goal.metric] if goal else [])}
-        self._asked: dict[int, Asked] = {}
+        self._asked: dict[int, tuple[ev.Body, Mapping[str, Any]]] = {}  # the model, and what else is known of its round
         self._asked_at = 0.0
 
     @property
@@ -67,19 +59,19 @@ class Evaluation:
         return self.config.evaluate_test and number > 0 and (last or number % self.config.evaluation.every == 0)
 
     def ask(self, number: int, body: ev.Body, fields: Mapping[str, Any], now: float) -> e.Effect:
-        """Have the model of a round evaluated, and note what else is known of the round."""
-        self._asked[number], self._asked_at = Asked(body, fields), now
+        """Request the evaluation of a round's model, and note what else is known of the round."""
+        self._asked[number], self._asked_at = (body, fields), now
         return e.Evaluate(number, "test", body)
 
     def answered(self, number: int, metrics: Mapping[str, Any], now: float) -> tuple[list[e.Effect], Stop | None]:
         """Take in what an evaluation has found, nothing where it failed; return why the run may end, if it may."""
         self.pause_until = now + (now - self._asked_at) * (1 / SHARE - 1)
-        asked = self._asked.pop(number, Asked())
-        effects: list[e.Effect] = [e.Completed(number, {**asked.fields, **metrics})]
+        body, fields = self._asked.pop(number, (None, {}))
+        effects: list[e.Effect] = [e.Completed(number, {**fields, **metrics})]
         if not metrics:
             return effects, None
         effects += [e.Publish("metric.test", {"round": number, **metrics}), *self._undefined(metrics)]
-        return effects, self._judge(number, asked.body, metrics)
+        return effects, self._judge(number, body, metrics)
 
     def of_sites(
         self, number: int, body: ev.Body, admitted: Mapping[str, Admitted]

@@ -12,14 +12,14 @@ from .round import Admitted, Round
 
 HOLDOUT = "holdout_"  # an update's metrics of the weights it was sent, on the site's own rows kept apart
 RESERVED = {"examples", "round", "sites", "source", "spread", "worst"}  # what `site_metrics` says itself
-# What clients tell of themselves is believed up to here: sums of such figures are finite, and whole numbers of that
+# What clients report of themselves is believed up to here: sums of such figures are finite, and whole numbers of that
 # size fit a message.
 MOST, MOST_BYTES = 1e100, 2.0**53
 MOST_NAMES, LONGEST_NAME = 64, 64  # of metrics: they go into events and reports, which have limits
 
 
 def closing_fields(current: Round | None, now: float) -> dict[str, Any]:
-    """Say how a round closed: the fields of the event ``round.completed``."""
+    """Return how a round closed: the fields of the event ``round.completed``."""
     if current is None:
         return {}
     fields: dict[str, Any] = {
@@ -47,16 +47,13 @@ def weighted_loss(admitted: Mapping[str, Admitted]) -> float | None:
 
 
 def encoding_figures(admitted: Mapping[str, Admitted]) -> dict[str, Any]:
-    """Say what encoding the updates has saved, and what it has changed, by what the clients tell of it.
+    """Return the sums ``bytes_raw`` and ``bytes_encoded`` and the mean ``codec_error`` of what clients report.
 
-    Returns
-    -------
-    dict
-        ``bytes_raw`` and ``bytes_encoded``, sums, and ``codec_error``, a mean; empty where nobody encoded.
+    Empty where nobody encoded.
     """
     names = ("raw_bytes", "sent_bytes", "codec_error")
-    told = [[a.metrics.get(name, math.nan) for name in names] for a in admitted.values()]
-    whole = [figures for figures in told if all(0 <= f <= MOST_BYTES for f in figures)]
+    reported = [[a.metrics.get(name, math.nan) for name in names] for a in admitted.values()]
+    whole = [figures for figures in reported if all(0 <= f <= MOST_BYTES for f in figures)]
     if not whole:
         return {}
     raw, sent, errors = ([figures[k] for figures in whole] for k in range(3))
@@ -68,16 +65,11 @@ def encoding_figures(admitted: Mapping[str, Admitted]) -> dict[str, Any]:
 
 
 def site_metrics(admitted: Mapping[str, Admitted], ratio: float = 100.0) -> dict[str, Any]:
-    """Average what the sites measured on their hold-outs by size, say how they differ, and name the worst site.
+    """Average what the sites measured on their hold-outs by size; empty where no site has one.
 
-    Nobody counts for more than `ratio` times the median site: a size is only a claim.
-
-    Returns
-    -------
-    dict
-        ``examples``; ``sites``, how many told; each metric; ``spread``, by metric the standard deviation ``std``, the
-        ``min`` and the ``max`` over the sites, each of which counts the same; ``worst`` as ``{"site": …, score: …}``.
-        Empty where no site has a hold-out.
+    Nobody counts for more than `ratio` times the median site: a size is only a claim. ``spread`` has by metric the
+    standard deviation ``std``, the ``min`` and the ``max`` over the sites, each of which counts the same; ``worst`` is
+    ``{"site": …, score: …}``.
     """
     rows = {n: a.metrics.get(f"{HOLDOUT}examples", 0.0) for n, a in admitted.items()}
     sizes = {n: int(size) for n, size in rows.items() if 1 <= size <= MOST_BYTES}
@@ -85,23 +77,21 @@ def site_metrics(admitted: Mapping[str, Admitted], ratio: float = 100.0) -> dict
         return {}
     most = max(1, int(ratio * statistics.median_low(sizes.values())))
     sizes = {n: min(size, most) for n, size in sizes.items()}
-    told_by = Counter(
-        key.removeprefix(HOLDOUT) for n in sizes for key in admitted[n].metrics if key.startswith(HOLDOUT)
-    )
-    usual = sorted((name for name in told_by if name not in RESERVED and len(name) <= LONGEST_NAME), key=str)
-    names = sorted(sorted(usual, key=lambda name: -told_by[name])[:MOST_NAMES])  # those that most tell
+    counts = Counter(key.removeprefix(HOLDOUT) for n in sizes for key in admitted[n].metrics if key.startswith(HOLDOUT))
+    usual = sorted(name for name in counts if name not in RESERVED and len(name) <= LONGEST_NAME)
+    names = sorted(sorted(usual, key=lambda name: -counts[name])[:MOST_NAMES])  # those that most report
     found: dict[str, Any] = {"examples": sum(sizes.values()), "sites": len(sizes), "source": "sites", "spread": {}}
     for name in names:
         values = {n: (admitted[n].metrics.get(HOLDOUT + name, math.nan), size) for n, size in sizes.items()}
         mean = _weighted(values)
         if mean is None:
             continue
-        told = {n: float(v) for n, (v, _) in values.items() if abs(v) <= MOST}
+        figures = {n: float(v) for n, (v, _) in values.items() if abs(v) <= MOST}
         found[name] = mean
-        found["spread"][name] = _spread(told.values())
+        found["spread"][name] = _spread(figures.values())
         if name in ("accuracy", "r2"):
-            worst = min(sorted(told), key=lambda n: told[n])
-            found["worst"] = {"site": worst, name: told[worst]}
+            worst = min(sorted(figures), key=figures.__getitem__)
+            found["worst"] = {"site": worst, name: figures[worst]}
     return found
 
 

@@ -97,14 +97,9 @@ class RunState:
 
     def tasks(self, names: Iterable[str], work: m.TaskKind, number: int, attempt: int) -> list[e.Effect]:
         """Return the tasks of a round with a barrier, or the last ones."""
-        return tasks(
-            *(names, work, number, attempt, self.outgoing if work == "train" else self.weights),
-            config=self.config,
-            registry=self.registry,
-            model=self.model,
-            durable=self.checkpoints.durable,
-            resumed_after=self._resumed_after,
-        )
+        body, known = self.outgoing if work == "train" else self.weights, (self.config, self.registry, self.model)
+        durable, resumed_after = self.checkpoints.durable, self._resumed_after
+        return tasks(*known, names, work, (number, attempt), body, durable=durable, resumed_after=resumed_after)
 
     def update_model(self, event: ev.ModelReady | ev.Folded, number: int) -> None:
         """Take over the model that round `number` has come to."""
@@ -118,7 +113,7 @@ class RunState:
         return e.SetTimer(("work", kind, number), now + self.config.timing.work_deadline_s)
 
     def evaluate(self, fields: Mapping[str, Any], now: float) -> list[e.Effect]:
-        """Have the model of the last complete round evaluated, if it is its turn; `fields` are of that round."""
+        """Evaluate the model of the last complete round, if it is its turn; `fields` are of that round."""
         number = self.completed
         if not self.evaluation.due(number, last=self.stop_due is not None):
             return [e.Completed(number, fields)]
@@ -186,7 +181,7 @@ class RunState:
         return effects
 
     def release(self) -> list[e.Effect]:
-        """Let the clients go, once the last checkpoint is written: they would not be there to train again."""
+        """Send the last tasks, once the last checkpoint is written: clients would not be there to train again."""
         if not self.final or self.released or self.checkpoints.busy:
             return []
         self.released = True

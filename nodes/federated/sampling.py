@@ -20,17 +20,10 @@ def sample(
     round: int,  # noqa: A002
     attempt: int,
 ) -> tuple[str, ...]:
-    """Draw `count` of the clients, all if there are no more, and give them in name order.
+    """Draw `count` of the clients in `pool`, which has their examples; all if there are no more. In name order.
 
-    Parameters
-    ----------
-    how
-        ``uniform``: each as likely as any other; ``weighted``: by examples, without replacement; ``round-robin``: by
-        turns.
-    pool
-        Those who could be asked, with their examples.
-    seed, round, attempt
-        Address of the draw: the same address and pool give the same answer.
+    ``uniform``: each as likely as any other; ``weighted``: by examples, without replacement; ``round-robin``: by turns.
+    `seed`, `round` and `attempt` are the address of the draw: the same address and pool give the same answer.
     """
     if count >= len(pool):
         return tuple(sorted(pool))
@@ -76,13 +69,13 @@ def by_turns(names: Sequence[str], count: int, *, round: int, attempt: int) -> t
 
 
 def share_of(n: int, share: float) -> int:
-    """Give max(1, ceil(share n)), never more than n: how many a share C in (0, 1] of n clients is."""
+    """Return max(1, ceil(share n)), never more than n: how many a share C in (0, 1] of n clients is."""
     # The rounding guards against 0.1 * 30 = 3.0000000000000004, which must ask 3 and not 4.
     return min(n, max(1, math.ceil(round_off(share * n))))
 
 
 def surplus(n: int, wanted: int, over_selection: float) -> int:
-    """Say how many of n to ask so that `wanted` answer soon: ceil(over_selection wanted) (Bonawitz et al. 2019)."""
+    """Return how many of n to ask so that `wanted` answer soon: ceil(over_selection wanted) (Bonawitz et al. 2019)."""
     return min(n, math.ceil(round_off(over_selection * wanted)))
 
 

@@ -49,7 +49,7 @@ class SyncRounds:
         enough = least_for_strategy(wanted, config) if quorum < 1 else 0
         run.round = Round(number, attempt, work, asked, wanted, quorum, floor, now, enough)
         run.status = "asking"
-        run.registry.forget_sending()
+        run.registry.outgoing.clear()
         run.registry.ask(asked, (number, attempt))
         effects: list[e.Effect] = [e.SetTimer(("deadline", number, attempt), now + config.timing.deadline_s)]
         if work != "evaluate":
@@ -108,7 +108,7 @@ class SyncRounds:
             return self._close(verdict, now)
         if current.asked and not current.awaited() and not self._could_recover():
             reason = f"{len(current.admitted)} of at least {current.floor} clients answered, and nobody is left to ask"
-            return self._fail(reason, now)
+            return self.fail(reason, now)
         return []
 
     def _could_recover(self) -> bool:
@@ -134,7 +134,7 @@ class SyncRounds:
         return effects if current.held else [*effects, *self._fold(current, now)]
 
     def _dismiss(self, current: Round) -> list[e.Effect]:
-        """Tell those who are still at work that the round can do without them."""
+        """Dismiss those who are still at work: the round can do without them."""
         late = self.run.registry.owing(current.missing(""), current.key)
         reason = f"round {current.number} has closed by {current.closing}"
         return [e.Send(late, m.Refused("task", current.number, "stale", reason))] if late else []
@@ -165,7 +165,7 @@ class SyncRounds:
             effects += run.reject(name, current.number, current.key, ("values", reason))
         left, floor = len(current.admitted), max(1, current.floor)
         if event.rejected and left < floor:
-            return effects + self._fail(f"{left} of at least {floor} updates are left", now)
+            return effects + self.fail(f"{left} of at least {floor} updates are left", now)
         run.registry.count((name, current.number) for name in current.admitted)
         # With their updates the sites say what they think of the model that was sent, the last round's.
         found, stop = run.evaluation.of_sites(run.completed, run.weights, current.admitted)
@@ -178,11 +178,8 @@ class SyncRounds:
         effects += run.save(now) + found + run.evaluate(fields, now)
         return effects + self._proceed(current.number + 1, 0, now, "")
 
-    def fold_failed(self, reason: str, now: float) -> list[e.Effect]:
-        """Try the round again."""
-        return self._fail(reason, now)
-
-    def _fail(self, reason: str, now: float) -> list[e.Effect]:
+    def fail(self, reason: str, now: float) -> list[e.Effect]:
+        """Try the round again, unless it has failed too often."""
         run, current = self.run, self.run.round
         if current is None:
             return []
@@ -217,4 +214,4 @@ class SyncRounds:
         if current.work == "evaluate" or len(current.admitted) >= max(1, current.floor):
             return self._close("deadline", now)
         there = f"{len(current.admitted)} of at least {current.floor} clients"
-        return self._fail(f"{there} answered within {timing.deadline_s:g} s", now)
+        return self.fail(f"{there} answered within {timing.deadline_s:g} s", now)

@@ -1,4 +1,4 @@
-"""What a peer has exchanged with each neighbor, told a few times a second instead of message by message."""
+"""What a peer has exchanged with each neighbor, reported a few times a second instead of message by message."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ class ExchangeStats:
         self._reported_at = float("-inf")
 
     def sent(self, peer: str) -> None:
-        """Count a model sent."""
         self._sent.setdefault(peer, Counter())["count"] += 1
 
     def lost(self, peer: str) -> None:

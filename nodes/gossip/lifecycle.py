@@ -19,14 +19,6 @@ PATIENCE = 10  # deadlines after which nothing is waited for any longer: neither
 class PeerLifecycle:
     """Round 0, the evaluations and the end of a peer's machine.
 
-    Parameters
-    ----------
-    rules
-    flood
-        The surveys of round 0.
-    unit
-        What a training is of.
-
     Attributes
     ----------
     status
@@ -50,8 +42,6 @@ class PeerLifecycle:
         self._patience_s = PATIENCE * rules.timing.deadline_s
         self._unit = unit
 
-    # ----------------------------------------------------------------------------------------- round 0: meet and agree
-
     def start(self, now: float, *, announced: bool = True) -> list[e.Effect]:
         """Begin round 0; `announced`: as the first round of a new run."""
         self.opened_at = now
@@ -59,7 +49,6 @@ class PeerLifecycle:
         return [*started, *self.start_timers(now), e.Survey()]
 
     def start_timers(self, now: float) -> list[e.Effect]:
-        """Return the timers of round 0 and of the heartbeats."""
         return [
             e.SetTimer(("join",), now + self._timing.join_deadline_s),
             e.SetTimer(("pulse",), now + self._timing.heartbeat_s),
@@ -96,10 +85,7 @@ class PeerLifecycle:
         limit = f"{self._timing.join_deadline_s:g} s"
         return self.fail(f"round 0 was not complete within {limit}: nothing was heard of {missing}")
 
-    # ----------------------------------------------------------------------------------------------------- trainings
-
     def training_timer(self, key: ev.Key, now: float) -> e.Effect:
-        """Return the timer of a training that begins."""
         return e.SetTimer(key, now + self._patience_s)
 
     def training_expired(self, number: int) -> list[e.Effect]:
@@ -124,14 +110,11 @@ class PeerLifecycle:
             return [e.Publish("warning", {"reason": reason}), *self.evaluated(event.round, "test", {})]
         return self.fail(f"{event.kind} failed: {event.reason}")
 
-    # ------------------------------------------------------------------------------------------------ refusals, the end
-
     def reject(self, subject: str, number: int, reason: str) -> list[e.Effect]:
         """Publish that something of `subject` was dropped."""
         self.stats.rejected[reason] = self.stats.rejected.get(reason, 0) + 1
         return [e.Publish("update.rejected", {"subject": subject, "round": number, "reason": reason})]
 
     def fail(self, reason: str) -> list[e.Effect]:
-        """End with a reason."""
         self.status = "finished"
         return [e.Publish("run.failed", {"reason": reason}), e.Finish("failed", reason)]

@@ -55,21 +55,17 @@ class NeighborTracker:
         return True
 
     def forget(self, peer: str) -> None:
-        """Expect nothing of a peer any more."""
         self._there.discard(peer)
         self._suspects.discard(peer)
 
     def leave(self, peer: str, number: int) -> None:
-        """A neighbor leaves, after a round."""
         self.departed[peer] = self.seen_in[peer] = number
         self.forget(peer)
 
     def seen(self, peer: str, number: int) -> None:
-        """Something of that round has come."""
         self.seen_in[peer] = max(number, self.seen_in.get(peer, 0))
 
     def heartbeat(self, peer: str, number: int, sending: tuple[int, ...]) -> None:
-        """A heartbeat has come."""
         self.moving[peer] = sending
         self.seen_in[peer] = number
 

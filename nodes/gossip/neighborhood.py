@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from functools import lru_cache
 
-from ..topology import Neighbors, Schedule, every_neighbor, incoming
+from ..topology import Schedule, every_neighbor, incoming
 from ..topology.mixing import coefficients, weigh
 
 KEPT = 8  # rounds that are remembered of a graph that changes
@@ -24,12 +25,11 @@ class Neighborhood:
     def __init__(self, me: str, schedule: Schedule, mixing: str, *, doubly: bool) -> None:
         self.me = me
         self.schedule = schedule
-        self.mixing = mixing
         self.doubly = doubly
         self.degree = 0
         self.ever = every_neighbor(schedule)[me]
-        self._sources: dict[int, Neighbors] = {}
-        self._rows: dict[int, Mapping[str, float]] = {}
+        self._sources = lru_cache(KEPT)(lambda number: incoming(schedule.out(number))[me])
+        self._row = lru_cache(KEPT)(lambda number: weigh(schedule, number, mixing, doubly=True)[me])
 
     def to(self, number: int) -> tuple[str, ...]:
         """Whom this peer sends to in a round."""
@@ -37,11 +37,7 @@ class Neighborhood:
 
     def sources(self, number: int) -> tuple[str, ...]:
         """Who sends to this peer in a round."""
-        key = self._key(number)
-        if key not in self._sources:
-            _shorten(self._sources)
-            self._sources[key] = incoming(self.schedule.out(number))
-        return self._sources[key][self.me]
+        return self._sources(self._key(number))
 
     def weights(self, number: int, present: Iterable[str]) -> dict[str, float]:
         """Return the weights of those who have sent in a round, and of this peer, in name order.
@@ -52,7 +48,7 @@ class Neighborhood:
         if not self.doubly:
             names = sorted({*present, self.me})
             return dict.fromkeys(names, 1.0 / len(names))
-        return coefficients(self.me, self._row(number), present)
+        return coefficients(self.me, self._row(self._key(number)), present)
 
     def overtaken(self, peer: str, by: int, first: int) -> bool:
         """Whether `peer` can be in round `by` only because somebody has closed a round without waiting.
@@ -68,17 +64,5 @@ class Neighborhood:
                 return True
         return by > first + 2 * len(self.ever) + 2
 
-    def _row(self, number: int) -> Mapping[str, float]:
-        key = self._key(number)
-        if key not in self._rows:
-            _shorten(self._rows)
-            self._rows[key] = weigh(self.schedule, number, self.mixing, doubly=True)[self.me]
-        return self._rows[key]
-
     def _key(self, number: int) -> int:
         return 1 if self.schedule.fixed else number
-
-
-def _shorten(known: dict[int, object] | dict[int, Neighbors] | dict[int, Mapping[str, float]]) -> None:
-    while len(known) >= KEPT:
-        del known[next(iter(known))]

@@ -11,7 +11,6 @@ from nervenet.broker import messages as m
 from ..runtime import effects as e
 from ..runtime import events as ev
 from .checkpointing import CheckpointPolicy
-from .exchange_stats import ExchangeStats
 from .late_join import LateJoin
 from .lifecycle import PATIENCE, PeerLifecycle
 from .membership.member_list import Change
@@ -41,12 +40,6 @@ class PeerMachine:
         The round after which it goes on, with all the others; None in a new run.
     superseded
         Whether a newer incarnation of this peer's name has been heard of: this one must not leave in that name.
-
-    Parameters
-    ----------
-    rules
-    membership
-        Who is there, and which edges count.
     """
 
     def __init__(self, rules: PeerRules, membership: MembershipService) -> None:
@@ -55,6 +48,7 @@ class PeerMachine:
         self.tracker = NeighborTracker(membership.neighborhood.ever)
         flood = SurveyFlood(rules.name, rules.members, membership.neighborhood.ever)
         self.lifecycle = PeerLifecycle(rules, flood, unit="round")
+        self.stats = self.lifecycle.stats
         self.checkpoints = CheckpointPolicy(wanted=rules.keeps, held=rules.held)
         self.rounds = GossipRounds(rules, membership, self.tracker, self.lifecycle, self.checkpoints)
         self.late_join = LateJoin(self.rounds, self.lifecycle, 4 * rules.timing.heartbeat_s)
@@ -64,13 +58,7 @@ class PeerMachine:
 
     @property
     def status(self) -> str:
-        """See the class."""
         return self.lifecycle.status
-
-    @property
-    def stats(self) -> ExchangeStats:
-        """What was exchanged with each neighbor."""
-        return self.lifecycle.stats
 
     @property
     def settled(self) -> ev.ModelReady | None:
@@ -84,12 +72,10 @@ class PeerMachine:
 
     @property
     def completed(self) -> int:
-        """The last round done."""
         return self.rounds.completed
 
     @property
     def until(self) -> int:
-        """The last round asked for."""
         return self.rounds.until
 
     @property
@@ -100,7 +86,6 @@ class PeerMachine:
     # ------------------------------------------------------------------------------------------------------- events in
 
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
-        """Take one event; return what is to be done."""
         if self.status == "finished":
             return []
         effects = self._observe(event, now)

@@ -169,7 +169,6 @@ class GossipRounds:
     # ------------------------------------------------------------------------------------------------------ receiving
 
     def arrived(self, event: ev.Arrived, exchange: m.Exchange, now: float) -> list[e.Effect]:
-        """Take a neighbor's model."""
         sender, number = event.sender, exchange.round
         if self._expected is None:
             self.inbox.leave(event, exchange)
@@ -256,7 +255,6 @@ class GossipRounds:
         return effects + self.next(now)
 
     def _fields(self, event: ev.Mixed, now: float) -> dict[str, Any]:
-        """Return what is reported of the round."""
         open_ = self._open
         fields: dict[str, Any] = {
             "round": event.round,

@@ -26,28 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class DataShares:
-    """The data of a run, as anonymous open files.
-
-    Attributes
-    ----------
-    columns, task
-        Of the data set.
-    rows
-        Training rows in all.
-    nodes
-        One descriptor a node, in name order: X and y of its part.
-    test
-        Descriptor of the test set, shared by all that evaluate on it.
-    whole
-        Descriptor for the baselines: X, y, test X, test y, the row order of all parts and their sizes.
-    """
+    """The data of a run, as descriptors of anonymous open files."""
 
     columns: tuple[str, ...]
     task: str
-    rows: int
-    nodes: list[int] = field(default_factory=list)
+    rows: int  # for training, in all
+    nodes: list[int] = field(default_factory=list)  # in name order: X and y of a node's part
     test: int = -1
-    whole: int = -1
+    whole: int = -1  # for the baselines: X, y, test X, test y, the row order of all parts and their sizes
 
     def close(self) -> None:
         """Close the files; processes that were given one keep it."""

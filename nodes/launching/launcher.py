@@ -160,7 +160,7 @@ class _Launch:
                 lambda node, reason: self.events.publish("node.lost", subject=node, reason=reason),
                 self.events.publish,
                 self._write_nodes,
-                self.run_dir.state,
+                self.run_dir.checkpoint_dir,
             )
             stack.callback(self.supervisor.remove_sockets)
             # Whatever happens from here on, no child outlives this block.

@@ -30,11 +30,8 @@ from .shared_arrays import unpack
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ROLES: dict[str, type[Coordinator] | type[Client] | type[Peer]] = {
-    "coordinator": Coordinator,
-    "client": Client,
-    "peer": Peer,
-}
+Node = Coordinator | Client | Peer
+ROLES: dict[str, type[Node]] = {"coordinator": Coordinator, "client": Client, "peer": Peer}
 SWITCH_INTERVAL_S = 0.0005  # how long the event loop waits at most for a training thread to release the interpreter
 
 
@@ -95,9 +92,8 @@ async def _broker(job: Mapping[str, Any]) -> int:
 
     async with Broker(job["bind"], advertise=job.get("advertise")) as broker:
         fields = {"pid": os.getpid(), "addresses": dict(broker.addresses)}
-        await report_once(
-            job["report_server"], job["run"], "broker", "broker", "ready", fields, within_s=job["within_s"]
-        )
+        where = (job["report_server"], job["run"], "broker", "broker")
+        await report_once(*where, "ready", fields, within_s=job["within_s"])
         await broker.serve()
     return 0
 
@@ -123,6 +119,7 @@ async def _node(
 
     name, role = spec["name"], spec["role"]
     log = structlog.get_logger().bind(node=name, role=role)
+    at_clients = experiment.evaluation.sites or experiment.personalized
     site_model = build_site_model(
         build_model(experiment),
         (share[0], share[1]) if share else None,
@@ -130,11 +127,11 @@ async def _node(
         columns=job["columns"],
         task=job["task"],
         test=(test[0], test[1]) if test and role != "client" else None,
-        holdout=_holdout(experiment) if role == "client" else 0.0,
+        holdout=experiment.data.test_size if role == "client" and at_clients else 0.0,
     )
-    state = Path(spec["state"]) if spec["state"] else None
+    folder = Path(spec["checkpoint_dir"]) if spec["checkpoint_dir"] else None
     identity = NodeIdentity(
-        job["broker"], job["run"], name, job["report_server"], shared_config_of(experiment, site_model), state
+        job["broker"], job["run"], name, job["report_server"], shared_config_of(experiment, site_model), folder
     )
     node = ROLES[role].from_parts(site_model, experiment, identity)
     failure = ""
@@ -150,7 +147,7 @@ async def _node(
             except Exception as error:
                 failure = str(error) or type(error).__name__
                 log.warning("failed", reason=failure, exc_info=True)
-            await asyncio.shield(_result(node, failure))
+            await asyncio.shield(_report(node, failure))
     except asyncio.CancelledError:
         return 0
     except Exception as error:
@@ -163,29 +160,25 @@ async def _node(
     return 1 if failure and failure != "interrupted" else 0
 
 
-def _holdout(experiment: Experiment) -> float:
-    """Return the share of a client's rows that models are evaluated on at the client, where they are."""
-    return experiment.data.test_size if experiment.evaluation.sites or experiment.personalized else 0.0
+def report_of(node: Node) -> dict[str, Any]:
+    """Return a node's figures as its final report has them."""
+    fields = node.session.stats.report(node.session.transport.counters)
+    if isinstance(node, Coordinator) and node.best is not None:
+        fields["best"] = {"round": node.best.round, "metrics": dict(node.best.metrics)}
+    return fields
 
 
-async def _result(node: Coordinator | Client | Peer, failure: str) -> None:
-    """Report the node's figures and, from those whose models are evaluated, the weights with all that makes them a
-    model.
-    """
+async def _report(node: Node, failure: str) -> None:
+    """Report figures and, from those whose models are evaluated, the weights with all that makes them a model."""
     session, site_model, weights = node.session, node.model, node.weights
-    fields = session.stats.report(session.transport.counters)
-    if failure:
-        fields["failed"] = failure
+    fields = report_of(node) | ({"failed": failure} if failure else {})
     if weights is None or not site_model.built:
-        await session.report("result", fields)
+        await session.reports.report("result", fields)
         return
     layout = site_model.layout
-    fields["layout"] = layout.to_dict()
-    fields["agreement"] = site_model.preprocessing.to_dict()
+    fields |= {"layout": layout.to_dict(), "agreement": site_model.preprocessing.to_dict()}
     payload = Payload(layout=layout.hash, dtype=layout.dtype, length=layout.size)
     best = node.best if isinstance(node, Coordinator) else None
-    if best is not None:
-        fields["best"] = {"round": best.round, "metrics": dict(best.metrics)}
-        if best.weights is not weights:
-            await session.report("best", fields["best"], best.weights, payload=payload)
-    await session.report("result", fields, weights, payload=payload)
+    if best is not None and best.weights is not weights:
+        await session.reports.report("best", fields["best"], best.weights, payload=payload)
+    await session.reports.report("result", fields, weights, payload=payload)

@@ -26,19 +26,8 @@ class Process:
 class ProcessTable:
     """The child processes of one run.
 
-    Parameters
-    ----------
-    fork_server
-        Forks them; its callbacks are taken over.
-    on_exit
-        Called with (nodes, how) when a process has ended: ``killed by SIGKILL``, ``ended with exit code 1``.
-    on_failure
-        Called with the reason when no process can be forked or signaled any more.
-
-    Attributes
-    ----------
-    broken : bool
-        Whether the fork server has died.
+    `on_exit` is called with (nodes, how) when a process has ended: ``killed by SIGKILL``, ``ended with exit code 1``;
+    `on_failure` with the reason when the fork server has died.
     """
 
     def __init__(
@@ -72,7 +61,6 @@ class ProcessTable:
         return any(process.nodes == nodes for process in self._processes.values())
 
     def notify(self) -> None:
-        """Wake whoever waits in `change`."""
         self._changed.set()
 
     async def change(self, within_s: float) -> None:

@@ -14,21 +14,10 @@ from ..runtime.report_client import REPORT_SERVER
 
 
 class ReportServer:
-    """Receives the reports of a run's processes, each once. An async context manager.
+    """Receives the reports of a run's processes at the address pattern `bind`. An async context manager.
 
-    Parameters
-    ----------
-    run
-        Name of the run; reports of another are refused by the transport.
-    bind
-        Address pattern of its inbox.
-    on_report
-        Called with (node, kind, fields, array or None), once a report.
-
-    Attributes
-    ----------
-    failed : asyncio.Future
-        Fails where the transport does.
+    `on_report` is called with (node, kind, fields, array or None), once a report; `failed` fails where the transport
+    does.
     """
 
     def __init__(
@@ -39,13 +28,8 @@ class ReportServer:
         *,
         max_message_bytes: int,
     ) -> None:
-        self.transport = t.ZmqTransport(
-            REPORT_SERVER,
-            "launcher",
-            run,
-            bind=bind,
-            limits=Limits(message_bytes=max_message_bytes),
-        )
+        limits = Limits(message_bytes=max_message_bytes)
+        self.transport = t.ZmqTransport(REPORT_SERVER, "launcher", run, bind=bind, limits=limits)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._on_report = on_report
         self._seen: set[tuple[str, int]] = set()
@@ -69,8 +53,6 @@ class ReportServer:
             case t.LinkUp(peer):
                 # A process of that name has started, perhaps again, and counts its reports from one.
                 self._seen = {known for known in self._seen if known[0] != peer}
-            case _:
-                pass
 
     def _fail(self, error: BaseException) -> None:
         if not self.failed.done():

@@ -18,30 +18,13 @@ END_RELAYED_S = 5.0  # and for the one for which every monitor waits
 
 
 class RunEvents:
-    """Publishes, follows and records the events of a run.
-
-    Parameters
-    ----------
-    run_dir
-        Where they are recorded.
-    on_event
-        Called with each of them.
-    on_round
-        Called when a node has completed a round.
-
-    Attributes
-    ----------
-    first_round_at : float or None
-        Unix time at which the first round started.
-    last_round : int
-        The last round that a coordinator published as complete; it may not live to report it.
-    """
+    """Publishes, follows and records the events of a run. `on_round` is called when a node has completed a round."""
 
     def __init__(
         self, run: str, run_dir: RunDir, on_event: Callable[[dict[str, Any]], None], on_round: Callable[[], None]
     ) -> None:
-        self.first_round_at: float | None = None
-        self.last_round = 0
+        self.first_round_at: float | None = None  # unix seconds
+        self.last_round = 0  # that a coordinator has published as complete; it may not live to report it
         self._run = run
         self._run_dir = run_dir
         self._on_event = on_event
@@ -71,7 +54,7 @@ class RunEvents:
 
     async def end_relayed(self) -> None:
         """Wait, some seconds at most, until the broker has relayed how the run ended: it is stopped next, and monitors
-        would wait for ever.
+        would wait forever.
         """
         if self._following is not None and not self._following.done():
             await _within(END_RELAYED_S, self._end_relayed)

@@ -21,7 +21,7 @@ from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name
 from ..runtime.session import Session
-from .node_process import ROLES
+from .node_process import ROLES, Node, report_of
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
@@ -86,9 +86,9 @@ async def run_node(
             stack.enter_context(run_dir)
         site_model = _site_model(role, experiment)
         shared_config = shared_config_of(experiment, site_model)
-        state = run_dir.state(role, name) if run_dir else None
+        checkpoint_dir = run_dir.checkpoint_dir(role, name) if run_dir else None
         identity = NodeIdentity(
-            broker, run, name, shared_config=shared_config, checkpoint_dir=state, seed_peer=seed_peer
+            broker, run, name, shared_config=shared_config, checkpoint_dir=checkpoint_dir, seed_peer=seed_peer
         )
         node = ROLES[role].from_parts(site_model, experiment, identity)
         if run_dir:
@@ -105,7 +105,9 @@ async def run_node(
                 async for _ in node.rounds():
                     pass
                 if role == "coordinator":
-                    _publish_completed(node.session, time.monotonic() - started)
+                    stats, wall_s = node.session.stats, time.monotonic() - started
+                    known = {"status": "completed", "completed_rounds": stats.completed, "wall_s": wall_s}
+                    node.session.publish("run.completed", {**known, **stats.stopped})
         except NodeFailed as error:
             reason = str(error)
         if run_dir and isinstance(node, Peer):
@@ -147,12 +149,6 @@ def _publish_started(experiment: Experiment, session: Session, resumed: int | No
     session.publish("run.started", {**fields, "data": SITES, "model": experiment.model.name})
 
 
-def _publish_completed(session: Session, wall_s: float) -> None:
-    record = session.stats
-    fields = {"status": "completed", "completed_rounds": record.completed, "wall_s": wall_s, **record.stopped}
-    session.publish("run.completed", fields)
-
-
 def _site_model(role: str, experiment: Experiment) -> SiteModel:
     model = build_model(experiment)
     if role == "coordinator":
@@ -165,14 +161,11 @@ def _site_model(role: str, experiment: Experiment) -> SiteModel:
     return build_site_model(model, rows, experiment, columns=source.columns, task=source.task, holdout=data.test_size)
 
 
-def _result(name: str, node: Coordinator | Client | Peer, reason: str) -> RunResult:
+def _result(name: str, node: Node, reason: str) -> RunResult:
     site_model = node.model
-    report = node.session.stats.report(node.session.transport.counters)
-    result = RunResult({name: report}, status="failed" if reason else "completed", reason=reason)
-    best = node.best if isinstance(node, Coordinator) else None
-    if best is not None:
-        report["best"] = {"round": best.round, "metrics": dict(best.metrics)}
-        result.best_weights = best.weights
+    result = RunResult({name: report_of(node)}, status="failed" if reason else "completed", reason=reason)
+    if isinstance(node, Coordinator) and node.best is not None:
+        result.best_weights = node.best.weights
     if site_model.built:
         result.weights = site_model.get_weights() if isinstance(node, Client) and not reason else node.weights
         result.task = site_model.preprocessing.task

@@ -39,7 +39,7 @@ class Supervisor:
     on_lost: Callable[[str, str], None]  # (node, reason)
     publish: Callable[..., None]
     on_restart: Callable[[], None] = lambda: None  # a broker that had died is back
-    state: Callable[[str, str], Path | None] = lambda _role, _name: None  # a node's folder for durable state
+    checkpoint_dir: Callable[[str, str], Path | None] = lambda _role, _name: None
     ready: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     arrays: dict[str, Any] = field(default_factory=dict)  # final weights
@@ -113,8 +113,8 @@ class Supervisor:
 
     def _node_job(self, name: str) -> dict[str, Any]:
         role = self.roles[name]
-        state = self.state(role, name)
-        return {"name": name, "role": role, "state": None if state is None else str(state)}
+        folder = self.checkpoint_dir(role, name)
+        return {"name": name, "role": role, "checkpoint_dir": None if folder is None else str(folder)}
 
     def _groups(self, learners: list[str]) -> list[list[str]]:
         """Spread the nodes over the processes asked for; a coordinator always has one of its own."""

@@ -14,7 +14,7 @@ from ..config.schema import Experiment
 from ..experiment.loader import load_experiment
 from ..gossip.algorithms.registry import has_rounds, synchronous_names
 from ..gossip.checkpointing import NoCommonCheckpoint, common_round
-from .run_dir import COORDINATOR, RunDir, check_run_dir, read_nodes, state_dir
+from .run_dir import COORDINATOR, RunDir, check_run_dir, checkpoint_dir, read_nodes
 
 
 def reopen(path: Path, experiment: Experiment, *, alone: str = "") -> RunDir:
@@ -28,15 +28,16 @@ def reopen(path: Path, experiment: Experiment, *, alone: str = "") -> RunDir:
         As `resumable` and `resumable_peers`, for a node alone as `check_run`; or the run is still going on.
     """
     if not alone and experiment.mode == "gossip":
-        return RunDir.existing(path, *resumable_peers(path, experiment))
+        resumed, damaged = resumable_peers(path, experiment)
+        return RunDir(path, existing=True, resumed=resumed, damaged=damaged)
     if not alone:
-        return RunDir.existing(path, resumable(path, experiment).round)
+        return RunDir(path, existing=True, resumed=resumable(path, experiment).round)
     begun = check_run(path, experiment)
     if alone == "peer":
         peers = [name for name, known in read_nodes(path).items() if known.get("role") == "peer"]
-        held = [number for name in peers for number in rounds_in(state_dir(path, name))]
+        held = [number for name in peers for number in rounds_in(checkpoint_dir(path, name))]
         _check_unfinished(path, max(held, default=0), begun, experiment)
-    return RunDir.existing(path)
+    return RunDir(path, existing=True)
 
 
 def resumable(path: Path, experiment: Experiment) -> State:
@@ -50,7 +51,7 @@ def resumable(path: Path, experiment: Experiment) -> State:
     where = f"--resume {path}"
     begun = check_run(path, experiment)
     warnings: list[str] = []
-    checkpoints = CheckpointStore(state_dir(path, COORDINATOR), warnings.append)
+    checkpoints = CheckpointStore(checkpoint_dir(path, COORDINATOR), warnings.append)
     if not checkpoints.rounds:
         raise ExperimentError(f"{where}: holds no checkpoint: its first round was never complete; launch it again")
     try:
@@ -81,7 +82,7 @@ def resumable_peers(path: Path, experiment: Experiment) -> tuple[int, tuple[str,
     """
     where = f"--resume {path}"
     begun = check_run(path, experiment)
-    held = {name: set(rounds_in(state_dir(path, name))) for name in default_node_names(experiment.nodes, "peer")}
+    held = {name: set(rounds_in(checkpoint_dir(path, name))) for name in default_node_names(experiment.nodes, "peer")}
     damaged: list[str] = []
     while True:
         try:
@@ -106,7 +107,7 @@ def _damage(path: Path, name: str, number: int, experiment: Experiment) -> str:
     """Return what is wrong with a peer's state of a round; empty: nothing is."""
     where = f"--resume {path}"
     try:
-        state = read_state(state_dir(path, name), number)
+        state = read_state(checkpoint_dir(path, name), number)
     except Damaged as error:
         return str(error)
     except CheckpointError as error:
@@ -118,7 +119,7 @@ def _damage(path: Path, name: str, number: int, experiment: Experiment) -> str:
 def rewind_peers(run_dir: RunDir) -> None:
     """Remove what the peers of a run that was opened again hold of later rounds: these are run anew, by all."""
     for name in read_nodes(run_dir.path) if run_dir.resumed is not None else ():
-        CheckpointStore(state_dir(run_dir.path, name)).rewind(run_dir.resumed or 0)
+        CheckpointStore(checkpoint_dir(run_dir.path, name)).rewind(run_dir.resumed or 0)
 
 
 def check_run(path: Path, experiment: Experiment) -> Experiment:

@@ -7,20 +7,18 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from nervenet.broker.messages import Roster
+from nervenet.models.site_model import SiteModel
 
 from ..checkpoint.client_state import ClientStateStore
+from ..config.schema import Experiment
 from ..federated.client_machine import ClientConfig, ClientMachine
 from ..federated.client_worker import ClientWorker
 from ..runtime.identity import NodeFailed, NodeIdentity, members_of
 from ..runtime.node import Publish
 from .base import Role
-
-if TYPE_CHECKING:
-    from nervenet.broker.messages import Roster
-    from nervenet.models.site_model import SiteModel
-
-    from ..config.schema import Experiment
 
 
 class Client(Role):
@@ -28,7 +26,7 @@ class Client(Role):
 
     When the coordinator dies it is waited for, `network.rejoin_deadline_s` seconds, at whatever address it comes back.
 
-    An asynchronous context manager that lives in the caller's event loop; a good guest in the same way as `Peer`.
+    An asynchronous context manager that lives in the caller's event loop: see `Role`.
 
     Parameters
     ----------
@@ -97,7 +95,7 @@ class Client(Role):
     async def __aexit__(self, *_: object) -> None:
         if self._coordinator and self._node is not None and not self._node.finished.done():
             self.session.send_goodbye([self._coordinator], "done")
-        await self.session.__aexit__()
+        await self.session.close()
 
     def _begin(self, roster: Roster) -> None:
         coordinators = members_of(roster, "coordinator")
@@ -127,7 +125,7 @@ class Client(Role):
 
 
 def _from_thread(loop: asyncio.AbstractEventLoop, publish: Publish) -> Callable[[str], None]:
-    """Let the worker thread warn."""
+    """Return a function by which the worker thread can publish a warning."""
 
     def warn(reason: str) -> None:
         with suppress(RuntimeError):  # the owner's loop is gone

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
+
+from nervenet.broker.messages import Roster
+from nervenet.models.site_model import SiteModel
 
 from ..checkpoint.store import CheckpointStore
+from ..config.schema import Experiment
 from ..federated.aggregator import Aggregator, CoordinatorWorker
 from ..federated.checkpoint_writer import CheckpointWriter
 from ..federated.coordinator_config import CoordinatorConfig
@@ -20,19 +24,13 @@ from ..runtime import events as ev
 from ..runtime.identity import NodeIdentity, members_of
 from .base import Role
 
-if TYPE_CHECKING:
-    from nervenet.broker.messages import Roster
-    from nervenet.models.site_model import SiteModel
-
-    from ..config.schema import Experiment
-
 GOODBYES_S = 2.0  # how long the coordinator waits for clients to say goodbye
 
 
 class Coordinator(Role):
     """Asks clients to train, and averages what they report.
 
-    An asynchronous context manager that lives in the caller's event loop; a good guest in the same way as `Peer`.
+    An asynchronous context manager that lives in the caller's event loop: see `Role`.
 
     Parameters
     ----------
@@ -108,9 +106,9 @@ class Coordinator(Role):
         self.resumed = None if self._past is None else self._past.round
         self._alone = False
         if self._past is not None:
-            # Nothing is left to do but to give the final model to whoever is still there; a launcher's clients come.
+            # Nothing is left to do but to send the final model to the clients that live; a launcher's come back.
             self._alone = self._past.round >= experiment.rounds and identity.report_server is None
-            # Who takes up a run knows its clients, and waits for them itself: one of them may be gone for good.
+            # A coordinator that takes up a run waits for its clients itself: one of them may not come back.
             identity = replace(identity, previous_incarnation=self._past.incarnation, min_nodes=0 if self._alone else 1)
         super()._set_up(site_model, experiment, identity)
         self._strategy = build_strategy(experiment.federated.strategy, experiment.federated.arguments)
@@ -139,7 +137,7 @@ class Coordinator(Role):
                 self.session.send_goodbye(connections.connected, "the coordinator left before the run was over")
             # The clients read the final model, or why there is none, before this end of the connection goes.
             await connections.wait_for_goodbyes(GOODBYES_S)
-        await self.session.__aexit__()
+        await self.session.close()
 
     def _begin(self, roster: Roster) -> None:
         experiment = self.experiment

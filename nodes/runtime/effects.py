@@ -10,15 +10,21 @@ from typing import Any, Protocol, TypeAlias
 
 from nervenet.broker.messages import Message
 
-from .contribution import Contribution
 from .events import Body, Event, Key
 
+Contribution: TypeAlias = Any  # one admitted update, a `federated.strategies.Contribution`: opaque here like a body
 Shares: TypeAlias = tuple[float, float]  # weight of one's own model and of the other's
 Part: TypeAlias = Any  # which elements of a model: a `gossip.asynchronous.model_merge.Part`, opaque here like a body
 
 
+class Effect:
+    """What a machine asks for."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class Link:
+class Link(Effect):
     """Dial `peer` at its addresses, by lane."""
 
     peer: str
@@ -26,14 +32,14 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Unlink:
+class Unlink(Effect):
     """Hang up."""
 
     peer: str
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
+class Send(Effect):
     """Hand a message, with its array, to each of `to`; encoded once."""
 
     to: Sequence[str]
@@ -42,8 +48,8 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class SendHeartbeat:
-    """Send a heartbeat; the shell adds which transfers are still on their way."""
+class SendHeartbeat(Effect):
+    """Send a heartbeat; the node adds which transfers are still on their way."""
 
     to: Sequence[str]
     round: int
@@ -51,15 +57,15 @@ class SendHeartbeat:
 
 
 @dataclass(frozen=True, slots=True)
-class Publish:
-    """Tell whoever listens; may be lost."""
+class Publish(Effect):
+    """Publish an event of this type; it may be lost."""
 
     type: str
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class SetTimer:
+class SetTimer(Effect):
     """Fire `key` at time `at`; a timer of that key set before is replaced."""
 
     key: Key
@@ -67,19 +73,19 @@ class SetTimer:
 
 
 @dataclass(frozen=True, slots=True)
-class CancelTimer:
+class CancelTimer(Effect):
     """Forget the timer `key`."""
 
     key: Key
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(Effect):
     """Compute the site's statistics; answered by `Surveyed`."""
 
 
 @dataclass(frozen=True, slots=True)
-class ApplyAgreement:
+class ApplyAgreement(Effect):
     """Agree from the sites' surveys, or take over an agreement made elsewhere; answered by `ModelReady`.
 
     A peer with a `round` takes up the agreement, the model and all else that it has saved of that, and removes what it
@@ -92,16 +98,14 @@ class ApplyAgreement:
 
 
 @dataclass(frozen=True, slots=True)
-class Train:
-    """Train from `body` (None: from where the model stands); answered by `Trained`. `evaluate` asks for the hold-out
-    first.
+class Train(Effect):
+    """Train from `body` (None: from where the model stands); answered by `Trained`.
 
-    A client's has the `incarnation` of the coordinator that asks, and up to which round that will never
-    be asked for again, `durable`: what is carried from round to round is kept accordingly. `counted` is the last round
-    whose update is in the model, None: that in which it trained last.
+    A client measures the hold-out first, if `evaluate`. `incarnation` is that of the coordinator that asks, `durable`
+    the last round that it will never ask for again: what is carried from round to round is kept accordingly. `counted`
+    is the last round whose update is in the model, None: that in which it trained last.
 
-    A peer's says whom the result will be sent to, `to`, and who of all has lost the copy of what was sent before,
-    `whole`.
+    A peer's result is sent to `to`, of whom `whole` have lost the copy of what was sent before.
     """
 
     round: int
@@ -117,14 +121,14 @@ class Train:
 
 
 @dataclass(frozen=True, slots=True)
-class CancelTraining:
+class CancelTraining(Effect):
     """Stop the training that runs, at the next mini-batch; `keep` the work that is done, where the task allows it."""
 
     keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Personalize:
+class Personalize(Effect):
     """Load the final model and make it this site's own, as the settings ask; answered by `Personalized`."""
 
     round: int
@@ -133,7 +137,7 @@ class Personalize:
 
 
 @dataclass(frozen=True, slots=True)
-class Fold:
+class Fold(Effect):
     """Make the next model of `body`, the present one, and the updates, in the order given; answered by `Folded`."""
 
     round: int
@@ -143,9 +147,8 @@ class Fold:
 
 
 @dataclass(frozen=True, slots=True)
-class Mix:
-    """Set the model to the sum of coefficient times body, in the order given, or to what the peer's algorithm makes of
-    them; answered by `Mixed`.
+class Mix(Effect):
+    """Set the model to what the peer's algorithm makes of the bodies; answered by `Mixed`.
 
     `names` are whose they are. `masses` and `bases` are those of their exchanges, where any of them has one;
     `differences` those names whose body is relative to its base.
@@ -161,17 +164,15 @@ class Mix:
 
 
 @dataclass(frozen=True, slots=True)
-class Forget:
+class Forget(Effect):
     """A neighbor has a new incarnation: drop what is remembered of the previous one."""
 
     peer: str
 
 
 @dataclass(frozen=True, slots=True)
-class Combine:
-    """Sum coefficient times body, in the order given, concurrently with a training that may be running, and without
-    touching the model; answered by `Combined`.
-    """
+class Combine(Effect):
+    """Sum coefficient times body, in the order given, concurrently with training; answered by `Combined`."""
 
     number: int
     bodies: Sequence[Body]
@@ -179,7 +180,7 @@ class Combine:
 
 
 @dataclass(frozen=True, slots=True)
-class Merge:
+class Merge(Effect):
     """Merge `theirs`, that part of a model, into `mine`, concurrently with training; answered by `Combined`."""
 
     number: int
@@ -190,7 +191,7 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True)
-class CopyPart:
+class CopyPart(Effect):
     """Copy a part out of a model, concurrently with training; answered by `Combined`."""
 
     number: int
@@ -199,7 +200,7 @@ class CopyPart:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluate:
+class Evaluate(Effect):
     """Measure the model (`body`: after loading it) on "test" or "holdout" data; answered by `Evaluated`."""
 
     round: int
@@ -208,10 +209,10 @@ class Evaluate:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Write all that the future depends on: `body` is the weights after `round`, `record` all the machine's memory, as
-    JSON can say it, `best` the best weights so far; answered by `Saved`, or by `WorkFailed("checkpoint")`, after which
-    the run goes on.
+class Checkpoint(Effect):
+    """Write all that the future depends on; answered by `Saved`, or by `WorkFailed("checkpoint")`: the run goes on.
+
+    `body` is the weights after `round`, `best` the best so far, `record` what the machine remembers, as JSON.
     """
 
     round: int
@@ -221,7 +222,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class SaveState:
+class SaveState(Effect):
     """Write what a peer would go on from after `round`, and remove what it has of the rounds in `forget`.
 
     Answered by `Saved`, or by `WorkFailed("save state")`, after which the run goes on. It is written concurrently with
@@ -235,59 +236,31 @@ class SaveState:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadWeights:
-    """Load `body` into the model, for good."""
+class LoadWeights(Effect):
+    """Load `body` into the model."""
 
     body: Body
 
 
 @dataclass(frozen=True, slots=True)
-class Completed:
-    """A round is over; what its owner is told."""
+class Completed(Effect):
+    """A round is over; `fields` are its report to the owner."""
 
     round: int
     fields: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(Effect):
     """The machine has nothing more to do."""
 
     status: str  # completed | failed | left
     reason: str = ""
 
 
-Effect: TypeAlias = (
-    Link
-    | Unlink
-    | Send
-    | SendHeartbeat
-    | Publish
-    | SetTimer
-    | CancelTimer
-    | Survey
-    | ApplyAgreement
-    | Train
-    | CancelTraining
-    | Personalize
-    | Fold
-    | Mix
-    | Forget
-    | Combine
-    | Merge
-    | CopyPart
-    | Evaluate
-    | Checkpoint
-    | SaveState
-    | LoadWeights
-    | Completed
-    | Finish
-)
-
-
 class Machine(Protocol):
-    """Decides; see the module's docstring."""
+    """Decides what to do; see `events`."""
 
     def handle(self, event: Event, now: float) -> list[Effect]:
-        """Take one event at time `now` (seconds, any origin, never backwards) and say what to do."""
+        """Take one event at time `now` (seconds, any origin, never backwards), and return what to do."""
         ...

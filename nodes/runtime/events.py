@@ -1,4 +1,4 @@
-"""Everything a machine may be told: the events that a node posts to its machine.
+"""The events that a node posts to its machine.
 
 A machine is an object with `handle(event, now) -> list[Effect]`. It never waits, never reads a clock, never touches an
 array: a `body` is an opaque handle that it passes on.
@@ -16,13 +16,19 @@ Body: TypeAlias = Any  # an array to the node, an opaque handle to a machine
 Key: TypeAlias = tuple[str | int, ...]  # names a timer
 
 
+class Event:
+    """What a machine is told."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class Started:
+class Started(Event):
     """The node is open for business; the first event of every machine."""
 
 
 @dataclass(frozen=True, slots=True)
-class LinkUp:
+class LinkUp(Event):
     """Both lanes to `peer` are open, and it has said who it is."""
 
     peer: str
@@ -31,7 +37,7 @@ class LinkUp:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkLost:
+class LinkLost(Event):
     """The connection of `peer` has closed: its process has ended or the way to it is cut. It may come back."""
 
     peer: str
@@ -39,8 +45,8 @@ class LinkLost:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
-    """A message came in. `flaw` says what the shell found wrong with the array's values, None if all are finite."""
+class Arrived(Event):
+    """A message came in; `flaw` is what is wrong with the array's values, None if all are finite."""
 
     sender: str
     message: Message
@@ -50,7 +56,7 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
-class SendFailed:
+class SendFailed(Event):
     """An outgoing message will not reach `peer`; `cause` is ``slow`` (its queue is full) or ``unreachable``."""
 
     peer: str
@@ -61,15 +67,15 @@ class SendFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class StillSending:
-    """What we sent `peer` for these rounds is still leaving this machine: its silence about them is not its fault."""
+class StillSending(Event):
+    """What was sent to `peer` for these rounds is still leaving this machine: its silence about them is no fault."""
 
     peer: str
     rounds: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class MalformedMessage:
+class MalformedMessage(Event):
     """Something unreadable came from `sender`; it was dropped."""
 
     sender: str
@@ -77,7 +83,7 @@ class MalformedMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class TimerFired:
+class TimerFired(Event):
     """The timer `key` is due; `due` is when it should have fired."""
 
     key: Key
@@ -85,7 +91,7 @@ class TimerFired:
 
 
 @dataclass(frozen=True, slots=True)
-class Surveyed:
+class Surveyed(Event):
     """The site's own statistics are ready."""
 
     fields: Mapping[str, Any]
@@ -93,12 +99,12 @@ class Surveyed:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelReady:
+class ModelReady(Event):
     """All agree on columns, classes and scale; the model is built.
 
-    `payload` describes its weights on the wire, `body` is their first value, `outgoing` what goes out to those who
-    train: with further parts behind the weights, where a strategy has some. `sizes` are those of the arrays that lie
-    behind one another in it. After a `round` that a peer has kept the model is that of then.
+    `payload` describes its weights on the wire, `body` is their first value, or that after a `round` that a peer has
+    saved. `outgoing` goes out to those who train: the weights with the strategy's further parts behind them. `sizes`
+    are those of the model's arrays.
     """
 
     agreement: Mapping[str, Any]
@@ -111,7 +117,7 @@ class ModelReady:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingModel:
-    """What a peer sends, as a machine sees it: the fields of an `Exchange` beside its round."""
+    """What a peer sends: the fields of an `Exchange` without its round."""
 
     body: Body
     payload: Payload
@@ -120,10 +126,10 @@ class OutgoingModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """Local training of (`round`, `attempt`) ended; `cancelled` if it was abandoned between two mini-batches.
+class Trained(Event):
+    """Local training of (`round`, `attempt`) ended; `cancelled` if it was stopped between two mini-batches.
 
-    `payload` describes the body where it is not just the weights. Of a peer that gossips `base` goes with it, and
+    `payload` describes the body where it is not just the weights. A peer's is relative to `base`, if there is one, and
     `apart` has what some neighbors get instead.
     """
 
@@ -139,17 +145,15 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
-class Personalized:
-    """The model of this site is its own now, as far as it was asked for; `metrics` are of its hold-out, those of the
-    global model under ``global_…``.
-    """
+class Personalized(Event):
+    """This site has a model of its own; `metrics` are of its hold-out, those of the global model ``global_…``."""
 
     round: int
     metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
+class Folded(Event):
     """The updates of (`round`, `attempt`) are the next model; `rejected` says whose were left out, and why."""
 
     round: int
@@ -161,7 +165,7 @@ class Folded:
 
 
 @dataclass(frozen=True, slots=True)
-class Mixed:
+class Mixed(Event):
     """The exchange of `round` is mixed into the model.
 
     `wanted` are neighbors of whose sent model the copy is lost: what they sent is relative to one that is not here.
@@ -174,15 +178,15 @@ class Mixed:
 
 
 @dataclass(frozen=True, slots=True)
-class Combined:
-    """A vector has been made beside the training; `number` is that of the effect that asked for it."""
+class Combined(Event):
+    """A vector has been made concurrently with training; `number` is that of the effect that asked for it."""
 
     number: int
     body: Body
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
+class Evaluated(Event):
     """The model of `round` was measured on `which` data."""
 
     round: int
@@ -191,14 +195,14 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(Event):
     """The checkpoint of `round`, or what a peer keeps of it, is on the disk."""
 
     round: int
 
 
 @dataclass(frozen=True, slots=True)
-class WorkFailed:
+class WorkFailed(Event):
     """The worker raised while it did `kind`; `reason` is for people."""
 
     kind: str
@@ -208,7 +212,7 @@ class WorkFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class Proceed:
+class Proceed(Event):
     """The owner asks for rounds up to and including `until`.
 
     `last`: and for no more, so that a node without rounds ends when its neighbors have done theirs.
@@ -216,26 +220,3 @@ class Proceed:
 
     until: int
     last: bool = False
-
-
-Event: TypeAlias = (
-    Started
-    | LinkUp
-    | LinkLost
-    | Arrived
-    | SendFailed
-    | StillSending
-    | MalformedMessage
-    | TimerFired
-    | Surveyed
-    | ModelReady
-    | Trained
-    | Personalized
-    | Folded
-    | Mixed
-    | Combined
-    | Evaluated
-    | Saved
-    | WorkFailed
-    | Proceed
-)

@@ -1,4 +1,4 @@
-"""Who is alive, by when each was last heard; pure, and slow to blame others for its own delays."""
+"""A failure detector: who is alive, by when each was last heard; pure, and tolerant of its own node's delays."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """What a look at the clock has changed: each peer with the seconds it has been silent."""
+    """What a review has changed: each peer with the seconds it has been silent."""
 
     suspected: dict[str, float] = field(default_factory=dict)
     lost: dict[str, float] = field(default_factory=dict)
@@ -16,16 +16,15 @@ class Verdicts:
 class FailureDetector:
     """Suspects whoever has been silent for `suspect_after_s`, and gives up after `lost_after_s`.
 
-    Any traffic counts as a sign of life. A node that notices that its own clock was served late (`forgive`) gives
-    everybody that much more time, because a busy machine hears late what was said in time (the awareness of
-    memberlist).
+    Any traffic counts. A node whose own timers fire late extends all deadlines by as much (`extend_deadlines`): a busy
+    machine hears late what was sent in time (the awareness of memberlist).
 
     Parameters
     ----------
     suspect_after_s
-        Silence, in seconds, after which nobody waits for a peer any longer; undone by the next message of that peer.
+        Silence, in seconds, after which a peer is no longer waited for; undone by its next message.
     lost_after_s
-        Silence, in seconds, after which the peer counts as gone for good.
+        Silence, in seconds, after which a peer counts as lost.
     """
 
     def __init__(self, suspect_after_s: float, lost_after_s: float) -> None:
@@ -37,20 +36,20 @@ class FailureDetector:
         self._grace_s: dict[str, float] = {}
 
     def watch(self, peer: str, now: float, grace_s: float = 0.0) -> None:
-        """Begin (again) to expect signs of life of `peer`; one that speaks seldom is given `grace_s` seconds more."""
+        """Begin (again) to expect messages of `peer`; one that sends seldom is given `grace_s` seconds more."""
         self._heard[peer] = now
         self._grace_s[peer] = grace_s
         self.suspects.discard(peer)
         self.lost.discard(peer)
 
     def forget(self, peer: str) -> None:
-        """Stop expecting anything of `peer`; it took its leave."""
+        """Stop expecting anything of `peer`: it said goodbye."""
         self._heard.pop(peer, None)
         self.suspects.discard(peer)
         self.lost.discard(peer)
 
     def heard(self, peer: str, now: float) -> bool:
-        """Note a sign of life; true if `peer` had been suspected or given up."""
+        """Note a message; true if `peer` had been suspected or lost."""
         if peer not in self._heard:
             return False
         self._heard[peer] = now
@@ -67,9 +66,9 @@ class FailureDetector:
         return True
 
     def extend_deadlines(self, lateness_s: float, now: float) -> None:
-        """Add the time by which this node's own timer was late to everybody's account, up to having been heard now.
+        """Extend all deadlines by the time by which a timer of this node was late, up to having been heard now.
 
-        Two timers that were late together tell of one delay; without the limit they would count it twice.
+        Two timers that were late together are of one delay; without the limit they would count it twice.
         """
         for peer, at in self._heard.items():
             self._heard[peer] = min(now, at + lateness_s)
@@ -83,7 +82,7 @@ class FailureDetector:
         return peer in self._heard and peer not in self.suspects and peer not in self.lost
 
     def review(self, now: float) -> Verdicts:
-        """Look at the clock: who has become suspect, who lost, since the last look."""
+        """Return who has become suspect, and who lost, since the last review."""
         verdicts = Verdicts()
         for peer, heard in sorted(self._heard.items()):
             at = heard + self._grace_s[peer]
@@ -99,7 +98,7 @@ class FailureDetector:
         return verdicts
 
     def next_review(self) -> float | None:
-        """Say when the next verdict can fall, in the clock's seconds; None if nobody is watched."""
+        """Return when the next verdict can fall, in the clock's seconds; None if nobody is watched."""
         due = [
             at + self._grace_s[peer] + (self.lost_after_s if peer in self.suspects else self.suspect_after_s)
             for peer, at in self._heard.items()

@@ -1,6 +1,4 @@
-"""What a node's result is judged by: counted from its own decisions as they are made, and reported by request and
-reply.
-"""
+"""What a node's result is judged by: counted from its own events, and reported by request and reply."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ ROUNDS, LINES = 10_000, 100  # that a report goes into
 
 
 class NodeStats:
-    """Follows a node's events and completed rounds; `report` is what it comes to."""
+    """Follows a node's events and completed rounds; `report` returns what they come to."""
 
     def __init__(self, role: str) -> None:
         self.role = role
@@ -51,11 +49,10 @@ class NodeStats:
         elif kind == "update.rejected":
             self.rejected[str(fields.get("subject"))] += 1
         elif kind == "warning":
-            if len(self.warnings) < LINES:
-                self.warnings.append(str(fields.get("reason", "")))
+            _append(self.warnings, str(fields.get("reason", "")))
         elif kind in DISTURBING:
             subject = fields.get("subject", "")
-            self._disturb(f"{DISTURBING[kind]} {subject}: {fields.get('reason', '')}".replace(" :", ":"))
+            _append(self.disturbed, f"{DISTURBING[kind]} {subject}: {fields.get('reason', '')}".replace(" :", ":"))
 
     def _round(self, fields: Mapping[str, Any]) -> None:
         number = int(fields["round"])
@@ -72,7 +69,7 @@ class NodeStats:
         self._mark(number)
 
     def _without(self, line: str, number: int) -> None:
-        """Say once what holds for rounds on end: until a dead neighbor is known to be gone each of them lacks it."""
+        """Keep one line for what holds of consecutive rounds: each lacks a dead neighbor until it is known to be."""
         same, first, last = self._lasting
         shown = f"rounds {first} to {last}" if first < last else f"round {first}"
         if same == line and last == number - 1 and self.disturbed[-1:] == [f"{shown} {line}"]:
@@ -80,11 +77,7 @@ class NodeStats:
             self.disturbed[-1] = f"rounds {first} to {number} {line}"
         else:
             self._lasting = (line, number, number)
-            self._disturb(f"round {number} {line}")
-
-    def _disturb(self, line: str) -> None:
-        if len(self.disturbed) < LINES:  # a run of a million rounds must not remember each
-            self.disturbed.append(line)
+            _append(self.disturbed, f"round {number} {line}")
 
     def _mark(self, number: int) -> None:
         """Note how long the lists are, and copy what is small: a round must not cost more the later it comes."""
@@ -101,14 +94,15 @@ class NodeStats:
         self._marks = {n: self._marks[n] for n in before} | {number: mark}
 
     def _judged(self, fields: Mapping[str, Any]) -> None:
-        """What an evaluation found belongs to its round, whenever it comes."""
+        """Note the figures with their round, whenever they come."""
         mark = self._marks.get(int(fields.get("round", -1)))
         if mark is not None:
             mark |= {"metrics": self.metrics, "sites": self.sites}
 
     def as_of(self, number: int) -> dict[str, Any]:
-        """Give what was known when a round was complete, the last one or the one before: what came later is run again
-        by whoever takes up the run there, and must not count twice.
+        """Return what was known when a round was complete, the last one or the one before.
+
+        What came later is run again by the incarnation that goes on from there, and must not count twice.
         """
         if number not in self._marks:
             raise RuntimeError(f"round {number} is not noted; rounds {sorted(self._marks)} are")
@@ -122,19 +116,19 @@ class NodeStats:
         }
 
     def restore(self, number: int, known: Mapping[str, Any]) -> None:
-        """Go on from what `as_of` gave in a former life."""
+        """Go on from what `as_of` gave in a previous incarnation."""
         self.completed = number
         self.metrics = dict(known["metrics"])
         self.sites = dict(known["sites"])
         self.round_s = list(known["round_s"])
         self.staleness = Counter({int(steps): int(times) for steps, times in known["staleness"]})
         self.rejected = Counter(known["rejected"])
-        self.warnings = [*known["warnings"], *self.warnings]  # what was said in this life stays
+        self.warnings = [*known["warnings"], *self.warnings]  # this incarnation's stay
         self.disturbed = [*known["disturbed"], *self.disturbed]
         self._mark(number)
 
     def report(self, counters: Any) -> dict[str, Any]:
-        """Give the report, with the transport's byte counts."""
+        """Return the report, with the transport's byte counts."""
         found: dict[str, Any] = {
             "role": self.role,
             "completed_rounds": self.completed,
@@ -150,12 +144,10 @@ class NodeStats:
         if self.staleness:
             total = sum(steps * updates for steps, updates in self.staleness.items())
             found["staleness"] = {"mean": total / self.staleness.total(), "max": max(self.staleness)}
-        if self.sites:
-            found["sites"] = self.sites
-        if self.stopped:
-            found["stopped"] = self.stopped
-        if self.mass:
-            found["mass"] = self.mass
-        if self.personal:
-            found["personal"] = self.personal
-        return found
+        further = {"sites": self.sites, "stopped": self.stopped, "mass": self.mass, "personal": self.personal}
+        return found | {name: value for name, value in further.items() if value}
+
+
+def _append(lines: list[str], line: str) -> None:
+    if len(lines) < LINES:  # a run of a million rounds must not remember each
+        lines.append(line)

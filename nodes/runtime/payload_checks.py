@@ -1,7 +1,4 @@
-"""What is wrong with something that wants to be counted: by its own description, before anybody looks at more of it.
-
-The shell has looked at the values already (`Arrived.flaw`), because a machine may not.
-"""
+"""Checks of what a payload says of itself; its values have been looked at already (`Arrived.flaw`)."""
 
 from __future__ import annotations
 
@@ -18,8 +15,8 @@ Fault = tuple[str, str]
 def payload_fault(payload: Payload, expected: Payload | None, *, encodings: bool = False) -> Fault | None:
     """Compare what a payload says of itself with what is expected of it; None if it fits.
 
-    The bytes of an encoding are of any number: whether they decode to as many numbers as there should be, the shell has
-    seen before.
+    The bytes of an encoding are of any number: whether they decode to as many numbers as there should be, has been
+    looked at before.
     """
     if expected is None:
         return "layout", "no layout is settled yet"
@@ -41,7 +38,7 @@ def update_fault(
     """Check a client's answer to a task of this kind of work; None if it can be counted.
 
     `rows` is what the client has said that it trains on: the weight of its answers cannot grow afterwards. `cap` is the
-    most that anybody is believed, whatever he said.
+    most that any client's rows count.
     """
     if update.examples <= 0:
         return "examples", f"examples must be at least 1, found {update.examples}"
@@ -65,7 +62,7 @@ def update_fault(
 
 
 def brief(text: str) -> str:
-    """What somebody else said, as far as it goes into messages, events and reports of one's own, which have limits."""
+    """Return a text of another node, cut to what messages, events and reports may hold."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 

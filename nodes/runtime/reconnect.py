@@ -1,4 +1,4 @@
-"""How a node keeps its way to another that may die, and be started again somewhere else."""
+"""How a node reconnects to another that may die, and be started again somewhere else."""
 
 from __future__ import annotations
 
@@ -18,44 +18,36 @@ _CHANCE = SystemRandom()
 
 
 class Reconnector:
-    """Dials one peer, and dials it anew when a newer roster says that it is elsewhere or has been started again.
+    """Dials one peer, and again when a newer roster says that it is elsewhere or has been started again.
 
-    While the link stands nobody is asked anything. When it is lost ZeroMQ dials the same address by itself, and the
-    broker is asked for newer rosters until there is a link once more.
-
-    Parameters
-    ----------
-    transport, membership
-        Of the node, open; `roster` is to be told the membership's rosters, and `heard` the transport's notices.
-    peer
-        As the roster names it.
-    warn
-        Told of an address that cannot be dialled.
+    When the link is lost ZeroMQ dials the same address by itself, and the broker is asked for newer rosters until there
+    is a link once more.
+    `roster` is to be called with the lease's rosters, and `heard` with the transport's events.
     """
 
-    def __init__(self, transport: t.Transport, membership: Lease, peer: Member, warn: Callable[[str], None]) -> None:
+    def __init__(self, transport: t.Transport, lease: Lease, peer: Member, warn: Callable[[str], None]) -> None:
         self.peer = peer
         self._transport = transport
-        self._membership = membership
+        self._lease = lease
         self._warn = warn
         self._up: int | None = None  # the incarnation to which there is a link
         self._dial()
-        membership.watch(FIRST_S)
+        lease.watch(FIRST_S)
 
     def heard(self, item: t.Arrival | t.TransportEvent) -> None:
-        """Take note of what becomes of the link."""
+        """Note what becomes of the link."""
         match item:
             case t.LinkUp(peer, _, incarnation, True) if peer == self.peer.node:
                 self._up = incarnation
-                # An answer of the former life, while the roster knows of a newer one, does not end the search.
+                # An answer of a previous incarnation does not end the search while the roster knows of a newer one.
                 if incarnation >= self.peer.incarnation:
-                    self._membership.unwatch()
+                    self._lease.unwatch()
             case t.LinkLost(peer) if peer == self.peer.node:
                 self._up = None
-                self._membership.watch(_CHANCE.uniform(0.0, SPREAD_S))
+                self._lease.watch(_CHANCE.uniform(0.0, SPREAD_S))
 
     def roster(self, roster: Roster) -> None:
-        """Dial anew if the peer is not where it was."""
+        """Dial again if the peer is not where it was."""
         found = next((member for member in roster.members if member.node == self.peer.node), None)
         if found is None or found.incarnation <= self.peer.incarnation:
             return

@@ -40,7 +40,7 @@ class RoundReport:
 
     @classmethod
     def of(cls, done: e.Completed) -> RoundReport:
-        """Build it from what the machine said."""
+        """Build it from a completed round."""
         known = done.fields
         return cls(
             done.round,
@@ -54,18 +54,18 @@ class RoundReport:
 
 
 class RoundReports:
-    """A queue between the machine and whoever iterates; ends with the machine."""
+    """A queue between the machine and its owner, who iterates; it ends with the machine."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[e.Completed | e.Finish] = asyncio.Queue()
         self.end: e.Finish | None = None
 
     def put(self, item: e.Completed | e.Finish) -> None:
-        """Take what the shell passes on."""
+        """Take what the node passes on."""
         self._queue.put_nowait(item)
 
     async def until(self, last: int | None) -> AsyncIterator[RoundReport]:
-        """Give each completed round up to `last` (None: as long as the machine goes on).
+        """Yield each completed round up to `last` (None: as long as the machine goes on).
 
         Raises
         ------

@@ -1,8 +1,8 @@
-"""The deployed machines on virtual time: one process, no sockets, no sleeping, any fault that can be thought of.
+"""The deployed machines on virtual time: one process, no sockets, no sleeping, any fault.
 
-Time jumps from event to event. The network is a function that says, for each message, after which delays copies of it
-arrive (none: lost, two: duplicated, unequal ones: reordered); `nervenet.broker.testing.Faults` is one. A worker is
-whatever answers the heavy effects: the real `Worker`, or a stand-in that says how long it pretends to take.
+Time jumps from event to event. The network is a function that returns, for each message, after which delays copies of
+it arrive (none: lost, two: duplicated, unequal ones: reordered); `nervenet.broker.testing.Faults` is one. A worker
+answers the heavy effects: the real `Worker`, or a scripted one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from nervenet.broker.messages import Heartbeat, Lane
 
@@ -22,15 +22,11 @@ Network: TypeAlias = Callable[[str, str, Lane, float], list[float]]
 """(sender, receiver, lane, now) -> delays in seconds, one for each copy that arrives."""
 
 
-MINI_BATCH_S = 0.01  # how long an abandoned training goes on
+MINI_BATCH_S = 0.01  # how long a cancelled training goes on
 
 
-class SimulatedWorker(Protocol):
-    """Answers a heavy effect after a pretended duration in seconds; no answer for one that has none."""
-
-    def __call__(self, job: e.Effect) -> tuple[float, ev.Event | None]:
-        """Take a job; give (duration, answer)."""
-        ...
+SimulatedWorker: TypeAlias = Callable[[e.Effect], tuple[float, ev.Event | None]]
+"""Performs a heavy effect; returns how many seconds that takes, and the answer if there is one."""
 
 
 @dataclass
@@ -47,8 +43,8 @@ class Simulated:
     stalled_until: float = 0.0
     timers: dict[ev.Key, int] = field(default_factory=dict)
     free_at: float = 0.0
-    beside_at: float = 0.0  # the same of what is done beside a training
-    training: tuple[e.Train, int] | None = None  # the one that runs and could be abandoned, and the stamp of its answer
+    concurrent_free_at: float = 0.0  # of what is done concurrently with training
+    training: tuple[e.Train, int] | None = None  # the one that runs and could be cancelled, and the stamp of its answer
 
 
 class Simulation:
@@ -86,7 +82,7 @@ class Simulation:
         heapq.heappush(self._heap, (when, next(self._order), action))
 
     def crash(self, name: str, when: float) -> None:
-        """Let a node die: it handles and sends nothing any more."""
+        """Crash a node: it handles and sends nothing any more."""
 
         def die() -> None:
             self.nodes[name].alive = False
@@ -107,7 +103,7 @@ class Simulation:
         self.at(self.now, lambda: self._post(node, event))
 
     def run(self, until: float) -> None:
-        """Let things happen until virtual time `until`, or until every living node has finished."""
+        """Run until virtual time `until`, or until every living node has finished."""
         while self._heap and self._heap[0][0] <= until:
             when, _, action = heapq.heappop(self._heap)
             self.now = max(self.now, when)
@@ -146,11 +142,11 @@ class Simulation:
             case e.Finish():
                 node.finished = effect
             case e.CancelTraining():
-                self._abandon(node)
+                self._cancel(node)
             case e.Link() | e.Unlink():
                 pass
             case e.Combine() | e.Merge() | e.CopyPart():
-                self._beside(node, effect)
+                self._concurrently(node, effect)
             case _:
                 self._work(node, effect)
 
@@ -167,21 +163,21 @@ class Simulation:
         def answered() -> None:
             if isinstance(job, e.Train):
                 if node.training != (job, stamp):
-                    return  # abandoned
+                    return  # cancelled
                 node.training = None
             self._post(node, answer)
 
         self.at(node.free_at, answered)
 
-    def _beside(self, node: Simulated, job: e.Effect) -> None:
+    def _concurrently(self, node: Simulated, job: e.Effect) -> None:
         """Do what does not wait for the worker; one after another all the same."""
         duration, answer = node.worker(job)
-        node.beside_at = max(node.beside_at, self.now) + duration
+        node.concurrent_free_at = max(node.concurrent_free_at, self.now) + duration
         if answer is not None:
-            self.at(node.beside_at, lambda: self._post(node, answer))
+            self.at(node.concurrent_free_at, lambda: self._post(node, answer))
 
-    def _abandon(self, node: Simulated) -> None:
-        """Let the training that runs end at its next mini-batch; one that hangs has none."""
+    def _cancel(self, node: Simulated) -> None:
+        """End the training that runs at its next mini-batch; one that hangs has none."""
         if node.training is None:
             return
         job, node.training = node.training[0], None

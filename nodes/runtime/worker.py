@@ -1,4 +1,4 @@
-"""The worker of a node: one thread that performs its heavy effects one after another, and two beside it.
+"""The worker of a node: a thread that performs its heavy effects one by one, and two for what is concurrent with it.
 
 Whatever touches a large vector or takes long happens here, never on the event loop. What an effect means to a role is
 the role's own affair (`RoleWorker`); threads, cancellation, the choice of what is done at once, and failures by name
@@ -73,22 +73,14 @@ class RoleWorker(Protocol):
 
 
 class Worker:
-    """Performs the heavy effects of one node in daemon threads, and answers each with its event.
-
-    Parameters
-    ----------
-    role
-        Performs them; from `start` on, nobody else touches its model while a job runs.
-    name
-        Of the node; for the names of the threads.
-    """
+    """Has a role perform its heavy effects in daemon threads named after the node; answers each with its event."""
 
     def __init__(self, role: RoleWorker, name: str = "") -> None:
         self.role = role
         self.cancellation = Cancellation()
         self._post: Post = _not_started
         self._jobs = Lane(f"worker {name}")
-        self._beside = Lane(f"beside {name}")
+        self._concurrent = Lane(f"concurrent {name}")
         self._writer = Lane(f"writer {name}")
 
     def start(self, post: Post) -> None:
@@ -107,7 +99,7 @@ class Worker:
             self.cancellation.reset()
         concurrent = isinstance(effect, e.Combine | e.Merge | e.CopyPart)
         job = self.role.snapshot(effect)
-        (self._beside if concurrent else self._jobs).put(lambda: self._do(job))
+        (self._concurrent if concurrent else self._jobs).put(lambda: self._do(job))
         return None
 
     def when_done(self, then: Callable[[], None]) -> None:
@@ -124,13 +116,13 @@ class Worker:
 
         if arrived.body.nbytes <= INLINE_BYTES:
             return unpacked()
-        self._beside.put(lambda: self._post(unpacked()))
+        self._concurrent.put(lambda: self._post(unpacked()))
         return None
 
     def close(self) -> None:
-        """Let the threads end; they are daemons, so nobody waits for a fit that goes on."""
+        """End the threads; they are daemons, so that a fit which goes on holds up nobody."""
         self.cancellation.request()
-        for lane in (self._jobs, self._beside, self._writer):
+        for lane in (self._jobs, self._concurrent, self._writer):
             lane.close()
 
     def answer(self, effect: e.Effect) -> ev.Event | None:
@@ -154,7 +146,7 @@ class Worker:
         def write() -> None:
             try:
                 answer = deferred()
-            except Exception as error:  # noqa: BLE001  (told by name; the run goes on without it)
+            except Exception as error:  # noqa: BLE001  (becomes an event; the run goes on without it)
                 answer = _failed(effect, error)
             self._post(answer)
             done.set()

@@ -12,7 +12,6 @@ from .registry import (
     check,
     default_degree,
     default_probability,
-    neighbors,
     schedule,
 )
 
@@ -30,6 +29,5 @@ __all__ = [
     "default_probability",
     "every_neighbor",
     "incoming",
-    "neighbors",
     "schedule",
 ]

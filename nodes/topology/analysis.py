@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import accumulate, count, islice
 from typing import TypeAlias
 
 import numpy as np
@@ -114,7 +114,8 @@ def spectral_gap(schedule: Schedule, rule: str) -> float:
     if schedule.period is None:
         by_round = matrices(schedule, rule)
         return 1.0 - float(np.sqrt(np.mean([variance_factor(next(by_round)) for _ in range(SAMPLED)])))
-    second = float(np.sort(np.abs(np.linalg.eigvals(_product(schedule, rule, schedule.period))))[-2])
+    *_, product = _products(schedule, rule)
+    second = float(np.sort(np.abs(np.linalg.eigvals(product)))[-2])
     # What is zero in exact arithmetic is some 1e-17 here, of which a root would make a figure.
     return 1.0 - (second ** (1 / schedule.period) if second > EXACT else 0.0)
 
@@ -130,12 +131,8 @@ def variance_factor(W: Matrix) -> float:
 
 def exact_after(schedule: Schedule, rule: str) -> int | None:
     """The number of rounds, at most a period, whose product is the exact average; None: there is none."""
-    product = np.eye(len(schedule.out(1)))
-    for number, W in zip(range(1, (schedule.period or 0) + 1), matrices(schedule, rule), strict=False):
-        product = W @ product
-        if np.abs(product - 1 / len(W)).max() < EXACT:
-            return number
-    return None
+    products = enumerate(_products(schedule, rule), start=1)
+    return next((number for number, product in products if np.abs(product - 1 / len(product)).max() < EXACT), None)
 
 
 def consensus_errors(schedule: Schedule, rule: str, *, seed: int = 0, starts: int = STARTS) -> Iterator[float]:
@@ -157,11 +154,9 @@ def consensus_errors(schedule: Schedule, rule: str, *, seed: int = 0, starts: in
         yield _spread(x / mass, x.mean(axis=0)) / first if n > 1 else 0.0
 
 
-def _product(schedule: Schedule, rule: str, rounds: int) -> Matrix:
-    product = np.eye(len(schedule.out(1)))
-    for _, W in zip(range(rounds), matrices(schedule, rule), strict=False):
-        product = W @ product
-    return product
+def _products(schedule: Schedule, rule: str) -> Iterator[Matrix]:
+    """The products of the first matrix, the first two, … of a period; of graphs that never repeat, none."""
+    return accumulate(islice(matrices(schedule, rule), schedule.period or 0), lambda product, W: W @ product)
 
 
 def _spread(x: Matrix, around: Matrix | None = None) -> float:

@@ -90,13 +90,8 @@ def every_neighbor(schedule: Schedule) -> Neighbors:
     first = schedule.out(1)
     if schedule.period is None:
         return {me: tuple(name for name in sorted(first) if name != me) for me in first}
-    ever: dict[str, set[str]] = {name: set() for name in first}
-    for number in range(1, schedule.period + 1):
-        for sender, receivers in schedule.out(number).items():
-            ever[sender].update(receivers)
-            for receiver in receivers:
-                ever[receiver].add(sender)
-    return {name: tuple(sorted(others)) for name, others in ever.items()}
+    graphs = map(schedule.out, range(1, schedule.period + 1))
+    return union(both for out in graphs for both in (out, incoming(out)))
 
 
 def union(graphs: Iterable[Neighbors]) -> Neighbors:

@@ -27,7 +27,6 @@ class EdgeList:
 
     @property
     def words(self) -> list[str]:
-        """Everybody that is named, sorted."""
         return sorted({word for _, one, other in self.pairs for word in (one, other)})
 
 

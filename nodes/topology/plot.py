@@ -8,6 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nervenet.models.atomic_file import replacing
+
 from .analysis import EXACT, FALLEN, Measured, consensus_errors, rule_of
 from .base import Neighbors, Schedule, every_neighbor
 
@@ -53,9 +55,8 @@ def draw_topology(
     for ax in axes[count + 1 :]:
         ax.set_axis_off()
     figure.suptitle(f"{measured.name}, {measured.nodes} nodes", fontsize=12)
-    beside = path.with_name(f".{path.name}")
-    figure.savefig(beside, format="png", metadata={"Software": None})
-    beside.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def lay_out(name: str, around: Neighbors) -> Places:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from .base import Neighbors, Schedule, TopologyError, named
 
@@ -12,30 +11,21 @@ DRAWS = 100  # a fixed graph is drawn again until it is connected, so many times
 
 def random_regular(names: Sequence[str], degree: int, seed: int) -> Neighbors:
     """Draw a connected graph in which all have `degree` neighbors (Steger & Wormald 1999)."""
-    import networkx as nx
-
-    n = len(names)
     # At degree 2 or more nearly every draw is connected, at degree 1 none is beyond two nodes.
-    return _connected(
-        names,
-        lambda draw: nx.random_regular_graph(degree, n, seed=draw),
-        seed,
-        f"degree = {degree}: no connected random-regular graph over {n} nodes in {DRAWS} draws; raise degree",
+    what = (
+        f"degree = {degree}: no connected random-regular graph over {len(names)} nodes in {DRAWS} draws; raise degree"
     )
+    return _connected(names, seed, what, "random_regular_graph", degree, len(names))
 
 
 def erdos_renyi(names: Sequence[str], probability: float, seed: int) -> Neighbors:
     """Draw a connected graph in which each pair is an edge with the given probability (Erdős & Rényi 1959)."""
-    import networkx as nx
-
     n = len(names)
-    return _connected(
-        names,
-        lambda draw: nx.gnp_random_graph(n, probability, seed=draw),
-        seed,
+    what = (
         f"probability = {probability:g}: no connected erdos-renyi graph over {n} nodes in {DRAWS} draws; "
-        f"twice ln(n)/n, {connecting(n):.3g}, suffices nearly always",
+        f"twice ln(n)/n, {connecting(n):.3g}, suffices nearly always"
     )
+    return _connected(names, seed, what, "gnp_random_graph", n, probability)
 
 
 def connecting(n: int) -> float:
@@ -49,16 +39,12 @@ def small_world(names: Sequence[str], degree: int, probability: float, seed: int
     """Draw a ring in which each is joined with its `degree` nearest, and each edge's far end moved anywhere with the
     given probability; connected (Watts & Strogatz 1998).
     """
-    import networkx as nx
-
     n = len(names)
-    return _connected(
-        names,
-        lambda draw: nx.watts_strogatz_graph(n, degree, probability, seed=draw),
-        seed,
+    what = (
         f"probability = {probability:g}: no connected small-world graph of degree {degree} over {n} nodes in {DRAWS} "
-        "draws; raise degree or lower probability",
+        "draws; raise degree or lower probability"
     )
+    return _connected(names, seed, what, "watts_strogatz_graph", n, degree, probability)
 
 
 def epidemic_oracle(names: Sequence[str], degree: int, seed: int) -> Schedule:
@@ -91,11 +77,12 @@ def epidemic_local(names: Sequence[str], degree: int, seed: int) -> Schedule:
     return Schedule(draw, directed=True)
 
 
-def _connected(names: Sequence[str], draw: Callable[[int], Any], seed: int, otherwise: str) -> Neighbors:
+def _connected(names: Sequence[str], seed: int, otherwise: str, generator: str, *arguments: float) -> Neighbors:
+    """Draw by a generator of networkx until the graph is connected; a `TopologyError` says `otherwise`."""
     import networkx as nx
 
     for attempt in range(DRAWS):
-        graph = draw(_integer(seed, "topology", attempt))
+        graph = getattr(nx, generator)(*arguments, seed=_integer(seed, "topology", attempt))
         if nx.is_connected(graph):
             return named(names, {i: graph[i] for i in range(len(names))})
     raise TopologyError(otherwise)

@@ -292,19 +292,3 @@ def _check_degree(name: str, n: int, degree: int) -> None:
 
 def _or(numbers: Sequence[int]) -> str:
     return " or ".join(map(str, numbers))
-
-
-def neighbors(name: str, members: Sequence[str], *, degree: int | None = None, seed: int = 0) -> Neighbors:
-    """Return each member's neighbors on a graph that is fixed and undirected.
-
-    `degree` is passed over where the topology takes none.
-
-    Raises
-    ------
-    TopologyError
-        As `schedule`, and for a graph that is directed or changes from round to round.
-    """
-    built = schedule(name, members, degree=degree if "degree" in TOPOLOGIES[name].takes else None, seed=seed)
-    if built.directed or not built.fixed:
-        raise TopologyError(f"topology = {name!r}: is directed or changes from round to round; see schedule()")
-    return built.out(1)

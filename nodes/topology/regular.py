@@ -9,7 +9,6 @@ Numbered: TypeAlias = Mapping[int, Iterable[int]]
 
 
 def ring(n: int) -> Numbered:
-    """Two neighbors each."""
     # Two nodes are joined once, not twice; networkx's cycle would give node 0 of one a loop.
     return {i: {(i - 1) % n, (i + 1) % n} for i in range(n)}
 
@@ -20,12 +19,10 @@ def line(n: int) -> Numbered:
 
 
 def star(n: int) -> Numbered:
-    """Everybody with the first."""
     return {0: range(1, n)} | dict.fromkeys(range(1, n), (0,))
 
 
 def complete(n: int) -> Numbered:
-    """Everybody with everybody."""
     return {i: range(n) for i in range(n)}
 
 

@@ -18,7 +18,7 @@ from nervenet.broker.testing import MemoryNetwork, MemoryTransport
 from nervenet.broker.transport import ZmqTransport
 from nervenet.broker.transport_events import Arrival
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 class Box:

@@ -29,7 +29,7 @@ from nervenet.broker.sockets import reached_by, split_bind
 from nervenet.broker.subscriber import EventStream
 from nervenet.nodes.monitoring.monitor import Monitor
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 def member(broker: str, node: str = "a", **options: Any) -> Lease:
@@ -43,7 +43,7 @@ def member(broker: str, node: str = "a", **options: Any) -> Lease:
         "addresses": {"control": f"tcp://{node}:1"},
         "shared_config": {"mode": "gossip"},
         "min_nodes": 2,
-        "join_deadline_s": 10.0,
+        "join_deadline_s": 60.0,
     }
     for name in set(options) & set(Join.__struct_fields__):
         fields[name] = options.pop(name)
@@ -161,7 +161,7 @@ async def test_who_comes_late_has_the_roster_at_once(broker):
 async def test_whoever_died_with_the_broker_has_its_time_to_come_back(ports):
     address = f"tcp://127.0.0.1:{ports}"
     rejoined: asyncio.Queue[Any] = asyncio.Queue()
-    options: dict[str, Any] = {"shared_config": {"mode": "federated"}, "min_nodes": 1, "join_deadline_s": 0.3}
+    options: dict[str, Any] = {"shared_config": {"mode": "federated"}, "min_nodes": 1, "join_deadline_s": 5.0}
     first = await Broker(address, lease_s=0.6).__aenter__()
     patient: dict[str, Any] = {"role": "client", "rejoin_deadline_s": 60.0, "on_joined": rejoined.put_nowait}
     async with member(address, "a", **options, **patient) as a:
@@ -171,7 +171,7 @@ async def test_whoever_died_with_the_broker_has_its_time_to_come_back(ports):
         async with Broker(address, lease_s=0.6) as second:
             await asyncio.wait_for(rejoined.get(), DEADLINE_S)
             (run,) = second._directory._runs.values()
-            assert run.join_deadline_s == 60.0  # and not 0.3, within which nobody is started again
+            assert run.join_deadline_s == 60.0  # and not 5, within which nobody is started again
             again = member(address, "c", role="coordinator", incarnation=2, **options)
             async with again:
                 assert [one.incarnation for one in (await again.roster()).members] == [1, 2]

@@ -24,7 +24,7 @@ def pauses(context: zmq.Context, count: int) -> list[int]:
         socket.connect("tcp://127.0.0.1:1")
         found = []
         while len(found) < count:
-            assert monitor.poll(5_000)
+            assert monitor.poll(60_000)
             found.append(int(recv_monitor_message(monitor)["value"]))
         socket.disable_monitor()
         monitor.close()

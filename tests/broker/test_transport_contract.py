@@ -174,7 +174,7 @@ async def test_a_client_that_ends_is_lost_at_once(world):
         pytest.skip("inproc has no connections, and no news of them")
     _, at_server, client, _ = await pair(world)
     client.send("server", Goodbye(9, "done"))
-    await client.close(1.0)
+    await client.close(30.0)
     lost = await at_server.first(LinkLost)
     assert (lost.peer, lost.incarnation) == ("client", client.incarnation)
     kinds = [type(getattr(item, "message", item)) for item in at_server.items]

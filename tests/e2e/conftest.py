@@ -69,7 +69,7 @@ class Command:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running after {within_s:g} s: {self.words}\n{self.text}") from None
         for reader in self._readers:
-            reader.join(5)
+            reader.join(60)
         return code
 
     def ok(self, within_s: float = PATIENCE_S) -> "Command":
@@ -105,9 +105,9 @@ class Command:
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
         for reader in self._readers:
-            reader.join(5)
+            reader.join(60)
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from nervenet.nodes.checkpoint.state_file import rounds_in
-from nervenet.nodes.results.run_dir import COORDINATOR, state_dir
+from nervenet.nodes.results.run_dir import COORDINATOR, checkpoint_dir
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
@@ -53,7 +53,7 @@ def test_a_killed_coordinator_goes_on_without_counting_a_step_twice(
 ) -> None:
     words = ("--data", "iris", "--nodes", 4, "--rounds", 1_000_000, "--strategy", "fedbuff")
     run = launch(*words, "--set", "evaluation.every=500", "--set", "evaluation.baseline=false")
-    kept = state_dir(run.folder, COORDINATOR)
+    kept = checkpoint_dir(run.folder, COORDINATOR)
     until(lambda: max(rounds_in(kept), default=0) > 0, "a checkpoint in the middle")
     os.kill(run.nodes["coordinator"]["pid"], signal.SIGKILL)
     assert run.wait() == 1

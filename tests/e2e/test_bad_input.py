@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nervenet.scripts.context import Context
 from nervenet.scripts.main import execute
 
 Start = Callable[..., Any]
 
 
-class NoNursery:
+class NoForkServer:
     """Stands for the process that nodes are forked from: mistakes are found before anybody asks it for one."""
 
     def preload(self, modules: list[str]) -> None:
@@ -137,7 +138,7 @@ TABLE: list[tuple[str, list[str]]] = [
 @pytest.mark.parametrize(("line", "named"), TABLE, ids=[line for line, _ in TABLE])
 def test_a_mistake_is_explained(line: str, named: list[str], folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = sorted(folder.rglob("*"))
-    code = execute(line.split(), NoNursery())
+    code = execute(line.split(), Context(fork_server=NoForkServer()))
     out, err = capfd.readouterr()
     assert code == 2, (code, out, err)
     assert "Traceback" not in out + err

@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
-COMMON = ("--rounds", 4, "--set", "network.join_deadline_s=20")
+COMMON = ("--rounds", 4, "--set", "network.join_deadline_s=60")
 
 
 @pytest.fixture
@@ -87,11 +87,13 @@ def test_a_site_with_other_columns_is_named(address: str, nervenet: Start, tmp_p
         assert "column" in command.err[-1]
 
 
-def test_a_node_with_other_terms_is_refused_by_name(address: str, nervenet: Start, tmp_path: Path) -> None:
-    where = ("--broker", address, "--run", "terms", "--nodes", 2, "--set", "network.join_deadline_s=20")
+def test_a_node_with_other_terms_is_refused_by_name(
+    address: str, nervenet: Start, nervenet_here: Start, tmp_path: Path
+) -> None:
+    where = ("--broker", address, "--run", "terms", "--nodes", 2, "--set", "network.join_deadline_s=60")
     first = nervenet("node", "peer", *where, "--name", "p0", "--data", site(tmp_path, "a", 0), "--hidden", 8, "--json")
     first.says('"node.joined"')
-    second = nervenet("node", "peer", *where, "--name", "p1", "--data", site(tmp_path, "b", 1), "--hidden", 16)
+    second = nervenet_here("node", "peer", *where, "--name", "p1", "--data", site(tmp_path, "b", 1), "--hidden", 16)
     assert second.wait() == 1
     assert "model.hidden" in second.err[-1], second.text
     assert "8" in second.err[-1]
@@ -101,17 +103,17 @@ def test_a_node_with_other_terms_is_refused_by_name(address: str, nervenet: Star
     assert first.wait() == 130
 
 
-def test_too_few_nodes_are_counted_and_the_wait_ends(address: str, nervenet: Start, tmp_path: Path) -> None:
+def test_too_few_nodes_are_counted_and_the_wait_ends(address: str, nervenet_here: Start, tmp_path: Path) -> None:
     where = ("--broker", address, "--run", "lonely", "--nodes", 3, "--set", "network.join_deadline_s=1")
-    one = nervenet("node", "peer", *where, "--name", "p0", "--data", site(tmp_path, "a", 0))
+    one = nervenet_here("node", "peer", *where, "--name", "p0", "--data", site(tmp_path, "a", 0))
     assert one.wait() == 1
     assert "Traceback" not in one.text
     assert "1 of 3" in one.err[-1], one.text
 
 
-def test_a_node_without_a_broker_gives_up_in_time(nervenet: Start, tmp_path: Path) -> None:
+def test_a_node_without_a_broker_gives_up_in_time(nervenet_here: Start, tmp_path: Path) -> None:
     words = ("--broker", "tcp://127.0.0.1:1", "--run", "x", "--set", "network.join_deadline_s=1")
-    node = nervenet("node", "client", *words, "--data", site(tmp_path, "a", 0), "--target", "y")
-    assert node.wait(15) == 1
+    node = nervenet_here("node", "client", *words, "--data", site(tmp_path, "a", 0), "--target", "y")
+    assert node.wait() == 1
     assert "tcp://127.0.0.1:1" in node.err[-1]
     assert "Traceback" not in node.text

@@ -14,7 +14,7 @@ Start = Callable[..., Any]
 
 
 def test_late_monitors_one_of_them_killed_disturb_nobody(launch: Start, nervenet: Start, until: Start) -> None:
-    words = ("--mode", "federated", "--data", "iris", "--nodes", 4, "--rounds", 1_000_000)
+    words = ("--mode", "federated", "--data", "iris", "--nodes", 2, "--rounds", 1_000_000)
     run = launch(*words, "--set", "evaluation.baseline=false", "--set", "network.suspect_after_s=20")
     address = run.broker()
     run.in_round(5)
@@ -24,18 +24,18 @@ def test_late_monitors_one_of_them_killed_disturb_nobody(launch: Start, nervenet
     # A late listener is told what went before: who is there, and how the run began.
     known = [json.loads(line) for line in lines.out]
     assert {"run.started", "node.joined", "node.ready"} <= {e["type"] for e in known}
-    assert {e["node"] for e in known if e["type"] == "node.joined"} >= {f"client-{i}" for i in range(4)}
+    assert {e["node"] for e in known if e["type"] == "node.joined"} >= {f"client-{i}" for i in range(2)}
     until(lambda: "round" in people.text, "the terminal view shows rounds")
     os.kill(lines.pid, signal.SIGSTOP)  # the worst listener: one that no longer reads
     stopped_at = time.time()
-    until(lambda: len([e for e in run.told("round.completed") if e["time"] > stopped_at]) > 60, "rounds go on")
+    until(lambda: len([e for e in run.told("round.completed") if e["time"] > stopped_at]) > 30, "rounds go on")
     os.kill(lines.pid, signal.SIGKILL)
     people.kill(signal.SIGINT)
     assert people.wait() == 130
     assert not run.told("node.lost")
     run.kill(signal.SIGINT)
     assert run.wait() == 130
-    for line in lines.out:
+    for line in lines.out[:-1]:  # of the last one it may have said half
         event = json.loads(line)
         assert {"type", "run", "node", "role", "incarnation", "seq", "time"} <= set(event), event
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.nodes.checkpoint.state_file import rounds_in
-from nervenet.nodes.results.run_dir import COORDINATOR, state_dir
+from nervenet.nodes.results.run_dir import COORDINATOR, checkpoint_dir
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
@@ -21,7 +21,7 @@ COMMON = ("--set", "evaluation.every=50", "--set", "network.join_deadline_s=60",
 
 def newest(folder: Path) -> int:
     """The round of the newest checkpoint."""
-    return max(rounds_in(state_dir(folder, COORDINATOR)), default=0)
+    return max(rounds_in(checkpoint_dir(folder, COORDINATOR)), default=0)
 
 
 def lives(folder: Path) -> list[tuple[int, list[int]]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from nervenet.nodes.checkpoint.state_file import path_of, read_state, rounds_in
-from nervenet.nodes.results.run_dir import state_dir
+from nervenet.nodes.results.run_dir import checkpoint_dir
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
@@ -35,7 +35,7 @@ def lives(folder: Path) -> list[tuple[int, dict[str, list[int]]]]:
 def final(folder: Path, number: int) -> dict[str, dict[str, bytes]]:
     """Everything that each peer ended with."""
     return {
-        name: {key: array.tobytes() for key, array in read_state(state_dir(folder, name), number).arrays.items()}
+        name: {key: array.tobytes() for key, array in read_state(checkpoint_dir(folder, name), number).arrays.items()}
         for name in PEERS
     }
 
@@ -62,12 +62,12 @@ def test_a_run_whose_every_process_was_killed_ends_with_the_bits_of_one_that_was
     words: tuple[str, ...],
 ) -> None:
     run = launch(*WORDS, *words, "--rounds", ENDLESS)
-    until(lambda: all(rounds_in(state_dir(run.folder, name))[:1] > [8] for name in PEERS), "some states")
+    until(lambda: all(rounds_in(checkpoint_dir(run.folder, name))[:1] > [8] for name in PEERS), "some states")
     until(lambda: lives(run.folder) and lives(run.folder)[0][1], "and the events until then")
     run.kill(signal.SIGKILL)
     assert run.wait() == -signal.SIGKILL
     until(lambda: not run.family(), "its nodes go with it")
-    first = max(rounds_in(state_dir(run.folder, "peer-0")))
+    first = max(rounds_in(checkpoint_dir(run.folder, "peer-0")))
 
     # Killed a second time, and with a newest state that is cut short.
     second = nervenet("launch", "--resume", run.folder, "--json")
@@ -75,9 +75,9 @@ def test_a_run_whose_every_process_was_killed_ends_with_the_bits_of_one_that_was
     second.kill(signal.SIGKILL)
     assert second.wait() == -signal.SIGKILL
     until(lambda: not second.family(), "its nodes go with it")
-    held = [set(rounds_in(state_dir(run.folder, name))) for name in PEERS]
+    held = [set(rounds_in(checkpoint_dir(run.folder, name))) for name in PEERS]
     common = set.intersection(*held)
-    broken = path_of(state_dir(run.folder, "peer-2"), max(common))
+    broken = path_of(checkpoint_dir(run.folder, "peer-2"), max(common))
     broken.write_bytes(broken.read_bytes()[:-1])
 
     rounds = max(set.union(*held)) + MORE
@@ -114,12 +114,12 @@ def test_a_run_that_is_complete_says_so_and_goes_on_when_more_is_asked_of_it(
     assert final(tmp_path / "run", 25) == final(tmp_path / "whole", 25)
     assert {tuple(rounds) for rounds in lives(tmp_path / "run")[-1][1].values()} == {(21, 22, 23, 24, 25)}
 
-    path_of(state_dir(tmp_path / "run", "peer-1"), 25).unlink()
+    path_of(checkpoint_dir(tmp_path / "run", "peer-1"), 25).unlink()
     for name in PEERS:
         if name != "peer-1":
-            for number in rounds_in(state_dir(tmp_path / "run", name)):
+            for number in rounds_in(checkpoint_dir(tmp_path / "run", name)):
                 if number != 25:
-                    path_of(state_dir(tmp_path / "run", name), number).unlink()
+                    path_of(checkpoint_dir(tmp_path / "run", name), number).unlink()
     (tmp_path / "run/summary.json").unlink()
     none = nervenet_here("launch", "--resume", "run")
     assert none.wait() == 2
@@ -142,7 +142,7 @@ def test_peers_by_hand_agree_among_themselves_where_to_go_on(nervenet: Start, tm
         ]
 
     def held(run: str) -> list[list[int]]:
-        return [rounds_in(state_dir(tmp_path / f"{run}-{k}", f"site{k}")) for k in range(2)]
+        return [rounds_in(checkpoint_dir(tmp_path / f"{run}-{k}", f"site{k}")) for k in range(2)]
 
     killed = peers("run", ENDLESS)
     until(lambda: all(rounds[:1] > [4] for rounds in held("run")), "some states")
@@ -158,7 +158,7 @@ def test_peers_by_hand_agree_among_themselves_where_to_go_on(nervenet: Start, tm
         peer.ok()
     for k in range(2):
         one, other = (
-            read_state(state_dir(tmp_path / f"{run}-{k}", f"site{k}"), rounds).arrays for run in ("whole", "run")
+            read_state(checkpoint_dir(tmp_path / f"{run}-{k}", f"site{k}"), rounds).arrays for run in ("whole", "run")
         )
         assert {name: array.tobytes() for name, array in one.items()} == {n: a.tobytes() for n, a in other.items()}
         assert json.loads((tmp_path / f"run-{k}" / "summary.json").read_text())["resumed_after"] == common

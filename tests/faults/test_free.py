@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from graphs import neighbors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker import messages as m
@@ -24,11 +25,10 @@ from nervenet.nodes.gossip.rules import PeerRules
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
-from nervenet.nodes.topology import neighbors
 from static_membership import tables
 
 SIZE = 6
-LIVES = 10**6  # engagements of one life
+LIVES = 10**6  # proposals of one incarnation
 
 
 @dataclass(frozen=True)
@@ -174,14 +174,19 @@ def check_averages(company: Company) -> None:
     """Both halves or neither, once; without a crash the sum of the models is kept."""
     for number, halves in company.halves.items():
         sides = [name for name, _ in halves]
-        assert len(set(sides)) == len(sides), f"engagement {number} was taken twice by one side: {sides}"
+        assert len(set(sides)) == len(sides), f"proposal {number} was taken twice by one side: {sides}"
         if len(halves) == 2:
             np.testing.assert_array_equal(halves[0][1], -halves[1][1])
             continue
         name = sides[0]
-        told = [v for machine in company.machines.values() for v in machine.voids if v.number == number]
-        assert company.given_up, f"engagement {number} was taken by {name} alone, and nobody was given up"
-        assert told or name in company.dead, f"engagement {number} was taken by {name} alone, and nobody says so"
+        told = [
+            fields
+            for node in company.sim.nodes.values()
+            for _, kind, fields in node.published
+            if kind == "warning" and f"proposal {number} is" in fields["reason"]
+        ]
+        assert company.given_up, f"proposal {number} was taken by {name} alone, and nobody was given up"
+        assert told or name in company.dead, f"proposal {number} was taken by {name} alone, and nobody says so"
     if company.given_up:
         return
     total = sum(company.machines[name].weights for name in company.names)

@@ -1,4 +1,4 @@
-"""With real learners: an undisturbed run gives the same bits, whatever order messages arrive in and work ends in."""
+"""With real models: an undisturbed run gives the same bits, whatever order messages arrive in and work ends in."""
 
 import random
 from collections.abc import Callable
@@ -145,7 +145,7 @@ def test_the_same_seed_gives_the_same_bits_in_whatever_order_things_happen(run: 
 )
 def test_each_algorithm_gives_the_same_bits_in_whatever_order_things_happen(algorithm: str, topology: str) -> None:
     first = gossip(7, None, algorithm, topology)
-    assert [gossip(7, shuffle, algorithm, topology) for shuffle in range(3)] == [first] * 3
+    assert [gossip(7, shuffle, algorithm, topology) for shuffle in range(2)] == [first] * 2
     assert gossip(8, None, algorithm, topology) != first
 
 

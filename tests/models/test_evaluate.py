@@ -68,7 +68,7 @@ def test_a_score_that_is_not_defined_on_these_rows_leaves_the_others_alone():
 
 
 @pytest.mark.parametrize("classes", [2, 3, None])
-def test_a_diverged_model_scores_nan_and_warns_nobody(classes):
+def test_a_diverged_model_scores_nan_without_a_warning(classes):
     model = built(classes)
     model.weights[:] = np.nan
     y = X[:, 0] if classes is None else np.arange(40) % classes

@@ -27,7 +27,7 @@ def test_every_element_is_handed_out_once(three_cores, elements):
 
 
 def test_much_work_is_shared_and_little_is_not(three_cores):
-    together = Barrier(3, timeout=10)
+    together = Barrier(3, timeout=60)
     threads = set()
 
     def work(blocks):
@@ -56,7 +56,7 @@ def test_an_error_on_any_thread_reaches_the_caller(three_cores):
 
 
 def test_what_the_caller_said_about_overflow_holds_on_every_thread(three_cores):
-    together = Barrier(3, timeout=10)
+    together = Barrier(3, timeout=60)
 
     def work(blocks):
         together.wait()

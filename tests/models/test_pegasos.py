@@ -88,7 +88,7 @@ def test_it_can_be_launched_described_and_learned_with() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"penalty": 0}, "penalty is 0; a number above 0"),
         ({"bias": 1}, "bias is 1; true and false"),
@@ -96,8 +96,8 @@ def test_it_can_be_launched_described_and_learned_with() -> None:
         ({"lambda": 1}, "no parameter 'lambda'; allowed are penalty, bias, dtype"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(given: dict[str, object], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_is_refused_by_name(given: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         named_model("pegasos", given)
 
 

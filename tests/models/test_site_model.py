@@ -1,4 +1,4 @@
-"""A learner goes from raw rows to original labels, whatever model it holds."""
+"""A site model goes from raw rows to original labels, whatever model it holds."""
 
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,14 @@ def site_model(name: str = "iris", **options: Any) -> SiteModel:
     return SiteModel(MLP(hidden=(10,)), train.X, train.y, **given)
 
 
-def settled(one: SiteModel, seed: int = 0) -> SiteModel:
+def built(one: SiteModel, seed: int = 0) -> SiteModel:
     one.build(agree({"only": one.statistics()}), seed)
     return one
 
 
 @pytest.mark.parametrize(("name", "figure", "least"), [("iris", "accuracy", 0.9), ("diabetes", "r2", 0.3)])
 def test_it_learns_from_raw_rows_and_predicts_in_their_terms(name: str, figure: str, least: float) -> None:
-    one = settled(site_model(name))
+    one = built(site_model(name))
     report = one.train(LocalWork(epochs=40), generator(0, "batches"))
     assert report.examples == one.examples
     scores = one.evaluate("test")
@@ -47,7 +47,7 @@ def test_it_learns_from_raw_rows_and_predicts_in_their_terms(name: str, figure: 
 def test_labels_may_be_text() -> None:
     train, _ = split(load("iris"))
     names = np.array(["setosa", "versicolor", "virginica"])
-    one = settled(SiteModel(MLP(), train.X, names[train.y], columns=train.columns))
+    one = built(SiteModel(MLP(), train.X, names[train.y], columns=train.columns))
     one.train(LocalWork(epochs=20), generator(0))
     assert np.mean(one.predict(train.X) == names[train.y]) > 0.9
     probabilities = one.predict_proba(train.X)
@@ -61,14 +61,14 @@ def test_an_estimator_tells_the_task() -> None:
     X, y = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 3
     assert SiteModel(SGDRegressor(), X, y).task == "regression"
     assert SiteModel(SGDClassifier(), X, np.arange(20)).task == "classification"
-    whole = settled(SiteModel(SGDClassifier(), X, y.astype(float)))
+    whole = built(SiteModel(SGDClassifier(), X, y.astype(float)))
     assert whole.preprocessing.classes == (0.0, 1.0, 2.0)
     with pytest.raises(ValueError, match="SGDClassifier is a classifier, but the target is a number"):
-        settled(SiteModel(SGDClassifier(), X, y + 0.5))
+        built(SiteModel(SGDClassifier(), X, y + 0.5))
 
 
 def test_a_regression_has_no_probabilities() -> None:
-    one = settled(site_model("diabetes"))
+    one = built(site_model("diabetes"))
     assert one.predict_proba(np.zeros((1, 10))) is None
 
 
@@ -84,7 +84,7 @@ def test_all_start_from_the_same_weights_by_seed() -> None:
 
 
 def test_settling_again_on_the_same_changes_nothing() -> None:
-    one = settled(site_model())
+    one = built(site_model())
     one.train(LocalWork(epochs=1), generator(0))
     trained = one.get_weights()
     one.build(agree({"only": one.statistics()}), 0)
@@ -96,21 +96,21 @@ def test_a_holdout_takes_no_part_in_training_or_in_the_scales() -> None:
     assert whole.examples == 120
     assert part.examples == 90
     assert part.statistics().inputs.n == 90
-    settled(part)
+    built(part)
     assert part.evaluate("holdout")["examples"] == 30
     assert (whole.built, whole.has_test) == (False, True)
-    assert settled(whole).evaluate("holdout") == {}
+    assert built(whole).evaluate("holdout") == {}
     assert whole.built
     again, other = site_model(holdout=0.25, seed=3), site_model(holdout=0.25, seed=4)
     assert np.array_equal(part.statistics().inputs.mean, again.statistics().inputs.mean)
     assert not np.array_equal(part.statistics().inputs.mean, other.statistics().inputs.mean)
 
 
-def test_a_class_that_only_the_holdout_has_is_surveyed() -> None:
+def test_a_class_that_only_the_holdout_has_counts() -> None:
     for seed in range(30):
         one = SiteModel(MLP(), np.arange(10.0)[:, None], np.array([0] * 5 + [1] * 4 + [2]), holdout=0.3, seed=seed)
         assert one.statistics().classes == (0, 1, 2)
-        settled(one)
+        built(one)
         assert one.evaluate("holdout")["examples"] == 3
 
 
@@ -123,13 +123,13 @@ def test_a_read_only_test_set_is_used_as_it_is(tmp_path: Path) -> None:
     _, test = split(load("iris"))
     np.save(tmp_path / "X.npy", test.X)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
-    one = settled(site_model(test=(mapped, test.y)))
-    assert one.evaluate() == settled(site_model()).evaluate()
+    one = built(site_model(test=(mapped, test.y)))
+    assert one.evaluate() == built(site_model()).evaluate()
     assert np.array_equal(np.load(tmp_path / "X.npy"), test.X)
 
 
 def test_scorers_are_added_by_name() -> None:
-    one = settled(site_model(scorers=("balanced_accuracy",)))
+    one = built(site_model(scorers=("balanced_accuracy",)))
     assert set(one.evaluate()) == {"accuracy", "loss", "balanced_accuracy", "examples"}
 
 
@@ -160,7 +160,7 @@ def test_a_model_that_was_built_for_another_shape_is_refused() -> None:
         one.build(agree({"only": one.statistics()}), 0)
 
 
-def test_an_agreement_must_cover_what_the_site_has() -> None:
+def test_preprocessing_must_cover_what_the_site_has() -> None:
     iris = site_model()
     train, test = split(load("iris"))
     two = SiteModel(MLP(), train.X[train.y < 2], train.y[train.y < 2], columns=train.columns)
@@ -168,7 +168,7 @@ def test_an_agreement_must_cover_what_the_site_has() -> None:
         iris.build(agree({"two": two.statistics()}), 0)
     with_test = SiteModel(MLP(), two._rows[0], two._rows[1], columns=train.columns, test=(test.X, test.y))
     with pytest.raises(IncompatibleSites, match="the test set has targets that were not agreed"):
-        settled(with_test)
+        built(with_test)
     with pytest.raises(IncompatibleSites, match=r"this site has the columns sepal length .*; agreed were x1, x2"):
         iris.build(agree({"x": SiteModel(MLP(), train.X, train.y).statistics()}), 0)
     quantities = SiteModel(MLP(), train.X, train.y, columns=train.columns, task="regression")

@@ -84,7 +84,7 @@ def test_a_table_of_many_blocks_has_the_moments_of_one(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("make", [site, regression])
-def test_a_survey_crosses_the_wire_unchanged(make: Any) -> None:
+def test_statistics_cross_the_wire_unchanged(make: Any) -> None:
     sent = make(3)
     facts = json.loads(json.dumps(sent.header()))
     got = SiteStatistics.from_parts(facts, sent.vector())
@@ -133,7 +133,7 @@ GOOD = {"columns": ["a", "b"], "classes": [0, 1]}
         (GOOD | {"classes": [[0], [1]]}, [3, 0, 0, 1, 1], "all numbers or all text"),
     ],
 )
-def test_a_hostile_survey_is_refused(facts: Any, vector: list[float], reason: str) -> None:
+def test_malformed_statistics_are_refused(facts: Any, vector: list[float], reason: str) -> None:
     with pytest.raises(IncompatibleSites, match=reason):
         SiteStatistics.from_parts(facts, np.array(vector, dtype=np.float64))
 
@@ -176,9 +176,9 @@ def test_the_agreed_scale_is_that_of_the_pooled_table() -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.permutations(range(6)))
 def test_the_order_of_arrival_does_not_change_a_bit(order: list[int]) -> None:
-    surveys = {f"client-{n}": regression(n) for n in range(6)}
-    shuffled = {f"client-{n}": surveys[f"client-{n}"] for n in order}
-    assert agree(shuffled).to_dict() == agree(surveys).to_dict()
+    sites = {f"client-{n}": regression(n) for n in range(6)}
+    shuffled = {f"client-{n}": sites[f"client-{n}"] for n in order}
+    assert agree(shuffled).to_dict() == agree(sites).to_dict()
 
 
 def test_another_order_of_merging_would_change_bits() -> None:
@@ -190,13 +190,13 @@ def test_another_order_of_merging_would_change_bits() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6 + 0.1, -3e-9])
 def test_a_constant_column_keeps_its_unit(value: float) -> None:
-    surveys = {
+    sites = {
         f"s{n}": SiteStatistics.of(
             np.full((1 + n * 333, 1), value), np.arange(1 + n * 333) % 2, ("a",), "classification"
         )
         for n in range(4)
     }
-    agreed = agree(surveys)
+    agreed = agree(sites)
     assert agreed.scale.tolist() == [1.0]
     assert np.allclose(agreed.transform([[value + 2]], "float64"), 2)
 
@@ -211,15 +211,15 @@ def test_inputs_are_cut_at_five_standard_deviations() -> None:
 
 def test_unit_scale_keeps_zeros_and_none_keeps_everything() -> None:
     X = np.random.default_rng(0).normal(3, 2, (50, 4))
-    surveys = {"s": SiteStatistics.of(X, np.arange(50) % 2, COLUMNS, "classification")}
-    unit = agree(surveys, "unit")
+    sites = {"s": SiteStatistics.of(X, np.arange(50) % 2, COLUMNS, "classification")}
+    unit = agree(sites, "unit")
     assert (unit.transform(np.zeros((1, 4))) == 0).all()
     assert np.allclose(np.square(unit.transform(X, "float64")).mean(axis=0), 1)
-    assert np.array_equal(agree(surveys, "none").transform(1000 * X, "float64"), 1000 * X)
+    assert np.array_equal(agree(sites, "none").transform(1000 * X, "float64"), 1000 * X)
     raw = agree({"s": regression()}, "none")
     assert (raw.target_center, raw.target_scale) == (0, 1)
     with pytest.raises(IncompatibleSites, match="scale 'minmax' is unknown; allowed: standard, unit, none"):
-        agree(surveys, "minmax")  # type: ignore[arg-type]
+        agree(sites, "minmax")  # type: ignore[arg-type]
 
 
 def test_classes_are_the_sorted_union() -> None:
@@ -252,9 +252,9 @@ def test_classes_are_the_sorted_union() -> None:
     ],
 )
 def test_a_site_that_differs_is_named(odd: dict[str, Any], reason: str) -> None:
-    surveys = {"client-2": site(2, **odd), "client-10": site(10), "client-3": site(3)}
+    sites = {"client-2": site(2, **odd), "client-10": site(10), "client-3": site(3)}
     with pytest.raises(IncompatibleSites, match=reason) as caught:
-        agree(surveys)
+        agree(sites)
     assert caught.value.site == "client-2"
 
 
@@ -274,7 +274,7 @@ def test_one_class_and_no_site_are_refused() -> None:
 
 @pytest.mark.parametrize("make", [site, regression])
 @pytest.mark.parametrize("scale", ["standard", "unit", "none"])
-def test_an_agreement_goes_through_json_to_the_bit(make: Any, scale: Any) -> None:
+def test_preprocessing_goes_through_json_to_the_bit(make: Any, scale: Any) -> None:
     agreed = agree({"a": make(1), "b": make(2)}, scale)
     again = Preprocessing.from_dict(json.loads(json.dumps(agreed.to_dict())))
     assert again == agreed
@@ -297,7 +297,7 @@ def test_an_agreement_goes_through_json_to_the_bit(make: Any, scale: Any) -> Non
         ({"target_scale": None}, "not a preprocessing"),
     ],
 )
-def test_a_malformed_agreement_is_refused(change: dict[str, Any], reason: str) -> None:
+def test_malformed_preprocessing_is_refused(change: dict[str, Any], reason: str) -> None:
     with pytest.raises(IncompatibleSites, match=reason):
         Preprocessing.from_dict(agree({"a": site()}).to_dict() | change)
     without = {key: value for key, value in agree({"a": site()}).to_dict().items() if key not in change}

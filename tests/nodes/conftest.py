@@ -1,4 +1,4 @@
-"""A coordinator's machine on a desk: events in, effects out, at set times."""
+"""A coordinator's machine by hand: events in, effects out, at set times."""
 
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -19,8 +19,8 @@ def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
     return [effect for effect in effects if isinstance(effect, kind)]
 
 
-class Desk:
-    """A coordinator on a desk: says things to it at set times and keeps what it wants done."""
+class Harness:
+    """A coordinator by hand: says things to it at set times and keeps what it wants done."""
 
     def __init__(self, n: int = 3, *, writes: bool = True, **settings: Any) -> None:
         self.names = tuple(f"client-{i}" for i in range(n))
@@ -59,14 +59,14 @@ class Desk:
         self.now = when
         return found
 
-    def gather(self) -> "Desk":
+    def gather(self) -> "Harness":
         self.tell(ev.Started())
         for name in self.names:
             self.tell(ev.LinkUp(name, "client", 1))
             self.say(name, m.Ready(examples=1000, pid=1))
         return self
 
-    def settle(self) -> "Desk":
+    def settle(self) -> "Harness":
         """Complete round 0."""
         self.gather()
         for name in self.names:
@@ -94,6 +94,6 @@ class Desk:
 
 
 @pytest.fixture
-def coordinator() -> type[Desk]:
-    """Set up a desk: `coordinator(clients, **rules)`."""
-    return Desk
+def coordinator() -> type[Harness]:
+    """Set up a coordinator by hand: `coordinator(clients, **rules)`."""
+    return Harness

@@ -83,7 +83,7 @@ def fields_of(cls: Any) -> st.SearchStrategy[Any]:
 
 @pytest.mark.parametrize("tag", m.BY_TAG)
 def test_it_comes_back_as_it_was(tag):
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=20, deadline=None)
     @given(st.data())
     def check(data):
         message = data.draw(fields_of(m.BY_TAG[tag]))

@@ -44,7 +44,7 @@ def test_a_run_folder_is_served_until_a_signal(run_folder: Path) -> None:
             model = httpx.get(f"{address}/model").json()
             assert (model["round"], model["metrics"]) == (7, {"accuracy": 0.9, "loss": None})
             process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 143
+            assert process.wait(60) == 143
         finally:
             process.kill()
 
@@ -57,8 +57,8 @@ def test_the_best_round_is_served_where_it_is_asked_for(
     save_model(run_folder, site_model.model, site_model.preprocessing, site_model.get_weights() + 1, extra, stem="best")
     served = []
 
-    def instead(site_model: SiteModel, facts: dict[str, object]) -> None:
-        served.append((site_model.get_weights().sum(), facts))
+    def instead(site_model: SiteModel, info: dict[str, object]) -> None:
+        served.append((site_model.get_weights().sum(), info))
         raise ModelFileError("served")
 
     monkeypatch.setattr("nervenet.nodes.serving.predictor_app", instead)

@@ -57,7 +57,7 @@ def test_the_first_signal_stops_in_order(number: signal.Signals, code: int, igno
     with started("await asyncio.sleep(0)", ignoring=ignoring) as (process, out):
         os.kill(process.pid, number)
         assert out.read() == "stopping\nstopped\n"
-        assert process.wait(10) == code
+        assert process.wait(60) == code
 
 
 @pytest.mark.parametrize("farewell", ["await asyncio.Event().wait()", "time.sleep(60)"])
@@ -66,7 +66,7 @@ def test_the_second_signal_stops_at_once_even_a_busy_loop(farewell: str) -> None
         os.kill(process.pid, signal.SIGINT)
         assert out.readline() == "stopping\n"
         os.kill(process.pid, signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(60) == 130
         assert out.read() == ""
 
 

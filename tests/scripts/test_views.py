@@ -37,7 +37,7 @@ def test_the_view_follows_the_flags_and_the_terminal(monkeypatch: pytest.MonkeyP
 
 
 async def printed(capsys: pytest.CaptureFixture[str]) -> str:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (text := capsys.readouterr().out):  # noqa: ASYNC110  (printing sets no event)
             await asyncio.sleep(0)
     return text
@@ -114,7 +114,7 @@ def test_a_monitor_ends_with_the_last_run_it_saw(
 
 
 @pytest.mark.parametrize(("role", "last"), [("client", "done in 2.0 s, 3.0 kB sent"), ("peer", "accuracy 0.900")])
-def test_a_node_by_itself_says_what_it_knows(
+def test_a_standalone_node_prints_its_figures(
     role: str, last: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[tuple[Any, ...]] = []

@@ -19,25 +19,18 @@ from .deltas import shifted
 Discount: TypeAlias = Literal["constant", "polynomial", "hinge"]
 
 
-def polynomial(staleness: int, a: float) -> float:
-    """Return ``(s + 1)^-a`` (Xie et al. 2019)."""
-    return float((staleness + 1) ** -a)
-
-
-def hinge(staleness: int, a: float, b: int) -> float:
-    """Return 1 up to s = b, then ``1 / (a (s - b) + 1)`` (Xie et al. 2019)."""
-    return 1.0 if staleness <= b else 1 / (a * (staleness - b) + 1)
-
-
 def discount(kind: Discount, staleness: int, a: float | None, b: int) -> float:
-    """Weigh by staleness, 0 to 1; where `a` is left open it is the paper's, 0.5 (polynomial) or 10 (hinge)."""
+    """Return a weight by staleness s, 0 to 1 (Xie et al. 2019): where `a` is left open it is the paper's.
+
+    ``polynomial``: (s + 1)^-a, of 0.5; ``hinge``: 1 up to s = b, then 1 / (a (s - b) + 1), of 10.
+    """
     match kind:
         case "constant":
             return 1.0
         case "polynomial":
-            return polynomial(staleness, 0.5 if a is None else a)
+            return float((staleness + 1) ** -(0.5 if a is None else a))
         case "hinge":
-            return hinge(staleness, 10.0 if a is None else a, b)
+            return 1.0 if staleness <= b else 1 / ((10.0 if a is None else a) * (staleness - b) + 1)
 
 
 @dataclass(frozen=True)
@@ -58,12 +51,10 @@ class FedAsync(Stateless):
 
     @property
     def demands(self) -> Demands:
-        """A step for each update."""
         settings = {"proximal": self.rho} if self.rho else {}
         return Demands(settings=settings, asynchronous=True, max_staleness=self.max_staleness)
 
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
-        """Move towards one after another."""
         after = weights
         for c in contributions:
             alpha = self.alpha * discount(self.staleness, c.staleness, self.a, self.b)
@@ -91,16 +82,13 @@ class FedBuff(Stateless):
 
     @property
     def demands(self) -> Demands:
-        """A step for each buffer."""
         return Demands(asynchronous=True, buffer=self.buffer, max_staleness=self.max_staleness)
 
     def check(self, clients: int) -> None:
-        """Refuse a buffer that some would always be in more than once."""
         if clients < self.buffer:
             raise StrategyError(f"a buffer of {self.buffer} updates needs as many clients at least, found {clients}")
 
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
-        """Move by what is in the buffer."""
         share = self.server_rate / len(contributions)
         coefficients = [share * discount(self.staleness, c.staleness, self.a, self.b) for c in contributions]
         return Outcome(shifted(weights, contributions, coefficients), state)

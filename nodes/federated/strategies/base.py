@@ -8,10 +8,6 @@ from typing import Any, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
-from ...runtime.contribution import Contribution
-
-__all__ = ["Contribution", "Demands", "Outcome", "State", "Stateless", "Strategy", "StrategyError", "Vector"]
-
 Vector: TypeAlias = NDArray[Any]
 
 State: TypeAlias = dict[str, NDArray[Any]]
@@ -24,56 +20,65 @@ class StrategyError(ValueError):
 
 @dataclass(frozen=True)
 class Demands:
-    """What a strategy asks of others.
+    """What a strategy asks of others."""
 
-    Attributes
-    ----------
-    settings
-        Merged into the settings of every training task: see `nervenet.models.local.LocalSettings`.
-    parts
-        The vectors that travel together, each as long as the weights, which come first: SCAFFOLD sends control
-        variates beside them.
-    asynchronous
-        No rounds with a barrier: the model moves after every `buffer` updates, and who has answered is asked again.
-    buffer
-        Updates to a step of the asynchronous kind.
-    fednova_normalizer
-        Whether clients must be able to say how far their steps reach (FedNova's a_i): not every optimizer can.
-    max_staleness
-        Steps that the model may have moved while a client worked; an update that is staler is refused by name.
+    # Merged into the settings of every training task: see `nervenet.models.local.LocalSettings`.
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    # The vectors that travel together, each as long as the weights, which come first (SCAFFOLD: control variates).
+    parts: tuple[str, ...] = ("weights",)
+    asynchronous: bool = False  # no rounds: the model moves after every `buffer` updates, who has answered goes on
+    buffer: int = 1  # updates to a step of the asynchronous kind
+    max_staleness: int | None = None  # steps that the model may have moved since an update's start; else it is refused
+    fednova_normalizer: bool = False  # clients must say how far their steps reach (a_i): not every optimizer can
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One admitted update.
+
+    To the coordinator's machine `body` and `base` are handles that it passes on; in the worker they are flat vectors.
     """
 
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    parts: tuple[str, ...] = ("weights",)
-    asynchronous: bool = False
-    buffer: int = 1
-    max_staleness: int | None = None
-    fednova_normalizer: bool = False
+    client: str
+    body: Any  # (parts * n,): the client's weights, or their difference to `base` if `relative`; then the further parts
+    base: Any  # (n,): the weights that the client started from
+    examples: int
+    # What the client reported: loss, steps, probe_loss, fednova_normalizer, as far as it was asked.
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    relative: bool = False
+    staleness: int = 0  # steps that the global model has made since `base`; 0 in a round with a barrier
+
+    @property
+    def first(self) -> Vector:
+        """The first part as it came, (n,): the client's weights, or their difference to `base` if `relative`."""
+        first: Vector = self.body[: self.base.size]
+        return first
+
+    def weights(self) -> Vector:
+        """Return the client's weights, (n,): a view where they came as such."""
+        return self.first + self.base if self.relative else self.first
+
+    def delta(self) -> Vector:
+        """Return the client's weights less those it started from, (n,): a view where this is what came."""
+        return self.first if self.relative else self.first - self.base
+
+    def part(self, place: int) -> Vector:
+        """Return a further part, (n,): 1 is the first behind the weights."""
+        size = self.base.size
+        further: Vector = self.body[place * size : (place + 1) * size]
+        return further
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a round.
+    """What came of a round."""
 
-    Attributes
-    ----------
-    weights : (n,) array
-        The next global model: a new vector, never one that was handed in.
-    state
-        What to remember; also new, so that a round that is not counted leaves nothing behind.
-    metrics
-        For the event ``round.completed``: numbers, texts, and lists and maps of them.
-    rejected
-        Clients whose update is at fault and was left out, each with the reason. Who was merely not chosen is not here.
-    outgoing
-        The further parts that go out with the weights, in the order of `Demands.parts`.
-    """
-
-    weights: Vector
-    state: State = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+    weights: Vector  # (n,): the next global model, a new vector, never one that was handed in
+    state: State = field(default_factory=dict)  # also new: a round that is not counted leaves nothing behind
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # of the event round.completed: what JSON can say
+    # Clients whose update is at fault and was left out, each with the reason. Who was not chosen is not here.
     rejected: Mapping[str, str] = field(default_factory=dict)
-    outgoing: tuple[Vector, ...] = ()
+    outgoing: tuple[Vector, ...] = ()  # the further parts that go out with the weights, in the order of `Demands.parts`
 
 
 class Strategy(Protocol):

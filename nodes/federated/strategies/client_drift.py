@@ -32,7 +32,6 @@ class FedProx(Composed):
 
     @property
     def demands(self) -> Demands:
-        """The proximal term."""
         return Demands(settings={"proximal": self.mu})
 
 
@@ -45,24 +44,21 @@ class Scaffold(Stateless):
         x <- x + η_g / |S| sum (y_k - x)        c <- c + 1 / N sum Δc_k
 
     c travels with the weights, so each message is twice as long. N is the population that the run started with: the
-    control variates of who comes later, 0 until then, are counted as if he took a place in it.
+    control variates of a client that comes later, 0 until then, are counted as if it took a place in it.
     """
 
     server_rate: Positive = 1.0
 
     @property
     def demands(self) -> Demands:
-        """Control variates, there and back."""
         return Demands(settings={"control": True}, parts=("weights", "control"))
 
     def init(self, weights: Vector, population: int) -> State:
-        """Begin with c = 0."""
         if population < 1:
             raise StrategyError(f"scaffold must know how many clients the run has, found {population}")
         return {"control": np.zeros_like(weights), "population": np.array([population])}
 
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
-        """Move the model and the control variate."""
         n, population = len(contributions), int(state["population"][0])
         after = shifted(weights, contributions, [self.server_rate / n] * n)
         changes = [c.part(1) for c in contributions]
@@ -85,11 +81,9 @@ class FedNova(Stateless):
 
     @property
     def demands(self) -> Demands:
-        """Plain training, and that clients can say how far it reached."""
         return Demands(fednova_normalizer=True)
 
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
-        """Average normalized differences."""
         rejected = misreported("fednova_normalizer", contributions, lambda value: value > 0, "a number above 0")
         middle = statistics.median_low([c.metrics["fednova_normalizer"] for c in without(contributions, rejected)])
         what = f"within a factor of {UNEQUAL:g} of the median client's, {middle:.3g},"

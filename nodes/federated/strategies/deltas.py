@@ -11,20 +11,10 @@ from .base import Contribution, Vector
 
 
 def shifted(weights: Vector, contributions: Sequence[Contribution], coefficients: Sequence[float]) -> Vector:
-    """Give ``x + sum_k c_k (y_k - b_k)``: x the present model, y_k a client's weights, b_k those it started from.
+    """Return ``x + sum_k c_k (y_k - b_k)``, (n,), a new vector in the dtype of the weights.
 
-    Parameters
-    ----------
-    weights : (n,) array
-    contributions
-        At least one; relative or not.
-    coefficients
-        One each, of any sign and sum.
-
-    Returns
-    -------
-    (n,) array
-        New, in the dtype of the weights.
+    x is the present model, y_k a client's weights, b_k those it started from; the coefficients, one for each of the
+    contributions (at least one), may have any sign and sum.
     """
     vectors, factors = [weights], [1.0]
     places = {id(weights): 0}  # most start from the present model, and all that start from one share a term
@@ -41,7 +31,7 @@ def shifted(weights: Vector, contributions: Sequence[Contribution], coefficients
 
 
 def lengths(contributions: Sequence[Contribution]) -> list[float]:
-    """Give ``||y_k - b_k||`` for each."""
+    """Return ``||y_k - b_k||`` for each."""
     found = [0.0] * len(contributions)
     groups: dict[int, list[int]] = {}
     for place, contribution in enumerate(contributions):

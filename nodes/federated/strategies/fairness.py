@@ -32,11 +32,9 @@ class QFedAvg(Stateless):
 
     @property
     def demands(self) -> Demands:
-        """The loss of the present model at each client."""
         return Demands(settings={"probe": True})
 
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
-        """Average by losses."""
         rejected = misreported("probe_loss", contributions, lambda value: value >= 0, "a number of at least 0")
         counted = without(contributions, rejected)
         losses = [max(c.metrics["probe_loss"], SMALLEST) for c in counted]
@@ -48,5 +46,5 @@ class QFedAvg(Stateless):
             for power, loss, length in zip(powers, losses, lengths(counted), strict=True)
         )
         after = shifted(weights, counted, [power / damping for power in powers])
-        told = {"probe_loss_mean": sum(losses) / len(losses), "probe_loss_worst": worst}
-        return Outcome(after, state, told, rejected)
+        metrics = {"probe_loss_mean": sum(losses) / len(losses), "probe_loss_worst": worst}
+        return Outcome(after, state, metrics, rejected)

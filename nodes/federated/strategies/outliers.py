@@ -2,7 +2,7 @@
 
 A report, and a screen for who wants to act on it. Neither is a defense: an attack that knows them stays within
 (`robust` has rules with a theory); and with skewed data the client that is out of line may be the one that has
-something to tell.
+something new to say.
 """
 
 from __future__ import annotations
@@ -40,22 +40,13 @@ BLOCK = 8_192
 
 @dataclass(frozen=True)
 class Report:
-    """What `outliers` finds, by client.
+    """What `outliers` finds, by client."""
 
-    Attributes
-    ----------
-    norms
-        Length of the difference to what the client started from.
-    cosines
-        Between it and the mean difference, to which each contributes no more than the median length, so that one long
-        update cannot decide what the direction is; 0 where either is zero.
-    flagged
-        Reasons; only of those who are out of line. Who sent NaN or infinity is here alone.
-    """
-
-    norms: Mapping[str, float]
+    norms: Mapping[str, float]  # lengths of the differences to what the clients started from
+    # Between those and the mean difference, to which each contributes no more than the median length, so that one long
+    # update cannot decide what the direction is; 0 where either is zero.
     cosines: Mapping[str, float]
-    flagged: Mapping[str, str]
+    flagged: Mapping[str, str]  # reasons; only of those who are out of line. Who sent NaN or infinity is here alone
 
 
 def outliers(contributions: Sequence[Contribution], limit: float = LIMIT) -> Report:
@@ -93,7 +84,8 @@ def outliers(contributions: Sequence[Contribution], limit: float = LIMIT) -> Rep
                     f"its difference has cosine {cosine:.2f} to the mean, and the median is {middle:.2f}"
                 )
     names = [c.client for c in counted]
-    return Report(_told(names, norms), _told(names, cosines), flagged)
+    by_norm, by_cosine = (dict(zip(names, values.tolist(), strict=True)) for values in (norms, cosines))
+    return Report(by_norm, by_cosine, flagged)
 
 
 @dataclass(frozen=True)
@@ -137,8 +129,3 @@ def _deviations(values: Figures, least: float) -> Figures:
     deviation = max(NORMAL * float(np.median(np.abs(around))), least)
     deviations: Figures = around / deviation if deviation else around
     return deviations
-
-
-def _told(names: Sequence[str], values: Figures) -> dict[str, float]:
-    """Figures as events carry them."""
-    return dict(zip(names, values.tolist(), strict=True))

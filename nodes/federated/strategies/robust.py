@@ -116,7 +116,7 @@ class CenteredClipping(Composed):
     """Mean of differences to the present model, none longer than tau (Karimireddy et al. 2021, arXiv 2012.10333).
 
     Needs n >= 2f + 1; f serves this check alone. `tau` is a norm in the unit of the weights: about as long as an honest
-    update, which the outlier report tells. Further iterations measure from where the last one ended.
+    update, which the outlier report measures. Further iterations measure from where the last one ended.
     """
 
     tau: Positive = 1.0

@@ -25,19 +25,21 @@ def guarded(strategy: Strategy, state: State, weights: Vector, contributions: Se
     Raises
     ------
     StrategyError
-        The strategy has raised something, of which the place in its module is told; or the outcome does not fit, or is
+        The strategy has raised something, whose place in its module is named; or the outcome does not fit, or is
         not finite for another reason, such as differences that overflow.
     """
-    # What overflows is found below, and told as an error with a name rather than as a warning.
+    # What overflows is found below, and reported as an error with a name rather than as a warning.
     with np.errstate(over="ignore", invalid="ignore"):
         try:
             outcome = _fitting(strategy, weights, _applied(strategy, state, weights, contributions))
-            spoilt = _not_finite(outcome)
-            if spoilt is None:
+            flaw = _not_finite(outcome)
+            if flaw is None:
                 return outcome
-            raise StrategyError(f"{spoilt} must be finite, found NaN or infinity; {_largest(contributions)}")
+            raise StrategyError(f"{flaw} must be finite, found NaN or infinity; {_largest(contributions)}")
         except StrategyError:
-            rejected = {c.client: "values must be finite, found NaN or infinity" for c in contributions if _flawed(c)}
+            rejected = {
+                c.client: "values must be finite, found NaN or infinity" for c in contributions if not is_finite(c.body)
+            }
             huge = {} if rejected else _overflowing(contributions)
             if not rejected and len(huge) in (0, len(contributions)):
                 raise
@@ -88,8 +90,7 @@ def _fitting(strategy: Strategy, weights: Vector, outcome: Outcome) -> Outcome:
     for key, array in outcome.state.items():
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
             raise StrategyError(f"{name}'s state {key!r} must be an array of numbers, found {type(array).__name__}")
-    same = all(vector.dtype == weights.dtype for vector in (outcome.weights, *outcome.outgoing))
-    if same:
+    if all(vector.dtype == weights.dtype for vector in (outcome.weights, *outcome.outgoing)):
         return outcome
     outgoing = tuple(part.astype(weights.dtype) for part in outcome.outgoing)
     return replace(outcome, weights=outcome.weights.astype(weights.dtype), outgoing=outgoing)
@@ -101,10 +102,6 @@ def _not_finite(outcome: Outcome) -> str | None:
     named |= {f"the strategy's {key!r}": array for key, array in outcome.state.items() if array.dtype.kind == "f"}
     named |= {f"the part {place} that goes out": part for place, part in enumerate(outcome.outgoing, 1)}
     return next((name for name, vector in named.items() if not is_finite(np.ravel(vector))), None)
-
-
-def _flawed(contribution: Contribution) -> bool:
-    return not is_finite(contribution.body)
 
 
 def _overflowing(contributions: Sequence[Contribution]) -> dict[str, str]:

@@ -29,11 +29,9 @@ class Momentum:
     beta: float
 
     def init(self, weights: Vector) -> State:
-        """Begin at rest."""
         return {"momentum": np.zeros_like(weights)}
 
     def apply(self, state: State, weights: Vector, merged: Vector, *, relative: bool) -> tuple[Vector, State]:
-        """Step by the momentum."""
         momentum = state["momentum"] * _like(self.beta, weights)
         momentum += _delta(weights, merged, relative=relative)
         after = momentum * _like(self.rate, weights)
@@ -52,11 +50,9 @@ class Adaptive:
     tau: float
 
     def init(self, weights: Vector) -> State:
-        """First moment 0, second τ²."""
         return {"first": np.zeros_like(weights), "second": np.full_like(weights, self.tau**2)}
 
     def apply(self, state: State, weights: Vector, merged: Vector, *, relative: bool) -> tuple[Vector, State]:
-        """Step by the ratio of the moments."""
         delta = _delta(weights, merged, relative=relative)
         beta_1, beta_2, tau, rate = (_like(x, weights) for x in (self.beta_1, self.beta_2, self.tau, self.rate))
         first = beta_1 * state["first"]

@@ -99,7 +99,7 @@ class Parcel:
 class Outgoing:
     """What a peer sends in a round: the same to all, save those that get a parcel of their own.
 
-    With a mass everybody gets a parcel of his own, and `common` is not sent.
+    With a mass each receiver gets a parcel of its own, and `common` is not sent.
     """
 
     common: Parcel
@@ -199,5 +199,4 @@ def in_order(mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, floa
 
 
 def number(value: float) -> NDArray[Any]:
-    """Put a number into a state."""
     return np.array(value, np.float64)

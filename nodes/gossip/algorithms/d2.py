@@ -42,7 +42,6 @@ class D2(Algorithm):
     lazy: bool = True  # mix by (I + W) / 2, which has no negative eigenvalue; agrees half as fast
 
     def check(self, out: Neighbors, rows: Rows) -> None:  # noqa: ARG002
-        """Look for an eigenvalue that is too small."""
         if self.lazy:
             return
         names = sorted(rows)
@@ -62,7 +61,6 @@ class D2(Algorithm):
         return {"stepped": progress.after}, Outgoing(Parcel(x))
 
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:
-        """Take the weighted sum."""
         vectors, weights = in_order(mine, inbox, row)
         if self.lazy:
             weights = [w / 2 + (0.0 if name in inbox else 0.5) for name, w in row.items()]

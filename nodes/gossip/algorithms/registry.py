@@ -42,7 +42,6 @@ def has_rounds(name: str) -> bool:
 
 
 def synchronous_names() -> list[str]:
-    """Return the names of all algorithms that go by rounds."""
     return [name for name in ALGORITHMS.names if has_rounds(name)]
 
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
+from ...config.schema import Experiment
 from ...topology import Rows, Schedule
 from ...topology.mixing import MixingError, uniform, weigh
 from .base import Algorithm, AlgorithmError, Needs
 from .registry import ALGORITHMS, synchronous_names
-
-if TYPE_CHECKING:
-    from ...config.schema import Experiment
-    from ..asynchronous.ad_psgd import AdPsgd
-    from ..asynchronous.gossip_learning import GossipLearning
 
 DRAWN = 5  # rounds that are looked at of graphs that never repeat
 
@@ -37,10 +32,12 @@ def problems(algorithm: Algorithm, experiment: Experiment, schedule: Schedule) -
     yield from _compression(needs, experiment)
 
 
-def free_problems(algorithm: AdPsgd | GossipLearning, experiment: Experiment, schedule: Schedule) -> Iterator[str]:
-    """Compare what an algorithm without rounds needs with the graph, and name the settings that are for others."""
+def asynchronous_problems(
+    experiment: Experiment, schedule: Schedule, *, directed: bool, varying: bool
+) -> Iterator[str]:
+    """Compare what an algorithm without rounds allows with the graph, and name the settings that are for others."""
     gossip = experiment.gossip
-    misfit = _graph(experiment, schedule, directed=not algorithm.undirected, varying=algorithm.varying)
+    misfit = _graph(experiment, schedule, directed=directed, varying=varying)
     if misfit:
         yield misfit
     if gossip.compression:

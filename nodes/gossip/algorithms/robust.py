@@ -31,11 +31,9 @@ class ClippedGossip(Algorithm):
     byzantine: Count = 1  # neighbors, of each peer, that may be hostile
 
     def check(self, out: Neighbors, rows: Rows) -> None:  # noqa: ARG002
-        """Each must have a neighbor that is honest."""
         _least_neighbors(out, self.byzantine + 1, f"gossip.byzantine = {self.byzantine}")
 
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:
-        """Clip by the radius of this round."""
         if not inbox:
             return Stepped(state, mine)
         distances = distances_to([message.vector for message in inbox.values()], mine)
@@ -59,7 +57,6 @@ class SelfCenteredClipping(Algorithm):
     radius: Annotated[float, Meta(gt=0)] = 1.0  # τ, in the unit of the weights: the norm of a usual disagreement
 
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:
-        """Clip."""
         if not inbox:
             return Stepped(state, mine)
         distances = distances_to([message.vector for message in inbox.values()], mine)
@@ -81,11 +78,9 @@ class TrimmedMean(Algorithm):
     byzantine: Count = 1  # b: neighbors, of each peer, that may be hostile
 
     def check(self, out: Neighbors, rows: Rows) -> None:  # noqa: ARG002
-        """Look for a peer with too few neighbors."""
         _least_neighbors(out, 2 * self.byzantine + 1, f"gossip.byzantine = {self.byzantine}")
 
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:  # noqa: ARG002
-        """Trim; with too few that have sent, nobody's word is taken."""
         kept = len(inbox) - 2 * self.byzantine
         if kept < 1:
             return Stepped(state, mine)

@@ -50,7 +50,6 @@ class GradientTracking(Algorithm):
         return state, Outgoing(Parcel(np.concatenate([x, gradient])))
 
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:
-        """Mix both, and correct."""
         size = mine.size // 2
         mixed = combine(*in_order(mine, inbox, row))
         correction = state["correction"] - mine[size:] + mixed[size:]

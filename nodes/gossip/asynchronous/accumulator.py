@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
 from ...runtime import effects as e
 from ...runtime import events as ev
-
-Terms: TypeAlias = Sequence[tuple[ev.Body, float]]
-"""What is added: bodies, each times its coefficient."""
 
 
 class Accumulator:
@@ -17,11 +13,6 @@ class Accumulator:
 
     Everything that befalls the model is a sum: what training has changed, half the difference to another's model. Sums
     may be made in any order, so nothing has to wait for anything, and no change is ever lost or counted twice.
-
-    Attributes
-    ----------
-    body
-        The model; None before round 0 is over.
     """
 
     def __init__(self) -> None:
@@ -34,10 +25,6 @@ class Accumulator:
     def settled(self) -> bool:
         """Whether all that was added is in `body`."""
         return not self._making and not self._waiting
-
-    def set(self, body: ev.Body) -> None:
-        """Begin with these weights."""
-        self.body = body
 
     def moved(self, start: ev.Body, end: ev.Body) -> list[e.Effect]:
         """Add what a training has changed that began at `start`: x <- x + (end - start)."""
@@ -59,8 +46,8 @@ class Accumulator:
             return [e.Combine(self._number, pair, (0.5, 0.5))]
         return self.add([(theirs, 0.5), (mine, -0.5)])
 
-    def add(self, terms: Terms) -> list[e.Effect]:
-        """Add these, as soon as the sum that is being made is there."""
+    def add(self, terms: Sequence[tuple[ev.Body, float]]) -> list[e.Effect]:
+        """Add bodies, each times its coefficient, as soon as the sum that is being made is there."""
         self._waiting += terms
         return [] if self._making else self._sum()
 

@@ -1,27 +1,27 @@
 """The peer's machine of asynchronous pairwise averaging: AD-PSGD (Lian, Zhang, Zhang & Liu 2018, arXiv 1710.06952,
 Algorithm 1).
 
-A peer trains without a pause, and beside that takes the mean of its model and a neighbor's. What a training has
+A peer trains without a pause, and concurrently takes the mean of its model and a neighbor's. What a training has
 changed is added to the model as it is by then: x <- mean - η g, with g taken at an older model, as in the paper.
 
 **No deadlock, on any graph.** The paper lets peers block while they average, and so needs a bipartite graph. Here
-nobody does. A proposal is answered at once, by a pledge or by "busy", whatever the answering peer is waiting for
+nobody does. A proposal is answered at once, by accepting or by "busy", whatever the answering peer is waiting for
 itself: so nobody waits for one who waits. The proposer alone decides, so it can let go whenever its patience is over;
-who has pledged cannot undo that, but is free for others after its own patience. Each wait ends by a timer of the one
+who has accepted cannot undo that, but is free for others after its own patience. Each wait ends by a timer of the one
 who waits, and no training waits at all.
 
-**No livelock.** Two who propose to each other would both be busy for ever: there the smaller name goes on and the other
+**No livelock.** Two who propose to each other would both be busy forever: there the smaller name goes on and the other
 gives way, so that one of every such pair comes about. In longer circles everybody may be refused; each then asks
 another neighbor, in an order of its own drawn anew every cycle, and gives up after the last one. A cycle costs at most
 as many proposals as there are neighbors, and goes on in any case.
 
-**Both or neither.** An engagement has a number. Both sides take half of the same difference, of the models as they
-stood in `engage` and `pledge`: the sum of the two models is kept, whatever either has learned meanwhile and whenever it
+**Both or neither.** A proposal has a number. Both sides take half of the same difference, of the models as they stood
+in `Propose` and `Accept`: the sum of the two models is kept, whatever either has learned meanwhile and whenever it
 hears of the decision. The decision is made once, in one place, remembered until it is known to have been heard, and
-asked for until it is. Only a crash can come between: then the one that is left says so by name (`Void`).
+asked for until it is. Only a crash can come between: then the one that is left says so by name.
 
-**Bounded staleness.** At most `max_staleness` averages change a model while one training runs, pledges that may still
-be decided included; and a pledge that is older than as many of the proposer's cycles is dropped.
+**Bounded staleness.** At most `max_staleness` averages change a model while one training runs, accepted ones that may
+still be decided included; and an answer that is older than as many of the proposer's cycles is dropped.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from .machine import AsyncPeerMachine
 class AdPsgd:
     """AD-PSGD (Lian et al. 2018): arguments under ``[gossip]``."""
 
-    undirected: ClassVar[bool] = True
+    directed: ClassVar[bool] = False
     varying: ClassVar[bool] = False
 
     # averages that may change a model while it trains; few: more is refused
@@ -53,13 +53,12 @@ class AdPsgd:
     patience_s: Positive = 1.0
 
     def machine(self, rules: PeerRules) -> AdPsgdMachine:
-        """Return the machine of one peer."""
         return AdPsgdMachine(rules, self)
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """An engagement that this peer has proposed, and not decided."""
+    """What this peer has proposed, and not decided."""
 
     peer: str
     number: int
@@ -69,22 +68,13 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
-    """An engagement that this peer has pledged to, and whose decision it does not know."""
+class Accepted:
+    """A proposal that this peer has accepted, and whose decision it does not know."""
 
     number: int
     mine: ev.Body
     theirs: ev.Body
     since: float
-
-
-@dataclass(frozen=True, slots=True)
-class Void:
-    """An engagement of which nobody knows any more whether the other side, `peer`, has taken its half."""
-
-    peer: str
-    number: int
-    why: str
 
 
 class AdPsgdMachine(AsyncPeerMachine):
@@ -94,25 +84,22 @@ class AdPsgdMachine(AsyncPeerMachine):
     ----------
     proposal
         What it has proposed; at most one.
-    promises
-        What it has pledged, by the proposer; `fresh` names the one that keeps it from others.
-    voids
-        The engagements that a crash has left open.
+    accepted
+        What it has accepted, by the proposer; `busy_with` names the one that keeps it from others.
     """
 
     def __init__(self, rules: PeerRules, arguments: AdPsgd) -> None:
         super().__init__(rules)
         self.max_staleness = arguments.max_staleness
         self.patience_s = arguments.patience_s
-        self.holding = Accumulator()
+        self.accumulator = Accumulator()
         self.proposal: Proposal | None = None
-        self.promises: dict[str, Promise] = {}
-        self.fresh: str | None = None
-        self.voids: list[Void] = []
+        self.accepted: dict[str, Accepted] = {}
+        self.busy_with: str | None = None
         self._number = rules.incarnation
-        self._first = rules.incarnation + 1  # of this life
+        self._first = rules.incarnation + 1  # of this incarnation
         self._taken: dict[str, set[int]] = {}  # decided so, and not known to have been heard
-        self._heard: dict[str, int] = {}  # the last engagement of a proposer's that is over here
+        self._heard: dict[str, int] = {}  # the last proposal of a neighbor's that is over here
         self._order: list[str] = []  # neighbors that are still to be asked in this cycle
         self._start_body: ev.Body = None
         self._averaged = 0  # averages taken since this training began
@@ -121,17 +108,16 @@ class AdPsgdMachine(AsyncPeerMachine):
 
     @property
     def weights(self) -> ev.Body:
-        """The model as it is."""
-        return self.holding.body
+        return self.accumulator.body
 
     def _ready(self, settled: ev.ModelReady) -> None:
-        self.holding.set(settled.body)
+        self.accumulator.body = settled.body
 
     # ---------------------------------------------------------------------------------------------------------- cycles
 
     def _begin(self, now: float) -> list[e.Effect]:
         self.cycle += 1
-        self._start_body, self._averaged = self.holding.body, 0
+        self._start_body, self._averaged = self.accumulator.body, 0
         living = self.neighbors.living
         order = generator(self.rules.seed, self.rules.name, self.cycle, "partner").permutation(len(living))
         self._order = [living[i] for i in order]
@@ -141,14 +127,14 @@ class AdPsgdMachine(AsyncPeerMachine):
         if self.status != "training" or event.round != self.cycle or self._result is not None:
             return []
         self._result = event
-        return [*self.holding.moved(self._start_body, event.body), *self._end_cycle(now)]
+        return [*self.accumulator.moved(self._start_body, event.body), *self._end_cycle(now)]
 
     def _combined(self, event: ev.Combined, now: float) -> list[e.Effect]:
-        return [*self.holding.combined(event.number, event.body), *self._end_cycle(now)]
+        return [*self.accumulator.combined(event.number, event.body), *self._end_cycle(now)]
 
     def _end_cycle(self, now: float) -> list[e.Effect]:
         result = self._result
-        if result is None or not self.holding.settled:
+        if result is None or not self.accumulator.settled:
             return []
         self._result = None
         participants, self._with = sorted(set(self._with)), []
@@ -161,28 +147,28 @@ class AdPsgdMachine(AsyncPeerMachine):
         """Whether one more average would leave the training that runs within the bound."""
         if self.status != "training":
             return True
-        return self._averaged + len(self.promises) + (self.proposal is not None) < self.max_staleness
+        return self._averaged + len(self.accepted) + (self.proposal is not None) < self.max_staleness
 
     def _propose(self, now: float) -> list[e.Effect]:
         """Ask the next neighbor, if this cycle's average has not come about."""
-        if self.proposal or self.fresh or self._closing or self.settled is None or not self._room():
+        if self.proposal or self.busy_with or self._closing or self.settled is None or not self._room():
             return []
         while self._order:
             peer = self._order.pop(0)
             if not self.neighbors.detector.living(peer) or peer in self.neighbors.departed:
                 continue
             self._number += 1
-            self.proposal = Proposal(peer, self._number, self.holding.body, self.cycle, now)
+            self.proposal = Proposal(peer, self._number, self.accumulator.body, self.cycle, now)
             self.stats.sent(peer)
             self.tally["proposed"] += 1
             return [
-                e.Send((peer,), m.Propose(self._number, self.settled.payload), self.holding.body),
-                e.SetTimer(("engagement", self._number), now + self.patience_s),
+                e.Send((peer,), m.Propose(self._number, self.settled.payload), self.accumulator.body),
+                e.SetTimer(("proposal", self._number), now + self.patience_s),
             ]
         return []
 
     def _decide(self, outcome: Literal["taken", "dropped"]) -> list[e.Effect]:
-        """Decide on one's own proposal, for good."""
+        """Decide on one's own proposal, permanently."""
         proposal, self.proposal = self.proposal, None
         if proposal is None:
             return []
@@ -190,21 +176,21 @@ class AdPsgdMachine(AsyncPeerMachine):
         if outcome == "taken":
             self._taken.setdefault(proposal.peer, set()).add(proposal.number)
         return [
-            e.CancelTimer(("engagement", proposal.number)),
+            e.CancelTimer(("proposal", proposal.number)),
             e.Send((proposal.peer,), m.Decision(proposal.number, outcome)),
         ]
 
-    def _pledged(self, event: ev.Arrived, pledge: m.Accept, now: float) -> list[e.Effect]:
+    def _answered(self, event: ev.Arrived, accept: m.Accept, now: float) -> list[e.Effect]:
         sender, proposal = event.sender, self.proposal
-        # It pledges only when it has heard of everything before.
-        self._taken[sender] = {n for n in self._taken.get(sender, ()) if n >= pledge.number}
-        if proposal is None or (proposal.peer, proposal.number) != (sender, pledge.number):
+        # It accepts only when it has heard of everything before.
+        self._taken[sender] = {n for n in self._taken.get(sender, ()) if n >= accept.number}
+        if proposal is None or (proposal.peer, proposal.number) != (sender, accept.number):
             self.stats.late(sender)
-            return self._remind(sender, pledge.number)
-        fault = self._unfit(event, pledge.payload)
+            return self._remind(sender, accept.number)
+        fault = self._unfit(event, accept.payload)
         if fault:
-            told = [*self._refuse(sender, "accept", 0, *fault), *self._reject(sender, fault[1])]
-            return [*told, *self._decide("dropped"), *self._propose(now)]
+            refusal = [*self._refuse(sender, "accept", 0, *fault), *self._reject(sender, fault[1])]
+            return [*refusal, *self._decide("dropped"), *self._propose(now)]
         self.stats.received(sender, event.nbytes)
         if self.cycle - proposal.cycle > self.max_staleness:
             self.stats.late(sender)
@@ -214,7 +200,7 @@ class AdPsgdMachine(AsyncPeerMachine):
         return effects + self._average(sender, proposal.number, proposal.mine, event.body)
 
     def _remind(self, peer: str, number: int) -> list[e.Effect]:
-        """Say what was decided, as far as it is."""
+        """Repeat what was decided, as far as it is."""
         if self.proposal and self.proposal.number == number:
             return []
         known = self._first <= number <= self._number
@@ -222,21 +208,21 @@ class AdPsgdMachine(AsyncPeerMachine):
         return [e.Send((peer,), m.Decision(number, "taken" if number in self._taken.get(peer, ()) else outcome))]
 
     def _average(self, peer: str, number: int, mine: ev.Body, theirs: ev.Body) -> list[e.Effect]:  # noqa: ARG002
-        """Take this peer's half of an engagement."""
+        """Take this peer's half."""
         self._averaged += 1
         self._with.append(peer)
         self.tally["averaged"] += 1
-        return self.holding.averaged(mine, theirs, first=self.rules.name < peer)
+        return self.accumulator.averaged(mine, theirs, first=self.rules.name < peer)
 
     # ------------------------------------------------------------------------------------------------------- answering
 
     def _message(self, event: ev.Arrived, now: float) -> list[e.Effect]:
         sender = event.sender
         match event.message:
-            case m.Propose() as engage:
-                return self._engaged(event, engage, now)
-            case m.Accept() as pledge:
-                return self._pledged(event, pledge, now)
+            case m.Propose() as propose:
+                return self._proposed(event, propose, now)
+            case m.Accept() as accept:
+                return self._answered(event, accept, now)
             case m.Decision(number, outcome):
                 return self._decided(sender, number, outcome, now)
             case m.QueryDecision(number):
@@ -249,47 +235,47 @@ class AdPsgdMachine(AsyncPeerMachine):
                     return []
                 self.proposal = None
                 self.tally[code] += 1
-                told = [] if code == "busy" else [e.Publish("warning", {"subject": sender, "reason": reason})]
-                return [e.CancelTimer(("engagement", number)), *told, *self._propose(now)]
+                warning = [] if code == "busy" else [e.Publish("warning", {"subject": sender, "reason": reason})]
+                return [e.CancelTimer(("proposal", number)), *warning, *self._propose(now)]
             case _:
                 return []
 
-    def _engaged(self, event: ev.Arrived, engage: m.Propose, now: float) -> list[e.Effect]:
-        sender, number = event.sender, engage.number
+    def _proposed(self, event: ev.Arrived, propose: m.Propose, now: float) -> list[e.Effect]:
+        sender, number = event.sender, propose.number
         if number <= self._heard.get(sender, -1):
             self.stats.late(sender)
             return []
         self._heard[sender] = number
         if self.settled is None:
             return self._refuse(sender, "propose", number, "busy", "round 0 is not over here")
-        fault = self._unfit(event, engage.payload)
+        fault = self._unfit(event, propose.payload)
         if fault:
             return [*self._refuse(sender, "propose", number, *fault), *self._reject(sender, fault[1])]
         effects: list[e.Effect] = []
-        if sender in self.promises:
+        if sender in self.accepted:
             # It has decided on the former one, or it would not propose another: only this peer does not know what.
-            effects.append(e.Send((sender,), m.QueryDecision(self.promises[sender].number)))
-            return effects + self._busy(sender, number, "the engagement before is not decided here")
+            effects.append(e.Send((sender,), m.QueryDecision(self.accepted[sender].number)))
+            return effects + self._busy(sender, number, "the proposal before is not decided here")
         if self.proposal and self.proposal.peer == sender and sender < self.rules.name:
             effects += self._decide("dropped")
             self.tally["crossed"] += 1
         if self.proposal:
-            return effects + self._busy(sender, number, f"engaged with {self.proposal.peer}")
-        if self.fresh:
-            return effects + self._busy(sender, number, f"pledged to {self.fresh}")
+            return effects + self._busy(sender, number, f"has proposed to {self.proposal.peer}")
+        if self.busy_with:
+            return effects + self._busy(sender, number, f"has accepted a proposal of {self.busy_with}")
         if self._closing:
             return effects + self._busy(sender, number, "about to end")
         if not self._room():
             return effects + self._busy(sender, number, f"{self.max_staleness} averages in this cycle")
         self.stats.received(sender, event.nbytes)
-        self.promises[sender] = Promise(number, self.holding.body, event.body, now)
-        self.fresh = sender
-        self.tally["pledged"] += 1
+        self.accepted[sender] = Accepted(number, self.accumulator.body, event.body, now)
+        self.busy_with = sender
+        self.tally["accepted"] += 1
         self.stats.sent(sender)
         return [
             *effects,
-            e.Send((sender,), m.Accept(number, self.settled.payload), self.holding.body),
-            e.SetTimer(("promise", sender, number), now + self.patience_s),
+            e.Send((sender,), m.Accept(number, self.settled.payload), self.accumulator.body),
+            e.SetTimer(("accepted", sender, number), now + self.patience_s),
         ]
 
     def _busy(self, to: str, number: int, reason: str) -> list[e.Effect]:
@@ -297,8 +283,8 @@ class AdPsgdMachine(AsyncPeerMachine):
         return self._refuse(to, "propose", number, "busy", reason)
 
     def _decided(self, sender: str, number: int, outcome: str, now: float) -> list[e.Effect]:
-        promise = self.promises.get(sender)
-        if promise is None or promise.number != number:
+        accepted = self.accepted.get(sender)
+        if accepted is None or accepted.number != number:
             # Said again, because the acknowledgment was lost.
             again = outcome == "taken" and number <= self._heard.get(sender, -1)
             return [e.Send((sender,), m.Receipt(number))] if again else []
@@ -307,43 +293,42 @@ class AdPsgdMachine(AsyncPeerMachine):
         effects = self._release(sender)
         if outcome == "taken":
             effects.append(e.Send((sender,), m.Receipt(number)))
-            effects += self._average(sender, number, promise.mine, promise.theirs)
+            effects += self._average(sender, number, accepted.mine, accepted.theirs)
         return effects + self._propose(now)
 
     def _release(self, sender: str) -> list[e.Effect]:
-        promise = self.promises.pop(sender)
-        self.fresh = None if self.fresh == sender else self.fresh
-        return [e.CancelTimer(("promise", sender, promise.number))]
+        accepted = self.accepted.pop(sender)
+        self.busy_with = None if self.busy_with == sender else self.busy_with
+        return [e.CancelTimer(("accepted", sender, accepted.number))]
 
     def _voided(self, sender: str, why: str) -> list[e.Effect]:
-        number = self.promises[sender].number
-        told = self._open_for_ever(sender, number, f"not taken here: {sender} {why}. If it has taken its half")
-        return [*self._release(sender), told]
+        number = self.accepted[sender].number
+        warning = self._left_open(sender, number, f"not taken here: {sender} {why}. If it has taken its half")
+        return [*self._release(sender), warning]
 
-    def _open_for_ever(self, peer: str, number: int, reason: str) -> e.Effect:
-        self.voids.append(Void(peer, number, reason))
+    def _left_open(self, peer: str, number: int, reason: str) -> e.Effect:
         self.tally["void"] += 1
-        told = f"engagement {number} is {reason}, half the difference of the two models is gone with it"
-        return e.Publish("warning", {"subject": peer, "reason": told})
+        reason = f"proposal {number} is {reason}, half the difference of the two models is gone with it"
+        return e.Publish("warning", {"subject": peer, "reason": reason})
 
     # ----------------------------------------------------------------------------------------------- time and failures
 
     def _own_timer(self, key: ev.Key, now: float) -> list[e.Effect]:
         match key:
-            case ("engagement", number) if self.proposal and self.proposal.number == number:
+            case ("proposal", number) if self.proposal and self.proposal.number == number:
                 if self._in_transit(self.proposal.peer, self.proposal.since, now):
                     return [e.SetTimer(key, now + self.patience_s)]
                 self.tally["unanswered"] += 1
                 return [*self._decide("dropped"), *self._propose(now)]
-            case ("promise", str(peer), int(number)) if peer in self.promises:
-                if self.promises[peer].number != number:
+            case ("accepted", str(peer), int(number)) if peer in self.accepted:
+                if self.accepted[peer].number != number:
                     return []
                 effects: list[e.Effect] = [e.SetTimer(key, now + self.patience_s)]
-                if self._in_transit(peer, self.promises[peer].since, now):
+                if self._in_transit(peer, self.accepted[peer].since, now):
                     return effects
                 if self.neighbors.detector.living(peer):
                     effects.append(e.Send((peer,), m.QueryDecision(number)))
-                self.fresh = None if self.fresh == peer else self.fresh
+                self.busy_with = None if self.busy_with == peer else self.busy_with
                 return effects + self._propose(now)
             case _:
                 return []
@@ -355,9 +340,9 @@ class AdPsgdMachine(AsyncPeerMachine):
 
     @property
     def _unfinished(self) -> bool:
-        undecided = [*self.promises, *(peer for peer, numbers in self._taken.items() if numbers)]
+        undecided = [*self.accepted, *(peer for peer, numbers in self._taken.items() if numbers)]
         waited_for = any(p not in self.neighbors.detector.lost and p not in self.neighbors.departed for p in undecided)
-        return self.proposal is not None or waited_for or not self.holding.settled
+        return self.proposal is not None or waited_for or not self.accumulator.settled
 
     def _pulse(self, now: float) -> list[e.Effect]:
         effects = super()._pulse(now)
@@ -368,21 +353,21 @@ class AdPsgdMachine(AsyncPeerMachine):
 
     def _conclude(self) -> list[e.Effect]:
         effects = self._decide("dropped")
-        for peer in sorted(self.promises):
+        for peer in sorted(self.accepted):
             effects += self._voided(peer, "has not decided before the end")
-        return effects + [told for peer in sorted(self._taken) for told in self._unheard(peer)]
+        return effects + [warning for peer in sorted(self._taken) for warning in self._unheard(peer)]
 
     def _unheard(self, peer: str) -> list[e.Effect]:
-        """Say what was taken here and may not have been there, because its life was over."""
+        """Say what was taken here and may not have been there, because its incarnation was over."""
         numbers = sorted(self._taken.pop(peer, ()))
-        return [self._open_for_ever(peer, n, f"taken here: {peer} may not have. If so") for n in numbers]
+        return [self._left_open(peer, n, f"taken here: {peer} may not have. If so") for n in numbers]
 
     def _lost(self, peer: str, why: str, now: float) -> list[e.Effect]:
         effects: list[e.Effect] = []
         if why != "left":
-            effects += self._unheard(peer)  # who takes leave has heard of it, or says so itself
+            effects += self._unheard(peer)  # who leaves has heard of it, or says so itself
         if self.proposal and self.proposal.peer == peer:
             effects += self._decide("dropped")
-        if peer in self.promises:
+        if peer in self.accepted:
             effects += self._voided(peer, why)
         return effects + self._propose(now)

@@ -91,7 +91,6 @@ def layered(sizes: Sequence[int]) -> tuple[Part, ...]:
 
 
 def taken(vector: Vector, part: Part) -> Vector:
-    """Copy a part out of a model."""
     return np.array(vector[part.where])
 
 

@@ -10,15 +10,7 @@ from ...runtime.failure_detector import FailureDetector
 
 
 class AsyncNeighbors:
-    """Keeps track of neighbors by what they say, and by their silence.
-
-    Attributes
-    ----------
-    names
-        All of them.
-    departed
-        Those that have left.
-    """
+    """Keeps track of neighbors by what they say, and by their silence."""
 
     def __init__(self, names: tuple[str, ...], timing: Timing) -> None:
         self.names = names
@@ -67,7 +59,6 @@ class AsyncNeighbors:
                 self.detector.watch(peer, now)
 
     def heartbeat(self, peer: str, beat: m.Heartbeat, now: float) -> None:
-        """A heartbeat has come."""
         if beat.sending:
             self._moving[peer] = now
         if beat.state != "meeting":
@@ -86,7 +77,6 @@ class AsyncNeighbors:
         return self._moving.get(peer, float("-inf")) >= since
 
     def leave(self, peer: str) -> None:
-        """A neighbor leaves."""
         self.departed.add(peer)
         self._meeting.discard(peer)
         self.detector.forget(peer)

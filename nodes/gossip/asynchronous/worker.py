@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from nervenet.models.aggregate import combine
 from nervenet.models.model import LocalWork
@@ -13,17 +12,14 @@ from nervenet.models.weights import checked_finite
 from ...runtime import effects as e
 from ...runtime import events as ev
 from ...runtime.model_worker import ModelWorker, finite_only
+from ...runtime.worker import Cancellation, Deferred
 from .model_merge import merged, taken
-
-if TYPE_CHECKING:
-    from ...runtime.worker import Cancellation, Deferred
 
 
 class AsyncGossipWorker(ModelWorker):
     """Does the trainings and merges of one peer."""
 
     def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None:
-        """Train, combine, merge, copy, or what every role does."""
         match effect:
             case e.Train():
                 return self.train(effect, cancellation.requested)

@@ -255,7 +255,7 @@ def test_top_k_keeps_the_largest_as_they_are_and_nothing_else(vector, share):
     assert (decoded == expected).all()
 
 
-@pytest.mark.parametrize("size", [200_000, 400_003])
+@pytest.mark.parametrize("size", [200_003])
 @pytest.mark.parametrize("make", ["normal", "ties", "mostly zero", "few large", "sample misses all"])
 def test_the_largest_are_exact_however_the_sample_lies(size, make):
     vector = normal(size)

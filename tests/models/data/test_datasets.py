@@ -79,7 +79,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         (np.array([0.0, 1.0]), "regression"),
     ],
 )
-def test_the_task_is_told_by_the_targets(y: np.ndarray, task: str) -> None:
+def test_the_task_is_inferred_from_the_targets(y: np.ndarray, task: str) -> None:
     assert infer_task(y) == task
 
 

@@ -63,8 +63,8 @@ def test_a_small_alpha_skews_labels_and_a_large_one_does_not() -> None:
     assert most_common_share(1000) < 0.15
 
 
-def test_dirichlet_redraws_until_nobody_is_short() -> None:
-    """About one draw in three leaves somebody empty here (8 nodes, iris, alpha 0.3)."""
+def test_dirichlet_redraws_until_every_node_has_enough() -> None:
+    """About one draw in three leaves a node empty here (8 nodes, iris, alpha 0.3)."""
     iris = load("iris")
     for seed in range(20):
         assert min(map(len, partition(iris, 8, "dirichlet", alpha=0.3, min_rows=2, seed=seed))) >= 2

@@ -222,7 +222,7 @@ def test_what_did_not_count_leaves_no_trace_in_what_the_server_adds_up(encoding)
     again, straight = one.train(received, asked, 3, counted=False), other.train(received, asked, 3)
     assert again.vector.tobytes() == straight.vector.tobytes()
     assert lost.vector.tobytes() != straight.vector.tobytes()
-    # Twice in a row is as once; and without being told, what was lost is taken for counted.
+    # Twice in a row is as once; and by default, what was lost is taken for counted.
     assert one.train(received, asked, 4, counted=False).vector.tobytes() == client_after_one(received, asked, 4)
     assert one.train(received, asked, 5).vector.tobytes() != client_after_one(received, asked, 5)
 

@@ -214,7 +214,7 @@ def test_a_batch_larger_than_the_data_is_the_data():
     assert built().fit(X, y, LocalWork(epochs=4, batch_size=100), generator(0), never).steps == 4
 
 
-def test_a_diverging_model_shows_in_its_weights_and_warns_nobody():
+def test_a_diverging_model_shows_in_its_weights_without_a_warning():
     X, y = table()
     model = built(None, learning_rate=1e6)
     report = model.fit(X * 1e3, y.astype(float), LocalWork(epochs=10), generator(0), never)

@@ -90,8 +90,8 @@ def test_centered_clipping_stays_where_all_are_and_moves_by_tau_at_most(seed, dt
     assert np.linalg.norm(merged - start) <= tau * (1 + 1e-5)
     backwards = robust.centered_clipping(vectors[::-1], start, tau)
     np.testing.assert_allclose(merged, backwards, **rounding(dtype))
-    hostile = [*vectors[1:], start + np.asarray(1e6, dtype)]
-    assert np.linalg.norm(robust.centered_clipping(hostile, start, tau) - merged) <= 2 * tau / N + 1e-3
+    byzantine = [*vectors[1:], start + np.asarray(1e6, dtype)]
+    assert np.linalg.norm(robust.centered_clipping(byzantine, start, tau) - merged) <= 2 * tau / N + 1e-3
 
 
 @some_rules
@@ -99,7 +99,7 @@ def test_inputs_may_be_read_only_and_are_not_changed(name):
     vectors = draw(3)
     received = [np.frombuffer(vector.tobytes(), vector.dtype) for vector in vectors]
     merged = RULES[name](received)
-    merged += 1  # the result is nobody's input
+    merged += 1  # the result is none of the inputs
     for vector, original in zip(received, vectors, strict=True):
         np.testing.assert_array_equal(vector, original)
     start = np.frombuffer(vectors[0].tobytes())
@@ -110,26 +110,26 @@ def test_inputs_may_be_read_only_and_are_not_changed(name):
 
 @draws
 @given(seed=seeds, dtype=dtypes, large=st.sampled_from([1.0, 1e3, 1e30]))
-def test_a_hostile_minority_does_not_move_a_coordinate_out_of_the_honest_range(seed, dtype, large):
+def test_a_byzantine_minority_does_not_move_a_coordinate_out_of_the_honest_range(seed, dtype, large):
     honest = draw(seed, dtype, n=6)
     low, high = np.min(honest, axis=0), np.max(honest, axis=0)
     # 5 of 11; some coordinates far above, some far below, some within.
-    hostile = [vector * np.asarray(large, dtype) for vector in draw(seed + 1, dtype, n=5)]
-    for merged in (robust.coordinate_median(hostile + honest), robust.trimmed_mean(hostile + honest, 5)):
+    byzantine = [vector * np.asarray(large, dtype) for vector in draw(seed + 1, dtype, n=5)]
+    for merged in (robust.coordinate_median(byzantine + honest), robust.trimmed_mean(byzantine + honest, 5)):
         assert (low <= merged).all()
         assert (merged <= high).all()
-    mean = np.mean(hostile + honest, axis=0)
+    mean = np.mean(byzantine + honest, axis=0)
     assert large < 100 or not ((low <= mean) & (mean <= high)).all()  # or the test above could not fail
 
 
 @some_rules
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("large", [1e6, 1e25])
-def test_far_away_hostile_vectors_leave_the_result_among_the_honest(name, dtype, large):
+def test_far_away_byzantine_vectors_leave_the_result_among_the_honest(name, dtype, large):
     offset = np.asarray(10, dtype)
     honest = [offset + vector for vector in draw(5, dtype, n=N - F)]
-    hostile = [np.full(30, -large, dtype), np.full(30, large, dtype)]
-    for vectors in (hostile + honest, honest + hostile):
+    byzantine = [np.full(30, -large, dtype), np.full(30, large, dtype)]
+    for vectors in (byzantine + honest, honest + byzantine):
         merged = RULES[name](vectors)
         assert np.abs(merged - np.mean(honest, axis=0)).max() < 4, name
 

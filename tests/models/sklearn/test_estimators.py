@@ -87,7 +87,7 @@ def test_a_node_that_lacks_classes_has_the_same_layout(name, held):
 
 
 def test_without_agreed_classes_the_shapes_would_differ():
-    """The bug the agreement prevents: scikit-learn alone makes (1, n) of two classes out of three."""
+    """The bug that agreed classes prevent: scikit-learn alone makes (1, n) of two classes out of three."""
     X, y = table()
     mine = y != 1
     assert SGDClassifier().partial_fit(X[mine], y[mine], classes=[0, 2]).coef_.shape == (1, 4)

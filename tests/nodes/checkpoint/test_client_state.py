@@ -1,7 +1,6 @@
 """What a client carries from round to round is there for a round that is repeated, in memory and after a kill."""
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -138,13 +137,10 @@ def test_a_disk_that_refuses_is_told_once_and_memory_counts(tmp_path: Path, monk
     assert ClientStateStore(tmp_path).rounds == [3]
 
 
-def test_keeping_a_small_state_costs_less_than_a_millisecond(tmp_path: Path) -> None:
+def test_keeping_a_state_does_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is to outlive this process, between a training and its update, and no power cut."""
+    monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("waits for the disk"))
     states = ClientStateStore(tmp_path)
-    arrays = {"moments": np.zeros(5_000, np.float32), "control": np.zeros(5_000, np.float32)}
-    taken = []
-    for number in range(40):
-        began = time.perf_counter()
-        states.put(number, arrays)
-        taken.append(time.perf_counter() - began)
-        states.prune(number - 2)
-    assert sorted(taken)[len(taken) // 2] < 1e-3, f"{os.uname().machine}: {sorted(taken)}"
+    states.put(1, {"moments": np.zeros(5_000, np.float32)})
+    assert states.rounds == [1]
+    assert list(tmp_path.iterdir())

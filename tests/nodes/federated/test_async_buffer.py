@@ -59,8 +59,8 @@ def refusals(effects: Iterable[e.Effect]) -> list[tuple[str, str]]:
     return [(s.message.code, s.message.reason) for s in only(e.Send, effects) if isinstance(s.message, m.Refused)]
 
 
-class Desk:
-    """An asynchronous coordinator on a desk; round 0 is over."""
+class Harness:
+    """An asynchronous coordinator by hand; round 0 is over."""
 
     def __init__(
         self, n: int = 3, *, buffer: int = 2, max_staleness: int | None = None, writes: bool = True, **more: Any
@@ -135,39 +135,39 @@ class Desk:
 
 
 def test_after_round_zero_everybody_has_a_task_with_the_same_weights() -> None:
-    desk = Desk()
-    assert tasks(desk.begun) == dict.fromkeys(desk.names, (1, 0, "w0"))
-    (sent,) = only(e.Send, desk.begun)
+    harness = Harness()
+    assert tasks(harness.begun) == dict.fromkeys(harness.names, (1, 0, "w0"))
+    (sent,) = only(e.Send, harness.begun)
     assert sent.message.agreement == {"columns": ["x"]}
 
 
 def test_who_answers_gets_the_next_task_at_once_and_the_others_none() -> None:
-    desk = Desk()
-    effects = desk.answer("client-1")
+    harness = Harness()
+    effects = harness.answer("client-1")
     assert tasks(effects) == {"client-1": (2, 0, "w0")}
     assert not only(e.Fold, effects)
 
 
 def test_a_full_buffer_is_a_step_in_name_order_each_with_its_base_and_staleness() -> None:
-    desk = Desk()
-    desk.answer("client-2", loss=3.0)
-    effects = desk.answer("client-0", loss=1.0)
+    harness = Harness()
+    harness.answer("client-2", loss=3.0)
+    effects = harness.answer("client-0", loss=1.0)
     (fold,) = only(e.Fold, effects)
     assert (fold.round, fold.attempt, fold.body) == (1, 0, "w0")
     assert [(c.client, c.body, c.base, c.staleness) for c in fold.contributions] == [
         ("client-0", "client-0 1 from w0", "w0", 0),
         ("client-2", "client-2 1 from w0", "w0", 0),
     ]
-    desk.now = 3.0
-    effects = desk.step()
-    assert desk.published("round.completed")[-1] == {
+    harness.now = 3.0
+    effects = harness.step()
+    assert harness.published("round.completed")[-1] == {
         "round": 1, "participants": ["client-0", "client-2"], "closed_by": "buffer", "duration_s": 3.0,
         "loss": pytest.approx(2.0), "staleness": [0, 0], "staleness_mean": 0.0, "staleness_max": 0,
     }  # fmt: skip
     assert only(e.Evaluate, effects) == [e.Evaluate(1, "test", "w1")]
     # client-1 works on: nobody waits for it, and what it started from has aged by a step.
-    desk.answer("client-1")
-    (fold,) = only(e.Fold, desk.answer("client-0"))
+    harness.answer("client-1")
+    (fold,) = only(e.Fold, harness.answer("client-0"))
     assert [(c.client, c.base, c.staleness) for c in fold.contributions] == [
         ("client-0", "w1", 0),
         ("client-1", "w0", 1),
@@ -175,45 +175,45 @@ def test_a_full_buffer_is_a_step_in_name_order_each_with_its_base_and_staleness(
 
 
 def test_who_fills_the_buffer_is_tasked_with_what_comes_of_it() -> None:
-    desk = Desk(buffer=1)
-    assert not tasks(desk.answer("client-0"))
-    assert tasks(desk.step()) == {"client-0": (2, 0, "w1")}
+    harness = Harness(buffer=1)
+    assert not tasks(harness.answer("client-0"))
+    assert tasks(harness.step()) == {"client-0": (2, 0, "w1")}
 
 
 def test_a_client_may_be_in_a_step_twice_and_each_of_its_tasks_has_a_number_of_its_own() -> None:
-    desk = Desk(2, buffer=3)
-    desk.answer("client-1")
-    desk.answer("client-0")
-    (fold,) = only(e.Fold, desk.answer("client-1"))
+    harness = Harness(2, buffer=3)
+    harness.answer("client-1")
+    harness.answer("client-0")
+    (fold,) = only(e.Fold, harness.answer("client-1"))
     assert [(c.client, c.body) for c in fold.contributions] == [
         ("client-0", "client-0 1 from w0"),
         ("client-1", "client-1 1 from w0"),
         ("client-1", "client-1 2 from w0"),
     ]
-    desk.step()
-    assert desk.published("round.completed")[-1]["participants"] == ["client-0", "client-1"]
+    harness.step()
+    assert harness.published("round.completed")[-1]["participants"] == ["client-0", "client-1"]
 
 
 def test_steps_are_made_one_at_a_time_and_what_comes_meanwhile_waits() -> None:
-    desk = Desk(4, buffer=1)
-    desk.answer("client-0")
-    assert not only(e.Fold, desk.answer("client-1"))
-    assert not only(e.Fold, desk.answer("client-2"))
-    (fold,) = only(e.Fold, desk.step())
+    harness = Harness(4, buffer=1)
+    harness.answer("client-0")
+    assert not only(e.Fold, harness.answer("client-1"))
+    assert not only(e.Fold, harness.answer("client-2"))
+    (fold,) = only(e.Fold, harness.step())
     assert [(c.client, c.base, c.staleness) for c in fold.contributions] == [("client-1", "w0", 1)]
-    (fold,) = only(e.Fold, desk.step())
+    (fold,) = only(e.Fold, harness.step())
     assert [(c.client, c.base, c.staleness) for c in fold.contributions] == [("client-2", "w0", 2)]
 
 
 def test_a_share_of_the_clients_works_at_once_and_the_next_is_drawn() -> None:
     def story() -> list[str]:
-        desk = Desk(6, participation=0.5, seed=3)
-        first = tasks(desk.begun)
+        harness = Harness(6, participation=0.5, seed=3)
+        first = tasks(harness.begun)
         assert len(first) == 3
         drawn = []
         for _ in range(12):
-            (name,) = tasks(desk.answer(min(desk.state.run.ledger.out))) or tasks(desk.step())
-            assert len(desk.state.run.ledger.out) == 3
+            (name,) = tasks(harness.answer(min(harness.state.run.ledger.out))) or tasks(harness.step())
+            assert len(harness.state.run.ledger.out) == 3
             drawn.append(name)
         return [*first, *drawn]
 
@@ -222,309 +222,311 @@ def test_a_share_of_the_clients_works_at_once_and_the_next_is_drawn() -> None:
 
 
 def test_the_last_step_stops_everybody_with_the_final_model() -> None:
-    desk = Desk(rounds=2, buffer=1)
-    desk.answer("client-0")
-    desk.step()
-    desk.answer("client-0")
-    effects = desk.step()
-    assert set(tasks(effects, "finish")) == set(desk.names)
+    harness = Harness(rounds=2, buffer=1)
+    harness.answer("client-0")
+    harness.step()
+    harness.answer("client-0")
+    effects = harness.step()
+    assert set(tasks(effects, "finish")) == set(harness.names)
     for name, (number, attempt, body) in tasks(effects, "finish").items():
-        assert (number, attempt) > desk.held[name][:2], "a client would take it for an old task"
+        assert (number, attempt) > harness.held[name][:2], "a client would take it for an old task"
         assert body == "w2"
-    assert desk.finished() is None
-    assert desk.answer("client-1") == [], "no fault of it: it could not know"
-    desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.4}))
-    effects = desk.tell(ev.Evaluated(2, "test", {"accuracy": 0.5}))
+    assert harness.finished() is None
+    assert harness.answer("client-1") == [], "no fault of it: it could not know"
+    harness.tell(ev.Evaluated(1, "test", {"accuracy": 0.4}))
+    effects = harness.tell(ev.Evaluated(2, "test", {"accuracy": 0.5}))
     assert only(e.Completed, effects)[0].fields["accuracy"] == 0.5
-    assert desk.finished() == e.Finish("completed")
+    assert harness.finished() == e.Finish("completed")
 
 
 def test_sites_measure_the_last_model_even_where_their_tasks_ran_ahead() -> None:
-    desk = Desk(2, rounds=1, buffer=5, evaluate_test=False, evaluate_sites=True)
+    harness = Harness(2, rounds=1, buffer=5, evaluate_test=False, evaluate_sites=True)
     for name in ("client-0",) * 4 + ("client-1",):
-        desk.answer(name)
-    asked = tasks(desk.step(), "evaluate")
+        harness.answer(name)
+    asked = tasks(harness.step(), "evaluate")
     assert set(asked) == {"client-0", "client-1"}
     for name, score in (("client-0", 0.9), ("client-1", 0.5)):
-        assert asked[name][:2] > desk.held[name][:2]
+        assert asked[name][:2] > harness.held[name][:2]
         metrics = {"holdout_accuracy": score, "holdout_examples": 10.0}
-        desk.say(name, m.Update(*asked[name][:2], 10, metrics))
-    told = desk.published("metric.test")[-1]
+        harness.say(name, m.Update(*asked[name][:2], 10, metrics))
+    told = harness.published("metric.test")[-1]
     assert (told["round"], told["accuracy"], told["worst"]["site"]) == (1, pytest.approx(0.7), "client-1")
-    assert desk.finished() == e.Finish("completed")
+    assert harness.finished() == e.Finish("completed")
 
 
 def test_steps_that_outrun_the_test_set_are_not_all_evaluated_but_the_last_is() -> None:
-    desk = Desk(rounds=9, buffer=1)
+    harness = Harness(rounds=9, buffer=1)
     evaluated = []
     for number in range(1, 10):
-        desk.now = float(number)
-        desk.answer("client-0")
-        evaluated += [x.round for x in only(e.Evaluate, desk.step())]
+        harness.now = float(number)
+        harness.answer("client-0")
+        evaluated += [x.round for x in only(e.Evaluate, harness.step())]
         if number == 2:
-            desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.5}))  # it took a second: three more are for the steps
+            harness.tell(ev.Evaluated(1, "test", {"accuracy": 0.5}))  # it took a second: three more are for the steps
     assert evaluated == [1, 5, 9]
 
 
 def test_a_goal_ends_the_run_with_the_very_model_that_reached_it() -> None:
-    desk = Desk(buffer=1, until="accuracy=0.9")
-    desk.answer("client-0")
-    desk.step()
-    assert not only(e.Fold, desk.answer("client-1")), "no step before the evaluation is in"
-    assert set(desk.state.run.ledger.out) == set(desk.names), "but nobody waits"
-    effects = desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.95}))
+    harness = Harness(buffer=1, until="accuracy=0.9")
+    harness.answer("client-0")
+    harness.step()
+    assert not only(e.Fold, harness.answer("client-1")), "no step before the evaluation is in"
+    assert set(harness.state.run.ledger.out) == set(harness.names), "but nobody waits"
+    effects = harness.tell(ev.Evaluated(1, "test", {"accuracy": 0.95}))
     assert {body for *_, body in tasks(effects, "finish").values()} == {"w1"}
-    assert desk.published("run.stopping") == [
+    assert harness.published("run.stopping") == [
         {"round": 1, "stopped_by": "until", "reason": "accuracy >= 0.9 was reached in round 1: 0.95"}
     ]
-    assert desk.finished() == e.Finish("completed")
+    assert harness.finished() == e.Finish("completed")
 
 
 def test_an_evaluation_that_does_not_end_the_run_lets_the_steps_go_on() -> None:
-    desk = Desk(buffer=1, until="accuracy=0.9")
-    desk.answer("client-0")
-    desk.step()
-    desk.answer("client-1")
-    (fold,) = only(e.Fold, desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.5})))
+    harness = Harness(buffer=1, until="accuracy=0.9")
+    harness.answer("client-0")
+    harness.step()
+    harness.answer("client-1")
+    (fold,) = only(e.Fold, harness.tell(ev.Evaluated(1, "test", {"accuracy": 0.5})))
     assert [c.client for c in fold.contributions] == ["client-1"]
 
 
 def test_a_spent_budget_ends_the_run_with_the_step_that_is_made_next() -> None:
-    desk = Desk(buffer=1, budget_s=5.0)
-    desk.until(6.0, beating=desk.names)
-    assert desk.finished() is None
-    desk.answer("client-0")
-    assert set(tasks(desk.step(), "finish")) == set(desk.names)
-    desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.5}))
-    assert desk.published("run.stopping")[0]["stopped_by"] == "budget"
-    assert desk.finished() == e.Finish("completed")
+    harness = Harness(buffer=1, budget_s=5.0)
+    harness.until(6.0, beating=harness.names)
+    assert harness.finished() is None
+    harness.answer("client-0")
+    assert set(tasks(harness.step(), "finish")) == set(harness.names)
+    harness.tell(ev.Evaluated(1, "test", {"accuracy": 0.5}))
+    assert harness.published("run.stopping")[0]["stopped_by"] == "budget"
+    assert harness.finished() == e.Finish("completed")
 
 
 # ------------------------------------------------------------------------------------------------------------- refusals
 
 
 def test_an_update_counts_once() -> None:
-    desk = Desk()
-    number, attempt, _ = desk.held["client-0"]
-    desk.answer("client-0")
-    effects = desk.say("client-0", m.Update(number, attempt, 10, {}, None, MODEL), "again")
+    harness = Harness()
+    number, attempt, _ = harness.held["client-0"]
+    harness.answer("client-0")
+    effects = harness.say("client-0", m.Update(number, attempt, 10, {}, None, MODEL), "again")
     assert refusals(effects) == [("duplicate", "client-0 has answered task 1 already")]
     assert not only(e.Fold, effects)
 
 
 def test_an_answer_to_another_task_than_the_one_it_has_is_refused() -> None:
-    desk = Desk()
+    harness = Harness()
     for _ in range(3):
-        desk.answer("client-0") and desk.state.buffer.buffer.step and desk.step()
-    effects = desk.say("client-0", m.Update(1, 0, 10, {}, None, MODEL), "old")
+        harness.answer("client-0") and harness.state.buffer.buffer.step and harness.step()
+    effects = harness.say("client-0", m.Update(1, 0, 10, {}, None, MODEL), "old")
     assert refusals(effects)[0][0] == "stale"
-    effects = desk.say("client-1", m.Update(1, 7, 10, {}, None, MODEL), "of another life")
+    effects = harness.say("client-1", m.Update(1, 7, 10, {}, None, MODEL), "of another incarnation")
     assert refusals(effects) == [("stale", "task 1, attempt 7 is over; task 1, attempt 0 is with it")]
 
 
 def test_a_stranger_is_not_counted() -> None:
-    desk = Desk()
-    assert refusals(desk.say("client-9", m.Update(1, 0, 10, {}, None, MODEL), "x"))[0][0] == "uninvited"
+    harness = Harness()
+    assert refusals(harness.say("client-9", m.Update(1, 0, 10, {}, None, MODEL), "x"))[0][0] == "uninvited"
 
 
 def test_a_broken_update_is_refused_and_its_client_asked_again_after_a_rest_that_grows() -> None:
-    desk = Desk()
-    effects = desk.answer("client-0", flaw=NAN)
+    harness = Harness()
+    effects = harness.answer("client-0", flaw=NAN)
     assert refusals(effects) == [("values", NAN)]
     assert not tasks(effects)
     for rest in (0.5, 1.0):
-        since = desk.now
-        while not (found := tasks(desk.until(desk.now + 0.5, beating=desk.names))):
+        since = harness.now
+        while not (found := tasks(harness.until(harness.now + 0.5, beating=harness.names))):
             pass
         assert set(found) == {"client-0"}
-        assert desk.now - since == rest
-        desk.answer("client-0", flaw=NAN)
-    assert not desk.state.buffer.buffer.waiting
-    assert "is on probation, and not asked before round 7" in desk.published("warning")[-2]["reason"]
+        assert harness.now - since == rest
+        harness.answer("client-0", flaw=NAN)
+    assert not harness.state.buffer.buffer.waiting
+    assert "is on probation, and not asked before round 7" in harness.published("warning")[-2]["reason"]
     for step in range(1, 7):
-        assert not tasks(desk.until(desk.now + 2.0, beating=desk.names))
-        desk.answer("client-1")
-        desk.answer("client-2")
-        found = tasks(desk.step())
+        assert not tasks(harness.until(harness.now + 2.0, beating=harness.names))
+        harness.answer("client-1")
+        harness.answer("client-2")
+        found = tasks(harness.step())
         assert ("client-0" in found) == (step == 6), "probation is over after as many steps"
 
 
 def test_what_is_staler_than_allowed_is_refused_and_its_client_tasked_at_once() -> None:
-    desk = Desk(buffer=1, max_staleness=2)
+    harness = Harness(buffer=1, max_staleness=2)
     for _ in range(3):
-        desk.answer("client-0")
-        desk.step()
-    effects = desk.answer("client-1")
+        harness.answer("client-0")
+        harness.step()
+    effects = harness.answer("client-1")
     assert refusals(effects) == [("stale", "the model has made 3 steps meanwhile; at most 2 are allowed")]
     assert tasks(effects) == {"client-1": (4, 0, "w3")}
-    assert desk.published("update.rejected")[-1]["subject"] == "client-1"
+    assert harness.published("update.rejected")[-1]["subject"] == "client-1"
     assert not only(e.Fold, effects)
 
 
 def test_staleness_is_that_of_the_step_that_will_take_it() -> None:
     """Two steps stand before it in the queue, of which one is being made."""
-    desk = Desk(4, buffer=1, max_staleness=1)
-    desk.answer("client-0")
-    desk.answer("client-1")
-    assert refusals(desk.answer("client-2"))[0] == (
+    harness = Harness(4, buffer=1, max_staleness=1)
+    harness.answer("client-0")
+    harness.answer("client-1")
+    assert refusals(harness.answer("client-2"))[0] == (
         "stale",
         "the model has made 2 steps meanwhile; at most 1 are allowed",
     )
 
 
-def test_whom_the_strategy_leaves_out_is_told() -> None:
-    desk = Desk()
-    desk.answer("client-0")
-    desk.answer("client-1")
-    effects = desk.tell(ev.Folded(1, 0, "w1", rejected={"client-1": "an outlier"}))
+def test_whom_the_strategy_leaves_out_is_named() -> None:
+    harness = Harness()
+    harness.answer("client-0")
+    harness.answer("client-1")
+    effects = harness.tell(ev.Folded(1, 0, "w1", rejected={"client-1": "an outlier"}))
     assert refusals(effects) == [("values", "an outlier")]
-    assert desk.published("round.completed")[-1]["participants"] == ["client-0"]
+    assert harness.published("round.completed")[-1]["participants"] == ["client-0"]
 
 
 # -------------------------------------------------------------------------------------------------- time and misfortune
 
 
 def test_who_does_not_answer_in_time_is_named_and_asked_again_and_the_old_answer_does_not_count() -> None:
-    desk = Desk(deadline_s=10.0)
-    old = desk.held["client-2"]
+    harness = Harness(deadline_s=10.0)
+    old = harness.held["client-2"]
     asked: dict[str, Any] = {}
     for second in range(1, 13):
-        asked |= tasks(desk.until(float(second), beating=desk.names))
+        asked |= tasks(harness.until(float(second), beating=harness.names))
         if second < 10:
             for name in ("client-0", "client-1"):
-                desk.answer(name)
-                if desk.state.buffer.buffer.step:
-                    desk.step()
-    (told,) = (x for x in desk.published("warning") if x["subject"] == "client-2")
+                harness.answer(name)
+                if harness.state.buffer.buffer.step:
+                    harness.step()
+    (told,) = (x for x in harness.published("warning") if x["subject"] == "client-2")
     assert told["reason"] == "task 1: no answer within 10 s (last heard: train for 9.9 s)"
-    assert desk.held["client-2"] > old
-    waiting = len(desk.state.buffer.buffer.waiting)
-    assert desk.say("client-2", m.Update(*old[:2], 10, {}, None, MODEL), "late") == [], "it was named already"
-    assert len(desk.state.buffer.buffer.waiting) == waiting
+    assert harness.held["client-2"] > old
+    waiting = len(harness.state.buffer.buffer.waiting)
+    assert harness.say("client-2", m.Update(*old[:2], 10, {}, None, MODEL), "late") == [], "it was named already"
+    assert len(harness.state.buffer.buffer.waiting) == waiting
 
 
 def test_a_deadline_moves_while_the_answer_does() -> None:
-    desk = Desk(1, deadline_s=10.0)
-    while desk.now < 20.0:
-        at = min(desk.timers.values())
-        desk.tell(ev.Arrived("client-0", m.Heartbeat(round=1, state="idle", sending=(1,))), at)
-        desk.until(at)
-    assert not desk.published("warning")
-    desk.answer("client-0")
-    assert len(desk.state.buffer.buffer.waiting) == 1
+    harness = Harness(1, deadline_s=10.0)
+    while harness.now < 20.0:
+        at = min(harness.timers.values())
+        harness.tell(ev.Arrived("client-0", m.Heartbeat(round=1, state="idle", sending=(1,))), at)
+        harness.until(at)
+    assert not harness.published("warning")
+    harness.answer("client-0")
+    assert len(harness.state.buffer.buffer.waiting) == 1
 
 
 def test_without_any_answer_the_run_fails_by_name() -> None:
-    desk = Desk(2, deadline_s=10.0)
-    desk.until(29.0, beating=desk.names)
-    assert desk.finished() is None
-    desk.until(31.0, beating=desk.names)
-    end = desk.finished()
+    harness = Harness(2, deadline_s=10.0)
+    harness.until(29.0, beating=harness.names)
+    assert harness.finished() is None
+    harness.until(31.0, beating=harness.names)
+    end = harness.finished()
     assert end is not None
     assert end.reason.startswith("no update that could be used has come for 30 s; client-0: ")
 
 
 def test_with_too_few_clients_nothing_is_asked_and_the_run_fails_by_name() -> None:
-    desk = Desk(3, deadline_s=10.0, min_clients=2)
+    harness = Harness(3, deadline_s=10.0, min_clients=2)
     for name in ("client-1", "client-2"):
-        desk.say(name, m.Goodbye(round=0, reason="enough"))
-    assert not tasks(desk.answer("client-0"))
-    desk.until(31.0, beating=["client-0"])
-    end = desk.finished()
+        harness.say(name, m.Goodbye(round=0, reason="enough"))
+    assert not tasks(harness.answer("client-0"))
+    harness.until(31.0, beating=["client-0"])
+    end = harness.finished()
     assert end is not None
     assert end.reason.startswith("round 1 waited 30 s for clients: 1 of at least 2 are there; missing: client-1")
 
 
 def test_clients_that_come_and_go_do_not_put_off_the_end() -> None:
-    desk = Desk(2, deadline_s=10.0, min_clients=2, wait_deadline_s=20.0)
+    harness = Harness(2, deadline_s=10.0, min_clients=2, wait_deadline_s=20.0)
     for second in range(0, 100, 5):  # five seconds both, five seconds one
-        if desk.finished():
+        if harness.finished():
             break
-        beating = desk.names if second % 10 == 0 else desk.names[:1]
+        beating = harness.names if second % 10 == 0 else harness.names[:1]
         for tick in range(1, 6):
-            desk.until(float(second + tick), beating=beating)
-    end = desk.finished()
+            harness.until(float(second + tick), beating=beating)
+    end = harness.finished()
     assert end is not None
     assert end.reason.startswith("no update that could be used has come for 30 s")
-    assert 40.0 < desk.now <= 60.0
+    assert 40.0 < harness.now <= 60.0
 
 
-def test_a_client_that_comes_back_is_tasked_at_once_and_its_former_task_is_over() -> None:
-    desk = Desk()
-    old = desk.held["client-0"]
-    desk.tell(ev.LinkLost("client-0", "its connection has ended"))
-    effects = desk.join("client-0")
+def test_a_client_that_comes_back_is_tasked_at_once_and_its_previous_task_is_over() -> None:
+    harness = Harness()
+    old = harness.held["client-0"]
+    harness.tell(ev.LinkLost("client-0", "its connection has ended"))
+    effects = harness.join("client-0")
     assert tasks(effects) == {"client-0": (2, 0, "w0")}
     assert only(e.Send, effects)[0].message.agreement is not None, "a new process knows nothing"
-    desk.say("client-0", m.Update(*old[:2], 10, {}, None, MODEL), "old")
-    assert not desk.state.buffer.buffer.waiting
+    harness.say("client-0", m.Update(*old[:2], 10, {}, None, MODEL), "old")
+    assert not harness.state.buffer.buffer.waiting
 
 
 def test_a_client_that_joins_late_is_tasked_at_once() -> None:
-    desk = Desk(buffer=1)
-    desk.answer("client-0")
-    desk.step()
-    assert tasks(desk.join("client-7")) == {"client-7": (2, 0, "w1")}
+    harness = Harness(buffer=1)
+    harness.answer("client-0")
+    harness.step()
+    assert tasks(harness.join("client-7")) == {"client-7": (2, 0, "w1")}
 
 
 def test_who_is_silent_is_not_asked_but_may_still_answer() -> None:
-    desk = Desk(participation=0.5)
-    (first, second) = sorted(tasks(desk.begun))
-    others = [n for n in desk.names if n != first]
-    effects = desk.until(3.0, beating=others)
-    assert first in {x["subject"] for x in desk.published("node.suspect")}
+    harness = Harness(participation=0.5)
+    (first, second) = sorted(tasks(harness.begun))
+    others = [n for n in harness.names if n != first]
+    effects = harness.until(3.0, beating=others)
+    assert first in {x["subject"] for x in harness.published("node.suspect")}
     assert len(tasks(effects)) == 0, "ceil(0.5 * 2) work already"
-    desk.answer(first)
-    assert [w.client for w in desk.state.buffer.buffer.waiting] == [first]
-    assert second in desk.state.run.ledger.out
+    harness.answer(first)
+    assert [w.client for w in harness.state.buffer.buffer.waiting] == [first]
+    assert second in harness.state.run.ledger.out
 
 
 def test_a_step_that_fails_takes_its_updates_with_it_and_three_in_a_row_the_run() -> None:
-    desk = Desk(buffer=1)
+    harness = Harness(buffer=1)
     for attempt in range(3):
-        (fold,) = only(e.Fold, desk.answer("client-0"))
+        (fold,) = only(e.Fold, harness.answer("client-0"))
         assert (fold.round, fold.attempt) == (1, attempt)
-        effects = desk.tell(ev.WorkFailed("fold", 1, attempt, "StrategyError: no"))
-    assert [x["attempt"] for x in desk.published("round.failed")] == [0, 1, 2]
+        effects = harness.tell(ev.WorkFailed("fold", 1, attempt, "StrategyError: no"))
+    assert [x["attempt"] for x in harness.published("round.failed")] == [0, 1, 2]
     assert only(e.Finish, effects)[0].reason == "step 1 failed 3 times in a row: StrategyError: no"
 
 
 def test_who_declines_is_asked_again_after_a_rest() -> None:
-    desk = Desk()
-    assert not tasks(desk.say("client-0", m.Declined(round=1, attempt=0, reason="busy")))
-    assert set(tasks(desk.until(0.6, beating=desk.names))) == {"client-0"}
-    assert not tasks(desk.say("client-0", m.Declined(round=1, attempt=0, reason="busy"))), "of an old task: nothing new"
-    assert "client-0" in desk.state.run.ledger.out
+    harness = Harness()
+    assert not tasks(harness.say("client-0", m.Declined(round=1, attempt=0, reason="busy")))
+    assert set(tasks(harness.until(0.6, beating=harness.names))) == {"client-0"}
+    assert not tasks(harness.say("client-0", m.Declined(round=1, attempt=0, reason="busy"))), (
+        "of an old task: nothing new"
+    )
+    assert "client-0" in harness.state.run.ledger.out
 
 
-# --------------------------------------------------------------------------------------------------------- another life
+# -------------------------------------------------------------------------------------------------- another incarnation
 
 
-def resumed(desk: Desk, weights: str) -> Desk:
-    """Give a coordinator that goes on from what `desk` last asked to be written, and hears its clients again."""
-    record = only(e.Checkpoint, desk.effects)[-1].record
-    again = Desk.__new__(Desk)
-    again.names, again.now, again.effects, again.timers, again.held = desk.names, 0.0, [], {}, {}
-    again.state = CoordinatorMachine.restored(desk.state.run.config, json.loads(json.dumps(record)), weights)
+def resumed(harness: Harness, weights: str) -> Harness:
+    """Give a coordinator that goes on from what `harness` last asked to be written, and hears its clients again."""
+    record = only(e.Checkpoint, harness.effects)[-1].record
+    again = Harness.__new__(Harness)
+    again.names, again.now, again.effects, again.timers, again.held = harness.names, 0.0, [], {}, {}
+    again.state = CoordinatorMachine.restored(harness.state.run.config, json.loads(json.dumps(record)), weights)
     again.tell(ev.Started())
-    again.begun = [effect for name in desk.names for effect in again.join(name)]
+    again.begun = [effect for name in harness.names for effect in again.join(name)]
     return again
 
 
-def test_another_life_goes_on_with_the_step_and_asks_anew_for_what_no_step_had_taken_up() -> None:
-    desk = Desk(2, buffer=2, writes=False)
-    desk.answer("client-0")
-    desk.answer("client-1")
-    desk.tell(ev.Saved(0))
-    desk.now = 2.0
-    desk.step()
-    desk.answer("client-0")  # its second task waits in the buffer: no checkpoint has it
-    assert only(e.Checkpoint, desk.effects)[-1].round == 1
-    again = resumed(desk, "w1")
+def test_another_incarnation_goes_on_with_the_step_and_asks_anew_for_what_no_step_had_taken_up() -> None:
+    harness = Harness(2, buffer=2, writes=False)
+    harness.answer("client-0")
+    harness.answer("client-1")
+    harness.tell(ev.Saved(0))
+    harness.now = 2.0
+    harness.step()
+    harness.answer("client-0")  # its second task waits in the buffer: no checkpoint has it
+    assert only(e.Checkpoint, harness.effects)[-1].round == 1
+    again = resumed(harness, "w1")
     assert again.state.run.completed == 1
     assert tasks(again.begun) == {"client-0": (2, 1, "w1"), "client-1": (2, 1, "w1")}
     old = m.Update(2, 0, 10, {}, None, MODEL)
-    assert refusals(again.say("client-0", old, "of the former life"))[0][0] == "stale"
+    assert refusals(again.say("client-0", old, "of the previous incarnation"))[0][0] == "stale"
     again.answer("client-0")
     (fold,) = only(e.Fold, again.answer("client-1"))
     assert [(c.client, c.base, c.staleness) for c in fold.contributions] == [
@@ -534,27 +536,27 @@ def test_another_life_goes_on_with_the_step_and_asks_anew_for_what_no_step_had_t
 
 
 def test_a_client_is_taken_up_where_its_last_counted_task_left_it_however_far_the_steps_are() -> None:
-    desk = Desk(2, buffer=1, writes=False)
-    desk.answer("client-1")
-    desk.step()
+    harness = Harness(2, buffer=1, writes=False)
+    harness.answer("client-1")
+    harness.step()
     for _ in range(4):
-        desk.answer("client-0")
-        desk.step()
-    desk.tell(ev.Saved(0))
-    desk.until(1.5, beating=desk.names)
-    assert only(e.Checkpoint, desk.effects)[-1].round == 5
-    assert tasks(resumed(desk, "w5").begun) == {"client-0": (6, 1, "w5"), "client-1": (2, 1, "w5")}
+        harness.answer("client-0")
+        harness.step()
+    harness.tell(ev.Saved(0))
+    harness.until(1.5, beating=harness.names)
+    assert only(e.Checkpoint, harness.effects)[-1].round == 5
+    assert tasks(resumed(harness, "w5").begun) == {"client-0": (6, 1, "w5"), "client-1": (2, 1, "w5")}
 
 
-def test_what_is_told_to_be_durable_is_what_the_disk_says_of_that_very_client() -> None:
-    desk = Desk(2, buffer=1, writes=False)
-    desk.answer("client-1")
-    desk.step()
-    desk.tell(ev.Saved(0))
-    desk.until(1.5, beating=desk.names)
-    desk.tell(ev.Saved(1))
+def test_what_is_said_to_be_durable_is_what_the_disk_says_of_that_very_client() -> None:
+    harness = Harness(2, buffer=1, writes=False)
+    harness.answer("client-1")
+    harness.step()
+    harness.tell(ev.Saved(0))
+    harness.until(1.5, beating=harness.names)
+    harness.tell(ev.Saved(1))
     for name in ("client-0", "client-1"):
-        desk.answer(name)
-        effects = desk.step()
+        harness.answer(name)
+        effects = harness.step()
         (task,) = (send.message for send in only(e.Send, effects) if isinstance(send.message, m.Task))
         assert task.durable == {"client-0": 0, "client-1": 1}[name]

@@ -130,7 +130,7 @@ def merger_of(settled: ev.ModelReady, rounds: int) -> Any:
     return weights
 
 
-def test_a_disk_that_refuses_is_told_as_failed_work(tmp_path: Path) -> None:
+def test_a_disk_that_refuses_is_reported_as_failed_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     merger = Aggregator(FedAdam())
     merger.begin(np.zeros(3, np.float32))
@@ -147,7 +147,7 @@ def test_without_a_folder_there_is_nothing_to_lose() -> None:
     assert worker.answer(e.Checkpoint(3, np.zeros(2), {})) == ev.Saved(3)
 
 
-def test_nothing_is_recalled_where_nothing_was_kept(tmp_path: Path) -> None:
+def test_nothing_is_restored_where_nothing_was_saved(tmp_path: Path) -> None:
     assert recall(tmp_path / "none", PLAN) is None
 
 
@@ -164,7 +164,7 @@ def test_checkpoints_of_another_experiment_are_refused(tmp_path: Path, change: d
         recall(tmp_path, Experiment.from_dict({**PLAN.to_dict(), **change}))
 
 
-def test_what_was_passed_over_is_told(tmp_path: Path) -> None:
+def test_what_was_passed_over_is_reported(tmp_path: Path) -> None:
     checkpoints = CheckpointStore(tmp_path)
     checkpoints.write(3, {"weights": np.zeros(2)}, {})
     checkpoints.write(4, {"weights": np.zeros(2)}, {})

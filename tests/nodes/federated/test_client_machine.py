@@ -93,7 +93,7 @@ def test_it_settles_before_its_first_training_and_then_never_again() -> None:
     assert not only(e.ApplyAgreement, effects)
 
 
-def test_it_answers_a_training_before_it_tells_of_it() -> None:
+def test_it_answers_a_training_before_it_publishes_it() -> None:
     bench = Bench().settle()
     bench.say(task(2), "w1")
     bench.now = 1.5
@@ -272,10 +272,10 @@ def test_a_coordinator_that_dies_before_its_first_task_may_come_back() -> None:
     assert sent(bench.tell(ev.LinkUp("coordinator", "coordinator", 2), 50.0)) == [m.Ready(25, 7)]
 
 
-# ------------------------------------------------------------------------------------- a coordinator in its second life
+# --------------------------------------------------------------------------------- a coordinator that was started again
 
 
-def test_what_a_former_life_asked_for_is_abandoned_and_never_answered() -> None:
+def test_what_a_previous_incarnation_asked_for_is_abandoned_and_never_answered() -> None:
     bench = Bench().settle()
     bench.say(task(7), "w6")
     effects = bench.tell(ev.LinkUp("coordinator", "coordinator", 2))
@@ -286,7 +286,7 @@ def test_what_a_former_life_asked_for_is_abandoned_and_never_answered() -> None:
     assert sent(bench.trained(6))[0].round == 6
 
 
-def test_the_same_task_of_the_next_life_is_done_again() -> None:
+def test_the_same_task_of_the_next_incarnation_is_done_again() -> None:
     bench = Bench().settle()
     bench.say(task(7), "w6")
     bench.tell(ev.LinkUp("coordinator", "coordinator", 2))
@@ -297,7 +297,7 @@ def test_the_same_task_of_the_next_life_is_done_again() -> None:
     assert [update.round for update in sent(bench.trained(7))] == [7]
 
 
-def test_a_former_lifes_task_is_not_declined_either() -> None:
+def test_the_task_of_a_previous_incarnation_is_not_declined_either() -> None:
     bench = Bench().settle()
     bench.say(task(7), "w6")
     bench.tell(ev.LinkUp("coordinator", "coordinator", 2))
@@ -305,7 +305,7 @@ def test_a_former_lifes_task_is_not_declined_either() -> None:
     assert bench.state.current is None
 
 
-def test_in_its_second_life_it_hears_that_we_are_ready_until_it_gives_a_task() -> None:
+def test_in_its_second_incarnation_it_hears_that_we_are_ready_until_it_gives_a_task() -> None:
     bench = Bench().settle()
     bench.tell(ev.LinkUp("coordinator", "coordinator", 2))
     assert m.Ready(25, 7) in sent(bench.tell(ev.TimerFired(("pulse",), 0.5), 0.5))

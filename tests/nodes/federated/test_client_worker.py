@@ -63,12 +63,12 @@ def train(
     settings: dict[str, Any],
     *,
     durable: int = 0,
-    life: int = 1,
+    incarnation: int = 1,
     counted: int | None = None,
 ) -> ev.Trained:
     parts = 2 if settings.get("control") else 1
     body = received(number, parts)
-    told = do(one, e.Train(number, 0, body, settings, durable=durable, incarnation=life, counted=counted))
+    told = do(one, e.Train(number, 0, body, settings, durable=durable, incarnation=incarnation, counted=counted))
     assert isinstance(told, ev.Trained)
     return told
 
@@ -138,7 +138,7 @@ def test_the_future_of_a_coordinator_that_came_back_is_forgotten(tmp_path: Path)
     one = client(tmp_path)
     first = {number: told(train(one, number, MOMENTA)) for number in (1, 2, 3, 4)}
     # It goes on after round 2, and does not ask this client before round 5.
-    late = told(train(one, 5, MOMENTA, durable=2, life=2))
+    late = told(train(one, 5, MOMENTA, durable=2, incarnation=2))
     steady = client()
     assert [told(train(steady, number, MOMENTA)) for number in (1, 2)] == [first[1], first[2]]
     assert told(train(steady, 5, MOMENTA)) == late
@@ -151,7 +151,7 @@ def test_a_client_that_came_back_forgets_nothing_that_its_coordinator_knows(tmp_
     again = client(tmp_path)
     assert told(train(again, 4, MOMENTA, durable=1)) == told(train(one, 4, MOMENTA, durable=1))
     stranger = client(tmp_path)
-    train(stranger, 5, MOMENTA, durable=1, life=7)
+    train(stranger, 5, MOMENTA, durable=1, incarnation=7)
     assert kept(stranger) == [1, 5]
 
 
@@ -183,14 +183,14 @@ def test_partial_work_that_is_wanted_is_answered_and_kept() -> None:
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("encoding", ["", "delta+int8", "float16"])
-def test_a_training_that_diverges_is_told_by_name_however_it_is_encoded(encoding: str) -> None:
+def test_a_training_that_diverges_is_named_however_it_is_encoded(encoding: str) -> None:
     answer = Worker(client(learning_rate=1e30)).answer(e.Train(1, 0, received(1), PLAIN | {"encoding": encoding}))
     assert isinstance(answer, ev.WorkFailed)
     assert "the weights after training" in answer.reason
     assert "must be finite" in answer.reason
 
 
-def test_what_cannot_be_encoded_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_encoded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     one = client()
     huge = np.full(one.site_model.layout.size, 3e38, np.float32)
     monkeypatch.setattr(one.site_model.model, "get_weights", lambda: huge)  # finite, and too large for a scale of int8
@@ -240,7 +240,7 @@ def test_ditto_ends_with_its_own_model_and_fine_tuning_with_one_that_went_on() -
     np.testing.assert_array_equal(other.personal, other.site_model.get_weights())
 
 
-def test_a_name_that_is_no_array_is_told_with_all_that_are() -> None:
+def test_a_name_that_is_no_array_is_named_with_all_that_are() -> None:
     names = "weight.0, weight.1, bias.0, bias.1"
     answer = Worker(client()).answer(e.Train(1, 0, received(1), PLAIN | {"personal": ["head"]}))
     assert isinstance(answer, ev.WorkFailed)

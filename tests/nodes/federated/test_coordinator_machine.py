@@ -31,27 +31,27 @@ def bodies(effects: Iterable[e.Effect]) -> tuple[Any, ...]:
 
 
 def test_round_zero_begins_when_all_are_there_and_asks_for_surveys(coordinator: Any) -> None:
-    desk = coordinator().gather()
-    (sent,) = only(e.Send, desk.effects)
-    assert sent.to == desk.names
+    harness = coordinator().gather()
+    (sent,) = only(e.Send, harness.effects)
+    assert sent.to == harness.names
     assert isinstance(sent.message, m.Task)
     assert (sent.message.round, sent.message.work, sent.message.payload, sent.body) == (0, "survey", None, None)
-    assert ("join",) not in desk.timers
+    assert ("join",) not in harness.timers
 
 
 def test_surveys_are_settled_together_by_name(coordinator: Any) -> None:
-    desk = coordinator().gather()
-    for name in reversed(desk.names):
-        effects = desk.say(name, m.Update(0, 0, 10, {}, {"of": name}, SURVEY), f"survey of {name}")
+    harness = coordinator().gather()
+    for name in reversed(harness.names):
+        effects = harness.say(name, m.Update(0, 0, 10, {}, {"of": name}, SURVEY), f"survey of {name}")
     (settle,) = only(e.ApplyAgreement, effects)
-    assert dict(settle.surveys) == {name: ({"of": name}, f"survey of {name}") for name in desk.names}
+    assert dict(settle.surveys) == {name: ({"of": name}, f"survey of {name}") for name in harness.names}
 
 
 def test_a_round_folds_by_examples_in_name_order_whoever_was_first(coordinator: Any) -> None:
-    desk = coordinator().settle()
-    desk.answer("client-2", examples=30, loss=3.0)
-    desk.answer("client-0", examples=10, loss=1.0)
-    effects = desk.answer("client-1", examples=20, loss=2.0)
+    harness = coordinator().settle()
+    harness.answer("client-2", examples=30, loss=3.0)
+    harness.answer("client-0", examples=10, loss=1.0)
+    effects = harness.answer("client-1", examples=20, loss=2.0)
     (fold,) = only(e.Fold, effects)
     assert (fold.round, fold.attempt, fold.body) == (1, 0, "w0")
     assert [(c.client, c.body, c.base, c.examples) for c in fold.contributions] == [
@@ -59,11 +59,11 @@ def test_a_round_folds_by_examples_in_name_order_whoever_was_first(coordinator: 
         ("client-1", "client-1 1.0", "w0", 20),
         ("client-2", "client-2 1.0", "w0", 30),
     ]
-    desk.now = 3.0
-    effects = desk.tell(ev.Folded(1, 0, "w1"))
-    assert desk.published("round.completed")[-1] == {
+    harness.now = 3.0
+    effects = harness.tell(ev.Folded(1, 0, "w1"))
+    assert harness.published("round.completed")[-1] == {
         "round": 1,
-        "participants": list(desk.names),
+        "participants": list(harness.names),
         "closed_by": "all",
         "duration_s": 3.0,
         "loss": pytest.approx(140 / 60),
@@ -74,61 +74,61 @@ def test_a_round_folds_by_examples_in_name_order_whoever_was_first(coordinator: 
 
 
 def test_the_agreement_goes_only_to_those_who_do_not_hold_it(coordinator: Any) -> None:
-    desk = coordinator().settle()
-    first = only(e.Send, desk.effects)[-1]
+    harness = coordinator().settle()
+    first = only(e.Send, harness.effects)[-1]
     assert first.message.agreement == {"columns": ["x"]}
-    desk.answer("client-0")
-    desk.answer("client-1")
-    desk.tell(ev.LinkUp("client-1", "client", 2))  # a new process knows nothing
-    effects = [*desk.answer("client-2"), *desk.tell(ev.Folded(1, 0, "w1"))]
+    harness.answer("client-0")
+    harness.answer("client-1")
+    harness.tell(ev.LinkUp("client-1", "client", 2))  # a new process knows nothing
+    effects = [*harness.answer("client-2"), *harness.tell(ev.Folded(1, 0, "w1"))]
     with_agreement = {send.to: send.message.agreement is not None for send in only(e.Send, effects)}
     assert with_agreement == {("client-0", "client-2"): False, ("client-1",): True}
 
 
 def test_the_last_round_hands_everybody_the_model_and_waits_for_its_evaluation(coordinator: Any) -> None:
-    desk = coordinator(rounds=1).settle()
-    effects = desk.train()
+    harness = coordinator(rounds=1).settle()
+    effects = harness.train()
     (last,) = (send for send in only(e.Send, effects) if send.message.work == "finish")
-    assert (last.to, last.body) == (desk.names, "w1")
-    assert desk.finished() is None
-    effects = desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.5}))
+    assert (last.to, last.body) == (harness.names, "w1")
+    assert harness.finished() is None
+    effects = harness.tell(ev.Evaluated(1, "test", {"accuracy": 0.5}))
     assert only(e.Completed, effects)[0].fields["accuracy"] == 0.5
-    assert desk.finished() == e.Finish("completed")
-    assert desk.tell(ev.Started()) == [], "nothing more"
+    assert harness.finished() == e.Finish("completed")
+    assert harness.tell(ev.Started()) == [], "nothing more"
 
 
 def test_a_share_of_the_clients_is_asked(coordinator: Any) -> None:
-    desk = coordinator(4, participation=0.5).settle()
-    asked = desk.published("round.started")[-1]["asked"]
+    harness = coordinator(4, participation=0.5).settle()
+    asked = harness.published("round.started")[-1]["asked"]
     assert len(asked) == 2
-    assert set(asked) < set(desk.names)
+    assert set(asked) < set(harness.names)
 
 
 def test_a_quorum_closes_and_names_who_is_missing(coordinator: Any) -> None:
-    desk = coordinator(4, quorum=0.75).settle()
-    desk.answer("client-0")
-    desk.answer("client-1")
-    assert only(e.Fold, desk.answer("client-3"))
-    desk.tell(ev.Folded(1, 0, "w1"))
-    told = desk.published("round.completed")[-1]
+    harness = coordinator(4, quorum=0.75).settle()
+    harness.answer("client-0")
+    harness.answer("client-1")
+    assert only(e.Fold, harness.answer("client-3"))
+    harness.tell(ev.Folded(1, 0, "w1"))
+    told = harness.published("round.completed")[-1]
     assert told["closed_by"] == "quorum"
     assert told["missing"] == {"client-2": "no answer when the round closed by quorum"}
 
 
 def test_sites_measure_the_last_model_and_the_worst_is_named(coordinator: Any) -> None:
-    desk = coordinator(2, rounds=1, evaluate_test=False, evaluate_sites=True).settle()
-    desk.train()
-    task = only(e.Send, desk.effects)[-1].message
+    harness = coordinator(2, rounds=1, evaluate_test=False, evaluate_sites=True).settle()
+    harness.train()
+    task = only(e.Send, harness.effects)[-1].message
     assert (task.work, task.round) == ("evaluate", 1)
     for name, score, size in (("client-0", 0.9, 30.0), ("client-1", 0.5, 10.0)):
         metrics = {"holdout_accuracy": score, "holdout_examples": size}
-        desk.say(name, m.Update(1, task.attempt, 10, metrics))
-    told = desk.published("metric.test")[-1]
+        harness.say(name, m.Update(1, task.attempt, 10, metrics))
+    told = harness.published("metric.test")[-1]
     assert told["accuracy"] == pytest.approx(0.8)
     assert told["worst"] == {"site": "client-1", "accuracy": 0.5}
     assert told["sites"] == 2
     assert told["spread"] == {"accuracy": {"std": pytest.approx(0.2), "min": 0.5, "max": 0.9}}  # each site counts once
-    assert desk.finished() == e.Finish("completed")
+    assert harness.finished() == e.Finish("completed")
 
 
 # ------------------------------------------------------------------------------------------------------------- refusals
@@ -150,28 +150,28 @@ NAN = "values must be finite, found NaN or infinity"
 def test_a_wrong_update_is_refused_with_its_reason_and_the_round_goes_on(
     coordinator: Any, change: dict[str, Any], flaw: str | None, code: str, words: str
 ) -> None:
-    desk = coordinator().settle()
+    harness = coordinator().settle()
     fields = {"round": 1, "attempt": 0, "examples": 10, "metrics": {}, "fields": None, "payload": MODEL} | change
-    effects = desk.say("client-1", m.Update(**fields), "bad", flaw)
+    effects = harness.say("client-1", m.Update(**fields), "bad", flaw)
     (refusal,) = only(e.Send, effects)
     assert refusal.to == ("client-1",)
     assert isinstance(refusal.message, m.Refused)
     assert (refusal.message.about, refusal.message.round, refusal.message.code) == ("update", 1, code)
     assert refusal.message.reason == words
     assert code in m.CODES
-    assert desk.published("update.rejected") == [{"subject": "client-1", "round": 1, "reason": words}]
-    desk.answer("client-0")
-    assert "bad" not in bodies(desk.answer("client-2"))
-    desk.tell(ev.Folded(1, 0, "w1"))
-    assert desk.published("round.completed")[-1]["missing"] == {"client-1": f"rejected: {words}"}
+    assert harness.published("update.rejected") == [{"subject": "client-1", "round": 1, "reason": words}]
+    harness.answer("client-0")
+    assert "bad" not in bodies(harness.answer("client-2"))
+    harness.tell(ev.Folded(1, 0, "w1"))
+    assert harness.published("round.completed")[-1]["missing"] == {"client-1": f"rejected: {words}"}
 
 
 def test_a_client_may_mend_a_refused_answer(coordinator: Any) -> None:
-    desk = coordinator().settle()
-    desk.say("client-1", m.Update(1, 0, 0, {}, None, MODEL), "bad")
-    desk.answer("client-1")
-    desk.answer("client-0")
-    assert bodies(desk.answer("client-2")) == ("client-0 1.0", "client-1 1.0", "client-2 1.0")
+    harness = coordinator().settle()
+    harness.say("client-1", m.Update(1, 0, 0, {}, None, MODEL), "bad")
+    harness.answer("client-1")
+    harness.answer("client-0")
+    assert bodies(harness.answer("client-2")) == ("client-0 1.0", "client-1 1.0", "client-2 1.0")
 
 
 def refusal_of(effects: list[e.Effect]) -> tuple[str, str]:
@@ -182,141 +182,141 @@ def refusal_of(effects: list[e.Effect]) -> tuple[str, str]:
 
 
 def test_a_second_answer_is_refused_and_the_first_counts_once(coordinator: Any) -> None:
-    desk = coordinator().settle()
-    desk.answer("client-0")
-    assert refusal_of(desk.answer("client-0")) == ("duplicate", "client-0 has answered round 1 already")
-    desk.answer("client-1")
-    assert len(bodies(desk.answer("client-2"))) == 3
+    harness = coordinator().settle()
+    harness.answer("client-0")
+    assert refusal_of(harness.answer("client-0")) == ("duplicate", "client-0 has answered round 1 already")
+    harness.answer("client-1")
+    assert len(bodies(harness.answer("client-2"))) == 3
 
 
 def test_an_answer_for_a_closed_round_is_refused_by_name(coordinator: Any) -> None:
-    desk = coordinator(3, rounds=5, quorum=0.6).settle()
-    desk.answer("client-0")
-    desk.answer("client-1")
+    harness = coordinator(3, rounds=5, quorum=0.6).settle()
+    harness.answer("client-0")
+    harness.answer("client-1")
     closed = "round 1, attempt 0 is closed; no round is open"
-    assert refusal_of(desk.answer("client-1")) == ("stale", closed), "while the fold runs"
-    desk.tell(ev.Folded(1, 0, "w1"))
-    assert refusal_of(desk.answer("client-1")) == ("stale", "round 1, attempt 0 is closed; round 2 is open")
-    assert refusal_of(desk.answer("client-2", 4)) == ("stale", "round 4, attempt 0 is closed; round 2 is open")
+    assert refusal_of(harness.answer("client-1")) == ("stale", closed), "while the fold runs"
+    harness.tell(ev.Folded(1, 0, "w1"))
+    assert refusal_of(harness.answer("client-1")) == ("stale", "round 1, attempt 0 is closed; round 2 is open")
+    assert refusal_of(harness.answer("client-2", 4)) == ("stale", "round 4, attempt 0 is closed; round 2 is open")
 
 
 def test_an_answer_of_an_earlier_attempt_does_not_count(coordinator: Any) -> None:
-    desk = coordinator(2, deadline_s=5.0, suspect_after_s=60.0).settle()
-    desk.until(5.0, beating=desk.names)
-    assert [told["attempt"] for told in desk.published("round.started")] == [0, 0, 1]
-    assert desk.answer("client-0", 1, 0) == [], "late"
-    assert refusal_of(desk.answer("client-0", 1, 0))[0] == "stale"
-    assert only(e.Send, desk.answer("client-0", 1, 1)) == []
+    harness = coordinator(2, deadline_s=5.0, suspect_after_s=60.0).settle()
+    harness.until(5.0, beating=harness.names)
+    assert [told["attempt"] for told in harness.published("round.started")] == [0, 0, 1]
+    assert harness.answer("client-0", 1, 0) == [], "late"
+    assert refusal_of(harness.answer("client-0", 1, 0))[0] == "stale"
+    assert only(e.Send, harness.answer("client-0", 1, 1)) == []
 
 
 def test_an_uninvited_answer_is_refused(coordinator: Any) -> None:
-    desk = coordinator(4, participation=0.5).settle()
-    asked = desk.published("round.started")[-1]["asked"]
-    outsider = next(name for name in desk.names if name not in asked)
-    assert refusal_of(desk.answer(outsider)) == ("uninvited", f"{outsider} was not asked in round 1")
+    harness = coordinator(4, participation=0.5).settle()
+    asked = harness.published("round.started")[-1]["asked"]
+    outsider = next(name for name in harness.names if name not in asked)
+    assert refusal_of(harness.answer(outsider)) == ("uninvited", f"{outsider} was not asked in round 1")
 
 
-def test_something_unreadable_is_told_and_the_round_goes_on(coordinator: Any) -> None:
-    desk = coordinator().settle()
-    desk.tell(ev.MalformedMessage("client-0", "header: not a map"))
-    assert desk.published("update.rejected") == [{"subject": "client-0", "round": 1, "reason": "header: not a map"}]
-    desk.train()
-    assert desk.state.run.completed == 1
+def test_something_unreadable_is_reported_and_the_round_goes_on(coordinator: Any) -> None:
+    harness = coordinator().settle()
+    harness.tell(ev.MalformedMessage("client-0", "header: not a map"))
+    assert harness.published("update.rejected") == [{"subject": "client-0", "round": 1, "reason": "header: not a map"}]
+    harness.train()
+    assert harness.state.run.completed == 1
 
 
 # -------------------------------------------------------------------------------------------------- silence and failure
 
 
 def test_a_closed_connection_excuses_at_once(coordinator: Any) -> None:
-    desk = coordinator().settle()
-    desk.answer("client-0")
-    desk.answer("client-2")
-    effects = desk.tell(ev.LinkLost("client-1", "the connection of client-1 has ended"))
+    harness = coordinator().settle()
+    harness.answer("client-0")
+    harness.answer("client-2")
+    effects = harness.tell(ev.LinkLost("client-1", "the connection of client-1 has ended"))
     assert bodies(effects) == ("client-0 1.0", "client-2 1.0")
-    desk.tell(ev.Folded(1, 0, "w1"))
-    assert desk.published("round.completed")[-1]["missing"] == {"client-1": "the connection of client-1 has ended"}
-    assert desk.published("round.started")[-1]["asked"] == ["client-0", "client-2"]
+    harness.tell(ev.Folded(1, 0, "w1"))
+    assert harness.published("round.completed")[-1]["missing"] == {"client-1": "the connection of client-1 has ended"}
+    assert harness.published("round.started")[-1]["asked"] == ["client-0", "client-2"]
 
 
 def test_silence_excuses_after_the_limit_and_the_round_closes_with_the_others(coordinator: Any) -> None:
-    desk = coordinator().settle()
-    desk.answer("client-0")
-    desk.answer("client-2")
-    effects = desk.until(3.0, beating=("client-0", "client-2"))
+    harness = coordinator().settle()
+    harness.answer("client-0")
+    harness.answer("client-2")
+    effects = harness.until(3.0, beating=("client-0", "client-2"))
     assert bodies(effects) == ("client-0 1.0", "client-2 1.0")
-    assert desk.published("node.suspect") == [{"subject": "client-1", "reason": "silent for 2.0 s"}]
+    assert harness.published("node.suspect") == [{"subject": "client-1", "reason": "silent for 2.0 s"}]
 
 
 def test_one_given_up_who_answers_in_time_after_all_counts(coordinator: Any) -> None:
-    desk = coordinator().settle()
-    desk.tell(ev.LinkLost("client-1", "cut"))
-    desk.answer("client-1")
-    desk.answer("client-0")
-    assert len(bodies(desk.answer("client-2"))) == 3
+    harness = coordinator().settle()
+    harness.tell(ev.LinkLost("client-1", "cut"))
+    harness.answer("client-1")
+    harness.answer("client-0")
+    assert len(bodies(harness.answer("client-2"))) == 3
 
 
 def test_who_is_back_is_asked_in_the_next_round(coordinator: Any) -> None:
-    desk = coordinator().settle()
-    desk.tell(ev.LinkLost("client-1", "cut"))
-    desk.answer("client-0")
-    desk.answer("client-2")
-    desk.tell(ev.LinkUp("client-1", "client", 2))
-    desk.tell(ev.Folded(1, 0, "w1"))
-    assert desk.published("round.started")[-1]["asked"] == list(desk.names)
+    harness = coordinator().settle()
+    harness.tell(ev.LinkLost("client-1", "cut"))
+    harness.answer("client-0")
+    harness.answer("client-2")
+    harness.tell(ev.LinkUp("client-1", "client", 2))
+    harness.tell(ev.Folded(1, 0, "w1"))
+    assert harness.published("round.started")[-1]["asked"] == list(harness.names)
 
 
 def test_a_late_joiner_is_asked_in_the_next_round(coordinator: Any) -> None:
-    desk = coordinator(rounds=3).settle()
-    desk.tell(ev.LinkUp("late", "client", 1))
-    desk.say("late", m.Ready(examples=4, pid=9))
-    desk.train()
-    assert desk.published("round.started")[-1]["asked"] == [*desk.names, "late"]
+    harness = coordinator(rounds=3).settle()
+    harness.tell(ev.LinkUp("late", "client", 1))
+    harness.say("late", m.Ready(examples=4, pid=9))
+    harness.train()
+    assert harness.published("round.started")[-1]["asked"] == [*harness.names, "late"]
 
 
 def test_a_hanging_training_is_ended_by_the_deadline_and_named(coordinator: Any) -> None:
-    desk = coordinator(deadline_s=10.0).settle()
-    desk.answer("client-0")
-    desk.answer("client-2")
-    effects = desk.until(10.0, beating=desk.names)
+    harness = coordinator(deadline_s=10.0).settle()
+    harness.answer("client-0")
+    harness.answer("client-2")
+    effects = harness.until(10.0, beating=harness.names)
     assert len(bodies(effects)) == 2
-    desk.tell(ev.Folded(1, 0, "w1"))
-    told = desk.published("round.completed")[-1]
+    harness.tell(ev.Folded(1, 0, "w1"))
+    told = harness.published("round.completed")[-1]
     assert told["closed_by"] == "deadline"
     assert told["missing"] == {"client-1": "no answer within 10 s (last heard: train for 9.9 s)"}
 
 
 def test_three_failures_in_a_row_end_the_run_with_the_reasons(coordinator: Any) -> None:
-    desk = coordinator(deadline_s=10.0).settle()
-    desk.until(30.0, beating=desk.names)
-    failed = desk.published("round.failed")
+    harness = coordinator(deadline_s=10.0).settle()
+    harness.until(30.0, beating=harness.names)
+    failed = harness.published("round.failed")
     assert [(told["round"], told["attempt"]) for told in failed] == [(1, 0), (1, 1), (1, 2)]
-    ended = desk.finished()
+    ended = harness.finished()
     assert ended is not None
     assert ended.status == "failed"
     assert ended.reason.startswith("round 1 failed 3 times in a row: 0 of at least 2 clients answered within 10 s")
-    assert all(f"{name}: no answer within 10 s" in ended.reason for name in desk.names)
-    goodbye = only(e.Send, desk.effects)[-1]
+    assert all(f"{name}: no answer within 10 s" in ended.reason for name in harness.names)
+    goodbye = only(e.Send, harness.effects)[-1]
     assert isinstance(goodbye.message, m.Goodbye)
-    assert goodbye.to == desk.names
+    assert goodbye.to == harness.names
 
 
 def test_when_all_decline_nobody_waits_for_the_deadline(coordinator: Any) -> None:
-    desk = coordinator(2).settle()
+    harness = coordinator(2).settle()
     for attempt in range(3):
-        for name in desk.names:
-            desk.say(name, m.Declined(1, attempt, "no memory"))
-    ended = desk.finished()
+        for name in harness.names:
+            harness.say(name, m.Declined(1, attempt, "no memory"))
+    ended = harness.finished()
     assert ended is not None
     assert "client-1: declined: no memory" in ended.reason
 
 
 def test_too_few_at_the_join_deadline_end_the_run_by_name(coordinator: Any) -> None:
-    desk = coordinator(4)
-    desk.tell(ev.Started())
-    desk.tell(ev.LinkUp("client-0", "client", 1))
-    desk.say("client-0", m.Ready(examples=10, pid=1))
-    desk.until(30.0, beating=("client-0",))
-    ended = desk.finished()
+    harness = coordinator(4)
+    harness.tell(ev.Started())
+    harness.tell(ev.LinkUp("client-0", "client", 1))
+    harness.say("client-0", m.Ready(examples=10, pid=1))
+    harness.until(30.0, beating=("client-0",))
+    ended = harness.finished()
     assert ended is not None
     assert ended.reason == (
         "1 of at least 2 clients were ready within 30 s; still missing: client-1, client-2, client-3"
@@ -324,75 +324,75 @@ def test_too_few_at_the_join_deadline_end_the_run_by_name(coordinator: Any) -> N
 
 
 def test_enough_at_the_join_deadline_begin_without_the_rest(coordinator: Any) -> None:
-    desk = coordinator(3)
-    desk.tell(ev.Started())
-    for name in desk.names[:2]:
-        desk.tell(ev.LinkUp(name, "client", 1))
-        desk.say(name, m.Ready(examples=10, pid=1))
-    desk.until(30.0, beating=desk.names[:2])
-    assert desk.published("round.started")[0]["asked"] == ["client-0", "client-1"]
+    harness = coordinator(3)
+    harness.tell(ev.Started())
+    for name in harness.names[:2]:
+        harness.tell(ev.LinkUp(name, "client", 1))
+        harness.say(name, m.Ready(examples=10, pid=1))
+    harness.until(30.0, beating=harness.names[:2])
+    assert harness.published("round.started")[0]["asked"] == ["client-0", "client-1"]
 
 
 def test_one_who_leaves_is_named_and_not_waited_for(coordinator: Any) -> None:
-    desk = coordinator().settle()
-    desk.answer("client-0")
-    desk.answer("client-1")
-    assert only(e.Fold, desk.say("client-2", m.Goodbye(0, "maintenance")))
-    assert desk.published("node.lost") == [{"subject": "client-2", "reason": "left: maintenance"}]
+    harness = coordinator().settle()
+    harness.answer("client-0")
+    harness.answer("client-1")
+    assert only(e.Fold, harness.say("client-2", m.Goodbye(0, "maintenance")))
+    assert harness.published("node.lost") == [{"subject": "client-2", "reason": "left: maintenance"}]
 
 
 def test_an_unreachable_client_is_excused(coordinator: Any) -> None:
-    desk = coordinator().settle()
-    desk.answer("client-0")
-    desk.answer("client-1")
-    assert only(e.Fold, desk.tell(ev.SendFailed("client-2", "task", 1, "no connection")))
+    harness = coordinator().settle()
+    harness.answer("client-0")
+    harness.answer("client-1")
+    assert only(e.Fold, harness.tell(ev.SendFailed("client-2", "task", 1, "no connection")))
 
 
 def test_a_transfer_on_its_way_extends_the_deadline_but_not_for_ever(coordinator: Any) -> None:
-    desk = coordinator(2, deadline_s=1.0, suspect_after_s=1000.0).settle()
-    desk.answer("client-0")
+    harness = coordinator(2, deadline_s=1.0, suspect_after_s=1000.0).settle()
+    harness.answer("client-0")
     found: list[e.Effect] = []
     for step in range(1, 40):
-        desk.say("client-1", m.Heartbeat(round=1, state="sending", sending=(1,)))
-        found += desk.until(step * 0.5)
-        if only(e.Publish, found) and desk.published("round.failed"):
+        harness.say("client-1", m.Heartbeat(round=1, state="sending", sending=(1,)))
+        found += harness.until(step * 0.5)
+        if only(e.Publish, found) and harness.published("round.failed"):
             break
-    assert 10.0 <= desk.now <= 11.0
-    assert "client-1" in desk.published("round.failed")[0]["reason"]
+    assert 10.0 <= harness.now <= 11.0
+    assert "client-1" in harness.published("round.failed")[0]["reason"]
 
 
 def test_a_fold_that_fails_fails_the_round_by_name(coordinator: Any) -> None:
-    desk = coordinator().settle()
-    for name in desk.names:
-        desk.answer(name)
-    desk.tell(ev.WorkFailed("fold", 1, 0, "ArithmeticError: the average must be finite"))
-    assert "the average must be finite" in desk.published("round.failed")[0]["reason"]
-    assert desk.published("round.started")[-1]["attempt"] == 1
+    harness = coordinator().settle()
+    for name in harness.names:
+        harness.answer(name)
+    harness.tell(ev.WorkFailed("fold", 1, 0, "ArithmeticError: the average must be finite"))
+    assert "the average must be finite" in harness.published("round.failed")[0]["reason"]
+    assert harness.published("round.started")[-1]["attempt"] == 1
 
 
 def test_an_evaluation_that_fails_is_a_warning(coordinator: Any) -> None:
-    desk = coordinator(rounds=1).settle()
-    desk.train()
-    desk.tell(ev.WorkFailed("evaluate", 1, 0, "ValueError: no"))
-    assert desk.published("warning") == [{"reason": "evaluation of round 1 failed: ValueError: no"}]
-    assert desk.finished() == e.Finish("completed")
+    harness = coordinator(rounds=1).settle()
+    harness.train()
+    harness.tell(ev.WorkFailed("evaluate", 1, 0, "ValueError: no"))
+    assert harness.published("warning") == [{"reason": "evaluation of round 1 failed: ValueError: no"}]
+    assert harness.finished() == e.Finish("completed")
 
 
 # ------------------------------------------------------- each bug that was, and a test that would fail if it were again
 
 
 def check_a_late_update_does_not_pass_for_an_evaluation(coordinator: Any) -> None:
-    desk = coordinator(4, rounds=1, quorum=0.75, evaluate_test=False, evaluate_sites=True).settle()
-    for name in desk.names[:3]:
-        desk.answer(name)
-    desk.tell(ev.Folded(1, 0, "w1"))
-    task = only(e.Send, desk.effects)[-1].message
+    harness = coordinator(4, rounds=1, quorum=0.75, evaluate_test=False, evaluate_sites=True).settle()
+    for name in harness.names[:3]:
+        harness.answer(name)
+    harness.tell(ev.Folded(1, 0, "w1"))
+    task = only(e.Send, harness.effects)[-1].message
     assert task.work == "evaluate"
-    desk.answer("client-3", holdout_accuracy=0.1, holdout_examples=50.0)
-    for name in desk.names[:3]:
-        desk.say(name, m.Update(1, task.attempt, 10, {"holdout_accuracy": 0.9, "holdout_examples": 10.0}))
-    desk.say("client-3", m.Declined(1, task.attempt, "no hold-out"))
-    assert desk.published("metric.test")[-1]["accuracy"] == pytest.approx(0.9)
+    harness.answer("client-3", holdout_accuracy=0.1, holdout_examples=50.0)
+    for name in harness.names[:3]:
+        harness.say(name, m.Update(1, task.attempt, 10, {"holdout_accuracy": 0.9, "holdout_examples": 10.0}))
+    harness.say("client-3", m.Declined(1, task.attempt, "no hold-out"))
+    assert harness.published("metric.test")[-1]["accuracy"] == pytest.approx(0.9)
 
 
 def test_a_late_update_does_not_pass_for_an_evaluation(coordinator: Any) -> None:
@@ -413,14 +413,14 @@ def test_a_late_update_would_pass_if_both_were_one_attempt(coordinator: Any, mon
 
 
 def check_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator: Any) -> None:
-    desk = coordinator(2, deadline_s=5.0, suspect_after_s=60.0).gather()
-    desk.until(10.0, beating=desk.names)
-    for name in desk.names:
-        desk.say(name, m.Update(0, 2, 10, {}, {}, SURVEY), "survey")
-    desk.tell(ev.ModelReady({}, MODEL, "w0"))
-    desk.until(15.0, beating=desk.names)
-    assert desk.published("round.failed")[-1]["round"] == 1
-    assert desk.finished() is None
+    harness = coordinator(2, deadline_s=5.0, suspect_after_s=60.0).gather()
+    harness.until(10.0, beating=harness.names)
+    for name in harness.names:
+        harness.say(name, m.Update(0, 2, 10, {}, {}, SURVEY), "survey")
+    harness.tell(ev.ModelReady({}, MODEL, "w0"))
+    harness.until(15.0, beating=harness.names)
+    assert harness.published("round.failed")[-1]["round"] == 1
+    assert harness.finished() is None
 
 
 def test_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator: Any) -> None:
@@ -443,16 +443,16 @@ def test_failures_of_round_zero_would_count_against_round_one(
 
 
 def check_a_shaky_connection_while_gathering_does_not_end_the_run(coordinator: Any) -> None:
-    desk = coordinator(2)
-    desk.tell(ev.Started())
-    desk.tell(ev.LinkUp("client-0", "client", 1))
-    desk.say("client-0", m.Ready(examples=10, pid=1))
-    desk.tell(ev.LinkLost("client-0", "cut"))
-    desk.tell(ev.LinkUp("client-1", "client", 1))
-    desk.say("client-1", m.Ready(examples=10, pid=1))
-    assert desk.finished() is None
-    desk.tell(ev.LinkUp("client-0", "client", 1))
-    assert desk.published("round.started")[0]["asked"] == ["client-0", "client-1"]
+    harness = coordinator(2)
+    harness.tell(ev.Started())
+    harness.tell(ev.LinkUp("client-0", "client", 1))
+    harness.say("client-0", m.Ready(examples=10, pid=1))
+    harness.tell(ev.LinkLost("client-0", "cut"))
+    harness.tell(ev.LinkUp("client-1", "client", 1))
+    harness.say("client-1", m.Ready(examples=10, pid=1))
+    assert harness.finished() is None
+    harness.tell(ev.LinkUp("client-0", "client", 1))
+    assert harness.published("round.started")[0]["asked"] == ["client-0", "client-1"]
 
 
 def test_a_shaky_connection_while_gathering_does_not_end_the_run(coordinator: Any) -> None:
@@ -474,13 +474,13 @@ def test_a_shaky_connection_would_end_the_run_if_every_look_were_the_last(
 
 
 def check_one_heard_again_keeps_the_round_open(coordinator: Any) -> None:
-    desk = coordinator(2).settle()
-    desk.until(2.0, beating=("client-1",))
-    assert desk.published("node.suspect")[0]["subject"] == "client-0"
-    desk.say("client-0", m.Heartbeat(round=1, state="train for 2.1 s", sending=()))
-    desk.answer("client-1")
-    assert desk.published("round.failed") == []
-    assert only(e.Fold, desk.answer("client-0"))
+    harness = coordinator(2).settle()
+    harness.until(2.0, beating=("client-1",))
+    assert harness.published("node.suspect")[0]["subject"] == "client-0"
+    harness.say("client-0", m.Heartbeat(round=1, state="train for 2.1 s", sending=()))
+    harness.answer("client-1")
+    assert harness.published("round.failed") == []
+    assert only(e.Fold, harness.answer("client-0"))
 
 
 def test_one_heard_again_keeps_the_round_open(coordinator: Any) -> None:
@@ -500,11 +500,11 @@ def test_one_heard_again_would_be_given_up_by_looking_at_suspects_only(
 
 
 def check_a_transfer_that_has_left_extends_nothing(coordinator: Any) -> None:
-    desk = coordinator(2, deadline_s=1.0, suspect_after_s=1000.0).settle()
-    desk.answer("client-0")
-    desk.tell(ev.StillSending("client-1", (1,)))  # said once; by the next pulse it has left
-    desk.until(1.5)
-    assert len(desk.published("round.failed")) == 1
+    harness = coordinator(2, deadline_s=1.0, suspect_after_s=1000.0).settle()
+    harness.answer("client-0")
+    harness.tell(ev.StillSending("client-1", (1,)))  # said once; by the next pulse it has left
+    harness.until(1.5)
+    assert len(harness.published("round.failed")) == 1
 
 
 def test_a_transfer_that_has_left_extends_nothing(coordinator: Any) -> None:
@@ -517,8 +517,8 @@ def test_a_transfer_that_has_left_would_extend_ten_deadlines(coordinator: Any, m
             pass
 
     def started(self: CoordinatorMachine, event: ev.Event, now: float) -> list[e.Effect]:
-        if not isinstance(self.run.registry._outgoing, Unforgetting):
-            self.run.registry._outgoing = Unforgetting()
+        if not isinstance(self.run.registry.outgoing, Unforgetting):
+            self.run.registry.outgoing = Unforgetting()
         return handle(self, event, now)
 
     handle = CoordinatorMachine.handle
@@ -528,9 +528,9 @@ def test_a_transfer_that_has_left_would_extend_ten_deadlines(coordinator: Any, m
 
 
 def check_a_lost_heartbeat_excuses_nobody(coordinator: Any) -> None:
-    desk = coordinator(2).settle()
-    desk.tell(ev.SendFailed("client-1", "heartbeat", 1, "slow"))
-    assert desk.answer("client-0") == []
+    harness = coordinator(2).settle()
+    harness.tell(ev.SendFailed("client-1", "heartbeat", 1, "slow"))
+    assert harness.answer("client-0") == []
 
 
 def test_a_lost_heartbeat_excuses_nobody(coordinator: Any) -> None:
@@ -551,13 +551,13 @@ def test_a_lost_heartbeat_would_excuse_if_any_message_did(coordinator: Any, monk
 
 
 def check_sizes_that_are_no_numbers_harm_nobody(coordinator: Any) -> None:
-    desk = coordinator(3, evaluate_sites=True).settle()
-    desk.train()
-    desk.answer("client-0", 2, holdout_accuracy=0.5, holdout_examples=float("nan"))
-    desk.answer("client-1", 2, holdout_accuracy=0.5, holdout_examples=float("inf"))
-    desk.answer("client-2", 2, holdout_accuracy=0.75, holdout_examples=8.0)
-    desk.tell(ev.Folded(2, 0, "w2"))
-    assert desk.published("metric.sites")[-1]["accuracy"] == 0.75
+    harness = coordinator(3, evaluate_sites=True).settle()
+    harness.train()
+    harness.answer("client-0", 2, holdout_accuracy=0.5, holdout_examples=float("nan"))
+    harness.answer("client-1", 2, holdout_accuracy=0.5, holdout_examples=float("inf"))
+    harness.answer("client-2", 2, holdout_accuracy=0.75, holdout_examples=8.0)
+    harness.tell(ev.Folded(2, 0, "w2"))
+    assert harness.published("metric.sites")[-1]["accuracy"] == 0.75
 
 
 def test_sizes_that_are_no_numbers_harm_nobody(coordinator: Any) -> None:
@@ -574,12 +574,12 @@ def test_sizes_that_are_no_numbers_would_end_the_coordinator(coordinator: Any, m
 
 
 def check_the_round_fails_as_soon_as_the_missing_are_lost(coordinator: Any) -> None:
-    desk = coordinator(2).settle()
-    desk.answer("client-0")
-    desk.tell(ev.LinkLost("client-1", "killed"))
-    desk.until(11.0, beating=("client-0",))
-    assert "client-1: killed" in desk.published("round.failed")[0]["reason"]
-    assert desk.published("round.started")[-1]["asked"] == ["client-0"]
+    harness = coordinator(2).settle()
+    harness.answer("client-0")
+    harness.tell(ev.LinkLost("client-1", "killed"))
+    harness.until(11.0, beating=("client-0",))
+    assert "client-1: killed" in harness.published("round.failed")[0]["reason"]
+    assert harness.published("round.started")[-1]["asked"] == ["client-0"]
 
 
 def test_the_round_fails_as_soon_as_the_missing_are_lost(coordinator: Any) -> None:

@@ -18,7 +18,7 @@ MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
 NAMES = ("client-0", "client-1")
 
 
-class Desk:
+class Harness:
     """A coordinator after round 0, and everything that it wanted done since."""
 
     def __init__(self, task: str | None = None, *, writes: bool = True, **more: Any) -> None:
@@ -66,13 +66,13 @@ def kinds(effects: list[e.Effect]) -> set[type]:
 
 
 def test_the_round_that_reaches_the_goal_is_the_last_and_the_open_one_is_abandoned() -> None:
-    desk = Desk()
-    desk.train(1)
-    desk.evaluated(1, accuracy=0.5)
-    desk.train(2)
-    desk.tell(ev.Arrived(NAMES[0], m.Update(3, 0, 10, {}, None, MODEL), "early"))
-    effects = desk.evaluated(2, accuracy=0.92)
-    assert desk.published("run.stopping") == [
+    harness = Harness()
+    harness.train(1)
+    harness.evaluated(1, accuracy=0.5)
+    harness.train(2)
+    harness.tell(ev.Arrived(NAMES[0], m.Update(3, 0, 10, {}, None, MODEL), "early"))
+    effects = harness.evaluated(2, accuracy=0.92)
+    assert harness.published("run.stopping") == [
         {"round": 2, "stopped_by": "until", "reason": "accuracy >= 0.9 was reached in round 2: 0.92"}
     ]
     assert e.CancelTimer(("deadline", 3, 0)) in effects
@@ -81,29 +81,29 @@ def test_the_round_that_reaches_the_goal_is_the_last_and_the_open_one_is_abandon
     assert (finish.message.work, finish.message.round, finish.message.attempt, finish.body) == ("finish", 3, 1, "w2")
     assert effects[-1] == e.Finish("completed")
     assert e.LoadWeights("w2") in effects
-    assert (desk.state.run.completed, desk.state.run.weights) == (2, "w2")
-    assert desk.tell(ev.Arrived(NAMES[1], m.Update(3, 0, 10, {}, None, MODEL), "late")) == []
-    best = desk.state.run.evaluation.best
+    assert (harness.state.run.completed, harness.state.run.weights) == (2, "w2")
+    assert harness.tell(ev.Arrived(NAMES[1], m.Update(3, 0, 10, {}, None, MODEL), "late")) == []
+    best = harness.state.run.evaluation.best
     assert best is not None
     assert (best.round, best.weights, best.metrics) == (2, "w2", {"accuracy": 0.92})
 
 
-def ends_while_a_checkpoint_is_written() -> Desk:
-    desk = Desk(writes=False)
-    desk.tell(ev.Saved(0))
-    desk.train(1)
-    desk.evaluated(1, accuracy=0.95)
-    desk.answers(2)
-    return desk
+def ends_while_a_checkpoint_is_written() -> Harness:
+    harness = Harness(writes=False)
+    harness.tell(ev.Saved(0))
+    harness.train(1)
+    harness.evaluated(1, accuracy=0.95)
+    harness.answers(2)
+    return harness
 
 
 def test_an_open_round_stays_abandoned_while_a_checkpoint_holds_up_the_end() -> None:
-    desk = ends_while_a_checkpoint_is_written()
-    assert [fold.round for fold in desk.of(e.Fold)] == [1]
-    assert not desk.of(e.Finish)
-    desk.tell(ev.Saved(1))
-    assert desk.state.run.completed == 1
-    assert desk.of(e.Finish) == [e.Finish("completed")]
+    harness = ends_while_a_checkpoint_is_written()
+    assert [fold.round for fold in harness.of(e.Fold)] == [1]
+    assert not harness.of(e.Finish)
+    harness.tell(ev.Saved(1))
+    assert harness.state.run.completed == 1
+    assert harness.of(e.Finish) == [e.Finish("completed")]
 
 
 def test_an_open_round_that_is_not_abandoned_is_folded_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,162 +120,162 @@ def test_an_open_round_that_is_not_abandoned_is_folded_all_the_same(monkeypatch:
 
 
 def test_a_round_is_not_folded_before_the_last_evaluation_is_in() -> None:
-    desk = Desk()
-    desk.train(1)
-    assert e.Fold not in kinds(desk.answers(2))
-    (fold,) = [f for f in desk.evaluated(1, accuracy=0.5) if isinstance(f, e.Fold)]
+    harness = Harness()
+    harness.train(1)
+    assert e.Fold not in kinds(harness.answers(2))
+    (fold,) = [f for f in harness.evaluated(1, accuracy=0.5) if isinstance(f, e.Fold)]
     assert (fold.round, fold.body, len(fold.contributions)) == (2, "w1", 2)
-    desk.tell(ev.Folded(2, 0, "w2"))
-    desk.answers(3)
-    effects = desk.evaluated(2, accuracy=0.95)
+    harness.tell(ev.Folded(2, 0, "w2"))
+    harness.answers(3)
+    effects = harness.evaluated(2, accuracy=0.95)
     assert e.Fold not in kinds(effects)
-    assert desk.state.run.weights == "w2"
+    assert harness.state.run.weights == "w2"
     assert effects[-1] == e.Finish("completed")
 
 
 def test_without_a_rule_that_watches_nobody_waits_for_an_evaluation() -> None:
-    desk = Desk(until=None, budget_s=5.0)
-    desk.train(1)
-    assert e.Fold in kinds(desk.answers(2))
+    harness = Harness(until=None, budget_s=5.0)
+    harness.train(1)
+    assert e.Fold in kinds(harness.answers(2))
 
 
 def test_an_evaluation_that_fails_lets_the_round_go_on() -> None:
-    desk = Desk()
-    desk.train(1)
-    desk.answers(2)
-    assert e.Fold in kinds(desk.tell(ev.WorkFailed("evaluate", 1, 0, "ValueError: no")))
-    assert desk.state.run.evaluation.best is None
+    harness = Harness()
+    harness.train(1)
+    harness.answers(2)
+    assert e.Fold in kinds(harness.tell(ev.WorkFailed("evaluate", 1, 0, "ValueError: no")))
+    assert harness.state.run.evaluation.best is None
 
 
 def test_the_goal_in_the_last_round_stops_nothing() -> None:
-    desk = Desk(rounds=1)
-    desk.train(1)
-    assert desk.evaluated(1, accuracy=0.95)[-1] == e.Finish("completed")
-    assert desk.published("run.stopping") == []
-    assert desk.state.run.stopped is None
+    harness = Harness(rounds=1)
+    harness.train(1)
+    assert harness.evaluated(1, accuracy=0.95)[-1] == e.Finish("completed")
+    assert harness.published("run.stopping") == []
+    assert harness.state.run.stopped is None
 
 
 def test_patience_ends_with_the_round_that_used_it_up_and_the_best_is_kept() -> None:
-    desk = Desk(until=None, patience=2)
+    harness = Harness(until=None, patience=2)
     for number, accuracy in ((1, 0.6), (2, 0.8), (3, 0.7), (4, 0.8)):
-        desk.train(number)
-        desk.evaluated(number, accuracy=accuracy, loss=1 - accuracy)
-    assert desk.of(e.Finish) == [e.Finish("completed")]
-    assert desk.published("run.stopping")[0]["stopped_by"] == "patience"
-    best = desk.state.run.evaluation.best
+        harness.train(number)
+        harness.evaluated(number, accuracy=accuracy, loss=1 - accuracy)
+    assert harness.of(e.Finish) == [e.Finish("completed")]
+    assert harness.published("run.stopping")[0]["stopped_by"] == "patience"
+    best = harness.state.run.evaluation.best
     assert best is not None
-    assert (best.round, best.weights, desk.state.run.weights) == (2, "w2", "w4")
+    assert (best.round, best.weights, harness.state.run.weights) == (2, "w2", "w4")
 
 
 def test_sites_stop_a_run_that_has_no_test_set_before_their_round_counts() -> None:
-    desk = Desk(evaluate_test=False, evaluate_sites=True)
-    desk.train(1)
-    desk.answers(2, holdout_accuracy=0.95, holdout_examples=5)
-    effects = desk.tell(ev.Folded(2, 0, "w2"))
-    assert desk.published("metric.test")[-1]["round"] == 1
-    assert desk.published("run.stopping")[0]["round"] == 1
-    assert [f["round"] for f in desk.published("round.completed")] == [0, 1]
-    assert (effects[-1], desk.state.run.completed) == (e.Finish("completed"), 1)
+    harness = Harness(evaluate_test=False, evaluate_sites=True)
+    harness.train(1)
+    harness.answers(2, holdout_accuracy=0.95, holdout_examples=5)
+    effects = harness.tell(ev.Folded(2, 0, "w2"))
+    assert harness.published("metric.test")[-1]["round"] == 1
+    assert harness.published("run.stopping")[0]["round"] == 1
+    assert [f["round"] for f in harness.published("round.completed")] == [0, 1]
+    assert (effects[-1], harness.state.run.completed) == (e.Finish("completed"), 1)
     assert e.LoadWeights("w1") in effects
 
 
-def test_beside_a_test_set_sites_tell_and_are_asked_once_more_at_an_early_end() -> None:
-    desk = Desk(evaluate_sites=True)
-    desk.train(1)
-    desk.evaluated(1, accuracy=0.5)
-    desk.answers(2, holdout_accuracy=0.95, holdout_examples=5)
-    desk.tell(ev.Folded(2, 0, "w2"))
-    assert desk.published("metric.sites")[-1]["round"] == 1  # and the run goes on, whatever the sites think
-    desk.evaluated(2, accuracy=0.93)
-    task = desk.of(e.Send)[-1].message
-    assert (task.work, task.round, task.attempt, desk.of(e.Send)[-1].body) == ("evaluate", 3, 1, "w2")
+def test_beside_a_test_set_sites_report_and_are_asked_once_more_at_an_early_end() -> None:
+    harness = Harness(evaluate_sites=True)
+    harness.train(1)
+    harness.evaluated(1, accuracy=0.5)
+    harness.answers(2, holdout_accuracy=0.95, holdout_examples=5)
+    harness.tell(ev.Folded(2, 0, "w2"))
+    assert harness.published("metric.sites")[-1]["round"] == 1  # and the run goes on, whatever the sites think
+    harness.evaluated(2, accuracy=0.93)
+    task = harness.of(e.Send)[-1].message
+    assert (task.work, task.round, task.attempt, harness.of(e.Send)[-1].body) == ("evaluate", 3, 1, "w2")
     # What is still on its way from round 3 disturbs nobody.
-    assert desk.tell(ev.Arrived(NAMES[0], m.Update(3, 0, 10, {}, None, MODEL), "late")) == []
+    assert harness.tell(ev.Arrived(NAMES[0], m.Update(3, 0, 10, {}, None, MODEL), "late")) == []
     for name in NAMES:
         told = {"holdout_accuracy": 0.9, "holdout_examples": 5.0}
-        desk.tell(ev.Arrived(name, m.Update(3, 1, 1000, told, None, None)))
-    assert desk.published("metric.sites")[-1]["round"] == 2
-    assert desk.of(e.Finish) == [e.Finish("completed")]
-    assert desk.published("update.rejected") == []
+        harness.tell(ev.Arrived(name, m.Update(3, 1, 1000, told, None, None)))
+    assert harness.published("metric.sites")[-1]["round"] == 2
+    assert harness.of(e.Finish) == [e.Finish("completed")]
+    assert harness.published("update.rejected") == []
 
 
 def test_a_spent_budget_ends_the_run_with_the_round_that_is_open() -> None:
-    desk = Desk(until=None, budget_s=5.0, evaluate_every=100)
-    assert e.SetTimer(("budget",), 5.0) in desk.effects
-    desk.train(1)
-    assert desk.tell(ev.TimerFired(("budget",), 5.0), 5.0) == []
-    effects = desk.train(2)
+    harness = Harness(until=None, budget_s=5.0, evaluate_every=100)
+    assert e.SetTimer(("budget",), 5.0) in harness.effects
+    harness.train(1)
+    assert harness.tell(ev.TimerFired(("budget",), 5.0), 5.0) == []
+    effects = harness.train(2)
     assert e.Evaluate(2, "test", "w2") in effects  # the last round always is
-    assert desk.published("run.stopping") == [
+    assert harness.published("run.stopping") == [
         {"round": 2, "stopped_by": "budget", "reason": "the budget of 5 s is spent"}
     ]
-    assert desk.evaluated(2, accuracy=0.5)[-1] == e.Finish("completed")
+    assert harness.evaluated(2, accuracy=0.5)[-1] == e.Finish("completed")
 
 
 def test_a_spent_budget_takes_a_round_that_fails_for_the_end_once_there_is_a_model() -> None:
     for rounds_before in (0, 1):
-        desk = Desk(until=None, budget_s=5.0, evaluate_test=False)
+        harness = Harness(until=None, budget_s=5.0, evaluate_test=False)
         if rounds_before:
-            desk.train(1)
-        desk.tell(ev.TimerFired(("budget",), 5.0), 5.0)
-        desk.tell(ev.TimerFired(("deadline", rounds_before + 1, 0), 30.0), 30.0)
-        assert len(desk.published("round.failed")) == 1
-        assert desk.of(e.Finish) == ([e.Finish("completed")] if rounds_before else [])
+            harness.train(1)
+        harness.tell(ev.TimerFired(("budget",), 5.0), 5.0)
+        harness.tell(ev.TimerFired(("deadline", rounds_before + 1, 0), 30.0), 30.0)
+        assert len(harness.published("round.failed")) == 1
+        assert harness.of(e.Finish) == ([e.Finish("completed")] if rounds_before else [])
 
 
 def test_a_goal_that_the_task_cannot_reach_fails_the_run_by_name() -> None:
-    desk = Desk("regression")
-    (finish,) = desk.of(e.Finish)
+    harness = Harness("regression")
+    (finish,) = harness.of(e.Finish)
     assert finish.status == "failed"
     assert "of a regression, accuracy is not reported, r2, loss are" in finish.reason
 
 
 def test_a_figure_that_was_asked_for_and_is_not_reported_is_remarked_once() -> None:
-    desk = Desk(scorers=("roc_auc", "f1_macro"))
+    harness = Harness(scorers=("roc_auc", "f1_macro"))
     for number in (1, 2):
-        desk.train(number)
-        desk.evaluated(number, accuracy=0.5, f1_macro=0.4, examples=9.0)
-    (warning,) = desk.published("warning")
+        harness.train(number)
+        harness.evaluated(number, accuracy=0.5, f1_macro=0.4, examples=9.0)
+    (warning,) = harness.published("warning")
     assert warning["reason"].startswith("roc_auc: not defined")
     assert "accuracy, f1_macro" in warning["reason"]
 
 
 @pytest.mark.parametrize("gathered_first", [True, False])
 def test_a_run_that_was_killed_before_it_could_stop_stops_when_it_is_taken_up(gathered_first: bool) -> None:
-    desk = Desk()
-    desk.train(1)
-    desk.evaluated(1, accuracy=0.5)
-    desk.train(2)
-    memory = json.loads(json.dumps(desk.state.run.to_dict(3.0)))
-    desk.state = CoordinatorMachine.restored(desk.state.run.config, memory, "w2", best="w1")
-    best = desk.state.run.evaluation.best
+    harness = Harness()
+    harness.train(1)
+    harness.evaluated(1, accuracy=0.5)
+    harness.train(2)
+    memory = json.loads(json.dumps(harness.state.run.to_dict(3.0)))
+    harness.state = CoordinatorMachine.restored(harness.state.run.config, memory, "w2", best="w1")
+    best = harness.state.run.evaluation.best
     assert best is not None
     assert (best.round, best.weights) == (1, "w1")
-    desk.effects.clear()
-    assert e.Evaluate(2, "test", "w2") in desk.tell(ev.Started())
+    harness.effects.clear()
+    assert e.Evaluate(2, "test", "w2") in harness.tell(ev.Started())
     if not gathered_first:
-        assert e.Finish not in kinds(desk.evaluated(2, accuracy=0.95))
+        assert e.Finish not in kinds(harness.evaluated(2, accuracy=0.95))
     for name in NAMES:
-        desk.tell(ev.LinkUp(name, "client", 2))
-        desk.tell(ev.Arrived(name, m.Ready(examples=1000, pid=1)))
+        harness.tell(ev.LinkUp(name, "client", 2))
+        harness.tell(ev.Arrived(name, m.Ready(examples=1000, pid=1)))
     if gathered_first:
-        assert desk.published("round.started")[-1]["round"] == 3
-        desk.evaluated(2, accuracy=0.95)
-    assert desk.of(e.Send)[-1].message.work == "finish"
-    assert desk.of(e.Finish) == [e.Finish("completed")]
-    assert desk.published("run.stopping")[0]["round"] == 2
-    assert desk.state.run.evaluation.best is not None
-    assert desk.state.run.evaluation.best.weights == "w2"
+        assert harness.published("round.started")[-1]["round"] == 3
+        harness.evaluated(2, accuracy=0.95)
+    assert harness.of(e.Send)[-1].message.work == "finish"
+    assert harness.of(e.Finish) == [e.Finish("completed")]
+    assert harness.published("run.stopping")[0]["round"] == 2
+    assert harness.state.run.evaluation.best is not None
+    assert harness.state.run.evaluation.best.weights == "w2"
 
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_what_was_judged_is_remembered(kept: bool) -> None:
-    desk = Desk()
-    desk.train(1)
-    desk.evaluated(1, accuracy=0.7)
-    memory = desk.state.run.evaluation.to_dict(3.0)
-    other = Desk().state.run.evaluation
+    harness = Harness()
+    harness.train(1)
+    harness.evaluated(1, accuracy=0.7)
+    memory = harness.state.run.evaluation.to_dict(3.0)
+    other = Harness().state.run.evaluation
     other.restore(memory, 1 if kept else 2, "w1")
     assert other.stopping.judged == 1
     assert other.stopping.best == ((1, 0.7) if kept else None)
-    assert other.best == (desk.state.run.evaluation.best if kept else None)
+    assert other.best == (harness.state.run.evaluation.best if kept else None)

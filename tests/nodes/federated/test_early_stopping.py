@@ -48,7 +48,7 @@ def test_a_goal_is_read(text: str, goal: Goal) -> None:
         ("loss>=0.1", "a loss is to fall: expected loss<=0.1"),
     ],
 )
-def test_what_is_no_goal_is_told(text: str, words: str) -> None:
+def test_what_is_no_goal_is_refused(text: str, words: str) -> None:
     with pytest.raises(GoalError, match=words):
         Goal.parse(text)
 
@@ -156,7 +156,7 @@ def test_who_is_restored_judges_as_who_went_on(values: list[float], cut: int, de
     assert second.best == whole.best
 
 
-def test_a_memory_of_another_metric_is_no_memory_of_this_one() -> None:
+def test_what_was_best_by_another_metric_is_forgotten() -> None:
     old = EarlyStopping(EvaluationConfig(until="loss=0.0"))
     old.judge(3, {"loss": 0.5})
     new = EarlyStopping(EvaluationConfig(until="accuracy=0.9"))
@@ -164,7 +164,7 @@ def test_a_memory_of_another_metric_is_no_memory_of_this_one() -> None:
     assert (new.metric, new.best, new.judged) == ("accuracy", None, 0)
 
 
-def test_a_budget_runs_on_over_lives() -> None:
+def test_a_budget_runs_on_over_incarnations() -> None:
     assert EarlyStopping(EvaluationConfig()).begin(5.0) is None
     first = EarlyStopping(EvaluationConfig(budget_s=60.0))
     assert first.begin(100.0) == 160.0

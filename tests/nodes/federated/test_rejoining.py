@@ -16,58 +16,58 @@ def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
 
 
 def test_a_stranger_to_the_roster_is_asked_from_the_next_round_on_and_gets_the_agreement(coordinator: Any) -> None:
-    desk = coordinator(rounds=3).settle()
-    desk.tell(ev.LinkUp("late", "client", 1))
-    desk.say("late", m.Ready(examples=500, pid=9))
-    assert desk.published("round.started")[-1]["asked"] == list(desk.names), "not in the round that is open"
-    effects = desk.train()
+    harness = coordinator(rounds=3).settle()
+    harness.tell(ev.LinkUp("late", "client", 1))
+    harness.say("late", m.Ready(examples=500, pid=9))
+    assert harness.published("round.started")[-1]["asked"] == list(harness.names), "not in the round that is open"
+    effects = harness.train()
     (with_it,) = (send for send in only(e.Send, effects) if send.to == ("late",))
     assert with_it.message.agreement == {"columns": ["x"]}
     assert with_it.message.round == 2
 
 
-def check_a_former_life_is_excused_at_once(coordinator: Any) -> None:
-    desk = coordinator(3).settle()
-    desk.answer("client-0")
-    desk.answer("client-2")
-    effects = desk.tell(ev.LinkUp("client-1", "client", 2))
+def check_a_previous_incarnation_is_excused_at_once(coordinator: Any) -> None:
+    harness = coordinator(3).settle()
+    harness.answer("client-0")
+    harness.answer("client-2")
+    effects = harness.tell(ev.LinkUp("client-1", "client", 2))
     assert len(only(e.Fold, effects)[0].contributions) == 2
-    desk.tell(ev.Folded(1, 0, "w1"))
-    assert desk.published("round.completed")[-1]["missing"] == {"client-1": "was started again"}
-    assert desk.published("round.started")[-1]["asked"] == list(desk.names)
+    harness.tell(ev.Folded(1, 0, "w1"))
+    assert harness.published("round.completed")[-1]["missing"] == {"client-1": "was started again"}
+    assert harness.published("round.started")[-1]["asked"] == list(harness.names)
 
 
-def test_a_former_life_is_excused_at_once(coordinator: Any) -> None:
-    check_a_former_life_is_excused_at_once(coordinator)
+def test_a_previous_incarnation_is_excused_at_once(coordinator: Any) -> None:
+    check_a_previous_incarnation_is_excused_at_once(coordinator)
 
 
-def test_a_former_life_would_be_waited_for_until_the_deadline(
+def test_a_previous_incarnation_would_be_waited_for_until_the_deadline(
     coordinator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "nervenet.nodes.federated.client_registry.ClientRegistry.linked",
-        lambda self, name, life, now: self.liveness.watch(name, now),
+        lambda self, name, incarnation, now: self.liveness.watch(name, now),
     )
     with pytest.raises(IndexError):
-        check_a_former_life_is_excused_at_once(coordinator)
+        check_a_previous_incarnation_is_excused_at_once(coordinator)
 
 
-def check_a_lost_link_and_a_new_life_end_the_wait(coordinator: Any) -> None:
+def check_a_lost_link_and_a_new_incarnation_end_the_wait(coordinator: Any) -> None:
     """The loss alone might be only a cut: the round would stay open for its answer."""
-    desk = coordinator(2).settle()
-    desk.answer("client-0")
-    desk.tell(ev.LinkLost("client-1", "cut"))
-    assert desk.published("round.failed") == []
-    desk.tell(ev.LinkUp("client-1", "client", 2))
-    assert "client-1: was started again" in desk.published("round.failed")[0]["reason"]
-    assert desk.published("round.started")[-1]["asked"] == list(desk.names)
+    harness = coordinator(2).settle()
+    harness.answer("client-0")
+    harness.tell(ev.LinkLost("client-1", "cut"))
+    assert harness.published("round.failed") == []
+    harness.tell(ev.LinkUp("client-1", "client", 2))
+    assert "client-1: was started again" in harness.published("round.failed")[0]["reason"]
+    assert harness.published("round.started")[-1]["asked"] == list(harness.names)
 
 
-def test_a_lost_link_and_a_new_life_end_the_wait(coordinator: Any) -> None:
-    check_a_lost_link_and_a_new_life_end_the_wait(coordinator)
+def test_a_lost_link_and_a_new_incarnation_end_the_wait(coordinator: Any) -> None:
+    check_a_lost_link_and_a_new_incarnation_end_the_wait(coordinator)
 
 
-def test_a_lost_link_and_a_new_life_would_wait_if_silence_were_not_overruled(
+def test_a_lost_link_and_a_new_incarnation_would_wait_if_silence_were_not_overruled(
     coordinator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from nervenet.nodes.federated.round import Round
@@ -79,39 +79,39 @@ def test_a_lost_link_and_a_new_life_would_wait_if_silence_were_not_overruled(
 
     monkeypatch.setattr(Round, "excuse", first_word)
     with pytest.raises(IndexError):
-        check_a_lost_link_and_a_new_life_end_the_wait(coordinator)
+        check_a_lost_link_and_a_new_incarnation_end_the_wait(coordinator)
 
 
-def test_a_cut_that_heals_within_the_same_life_excuses_nobody_for_good(coordinator: Any) -> None:
-    desk = coordinator(2).settle()
-    desk.answer("client-0")
-    desk.tell(ev.LinkLost("client-1", "cut"))
-    desk.tell(ev.LinkUp("client-1", "client", 1))
-    assert only(e.Fold, desk.answer("client-1"))
+def test_a_cut_that_heals_within_the_same_incarnation_excuses_nobody_permanently(coordinator: Any) -> None:
+    harness = coordinator(2).settle()
+    harness.answer("client-0")
+    harness.tell(ev.LinkLost("client-1", "cut"))
+    harness.tell(ev.LinkUp("client-1", "client", 1))
+    assert only(e.Fold, harness.answer("client-1"))
 
 
-def test_a_new_life_may_hold_other_rows(coordinator: Any) -> None:
-    desk = coordinator(2).settle()
-    desk.say("client-1", m.Ready(examples=2000, pid=1))
-    desk.answer("client-1", examples=2000)
-    assert desk.published("update.rejected"), "the same life cannot grow"
-    desk.tell(ev.LinkUp("client-1", "client", 2))
-    desk.say("client-1", m.Ready(examples=2000, pid=2))
-    desk.answer("client-0")
-    desk.answer("client-0", attempt=1)
-    assert only(e.Fold, desk.answer("client-1", attempt=1, examples=2000))
+def test_a_new_incarnation_may_hold_other_rows(coordinator: Any) -> None:
+    harness = coordinator(2).settle()
+    harness.say("client-1", m.Ready(examples=2000, pid=1))
+    harness.answer("client-1", examples=2000)
+    assert harness.published("update.rejected"), "the same incarnation cannot grow"
+    harness.tell(ev.LinkUp("client-1", "client", 2))
+    harness.say("client-1", m.Ready(examples=2000, pid=2))
+    harness.answer("client-0")
+    harness.answer("client-0", attempt=1)
+    assert only(e.Fold, harness.answer("client-1", attempt=1, examples=2000))
 
 
 def test_one_who_leaves_and_comes_back_is_asked_again(coordinator: Any) -> None:
-    desk = coordinator(3, rounds=4).settle()
-    desk.say("client-1", m.Goodbye(0, "maintenance"))
-    desk.answer("client-0")
-    desk.answer("client-2")
-    desk.tell(ev.Folded(1, 0, "w1"))
-    assert desk.published("round.started")[-1]["asked"] == ["client-0", "client-2"]
-    desk.tell(ev.LinkUp("client-1", "client", 2))
-    desk.say("client-1", m.Ready(examples=1000, pid=2))
-    desk.answer("client-0", 2)
-    desk.answer("client-2", 2)
-    desk.tell(ev.Folded(2, 0, "w2"))
-    assert desk.published("round.started")[-1]["asked"] == list(desk.names)
+    harness = coordinator(3, rounds=4).settle()
+    harness.say("client-1", m.Goodbye(0, "maintenance"))
+    harness.answer("client-0")
+    harness.answer("client-2")
+    harness.tell(ev.Folded(1, 0, "w1"))
+    assert harness.published("round.started")[-1]["asked"] == ["client-0", "client-2"]
+    harness.tell(ev.LinkUp("client-1", "client", 2))
+    harness.say("client-1", m.Ready(examples=1000, pid=2))
+    harness.answer("client-0", 2)
+    harness.answer("client-2", 2)
+    harness.tell(ev.Folded(2, 0, "w2"))
+    assert harness.published("round.started")[-1]["asked"] == list(harness.names)

@@ -29,7 +29,7 @@ HONEST = {"holdout_examples": 10.0, "holdout_accuracy": 0.5, "holdout_loss": 1.0
     ],
     ids=["names that are taken", "countless rows", "values beyond all sums", "no numbers", "bytes"],
 )
-def test_nothing_that_a_client_tells_of_itself_breaks_a_round(hostile: Mapping[str, float]) -> None:
+def test_nothing_that_a_client_reports_of_itself_breaks_a_round(hostile: Mapping[str, float]) -> None:
     admitted = told(a=HONEST, b=HONEST, c=hostile, d=hostile)
     found: dict[str, Any] = site_metrics(admitted)
     assert found["sites"] in (2, 4)
@@ -64,7 +64,7 @@ def test_a_site_counts_for_no_more_rows_than_others_may_have() -> None:
     assert found["accuracy"] == pytest.approx((0.5 + 0.5 + 2 * 1.0) / 4)
 
 
-def test_what_few_tell_takes_no_room_from_what_all_do() -> None:
+def test_what_few_report_takes_no_room_from_what_all_do() -> None:
     flood = {f"holdout_{i:05d}": 1.0 for i in range(10_000)} | {"holdout_" + "x" * 10_000: 1.0, "holdout_examples": 1.0}
     found = site_metrics(told(a=HONEST, b=HONEST, c=flood))
     assert {"accuracy", "loss"} <= set(found["spread"])

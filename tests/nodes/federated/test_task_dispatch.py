@@ -35,8 +35,8 @@ def asked(
         registry[name].ready = name in holding
     config = coordinator_config(codecs, 9, **{"settings": {"epochs": 1}, **more})
     model = ev.ModelReady({"columns": ["x"]}, MODEL, "w0")
-    known = {"config": config, "registry": registry, "model": model}
-    sends = tasks(codecs, work, 3, 0, "w2", **known, durable=durable, resumed_after=resumed_after)
+    known = (config, registry, model)
+    sends = tasks(*known, codecs, work, (3, 0), "w2", durable=durable, resumed_after=resumed_after)
     found: dict[str, m.Task] = {}
     for send in sends:
         assert isinstance(send, e.Send)
@@ -69,7 +69,7 @@ def test_only_the_last_task_asks_for_a_model_of_ones_own() -> None:
     assert asked({"a": ALL}, "finish", final_settings={"fine_tune": 2})["a"].settings == {"epochs": 1, "fine_tune": 2}
 
 
-def test_a_client_new_to_this_incarnation_is_told_after_which_round_it_began() -> None:
+def test_a_client_new_to_this_incarnation_learns_after_which_round_it_began() -> None:
     found = asked({"old": ALL, "new": ALL}, holding=("old",), durable=8, resumed_after=5)
     assert (found["old"].durable, found["new"].durable) == (8, 5)
 
@@ -87,7 +87,7 @@ def update(**metrics: float) -> Admitted:
     return Admitted("body", 10, metrics)
 
 
-def test_a_round_tells_what_encoding_saved_and_changed() -> None:
+def test_a_round_reports_what_encoding_saved_and_changed() -> None:
     whole = {"raw_bytes": 400.0, "sent_bytes": 100.0}
     figures = encoding_figures({"a": update(**whole, codec_error=0.1), "b": update(**whole, codec_error=0.3)})
     assert figures == {"bytes_raw": 800, "bytes_encoded": 200, "codec_error": pytest.approx(0.2)}
@@ -103,19 +103,19 @@ def test_figures_that_are_none_are_left_out(value: float) -> None:
 
 def test_a_client_hears_which_of_its_updates_counted_where_that_matters(coordinator: Any) -> None:
     names = ("client-0", "client-1", "client-2", "client-3")
-    desk = coordinator(4, rounds=9, compression="delta+int8", quorum=0.75)
-    desk.tell(ev.Started())
+    harness = coordinator(4, rounds=9, compression="delta+int8", quorum=0.75)
+    harness.tell(ev.Started())
     for name in names:
-        desk.tell(ev.LinkUp(name, "client", 1))
-        desk.say(name, m.Ready(examples=1000, pid=1, codecs=ALL))
+        harness.tell(ev.LinkUp(name, "client", 1))
+        harness.say(name, m.Ready(examples=1000, pid=1, codecs=ALL))
     for name in names:
-        desk.say(name, m.Update(0, 0, 10, {}, {"columns": ["x"]}, SURVEY), "survey")
-    desk.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "w0"))
+        harness.say(name, m.Update(0, 0, 10, {}, {"columns": ["x"]}, SURVEY), "survey")
+    harness.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "w0"))
     for name in names:
-        desk.answer(name, 1)  # the round closes without the last one
-    desk.tell(ev.Folded(1, 0, "w1", rejected={names[1]: "its values"}))
+        harness.answer(name, 1)  # the round closes without the last one
+    harness.tell(ev.Folded(1, 0, "w1", rejected={names[1]: "its values"}))
     told: dict[str, int | None] = {}
-    for send in desk.effects:
+    for send in harness.effects:
         if isinstance(send, e.Send) and isinstance(send.message, m.Task) and send.message.round == 2:
             told |= dict.fromkeys(send.to, send.message.counted)
     assert told == {names[0]: 1, names[1]: 0, names[2]: 1, names[3]: 0}

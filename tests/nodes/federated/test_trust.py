@@ -23,38 +23,38 @@ MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
 
 
 def with_claims(coordinator: Any, claims: list[int], **rules: Any) -> Any:
-    desk = coordinator(len(claims), **rules)
-    desk.tell(ev.Started())
-    for name, rows in zip(desk.names, claims, strict=True):
-        desk.tell(ev.LinkUp(name, "client", 1))
-        desk.say(name, m.Ready(examples=rows, pid=1))
-    for name, rows in zip(desk.names, claims, strict=True):
-        desk.say(name, m.Update(0, 0, rows, {}, {}, SURVEY), f"survey of {name}")
-    desk.tell(ev.ModelReady({}, MODEL, "w0"))
-    return desk
+    harness = coordinator(len(claims), **rules)
+    harness.tell(ev.Started())
+    for name, rows in zip(harness.names, claims, strict=True):
+        harness.tell(ev.LinkUp(name, "client", 1))
+        harness.say(name, m.Ready(examples=rows, pid=1))
+    for name, rows in zip(harness.names, claims, strict=True):
+        harness.say(name, m.Update(0, 0, rows, {}, {}, SURVEY), f"survey of {name}")
+    harness.tell(ev.ModelReady({}, MODEL, "w0"))
+    return harness
 
 
-def warned(desk: Any) -> list[tuple[str, str]]:
-    return [(w["subject"], w["reason"]) for w in desk.published("warning") if "subject" in w]
+def warned(harness: Any) -> list[tuple[str, str]]:
+    return [(w["subject"], w["reason"]) for w in harness.published("warning") if "subject" in w]
 
 
 def check_a_claim_at_enrolment_takes_nothing_over(coordinator: Any) -> None:
-    desk = with_claims(coordinator, [100, 100, 10**9, 120])
-    (settle,) = only(e.ApplyAgreement, desk.effects)
+    harness = with_claims(coordinator, [100, 100, 10**9, 120])
+    (settle,) = only(e.ApplyAgreement, harness.effects)
     assert "client-2" not in settle.surveys, "nor the scale of the inputs"
-    for name, rows in zip(desk.names, [100, 100, 10**9, 120], strict=True):
-        desk.answer(name, examples=rows)
-    fold = only(e.Fold, desk.effects)[-1]
+    for name, rows in zip(harness.names, [100, 100, 10**9, 120], strict=True):
+        harness.answer(name, examples=rows)
+    fold = only(e.Fold, harness.effects)[-1]
     assert [c.client for c in fold.contributions] == ["client-0", "client-1", "client-3"]
     assert max(by_examples(fold.contributions)) < 0.5
     reason = (
         "examples must be at most 10000, by federated.max_examples_ratio and the median of those enrolled, "
         "found 1000000000"
     )
-    assert desk.published("update.rejected") == [
+    assert harness.published("update.rejected") == [
         {"subject": "client-2", "round": number, "reason": reason} for number in (0, 1)
     ]
-    ((subject, told),) = warned(desk)
+    ((subject, told),) = warned(harness)
     assert subject == "client-2"
     assert told.startswith(
         "client-2 claims 1000000000 examples, more than 100 times the median of those enrolled (100)"
@@ -72,134 +72,134 @@ def test_a_claim_at_enrolment_would_be_believed(coordinator: Any, monkeypatch: p
 
 
 def test_of_two_the_smaller_is_the_measure(coordinator: Any) -> None:
-    desk = with_claims(coordinator, [100, 10**9], min_clients=1)
-    desk.answer("client-0", examples=100)
-    desk.answer("client-1", examples=10**9)
-    assert [c.client for c in only(e.Fold, desk.effects)[-1].contributions] == ["client-0"]
+    harness = with_claims(coordinator, [100, 10**9], min_clients=1)
+    harness.answer("client-0", examples=100)
+    harness.answer("client-1", examples=10**9)
+    assert [c.client for c in only(e.Fold, harness.effects)[-1].contributions] == ["client-0"]
 
 
 def test_sizes_that_differ_honestly_are_believed(coordinator: Any) -> None:
-    desk = with_claims(coordinator, [10, 40, 900])
-    for name, rows in zip(desk.names, [10, 40, 900], strict=True):
-        desk.answer(name, examples=rows)
-    assert len(only(e.Fold, desk.effects)[-1].contributions) == 3
-    assert warned(desk) == []
+    harness = with_claims(coordinator, [10, 40, 900])
+    for name, rows in zip(harness.names, [10, 40, 900], strict=True):
+        harness.answer(name, examples=rows)
+    assert len(only(e.Fold, harness.effects)[-1].contributions) == 3
+    assert warned(harness) == []
 
 
 def test_clients_without_rows_do_not_make_the_others_incredible(coordinator: Any) -> None:
-    desk = coordinator(3)
-    desk.tell(ev.Started())
-    for name, rows in zip(desk.names, [0, 0, 50], strict=True):
-        desk.tell(ev.LinkUp(name, "client", 1))
-        desk.say(name, m.Ready(examples=rows, pid=1))
-    assert warned(desk) == []
+    harness = coordinator(3)
+    harness.tell(ev.Started())
+    for name, rows in zip(harness.names, [0, 0, 50], strict=True):
+        harness.tell(ev.LinkUp(name, "client", 1))
+        harness.say(name, m.Ready(examples=rows, pid=1))
+    assert warned(harness) == []
 
 
 # ------------------------------------------------------------------------------------------------------------ probation
 
 
-def a_round(desk: Any, number: int, bad: str | None = "client-1", how: str = "update") -> None:
+def a_round(harness: Any, number: int, bad: str | None = "client-1", how: str = "update") -> None:
     """Everybody who is asked answers, one of them badly."""
-    for name in desk.published("round.started")[-1]["asked"]:
+    for name in harness.published("round.started")[-1]["asked"]:
         if name != bad:
-            desk.answer(name, number)
+            harness.answer(name, number)
         elif how == "update":
-            desk.say(name, m.Update(number, 0, 10, {}, None, MODEL), "nan", "values must be finite, found NaN")
+            harness.say(name, m.Update(number, 0, 10, {}, None, MODEL), "nan", "values must be finite, found NaN")
         elif how == "spoiled":
-            desk.tell(ev.MalformedMessage(name, "header: not a map"))
+            harness.tell(ev.MalformedMessage(name, "header: not a map"))
         else:
-            desk.answer(name, number)
+            harness.answer(name, number)
     rejected = {bad: "its norm is 900 times the median"} if bad and how == "screened" else {}
-    desk.tell(ev.Folded(number, 0, f"w{number}", rejected=rejected))
+    harness.tell(ev.Folded(number, 0, f"w{number}", rejected=rejected))
 
 
-def asked_in(desk: Any) -> dict[int, list[str]]:
-    return {told["round"]: told["asked"] for told in desk.published("round.started")}
+def asked_in(harness: Any) -> dict[int, list[str]]:
+    return {told["round"]: told["asked"] for told in harness.published("round.started")}
 
 
 @pytest.mark.parametrize("how", ["update", "spoiled", "screened"])
 def test_three_rejections_in_a_row_cost_five_rounds_and_ten_the_next_time(coordinator: Any, how: str) -> None:
-    desk = coordinator(4, rounds=30).settle()
+    harness = coordinator(4, rounds=30).settle()
     for number in range(1, 24):
-        a_round(desk, number, "client-1" if "client-1" in asked_in(desk)[number] else None, how)
-    without = [number for number, names in asked_in(desk).items() if "client-1" not in names]
+        a_round(harness, number, "client-1" if "client-1" in asked_in(harness)[number] else None, how)
+    without = [number for number, names in asked_in(harness).items() if "client-1" not in names]
     assert without == [4, 5, 6, 7, 8, *range(12, 22)]
-    first, second = warned(desk)
+    first, second = warned(harness)
     assert first[0] == "client-1"
     assert first[1].startswith(
         "client-1 is on probation, and not asked before round 9: 3 updates in a row were rejected, the last because "
     )
     assert "before round 22" in second[1]
-    assert desk.state.run.completed == 23, "the rounds go on"
+    assert harness.state.run.completed == 23, "the rounds go on"
 
 
 def test_two_rejections_and_a_good_one_begin_anew(coordinator: Any) -> None:
-    desk = coordinator(4, rounds=30).settle()
+    harness = coordinator(4, rounds=30).settle()
     for number, bad in enumerate([True, True, False, True, True, False], 1):
-        a_round(desk, number, "client-1" if bad else None)
-    assert warned(desk) == []
+        a_round(harness, number, "client-1" if bad else None)
+    assert warned(harness) == []
 
 
 def test_many_bad_answers_to_one_task_are_one_rejection(coordinator: Any) -> None:
-    desk = coordinator(4).settle()
+    harness = coordinator(4).settle()
     for _ in range(5):
-        desk.say("client-1", m.Update(1, 0, 0, {}, None, MODEL), "bad")
-    assert warned(desk) == []
+        harness.say("client-1", m.Update(1, 0, 0, {}, None, MODEL), "bad")
+    assert warned(harness) == []
 
 
 def test_leaving_and_coming_back_clears_nobodys_name(coordinator: Any) -> None:
-    desk = coordinator(4, rounds=9).settle()
-    a_round(desk, 1)
-    a_round(desk, 2)
-    desk.say("client-1", m.Goodbye(2, "nothing happened"))
-    a_round(desk, 3, None)
-    desk.tell(ev.LinkUp("client-1", "client", 2))
-    desk.say("client-1", m.Ready(examples=1000, pid=1))
-    a_round(desk, 4, None)
-    a_round(desk, 5)
-    assert [subject for subject, _ in warned(desk)] == ["client-1"]
+    harness = coordinator(4, rounds=9).settle()
+    a_round(harness, 1)
+    a_round(harness, 2)
+    harness.say("client-1", m.Goodbye(2, "nothing happened"))
+    a_round(harness, 3, None)
+    harness.tell(ev.LinkUp("client-1", "client", 2))
+    harness.say("client-1", m.Ready(examples=1000, pid=1))
+    a_round(harness, 4, None)
+    a_round(harness, 5)
+    assert [subject for subject, _ in warned(harness)] == ["client-1"]
 
 
 def test_when_all_are_on_probation_they_are_asked_nevertheless(coordinator: Any) -> None:
-    desk = coordinator(2, rounds=9).settle()
+    harness = coordinator(2, rounds=9).settle()
     for attempt in range(2):
-        for name in desk.names:
-            desk.say(name, m.Update(1, attempt, 0, {}, None, MODEL), "bad")
-    assert desk.finished() is None
-    for name in desk.names:
-        desk.state.run.registry[name].barred = 9
-    desk.answer("client-0", 1, 2)
-    desk.answer("client-1", 1, 2)
-    desk.tell(ev.Folded(1, 2, "w1"))
-    assert asked_in(desk)[2] == ["client-0", "client-1"]
+        for name in harness.names:
+            harness.say(name, m.Update(1, attempt, 0, {}, None, MODEL), "bad")
+    assert harness.finished() is None
+    for name in harness.names:
+        harness.state.run.registry[name].barred = 9
+    harness.answer("client-0", 1, 2)
+    harness.answer("client-1", 1, 2)
+    harness.tell(ev.Folded(1, 2, "w1"))
+    assert asked_in(harness)[2] == ["client-0", "client-1"]
 
 
 def test_when_too_few_others_are_there_those_on_probation_are_asked(coordinator: Any) -> None:
-    desk = coordinator(3, min_clients=2, rounds=9).settle()
-    desk.state.run.registry["client-0"].barred = desk.state.run.registry["client-1"].barred = 5
-    desk.train()
-    assert asked_in(desk)[2] == list(desk.names)
+    harness = coordinator(3, min_clients=2, rounds=9).settle()
+    harness.state.run.registry["client-0"].barred = harness.state.run.registry["client-1"].barred = 5
+    harness.train()
+    assert asked_in(harness)[2] == list(harness.names)
 
 
 # ------------------------------------------------------------------------------------------- what the fold has rejected
 
 
 def check_a_fold_that_leaves_too_little_fails_the_round(coordinator: Any) -> None:
-    desk = coordinator(4, min_clients=3).settle()
-    for name in desk.names:
-        desk.answer(name)
+    harness = coordinator(4, min_clients=3).settle()
+    for name in harness.names:
+        harness.answer(name)
     rejected = {"client-0": "its norm is 900 times the median", "client-3": "it points away from all others"}
-    desk.tell(ev.Folded(1, 0, "w1", rejected=rejected))
-    (told,) = desk.published("round.failed")
+    harness.tell(ev.Folded(1, 0, "w1", rejected=rejected))
+    (told,) = harness.published("round.failed")
     assert told["reason"] == (
         "2 of at least 3 updates are left; client-0: rejected: its norm is 900 times the median; "
         "client-3: rejected: it points away from all others"
     )
-    assert desk.state.run.weights == "w0", "nothing of it counts"
-    assert desk.published("round.started")[-1]["attempt"] == 1
-    assert [one["subject"] for one in desk.published("update.rejected")] == ["client-0", "client-3"]
-    desk.train(1, 1)
-    assert desk.state.run.completed == 1
+    assert harness.state.run.weights == "w0", "nothing of it counts"
+    assert harness.published("round.started")[-1]["attempt"] == 1
+    assert [one["subject"] for one in harness.published("update.rejected")] == ["client-0", "client-3"]
+    harness.train(1, 1)
+    assert harness.state.run.completed == 1
 
 
 def test_a_fold_that_leaves_too_little_fails_the_round(coordinator: Any) -> None:
@@ -222,19 +222,19 @@ def test_a_fold_that_leaves_too_little_would_count(coordinator: Any, monkeypatch
 
 
 def check_nobody_makes_the_coordinator_say_more_than_a_message_holds(coordinator: Any) -> None:
-    desk = coordinator(3).settle()
+    harness = coordinator(3).settle()
     long = "x" * 200_000
     odd = m.Payload(layout=long, dtype="float32", length=5, parts=(long, long))
-    desk.say("client-0", m.Update(1, 0, 10, {}, None, odd), "w")
-    desk.say("client-1", m.Declined(1, 0, long[:60_000]))
-    desk.say("client-2", m.Heartbeat(round=1, state=long[:60_000], sending=()))
-    desk.until(31.0)
-    for send in only(e.Send, desk.effects):
+    harness.say("client-0", m.Update(1, 0, 10, {}, None, odd), "w")
+    harness.say("client-1", m.Declined(1, 0, long[:60_000]))
+    harness.say("client-2", m.Heartbeat(round=1, state=long[:60_000], sending=()))
+    harness.until(31.0)
+    for send in only(e.Send, harness.effects):
         if send.body is None:
             check_size(send.message, encode(send.message), DEFAULT_LIMITS)
     for kind in ("update.rejected", "round.failed"):
-        assert desk.published(kind)
-        assert all(len(fields["reason"]) < 10_000 for fields in desk.published(kind))
+        assert harness.published(kind)
+        assert all(len(fields["reason"]) < 10_000 for fields in harness.published(kind))
 
 
 def test_nobody_makes_the_coordinator_say_more_than_a_message_holds(coordinator: Any) -> None:
@@ -251,10 +251,10 @@ def test_a_long_name_would_end_the_coordinator(coordinator: Any, monkeypatch: py
     ("encoding", "counts"), [("delta+int8", True), ("", True), ("delta", False), (" delta", False)]
 )
 def test_no_encoding_counts_but_the_one_that_was_agreed(coordinator: Any, encoding: str, counts: bool) -> None:
-    desk = coordinator(3, compression="delta+int8").settle()
+    harness = coordinator(3, compression="delta+int8").settle()
     kind = {"dtype": "uint8", "length": 9, "encoding": encoding} if encoding else {}
     payload = m.Payload(**{"layout": "a1b2", "dtype": "float32", "length": 5, **kind})
-    desk.say("client-0", m.Update(1, 0, 10, {}, None, payload), "w")
-    assert ("client-0" in desk.state.run.round.admitted) == counts
-    reasons = [fields["reason"] for fields in desk.published("update.rejected")]
+    harness.say("client-0", m.Update(1, 0, 10, {}, None, payload), "w")
+    assert ("client-0" in harness.state.run.round.admitted) == counts
+    reasons = [fields["reason"] for fields in harness.published("update.rejected")]
     assert reasons == ([] if counts else [f"encoding must be delta+int8, found {encoding}"])

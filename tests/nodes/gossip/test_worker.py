@@ -180,7 +180,7 @@ def keep(one: GossipWorker, number: int, **fields: Any) -> list[ev.Event]:
     agreement = {"agreement": one.site_model.preprocessing.to_dict()}
     worker.submit(e.SaveState(number, agreement, last=True, **fields))
     worker.when_done(done.set)
-    assert done.wait(10)
+    assert done.wait(60)
     worker.close()
     return posted
 

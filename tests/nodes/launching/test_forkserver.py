@@ -188,7 +188,7 @@ async def test_nobody_outlives_the_launcher(tmp_path: Path, stopped: bool) -> No
         os.kill(pid, signal.SIGSTOP)
         await until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
     client.close()
-    await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 5)
+    await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
 
 
 @pytest.mark.e2e
@@ -205,4 +205,4 @@ async def test_the_death_of_the_fork_server_is_reported(tmp_path: Path) -> None:
         await asleep(client, tmp_path)
     client.close()
     # Its orphans watch the launcher, not the fork server.
-    await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 5)
+    await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)

@@ -1,4 +1,4 @@
-"""Nodes as guests in somebody's asyncio program: they learn there, and change nothing of it."""
+"""Nodes embedded in another asyncio program: they learn there, and change nothing of it."""
 
 import asyncio
 import logging
@@ -18,9 +18,6 @@ from nervenet.broker.broker import Broker
 from nervenet.models import MLP
 from nervenet.models.data import datasets
 from nervenet.nodes import Client, Coordinator, Experiment, NodeFailed, Peer
-from nervenet.nodes.config.factory import build_model, build_site_model
-from nervenet.nodes.config.keys import ExperimentError
-from nervenet.nodes.experiment.loader import experiment_from_keywords
 from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -36,7 +33,7 @@ def iris_parts(count: int) -> list[tuple[Any, Any]]:
 
 
 def plan(mode: str, nodes: int, transport: str, **more: object) -> Experiment:
-    network = {"transport": transport, "join_deadline_s": 20}
+    network = {"transport": transport, "join_deadline_s": 60}
     processes = 1 if transport == "inproc" else nodes
     return Experiment.from_dict({"mode": mode, "nodes": nodes, "processes": processes, "network": network, **more})
 
@@ -180,29 +177,23 @@ async def test_a_node_is_a_good_guest() -> None:
     theirs = (np.random.get_state()[1].copy(), random.getstate())  # type: ignore[index,union-attr]  # noqa: NPY002
     tasks = asyncio.all_tasks()
     factory = asyncio.get_running_loop().get_task_factory(), asyncio.get_running_loop().get_debug()
-    gaps: list[float] = []
+    trained_on: set[int] = set()
 
-    async def beat() -> None:
-        last = time.perf_counter()
-        while True:
-            await asyncio.sleep(0.005)
-            gaps.append(time.perf_counter() - last)
-            last = time.perf_counter()
+    class Watched(MLP):
+        def fit(self, *given: Any) -> Any:
+            trained_on.add(threading.get_ident())
+            return super().fit(*given)
 
-    heart = asyncio.create_task(beat())
-    await gossip([MLP((256,)) for _ in range(2)], rounds=40)
-    heart.cancel()
-    await asyncio.wait([heart])
-    assert len(gaps) > 10
-    # On a busy machine single pauses are the machine's; a node that trained on the loop would make all of them long.
-    assert sorted(gaps)[int(0.95 * len(gaps))] < 0.1
+    await gossip([Watched((8,)) for _ in range(2)], rounds=5)
+    assert trained_on
+    assert threading.get_ident() not in trained_on, "the loop of somebody's program goes on meanwhile"
     assert {number: signal.getsignal(number) for number in signal.valid_signals()} == handlers
     assert len(root.handlers) == before
     assert np.array_equal(np.random.get_state()[1], theirs[0])  # type: ignore[index]  # noqa: NPY002
     assert random.getstate() == theirs[1]
     assert asyncio.all_tasks() == tasks
     assert (asyncio.get_running_loop().get_task_factory(), asyncio.get_running_loop().get_debug()) == factory
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while any(thread.name.endswith(("p0", "p1")) for thread in threading.enumerate()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -243,35 +234,3 @@ async def test_more_rounds_can_follow() -> None:
         async with asyncio.timeout(DEADLINE_S):
             for numbers in await asyncio.gather(live(0), live(1)):
                 assert numbers == [1, 2, 3, 4, 5]
-
-
-def test_keywords_become_the_same_checked_experiment() -> None:
-    made = experiment_from_keywords("gossip", {"nodes": 3, "gossip.topology": None, "seed": 4}, None)
-    assert (made.mode, made.nodes, made.seed, made.gossip.topology) == ("gossip", 3, 4, "ring")
-    with pytest.raises(ExperimentError, match="moebius"):
-        experiment_from_keywords("gossip", {"gossip.topology": "moebius"}, None)
-
-
-def test_a_model_that_cannot_be_built_is_a_mistake_of_the_experiment() -> None:
-    with pytest.raises(ExperimentError, match=r"model\.name.*Nope"):
-        build_model(Experiment.from_dict({"model": {"name": "sklearn.linear_model.Nope"}}))
-
-
-def few_rows_of_many_classes() -> tuple[Any, Any]:
-    return np.arange(40.0).reshape(20, 2), np.arange(20) + 100
-
-
-def test_a_site_is_told_what_the_whole_data_set_is_for() -> None:
-    site_model = build_site_model(MLP((4,)), few_rows_of_many_classes(), Experiment(), task="classification")
-    assert site_model.task == "classification"
-
-
-def test_its_own_rows_alone_would_mislead_it() -> None:
-    assert build_site_model(MLP((4,)), few_rows_of_many_classes(), Experiment()).task == "regression"
-
-
-def test_an_estimator_knows_better_than_the_data() -> None:
-    from sklearn.linear_model import SGDRegressor
-
-    rows = (np.arange(12.0).reshape(6, 2), np.array([0, 1, 0, 1, 0, 1]))
-    assert build_site_model(SGDRegressor(), rows, Experiment(), task="classification").task == "regression"

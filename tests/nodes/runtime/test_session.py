@@ -16,7 +16,7 @@ from nervenet.nodes.runtime.session import Session
 LONG_S = 1.0
 
 
-async def until(condition: Callable[[], object], within_s: float = 20.0) -> None:
+async def until(condition: Callable[[], object], within_s: float = 60.0) -> None:
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
@@ -42,7 +42,8 @@ async def left_alone(close: Callable[[t.ZmqTransport], Awaitable[None]]) -> floa
 
 
 async def test_nobody_waits_for_one_who_has_gone() -> None:
-    assert await left_alone(lambda transport: transport.close(LONG_S)) < 0.8 * LONG_S
+    # Allowed a minute, it takes none of it; how much a busy machine takes for the rest does not matter.
+    assert await left_alone(lambda transport: transport.close(60.0)) < 50.0
 
 
 async def test_without_that_rule_a_hello_to_nobody_holds_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +73,7 @@ async def test_whoever_said_something_last_leaves_last() -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     session._receive(t.LinkLost("b", 1, "gone"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await waiting
     session._context.term()
 
@@ -80,7 +81,7 @@ async def test_whoever_said_something_last_leaves_last() -> None:
 async def test_and_waits_no_longer_than_it_says() -> None:
     session = a_session()
     session._receive(link("silent"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await session.connections.wait_for_goodbyes(0.01)
     session._context.term()
 

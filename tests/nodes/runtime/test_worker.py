@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.broker.messages import Payload, Update
+from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
-from nervenet.nodes.runtime.contribution import Contribution
 from nervenet.nodes.runtime.worker import INLINE_BYTES, INLINE_SUM, Cancellation, Deferred, Worker
 
 PATIENCE_S = 20.0
@@ -135,7 +135,7 @@ def test_a_large_sum_is_made_concurrently_with_training(worker: Worker, role: Ro
     assert role.entered.wait(PATIENCE_S)
     assert worker.submit(e.Combine(7, vectors(2 * INLINE_SUM), (0.5, 0.5))) is None
     assert isinstance(answers.get(timeout=PATIENCE_S), ev.Combined)
-    assert [thread for _, thread in role.performed] == ["worker a", "beside a"]
+    assert [thread for _, thread in role.performed] == ["worker a", "concurrent a"]
 
 
 def arrived(nbytes: int) -> ev.Arrived:

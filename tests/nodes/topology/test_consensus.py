@@ -6,8 +6,9 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from graphs import neighbors
 from nervenet.models.rng import generator
-from nervenet.nodes.topology import TOPOLOGIES, Schedule, neighbors, schedule
+from nervenet.nodes.topology import TOPOLOGIES, Schedule, schedule
 from nervenet.nodes.topology.analysis import (
     consensus_errors,
     exact_after,

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from graphs import neighbors
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nervenet.nodes.topology import Neighbors, incoming, neighbors, schedule
+from nervenet.nodes.topology import Neighbors, incoming, schedule
 from nervenet.nodes.topology.mixing import (
     RULES,
     MixingError,

@@ -8,6 +8,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 import pytest
+from graphs import neighbors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.nodes.topology import (
@@ -19,7 +20,6 @@ from nervenet.nodes.topology import (
     default_degree,
     every_neighbor,
     incoming,
-    neighbors,
     schedule,
 )
 
@@ -201,13 +201,6 @@ def test_a_graph_that_cannot_be_is_refused_with_what_was_found_and_what_could_be
 ) -> None:
     with pytest.raises(TopologyError, match=words):
         schedule(name, names, **more)
-
-
-def test_only_what_is_fixed_and_undirected_has_neighbors_once_and_for_all() -> None:
-    for name in ("static-exponential", "one-peer-exponential", "base-k", "epidemic-oracle"):
-        with pytest.raises(TopologyError, match=f"topology = '{name}': is directed or changes"):
-            neighbors(name, members(12))
-    assert neighbors("base-k", members(3), degree=2) == neighbors("complete", members(3)), "a single round of it"
 
 
 def test_rounds_count_from_one() -> None:

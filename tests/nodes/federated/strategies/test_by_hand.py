@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.nodes.federated.strategies import Contribution, Outcome, Strategy, StrategyError
-from nervenet.nodes.federated.strategies.asynchronous import hinge, polynomial
+from nervenet.nodes.federated.strategies.asynchronous import discount
 from nervenet.nodes.federated.strategies.registry import build_strategy
 
 X = np.array([1.0, 2.0])
@@ -205,8 +205,8 @@ def test_a_norm_bound_shortens_and_weighs() -> None:
 
 
 def test_staleness_weighs_as_in_the_paper() -> None:
-    assert [polynomial(s, 0.5) for s in (0, 3, 15)] == [1, 0.5, 0.25]
-    assert [hinge(s, 10, 4) for s in (0, 4, 5, 14)] == [1, 1, 1 / 11, 1 / 101]
+    assert [discount("polynomial", s, 0.5, 0) for s in (0, 3, 15)] == [1, 0.5, 0.25]
+    assert [discount("hinge", s, 10, 4) for s in (0, 4, 5, 14)] == [1, 1, 1 / 11, 1 / 101]
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def test_differences_that_overflow_fail_the_round_and_not_the_model() -> None:
         {"strategy": "krum", "g": 1},
     ],
 )
-def test_nobody_is_told_of_the_place_where_arguments_are_gathered(federated: dict[str, Any]) -> None:
+def test_nobody_hears_of_the_place_where_arguments_are_gathered(federated: dict[str, Any]) -> None:
     with pytest.raises(ExperimentError) as raised:
         checked_experiment({"federated": federated})
     assert "arguments" not in str(raised.value)
@@ -272,7 +272,7 @@ def test_a_huge_update_would_fail_round_after_round(monkeypatch: pytest.MonkeyPa
         check_a_huge_update_fails_no_round_that_others_can_make()
 
 
-def test_the_merger_tells_the_strategy_how_many_there_are_and_reports() -> None:
+def test_the_aggregator_tells_the_strategy_how_many_there_are_and_reports() -> None:
     merger = Aggregator(build_strategy("scaffold", {}), 4, report=True)
     going_out = merger.begin(X)
     np.testing.assert_array_equal(going_out, np.zeros(4))

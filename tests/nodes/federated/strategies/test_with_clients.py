@@ -28,12 +28,14 @@ def test_the_model_gets_better_under_every_strategy(name: str, encoding: str) ->
     from nervenet.models.compress import parse
 
     strategy = build_strategy(name, {"server_rate": 0.1} if name in ("fedadam", "fedyogi") else {})
-    learners = {f"c{i}": SiteModel(MLP(hidden=(4,)), *rows(i, 20 + 10 * i), columns=("a", "b")) for i in range(CLIENTS)}
-    agreement = agree({client: site_model.statistics() for client, site_model in learners.items()}, scale="standard")
-    for site_model in learners.values():
+    site_models = {
+        f"c{i}": SiteModel(MLP(hidden=(4,)), *rows(i, 20 + 10 * i), columns=("a", "b")) for i in range(CLIENTS)
+    }
+    agreement = agree({client: site_model.statistics() for client, site_model in site_models.items()}, scale="standard")
+    for site_model in site_models.values():
         layout = site_model.build(agreement, 0)
-    clients = {client: LocalTraining(site_model, node=client, seed=0) for client, site_model in learners.items()}
-    weights = learners["c0"].get_weights()
+    clients = {client: LocalTraining(site_model, node=client, seed=0) for client, site_model in site_models.items()}
+    weights = site_models["c0"].get_weights()
     merger = Aggregator(strategy, CLIENTS)
     going_out = merger.begin(weights)
     settings = LocalSettings.from_dict({"epochs": 1, "encoding": encoding, **strategy.demands.settings})
@@ -47,8 +49,8 @@ def test_the_model_gets_better_under_every_strategy(name: str, encoding: str) ->
             if encoding:
                 body = parse(encoding).decode(body, layout.size, layout.dtype, parts=parts)
             contributions.append(Contribution(client, body, weights, result.examples, result.metrics, bool(encoding)))
-            learners[client].set_weights(weights)
-            told.append(learners[client].training_loss())
+            site_models[client].set_weights(weights)
+            told.append(site_models[client].training_loss())
         losses.append(float(np.mean(told)))
         folded = merger.fold(e.Fold(number, 0, weights, contributions))
         assert folded.rejected == {}

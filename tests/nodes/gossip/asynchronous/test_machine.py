@@ -23,7 +23,7 @@ async def company(
     model: Any, data: str, gossip: dict[str, Any], counts: tuple[int | None, ...]
 ) -> list[tuple[Peer, list[Any]]]:
     n = len(counts)
-    network = {"transport": "tcp", "join_deadline_s": 20}
+    network = {"transport": "tcp", "join_deadline_s": 60}
     plan = Experiment.from_dict({"mode": "gossip", "nodes": n, "rounds": 5, "network": network, "gossip": gossip})
     parts = parts_of(data, n)
     async with Broker("tcp://127.0.0.1:0") as broker:
@@ -85,4 +85,4 @@ async def test_large_models_are_summed_beside_the_training(algorithm: str) -> No
         assert [report.round for report in reports] == [1, 2, 3, 4, 5]
         assert any(report.participants for report in reports)
         assert peer._node is not None
-        assert peer._node.worker._beside.thread is not None
+        assert peer._node.worker._concurrent.thread is not None

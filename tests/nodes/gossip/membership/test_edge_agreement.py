@@ -7,12 +7,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from graphs import neighbors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker.messages import Edge
 from nervenet.nodes.gossip.membership.edge_agreement import EdgeAgreement, row
 from nervenet.nodes.gossip.membership.graph_repair import repair
-from nervenet.nodes.topology import neighbors
 
 
 def test_an_edge_counts_from_the_later_of_the_two_rounds_announced():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import networkx as nx
 import pytest
+from graphs import neighbors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.nodes.gossip.membership.graph_repair import repair
-from nervenet.nodes.topology import neighbors
 
 
 def changes(before, after):
