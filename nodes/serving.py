@@ -37,7 +37,7 @@ class Malformed(ValueError):
 
 def predictor_app(
     site_model: SiteModel,
-    facts: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
+    info: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
     *,
     max_body_bytes: int = MAX_BODY_BYTES,
     max_rows: int = MAX_ROWS,
@@ -49,7 +49,7 @@ def predictor_app(
     learner
         The model, as ``load_model`` returns it, or a peer's, which goes on learning while it answers; before the nodes
         have agreed on one, requests are answered by 503.
-    facts
+    info
         What ``GET /model`` shows beside the layout, such as ``round`` and ``metrics``; called for each request if it
         is a function.
     max_body_bytes, max_rows
@@ -80,7 +80,7 @@ def predictor_app(
         return answer({"status": "ok" if site_model.built else "waiting for a model"})
 
     async def model(request: Request) -> Response:  # noqa: ARG001
-        known = facts() if callable(facts) else facts or {}
+        known = info() if callable(info) else info or {}
         return answer({"round": None, "metrics": {}, **known, **describe(site_model)})
 
     async def failed(request: Request, error: Exception) -> Response:

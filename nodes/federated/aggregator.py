@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from nervenet.models.site_model import SiteModel
 
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -15,10 +16,6 @@ from ..runtime.worker import Cancellation, Deferred
 from .checkpoint_writer import CheckpointWriter
 from .strategies import Contribution, State, Strategy
 from .strategies.safeguards import begun, guarded
-
-if TYPE_CHECKING:
-    from nervenet.models.site_model import SiteModel
-
 
 # A checkpoint is asked for when its round is the last that the machine knows of; the next one may be folded by then.
 KEPT = 2

@@ -87,16 +87,9 @@ class AsyncBuffer:
             ledger.give(name, run.completed, run.weights, now)
         effects: list[e.Effect] = []
         for (number, durable, resumed_after), names in groupby(sorted(chosen, key=ledger.address), ledger.address):
-            group = tuple(names)
-            run.registry.ask(group, (number, ledger.attempt))
-            effects += tasks(
-                *(group, "train", number, ledger.attempt, run.outgoing),
-                config=config,
-                registry=run.registry,
-                model=run.model,
-                durable=durable,
-                resumed_after=resumed_after,
-            )
+            group, key, known = tuple(names), (number, ledger.attempt), (config, run.registry, run.model)
+            run.registry.ask(group, key)
+            effects += tasks(*known, group, "train", key, run.outgoing, durable=durable, resumed_after=resumed_after)
         due = now + config.timing.deadline_s + self._grace_s
         return effects + [self._alarm(name, due) for name in chosen]
 

@@ -24,25 +24,17 @@ class CheckpointPolicy:
         self._newest = self._handled = durable - 1 if durable == 0 else durable
         self._saving: int | None = None
         self._began_at = float("-inf")
-        self._urgent = False
-        self._grown = False  # more is known of the round that is written than was written
+        self.urgent = False  # the run is over: what is left is written without a pause
+        self.grown = False  # more is known of the round that is written than was written
 
     @property
     def busy(self) -> bool:
         """Whether something is still to be written."""
-        return self._grown or self._saving is not None or self._newest > self._handled
+        return self.grown or self._saving is not None or self._newest > self._handled
 
     def completed(self, number: int) -> None:
         """Note the round that a checkpoint would be of."""
         self._newest = number
-
-    def again(self) -> None:
-        """Write the last round once more: more is known of it than when it was written."""
-        self._grown = True
-
-    def hurry(self) -> None:
-        """Write what is left without a pause: the run is over."""
-        self._urgent = True
 
     def write(
         self, now: float, body: ev.Body, record: Callable[[], Mapping[str, Any]], best: ev.Body = None
@@ -50,9 +42,9 @@ class CheckpointPolicy:
         """Ask for a checkpoint if one is due: `body` and `record` of the round last completed, `best` of the best."""
         if not self.busy or self._saving is not None:
             return []
-        if not self._urgent and now < self._began_at + EVERY_S:
+        if not self.urgent and now < self._began_at + EVERY_S:
             return [e.SetTimer(RETRY, self._began_at + EVERY_S)]
-        self._saving, self._began_at, self._grown = self._newest, now, False
+        self._saving, self._began_at, self.grown = self._newest, now, False
         deadline = e.SetTimer(self._timer(self._newest), now + self._work_deadline_s)
         return [e.CancelTimer(RETRY), deadline, e.Checkpoint(self._newest, body, record(), best)]
 

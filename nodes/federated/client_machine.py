@@ -160,8 +160,6 @@ class ClientMachine:
                 pass
         return effects
 
-    # ----------------------------------------------------------------------------------------------------------- tasks
-
     def _task(self, new: Assignment, flaw: str | None, now: float) -> list[e.Effect]:
         if flaw:
             return [self._declined(new, flaw)]
@@ -285,8 +283,6 @@ class ClientMachine:
             return []
         self._void = True
         return [e.CancelTraining()]
-
-    # ------------------------------------------------------------------------------------------------------------ time
 
     def _timer(self, key: ev.Key, due: float, now: float) -> list[e.Effect]:
         match key:

@@ -46,7 +46,7 @@ class ClientRegistry:
         self.liveness = FailureDetector(suspect_after_s, lost_after_s)  # of all who are connected, enrolled or not
         self._left: dict[str, ClientRecord] = {}  # leaving and coming back clears nobody's name
         self._incarnations: dict[str, int] = {}
-        self._outgoing: dict[str, tuple[int, ...]] = {}  # rounds whose task has not left this machine yet
+        self.outgoing: dict[str, tuple[int, ...]] = {}  # rounds whose task has not left this machine yet
         self._median: int | None = None
 
     def linked(self, name: str, incarnation: int, now: float) -> bool:
@@ -91,14 +91,6 @@ class ClientRegistry:
         if record:
             record.state, record.sending = state, tuple(sending)
 
-    def still_sending(self, name: str, rounds: tuple[int, ...]) -> None:
-        """Note that tasks of these rounds are still on their way out to a client."""
-        self._outgoing[name] = rounds
-
-    def forget_sending(self) -> None:
-        """Forget what was on its way out: the next heartbeat says what still is, and nothing of what has left."""
-        self._outgoing.clear()
-
     def review(self, now: float, late_by_s: float) -> Verdicts:
         """Look at the clock, `late_by_s` after one wanted to."""
         self.liveness.extend_deadlines(max(0.0, late_by_s), now)
@@ -130,7 +122,7 @@ class ClientRegistry:
         """Whether bytes of round `number` are on their way to or from a living client."""
         record = self.clients.get(name)
         there = self.liveness.living(name)
-        return there and (number in self._outgoing.get(name, ()) or bool(record and number in record.sending))
+        return there and (number in self.outgoing.get(name, ()) or bool(record and number in record.sending))
 
     def doing(self, name: str) -> str:
         """What a client last said that it is doing."""

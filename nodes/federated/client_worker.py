@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nervenet.broker.messages import Payload
 from nervenet.models.local import LocalSettings, LocalTraining
+from nervenet.models.site_model import SiteModel
 
+from ..checkpoint.client_state import ClientStateStore
 from ..runtime import effects as e
 from ..runtime import events as ev
-from ..runtime.model_worker import ModelWorker, finite_only
+from ..runtime.model_worker import ModelWorker, Scale, finite_only
+from ..runtime.worker import Cancellation, Deferred
 from .personalization import FINE_TUNE
-
-if TYPE_CHECKING:
-    from nervenet.models.site_model import SiteModel
-
-    from ..checkpoint.client_state import ClientStateStore
-    from ..runtime.model_worker import Scale
-    from ..runtime.worker import Cancellation, Deferred
 
 
 class ClientWorker(ModelWorker):

@@ -64,8 +64,6 @@ class CoordinatorMachine:
     def _phase(self) -> SyncRounds | AsyncBuffer:
         return self.buffer if self.buffer and self.buffer.active else self.rounds
 
-    # ---------------------------------------------------------------------------------------------------------- events
-
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         """Take one event and return what to do."""
         if self.run.status == "finished":
@@ -100,7 +98,7 @@ class CoordinatorMachine:
             case ev.SendFailed(peer, "task", number, reason, cause):
                 return self._phase.excuse(peer, f"{cause}: {reason}", number, now)
             case ev.StillSending(peer, rounds):
-                self.run.registry.still_sending(peer, rounds)
+                self.run.registry.outgoing[peer] = rounds
                 return []
             case ev.MalformedMessage(sender, reason):
                 fields = {"subject": sender, "round": self.run.number, "reason": reason}
@@ -148,8 +146,6 @@ class CoordinatorMachine:
             case _:
                 pass
         return effects
-
-    # --------------------------------------------------------------------------------------------------------- clients
 
     def _connected(self, name: str, incarnation: int, now: float) -> list[e.Effect]:
         effects: list[e.Effect] = []
@@ -200,8 +196,6 @@ class CoordinatorMachine:
         if due is not None and due < now + self.run.config.timing.heartbeat_s:
             effects.append(e.SetTimer(("review",), due))
         return effects
-
-    # -------------------------------------------------------------------------------------------------- round by round
 
     def _begin_if_gathered(self, now: float, *, at_deadline: bool = False) -> list[e.Effect]:
         run = self.run
@@ -270,8 +264,6 @@ class CoordinatorMachine:
             case _:
                 return self.run.fail(event.reason)
 
-    # ---------------------------------------------------------------------------------------------------------- the end
-
     def _end_early(self, stop: Stop, now: float) -> list[e.Effect]:
         """End the run with the last completed round, and abandon the one that is open.
 
@@ -295,12 +287,10 @@ class CoordinatorMachine:
         """Take over the final model, hand it to everybody, and finish when the last evaluation is in."""
         run = self.run
         run.status, run.final = "ending", True
-        run.checkpoints.hurry()
+        run.checkpoints.urgent = True
         if run.config.evaluate_sites or run.stopped:
-            run.checkpoints.again()  # whoever takes this up need not ask those who have left
+            run.checkpoints.grown = True  # whoever takes this up need not ask those who have left
         return [*run.save(now), *run.release(), e.LoadWeights(run.weights), *run.finish_if_ready()]
-
-    # ------------------------------------------------------------------------------------------------------------ time
 
     def _timer(self, key: ev.Key, due: float, now: float) -> list[e.Effect]:
         run, timing = self.run, self.run.config.timing
@@ -314,7 +304,7 @@ class CoordinatorMachine:
                 waited = f"round {run.waiting_for[0]} waited {run.config.federated.wait_deadline_s:g} s for clients"
                 return run.fail(f"{waited}: {too_few_living(run.config, run.registry)}")
             case ("pulse",):
-                run.registry.forget_sending()
+                run.registry.outgoing.clear()
                 heartbeat = e.SendHeartbeat(tuple(run.registry.reachable()), run.number, run.status)
                 again = e.SetTimer(("pulse",), now + timing.heartbeat_s)
                 return [again, heartbeat, *self._review(now, now - due)]

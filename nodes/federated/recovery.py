@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nervenet.models.preprocessing import Preprocessing
+
 from ..checkpoint.store import CheckpointError, CheckpointStore, State
 from ..config.compatibility import check_fits
 from ..config.keys import ExperimentError
@@ -27,12 +29,10 @@ class Past:
 
     @property
     def round(self) -> int:
-        """The last one that counts."""
         return self.checkpoint.round
 
     @property
     def incarnation(self) -> int:
-        """The number of that incarnation."""
         return int(self.checkpoint.record["incarnation"])
 
     @property
@@ -55,8 +55,6 @@ class Past:
 
         Builds the model and scales the test rows: not for the event loop.
         """
-        from nervenet.models.preprocessing import Preprocessing
-
         record, site_model = self.checkpoint.record, worker.site_model
         arrays = dict(self.checkpoint.arrays)
         weights = arrays.pop(WEIGHTS)

@@ -97,14 +97,9 @@ class RunState:
 
     def tasks(self, names: Iterable[str], work: m.TaskKind, number: int, attempt: int) -> list[e.Effect]:
         """Return the tasks of a round with a barrier, or the last ones."""
-        return tasks(
-            *(names, work, number, attempt, self.outgoing if work == "train" else self.weights),
-            config=self.config,
-            registry=self.registry,
-            model=self.model,
-            durable=self.checkpoints.durable,
-            resumed_after=self._resumed_after,
-        )
+        body, known = self.outgoing if work == "train" else self.weights, (self.config, self.registry, self.model)
+        durable, resumed_after = self.checkpoints.durable, self._resumed_after
+        return tasks(*known, names, work, (number, attempt), body, durable=durable, resumed_after=resumed_after)
 
     def update_model(self, event: ev.ModelReady | ev.Folded, number: int) -> None:
         """Take over the model that round `number` has come to."""

@@ -49,7 +49,7 @@ class SyncRounds:
         enough = least_for_strategy(wanted, config) if quorum < 1 else 0
         run.round = Round(number, attempt, work, asked, wanted, quorum, floor, now, enough)
         run.status = "asking"
-        run.registry.forget_sending()
+        run.registry.outgoing.clear()
         run.registry.ask(asked, (number, attempt))
         effects: list[e.Effect] = [e.SetTimer(("deadline", number, attempt), now + config.timing.deadline_s)]
         if work != "evaluate":

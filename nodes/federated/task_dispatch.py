@@ -43,15 +43,14 @@ def _settings(work: m.TaskKind, encoding: str, config: CoordinatorConfig) -> dic
 
 
 def tasks(
-    names: Iterable[str],
-    work: m.TaskKind,
-    number: int,
-    attempt: int,
-    body: ev.Body,
-    *,
     config: CoordinatorConfig,
     registry: ClientRegistry,
     model: ev.ModelReady | None,
+    names: Iterable[str],
+    work: m.TaskKind,
+    key: tuple[int, int],
+    body: ev.Body,
+    *,
     durable: int,
     resumed_after: int,
 ) -> list[e.Effect]:
@@ -64,6 +63,7 @@ def tasks(
     `durable` than the one `resumed_after`: what it carries of later ones is of the previous incarnation.
     """
     payload, compression = expected_payload(work, model, config), config.federated.compression
+    number, attempt = key
     effects: list[e.Effect] = []
     groups: dict[tuple[bool, str, int], list[str]] = {}
     for name in names:

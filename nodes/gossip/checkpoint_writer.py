@@ -6,18 +6,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ..checkpoint.store import CheckpointError, CheckpointStore, Damaged, State
 from ..config.compatibility import check_fits
 from ..config.keys import ExperimentError
+from ..config.schema import Experiment
 from ..runtime import effects as e
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ..config.schema import Experiment
-    from ..runtime.node_stats import NodeStats
+from ..runtime.node_stats import NodeStats
 
 ALIKE = "alike"  # in the record: names of arrays that are one and the same under another name
 
@@ -81,13 +79,7 @@ class CheckpointWriter:
         return replace(effect, record={**effect.record, **known})
 
     def write(self, effect: e.SaveState, kept: Mapping[str, NDArray[Any]]) -> None:
-        """Write a checkpoint, and remove those that are to be forgotten. For a thread that nobody waits for.
-
-        Raises
-        ------
-        CheckpointError
-            The disk refuses; what was there before still is.
-        """
+        """Write a checkpoint, and remove those that are to be forgotten. For a thread that nobody waits for."""
         first: dict[int, str] = {}
         alike = {name: first[id(array)] for name, array in kept.items() if first.setdefault(id(array), name) != name}
         arrays = {name: array for name, array in kept.items() if name not in alike}
@@ -96,12 +88,7 @@ class CheckpointWriter:
             self.store.forget(*effect.forget)
 
     def read(self, number: int) -> State:
-        """Read the checkpoint of a round, and remove those of later ones: they are of a future that is run anew.
-
-        Raises
-        ------
-        Damaged, CheckpointError
-        """
+        """Read the checkpoint of a round, and remove those of later ones, which are run again."""
         state = self.store.read(number)
         arrays = dict(state.arrays)
         for name, other in state.record.get(ALIKE, {}).items():

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nervenet.broker.messages import Payload
 from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
+from nervenet.models.site_model import SiteModel
 from nervenet.models.weights import checked_finite
 
 from ..runtime import effects as e
 from ..runtime import events as ev
-from ..runtime.model_worker import ModelWorker, finite_only
+from ..runtime.model_worker import ModelWorker, Scale, finite_only
+from ..runtime.worker import Cancellation, Deferred
 from .algorithms import Algorithm, Incoming, Parcel, Progress, State
-
-if TYPE_CHECKING:
-    from nervenet.models.site_model import SiteModel
-
-    from ..runtime.model_worker import Scale
-    from ..runtime.worker import Cancellation, Deferred
-    from .checkpoint_writer import CheckpointWriter
+from .checkpoint_writer import CheckpointWriter
 
 STATE, MOMENTS, WEIGHTS = "algorithm/", "moments/", "weights"  # before the names of arrays in a checkpoint
 
@@ -31,12 +27,6 @@ class GossipWorker(ModelWorker):
 
     Parameters
     ----------
-    site_model
-        The model and its data.
-    algorithm
-        What is sent, and what is made of what came.
-    node, seed, scale, init, sketches
-        As a `ModelWorker` has them.
     writer
         Keeps what the peer would go on from after its own death; None: nothing is kept.
 

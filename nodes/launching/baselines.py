@@ -47,11 +47,11 @@ def local_only_mean(
     classes = (
         build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task).statistics().classes
     )
-    scores = [alone(experiment, (X[part], y[part]), test, columns, task, stop, classes) for part in parts]
+    scores = [train_and_score(experiment, (X[part], y[part]), test, columns, task, stop, classes) for part in parts]
     return None if any(s is None for s in scores) else float(np.mean([s for s in scores if s is not None]))
 
 
-def alone(
+def train_and_score(
     experiment: Experiment,
     rows: tuple[Any, Any],
     test: tuple[Any, Any],
@@ -69,11 +69,11 @@ def alone(
         Accuracy or R² on the test set; None if it diverged.
     """
     site_model = build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task, test=test)
-    survey = site_model.statistics()
+    statistics = site_model.statistics()
     if classes is not None:
         # A site alone would not even know the classes of which it has no rows; the test set has them all.
-        survey = dataclasses.replace(survey, classes=classes)
-    site_model.build(agree({"alone": survey}, scale=experiment.data.scaling), experiment.seed)
+        statistics = dataclasses.replace(statistics, classes=classes)
+    site_model.build(agree({"alone": statistics}, scale=experiment.data.scaling), experiment.seed)
     training = experiment.training
     work = LocalWork(
         epochs=training.epochs * experiment.rounds,
@@ -101,7 +101,7 @@ async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -
         rows, test = (X, y), (X_test, y_test)
         common = (job["columns"], job["task"], stop.is_set)
         return {
-            "centralised": alone(experiment, rows, test, *common),
+            "centralised": train_and_score(experiment, rows, test, *common),
             "local_only_mean": local_only_mean(experiment, rows, parts, test, *common),
         }
 

@@ -99,76 +99,69 @@ def exit_with_launcher(pipe: int) -> None:
     threading.Thread(target=watch, name="launcher-watch", daemon=True).start()
 
 
-def main(sock_fd: int, pipe: int) -> None:
-    """Serve until the launcher hangs up."""
-    # Ctrl-C reaches the whole process group; the launcher alone decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # structlog imports rich for tracebacks on a terminal, where it is there: 9 MB that no child needs.
-    sys.modules["rich"] = None  # type: ignore[assignment]
-    for module in PRELOAD:
-        importlib.import_module(module)
-    del sys.modules["rich"]
-    # What exists now is shared by all children; a garbage collection over it would copy its pages into each of them.
-    gc.collect()
-    gc.freeze()
-    sock = socket.socket(fileno=sock_fd)
-    reader = MessageReader(sock)
-    wake_r, wake_w = os.pipe()
-    os.set_blocking(wake_w, False)
-    signal.set_wakeup_fd(wake_w)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    children: set[int] = set()
-    with suppress(BrokenPipeError, ConnectionResetError):  # the launcher may hang up in the middle of a message
-        while not reader.closed:
-            ready, _, _ = select.select([sock.fileno(), wake_r], [], [])
-            if wake_r in ready:
-                os.read(wake_r, 4096)
-                _reap(sock, children)
-            if sock.fileno() in ready:
-                for message, descriptors in reader.read():
-                    _serve(message, descriptors, sock, pipe, children, (wake_r, wake_w))
-    for pid in children:
-        # They see the pipe close by themselves, unless they are stopped (SIGSTOP).
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    os._exit(0)
+class ForkServer:
+    """Forks children on request and reports their exits, until the launcher closes the socket."""
 
+    def __init__(self, sock: socket.socket, pipe: int) -> None:
+        self._sock = sock
+        self._pipe = pipe
+        self._children: set[int] = set()
+        self._wake_r, self._wake_w = os.pipe()
+        os.set_blocking(self._wake_w, False)
+        signal.set_wakeup_fd(self._wake_w)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
 
-def _serve(
-    message: dict[str, Any],
-    descriptors: list[int],
-    sock: socket.socket,
-    pipe: int,
-    children: set[int],
-    wake: tuple[int, int],
-) -> None:
-    if "spawn" in message:
+    def serve(self) -> None:
+        """Handle requests; children that are left at the end are killed."""
+        reader = MessageReader(self._sock)
+        with suppress(BrokenPipeError, ConnectionResetError):  # the launcher may end in the middle of a message
+            while not reader.closed:
+                ready, _, _ = select.select([self._sock.fileno(), self._wake_r], [], [])
+                if self._wake_r in ready:
+                    os.read(self._wake_r, 4096)
+                    self._reap()
+                if self._sock.fileno() in ready:
+                    for message, descriptors in reader.read():
+                        self._handle(message, descriptors)
+        for pid in self._children:
+            # They see the pipe close by themselves, unless they are stopped (SIGSTOP).
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _handle(self, message: dict[str, Any], descriptors: list[int]) -> None:
+        if "spawn" in message:
+            answer = {"spawned": message["spawn"], **self._fork(message["job"], descriptors)}
+            for descriptor in descriptors:
+                os.close(descriptor)
+            send(self._sock, answer)
+        elif "preload" in message:
+            _preload(message["preload"], self._pipe)
+            gc.freeze()
+        elif message["signal"] in self._children:
+            # It has not been reaped: its process id cannot have been reused.
+            os.kill(message["signal"], message["number"])
+
+    def _fork(self, job: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         try:
             pid = os.fork()
         except OSError as error:
-            for descriptor in descriptors:
-                os.close(descriptor)
-            send(sock, {"spawned": message["spawn"], "failed": str(error)})
-            return
+            return {"failed": str(error)}
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            os.close(wake[0])
-            os.close(wake[1])
-            sock.close()
-            _child(message["job"], descriptors, pipe)
-        for descriptor in descriptors:
-            os.close(descriptor)
-        children.add(pid)
-        send(sock, {"spawned": message["spawn"], "pid": pid})
-    elif "signal" in message:
-        # Only a child that has not been reaped: its process id cannot have been reused.
-        if message["signal"] in children:
-            os.kill(message["signal"], message["number"])
-    elif "preload" in message:
-        _preload(message["preload"], pipe)
-        gc.freeze()
+            os.close(self._wake_r)
+            os.close(self._wake_w)
+            self._sock.close()
+            _child(job, descriptors, self._pipe)
+        self._children.add(pid)
+        return {"pid": pid}
+
+    def _reap(self) -> None:
+        for pid in list(self._children):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if found:
+                self._children.discard(pid)
+                send(self._sock, {"exited": pid, "status": os.waitstatus_to_exitcode(status)})
 
 
 def _preload(modules: list[str], pipe: int) -> None:
@@ -189,14 +182,6 @@ def _preload(modules: list[str], pipe: int) -> None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
-def _reap(sock: socket.socket, children: set[int]) -> None:
-    for pid in list(children):
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
-            children.discard(pid)
-            send(sock, {"exited": pid, "status": os.waitstatus_to_exitcode(status)})
-
-
 def _child(job: dict[str, Any], descriptors: list[int], pipe: int) -> NoReturn:
     code = 1
     try:
@@ -212,6 +197,23 @@ def _child(job: dict[str, Any], descriptors: list[int], pipe: int) -> NoReturn:
         sys.stderr.flush()
         # Without the interpreter's shutdown: it would wait for threads and touch every shared page.
         os._exit(code)
+
+
+def main(sock_fd: int, pipe: int) -> None:
+    """Import what children need, and serve."""
+    # Ctrl-C reaches the whole process group; the launcher alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # structlog imports rich for tracebacks on a terminal, where it is there: 9 MB that no child needs.
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    for module in PRELOAD:
+        importlib.import_module(module)
+    del sys.modules["rich"]
+    # What exists now is shared by all children; a garbage collection over it would copy its pages into each of them.
+    gc.collect()
+    gc.freeze()
+    ForkServer(socket.socket(fileno=sock_fd), pipe).serve()
+    os._exit(0)
 
 
 if __name__ == "__main__":

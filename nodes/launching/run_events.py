@@ -54,7 +54,7 @@ class RunEvents:
 
     async def end_relayed(self) -> None:
         """Wait, some seconds at most, until the broker has relayed how the run ended: it is stopped next, and monitors
-        would wait for ever.
+        would wait forever.
         """
         if self._following is not None and not self._following.done():
             await _within(END_RELAYED_S, self._end_relayed)

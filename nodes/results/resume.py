@@ -28,15 +28,16 @@ def reopen(path: Path, experiment: Experiment, *, alone: str = "") -> RunDir:
         As `resumable` and `resumable_peers`, for a node alone as `check_run`; or the run is still going on.
     """
     if not alone and experiment.mode == "gossip":
-        return RunDir.existing(path, *resumable_peers(path, experiment))
+        resumed, damaged = resumable_peers(path, experiment)
+        return RunDir(path, existing=True, resumed=resumed, damaged=damaged)
     if not alone:
-        return RunDir.existing(path, resumable(path, experiment).round)
+        return RunDir(path, existing=True, resumed=resumable(path, experiment).round)
     begun = check_run(path, experiment)
     if alone == "peer":
         peers = [name for name, known in read_nodes(path).items() if known.get("role") == "peer"]
         held = [number for name in peers for number in rounds_in(checkpoint_dir(path, name))]
         _check_unfinished(path, max(held, default=0), begun, experiment)
-    return RunDir.existing(path)
+    return RunDir(path, existing=True)
 
 
 def resumable(path: Path, experiment: Experiment) -> State:
@@ -65,13 +66,7 @@ def resumable(path: Path, experiment: Experiment) -> State:
 
 
 def resumable_peers(path: Path, experiment: Experiment) -> tuple[int, tuple[str, ...]]:
-    """Find the newest round of which every peer of a launched run holds a whole state.
-
-    Returns
-    -------
-    round : int
-    damaged : tuple of str
-        States that were passed over, and what is wrong with each.
+    """Return the newest round of which every peer of a launched run holds a whole state, and what is wrong with others.
 
     Raises
     ------

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import msgspec
+from nervenet.models.atomic_file import replacing
 
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
@@ -66,61 +67,33 @@ class RunDir:
     Attributes
     ----------
     resumed : int or None
-        The round after which the run goes on, where it was opened by `existing`.
+        The round after which an existing run goes on.
     damaged : tuple of str
         What of the peers' states could not be read, and was skipped.
     refused : str or None
         Why events could not be written, if they could not: the disk is full, for instance.
 
-    Parameters
-    ----------
-    path
-        Created, with its parents, if it does not exist.
-
     Raises
     ------
     ExperimentError
-        If the folder is not empty, or cannot be created: no run overwrites another.
+        If a new folder is not empty or cannot be created, or another process is writing to an existing one.
     """
 
-    resumed: int | None = None
-    damaged: tuple[str, ...] = ()
-    refused: str | None = None
-    _refusal_returned = False
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            occupied = any(path.iterdir())
-        except OSError as error:
-            raise ExperimentError(f"--out {path}: cannot be used as a run folder: {error.strerror}") from None
-        if occupied:
-            raise ExperimentError(f"--out {path}: exists and is not empty; choose another folder, or remove it")
-        self._open()
-
-    @classmethod
-    def existing(cls, path: Path, resumed: int | None = None, damaged: tuple[str, ...] = ()) -> "RunDir":
-        """Open the directory of a run that goes on, to append to its events; see `nervenet.nodes.results.resume`.
-
-        Raises
-        ------
-        ExperimentError
-            The run is still going on.
-        """
-        folder = cls.__new__(cls)
-        folder.path, folder.resumed, folder.damaged = path, resumed, damaged
-        folder._open()  # noqa: SLF001  (its own class)
-        return folder
-
-    def _open(self) -> None:
-        file = self.path / "events.jsonl"
-        with _usable(self.path):
+    def __init__(
+        self, path: Path, *, existing: bool = False, resumed: int | None = None, damaged: tuple[str, ...] = ()
+    ) -> None:
+        self.path, self.resumed, self.damaged = path, resumed, damaged
+        self.refused: str | None = None
+        self._refusal_returned = False
+        if not existing:
+            _create(path)
+        file = path / "events.jsonl"
+        with _usable(path):
             self._events: IO[bytes] = file.open("ab", buffering=1 << 16)
         self._flushed = time.monotonic()
         if not _lock(self._events):
             self._events.close()
-            raise ExperimentError(f"{self.path}: another process is writing to this run folder; stop it first")
+            raise ExperimentError(f"{path}: another process is writing to this run folder; stop it first")
         if _truncated(file):
             self._events.write(b"\n")  # the line that a killed process had begun
 
@@ -131,17 +104,10 @@ class RunDir:
         self.close()
 
     def checkpoint_dir(self, role: str, name: str) -> Path:
-        """Return the folder of a node's durable state."""
         return checkpoint_dir(self.path.absolute(), COORDINATOR if role == "coordinator" else name)
 
     def write_experiment(self, experiment: Experiment) -> None:
-        """Write the resolved configuration: launching it again repeats the run.
-
-        Raises
-        ------
-        ExperimentError
-            If nothing can be written to the folder.
-        """
+        """Write the resolved configuration; raises `ExperimentError` if nothing can be written to the folder."""
         with _usable(self.path):
             write_atomically(self.path / "experiment.toml", experiment.to_toml())
 
@@ -150,13 +116,7 @@ class RunDir:
         write_atomically(self.path / "nodes.json", _indented(nodes))
 
     def record(self, event: Mapping[str, Any]) -> str | None:
-        """Append one event as a line; a gap is an event of its own. A full disk ends no run.
-
-        Returns
-        -------
-        str or None
-            Why events cannot be written, once, when it is found out.
-        """
+        """Append one event as a line. A full disk ends no run: why events cannot be written is returned, once."""
         with self._noting_refusal():
             self._events.write(_JSON.encode(event) + b"\n")
         if time.monotonic() - self._flushed >= FLUSH_AFTER_S:
@@ -231,10 +191,19 @@ def newest_broker(root: Path = Path("runs")) -> str | None:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    """Replace a file in one step."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _create(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        occupied = any(path.iterdir())
+    except OSError as error:
+        raise ExperimentError(f"--out {path}: cannot be used as a run folder: {error.strerror}") from None
+    if occupied:
+        raise ExperimentError(f"--out {path}: exists and is not empty; choose another folder, or remove it")
 
 
 @contextmanager
@@ -278,8 +247,8 @@ def _alive(pid: object) -> bool:
         return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
     except PermissionError:
         return True
+    except OSError:
+        return False
     return True

@@ -7,20 +7,18 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from nervenet.broker.messages import Roster
+from nervenet.models.site_model import SiteModel
 
 from ..checkpoint.client_state import ClientStateStore
+from ..config.schema import Experiment
 from ..federated.client_machine import ClientConfig, ClientMachine
 from ..federated.client_worker import ClientWorker
 from ..runtime.identity import NodeFailed, NodeIdentity, members_of
 from ..runtime.node import Publish
 from .base import Role
-
-if TYPE_CHECKING:
-    from nervenet.broker.messages import Roster
-    from nervenet.models.site_model import SiteModel
-
-    from ..config.schema import Experiment
 
 
 class Client(Role):
@@ -97,7 +95,7 @@ class Client(Role):
     async def __aexit__(self, *_: object) -> None:
         if self._coordinator and self._node is not None and not self._node.finished.done():
             self.session.send_goodbye([self._coordinator], "done")
-        await self.session.__aexit__()
+        await self.session.close()
 
     def _begin(self, roster: Roster) -> None:
         coordinators = members_of(roster, "coordinator")

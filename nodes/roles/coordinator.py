@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
+
+from nervenet.broker.messages import Roster
+from nervenet.models.site_model import SiteModel
 
 from ..checkpoint.store import CheckpointStore
+from ..config.schema import Experiment
 from ..federated.aggregator import Aggregator, CoordinatorWorker
 from ..federated.checkpoint_writer import CheckpointWriter
 from ..federated.coordinator_config import CoordinatorConfig
@@ -19,12 +23,6 @@ from ..federated.strategies.registry import build_strategy
 from ..runtime import events as ev
 from ..runtime.identity import NodeIdentity, members_of
 from .base import Role
-
-if TYPE_CHECKING:
-    from nervenet.broker.messages import Roster
-    from nervenet.models.site_model import SiteModel
-
-    from ..config.schema import Experiment
 
 GOODBYES_S = 2.0  # how long the coordinator waits for clients to say goodbye
 
@@ -139,7 +137,7 @@ class Coordinator(Role):
                 self.session.send_goodbye(connections.connected, "the coordinator left before the run was over")
             # The clients read the final model, or why there is none, before this end of the connection goes.
             await connections.wait_for_goodbyes(GOODBYES_S)
-        await self.session.__aexit__()
+        await self.session.close()
 
     def _begin(self, roster: Roster) -> None:
         experiment = self.experiment

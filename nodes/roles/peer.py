@@ -7,12 +7,14 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nervenet.broker.messages import MemberState
+from nervenet.broker.messages import Member, MemberState, Roster
+from nervenet.models.site_model import SiteModel
 
 from ..config.factory import build_schedule, task_settings
 from ..config.keys import ExperimentError
+from ..config.schema import Experiment
 from ..gossip.algorithms import Algorithm
 from ..gossip.algorithms.registry import build_algorithm, encoding_of, has_rounds, synchronous_names
 from ..gossip.algorithms.requirements import suitable_mixing
@@ -28,12 +30,6 @@ from ..runtime.identity import NodeFailed, NodeIdentity, members_of
 from ..runtime.round_reports import RoundReport
 from ..topology import TOPOLOGIES, Schedule, every_neighbor
 from .base import Role
-
-if TYPE_CHECKING:
-    from nervenet.broker.messages import Member, Roster
-    from nervenet.models.site_model import SiteModel
-
-    from ..config.schema import Experiment
 
 GOODBYES_S = 1.0  # how long a peer that is done waits for its neighbors to say goodbye as well
 
@@ -161,7 +157,7 @@ class Peer(Role):
             # A neighbor may still have to read this peer's last model, or that which made it fail: then all of them
             # fail by the same name. See `Connections.wait_for_goodbyes`.
             await self.session.connections.wait_for_goodbyes(GOODBYES_S)
-        await self.session.__aexit__()
+        await self.session.close()
 
     async def _until_all_are_done(self) -> None:
         """Without rounds: go on answering those who have not done their cycles yet, up to the deadline."""
@@ -203,7 +199,7 @@ class Peer(Role):
             self._node.later(self.session.stats.restore, number, known)
 
     def _present(self) -> list[str]:
-        """Who is to hear that this peer leaves."""
+        """Return who is to get a goodbye."""
         if not isinstance(self._state, PeerMachine) or self._membership is None:
             return list(self._neighbors)
         if self._state.superseded:

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from nervenet.broker.messages import Member, Roster
+from nervenet.broker.messages import Member, Roster
 
-    from ..config.schema import NetworkConfig
+from ..config.schema import NetworkConfig
 
 
 class NodeFailed(RuntimeError):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from nervenet.broker.messages import Payload
+from nervenet.models.moments import IncompatibleSites
+from nervenet.models.preprocessing import Preprocessing
+from nervenet.models.site_model import SiteModel
+from nervenet.models.site_statistics import SiteStatistics, agree
 from nervenet.models.weights import is_finite, sketch
 
 from . import effects as e
 from . import events as ev
 from .worker import Cancellation, Deferred
-
-if TYPE_CHECKING:
-    from nervenet.models.preprocessing import Preprocessing
-    from nervenet.models.site_model import SiteModel
 
 Scale: TypeAlias = Literal["standard", "unit", "none"]
 
@@ -90,8 +90,6 @@ class ModelWorker:
         IncompatibleSites
             The sites do not fit each other, or this one does not fit the agreement; it names who and what.
         """
-        from nervenet.models.preprocessing import Preprocessing
-
         given = effect.agreement
         agreement = self._agree(effect.surveys) if given is None else Preprocessing.from_dict(given)
         layout = self.site_model.build(agreement, self.seed, keep_weights=self._init == "own")
@@ -100,8 +98,6 @@ class ModelWorker:
         return ev.ModelReady(agreement.to_dict(), payload_of(self.site_model), weights, weights, sizes)
 
     def _agree(self, surveys: Mapping[str, tuple[Mapping[str, Any], Any]]) -> Preprocessing:
-        from nervenet.models.moments import IncompatibleSites
-        from nervenet.models.site_statistics import SiteStatistics, agree
 
         sites: dict[str, SiteStatistics] = {}
         for name, (facts, body) in surveys.items():

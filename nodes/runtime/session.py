@@ -6,34 +6,31 @@ import asyncio
 import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
 from nervenet.broker.lease import Lease
-from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Payload, Roster
+from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Roster
 from nervenet.broker.peer_discovery import discover_peers
 from nervenet.broker.publisher import Publisher
 
+from ..config.schema import Experiment
 from .connections import Connections
 from .identity import NodeIdentity, inbox_address
+from .node import Node
 from .node_stats import NodeStats
 from .reconnect import Reconnector
 from .report_client import DRAIN_S, REPORT_SERVER, ReportClient
-
-if TYPE_CHECKING:
-    from ..config.schema import Experiment
-    from .node import Node
 
 BACKLOG = 10_000  # messages that are kept until there is a node to take them
 
 
 class Session:
-    """An open node: transport, membership, events. An async context manager.
+    """An open node: transport, lease, events.
 
-    Enter it, await `roster`, then `attach` the node that will take what arrives; until then it is kept. Every wait has
-    the experiment's join deadline.
+    What arrives is kept until a node is attached that takes it. Every wait has the experiment's join deadline.
     """
 
     def __init__(self, role: str, identity: NodeIdentity, experiment: Experiment, *, binds: bool) -> None:
@@ -62,48 +59,50 @@ class Session:
         self.connections = Connections()
         self.events_in = ""  # where its events go, once that is known
         self.on_event: Callable[[dict[str, Any]], None] | None = None  # for an owner who wants to hear the node's own
-        self._reports = ReportClient(self.transport, network.join_deadline_s)
+        self.reports = ReportClient(self.transport, identity.report_server, network.join_deadline_s)
         self._node: Node | None = None
         self._backlog: list[t.Arrival | t.TransportEvent] = []
         self._failure: BaseException | None = None
         self._lease: Lease | None = None
-        self._roster: Roster | None = None  # where a seed peer gave it
         self._reconnector: Reconnector | None = None
-        self._joined = False
-
-    async def __aenter__(self) -> Session:
-        identity = self.identity
-        try:
-            await self.transport.open(self._receive, self._failed)
-            if identity.report_server:
-                self.transport.link(REPORT_SERVER, identity.report_server)
-            if identity.seed_peer:
-                await self._join_by_peer()
-            else:
-                await self._join_by_broker()
-        except BaseException:
-            await self._close_down("could not join")
-            raise
-        address = next(iter(self.transport.addresses.values()), "")
-        self.publish("node.joined", {"pid": os.getpid(), "address": address})
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._close_down("done")
 
     async def open(self, begin: Callable[[Roster], None]) -> None:
-        """Enter, report to the launcher that this node is ready, wait for the roster, and `begin`; all or nothing."""
-        await self.__aenter__()
+        """Join, report to the launcher that this node is ready, wait until the run is complete, and `begin`.
+
+        All or nothing: whatever is raised, on the way or by `begin`, closes the session.
+
+        Raises
+        ------
+        BrokerUnreachable, PeerUnreachable, JoinRefused
+            The node cannot join.
+        RosterIncomplete
+            Too few nodes have joined when the join deadline is over.
+        """
+        identity, reason = self.identity, "could not join"
         try:
-            await self.report("ready", {"pid": os.getpid(), "addresses": dict(self.transport.addresses)})
-            begin(await self.roster())
+            await self.transport.open(self._receive, self._failed)
+            self.reports.link()
+            roster = None
+            if identity.seed_peer:
+                roster = await self._join_by_peer()
+            else:
+                await self._join_by_broker()
+            if self.events_in:
+                self.publisher.connect(self.events_in)
+            addresses = self.transport.addresses
+            self.publish("node.joined", {"pid": os.getpid(), "address": next(iter(addresses.values()), "")})
+            reason = "done"
+            await self.reports.report("ready", {"pid": os.getpid(), "addresses": dict(addresses)})
+            # The broker keeps the deadline and names who is missing; ours is only for one that no longer answers.
+            deadline_s = self.experiment.network.join_deadline_s + 5
+            begin(roster or await self._joined().roster(newer_than=0, deadline_s=deadline_s))
         except BaseException:
-            await self.__aexit__()
+            await self.close(reason)
             raise
 
     async def _join_by_broker(self) -> None:
         network, identity = self.experiment.network, self.identity
-        self._lease = Lease(
+        lease = Lease(
             identity.broker,
             Join(
                 id=0,
@@ -125,14 +124,11 @@ class Session:
             on_warning=self._warn,
             on_error=self._failed,
         )
-        await self._lease.__aenter__()
-        self._joined = True
-        self.events_in = self._lease.events_in
-        if self.events_in:
-            self.publisher.connect(self.events_in)
+        await lease.__aenter__()
+        self._lease, self.events_in = lease, lease.events_in
 
-    async def _join_by_peer(self) -> None:
-        """Learn from one living peer who else is there."""
+    async def _join_by_peer(self) -> Roster:
+        """Return who is there, as one living peer knows it."""
         identity, transport = self.identity, self.transport
         hello = Hello(identity.name, self.role, identity.run, self.incarnation, VERSION)
         deadline_s = self.experiment.network.join_deadline_s
@@ -144,28 +140,12 @@ class Session:
         )
         me = Member(identity.name, self.role, self.incarnation, os.getpid(), dict(transport.addresses), "alive")
         founders = dict.fromkeys(peers.founders, 0)
-        self._roster = Roster(0, identity.run, 2, dict(identity.shared_config), (*members, me), founders)
         self.events_in = peers.events_in
-        if self.events_in:
-            self.publisher.connect(self.events_in)
-
-    async def roster(self) -> Roster:
-        """Wait until the run is complete.
-
-        Raises
-        ------
-        RosterIncomplete
-            If too few nodes have joined when the join deadline is over.
-        """
-        if self._roster is not None:
-            return self._roster
-        # The broker keeps the deadline and names who is missing; ours is only for a broker that no longer answers.
-        deadline_s = self.experiment.network.join_deadline_s + 5
-        return await self._entered().roster(newer_than=0, deadline_s=deadline_s)
+        return Roster(0, identity.run, 2, dict(identity.shared_config), (*members, me), founders)
 
     def follow(self, peer: Member) -> None:
         """Dial a node, and keep the way to it: wherever, and however often, it is started again under its name."""
-        self._reconnector = Reconnector(self.transport, self._entered(), peer, self._warn)
+        self._reconnector = Reconnector(self.transport, self._joined(), peer, self._warn)
 
     def attach(self, node: Node) -> None:
         """Hand what arrives, and what has arrived so far, to `node`."""
@@ -182,18 +162,6 @@ class Session:
         event = self.publisher.publish(kind, **fields)
         if self.on_event is not None:
             self.on_event(event)
-
-    async def report(
-        self,
-        kind: Literal["ready", "best", "result"],
-        fields: Mapping[str, Any],
-        array: Any = None,
-        *,
-        payload: Payload | None = None,
-    ) -> None:
-        """Send the launcher something that must arrive, and wait until it has; nothing where there is no launcher."""
-        if self.identity.report_server:
-            await self._reports.report(kind, fields, array, payload)
 
     def stop_deciding(self) -> None:
         """Decide nothing any more: whatever happens to others from here on is no news to this node."""
@@ -213,7 +181,7 @@ class Session:
                 pass
             case t.Arrival(peer) | t.LinkUp(peer) | t.LinkLost(peer):
                 if peer == REPORT_SERVER:
-                    self._reports.receive(item)
+                    self.reports.receive(item)
                     return
                 self.connections.note(item)
                 if self._reconnector is not None:
@@ -231,12 +199,13 @@ class Session:
     def _warn(self, reason: str) -> None:
         self.publish("warning", {"reason": reason})
 
-    def _entered(self) -> Lease:
+    def _joined(self) -> Lease:
         if self._lease is None:
-            raise RuntimeError("a session must be entered, by way of a broker, before it can do that")
+            raise RuntimeError("a session must have joined by way of a broker before it can do that")
         return self._lease
 
-    async def _close_down(self, reason: str) -> None:
+    async def close(self, reason: str = "done") -> None:
+        """Leave the run, and close everything."""
         self.stop_deciding()
         self.publish("node.left", {"reason": reason})
         for peer in self.connections.departed:
@@ -246,7 +215,7 @@ class Session:
             if not self._shares_context:
                 stack.push_async_callback(asyncio.to_thread, self._context.term)
             stack.push_async_callback(self.publisher.close)
-            if self._lease is not None and self._joined:
+            if self._lease is not None:
                 self._lease.leave_reason = reason
                 stack.push_async_exit(self._lease)
             stack.push_async_callback(self.transport.close, DRAIN_S)

@@ -102,7 +102,7 @@ async def test_many_rows_are_predicted_off_the_event_loop(
         (b" " * 1_000_001, ["1000001 bytes", "at most 1000000"]),
     ],
 )
-async def test_a_malformed_request_is_told_why(client: httpx.AsyncClient, body: bytes, words: list[str]) -> None:
+async def test_a_malformed_request_gets_a_reason(client: httpx.AsyncClient, body: bytes, words: list[str]) -> None:
     answer = await client.post("/predict", content=body)
     assert answer.status_code == 422, answer.text
     assert set(answer.json()) == {"error"}

@@ -148,7 +148,7 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     ("error", "code"),
     [(launcher.RunFailed("too few answers", {}), 1), (AddressInUse("tcp://127.0.0.1:1"), 1)],
 )
-def test_a_failed_run_says_why_on_its_last_line(
+def test_a_failed_run_prints_its_reason_on_the_last_line(
     error: Exception, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -240,7 +240,7 @@ def test_resume_takes_the_experiment_of_the_folder(launched: Launched, killed: P
         ("--resume run --set epochs=3", "epochs: there is no such key"),
     ],
 )
-def test_what_makes_no_sense_beside_resume_is_usage(
+def test_options_that_contradict_resume_are_usage_errors(
     command: str,
     more: str,
     reason: str,
@@ -255,7 +255,7 @@ def test_what_makes_no_sense_beside_resume_is_usage(
     assert sorted(path.name for path in killed.iterdir()) == ["experiment.toml"]
 
 
-def test_a_peer_does_not_go_on_with_the_folder_of_a_federated_run(
+def test_a_peer_does_not_resume_from_the_folder_of_a_federated_run(
     killed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(killed.parent)
@@ -264,14 +264,19 @@ def test_a_peer_does_not_go_on_with_the_folder_of_a_federated_run(
     assert "is of another experiment: found mode = 'federated', expected 'gossip'" in capsys.readouterr().err
 
 
-def test_the_node_is_told_where_to_go_on(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[dict[str, Any]] = []
+def test_a_node_gets_the_folder_to_resume(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
 
     async def run_node(role: str, experiment: Experiment, **options: Any) -> dict[str, Any]:
-        told.append({"role": role, "rounds": experiment.rounds, **options})
+        calls.append({"role": role, "rounds": experiment.rounds, **options})
         return SUMMARY
 
     monkeypatch.setattr(standalone, "run_node", run_node)
     line = f"node coordinator --broker tcp://127.0.0.1:9 --run r --quiet --resume {killed} --rounds 11"
     assert execute(line.split()) == 0
-    assert (told[0]["role"], told[0]["rounds"], told[0]["resume"], told[0]["out"]) == ("coordinator", 11, killed, None)
+    assert (calls[0]["role"], calls[0]["rounds"], calls[0]["resume"], calls[0]["out"]) == (
+        "coordinator",
+        11,
+        killed,
+        None,
+    )

@@ -57,8 +57,8 @@ def test_the_best_round_is_served_where_it_is_asked_for(
     save_model(run_folder, site_model.model, site_model.preprocessing, site_model.get_weights() + 1, extra, stem="best")
     served = []
 
-    def instead(site_model: SiteModel, facts: dict[str, object]) -> None:
-        served.append((site_model.get_weights().sum(), facts))
+    def instead(site_model: SiteModel, info: dict[str, object]) -> None:
+        served.append((site_model.get_weights().sum(), info))
         raise ModelFileError("served")
 
     monkeypatch.setattr("nervenet.nodes.serving.predictor_app", instead)

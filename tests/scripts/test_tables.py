@@ -34,7 +34,7 @@ def drawn(what: RunView, now: float, height: int = 20) -> str:
     return file.getvalue()
 
 
-def test_the_header_says_how_far_and_how_good() -> None:
+def test_the_header_has_round_and_score() -> None:
     assert header(running(), 100.5) == "federated · iris · mlp  round 2/5  accuracy 0.950  test loss 0.200  ETA 6.0 s"
     assert plain_line(running(), 100.5).endswith("3 of 3 nodes")
     assert header(RunView(), 0.0) == "waiting for a run  round 0/?"
@@ -105,7 +105,7 @@ SUMMARY: dict[str, Any] = {
 }
 
 
-def test_the_result_stands_beside_its_baselines() -> None:
+def test_the_result_is_printed_with_its_baselines() -> None:
     file = io.StringIO()
     print_result(SUMMARY, Path("runs/x"), file)
     text = " ".join(file.getvalue().split())
@@ -166,7 +166,7 @@ def test_a_regression_and_a_run_without_baselines() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("text", "words"),
     [
         (size(532), "532 B"),
         (size(12345), "12.3 kB"),
@@ -180,5 +180,5 @@ def test_a_regression_and_a_run_without_baselines() -> None:
         (score(None, "diverged"), "diverged"),
     ],
 )
-def test_figures_as_people_read_them(said: str, words: str) -> None:
-    assert said == words
+def test_figures_as_people_read_them(text: str, words: str) -> None:
+    assert text == words

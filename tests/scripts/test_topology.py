@@ -17,18 +17,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_figures_and_a_picture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["topology", "ring", "-n", "8", "--rounds", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    said = dict(line.strip().split(maxsplit=1) for line in lines[1:])
+    found = dict(line.strip().split(maxsplit=1) for line in lines[1:])
     assert lines[0] == "ring: two neighbors each, in a circle"
-    assert (said["nodes"], said["degree"], said["edges"]) == ("8", "2", "8 a round")
-    assert said["spectral"] == "gap  0.1953", "2/3 (1 - cos(2 pi/8))"
-    assert said["consensus"].startswith("0.001 of the distance left after ")
+    assert (found["nodes"], found["degree"], found["edges"]) == ("8", "2", "8 a round")
+    assert found["spectral"] == "gap  0.1953", "2/3 (1 - cos(2 pi/8))"
+    assert found["consensus"].startswith("0.001 of the distance left after ")
     assert [line.split()[1] for line in lines if line.startswith("  after")] == ["1", "2"]
-    assert said["picture"] == "ring-8.png"
+    assert found["picture"] == "ring-8.png"
     assert [path.name for path in folder.iterdir()] == ["ring-8.png"]
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "found"),
     [
         ("complete -n 5", "exact after 1 round"),
         ("base-k -n 12 --degree 2", "repeats after 3 rounds"),
@@ -38,18 +38,24 @@ def test_figures_and_a_picture(folder: Path, capsys: pytest.CaptureFixture[str])
         ("line -n 100", "not within the limit"),
     ],
 )
-def test_what_is_special_about_a_graph_is_said(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_special_properties_of_a_graph_are_printed(line: str, found: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["topology", *line.split(), "--out", "x.png"]) == 0
-    assert said in capsys.readouterr().out
+    assert found in capsys.readouterr().out
 
 
 def test_json_draws_only_on_demand(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["topology", "base-k", "-n", "5", "--json", "--rounds", "5"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert (said["nodes"], said["exact"], said["rounds"], said["gap"], said["period"]) == (5, 5, 5, 1.0, 5)
-    assert said["degree"] == {"min": 0, "mean": 0.8, "max": 1}
-    assert len(said["distances"]) == 5
-    assert said["distances"][-1] < 1e-12
+    found = json.loads(capsys.readouterr().out)
+    assert (found["nodes"], found["exact"], found["rounds"], found["gap"], found["period"]) == (
+        5,
+        5,
+        5,
+        1.0,
+        5,
+    )
+    assert found["degree"] == {"min": 0, "mean": 0.8, "max": 1}
+    assert len(found["distances"]) == 5
+    assert found["distances"][-1] < 1e-12
     assert list(folder.iterdir()) == []
     assert execute(["topology", "base-k", "-n", "5", "--json", "--out", "five.png"]) == 0
     assert json.loads(capsys.readouterr().out)["picture"] == "five.png"
@@ -57,11 +63,11 @@ def test_json_draws_only_on_demand(folder: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_the_same_seed_draws_the_same_graph(capsys: pytest.CaptureFixture[str]) -> None:
-    told = []
+    outputs = []
     for seed in ("1", "1", "2"):
         assert execute(["topology", "erdos-renyi", "-n", "12", "--json", "--seed", seed]) == 0
-        told.append(capsys.readouterr().out)
-    assert told[0] == told[1] != told[2]
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1] != outputs[2]
 
 
 @pytest.mark.parametrize("arguments", [["topology"], ["topology", "--list"], ["topology", "ring", "--list"]])
@@ -75,7 +81,7 @@ def test_all_are_listed_with_what_they_take(arguments: list[str], capsys: pytest
 
 
 @pytest.mark.parametrize(("text", "nodes"), [("ada bea\nbea cleo\n", 3), ("0 1\n1 3\n3 2\n", 4), ("peer-0 1\n", 2)])
-def test_a_file_of_edges_says_how_many_there_are(
+def test_the_number_of_nodes_comes_from_a_file_of_edges(
     text: str, nodes: int, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "mine.csv").write_text(text)
@@ -86,9 +92,9 @@ def test_a_file_of_edges_says_how_many_there_are(
 def test_a_directed_file_of_edges_is_mixed_by_push_sum(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "mine.csv").write_text("directed\n0 1\n1 2\n2 0\n0 2\n")
     assert execute(["topology", "edges", "--edges", "mine.csv", "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert (said["mixing"], said["directed"], said["edges"]) == ("push-sum", True, 4)
-    assert 3 < said["rounds"] < 30
+    found = json.loads(capsys.readouterr().out)
+    assert (found["mixing"], found["directed"], found["edges"]) == ("push-sum", True, 4)
+    assert 3 < found["rounds"] < 30
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_a_monitor_ends_with_the_last_run_it_saw(
 
 
 @pytest.mark.parametrize(("role", "last"), [("client", "done in 2.0 s, 3.0 kB sent"), ("peer", "accuracy 0.900")])
-def test_a_node_by_itself_says_what_it_knows(
+def test_a_standalone_node_prints_its_figures(
     role: str, last: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[tuple[Any, ...]] = []

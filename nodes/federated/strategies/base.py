@@ -37,30 +37,16 @@ class Contribution:
     """One admitted update.
 
     To the coordinator's machine `body` and `base` are handles that it passes on; in the worker they are flat vectors.
-
-    Attributes
-    ----------
-    client : str
-    body : (parts * n,) array
-        What came: the client's weights, or their difference to `base` if `relative`; then the further parts.
-    base : (n,) array
-        The weights that the client started from.
-    examples : int
-        Rows behind it.
-    metrics : mapping
-        What the client reported: ``loss``, ``steps``, ``probe_loss``, ``fednova_normalizer``, as far as it was asked.
-    relative : bool
-    staleness : int
-        Steps that the global model has made since `base`; 0 in a round with a barrier.
     """
 
     client: str
-    body: Any
-    base: Any
+    body: Any  # (parts * n,): the client's weights, or their difference to `base` if `relative`; then the further parts
+    base: Any  # (n,): the weights that the client started from
     examples: int
+    # What the client reported: loss, steps, probe_loss, fednova_normalizer, as far as it was asked.
     metrics: Mapping[str, float] = field(default_factory=dict)
     relative: bool = False
-    staleness: int = 0
+    staleness: int = 0  # steps that the global model has made since `base`; 0 in a round with a barrier
 
     @property
     def first(self) -> Vector:

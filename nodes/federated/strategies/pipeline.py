@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from nervenet.models.aggregate import weighted_mean
 
@@ -29,24 +29,24 @@ Weigh: TypeAlias = Callable[[Sequence[Contribution]], list[float]]
 """One weight a contribution, none negative, summing to one."""
 
 
-class Select(Protocol):
-    """Chooses among vectors."""
+class Part(Protocol):
+    """What selects or combines vectors."""
 
     def check(self, clients: int) -> None:
         """Raise `StrategyError` for a number of vectors that its theory excludes."""
         ...
+
+
+class Select(Part, Protocol):
+    """Chooses among vectors."""
 
     def __call__(self, vectors: Sequence[Vector]) -> Sequence[int]:
         """Return the places of those that go on; who is not chosen has done nothing wrong."""
         ...
 
 
-class Combine(Protocol):
+class Combine(Part, Protocol):
     """From many vectors to one."""
-
-    def check(self, clients: int) -> None:
-        """Raise `StrategyError` for a number of vectors that its theory excludes."""
-        ...
 
     def __call__(self, vectors: Sequence[Vector], weights: Sequence[float], start: Vector | None) -> Vector:
         """Combine vectors of one frame; a new vector. `start` is where all began in it, None if that is the origin."""
@@ -176,9 +176,3 @@ class Composed(Stateless):
 
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
         return self.pipeline.apply(state, weights, contributions)
-
-
-if TYPE_CHECKING:
-    from .base import Strategy
-
-    _: Strategy = Composed()

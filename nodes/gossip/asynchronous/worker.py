@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from nervenet.models.aggregate import combine
 from nervenet.models.model import LocalWork
@@ -13,10 +12,8 @@ from nervenet.models.weights import checked_finite
 from ...runtime import effects as e
 from ...runtime import events as ev
 from ...runtime.model_worker import ModelWorker, finite_only
+from ...runtime.worker import Cancellation, Deferred
 from .model_merge import merged, taken
-
-if TYPE_CHECKING:
-    from ...runtime.worker import Cancellation, Deferred
 
 
 class AsyncGossipWorker(ModelWorker):

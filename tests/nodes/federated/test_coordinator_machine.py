@@ -517,8 +517,8 @@ def test_a_transfer_that_has_left_would_extend_ten_deadlines(coordinator: Any, m
             pass
 
     def started(self: CoordinatorMachine, event: ev.Event, now: float) -> list[e.Effect]:
-        if not isinstance(self.run.registry._outgoing, Unforgetting):
-            self.run.registry._outgoing = Unforgetting()
+        if not isinstance(self.run.registry.outgoing, Unforgetting):
+            self.run.registry.outgoing = Unforgetting()
         return handle(self, event, now)
 
     handle = CoordinatorMachine.handle

@@ -35,8 +35,8 @@ def asked(
         registry[name].ready = name in holding
     config = coordinator_config(codecs, 9, **{"settings": {"epochs": 1}, **more})
     model = ev.ModelReady({"columns": ["x"]}, MODEL, "w0")
-    known = {"config": config, "registry": registry, "model": model}
-    sends = tasks(codecs, work, 3, 0, "w2", **known, durable=durable, resumed_after=resumed_after)
+    known = (config, registry, model)
+    sends = tasks(*known, codecs, work, (3, 0), "w2", durable=durable, resumed_after=resumed_after)
     found: dict[str, m.Task] = {}
     for send in sends:
         assert isinstance(send, e.Send)

@@ -8,7 +8,7 @@ from nervenet.models import MLP, SiteModel
 from nervenet.models.data import datasets
 from nervenet.models.data.splits import split
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.launching.baselines import ROW_BUDGET, alone, local_only_mean, too_large
+from nervenet.nodes.launching.baselines import ROW_BUDGET, local_only_mean, too_large, train_and_score
 
 COLUMNS = ("a", "b")
 
@@ -23,9 +23,9 @@ def iris(**keys: Any) -> tuple[Experiment, Any, Any, tuple[str, ...]]:
     return experiment, (train.X, train.y), (test.X, test.y), tuple(train.columns)
 
 
-def test_all_rows_in_one_place_teach_more_than_each_nodes_alone() -> None:
+def test_all_rows_in_one_place_score_higher_than_each_nodes_alone() -> None:
     experiment, rows, test, columns = iris()
-    together = alone(experiment, rows, test, columns, "classification", never)
+    together = train_and_score(experiment, rows, test, columns, "classification", never)
     parts = [np.arange(k, 120, 12) for k in range(12)]
     apart = local_only_mean(experiment, rows, parts, test, columns, "classification", never)
     assert together is not None
@@ -36,7 +36,7 @@ def test_all_rows_in_one_place_teach_more_than_each_nodes_alone() -> None:
 
 def test_the_same_run_has_the_same_baseline() -> None:
     experiment, rows, test, columns = iris()
-    scores = {alone(experiment, rows, test, columns, "classification", never) for _ in range(2)}
+    scores = {train_and_score(experiment, rows, test, columns, "classification", never) for _ in range(2)}
     assert len(scores) == 1
 
 
@@ -49,7 +49,7 @@ def test_a_node_that_never_met_a_class_is_measured_on_all_of_them() -> None:
 
 def test_what_diverged_is_unknown_and_no_number() -> None:
     experiment, rows, test, columns = iris(training={"learning_rate": 1e30})
-    assert alone(experiment, rows, test, columns, "regression", never) is None
+    assert train_and_score(experiment, rows, test, columns, "regression", never) is None
     parts = [np.arange(60), np.arange(60, 120)]
     assert local_only_mean(experiment, rows, parts, test, columns, "regression", never) is None
 
@@ -68,13 +68,13 @@ def test_few_rows_of_many_classes_are_not_taken_for_quantities() -> None:
     assert score > 0.5
 
 
-def test_without_being_told_they_would_be() -> None:
+def test_without_the_task_given_they_would_be() -> None:
     rows, parts = many_classes()
     X, y = rows[0][parts[0]], rows[1][parts[0]]
     assert SiteModel(MLP(), X, y).task == "regression"
 
 
-def test_a_baseline_that_would_cost_more_than_the_run_is_left_out_with_a_word() -> None:
+def test_a_baseline_over_the_row_budget_is_left_out_with_a_reason() -> None:
     experiment = Experiment.from_dict({"rounds": 10, "training": {"epochs": 2}})
     assert too_large(experiment, ROW_BUDGET // 20) is None
     reason = too_large(experiment, ROW_BUDGET // 20 + 1)
@@ -82,6 +82,6 @@ def test_a_baseline_that_would_cost_more_than_the_run_is_left_out_with_a_word() 
     assert f"{ROW_BUDGET:,}" in reason
 
 
-def test_it_stops_when_it_is_told_to() -> None:
+def test_it_stops_when_asked() -> None:
     experiment, rows, test, columns = iris(rounds=100_000)
-    assert alone(experiment, rows, test, columns, "classification", lambda: True) is not None
+    assert train_and_score(experiment, rows, test, columns, "classification", lambda: True) is not None

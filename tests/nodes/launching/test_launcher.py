@@ -21,27 +21,27 @@ def plan(**more: Any) -> Experiment:
 
 @pytest.mark.e2e
 async def test_it_gives_the_summary_and_tells_what_happens(tmp_path: Path) -> None:
-    told: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
     addresses: list[str] = []
     async with asyncio.timeout(60):
-        summary = await launch(plan(), out=tmp_path / "run", on_event=told.append, on_address=addresses.append)
+        summary = await launch(plan(), out=tmp_path / "run", on_event=events.append, on_address=addresses.append)
     assert summary["status"] == "completed"
     assert summary["completed_rounds"] == 3
     assert summary["baseline"] is None
     assert len(addresses) == 1
-    kinds = [e["type"] for e in told]
+    kinds = [e["type"] for e in events]
     assert kinds[0] == "run.started"
     assert kinds.index("run.started") < kinds.index("round.started") < kinds.index("run.completed")
-    assert {"run.completed"} == {e["type"] for e in told if e["type"] in ("run.completed", "run.failed")}
+    assert {"run.completed"} == {e["type"] for e in events if e["type"] in ("run.completed", "run.failed")}
 
 
 @pytest.mark.e2e
 async def test_encoded_updates_and_personal_models_leave_their_figures_and_files(tmp_path: Path) -> None:
-    told: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
     federated = {"compression": "delta+int8", "personal": ["weight.1", "bias.1"], "fine_tune": 1}
     async with asyncio.timeout(60):
-        summary = await launch(plan(federated=federated), out=tmp_path / "run", on_event=told.append)
-    rounds = [event for event in told if event["type"] == "round.completed" and event["round"] == 2]
+        summary = await launch(plan(federated=federated), out=tmp_path / "run", on_event=events.append)
+    rounds = [event for event in events if event["type"] == "round.completed" and event["round"] == 2]
     assert 3.5 < rounds[0]["bytes_raw"] / rounds[0]["bytes_encoded"] <= 4
     assert 0 < rounds[0]["codec_error"] < 0.1
     personal = summary["personal"]
@@ -65,7 +65,7 @@ async def test_personal_arrays_that_the_model_does_not_have_are_refused_before_a
 
 
 @pytest.mark.e2e
-async def test_a_run_that_fails_says_why_and_leaves_its_folder(tmp_path: Path) -> None:
+async def test_a_failed_run_has_a_reason_and_leaves_its_folder(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match="finite") as caught:
         async with asyncio.timeout(60):
             await launch(plan(training={"learning_rate": 1e30}, data={"name": "diabetes"}), out=tmp_path / "run")

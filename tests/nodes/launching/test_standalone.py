@@ -35,11 +35,11 @@ async def together(*nodes: Any) -> list[Any]:
 
 async def test_each_leaves_what_it_knows(tmp_path: Path) -> None:
     files = [site(tmp_path, f"s{k}", k) for k in range(2)]
-    told: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
     async with Broker("tcp://127.0.0.1:0") as broker:
         where = {"broker": broker.addresses["directory"], "run": "r"}
         found = await together(
-            run_node("coordinator", plan(), **where, out=tmp_path / "c", on_event=told.append),
+            run_node("coordinator", plan(), **where, out=tmp_path / "c", on_event=events.append),
             *(run_node("client", plan(f), **where, name=f"s{k}", out=tmp_path / f"s{k}") for k, f in enumerate(files)),
         )
     summary = found[0]
@@ -51,9 +51,9 @@ async def test_each_leaves_what_it_knows(tmp_path: Path) -> None:
             assert (tmp_path / folder / name).exists(), (folder, name)
     weights = {(tmp_path / folder / "model.safetensors").read_bytes() for folder in ("c", "s0", "s1")}
     assert len(weights) == 1
-    assert {e["round"] for e in told if e["type"] == "round.completed"} == {0, 1, 2}
+    assert {e["round"] for e in events if e["type"] == "round.completed"} == {0, 1, 2}
     lines = (tmp_path / "c" / "events.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == told
+    assert [json.loads(line) for line in lines] == events
 
 
 async def test_sites_that_do_not_fit_fail_everywhere_by_name(tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ async def test_nodes_are_terminated_before_the_broker_and_the_stubborn_are_kille
     assert pids[-1] == 100
     assert (stubborn, signal.SIGKILL) in scenario.fork_server.signals
     assert [s for s in scenario.fork_server.signals if s[1] == signal.SIGKILL] == [(stubborn, signal.SIGKILL)]
-    assert scenario.lost == []  # whoever ends now was told to
+    assert scenario.lost == []  # these exits were asked for
     before = list(scenario.fork_server.signals)
     await scenario.supervisor.stop(0.05)
     assert scenario.fork_server.signals == before

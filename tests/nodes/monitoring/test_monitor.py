@@ -76,7 +76,7 @@ async def test_what_an_event_is_about_is_remembered_by_its_subject() -> None:
         await one.close()
 
 
-async def test_events_have_their_types_and_what_was_received_beside() -> None:
+async def test_events_are_typed_and_keep_what_was_received() -> None:
     async with Broker("tcp://127.0.0.1:0") as broker:
         one = publisher("one", broker)
         async with Monitor(broker.addresses["directory"]) as monitor:

@@ -58,7 +58,7 @@ def test_the_pace_of_a_resumed_run_counts_its_own_rounds() -> None:
     assert view.eta_s() == 3.0 * 8
 
 
-def test_without_rounds_who_is_at_work_is_shown_as_training_and_the_staleness_notice() -> None:
+def test_without_rounds_asked_clients_are_training_and_the_staleness_is_known() -> None:
     view = view_of(*FEDERATED)
     step = {"round": 1, "closed_by": "buffer", "staleness_mean": 2.5, "duration_s": 0.1}
     view.update(event("round.completed", "coordinator", "coordinator", 4.0, **step))
@@ -93,7 +93,7 @@ def test_a_final_event_always_wins() -> None:
     assert (failed.status, failed.reason) == ("failed", "too few")
 
 
-def test_a_suspect_that_is_heard_is_not_suspect_and_the_lost_stay_lost() -> None:
+def test_a_suspect_that_publishes_is_ready_and_the_lost_stay_lost() -> None:
     suspicion = event("node.suspect", "coordinator", "coordinator", 4.0, subject="client-1", reason="silent")
     view = view_of(*FEDERATED, suspicion)
     assert view.rows["client-1"].state == "suspect"

@@ -45,14 +45,14 @@ def test_a_coordinator_counts_both_ways_since_every_byte_passes_it_once() -> Non
     assert curves.train_loss[2] == {"a": 0.5, "b": 0.5}
 
 
-def test_without_rounds_the_coordinator_says_what_the_losses_of_a_step_were() -> None:
+def test_without_rounds_the_losses_of_a_step_are_the_coordinators() -> None:
     """Clients count tasks of their own, which run ahead of the steps."""
     found = [
         {"type": "metric.local", "node": "a", "role": "client", "round": 7, "loss": 0.1},
         {"type": "round.completed", "node": "c", "role": "coordinator", "round": 2, "loss": 0.4, "closed_by": "buffer"},
     ]
-    for told in (found, found[::-1]):
-        assert fold_curves(told).train_loss == {2: {"c": 0.4}}
+    for events in (found, found[::-1]):
+        assert fold_curves(events).train_loss == {2: {"c": 0.4}}
 
 
 def test_the_distance_of_sketches_is_the_consensus_distance() -> None:

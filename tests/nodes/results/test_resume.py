@@ -60,7 +60,7 @@ def test_events_are_appended_and_the_round_is_known(run: Path) -> None:
     ]
 
 
-def test_what_a_killed_process_had_begun_to_say_spoils_nothing(run: Path) -> None:
+def test_a_truncated_event_spoils_no_other(run: Path) -> None:
     with (run / "events.jsonl").open("ab") as file:
         file.write(b'{"type": "round.st')
     with reopen(run, asked(run)) as folder:
@@ -158,7 +158,7 @@ def test_a_damaged_newest_one_costs_only_its_round(run: Path) -> None:
 
 
 @pytest.mark.e2e
-def test_a_run_that_still_goes_on_is_not_resumed(run: Path) -> None:
+def test_a_running_run_is_not_resumed(run: Path) -> None:
     code = f"""
 import pathlib, sys
 from nervenet.nodes.experiment.loader import load_experiment
@@ -177,7 +177,7 @@ print("open", flush=True); sys.stdin.read()
     reopen(run, asked(run)).close()  # a killed one holds nothing
 
 
-def test_every_node_has_its_place_for_what_it_keeps(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_node_has_its_state_dir(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run.parent)
     with reopen(Path("run"), PLAN) as folder:
         assert folder.checkpoint_dir("coordinator", "boss") == run / "checkpoints" / "coordinator"
@@ -198,7 +198,7 @@ def finished(run: Path, completed: int, rounds: int, status: str = "completed") 
         (12, "the run is complete: 12 of 20 rounds; raise or leave out what stopped it to go on"),
     ],
 )
-def test_a_run_that_has_its_result_says_so_and_what_to_do(run: Path, completed: int, reason: str) -> None:
+def test_a_complete_run_is_refused_with_what_to_do(run: Path, completed: int, reason: str) -> None:
     finished(run, completed, 20)
     before = everything(run)
     with pytest.raises(ExperimentError, match=f"--resume {run}: {reason}"):
@@ -215,18 +215,18 @@ def test_more_rounds_can_be_asked_of_a_run_that_is_complete(run: Path) -> None:
         assert folder.resumed == 20
 
 
-def test_a_run_that_stopped_early_goes_on_when_it_is_judged_otherwise(run: Path) -> None:
+def test_a_run_that_stopped_early_resumes_with_another_evaluation(run: Path) -> None:
     finished(run, 12, 20)
     reopen(run, asked(run, evaluation__every=2)).close()
 
 
 @pytest.mark.parametrize("status", ["failed", "interrupted"])
-def test_a_run_that_was_not_complete_goes_on_whatever_its_summary_says(run: Path, status: str) -> None:
+def test_an_incomplete_run_resumes_whatever_its_summary_says(run: Path, status: str) -> None:
     finished(run, 20, 20, status)
     reopen(run, asked(run)).close()
 
 
-def test_a_client_goes_on_with_a_folder_without_checkpoints(run: Path) -> None:
+def test_a_client_resumes_without_checkpoints_of_the_coordinator(run: Path) -> None:
     no_checkpoints(run)
     with reopen(run, asked(run), alone="client") as folder:
         assert folder.resumed is None

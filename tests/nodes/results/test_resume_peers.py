@@ -40,7 +40,7 @@ def spoil(run: Path, name: str, number: int) -> None:
     file.write_bytes(file.read_bytes()[:-1])
 
 
-def test_it_goes_on_after_the_newest_round_of_all_and_later_ones_are_forgotten(run: Path) -> None:
+def test_it_resumes_after_the_newest_common_round_and_removes_later_ones(run: Path) -> None:
     write(run, "peer-2", 6)
     with reopen(run, load_experiment(run)) as folder:
         assert (folder.resumed, folder.damaged) == (6, ())
@@ -57,10 +57,10 @@ def test_a_damaged_state_is_named_and_the_round_before_it_counts(run: Path) -> N
         assert "peer-1/round-000000006.safetensors: is damaged: its checksum differs" in folder.damaged[0]
 
 
-def test_where_there_is_no_such_round_each_is_told_with_what_it_has(run: Path) -> None:
+def test_without_a_common_round_each_peer_is_named_with_its_rounds(run: Path) -> None:
     path_of(checkpoint_dir(run, "peer-2"), 4).unlink()
-    told = "no round that every peer could go on from: peer-0 has 4, 6, 7, 8; peer-1 has 4, 6, 7; peer-2 has 8"
-    with pytest.raises(ExperimentError, match=f"--resume {run}: there is {told}"):
+    reason = "no round that every peer could go on from: peer-0 has 4, 6, 7, 8; peer-1 has 4, 6, 7; peer-2 has 8"
+    with pytest.raises(ExperimentError, match=f"--resume {run}: there is {reason}"):
         reopen(run, load_experiment(run))
     write(run, "peer-2", 6)
     spoil(run, "peer-2", 6)
@@ -68,7 +68,7 @@ def test_where_there_is_no_such_round_each_is_told_with_what_it_has(run: Path) -
         reopen(run, load_experiment(run))
 
 
-def test_a_run_that_has_kept_nothing_says_so(run: Path) -> None:
+def test_a_run_without_states_is_refused(run: Path) -> None:
     assert has_checkpoints(run)
     for name in ("peer-0", "peer-1", "peer-2"):
         for number in rounds_in(checkpoint_dir(run, name)):
@@ -105,9 +105,9 @@ def test_algorithms_without_rounds_are_refused_by_name(tmp_path: Path, algorithm
     plan = Experiment.from_dict({"mode": "gossip", "nodes": 3, "gossip": {"algorithm": algorithm}})
     with RunDir(tmp_path / "run") as folder:
         folder.write_experiment(plan)
-    told = f"gossip.algorithm = '{algorithm}' does not go by rounds, and such a run cannot be resumed; those with"
+    reason = f"gossip.algorithm = '{algorithm}' does not go by rounds, and such a run cannot be resumed; those with"
     for alone in ("", "peer"):
-        with pytest.raises(ExperimentError, match=told):
+        with pytest.raises(ExperimentError, match=reason):
             reopen(folder.path, plan, alone=alone)
 
 
@@ -118,12 +118,12 @@ def finished(run: Path, number: int) -> None:
 
 
 @pytest.mark.e2e
-async def test_a_run_that_has_its_result_says_so_and_more_rounds_can_be_asked_for(run: Path) -> None:
+async def test_a_complete_run_is_refused_unless_more_rounds_are_asked_for(run: Path) -> None:
     finished(run, 20)
-    told = f"--resume {run}: the run is complete: 20 of 20 rounds; raise --rounds to go on"
-    with pytest.raises(ExperimentError, match=told):
+    reason = f"--resume {run}: the run is complete: 20 of 20 rounds; raise --rounds to go on"
+    with pytest.raises(ExperimentError, match=reason):
         await launcher.launch(load_experiment(run), resume=run)
-    with pytest.raises(ExperimentError, match=told):
+    with pytest.raises(ExperimentError, match=reason):
         reopen(run, load_experiment(run), alone="peer")
     with reopen(run, load_experiment(run, {"rounds": 40})) as folder:
         assert folder.resumed == 20

@@ -99,7 +99,7 @@ def test_a_regression_has_r2_and_a_failed_run_its_reason() -> None:
 
 def test_a_run_that_stopped_early_is_undisturbed_and_has_reason_and_best_round() -> None:
     sites = {"round": 3, "source": "sites", "accuracy": 0.8, "worst": {"site": "client-1", "accuracy": 0.6}}
-    facts = {
+    report = {
         "role": "coordinator",
         "metrics": {"accuracy": 0.9, "loss": 0.2, "f1_macro": 0.85},
         "completed_rounds": 3,
@@ -108,12 +108,12 @@ def test_a_run_that_stopped_early_is_undisturbed_and_has_reason_and_best_round()
     }
     plan = load_experiment(overrides={"nodes": 2, "rounds": 5, "evaluation.scorers": ["f1_macro"]})
     stopped = {"stopped_by": "patience", "reason": "no better"}
-    summary = summary_of(plan, {"coordinator": {**facts, "stopped": stopped}}, wall_s=1.0)
+    summary = summary_of(plan, {"coordinator": {**report, "stopped": stopped}}, wall_s=1.0)
     assert (summary["stopped_by"], summary["reason"], summary["undisturbed"]) == ("patience", "no better", True)
     assert summary["best"] == {"round": 2, "accuracy": 0.95, "loss": None}
     assert summary["scores"] == {"f1_macro": 0.85}
     assert (summary["worst_site"], summary["sites"]["accuracy"]) == ("client-1", 0.8)
-    without = summary_of(plan, {"coordinator": facts}, wall_s=1.0)
+    without = summary_of(plan, {"coordinator": report}, wall_s=1.0)
     assert not without["undisturbed"]  # three of five rounds, and nobody said why
     assert "stopped_by" not in without
 
