@@ -18,8 +18,6 @@ from .codec import Frame, encode
 from .messages import Message, tag_of
 from .transport_events import Counters
 
-__all__ = ["Channel", "Envelope"]
-
 _TURN = 64  # messages handed over before others get the loop
 _ZERO_COPY = 65_536  # bytes; below, a copy is cheaper than the bookkeeping of sharing
 _SMALL_BYTES = 1 << 20  # while the queue of a peer is smaller than this, `queue` does not bound it

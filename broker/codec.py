@@ -24,8 +24,6 @@ from numpy.typing import NDArray
 from .errors import MessageTooLarge, ProtocolError
 from .messages import BY_TAG, VERSION, Lane, Message, Payload, tag_of
 
-__all__ = ["SIGNATURE", "Frame", "Limits", "check_size", "decode", "encode", "plain", "shallow"]
-
 Frame = bytes | memoryview
 Array = NDArray[Any]
 

@@ -17,8 +17,6 @@ from .sockets import BULK_QUEUE, CONTROL_QUEUE
 from .transport_events import Arrival, Counters, MalformedMessage, SendFailed, TransportEvent
 from .transport_protocol import OnError, Receiver
 
-__all__ = ["LANES", "Endpoint", "Received"]
-
 LANES = (Lane.CONTROL, Lane.BULK)
 _QUEUE = {Lane.CONTROL: CONTROL_QUEUE, Lane.BULK: BULK_QUEUE}
 

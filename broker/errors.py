@@ -37,15 +37,7 @@ class ProtocolError(BrokerError):
 
 
 class MessageTooLarge(BrokerError, ValueError):
-    """A message of one's own that its lane does not carry; nothing was sent.
-
-    Attributes
-    ----------
-    what : str
-        Tag of the message.
-    size, limit : int
-        In bytes.
-    """
+    """A message ``what`` of one's own is larger than its lane carries, in bytes; nothing was sent."""
 
     def __init__(self, what: str, size: int, limit: int, setting: str) -> None:
         super().__init__(f"{what} is {size:,} bytes, and {setting} allows {limit:,}")

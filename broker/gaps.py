@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Gaps"]
-
 
 class Gaps:
     """The last sequence number of each (run, node, incarnation, type)."""

@@ -9,8 +9,6 @@ from .channel import Channel
 from .disconnects import DisconnectMonitor
 from .messages import VERSION, Hello, Lane
 
-__all__ = ["InboundPeer", "InboundPeers", "Link", "identity_of"]
-
 
 def identity_of(node: str, incarnation: int) -> bytes:
     """Return the routing identity of a node's connections; it differs by incarnation, so that none gets another's

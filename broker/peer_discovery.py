@@ -18,8 +18,6 @@ from .messages import GetPeers, Hello, Message, Peers, Refused
 from .sockets import CONTROL_QUEUE, dial
 from .transport_events import Counters
 
-__all__ = ["discover_peers"]
-
 
 async def discover_peers(
     address: str,

@@ -15,8 +15,6 @@ from .event_codec import Event, encode_event
 from .sockets import make
 from .transport_events import Counters
 
-__all__ = ["Publisher"]
-
 _KEPT = 1_000  # events queued for the broker; older ones are lost and show as a gap
 
 

@@ -16,8 +16,6 @@ from .messages import Failed, Message
 from .sockets import CONTROL_QUEUE, dial
 from .transport_events import Counters
 
-__all__ = ["BrokerClient", "RequestClient"]
-
 Send = Callable[[Message, Any], None]
 Request = Callable[[int], Message]
 

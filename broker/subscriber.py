@@ -24,8 +24,6 @@ from .request_client import BrokerClient
 from .sockets import make, reached_by
 from .transport_events import Counters
 
-__all__ = ["EventStream"]
-
 _REQUEST_S = 1.0
 _AWAY_S = 10.0  # how often a stream warns that it is still waiting
 

@@ -19,8 +19,6 @@ from ..messages import VERSION, Hello, Lane, Message, Refused, tag_of
 from ..transport_events import Arrival, Counters, LinkLost, LinkUp, SendFailed, TransportEvent
 from ..transport_protocol import OnError, Receiver, new_incarnation
 
-__all__ = ["Clock", "MemoryNetwork", "MemoryTransport"]
-
 _SCHEME = "memory://"
 _QUEUE = {Lane.CONTROL: 256, Lane.BULK: 4}
 

@@ -19,14 +19,6 @@ PATIENCE = 10  # deadlines after which nothing is waited for any longer: neither
 class PeerLifecycle:
     """Round 0, the evaluations and the end of a peer's machine.
 
-    Parameters
-    ----------
-    rules
-    flood
-        The surveys of round 0.
-    unit
-        What a training is of.
-
     Attributes
     ----------
     status

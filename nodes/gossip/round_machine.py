@@ -40,12 +40,6 @@ class PeerMachine:
         The round after which it goes on, with all the others; None in a new run.
     superseded
         Whether a newer incarnation of this peer's name has been heard of: this one must not leave in that name.
-
-    Parameters
-    ----------
-    rules
-    membership
-        Who is there, and which edges count.
     """
 
     def __init__(self, rules: PeerRules, membership: MembershipService) -> None:

@@ -124,15 +124,7 @@ class Making:
 
 
 class GossipLearningMachine(AsyncPeerMachine):
-    """Decides what a peer of gossip learning does next.
-
-    Attributes
-    ----------
-    model
-        This peer's own, with the ages of its parts.
-    token_account
-        How many models it may still send.
-    """
+    """Decides what a peer of gossip learning does next."""
 
     def __init__(self, rules: PeerRules, walk: GossipLearning) -> None:
         super().__init__(rules)

@@ -36,12 +36,10 @@ class EdgeAgreement:
 
     Attributes
     ----------
-    round : int
-        The round that is open.
     degree : int
-        With how many edges this peer weighs its neighbors in that round: at least as many as count.
+        With how many edges this peer weighs its neighbors in the open `round`: at least as many as count.
     neighbors : set of str
-        Those whose edge counts in that round.
+        Those whose edge counts in it.
     """
 
     def __init__(self) -> None:
@@ -184,12 +182,7 @@ class EdgeAgreement:
 def row(me: str, degree: int, degrees: Mapping[str, int]) -> dict[str, float]:
     """Return this peer's Metropolis-Hastings weights: ``1 / (1 + max(d_i, d_j))`` an edge, the rest to itself.
 
-    Parameters
-    ----------
-    degree
-        This peer's, as it says it with its model of the round.
-    degrees
-        Of each neighbor that is mixed in, as that said it with its model of the round.
+    The degrees are those that this peer and each neighbor that is mixed in say with their models of the round.
     """
     weights = {peer: 1.0 / (1 + max(degree, other)) for peer, other in degrees.items()}
     weights[me] = 1.0 - sum(weights[peer] for peer in sorted(weights))
@@ -199,16 +192,8 @@ def row(me: str, degree: int, degrees: Mapping[str, int]) -> dict[str, float]:
 class DynamicNeighborhood:
     """A peer's place in a graph whose members come and go: the edges that both ends have announced.
 
-    What `Neighborhood` is where the graph is known from the start.
-
-    Parameters
-    ----------
-    me
-        This peer's name.
-    edges
-        What is announced and counts.
-    doubly
-        Whether the algorithm needs a doubly stochastic matrix; else all that is there counts alike.
+    What `Neighborhood` is where the graph is known from the start. Unless the algorithm needs a `doubly` stochastic
+    matrix, all that is there counts alike.
     """
 
     def __init__(self, me: str, edges: EdgeAgreement, *, doubly: bool) -> None:
