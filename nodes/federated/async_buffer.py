@@ -129,7 +129,6 @@ class AsyncBuffer:
         return effects
 
     def _misplaced(self, sender: str, number: int, attempt: int) -> Fault:
-        """Return why an update answers no task that its sender has."""
         ledger = self.ledger
         if not ledger.known(sender):
             return "uninvited", f"{sender} was not asked yet"
@@ -140,7 +139,6 @@ class AsyncBuffer:
         return "stale", f"task {number}, attempt {attempt} is over; {status}"
 
     def declined(self, sender: str, number: int, attempt: int, reason: str, now: float) -> list[e.Effect]:
-        """Take a task back from a client that cannot do it."""
         if attempt != self.ledger.attempt:
             return []
         return self._give_up(sender, number, f"declined: {brief(reason)}", now)
@@ -263,7 +261,6 @@ class AsyncBuffer:
         return effects
 
     def timer(self, key: ev.Key, now: float) -> list[e.Effect]:
-        """Judge the deadline of a task, or the silence of all."""
         match key:
             case ("task", str(name), int(number)):
                 return self._overdue(name, number, now)

@@ -46,7 +46,6 @@ class TaskLedger:
         self._durable: dict[str, int] = {}  # what `counted` was in the last checkpoint that is on the disk
 
     def give(self, name: str, version: int, base: Body, now: float) -> None:
-        """Note that a client is given its next task, with the weights of a version."""
         number = self._given.get(name, 0) + 1
         if name not in self._repeats:
             number = max(number, version + 1)
@@ -55,7 +54,6 @@ class TaskLedger:
         self.out[name] = OpenTask(number, version, base, now)
 
     def holds(self, name: str, number: int) -> bool:
-        """Whether that is the task that a client has."""
         return name in self.out and self.out[name].number == number
 
     def done(self, name: str) -> OpenTask:
@@ -72,7 +70,6 @@ class TaskLedger:
         self.out.pop(name, None)
 
     def idle(self, names: Iterable[str], now: float) -> list[str]:
-        """Return those who have no task and no rest."""
         return [name for name in names if name not in self.out and self.resting.get(name, now) <= now]
 
     def known(self, name: str) -> bool:
@@ -80,7 +77,6 @@ class TaskLedger:
         return name in self._given and name not in self._repeats
 
     def newest(self) -> int:
-        """Return the largest number of all."""
         return max(self._given.values(), default=0)
 
     def address(self, name: str) -> tuple[int, int, int]:
@@ -94,7 +90,6 @@ class TaskLedger:
         self._saving = dict(self.counted)
 
     def saved(self) -> None:
-        """Note that it is on the disk."""
         self._durable = self._saving
 
     def to_dict(self) -> dict[str, Any]:
@@ -135,7 +130,6 @@ class Step:
     last: str
 
     def contributions(self) -> tuple[Contribution, ...]:
-        """Return its updates in the order of (client, task)."""
         return tuple(waiting.contribution(self.number - 1) for waiting in self.taken)
 
     def staleness(self) -> list[int]:
@@ -152,7 +146,6 @@ class Step:
         return {f"{w.client} {w.task.number}": w.update for w in self.taken if w.client not in left}
 
     def newest(self, rejected: Iterable[str]) -> dict[str, Admitted]:
-        """Return the last update of each client, in name order, without those that were rejected."""
         left = set(rejected)
         return {waiting.client: waiting.update for waiting in self.taken if waiting.client not in left}
 

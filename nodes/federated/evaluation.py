@@ -41,7 +41,6 @@ class Evaluation:
 
     @property
     def pending(self) -> int:
-        """How many evaluations are still to come."""
         return len(self._asked)
 
     @property

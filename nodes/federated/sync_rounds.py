@@ -78,7 +78,6 @@ class SyncRounds:
         return self.close_if_ready(now)
 
     def declined(self, sender: str, number: int, attempt: int, reason: str, now: float) -> list[e.Effect]:
-        """Go on without a client that cannot do its task."""
         if self.run.round is None or (number, attempt) != self.run.round.key:
             return []
         return self.excuse(sender, f"declined: {brief(reason)}", number, now)
@@ -134,7 +133,6 @@ class SyncRounds:
         return effects if current.held else [*effects, *self._fold(current, now)]
 
     def _dismiss(self, current: Round) -> list[e.Effect]:
-        """Dismiss those who are still at work: the round can do without them."""
         late = self.run.registry.owing(current.missing(""), current.key)
         reason = f"round {current.number} has closed by {current.closing}"
         return [e.Send(late, m.Refused("task", current.number, "stale", reason))] if late else []
@@ -194,7 +192,6 @@ class SyncRounds:
         return effects + self._proceed(current.number, current.attempt + 1, now, failure)
 
     def timer(self, key: ev.Key, now: float) -> list[e.Effect]:
-        """Judge a deadline."""
         match key:
             case ("deadline", number, attempt) if self.run.round and (number, attempt) == self.run.round.key:
                 return self._deadline(self.run.round, now)
