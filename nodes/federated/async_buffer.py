@@ -125,7 +125,7 @@ class AsyncBuffer:
             reason = f"the model has made {staleness} steps meanwhile; at most {allowed} are allowed"
             return effects + refuse(sender, number, ("stale", reason))
         self._last_answer, self._waited = now, 0.0
-        self.buffer.waiting.append(WaitingUpdate(sender, task, admit(event, update)))
+        self.buffer.waiting.append(WaitingUpdate(task, admit(event, update, "train", task.base)))
         return effects
 
     def _misplaced(self, sender: str, number: int, attempt: int) -> Fault:
@@ -203,7 +203,7 @@ class AsyncBuffer:
             run.stop_due = stop
             return effects + self._proceed(step.number, step.attempt, now, "")
         run.update_model(event, step.number)
-        taken = [(waiting.client, waiting.task.number) for waiting in step.taken]
+        taken = [(waiting.update.client, waiting.task.number) for waiting in step.taken]
         self.ledger.counted |= dict(taken)
         run.registry.count((name, number) for name, number in taken if name in current.admitted)
         staleness = step.staleness()

@@ -8,11 +8,10 @@ steps, so that it means something to people, where the client keeps pace with th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..runtime.events import Body
-from .round import Admitted
 from .strategies import Contribution
 
 
@@ -108,16 +107,13 @@ class TaskLedger:
 class WaitingUpdate:
     """An admitted update that no step has taken up yet."""
 
-    client: str
     task: OpenTask
-    update: Admitted
+    update: Contribution
 
-    def contribution(self, version: int) -> Contribution:
-        """Return it as the strategy sees it that makes a step from `version`."""
-        update, staleness = self.update, version - self.task.version
-        return Contribution(
-            self.client, update.body, self.task.base, update.examples, update.metrics, update.relative, staleness
-        )
+    @property
+    def address(self) -> tuple[str, int]:
+        """Client and task: the order of updates in a step."""
+        return self.update.client, self.task.number
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +126,8 @@ class Step:
     last: str
 
     def contributions(self) -> tuple[Contribution, ...]:
-        return tuple(waiting.contribution(self.number - 1) for waiting in self.taken)
+        pairs = zip(self.taken, self.staleness(), strict=True)
+        return tuple(replace(waiting.update, staleness=staleness) for waiting, staleness in pairs)
 
     def staleness(self) -> list[int]:
         """Return the staleness of each, in the same order."""
@@ -138,16 +135,16 @@ class Step:
 
     def numbers_of(self, client: str) -> list[int]:
         """Return the tasks of a client that it is made of."""
-        return [waiting.task.number for waiting in self.taken if waiting.client == client]
+        return [waiting.task.number for waiting in self.taken if waiting.update.client == client]
 
-    def counted(self, rejected: Iterable[str]) -> dict[str, Admitted]:
+    def counted(self, rejected: Iterable[str]) -> dict[str, Contribution]:
         """Return its updates by client and task, without those of clients that were rejected."""
         left = set(rejected)
-        return {f"{w.client} {w.task.number}": w.update for w in self.taken if w.client not in left}
+        return {f"{w.update.client} {w.task.number}": w.update for w in self.taken if w.update.client not in left}
 
-    def newest(self, rejected: Iterable[str]) -> dict[str, Admitted]:
+    def newest(self, rejected: Iterable[str]) -> dict[str, Contribution]:
         left = set(rejected)
-        return {waiting.client: waiting.update for waiting in self.taken if waiting.client not in left}
+        return {waiting.update.client: waiting.update for waiting in self.taken if waiting.update.client not in left}
 
 
 @dataclass(slots=True)
@@ -167,6 +164,5 @@ class UpdateBuffer:
         if self.step is not None or len(self.waiting) < self.size:
             return None
         taken, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
-        last = taken[-1].client
-        self.step = Step(completed + 1, attempt, sorted(taken, key=lambda w: (w.client, w.task.number)), last)
+        self.step = Step(completed + 1, attempt, sorted(taken, key=lambda w: w.address), taken[-1].update.client)
         return self.step

@@ -72,7 +72,7 @@ class SyncRounds:
             return rejected + self.excuse(sender, f"rejected: {fault[1]}", number, now)
         # A client that was given up and answers in time after all counts.
         current.excused.pop(sender, None)
-        current.admitted[sender] = admit(event, update)
+        current.admitted[sender] = admit(event, update, current.work, run.weights)
         if sender in run.registry and current.work == "train":
             run.registry[sender].ready = True
         return self.close_if_ready(now)
@@ -123,7 +123,7 @@ class SyncRounds:
         run.status = "folding"
         effects: list[e.Effect] = [e.CancelTimer(("deadline", current.number, current.attempt))]
         if current.work == "survey":
-            surveys = {name: (a.fields or {}, a.body) for name, a in sorted(current.admitted.items())}
+            surveys = {survey.client: survey.body for survey in current.contributions()}
             return [*effects, run.work_timer("agreement", 0, now), e.ApplyAgreement(surveys=surveys)]
         if current.work == "evaluate":
             found, _ = run.evaluation.of_sites(run.completed, run.weights, current.admitted)
@@ -138,8 +138,7 @@ class SyncRounds:
         return [e.Send(late, m.Refused("task", current.number, "stale", reason))] if late else []
 
     def _fold(self, current: Round, now: float) -> list[e.Effect]:
-        weights = self.run.weights
-        fold = e.Fold(current.number, current.attempt, weights, current.contributions(weights))
+        fold = e.Fold(current.number, current.attempt, self.run.weights, current.contributions())
         return [self.run.work_timer("fold", current.number, now), fold]
 
     def evaluated(self, now: float) -> list[e.Effect]:
