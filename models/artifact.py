@@ -10,6 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from .atomic_file import replacing
 from .model import CannotMerge, Model
 from .moments import IncompatibleSites
 from .preprocessing import Preprocessing
@@ -56,41 +57,38 @@ def save_model(
 
     Raises IncompatibleWeights: the vector does not fit the model's layout, or is not finite.
     """
-    from safetensors.numpy import save
-
-    layout = model.layout
-    layout.check(vector)
-    folder.mkdir(parents=True, exist_ok=True)
-    # One key of metadata and no more: safetensors writes several in an order of its own each time.
-    weights = save(dict(layout.views(vector)), metadata={"layout": layout.hash})
+    model.layout.check(vector)
     skops, note = export(model, preprocessing, vector)
-    description = {
+    description: dict[str, Any] = {
         "format": FORMAT,
         "rule": "mean",
-        "layout": layout.to_dict(),
+        "layout": model.layout.to_dict(),
         "model": model.describe(),
         "agreement": preprocessing.to_dict(),
-        "weights": {"file": f"{stem}.safetensors", "blake2b": _digest(weights)},
+        "weights": {"file": f"{stem}.safetensors"},
         "skops": note,
         "extra": _finite(extra),
     }
-    _write(folder / f"{stem}.safetensors", weights)
+    description["weights"]["blake2b"] = save_weights(folder / f"{stem}.safetensors", model.layout, vector)
     if skops is not None:
         _write(folder / f"{stem}.skops", skops)
     _write(folder / f"{stem}.json", (json.dumps(description, indent=1, allow_nan=False) + "\n").encode())
 
 
-def save_weights(path: Path, layout: Layout, vector: Vector) -> None:
-    """Write weights alone, as safetensors, for a reader with the model.json of a model of the same layout.
+def save_weights(path: Path, layout: Layout, vector: Vector) -> str:
+    """Write weights alone, as safetensors, and return the digest of the file, which is whole or not there at all.
 
-    The file is whole or not there at all, and its folder is made if it is missing. Raises IncompatibleWeights when the
-    vector does not fit the layout, or is not finite.
+    Its folder is made if it is missing. Raises IncompatibleWeights when the vector does not fit the layout, or is not
+    finite.
     """
     from safetensors.numpy import save
 
     layout.check(vector)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, save(dict(layout.views(vector)), metadata={"layout": layout.hash}))
+    # One key of metadata and no more: safetensors writes several in an order of its own each time.
+    content = save(dict(layout.views(vector)), metadata={"layout": layout.hash})
+    _write(path, content)
+    return _digest(content)
 
 
 def load_model(path: Path) -> SiteModel:
@@ -186,16 +184,10 @@ def _digest(content: bytes) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace a file in one step, so that no reader and no crash finds half of it."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with scratch.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _finite(value: Any) -> Any:

@@ -183,10 +183,7 @@ class SiteModel:
         correction: Vector | None = None,
     ) -> FitReport:
         """Train the model in place on this site's prepared rows. See `Model.fit`."""
-        rows = self._training_rows()
-        if correction is None:
-            return self.model.fit(*rows, work, rng, stop)
-        return self.model.fit(*rows, work, rng, stop, correction)
+        return self.model.fit(*self._training_rows(), work, rng, stop, correction)
 
     def training_loss(self) -> float:
         """Return the present model's mean loss over this site's training rows: the `loss` of `evaluate.evaluate`."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .context import Context
 from .options import experiment_flags
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def launch(
     for line in warnings(experiment):
         sys.stderr.write(f"warning: {line}\n")
     try:
-        summary = run(lambda: _launch(experiment, folder, view, context.obj or Context(), resume=resume is not None))
+        summary = run(lambda: _launch(experiment, folder, view, context.obj or {}, resume=resume is not None))
     except (Stopped, RuntimeError):
         # A run that failed or was interrupted leaves what it has.
         view.note(f"run folder {folder}")
@@ -64,7 +63,7 @@ def launch(
     _conclude(summary, folder, quiet=quiet, json=json)
 
 
-async def _launch(experiment: Experiment, folder: Path, view: View, context: Context, *, resume: bool) -> RunResult:
+async def _launch(experiment: Experiment, folder: Path, view: View, early: Any, *, resume: bool) -> RunResult:
     from nervenet.nodes.launching.launcher import launch as start
 
     def on_address(address: str) -> None:
@@ -77,8 +76,7 @@ async def _launch(experiment: Experiment, folder: Path, view: View, context: Con
             resume=folder if resume else None,
             on_event=view.event,
             on_address=on_address,
-            fork_server=context.fork_server,
-            started_at=context.started_at,
+            **early,
         )
 
 

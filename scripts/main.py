@@ -9,10 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-from .context import Context
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -20,18 +18,9 @@ if TYPE_CHECKING:
 STARTED_AT = time.time()
 
 # Known by name, so that reporting an error imports none of the modules that could have raised it.
-USAGE_ERRORS = frozenset(
-    {
-        "ExperimentError",
-        "DataError",
-        "IncompatibleSites",
-        "CannotMerge",
-        "ModelFileError",
-        "BadAddress",
-        "TopologyError",
-    }
-)
-RUN_ERRORS = frozenset({"RunFailed", "NodeFailed", "ForkServerError", "BrokerError"})
+USAGE_ERRORS = {"ExperimentError", "DataError", "IncompatibleSites", "CannotMerge"}
+USAGE_ERRORS |= {"ModelFileError", "BadAddress", "TopologyError"}
+RUN_ERRORS = {"RunFailed", "NodeFailed", "ForkServerError", "BrokerError"}
 
 
 def build() -> Typer:
@@ -59,12 +48,15 @@ def build() -> Typer:
     return app
 
 
-def execute(arguments: Sequence[str], context: Context | None = None) -> int:
-    """Run one command line and return its exit code; errors are a line or two on standard error."""
+def execute(arguments: Sequence[str], early: Mapping[str, Any] | None = None) -> int:
+    """Run one command line and return its exit code; errors are a line or two on standard error.
+
+    `early` are arguments of `launch` that were there before the command line was parsed.
+    """
     from .signals import Stopped
 
     try:
-        code = build()(list(arguments), standalone_mode=False, obj=context, prog_name="nervenet")
+        code = build()(list(arguments), standalone_mode=False, obj=early, prog_name="nervenet")
     except Stopped as stopped:
         return _tell(str(stopped), 128 + stopped.number)
     except KeyboardInterrupt:
@@ -90,7 +82,7 @@ def main() -> None:
             fork_server = ForkServerClient()
         except KeyboardInterrupt:
             sys.exit(_tell("stopped by SIGINT", 130))
-    sys.exit(execute(arguments, Context(STARTED_AT, fork_server)))
+    sys.exit(execute(arguments, {"started_at": STARTED_AT, "fork_server": fork_server}))
 
 
 def _explain(error: Exception) -> int:

@@ -15,65 +15,57 @@ from nervenet.nodes.config.schema import Experiment
 
 @dataclass(frozen=True)
 class Flag:
-    """An option, the dotted key that it sets, and its help."""
+    """An option, by the dotted key that it sets, and its help."""
 
-    name: str
     key: str
     help: str
     default: str = ""  # where the experiment's default does not say it
     metavar: str = ""  # where the default's type does not say it
 
+    @property
+    def name(self) -> str:
+        """The option without its dashes."""
+        last = self.key.removesuffix(".name").rpartition(".")[2]
+        return last.removesuffix("_s").replace("_", "-")
+
 
 FLAGS = (
-    Flag("mode", "mode", "federated (a coordinator averages) or gossip (peers exchange with neighbors)"),
-    Flag("nodes", "nodes", "Clients or peers"),
-    Flag("rounds", "rounds", "Rounds of training and exchange"),
-    Flag("seed", "seed", "Seed of every random draw"),
+    Flag("mode", "federated (a coordinator averages) or gossip (peers exchange with neighbors)"),
+    Flag("nodes", "Clients or peers"),
+    Flag("rounds", "Rounds of training and exchange"),
+    Flag("seed", "Seed of every random draw"),
     Flag(
-        "data",
         "data.name",
-        "iris, wine, breast_cancer, digits, diabetes, synthetic, mnist, fashion_mnist, or a .npz, .csv or "
-        ".parquet file",
+        "iris, wine, breast_cancer, digits, diabetes, synthetic, mnist, fashion_mnist, or an .npz, .csv, .parquet file",
     ),
-    Flag("target", "data.target", "Column to predict", "target, y, label or class, else the last"),
-    Flag("partition", "data.partition", "Which node holds which rows: iid, dirichlet, shards, quantity or column"),
-    Flag("alpha", "data.alpha", "For dirichlet and quantity; the smaller, the more unequal the nodes"),
-    Flag("shards-per-node", "data.shards_per_node", "For shards: shards of one label per node"),
-    Flag("model", "model.name", "mlp, or a scikit-learn estimator such as sklearn.linear_model.SGDClassifier"),
-    Flag("hidden", "model.hidden", "Units of the hidden layer; of several: 64,32"),
-    Flag("epochs", "training.epochs", "Passes over a node's own rows per round"),
-    Flag("batch-size", "training.batch_size", "Rows per step"),
-    Flag("learning-rate", "training.learning_rate", "Step size of the built-in network"),
-    Flag("strategy", "federated.strategy", "Federated: how updates become the next global model"),
-    Flag("compression", "compression", "How updates are encoded, as delta+int8; gossip: with choco", "not at all"),
-    Flag("fine-tune", "federated.fine_tune", "Federated: epochs of each client alone, after the last round"),
-    Flag("topology", "gossip.topology", "Gossip: the graph of neighbors; nervenet topology lists them"),
-    Flag("algorithm", "gossip.algorithm", "Gossip: how peers exchange and mix; a wrong name lists them"),
-    Flag("participation", "federated.participation", "Federated: share of the clients asked each round"),
+    Flag("data.target", "Column to predict", "target, y, label or class, else the last"),
+    Flag("data.partition", "Which node holds which rows: iid, dirichlet, shards, quantity or column"),
+    Flag("data.alpha", "For dirichlet and quantity; the smaller, the more unequal the nodes"),
+    Flag("data.shards_per_node", "For shards: shards of one label per node"),
+    Flag("model.name", "mlp, or a scikit-learn estimator such as sklearn.linear_model.SGDClassifier"),
+    Flag("model.hidden", "Units of the hidden layer; of several: 64,32"),
+    Flag("training.epochs", "Passes over a node's own rows per round"),
+    Flag("training.batch_size", "Rows per step"),
+    Flag("training.learning_rate", "Step size of the built-in network"),
+    Flag("federated.strategy", "Federated: how updates become the next global model"),
+    Flag("compression", "How updates are encoded, as delta+int8; gossip: with choco", "not at all"),
+    Flag("federated.fine_tune", "Federated: epochs of each client alone, after the last round"),
+    Flag("gossip.topology", "Gossip: the graph of neighbors; nervenet topology lists them"),
+    Flag("gossip.algorithm", "Gossip: how peers exchange and mix; a wrong name lists them"),
+    Flag("federated.participation", "Federated: share of the clients asked each round"),
+    Flag("federated.sampling", "Federated: who is asked: uniform, weighted (by examples) or round-robin"),
+    Flag("federated.quorum", "Federated: share of the answers that closes a round early"),
+    Flag("deadline_s", "Seconds after which a round closes with the answers there are", "30"),
+    Flag("federated.min_clients", "Federated: a round with fewer answers fails", "max(2, half of N)"),
     Flag(
-        "sampling",
-        "federated.sampling",
-        "Federated: who is asked: uniform, weighted (by examples) or round-robin",
-    ),
-    Flag("quorum", "federated.quorum", "Federated: share of the answers that closes a round early"),
-    Flag("deadline", "deadline_s", "Seconds after which a round closes with the answers there are", "30"),
-    Flag("min-clients", "federated.min_clients", "Federated: a round with fewer answers fails", "max(2, half of N)"),
-    Flag(
-        "until",
         "evaluation.until",
         "Federated: stop at the first round that reaches it, as in accuracy=0.97 or loss=0.1",
         "all rounds",
         "METRIC=X",
     ),
-    Flag("patience", "evaluation.patience", "Federated: stop after N evaluations without improvement", "all rounds"),
-    Flag(
-        "budget",
-        "evaluation.budget_s",
-        "Federated: seconds, after which the open round is the last",
-        "all rounds",
-        "SECONDS",
-    ),
-    Flag("processes", "processes", "Operating-system processes that host the nodes", "one each"),
+    Flag("evaluation.patience", "Federated: stop after N evaluations without improvement", "all rounds"),
+    Flag("evaluation.budget_s", "Federated: seconds, after which the open round is the last", "all rounds", "SECONDS"),
+    Flag("processes", "Operating-system processes that host the nodes", "one each"),
 )
 
 
@@ -107,14 +99,8 @@ def experiment_flags(*without: str) -> Callable[[Callable[..., Any]], Callable[.
     return decorate
 
 
-SET = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Any key of the experiment file, dotted; wins over file and flags. Repeatable.",
-    ),
-]
+_HELP = "Any key of the experiment file, dotted; wins over file and flags. Repeatable."
+SET = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=_HELP)]
 
 
 def _variable(flag: Flag) -> str:
@@ -122,24 +108,21 @@ def _variable(flag: Flag) -> str:
 
 
 def _hint(flag: Flag) -> Any:
-    text = f"{flag.help}. [default: {flag.default or _default(flag.key)}]"
-    return Annotated[str | None, typer.Option(f"--{flag.name}", metavar=flag.metavar or _metavar(flag.key), help=text)]
+    value = _default(flag.key)
+    shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+    metavar = {float: "X", str: "NAME"}.get(type(value), "COLUMN" if flag.key == "data.target" else "N")
+    text = f"{flag.help}. [default: {flag.default or shown}]"
+    return Annotated[str | None, typer.Option(f"--{flag.name}", metavar=flag.metavar or metavar, help=text)]
 
 
-def _default(key: str) -> str:
-    value: Any = functools.reduce(getattr, key.split("."), Experiment())
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _metavar(key: str) -> str:
-    value: Any = functools.reduce(getattr, key.split("."), Experiment())
-    return {float: "X", str: "NAME"}.get(type(value), "COLUMN" if key == "data.target" else "N")
+def _default(key: str) -> Any:
+    return functools.reduce(getattr, key.split("."), Experiment())
 
 
 def _value(key: str, text: str) -> object:
     if key == "model.hidden" and "," in text:
         text = f"[{text}]"
     # A string stays one, even where it reads as a number: a column may be called 7.
-    if isinstance(functools.reduce(getattr, key.split("."), Experiment()), str) or key == "data.target":
+    if isinstance(_default(key), str) or key == "data.target":
         return text
     return parse_set(f"{key}={text}")[1]

@@ -74,17 +74,11 @@ def _listening(host: str, port: int) -> socket.socket:
     from nervenet.broker.errors import AddressInUse, BadAddress
 
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        dual = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+        # It listens at once: from here on connections are queued instead of refused.
+        return socket.create_server(address[:2], family=family, dualstack_ipv6=dual)
     except OSError as error:
-        raise BadAddress(f"--http {host}:{port}", str(error.strerror)) from None
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-        listener.listen()  # from here on connections are queued instead of refused
-    except OSError as error:
-        listener.close()
         if error.errno == errno.EADDRINUSE:
             raise AddressInUse(f"{host}:{port}") from None
         raise BadAddress(f"--http {host}:{port}", str(error.strerror)) from None
-    return listener

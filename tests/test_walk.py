@@ -131,9 +131,9 @@ def test_the_walk_passes_every_stage(walk: Walk) -> None:
 
 
 def test_the_page_lists_the_files_that_hand_an_update_on(walk: Walk) -> None:
-    assert set(listed("The way of an update")) == walk.way
+    assert set(listed("Files that hand an update on")) == walk.way
     assert len(walk.way) <= 12
 
 
 def test_the_page_lists_the_files_that_are_asked_on_the_way(walk: Walk) -> None:
-    assert set(listed("What is asked on the way")) == walk.leaves
+    assert set(listed("Files that are asked on the way")) == walk.leaves

@@ -213,14 +213,13 @@ def _digest(header: str, blocks: list[NDArray[Any]]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's scalars as JSON knows them."""
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"a record holds what JSON can say, found {type(value).__name__}")
 
 
 def _sync(folder: Path) -> None:
-    """Make the folder's new name for a file outlive the machine's fall."""
+    """Make the folder's new name for a file outlive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

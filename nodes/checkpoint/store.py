@@ -51,16 +51,9 @@ class CheckpointStore:
         return rounds_in(self.folder)
 
     def write(self, round: int, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> None:  # noqa: A002
-        """Keep a checkpoint; until this returns the one before it counts.
+        """Keep the arrays, which must not change meanwhile, and a record for JSON, as they are after a round.
 
-        Parameters
-        ----------
-        round
-            The last one that is complete.
-        arrays
-            Must not change meanwhile; they come back with the same dtype, shape and bits.
-        record
-            What JSON can say.
+        Until this returns the checkpoint before it counts. Arrays come back with the same dtype, shape and bits.
 
         Raises
         ------
@@ -83,15 +76,7 @@ class CheckpointStore:
                 self._swept = True
 
     def read(self, number: int) -> State:
-        """Read the checkpoint of a round.
-
-        Raises
-        ------
-        Damaged
-            It is not whole, or not ours.
-        CheckpointError
-            It is of a newer format.
-        """
+        """Read the checkpoint of a round; raises what `read_state` raises."""
         return read_state(self.folder, number)
 
     def latest(self, before: int | None = None) -> State | None:
@@ -112,7 +97,7 @@ class CheckpointStore:
         return None
 
     def forget(self, *numbers: int) -> None:
-        """Remove the checkpoints of these rounds; whoever removed one before did the same."""
+        """Remove the checkpoints of these rounds, those that are still there."""
         for number in numbers:
             path_of(self.folder, number).unlink(missing_ok=True)
 

@@ -129,13 +129,9 @@ def _strategy(experiment: Experiment) -> Iterator[str]:
     asked = {key: demands.settings.get(key) for key in ("proximal", "control")} | {"ditto": federated.ditto}
     if asked["control"]:
         asked["carry_optimizer"] = experiment.carry_optimizer
-    yield from _support(experiment, {key: value for key, value in asked.items() if value}, demands.fednova_normalizer)
-
-
-def _support(experiment: Experiment, asked: dict[str, object], fednova_normalizer: bool) -> Iterator[str]:
-    """Ask the model whether its training can do more than the plain thing."""
-    if not asked and not fednova_normalizer:
-        return
+    asked = {key: value for key, value in asked.items() if value}
+    if not asked and not demands.fednova_normalizer:
+        return  # plain training, which every model can do
     from nervenet.models.local import LocalSettings, check_support
     from nervenet.models.model import LocalUnsupported
 
@@ -144,11 +140,10 @@ def _support(experiment: Experiment, asked: dict[str, object], fednova_normalize
         check_support(model, LocalSettings.from_dict(asked))
     except (LocalUnsupported, ValueError) as error:
         yield f"model.name = {experiment.model.name!r}: {error}"
-    if fednova_normalizer and "fednova_normalizer" not in getattr(model, "capabilities", ()):
-        name = experiment.federated.strategy
+    if demands.fednova_normalizer and "fednova_normalizer" not in getattr(model, "capabilities", ()):
         yield (
-            f"federated.strategy = {name!r}: {experiment.model.name} cannot say how far its steps reach; with mlp "
-            "training.optimizer = 'sgd' can, as can scikit-learn's SGD models"
+            f"federated.strategy = {federated.strategy!r}: {experiment.model.name} cannot say how far its steps reach; "
+            "with mlp training.optimizer = 'sgd' can, as can scikit-learn's SGD models"
         )
 
 
@@ -215,19 +210,15 @@ def _algorithm(experiment: Experiment) -> Iterator[str]:
         yield from requirements.asynchronous_problems(experiment, _rehearsed(experiment), **allowed)
         return
     yield from requirements.problems(algorithm, experiment, _rehearsed(experiment))
-    if algorithm.needs.correction:
-        yield from _correctable(experiment)
-
-
-def _correctable(experiment: Experiment) -> Iterator[str]:
-    """Ask the model whether something can be added to its gradients, and whether it knows how far its steps reach."""
+    if not algorithm.needs.correction:
+        return
     from nervenet.models.registry import models_with
 
     needed: tuple[Capability, ...] = ("correction", "fednova_normalizer")
     if not set(needed) <= getattr(build_model(experiment), "capabilities", frozenset()):
         yield (
-            f"gossip.algorithm = {experiment.gossip.algorithm!r}: corrects every gradient, and needs to know how far "
-            f"the steps reach, which {experiment.model.name} cannot; models that can: {', '.join(models_with(*needed))}"
+            f"gossip.algorithm = {gossip.algorithm!r}: corrects every gradient, and needs to know how far the steps "
+            f"reach, which {experiment.model.name} cannot; models that can: {', '.join(models_with(*needed))}"
         )
 
 
@@ -248,20 +239,16 @@ def check_task(experiment: Experiment, task: str, columns: int) -> None:
     """
     if experiment.mode == "gossip":
         return
-    _check_personal(experiment, task, columns)
     for problem in _goal(experiment, task):
         raise ExperimentError(problem)
-
-
-def _check_personal(experiment: Experiment, task: str, columns: int) -> None:
     if not experiment.federated.personal:
         return
     from nervenet.models.local.personal import personal_names
     from nervenet.models.rng import generator
 
-    model = build_model(experiment)
     # The names of a model's arrays do not depend on how many classes there are.
-    layout = model.build(columns, None if task == "regression" else 2, generator(experiment.seed, "init"))
+    classes = None if task == "regression" else 2
+    layout = build_model(experiment).build(columns, classes, generator(experiment.seed, "init"))
     try:
         personal_names(layout, experiment.federated.personal)
     except ValueError as error:

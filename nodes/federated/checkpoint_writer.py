@@ -40,11 +40,5 @@ class CheckpointWriter:
         return replace(effect, body=vectors, record=record)
 
     def write(self, effect: e.Checkpoint) -> None:
-        """Write a checkpoint that is complete; for the worker, since it waits for the disk.
-
-        Raises
-        ------
-        CheckpointError
-            The disk refuses; the checkpoint before it is still there.
-        """
+        """Write a checkpoint that is complete; for the worker, since it waits for the disk."""
         self.store.write(effect.round, effect.body, effect.record)

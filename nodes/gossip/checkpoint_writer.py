@@ -79,13 +79,7 @@ class CheckpointWriter:
         return replace(effect, record={**effect.record, **known})
 
     def write(self, effect: e.SaveState, kept: Mapping[str, NDArray[Any]]) -> None:
-        """Write a checkpoint, and remove those that are to be forgotten. For a thread that nobody waits for.
-
-        Raises
-        ------
-        CheckpointError
-            The disk refuses; what was there before still is.
-        """
+        """Write a checkpoint, and remove those that are to be forgotten. For a thread that nobody waits for."""
         first: dict[int, str] = {}
         alike = {name: first[id(array)] for name, array in kept.items() if first.setdefault(id(array), name) != name}
         arrays = {name: array for name, array in kept.items() if name not in alike}
@@ -94,12 +88,7 @@ class CheckpointWriter:
             self.store.forget(*effect.forget)
 
     def read(self, number: int) -> State:
-        """Read the checkpoint of a round, and remove those of later ones: they are of a future that is run anew.
-
-        Raises
-        ------
-        Damaged, CheckpointError
-        """
+        """Read the checkpoint of a round, and remove those of later ones, which are run again."""
         state = self.store.read(number)
         arrays = dict(state.arrays)
         for name, other in state.record.get(ALIKE, {}).items():

@@ -35,8 +35,8 @@ class CheckpointPolicy:
     held
         Rounds of which there is a state, the oldest first.
     stride
-        Of which multiples one is written. It at most doubles from one to the next: in the beginning, when nobody knows
-        his pace yet, all write 1, 2, 4, 8, ... The first one is kept for good: it is the one that everybody has.
+        Of which multiples one is written. It at most doubles from one to the next: in the beginning, when no peer
+        knows its pace yet, all write 1, 2, 4, 8, ... The first one is kept permanently: it is the one that all have.
     """
 
     def __init__(self, *, wanted: bool, held: Collection[int] = ()) -> None:
@@ -44,7 +44,7 @@ class CheckpointPolicy:
         self.stride = 1
         self._wanted = wanted
         self._saving: dict[int, tuple[float, tuple[int, ...]]] = {}  # when it was asked for, and what goes with it
-        self._undone: list[int] = []
+        self._abandoned: list[int] = []
         self._widest = 1
         self._first: int | None = None
         self._took_s = 0.0
@@ -59,7 +59,7 @@ class CheckpointPolicy:
 
     def resumed(self, number: int) -> None:
         """Rounds go on after this one: what was kept of later ones is of a future that is run anew."""
-        self._undone = [each for each in self.held if each > number]
+        self._abandoned = [each for each in self.held if each > number]
         self.held = [each for each in self.held if each <= number]
         self._first = number if number in self.held else None
 
@@ -78,26 +78,26 @@ class CheckpointPolicy:
         self._widest = 2 * self.stride
         self._first = number if self._first is None else self._first
         keep = self._worth({*self.held, number})
-        forget = (*(each for each in self.held if each not in keep), *(n for n in self._undone if n != number))
+        forget = (*(each for each in self.held if each not in keep), *(n for n in self._abandoned if n != number))
         self._saving[number] = (now, forget)
         return [e.SaveState(number, {"agreement": dict(agreement)}, forget, last)]
 
     def saved(self, number: int, now: float) -> list[e.Effect]:
         """Note that a state was written; nothing is to be done."""
-        began, gone = self._saving.pop(number, (now, ()))
+        began, forgotten = self._saving.pop(number, (now, ()))
         self._took_s = now - began
-        self.held = sorted({*self.held, number}.difference(gone))
-        self._undone = [each for each in self._undone if each not in gone and each != number]
+        self.held = sorted({*self.held, number}.difference(forgotten))
+        self._abandoned = [each for each in self._abandoned if each not in forgotten and each != number]
         self._warned = False
         return []
 
     def failed(self, number: int, now: float, reason: str) -> list[e.Effect]:
-        """Note that a state could not be written; it is told once, until one could."""
+        """Note that a state could not be written; it is reported once, until one could."""
         began, _ = self._saving.pop(number, (now, ()))
         self._took_s = now - began
         warned, self._warned = self._warned, True
-        told = f"{reason}; should all peers be killed, they can go on only from an earlier round"
-        return [] if warned else [e.Publish("warning", {"reason": told})]
+        reason = f"{reason}; should all peers be killed, they can go on only from an earlier round"
+        return [] if warned else [e.Publish("warning", {"reason": reason})]
 
     def _stride(self) -> int:
         if not self._pace_s:
@@ -109,7 +109,7 @@ class CheckpointPolicy:
         return min(stride, self._widest)
 
     def _worth(self, held: Collection[int]) -> set[int]:
-        """Which of those held are to stay."""
+        """Return which of those held are to stay."""
         newest = sorted(held, reverse=True)
         worth = {*newest[:NEWEST], *(each for each in newest if each == self._first)}
         for doublings, count in enumerate(COARSER, 1):
@@ -118,7 +118,7 @@ class CheckpointPolicy:
 
 
 def common_round(held: Mapping[str, Collection[int]]) -> int:
-    """Give the newest round that all hold, 0 where nobody holds any.
+    """Return the newest round that all hold, 0 where nobody holds any.
 
     Raises
     ------
@@ -135,20 +135,22 @@ def common_round(held: Mapping[str, Collection[int]]) -> int:
 
 
 def rounds_held(origin: str, fields: Mapping[str, Any]) -> tuple[int, ...]:
-    """Give the rounds that a peer says it holds.
+    """Return the rounds that a peer says it holds.
 
     Raises
     ------
     NoCommonCheckpoint
         They are none.
     """
-    told = fields.get(ROUNDS, ())
-    whole = isinstance(told, list | tuple) and len(told) <= MOST_HELD and all(type(n) is int and n > 0 for n in told)
+    rounds = fields.get(ROUNDS, ())
+    whole = (
+        isinstance(rounds, list | tuple) and len(rounds) <= MOST_HELD and all(type(n) is int and n > 0 for n in rounds)
+    )
     if not whole:
         raise NoCommonCheckpoint(
-            f"the rounds that {origin} holds must be at most {MOST_HELD} numbers from 1, found {told!r:.80}"
+            f"the rounds that {origin} holds must be at most {MOST_HELD} numbers from 1, found {rounds!r:.80}"
         )
-    return tuple(told)
+    return tuple(rounds)
 
 
 def _listed(rounds: Collection[int]) -> str:

@@ -1,4 +1,4 @@
-"""What a peer has exchanged with each neighbor, told a few times a second instead of message by message."""
+"""What a peer has exchanged with each neighbor, reported a few times a second instead of message by message."""
 
 from __future__ import annotations
 

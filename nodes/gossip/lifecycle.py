@@ -19,14 +19,6 @@ PATIENCE = 10  # deadlines after which nothing is waited for any longer: neither
 class PeerLifecycle:
     """Round 0, the evaluations and the end of a peer's machine.
 
-    Parameters
-    ----------
-    rules
-    flood
-        The surveys of round 0.
-    unit
-        What a training is of.
-
     Attributes
     ----------
     status
@@ -49,8 +41,6 @@ class PeerLifecycle:
         self._timing = rules.timing
         self._patience_s = PATIENCE * rules.timing.deadline_s
         self._unit = unit
-
-    # ----------------------------------------------------------------------------------------- round 0: meet and agree
 
     def start(self, now: float, *, announced: bool = True) -> list[e.Effect]:
         """Begin round 0; `announced`: as the first round of a new run."""
@@ -95,8 +85,6 @@ class PeerLifecycle:
         limit = f"{self._timing.join_deadline_s:g} s"
         return self.fail(f"round 0 was not complete within {limit}: nothing was heard of {missing}")
 
-    # ----------------------------------------------------------------------------------------------------- trainings
-
     def training_timer(self, key: ev.Key, now: float) -> e.Effect:
         return e.SetTimer(key, now + self._patience_s)
 
@@ -121,8 +109,6 @@ class PeerLifecycle:
             reason = f"evaluation of {self._unit} {event.round} failed: {event.reason}"
             return [e.Publish("warning", {"reason": reason}), *self.evaluated(event.round, "test", {})]
         return self.fail(f"{event.kind} failed: {event.reason}")
-
-    # ------------------------------------------------------------------------------------------------ refusals, the end
 
     def reject(self, subject: str, number: int, reason: str) -> list[e.Effect]:
         """Publish that something of `subject` was dropped."""

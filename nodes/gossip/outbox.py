@@ -23,10 +23,10 @@ class Outbox:
         self._only_apart = rules.needs.mass
         self._whole: set[str] = set()
         self._asked: tuple[str, ...] = ()
-        self._renewed: set[str] = set()  # began a new life since the training that runs was asked for
+        self._renewed: set[str] = set()  # started again since the training that runs was asked for
 
     def open(self) -> tuple[str, ...]:
-        """Begin a round; gives those for whom the whole is to be prepared."""
+        """Begin a round; return those for whom the whole is to be prepared."""
         self._renewed = set()
         self._asked = tuple(sorted(self._whole))
         return self._asked
@@ -37,7 +37,7 @@ class Outbox:
             self._whole.add(peer)
 
     def renew(self, peer: str) -> None:
-        """A neighbor has begun a new life: what is being prepared builds on the old one."""
+        """A neighbor has been started again: what is being prepared builds on its previous incarnation."""
         self._renewed.add(peer)
         self.lost(peer)
 

@@ -11,7 +11,6 @@ from nervenet.broker import messages as m
 from ..runtime import effects as e
 from ..runtime import events as ev
 from .checkpointing import CheckpointPolicy
-from .exchange_stats import ExchangeStats
 from .late_join import LateJoin
 from .lifecycle import PATIENCE, PeerLifecycle
 from .membership.member_list import Change
@@ -41,12 +40,6 @@ class PeerMachine:
         The round after which it goes on, with all the others; None in a new run.
     superseded
         Whether a newer incarnation of this peer's name has been heard of: this one must not leave in that name.
-
-    Parameters
-    ----------
-    rules
-    membership
-        Who is there, and which edges count.
     """
 
     def __init__(self, rules: PeerRules, membership: MembershipService) -> None:
@@ -55,6 +48,7 @@ class PeerMachine:
         self.tracker = NeighborTracker(membership.neighborhood.ever)
         flood = SurveyFlood(rules.name, rules.members, membership.neighborhood.ever)
         self.lifecycle = PeerLifecycle(rules, flood, unit="round")
+        self.stats = self.lifecycle.stats
         self.checkpoints = CheckpointPolicy(wanted=rules.keeps, held=rules.held)
         self.rounds = GossipRounds(rules, membership, self.tracker, self.lifecycle, self.checkpoints)
         self.late_join = LateJoin(self.rounds, self.lifecycle, 4 * rules.timing.heartbeat_s)
@@ -65,10 +59,6 @@ class PeerMachine:
     @property
     def status(self) -> str:
         return self.lifecycle.status
-
-    @property
-    def stats(self) -> ExchangeStats:
-        return self.lifecycle.stats
 
     @property
     def settled(self) -> ev.ModelReady | None:

@@ -27,12 +27,6 @@ class GossipWorker(ModelWorker):
 
     Parameters
     ----------
-    site_model
-        The model and its data.
-    algorithm
-        What is sent, and what is made of what came.
-    node, seed, scale, init, sketches
-        As a `ModelWorker` has them.
     writer
         Keeps what the peer would go on from after its own death; None: nothing is kept.
 

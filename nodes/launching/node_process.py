@@ -173,12 +173,12 @@ async def _report(node: Node, failure: str) -> None:
     session, site_model, weights = node.session, node.model, node.weights
     fields = report_of(node) | ({"failed": failure} if failure else {})
     if weights is None or not site_model.built:
-        await session.report("result", fields)
+        await session.reports.report("result", fields)
         return
     layout = site_model.layout
     fields |= {"layout": layout.to_dict(), "agreement": site_model.preprocessing.to_dict()}
     payload = Payload(layout=layout.hash, dtype=layout.dtype, length=layout.size)
     best = node.best if isinstance(node, Coordinator) else None
     if best is not None and best.weights is not weights:
-        await session.report("best", fields["best"], best.weights, payload=payload)
-    await session.report("result", fields, weights, payload=payload)
+        await session.reports.report("best", fields["best"], best.weights, payload=payload)
+    await session.reports.report("result", fields, weights, payload=payload)

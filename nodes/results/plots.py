@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nervenet.models.atomic_file import replacing
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -113,9 +115,8 @@ def draw_curves(
     _bytes(axes[-1], curves)
     for ax in axes:
         _plain(ax)
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="png", metadata={"Software": None})
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def _put(target: PerRound, n: int, node: str, value: Any) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import msgspec
+from nervenet.models.atomic_file import replacing
 
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
@@ -190,9 +191,9 @@ def newest_broker(root: Path = Path("runs")) -> str | None:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    """Replace a file in one step."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _create(path: Path) -> None:

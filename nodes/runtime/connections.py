@@ -10,15 +10,7 @@ from nervenet.broker.messages import Goodbye
 
 
 class Connections:
-    """Follows who comes and goes.
-
-    Attributes
-    ----------
-    connected
-        Who is connected and has not said goodbye.
-    departed
-        Who has said goodbye.
-    """
+    """Who is `connected` and has not said goodbye, and who has `departed` with one."""
 
     def __init__(self) -> None:
         self.connected: set[str] = set()

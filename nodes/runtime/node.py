@@ -29,15 +29,8 @@ Publish: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 class Node:
     """One machine at work.
 
-    Parameters
-    ----------
-    on_completed
-        Called with each `Completed`, and with the `Finish`.
-
-    Attributes
-    ----------
-    finished : asyncio.Future
-        Done with the machine's `Finish`, or with the exception that ended the node.
+    `on_completed` is called with each `Completed` and with the `Finish`; `finished` is done with the latter, or with
+    the exception that ended the node.
     """
 
     def __init__(

@@ -22,15 +22,7 @@ class Reconnector:
 
     When the link is lost ZeroMQ dials the same address by itself, and the broker is asked for newer rosters until there
     is a link once more.
-
-    Parameters
-    ----------
-    transport, lease
-        Of the node, open; `roster` is called with the lease's rosters, and `heard` with the transport's events.
-    peer
-        As the roster names it.
-    warn
-        Called with the reason, if an address cannot be dialed.
+    `roster` is to be called with the lease's rosters, and `heard` with the transport's events.
     """
 
     def __init__(self, transport: t.Transport, lease: Lease, peer: Member, warn: Callable[[str], None]) -> None:

@@ -17,21 +17,19 @@ DRAIN_S = 2.0  # seconds in which what is queued may leave a transport that is c
 
 
 class ReportClient:
-    """Sends reports over a node's transport, which hands it what comes of the report server.
+    """Sends reports over a node's transport, which hands it what comes of the report server."""
 
-    Parameters
-    ----------
-    transport
-        Of the reporting node.
-    deadline_s
-        Seconds within which a report must be acknowledged.
-    """
-
-    def __init__(self, transport: t.Transport, deadline_s: float) -> None:
-        self._name = transport.node
+    def __init__(self, transport: t.Transport, server: Mapping[str, str] | None, deadline_s: float) -> None:
+        self._transport = transport
+        self._server = server
         self._deadline_s = deadline_s
         self._linked = asyncio.Event()
         self._requests = RequestClient(lambda message, array: transport.send(REPORT_SERVER, message, array))
+
+    def link(self) -> None:
+        """Dial the report server, if there is one."""
+        if self._server:
+            self._transport.link(REPORT_SERVER, self._server)
 
     def receive(self, item: t.Arrival | t.TransportEvent) -> None:
         """Take what the transport delivers of the report server."""
@@ -48,21 +46,23 @@ class ReportClient:
         array: Any = None,
         payload: Payload | None = None,
     ) -> None:
-        """Send a report, and wait until it is acknowledged.
+        """Send a report, and wait until it is acknowledged; nothing where there is no launcher.
 
         Raises
         ------
         NodeFailed
             It is not, within the deadline.
         """
+        if not self._server:
+            return
         try:
             async with asyncio.timeout(self._deadline_s):
                 # The report travels on one lane and its receipt on the other: both must stand before it is made.
                 await self._linked.wait()
                 await self._requests.ask(lambda id_: Report(kind, id_, dict(fields), payload), self._deadline_s, array)
         except TimeoutError:
-            within = f"within {self._deadline_s:g} s"
-            raise NodeFailed(f"the launcher did not acknowledge the {kind} of {self._name} {within}") from None
+            name, within = self._transport.node, f"within {self._deadline_s:g} s"
+            raise NodeFailed(f"the launcher did not acknowledge the {kind} of {name} {within}") from None
 
 
 async def report_once(
@@ -83,11 +83,11 @@ async def report_once(
         It is not acknowledged within `within_s` seconds.
     """
     transport = t.ZmqTransport(node, role, run, bind=None)
-    client = ReportClient(transport, within_s)
+    client = ReportClient(transport, server, within_s)
     failures: list[BaseException] = []
     await transport.open(client.receive, failures.append)
     try:
-        transport.link(REPORT_SERVER, server)
+        client.link()
         await client.report(kind, fields)
     except NodeFailed:
         if failures:

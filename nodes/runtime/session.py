@@ -6,13 +6,13 @@ import asyncio
 import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Literal
+from typing import Any
 
 import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
 from nervenet.broker.lease import Lease
-from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Payload, Roster
+from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Roster
 from nervenet.broker.peer_discovery import discover_peers
 from nervenet.broker.publisher import Publisher
 
@@ -59,7 +59,7 @@ class Session:
         self.connections = Connections()
         self.events_in = ""  # where its events go, once that is known
         self.on_event: Callable[[dict[str, Any]], None] | None = None  # for an owner who wants to hear the node's own
-        self._reports = ReportClient(self.transport, network.join_deadline_s)
+        self.reports = ReportClient(self.transport, identity.report_server, network.join_deadline_s)
         self._node: Node | None = None
         self._backlog: list[t.Arrival | t.TransportEvent] = []
         self._failure: BaseException | None = None
@@ -81,8 +81,7 @@ class Session:
         identity, reason = self.identity, "could not join"
         try:
             await self.transport.open(self._receive, self._failed)
-            if identity.report_server:
-                self.transport.link(REPORT_SERVER, identity.report_server)
+            self.reports.link()
             roster = None
             if identity.seed_peer:
                 roster = await self._join_by_peer()
@@ -93,7 +92,7 @@ class Session:
             addresses = self.transport.addresses
             self.publish("node.joined", {"pid": os.getpid(), "address": next(iter(addresses.values()), "")})
             reason = "done"
-            await self.report("ready", {"pid": os.getpid(), "addresses": dict(addresses)})
+            await self.reports.report("ready", {"pid": os.getpid(), "addresses": dict(addresses)})
             # The broker keeps the deadline and names who is missing; ours is only for one that no longer answers.
             deadline_s = self.experiment.network.join_deadline_s + 5
             begin(roster or await self._joined().roster(newer_than=0, deadline_s=deadline_s))
@@ -164,18 +163,6 @@ class Session:
         if self.on_event is not None:
             self.on_event(event)
 
-    async def report(
-        self,
-        kind: Literal["ready", "best", "result"],
-        fields: Mapping[str, Any],
-        array: Any = None,
-        *,
-        payload: Payload | None = None,
-    ) -> None:
-        """Send the launcher something that must arrive, and wait until it has; nothing where there is no launcher."""
-        if self.identity.report_server:
-            await self._reports.report(kind, fields, array, payload)
-
     def stop_deciding(self) -> None:
         """Decide nothing any more: whatever happens to others from here on is no news to this node."""
         if self._node is not None:
@@ -194,7 +181,7 @@ class Session:
                 pass
             case t.Arrival(peer) | t.LinkUp(peer) | t.LinkLost(peer):
                 if peer == REPORT_SERVER:
-                    self._reports.receive(item)
+                    self.reports.receive(item)
                     return
                 self.connections.note(item)
                 if self._reconnector is not None:

@@ -73,15 +73,7 @@ class RoleWorker(Protocol):
 
 
 class Worker:
-    """Performs the heavy effects of one node in daemon threads, and answers each with its event.
-
-    Parameters
-    ----------
-    role
-        Performs them; from `start` on, nobody else touches its model while a job runs.
-    name
-        Of the node; for the names of the threads.
-    """
+    """Has a role perform its heavy effects in daemon threads named after the node; answers each with its event."""
 
     def __init__(self, role: RoleWorker, name: str = "") -> None:
         self.role = role

@@ -8,6 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nervenet.models.atomic_file import replacing
+
 from .analysis import EXACT, FALLEN, Measured, consensus_errors, rule_of
 from .base import Neighbors, Schedule, every_neighbor
 
@@ -29,13 +31,7 @@ _INK, _ACCENT, _QUIET = "#222222", "#0b6e99", "#b0b7bd"
 def draw_topology(
     measured: Measured, schedule: Schedule, path: Path, *, seed: int = 0, rounds: int | None = None
 ) -> None:
-    """Draw a PNG, replaced in one step.
-
-    Parameters
-    ----------
-    rounds
-        How many rounds' graphs to draw, of a schedule that varies; None: a period's, at most `PANELS`.
-    """
+    """Draw a PNG, replaced atomically; of a schedule that varies, the graphs of `rounds` rounds, at most `PANELS`."""
     # The object interface keeps no global state and opens no window; pyplot would do both.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -53,9 +49,8 @@ def draw_topology(
     for ax in axes[count + 1 :]:
         ax.set_axis_off()
     figure.suptitle(f"{measured.name}, {measured.nodes} nodes", fontsize=12)
-    beside = path.with_name(f".{path.name}")
-    figure.savefig(beside, format="png", metadata={"Software": None})
-    beside.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
 def lay_out(name: str, around: Neighbors) -> Places:

@@ -20,13 +20,12 @@ from nervenet.broker.errors import (
     RosterIncomplete,
 )
 from nervenet.broker.event_codec import decode_event, encode_event
-from nervenet.broker.gaps import Gaps
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import Join
 from nervenet.broker.publisher import Publisher
 from nervenet.broker.relay import LastValues
 from nervenet.broker.sockets import reached_by, split_bind
-from nervenet.broker.subscriber import EventStream
+from nervenet.broker.subscriber import EventStream, Gaps
 from nervenet.nodes.monitoring.monitor import Monitor
 
 DEADLINE_S = 60.0

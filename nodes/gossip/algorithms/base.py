@@ -99,7 +99,7 @@ class Parcel:
 class Outgoing:
     """What a peer sends in a round: the same to all, save those that get a parcel of their own.
 
-    With a mass everybody gets a parcel of his own, and `common` is not sent.
+    With a mass each receiver gets a parcel of its own, and `common` is not sent.
     """
 
     common: Parcel

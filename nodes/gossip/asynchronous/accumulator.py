@@ -13,11 +13,6 @@ class Accumulator:
 
     Everything that befalls the model is a sum: what training has changed, half the difference to another's model. Sums
     may be made in any order, so nothing has to wait for anything, and no change is ever lost or counted twice.
-
-    Attributes
-    ----------
-    body
-        The model; None before round 0 is over.
     """
 
     def __init__(self) -> None:

@@ -189,8 +189,8 @@ class AdPsgdMachine(AsyncPeerMachine):
             return self._remind(sender, accept.number)
         fault = self._unfit(event, accept.payload)
         if fault:
-            told = [*self._refuse(sender, "accept", 0, *fault), *self._reject(sender, fault[1])]
-            return [*told, *self._decide("dropped"), *self._propose(now)]
+            refusal = [*self._refuse(sender, "accept", 0, *fault), *self._reject(sender, fault[1])]
+            return [*refusal, *self._decide("dropped"), *self._propose(now)]
         self.stats.received(sender, event.nbytes)
         if self.cycle - proposal.cycle > self.max_staleness:
             self.stats.late(sender)
@@ -235,8 +235,8 @@ class AdPsgdMachine(AsyncPeerMachine):
                     return []
                 self.proposal = None
                 self.tally[code] += 1
-                told = [] if code == "busy" else [e.Publish("warning", {"subject": sender, "reason": reason})]
-                return [e.CancelTimer(("proposal", number)), *told, *self._propose(now)]
+                warning = [] if code == "busy" else [e.Publish("warning", {"subject": sender, "reason": reason})]
+                return [e.CancelTimer(("proposal", number)), *warning, *self._propose(now)]
             case _:
                 return []
 
@@ -303,13 +303,13 @@ class AdPsgdMachine(AsyncPeerMachine):
 
     def _voided(self, sender: str, why: str) -> list[e.Effect]:
         number = self.accepted[sender].number
-        told = self._left_open(sender, number, f"not taken here: {sender} {why}. If it has taken its half")
-        return [*self._release(sender), told]
+        warning = self._left_open(sender, number, f"not taken here: {sender} {why}. If it has taken its half")
+        return [*self._release(sender), warning]
 
     def _left_open(self, peer: str, number: int, reason: str) -> e.Effect:
         self.tally["void"] += 1
-        told = f"proposal {number} is {reason}, half the difference of the two models is gone with it"
-        return e.Publish("warning", {"subject": peer, "reason": told})
+        reason = f"proposal {number} is {reason}, half the difference of the two models is gone with it"
+        return e.Publish("warning", {"subject": peer, "reason": reason})
 
     # ----------------------------------------------------------------------------------------------- time and failures
 
@@ -355,7 +355,7 @@ class AdPsgdMachine(AsyncPeerMachine):
         effects = self._decide("dropped")
         for peer in sorted(self.accepted):
             effects += self._voided(peer, "has not decided before the end")
-        return effects + [told for peer in sorted(self._taken) for told in self._unheard(peer)]
+        return effects + [warning for peer in sorted(self._taken) for warning in self._unheard(peer)]
 
     def _unheard(self, peer: str) -> list[e.Effect]:
         """Say what was taken here and may not have been there, because its incarnation was over."""

@@ -124,15 +124,7 @@ class Making:
 
 
 class GossipLearningMachine(AsyncPeerMachine):
-    """Decides what a peer of gossip learning does next.
-
-    Attributes
-    ----------
-    model
-        This peer's own, with the ages of its parts.
-    token_account
-        How many models it may still send.
-    """
+    """Decides what a peer of gossip learning does next."""
 
     def __init__(self, rules: PeerRules, walk: GossipLearning) -> None:
         super().__init__(rules)
@@ -337,12 +329,12 @@ class GossipLearningMachine(AsyncPeerMachine):
         making, self._making = self._making, None
         assert making is not None  # noqa: S101
         number = making.part.number
-        news = useful(self.model.ages[number], making.came.ages[number])
+        is_useful = useful(self.model.ages[number], making.came.ages[number])
         self.model = making.a
         effects: list[e.Effect] = []
         if making.sender:
             self._previous = making.came
-            for _ in range(self.token_account.react(news, self._draw("reaction", self._received))):
+            for _ in range(self.token_account.react(is_useful, self._draw("reaction", self._received))):
                 effects += self._send()
         participants = [making.sender] if making.sender else []
         effects += self._complete(now, participants, making.loss, 0)

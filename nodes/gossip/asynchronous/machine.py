@@ -13,7 +13,6 @@ from nervenet.broker import messages as m
 from ...runtime import effects as e
 from ...runtime import events as ev
 from ...runtime.payload_checks import payload_fault
-from ..exchange_stats import ExchangeStats
 from ..lifecycle import PATIENCE, PeerLifecycle
 from ..rules import PeerRules
 from ..survey_flood import SurveyFlood
@@ -34,6 +33,7 @@ class AsyncPeerMachine(ABC):
     def __init__(self, rules: PeerRules) -> None:
         self.rules = rules
         self.lifecycle = PeerLifecycle(rules, SurveyFlood(rules.name, rules.members, rules.neighbors), unit="cycle")
+        self.stats = self.lifecycle.stats
         self.neighbors = AsyncNeighbors(rules.neighbors, rules.timing)
         self.tally: Counter[str] = Counter()
         self.cycle = 0
@@ -56,10 +56,6 @@ class AsyncPeerMachine(ABC):
     def settled(self) -> ev.ModelReady | None:
         """The agreement and the model of round 0; None before."""
         return self.lifecycle.settled
-
-    @property
-    def stats(self) -> ExchangeStats:
-        return self.lifecycle.stats
 
     # --------------------------------------------------------------------------------------- what the algorithm decides
 

@@ -10,15 +10,7 @@ from ...runtime.failure_detector import FailureDetector
 
 
 class AsyncNeighbors:
-    """Keeps track of neighbors by what they say, and by their silence.
-
-    Attributes
-    ----------
-    names
-        All of them.
-    departed
-        Those that have left.
-    """
+    """Keeps track of neighbors by what they say, and by their silence."""
 
     def __init__(self, names: tuple[str, ...], timing: Timing) -> None:
         self.names = names

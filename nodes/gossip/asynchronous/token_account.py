@@ -100,13 +100,7 @@ STRATEGIES: Mapping[str, Callable[[int, int], TokenStrategy]] = {
 
 @dataclass
 class TokenAccount:
-    """A peer's balance, which is never negative and never above the account's capacity.
-
-    Attributes
-    ----------
-    balance
-        Tokens saved.
-    """
+    """A peer's saved tokens: never negative, never above the capacity."""
 
     strategy: TokenStrategy
     balance: int = 0

@@ -16,19 +16,7 @@ NOTIFY_BACKOFF_S = 0.2  # who is believed dead and speaks is told so no more oft
 
 
 class Dissemination:
-    """Decides which states of members go to whom.
-
-    Parameters
-    ----------
-    members
-    seed
-        Of the draws.
-
-    Attributes
-    ----------
-    pressing
-        Whether something cannot wait for the next probe; see `flush`.
-    """
+    """Decides which states of members go to whom; `pressing`: something cannot wait for the next probe."""
 
     def __init__(self, members: MemberList, seed: int) -> None:
         self._members = members

@@ -36,12 +36,10 @@ class EdgeAgreement:
 
     Attributes
     ----------
-    round : int
-        The round that is open.
     degree : int
-        With how many edges this peer weighs its neighbors in that round: at least as many as count.
+        With how many edges this peer weighs its neighbors in the open `round`: at least as many as count.
     neighbors : set of str
-        Those whose edge counts in that round.
+        Those whose edge counts in it.
     """
 
     def __init__(self) -> None:
@@ -67,7 +65,7 @@ class EdgeAgreement:
         return sorted({peer for peer, mine in self._mine.items() if mine.until == EVER} | self._again)
 
     def open(self, number: int) -> dict[str, Edge]:
-        """Settle what counts in round `number`, which is later than any opened before; what is to be said to whom."""
+        """Settle what counts in round `number`, later than any opened before; return what is to be said to whom."""
         self.round = number
         self._mine = {peer: mine for peer, mine in self._mine.items() if mine.until > number}
         self._theirs = {peer: theirs for peer, theirs in self._theirs.items() if theirs.until > number}
@@ -95,7 +93,7 @@ class EdgeAgreement:
         return {} if edge is None else {peer: edge}
 
     def want(self, peers: Collection[str]) -> dict[str, Edge]:
-        """Hold edges to exactly these from the next round on; what is to be said to whom, to the dropped too."""
+        """Hold edges to exactly these from the next round on; return what is to be said, to the dropped too."""
         following = self.round + 1
         said: dict[str, Edge] = {}
         held = {peer for peer, mine in self._mine.items() if mine.until == EVER}
@@ -117,9 +115,8 @@ class EdgeAgreement:
         return said
 
     def again(self, peer: str) -> Edge | None:
-        """Announce anew the edge to one that knows nothing of it any more, or from which nothing was heard for long."""
-        mine = self._mine.get(peer)
-        if mine is None or mine.until != EVER:
+        """Announce the edge anew to one that knows nothing of it, or from which nothing was heard for long."""
+        if not self._holds(peer):
             return None
         self._theirs.pop(peer, None)
         self.neighbors.discard(peer)
@@ -127,7 +124,7 @@ class EdgeAgreement:
         return Edge(self.round + 1, len(self.wanted))
 
     def heard(self, peer: str, edge: Edge) -> Edge | None:
-        """Take what a peer announces; what to say in return where that came too late for the round it names."""
+        """Take what a peer announces; return the answer where that came too late for the round it names."""
         before = self._theirs.get(peer)
         if not edge.degree:
             self._declined.add(peer)
@@ -146,28 +143,27 @@ class EdgeAgreement:
             return None if edge.answer else self._answer(peer)
         if peer in self.neighbors:
             return None
-        mine = self._mine.get(peer)
-        if mine is None or mine.until != EVER:
+        if not self._holds(peer):
             return Edge(edge.round, 0, answer=True)  # whatever this peer had said before
         # This round was opened without the edge, and for the sender it may count already: not before the next one.
         return self._answer(peer)
 
     def _answer(self, peer: str) -> Edge | None:
         """Say what stands here, from the next round on."""
-        mine = self._mine.get(peer)
-        if mine is None or mine.until != EVER:
+        if not self._holds(peer):
             return None
         self._mine[peer] = Span(self.round + 1)
         return Edge(self.round + 1, len(self.wanted), answer=True)
 
+    def _holds(self, peer: str) -> bool:
+        return peer in self._mine and self._mine[peer].until == EVER
+
     def left(self, peer: str, last: int) -> None:
-        """Hold no edge to one that took its leave after round `last`: until then it counts."""
-        self._mine.pop(peer, None)
-        self._theirs.pop(peer, None)
-        self._again.discard(peer)
-        self._declined.discard(peer)
-        if last < self.round:
-            self.neighbors.discard(peer)
+        """Hold no edge to one that left after round `last`: until then it counts."""
+        counts = last >= self.round and peer in self.neighbors
+        self.forget(peer)
+        if counts:
+            self.neighbors.add(peer)
 
     def counted(self, peer: str, number: int) -> bool:
         """Whether both ends hold their edge in a round, as far as is known."""
@@ -186,12 +182,7 @@ class EdgeAgreement:
 def row(me: str, degree: int, degrees: Mapping[str, int]) -> dict[str, float]:
     """Return this peer's Metropolis-Hastings weights: ``1 / (1 + max(d_i, d_j))`` an edge, the rest to itself.
 
-    Parameters
-    ----------
-    degree
-        This peer's, as it says it with its model of the round.
-    degrees
-        Of each neighbor that is mixed in, as that said it with its model of the round.
+    The degrees are those that this peer and each neighbor that is mixed in say with their models of the round.
     """
     weights = {peer: 1.0 / (1 + max(degree, other)) for peer, other in degrees.items()}
     weights[me] = 1.0 - sum(weights[peer] for peer in sorted(weights))
@@ -201,16 +192,8 @@ def row(me: str, degree: int, degrees: Mapping[str, int]) -> dict[str, float]:
 class DynamicNeighborhood:
     """A peer's place in a graph whose members come and go: the edges that both ends have announced.
 
-    What `Neighborhood` is where the graph is known from the start.
-
-    Parameters
-    ----------
-    me
-        This peer's name.
-    edges
-        What is announced and counts.
-    doubly
-        Whether the algorithm needs a doubly stochastic matrix; else all that is there counts alike.
+    What `Neighborhood` is where the graph is known from the start. Unless the algorithm needs a `doubly` stochastic
+    matrix, all that is there counts alike.
     """
 
     def __init__(self, me: str, edges: EdgeAgreement, *, doubly: bool) -> None:

@@ -24,19 +24,10 @@ def repair(founding: Mapping[str, Sequence[str]], members: Iterable[str], *, see
     in which edges are cut and ends are tied is that of a hash, so one change moves few of them. What has fallen apart
     is joined by one edge a piece.
 
-    Parameters
-    ----------
-    founding
-        The graph that the run began with; each member's neighbors.
-    members
-        Who is here now: of the founders, and others.
-    seed
-        Of the run.
-
     Returns
     -------
     dict
-        Each present member's neighbors, in name order; connected if there is more than one.
+        The neighbors of each of the `members` that are here now, in name order; connected if there is more than one.
     """
     present = sorted(set(members))
     graph: Adjacent = {node: set(around) for node, around in founding.items()}

@@ -43,15 +43,7 @@ class Change:
 
 
 class MemberList:
-    """The newest state of each member, this node apart.
-
-    Parameters
-    ----------
-    me
-        What this node says of itself.
-    others
-        Those known from the start.
-    """
+    """The newest state of each member; `me` is what this node says of itself."""
 
     def __init__(self, me: MemberState, others: Iterable[MemberState] = ()) -> None:
         self.me = me

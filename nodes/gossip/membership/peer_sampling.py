@@ -22,14 +22,7 @@ TRADED = 3
 class PartialView:
     """What one peer knows of others: at most `size` contacts, one a name, never itself.
 
-    Parameters
-    ----------
-    me
-        This peer as a contact: what others are given.
-    size
-        Entries; log2(n) and some more keeps n peers connected.
-    traded
-        How many travel each way in one trade.
+    A size of log2(n) and some more keeps n peers connected; `traded` contacts travel each way in one trade.
     """
 
     def __init__(self, me: Contact, seed: int, *, size: int = SIZE, traded: int = TRADED) -> None:

@@ -73,16 +73,10 @@ class _Probe:
 class SwimDetector:
     """Finds out who is there, and says who is not.
 
-    Parameters
-    ----------
-    rules
-    members
-        The list that it keeps.
-    contacts
-        Whom it probes and tells, by name: those with whom a connection is worth its keep. None: everybody.
-
     Attributes
     ----------
+    contacts
+        Whom it probes and tells, by name: those with whom a connection is worth its keep. None: everybody.
     health_score
         This node's own ill health, 0 (well) to 3: it grows where its own timers are late, where nobody at all is heard
         while it probes, and where it has to refute that it is suspect.

@@ -6,13 +6,12 @@ from typing import Any
 import msgpack
 import pytest
 from nervenet.models import MLP, SiteModel
-from nervenet.models.model import LocalWork
 from nervenet.nodes.config.compatibility import shared_config_of
 from nervenet.nodes.config.factory import build_model, task_settings
 from nervenet.nodes.config.schema import Experiment
 
 
-def terms(**keys: Any) -> dict[str, Any]:
+def shared(**keys: Any) -> dict[str, Any]:
     experiment = Experiment.from_dict(keys)
     return shared_config_of(experiment, SiteModel(build_model(experiment)))
 
@@ -31,7 +30,7 @@ def terms(**keys: Any) -> dict[str, Any]:
     ],
 )
 def test_a_node_that_differs_here_could_not_take_part(keys: dict[str, Any], named: str) -> None:
-    assert terms(**keys).get(named) != terms().get(named)
+    assert shared(**keys).get(named) != shared().get(named)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +44,7 @@ def test_a_node_that_differs_here_could_not_take_part(keys: dict[str, Any], name
     ],
 )
 def test_how_a_node_trains_is_its_own_affair(keys: dict[str, Any]) -> None:
-    assert terms(**keys) == terms()
+    assert shared(**keys) == shared()
 
 
 @pytest.mark.parametrize(
@@ -53,28 +52,22 @@ def test_how_a_node_trains_is_its_own_affair(keys: dict[str, Any]) -> None:
     [({"topology": "star"}, "gossip.topology"), ({"topology": "random-regular", "degree": 4}, "gossip.degree")],
 )
 def test_peers_agree_on_their_graph(gossip: dict[str, Any], named: str) -> None:
-    assert terms(mode="gossip", gossip=gossip).get(named) != terms(mode="gossip").get(named)
+    assert shared(mode="gossip", gossip=gossip).get(named) != shared(mode="gossip").get(named)
 
 
 def test_peers_agree_on_what_is_in_their_file_of_edges(tmp_path: Path) -> None:
-    said = []
+    digests = []
     for folder, text in (("a", "0 1\n"), ("b", "0 1\n"), ("c", "0 1 # other\n")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "graph").write_text(text)
         gossip = {"topology": "edges", "edges": str(tmp_path / folder / "graph")}
-        said.append(terms(mode="gossip", nodes=2, gossip=gossip)["gossip.edges"])
-    assert said[0] == said[1] != said[2], "what is compared is its text, not where it lies"
+        digests.append(shared(mode="gossip", nodes=2, gossip=gossip)["gossip.edges"])
+    assert digests[0] == digests[1] != digests[2], "what is compared is its text, not where it lies"
 
 
-def test_terms_and_settings_travel() -> None:
-    for said in (terms(mode="gossip"), task_settings(Experiment())):
-        assert msgpack.unpackb(msgpack.packb(said)) == said
-
-
-def test_settings_are_what_a_round_of_work_takes() -> None:
-    experiment = Experiment.from_dict({"training": {"epochs": 3, "batch_size": 4}})
-    assert LocalWork(**task_settings(experiment)) == LocalWork(epochs=3, batch_size=4, carry_optimizer=False)
-    assert LocalWork(**task_settings(Experiment.from_dict({"mode": "gossip"}))).carry_optimizer
+def test_what_nodes_share_and_what_tasks_say_survives_msgpack() -> None:
+    for sent in (shared(mode="gossip"), task_settings(Experiment())):
+        assert msgpack.unpackb(msgpack.packb(sent)) == sent
 
 
 def test_a_model_given_as_an_object_is_described_like_one_that_is_named() -> None:

@@ -9,7 +9,7 @@ from nervenet.nodes.config.factory import build_schedule, default_node_names
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.experiment.ineffective import warnings
-from nervenet.nodes.experiment.loader import load_experiment
+from nervenet.nodes.experiment.loader import experiment_from_keywords, load_experiment
 from nervenet.nodes.experiment.validation import check_members
 
 
@@ -84,3 +84,10 @@ def test_reading_a_configuration_loads_nothing_heavy() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"zmq", "sklearn", "networkx", "numpy", "matplotlib", "asyncio", "tomli_w"}
     assert not heavy & set(result.stdout.split())
+
+
+def test_keywords_become_the_same_checked_experiment() -> None:
+    made = experiment_from_keywords("gossip", {"nodes": 3, "gossip.topology": None, "seed": 4}, None)
+    assert (made.mode, made.nodes, made.seed, made.gossip.topology) == ("gossip", 3, 4, "ring")
+    with pytest.raises(ExperimentError, match="moebius"):
+        experiment_from_keywords("gossip", {"gossip.topology": "moebius"}, None)

@@ -168,7 +168,7 @@ def test_what_is_no_list_of_rounds_is_named(rounds: object) -> None:
 # --------------------------------------------------------------------------------------------------------- the exchange
 
 
-class Desk:
+class Driver:
     """Peer b of a ring of three, with states of a former life."""
 
     def __init__(self, held: tuple[int, ...] = (), others: tuple[int, ...] | None = None, until: int = 20) -> None:
@@ -205,67 +205,69 @@ class Desk:
 
 
 def test_the_rounds_held_go_with_the_survey_and_not_into_the_agreement() -> None:
-    desk = Desk((6, 8), (4, 6))
-    own = [s.message for s in only(e.Send, desk.log) if isinstance(s.message, m.PeerSurvey) and s.message.origin == "b"]
+    driver = Driver((6, 8), (4, 6))
+    own = [
+        s.message for s in only(e.Send, driver.log) if isinstance(s.message, m.PeerSurvey) and s.message.origin == "b"
+    ]
     assert own[0].fields == {"of": "b", "rounds": [6, 8]}
-    (settle,) = only(e.ApplyAgreement, desk.log)
+    (settle,) = only(e.ApplyAgreement, driver.log)
     assert settle.round == 6
     assert settle.surveys == {name: ({"of": name}, (name,)) for name in "abc"}
 
 
 def test_rounds_go_on_after_it_with_what_came_early() -> None:
-    desk = Desk((6, 8), (4, 6))
-    desk.tell(ev.Arrived("a", m.Exchange(7, MODEL), "a7", None, 100))
-    (train,) = only(e.Train, desk.tell(ev.ModelReady({}, MODEL, "w6", round=6)))
+    driver = Driver((6, 8), (4, 6))
+    driver.tell(ev.Arrived("a", m.Exchange(7, MODEL), "a7", None, 100))
+    (train,) = only(e.Train, driver.tell(ev.ModelReady({}, MODEL, "w6", round=6)))
     assert train.round == 7
-    assert (desk.state.resumed, desk.state.completed, desk.state.weights) == (6, 6, "w6")
-    desk.tell(ev.Arrived("c", m.Exchange(7, MODEL), "c7", None, 100))
-    assert set(only(e.Mix, desk.tell(ev.Trained(7, 0, "b7", 10, {})))[0].bodies) == {"a7", "b7", "c7"}
-    desk.tell(ev.Mixed(7, "m7"))
-    assert desk.published("round.started") == [7, 8]
-    assert desk.published("round.completed") == [7]
+    assert (driver.state.resumed, driver.state.completed, driver.state.weights) == (6, 6, "w6")
+    driver.tell(ev.Arrived("c", m.Exchange(7, MODEL), "c7", None, 100))
+    assert set(only(e.Mix, driver.tell(ev.Trained(7, 0, "b7", 10, {})))[0].bodies) == {"a7", "b7", "c7"}
+    driver.tell(ev.Mixed(7, "m7"))
+    assert driver.published("round.started") == [7, 8]
+    assert driver.published("round.completed") == [7]
 
 
 def test_a_new_run_begins_with_round_0_and_keeps_its_agreement() -> None:
-    desk = Desk()
-    assert only(e.ApplyAgreement, desk.log)[0].round == 0
-    desk.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "w0"))
-    (keep,) = only(e.SaveState, desk.round())
+    driver = Driver()
+    assert only(e.ApplyAgreement, driver.log)[0].round == 0
+    driver.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "w0"))
+    (keep,) = only(e.SaveState, driver.round())
     assert keep == e.SaveState(1, {"agreement": {"columns": ["x"]}}, (), False)
-    assert desk.published("round.completed") == [0, 1]
-    assert desk.state.resumed is None
+    assert driver.published("round.completed") == [0, 1]
+    assert driver.state.resumed is None
 
 
 @pytest.mark.parametrize("others", [(), (3, 5)])
 def test_peers_with_no_round_in_common_fail_by_name(others: tuple[int, ...]) -> None:
-    desk = Desk((6, 8), others)
-    (finish,) = only(e.Finish, desk.log)
+    driver = Driver((6, 8), others)
+    (finish,) = only(e.Finish, driver.log)
     assert finish.status == "failed"
     assert "b has 6, 8; c has " in finish.reason
-    assert only(e.ApplyAgreement, desk.log) == []
+    assert only(e.ApplyAgreement, driver.log) == []
 
 
 def test_a_run_that_was_all_but_over_is_judged_and_told_to_be_complete() -> None:
     for until in (8, 0):  # told before and after round 0 how many there are
-        desk = Desk((8,), until=until)
-        effects = desk.tell(ev.ModelReady({}, MODEL, "w8", round=8))
+        driver = Driver((8,), until=until)
+        effects = driver.tell(ev.ModelReady({}, MODEL, "w8", round=8))
         if not until:
             assert only(e.Evaluate, effects) == []
-            effects = desk.tell(ev.Proceed(8))
+            effects = driver.tell(ev.Proceed(8))
         assert only(e.Train, effects) == []
         assert only(e.Evaluate, effects) == [e.Evaluate(8, "test")]
-        assert only(e.Completed, desk.tell(ev.Evaluated(8, "test", {"accuracy": 0.5}))) == [
+        assert only(e.Completed, driver.tell(ev.Evaluated(8, "test", {"accuracy": 0.5}))) == [
             e.Completed(8, {"accuracy": 0.5})
         ]
-        (train,) = only(e.Train, desk.tell(ev.Proceed(9)))
+        (train,) = only(e.Train, driver.tell(ev.Proceed(9)))
         assert train.round == 9
 
 
 def test_a_disk_that_is_full_ends_no_run() -> None:
-    desk = Desk()
-    desk.tell(ev.ModelReady({}, MODEL, "w0"))
-    desk.round()
-    (warning,) = only(e.Publish, desk.tell(ev.WorkFailed("save state", 1, 0, "disk full")))
+    driver = Driver()
+    driver.tell(ev.ModelReady({}, MODEL, "w0"))
+    driver.round()
+    (warning,) = only(e.Publish, driver.tell(ev.WorkFailed("save state", 1, 0, "disk full")))
     assert warning.type == "warning"
-    desk.now = 5.0
-    assert only(e.SaveState, desk.round())[0].round == 2
+    driver.now = 5.0
+    assert only(e.SaveState, driver.round())[0].round == 2

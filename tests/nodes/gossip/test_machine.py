@@ -25,7 +25,7 @@ def only(kind: type, effects: list[e.Effect]) -> list[Any]:
     return [effect for effect in effects if isinstance(effect, kind)]
 
 
-class Desk:
+class Driver:
     """One peer, in round 1, whatever the others are."""
 
     def __init__(self, name: str, topology: Any, members: str = "abcd", **rules: Any) -> None:
@@ -63,16 +63,16 @@ class Desk:
 
 
 def test_it_sends_along_the_edges_of_the_round_and_waits_for_those_who_send_to_it() -> None:
-    desk = Desk("a", "one-peer-exponential")
-    assert only(e.Train, desk.opened)[0].to == ("b",)
-    effects = desk.trained()
+    driver = Driver("a", "one-peer-exponential")
+    assert only(e.Train, driver.opened)[0].to == ("b",)
+    effects = driver.trained()
     assert only(e.Send, effects)[0].to == ("b",)
     assert only(e.Mix, effects) == []
-    (mix,) = only(e.Mix, desk.exchange("d", 1))
+    (mix,) = only(e.Mix, driver.exchange("d", 1))
     assert mix == e.Mix(1, ("mine1", "d1"), (0.5, 0.5), ("a", "d"))
-    assert only(e.Train, desk.mixed())[0].to == ("c",), "two places on in the second round"
-    assert only(e.Send, desk.trained())[0].to == ("c",)
-    assert only(e.Mix, desk.exchange("c", 2))[0].names == ("a", "c")
+    assert only(e.Train, driver.mixed())[0].to == ("c",), "two places on in the second round"
+    assert only(e.Send, driver.trained())[0].to == ("c",)
+    assert only(e.Mix, driver.exchange("c", 2))[0].names == ("a", "c")
 
 
 def test_who_is_heard_may_be_rounds_ahead_where_nobody_has_left_anybody_behind() -> None:
@@ -92,21 +92,21 @@ def test_two_rounds_ahead_is_too_far_where_edges_go_both_ways() -> None:
 
 
 def test_several_early_messages_of_one_neighbor_wait_each_for_its_round() -> None:
-    desk = Desk("a", _directed_ring(), needs=Needs(directed=True))
+    driver = Driver("a", _directed_ring(), needs=Needs(directed=True))
     for number in (3, 1, 2):
-        desk.exchange("d", number)
-    assert only(e.Mix, desk.trained())[0].bodies == ("mine1", "d1")
-    desk.mixed()
-    assert only(e.Mix, desk.trained())[0].bodies == ("mine2", "d2")
-    desk.mixed()
-    assert only(e.Mix, desk.trained())[0].bodies == ("mine3", "d3")
+        driver.exchange("d", number)
+    assert only(e.Mix, driver.trained())[0].bodies == ("mine1", "d1")
+    driver.mixed()
+    assert only(e.Mix, driver.trained())[0].bodies == ("mine2", "d2")
+    driver.mixed()
+    assert only(e.Mix, driver.trained())[0].bodies == ("mine3", "d3")
 
 
 def test_one_way_round_a_ring_it_is_the_third_round_on_that_tells_of_being_left_behind() -> None:
-    desk = Desk("a", _directed_ring(), needs=Needs(directed=True))
-    desk.exchange("d", 4)
-    desk.trained()
-    assert desk.state.round == 4
+    driver = Driver("a", _directed_ring(), needs=Needs(directed=True))
+    driver.exchange("d", 4)
+    driver.trained()
+    assert driver.state.round == 4
 
 
 def test_a_round_in_which_nobody_sends_to_a_peer_closes_at_once() -> None:
@@ -117,23 +117,23 @@ def test_a_round_in_which_nobody_sends_to_a_peer_closes_at_once() -> None:
         for name in "abcde"
         if not graph.out(n)[name] and not any(name in out for out in graph.out(n).values())
     )
-    desk = Desk(idle[1], "base-k", "abcde")
+    driver = Driver(idle[1], "base-k", "abcde")
     for number in range(1, idle[0] + 1):
-        for sender in desk.state.membership.neighborhood.sources(number):
-            desk.exchange(sender, number)
-        effects = desk.trained()
+        for sender in driver.state.membership.neighborhood.sources(number):
+            driver.exchange(sender, number)
+        effects = driver.trained()
         if number < idle[0]:
-            desk.mixed()
+            driver.mixed()
     assert only(e.Mix, effects)[0].bodies == (f"mine{idle[0]}",)
     assert only(e.Send, effects) == []
 
 
 def test_all_that_came_counts_alike_where_columns_need_not_sum_to_one() -> None:
-    desk = Desk("a", "complete", needs=Needs(directed=True, doubly=False))
-    desk.exchange("b", 1)
-    desk.exchange("c", 1)
-    desk.trained()
-    (mix,) = only(e.Mix, desk.tell(ev.LinkLost("d", "cut")))
+    driver = Driver("a", "complete", needs=Needs(directed=True, doubly=False))
+    driver.exchange("b", 1)
+    driver.exchange("c", 1)
+    driver.trained()
+    (mix,) = only(e.Mix, driver.tell(ev.LinkLost("d", "cut")))
     assert mix.coefficients == (1 / 3, 1 / 3, 1 / 3)
 
 
@@ -145,21 +145,21 @@ def _directed_ring() -> Any:
 
 
 def test_masses_go_out_and_come_in() -> None:
-    desk = Desk("a", "ring", needs=PUSH, mixing="push-sum")
+    driver = Driver("a", "ring", needs=PUSH, mixing="push-sum")
     apart = {peer: ev.OutgoingModel(f"for {peer}", MODEL, 0.25) for peer in "bd"}
-    sent = only(e.Send, desk.trained(apart=apart))
+    sent = only(e.Send, driver.trained(apart=apart))
     assert [(s.to, s.message.mass, s.body) for s in sent] == [(("b",), 0.25, "for b"), (("d",), 0.25, "for d")]
-    desk.exchange("b", 1, mass=0.5)
-    (mix,) = only(e.Mix, desk.exchange("d", 1, mass=0.125))
+    driver.exchange("b", 1, mass=0.5)
+    (mix,) = only(e.Mix, driver.exchange("d", 1, mass=0.125))
     assert (mix.names, mix.masses) == (("a", "b", "d"), (1.0, 0.5, 0.125))
-    told = only(e.Publish, desk.mixed(metrics={"mass": 0.75, "mass_out": {"b": 0.5}}))[0]
+    told = only(e.Publish, driver.mixed(metrics={"mass": 0.75, "mass_out": {"b": 0.5}}))[0]
     assert (told.fields["mass"], told.fields["mass_out"]) == (0.75, {"b": 0.5})
 
 
 def test_what_is_the_same_for_several_is_sent_once() -> None:
-    desk = Desk("a", "ring", needs=PUSH, mixing="push-sum")
+    driver = Driver("a", "ring", needs=PUSH, mixing="push-sum")
     parcel = ev.OutgoingModel("for all", MODEL, 0.25)
-    (sent,) = only(e.Send, desk.trained(apart={"b": parcel, "d": parcel}))
+    (sent,) = only(e.Send, driver.trained(apart={"b": parcel, "d": parcel}))
     assert sent.to == ("b", "d")
 
 
@@ -176,59 +176,59 @@ def test_what_is_the_same_for_several_is_sent_once() -> None:
 def test_what_does_not_belong_to_the_algorithm_is_refused(
     rules: dict[str, Any], fields: dict[str, Any], code: str, words: str
 ) -> None:
-    desk = Desk("a", "ring", **rules)
-    (refusal,) = only(e.Send, desk.exchange("b", 1, **fields))
+    driver = Driver("a", "ring", **rules)
+    (refusal,) = only(e.Send, driver.exchange("b", 1, **fields))
     assert refusal.message.code == code
     assert words in refusal.message.reason
 
 
 def test_parts_are_expected_where_the_algorithm_has_them() -> None:
-    desk = Desk("a", "ring", needs=Needs(parts=TWO.parts))
-    (sent,) = only(e.Send, desk.trained())
+    driver = Driver("a", "ring", needs=Needs(parts=TWO.parts))
+    (sent,) = only(e.Send, driver.trained())
     assert sent.message.payload == TWO
-    assert only(e.Send, desk.exchange("b", 1, payload=TWO)) == []
+    assert only(e.Send, driver.exchange("b", 1, payload=TWO)) == []
 
 
 def test_who_cannot_read_a_difference_asks_for_the_whole_and_gets_it() -> None:
-    desk = Desk("a", "ring", encoding="delta+int8")
-    desk.trained(payload=BYTES, base=0)
-    desk.exchange("b", 1, payload=BYTES, base=0)
-    (mix,) = only(e.Mix, desk.exchange("d", 1, payload=BYTES, base=4))
+    driver = Driver("a", "ring", encoding="delta+int8")
+    driver.trained(payload=BYTES, base=0)
+    driver.exchange("b", 1, payload=BYTES, base=0)
+    (mix,) = only(e.Mix, driver.exchange("d", 1, payload=BYTES, base=4))
     assert (mix.bases, mix.differences) == ((None, 0, 4), frozenset("bd"))
-    asked = only(e.Send, desk.mixed(wanted=("d",)))
+    asked = only(e.Send, driver.mixed(wanted=("d",)))
     assert [(s.to, s.message.about, s.message.code) for s in asked] == [(("d",), "exchange", "base")]
     assert asked[0].message.code in m.CODES
     # And the other way round: b asks for ours while we train, so it is the round after this one that has it.
-    desk.tell(ev.Arrived("b", m.Refused("exchange", 1, "base", "the whole is wanted")))
-    desk.trained(payload=BYTES, base=1)
-    desk.exchange("b", 2, payload=BYTES, base=1)
-    desk.exchange("d", 2)
-    (train,) = only(e.Train, desk.mixed())
+    driver.tell(ev.Arrived("b", m.Refused("exchange", 1, "base", "the whole is wanted")))
+    driver.trained(payload=BYTES, base=1)
+    driver.exchange("b", 2, payload=BYTES, base=1)
+    driver.exchange("d", 2)
+    (train,) = only(e.Train, driver.mixed())
     assert train.whole == ("b",)
     whole = ev.OutgoingModel("whole", MODEL, base=2)
-    sent = only(e.Send, desk.trained(payload=BYTES, base=2, apart={"b": whole}))
+    sent = only(e.Send, driver.trained(payload=BYTES, base=2, apart={"b": whole}))
     assert [(s.to, s.message.payload, s.message.base) for s in sent] == [(("b",), MODEL, 2), (("d",), BYTES, 2)]
-    desk.exchange("b", 3)
-    desk.exchange("d", 3)
-    assert only(e.Train, desk.mixed())[0].whole == ()
+    driver.exchange("b", 3)
+    driver.exchange("d", 3)
+    assert only(e.Train, driver.mixed())[0].whole == ()
 
 
 def test_who_was_silent_when_a_difference_went_out_gets_the_whole_next() -> None:
-    desk = Desk("a", "ring", encoding="delta+int8")
-    desk.tell(ev.LinkLost("d", "cut"))
-    desk.trained(payload=BYTES, base=0)
-    desk.exchange("b", 1, payload=BYTES, base=0)
-    assert only(e.Train, desk.mixed())[0].whole == ("d",)
+    driver = Driver("a", "ring", encoding="delta+int8")
+    driver.tell(ev.LinkLost("d", "cut"))
+    driver.trained(payload=BYTES, base=0)
+    driver.exchange("b", 1, payload=BYTES, base=0)
+    assert only(e.Train, driver.mixed())[0].whole == ("d",)
 
 
 def test_a_neighbor_with_a_new_life_is_remembered_nothing_of_and_gets_nothing_old() -> None:
-    desk = Desk("a", "ring", needs=PUSH, mixing="push-sum")
-    desk.exchange("b", 1, mass=0.5)
-    assert e.Forget("b") in desk.tell(ev.LinkUp("b", "peer", 2))
+    driver = Driver("a", "ring", needs=PUSH, mixing="push-sum")
+    driver.exchange("b", 1, mass=0.5)
+    assert e.Forget("b") in driver.tell(ev.LinkUp("b", "peer", 2))
     apart = {peer: ev.OutgoingModel(f"for {peer}", MODEL, 0.25) for peer in "bd"}
-    assert [s.to for s in only(e.Send, desk.trained(apart=apart)) if isinstance(s.message, m.Exchange)] == [("d",)]
-    assert "b" not in desk.state.rounds.inbox.received
-    assert e.Forget("b") not in desk.tell(ev.LinkUp("b", "peer", 2)), "the same life again is no news"
+    assert [s.to for s in only(e.Send, driver.trained(apart=apart)) if isinstance(s.message, m.Exchange)] == [("d",)]
+    assert "b" not in driver.state.rounds.inbox.received
+    assert e.Forget("b") not in driver.tell(ev.LinkUp("b", "peer", 2)), "the same life again is no news"
 
 
 # ------------------------------------------------------------------------------------------------------- heartbeats

@@ -25,7 +25,7 @@ def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
 
 
 class Ring:
-    """Peer b of a ring a - b - c - d - a, on a desk."""
+    """Peer b of a ring a - b - c - d - a, and what it asks for."""
 
     def __init__(self, until: int = 10, **rules: Any) -> None:
         self.state = static_peer("b", "abcd", schedule("ring", "abcd"), **rules)

@@ -177,7 +177,7 @@ print("open", flush=True); sys.stdin.read()
     reopen(run, asked(run)).close()  # a killed one holds nothing
 
 
-def test_every_node_has_its_place_for_what_it_keeps(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_node_has_its_state_dir(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run.parent)
     with reopen(Path("run"), PLAN) as folder:
         assert folder.checkpoint_dir("coordinator", "boss") == run / "checkpoints" / "coordinator"

@@ -1,4 +1,4 @@
-"""Nodes as guests in somebody's asyncio program: they learn there, and change nothing of it."""
+"""Nodes embedded in another asyncio program: they learn there, and change nothing of it."""
 
 import asyncio
 import logging
@@ -18,9 +18,6 @@ from nervenet.broker.broker import Broker
 from nervenet.models import MLP
 from nervenet.models.data import datasets
 from nervenet.nodes import Client, Coordinator, Experiment, NodeFailed, Peer
-from nervenet.nodes.config.factory import build_model, build_site_model
-from nervenet.nodes.config.keys import ExperimentError
-from nervenet.nodes.experiment.loader import experiment_from_keywords
 from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -237,35 +234,3 @@ async def test_more_rounds_can_follow() -> None:
         async with asyncio.timeout(DEADLINE_S):
             for numbers in await asyncio.gather(live(0), live(1)):
                 assert numbers == [1, 2, 3, 4, 5]
-
-
-def test_keywords_become_the_same_checked_experiment() -> None:
-    made = experiment_from_keywords("gossip", {"nodes": 3, "gossip.topology": None, "seed": 4}, None)
-    assert (made.mode, made.nodes, made.seed, made.gossip.topology) == ("gossip", 3, 4, "ring")
-    with pytest.raises(ExperimentError, match="moebius"):
-        experiment_from_keywords("gossip", {"gossip.topology": "moebius"}, None)
-
-
-def test_a_model_that_cannot_be_built_is_a_mistake_of_the_experiment() -> None:
-    with pytest.raises(ExperimentError, match=r"model\.name.*Nope"):
-        build_model(Experiment.from_dict({"model": {"name": "sklearn.linear_model.Nope"}}))
-
-
-def few_rows_of_many_classes() -> tuple[Any, Any]:
-    return np.arange(40.0).reshape(20, 2), np.arange(20) + 100
-
-
-def test_a_site_is_told_what_the_whole_data_set_is_for() -> None:
-    site_model = build_site_model(MLP((4,)), few_rows_of_many_classes(), Experiment(), task="classification")
-    assert site_model.task == "classification"
-
-
-def test_its_own_rows_alone_would_mislead_it() -> None:
-    assert build_site_model(MLP((4,)), few_rows_of_many_classes(), Experiment()).task == "regression"
-
-
-def test_an_estimator_knows_better_than_the_data() -> None:
-    from sklearn.linear_model import SGDRegressor
-
-    rows = (np.arange(12.0).reshape(6, 2), np.array([0, 1, 0, 1, 0, 1]))
-    assert build_site_model(SGDRegressor(), rows, Experiment(), task="classification").task == "regression"

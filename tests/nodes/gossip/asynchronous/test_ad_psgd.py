@@ -20,7 +20,7 @@ def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
     return [effect for effect in effects if isinstance(effect, kind)]
 
 
-class Desk:
+class Driver:
     """Peer b with neighbors a and c, settled, training its first cycle."""
 
     def __init__(self, neighbors: tuple[str, ...] = ("a", "c"), until: int = 10, **given: Any) -> None:
@@ -67,31 +67,31 @@ class Desk:
 
 
 def test_training_and_a_proposal_begin_together() -> None:
-    desk = Desk()
-    (train,) = only(e.Train, desk.log)
-    (propose,) = desk.sent(m.Propose)
+    driver = Driver()
+    (train,) = only(e.Train, driver.log)
+    (propose,) = driver.sent(m.Propose)
     assert (train.round, train.body) == (1, "x0")
     assert (propose.number, propose.payload) == (BEGIN + 1, MODEL)
 
 
 def test_an_accepted_proposal_is_taken_by_the_mean_in_name_order_and_the_decision_sent() -> None:
-    desk = Desk()
-    partner = desk.partner
-    effects = desk.say(partner, m.Accept(101, MODEL), "y")
+    driver = Driver()
+    partner = driver.partner
+    effects = driver.say(partner, m.Accept(101, MODEL), "y")
     (combine,) = only(e.Combine, effects)
     assert combine.bodies == (("y", "x0") if partner == "a" else ("x0", "y"))
     assert combine.coefficients == (0.5, 0.5)
-    assert desk.sent(m.Decision, effects) == [m.Decision(101, "taken")]
-    assert desk.peer.proposal is None
+    assert driver.sent(m.Decision, effects) == [m.Decision(101, "taken")]
+    assert driver.peer.proposal is None
 
 
 def test_what_training_changed_is_added_to_the_mean() -> None:
-    desk = Desk()
-    (combine,) = only(e.Combine, desk.say(desk.partner, m.Accept(101, MODEL), "y"))
-    desk.tell(ev.Combined(combine.number, "mean"))
-    (moved,) = only(e.Combine, desk.trained())
+    driver = Driver()
+    (combine,) = only(e.Combine, driver.say(driver.partner, m.Accept(101, MODEL), "y"))
+    driver.tell(ev.Combined(combine.number, "mean"))
+    (moved,) = only(e.Combine, driver.trained())
     assert (moved.bodies, moved.coefficients) == (("mean", "t1", "x0"), (1.0, 1.0, -1.0))
-    effects = desk.tell(ev.Combined(moved.number, "x1"))
+    effects = driver.tell(ev.Combined(moved.number, "x1"))
     (train,) = only(e.Train, effects)
     assert (train.round, train.body) == (2, "x1")
     (told,) = [p.fields for p in only(e.Publish, effects) if p.type == "round.completed"]
@@ -99,177 +99,177 @@ def test_what_training_changed_is_added_to_the_mean() -> None:
 
 
 def test_training_does_not_wait_for_an_answer() -> None:
-    desk = Desk()
-    number = desk.peer.proposal.number  # type: ignore[union-attr]
-    effects = desk.trained()
+    driver = Driver()
+    number = driver.peer.proposal.number  # type: ignore[union-attr]
+    effects = driver.trained()
     assert [train.body for train in only(e.Train, effects)] == ["t1"]
-    (combine,) = only(e.Combine, desk.say(desk.partner, m.Accept(number, MODEL), "y"))
+    (combine,) = only(e.Combine, driver.say(driver.partner, m.Accept(number, MODEL), "y"))
     # It is no longer the model that was proposed: half the difference is added, and the sum of both models is kept.
     assert (combine.bodies, combine.coefficients) == (("t1", "y", "x0"), (1.0, 0.5, -0.5))
 
 
 def test_a_busy_peer_refuses_and_a_refused_one_asks_the_next() -> None:
-    desk = Desk()
-    first, second = desk.partner, desk.other
-    (refused,) = desk.sent(m.Refused, desk.say(second, m.Propose(900, MODEL), "z"))
+    driver = Driver()
+    first, second = driver.partner, driver.other
+    (refused,) = driver.sent(m.Refused, driver.say(second, m.Propose(900, MODEL), "z"))
     assert (refused.about, refused.round, refused.code) == ("propose", 900, "busy")
-    effects = desk.say(first, m.Refused("propose", 101, "busy", "engaged"))
-    assert [propose.number for propose in desk.sent(m.Propose, effects)] == [102]
-    assert desk.partner == second
-    assert desk.say(second, m.Refused("propose", 102, "busy", "engaged")) == [e.CancelTimer(("proposal", 102))]
+    effects = driver.say(first, m.Refused("propose", 101, "busy", "engaged"))
+    assert [propose.number for propose in driver.sent(m.Propose, effects)] == [102]
+    assert driver.partner == second
+    assert driver.say(second, m.Refused("propose", 102, "busy", "engaged")) == [e.CancelTimer(("proposal", 102))]
 
 
 def test_a_free_peer_accepts_and_takes_its_half_when_decided() -> None:
-    desk = Desk()
-    desk.refuse_all()
-    (accept,) = desk.sent(m.Accept, desk.say("a", m.Propose(900, MODEL), "z"))
+    driver = Driver()
+    driver.refuse_all()
+    (accept,) = driver.sent(m.Accept, driver.say("a", m.Propose(900, MODEL), "z"))
     assert accept == m.Accept(900, MODEL)
-    (refused,) = desk.sent(m.Refused, desk.say("c", m.Propose(901, MODEL), "w"))
+    (refused,) = driver.sent(m.Refused, driver.say("c", m.Propose(901, MODEL), "w"))
     assert refused.reason == "has accepted a proposal of a"
-    effects = desk.say("a", m.Decision(900, "taken"))
+    effects = driver.say("a", m.Decision(900, "taken"))
     assert only(e.Combine, effects)[0].bodies == ("z", "x0")
-    assert desk.sent(m.Receipt, effects) == [m.Receipt(900)]
-    again = desk.say("a", m.Decision(900, "taken"))
+    assert driver.sent(m.Receipt, effects) == [m.Receipt(900)]
+    again = driver.say("a", m.Decision(900, "taken"))
     assert only(e.Combine, again) == []
-    assert desk.sent(m.Receipt, again) == [m.Receipt(900)], "the first acknowledgment may be lost"
+    assert driver.sent(m.Receipt, again) == [m.Receipt(900)], "the first acknowledgment may be lost"
 
 
 def test_what_is_dropped_changes_nothing() -> None:
-    desk = Desk()
-    desk.refuse_all()
-    desk.say("a", m.Propose(900, MODEL), "z")
-    assert only(e.Combine, desk.say("a", m.Decision(900, "dropped"))) == []
-    assert desk.peer.weights == "x0"
-    assert desk.peer.busy_with is None
+    driver = Driver()
+    driver.refuse_all()
+    driver.say("a", m.Propose(900, MODEL), "z")
+    assert only(e.Combine, driver.say("a", m.Decision(900, "dropped"))) == []
+    assert driver.peer.weights == "x0"
+    assert driver.peer.busy_with is None
 
 
 def test_of_two_that_propose_to_each_other_the_larger_name_gives_way() -> None:
-    desk = Desk(("a",))
-    effects = desk.say("a", m.Propose(900, MODEL), "z")
-    assert desk.sent(m.Decision, effects) == [m.Decision(101, "dropped")]
-    assert desk.sent(m.Accept, effects) == [m.Accept(900, MODEL)]
-    desk = Desk(("c",))
-    effects = desk.say("c", m.Propose(900, MODEL), "z")
-    assert [refused.code for refused in desk.sent(m.Refused, effects)] == ["busy"]
-    assert desk.partner == "c"
+    driver = Driver(("a",))
+    effects = driver.say("a", m.Propose(900, MODEL), "z")
+    assert driver.sent(m.Decision, effects) == [m.Decision(101, "dropped")]
+    assert driver.sent(m.Accept, effects) == [m.Accept(900, MODEL)]
+    driver = Driver(("c",))
+    effects = driver.say("c", m.Propose(900, MODEL), "z")
+    assert [refused.code for refused in driver.sent(m.Refused, effects)] == ["busy"]
+    assert driver.partner == "c"
 
 
 def test_a_refusal_or_an_end_is_final_for_its_number() -> None:
-    desk = Desk()
-    sender = desk.other
-    desk.say(sender, m.Propose(900, MODEL), "z")
-    desk.refuse_all()
-    assert desk.say(sender, m.Propose(900, MODEL), "z") == [], "a copy of what was refused"
-    assert desk.peer.stats.stale == {sender: 1}
+    driver = Driver()
+    sender = driver.other
+    driver.say(sender, m.Propose(900, MODEL), "z")
+    driver.refuse_all()
+    assert driver.say(sender, m.Propose(900, MODEL), "z") == [], "a copy of what was refused"
+    assert driver.peer.stats.stale == {sender: 1}
 
 
 def test_an_unanswered_proposal_is_dropped_and_a_late_answer_is_told_so() -> None:
-    desk = Desk(("a",), patience_s=1.0)
-    effects = desk.tell(ev.TimerFired(("proposal", 101), 1.0), 1.0)
-    assert desk.sent(m.Decision, effects) == [m.Decision(101, "dropped")]
-    late = desk.say("a", m.Accept(101, MODEL), "y")
-    assert desk.sent(m.Decision, late) == [m.Decision(101, "dropped")]
+    driver = Driver(("a",), patience_s=1.0)
+    effects = driver.tell(ev.TimerFired(("proposal", 101), 1.0), 1.0)
+    assert driver.sent(m.Decision, effects) == [m.Decision(101, "dropped")]
+    late = driver.say("a", m.Accept(101, MODEL), "y")
+    assert driver.sent(m.Decision, late) == [m.Decision(101, "dropped")]
     assert only(e.Combine, late) == []
 
 
 def test_a_transfer_under_way_is_waited_for() -> None:
-    desk = Desk(("a",))
-    desk.tell(ev.Arrived("a", m.Heartbeat(0, "training", (0,))), 0.9)
-    (timer,) = desk.tell(ev.TimerFired(("proposal", 101), 1.0), 1.0)
+    driver = Driver(("a",))
+    driver.tell(ev.Arrived("a", m.Heartbeat(0, "training", (0,))), 0.9)
+    (timer,) = driver.tell(ev.TimerFired(("proposal", 101), 1.0), 1.0)
     assert timer == e.SetTimer(("proposal", 101), 2.0)
 
 
 def test_in_doubt_a_peer_is_free_for_others_and_asks() -> None:
-    desk = Desk()
-    desk.refuse_all()
-    desk.say("a", m.Propose(900, MODEL), "z")
-    effects = desk.tell(ev.TimerFired(("accepted", "a", 900), 1.0), 1.0)
-    assert desk.sent(m.QueryDecision, effects) == [m.QueryDecision(900)]
-    assert desk.sent(m.Accept, desk.say("c", m.Propose(901, MODEL), "w")) == [m.Accept(901, MODEL)]
-    refusal = desk.say("a", m.Propose(905, MODEL), "zz")
-    assert desk.sent(m.QueryDecision, refusal) == [m.QueryDecision(900)]
-    assert [refused.round for refused in desk.sent(m.Refused, refusal)] == [905]
-    assert only(e.Combine, desk.say("a", m.Decision(900, "taken"))), "however late, its half is taken"
+    driver = Driver()
+    driver.refuse_all()
+    driver.say("a", m.Propose(900, MODEL), "z")
+    effects = driver.tell(ev.TimerFired(("accepted", "a", 900), 1.0), 1.0)
+    assert driver.sent(m.QueryDecision, effects) == [m.QueryDecision(900)]
+    assert driver.sent(m.Accept, driver.say("c", m.Propose(901, MODEL), "w")) == [m.Accept(901, MODEL)]
+    refusal = driver.say("a", m.Propose(905, MODEL), "zz")
+    assert driver.sent(m.QueryDecision, refusal) == [m.QueryDecision(900)]
+    assert [refused.round for refused in driver.sent(m.Refused, refusal)] == [905]
+    assert only(e.Combine, driver.say("a", m.Decision(900, "taken"))), "however late, its half is taken"
 
 
 def test_a_proposer_remembers_what_it_took_until_it_was_heard() -> None:
-    desk = Desk()
-    partner = desk.partner
-    desk.say(partner, m.Accept(101, MODEL), "y")
-    assert desk.sent(m.Decision, desk.say(partner, m.QueryDecision(101))) == [m.Decision(101, "taken")]
-    desk.say(partner, m.Receipt(101))
-    assert desk.peer._taken[partner] == set()
-    assert desk.sent(m.Decision, desk.say(partner, m.QueryDecision(50))) == [m.Decision(50, "unknown")]
+    driver = Driver()
+    partner = driver.partner
+    driver.say(partner, m.Accept(101, MODEL), "y")
+    assert driver.sent(m.Decision, driver.say(partner, m.QueryDecision(101))) == [m.Decision(101, "taken")]
+    driver.say(partner, m.Receipt(101))
+    assert driver.peer._taken[partner] == set()
+    assert driver.sent(m.Decision, driver.say(partner, m.QueryDecision(50))) == [m.Decision(50, "unknown")]
 
 
 def test_no_more_averages_than_the_bound_change_a_training() -> None:
-    desk = Desk(max_staleness=2)
-    desk.refuse_all()
+    driver = Driver(max_staleness=2)
+    driver.refuse_all()
     for number in (900, 901):
-        desk.say("a", m.Propose(number, MODEL), "z")
-        (combine,) = only(e.Combine, desk.say("a", m.Decision(number, "taken")))
-        desk.tell(ev.Combined(combine.number, f"m{number}"))
-    (refused,) = desk.sent(m.Refused, desk.say("c", m.Propose(902, MODEL), "w"))
+        driver.say("a", m.Propose(number, MODEL), "z")
+        (combine,) = only(e.Combine, driver.say("a", m.Decision(number, "taken")))
+        driver.tell(ev.Combined(combine.number, f"m{number}"))
+    (refused,) = driver.sent(m.Refused, driver.say("c", m.Propose(902, MODEL), "w"))
     assert refused.reason == "2 averages in this cycle"
-    (combine,) = only(e.Combine, desk.trained())
-    desk.tell(ev.Combined(combine.number, "x1"))
-    desk.refuse_all()
-    assert desk.sent(m.Accept, desk.say("c", m.Propose(903, MODEL), "w"))
+    (combine,) = only(e.Combine, driver.trained())
+    driver.tell(ev.Combined(combine.number, "x1"))
+    driver.refuse_all()
+    assert driver.sent(m.Accept, driver.say("c", m.Propose(903, MODEL), "w"))
 
 
 def test_an_old_answer_is_dropped() -> None:
-    desk = Desk(("a",), max_staleness=2)
+    driver = Driver(("a",), max_staleness=2)
     for _ in range(3):
-        desk.trained()
-    effects = desk.say("a", m.Accept(101, MODEL), "y")
-    assert desk.sent(m.Decision, effects)[0] == m.Decision(101, "dropped")
+        driver.trained()
+    effects = driver.say("a", m.Accept(101, MODEL), "y")
+    assert driver.sent(m.Decision, effects)[0] == m.Decision(101, "dropped")
     assert only(e.Combine, effects) == []
 
 
 def test_a_proposer_that_is_started_again_leaves_an_open_proposal_that_is_reported() -> None:
-    desk = Desk()
-    desk.refuse_all()
-    desk.say("a", m.Propose(900, MODEL), "z")
-    effects = desk.tell(ev.LinkUp("a", "peer", 2))
+    driver = Driver()
+    driver.refuse_all()
+    driver.say("a", m.Propose(900, MODEL), "z")
+    effects = driver.tell(ev.LinkUp("a", "peer", 2))
     (told,) = [p.fields for p in only(e.Publish, effects) if p.type == "warning"]
     assert told["subject"] == "a"
     assert "proposal 900" in told["reason"]
-    assert desk.peer.weights == "x0"
+    assert driver.peer.weights == "x0"
 
 
 def test_a_model_that_does_not_fit_is_refused_by_name() -> None:
-    desk = Desk()
-    desk.refuse_all()
+    driver = Driver()
+    driver.refuse_all()
     wrong = m.Payload("ffff", "float64", 5)
-    (refused,) = desk.sent(m.Refused, desk.say("a", m.Propose(900, wrong), "z"))
+    (refused,) = driver.sent(m.Refused, driver.say("a", m.Propose(900, wrong), "z"))
     assert refused.code == "layout"
-    (refused,) = desk.sent(m.Refused, desk.say("a", m.Propose(901, MODEL), "z", "values must be finite"))
+    (refused,) = driver.sent(m.Refused, driver.say("a", m.Propose(901, MODEL), "z", "values must be finite"))
     assert refused.code == "values"
 
 
 def test_who_is_done_goes_on_answering_until_its_neighbors_are_done() -> None:
-    desk = Desk(until=1)
-    desk.refuse_all()
-    desk.tell(ev.Proceed(1, last=True))
-    desk.trained()
-    desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.5}))
-    assert desk.peer.status == "resting"
-    assert desk.sent(m.Accept, desk.say("a", m.Propose(900, MODEL), "z"))
-    desk.say("a", m.Decision(900, "dropped"))
-    desk.say("a", m.Heartbeat(1, "resting", ()))
-    assert only(e.Evaluate, desk.say("c", m.Heartbeat(0, "training", ()))) == []
-    assert only(e.Evaluate, desk.say("c", m.Heartbeat(1, "resting", ())))
-    *_, adopt, finish = desk.tell(ev.Evaluated(1, "test", {"accuracy": 0.6}))
+    driver = Driver(until=1)
+    driver.refuse_all()
+    driver.tell(ev.Proceed(1, last=True))
+    driver.trained()
+    driver.tell(ev.Evaluated(1, "test", {"accuracy": 0.5}))
+    assert driver.peer.status == "resting"
+    assert driver.sent(m.Accept, driver.say("a", m.Propose(900, MODEL), "z"))
+    driver.say("a", m.Decision(900, "dropped"))
+    driver.say("a", m.Heartbeat(1, "resting", ()))
+    assert only(e.Evaluate, driver.say("c", m.Heartbeat(0, "training", ()))) == []
+    assert only(e.Evaluate, driver.say("c", m.Heartbeat(1, "resting", ())))
+    *_, adopt, finish = driver.tell(ev.Evaluated(1, "test", {"accuracy": 0.6}))
     assert (adopt, finish) == (e.LoadWeights("t1"), e.Finish("completed"))
 
 
 def test_who_is_done_does_not_wait_beyond_the_deadline() -> None:
-    desk = Desk(until=1)
-    desk.refuse_all()
-    desk.tell(ev.Proceed(1, last=True))
-    desk.trained()
-    desk.tell(ev.Evaluated(1, "test", {}))
-    assert only(e.Evaluate, desk.tell(ev.TimerFired(("ending",), 30.0), 30.0))
+    driver = Driver(until=1)
+    driver.refuse_all()
+    driver.tell(ev.Proceed(1, last=True))
+    driver.trained()
+    driver.tell(ev.Evaluated(1, "test", {}))
+    assert only(e.Evaluate, driver.tell(ev.TimerFired(("ending",), 30.0), 30.0))
 
 
 def test_changes_that_come_while_a_sum_is_made_are_summed_next() -> None:

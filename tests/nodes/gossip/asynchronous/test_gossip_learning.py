@@ -22,7 +22,7 @@ def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
     return [effect for effect in effects if isinstance(effect, kind)]
 
 
-class Desk:
+class Driver:
     """Peer b with neighbors a and c, settled, waiting for a model."""
 
     def __init__(self, until: int = 10, **walk: Any) -> None:
@@ -59,130 +59,130 @@ class Desk:
 
 
 def test_nothing_is_trained_before_a_model_comes() -> None:
-    desk = Desk()
-    assert only(e.Train, desk.begun) == []
-    (timer,) = [t for t in only(e.SetTimer, desk.begun) if t.key == ("period",)]
+    driver = Driver()
+    assert only(e.Train, driver.begun) == []
+    (timer,) = [t for t in only(e.SetTimer, driver.begun) if t.key == ("period",)]
     assert 0 <= timer.at < 0.1
 
 
 def test_a_model_that_comes_is_merged_by_age_and_then_updated_with_its_clock() -> None:
-    desk = Desk()
-    effects = desk.walk("a", 3)
+    driver = Driver()
+    effects = driver.walk("a", 3)
     (merge,) = only(e.Merge, effects)
     assert (merge.mine, merge.theirs, merge.shares, merge.part) == ("x0", "a3", (0.0, 1.0), WHOLE)
-    effects = desk.combined(effects)
+    effects = driver.combined(effects)
     (train,) = only(e.Train, effects)
     assert (train.body, train.settings) == ("merged", {"epochs": 1, "clock": 3.0})
-    effects = desk.trained(effects, "x1", steps=4)
-    assert (desk.peer.model.body, desk.peer.model.ages, desk.peer.completed) == ("x1", (7,), 1)
+    effects = driver.trained(effects, "x1", steps=4)
+    assert (driver.peer.model.body, driver.peer.model.ages, driver.peer.completed) == ("x1", (7,), 1)
     (told,) = [p.fields for p in only(e.Publish, effects) if p.type == "round.completed"]
     assert (told["participants"], told["loss"]) == (["a"], 0.5)
-    (merge,) = only(e.Merge, desk.walk("c", 21))
+    (merge,) = only(e.Merge, driver.walk("c", 21))
     assert merge.shares == (0.25, 0.75)
 
 
 def test_a_random_walk_is_updated_and_nothing_else() -> None:
-    desk = Desk(variant="rw")
-    effects = desk.walk("a", 3)
+    driver = Driver(variant="rw")
+    effects = driver.walk("a", 3)
     assert only(e.Merge, effects) == []
-    desk.trained(effects, "a4")
-    assert (desk.peer.model.body, desk.peer.model.ages) == ("a4", (4,))
+    driver.trained(effects, "a4")
+    assert (driver.peer.model.body, driver.peer.model.ages) == ("a4", (4,))
 
 
 def test_update_merge_updates_both_and_merges_them() -> None:
-    desk = Desk(variant="um", merge="mean", against="last")
-    effects = desk.trained(desk.walk("a", 3), "a4")
+    driver = Driver(variant="um", merge="mean", against="last")
+    effects = driver.trained(driver.walk("a", 3), "a4")
     (train,) = only(e.Train, effects)
     assert (train.body, train.settings["clock"]) == ("x0", 0.0)
-    effects = desk.trained(effects, "x1")
+    effects = driver.trained(effects, "x1")
     (merge,) = only(e.Merge, effects)
     assert (merge.mine, merge.theirs, merge.shares) == ("x1", "a4", (0.5, 0.5))
-    desk.combined(effects, "both")
-    assert (desk.peer.model.body, desk.peer.model.ages) == ("both", (4,))
-    effects = desk.trained(desk.walk("c", 9), "c10")
+    driver.combined(effects, "both")
+    assert (driver.peer.model.body, driver.peer.model.ages) == ("both", (4,))
+    effects = driver.trained(driver.walk("c", 9), "c10")
     assert only(e.Train, effects)[0].body == "a3", "the model that came before, as it came"
 
 
 def test_the_latest_of_each_neighbor_waits_for_the_training_and_the_rest_is_dropped() -> None:
-    desk = Desk(variant="rw", queue=1)
-    effects = desk.walk("a", 1)
+    driver = Driver(variant="rw", queue=1)
+    effects = driver.walk("a", 1)
     for age in (2, 3):
-        assert only(e.Train, desk.walk("a", age)) == []
-    assert desk.peer.tally["dropped"] == 1
-    desk.walk("c", 9)
-    assert desk.peer.tally["dropped"] == 2, "there is room for one only"
-    (train,) = only(e.Train, desk.trained(effects, "a2"))
+        assert only(e.Train, driver.walk("a", age)) == []
+    assert driver.peer.tally["dropped"] == 1
+    driver.walk("c", 9)
+    assert driver.peer.tally["dropped"] == 2, "there is room for one only"
+    (train,) = only(e.Train, driver.trained(effects, "a2"))
     assert train.body == "c9"
 
 
 def test_once_a_period_the_model_is_sent_to_a_living_neighbor() -> None:
-    desk = Desk()
+    driver = Driver()
     targets = set()
     for _ in range(20):
-        (send,) = [s for s in only(e.Send, desk.period()) if isinstance(s.message, m.Walk)]
+        (send,) = [s for s in only(e.Send, driver.period()) if isinstance(s.message, m.Walk)]
         assert (send.message, send.body) == (m.Walk(0, 0, 0, MODEL), "x0")
         targets |= set(send.to)
     assert targets == {"a", "c"}
-    desk.tell(ev.LinkLost("a", "gone"))
+    driver.tell(ev.LinkLost("a", "gone"))
     for _ in range(20):
-        (send,) = only(e.Send, desk.period())
+        (send,) = only(e.Send, driver.period())
         assert send.to == ("c",)
 
 
 def test_tokens_are_saved_and_spent_on_answers() -> None:
-    desk = Desk(variant="rw", tokens="simple", capacity=2)
-    assert [len(only(e.Send, desk.period())) for _ in range(3)] == [0, 0, 1]
-    effects = desk.trained(desk.walk("a", 3), "a4")
+    driver = Driver(variant="rw", tokens="simple", capacity=2)
+    assert [len(only(e.Send, driver.period())) for _ in range(3)] == [0, 0, 1]
+    effects = driver.trained(driver.walk("a", 3), "a4")
     assert len(only(e.Send, effects)) == 1
-    assert desk.peer.token_account.balance == 1
+    assert driver.peer.token_account.balance == 1
 
 
 def test_a_part_is_copied_out_and_merged_into_its_place_with_its_own_age() -> None:
-    desk = Desk(layers=True)
-    effects = desk.walk("a", 5, part=1, length=2)
+    driver = Driver(layers=True)
+    effects = driver.walk("a", 5, part=1, length=2)
     (merge,) = only(e.Merge, effects)
     assert merge.part == Part(1, (4, 6, 1))
-    desk.trained(desk.combined(effects), "x1")
-    assert desk.peer.model.ages == (1, 6)
-    (take,) = only(e.CopyPart, desk.period())
-    (send,) = only(e.Send, desk.tell(ev.Combined(take.number, "copied")))
+    driver.trained(driver.combined(effects), "x1")
+    assert driver.peer.model.ages == (1, 6)
+    (take,) = only(e.CopyPart, driver.period())
+    (send,) = only(e.Send, driver.tell(ev.Combined(take.number, "copied")))
     assert send.body == "copied"
     part = take.part.number
     assert send.message == m.Walk((1, 6)[part], part, 0, m.Payload("a1b2", "float64", (4, 2)[part]))
 
 
 def test_a_sample_travels_as_the_seed_of_its_elements() -> None:
-    desk = Desk(share=0.5)
-    (take,) = only(e.CopyPart, desk.period())
-    (send,) = only(e.Send, desk.tell(ev.Combined(take.number, "copied")))
+    driver = Driver(share=0.5)
+    (take,) = only(e.CopyPart, driver.period())
+    (send,) = only(e.Send, driver.tell(ev.Combined(take.number, "copied")))
     assert send.message.payload.length == 3
     assert take.part.sample == (send.message.draw, 3, 6)
-    (merge,) = only(e.Merge, desk.walk("a", 4, draw=77, length=3))
+    (merge,) = only(e.Merge, driver.walk("a", 4, draw=77, length=3))
     assert merge.part.sample == (77, 3, 6)
 
 
 @pytest.mark.parametrize(("part", "draw", "length"), [(2, 0, 2), (0, 5, 4), (1, 0, 3)])
 def test_a_part_that_cannot_be_is_refused(part: int, draw: int, length: int) -> None:
-    desk = Desk(layers=True)
-    effects = desk.walk("a", 5, part=part, draw=draw, length=length)
+    driver = Driver(layers=True)
+    effects = driver.walk("a", 5, part=part, draw=draw, length=length)
     (send,) = only(e.Send, effects)
     assert (send.message.about, send.message.code) == ("walk", "length")
     assert only(e.Merge, effects) == []
 
 
 def test_a_peer_to_which_nothing_comes_trains_by_itself() -> None:
-    desk = Desk()
-    effects = desk.tell(ev.TimerFired(("idle",), 30.0), 30.0)
-    desk.trained(effects, "x1")
-    assert (desk.peer.completed, desk.peer.tally["idle"]) == (1, 1)
+    driver = Driver()
+    effects = driver.tell(ev.TimerFired(("idle",), 30.0), 30.0)
+    driver.trained(effects, "x1")
+    assert (driver.peer.completed, driver.peer.tally["idle"]) == (1, 1)
 
 
 def test_who_is_done_learns_no_more_and_still_feeds_the_others() -> None:
-    desk = Desk(until=1, variant="rw")
-    desk.trained(desk.walk("a", 3), "a4")
-    assert desk.peer.status == "resting"
-    assert only(e.Train, desk.walk("c", 5)) == []
-    assert [s.body for s in only(e.Send, desk.period())] == ["a4"]
+    driver = Driver(until=1, variant="rw")
+    driver.trained(driver.walk("a", 3), "a4")
+    assert driver.peer.status == "resting"
+    assert only(e.Train, driver.walk("c", 5)) == []
+    assert [s.body for s in only(e.Send, driver.period())] == ["a4"]
 
 
 @pytest.mark.parametrize(
