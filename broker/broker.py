@@ -17,11 +17,9 @@ from .errors import AddressInUse, ProtocolError
 from .event_codec import Event
 from .messages import Failed, GetSnapshot, Message, Snapshot, tag_of
 from .relay import Relay
-from .sockets import CONTROL_QUEUE, bind, discard, make, split_bind
+from .sockets import CONTROL_QUEUE, advertised, bind, discard, make, split_bind
 from .transport_events import Counters
 from .transport_protocol import new_incarnation
-
-__all__ = ["Broker"]
 
 _TICK_S = 0.1
 _LAST_EVENTS_S = 1.0  # in which what was relayed last may leave this process
@@ -113,7 +111,8 @@ class Broker:
             try:
                 for service, socket, address in zip(_SERVICES, sockets, split_bind(bind_to, _SERVICES), strict=True):
                     plain = bind_to if service == "directory" and not address.startswith("tcp") else address
-                    self.addresses[service] = self._reachable(bind(socket, plain))
+                    bound = bind(socket, plain)
+                    self.addresses[service] = advertised(bound, self._advertise) if self._advertise else bound
             except BaseException as error:
                 for socket in sockets:
                     socket.close()
@@ -141,12 +140,6 @@ class Broker:
         seq = self._seq[type_] = self._seq.get(type_, 0) + 1
         event: Event = {"type": type_, "run": run, "node": "broker", "role": "broker"}
         self._relay.publish(event | {"incarnation": self._incarnation, "seq": seq, "time": time.time()} | fields)
-
-    def _reachable(self, endpoint: str) -> str:
-        scheme, _, rest = endpoint.partition("://")
-        if scheme != "tcp" or self._advertise is None:
-            return endpoint
-        return f"tcp://{self._advertise}:{rest.rpartition(':')[2]}"
 
     def _request(self, _: Channel, identity: bytes, frames: list[Any]) -> None:
         try:

@@ -18,8 +18,6 @@ from .codec import Frame, encode
 from .messages import Message, tag_of
 from .transport_events import Counters
 
-__all__ = ["Channel", "Envelope"]
-
 _TURN = 64  # messages handed over before others get the loop
 _ZERO_COPY = 65_536  # bytes; below, a copy is cheaper than the bookkeeping of sharing
 _SMALL_BYTES = 1 << 20  # while the queue of a peer is smaller than this, `queue` does not bound it
@@ -50,17 +48,11 @@ class Envelope(NamedTuple):
 class Channel:
     """Owns one socket; a ROUTER where ``addressed``, anything else where not.
 
-    Parameters
-    ----------
-    deliver : callable (channel, identity, frames) -> None
-        Called synchronously for each message; identity is ``b""`` unless ``addressed``. It must not raise.
-    dropped : callable (channel, identity, envelope, full) -> None
-        Called when a message will not leave: the queue is ``full``, or (false) there is no such peer.
-    queue : int
-        Messages that may wait for one peer, or 256 of less than a megabyte together. Beyond that the oldest is dropped,
-        because newer ones supersede it.
-    large : bool
-        Arrays are expected: they are received without a copy.
+    ``deliver(channel, identity, frames)`` gets each message, synchronously, and must not raise; ``identity`` is empty
+    unless ``addressed``. ``dropped(channel, identity, envelope, full)`` is called for a message that will not leave,
+    because the queue is full or (false) there is no such peer. ``queue`` messages may wait for one peer, or 256 of less
+    than a megabyte together; beyond that the oldest is dropped, because newer ones supersede it. ``large``: arrays are
+    expected and received without a copy.
     """
 
     def __init__(

@@ -13,8 +13,6 @@ from typing import Any
 
 from . import messages as m
 
-__all__ = ["Directory", "Outcome", "Reply"]
-
 _UNCOUNTED = frozenset({"coordinator", "launcher"})  # roles that do not count toward min_nodes
 _LONGEST_POLL_S = 60.0
 
@@ -90,15 +88,8 @@ class _Run:
 class Directory:
     """The runs of one broker.
 
-    Parameters
-    ----------
-    events_in, events_out : str
-        Where events are published to and subscribed to.
-    lease_s : float
-        A node that has not renewed for this long is suspect, and dead after three times as long. A shorter lease
-        detects failures faster, with more false positives.
-    forget_s : float
-        How long a run without living members is remembered.
+    A node that has not renewed for ``lease_s`` seconds is suspect, and dead after three times as long; a shorter lease
+    detects failures faster, with more false positives. A run without live members is remembered for ``forget_s``.
     """
 
     def __init__(self, events_in: str, events_out: str, *, lease_s: float = 5.0, forget_s: float = 60.0) -> None:
@@ -113,19 +104,16 @@ class Directory:
         match message:
             case m.Join():
                 return self._join(identity, message, now)
-            case m.RenewLease(id=id_):
-                entry, refusal = self._entry(message)
-                if entry is None:
-                    return [Reply(identity, refusal)]
-                entry.seen, entry.state = now, "alive"
-                return [Reply(identity, m.Ok(id_))]
-            case m.Leave(id=id_, run=name, node=node):
-                entry, refusal = self._entry(message)
-                if entry is None:
-                    return [Reply(identity, refusal)]
-                run = self._runs[name]
-                del run.entries[node]
-                return [Reply(identity, m.Ok(id_)), *self._changed(run, now)]
+            case m.RenewLease() | m.Leave():
+                entry = self._entry(message)
+                if isinstance(entry, m.Failed):
+                    return [Reply(identity, entry)]
+                if isinstance(message, m.RenewLease):
+                    entry.seen, entry.state = now, "alive"
+                    return [Reply(identity, m.Ok(message.id))]
+                run = self._runs[message.run]
+                del run.entries[message.node]
+                return [Reply(identity, m.Ok(message.id)), *self._changed(run, now)]
             case m.GetRoster(run=name):
                 return self._ask_roster(identity, message, self._runs.get(name), now)
             case m.GetEventAddresses(id=id_):
@@ -180,22 +168,17 @@ class Directory:
             return m.Failed(join.id, "config", reason)
         known = run.entries.get(join.node)
         if known is not None and join.incarnation < known.join.incarnation:
-            return m.Failed(join.id, "stale", f"{join.node} of run '{run.name}' has been started again since")
+            return _superseded(join)
         if run.failure is not None:
             return m.Failed(join.id, "incomplete", f"run '{run.name}' failed to start: {run.failure}")
         return None
 
-    def _entry(self, message: m.RenewLease | m.Leave) -> tuple[_Entry | None, m.Failed]:
+    def _entry(self, message: m.RenewLease | m.Leave) -> _Entry | m.Failed:
         run = self._runs.get(message.run)
         entry = run.entries.get(message.node) if run is not None else None
-        unknown = m.Failed(message.id, "unknown", f"{message.node} is not in run '{message.run}'")
         if entry is None or entry.state == "dead" or message.incarnation > entry.join.incarnation:
-            return None, unknown
-        if message.incarnation < entry.join.incarnation:
-            return None, m.Failed(
-                message.id, "stale", f"{message.node} of run '{message.run}' has been started again since"
-            )
-        return entry, unknown
+            return m.Failed(message.id, "unknown", f"{message.node} is not in run '{message.run}'")
+        return entry if message.incarnation == entry.join.incarnation else _superseded(message)
 
     def _ask_roster(self, identity: bytes, request: m.GetRoster, run: _Run | None, now: float) -> list[Outcome]:
         if run is None:
@@ -236,6 +219,10 @@ class Directory:
                 if run.version == 0:  # it was never in a roster
                     del run.entries[name]
         return outcomes + self._changed(run, now) if lost else outcomes
+
+
+def _superseded(message: m.Join | m.RenewLease | m.Leave) -> m.Failed:
+    return m.Failed(message.id, "stale", f"{message.node} of run '{message.run}' has been started again since")
 
 
 def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[str, str, str] | None:

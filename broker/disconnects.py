@@ -11,8 +11,6 @@ import zmq
 from .channel import Channel
 from .transport_events import Counters
 
-__all__ = ["DisconnectMonitor"]
-
 
 class DisconnectMonitor:
     """Calls ``closed`` with the descriptor of each connection of ``socket`` that has closed.

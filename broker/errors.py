@@ -22,12 +22,7 @@ class BrokerError(Exception):
 class ProtocolError(BrokerError):
     """Bytes that are not a message of this protocol.
 
-    Attributes
-    ----------
-    code : str
-        One of the error codes listed in docs/protocol.md, such as ``malformed`` or ``version``.
-    reason : str
-        What was found and what is allowed, in one line.
+    ``code`` is one of docs/protocol.md, such as ``malformed``; ``reason`` says in one line what was found and allowed.
     """
 
     def __init__(self, code: str, reason: str) -> None:
@@ -37,15 +32,7 @@ class ProtocolError(BrokerError):
 
 
 class MessageTooLarge(BrokerError, ValueError):
-    """A message of one's own that its lane does not carry; nothing was sent.
-
-    Attributes
-    ----------
-    what : str
-        Tag of the message.
-    size, limit : int
-        In bytes.
-    """
+    """A message ``what`` of one's own is larger than its lane carries, in bytes; nothing was sent."""
 
     def __init__(self, what: str, size: int, limit: int, setting: str) -> None:
         super().__init__(f"{what} is {size:,} bytes, and {setting} allows {limit:,}")

@@ -11,8 +11,6 @@ import msgpack
 from .codec import DEFAULT_LIMITS, SIGNATURE, plain, shallow
 from .errors import ProtocolError
 
-__all__ = ["REQUIRED", "Event", "decode_event", "encode_event"]
-
 Event = dict[str, Any]
 
 REQUIRED: dict[str, type | tuple[type, ...]] = {

@@ -12,26 +12,17 @@ import zmq
 from .channel import Channel, Envelope
 from .disconnects import DisconnectMonitor
 from .endpoint import LANES, Endpoint
-from .errors import BadAddress, ProtocolError
+from .errors import ProtocolError
 from .handshake import InboundPeer, InboundPeers
 from .messages import Hello, Lane, Refused, tag_of
-from .sockets import bind, discard, make, split_bind
+from .sockets import advertised, bind, discard, make, split_bind
 from .transport_events import ConnectionClosed, LinkLost, LinkUp
-
-__all__ = ["Inbound"]
 
 _CUT_S = 1.0  # a bulk connection that closes this much before its control connection has closed with it
 
 
 class Inbound:
-    """One ROUTER per lane.
-
-    Parameters
-    ----------
-    endpoint : Endpoint
-    lost : callable (node, incarnation) -> None
-        Called when the control connection of a peer has closed, before the receiver is notified.
-    """
+    """One ROUTER per lane; ``lost(node, incarnation)`` is called before the receiver learns of a lost peer."""
 
     def __init__(self, endpoint: Endpoint, lost: Callable[[str, int], None]) -> None:
         self.addresses: dict[str, str] = {}
@@ -46,12 +37,14 @@ class Inbound:
         for lane, place in zip(LANES, split_bind(address, LANES), strict=True):
             socket = make(context, f"inbox.{lane}", self._endpoint.limits)
             try:
-                self.addresses[lane.value] = _advertised(bind(socket, place), advertise)
+                self.addresses[lane.value] = advertised(bind(socket, place), advertise)
             except BaseException:
                 socket.close()
                 raise
             receive = partial(self._receive, lane)
-            self._channels[lane] = self._endpoint.channel(socket, lane, receive, self._peer_of, addressed=True)
+            self._channels[lane] = self._endpoint.channel(
+                socket, lane, receive, lambda identity: (self._peers.name_of(identity), True), addressed=True
+            )
             if not place.startswith("inproc"):
                 self._monitors[lane] = DisconnectMonitor(socket, partial(self._disconnected, lane))
 
@@ -89,9 +82,6 @@ class Inbound:
             channel.close(linger_s)
         self._monitors.clear()
         self._channels.clear()
-
-    def _peer_of(self, identity: bytes) -> tuple[str, bool]:
-        return self._peers.name_of(identity), True
 
     def _receive(self, lane: Lane, identity: bytes, frames: list[Any]) -> None:
         peer = self._peers.by_identity.get(identity)
@@ -156,16 +146,3 @@ class Inbound:
             limit = f"a frame over {self._endpoint.limits.message_bytes:,} bytes does that"
             reason = f"the bulk connection of {peer.node} closed while its control connection is open"
             self._endpoint.notify(ConnectionClosed(f"{reason}; {limit}"))
-
-
-def _advertised(endpoint: str, advertise: str | None) -> str:
-    """Return the address at which others reach a bound endpoint."""
-    scheme, _, rest = endpoint.partition("://")
-    host, _, port = rest.rpartition(":")
-    if scheme != "tcp":
-        return endpoint
-    if advertise is not None:
-        return f"tcp://{advertise}:{port}"
-    if host in {"0.0.0.0", "[::]", "*"}:
-        raise BadAddress(endpoint, "bound to every interface: name the host by which others reach it (advertise)")
-    return endpoint

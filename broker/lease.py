@@ -15,8 +15,6 @@ from .messages import Failed, GetRoster, Join, Joined, Leave, Message, Ok, Renew
 from .request_client import BrokerClient
 from .sockets import reached_by
 
-__all__ = ["Lease"]
-
 _POLL_S = 20.0  # a long poll is repeated this often, so that the loss of a broker is noticed
 
 

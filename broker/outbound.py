@@ -17,21 +17,14 @@ from .messages import VERSION, Hello, Lane, Refused, tag_of
 from .sockets import dial
 from .transport_events import LinkLost, LinkUp
 
-__all__ = ["Outbound"]
-
 _HELLO_S = (0.5, 5.0)  # first and longest pause before an unanswered HELLO is repeated
 
 
 class Outbound:
     """One DEALER per peer and lane.
 
-    Parameters
-    ----------
-    endpoint : Endpoint
-    incarnation : int
-    monitored : bool
-        Whether to detect closed connections. A node that binds learns of a lost peer there; one that only dials has
-        no other way.
+    ``monitored`` links detect closed connections: a node that binds learns of a lost peer there, one that only dials
+    has no other way.
     """
 
     def __init__(self, endpoint: Endpoint, incarnation: int, *, monitored: bool) -> None:

@@ -13,8 +13,6 @@ from .errors import ProtocolError
 from .event_codec import Event, decode_event, encode_event
 from .transport_events import Counters
 
-__all__ = ["WELCOME", "LastValues", "Relay"]
-
 WELCOME = b"~welcome."
 """Prefix of the topics that the relay answers: the answer proves a subscriber's earlier subscriptions are active."""
 

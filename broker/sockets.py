@@ -17,24 +17,12 @@ import zmq
 from .codec import DEFAULT_LIMITS, Limits
 from .errors import AddressInUse, BadAddress
 
-__all__ = [
-    "BULK_QUEUE",
-    "CONTROL_QUEUE",
-    "SOCKETS",
-    "SocketKind",
-    "bind",
-    "dial",
-    "discard",
-    "make",
-    "reached_by",
-    "split_bind",
-]
-
 CONTROL_QUEUE = 256  # messages queued for a peer outside ZeroMQ, see channel.py
 BULK_QUEUE = 4
 # ZeroMQ tells a writer of room after every half of this many reads, and each time wakes its event loop: 4 cost every
 # second round a turn of the loop. Vectors are shared between peers, so a slow peer holds up rounds and not copies.
 _BULK_DEPTH = 16
+_WILDCARDS = {"0.0.0.0", "[::]", "*"}
 
 # ZMTP's own heartbeats tell a dead host from a quiet one; an I/O thread answers them, so a busy node does not look
 # dead. Never on bulk: there they queue behind the weights and close the connection in mid-transfer.
@@ -168,11 +156,24 @@ def split_bind(address: str, lanes: tuple[str, ...]) -> list[str]:
     return [f"tcp://{host}:{int(port) + i}" for i in range(len(lanes))]
 
 
+def advertised(endpoint: str, advertise: str | None) -> str:
+    """Return the address at which others reach a bound endpoint."""
+    scheme, _, rest = endpoint.partition("://")
+    host, _, port = rest.rpartition(":")
+    if scheme != "tcp":
+        return endpoint
+    if advertise is not None:
+        return f"tcp://{advertise}:{port}"
+    if host in _WILDCARDS:
+        raise BadAddress(endpoint, "bound to every interface: name the host by which others reach it (advertise)")
+    return endpoint
+
+
 def reached_by(address: str, directory: str) -> str:
     """Return ``address``, with the host of ``directory`` in place of a wildcard host."""
     scheme, _, rest = address.partition("://")
     host, _, port = rest.rpartition(":")
-    if scheme != "tcp" or host not in {"0.0.0.0", "[::]", "*"}:
+    if scheme != "tcp" or host not in _WILDCARDS:
         return address
     other, _, found = directory.partition("://")
     if other != "tcp":

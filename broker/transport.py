@@ -23,8 +23,6 @@ from .transport_events import *  # noqa: F403  node code finds all that a transp
 from .transport_protocol import *  # noqa: F403
 from .transport_protocol import OnError, Receiver, new_incarnation
 
-__all__ = ["ZmqTransport"]
-
 
 class ZmqTransport:
     """`Transport` over ZeroMQ sockets; its methods are documented there.

@@ -88,6 +88,11 @@ def _print(found: Measured, distances: list[float], picture: Path | None) -> Non
     from nervenet.nodes.topology import TOPOLOGIES
 
     least, mean, most = found.degree
+    consensus = (
+        "not within the limit" if found.rounds is None else f"0.001 of the distance left after {found.rounds} rounds"
+    )
+    if found.exact is not None:
+        consensus = f"exact after {found.exact} round{'s' if found.exact != 1 else ''}"
     varies = {1: "every round the same"}.get(found.period or 0, f"repeats after {found.period} rounds")
     lines = {
         "nodes": str(found.nodes),
@@ -96,7 +101,7 @@ def _print(found: Measured, distances: list[float], picture: Path | None) -> Non
         "edges": f"{found.edges:.6g} a round" + (", one-way" if found.directed else ""),
         "mixing": found.mixing,
         "spectral gap": f"{found.gap:.4g}",
-        "consensus": _rounds(found),
+        "consensus": consensus,
     }
     print(f"{found.name}: {TOPOLOGIES[found.name].summary}")
     for label, text in lines.items():
@@ -104,12 +109,6 @@ def _print(found: Measured, distances: list[float], picture: Path | None) -> Non
     for number, distance in enumerate(distances, start=1):
         print(f"  after {number:<8}{0.0 if distance < 1e-12 else distance:.3e}")
     print(f"  {'picture':<14}{picture}")
-
-
-def _rounds(found: Measured) -> str:
-    if found.exact is not None:
-        return f"exact after {found.exact} round{'s' if found.exact != 1 else ''}"
-    return "not within the limit" if found.rounds is None else f"0.001 of the distance left after {found.rounds} rounds"
 
 
 def _print_json(found: Measured, distances: list[float], picture: Path | None) -> None:

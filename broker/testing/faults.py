@@ -8,8 +8,6 @@ from hashlib import blake2b
 
 from ..messages import Lane
 
-__all__ = ["Faults", "Partition"]
-
 
 @dataclass(frozen=True, slots=True)
 class Partition:

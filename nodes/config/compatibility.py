@@ -60,23 +60,10 @@ def shared_config_of(experiment: Experiment, site_model: SiteModel) -> dict[str,
 
 
 def check_fits(where: str, number: int, tables: object, experiment: Experiment) -> None:
-    """Check that an experiment can go on with the state of a round.
+    """Raise `ExperimentError` for a state of another experiment, or of a later round than this one has.
 
-    Parameters
-    ----------
-    where
-        What the state was read from, for error messages.
-    number
-        The round.
-    tables
-        The tables of the experiment that wrote the state; None where it does not say.
-    experiment
-        The one that is to go on.
-
-    Raises
-    ------
-    ExperimentError
-        The state is of another experiment, or of a later round than this one has.
+    `where` begins the message; `tables` are those of the experiment that wrote the state of round `number`, None where
+    it does not say.
     """
     if isinstance(tables, Mapping):
         check_same_run(f"{where}: the checkpoint of round {number}", Experiment.from_dict(tables), experiment)

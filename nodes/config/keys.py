@@ -36,13 +36,7 @@ class ExperimentError(ValueError):
 
 
 def parse_set(text: str) -> tuple[str, object]:
-    """Split ``a.b=value``; the value is TOML where it reads as TOML (numbers, lists, true), and plain text otherwise.
-
-    Examples
-    --------
-    >>> parse_set("model.hidden=[32, 16]"), parse_set("gossip.topology=star")
-    (('model.hidden', [32, 16]), ('gossip.topology', 'star'))
-    """
+    """Split ``a.b=value``; the value is TOML where it can be read as TOML (numbers, lists, true), else plain text."""
     key, equals, value = text.partition("=")
     key, value = key.strip(), value.strip()
     if not equals or not key or not all(key.split(".")):
@@ -73,12 +67,7 @@ def override(tables: Mapping[str, Any], overrides: Mapping[str, object]) -> dict
 def check_keys(kind: type, tables: Mapping[str, Any], open_tables: tuple[str, ...] = ()) -> None:
     """Raise :class:`ExperimentError` for the first key that ``kind`` does not have, suggesting the near one.
 
-    Parameters
-    ----------
-    kind
-        The dataclass that ``tables`` will fill; fields that are dataclasses are sub-tables.
-    open_tables
-        Names of the sub-tables in which any further key is allowed.
+    Fields of ``kind`` that are dataclasses are sub-tables; in those of ``open_tables`` any further key is allowed.
     """
     known = _fields(kind)
     for key, value in tables.items():

@@ -8,10 +8,14 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from nervenet.models.data import datasets
+from nervenet.models.site_model import SiteModel
 
 from ..config.compatibility import shared_config_of
 from ..config.factory import build_model, build_site_model
+from ..config.schema import Experiment
 from ..results.collect import write_results
 from ..results.run_dir import RunDir, check_run_dir, read_nodes
 from ..results.run_result import RunResult
@@ -22,11 +26,6 @@ from ..roles.peer import Peer
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name
 from ..runtime.session import Session
 from .node_process import ROLES, Node, report_of
-
-if TYPE_CHECKING:
-    from nervenet.models.site_model import SiteModel
-
-    from ..config.schema import Experiment
 
 SITES = "sites"  # the name of the data of a run whose sites each bring their own
 
@@ -48,28 +47,20 @@ async def run_node(
     Parameters
     ----------
     role
-        ``coordinator``, ``client`` or ``peer``; a client or a peer loads ``data.name`` and keeps ``data.test_size`` of
-        it for evaluation; a coordinator needs no data.
+        A ``client`` or a ``peer`` loads ``data.name`` and keeps ``data.test_size`` of it for evaluation; a
+        ``coordinator`` needs no data.
     experiment
-        The run's configuration, the same at every node but for `data`.
-    broker, run, name
-        Address of the broker, name of the run, name of this node in it.
+        The same at every node but for `data`.
     seed_peer
         Of a peer, in place of the broker: the control address of any living peer of a run that has begun.
     out
-        Folder for what this node ends up with: the experiment, its events, its summary and the model; and for its
-        durable state.
+        The run folder of this node.
     resume
-        The folder of this node's previous incarnation, in place of `out`: a coordinator's run continues after its last
-        checkpoint, a client with its state, under the name that it had. Peers that come back together continue after
-        the newest round of which all hold a state; one alone takes a neighbor's model.
+        That of its previous incarnation, in place of `out`: a coordinator's run continues after its last checkpoint, a
+        client with its state, under the name that it had. Peers that come back together continue after the newest round
+        of which all hold a state; one alone takes a neighbor's model.
     on_event
         Called with each event that this node publishes.
-
-    Returns
-    -------
-    RunResult
-        As a mapping, the summary, as this node knows it.
 
     Raises
     ------
@@ -153,8 +144,6 @@ def _site_model(role: str, experiment: Experiment) -> SiteModel:
     model = build_model(experiment)
     if role == "coordinator":
         return build_site_model(model, None, experiment)
-    from nervenet.models.data import datasets
-
     data = experiment.data
     source = datasets.load(data.name, target=data.target, seed=experiment.seed)
     rows = (source.X, source.y)

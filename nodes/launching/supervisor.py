@@ -71,8 +71,6 @@ class Supervisor:
     def survivors(self) -> set[str]:
         return set(self.roles) - set(self.lost)
 
-    # -------------------------------------------------------------------------------------------------------- starting
-
     async def start_broker(self) -> str:
         """Start the broker and return the address of its directory."""
         network = self.experiment.network
@@ -128,7 +126,7 @@ class Supervisor:
             return
         reason = too_large(self.experiment, shares.rows)
         if reason:
-            self._warn(reason)
+            self.publish("warning", reason=reason)
         else:
             await self._spawn(self._data_job(BASELINE, shares), (BASELINE,), [shares.whole])
 
@@ -139,8 +137,6 @@ class Supervisor:
             await self._processes.spawn(full, nodes, [self.log, *descriptors], within_s=within_s)
         except ForkServerError as error:
             raise RunAborted(str(error)) from error
-
-    # ------------------------------------------------------------------------------------------------------- listening
 
     def reported(self, node: str, kind: str, fields: Mapping[str, Any], array: Any) -> None:
         """Take a report of a node, the broker or the baselines."""
@@ -186,7 +182,8 @@ class Supervisor:
         if not self._addresses or self._broker_restarts > RESTARTS:
             self._abort(f"the broker was {how}")
             return
-        self._warn(f"the broker was {how}; starting it again on {self._addresses['directory']}")
+        reason = f"the broker was {how}; starting it again on {self._addresses['directory']}"
+        self.publish("warning", reason=reason)
         task = asyncio.get_running_loop().create_task(self._spawn_broker_again())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -200,11 +197,8 @@ class Supervisor:
             self._abort(f"the broker could not be started again: {error}")
 
     def _give_up_baselines(self, reason: str) -> None:
-        self._warn(reason)
-        self.baselines = {}
-
-    def _warn(self, reason: str) -> None:
         self.publish("warning", reason=reason)
+        self.baselines = {}
 
     def _lose(self, node: str, reason: str) -> None:
         if node not in self.lost:
@@ -216,18 +210,11 @@ class Supervisor:
             self._abort_reason = reason
             self._processes.notify()
 
-    # --------------------------------------------------------------------------------------------------------- waiting
-
     async def wait_for_results(self, failed: asyncio.Future[None]) -> None:
-        """Wait until every living node has reported its result.
+        """Wait until every living node has reported its result; raises `RunAborted` if the coordinator or all are lost.
 
         A run has no deadline of its own: its rounds have. But once one has reported, and for two deadlines of a round
-        nobody has completed a round or reported, the rest are given up.
-
-        Raises
-        ------
-        RunAborted
-            If the coordinator, or everybody, is lost.
+        none has completed a round or reported, the rest are given up.
         """
         grace_s = 2 * self.experiment.deadline_s + self.experiment.network.join_deadline_s
         loop = asyncio.get_running_loop()
@@ -251,7 +238,7 @@ class Supervisor:
             await self._until(lambda: self.baselines is not None, within_s, "")
         except RunAborted:
             reason = self._abort_reason or f"they were not done {within_s:g} s after the run"
-            self._warn(f"the baselines are left out: {reason}")
+            self.publish("warning", reason=f"the baselines are left out: {reason}")
 
     def _check(self) -> None:
         if self._abort_reason:
@@ -271,8 +258,6 @@ class Supervisor:
                 missing = ", ".join(sorted(self.survivors() - set(self.ready))) if BROKER in self.ready else ""
                 raise RunAborted(f"{otherwise} within {within_s:g} s" + (f"; missing: {missing}" if missing else ""))
             await self._processes.change(until - loop.time())
-
-    # -------------------------------------------------------------------------------------------------------- stopping
 
     async def stop(self, within_s: float) -> None:
         """Stop every process. Nodes first: their goodbyes pass through the broker."""

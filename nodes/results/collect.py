@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..config.factory import build_model
+from ..config.schema import Experiment
+from .run_dir import RunDir
 from .run_result import RunResult
 from .summary import summarize
-
-if TYPE_CHECKING:
-    from ..config.schema import Experiment
-    from .run_dir import RunDir
 
 BEST = "best"  # stem of the files of the best round's model
 

@@ -66,13 +66,7 @@ def resumable(path: Path, experiment: Experiment) -> State:
 
 
 def resumable_peers(path: Path, experiment: Experiment) -> tuple[int, tuple[str, ...]]:
-    """Find the newest round of which every peer of a launched run holds a whole state.
-
-    Returns
-    -------
-    round : int
-    damaged : tuple of str
-        States that were passed over, and what is wrong with each.
+    """Return the newest round of which every peer of a launched run holds a whole state, and what is wrong with others.
 
     Raises
     ------
