@@ -270,23 +270,23 @@ async def test_monitoring_continues_after_a_restart_of_the_broker(ports, monkeyp
 
 async def test_malformed_events_are_dropped_and_counted(broker):
     context: zmq.Context[Any] = zmq.Context()
-    rubbish = context.socket(zmq.XPUB)
-    rubbish.linger = 0
-    rubbish.connect(broker.addresses["events_in"])
+    malformed = context.socket(zmq.XPUB)
+    malformed.linger = 0
+    malformed.connect(broker.addresses["events_in"])
     desk = context.socket(zmq.DEALER)
     desk.linger = 0
     desk.connect(broker.address)
     async with EventStream(broker.address) as events:
         await asyncio.wait_for(events._welcomed.wait(), DEADLINE_S)
-        await asyncio.to_thread(rubbish.recv)  # the relay's subscription
-        rubbish.send_multipart([b"metric.local", b"\x00"])
-        rubbish.send_multipart([b"metric.local"])
-        rubbish.send_multipart(encode_event(valid(type="warning", reason="good")))
+        await asyncio.to_thread(malformed.recv)  # the relay's subscription
+        malformed.send_multipart([b"metric.local", b"\x00"])
+        malformed.send_multipart([b"metric.local"])
+        malformed.send_multipart(encode_event(valid(type="warning", reason="good")))
         assert (await take(events, "warning"))[0]["reason"] == "good"
     desk.send_multipart([b"rubbish"])
     assert b"malformed" in await asyncio.to_thread(desk.recv)
     assert broker.counters.malformed == 3
-    rubbish.close()
+    malformed.close()
     desk.close()
     context.term()
 

@@ -47,7 +47,7 @@ def events(outcomes: list[Any]) -> list[dict[str, Any]]:
 
 
 def says(broker: Directory, message: Any, now: float = 0.0, identity: bytes = b"x") -> Any:
-    """What the requester is told at once; None if it must wait."""
+    """Return the immediate answer to a request; None if it must wait."""
     return replies(broker.handle(identity, message, now)).get(identity)
 
 
@@ -56,8 +56,8 @@ def test_a_resuming_coordinator_may_need_fewer_clients_than_they_expect():
     shared_config = {"mode": "federated"}
     says(broker, join("a", "client", shared_config=shared_config, need=3))
     assert says(broker, GetRoster(1, "demo", 0, 10.0), identity=b"a") is None
-    told = replies(broker.handle(b"c", join("c", "coordinator", shared_config=shared_config, need=1), 1.0))
-    assert [member.node for member in told[b"a"].members] == ["a", "c"]
+    answers = replies(broker.handle(b"c", join("c", "coordinator", shared_config=shared_config, need=1), 1.0))
+    assert [member.node for member in answers[b"a"].members] == ["a", "c"]
     for need in (3, 1):  # and a client has no say in it once the run is open
         says(broker, join(f"b{need}", "client", shared_config=shared_config, run="other", need=need))
     assert says(broker, join("c", "coordinator", shared_config=shared_config, run="other", need=3)).roster_version == 0
@@ -67,9 +67,9 @@ def test_a_roster_is_issued_to_all_polls_when_enough_have_joined():
     broker = directory()
     assert says(broker, join("b")) == Joined(7, "tcp://b:2", "tcp://b:3", LEASE_S, 0)
     assert says(broker, GetRoster(1, "demo", 0, 10.0), identity=b"b") is None
-    told = replies(broker.handle(b"a", join("a"), 1.0))
-    assert told[b"a"].roster_version == 1
-    roster = told[b"b"]
+    answers = replies(broker.handle(b"a", join("a"), 1.0))
+    assert answers[b"a"].roster_version == 1
+    roster = answers[b"b"]
     assert isinstance(roster, Roster)
     assert (roster.id, roster.version, [member.node for member in roster.members]) == (1, 1, ["a", "b"])
     assert roster.members[0].addresses == {"control": "tcp://a:1"}
@@ -109,8 +109,8 @@ def test_too_few_in_time_is_a_failure_with_names():
     for name in ("a", "b"):
         says(broker, RenewLease(1, "demo", name, 1), 29.0)
     assert replies(broker.tick(29.9)) == {}
-    told = replies(broker.tick(30.0))[b"w"]
-    assert told == Failed(4, "incomplete", "2 of 3 nodes joined within 30 s: a, b")
+    answers = replies(broker.tick(30.0))[b"w"]
+    assert answers == Failed(4, "incomplete", "2 of 3 nodes joined within 30 s: a, b")
     late = says(broker, join("c"), 30.1)
     assert (late.code, "failed to start" in late.reason) == ("incomplete", True)
 
@@ -165,9 +165,9 @@ def test_a_run_outlives_its_coordinator_and_accepts_its_next_incarnation(silent_
     broker.handle(b"w", GetRoster(1, "demo", known.version, 60.0), silent_s)
     again = join("c", "coordinator", incarnation=6, shared_config=shared_config)
     again.addresses["control"] = "tcp://elsewhere:1"
-    told = replies(broker.handle(b"x", again, silent_s))
-    assert told[b"x"].roster_version == told[b"w"].version == known.version + 1
-    found = told[b"w"].members[-1]
+    answers = replies(broker.handle(b"x", again, silent_s))
+    assert answers[b"x"].roster_version == answers[b"w"].version == known.version + 1
+    found = answers[b"w"].members[-1]
     assert (found.incarnation, found.state, found.addresses) == (6, "alive", {"control": "tcp://elsewhere:1"})
     assert says(broker, RenewLease(1, "demo", "c", 5), silent_s).code == "stale"
 
@@ -177,9 +177,9 @@ def test_a_late_member_gets_the_roster_at_once_and_is_in_it():
     for name in ("a", "b"):
         says(broker, join(name))
     broker.handle(b"w", GetRoster(1, "demo", 1, 60.0), 0.0)
-    told = replies(broker.handle(b"x", join("late"), 90.0))  # long after the join deadline
-    assert [member.node for member in told[b"w"].members] == ["a", "b", "late"]
-    assert says(broker, GetRoster(1, "demo", 0, 1.0), 90.0) == told[b"w"]
+    answers = replies(broker.handle(b"x", join("late"), 90.0))  # long after the join deadline
+    assert [member.node for member in answers[b"w"].members] == ["a", "b", "late"]
+    assert says(broker, GetRoster(1, "demo", 0, 1.0), 90.0) == answers[b"w"]
 
 
 def test_joining_is_idempotent():
@@ -310,7 +310,7 @@ class AnyTraffic(RuleBasedStateMachine):
         self.take(self.broker.tick(self.now))
 
     @invariant()
-    def nobody_waits_beyond_the_deadline(self):
+    def no_poll_waits_beyond_its_deadline(self):
         assert all(until > self.ticked for until in self.waiting.values())
 
 

@@ -1,4 +1,4 @@
-"""How a newcomer that knows one peer asks it who is there, and what it is told where that fails."""
+"""Discovery of the members of a run through one peer, and its errors."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def hello(incarnation: int = 5, run: str = "demo") -> Hello:
     return Hello("zoe", "peer", run, incarnation, VERSION)
 
 
-async def ask(tcp, seed, who: Hello | None = None, within_s: float = 10.0) -> Peers:
-    return await discover_peers(seed.addresses["control"], who or hello(), {"seed": 0}, within_s, tcp.context)
+async def ask(tcp, seed, own: Hello | None = None, within_s: float = 10.0) -> Peers:
+    return await discover_peers(seed.addresses["control"], own or hello(), {"seed": 0}, within_s, tcp.context)
 
 
 def answering(transport, message):

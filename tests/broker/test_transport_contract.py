@@ -185,15 +185,15 @@ async def test_a_client_that_crashed_comes_back_under_its_name(world):
     if world.carrier == "inproc":
         pytest.skip("inproc has no connections, and no news of them")
     server, at_server = await world.open("server", binds=True)
-    for life in (1, 2):
-        client, at_client = await world.open("client", incarnation=life)
+    for incarnation in (1, 2):
+        client, at_client = await world.open("client", incarnation=incarnation)
         client.link("server", server.addresses)
         await at_client.first(LinkUp)
-        client.send("server", Ready(examples=life, pid=1))
-        await at_server.first(Ready, lambda item, life=life: item.message.examples == life)
+        client.send("server", Ready(examples=incarnation, pid=1))
+        await at_server.first(Ready, lambda item, n=incarnation: item.message.examples == n)
         server.send("client", BEAT)
         await at_client.first(Heartbeat)
-        if life == 1:
+        if incarnation == 1:
             await client.close(0.0)
             await at_server.first(LinkLost)
     kinds = [type(getattr(item, "message", item)) for item in at_server.items]

@@ -1,4 +1,4 @@
-"""What those who do not keep to the protocol get, over tcp."""
+"""What senders that violate the protocol get, over tcp."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ async def test_malformed_messages_are_counted_reported_and_dropped(tcp, stranger
     one = stranger("bob@1").dial(server.addresses["control"]).hello("bob")
     two = stranger("bob@1").dial(server.addresses["bulk"]).hello("bob")
     await at_server.first(LinkUp)
-    for rubbish in ([b""], [b"GET / HTTP/1.1"], [b"NV\x01\xc1"], [b"NV\x01\x80"], [b"a", b"b", b"c", b"d", b"e"]):
-        one.socket.send_multipart(rubbish)
+    for malformed in ([b""], [b"GET / HTTP/1.1"], [b"NV\x01\xc1"], [b"NV\x01\x80"], [b"a", b"b", b"c", b"d", b"e"]):
+        one.socket.send_multipart(malformed)
     two.socket.send_multipart([b"NV\x01\x80", b"x" * 100_000])
     one.say(BEAT)
     await at_server.first(Heartbeat)

@@ -130,7 +130,7 @@ async def test_the_end_of_an_older_incarnation_does_not_affect_its_successor(tcp
     newer, at_newer = await tcp.open("client", incarnation=2)
     newer.link("server", server.addresses)
     await at_newer.first(LinkUp)
-    if not guarded:  # the fault: the loss was told of the name, which has another owner by now
+    if not guarded:  # the fault: the loss was attributed to the name, which belongs to another incarnation by now
         before.up = True
     connections = server._inbound._peers._connections
     descriptor = next(key[1] for key, peer in connections.items() if peer is before and key[0] is Lane.CONTROL)
@@ -149,7 +149,7 @@ async def test_a_bulk_connection_that_closes_first_was_not_cut(tcp, patient, mon
     await at_server.first(LinkUp)
     connections = server._inbound._peers._connections
     bulk, control = (next(fd for lane, fd in connections if lane is wanted) for wanted in (Lane.BULK, Lane.CONTROL))
-    # A busy machine may be told of the second connection long after the first.
+    # A busy machine may notice the second connection long after the first.
     monkeypatch.setattr(inbound, "_CUT_S", 60.0 if patient else 0.0)
     server._inbound._disconnected(Lane.BULK, bulk)
     if not patient:  # the fault: a tenth of a second was all
