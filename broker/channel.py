@@ -48,17 +48,11 @@ class Envelope(NamedTuple):
 class Channel:
     """Owns one socket; a ROUTER where ``addressed``, anything else where not.
 
-    Parameters
-    ----------
-    deliver : callable (channel, identity, frames) -> None
-        Called synchronously for each message; identity is ``b""`` unless ``addressed``. It must not raise.
-    dropped : callable (channel, identity, envelope, full) -> None
-        Called when a message will not leave: the queue is ``full``, or (false) there is no such peer.
-    queue : int
-        Messages that may wait for one peer, or 256 of less than a megabyte together. Beyond that the oldest is dropped,
-        because newer ones supersede it.
-    large : bool
-        Arrays are expected: they are received without a copy.
+    ``deliver(channel, identity, frames)`` gets each message, synchronously, and must not raise; ``identity`` is empty
+    unless ``addressed``. ``dropped(channel, identity, envelope, full)`` is called for a message that will not leave,
+    because the queue is full or (false) there is no such peer. ``queue`` messages may wait for one peer, or 256 of less
+    than a megabyte together; beyond that the oldest is dropped, because newer ones supersede it. ``large``: arrays are
+    expected and received without a copy.
     """
 
     def __init__(

@@ -34,10 +34,7 @@ _SWAP = sys.byteorder == "big"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The largest messages that a node accepts, in bytes.
-
-    Decoding a header takes up to about 96 times its size (small maps are the worst), so it has a limit of its own.
-    """
+    """The largest messages that a node accepts, in bytes; decoding a header takes up to about 96 times its size."""
 
     control_bytes: int = 65_536
     header_bytes: int = 1 << 20
@@ -114,13 +111,7 @@ def decode(frames: Sequence[Any], limits: Limits = DEFAULT_LIMITS) -> tuple[Mess
 
 
 def check_size(message: Message, frames: Sequence[Frame], limits: Limits = DEFAULT_LIMITS) -> int:
-    """Return the size of an outgoing message in bytes.
-
-    Raises
-    ------
-    MessageTooLarge
-        A receiver with the same limits would refuse it.
-    """
+    """Return the size of an outgoing message in bytes; raise `MessageTooLarge` if a receiver would refuse it."""
     header = len(frames[0])
     size = sum(map(len, frames))
     if message.lane is Lane.CONTROL and size > limits.control_bytes:

@@ -88,15 +88,8 @@ class _Run:
 class Directory:
     """The runs of one broker.
 
-    Parameters
-    ----------
-    events_in, events_out : str
-        Where events are published to and subscribed to.
-    lease_s : float
-        A node that has not renewed for this long is suspect, and dead after three times as long. A shorter lease
-        detects failures faster, with more false positives.
-    forget_s : float
-        How long a run without living members is remembered.
+    A node that has not renewed for ``lease_s`` seconds is suspect, and dead after three times as long; a shorter lease
+    detects failures faster, with more false positives. A run without live members is remembered for ``forget_s``.
     """
 
     def __init__(self, events_in: str, events_out: str, *, lease_s: float = 5.0, forget_s: float = 60.0) -> None:

@@ -50,11 +50,7 @@ class Endpoint:
         *,
         addressed: bool,
     ) -> Channel:
-        """Return the channel of a lane's socket.
-
-        ``receive`` gets the identity and the frames of each message; ``peer_of`` returns the peer of an identity, and
-        whether it is connected.
-        """
+        """Return the channel of a lane's socket; ``peer_of(identity)`` is its peer, and whether it is connected."""
 
         def deliver(_: Channel, identity: bytes, frames: list[Any]) -> None:
             if self.open:

@@ -22,12 +22,7 @@ class BrokerError(Exception):
 class ProtocolError(BrokerError):
     """Bytes that are not a message of this protocol.
 
-    Attributes
-    ----------
-    code : str
-        One of the error codes listed in docs/protocol.md, such as ``malformed`` or ``version``.
-    reason : str
-        What was found and what is allowed, in one line.
+    ``code`` is one of docs/protocol.md, such as ``malformed``; ``reason`` says in one line what was found and allowed.
     """
 
     def __init__(self, code: str, reason: str) -> None:

@@ -11,9 +11,7 @@ from .messages import VERSION, Hello, Lane
 
 
 def identity_of(node: str, incarnation: int) -> bytes:
-    """Return the routing identity of a node's connections; it differs by incarnation, so that none gets another's
-    messages.
-    """
+    """Return the routing identity of a node's connections; no incarnation receives the messages of another."""
     return f"{node}@{incarnation}".encode()
 
 

@@ -42,7 +42,9 @@ class Inbound:
                 socket.close()
                 raise
             receive = partial(self._receive, lane)
-            self._channels[lane] = self._endpoint.channel(socket, lane, receive, self._peer_of, addressed=True)
+            self._channels[lane] = self._endpoint.channel(
+                socket, lane, receive, lambda identity: (self._peers.name_of(identity), True), addressed=True
+            )
             if not place.startswith("inproc"):
                 self._monitors[lane] = DisconnectMonitor(socket, partial(self._disconnected, lane))
 
@@ -80,9 +82,6 @@ class Inbound:
             channel.close(linger_s)
         self._monitors.clear()
         self._channels.clear()
-
-    def _peer_of(self, identity: bytes) -> tuple[str, bool]:
-        return self._peers.name_of(identity), True
 
     def _receive(self, lane: Lane, identity: bytes, frames: list[Any]) -> None:
         peer = self._peers.by_identity.get(identity)

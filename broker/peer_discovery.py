@@ -26,16 +26,10 @@ async def discover_peers(
     deadline_s: float,
     context: zmq.Context[zmq.Socket[bytes]],
 ) -> Peers:
-    """Introduce this node at a peer's control address, and return the members of its run.
+    """Introduce this node at the control address of a live peer, and return the members of its run.
 
-    Parameters
-    ----------
-    address : str
-        Of the peer's control lane, such as ``tcp://HOST:PORT``.
-    hello : Hello
-        Of this node; its run is the one to join.
-    shared_config : mapping
-        What all nodes of the run must agree on.
+    The request is sent under a temporary name: HELLO under that of ``hello`` would close the connections of this node's
+    previous incarnation, which must continue if this one is refused.
 
     Raises
     ------
@@ -46,11 +40,6 @@ async def discover_peers(
     JoinRefused
         The peer is of another run or version, or of another shared configuration, or knows a newer incarnation of
         this name.
-
-    Notes
-    -----
-    The request is sent under a temporary name: HELLO under the node's own name would close the connections of its
-    previous incarnation, which must continue if this one is refused.
     """
     alias = replace(hello, node=f"seeker-{secrets.token_hex(6)}")
     answers: asyncio.Queue[Message] = asyncio.Queue()

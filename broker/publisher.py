@@ -19,17 +19,10 @@ _KEPT = 1_000  # events queued for the broker; older ones are lost and show as a
 
 
 class Publisher:
-    """Publishes one node's events.
+    """Publishes one node's events; the owner of a given context terminates it.
 
     The socket is an XPUB, because that sees the relay's subscription: what is published before it has arrived, or while
     the broker is away, is queued (the last thousand events) and sent afterwards.
-
-    Parameters
-    ----------
-    node, role, run : str
-    incarnation : int
-    context : zmq.Context, optional
-        Its owner terminates it.
     """
 
     def __init__(

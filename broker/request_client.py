@@ -21,18 +21,7 @@ Request = Callable[[int], Message]
 
 
 class RequestClient:
-    """Sends requests over any connection, and hands each caller the answers to its own.
-
-    Parameters
-    ----------
-    send : callable (message, array) -> None
-        Sends a request, for instance through a `Transport`; it must not wait.
-
-    Examples
-    --------
-    >>> def over(transport, peer):
-    ...     return RequestClient(lambda message, array: transport.send(peer, message, array))
-    """
+    """Sends requests by ``send(message, array)``, which must not wait, and hands each caller the answers to its own."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -86,15 +75,9 @@ class RequestClient:
 
 
 class BrokerClient(RequestClient):
-    """Requests to the directory of a broker; create it on the event loop, and close it.
+    """Requests to the directory at an address, where the broker need not be running yet.
 
-    Its deadlines raise `BrokerUnreachable`.
-
-    Parameters
-    ----------
-    address : str
-        Of the directory. The broker need not be running yet.
-    context : zmq.Context
+    Create it on the event loop, and close it. Its deadlines raise `BrokerUnreachable`.
     """
 
     def __init__(self, address: str, context: zmq.Context[zmq.Socket[bytes]]) -> None:

@@ -1,7 +1,4 @@
-"""Subscription to the events of a broker, with detection of gaps.
-
-docs/protocol.md, section 8, specifies how events travel; docs/events.md their fields.
-"""
+"""Subscription to the events of a broker, with detection of gaps; see docs/protocol.md, section 8."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 import zmq
@@ -17,7 +15,6 @@ import zmq
 from .channel import Channel
 from .errors import BrokerUnreachable, ProtocolError
 from .event_codec import Event, decode_event
-from .gaps import Gaps
 from .messages import EventAddresses, GetEventAddresses, GetSnapshot, Snapshot
 from .relay import WELCOME
 from .request_client import BrokerClient
@@ -26,6 +23,35 @@ from .transport_events import Counters
 
 _REQUEST_S = 1.0
 _AWAY_S = 10.0  # how often a stream warns that it is still waiting
+
+
+class Gaps:
+    """The last sequence number of each (run, node, incarnation, type)."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str, int, str], int] = {}
+        self._first_seen: dict[tuple[str, str, int, str], int] = {}  # kinds first seen in a snapshot: its number
+
+    def missed(self, event: dict[str, Any], snapshot: int = 0) -> int | None:
+        """Return how many events of this kind are missing before this one; None if this one is a duplicate.
+
+        The first event of a kind starts the count. The gaps within the first snapshot (it holds only the last event of
+        each subject) do not count; those within a later one do (``snapshot`` numbers them from 1; 0 is a live event).
+        """
+        key = (event["run"], event["node"], event["incarnation"], event["type"])
+        last = self._last.get(key)
+        seq: int = event["seq"]
+        if last is not None and seq <= last:
+            return None
+        self._last[key] = seq
+        if last is None:
+            if snapshot:
+                self._first_seen[key] = snapshot
+            return 0
+        if snapshot and self._first_seen.get(key) == snapshot:
+            return 0
+        self._first_seen.pop(key, None)
+        return seq - last - 1
 
 
 class EventStream:
@@ -157,11 +183,9 @@ class EventStream:
                     warned = now
                     self._put(self._own("warning", reason=f"no broker answers at {self._broker}; waiting for it"))
                 continue
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(_REQUEST_S):
                     await self._welcomed.wait()
-            except TimeoutError:
-                pass
 
     async def _catch_up(self) -> None:
         """Take the snapshot, and merge it by time with what has arrived since the subscription became active."""

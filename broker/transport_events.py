@@ -43,10 +43,9 @@ class LinkUp:
 
 @dataclass(frozen=True, slots=True)
 class LinkLost:
-    """The control connection of a peer has closed: its process has ended, or the network path is broken.
+    """The control connection of a peer has closed; if it comes back there is another `LinkUp`.
 
-    If it comes back there is another `LinkUp`. Not every transport can detect this (inproc cannot), and a stopped
-    process keeps its connections, so heartbeats are needed as well.
+    inproc cannot detect this, and a stopped process keeps its connections, so heartbeats are needed as well.
     """
 
     peer: str
@@ -56,10 +55,7 @@ class LinkLost:
 
 @dataclass(frozen=True, slots=True)
 class MalformedMessage:
-    """Frames were dropped that are no message, or came on the wrong lane.
-
-    ``sender`` is a name, or describes a node that has not introduced itself; ``code`` is one of docs/protocol.md.
-    """
+    """Frames that are no message, or came on the wrong lane, were dropped; ``code`` is one of docs/protocol.md."""
 
     sender: str
     code: str
@@ -90,7 +86,7 @@ TransportEvent = LinkUp | LinkLost | MalformedMessage | SendFailed | ConnectionC
 
 @dataclass(slots=True)
 class Counters:
-    """Traffic since the transport was opened; bytes are those of all frames, without the overhead of ZeroMQ and TCP.
+    """Bytes of all frames, without the overhead of ZeroMQ and TCP, and messages, since the transport was opened.
 
     ``sent_by_kind`` splits ``bytes_sent`` into the arrays (``weights``) and everything else (``control``).
     """

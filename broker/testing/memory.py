@@ -87,7 +87,6 @@ class MemoryNetwork:
             other.redial(transport.node)
 
     def leave(self, transport: MemoryTransport) -> None:
-        """Make a transport unreachable, and notify those linked to it."""
         if self._open.get(transport.node) is transport:
             del self._open[transport.node]
             for other in list(self._open.values()):
@@ -105,24 +104,14 @@ class MemoryNetwork:
         self.clock.call_at(self.clock.time() + delay_s, act)
 
     def delays(self, sender: str, receiver: str, lane: Lane) -> list[float]:
-        """Return the delay of each copy of the next message that arrives."""
         return [0.0] if self.faults is None else self.faults(sender, receiver, lane, self.clock.time())
 
 
 class MemoryTransport:
     """`Transport` over a `MemoryNetwork`; its methods are documented there.
 
-    Introductions are immediate and never lost: faults affect messages, not handshakes.
-
-    Parameters
-    ----------
-    node, role, run : str
-    network : MemoryNetwork
-    binds : bool
-        Whether others can dial this node, at ``memory://NODE``.
-    limits : Limits, optional
-    incarnation : int, optional
-        Larger at each start of the node of this name.
+    Introductions are immediate and never lost: faults affect messages, not handshakes. A node that ``binds`` is dialed
+    at ``memory://NODE``; its ``incarnation`` is larger at each start of the node of this name.
     """
 
     def __init__(
@@ -200,7 +189,6 @@ class MemoryTransport:
             self._network.later(peer, lambda: other.welcome(self))
 
     def welcome(self, dialer: MemoryTransport) -> None:
-        """Accept or refuse an introduction."""
         if not self._open:
             return
         known = self._peers.get(dialer.node)
@@ -213,12 +201,10 @@ class MemoryTransport:
             self._network.later(dialer.node, lambda: dialer.answered(self))
 
     def answered(self, other: MemoryTransport) -> None:
-        """Take note that an introduction was accepted."""
         if self._open and other.node in self._links:
             self._introduced(other, True)
 
     def lost(self, peer: str, incarnation: int) -> None:
-        """Take note that a peer has closed."""
         if self._open and self._peers.get(peer) == incarnation:
             del self._peers[peer]
             self._notify(LinkLost(peer, incarnation, f"the connection of {peer} has closed"))

@@ -121,7 +121,6 @@ class CoordinatorWorker(ModelWorker):
         return effect
 
     def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None:
-        """Fold, write a checkpoint, or what every role does."""
         match effect:
             case e.Fold():
                 return self.aggregator.fold(effect)
@@ -147,7 +146,6 @@ def _state_in(arrays: Mapping[str, Any]) -> State:
 
 
 def _outlier_report(contributions: Sequence[Contribution]) -> dict[str, Any]:
-    """Return the outlier report as fields of an event."""
     from .strategies.outliers import outliers
 
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is out of line, and reported as that

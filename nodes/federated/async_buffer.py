@@ -125,11 +125,10 @@ class AsyncBuffer:
             reason = f"the model has made {staleness} steps meanwhile; at most {allowed} are allowed"
             return effects + refuse(sender, number, ("stale", reason))
         self._last_answer, self._waited = now, 0.0
-        self.buffer.waiting.append(WaitingUpdate(sender, task, admit(event, update)))
+        self.buffer.waiting.append(WaitingUpdate(task, admit(event, update, "train", task.base)))
         return effects
 
     def _misplaced(self, sender: str, number: int, attempt: int) -> Fault:
-        """Return why an update answers no task that its sender has."""
         ledger = self.ledger
         if not ledger.known(sender):
             return "uninvited", f"{sender} was not asked yet"
@@ -140,7 +139,6 @@ class AsyncBuffer:
         return "stale", f"task {number}, attempt {attempt} is over; {status}"
 
     def declined(self, sender: str, number: int, attempt: int, reason: str, now: float) -> list[e.Effect]:
-        """Take a task back from a client that cannot do it."""
         if attempt != self.ledger.attempt:
             return []
         return self._give_up(sender, number, f"declined: {brief(reason)}", now)
@@ -205,7 +203,7 @@ class AsyncBuffer:
             run.stop_due = stop
             return effects + self._proceed(step.number, step.attempt, now, "")
         run.update_model(event, step.number)
-        taken = [(waiting.client, waiting.task.number) for waiting in step.taken]
+        taken = [(waiting.update.client, waiting.task.number) for waiting in step.taken]
         self.ledger.counted |= dict(taken)
         run.registry.count((name, number) for name, number in taken if name in current.admitted)
         staleness = step.staleness()
@@ -263,7 +261,6 @@ class AsyncBuffer:
         return effects
 
     def timer(self, key: ev.Key, now: float) -> list[e.Effect]:
-        """Judge the deadline of a task, or the silence of all."""
         match key:
             case ("task", str(name), int(number)):
                 return self._overdue(name, number, now)

@@ -134,7 +134,6 @@ class EarlyStopping:
         return None if self.config.budget_s is None else now + self.config.budget_s - self._spent
 
     def out_of_time(self) -> Stop:
-        """Return that the budget is spent, when its time has come."""
         return Stop("budget", f"the budget of {self.config.budget_s or 0:g} s is spent")
 
     def to_dict(self, now: float) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class RunResult(Mapping[str, Any]):
     """The result of a run; as a mapping, its summary, as in ``summary.json``. Weights are flat, (parameters,)."""
 
@@ -32,6 +32,10 @@ class RunResult(Mapping[str, Any]):
     last_round: int = 0  # that an event reported as complete: all that is known where no node is left to report
     path: Path | None = None  # the run folder
     summary: dict[str, Any] = field(default_factory=dict)  # empty until it is written
+
+    def __repr__(self) -> str:
+        # Short, because `asyncio.run` formats what its coroutine returns, vectors and all (findings/).
+        return f"RunResult(status={self.status!r}, path={None if self.path is None else str(self.path)!r})"
 
     def __getitem__(self, key: str) -> Any:
         return self.summary[key]

@@ -29,32 +29,18 @@ EXACT = 1e-12
 
 @dataclass(frozen=True)
 class Measured:
-    """A topology in figures.
-
-    Attributes
-    ----------
-    degree
-        How many others a node sends to in a round: least, mean and greatest, over nodes and rounds.
-    edges
-        Edges of a round, mean over rounds; of a directed graph, arrows.
-    gap
-        1 - ρ, where each round leaves a share of ρ of the distance to the mean: see `spectral_gap`.
-    rounds
-        Rounds until the distance of a random start has fallen by 1e-3; None: not within those looked at.
-    exact
-        Rounds after which the mean is reached exactly; None: it is approached.
-    """
+    """A topology in figures."""
 
     name: str
     nodes: int
     directed: bool
     period: int | None
-    degree: tuple[int, float, int]
-    edges: float
+    degree: tuple[int, float, int]  # others that a node sends to in a round: least, mean, greatest
+    edges: float  # of a round, mean over rounds; of a directed graph, arrows
     mixing: str
-    gap: float
-    rounds: int | None
-    exact: int | None
+    gap: float  # 1 - ρ, where each round leaves a share of ρ of the distance to the mean: see `spectral_gap`
+    rounds: int | None  # until the distance of a random start has fallen by 1e-3; None: not within those looked at
+    exact: int | None  # rounds after which the mean is reached exactly; None: it is approached
 
 
 def measure(name: str, schedule: Schedule, *, seed: int = 0, most: int = 10_000) -> Measured:
@@ -95,7 +81,7 @@ def matrix(rows: Rows) -> Matrix:
 
 
 def matrices(schedule: Schedule, rule: str) -> Iterator[Matrix]:
-    """The matrices of round 1, 2, …, for ever."""
+    """The matrices of round 1, 2, …, without end."""
     if schedule.period is None:
         return (matrix(weigh(schedule, number, rule)) for number in count(1))
     cycle = [matrix(weigh(schedule, number, rule)) for number in range(1, schedule.period + 1)]

@@ -22,16 +22,7 @@ def metropolis_hastings(out: Neighbors) -> Rows:
     """Weigh each edge by ``1 / (1 + max(degree_i, degree_j))``, the rest to oneself (Xiao & Boyd 2004).
 
     The matrix is symmetric and doubly stochastic on any undirected graph, so mixing preserves the mean over nodes.
-
-    Returns
-    -------
-    dict
-        For each node the weight of each neighbor and of itself; each row sums to one.
-
-    Raises
-    ------
-    MixingError
-        If the graph has an edge that goes one way only.
+    Raises `MixingError` if an edge goes one way only.
     """
     rows: Rows = {}
     for i, around in out.items():
@@ -51,16 +42,7 @@ def uniform(out: Neighbors, *, doubly: bool = False) -> Rows:
     """Weigh all that is heard, and oneself, alike: ``1 / (1 + d)`` with d the number of senders.
 
     Every row sums to one; every column does, too, where all send to as many as they hear and all to the same number.
-
-    Parameters
-    ----------
-    doubly
-        Whether the algorithm needs a doubly stochastic matrix.
-
-    Raises
-    ------
-    MixingError
-        If `doubly` and the graph is not regular; names two nodes.
+    Raises `MixingError`, which names two nodes, if a `doubly` stochastic matrix is needed and the graph is not regular.
     """
     heard = incoming(out)
     if doubly:
@@ -77,7 +59,7 @@ def uniform(out: Neighbors, *, doubly: bool = False) -> Rows:
 
 
 def push_sum_columns(out: Neighbors) -> Rows:
-    """Let each sender split itself evenly over itself and those it sends to (Kempe et al. 2003; Assran et al. 2019).
+    """Each sender splits itself evenly over itself and those it sends to (Kempe et al. 2003; Assran et al. 2019).
 
     Column stochastic on any graph: what is sent and a mass that travels with it are conserved in sum, and their ratio
     tends to the mean on any strongly connected graph.
@@ -101,17 +83,8 @@ RULES: Mapping[str, Callable[[Neighbors], Rows]] = {
 def weigh(schedule: Schedule, round: int, rule: str = "metropolis-hastings", *, doubly: bool = False) -> Rows:  # noqa: A002
     """Return the mixing matrix of a round: the graph's own, if it brings one, or that of the rule.
 
-    Graphs' own matrices are all doubly stochastic, and so serve every algorithm.
-
-    Parameters
-    ----------
-    doubly
-        Whether the algorithm needs a doubly stochastic matrix.
-
-    Raises
-    ------
-    MixingError
-        If the rule is not one for this graph.
+    Graphs' own matrices are doubly stochastic, and so serve every algorithm. Raises `MixingError` if the rule is not
+    one for this graph, or not for one that needs a `doubly` stochastic matrix.
     """
     own = schedule.weights(round)
     if own is not None:
@@ -124,19 +97,10 @@ def weigh(schedule: Schedule, round: int, rule: str = "metropolis-hastings", *, 
 
 
 def coefficients(me: str, row: Mapping[str, float], present: Iterable[str]) -> dict[str, float]:
-    """Return the weights of one round: a missing neighbor's goes to oneself, so the row still sums to one.
-
-    Returns
-    -------
-    dict
-        Name to weight, in name order, `me` included: the order in which the worker sums.
-    """
+    """Return the weights of one round in name order, in which the worker sums; a missing neighbor's goes to oneself."""
     there = {j: row[j] for j in present}
     mine = 1.0 - sum(there[j] for j in sorted(there))
     return dict(sorted((there | {me: mine}).items()))
-
-
-# ---------------------------------------------------------------------------------------------- what a matrix must be
 
 
 def rows_sum_to_one(rows: Rows) -> Rows:

@@ -31,13 +31,7 @@ _INK, _ACCENT, _QUIET = "#222222", "#0b6e99", "#b0b7bd"
 def draw_topology(
     measured: Measured, schedule: Schedule, path: Path, *, seed: int = 0, rounds: int | None = None
 ) -> None:
-    """Draw a PNG, replaced in one step.
-
-    Parameters
-    ----------
-    rounds
-        How many rounds' graphs to draw, of a schedule that varies; None: a period's, at most `PANELS`.
-    """
+    """Draw a PNG, replaced atomically; of a schedule that varies, the graphs of `rounds` rounds, at most `PANELS`."""
     # The object interface keeps no global state and opens no window; pyplot would do both.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -60,7 +54,7 @@ def draw_topology(
 
 
 def lay_out(name: str, around: Neighbors) -> Places:
-    """Give each node a place: in a circle, in name order, where that is what the graph is about."""
+    """Return a place for each node: in a circle, in name order, where that is what the graph is about."""
     import networkx as nx
 
     graph = nx.Graph()

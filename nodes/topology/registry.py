@@ -29,34 +29,17 @@ class Arguments:
 
 @dataclass(frozen=True)
 class Topology:
-    """One function and what is known of its graphs.
+    """One function and what is known of its graphs."""
 
-    Attributes
-    ----------
-    summary, paper
-        One line, and whose idea it is (empty: everybody's).
-    build
-        From the arguments a graph, or a schedule of several.
-    takes
-        Which of ``degree``, ``probability``, ``seed`` and ``edges`` it is built from.
-    mixing
-        The rule that suits it where it brings no weights of its own; see `nervenet.nodes.topology.mixing`.
-    directed
-        Whether edges may go one way.
-    time_varying
-        Whether the graph may change from round to round.
-    relaid_on_change
-        Whether it is built anew over whoever is here when members come and go: there is one for each number of
-        members. Others are repaired edge by edge.
-    """
-
-    summary: str
+    summary: str  # one line
     build: Callable[[Arguments], Neighbors | Schedule]
-    takes: tuple[str, ...] = ()
-    paper: str = ""
-    mixing: str = "metropolis-hastings"
-    directed: bool = False
-    time_varying: bool = False
+    takes: tuple[str, ...] = ()  # which of degree, probability, seed and edges it is built from
+    paper: str = ""  # whose idea it is; empty: everybody's
+    mixing: str = "metropolis-hastings"  # the rule that suits it where it brings no weights of its own; see `mixing`
+    directed: bool = False  # edges may go one way
+    time_varying: bool = False  # the graph may change from round to round
+    # It is built anew over whoever is here when members come and go: there is one for each number of members. Others
+    # are repaired edge by edge.
     relaid_on_change: bool = False
 
     def schedule(self, name: str, arguments: Arguments) -> Schedule:

@@ -264,7 +264,7 @@ def seen(real: list[dict[str, Any]]) -> Found:
     return found
 
 
-def test_real_events_are_flat_maps_of_the_documented_fields_that_json_can_say(real):
+def test_real_events_are_flat_json_maps_of_the_documented_fields(real):
     for event in real:
         for key, kind in REQUIRED.items():
             assert isinstance(event[key], kind)
@@ -275,7 +275,7 @@ def test_real_events_are_flat_maps_of_the_documented_fields_that_json_can_say(re
             assert set(event) - set(REQUIRED) <= fields
 
 
-def test_real_events_are_numbered_without_holes(real):
+def test_real_events_are_numbered_without_gaps(real):
     assert not [event for event in real if event["type"] == "gap"]
 
 
@@ -298,7 +298,7 @@ def test_every_documented_type_has_a_class_with_every_documented_field():
         assert set(classes[kind].__struct_fields__) - common == fields, kind
 
 
-def test_disturbed_runs_tell_of_it():
+def test_disturbed_runs_publish_events_about_it():
     found = simulated()
     told: Mapping[str, set[str]] = defaultdict(set)
     for kind, role in found:

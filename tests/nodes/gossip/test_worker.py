@@ -217,7 +217,7 @@ def test_states_of_another_experiment_are_refused(tmp_path: Path) -> None:
         CheckpointWriter(tmp_path / "b", other)
 
 
-def test_a_disk_that_refuses_is_told_by_name(tmp_path: Path) -> None:
+def test_a_disk_that_refuses_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (failed,) = keep(peer(DPSGD(), tmp_path / "file" / "b"), 1)
     assert isinstance(failed, ev.WorkFailed)

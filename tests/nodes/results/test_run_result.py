@@ -1,0 +1,51 @@
+"""A result reads as a mapping, and its text is short whatever it holds."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+from nervenet.nodes.results.run_result import RunResult
+
+
+class Counted(np.ndarray):
+    """A vector that counts how often it is turned into text."""
+
+    told = 0
+
+    def __repr__(self) -> str:
+        Counted.told += 1
+        return "Counted()"
+
+
+def result() -> RunResult:
+    return RunResult(reports={}, weights=np.zeros(3).view(Counted), path=Path("runs/first"), summary={"accuracy": 0.9})
+
+
+def test_it_is_the_summary_as_a_mapping() -> None:
+    assert dict(result()) == {"accuracy": 0.9}
+
+
+def test_it_names_its_status_and_folder() -> None:
+    assert repr(result()) == "RunResult(status='completed', path='runs/first')"
+
+
+def test_no_vector_becomes_text_when_a_run_ends() -> None:
+    async def run() -> RunResult:
+        return result()
+
+    Counted.told = 0
+    asyncio.run(run())
+    assert Counted.told == 0
+
+
+def test_by_its_fields_every_vector_would_become_text(monkeypatch) -> None:
+    monkeypatch.setattr(RunResult, "__repr__", lambda self: f"RunResult({vars(self)!r})")
+
+    async def run() -> RunResult:
+        return result()
+
+    Counted.told = 0
+    asyncio.run(run())
+    assert Counted.told > 0
