@@ -249,7 +249,7 @@ class AdPsgdMachine(AsyncPeerMachine):
             return [*self._refuse(sender, "propose", number, *fault), *self._reject(sender, fault[1])]
         effects: list[e.Effect] = []
         if sender in self.accepted:
-            # It has decided on the former one, or it would not propose another: only this peer does not know what.
+            # It has decided on the one before, or it would not propose another: only this peer does not know what.
             effects.append(e.Send((sender,), m.QueryDecision(self.accepted[sender].number)))
             return effects + self._busy(sender, number, "the proposal before is not decided here")
         if self.proposal and self.proposal.peer == sender and sender < self.rules.name:
@@ -349,7 +349,7 @@ class AdPsgdMachine(AsyncPeerMachine):
         return effects + [warning for peer in sorted(self._taken) for warning in self._unheard(peer)]
 
     def _unheard(self, peer: str) -> list[e.Effect]:
-        """Say what was taken here and may not have been there, because its incarnation was over."""
+        """Report what was taken here and may not have been there, because its incarnation was over."""
         numbers = sorted(self._taken.pop(peer, ()))
         return [self._left_open(peer, n, f"taken here: {peer} may not have. If so") for n in numbers]
 
