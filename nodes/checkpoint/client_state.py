@@ -24,12 +24,8 @@ class ClientStateStore:
     A coordinator that comes back repeats the rounds since its last checkpoint, and a repeated task r must start from
     what the first one started from: the newest state of a round before r. Used by one thread.
 
-    Parameters
-    ----------
-    folder
-        Where the states are kept as well, for a client that is killed; made if it is missing. Read on demand.
-    on_warning
-        Called when a file is damaged, or cannot be written: what is in memory counts all the same.
+    In `folder`, if there is one, they are kept as well, for a client that is killed; files are read on demand.
+    `on_warning` is called when one is damaged, or cannot be written: what is in memory counts all the same.
     """
 
     def __init__(self, folder: Path | None = None, on_warning: Callable[[str], None] = lambda _: None) -> None:

@@ -70,16 +70,9 @@ def write_state(
 ) -> None:
     """Write the state of a round, whole or not at all; no array is copied that lies in C order.
 
-    Parameters
-    ----------
-    folder
-        Must exist, and have no other writer.
-    arrays
-        Booleans, integers and real numbers in the machine's own byte order; they must not change meanwhile.
-    record
-        What JSON can say; numbers keep every bit, and NaN is one.
-    durable
-        Whether it outlives a power cut (fsync of the file and the folder), and not only this process.
+    The folder must exist, and have no other writer; the arrays must not change meanwhile. They are booleans, integers
+    and real numbers in the machine's own byte order. The record is for JSON: numbers keep every bit, and NaN is one.
+    What is `durable` outlives a power cut (fsync of the file and the folder), and not only this process.
 
     Raises
     ------

@@ -19,16 +19,9 @@ KEPT = 3  # the newest may turn out to be damaged, and the one before it; a thir
 class CheckpointStore:
     """The checkpoints of one coordinator, client or peer. It has one writer, which may be a worker thread.
 
-    Parameters
-    ----------
-    folder
-        Made, with its parents, at the first write.
-    on_warning
-        Called with each checkpoint that is passed over, and why.
-    keep
-        How many are kept: a write removes older ones, and those of later rounds. None: whoever writes removes them.
-    durable
-        Whether what is written outlives the machine's own fall, and not only that of this process.
+    A write makes the folder, if it is missing, and removes all but the newest `keep` up to its own round (None: whoever
+    writes removes them). What is `durable` outlives a power cut, and not only this process. `on_warning` is called with
+    each checkpoint that is passed over, and why.
     """
 
     def __init__(

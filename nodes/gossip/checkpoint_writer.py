@@ -23,24 +23,10 @@ ALIKE = "alike"  # in the record: names of arrays that are one and the same unde
 class CheckpointWriter:
     """Writes and reads the checkpoints of one peer.
 
-    Parameters
-    ----------
-    folder
-        Made at the first write.
-    experiment
-        Says whose they are.
-
-    Attributes
-    ----------
-    held
-        Rounds of which there was a whole checkpoint when this was made, the newest first.
-    warnings
-        What was wrong with the others.
-    previous_incarnation
-        That which wrote the newest one; 0 where there is none.
-    stats, incarnation, on_restored
-        Of this incarnation, to be set before it writes: what the summary is made of, its number, and what is called,
-        in the worker's thread, with the round and the statistics of a checkpoint that is taken up.
+    `held` are the rounds of which there was a whole one when this was made, the newest first, `warnings` what was wrong
+    with the others, `previous_incarnation` that which wrote the newest, 0 where there is none. Before anything is
+    written `stats` and `incarnation` are to be set to this incarnation's; `on_restored` is called, in the worker's
+    thread, with the round and the statistics of a checkpoint that is taken up.
 
     Raises
     ------
