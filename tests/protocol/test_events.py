@@ -8,7 +8,6 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from federated_config import coordinator_config
+from msgspec.structs import replace
 from nervenet.broker import messages as m
 from nervenet.broker.broker import Broker
 from nervenet.broker.directory import Directory
