@@ -8,8 +8,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from .checks import checked_inputs, checked_targets
-from .model import Array, Capability, Dtype, FitReport, LocalUnsupported, LocalWork
-from .weights import Layout, Vector
+from .model import Capability, Dtype, FitReport, LocalUnsupported, LocalWork
+from .weights import Array, Layout, Vector
 
 
 class FitJob(NamedTuple):

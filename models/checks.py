@@ -2,14 +2,10 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .weights import is_finite
-
-Array = NDArray[Any]
+from .weights import Array, is_finite
 
 
 def checked_inputs(X: Array, width: int, dtype: str) -> Array:

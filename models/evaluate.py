@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .model import Array, Model
+from .model import Model
+from .weights import Array
 
 
 def evaluate(model: Model, X: Array, y: Array, scorers: Sequence[str] = ()) -> dict[str, float]:

@@ -6,11 +6,8 @@ from math import isfinite, nan
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .weights import Layout, Vector
-
-Array = NDArray[Any]
+from .weights import Array, Layout, Vector
 
 Dtype = Literal["float32", "float64"]
 

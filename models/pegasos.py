@@ -6,8 +6,8 @@ import numpy as np
 
 from .base import FlatModel
 from .checks import checked_choice, checked_number
-from .model import Array, Dtype
-from .weights import Vector
+from .model import Dtype
+from .weights import Array, Vector
 
 
 def pegasos_step(w: Vector, X: Array, signs: Array, t: float, penalty: float) -> None:

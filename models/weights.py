@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+Array = NDArray[Any]
+
 Vector = NDArray[np.floating[Any]]
 """A flat vector of float32 or float64."""
 
@@ -20,13 +22,7 @@ BLOCK = 65_536
 
 
 class IncompatibleWeights(ValueError):
-    """A vector does not fit a layout, or a layout is malformed.
-
-    Attributes
-    ----------
-    reason : str
-        ``"shape"``, ``"dtype"``, ``"length"``, ``"finite"`` or ``"layout"``: for counting refusals by kind.
-    """
+    """A vector does not fit a layout, or a layout is malformed: `reason` is shape, dtype, length, finite or layout."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)

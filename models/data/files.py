@@ -25,17 +25,8 @@ def load_file(path: Path, *, target: str | None = None, task: str | None = None,
     .csv: a header, commas, UTF-8. .parquet: numeric columns, through pyarrow. Every cell is a finite number, only those
     of the target and of the sites may be text; truth values and integers of a .npz or .parquet are numbers too.
 
-    Parameters
-    ----------
-    target
-        Name of the target's column; default: `TARGET_NAMES`, else the last column. Not for .npz.
-    task
-        "classification" or "regression"; default: by the targets, as `data.infer_task` says. Numbers of a .csv that
-        are all whole, such as 1.0, are integers there.
-    sites
-        Name of the column that becomes `Dataset.sites`, and is no input.
-
-    Raises DataError: anything is wrong with the file or with the arguments.
+    `target`, `task` and `sites` are those of `datasets.load`; a .npz has no target column. Numbers of a .csv that are
+    all whole, such as 1.0, are integers. Raises DataError: anything is wrong with the file or with the arguments.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file")

@@ -10,7 +10,8 @@ import numpy as np
 from ..base import FitJob, FlatModel
 from ..checks import checked_choice, checked_number
 from ..fednova import fednova_normalizer
-from ..model import Array, Capability, Dtype, FitReport
+from ..model import Capability, Dtype, FitReport
+from ..weights import Array
 from .activations import ACTIVATIONS
 from .drift_correction import corrected
 from .network import Layer, Pass, mean_loss

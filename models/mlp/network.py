@@ -14,15 +14,13 @@ Rows are examples. With A_0 = X the batch, W_l (fan-in x fan-out) and b_l (fan-o
 Every product writes into a buffer made once for the batch size, and the gradients into views of one flat vector.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..weights import Array
 from .activations import ACTIVATIONS, Softmax, identity, logistic
 from .product import Product
-
-Array = NDArray[Any]
 
 
 class Layer(NamedTuple):

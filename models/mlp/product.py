@@ -1,11 +1,8 @@
 """Matrix products for one batch size, cut so that BLAS multiplies small ones without repacking the weights."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from ..weights import Array
 
 UNPACKED = 1_000_000
 """Multiply-adds up to which OpenBLAS takes its kernels for small matrices, which read the operands where they lie."""

@@ -17,8 +17,8 @@ import numpy as np
 
 from ..base import FitJob, ModelBase, plain
 from ..evaluate import evaluate
-from ..model import Array, Dtype, FitReport
-from ..weights import Layout, Vector
+from ..model import Dtype, FitReport
+from ..weights import Array, Layout, Vector
 
 CHUNK = 4096
 """Rows handed to one `partial_fit`: its overhead is that of many steps, and a fit can be stopped only between two."""

@@ -5,7 +5,7 @@ from math import sqrt
 
 import numpy as np
 
-from ..model import Array
+from ..weights import Array
 from .adapters import Adapter
 
 

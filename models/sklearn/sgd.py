@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ..base import FitJob
 from ..fednova import proximal_steps
-from ..model import Array, Capability, FitReport
-from ..weights import Vector
+from ..model import Capability, FitReport
+from ..weights import Array, Vector
 from .adapters import CHUNK, LinearAdapter
 
 SCHEDULES = ("constant", "invscaling", "optimal")

@@ -1,12 +1,12 @@
 """Whatever befalls a federation: every round closes or fails by name, nothing counts twice, no wait is endless."""
 
 import os
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from nervenet.broker.messages import Lane
 from nervenet.broker.testing.faults import Faults, Partition
 
