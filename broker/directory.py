@@ -15,6 +15,7 @@ from . import messages as m
 
 _UNCOUNTED = frozenset({"coordinator", "launcher"})  # roles that do not count toward min_nodes
 _LONGEST_POLL_S = 60.0
+_FORGET_S = 60.0  # for which a run without live members is remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +90,13 @@ class Directory:
     """The runs of one broker.
 
     A node that has not renewed for ``lease_s`` seconds is suspect, and dead after three times as long; a shorter lease
-    detects failures faster, with more false positives. A run without live members is remembered for ``forget_s``.
+    detects failures faster, with more false positives.
     """
 
-    def __init__(self, events_in: str, events_out: str, *, lease_s: float = 5.0, forget_s: float = 60.0) -> None:
+    def __init__(self, events_in: str, events_out: str, *, lease_s: float = 5.0) -> None:
         self.events_in = events_in
         self.events_out = events_out
         self.lease_s = lease_s
-        self.forget_s = forget_s
         self._runs: dict[str, _Run] = {}
 
     def handle(self, identity: bytes, message: m.Message, now: float) -> list[Outcome]:
@@ -135,7 +135,7 @@ class Directory:
             late = [poll for poll in run.polls if now >= poll.until]
             run.polls = [poll for poll in run.polls if now < poll.until]
             outcomes += [Reply(p.identity, m.Failed(p.request.id, "late", "no newer roster yet")) for p in late]
-            if run.ended is not None and now >= run.ended + self.forget_s:
+            if run.ended is not None and now >= run.ended + _FORGET_S:
                 del self._runs[run.name]
                 gone = f"run '{run.name}' has ended"
                 outcomes += [Reply(p.identity, m.Failed(p.request.id, "unknown", gone)) for p in run.polls]

@@ -12,7 +12,7 @@ import zmq
 from .channel import Channel, Envelope
 from .codec import DEFAULT_LIMITS
 from .event_codec import Event, encode_event
-from .sockets import make
+from .sockets import dial
 from .transport_events import Counters
 
 _KEPT = 1_000  # events queued for the broker; older ones are lost and show as a gap
@@ -51,8 +51,7 @@ class Publisher:
         self._hang_up(0.0)
         if self._context is None:
             self._context = zmq.Context()
-        socket = make(self._context, "publisher")
-        socket.connect(events_in)
+        socket = dial(self._context, "publisher", events_in)
         self._address = events_in
         self._channel = Channel(socket, deliver=self._subscription, counters=self.counters)
 

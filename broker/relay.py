@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import zmq
 
@@ -54,8 +53,8 @@ class Relay:
     def __init__(self, events_in: zmq.Socket[bytes], events_out: zmq.Socket[bytes], counters: Counters) -> None:
         self.last = LastValues()
         self._counters = counters
-        self._in = self._channel(events_in, self._event)
-        self._out = self._channel(events_out, self._subscription)
+        self._in = Channel(events_in, deliver=self._event, counters=counters)
+        self._out = Channel(events_out, deliver=self._subscription, counters=counters)
         # Subscribe to everything: the last values are kept for subscribers still to come.
         self._in.send(b"", Envelope([b"\x01"], "subscribe", 0, 1))
 
@@ -65,9 +64,6 @@ class Relay:
     def close(self, linger_s: float = 0.0) -> None:
         self._in.close()
         self._out.close(linger_s)
-
-    def _channel(self, socket: zmq.Socket[bytes], deliver: Any) -> Channel:
-        return Channel(socket, deliver=deliver, counters=self._counters)
 
     def _event(self, _: Channel, _identity: bytes, frames: list[bytes]) -> None:
         self._counters.bytes_received += sum(map(len, frames))

@@ -22,6 +22,7 @@ from .sockets import make, reached_by
 from .transport_events import Counters
 
 _REQUEST_S = 1.0
+_QUEUED = 50_000  # events that wait for a slow reader; beyond that the oldest are dropped and show as gaps
 _AWAY_S = 10.0  # how often a stream warns that it is still waiting
 
 
@@ -69,8 +70,6 @@ class EventStream:
         Prefixes of the wanted types; ``""`` is all.
     run : str, optional
         Only events of this run.
-    keep : int
-        Events queued for a slow reader; beyond that the oldest are dropped and show as gaps.
 
     Examples
     --------
@@ -80,19 +79,12 @@ class EventStream:
     ...             print(event["node"], event["round"])
     """
 
-    def __init__(
-        self,
-        broker: str,
-        topics: Sequence[str] = ("",),
-        *,
-        run: str | None = None,
-        keep: int = 50_000,
-    ) -> None:
+    def __init__(self, broker: str, topics: Sequence[str] = ("",), *, run: str | None = None) -> None:
         self.counters = Counters()
         self._broker = broker
         self._topics = tuple(topics)
         self._run = run
-        self._waiting: deque[tuple[Event, int]] = deque(maxlen=keep)
+        self._waiting: deque[tuple[Event, int]] = deque(maxlen=_QUEUED)
         self._changed = asyncio.Event()
         self._gaps = Gaps()
         self._snapshots = 0

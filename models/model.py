@@ -35,27 +35,14 @@ class LocalUnsupported(_Refusal):
 
 @dataclass(frozen=True)
 class LocalWork:
-    """How much to train in one round.
+    """How much to train in one round."""
 
-    Attributes
-    ----------
-    epochs : int
-        Passes over the node's rows. Ignored where `local_steps` is given.
-    local_steps : int or None
-        Mini-batches instead of epochs.
-    batch_size : int
-        Rows of a mini-batch; the last of an epoch may be smaller.
-    carry_optimizer : bool
-        Keep momentum or moments from the previous round instead of starting from zero.
-    proximal : float
-        μ of FedProx (Li et al. 2020, arXiv 1812.06127, equation 2): the objective gains μ/2 ||w - w_start||², w_start
-        the weights at the start of the fit, and so every gradient μ (w - w_start).
-    """
-
-    epochs: int = 5
-    local_steps: int | None = None
-    batch_size: int = 16
-    carry_optimizer: bool = False
+    epochs: int = 5  # passes over the node's rows; ignored where `local_steps` is given
+    local_steps: int | None = None  # mini-batches instead of epochs
+    batch_size: int = 16  # rows of a mini-batch; the last of an epoch may be smaller
+    carry_optimizer: bool = False  # keep momentum or moments from the previous round instead of starting from zero
+    # μ of FedProx (Li et al. 2020, arXiv 1812.06127, equation 2): the objective gains μ/2 ||w - w_start||², w_start the
+    # weights at the start of the fit, and so every gradient μ (w - w_start).
     proximal: float = 0.0
 
     def __post_init__(self) -> None:
@@ -72,31 +59,16 @@ class LocalWork:
 
 @dataclass(frozen=True)
 class FitReport:
-    """What one round of training did.
+    """What one round of training did."""
 
-    Attributes
-    ----------
-    loss : float
-        Mean training loss over the last epoch as it ran (without the L2 term); NaN if no step was taken.
-    examples : int
-        Rows that took part: the weight of this update in an average.
-    steps : int
-        Mini-batches done.
-    cancelled : bool
-        Whether `stop` ended it early.
-    fednova_normalizer : float or None
-        How far the steps reach, in units of `rate` (see `fednova`): a gradient g that stayed the same would have moved
-        the weights by ``-fednova_normalizer · rate · g``. None where that is not so for any g, as for Adam.
-    rate : float
-        The learning rate that belongs to it, the same on every node.
-    """
-
-    loss: float
-    examples: int
-    steps: int
-    cancelled: bool
+    loss: float  # mean training loss over the last epoch as it ran, without the L2 term; NaN if no step was taken
+    examples: int  # rows that took part: the weight of this update in an average
+    steps: int  # mini-batches done
+    cancelled: bool  # `stop` ended it early
+    # How far the steps reach, in units of `rate` (see `fednova`): a gradient g that stayed the same would move the
+    # weights by -fednova_normalizer · rate · g. None where that is not so for any g, as for Adam.
     fednova_normalizer: float | None = None
-    rate: float = nan
+    rate: float = nan  # the learning rate that belongs to it, the same on every node
 
 
 class Model(Protocol):

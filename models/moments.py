@@ -27,21 +27,11 @@ class IncompatibleSites(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Count, means and sums of squared deviations from the mean, of a table's columns.
+    """Count, means and sums of squared deviations from the mean, of a table's columns."""
 
-    Attributes
-    ----------
-    n
-        Rows, at least 1.
-    mean
-        Shape (columns,).
-    m2
-        Σ (x - mean)², shape (columns,); divided by `n` it is the variance.
-    """
-
-    n: float
-    mean: Column
-    m2: Column
+    n: float  # rows, at least 1
+    mean: Column  # (columns,)
+    m2: Column  # (columns,): Σ (x - mean)², which divided by `n` is the variance
 
     def __post_init__(self) -> None:
         if self.mean.ndim != 1 or self.mean.shape != self.m2.shape:

@@ -20,28 +20,14 @@ CLIP = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Preprocessing:
-    """How to turn raw inputs and targets into prepared ones, and predictions back.
+    """How to turn raw inputs and targets into prepared ones, and predictions back."""
 
-    Attributes
-    ----------
-    columns
-        Names of the inputs, in their order.
-    classes
-        Every label that any site has, sorted; None for regression.
-    center, scale
-        Subtracted from the inputs, then divided by; shape (columns,), float64, all scales above 0.
-    clip
-        Scaled inputs are cut to [-clip, clip]; None: they are not.
-    target_center, target_scale
-        The same for regression targets, which are not cut; 0 and 1 for classification.
-    """
-
-    columns: tuple[str, ...]
-    classes: tuple[Label, ...] | None
-    center: Column
-    scale: Column
-    clip: float | None = CLIP
-    target_center: float = 0.0
+    columns: tuple[str, ...]  # names of the inputs, in their order
+    classes: tuple[Label, ...] | None  # every label that any site has, sorted; None for regression
+    center: Column  # (columns,), float64: subtracted from the inputs
+    scale: Column  # (columns,), float64, all above 0: the inputs are then divided by it
+    clip: float | None = CLIP  # scaled inputs are cut to [-clip, clip]; None: they are not
+    target_center: float = 0.0  # the same for regression targets, which are not cut
     target_scale: float = 1.0
 
     def __post_init__(self) -> None:

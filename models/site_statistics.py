@@ -23,24 +23,12 @@ Scale = Literal["standard", "unit", "none"]
 
 @dataclass(frozen=True, eq=False)
 class SiteStatistics:
-    """Columns, classes and moments of one site.
+    """Columns, classes and moments of one site."""
 
-    Attributes
-    ----------
-    columns
-        Names of its inputs, in their order.
-    classes
-        Its labels, sorted; None for regression.
-    inputs
-        Moments of its inputs.
-    target
-        Moments of its targets, one column; None for classification.
-    """
-
-    columns: tuple[str, ...]
-    classes: tuple[Label, ...] | None
+    columns: tuple[str, ...]  # names of its inputs, in their order
+    classes: tuple[Label, ...] | None  # its labels, sorted; None for regression
     inputs: Moments
-    target: Moments | None
+    target: Moments | None  # of its targets, one column; None for classification
 
     @classmethod
     def of(

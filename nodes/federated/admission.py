@@ -9,7 +9,8 @@ from ..runtime import events as ev
 from ..runtime.payload_checks import Fault, update_fault
 from .client_registry import ClientRegistry
 from .coordinator_config import CoordinatorConfig
-from .round import Admitted, Round
+from .round import Round
+from .strategies import Contribution
 from .task_dispatch import expected_payload
 
 
@@ -45,10 +46,11 @@ def unfit(
     return fault
 
 
-def admit(event: ev.Arrived, update: m.Update) -> Admitted:
-    """Return what a round needs of an update."""
+def admit(event: ev.Arrived, update: m.Update, work: str, base: ev.Body) -> Contribution:
+    """Return what counts of an update, whose client started from `base`; the body of a survey goes with its fields."""
     relative = update.payload is not None and update.payload.encoding.startswith("delta")
-    return Admitted(event.body, update.examples, dict(update.metrics), update.fields, relative)
+    body = (update.fields or {}, event.body) if work == "survey" else event.body
+    return Contribution(event.sender, body, base, update.examples, dict(update.metrics), relative)
 
 
 def refuse(to: str, number: int, fault: Fault) -> list[e.Effect]:

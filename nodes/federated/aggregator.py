@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from nervenet.models.site_model import SiteModel
 
 from ..runtime import effects as e
@@ -121,7 +121,6 @@ class CoordinatorWorker(ModelWorker):
         return effect
 
     def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None:
-        """Fold, write a checkpoint, or what every role does."""
         match effect:
             case e.Fold():
                 return self.aggregator.fold(effect)
@@ -147,7 +146,6 @@ def _state_in(arrays: Mapping[str, Any]) -> State:
 
 
 def _outlier_report(contributions: Sequence[Contribution]) -> dict[str, Any]:
-    """Return the outlier report as fields of an event."""
     from .strategies.outliers import outliers
 
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is out of line, and reported as that

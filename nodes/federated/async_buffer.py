@@ -20,7 +20,6 @@ from ..runtime import events as ev
 from ..runtime.payload_checks import Fault, brief
 from .admission import admit, refuse, unfit
 from .async_tasks import TaskLedger, UpdateBuffer, WaitingUpdate
-from .early_stopping import Stop
 from .quorum import least
 from .round import Round
 from .round_summary import closing_fields, weighted_loss
@@ -125,11 +124,10 @@ class AsyncBuffer:
             reason = f"the model has made {staleness} steps meanwhile; at most {allowed} are allowed"
             return effects + refuse(sender, number, ("stale", reason))
         self._last_answer, self._waited = now, 0.0
-        self.buffer.waiting.append(WaitingUpdate(sender, task, admit(event, update)))
+        self.buffer.waiting.append(WaitingUpdate(task, admit(event, update, "train", task.base)))
         return effects
 
     def _misplaced(self, sender: str, number: int, attempt: int) -> Fault:
-        """Return why an update answers no task that its sender has."""
         ledger = self.ledger
         if not ledger.known(sender):
             return "uninvited", f"{sender} was not asked yet"
@@ -140,7 +138,6 @@ class AsyncBuffer:
         return "stale", f"task {number}, attempt {attempt} is over; {status}"
 
     def declined(self, sender: str, number: int, attempt: int, reason: str, now: float) -> list[e.Effect]:
-        """Take a task back from a client that cannot do it."""
         if attempt != self.ledger.attempt:
             return []
         return self._give_up(sender, number, f"declined: {brief(reason)}", now)
@@ -199,13 +196,16 @@ class AsyncBuffer:
             for number in step.numbers_of(name):
                 effects += run.reject(name, number, (current.number, number), ("values", reason))
         current.admitted = step.newest(event.rejected)
-        found, stop = self._of_sites(step.number, current)
-        effects += found
+        stop = None
+        if step.number % run.config.evaluation.every == 0:
+            # The sites judge the models that they were sent: the present one, and some before it.
+            found, stop = run.evaluation.of_sites(run.completed, run.weights, current.admitted)
+            effects += found
         if stop:
             run.stop_due = stop
             return effects + self._proceed(step.number, step.attempt, now, "")
         run.update_model(event, step.number)
-        taken = [(waiting.client, waiting.task.number) for waiting in step.taken]
+        taken = [(waiting.update.client, waiting.task.number) for waiting in step.taken]
         self.ledger.counted |= dict(taken)
         run.registry.count((name, number) for name, number in taken if name in current.admitted)
         staleness = step.staleness()
@@ -223,13 +223,6 @@ class AsyncBuffer:
             fields["loss"] = loss
         effects += [e.Publish("round.completed", fields), *run.save(now), *self._evaluate(fields, now)]
         return effects + self._proceed(step.number + 1, 0, now, "")
-
-    def _of_sites(self, number: int, current: Round) -> tuple[list[e.Effect], Stop | None]:
-        """Publish what the sites found of the models that they were sent: of the present one, and of some before it."""
-        run = self.run
-        if number % run.config.evaluation.every:
-            return [], None
-        return run.evaluation.of_sites(run.completed, run.weights, current.admitted)
 
     def _evaluate(self, fields: Mapping[str, Any], now: float) -> list[e.Effect]:
         """Evaluate the model if it is its turn, unless that would hold up the next steps."""
@@ -263,7 +256,6 @@ class AsyncBuffer:
         return effects
 
     def timer(self, key: ev.Key, now: float) -> list[e.Effect]:
-        """Judge the deadline of a task, or the silence of all."""
         match key:
             case ("task", str(name), int(number)):
                 return self._overdue(name, number, now)

@@ -8,11 +8,10 @@ steps, so that it means something to people, where the client keeps pace with th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..runtime.events import Body
-from .round import Admitted
 from .strategies import Contribution
 
 
@@ -46,7 +45,6 @@ class TaskLedger:
         self._durable: dict[str, int] = {}  # what `counted` was in the last checkpoint that is on the disk
 
     def give(self, name: str, version: int, base: Body, now: float) -> None:
-        """Note that a client is given its next task, with the weights of a version."""
         number = self._given.get(name, 0) + 1
         if name not in self._repeats:
             number = max(number, version + 1)
@@ -55,7 +53,6 @@ class TaskLedger:
         self.out[name] = OpenTask(number, version, base, now)
 
     def holds(self, name: str, number: int) -> bool:
-        """Whether that is the task that a client has."""
         return name in self.out and self.out[name].number == number
 
     def done(self, name: str) -> OpenTask:
@@ -72,7 +69,6 @@ class TaskLedger:
         self.out.pop(name, None)
 
     def idle(self, names: Iterable[str], now: float) -> list[str]:
-        """Return those who have no task and no rest."""
         return [name for name in names if name not in self.out and self.resting.get(name, now) <= now]
 
     def known(self, name: str) -> bool:
@@ -80,7 +76,6 @@ class TaskLedger:
         return name in self._given and name not in self._repeats
 
     def newest(self) -> int:
-        """Return the largest number of all."""
         return max(self._given.values(), default=0)
 
     def address(self, name: str) -> tuple[int, int, int]:
@@ -94,7 +89,6 @@ class TaskLedger:
         self._saving = dict(self.counted)
 
     def saved(self) -> None:
-        """Note that it is on the disk."""
         self._durable = self._saving
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,16 +107,13 @@ class TaskLedger:
 class WaitingUpdate:
     """An admitted update that no step has taken up yet."""
 
-    client: str
     task: OpenTask
-    update: Admitted
+    update: Contribution
 
-    def contribution(self, version: int) -> Contribution:
-        """Return it as the strategy sees it that makes a step from `version`."""
-        update, staleness = self.update, version - self.task.version
-        return Contribution(
-            self.client, update.body, self.task.base, update.examples, update.metrics, update.relative, staleness
-        )
+    @property
+    def address(self) -> tuple[str, int]:
+        """Client and task: the order of updates in a step."""
+        return self.update.client, self.task.number
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +126,8 @@ class Step:
     last: str
 
     def contributions(self) -> tuple[Contribution, ...]:
-        """Return its updates in the order of (client, task)."""
-        return tuple(waiting.contribution(self.number - 1) for waiting in self.taken)
+        pairs = zip(self.taken, self.staleness(), strict=True)
+        return tuple(replace(waiting.update, staleness=staleness) for waiting, staleness in pairs)
 
     def staleness(self) -> list[int]:
         """Return the staleness of each, in the same order."""
@@ -144,17 +135,16 @@ class Step:
 
     def numbers_of(self, client: str) -> list[int]:
         """Return the tasks of a client that it is made of."""
-        return [waiting.task.number for waiting in self.taken if waiting.client == client]
+        return [waiting.task.number for waiting in self.taken if waiting.update.client == client]
 
-    def counted(self, rejected: Iterable[str]) -> dict[str, Admitted]:
+    def counted(self, rejected: Iterable[str]) -> dict[str, Contribution]:
         """Return its updates by client and task, without those of clients that were rejected."""
         left = set(rejected)
-        return {f"{w.client} {w.task.number}": w.update for w in self.taken if w.client not in left}
+        return {f"{w.update.client} {w.task.number}": w.update for w in self.taken if w.update.client not in left}
 
-    def newest(self, rejected: Iterable[str]) -> dict[str, Admitted]:
-        """Return the last update of each client, in name order, without those that were rejected."""
+    def newest(self, rejected: Iterable[str]) -> dict[str, Contribution]:
         left = set(rejected)
-        return {waiting.client: waiting.update for waiting in self.taken if waiting.client not in left}
+        return {waiting.update.client: waiting.update for waiting in self.taken if waiting.update.client not in left}
 
 
 @dataclass(slots=True)
@@ -174,6 +164,5 @@ class UpdateBuffer:
         if self.step is not None or len(self.waiting) < self.size:
             return None
         taken, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
-        last = taken[-1].client
-        self.step = Step(completed + 1, attempt, sorted(taken, key=lambda w: (w.client, w.task.number)), last)
+        self.step = Step(completed + 1, attempt, sorted(taken, key=lambda w: w.address), taken[-1].update.client)
         return self.step

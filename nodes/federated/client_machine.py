@@ -37,7 +37,6 @@ class Assignment:
 
     @property
     def key(self) -> tuple[int, int]:
-        """Round and attempt."""
         return self.task.round, self.task.attempt
 
     @property
@@ -81,7 +80,6 @@ class ClientMachine:
         self._published_at = float("-inf")
 
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
-        """Take one event and return what to do."""
         if self.finished:
             return []
         own, coordinator = self._personalization, self.config.coordinator

@@ -78,7 +78,6 @@ class ClientRegistry:
         return new
 
     def leave(self, name: str) -> None:
-        """Remove a client that has said goodbye."""
         self.liveness.forget(name)
         self._median = None
         if name in self.clients:
@@ -86,7 +85,6 @@ class ClientRegistry:
             self._left[name].here = self._left[name].ready = False
 
     def heartbeat(self, name: str, state: str, sending: Iterable[int]) -> None:
-        """Note what a client says that it is doing."""
         record = self.clients.get(name)
         if record:
             record.state, record.sending = state, tuple(sending)
@@ -115,7 +113,6 @@ class ClientRegistry:
         return sorted(name for name, record in self.clients.items() if record.here and name not in self.liveness.lost)
 
     def is_lost(self, name: str) -> bool:
-        """Whether a name has been given up."""
         return name in self.liveness.lost
 
     def moving(self, name: str, number: int) -> bool:
@@ -125,7 +122,6 @@ class ClientRegistry:
         return there and (number in self.outgoing.get(name, ()) or bool(record and number in record.sending))
 
     def doing(self, name: str) -> str:
-        """What a client last said that it is doing."""
         return self.clients[name].state if name in self.clients else "gone"
 
     def ask(self, names: Iterable[str], key: tuple[int, int]) -> None:

@@ -37,7 +37,6 @@ class ClientWorker(ModelWorker):
         self._settings: tuple[Mapping[str, Any], LocalSettings] = ({}, LocalSettings())
 
     def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None:
-        """Train, personalize, or what every role does."""
         match effect:
             case e.Train():
                 return self.train(effect, cancellation)

@@ -10,8 +10,8 @@ from ..runtime import effects as e
 from ..runtime import events as ev
 from .coordinator_config import CoordinatorConfig
 from .early_stopping import EarlyStopping, GoalError, Stop, reported
-from .round import Admitted
 from .round_summary import site_metrics
+from .strategies import Contribution
 
 SHARE = 0.25  # of the worker's time for evaluations of an asynchronous run; where steps are faster, some are left out
 
@@ -41,7 +41,6 @@ class Evaluation:
 
     @property
     def pending(self) -> int:
-        """How many evaluations are still to come."""
         return len(self._asked)
 
     @property
@@ -74,7 +73,7 @@ class Evaluation:
         return effects, self._judge(number, body, metrics)
 
     def of_sites(
-        self, number: int, body: ev.Body, admitted: Mapping[str, Admitted]
+        self, number: int, body: ev.Body, admitted: Mapping[str, Contribution]
     ) -> tuple[list[e.Effect], Stop | None]:
         """Publish what the sites found of a round's model on rows of their own; return why the run may end, if it may.
 

@@ -15,7 +15,6 @@ FINE_TUNE = "fine_tune"  # of the last task's settings: epochs of training alone
 
 
 def wanted(settings: Mapping[str, Any]) -> bool:
-    """Whether the last task asks for a model of the client's own."""
     return any(settings.get(name) for name in ("personal", "ditto", FINE_TUNE))
 
 

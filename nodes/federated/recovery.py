@@ -37,12 +37,10 @@ class Past:
 
     @property
     def machine(self) -> Mapping[str, Any]:
-        """What the machine remembers."""
         return dict(self.checkpoint.record["machine"])
 
     @property
     def clients(self) -> frozenset[str]:
-        """Who took part."""
         return frozenset(name for name, known in self.machine["clients"].items() if known["here"])
 
     @property

@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from ..runtime.events import Body
 from .sampling import round_off
 from .strategies import Contribution
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """An update that counts."""
-
-    body: Body
-    examples: int
-    metrics: Mapping[str, float]
-    fields: Mapping[str, Any] | None = None
-    relative: bool = False  # the body is a difference to the weights that were sent
 
 
 @dataclass(slots=True)
@@ -36,7 +22,7 @@ class Round:
     floor: int  # never close with fewer
     opened_at: float
     strategy_least: int = 0  # nor by quorum with fewer, while more can answer
-    admitted: dict[str, Admitted] = field(default_factory=dict)
+    admitted: dict[str, Contribution] = field(default_factory=dict)
     excused: dict[str, str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)  # excused only because nothing is heard of them
     closing: str | None = None  # why it takes no more answers
@@ -74,12 +60,9 @@ class Round:
             return None
         return "all" if len(self.admitted) == len(self.asked) else "quorum"
 
-    def contributions(self, base: Body) -> tuple[Contribution, ...]:
-        """Return what is to be folded, in name order; all started from `base`."""
-        return tuple(
-            Contribution(name, a.body, base, a.examples, a.metrics, a.relative)
-            for name, a in sorted(self.admitted.items())
-        )
+    def contributions(self) -> tuple[Contribution, ...]:
+        """Return what is to be folded, in name order."""
+        return tuple(contribution for _, contribution in sorted(self.admitted.items()))
 
     def missing(self, why: str) -> dict[str, str]:
         """Return everybody asked who is not in the result, each with the reason."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from .round import Admitted, Round
+from .round import Round
+from .strategies import Contribution
 
 HOLDOUT = "holdout_"  # an update's metrics of the weights it was sent, on the site's own rows kept apart
 RESERVED = {"examples", "round", "sites", "source", "spread", "worst"}  # what `site_metrics` says itself
@@ -41,12 +42,12 @@ def closing_fields(current: Round | None, now: float) -> dict[str, Any]:
     return fields
 
 
-def weighted_loss(admitted: Mapping[str, Admitted]) -> float | None:
+def weighted_loss(admitted: Mapping[str, Contribution]) -> float | None:
     """Average the training losses by examples; None where nobody reported a finite one."""
     return _weighted({n: (a.metrics.get("loss", math.nan), a.examples) for n, a in admitted.items()})
 
 
-def encoding_figures(admitted: Mapping[str, Admitted]) -> dict[str, Any]:
+def encoding_figures(admitted: Mapping[str, Contribution]) -> dict[str, Any]:
     """Return the sums ``bytes_raw`` and ``bytes_encoded`` and the mean ``codec_error`` of what clients report.
 
     Empty where nobody encoded.
@@ -64,7 +65,7 @@ def encoding_figures(admitted: Mapping[str, Admitted]) -> dict[str, Any]:
     }
 
 
-def site_metrics(admitted: Mapping[str, Admitted], ratio: float = 100.0) -> dict[str, Any]:
+def site_metrics(admitted: Mapping[str, Contribution], ratio: float = 100.0) -> dict[str, Any]:
     """Average what the sites measured on their hold-outs by size; empty where no site has one.
 
     Nobody counts for more than `ratio` times the median site: a size is only a claim. ``spread`` has by metric the
@@ -82,21 +83,18 @@ def site_metrics(admitted: Mapping[str, Admitted], ratio: float = 100.0) -> dict
     names = sorted(sorted(usual, key=lambda name: -counts[name])[:MOST_NAMES])  # those that most report
     found: dict[str, Any] = {"examples": sum(sizes.values()), "sites": len(sizes), "source": "sites", "spread": {}}
     for name in names:
-        values = {n: (admitted[n].metrics.get(HOLDOUT + name, math.nan), size) for n, size in sizes.items()}
-        mean = _weighted(values)
+        pairs = {n: (admitted[n].metrics.get(HOLDOUT + name, math.nan), size) for n, size in sizes.items()}
+        mean = _weighted(pairs)
         if mean is None:
             continue
-        figures = {n: float(v) for n, (v, _) in values.items() if abs(v) <= MOST}
+        figures = {n: float(v) for n, (v, _) in pairs.items() if abs(v) <= MOST}
         found[name] = mean
-        found["spread"][name] = _spread(figures.values())
+        values = figures.values()
+        found["spread"][name] = {"std": statistics.pstdev(values), "min": min(values), "max": max(values)}
         if name in ("accuracy", "r2"):
             worst = min(sorted(figures), key=figures.__getitem__)
             found["worst"] = {"site": worst, name: figures[worst]}
     return found
-
-
-def _spread(values: Collection[float]) -> dict[str, float]:
-    return {"std": statistics.pstdev(values), "min": min(values), "max": max(values)}
 
 
 def _weighted(values: Mapping[str, tuple[float, int]]) -> float | None:

@@ -151,7 +151,6 @@ class RunState:
         return [*refuse(name, number, fault), *self.strike(name, key, fault[1])]
 
     def strike(self, name: str, key: tuple[int, int], reason: str) -> list[e.Effect]:
-        """Count a rejection; three in a row put the client on probation."""
         until = self.registry.strike(name, key, self.config.federated.probation_rounds)
         if until is None:
             return []
@@ -159,7 +158,6 @@ class RunState:
         return [e.Publish("warning", {"subject": name, "reason": f"{name} {state}, the last because {reason}"})]
 
     def fail(self, reason: str) -> list[e.Effect]:
-        """End the run by an error."""
         self.status = "finished"
         return [
             e.Send(tuple(self.registry.reachable()), m.Goodbye(round=self.completed, reason=reason)),

@@ -72,13 +72,12 @@ class SyncRounds:
             return rejected + self.excuse(sender, f"rejected: {fault[1]}", number, now)
         # A client that was given up and answers in time after all counts.
         current.excused.pop(sender, None)
-        current.admitted[sender] = admit(event, update)
+        current.admitted[sender] = admit(event, update, current.work, run.weights)
         if sender in run.registry and current.work == "train":
             run.registry[sender].ready = True
         return self.close_if_ready(now)
 
     def declined(self, sender: str, number: int, attempt: int, reason: str, now: float) -> list[e.Effect]:
-        """Go on without a client that cannot do its task."""
         if self.run.round is None or (number, attempt) != self.run.round.key:
             return []
         return self.excuse(sender, f"declined: {brief(reason)}", number, now)
@@ -124,7 +123,7 @@ class SyncRounds:
         run.status = "folding"
         effects: list[e.Effect] = [e.CancelTimer(("deadline", current.number, current.attempt))]
         if current.work == "survey":
-            surveys = {name: (a.fields or {}, a.body) for name, a in sorted(current.admitted.items())}
+            surveys = {survey.client: survey.body for survey in current.contributions()}
             return [*effects, run.work_timer("agreement", 0, now), e.ApplyAgreement(surveys=surveys)]
         if current.work == "evaluate":
             found, _ = run.evaluation.of_sites(run.completed, run.weights, current.admitted)
@@ -134,14 +133,12 @@ class SyncRounds:
         return effects if current.held else [*effects, *self._fold(current, now)]
 
     def _dismiss(self, current: Round) -> list[e.Effect]:
-        """Dismiss those who are still at work: the round can do without them."""
         late = self.run.registry.owing(current.missing(""), current.key)
         reason = f"round {current.number} has closed by {current.closing}"
         return [e.Send(late, m.Refused("task", current.number, "stale", reason))] if late else []
 
     def _fold(self, current: Round, now: float) -> list[e.Effect]:
-        weights = self.run.weights
-        fold = e.Fold(current.number, current.attempt, weights, current.contributions(weights))
+        fold = e.Fold(current.number, current.attempt, self.run.weights, current.contributions())
         return [self.run.work_timer("fold", current.number, now), fold]
 
     def evaluated(self, now: float) -> list[e.Effect]:
@@ -194,16 +191,8 @@ class SyncRounds:
         return effects + self._proceed(current.number, current.attempt + 1, now, failure)
 
     def timer(self, key: ev.Key, now: float) -> list[e.Effect]:
-        """Judge a deadline."""
-        match key:
-            case ("deadline", number, attempt) if self.run.round and (number, attempt) == self.run.round.key:
-                return self._deadline(self.run.round, now)
-            case _:
-                return []
-
-    def _deadline(self, current: Round, now: float) -> list[e.Effect]:
-        run, timing = self.run, self.run.config.timing
-        if current.closing:
+        run, current, timing = self.run, self.run.round, self.run.config.timing
+        if current is None or key != ("deadline", *current.key) or current.closing:
             return []
         moving = [name for name in current.awaited() if run.registry.moving(name, current.number)]
         if moving and now < current.opened_at + EXTENSIONS * timing.deadline_s:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from ..checkpoint.store import CheckpointError, CheckpointStore, Damaged, State
@@ -95,4 +95,4 @@ class CheckpointWriter:
             arrays[name] = arrays[other]
         self.store.rewind(number)
         self.on_restored(number, state.record.get("result", {}))
-        return replace(state, arrays=arrays)
+        return State(number, arrays, state.record)

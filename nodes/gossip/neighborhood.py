@@ -51,7 +51,7 @@ class Neighborhood:
         return coefficients(self.me, self._row(self._key(number)), present)
 
     def overtaken(self, peer: str, by: int, first: int) -> bool:
-        """Whether `peer` can be in round `by` only because somebody has closed a round without waiting.
+        """Whether `peer` can be in round `by` only because another peer has closed a round without waiting.
 
         `first` is the first round in which this peer has sent nothing yet. Whoever should hear it in that round cannot
         complete it, nor those who should hear them in the next, and so on.

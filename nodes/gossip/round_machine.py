@@ -23,7 +23,7 @@ from .survey_flood import SurveyFlood
 __all__ = ["PATIENCE", "PeerMachine", "PeerRules"]
 
 UNREPORTED = {"heartbeat", "ping", "ack", "gossip", "shuffle", "edge", "get_model"}
-"""Of these nobody is told that they could not be sent: the silence that follows tells enough."""
+"""Of these it is not reported that they could not be sent: failure detection notices."""
 
 
 class PeerMachine:

@@ -272,7 +272,7 @@ class GossipRounds:
         return {key: value for key, value in fields.items() if value is not None}
 
     def heartbeat(self, to: tuple[str, ...]) -> list[e.Effect]:
-        """Tell neighbors how far this peer is, if they need to know; that it lives, they find out by pings."""
+        """Return a heartbeat, if neighbors need to know how far this peer is; that it lives, pings find out."""
         if self._unannounced <= 0 and self.lifecycle.status not in ("meeting", "waiting"):
             return []
         self._unannounced -= len(to)

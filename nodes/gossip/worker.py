@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
+from msgspec.structs import replace
 from nervenet.broker.messages import Payload
 from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -60,13 +62,8 @@ def train_and_score(
     stop: Callable[[], bool],
     classes: tuple[Any, ...] | None = None,
 ) -> float | None:
-    """Return the score of a model trained on these rows in one place, as many epochs as the run has in all, from the
-    run's initial weights and with its optimizer.
-
-    Returns
-    -------
-    float or None
-        Accuracy or R² on the test set; None if it diverged.
+    """Return accuracy or R² on the test set, None if it diverged, of a model trained on these rows: for as many epochs
+    as the run has in all, from its initial weights, with its optimizer.
     """
     site_model = build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task, test=test)
     statistics = site_model.statistics()
@@ -89,9 +86,6 @@ def train_and_score(
 
 async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
     """Compute both in a thread of this process, and report them to the launcher."""
-    import asyncio
-    import threading
-
     experiment = Experiment.from_dict(job["experiment"])
     X, y, X_test, y_test, order, sizes = unpack(descriptors[0])
     parts: list[NDArray[Any]] = np.split(order, np.cumsum(sizes)[:-1])

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -97,28 +98,22 @@ async def launch(
         fork_server.close()
 
 
+@dataclass
 class _Launch:
     """One launch from beginning to end."""
 
-    run_dir: RunDir
-    shares: DataShares
-    events: RunEvents
-    supervisor: Supervisor
+    experiment: Experiment
+    fork_server: ForkServerClient
+    on_event: Callable[[dict[str, Any]], None]
+    on_address: Callable[[str], None]
+    started_at: float
+    run_dir: RunDir = field(init=False)
+    shares: DataShares = field(init=False)
+    events: RunEvents = field(init=False)
+    supervisor: Supervisor = field(init=False)
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        fork_server: ForkServerClient,
-        on_event: Callable[[dict[str, Any]], None],
-        on_address: Callable[[str], None],
-        started_at: float,
-    ) -> None:
-        self.experiment = experiment
-        self.fork_server = fork_server
-        self.on_event = on_event
-        self.on_address = on_address
-        self.started_at = started_at
-        self.name = f"{experiment.mode}-{secrets.token_hex(3)}"
+    def __post_init__(self) -> None:
+        self.name = f"{self.experiment.mode}-{secrets.token_hex(3)}"
 
     async def run(self, out: Path | None, resume: Path | None) -> RunResult:
         """Return the result; see `launch`."""

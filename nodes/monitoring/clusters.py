@@ -20,21 +20,12 @@ MOST = 64
 
 @dataclass(frozen=True, slots=True)
 class PeerClusters:
-    """Distances between peers.
+    """Distances between peers."""
 
-    Attributes
-    ----------
-    distance : float
-        ``sqrt(mean_i ||x_i - mean||²)``, in the unit of the weights.
-    clusters : tuple of tuple of str
-        Groups of at least two, far from one another; a single one where no gap separates them. In name order.
-    outliers : tuple of str
-        Peers that are far from everybody.
-    """
-
-    distance: float
+    distance: float  # sqrt(mean_i ||x_i - mean||²), in the unit of the weights
+    # Groups of at least two, far from one another; a single one where no gap separates them. In name order.
     clusters: tuple[tuple[str, ...], ...]
-    outliers: tuple[str, ...]
+    outliers: tuple[str, ...]  # peers that are far from all others
 
 
 def find_clusters(sketches: Mapping[str, Sketch], gap: float = GAP) -> PeerClusters | None:

@@ -5,9 +5,9 @@ that the simulator performs on virtual time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+import msgspec
 from nervenet.broker.messages import Message
 
 from .events import Body, Event, Key
@@ -17,29 +17,24 @@ Shares: TypeAlias = tuple[float, float]  # weight of one's own model and of the 
 Part: TypeAlias = Any  # which elements of a model: a `gossip.asynchronous.model_merge.Part`, opaque here like a body
 
 
-class Effect:
+class Effect(msgspec.Struct, frozen=True):
     """What a machine asks for."""
 
-    __slots__ = ()
 
-
-@dataclass(frozen=True, slots=True)
-class Link(Effect):
+class Link(Effect, frozen=True):
     """Dial `peer` at its addresses, by lane."""
 
     peer: str
     addresses: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Unlink(Effect):
+class Unlink(Effect, frozen=True):
     """Hang up."""
 
     peer: str
 
 
-@dataclass(frozen=True, slots=True)
-class Send(Effect):
+class Send(Effect, frozen=True):
     """Hand a message, with its array, to each of `to`; encoded once."""
 
     to: Sequence[str]
@@ -47,8 +42,7 @@ class Send(Effect):
     body: Body = None
 
 
-@dataclass(frozen=True, slots=True)
-class SendHeartbeat(Effect):
+class SendHeartbeat(Effect, frozen=True):
     """Send a heartbeat; the node adds which transfers are still on their way."""
 
     to: Sequence[str]
@@ -56,49 +50,43 @@ class SendHeartbeat(Effect):
     state: str
 
 
-@dataclass(frozen=True, slots=True)
-class Publish(Effect):
+class Publish(Effect, frozen=True):
     """Publish an event of this type; it may be lost."""
 
     type: str
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class SetTimer(Effect):
+class SetTimer(Effect, frozen=True):
     """Fire `key` at time `at`; a timer of that key set before is replaced."""
 
     key: Key
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class CancelTimer(Effect):
+class CancelTimer(Effect, frozen=True):
     """Forget the timer `key`."""
 
     key: Key
 
 
-@dataclass(frozen=True, slots=True)
-class Survey(Effect):
+class Survey(Effect, frozen=True):
     """Compute the site's statistics; answered by `Surveyed`."""
 
 
-@dataclass(frozen=True, slots=True)
-class ApplyAgreement(Effect):
+class ApplyAgreement(Effect, frozen=True):
     """Agree from the sites' surveys, or take over an agreement made elsewhere; answered by `ModelReady`.
 
     A peer with a `round` takes up the agreement, the model and all else that it has saved of that, and removes what it
     has saved of later ones.
     """
 
-    surveys: Mapping[str, tuple[Mapping[str, Any], Body]] = field(default_factory=dict)
+    surveys: Mapping[str, tuple[Mapping[str, Any], Body]] = {}
     agreement: Mapping[str, Any] | None = None
     round: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Train(Effect):
+class Train(Effect, frozen=True):
     """Train from `body` (None: from where the model stands); answered by `Trained`.
 
     A client measures the hold-out first, if `evaluate`. `incarnation` is that of the coordinator that asks, `durable`
@@ -120,15 +108,13 @@ class Train(Effect):
     whole: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CancelTraining(Effect):
+class CancelTraining(Effect, frozen=True):
     """Stop the training that runs, at the next mini-batch; `keep` the work that is done, where the task allows it."""
 
     keep: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Personalize(Effect):
+class Personalize(Effect, frozen=True):
     """Load the final model and make it this site's own, as the settings ask; answered by `Personalized`."""
 
     round: int
@@ -136,8 +122,7 @@ class Personalize(Effect):
     settings: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Fold(Effect):
+class Fold(Effect, frozen=True):
     """Make the next model of `body`, the present one, and the updates, in the order given; answered by `Folded`."""
 
     round: int
@@ -146,8 +131,7 @@ class Fold(Effect):
     contributions: Sequence[Contribution]
 
 
-@dataclass(frozen=True, slots=True)
-class Mix(Effect):
+class Mix(Effect, frozen=True):
     """Set the model to what the peer's algorithm makes of the bodies; answered by `Mixed`.
 
     `names` are whose they are. `masses` and `bases` are those of their exchanges, where any of them has one;
@@ -163,15 +147,13 @@ class Mix(Effect):
     differences: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Forget(Effect):
+class Forget(Effect, frozen=True):
     """A neighbor has a new incarnation: drop what is remembered of the previous one."""
 
     peer: str
 
 
-@dataclass(frozen=True, slots=True)
-class Combine(Effect):
+class Combine(Effect, frozen=True):
     """Sum coefficient times body, in the order given, concurrently with training; answered by `Combined`."""
 
     number: int
@@ -179,8 +161,7 @@ class Combine(Effect):
     coefficients: Sequence[float]
 
 
-@dataclass(frozen=True, slots=True)
-class Merge(Effect):
+class Merge(Effect, frozen=True):
     """Merge `theirs`, that part of a model, into `mine`, concurrently with training; answered by `Combined`."""
 
     number: int
@@ -190,8 +171,7 @@ class Merge(Effect):
     part: Part
 
 
-@dataclass(frozen=True, slots=True)
-class CopyPart(Effect):
+class CopyPart(Effect, frozen=True):
     """Copy a part out of a model, concurrently with training; answered by `Combined`."""
 
     number: int
@@ -199,8 +179,7 @@ class CopyPart(Effect):
     part: Part
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluate(Effect):
+class Evaluate(Effect, frozen=True):
     """Measure the model (`body`: after loading it) on "test" or "holdout" data; answered by `Evaluated`."""
 
     round: int
@@ -208,8 +187,7 @@ class Evaluate(Effect):
     body: Body = None
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint(Effect):
+class Checkpoint(Effect, frozen=True):
     """Write all that the future depends on; answered by `Saved`, or by `WorkFailed("checkpoint")`: the run goes on.
 
     `body` is the weights after `round`, `best` the best so far, `record` what the machine remembers, as JSON.
@@ -221,8 +199,7 @@ class Checkpoint(Effect):
     best: Body = None
 
 
-@dataclass(frozen=True, slots=True)
-class SaveState(Effect):
+class SaveState(Effect, frozen=True):
     """Write what a peer would go on from after `round`, and remove what it has of the rounds in `forget`.
 
     Answered by `Saved`, or by `WorkFailed("save state")`, after which the run goes on. It is written concurrently with
@@ -235,23 +212,20 @@ class SaveState(Effect):
     last: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LoadWeights(Effect):
+class LoadWeights(Effect, frozen=True):
     """Load `body` into the model."""
 
     body: Body
 
 
-@dataclass(frozen=True, slots=True)
-class Completed(Effect):
+class Completed(Effect, frozen=True):
     """A round is over; `fields` are its report to the owner."""
 
     round: int
     fields: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Finish(Effect):
+class Finish(Effect, frozen=True):
     """The machine has nothing more to do."""
 
     status: str  # completed | failed | left

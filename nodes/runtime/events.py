@@ -7,28 +7,24 @@ array: a `body` is an opaque handle that it passes on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import msgspec
 from nervenet.broker.messages import Message, Payload
 
 Body: TypeAlias = Any  # an array to the node, an opaque handle to a machine
 Key: TypeAlias = tuple[str | int, ...]  # names a timer
 
 
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """What a machine is told."""
 
-    __slots__ = ()
 
-
-@dataclass(frozen=True, slots=True)
-class Started(Event):
+class Started(Event, frozen=True):
     """The node is open for business; the first event of every machine."""
 
 
-@dataclass(frozen=True, slots=True)
-class LinkUp(Event):
+class LinkUp(Event, frozen=True):
     """Both lanes to `peer` are open, and it has said who it is."""
 
     peer: str
@@ -36,16 +32,14 @@ class LinkUp(Event):
     incarnation: int
 
 
-@dataclass(frozen=True, slots=True)
-class LinkLost(Event):
+class LinkLost(Event, frozen=True):
     """The connection of `peer` has closed: its process has ended or the way to it is cut. It may come back."""
 
     peer: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived(Event):
+class Arrived(Event, frozen=True):
     """A message came in; `flaw` is what is wrong with the array's values, None if all are finite."""
 
     sender: str
@@ -55,8 +49,7 @@ class Arrived(Event):
     nbytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SendFailed(Event):
+class SendFailed(Event, frozen=True):
     """An outgoing message will not reach `peer`; `cause` is ``slow`` (its queue is full) or ``unreachable``."""
 
     peer: str
@@ -66,40 +59,35 @@ class SendFailed(Event):
     cause: str = "unreachable"
 
 
-@dataclass(frozen=True, slots=True)
-class StillSending(Event):
+class StillSending(Event, frozen=True):
     """What was sent to `peer` for these rounds is still leaving this machine: its silence about them is no fault."""
 
     peer: str
     rounds: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MalformedMessage(Event):
+class MalformedMessage(Event, frozen=True):
     """Something unreadable came from `sender`; it was dropped."""
 
     sender: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class TimerFired(Event):
+class TimerFired(Event, frozen=True):
     """The timer `key` is due; `due` is when it should have fired."""
 
     key: Key
     due: float
 
 
-@dataclass(frozen=True, slots=True)
-class Surveyed(Event):
+class Surveyed(Event, frozen=True):
     """The site's own statistics are ready."""
 
     fields: Mapping[str, Any]
     body: Body
 
 
-@dataclass(frozen=True, slots=True)
-class ModelReady(Event):
+class ModelReady(Event, frozen=True):
     """All agree on columns, classes and scale; the model is built.
 
     `payload` describes its weights on the wire, `body` is their first value, or that after a `round` that a peer has
@@ -115,8 +103,7 @@ class ModelReady(Event):
     round: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingModel:
+class OutgoingModel(msgspec.Struct, frozen=True):
     """What a peer sends: the fields of an `Exchange` without its round."""
 
     body: Body
@@ -125,8 +112,7 @@ class OutgoingModel:
     base: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Trained(Event):
+class Trained(Event, frozen=True):
     """Local training of (`round`, `attempt`) ended; `cancelled` if it was stopped between two mini-batches.
 
     `payload` describes the body where it is not just the weights. A peer's is relative to `base`, if there is one, and
@@ -141,31 +127,28 @@ class Trained(Event):
     cancelled: bool = False
     payload: Payload | None = None
     base: int | None = None
-    apart: Mapping[str, OutgoingModel] = field(default_factory=dict)
+    apart: Mapping[str, OutgoingModel] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Personalized(Event):
+class Personalized(Event, frozen=True):
     """This site has a model of its own; `metrics` are of its hold-out, those of the global model ``global_…``."""
 
     round: int
     metrics: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Folded(Event):
+class Folded(Event, frozen=True):
     """The updates of (`round`, `attempt`) are the next model; `rejected` says whose were left out, and why."""
 
     round: int
     attempt: int
     body: Body
     outgoing: Body = None
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    rejected: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = {}
+    rejected: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Mixed(Event):
+class Mixed(Event, frozen=True):
     """The exchange of `round` is mixed into the model.
 
     `wanted` are neighbors of whose sent model the copy is lost: what they sent is relative to one that is not here.
@@ -173,20 +156,18 @@ class Mixed(Event):
 
     round: int
     body: Body
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = {}
     wanted: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Combined(Event):
+class Combined(Event, frozen=True):
     """A vector has been made concurrently with training; `number` is that of the effect that asked for it."""
 
     number: int
     body: Body
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluated(Event):
+class Evaluated(Event, frozen=True):
     """The model of `round` was measured on `which` data."""
 
     round: int
@@ -194,15 +175,13 @@ class Evaluated(Event):
     metrics: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Saved(Event):
+class Saved(Event, frozen=True):
     """The checkpoint of `round`, or what a peer keeps of it, is on the disk."""
 
     round: int
 
 
-@dataclass(frozen=True, slots=True)
-class WorkFailed(Event):
+class WorkFailed(Event, frozen=True):
     """The worker raised while it did `kind`; `reason` is for people."""
 
     kind: str
@@ -211,8 +190,7 @@ class WorkFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Proceed(Event):
+class Proceed(Event, frozen=True):
     """The owner asks for rounds up to and including `until`.
 
     `last`: and for no more, so that a node without rounds ends when its neighbors have done theirs.

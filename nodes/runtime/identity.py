@@ -22,34 +22,17 @@ class NodeFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class NodeIdentity:
-    """Where a node is: its broker, its run, its name, and the launcher's report server if it has one.
-
-    Attributes
-    ----------
-    broker, run, name : str
-    report_server : mapping or None
-        Addresses by lane, None for a node without a launcher.
-    shared_config
-        What all nodes of the run must have in common, as the broker compares it.
-    checkpoint_dir : Path or None
-        The folder of what it needs in order to go on after its own death, None: nothing is kept.
-    previous_incarnation : int
-        That which it takes up: the new one is larger, whatever its clock says.
-    min_nodes : int or None
-        How many must join before it begins, None: as many as the experiment says.
-    seed_peer : str
-        The control address of a living peer, through which to join a run that has begun, in place of `broker`.
-    """
+    """Where a node is: its broker, its run, its name, and the launcher's report server if it has one."""
 
     broker: str
     run: str
     name: str
-    report_server: Mapping[str, str] | None = None
-    shared_config: Mapping[str, Any] = field(default_factory=dict)
-    checkpoint_dir: Path | None = None
-    previous_incarnation: int = 0
-    min_nodes: int | None = None
-    seed_peer: str = ""
+    report_server: Mapping[str, str] | None = None  # addresses by lane; None for a node without a launcher
+    shared_config: Mapping[str, Any] = field(default_factory=dict)  # what all nodes must have in common
+    checkpoint_dir: Path | None = None  # of what it needs to go on after its own death; None: nothing is kept
+    previous_incarnation: int = 0  # which it takes up: the new one is larger, whatever its clock says
+    min_nodes: int | None = None  # that must join before it begins; None: as many as the experiment says
+    seed_peer: str = ""  # control address of a living peer of a run that has begun, in place of `broker`
 
 
 def inbox_address(network: NetworkConfig) -> str:

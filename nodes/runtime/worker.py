@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeAlias
 
+from msgspec.structs import replace
 from nervenet.broker.messages import Payload
 
 from . import effects as e

@@ -81,7 +81,7 @@ def matrix(rows: Rows) -> Matrix:
 
 
 def matrices(schedule: Schedule, rule: str) -> Iterator[Matrix]:
-    """The matrices of round 1, 2, …, for ever."""
+    """The matrices of round 1, 2, …, without end."""
     if schedule.period is None:
         return (matrix(weigh(schedule, number, rule)) for number in count(1))
     cycle = [matrix(weigh(schedule, number, rule)) for number in range(1, schedule.period + 1)]

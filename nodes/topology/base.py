@@ -22,24 +22,12 @@ class TopologyError(ValueError):
 
 @dataclass(frozen=True)
 class Schedule:
-    """A graph for each round.
+    """A graph for each round."""
 
-    Attributes
-    ----------
-    draw
-        The graph of a round, counted from 1: a pure function.
-    directed
-        Whether i -> j does not imply j -> i.
-    period
-        Rounds until it repeats; None: never, each round draws a fresh graph.
-    own
-        The mixing weights that belong to the graphs of a period; None: a mixing rule decides.
-    """
-
-    draw: Callable[[int], Neighbors]
-    directed: bool = False
-    period: int | None = None
-    own: tuple[Rows, ...] | None = None
+    draw: Callable[[int], Neighbors]  # the graph of a round, counted from 1: a pure function
+    directed: bool = False  # i -> j does not imply j -> i
+    period: int | None = None  # rounds until it repeats; None: never, each round draws a fresh graph
+    own: tuple[Rows, ...] | None = None  # mixing weights of the graphs of a period; None: a mixing rule decides
     _drawn: dict[int, Neighbors] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod

@@ -1,8 +1,8 @@
 """The Base-(k+1) graph: exact consensus after a finite number of rounds for any number of nodes, at most k neighbors
 a round, symmetric and doubly stochastic (Takezawa et al. 2023, arXiv 2305.11420).
 
-Functions work on lists of node numbers and give one `Round` for each round of the period: for each node that talks to
-somebody in it, the weight of each other end.
+Functions work on lists of node numbers and give one `Round` for each round of the period: for each node that talks
+to another in it, the weight of each other end.
 """
 
 from __future__ import annotations

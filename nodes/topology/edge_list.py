@@ -70,7 +70,7 @@ def lay(listed: EdgeList, names: Sequence[str]) -> Schedule:
     for number, first, second in listed.pairs:
         one, other = (_member(word, names, f"{where}: line {number}") for word in (first, second))
         if one == other:
-            raise TopologyError(f"{where}: line {number}: joins {one} with itself; nobody is a neighbor of himself")
+            raise TopologyError(f"{where}: line {number}: joins {one} with itself; no member is its own neighbor")
         out[one].add(other)
         if not listed.directed:
             out[other].add(one)

@@ -59,7 +59,7 @@ def uniform(out: Neighbors, *, doubly: bool = False) -> Rows:
 
 
 def push_sum_columns(out: Neighbors) -> Rows:
-    """Let each sender split itself evenly over itself and those it sends to (Kempe et al. 2003; Assran et al. 2019).
+    """Each sender splits itself evenly over itself and those it sends to (Kempe et al. 2003; Assran et al. 2019).
 
     Column stochastic on any graph: what is sent and a mass that travels with it are conserved in sum, and their ratio
     tends to the mean on any strongly connected graph.

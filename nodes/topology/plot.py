@@ -54,7 +54,7 @@ def draw_topology(
 
 
 def lay_out(name: str, around: Neighbors) -> Places:
-    """Give each node a place: in a circle, in name order, where that is what the graph is about."""
+    """Return a place for each node: in a circle, in name order, where that is what the graph is about."""
     import networkx as nx
 
     graph = nx.Graph()

@@ -146,7 +146,7 @@ async def tcp(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def stranger(tcp: World) -> AsyncIterator[Callable[[str], Stranger]]:
-    """Makes strangers, and sees them off."""
+    """A factory of raw sockets, which are closed in the end."""
     made: list[Stranger] = []
 
     def make(identity: str) -> Stranger:

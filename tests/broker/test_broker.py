@@ -67,7 +67,7 @@ async def broker():
         yield broker
 
 
-async def test_members_find_each_other(broker):
+async def test_members_see_each_other_in_the_roster(broker):
     async with member(broker.address, "b") as b, member(broker.address, "a") as a:
         roster = await a.roster()
         assert [one.node for one in roster.members] == ["a", "b"]
@@ -102,7 +102,7 @@ async def test_too_few_in_time(broker):
             await a.roster()
 
 
-async def test_nobody_at_the_address():
+async def test_an_address_without_a_broker_is_reported():
     with pytest.raises(BrokerUnreachable, match=r"no broker answered at tcp://127.0.0.1:9 within 0.2 s"):
         await member("tcp://127.0.0.1:9", connect_deadline_s=0.2).__aenter__()
     with pytest.raises(BadAddress, match="cannot be dialed"):
@@ -114,7 +114,7 @@ async def test_a_port_in_use_is_named(broker):
         await Broker(broker.address).__aenter__()
 
 
-async def test_a_member_that_falls_silent_is_suspected_and_lost(broker):
+async def test_a_silent_member_becomes_suspect_and_then_lost(broker):
     async with EventStream(broker.address, ("node.",)) as events, member(broker.address, "a"):
         silent = await member(broker.address, "b").__aenter__()
         for task in silent._tasks:
@@ -134,7 +134,7 @@ async def test_a_newer_incarnation_ends_the_older_membership(broker):
         assert error.code == "stale"
 
 
-async def test_rosters_are_asked_for_only_while_somebody_wants_them(broker):
+async def test_rosters_are_requested_only_while_they_are_watched(broker):
     rosters: asyncio.Queue[Any] = asyncio.Queue()
     async with member(broker.address, "b", on_roster=rosters.put_nowait) as b, member(broker.address, "a"):
         known = await b.roster()
@@ -149,7 +149,7 @@ async def test_rosters_are_asked_for_only_while_somebody_wants_them(broker):
         assert rosters.empty()
 
 
-async def test_who_comes_late_has_the_roster_at_once(broker):
+async def test_a_late_member_gets_the_roster_at_once(broker):
     async with member(broker.address, "a") as a, member(broker.address, "b"):
         await a.roster()
         async with member(broker.address, "c") as late:
@@ -157,7 +157,7 @@ async def test_who_comes_late_has_the_roster_at_once(broker):
             assert [one.node for one in roster.members] == ["a", "b", "c"]
 
 
-async def test_whoever_died_with_the_broker_has_its_time_to_come_back(ports):
+async def test_a_node_that_failed_with_the_broker_has_time_to_rejoin(ports):
     address = f"tcp://127.0.0.1:{ports}"
     rejoined: asyncio.Queue[Any] = asyncio.Queue()
     options: dict[str, Any] = {"shared_config": {"mode": "federated"}, "min_nodes": 1, "join_deadline_s": 5.0}
@@ -176,7 +176,7 @@ async def test_whoever_died_with_the_broker_has_its_time_to_come_back(ports):
                 assert [one.incarnation for one in (await again.roster()).members] == [1, 2]
 
 
-async def test_a_broker_that_comes_back_empty_is_joined_again(ports):
+async def test_a_restarted_broker_is_joined_again(ports):
     address = f"tcp://127.0.0.1:{ports}"
     warnings: list[str] = []
     rejoined: asyncio.Queue[Any] = asyncio.Queue()
@@ -195,7 +195,7 @@ async def test_a_broker_that_comes_back_empty_is_joined_again(ports):
     assert all("broker" in warning for warning in warnings)
 
 
-async def test_events_pass_and_late_listeners_get_the_last_of_each_kind(broker):
+async def test_late_subscribers_get_the_last_event_of_each_kind(broker):
     publisher = Publisher("a", "peer", "demo", 7)
     publisher.publish("node.ready", pid=1)  # before there is anywhere to publish to
     publisher.connect(broker.addresses["events_in"])
@@ -215,14 +215,14 @@ async def test_events_pass_and_late_listeners_get_the_last_of_each_kind(broker):
     await publisher.close()
 
 
-async def test_a_subscription_counts_before_the_snapshot_is_asked_for(broker):
+async def test_a_subscription_is_active_before_the_snapshot_is_requested(broker):
     async with EventStream(broker.address) as events:
         await asyncio.wait_for(events._welcomed.wait(), DEADLINE_S)
         broker.publish("warning", "demo", reason="now")
         assert (await take(events, "warning"))[0]["reason"] == "now"
 
 
-async def test_what_was_missed_is_counted(broker):
+async def test_missed_events_are_counted(broker):
     publisher = Publisher("a", "peer", "demo", 7)
     publisher.connect(broker.addresses["events_in"])
     async with Monitor(broker.address) as monitor:
@@ -238,14 +238,14 @@ async def test_what_was_missed_is_counted(broker):
     await publisher.close()
 
 
-async def test_a_monitor_of_one_run_hears_of_no_other(broker):
+async def test_a_monitor_of_one_run_gets_no_events_of_another(broker):
     async with Monitor(broker.address, run="demo") as monitor:
         broker.publish("round.completed", "other", round=1)
         broker.publish("round.completed", "demo", round=2)
         assert (await take(monitor, "round.completed"))[0]["round"] == 2
 
 
-async def test_monitoring_goes_on_when_the_broker_comes_back(ports, monkeypatch):
+async def test_monitoring_continues_after_a_restart_of_the_broker(ports, monkeypatch):
     monkeypatch.setattr(events_module, "_REQUEST_S", 0.2)
     address = f"tcp://127.0.0.1:{ports}"
     publisher = Publisher("a", "peer", "demo", 7)
@@ -268,25 +268,25 @@ async def test_monitoring_goes_on_when_the_broker_comes_back(ports, monkeypatch)
     await publisher.close()
 
 
-async def test_rubbish_is_dropped_and_counted(broker):
+async def test_malformed_events_are_dropped_and_counted(broker):
     context: zmq.Context[Any] = zmq.Context()
-    rubbish = context.socket(zmq.XPUB)
-    rubbish.linger = 0
-    rubbish.connect(broker.addresses["events_in"])
+    malformed = context.socket(zmq.XPUB)
+    malformed.linger = 0
+    malformed.connect(broker.addresses["events_in"])
     desk = context.socket(zmq.DEALER)
     desk.linger = 0
     desk.connect(broker.address)
     async with EventStream(broker.address) as events:
         await asyncio.wait_for(events._welcomed.wait(), DEADLINE_S)
-        await asyncio.to_thread(rubbish.recv)  # the relay's subscription
-        rubbish.send_multipart([b"metric.local", b"\x00"])
-        rubbish.send_multipart([b"metric.local"])
-        rubbish.send_multipart(encode_event(valid(type="warning", reason="good")))
+        await asyncio.to_thread(malformed.recv)  # the relay's subscription
+        malformed.send_multipart([b"metric.local", b"\x00"])
+        malformed.send_multipart([b"metric.local"])
+        malformed.send_multipart(encode_event(valid(type="warning", reason="good")))
         assert (await take(events, "warning"))[0]["reason"] == "good"
     desk.send_multipart([b"rubbish"])
     assert b"malformed" in await asyncio.to_thread(desk.recv)
     assert broker.counters.malformed == 3
-    rubbish.close()
+    malformed.close()
     desk.close()
     context.term()
 
@@ -311,21 +311,21 @@ def valid(**fields: Any) -> dict[str, Any]:
         encode_event(valid(reason="x" * 70_000)),
     ],
 )
-def test_what_is_no_event_is_named(frames):
+def test_a_malformed_event_is_refused_by_name(frames):
     with pytest.raises(ProtocolError):
         decode_event(frames, Limits().control_bytes)
 
 
-def test_an_event_comes_back_as_it_was():
+def test_an_event_survives_encoding_and_decoding():
     assert decode_event(encode_event(valid(names=["a"], x=None)), 65_536) == valid(names=["a"], x=None)
 
 
-async def test_an_event_too_large_to_tell_is_told_as_a_warning():
+async def test_an_event_that_is_too_large_becomes_a_warning():
     publisher = Publisher("a", "peer", "demo", 1)
     assert publisher.publish("metric.test", sketch=["x" * 1_000] * 100)["type"] == "warning"
 
 
-def test_last_values_are_bounded_and_come_in_parts_that_fit():
+def test_last_values_are_bounded_and_sent_in_parts_that_fit():
     last = LastValues(most=3)
     for node in "abcd":
         last.put(valid(node=node), 200_000)

@@ -41,7 +41,7 @@ arrays = st.sampled_from(["float32", "float64"]).flatmap(
 
 
 @given(counts, counts, st.dictionaries(words, st.floats(allow_nan=False), max_size=4), st.none() | fields, arrays)
-def test_an_update_comes_back_as_it_was(round_, examples, metrics, found, array):
+def test_an_update_survives_encoding_and_decoding(round_, examples, metrics, found, array):
     payload = Payload("00ff", array.dtype.name, array.size)
     message = Update(round_, 0, examples, metrics, found, payload)
     frames = encode(message, array)
@@ -55,19 +55,19 @@ def test_an_update_comes_back_as_it_was(round_, examples, metrics, found, array)
 
 
 @given(counts, words, st.lists(counts, max_size=5))
-def test_a_heartbeat_comes_back_as_it_was(round_, state, sending):
+def test_a_heartbeat_survives_encoding_and_decoding(round_, state, sending):
     message = Heartbeat(round_, state, tuple(sending))
     assert decode(encode(message)) == (message, None)
 
 
-def test_the_array_is_not_copied_on_its_way_out():
+def test_the_array_is_not_copied_by_encoding():
     array = np.zeros(10, np.float32)
     _, frame = encode(Exchange(0, Payload("00ff", "float32", 10)), array)
     array[0] = 1.0
     assert np.frombuffer(frame, np.float32)[0] == 1.0
 
 
-def test_metrics_that_numpy_computed_are_plain_numbers_on_the_wire():
+def test_numpy_metrics_are_plain_numbers_on_the_wire():
     message = Update(0, 0, 1, {"loss": np.float32(0.5)}, {"n": np.int64(3)})
     assert decode(encode(message))[0] == Update(0, 0, 1, {"loss": 0.5}, {"n": 3})
 
@@ -81,12 +81,12 @@ def test_metrics_that_numpy_computed_are_plain_numbers_on_the_wire():
         (np.zeros((2, 2), np.float32), r"float32 of shape \(2, 2\)"),
     ],
 )
-def test_a_payload_that_does_not_fit_its_array_is_ones_own_mistake(array, found):
+def test_a_payload_that_does_not_fit_its_array_raises_value_error(array, found):
     with pytest.raises(ValueError, match=f"describes float32 of shape .4,. and carries {found}"):
         encode(Exchange(0, Payload("00ff", "float32", 4)), array)
 
 
-def test_an_array_without_a_payload_is_ones_own_mistake():
+def test_an_array_without_a_payload_raises_value_error():
     with pytest.raises(ValueError, match="goodbye has no payload"):
         encode(Goodbye(0, ""), np.zeros(1))
 
@@ -131,7 +131,7 @@ EXCHANGE = {"t": "exchange", "round": 1, "payload": PAYLOAD}
         ([_header(**EXCHANGE), bytes(70_000)], "oversize", "with 70,000 bytes of array"),
     ],
 )
-def test_what_is_no_message_is_named(frames, code, reason):
+def test_a_malformed_message_is_refused_by_name(frames, code, reason):
     with pytest.raises(ProtocolError) as caught:
         decode(frames, LIMITS)
     assert caught.value.code == code
@@ -202,7 +202,7 @@ def _mutated(frames: list[bytes], draw: random.Random) -> list[bytes]:
     return frames
 
 
-def test_ten_thousand_mutated_messages_raise_protocol_errors_alone():
+def test_mutated_messages_raise_nothing_but_protocol_errors():
     """What they allocate, and more of them, is in tests/protocol/test_fuzz.py."""
     draw = random.Random(20)
     samples = _samples()
@@ -221,11 +221,11 @@ def _refused(frames: list[bytes]) -> bool:
 
 @settings(max_examples=300)
 @given(st.lists(st.binary(max_size=200).map(lambda tail: SIGNATURE + tail) | st.binary(max_size=200), max_size=3))
-def test_any_bytes_raise_protocol_errors_alone(frames):
+def test_any_bytes_raise_nothing_but_protocol_errors(frames):
     _refused(frames)
 
 
-def test_the_dearest_header_stays_within_its_stated_price(allocated):
+def test_the_worst_header_stays_within_the_stated_memory(allocated):
     limits = Limits(header_bytes=102_400)
     worst = SIGNATURE + b"\xdd" + (100_000).to_bytes(4) + b"\x80" * 100_000  # a list of empty maps
 

@@ -47,29 +47,29 @@ def events(outcomes: list[Any]) -> list[dict[str, Any]]:
 
 
 def says(broker: Directory, message: Any, now: float = 0.0, identity: bytes = b"x") -> Any:
-    """What the requester is told at once; None if it must wait."""
+    """Return the immediate answer to a request; None if it must wait."""
     return replies(broker.handle(identity, message, now)).get(identity)
 
 
-def test_a_coordinator_that_takes_up_a_run_may_need_fewer_than_its_clients_say():
+def test_a_resuming_coordinator_may_need_fewer_clients_than_they_expect():
     broker = directory()
     shared_config = {"mode": "federated"}
     says(broker, join("a", "client", shared_config=shared_config, need=3))
     assert says(broker, GetRoster(1, "demo", 0, 10.0), identity=b"a") is None
-    told = replies(broker.handle(b"c", join("c", "coordinator", shared_config=shared_config, need=1), 1.0))
-    assert [member.node for member in told[b"a"].members] == ["a", "c"]
+    answers = replies(broker.handle(b"c", join("c", "coordinator", shared_config=shared_config, need=1), 1.0))
+    assert [member.node for member in answers[b"a"].members] == ["a", "c"]
     for need in (3, 1):  # and a client has no say in it once the run is open
         says(broker, join(f"b{need}", "client", shared_config=shared_config, run="other", need=need))
     assert says(broker, join("c", "coordinator", shared_config=shared_config, run="other", need=3)).roster_version == 0
 
 
-def test_a_roster_is_issued_when_enough_have_joined_and_to_all_who_wait():
+def test_a_roster_is_issued_to_all_polls_when_enough_have_joined():
     broker = directory()
     assert says(broker, join("b")) == Joined(7, "tcp://b:2", "tcp://b:3", LEASE_S, 0)
     assert says(broker, GetRoster(1, "demo", 0, 10.0), identity=b"b") is None
-    told = replies(broker.handle(b"a", join("a"), 1.0))
-    assert told[b"a"].roster_version == 1
-    roster = told[b"b"]
+    answers = replies(broker.handle(b"a", join("a"), 1.0))
+    assert answers[b"a"].roster_version == 1
+    roster = answers[b"b"]
     assert isinstance(roster, Roster)
     assert (roster.id, roster.version, [member.node for member in roster.members]) == (1, 1, ["a", "b"])
     assert roster.members[0].addresses == {"control": "tcp://a:1"}
@@ -78,7 +78,7 @@ def test_a_roster_is_issued_when_enough_have_joined_and_to_all_who_wait():
 
 
 @pytest.mark.parametrize("role", ["coordinator", "launcher"])
-def test_those_apart_do_not_count_as_nodes(role):
+def test_coordinator_and_launcher_do_not_count_as_nodes(role):
     broker = directory()
     says(broker, join("a"))
     assert says(broker, join("c", role)).roster_version == 0
@@ -109,13 +109,13 @@ def test_too_few_in_time_is_a_failure_with_names():
     for name in ("a", "b"):
         says(broker, RenewLease(1, "demo", name, 1), 29.0)
     assert replies(broker.tick(29.9)) == {}
-    told = replies(broker.tick(30.0))[b"w"]
-    assert told == Failed(4, "incomplete", "2 of 3 nodes joined within 30 s: a, b")
+    answers = replies(broker.tick(30.0))[b"w"]
+    assert answers == Failed(4, "incomplete", "2 of 3 nodes joined within 30 s: a, b")
     late = says(broker, join("c"), 30.1)
     assert (late.code, "failed to start" in late.reason) == ("incomplete", True)
 
 
-def test_terms_are_the_first_comers_and_a_difference_is_named():
+def test_the_first_node_sets_the_configuration_and_a_difference_is_named():
     broker = directory()
     says(broker, join("a", shared_config={"mode": "gossip", "model": {"hidden": [64], "name": "mlp"}}))
     refusal = says(
@@ -129,7 +129,7 @@ def test_terms_are_the_first_comers_and_a_difference_is_named():
     )
 
 
-def test_two_runs_do_not_meet():
+def test_two_runs_are_independent():
     broker = directory()
     says(broker, join("a", shared_config={"x": 1}))
     assert isinstance(says(broker, join("a", shared_config={"x": 2}, run="other")), Joined)
@@ -151,7 +151,7 @@ def test_a_newer_incarnation_takes_over_and_an_older_one_is_refused():
 
 
 @pytest.mark.parametrize(("silent_s", "state"), [(0, "alive"), (6, "suspect"), (20, "dead")])
-def test_a_run_outlives_its_coordinator_and_takes_its_next_life_in(silent_s, state):
+def test_a_run_outlives_its_coordinator_and_accepts_its_next_incarnation(silent_s, state):
     broker, shared_config = directory(), {"mode": "federated"}
     for name in ("a", "b"):
         says(broker, join(name, "client", shared_config=shared_config))
@@ -165,31 +165,31 @@ def test_a_run_outlives_its_coordinator_and_takes_its_next_life_in(silent_s, sta
     broker.handle(b"w", GetRoster(1, "demo", known.version, 60.0), silent_s)
     again = join("c", "coordinator", incarnation=6, shared_config=shared_config)
     again.addresses["control"] = "tcp://elsewhere:1"
-    told = replies(broker.handle(b"x", again, silent_s))
-    assert told[b"x"].roster_version == told[b"w"].version == known.version + 1
-    found = told[b"w"].members[-1]
+    answers = replies(broker.handle(b"x", again, silent_s))
+    assert answers[b"x"].roster_version == answers[b"w"].version == known.version + 1
+    found = answers[b"w"].members[-1]
     assert (found.incarnation, found.state, found.addresses) == (6, "alive", {"control": "tcp://elsewhere:1"})
     assert says(broker, RenewLease(1, "demo", "c", 5), silent_s).code == "stale"
 
 
-def test_who_comes_late_has_the_roster_at_once_and_is_in_it():
+def test_a_late_member_gets_the_roster_at_once_and_is_in_it():
     broker = directory()
     for name in ("a", "b"):
         says(broker, join(name))
     broker.handle(b"w", GetRoster(1, "demo", 1, 60.0), 0.0)
-    told = replies(broker.handle(b"x", join("late"), 90.0))  # long after the join deadline
-    assert [member.node for member in told[b"w"].members] == ["a", "b", "late"]
-    assert says(broker, GetRoster(1, "demo", 0, 1.0), 90.0) == told[b"w"]
+    answers = replies(broker.handle(b"x", join("late"), 90.0))  # long after the join deadline
+    assert [member.node for member in answers[b"w"].members] == ["a", "b", "late"]
+    assert says(broker, GetRoster(1, "demo", 0, 1.0), 90.0) == answers[b"w"]
 
 
-def test_joining_twice_is_joining_once():
+def test_joining_is_idempotent():
     broker = directory()
     says(broker, join("a"))
     says(broker, join("b"))
     assert says(broker, join("b")).roster_version == 1
 
 
-def test_leases_lapse_to_suspect_and_then_gone_and_a_renewal_clears():
+def test_leases_lapse_to_suspect_and_then_dead_and_a_renewal_clears():
     broker = directory()
     says(broker, join("a"))
     says(broker, join("b"))
@@ -209,7 +209,7 @@ def test_leases_lapse_to_suspect_and_then_gone_and_a_renewal_clears():
     assert says(broker, RenewLease(1, "demo", "a", 1), 22.0).code == "unknown"  # it must join again
 
 
-def test_who_leaves_is_not_in_the_next_roster():
+def test_a_member_that_leaves_is_not_in_the_next_roster():
     broker = directory()
     for name in ("a", "b"):
         says(broker, join(name))
@@ -242,7 +242,7 @@ def test_a_poll_ends_at_its_deadline():
     assert says(broker, GetRoster(1, "nowhere", 0, 1.0)).code == "unknown"
 
 
-def test_where_and_what_is_not_for_a_directory():
+def test_event_addresses_are_returned_and_other_messages_refused():
     broker = directory()
     assert says(broker, GetEventAddresses(3)) == EventAddresses(3, "tcp://b:2", "tcp://b:3")
     assert says(broker, Hello("a", "peer", "demo", 1, 1)).code == "unknown"
@@ -310,7 +310,7 @@ class AnyTraffic(RuleBasedStateMachine):
         self.take(self.broker.tick(self.now))
 
     @invariant()
-    def nobody_waits_beyond_the_deadline(self):
+    def no_poll_waits_beyond_its_deadline(self):
         assert all(until > self.ticked for until in self.waiting.values())
 
 

@@ -1,4 +1,4 @@
-"""How a newcomer that knows one peer asks it who is there, and what it is told where that fails."""
+"""Discovery of the members of a run through one peer, and its errors."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def hello(incarnation: int = 5, run: str = "demo") -> Hello:
     return Hello("zoe", "peer", run, incarnation, VERSION)
 
 
-async def ask(tcp, seed, who: Hello | None = None, within_s: float = 10.0) -> Peers:
-    return await discover_peers(seed.addresses["control"], who or hello(), {"seed": 0}, within_s, tcp.context)
+async def ask(tcp, seed, own: Hello | None = None, within_s: float = 10.0) -> Peers:
+    return await discover_peers(seed.addresses["control"], own or hello(), {"seed": 0}, within_s, tcp.context)
 
 
 def answering(transport, message):
     return lambda item: transport.send(item.sender, message) if isinstance(getattr(item, "message", 0), GetPeers) else 0
 
 
-async def test_a_peer_tells_who_is_in_its_run(tcp):
+async def test_a_peer_lists_the_members_of_its_run(tcp):
     seed, box = await tcp.open("a", binds=True)
     there = Peers((MemberState("a", 1, "alive"),), ("a", "b"), "tcp://events:1")
     box.hook = answering(seed, there)
@@ -29,7 +29,7 @@ async def test_a_peer_tells_who_is_in_its_run(tcp):
     assert box.of(GetPeers)[0].message.shared_config == {"seed": 0}
 
 
-async def test_being_refused_ends_nobody_who_has_the_same_name(tcp):
+async def test_a_refusal_does_not_end_the_previous_incarnation(tcp):
     seed, box = await tcp.open("a", binds=True)
     older, _ = await tcp.open("zoe", incarnation=1)
     older.link("a", seed.addresses)
@@ -44,7 +44,7 @@ async def test_being_refused_ends_nobody_who_has_the_same_name(tcp):
     assert not box.of(LinkLost)
 
 
-async def test_an_older_life_is_told_that_there_is_a_newer_one(tcp):
+async def test_an_older_incarnation_is_refused(tcp):
     seed, box = await tcp.open("a", binds=True)
     box.hook = answering(seed, Peers((MemberState("a", 1, "alive"), MemberState("zoe", 9, "alive")), ("a",)))
     with pytest.raises(JoinRefused, match="zoe has been started again since"):
@@ -57,7 +57,7 @@ async def test_another_run_is_refused_by_name(tcp):
         await ask(tcp, seed, hello(run="other"))
 
 
-async def test_one_that_answers_and_does_not_know_is_told_from_nobody(tcp):
+async def test_a_node_without_a_member_list_is_distinguished_from_silence(tcp):
     seed, _ = await tcp.open("a", binds=True)
     with pytest.raises(PeerUnreachable, match="a peer answered, but does not list its run"):
         await ask(tcp, seed, within_s=0.5)

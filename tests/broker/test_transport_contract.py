@@ -23,7 +23,7 @@ async def pair(world, **options):
     return server, at_server, client, at_client
 
 
-async def test_link_up_is_told_once_on_either_side(world):
+async def test_link_up_is_reported_once_on_either_side(world):
     server, at_server, client, at_client = await pair(world)
     assert at_server.items == [LinkUp("client", "peer", client.incarnation, False)]
     assert at_client.items == [LinkUp("server", "peer", server.incarnation, True)]
@@ -33,7 +33,7 @@ async def test_link_up_is_told_once_on_either_side(world):
     assert len(at_server.of(LinkUp)) == len(at_client.of(LinkUp)) == 1
 
 
-async def test_addresses_name_both_lanes_of_who_binds_and_none_of_who_does_not(world):
+async def test_addresses_list_both_lanes_of_a_node_that_binds_only(world):
     server, _, client, _ = await pair(world)
     assert set(server.addresses) == {"control", "bulk"}
     assert dict(client.addresses) == {}
@@ -62,7 +62,7 @@ async def test_large_arrays_arrive_both_ways(world):
     np.testing.assert_array_equal((await at_server.first(Update)).array, large)
 
 
-async def test_order_is_kept_on_a_lane(world):
+async def test_order_is_preserved_on_a_lane(world):
     _, at_server, client, _ = await pair(world)
     for round_ in range(200):
         client.send("server", Heartbeat(round_, "idle", ()))
@@ -139,7 +139,7 @@ async def test_a_newer_incarnation_takes_the_name_over_and_an_older_one_is_refus
     assert at_first.of(Heartbeat) == at_older.of(Heartbeat) == []
 
 
-async def test_a_receiver_that_raises_is_told_to_the_owner_and_disturbs_nothing(world):
+async def test_an_exception_of_the_receiver_goes_to_the_owner(world):
     _, at_server, client, _ = await pair(world)
 
     def hook(item):
@@ -169,7 +169,7 @@ async def test_a_restarted_server_is_found_again(world, ports):
     await at_again.first(Heartbeat)
 
 
-async def test_a_client_that_ends_is_lost_at_once(world):
+async def test_a_client_that_closes_is_lost_at_once(world):
     if world.carrier == "inproc":
         pytest.skip("inproc has no connections, and no news of them")
     _, at_server, client, _ = await pair(world)
@@ -185,15 +185,15 @@ async def test_a_client_that_crashed_comes_back_under_its_name(world):
     if world.carrier == "inproc":
         pytest.skip("inproc has no connections, and no news of them")
     server, at_server = await world.open("server", binds=True)
-    for life in (1, 2):
-        client, at_client = await world.open("client", incarnation=life)
+    for incarnation in (1, 2):
+        client, at_client = await world.open("client", incarnation=incarnation)
         client.link("server", server.addresses)
         await at_client.first(LinkUp)
-        client.send("server", Ready(examples=life, pid=1))
-        await at_server.first(Ready, lambda item, life=life: item.message.examples == life)
+        client.send("server", Ready(examples=incarnation, pid=1))
+        await at_server.first(Ready, lambda item, n=incarnation: item.message.examples == n)
         server.send("client", BEAT)
         await at_client.first(Heartbeat)
-        if life == 1:
+        if incarnation == 1:
             await client.close(0.0)
             await at_server.first(LinkLost)
     kinds = [type(getattr(item, "message", item)) for item in at_server.items]
@@ -202,7 +202,7 @@ async def test_a_client_that_crashed_comes_back_under_its_name(world):
     assert story == [1, 1, 1, 2, 2]
 
 
-async def test_unlink_hangs_up(world):
+async def test_unlink_closes_the_link(world):
     _, at_server, client, at_client = await pair(world)
     client.unlink("server")
     client.unlink("server")
@@ -222,7 +222,7 @@ async def test_counters_agree_on_both_sides(world, task, weights):
     assert arrival.nbytes > weights.nbytes
 
 
-async def test_closing_twice_is_closing_once(world):
+async def test_closing_is_idempotent(world):
     _, _, client, _at_client = await pair(world)
     await client.close(0.1)
     await client.close(0.1)

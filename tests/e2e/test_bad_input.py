@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nervenet.scripts.context import Context
 from nervenet.scripts.main import execute
 
 Start = Callable[..., Any]
@@ -138,7 +137,7 @@ TABLE: list[tuple[str, list[str]]] = [
 @pytest.mark.parametrize(("line", "named"), TABLE, ids=[line for line, _ in TABLE])
 def test_a_mistake_is_explained(line: str, named: list[str], folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = sorted(folder.rglob("*"))
-    code = execute(line.split(), Context(fork_server=NoForkServer()))
+    code = execute(line.split(), {"fork_server": NoForkServer()})
     out, err = capfd.readouterr()
     assert code == 2, (code, out, err)
     assert "Traceback" not in out + err

@@ -1,12 +1,12 @@
 """Whatever befalls a federation: every round closes or fails by name, nothing counts twice, no wait is endless."""
 
 import os
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from nervenet.broker.messages import Lane
 from nervenet.broker.testing.faults import Faults, Partition
 
@@ -114,6 +114,6 @@ def test_a_wait_without_a_deadline_would_be_seen(
 ) -> None:
     from nervenet.nodes.federated.sync_rounds import SyncRounds
 
-    monkeypatch.setattr(SyncRounds, "_deadline", lambda self, current, now: [])
+    monkeypatch.setattr(SyncRounds, "timer", lambda self, key, now: [])
     with pytest.raises(AssertionError, match="still waits"):
         federation(trouble=trouble(hangs=[("client-1", 2)])).run()

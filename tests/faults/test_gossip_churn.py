@@ -12,7 +12,7 @@ from nervenet.nodes.runtime import events as ev
 
 
 @pytest.mark.parametrize("topology", ["ring", "random-regular", "complete"])
-def test_undisturbed_the_edges_are_those_of_the_roster_and_nobody_is_told_anything(topology: str) -> None:
+def test_undisturbed_the_edges_are_those_of_the_roster_and_nobody_is_suspected(topology: str) -> None:
     run = Run(8, topology).run()
     assert all(state.completed == 20 for state in run.states.values())
     graph = run._layout(run.names).out(1)
@@ -52,7 +52,7 @@ def test_one_that_joins_through_a_peer_starts_from_its_model_and_takes_part() ->
     assert max(run.mean_error(r) for r in run.after) < 1e-12, "nobody's edges counted before both ends had said so"
 
 
-def test_one_that_came_late_does_not_begin_again_when_it_is_told_what_the_others_agreed_on() -> None:
+def test_a_late_peer_does_not_begin_again_when_it_hears_the_surveys_of_the_others() -> None:
     run = Run(4, rounds=30)
     run.late("zoe", "peer-2", at=5.2)
     adopted: list[float] = []
@@ -78,7 +78,7 @@ def test_one_that_came_late_does_not_begin_again_when_it_is_told_what_the_others
     assert run.states["zoe"].completed == 30
 
 
-def test_one_that_is_killed_comes_back_in_a_new_life_and_joins_the_round_of_the_others() -> None:
+def test_a_killed_peer_comes_back_in_a_new_incarnation_and_joins_the_round_of_the_others() -> None:
     run = Run(6, rounds=40)
     run.crash("peer-1", 4.2)
     run.late("peer-1", "peer-4", at=10.0, life=2)
@@ -133,7 +133,7 @@ def _one_piece(rows: dict[str, dict[str, float]]) -> bool:
     return reached == set(rows) and len(rows) == 8
 
 
-def test_of_two_with_one_identity_the_older_is_told_and_stops() -> None:
+def test_of_two_with_one_identity_the_older_stops() -> None:
     run = Run(6, rounds=60)
     news = m.Gossip((m.MemberState("peer-2", 5, "alive"),))
     run.sim.at(5.0, lambda: run.sim.post("peer-4", ev.Arrived("peer-2", news)))
@@ -154,7 +154,7 @@ def test_a_late_peer_to_whom_nobody_gives_a_model_fails_by_name_within_its_deadl
     assert "gave its model within 5 s" in ended.reason
 
 
-def test_that_one_has_left_is_told_once() -> None:
+def test_that_a_peer_has_left_is_published_once() -> None:
     run = Run(4)
     run.sim.at(2.0, lambda: run.sim.post("peer-1", ev.Arrived("peer-0", m.Goodbye(round=3, reason="done"))))
     run.sim.run(2.5)
@@ -172,7 +172,7 @@ def test_one_that_came_late_and_is_asked_for_rounds_only_then_does_them() -> Non
     assert run.states["zoe"].completed == 40
 
 
-def test_one_that_came_late_and_is_asked_for_no_more_than_is_done_is_told_so() -> None:
+def test_a_late_peer_that_is_asked_for_no_more_than_is_done_fails_by_name() -> None:
     run = Run(4, rounds=40)
     run.late("zoe", "peer-2", at=5.2, asked=False)
     run.sim.run(8.0)

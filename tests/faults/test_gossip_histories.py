@@ -9,6 +9,7 @@ from gossip_histories import Played
 from gossip_kept import KEPT
 from gossip_promises import breaches, pairs, rows, waits
 from gossip_run import Run
+from msgspec import structs
 from nervenet.broker import messages as m
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -89,7 +90,7 @@ class Forgetful(Played):
 
         def do(job):
             if isinstance(job, e.Mix) and len(job.names) > 1:
-                life.mixes[job.round] = dataclasses.replace(
+                life.mixes[job.round] = structs.replace(
                     job, coefficients=(job.coefficients[0] + 1e-9, *job.coefficients[1:])
                 )
             return work(job)

@@ -2,12 +2,12 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from federated_config import coordinator_config
+from msgspec.structs import replace
 from nervenet.broker.testing.faults import Faults
 from nervenet.models.data.datasets import load
 from nervenet.models.data.partition import partition

@@ -122,7 +122,7 @@ def test_a_stalled_peer_is_mixed_again(gossip: Any, trouble: Any) -> None:
     check_a_stalled_peer_is_mixed_again(gossip, trouble)
 
 
-def test_a_stalled_peer_would_stay_half_a_round_behind_for_ever(
+def test_a_stalled_peer_would_stay_half_a_round_behind_forever(
     gossip: Any, trouble: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(WaitPolicy, "late", lambda self, sender, number: None)
@@ -147,7 +147,7 @@ def test_a_stalled_client_comes_back(federation: Any, trouble: Any) -> None:
     assert "client-1" in told[-1]["participants"]
 
 
-def test_a_stalled_coordinator_blames_nobody(federation: Any, trouble: Any) -> None:
+def test_a_stalled_coordinator_suspects_nobody(federation: Any, trouble: Any) -> None:
     run = federation(4, rounds=8, trouble=trouble(stalls=[("coordinator", CRASH_S, 6.0)])).run()
     assert run.published("coordinator", "node.suspect") == []
     assert all("missing" not in told for told in run.published("coordinator", "round.completed"))

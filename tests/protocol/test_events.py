@@ -8,7 +8,6 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from federated_config import coordinator_config
+from msgspec.structs import replace
 from nervenet.broker import messages as m
 from nervenet.broker.broker import Broker
 from nervenet.broker.directory import Directory
@@ -264,7 +264,7 @@ def seen(real: list[dict[str, Any]]) -> Found:
     return found
 
 
-def test_real_events_are_flat_maps_of_the_documented_fields_that_json_can_say(real):
+def test_real_events_are_flat_json_maps_of_the_documented_fields(real):
     for event in real:
         for key, kind in REQUIRED.items():
             assert isinstance(event[key], kind)
@@ -275,7 +275,7 @@ def test_real_events_are_flat_maps_of_the_documented_fields_that_json_can_say(re
             assert set(event) - set(REQUIRED) <= fields
 
 
-def test_real_events_are_numbered_without_holes(real):
+def test_real_events_are_numbered_without_gaps(real):
     assert not [event for event in real if event["type"] == "gap"]
 
 
@@ -298,7 +298,7 @@ def test_every_documented_type_has_a_class_with_every_documented_field():
         assert set(classes[kind].__struct_fields__) - common == fields, kind
 
 
-def test_disturbed_runs_tell_of_it():
+def test_disturbed_runs_publish_events_about_it():
     found = simulated()
     told: Mapping[str, set[str]] = defaultdict(set)
     for kind, role in found:

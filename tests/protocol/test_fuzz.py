@@ -148,7 +148,7 @@ def outcome(frames: Frames) -> tuple[str, Any, str]:
         return error.code, None, error.reason
 
 
-def test_mutants_raise_protocol_errors_alone_and_stay_within_their_price(allocated):
+def test_mutated_messages_raise_protocol_errors_within_the_stated_memory(allocated):
     draw = random.Random(7)
     codes: Counter[str] = Counter()
     peak = dearest = 0
@@ -174,7 +174,7 @@ def test_mutants_raise_protocol_errors_alone_and_stay_within_their_price(allocat
         assert min(codes[name] for name in ("taken", "malformed", "oversize", "version")) > COUNT // 500
 
 
-def test_mutated_events_are_events_that_json_can_say_or_are_refused():
+def test_mutated_events_are_valid_json_or_refused():
     draw = random.Random(8)
     body = SIGNATURE + msgpack.packb(EVENT)
     taken = 0
@@ -190,7 +190,7 @@ def test_mutated_events_are_events_that_json_can_say_or_are_refused():
 
 
 @pytest.mark.parametrize("value", [b"\xff", math.nan, math.inf, {b"k": 1}, {1: 2}, [[msgpack.ExtType(5, b"")]]])
-def test_an_event_with_a_value_that_json_cannot_say_is_refused(value):
+def test_an_event_with_a_value_that_json_cannot_represent_is_refused(value):
     body = SIGNATURE + msgpack.packb(EVENT | {"value": value})
     with pytest.raises(ProtocolError, match=r"JSON cannot represent|not MessagePack"):
         decode_event([b"round.completed", body], 65_536)
@@ -217,7 +217,7 @@ STATISTICS = {"layout": "survey", "dtype": "float64", "length": 1}
 
 @pytest.mark.parametrize("depth", [300, 600, 990, 1_020, 5_000])
 @pytest.mark.parametrize("kind", ["t", "peer_survey"])
-def test_what_lies_too_deep_is_refused_by_name(kind, depth):
+def test_too_deep_nesting_is_refused_by_name(kind, depth):
     with pytest.raises(ProtocolError) as caught:
         decode([deep(kind, depth), bytes(8)])
     assert caught.value.code == "malformed"
@@ -230,12 +230,12 @@ def test_a_map_holds_nothing_but_plain_values_under_text(value):
         decode([SIGNATURE + msgpack.packb(fields), bytes(8)])
 
 
-def test_what_was_read_can_always_be_passed_on():
+def test_a_decoded_message_can_always_be_encoded():
     message, array = decode([deep("peer_survey", 250), bytes(8)])
     assert len(encode(message, array)) == 2
 
 
-def test_without_the_limit_an_event_could_be_read_and_not_be_said(monkeypatch):
+def test_without_the_limit_an_event_could_be_decoded_but_not_written_as_json(monkeypatch):
     monkeypatch.setattr(event_codec, "shallow", lambda _: True)
     monkeypatch.setattr(event_codec, "_is_json", lambda _: True)
     nest = b"\x91" * 1_010 + b"\x01"
@@ -244,7 +244,7 @@ def test_without_the_limit_an_event_could_be_read_and_not_be_said(monkeypatch):
         json.dumps(decode_event([b"round.completed", body], 65_536))
 
 
-def test_an_array_is_not_copied_on_its_way_in(allocated):
+def test_the_array_is_not_copied_by_decoding(allocated):
     frames = next(frames for frames in GOLDEN if b"exchange" in frames[0])
     length = 1 << 20
     fields = msgpack.unpackb(frames[0][3:])

@@ -43,7 +43,7 @@ def test_there_is_an_example_of_every_message():
 
 
 @pytest.mark.parametrize("tag", m.BY_TAG)
-def test_bytes_are_as_they_were(tag):
+def test_frames_equal_the_golden_ones(tag):
     message, array = MAKE.EXAMPLES[tag]
     text = (MAKE.GOLDEN / f"{tag}.hex").read_text()
     assert MAKE.text_of(message, array) == text
@@ -56,7 +56,7 @@ def test_bytes_are_as_they_were(tag):
 
 
 @pytest.mark.parametrize("name", MAKE.FURTHER)
-def test_further_bytes_are_as_they_were(name):
+def test_further_frames_equal_the_golden_ones(name):
     message, array = MAKE.FURTHER[name]
     text = (MAKE.GOLDEN / "further" / f"{name}.hex").read_text()
     assert MAKE.text_of(message, array) == text

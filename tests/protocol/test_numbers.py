@@ -33,7 +33,7 @@ WORDS = {3: "three", 10: "ten"}
         f"A training that lasts {WORDS[PATIENCE]} deadlines ends the peer",
     ],
 )
-def test_a_promise_is_what_the_code_does(promise):
+def test_the_code_keeps_the_numbers_of_the_document(promise):
     assert promise in PROTOCOL
 
 

@@ -82,7 +82,7 @@ def fields_of(cls: Any) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize("tag", m.BY_TAG)
-def test_it_comes_back_as_it_was(tag):
+def test_a_message_survives_encoding_and_decoding(tag):
     @settings(max_examples=20, deadline=None)
     @given(st.data())
     def check(data):

@@ -39,7 +39,7 @@ class FedAsync(Stateless):
 
     ``x <- (1 - α_s) x + α_s y`` with ``α_s = alpha s(staleness)``; `a` and `b` are parameters of the weighting by
     staleness, `rho` is the pull to the received model while clients train. Examples do not count. Every update is a
-    step of its own, so one hostile client moves the model as far as it likes.
+    step of its own, so one Byzantine client moves the model as far as it likes.
     """
 
     alpha: Share = 0.6

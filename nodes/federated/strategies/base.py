@@ -94,14 +94,9 @@ class Strategy(Protocol):
         ...
 
     def init(self, weights: Vector, population: int) -> State:
-        """Return what it remembers before round 1.
+        """Return what it remembers before round 1, when all start from `weights`, (n,).
 
-        Parameters
-        ----------
-        weights : (n,) array
-            What all start from.
-        population : int
-            Clients of the run, of which each round asks all or some.
+        `population` are the clients of the run, of which each round asks all or some.
         """
         ...
 
@@ -131,5 +126,4 @@ class Stateless:
         """Accept any number of updates."""
 
     def init(self, weights: Vector, population: int) -> State:  # noqa: ARG002
-        """Return nothing to remember."""
         return {}

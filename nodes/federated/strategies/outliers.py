@@ -95,7 +95,6 @@ class OutOfLine:
     limit: float = LIMIT
 
     def __call__(self, contributions: Sequence[Contribution]) -> Mapping[str, str]:
-        """Name them, with the reasons."""
         return outliers(contributions, self.limit).flagged
 
 

@@ -97,7 +97,6 @@ def _fitting(strategy: Strategy, weights: Vector, outcome: Outcome) -> Outcome:
 
 
 def _not_finite(outcome: Outcome) -> str | None:
-    """Name what is not finite, if something is."""
     named = {"the next global model": outcome.weights}
     named |= {f"the strategy's {key!r}": array for key, array in outcome.state.items() if array.dtype.kind == "f"}
     named |= {f"the part {place} that goes out": part for place, part in enumerate(outcome.outgoing, 1)}
@@ -105,7 +104,7 @@ def _not_finite(outcome: Outcome) -> str | None:
 
 
 def _overflowing(contributions: Sequence[Contribution]) -> dict[str, str]:
-    """Name those whose values no model has, so that one hostile client cannot fail round after round."""
+    """Name those whose values no model has, so that one Byzantine client cannot fail round after round."""
     reasons = {}
     for c in contributions:
         largest, limit = float(np.abs(c.body).max(initial=0)), float(np.finfo(c.body.dtype).max) ** 0.5

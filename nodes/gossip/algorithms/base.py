@@ -24,65 +24,31 @@ class AlgorithmError(ValueError):
 
 @dataclass(frozen=True)
 class Needs:
-    """What the theory of an algorithm asks for; checked before anything starts.
+    """What the theory of an algorithm asks for; checked before anything starts."""
 
-    Attributes
-    ----------
-    parts
-        The vectors that lie behind one another in what is sent, each as long as the model.
-    mass
-        Whether a push-sum weight travels with it (`Exchange.mass`).
-    directed
-        Whether it is sound on directed graphs.
-    doubly
-        Whether it needs a doubly stochastic mixing matrix. Without: any rows that sum to one, or with `mass` columns.
-    varying
-        Whether it is sound on graphs that change from round to round.
-    plain
-        Whether its local steps must be plain gradient steps: no momentum, no Adam, nothing carried from round to round.
-    steps
-        The local steps that its theory has; None: any number.
-    compression
-        Whether it takes ``gossip.compression``.
-    correction
-        Whether it adds something to the gradients of the local steps.
-    """
-
-    parts: tuple[str, ...] = ("weights",)
-    mass: bool = False
-    directed: bool = False
-    doubly: bool = True
-    varying: bool = True
-    plain: bool = False
-    steps: int | None = None
-    compression: bool = False
-    correction: bool = False
+    parts: tuple[str, ...] = ("weights",)  # the vectors behind one another in what is sent, each as long as the model
+    mass: bool = False  # a push-sum weight travels with it (`Exchange.mass`)
+    directed: bool = False  # it is sound on directed graphs
+    doubly: bool = True  # needs doubly stochastic mixing; else any rows that sum to one, or with `mass` columns
+    varying: bool = True  # it is sound on graphs that change from round to round
+    plain: bool = False  # local steps must be plain gradient steps: no momentum, no Adam, nothing carried over
+    steps: int | None = None  # the local steps that its theory has; None: any number
+    compression: bool = False  # it takes ``gossip.compression``
+    correction: bool = False  # it adds something to the gradients of the local steps
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What local training has made of a model, and for whom it is meant.
+    """What local training has made of a model, and for whom it is meant."""
 
-    Attributes
-    ----------
-    before, after : (n,) arrays
-    reach : float
-        How far a gradient that stays the same would have moved the weights, per unit: steps times learning rate for
-        plain gradient steps. NaN where the model cannot say.
-    to
-        Whom this round's graph has this peer send to, those that are silent left out; in name order.
-    whole
-        Those of them whose copy of what this peer sent before is gone: they cannot make anything of a difference.
-    rng : numpy.random.Generator
-        For stochastic rounding.
-    """
-
-    before: Vector
+    before: Vector  # (n,)
     after: Vector
+    # How far a gradient that stays the same would have moved the weights, per unit: steps times learning rate for plain
+    # gradient steps. NaN where the model cannot say.
     reach: float
-    to: Sequence[str]
-    whole: Sequence[str]
-    rng: np.random.Generator
+    to: Sequence[str]  # whom this round's graph has this peer send to, silent ones left out; in name order
+    whole: Sequence[str]  # those of them without a copy of what was sent before: a difference is of no use to them
+    rng: np.random.Generator  # for stochastic rounding
 
 
 @dataclass(frozen=True)
@@ -118,24 +84,12 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Stepped:
-    """What a round came to.
+    """What a round came to."""
 
-    Attributes
-    ----------
-    state
-        To be remembered.
-    weights : (n,) array
-        The new model: from here local training goes on.
-    wanted
-        Neighbors of whose sent model this peer has lost the copy, and needs the whole.
-    metrics
-        Figures for the round's event.
-    """
-
-    state: State
-    weights: Vector
-    wanted: tuple[str, ...] = ()
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+    state: State  # to be remembered
+    weights: Vector  # (n,): the new model, from which local training goes on
+    wanted: tuple[str, ...] = ()  # neighbors of whose model this peer has lost the copy, and needs the whole
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # of the round's event
 
 
 class Algorithm(ABC):

@@ -1,4 +1,4 @@
-"""What the theory of an algorithm excludes, told before anything starts: each refusal names the two that do not fit."""
+"""What the theory of an algorithm excludes, checked before a run starts: each refusal names the two that do not fit."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def asynchronous_problems(
 
 
 def _graph(experiment: Experiment, schedule: Schedule, *, directed: bool, varying: bool) -> str:
-    """Say which property of the graph an algorithm has no theory for; empty: it has."""
+    """Return which property of the graph an algorithm has no theory for; empty: it has."""
     who, graph = (f"gossip.{key} = {getattr(experiment.gossip, key)!r}" for key in ("algorithm", "topology"))
     if schedule.directed and not directed:
         fits = _those(lambda n: n.directed)

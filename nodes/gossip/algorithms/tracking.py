@@ -26,7 +26,7 @@ class GradientTracking(Algorithm):
 
     With one local step it is gradient tracking as of GNSD (Lu et al. 2019) and DGT (Qu & Li 2018): then z_i is the
     tracker y_i, and the second line ``y_i <- sum_j W_ij y_j + g_i - g_i'``. It sends two vectors, and its steps must be
-    plain ones, from which a mean gradient can be told. In a round in which a message is lost on one way only, the
+    plain ones, from which a mean gradient can be computed. In a round in which a message is lost on one way only, the
     corrections no longer sum to zero, which nothing repairs: where messages are often lost, take ``dpsgd``.
     """
 

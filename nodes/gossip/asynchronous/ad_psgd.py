@@ -160,7 +160,6 @@ class AdPsgdMachine(AsyncPeerMachine):
             self._number += 1
             self.proposal = Proposal(peer, self._number, self.accumulator.body, self.cycle, now)
             self.stats.sent(peer)
-            self.tally["proposed"] += 1
             return [
                 e.Send((peer,), m.Propose(self._number, self.settled.payload), self.accumulator.body),
                 e.SetTimer(("proposal", self._number), now + self.patience_s),
@@ -172,7 +171,6 @@ class AdPsgdMachine(AsyncPeerMachine):
         proposal, self.proposal = self.proposal, None
         if proposal is None:
             return []
-        self.tally[outcome] += 1
         if outcome == "taken":
             self._taken.setdefault(proposal.peer, set()).add(proposal.number)
         return [
@@ -211,7 +209,6 @@ class AdPsgdMachine(AsyncPeerMachine):
         """Take this peer's half."""
         self._averaged += 1
         self._with.append(peer)
-        self.tally["averaged"] += 1
         return self.accumulator.averaged(mine, theirs, first=self.rules.name < peer)
 
     # ------------------------------------------------------------------------------------------------------- answering
@@ -234,7 +231,6 @@ class AdPsgdMachine(AsyncPeerMachine):
                 if self.proposal is None or (self.proposal.peer, self.proposal.number) != (sender, number):
                     return []
                 self.proposal = None
-                self.tally[code] += 1
                 warning = [] if code == "busy" else [e.Publish("warning", {"subject": sender, "reason": reason})]
                 return [e.CancelTimer(("proposal", number)), *warning, *self._propose(now)]
             case _:
@@ -253,12 +249,11 @@ class AdPsgdMachine(AsyncPeerMachine):
             return [*self._refuse(sender, "propose", number, *fault), *self._reject(sender, fault[1])]
         effects: list[e.Effect] = []
         if sender in self.accepted:
-            # It has decided on the former one, or it would not propose another: only this peer does not know what.
+            # It has decided on the one before, or it would not propose another: only this peer does not know what.
             effects.append(e.Send((sender,), m.QueryDecision(self.accepted[sender].number)))
             return effects + self._busy(sender, number, "the proposal before is not decided here")
         if self.proposal and self.proposal.peer == sender and sender < self.rules.name:
             effects += self._decide("dropped")
-            self.tally["crossed"] += 1
         if self.proposal:
             return effects + self._busy(sender, number, f"has proposed to {self.proposal.peer}")
         if self.busy_with:
@@ -270,7 +265,6 @@ class AdPsgdMachine(AsyncPeerMachine):
         self.stats.received(sender, event.nbytes)
         self.accepted[sender] = Accepted(number, self.accumulator.body, event.body, now)
         self.busy_with = sender
-        self.tally["accepted"] += 1
         self.stats.sent(sender)
         return [
             *effects,
@@ -279,7 +273,6 @@ class AdPsgdMachine(AsyncPeerMachine):
         ]
 
     def _busy(self, to: str, number: int, reason: str) -> list[e.Effect]:
-        self.tally["refused"] += 1
         return self._refuse(to, "propose", number, "busy", reason)
 
     def _decided(self, sender: str, number: int, outcome: str, now: float) -> list[e.Effect]:
@@ -307,7 +300,6 @@ class AdPsgdMachine(AsyncPeerMachine):
         return [*self._release(sender), warning]
 
     def _left_open(self, peer: str, number: int, reason: str) -> e.Effect:
-        self.tally["void"] += 1
         reason = f"proposal {number} is {reason}, half the difference of the two models is gone with it"
         return e.Publish("warning", {"subject": peer, "reason": reason})
 
@@ -318,7 +310,6 @@ class AdPsgdMachine(AsyncPeerMachine):
             case ("proposal", number) if self.proposal and self.proposal.number == number:
                 if self._in_transit(self.proposal.peer, self.proposal.since, now):
                     return [e.SetTimer(key, now + self.patience_s)]
-                self.tally["unanswered"] += 1
                 return [*self._decide("dropped"), *self._propose(now)]
             case ("accepted", str(peer), int(number)) if peer in self.accepted:
                 if self.accepted[peer].number != number:
@@ -358,7 +349,7 @@ class AdPsgdMachine(AsyncPeerMachine):
         return effects + [warning for peer in sorted(self._taken) for warning in self._unheard(peer)]
 
     def _unheard(self, peer: str) -> list[e.Effect]:
-        """Say what was taken here and may not have been there, because its incarnation was over."""
+        """Report what was taken here and may not have been there, because its incarnation was over."""
         numbers = sorted(self._taken.pop(peer, ()))
         return [self._left_open(peer, n, f"taken here: {peer} may not have. If so") for n in numbers]
 

@@ -183,7 +183,6 @@ class GossipLearningMachine(AsyncPeerMachine):
                 again = e.SetTimer(key, now + self.rules.timing.deadline_s)
                 if self.status != "training" or self._making:
                     return [again]
-                self.tally["idle"] += 1
                 return [again, *self._make(Making(self.model, self.model, WHOLE, [Act.UPDATE], self.model), now)]
             case _:
                 return []
@@ -207,7 +206,6 @@ class GossipLearningMachine(AsyncPeerMachine):
         payload = m.Payload(self.settled.payload.layout, self.settled.payload.dtype, part.length(size))
         message = m.Walk(self.model.ages[part.number], part.number, draw, payload)
         self.stats.sent(peer)
-        self.tally["sent"] += 1
         if part == WHOLE:
             return [e.Send((peer,), message, self.model.body)]
         self._jobs += 1
@@ -240,17 +238,16 @@ class GossipLearningMachine(AsyncPeerMachine):
             return [*self._refuse(sender, "walk", 0, *fault), *self._reject(sender, fault[1])]
         self._received += 1
         if self.status != "training":
-            self.tally["unused"] += 1  # it rests, and learns no more
-            return []
+            return []  # it rests, and learns no more
         self.stats.received(sender, event.nbytes)
         if self._inbox.pop(sender, None):
-            self._drop(sender)
+            self.stats.superseded(sender)
         ages = (0,) * part.number + (message.age,) + (0,) * (len(self.parts) - part.number - 1)
         self._inbox[sender] = (WalkingModel(event.body, ages), part)
         if len(self._inbox) > self.walk.queue:
             oldest = next(iter(self._inbox))
             del self._inbox[oldest]
-            self._drop(oldest)
+            self.stats.superseded(oldest)
         return self._next_model(now)
 
     def _part_of(self, message: m.Walk, size: int) -> Part | None:
@@ -261,10 +258,6 @@ class GossipLearningMachine(AsyncPeerMachine):
     @property
     def _age(self) -> int:
         return self.model.age
-
-    def _drop(self, sender: str) -> None:
-        self.stats.superseded(sender)
-        self.tally["dropped"] += 1
 
     # ------------------------------------------------------------------------------------------------- making the next
 

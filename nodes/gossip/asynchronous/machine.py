@@ -5,7 +5,6 @@ its neighbors have done their cycles too. Nothing here ever waits for a neighbor
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import Counter
 from typing import Any
 
 from nervenet.broker import messages as m
@@ -26,8 +25,6 @@ class AsyncPeerMachine(ABC):
     ----------
     cycle
         The one that this peer is in; `completed` of them are done.
-    tally : Counter
-        What became of the exchanges, by kind.
     """
 
     def __init__(self, rules: PeerRules) -> None:
@@ -35,7 +32,6 @@ class AsyncPeerMachine(ABC):
         self.lifecycle = PeerLifecycle(rules, SurveyFlood(rules.name, rules.members, rules.neighbors), unit="cycle")
         self.stats = self.lifecycle.stats
         self.neighbors = AsyncNeighbors(rules.neighbors, rules.timing)
-        self.tally: Counter[str] = Counter()
         self.cycle = 0
         self.completed = 0
         self.until = 0

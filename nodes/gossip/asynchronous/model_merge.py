@@ -133,7 +133,7 @@ def merged(mine: Vector, theirs: Vector, shares: Shares, part: Part = WHOLE) -> 
 
 
 def ages_after(ages: tuple[int, ...], part: int, theirs: int) -> tuple[int, ...]:
-    """Give the ages after a merge: the merged part is as old as the older of the two."""
+    """Return the ages after a merge: the merged part is as old as the older of the two."""
     if theirs <= ages[part]:
         return ages
     return (*ages[:part], theirs, *ages[part + 1 :])

@@ -10,9 +10,9 @@ from nervenet.models.rng import generator
 from ...runtime import effects as e
 from .member_list import BroadcastQueue, MemberList
 
-SPREAD = 3  # how many are told at once of what cannot wait for the next probe
+SPREAD = 3  # to how many at once goes what cannot wait for the next probe
 LIST = 64  # states in one message of all that is known: the longest fit into the 64 kB of the control lane
-NOTIFY_BACKOFF_S = 0.2  # who is believed dead and speaks is told so no more often than this
+NOTIFY_BACKOFF_S = 0.2  # a peer that is believed dead and speaks hears of it no more often than this
 
 
 class Dissemination:
@@ -39,7 +39,7 @@ class Dissemination:
         return self._queue.take(len(self._members.known) + 1, first)
 
     def flush(self, others: list[str]) -> list[e.Effect]:
-        """Tell a few of the others at once what has changed, and whom it concerns."""
+        """Return messages to a few of the others, and to whom it concerns, with what has changed."""
         self.pressing = False
         self._spreads += 1
         to = {*draw(self._seed, self._members.me.node, others, SPREAD, "spread", self._spreads), *self._urgent}
@@ -48,14 +48,14 @@ class Dissemination:
         return [e.Send(tuple(sorted(to)), m.Gossip(states))] if to and states else []
 
     def everything(self, peer: str, extent: Literal["ask", "answer"]) -> list[e.Effect]:
-        """Tell a peer all that is known; ``ask``: for all that it knows, too."""
+        """Return messages with all that is known; ``ask``: they ask for all that the peer knows, too."""
         known = self._members.all()
         parts = [known[i : i + LIST] for i in range(0, len(known), LIST)]
         # Only the last part asks, so that one answer comes.
         return [e.Send((peer,), m.Gossip(part, extent if part is parts[-1] else "answer")) for part in parts]
 
     def notify(self, peer: str, now: float) -> bool:
-        """Return whether a peer that speaks and is not believed alive may be told so now, and note that it is."""
+        """Return whether a peer that speaks and is not believed alive may hear of that now, and note that it does."""
         if now < self._notified.get(peer, -NOTIFY_BACKOFF_S) + NOTIFY_BACKOFF_S:
             return False
         self._notified[peer] = now

@@ -4,9 +4,9 @@ Each end says to the other, while it is in round r - 1 at the latest, "from roun
 d". What counts in a round is settled when the round is opened; nothing is added in it. A peer sends its model over the
 edges that count for it, says its degree again with it, and mixes a model in only if the edge counts for it too. So
 whatever two peers know of each other, either both mix the other in, with the same Metropolis-Hastings weight of the
-two degrees that they told each other, or neither does: the matrix over all who take part in a round is symmetric and
-doubly stochastic, and the mean is preserved while members join and leave. (A connection that breaks within a round may
-still deliver one way only, as it may without any change of members.)
+two degrees that they announced, or neither does: the matrix over all who take part in a round is symmetric and doubly
+stochastic, and the mean is preserved while members join and leave. (A connection that breaks within a round may still
+deliver one way only, as it may without any change of members.)
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class EdgeAgreement:
         return self._answer(peer)
 
     def _answer(self, peer: str) -> Edge | None:
-        """Say what stands here, from the next round on."""
+        """Return what holds here, from the next round on."""
         if not self._holds(peer):
             return None
         self._mine[peer] = Span(self.round + 1)

@@ -26,7 +26,7 @@ def rank(state: MemberState) -> tuple[int, int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A member's state is another than before: what the owner of the list is told.
+    """A member's state is another than before; the owner of the list acts on it.
 
     `state` is ``alive`` (it is new, or here again), ``suspect``, ``dead`` (until it says otherwise), ``left``, or
     ``restarted``: the same name in a new incarnation, whatever its state before. Of this node itself: ``superseded``
@@ -61,7 +61,7 @@ class MemberList:
         return sorted([self.me.node, *self.in_state("alive", "suspect")])
 
     def take(self, state: MemberState, reason: str = "") -> Change | None:
-        """Take in a state of somebody else; return what it changes, None where it is old."""
+        """Take in a state of another member; return what it changes, None where it is old."""
         before = self.known.get(state.node)
         if before is not None and rank(state) <= rank(before):
             return None
@@ -77,7 +77,7 @@ class MemberList:
         return None
 
     def say(self, node: str, state: str, reason: str = "", last: int = 0) -> tuple[MemberState, Change | None]:
-        """Say that a known member is in a state, as of what it last said itself."""
+        """Put a known member in a state, as of what it last said itself."""
         said = replace(self.known[node], state=state, last=last)
         return said, self.take(said, reason)
 

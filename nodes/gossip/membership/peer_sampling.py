@@ -32,7 +32,7 @@ class PartialView:
         self.contacts: dict[str, Contact] = {}
         self._seed = seed
         self._trades = 0
-        self._given: dict[str, tuple[str, ...]] = {}  # whom a partner was told of in the trade that is open with it
+        self._given: dict[str, tuple[str, ...]] = {}  # what was offered in the open trade with a partner
 
     def fill(self, contacts: Iterable[Contact]) -> None:
         """Begin with as many of these as there is room for, drawn at random: members known from elsewhere."""

@@ -161,7 +161,7 @@ class MembershipService:
     def _start(self, now: float) -> Actions:
         links: Actions = [link for peer in self.neighborhood.ever if (link := self._link(peer))]
         if self.rules.late:
-            # To make itself known to all, and to have somebody to ask for the model.
+            # To make itself known to all, and to have a peer to ask for the model.
             for peer in sorted(self.detector.contacts or self.members.present())[: self.rules.view]:
                 if peer != self.name:
                     links += [link] if (link := self._link(peer)) else []

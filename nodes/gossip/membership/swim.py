@@ -45,7 +45,7 @@ class SwimRules:
     helpers: int = 3
     suspicion_s: float = 1.5  # how long a suspect may take to refute
     dead_probe_s: float = 2.0  # how often one of the dead is asked whether it is back
-    sync_s: float = 15.0  # how often one other is told, and asked for, all that is known
+    sync_s: float = 15.0  # how often one other gets, and is asked for, all that is known
     seed: int = 0
 
     def slower(self, peers: float, suspect_after_s: float) -> SwimRules:
@@ -66,8 +66,8 @@ class _Probe:
     helped: bool = False
     asker: str = ""  # on whose behalf, and under which id it asked
     asked_as: int = 0
-    dead: bool = False  # at somebody who counts as dead: no answer is no news
-    first: bool = False  # at somebody never heard before: a connection has to be made
+    dead: bool = False  # at a member that counts as dead: no answer changes nothing
+    first: bool = False  # at a member never heard before: a connection has to be made
 
 
 class SwimDetector:
@@ -284,7 +284,7 @@ class SwimDetector:
         return self._changed(*self.members.say(probe.peer, "suspect", reason), now)
 
     def _extend_deadlines(self, late: float, now: float) -> None:
-        """Give everybody the time by which this node's own clock was served late, up to having begun to wait now."""
+        """Add the time by which this node's own timer was late to all waits, up to having begun to wait now."""
         if late <= 0:
             return
         if late > self.rules.timeout_s:

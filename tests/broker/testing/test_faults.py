@@ -17,12 +17,12 @@ def fates(faults: Faults, n: int = 2_000) -> list[list[float]]:
     return [faults("a", "b", Lane.BULK, 0.0) for _ in range(n)]
 
 
-def test_a_seed_decides_and_another_decides_otherwise():
+def test_faults_depend_on_the_seed_alone():
     assert fates(Faults(1, (0.0, 1.0), 0.2, 0.2)) == fates(Faults(1, (0.0, 1.0), 0.2, 0.2))
     assert fates(Faults(1, (0.0, 1.0), 0.2, 0.2)) != fates(Faults(2, (0.0, 1.0), 0.2, 0.2))
 
 
-def test_shares_are_as_asked():
+def test_fault_rates_are_as_configured():
     drawn = fates(Faults(3, (0.5, 1.5), drop=0.3, duplicate=0.25))
     assert abs(np.mean([len(delays) == 0 for delays in drawn]) - 0.3) < 0.03
     assert abs(np.mean([len(delays) == 2 for delays in drawn]) - 0.7 * 0.25) < 0.03
@@ -32,7 +32,7 @@ def test_shares_are_as_asked():
 
 
 @given(st.integers(0, 50))
-def test_one_way_fares_alike_whatever_the_others_do(others):
+def test_the_faults_of_a_route_do_not_depend_on_other_traffic(others):
     alone = fates(Faults(4, (0.0, 1.0), 0.3, 0.3), 20)
     faults = Faults(4, (0.0, 1.0), 0.3, 0.3)
     for _ in range(others):
@@ -41,7 +41,7 @@ def test_one_way_fares_alike_whatever_the_others_do(others):
     assert fates(faults, 20) == alone
 
 
-def test_a_partition_stands_for_its_time_and_between_its_sides():
+def test_a_partition_separates_its_sides_for_its_time():
     faults = Faults(partitions=[Partition(frozenset({"a", "b"}), 1.0, 2.0)])
     for now, passes in ((0.9, True), (1.0, False), (1.9, False), (2.0, True)):
         assert bool(faults("a", "c", Lane.BULK, now)) is passes
@@ -57,7 +57,7 @@ def test_spared_lanes_lose_nothing():
 
 
 @given(st.lists(st.floats(0.0, 0.1), max_size=40))
-def test_on_an_ordered_way_nothing_overtakes(gaps):
+def test_on_an_ordered_route_no_message_overtakes(gaps):
     faults = Faults(5, (0.0, 1.0), ordered=True)
     now, latest = 0.0, 0.0
     for gap in gaps:
@@ -88,7 +88,7 @@ class VirtualClock:
             callback(*args)
 
 
-def test_in_memory_messages_suffer_what_the_faults_say_on_a_clock_of_ones_own():
+def test_memory_transports_apply_faults_on_a_virtual_clock():
     clock = VirtualClock()
     fate = iter([[0.5], [], [0.1, 0.3]])
     network = MemoryNetwork(lambda *_: next(fate), clock)
@@ -106,7 +106,7 @@ def test_in_memory_messages_suffer_what_the_faults_say_on_a_clock_of_ones_own():
     assert rounds == [(0.1, 2), (0.3, 2), (0.5, 0)]
 
 
-def test_a_stopped_node_hears_later_and_its_senders_are_bounded():
+def test_a_stopped_node_receives_later_and_its_queue_is_bounded():
     clock = VirtualClock()
     network = MemoryNetwork(clock=clock)
     a, b = (MemoryTransport(name, "peer", "demo", network=network) for name in "ab")

@@ -108,17 +108,17 @@ def test_a_damaged_file_is_told_and_the_one_before_is_used(tmp_path: Path) -> No
     for number in (1, 2):
         ClientStateStore(tmp_path).put(number, state(number))
     path_of(tmp_path, 2).write_bytes(path_of(tmp_path, 2).read_bytes()[:-1])
-    told: list[str] = []
-    states = ClientStateStore(tmp_path, told.append)
+    warnings: list[str] = []
+    states = ClientStateStore(tmp_path, warnings.append)
     assert value(states, 9) == 1
     assert value(states, 9) == 1
-    assert len(told) == 1
+    assert len(warnings) == 1
     assert states.rounds == [1]
 
 
 def test_a_disk_that_refuses_is_told_once_and_memory_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    states = ClientStateStore(tmp_path, told.append)
+    warnings: list[str] = []
+    states = ClientStateStore(tmp_path, warnings.append)
     states.put(1, state(1))
 
     def refuse(*_: object, **__: object) -> None:
@@ -129,8 +129,8 @@ def test_a_disk_that_refuses_is_told_once_and_memory_counts(tmp_path: Path, monk
         states.put(1, state(10))
         states.put(2, state(2))
     assert [value(states, n) for n in (2, 3)] == [10, 2]
-    assert len(told) == 1
-    assert "will not go on exactly where it was" in told[0]
+    assert len(warnings) == 1
+    assert "will not go on exactly where it was" in warnings[0]
     # An older past of the same round would be worse than none.
     assert ClientStateStore(tmp_path).rounds == []
     states.put(3, state(3))

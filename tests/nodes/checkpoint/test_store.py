@@ -41,11 +41,11 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def filled(folder: Path, rounds: int = 3, size: int = 100) -> tuple[CheckpointStore, list[str]]:
-    told: list[str] = []
-    checkpoints = CheckpointStore(folder, told.append)
+    warnings: list[str] = []
+    checkpoints = CheckpointStore(folder, warnings.append)
     for number in range(1, rounds + 1):
         checkpoints.write(number, {"weights": np.full(size, number, np.float32)}, {"n": number})
-    return checkpoints, told
+    return checkpoints, warnings
 
 
 @settings(max_examples=60, deadline=None)
@@ -130,7 +130,7 @@ DAMAGES: dict[str, Callable[[bytearray], bytes]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_is_told_and_the_one_before_is_used(tmp_path: Path, damage: str) -> None:
-    checkpoints, told = filled(tmp_path)
+    checkpoints, warnings = filled(tmp_path)
     path = path_of(tmp_path, 3)
     before = path.read_bytes()
     path.write_bytes(DAMAGES[damage](bytearray(before)))
@@ -139,12 +139,12 @@ def test_damage_is_told_and_the_one_before_is_used(tmp_path: Path, damage: str) 
     assert found is not None
     assert found.round == 2
     assert found.record == {"n": 2}
-    assert len(told) == 1
-    assert str(path) in told[0]
+    assert len(warnings) == 1
+    assert str(path) in warnings[0]
 
 
 def test_every_single_bit_counts(tmp_path: Path) -> None:
-    checkpoints, told = filled(tmp_path, size=4)
+    checkpoints, warnings = filled(tmp_path, size=4)
     path = path_of(tmp_path, 3)
     whole = path.read_bytes()
     for at in range(len(whole)):
@@ -157,25 +157,25 @@ def test_every_single_bit_counts(tmp_path: Path) -> None:
         assert found is not None
         # Blanks that fill up the header say nothing.
         assert found.round == 2 or whole[at : at + 1] == b" ", at
-    assert told
+    assert warnings
 
 
 def test_a_file_of_another_round_under_this_name_is_damage(tmp_path: Path) -> None:
-    checkpoints, told = filled(tmp_path)
+    checkpoints, warnings = filled(tmp_path)
     path_of(tmp_path, 2).replace(path_of(tmp_path, 3))
     found = checkpoints.latest()
     assert found is not None
     assert found.round == 1
-    assert "holds round 2" in told[0]
+    assert "holds round 2" in warnings[0]
 
 
 def test_what_is_named_otherwise_is_none_of_ours(tmp_path: Path) -> None:
     (tmp_path / "round-99.txt").write_text("mine")
     (tmp_path / "round-x.safetensors").write_text("mine")
-    checkpoints, told = filled(tmp_path, rounds=5)
+    checkpoints, warnings = filled(tmp_path, rounds=5)
     assert checkpoints.rounds == [5, 4, 3]
     assert (tmp_path / "round-99.txt").exists()
-    assert not told
+    assert not warnings
 
 
 def test_a_newer_format_is_an_error_and_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +199,7 @@ def test_a_full_disk_is_named_and_leaves_the_older_ones(tmp_path: Path) -> None:
     if not mounted:
         pytest.skip("no small file system can be mounted here")
     try:
-        checkpoints, told = filled(tmp_path)
+        checkpoints, warnings = filled(tmp_path)
         with pytest.raises(
             CheckpointError, match=r"state of round 4 could not be written to .*: No space left on device \(800,"
         ) as caught:
@@ -207,7 +207,7 @@ def test_a_full_disk_is_named_and_leaves_the_older_ones(tmp_path: Path) -> None:
         assert isinstance(caught.value.__cause__, OSError)
         found = checkpoints.latest()
         assert found is not None
-        assert (found.round, checkpoints.rounds, told) == (3, [3, 2, 1], [])
+        assert (found.round, checkpoints.rounds, warnings) == (3, [3, 2, 1], [])
         assert len(list(tmp_path.iterdir())) == 3, "nothing unfinished is left"
         checkpoints.write(4, {"weights": np.zeros(100, np.float32)}, {})  # and the run goes on
     finally:
@@ -257,12 +257,12 @@ while True:
             process.stdout.readline()
             time.sleep(rng.uniform(0, 0.05))
             process.send_signal(signal.SIGKILL)
-        told: list[str] = []
-        found = CheckpointStore(tmp_path, told.append).latest()
+        warnings: list[str] = []
+        found = CheckpointStore(tmp_path, warnings.append).latest()
         assert found is not None
         assert found.record == {"n": found.round}
         assert (found.arrays["w"] == found.round).all()
-        assert not told
+        assert not warnings
 
 
 def test_what_a_killed_writer_left_is_swept_away(tmp_path: Path) -> None:

@@ -475,7 +475,7 @@ def test_who_is_silent_is_not_asked_but_may_still_answer() -> None:
     assert first in {x["subject"] for x in harness.published("node.suspect")}
     assert len(tasks(effects)) == 0, "ceil(0.5 * 2) work already"
     harness.answer(first)
-    assert [w.client for w in harness.state.buffer.buffer.waiting] == [first]
+    assert [w.update.client for w in harness.state.buffer.buffer.waiting] == [first]
     assert second in harness.state.run.ledger.out
 
 

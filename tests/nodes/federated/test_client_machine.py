@@ -357,7 +357,7 @@ def test_partial_work_that_a_newer_task_has_overtaken_is_dropped() -> None:
 # ---------------------------------------------------------------------------------------------- a model of its own
 
 
-def test_with_personalisation_the_final_model_is_made_its_own_before_the_end() -> None:
+def test_with_personalization_the_final_model_is_made_its_own_before_the_end() -> None:
     bench = Bench().settle()
     settings = {"epochs": 1, "fine_tune": 2}
     effects = bench.say(task(1, 1, "finish", settings=settings), "final")
@@ -369,7 +369,7 @@ def test_with_personalisation_the_final_model_is_made_its_own_before_the_end() -
     assert effects == [told, e.Finish("completed")]
 
 
-def test_where_personalisation_fails_the_final_model_stays() -> None:
+def test_where_personalization_fails_the_final_model_stays() -> None:
     bench = Bench().settle()
     bench.say(task(1, 1, "finish", settings={"ditto": 0.5}), "final")
     effects = bench.tell(ev.WorkFailed("personalize", 1, 0, "diverged"))

@@ -73,7 +73,7 @@ def train(
     return told
 
 
-def told(trained: ev.Trained) -> tuple[Any, ...]:
+def answered(trained: ev.Trained) -> tuple[Any, ...]:
     return trained.body.tobytes(), dict(trained.metrics), trained.payload
 
 
@@ -104,26 +104,26 @@ def test_an_encoded_answer_says_what_it_is_and_decodes() -> None:
 
 def test_a_task_says_which_of_a_clients_updates_counted_and_it_goes_on_from_there(tmp_path: Path) -> None:
     one = client(tmp_path)
-    first = [told(train(one, number, EVERYTHING, counted=number - 1)) for number in (1, 2)]
-    third = told(train(one, 3, EVERYTHING, counted=1))
-    assert told(train(client(tmp_path / "other"), 1, EVERYTHING)) == first[0]
+    first = [answered(train(one, number, EVERYTHING, counted=number - 1)) for number in (1, 2)]
+    third = answered(train(one, 3, EVERYTHING, counted=1))
+    assert answered(train(client(tmp_path / "other"), 1, EVERYTHING)) == first[0]
     other = client(tmp_path / "other")
-    assert told(train(other, 3, EVERYTHING)) == third, "as one that never had round 2"
+    assert answered(train(other, 3, EVERYTHING)) == third, "as one that never had round 2"
     # Neither does one that was killed in the meantime take round 2 for counted.
-    assert told(train(client(tmp_path), 3, EVERYTHING, counted=1)) == third
-    assert told(train(client(tmp_path), 3, EVERYTHING)) != third
+    assert answered(train(client(tmp_path), 3, EVERYTHING, counted=1)) == third
+    assert answered(train(client(tmp_path), 3, EVERYTHING)) != third
 
 
 @pytest.mark.parametrize("settings", [EVERYTHING, MOMENTA], ids=["scaffold-top-k", "momenta-int4"])
 def test_a_client_that_died_repeats_a_round_to_the_byte(tmp_path: Path, settings: dict[str, Any]) -> None:
     one = client(tmp_path)
-    first = {number: told(train(one, number, settings)) for number in (1, 2, 3, 4)}
+    first = {number: answered(train(one, number, settings)) for number in (1, 2, 3, 4)}
     again = client(tmp_path)
-    assert told(train(again, 3, settings)) == first[3]
+    assert answered(train(again, 3, settings)) == first[3]
     assert kept(again) == [1, 2, 3], "round 4 is of a future that is being repeated"
-    assert told(train(again, 4, settings)) == first[4]
-    assert told(train(one, 2, settings)) == first[2], "one that lived does the same"
-    assert told(train(client(), 3, settings)) != first[3], "and one that kept nothing cannot"
+    assert answered(train(again, 4, settings)) == first[4]
+    assert answered(train(one, 2, settings)) == first[2], "one that lived does the same"
+    assert answered(train(client(), 3, settings)) != first[3], "and one that kept nothing cannot"
 
 
 def test_only_what_may_be_asked_for_again_is_kept(tmp_path: Path) -> None:
@@ -136,12 +136,12 @@ def test_only_what_may_be_asked_for_again_is_kept(tmp_path: Path) -> None:
 
 def test_the_future_of_a_coordinator_that_came_back_is_forgotten(tmp_path: Path) -> None:
     one = client(tmp_path)
-    first = {number: told(train(one, number, MOMENTA)) for number in (1, 2, 3, 4)}
+    first = {number: answered(train(one, number, MOMENTA)) for number in (1, 2, 3, 4)}
     # It goes on after round 2, and does not ask this client before round 5.
-    late = told(train(one, 5, MOMENTA, durable=2, incarnation=2))
+    late = answered(train(one, 5, MOMENTA, durable=2, incarnation=2))
     steady = client()
-    assert [told(train(steady, number, MOMENTA)) for number in (1, 2)] == [first[1], first[2]]
-    assert told(train(steady, 5, MOMENTA)) == late
+    assert [answered(train(steady, number, MOMENTA)) for number in (1, 2)] == [first[1], first[2]]
+    assert answered(train(steady, 5, MOMENTA)) == late
 
 
 def test_a_client_that_came_back_forgets_nothing_that_its_coordinator_knows(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_client_that_came_back_forgets_nothing_that_its_coordinator_knows(tmp_
     for number in (1, 2, 3):
         train(one, number, MOMENTA)
     again = client(tmp_path)
-    assert told(train(again, 4, MOMENTA, durable=1)) == told(train(one, 4, MOMENTA, durable=1))
+    assert answered(train(again, 4, MOMENTA, durable=1)) == answered(train(one, 4, MOMENTA, durable=1))
     stranger = client(tmp_path)
     train(stranger, 5, MOMENTA, durable=1, incarnation=7)
     assert kept(stranger) == [1, 5]
@@ -169,7 +169,7 @@ def test_work_that_nobody_takes_leaves_no_trace() -> None:
     assert answer.cancelled
     assert answer.body is None
     assert kept(one) == []
-    assert told(train(one, 1, MOMENTA)) == told(train(client(), 1, MOMENTA))
+    assert answered(train(one, 1, MOMENTA)) == answered(train(client(), 1, MOMENTA))
 
 
 def test_partial_work_that_is_wanted_is_answered_and_kept() -> None:

@@ -348,7 +348,7 @@ def test_an_unreachable_client_is_excused(coordinator: Any) -> None:
     assert only(e.Fold, harness.tell(ev.SendFailed("client-2", "task", 1, "no connection")))
 
 
-def test_a_transfer_on_its_way_extends_the_deadline_but_not_for_ever(coordinator: Any) -> None:
+def test_a_transfer_on_its_way_extends_the_deadline_but_not_forever(coordinator: Any) -> None:
     harness = coordinator(2, deadline_s=1.0, suspect_after_s=1000.0).settle()
     harness.answer("client-0")
     found: list[e.Effect] = []

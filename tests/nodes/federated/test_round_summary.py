@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 from nervenet.nodes.federated import round_summary
-from nervenet.nodes.federated.round import Admitted
 from nervenet.nodes.federated.round_summary import encoding_figures, site_metrics, weighted_loss
+from nervenet.nodes.federated.strategies import Contribution
 
 
-def told(**by: Mapping[str, float]) -> dict[str, Admitted]:
-    return {name: Admitted(None, 10, metrics) for name, metrics in by.items()}
+def told(**by: Mapping[str, float]) -> dict[str, Contribution]:
+    return {name: Contribution(name, None, None, 10, metrics) for name, metrics in by.items()}
 
 
 HONEST = {"holdout_examples": 10.0, "holdout_accuracy": 0.5, "holdout_loss": 1.0, "loss": 1.0}

@@ -8,8 +8,8 @@ from federated_config import coordinator_config
 from nervenet.broker import messages as m
 from nervenet.nodes.federated.client_registry import ClientRegistry
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
-from nervenet.nodes.federated.round import Admitted
 from nervenet.nodes.federated.round_summary import encoding_figures
+from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.task_dispatch import missing_codecs, tasks
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -83,8 +83,8 @@ def test_a_client_that_cannot_encode_is_named_once() -> None:
     assert state.handle(ev.Arrived("a", m.Ready(10, 1, ("delta", "int4"))), 0.0) == []
 
 
-def update(**metrics: float) -> Admitted:
-    return Admitted("body", 10, metrics)
+def update(**metrics: float) -> Contribution:
+    return Contribution("a", "body", "w0", 10, metrics)
 
 
 def test_a_round_reports_what_encoding_saved_and_changed() -> None:

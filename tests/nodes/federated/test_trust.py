@@ -258,3 +258,10 @@ def test_no_encoding_counts_but_the_one_that_was_agreed(coordinator: Any, encodi
     assert ("client-0" in harness.state.run.round.admitted) == counts
     reasons = [fields["reason"] for fields in harness.published("update.rejected")]
     assert reasons == ([] if counts else [f"encoding must be delta+int8, found {encoding}"])
+
+
+def test_fields_of_a_survey_in_an_update_are_ignored(coordinator: Any) -> None:
+    harness = coordinator(2).settle()
+    harness.say("client-0", m.Update(1, 0, 10, {}, {"columns": ["y"]}, MODEL), "its weights")
+    (fold,) = only(e.Fold, harness.answer("client-1"))
+    assert [c.body for c in fold.contributions] == ["its weights", "client-1 1.0"]

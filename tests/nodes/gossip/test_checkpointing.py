@@ -101,7 +101,7 @@ def test_a_slow_disk_is_written_to_a_tenth_of_the_time() -> None:
     assert after(100, 1.0, 0.7).stride == 8
 
 
-def test_what_could_not_be_written_is_told_once_and_the_older_stay() -> None:
+def test_what_could_not_be_written_is_reported_once_and_the_older_stay() -> None:
     keeping = after(20, 5.0, 0.1, fail=19)
     assert keeping.held[-2:] == [17, 18]
     keeping = CheckpointPolicy(wanted=True)
@@ -152,7 +152,7 @@ def test_all_go_on_after_the_newest_round_that_all_hold(held: dict[str, frozense
     assert not any(n > found and all(n in rounds for rounds in held.values()) for n in range(1, 10))
 
 
-def test_where_there_is_none_each_is_told_with_what_it_has() -> None:
+def test_where_there_is_none_the_error_says_what_each_has() -> None:
     with pytest.raises(
         NoCommonCheckpoint, match="no round that every peer could go on from: a has 4, 8; b has 6; c has none"
     ):
@@ -247,7 +247,7 @@ def test_peers_with_no_round_in_common_fail_by_name(others: tuple[int, ...]) -> 
     assert only(e.ApplyAgreement, driver.log) == []
 
 
-def test_a_run_that_was_all_but_over_is_judged_and_told_to_be_complete() -> None:
+def test_a_run_that_was_all_but_over_is_evaluated_and_completed() -> None:
     for until in (8, 0):  # told before and after round 0 how many there are
         driver = Driver((8,), until=until)
         effects = driver.tell(ev.ModelReady({}, MODEL, "w8", round=8))

@@ -102,7 +102,7 @@ def test_several_early_messages_of_one_neighbor_wait_each_for_its_round() -> Non
     assert only(e.Mix, driver.trained())[0].bodies == ("mine3", "d3")
 
 
-def test_one_way_round_a_ring_it_is_the_third_round_on_that_tells_of_being_left_behind() -> None:
+def test_one_way_round_a_ring_a_model_three_rounds_on_shows_that_a_peer_was_left_behind() -> None:
     driver = Driver("a", _directed_ring(), needs=Needs(directed=True))
     driver.exchange("d", 4)
     driver.trained()
@@ -221,7 +221,7 @@ def test_who_was_silent_when_a_difference_went_out_gets_the_whole_next() -> None
     assert only(e.Train, driver.mixed())[0].whole == ("d",)
 
 
-def test_a_neighbor_with_a_new_life_is_remembered_nothing_of_and_gets_nothing_old() -> None:
+def test_of_a_neighbor_in_a_new_incarnation_nothing_is_remembered_and_it_gets_nothing_old() -> None:
     driver = Driver("a", "ring", needs=PUSH, mixing="push-sum")
     driver.exchange("b", 1, mass=0.5)
     assert e.Forget("b") in driver.tell(ev.LinkUp("b", "peer", 2))

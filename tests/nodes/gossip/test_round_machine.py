@@ -107,7 +107,7 @@ class Ring:
 # -------------------------------------------------------------------------------------------------------------- round 0
 
 
-def test_testimonies_flood_the_graph_and_each_is_passed_on_once() -> None:
+def test_surveys_flood_the_graph_and_each_is_passed_on_once() -> None:
     ring = Ring()
     (own,) = only(e.Send, ring.survey("b"))
     assert own.to == ("a", "c")
@@ -121,7 +121,7 @@ def test_testimonies_flood_the_graph_and_each_is_passed_on_once() -> None:
     assert ("join",) not in ring.timers
 
 
-def test_whoever_connects_late_is_told_everything() -> None:
+def test_whoever_connects_late_gets_all_surveys() -> None:
     ring = Ring()
     ring.survey("b")
     ring.survey("a", "a")
@@ -130,7 +130,7 @@ def test_whoever_connects_late_is_told_everything() -> None:
     assert all(send.to == ("c",) for send in sent)
 
 
-def test_whoever_is_still_in_round_zero_is_told_again_at_each_beat() -> None:
+def test_whoever_is_still_in_round_zero_gets_the_surveys_again_at_each_heartbeat() -> None:
     ring = Ring().settle()
     ring.beat("a", 1)
     sent = only(e.Send, ring.until(0.5))
@@ -138,7 +138,7 @@ def test_whoever_is_still_in_round_zero_is_told_again_at_each_beat() -> None:
     assert {send.message.origin for send in sent} == {"a", "b", "d"}, "of itself it has told"
 
 
-def test_nobody_is_told_again_while_there_is_news_and_then_only_a_part_at_a_time() -> None:
+def test_surveys_are_not_repeated_while_more_come_in_and_then_only_a_part_at_a_time() -> None:
     members = tuple(f"p{i:03d}" for i in range(AT_ONCE + 11))
     flood = SurveyFlood("p000", members, ("p001", "p041"))
     flood.add("p000", {}, (1.0,))
@@ -161,7 +161,7 @@ def test_round_zero_that_is_not_complete_in_time_fails_by_name() -> None:
     assert effects[-1] == e.Finish("failed", "round 0 was not complete within 30 s: nothing was heard of c, d")
 
 
-def test_a_testimony_of_a_stranger_or_with_a_flaw_is_told_and_dropped() -> None:
+def test_a_survey_of_a_stranger_or_with_a_flaw_is_reported_and_dropped() -> None:
     ring = Ring()
     ring.say("a", m.PeerSurvey("zoe", {}, SURVEY), (1.0,))
     ring.say("a", m.PeerSurvey("d", {}, SURVEY), (1.0,), "values must be finite")
@@ -264,7 +264,7 @@ def test_the_deadline_closes_the_round_and_who_missed_it_is_not_waited_for() -> 
     assert only(e.Mix, ring.trained()) == [], "a current message came: waited for again"
 
 
-def test_a_transfer_on_its_way_extends_the_deadline_but_not_for_ever() -> None:
+def test_a_transfer_on_its_way_extends_the_deadline_but_not_forever() -> None:
     ring = Ring(deadline_s=1.0).settle()
     ring.trained()
     ring.exchange("a", 1)
@@ -300,7 +300,7 @@ def test_whoever_is_two_rounds_ahead_shows_that_this_round_is_over() -> None:
     check_whoever_is_two_rounds_ahead_shows_that_this_round_is_over()
 
 
-def test_one_left_behind_would_blame_those_who_left_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_left_behind_would_wait_no_longer_for_those_who_left_it(monkeypatch: pytest.MonkeyPatch) -> None:
     close = WaitPolicy.close
 
     def _close(self: WaitPolicy, number: int, **how: Any) -> dict[str, str]:
@@ -384,7 +384,7 @@ def test_training_that_fails_ends_the_peer_by_name() -> None:
     assert effects[-1] == e.Finish("failed", "train failed: ArithmeticError: the weights after training must be finite")
 
 
-def test_what_was_exchanged_is_told_a_few_times_a_second() -> None:
+def test_what_was_exchanged_is_reported_a_few_times_a_second() -> None:
     ring = Ring().settle()
     ring.round("a", "c")
     ring.now = 0.1
@@ -395,7 +395,7 @@ def test_what_was_exchanged_is_told_a_few_times_a_second() -> None:
     assert ring.published("exchange.received")[-1] == {"subject": "c", "round": 3, "count": 2, "bytes": 200}
 
 
-def test_with_the_last_round_all_is_told_that_was_late_or_did_not_go_out() -> None:
+def test_with_the_last_round_all_is_reported_that_was_late_or_did_not_go_out() -> None:
     ring = Ring().settle()
     ring.round("a", "c")
     ring.exchange("c", 1)
@@ -407,7 +407,7 @@ def test_with_the_last_round_all_is_told_that_was_late_or_did_not_go_out() -> No
     assert received[1] == {"subject": "c", "round": 2, "count": 1, "bytes": 100, "stale": 1}
 
 
-def test_a_round_tells_how_long_it_waited_and_how_much_training_is_in_the_model() -> None:
+def test_a_round_reports_how_long_it_waited_and_how_much_training_is_in_the_model() -> None:
     ring = Ring().settle()
     ring.trained()
     ring.now = 2.5
@@ -491,7 +491,7 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(WaitPolicy, "late", lambda self, sender, number: None)
 
 
-def test_half_a_round_late_would_stay_so_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_a_round_late_would_stay_so_forever(monkeypatch: pytest.MonkeyPatch) -> None:
     forgetful(monkeypatch)
     with pytest.raises(AssertionError):
         check_half_a_round_late_is_waited_for_again()
@@ -565,15 +565,15 @@ def test_one_who_left_would_get_no_beat_if_it_stayed_departed(monkeypatch: pytes
         check_one_who_left_may_come_back()
 
 
-def check_a_lost_heartbeat_is_no_news() -> None:
+def check_a_lost_heartbeat_is_not_reported() -> None:
     ring = Ring().settle()
     assert ring.tell(ev.SendFailed("c", "heartbeat", 1, "slow")) == []
     assert ring.tell(ev.SendFailed("c", "exchange", 1, "slow")) != []
     assert ring.state.stats.dropped == {"c": 1}
 
 
-def test_a_lost_heartbeat_is_no_news() -> None:
-    check_a_lost_heartbeat_is_no_news()
+def test_a_lost_heartbeat_is_not_reported() -> None:
+    check_a_lost_heartbeat_is_not_reported()
 
 
 def test_a_lost_heartbeat_would_warn_twice_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -586,4 +586,4 @@ def test_a_lost_heartbeat_would_warn_twice_a_second(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(PeerMachine, "handle", any_message)
     with pytest.raises(AssertionError):
-        check_a_lost_heartbeat_is_no_news()
+        check_a_lost_heartbeat_is_not_reported()

@@ -45,53 +45,58 @@ def do(one: GossipWorker, effect: e.Effect) -> Any:
 
 
 def train(one: GossipWorker, number: int = 1, **fields: Any) -> ev.Trained:
-    told = do(one, e.Train(number, 0, None, WORK, **({"to": ("a",)} | fields)))
-    assert isinstance(told, ev.Trained)
-    return told
+    trained = do(one, e.Train(number, 0, None, WORK, **({"to": ("a",)} | fields)))
+    assert isinstance(trained, ev.Trained)
+    return trained
 
 
 def mix(one: GossipWorker, number: int, mine: Any, theirs: Any, **fields: Any) -> ev.Mixed:
-    told = do(one, e.Mix(number, (theirs, mine), (0.5, 0.5), ("a", "b"), **fields))
-    assert isinstance(told, ev.Mixed)
-    return told
+    trained = do(one, e.Mix(number, (theirs, mine), (0.5, 0.5), ("a", "b"), **fields))
+    assert isinstance(trained, ev.Mixed)
+    return trained
 
 
 def test_plain_averaging_sends_the_model_and_mixes_it() -> None:
     one = peer(DPSGD())
-    told = train(one)
-    assert told.payload is not None
-    assert (told.payload.parts, told.payload.encoding, told.base, dict(told.apart)) == (("weights",), "", None, {})
-    mixed = mix(one, 1, told.body, np.zeros_like(told.body))
-    assert (mixed.body == told.body / 2).all()
+    trained = train(one)
+    assert trained.payload is not None
+    assert (trained.payload.parts, trained.payload.encoding, trained.base, dict(trained.apart)) == (
+        ("weights",),
+        "",
+        None,
+        {},
+    )
+    mixed = mix(one, 1, trained.body, np.zeros_like(trained.body))
+    assert (mixed.body == trained.body / 2).all()
     assert (one.site_model.get_weights() == mixed.body).all()
 
 
 def test_tracking_sends_two_parts_and_corrects_the_next_training() -> None:
     one = peer(GradientTracking())
     before = one.site_model.get_weights()
-    told = train(one)
+    trained = train(one)
     size = before.size
-    assert told.payload is not None
-    assert (told.payload.parts, told.payload.length) == (("weights", "gradients"), 2 * size)
+    assert trained.payload is not None
+    assert (trained.payload.parts, trained.payload.length) == (("weights", "gradients"), 2 * size)
     rate = one.site_model.model.learning_rate
-    assert np.allclose(told.body[size:], (before - told.body[:size]) / (3 * rate), atol=1e-12)
-    mix(one, 1, told.body, np.zeros_like(told.body))
-    assert np.allclose(one.state["correction"], -told.body[size:] / 2)
+    assert np.allclose(trained.body[size:], (before - trained.body[:size]) / (3 * rate), atol=1e-12)
+    mix(one, 1, trained.body, np.zeros_like(trained.body))
+    assert np.allclose(one.state["correction"], -trained.body[size:] / 2)
     plain = peer(GradientTracking())
     plain.site_model.set_weights(one.site_model.get_weights())
     plain.begin(one.site_model.get_weights())
     moved = train(plain, 2).body[:size] - train(one, 2).body[:size]
-    assert np.allclose(moved, -3 * rate * told.body[size:] / 2, atol=1e-2 * np.abs(moved).max() + 1e-3)
+    assert np.allclose(moved, -3 * rate * trained.body[size:] / 2, atol=1e-2 * np.abs(moved).max() + 1e-3)
     assert np.abs(moved).max() > 1e-4
 
 
 def test_push_sum_gives_each_its_own_and_carries_masses() -> None:
     one = peer(SGP())
-    told = train(one, to=("a", "c"))
-    assert sorted(told.apart) == ["a", "c"]
-    assert told.apart["a"].mass == pytest.approx(1 / 3)
-    assert told.apart["a"].body is told.apart["c"].body
-    mixed = mix(one, 1, told.body, 2 * told.apart["a"].body, masses=(2 / 3, 1.0))
+    trained = train(one, to=("a", "c"))
+    assert sorted(trained.apart) == ["a", "c"]
+    assert trained.apart["a"].mass == pytest.approx(1 / 3)
+    assert trained.apart["a"].body is trained.apart["c"].body
+    mixed = mix(one, 1, trained.body, 2 * trained.apart["a"].body, masses=(2 / 3, 1.0))
     assert mixed.metrics["mass"] == pytest.approx(1.0)
     assert mixed.metrics["mass_out"] == pytest.approx({"a": -1 / 3, "c": 1 / 3})
     do(one, e.Forget("a"))
@@ -120,15 +125,15 @@ def peer_again(one: GossipWorker) -> GossipWorker:
 
 def test_a_difference_that_cannot_be_read_is_wanted_whole() -> None:
     one = peer(Choco(codec="int8"))
-    told = train(one)
+    trained = train(one)
     fields: dict[str, Any] = {"bases": (0, None), "differences": frozenset("a")}
-    assert mix(one, 1, told.body, np.zeros(3, np.uint8), **fields).wanted == ("a",)
-    told = train(one, 2)
-    far = mix(one, 2, told.body, np.zeros_like(one.site_model.get_weights()), **(fields | {"bases": (7, None)}))
+    assert mix(one, 1, trained.body, np.zeros(3, np.uint8), **fields).wanted == ("a",)
+    trained = train(one, 2)
+    far = mix(one, 2, trained.body, np.zeros_like(one.site_model.get_weights()), **(fields | {"bases": (7, None)}))
     assert far.wanted == ("a",)
-    told = train(one, 3, whole=("a",))
-    assert told.apart["a"].payload.encoding == ""
-    assert told.apart["a"].base == 2
+    trained = train(one, 3, whole=("a",))
+    assert trained.apart["a"].payload.encoding == ""
+    assert trained.apart["a"].base == 2
 
 
 def test_copies_start_from_what_all_know_even_where_a_peer_starts_from_its_own() -> None:
@@ -152,9 +157,15 @@ def test_copies_start_from_what_all_know_even_where_a_peer_starts_from_its_own()
 def test_what_is_kept_of_a_round_is_all_that_the_next_depends_on(algorithm: Algorithm, tmp_path: Path) -> None:
     one = peer(algorithm, tmp_path / "b")
     for number in range(1, 3):
-        told = train(one, number)
+        trained = train(one, number)
         fields = {"masses": (0.5 * number, 1.0)} if algorithm.needs.mass else {}
-        mix(one, number, told.body, np.ones(told.body.size) if told.payload.encoding == "" else np.ones(31), **fields)
+        mix(
+            one,
+            number,
+            trained.body,
+            np.ones(trained.body.size) if trained.payload.encoding == "" else np.ones(31),
+            **fields,
+        )
         assert keep(one, number) == [ev.Saved(number)]
     again = peer(algorithm, tmp_path / "b")
     assert writer_of(again).held == (2, 1)
@@ -217,7 +228,7 @@ def test_states_of_another_experiment_are_refused(tmp_path: Path) -> None:
         CheckpointWriter(tmp_path / "b", other)
 
 
-def test_a_disk_that_refuses_is_told_by_name(tmp_path: Path) -> None:
+def test_a_disk_that_refuses_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (failed,) = keep(peer(DPSGD(), tmp_path / "file" / "b"), 1)
     assert isinstance(failed, ev.WorkFailed)
@@ -227,6 +238,6 @@ def test_a_disk_that_refuses_is_told_by_name(tmp_path: Path) -> None:
 
 def test_a_model_that_is_not_finite_is_an_error_by_name() -> None:
     one = peer(DPSGD())
-    told = train(one)
+    trained = train(one)
     with pytest.raises(ArithmeticError, match="the mixture must be finite"):
-        mix(one, 1, told.body, np.full_like(told.body, np.inf))
+        mix(one, 1, trained.body, np.full_like(trained.body, np.inf))

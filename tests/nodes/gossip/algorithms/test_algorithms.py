@@ -293,7 +293,7 @@ def test_mass_is_conserved_on_any_graph_whatever_is_lost(graph: str, n: int, see
     assert run.spread < 1e-6
 
 
-def test_the_mass_of_a_peer_that_is_gone_is_accounted_for_by_name() -> None:
+def test_the_mass_of_a_dead_peer_is_accounted_for_by_name() -> None:
     run = Run(SGP(), schedule("complete", "abcd"), starts("abcd"))
     for _ in range(3):
         run.round(lost=lambda sender, _: sender == "d" or sender == "a")

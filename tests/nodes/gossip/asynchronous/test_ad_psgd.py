@@ -163,7 +163,7 @@ def test_a_refusal_or_an_end_is_final_for_its_number() -> None:
     assert driver.peer.stats.stale == {sender: 1}
 
 
-def test_an_unanswered_proposal_is_dropped_and_a_late_answer_is_told_so() -> None:
+def test_an_unanswered_proposal_is_dropped_and_a_late_answer_gets_that_decision() -> None:
     driver = Driver(("a",), patience_s=1.0)
     effects = driver.tell(ev.TimerFired(("proposal", 101), 1.0), 1.0)
     assert driver.sent(m.Decision, effects) == [m.Decision(101, "dropped")]

@@ -108,9 +108,9 @@ def test_the_latest_of_each_neighbor_waits_for_the_training_and_the_rest_is_drop
     effects = driver.walk("a", 1)
     for age in (2, 3):
         assert only(e.Train, driver.walk("a", age)) == []
-    assert driver.peer.tally["dropped"] == 1
+    assert driver.peer.stats.dropped == {"a": 1}
     driver.walk("c", 9)
-    assert driver.peer.tally["dropped"] == 2, "there is room for one only"
+    assert driver.peer.stats.dropped.total() == 2, "there is room for one only"
     (train,) = only(e.Train, driver.trained(effects, "a2"))
     assert train.body == "c9"
 
@@ -174,7 +174,7 @@ def test_a_peer_to_which_nothing_comes_trains_by_itself() -> None:
     driver = Driver()
     effects = driver.tell(ev.TimerFired(("idle",), 30.0), 30.0)
     driver.trained(effects, "x1")
-    assert (driver.peer.completed, driver.peer.tally["idle"]) == (1, 1)
+    assert driver.peer.completed == 1
 
 
 def test_who_is_done_learns_no_more_and_still_feeds_the_others() -> None:

@@ -52,7 +52,7 @@ def test_an_announcement_that_comes_too_late_is_answered_by_a_later_round():
     assert (late.neighbors, early.neighbors) == ({"early"}, {"late"})
 
 
-def test_one_that_has_forgotten_what_it_was_told_is_told_again():
+def test_an_edge_is_announced_again_to_a_peer_that_has_forgotten_it():
     sleeper, other = EdgeAgreement.agreed(["other"]), EdgeAgreement.agreed(["sleeper"])
     sleeper.open(4)
     other.open(20)
@@ -288,7 +288,7 @@ class Believing(World):
         return {peer: len(self.founding.get(peer, ("one", "other"))) for peer in there}
 
 
-def test_without_degrees_told_with_the_models_the_mean_would_be_lost():
+def test_without_degrees_sent_with_the_models_the_mean_would_be_lost():
     """The property above can fail."""
     rng = np.random.default_rng(0)
     with pytest.raises(AssertionError, match="<="):

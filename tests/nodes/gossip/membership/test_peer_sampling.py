@@ -84,7 +84,7 @@ def test_it_trades_with_whom_it_has_known_longest_and_does_not_count_on_an_answe
     assert set(view.contacts) == {"new"}
 
 
-def test_a_newer_life_and_a_fresher_word_replace_what_was_known():
+def test_a_newer_incarnation_and_a_fresher_contact_replace_what_was_known():
     view = PartialView(contact("me"), 0)
     view.fill([contact("a", 7)])
     view.take("b", [contact("a", 2)])

@@ -44,7 +44,7 @@ def test_few_are_all_probed_and_of_many_the_neighbors_and_the_view() -> None:
     assert len(many.detector.contacts) <= 2 + 8
 
 
-def test_one_that_is_gone_leaves_no_gap_and_what_closes_it_is_announced() -> None:
+def test_a_dead_member_leaves_no_gap_and_the_edge_that_closes_it_is_announced() -> None:
     members = service(6)
     members.handle(ev.Started(), 0.0)
     members.open(1)
@@ -84,7 +84,7 @@ def test_what_a_stranger_brings_is_quoted_no_further_than_a_message_may_go() -> 
     assert len(encode(told.message)[0]) < 2_000
 
 
-def test_members_many_a_stranger_is_told_of_some_and_asks_those_for_the_rest() -> None:
+def test_among_many_members_a_stranger_gets_some_and_asks_those_for_the_rest() -> None:
     (told,) = service(600).handle(ev.Arrived("zoe", m.GetPeers({"nodes": 600, "seed": 0})), 0.0)
     assert told.message.members[0].node == "p00"
     assert len(told.message.members) == 16

@@ -104,7 +104,7 @@ def test_a_connection_that_breaks_is_looked_into_at_once():
     assert max(w.when("p03", "dead") for w in swarm.survivors("p03")) < 8.0
 
 
-def test_a_connection_that_breaks_while_its_owner_lives_is_forgiven():
+def test_a_connection_that_breaks_while_its_owner_lives_kills_nobody():
     swarm = Swarm(8)
     swarm.sim.at(5.0, lambda: swarm.sim.post("p07", ev.LinkLost("p03", "the connection has ended")))
     swarm.sim.run(20.0)
@@ -137,7 +137,7 @@ def test_nobody_is_called_dead_where_messages_are_lost_and_nodes_stall_for_a_whi
     assert swarm.agree()
 
 
-def test_a_node_that_was_stopped_blames_itself_when_it_wakes():
+def test_a_node_that_was_stopped_suspects_nobody_when_it_wakes():
     swarm = Swarm(8)
     swarm.sim.stall("p02", 5.0, 10.0)
     swarm.sim.run(40.0)
@@ -190,7 +190,7 @@ def test_one_that_leaves_is_not_suspected():
     assert {c.state for w in swarm.survivors("p03") for _, c in w.changes} == {"left"}
 
 
-def test_one_that_crashes_comes_back_in_a_new_life():
+def test_a_member_that_crashes_comes_back_in_a_new_incarnation():
     swarm = Swarm(8)
     swarm.sim.crash("p03", 5.0)
     swarm.sim.at(20.0, lambda: swarm.add("p03", ["p05"], life=2))
@@ -201,7 +201,7 @@ def test_one_that_crashes_comes_back_in_a_new_life():
         assert watcher.when("p03", "restarted") < 22.0
 
 
-def test_of_two_with_one_identity_the_newer_life_wins_and_the_older_is_told():
+def test_of_two_with_one_identity_the_newer_incarnation_supersedes_the_older():
     swarm = Swarm(8)
     swarm.sim.run(5.0)
     older = swarm.watchers["p03"].detector

@@ -37,7 +37,7 @@ def test_pauses_double(context):
     assert more == [2 * first, 4 * first, 8 * first]
 
 
-def test_every_socket_has_a_pace_of_its_own(context):
+def test_every_socket_has_its_own_backoff(context):
     assert "directory.client" in DIALLING
     assert "link.bulk" in DIALLING
     paces = set()

@@ -1,4 +1,4 @@
-"""What those who do not keep to the protocol get, over tcp."""
+"""What senders that violate the protocol get, over tcp."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nervenet.broker.transport_events import ConnectionClosed, LinkUp, Malformed
 BEAT = Heartbeat(3, "idle", ())
 
 
-async def test_who_has_not_said_hello_is_refused_and_not_heard(tcp, stranger):
+async def test_messages_before_hello_are_refused_and_not_delivered(tcp, stranger):
     server, at_server = await tcp.open("server", binds=True)
     for lane in ("control", "bulk"):
         one = stranger("mallory@1").dial(server.addresses[lane]).say(BEAT)
@@ -54,13 +54,13 @@ async def test_a_refusal_is_not_answered_by_a_refusal(tcp, stranger):
     assert server.counters.refused == 1
 
 
-async def test_rubbish_is_counted_named_and_dropped(tcp, stranger):
+async def test_malformed_messages_are_counted_reported_and_dropped(tcp, stranger):
     server, at_server = await tcp.open("server", binds=True)
     one = stranger("bob@1").dial(server.addresses["control"]).hello("bob")
     two = stranger("bob@1").dial(server.addresses["bulk"]).hello("bob")
     await at_server.first(LinkUp)
-    for rubbish in ([b""], [b"GET / HTTP/1.1"], [b"NV\x01\xc1"], [b"NV\x01\x80"], [b"a", b"b", b"c", b"d", b"e"]):
-        one.socket.send_multipart(rubbish)
+    for malformed in ([b""], [b"GET / HTTP/1.1"], [b"NV\x01\xc1"], [b"NV\x01\x80"], [b"a", b"b", b"c", b"d", b"e"]):
+        one.socket.send_multipart(malformed)
     two.socket.send_multipart([b"NV\x01\x80", b"x" * 100_000])
     one.say(BEAT)
     await at_server.first(Heartbeat)
@@ -81,7 +81,7 @@ async def test_a_message_on_the_wrong_lane_is_dropped(tcp, stranger):
     assert at_server.of(Heartbeat) == []
 
 
-async def test_an_oversized_frame_cuts_the_connection_and_that_is_told(tcp, stranger):
+async def test_an_oversized_frame_closes_the_connection_and_is_reported(tcp, stranger):
     server, at_server = await tcp.open("server", binds=True)
     control = stranger("bob@1").dial(server.addresses["control"]).hello("bob")
     bulk = stranger("bob@1").dial(server.addresses["bulk"]).hello("bob")
@@ -99,7 +99,7 @@ async def test_an_oversized_frame_cuts_the_connection_and_that_is_told(tcp, stra
     assert "the bulk connection of bob closed" in (await at_small.first(ConnectionClosed)).reason
 
 
-async def test_a_stopped_peer_holds_nobody_up_and_is_named(tcp, stranger):
+async def test_a_stopped_peer_blocks_no_other_and_is_named(tcp, stranger):
     server, at_server = await tcp.open("server", binds=True)
     well, at_well = await tcp.open("well")
     well.link("server", server.addresses)
@@ -125,7 +125,7 @@ async def test_a_stopped_peer_holds_nobody_up_and_is_named(tcp, stranger):
             await asyncio.sleep(0.005)
 
 
-async def test_what_waits_for_a_dead_address_is_bounded_and_told(tcp):
+async def test_the_queue_of_a_dead_address_is_bounded_and_reported(tcp):
     client, at_client = await tcp.open("client")
     client.link("server", {"control": "tcp://127.0.0.1:9", "bulk": "tcp://127.0.0.1:9"})
     for round_ in range(258):
@@ -135,7 +135,7 @@ async def test_what_waits_for_a_dead_address_is_bounded_and_told(tcp):
     assert at_client.of(SendFailed)[0].cause == "unreachable"
 
 
-async def test_a_server_of_another_version_is_reported_and_ends_nobody(tcp, stranger):
+async def test_a_server_of_another_version_is_reported(tcp, stranger):
     context = tcp.context
     router = context.socket(zmq.ROUTER)
     router.linger = 0

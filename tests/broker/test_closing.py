@@ -55,11 +55,11 @@ async def last_words(tcp, within_ms: int = 60_000) -> bool:
     return heard
 
 
-async def test_the_last_words_of_a_server_arrive(tcp):
+async def test_the_last_messages_of_a_closing_server_arrive(tcp):
     assert await last_words(tcp)
 
 
-async def test_with_immediate_they_would_not(tcp, monkeypatch):
+async def test_with_immediate_the_last_messages_would_be_lost(tcp, monkeypatch):
     row = sockets.SOCKETS["link.bulk"]
     hasty = sockets.SocketKind(row.type, row.depth, row.limit, row.options | {zmq.IMMEDIATE: 1})
     monkeypatch.setitem(sockets.SOCKETS, "link.bulk", hasty)
@@ -90,12 +90,12 @@ async def monitor_stopped_in_time(tcp) -> bool:
     return order == ["stop", "close"]
 
 
-async def test_a_monitor_is_stopped_before_its_reader_goes(tcp):
+async def test_a_monitor_is_disabled_before_its_reader_is_closed(tcp):
     # The other way round the I/O thread waits for ever to tell it of a connection that ended in between.
     assert await monitor_stopped_in_time(tcp)
 
 
-async def test_in_the_other_order_it_would_be_seen(tcp, monkeypatch):
+async def test_the_other_order_is_detected(tcp, monkeypatch):
     def close(self: disconnects.DisconnectMonitor) -> None:
         self._channel.close()
         self._socket.disable_monitor()
@@ -105,7 +105,7 @@ async def test_in_the_other_order_it_would_be_seen(tcp, monkeypatch):
 
 
 @pytest.mark.parametrize("keeps", [True, False])
-async def test_a_lane_that_still_brings_something_is_heard_when_the_other_has_ended(tcp, keeps):
+async def test_bulk_messages_are_read_after_the_control_connection_has_closed(tcp, keeps):
     server, at_server = await tcp.open("server", binds=True)
     client, at_client = await tcp.open("client")
     client.link("server", server.addresses)
@@ -121,7 +121,7 @@ async def test_a_lane_that_still_brings_something_is_heard_when_the_other_has_en
 
 
 @pytest.mark.parametrize("guarded", [True, False])
-async def test_the_end_of_an_older_incarnation_is_no_news_of_its_successor(tcp, guarded):
+async def test_the_end_of_an_older_incarnation_does_not_affect_its_successor(tcp, guarded):
     server, at_server = await tcp.open("server", binds=True)
     older, at_older = await tcp.open("client", incarnation=1)
     older.link("server", server.addresses)
@@ -130,7 +130,7 @@ async def test_the_end_of_an_older_incarnation_is_no_news_of_its_successor(tcp, 
     newer, at_newer = await tcp.open("client", incarnation=2)
     newer.link("server", server.addresses)
     await at_newer.first(LinkUp)
-    if not guarded:  # the fault: the loss was told of the name, which has another owner by now
+    if not guarded:  # the fault: the loss was attributed to the name, which belongs to another incarnation by now
         before.up = True
     connections = server._inbound._peers._connections
     descriptor = next(key[1] for key, peer in connections.items() if peer is before and key[0] is Lane.CONTROL)
@@ -149,7 +149,7 @@ async def test_a_bulk_connection_that_closes_first_was_not_cut(tcp, patient, mon
     await at_server.first(LinkUp)
     connections = server._inbound._peers._connections
     bulk, control = (next(fd for lane, fd in connections if lane is wanted) for wanted in (Lane.BULK, Lane.CONTROL))
-    # A busy machine may be told of the second connection long after the first.
+    # A busy machine may notice the second connection long after the first.
     monkeypatch.setattr(inbound, "_CUT_S", 60.0 if patient else 0.0)
     server._inbound._disconnected(Lane.BULK, bulk)
     if not patient:  # the fault: a tenth of a second was all
@@ -175,10 +175,10 @@ def short_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-async def test_an_inbox_leaves_no_file_behind(short_folder):
+async def test_a_bound_transport_leaves_no_file_behind(short_folder):
     assert await files_left(short_folder) == []
 
 
-async def test_left_to_zeromq_the_files_of_an_inbox_stay(short_folder, monkeypatch):
+async def test_zeromq_alone_would_leave_the_files_behind(short_folder, monkeypatch):
     monkeypatch.setattr(inbound, "discard", lambda _: None)
     assert len(await files_left(short_folder)) == 2
