@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module, invalidate_caches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -167,6 +166,8 @@ def _load_with_current_folder(path: str) -> Any:
     command and the processes that it forks would not find the same modules. So the current folder comes last for as
     long as the import takes, and an embedded node leaves its owner's path as it was.
     """
+    from pathlib import Path
+
     here = str(Path.cwd())
     if here in sys.path or "" in sys.path:
         return _load(path)

@@ -20,7 +20,6 @@ from ..runtime import events as ev
 from ..runtime.payload_checks import Fault, brief
 from .admission import admit, refuse, unfit
 from .async_tasks import TaskLedger, UpdateBuffer, WaitingUpdate
-from .early_stopping import Stop
 from .quorum import least
 from .round import Round
 from .round_summary import closing_fields, weighted_loss
@@ -197,8 +196,11 @@ class AsyncBuffer:
             for number in step.numbers_of(name):
                 effects += run.reject(name, number, (current.number, number), ("values", reason))
         current.admitted = step.newest(event.rejected)
-        found, stop = self._of_sites(step.number, current)
-        effects += found
+        stop = None
+        if step.number % run.config.evaluation.every == 0:
+            # The sites judge the models that they were sent: the present one, and some before it.
+            found, stop = run.evaluation.of_sites(run.completed, run.weights, current.admitted)
+            effects += found
         if stop:
             run.stop_due = stop
             return effects + self._proceed(step.number, step.attempt, now, "")
@@ -221,13 +223,6 @@ class AsyncBuffer:
             fields["loss"] = loss
         effects += [e.Publish("round.completed", fields), *run.save(now), *self._evaluate(fields, now)]
         return effects + self._proceed(step.number + 1, 0, now, "")
-
-    def _of_sites(self, number: int, current: Round) -> tuple[list[e.Effect], Stop | None]:
-        """Publish what the sites found of the models that they were sent: of the present one, and of some before it."""
-        run = self.run
-        if number % run.config.evaluation.every:
-            return [], None
-        return run.evaluation.of_sites(run.completed, run.weights, current.admitted)
 
     def _evaluate(self, fields: Mapping[str, Any], now: float) -> list[e.Effect]:
         """Evaluate the model if it is its turn, unless that would hold up the next steps."""

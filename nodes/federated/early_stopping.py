@@ -44,7 +44,12 @@ class Goal:
         found = _GOAL.fullmatch(text)
         if not found:
             raise GoalError("expected METRIC=THRESHOLD, as in accuracy=0.97 or loss=0.1")
-        goal = cls(found["metric"], _number(found["value"]))
+        try:
+            goal = cls(found["metric"], float(found["value"]))
+        except ValueError:
+            goal = cls(found["metric"], math.nan)
+        if not math.isfinite(goal.threshold):
+            raise GoalError(f"expected a number for the threshold, found {found['value']!r}")
         if found["sign"] not in ("=", goal.sign):
             rises = "a loss is to fall" if lower_is_better(goal.metric) else "a score is to rise"
             raise GoalError(f"{rises}: expected {goal.metric}{goal.sign}{goal.threshold:g}")
@@ -184,13 +189,3 @@ def reported(task: str | None, scorers: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the metrics that an evaluation of a task reports; where the task is not known yet, of either."""
     built_in = BUILT_IN[task] if task else tuple(dict.fromkeys(name for names in BUILT_IN.values() for name in names))
     return tuple(dict.fromkeys((*built_in, *scorers)))
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise GoalError(f"expected a number for the threshold, found {text!r}")
-    return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .round import Round
@@ -83,21 +83,18 @@ def site_metrics(admitted: Mapping[str, Contribution], ratio: float = 100.0) -> 
     names = sorted(sorted(usual, key=lambda name: -counts[name])[:MOST_NAMES])  # those that most report
     found: dict[str, Any] = {"examples": sum(sizes.values()), "sites": len(sizes), "source": "sites", "spread": {}}
     for name in names:
-        values = {n: (admitted[n].metrics.get(HOLDOUT + name, math.nan), size) for n, size in sizes.items()}
-        mean = _weighted(values)
+        pairs = {n: (admitted[n].metrics.get(HOLDOUT + name, math.nan), size) for n, size in sizes.items()}
+        mean = _weighted(pairs)
         if mean is None:
             continue
-        figures = {n: float(v) for n, (v, _) in values.items() if abs(v) <= MOST}
+        figures = {n: float(v) for n, (v, _) in pairs.items() if abs(v) <= MOST}
         found[name] = mean
-        found["spread"][name] = _spread(figures.values())
+        values = figures.values()
+        found["spread"][name] = {"std": statistics.pstdev(values), "min": min(values), "max": max(values)}
         if name in ("accuracy", "r2"):
             worst = min(sorted(figures), key=figures.__getitem__)
             found["worst"] = {"site": worst, name: figures[worst]}
     return found
-
-
-def _spread(values: Collection[float]) -> dict[str, float]:
-    return {"std": statistics.pstdev(values), "min": min(values), "max": max(values)}
 
 
 def _weighted(values: Mapping[str, tuple[float, int]]) -> float | None:

@@ -191,15 +191,8 @@ class SyncRounds:
         return effects + self._proceed(current.number, current.attempt + 1, now, failure)
 
     def timer(self, key: ev.Key, now: float) -> list[e.Effect]:
-        match key:
-            case ("deadline", number, attempt) if self.run.round and (number, attempt) == self.run.round.key:
-                return self._deadline(self.run.round, now)
-            case _:
-                return []
-
-    def _deadline(self, current: Round, now: float) -> list[e.Effect]:
-        run, timing = self.run, self.run.config.timing
-        if current.closing:
+        run, current, timing = self.run, self.run.round, self.run.config.timing
+        if current is None or key != ("deadline", *current.key) or current.closing:
             return []
         moving = [name for name in current.awaited() if run.registry.moving(name, current.number)]
         if moving and now < current.opened_at + EXTENSIONS * timing.deadline_s:

@@ -23,24 +23,18 @@ ALIKE = "alike"  # in the record: names of arrays that are one and the same unde
 class CheckpointWriter:
     """Writes and reads the checkpoints of one peer.
 
-    `held` are the rounds of which there was a whole one when this was made, the newest first, `warnings` what was wrong
-    with the others, `previous_incarnation` that which wrote the newest, 0 where there is none. Before anything is
-    written `stats` and `incarnation` are to be set to this incarnation's; `on_restored` is called, in the worker's
-    thread, with the round and the statistics of a checkpoint that is taken up.
-
-    Raises
-    ------
-    ExperimentError
-        They are of another experiment, or of a newer format.
+    `stats`, `incarnation` and `on_restored` are set before it writes; `on_restored` is called in the worker's thread.
+    Raises `ExperimentError` for checkpoints of another experiment, or of a newer format.
     """
 
     def __init__(self, folder: Path, experiment: Experiment) -> None:
         self.store = CheckpointStore(folder, keep=None)
-        self.warnings: list[str] = []
-        self.stats: NodeStats | None = None
+        self.warnings: list[str] = []  # what was wrong with those that are not held
+        self.stats: NodeStats | None = None  # what the summary is made of
         self.incarnation = 0
+        # Called with the round and the statistics of a checkpoint that is taken up.
         self.on_restored: Callable[[int, Mapping[str, Any]], None] = lambda _number, _known: None
-        self.previous_incarnation = 0
+        self.previous_incarnation = 0  # that which wrote the newest one
         held: list[int] = []
         for number in self.store.rounds:
             try:
@@ -54,7 +48,7 @@ class CheckpointWriter:
                 check_fits(str(folder), number, state.record.get("experiment"), experiment)
                 self.previous_incarnation = int(state.record.get("incarnation", 0))
             held.append(number)
-        self.held = tuple(held)
+        self.held = tuple(held)  # rounds of which there was a whole checkpoint, the newest first
         self._experiment = experiment.to_dict()
 
     def complete(self, effect: e.SaveState) -> e.SaveState:

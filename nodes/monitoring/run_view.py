@@ -41,21 +41,7 @@ class NodeRow:
 
 @dataclass
 class RunView:
-    """One run; call `update` with each of its events.
-
-    Attributes
-    ----------
-    rows : dict of str to NodeRow
-        By name of the node.
-    round : int
-        The last round that every living node has completed.
-    score, loss : float or None
-        On the test set: of the global model, or the mean over the living peers.
-    staleness : float or None
-        Mean over the last step's updates, where there are no rounds.
-    missed : int
-        Events that were published and never received.
-    """
+    """One run; call `update` with each of its events."""
 
     run: str = ""
     mode: str = ""
@@ -65,13 +51,13 @@ class RunView:
     score_name: str = "accuracy"
     status: str = "starting"
     reason: str = ""
-    round: int = 0
-    score: float | None = None
+    round: int = 0  # the last that every living node has completed
+    score: float | None = None  # on the test set: of the global model, or the mean over the living peers
     loss: float | None = None
-    staleness: float | None = None
+    staleness: float | None = None  # mean over the last step's updates, where there are no rounds
     sketches: dict[str, Sketch] = field(default_factory=dict)  # of the peers' last models
-    rows: dict[str, NodeRow] = field(default_factory=dict)
-    missed: int = 0
+    rows: dict[str, NodeRow] = field(default_factory=dict)  # by name of the node
+    missed: int = 0  # events that were published and never received
     resumed_after: int = 0  # the last round of the previous incarnation
     seen: float = 0.0
     first_round_at: float | None = None

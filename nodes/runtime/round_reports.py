@@ -13,30 +13,17 @@ from .identity import NodeFailed
 
 @dataclass(frozen=True)
 class RoundReport:
-    """One completed round.
+    """One completed round."""
 
-    Attributes
-    ----------
-    round : int
-        Its number, from 1.
-    accuracy, r2, loss : float or None
-        On the test set (or on this node's own hold-out, where it has no test set); None where it was not evaluated.
-        `loss` is the training loss in that case.
-    participants : tuple of str
-        Whose weights went into it.
-    closed_by : str
-        ``all``, ``quorum``, ``suspected``, ``deadline`` or ``overtaken``.
-    fields : mapping
-        Everything that is known of it, as in the event ``round.completed``.
-    """
-
-    round: int
+    round: int  # from 1
+    # On the test set, or on this node's own hold-out where it has no test set; None where it was not evaluated: `loss`
+    # is the training loss then.
     accuracy: float | None = None
     r2: float | None = None
     loss: float | None = None
-    participants: tuple[str, ...] = ()
-    closed_by: str = ""
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    participants: tuple[str, ...] = ()  # whose weights went into it
+    closed_by: str = ""  # all, quorum, suspected, deadline or overtaken
+    fields: Mapping[str, Any] = field(default_factory=dict)  # all that is known, as in the event round.completed
 
     @classmethod
     def of(cls, done: e.Completed) -> RoundReport:

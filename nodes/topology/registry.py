@@ -162,20 +162,9 @@ def schedule(
 ) -> Schedule:
     """Lay the topology `name` over `members`, taken in name order.
 
-    Parameters
-    ----------
-    name
-        A key of `TOPOLOGIES`.
-    members
-        The nodes' names; every node that passes the same names gets the same graph.
-    degree
-        Neighbors a node, of those that take it; of ``base-k`` at most so many. None: `default_degree`.
-    seed
-        Of what is drawn.
-    probability
-        ``erdos-renyi``: of an edge; None: 2 ln(n)/n. ``small-world``: that an edge is moved; None: 0.1.
-    edges
-        Of ``edges``: the file; see `nervenet.nodes.topology.edge_list`.
+    Every node that passes the same names gets the same graph. `degree`: neighbors a node, of ``base-k`` at most so
+    many; None: `default_degree`. `probability`: of an edge (``erdos-renyi``), or that an edge is moved
+    (``small-world``); None: `default_probability`. `edges`: the file; see `edge_list`.
 
     Raises
     ------

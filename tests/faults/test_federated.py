@@ -114,6 +114,6 @@ def test_a_wait_without_a_deadline_would_be_seen(
 ) -> None:
     from nervenet.nodes.federated.sync_rounds import SyncRounds
 
-    monkeypatch.setattr(SyncRounds, "_deadline", lambda self, current, now: [])
+    monkeypatch.setattr(SyncRounds, "timer", lambda self, key, now: [])
     with pytest.raises(AssertionError, match="still waits"):
         federation(trouble=trouble(hangs=[("client-1", 2)])).run()

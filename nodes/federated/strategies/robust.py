@@ -12,17 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ...config.ranges import Count, Natural, NotNegative, Positive
+from . import robust_parts as parts
 from .pipeline import Composed, Pipeline, equally
-from .robust_parts import (
-    BoundedMean,
-    BulyanSelection,
-    ClippedMean,
-    CoordinateMedian,
-    KrumSelection,
-    MeanAroundMedian,
-    Trimmed,
-    Weiszfeld,
-)
 
 
 @dataclass(frozen=True)
@@ -34,7 +25,7 @@ class Median(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        return Pipeline(weigh=equally, combine=CoordinateMedian())
+        return Pipeline(weigh=equally, combine=parts.CoordinateMedian())
 
 
 @dataclass(frozen=True)
@@ -48,7 +39,7 @@ class TrimmedMean(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        return Pipeline(weigh=equally, combine=Trimmed(self.f))
+        return Pipeline(weigh=equally, combine=parts.Trimmed(self.f))
 
 
 @dataclass(frozen=True)
@@ -62,7 +53,7 @@ class Krum(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        return Pipeline(select=KrumSelection(self.f, 1), weigh=equally)
+        return Pipeline(select=parts.KrumSelection(self.f, 1), weigh=equally)
 
 
 @dataclass(frozen=True)
@@ -77,7 +68,7 @@ class MultiKrum(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        return Pipeline(select=KrumSelection(self.f, self.m), weigh=equally)
+        return Pipeline(select=parts.KrumSelection(self.f, self.m), weigh=equally)
 
 
 @dataclass(frozen=True)
@@ -92,7 +83,7 @@ class Bulyan(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        return Pipeline(select=BulyanSelection(self.f), weigh=equally, combine=MeanAroundMedian(self.f))
+        return Pipeline(select=parts.BulyanSelection(self.f), weigh=equally, combine=parts.MeanAroundMedian(self.f))
 
 
 @dataclass(frozen=True)
@@ -108,7 +99,7 @@ class GeometricMedian(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        return Pipeline(weigh=equally, combine=Weiszfeld(self.iterations, self.tolerance, self.smoothing))
+        return Pipeline(weigh=equally, combine=parts.Weiszfeld(self.iterations, self.tolerance, self.smoothing))
 
 
 @dataclass(frozen=True)
@@ -125,7 +116,7 @@ class CenteredClipping(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        return Pipeline(weigh=equally, combine=ClippedMean(self.tau, self.iterations, self.f))
+        return Pipeline(weigh=equally, combine=parts.ClippedMean(self.tau, self.iterations, self.f))
 
 
 @dataclass(frozen=True)
@@ -140,4 +131,4 @@ class NormBound(Composed):
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        return Pipeline(combine=BoundedMean(self.bound))
+        return Pipeline(combine=parts.BoundedMean(self.bound))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from msgspec import Meta
 from nervenet.models.aggregate import combine
 from nervenet.models.compress import Codec, parse
 
+from ...config.ranges import Share
 from .base import Algorithm, Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
 
 COPY, VERSION = "copy/", "version/"  # with a neighbor's name behind; of this peer, with none
@@ -38,7 +38,7 @@ class Choco(Algorithm):
 
     # The step towards the neighbors: 1 mixes as dpsgd would, the coarser the codec, the smaller. None: 1, or with
     # top-k six times the share, at least .1 (measured best: .6 for .1, .3 for .05, .1 for .01; twice that diverges).
-    gamma: Annotated[float, Meta(gt=0, le=1)] | None = None
+    gamma: Share | None = None
     codec: str = field(default="", metadata={"setting": "compression"})  # that is gossip.compression
 
     @property

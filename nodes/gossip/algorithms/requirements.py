@@ -95,22 +95,15 @@ def _mixing(algorithm: Algorithm, experiment: Experiment, schedule: Schedule) ->
 def _training(needs: Needs, experiment: Experiment) -> Iterator[str]:
     training, who = experiment.training, f"gossip.algorithm = {experiment.gossip.algorithm!r}"
     if needs.plain and experiment.model.name == "mlp" and training.rule != "sgd":
-        found = (
-            "training.optimizer = 'adam'"
-            if training.optimizer == "adam"
-            else f"training.momentum = {training.momentum:g}"
-        )
+        adam = training.optimizer == "adam"
+        found = "training.optimizer = 'adam'" if adam else f"training.momentum = {training.momentum:g}"
         yield (
             f"{who}: its local steps must be plain gradient steps, and {found}; "
             "expected training.optimizer = 'sgd' with training.momentum = 0"
         )
     if needs.steps is not None and training.local_steps != needs.steps:
-        found = (
-            f"training.epochs = {training.epochs}"
-            if training.local_steps is None
-            else f"training.local_steps = {training.local_steps}"
-        )
-        wanted = f"training.local_steps = {needs.steps}"
+        key = "epochs" if training.local_steps is None else "local_steps"
+        found, wanted = f"training.{key} = {getattr(training, key)}", f"training.local_steps = {needs.steps}"
         yield f"{who}: takes {needs.steps} local step a round, and {found}; expected {wanted}"
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from msgspec import Meta
 from nervenet.models.aggregate import combine
 from nervenet.models.robust.coordinate_wise import trimmed_mean
 from nervenet.models.robust.distances import distances_to
 
-from ...config.ranges import Count
+from ...config.ranges import Count, Positive
 from ...topology import Neighbors, Rows, incoming
 from .base import Algorithm, AlgorithmError, Incoming, Needs, State, Stepped, Vector
 
@@ -25,8 +24,6 @@ class ClippedGossip(Algorithm):
     ``τ_i² = (1/δ_i) sum_j W_ij ||x_j - x_i||²``, the sum over all but the `byzantine` farthest neighbors, whose weight
     is δ_i. Peers that are honest and unlike are clipped, too: on unlike data it costs accuracy.
     """
-
-    needs: ClassVar[Needs] = Needs()
 
     byzantine: Count = 1  # neighbors, of each peer, that may be hostile
 
@@ -52,9 +49,7 @@ class SelfCenteredClipping(Algorithm):
     radius that is too small stops consensus, one too large protects from nothing; ``clipped-gossip`` finds one.
     """
 
-    needs: ClassVar[Needs] = Needs()
-
-    radius: Annotated[float, Meta(gt=0)] = 1.0  # τ, in the unit of the weights: the norm of a usual disagreement
+    radius: Positive = 1.0  # τ, in the unit of the weights: the norm of a usual disagreement
 
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:
         if not inbox:

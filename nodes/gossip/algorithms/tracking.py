@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from msgspec import Meta
 from nervenet.models.aggregate import combine
 
+from ...config.ranges import Positive
 from .base import Algorithm, Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, in_order
 
 
@@ -32,7 +32,7 @@ class GradientTracking(Algorithm):
 
     needs: ClassVar[Needs] = Needs(parts=("weights", "gradients"), plain=True, correction=True)
 
-    exchange_step: Annotated[float, Meta(gt=0)] = 1.0  # η_s; less than 1 damps
+    exchange_step: Positive = 1.0  # η_s; less than 1 damps
 
     def init(self, weights: Vector, common: Vector) -> State:  # noqa: ARG002
         return {"correction": np.zeros_like(weights)}  # over all peers it sums to zero
