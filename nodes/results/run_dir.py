@@ -64,19 +64,9 @@ def check_run_dir(path: Path, file: Path | None = None, out: Path | None = None)
 class RunDir:
     """One run's folder; a context manager, because the last events are buffered.
 
-    Attributes
-    ----------
-    resumed : int or None
-        The round after which an existing run goes on.
-    damaged : tuple of str
-        What of the peers' states could not be read, and was skipped.
-    refused : str or None
-        Why events could not be written, if they could not: the disk is full, for instance.
-
-    Raises
-    ------
-    ExperimentError
-        If a new folder is not empty or cannot be created, or another process is writing to an existing one.
+    An existing run goes on after the round `resumed`; `damaged` are states of peers that could not be read, and were
+    skipped; `refused` is why events could not be written, if they could not. Raises `ExperimentError` if a new folder is
+    not empty or cannot be created, or another process is writing to an existing one.
     """
 
     def __init__(
