@@ -65,8 +65,8 @@ class RunDir:
     """One run's folder; a context manager, because the last events are buffered.
 
     An existing run goes on after the round `resumed`; `damaged` are states of peers that could not be read, and were
-    skipped; `refused` is why events could not be written, if they could not. Raises `ExperimentError` if a new folder is
-    not empty or cannot be created, or another process is writing to an existing one.
+    skipped; `refused` is why events could not be written, if they could not. Raises `ExperimentError` if a new folder
+    is not empty or cannot be created, or another process is writing to an existing one.
     """
 
     def __init__(
