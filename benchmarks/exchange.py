@@ -85,7 +85,7 @@ class Watched(Node):
 
 def ours(size: int, rounds: int) -> tuple[float, float]:
     """Median seconds of a whole round, and of the exchange in it."""
-    from nervenet.nodes.roles import peer as room
+    from nervenet.nodes.roles import base as room
 
     room.Node = Watched
     experiment = Experiment.from_dict(
