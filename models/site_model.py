@@ -183,7 +183,10 @@ class SiteModel:
         correction: Vector | None = None,
     ) -> FitReport:
         """Train the model in place on this site's prepared rows. See `Model.fit`."""
-        return self.model.fit(*self._training_rows(), work, rng, stop, correction)
+        rows = self._training_rows()
+        if correction is None:  # so that a model of the user's own need not know of corrections
+            return self.model.fit(*rows, work, rng, stop)
+        return self.model.fit(*rows, work, rng, stop, correction)
 
     def training_loss(self) -> float:
         """Return the present model's mean loss over this site's training rows: the `loss` of `evaluate.evaluate`."""

@@ -21,11 +21,11 @@ from nervenet.models.local import LocalSettings, LocalTraining
 from nervenet.models.site_statistics import agree
 from nervenet.nodes.checkpoint.client_state import ClientStateStore
 from nervenet.nodes.config.schema import FederatedConfig
-from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.client_machine import ClientConfig, ClientMachine
 from nervenet.nodes.federated.client_worker import ClientWorker
 from nervenet.nodes.federated.coordinator_config import CoordinatorConfig
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
+from nervenet.nodes.federated.coordinator_worker import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.strategies import Contribution, Strategy
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.runtime import effects as e

@@ -16,8 +16,8 @@ from ..config.schema import Experiment
 from ..runtime import events as ev
 from ..runtime.model_worker import payload_of
 from ..runtime.node_stats import NodeStats
-from .aggregator import CoordinatorWorker
 from .checkpoint_writer import BEST, WEIGHTS
+from .coordinator_worker import CoordinatorWorker
 
 
 @dataclass(frozen=True)

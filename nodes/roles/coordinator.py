@@ -12,10 +12,10 @@ from nervenet.models.site_model import SiteModel
 
 from ..checkpoint.store import CheckpointStore
 from ..config.schema import Experiment
-from ..federated.aggregator import Aggregator, CoordinatorWorker
 from ..federated.checkpoint_writer import CheckpointWriter
 from ..federated.coordinator_config import CoordinatorConfig
 from ..federated.coordinator_machine import CoordinatorMachine
+from ..federated.coordinator_worker import Aggregator, CoordinatorWorker
 from ..federated.early_stopping import Stop
 from ..federated.evaluation import Best
 from ..federated.recovery import recall

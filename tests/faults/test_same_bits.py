@@ -15,10 +15,10 @@ from nervenet.models.data.splits import split
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import SiteModel
 from nervenet.nodes.checkpoint.client_state import ClientStateStore
-from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.client_machine import ClientConfig, ClientMachine
 from nervenet.nodes.federated.client_worker import ClientWorker
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
+from nervenet.nodes.federated.coordinator_worker import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.gossip.algorithms import Algorithm
 from nervenet.nodes.gossip.algorithms.registry import SYNCHRONOUS, build_algorithm, encoding_of

@@ -214,3 +214,23 @@ def test_arrays_that_do_not_fit_are_refused(X: Any, y: Any, options: dict[str, A
 def test_what_cannot_be_averaged_is_refused() -> None:
     with pytest.raises(CannotMerge):
         SiteModel(object(), np.eye(2), [0, 1])
+
+
+class Plain(MLP):
+    """A model of a user's own, written before there were corrections."""
+
+    def fit(self, X: Any, y: Any, work: LocalWork, rng: Any, stop: Any) -> Any:  # type: ignore[override]
+        return super().fit(X, y, work, rng, stop)
+
+
+def test_a_model_whose_fit_knows_no_corrections_trains() -> None:
+    train, _ = split(load("iris"))
+    one = built(SiteModel(Plain(hidden=(4,)), train.X, train.y))
+    assert one.train(LocalWork(epochs=1), generator(0, "batches")).examples == one.examples
+
+
+def test_handed_none_for_a_correction_it_would_not() -> None:
+    train, _ = split(load("iris"))
+    one = built(SiteModel(Plain(hidden=(4,)), train.X, train.y))
+    with pytest.raises(TypeError, match="positional arguments"):
+        one.model.fit(*one._training_rows(), LocalWork(epochs=1), generator(0, "batches"), lambda: False, None)

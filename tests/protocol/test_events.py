@@ -26,9 +26,9 @@ from nervenet.models.site_model import SiteModel
 from nervenet.nodes import Client, Coordinator, Experiment, Monitor, Peer
 from nervenet.nodes.checkpoint.client_state import ClientStateStore
 from nervenet.nodes.federated import client_machine
-from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.client_worker import ClientWorker
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
+from nervenet.nodes.federated.coordinator_worker import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.registry import STRATEGIES, build_strategy

@@ -12,8 +12,8 @@ from nervenet.models.site_model import SiteModel
 from nervenet.nodes.checkpoint.store import CheckpointStore
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.checkpoint_writer import CheckpointWriter
+from nervenet.nodes.federated.coordinator_worker import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.recovery import recall
 from nervenet.nodes.federated.strategies import Contribution, Outcome
 from nervenet.nodes.federated.strategies.averaging import FedAdam

@@ -12,8 +12,8 @@ from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
 from nervenet.models.site_model import SiteModel
 from nervenet.nodes.checkpoint.client_state import ClientStateStore
-from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.client_worker import ClientWorker
+from nervenet.nodes.federated.coordinator_worker import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev

@@ -18,7 +18,7 @@ from nervenet.broker.broker import Broker
 from nervenet.models import MLP
 from nervenet.models.data import datasets
 from nervenet.nodes import Client, Coordinator, Experiment, NodeFailed, Peer
-from nervenet.nodes.federated.aggregator import Aggregator, CoordinatorWorker
+from nervenet.nodes.federated.coordinator_worker import Aggregator, CoordinatorWorker
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.worker import Worker

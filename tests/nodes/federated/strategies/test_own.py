@@ -19,7 +19,7 @@ from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import FederatedConfig
 from nervenet.nodes.experiment.ineffective import warnings
 from nervenet.nodes.experiment.loader import checked_experiment
-from nervenet.nodes.federated.aggregator import Aggregator
+from nervenet.nodes.federated.coordinator_worker import Aggregator
 from nervenet.nodes.federated.strategies import Composed, Contribution, Outcome, Pipeline, StrategyError
 from nervenet.nodes.federated.strategies.pipeline import Mean, equally
 from nervenet.nodes.federated.strategies.registry import STRATEGIES, build_strategy, describe

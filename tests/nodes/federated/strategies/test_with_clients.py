@@ -8,7 +8,7 @@ from nervenet.models import MLP
 from nervenet.models.local import LocalSettings, LocalTraining
 from nervenet.models.site_model import SiteModel
 from nervenet.models.site_statistics import agree
-from nervenet.nodes.federated.aggregator import Aggregator
+from nervenet.nodes.federated.coordinator_worker import Aggregator
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.registry import STRATEGIES, build_strategy
 from nervenet.nodes.runtime import effects as e

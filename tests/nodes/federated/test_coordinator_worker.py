@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from nervenet.nodes.federated.aggregator import Aggregator
+from nervenet.nodes.federated.coordinator_worker import Aggregator
 from nervenet.nodes.federated.strategies import Contribution, StrategyError
 from nervenet.nodes.federated.strategies.registry import build_strategy
 from nervenet.nodes.runtime import effects as e
