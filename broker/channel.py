@@ -145,12 +145,10 @@ class Channel:
         self._shared.pop(to, None)
 
     def drain(self) -> None:
-        """Deliver everything received so far."""
         while self._open and (frames := self._receive()) is not None:
             self._hand_over(frames)
 
     def close(self, linger_s: float = 0.0) -> None:
-        """Close the socket; what ZeroMQ still holds may leave within ``linger_s``. Twice is once."""
         if not self._open:
             return
         self._open = False

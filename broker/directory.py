@@ -191,7 +191,6 @@ class Directory:
         return []
 
     def _changed(self, run: _Run, now: float) -> list[Outcome]:
-        """Issue a new version if one is due, and answer the polls that wait for it."""
         run.ended = None if run.living() else now
         if run.failure is not None or (run.version == 0 and not run.complete()):
             return []
@@ -226,7 +225,6 @@ def _superseded(message: m.Join | m.RenewLease | m.Leave) -> m.Failed:
 
 
 def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    """Return the first key, in order of names, in which two configurations differ, and both values."""
     mine, other = _flat(ours), _flat(theirs)
     for key in sorted(mine.keys() | other.keys()):
         if key not in mine or key not in other or mine[key] != other[key]:

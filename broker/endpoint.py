@@ -86,7 +86,6 @@ class Endpoint:
             return error
 
     def deliver(self, sender: str, lane: Lane, received: Received) -> None:
-        """Give the receiver a message of a peer that has introduced itself."""
         message, array, nbytes = received
         if message.lane is not lane and not isinstance(message, Refused):
             self.malformed(sender, "lane", f"{tag_of(message)} belongs on {message.lane} and came on {lane}", nbytes)
@@ -98,7 +97,6 @@ class Endpoint:
             self._guard(self._receiver, event)
 
     def malformed(self, sender: str, code: str, reason: str, nbytes: int) -> None:
-        """Count and report a dropped incoming message."""
         self.counters.malformed += 1
         self.notify(MalformedMessage(sender, code, reason, nbytes))
 

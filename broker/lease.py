@@ -145,7 +145,6 @@ class Lease:
             self._watching = self._supervise(self._watch(after_s), "roster")
 
     def unwatch(self) -> None:
-        """Stop following the roster."""
         if self._watching is not None:
             self._watching.cancel()
             self._tasks.remove(self._watching)

@@ -97,17 +97,14 @@ class SiteModel:
 
     @property
     def examples(self) -> int:
-        """Number of rows that this site trains on."""
         return 0 if self._rows is None else len(self._rows[1])
 
     @property
     def has_test(self) -> bool:
-        """Whether there is a test set to evaluate on."""
         return "test" in self._raw
 
     @property
     def built(self) -> bool:
-        """Whether `build` has been called."""
         return self._preprocessing is not None
 
     @property

@@ -21,7 +21,6 @@ URGENT = {"lost": 0, "suspect": 1}
 
 
 def header(view: RunView, now: float) -> str:
-    """Return the state of the run in one line."""
     what = " · ".join(part for part in (view.mode, view.data, view.model) if part) or "waiting for a run"
     parts = [what, f"round {view.round}/{view.rounds or '?'}"]
     if view.score is not None:
@@ -54,7 +53,6 @@ def plain_line(view: RunView, now: float) -> str:
 
 
 def cells(name: str, row: NodeRow, now: float) -> tuple[str, ...]:
-    """Return a node's cells: name, state, round, training loss, score, sent, received, last seen."""
     age = now - row.seen
     seen = "" if not row.seen else "now" if age < 1 else f"{duration(age)} ago"
     if row.living and row.seen and age > STALE_S:
@@ -75,7 +73,6 @@ def rows_shown(view: RunView, limit: int) -> Iterator[tuple[str, NodeRow]]:
 
 
 def render(view: RunView, now: float, height: int) -> RenderableType:
-    """Return the table, no higher than ``height`` lines."""
     from rich.console import Group
     from rich.text import Text
 

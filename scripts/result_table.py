@@ -77,7 +77,6 @@ def result_facts(summary: Mapping[str, Any], out: Path) -> list[tuple[str, str]]
 
 
 def print_result(summary: Mapping[str, Any], out: Path, file: TextIO) -> None:
-    """Print the final table."""
     from rich.console import Console
 
     console = Console(file=file, width=None if file.isatty() else PLAIN_WIDTH, highlight=False)

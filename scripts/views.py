@@ -72,12 +72,10 @@ class RunViews:
 
     @property
     def newest(self) -> RunView:
-        """The run whose first event came last."""
         return next(reversed(self.by_run.values())) if self.by_run else RunView()
 
     @property
     def all_finished(self) -> bool:
-        """Whether there are runs, and all of them have ended."""
         return bool(self.by_run) and all(view.finished for view in self.by_run.values())
 
     def update(self, event: Mapping[str, Any]) -> None:

@@ -67,7 +67,6 @@ class MemoryNetwork:
 
     @property
     def clock(self) -> Clock:
-        """The clock of all deliveries."""
         if self._clock is None:
             self._clock = asyncio.get_running_loop()
         return self._clock

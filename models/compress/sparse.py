@@ -183,7 +183,6 @@ def _scatter_gaps(index: Bytes, bits: int, values: Vector, out: Vector) -> int:
 
 
 def _scatter_bitmap(index: Bytes, values: Vector, out: Vector) -> int:
-    """Put values where bits are set; return how many."""
     if index.size != _bitmap_bytes(out.size):
         raise CodecError(f"top-k: a bitmap of {index.size} bytes for {out.size} elements")
     if out.size % 8 and index[-1] >> (out.size % 8):

@@ -135,7 +135,6 @@ class _SplitSteps:
         self.reached = 0.0
 
     def follow(self, arrays: dict[str, Array], rates: NDArray[np.float64]) -> None:
-        """Do the steps with these rates, in place."""
         kept, reached = proximal_steps(rates, self.proximal)
         self.reached = kept * self.reached + reached
         for name, array in arrays.items():

@@ -52,7 +52,6 @@ class State:
 
 
 def path_of(folder: Path, number: int) -> Path:
-    """Where the state of a round is kept."""
     return folder / f"round-{number:09d}.safetensors"
 
 

@@ -232,7 +232,6 @@ class Experiment:
 
     @property
     def personalized(self) -> bool:
-        """Whether each client of this run ends with a model of its own."""
         federated = self.federated
         return self.mode == "federated" and bool(federated.personal or federated.ditto or federated.fine_tune)
 
@@ -255,7 +254,6 @@ class Experiment:
 
     @property
     def process_count(self) -> int:
-        """Operating-system processes that host the nodes."""
         return self.processes or self.nodes
 
     @property

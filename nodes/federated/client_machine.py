@@ -30,8 +30,6 @@ class ClientConfig:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A task with the handle of its weights."""
-
     task: m.Task
     body: ev.Body
 
@@ -265,7 +263,6 @@ class ClientMachine:
         return e.Send((self.config.coordinator,), m.Declined(round=number, attempt=attempt, reason=reason))
 
     def _next(self, now: float) -> list[e.Effect]:
-        """Go on with what waited: the worker is free."""
         effects: list[e.Effect] = []
         if self.current:
             effects.append(e.CancelTimer(("task", *self.current.key)))

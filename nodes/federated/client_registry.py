@@ -19,8 +19,6 @@ DEBTS = 8  # tasks that are remembered until their answer comes: a client that i
 
 @dataclass(slots=True)
 class ClientRecord:
-    """One client as the coordinator knows it."""
-
     name: str
     examples: int = 0
     here: bool = True  # it has said that it is ready, to this incarnation of the coordinator
@@ -101,7 +99,6 @@ class ClientRegistry:
         return self.clients[name]
 
     def here(self, name: str) -> bool:
-        """Whether a client has said that it is ready, and not said goodbye."""
         return name in self.clients and self.clients[name].here
 
     def living(self) -> list[str]:
@@ -109,7 +106,6 @@ class ClientRegistry:
         return sorted(name for name, record in self.clients.items() if record.here and self.liveness.living(name))
 
     def reachable(self) -> list[str]:
-        """Clients that have not been given up, in name order."""
         return sorted(name for name, record in self.clients.items() if record.here and name not in self.liveness.lost)
 
     def is_lost(self, name: str) -> bool:
@@ -125,7 +121,6 @@ class ClientRegistry:
         return self.clients[name].state if name in self.clients else "gone"
 
     def ask(self, names: Iterable[str], key: tuple[int, int]) -> None:
-        """Note that these were given the task of (round, attempt)."""
         for name in names:
             self.clients[name].owes = (*self.clients[name].owes[1 - DEBTS :], key)
 

@@ -19,12 +19,6 @@ from .personalization import FINE_TUNE
 
 
 class ClientWorker(ModelWorker):
-    """Does what a client's tasks ask for.
-
-    A task of round r starts from the newest state of a round before r, whatever has been done meanwhile, so that a
-    repeated task gives the same bytes; the state after it is kept in `states` before the answer leaves.
-    """
-
     def __init__(
         self, site_model: SiteModel, *, node: str, seed: int, states: ClientStateStore, scale: Scale = "standard"
     ) -> None:

@@ -76,8 +76,6 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """That a run shall end: by which rule, and why, for people."""
-
     by: Reason
     reason: str
 
@@ -142,7 +140,6 @@ class EarlyStopping:
         return Stop("budget", f"the budget of {self.config.budget_s or 0:g} s is spent")
 
     def to_dict(self, now: float) -> dict[str, Any]:
-        """Return all that later verdicts depend on, as JSON can say it."""
         return {
             "metric": self.metric,
             "best": None if self.best is None else list(self.best),

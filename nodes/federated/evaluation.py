@@ -18,8 +18,6 @@ SHARE = 0.25  # of the worker's time for evaluations of an asynchronous run; whe
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The model that was judged best."""
-
     round: int  # after which it was the global model
     weights: ev.Body  # (n,) array; to a machine, a handle
     metrics: Mapping[str, Any]

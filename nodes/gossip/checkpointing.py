@@ -54,7 +54,6 @@ class CheckpointPolicy:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What goes with this peer's survey."""
         return {ROUNDS: list(self.held[-MOST_HELD:])} if self.held else {}
 
     def resumed(self, number: int) -> None:
@@ -83,7 +82,6 @@ class CheckpointPolicy:
         return [e.SaveState(number, {"agreement": dict(agreement)}, forget, last)]
 
     def saved(self, number: int, now: float) -> list[e.Effect]:
-        """Note that a state was written; nothing is to be done."""
         began, forgotten = self._saving.pop(number, (now, ()))
         self._took_s = now - began
         self.held = sorted({*self.held, number}.difference(forgotten))
@@ -109,7 +107,6 @@ class CheckpointPolicy:
         return min(stride, self._widest)
 
     def _worth(self, held: Collection[int]) -> set[int]:
-        """Return which of those held are to stay."""
         newest = sorted(held, reverse=True)
         worth = {*newest[:NEWEST], *(each for each in newest if each == self._first)}
         for doublings, count in enumerate(COARSER, 1):

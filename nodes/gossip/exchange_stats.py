@@ -34,16 +34,13 @@ class ExchangeStats:
         self._sent.setdefault(peer, Counter())["count"] += 1
 
     def lost(self, peer: str) -> None:
-        """Count a message that could not be delivered."""
         self.dropped[peer] += 1
         self._sent.setdefault(peer, Counter())["dropped"] += 1
 
     def received(self, peer: str, nbytes: int) -> None:
-        """Count a model received that was in time."""
         self._received.setdefault(peer, Counter()).update(count=1, bytes=nbytes)
 
     def late(self, peer: str) -> None:
-        """Count a model, or an answer, that came too late."""
         self.stale[peer] += 1
         self._received.setdefault(peer, Counter())["stale"] += 1
 

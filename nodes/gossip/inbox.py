@@ -16,8 +16,6 @@ from .rules import PeerRules
 
 @dataclass(frozen=True)
 class ReceivedModel:
-    """One exchange as it came."""
-
     message: m.Exchange
     body: ev.Body
 
@@ -50,7 +48,6 @@ class Inbox:
         self._unread[event.sender, exchange.round] = event, exchange
 
     def unread(self) -> list[tuple[ev.Arrived, m.Exchange]]:
-        """Return what was left, in the order in which it came."""
         left, self._unread = list(self._unread.values()), {}
         return left
 
@@ -62,7 +59,6 @@ class Inbox:
             del held[min(held)]
 
     def open(self, number: int) -> None:
-        """Begin a round with what came early for it."""
         self.received = {}
         for sender, held in self.early.items():
             for known in [n for n in held if n <= number]:
@@ -76,7 +72,6 @@ class Inbox:
         return taken
 
     def forget(self, sender: str) -> None:
-        """Drop what came from an incarnation of a neighbor that is over."""
         self.received.pop(sender, None)
         self.early.pop(sender, None)
 

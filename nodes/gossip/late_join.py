@@ -41,7 +41,6 @@ class LateJoin:
         return [e.Send((there[self._asked % len(there)],), m.GetModel())]
 
     def arrived(self, event: ev.Arrived, model: m.Model) -> list[e.Effect]:
-        """Take what a neighbor gives; the first counts."""
         if self._lifecycle.status != "joining" or self.model is not None:
             return []
         if event.flaw:

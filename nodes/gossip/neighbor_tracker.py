@@ -30,7 +30,6 @@ class NeighborTracker:
         self._next = 0
 
     def welcome(self, peer: str) -> None:
-        """A neighbor has come, or come back."""
         self._expect(peer)
         self.departed.pop(peer, None)
         self.seen_in[peer] = 0
@@ -70,12 +69,10 @@ class NeighborTracker:
         self.seen_in[peer] = number
 
     def living(self, peer: str) -> bool:
-        """Return whether a peer is there as far as is known."""
         return peer in self._there and peer not in self._suspects
 
     @property
     def here(self) -> tuple[str, ...]:
-        """All that have not left."""
         return tuple(peer for peer in self.ring if peer not in self.departed)
 
     @property
@@ -84,7 +81,6 @@ class NeighborTracker:
         return tuple(peer for peer in self.here if self.seen_in.get(peer) == 0 and self.living(peer))
 
     def turn(self) -> tuple[str, ...]:
-        """Return those to whom the next heartbeat goes."""
         here = self.here
         if len(here) <= FAN:
             return here

@@ -32,11 +32,9 @@ class Neighborhood:
         self._row = lru_cache(KEPT)(lambda number: weigh(schedule, number, mixing, doubly=True)[me])
 
     def to(self, number: int) -> tuple[str, ...]:
-        """Whom this peer sends to in a round."""
         return self.schedule.out(number)[self.me] if number else ()
 
     def sources(self, number: int) -> tuple[str, ...]:
-        """Who sends to this peer in a round."""
         return self._sources(self._key(number))
 
     def weights(self, number: int, present: Iterable[str]) -> dict[str, float]:

@@ -62,12 +62,10 @@ class PeerMachine:
 
     @property
     def settled(self) -> ev.ModelReady | None:
-        """The agreement and the model of round 0; None before."""
         return self.lifecycle.settled
 
     @property
     def round(self) -> int:
-        """The round that this peer is in; 0 before training."""
         return self.rounds.number
 
     @property
@@ -80,7 +78,6 @@ class PeerMachine:
 
     @property
     def weights(self) -> ev.Body:
-        """The model after the last completed round."""
         return self.rounds.weights
 
     # ------------------------------------------------------------------------------------------------------- events in
@@ -215,7 +212,6 @@ class PeerMachine:
         return peer in self.membership.neighborhood.ever or peer in self.membership.members
 
     def _observe(self, event: ev.Event, now: float) -> list[e.Effect]:
-        """Hand an event to membership, and act on what that changes."""
         effects: list[e.Effect] = []
         for each in self.membership.handle(event, now):
             effects += self._changed(each, now) if isinstance(each, Change) else [each]
@@ -227,7 +223,6 @@ class PeerMachine:
         return effects
 
     def _changed(self, change: Change, now: float) -> list[e.Effect]:
-        """Act on what has become of a member; the graph is repaired already."""
         peer, fields = change.peer, {"subject": change.peer, "reason": change.reason}
         match change.state:
             case "superseded":

@@ -80,7 +80,6 @@ class GossipRounds:
     # ------------------------------------------------------------------------------------------------------ beginning
 
     def settle(self, event: ev.ModelReady) -> None:
-        """Take the first weights, and the form of what is exchanged."""
         self.weights = event.body
         self._expected = with_parts(event.payload, self.rules.needs.parts)
 
@@ -94,11 +93,9 @@ class GossipRounds:
         return effects
 
     def unread(self, now: float) -> list[e.Effect]:
-        """Take the exchanges that came before round 0 was over."""
         return [effect for event, exchange in self.inbox.unread() for effect in self.arrived(event, exchange, now)]
 
     def next(self, now: float) -> list[e.Effect]:
-        """Open the next round, if there is one to do."""
         if self.number >= self.until:
             self.lifecycle.status = "resting"
             if not (self._unevaluated and self.until):
@@ -130,7 +127,6 @@ class GossipRounds:
     # -------------------------------------------------------------------------------------------------------- sending
 
     def trained(self, event: ev.Trained, now: float) -> list[e.Effect]:
-        """Send what training gave, and wait."""
         if self.lifecycle.status != "training" or event.round != self.number:
             return []
         open_ = self._open
@@ -232,7 +228,6 @@ class GossipRounds:
         return [e.CancelTimer(("deadline", self.number)), mix]
 
     def mixed(self, event: ev.Mixed, now: float) -> list[e.Effect]:
-        """Complete the round, and open the next."""
         number = event.round
         if self.lifecycle.status != "mixing" or number != self.number:
             return []

@@ -40,7 +40,6 @@ class SurveyFlood:
 
     @property
     def missing(self) -> list[str]:
-        """Of whom nothing has been heard."""
         return [peer for peer in self.members if peer not in self.surveys]
 
     def greet(self, peer: str) -> list[e.Effect]:

@@ -50,7 +50,6 @@ class WaitPolicy:
         ]
 
     def complete(self, number: int) -> bool:
-        """Return whether the model of every neighbor is there."""
         return all(peer in self._inbox.received for peer in self._membership.neighborhood.sources(number))
 
     def joined(self, number: int, until: int) -> int:

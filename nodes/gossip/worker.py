@@ -89,7 +89,6 @@ class GossipWorker(ModelWorker):
         return replace(ready, body=weights, outgoing=weights, round=effect.round)
 
     def begin(self, weights: Any) -> None:
-        """Start from these weights."""
         common = self.site_model.common_weights
         self._weights = weights
         self.state = self.algorithm.init(weights, weights if common is None else common)
@@ -215,7 +214,6 @@ class GossipWorker(ModelWorker):
         return kept | {MOMENTS + name: array for name, array in self.site_model.get_state().items()}
 
     def restore(self, kept: Mapping[str, Any]) -> None:
-        """Go on from what was kept of a round."""
         self._weights = kept[WEIGHTS]
         self.state = {n.removeprefix(STATE): array for n, array in kept.items() if n.startswith(STATE)}
         self.site_model.set_weights(self._weights)

@@ -36,7 +36,6 @@ class DataShares:
     whole: int = -1  # for the baselines: X, y, test X, test y, the row order of all parts and their sizes
 
     def close(self) -> None:
-        """Close the files; processes that were given one keep it."""
         for descriptor in (*self.nodes, self.test, self.whole):
             if descriptor >= 0:
                 with suppress(OSError):
@@ -99,5 +98,4 @@ def _task(model: Model, train: Dataset) -> str:
 
 
 def _fractional(y: NDArray[Any]) -> bool:
-    """Whether some values are not integers, as labels would be."""
     return bool((y != np.floor(y)).any())

@@ -63,7 +63,6 @@ class ForkServerClient:
         self._loop.add_reader(self._sock.fileno(), self._read)
 
     def preload(self, modules: Sequence[str]) -> None:
-        """Import in the fork server what all its future children need."""
         send(self._sock, {"preload": list(modules)})
 
     async def spawn(self, job: Mapping[str, Any], descriptors: Sequence[int], *, within_s: float) -> int:
@@ -92,7 +91,6 @@ class ForkServerClient:
             self._spawned.pop(number, None)
 
     def signal(self, pid: int, number: int) -> None:
-        """Send a signal to a child that has not been reaped."""
         with suppress(OSError):  # the fork server is gone, and `died` was called
             send(self._sock, {"signal": pid, "number": int(number)})
 

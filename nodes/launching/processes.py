@@ -16,8 +16,6 @@ KILL_S = 2.0  # how long a killed process may take to be reaped
 
 @dataclass
 class Process:
-    """One child and the nodes in it."""
-
     pid: int
     nodes: tuple[str, ...]
     ended: bool = False
@@ -57,7 +55,6 @@ class ProcessTable:
             self._exited(pid, self._early.pop(pid))
 
     def forked(self, *nodes: str) -> bool:
-        """Whether a process for exactly these nodes was ever forked."""
         return any(process.nodes == nodes for process in self._processes.values())
 
     def notify(self) -> None:

@@ -48,7 +48,6 @@ class RunEvents:
         self._record(self._publisher.publish(kind, **fields))
 
     def follow(self, broker: str, events_in: str) -> None:
-        """Publish to the broker, and record what it relays, as any monitor would."""
         self._publisher.connect(events_in)
         self._following = asyncio.create_task(self._follow(broker))
 

@@ -72,7 +72,6 @@ class Supervisor:
         return set(self.roles) - set(self.lost)
 
     async def start_broker(self) -> str:
-        """Start the broker and return the address of its directory."""
         network = self.experiment.network
         host = network.bind if network.transport == "tcp" else "127.0.0.1"
         await self._spawn_broker(f"tcp://{host}:0")
@@ -139,7 +138,6 @@ class Supervisor:
             raise RunAborted(str(error)) from error
 
     def reported(self, node: str, kind: str, fields: Mapping[str, Any], array: Any) -> None:
-        """Take a report of a node, the broker or the baselines."""
         self.progressed()
         if kind == "ready":
             self.ready[node] = fields
@@ -161,7 +159,6 @@ class Supervisor:
         self._processes.notify()
 
     def progressed(self) -> None:
-        """Note a sign of progress: a report, or a completed round."""
         self._progress_at = asyncio.get_running_loop().time()
 
     def _exited(self, nodes: tuple[str, ...], how: str) -> None:

@@ -130,7 +130,6 @@ class RunDir:
             self.refused = f"{self.path / name} is not whole: {error.strerror or error}"
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write the result; a reader sees the whole file or none."""
         write_atomically(self.path / "summary.json", _indented(summary))
 
     def write_curves(self, baseline: Mapping[str, float | None] | None = None) -> None:
@@ -198,7 +197,6 @@ def _create(path: Path) -> None:
 
 @contextmanager
 def _usable(path: Path) -> Iterator[None]:
-    """Raise `ExperimentError` where the folder cannot be written to."""
     try:
         yield
     except OSError as error:

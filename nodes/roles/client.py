@@ -125,8 +125,6 @@ class Client(Role):
 
 
 def _from_thread(loop: asyncio.AbstractEventLoop, publish: Publish) -> Callable[[str], None]:
-    """Return a function by which the worker thread can publish a warning."""
-
     def warn(reason: str) -> None:
         with suppress(RuntimeError):  # the owner's loop is gone
             loop.call_soon_threadsafe(publish, "warning", {"reason": reason})

@@ -199,7 +199,6 @@ class Peer(Role):
             self._node.later(self.session.stats.restore, number, known)
 
     def _present(self) -> list[str]:
-        """Return who is to get a goodbye."""
         if not isinstance(self._state, PeerMachine) or self._membership is None:
             return list(self._neighbors)
         if self._state.superseded:

@@ -112,7 +112,6 @@ class ModelWorker:
         self.site_model.set_weights(body)
 
     def adopt(self, body: Any) -> None:
-        """Make weights the model from here on."""
         self.site_model.set_weights(body)
 
     def _evaluate(self, which: str, body: Any) -> dict[str, Any]:

@@ -35,7 +35,6 @@ class Reconnector:
         lease.watch(FIRST_S)
 
     def heard(self, item: t.Arrival | t.TransportEvent) -> None:
-        """Note what becomes of the link."""
         match item:
             case t.LinkUp(peer, _, incarnation, True) if peer == self.peer.node:
                 self._up = incarnation

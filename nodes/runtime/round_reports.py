@@ -27,7 +27,6 @@ class RoundReport:
 
     @classmethod
     def of(cls, done: e.Completed) -> RoundReport:
-        """Build it from a completed round."""
         known = done.fields
         return cls(
             done.round,
@@ -48,7 +47,6 @@ class RoundReports:
         self.end: e.Finish | None = None
 
     def put(self, item: e.Completed | e.Finish) -> None:
-        """Take what the node passes on."""
         self._queue.put_nowait(item)
 
     async def until(self, last: int | None) -> AsyncIterator[RoundReport]:

@@ -66,7 +66,6 @@ class Simulation:
         self._order = itertools.count()
 
     def add(self, name: str, machine: e.Machine, worker: SimulatedWorker) -> Simulated:
-        """Add a node; it starts when the simulation runs."""
         node = self.nodes[name] = Simulated(name, machine, worker)
         self.at(self.now, lambda: self._post(node, ev.Started()))
         return node
@@ -78,7 +77,6 @@ class Simulation:
         self.at(self.now, lambda: self._post(b, ev.LinkUp(one, roles[0], 1)))
 
     def at(self, when: float, action: Callable[[], None]) -> None:
-        """Do something at a time."""
         heapq.heappush(self._heap, (when, next(self._order), action))
 
     def crash(self, name: str, when: float) -> None:
@@ -98,7 +96,6 @@ class Simulation:
         self.at(when, freeze)
 
     def post(self, name: str, event: ev.Event) -> None:
-        """Hand a node an event now."""
         node = self.nodes[name]
         self.at(self.now, lambda: self._post(node, event))
 

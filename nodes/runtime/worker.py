@@ -44,7 +44,6 @@ class Cancellation:
         self._discarded.clear()
 
     def requested(self) -> bool:
-        """Whether to stop."""
         return self._requested.is_set()
 
     def discarded(self) -> bool:
@@ -67,9 +66,7 @@ class RoleWorker(Protocol):
         """Do it, and return its answer; whatever this raises becomes a `WorkFailed`."""
         ...
 
-    def unpack(self, array: Any, payload: Payload | None) -> tuple[Any, str | None]:
-        """Return the vector that came, decoded if it was encoded, and what is wrong with its values (None: nothing)."""
-        ...
+    def unpack(self, array: Any, payload: Payload | None) -> tuple[Any, str | None]: ...
 
 
 class Worker:
@@ -165,7 +162,6 @@ class Lane:
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
     def put(self, call: Callable[[], None]) -> None:
-        """Queue a call."""
         if self.thread is None:
             self.thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self.thread.start()
@@ -181,7 +177,6 @@ class Lane:
 
 
 def _bytes(effect: e.Fold | e.Mix | e.Combine | e.Merge | e.CopyPart) -> int:
-    """Return how many bytes have to be read."""
     bodies: Sequence[Any]
     match effect:
         case e.Fold():

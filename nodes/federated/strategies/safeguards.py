@@ -114,7 +114,6 @@ def _overflowing(contributions: Sequence[Contribution]) -> dict[str, str]:
 
 
 def _largest(contributions: Sequence[Contribution]) -> str:
-    """Name whom one would suspect."""
     sizes = {c.client: float(np.abs(c.body).max(initial=0)) for c in contributions}
     name = max(sizes, key=lambda client: sizes[client])
     return f"the largest value is {sizes[name]:.3g}, from {name}"

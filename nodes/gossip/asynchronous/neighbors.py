@@ -23,12 +23,10 @@ class AsyncNeighbors:
 
     @property
     def here(self) -> tuple[str, ...]:
-        """Those that have not left."""
         return tuple(peer for peer in self.names if peer not in self.departed)
 
     @property
     def living(self) -> list[str]:
-        """Those that are there as far as is known."""
         return [peer for peer in self.names if self.detector.living(peer)]
 
     @property
@@ -73,7 +71,6 @@ class AsyncNeighbors:
         self._moving[peer] = now
 
     def moving(self, peer: str, since: float) -> bool:
-        """Return whether a transfer to or from a neighbor was under way at that time or later."""
         return self._moving.get(peer, float("-inf")) >= since
 
     def leave(self, peer: str) -> None:

@@ -35,7 +35,6 @@ class Dissemination:
             self._urgent.add(urgent_to)
 
     def piggyback(self, *first: str) -> tuple[m.MemberState, ...]:
-        """Return the states that travel on the next message, those of `first` before others."""
         return self._queue.take(len(self._members.known) + 1, first)
 
     def flush(self, others: list[str]) -> list[e.Effect]:

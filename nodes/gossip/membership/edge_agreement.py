@@ -149,7 +149,6 @@ class EdgeAgreement:
         return self._answer(peer)
 
     def _answer(self, peer: str) -> Edge | None:
-        """Return what holds here, from the next round on."""
         if not self._holds(peer):
             return None
         self._mine[peer] = Span(self.round + 1)
@@ -216,7 +215,6 @@ class DynamicNeighborhood:
         return tuple(sorted(self.edges.neighbors)) if number == self.edges.round else tuple(self.edges.wanted)
 
     def sources(self, number: int) -> tuple[str, ...]:
-        """Who sends to this peer in a round: edges go both ways."""
         return self.to(number)
 
     def weights(self, number: int, degrees: Mapping[str, int]) -> dict[str, float]:  # noqa: ARG002

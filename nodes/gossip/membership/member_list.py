@@ -53,7 +53,6 @@ class MemberList:
         return node in self.known
 
     def in_state(self, *states: str) -> list[str]:
-        """Return the names of those in one of the states, in name order."""
         return sorted(node for node, state in self.known.items() if state.state in states)
 
     def present(self) -> list[str]:
@@ -105,7 +104,6 @@ class BroadcastQueue:
         self._carried: dict[str, tuple[MemberState, int]] = {}  # by member: one state supersedes the other
 
     def put(self, state: MemberState) -> None:
-        """Pass a state on from now on."""
         self._carried[state.node] = (state, 0)
 
     def take(self, members: int, first: Iterable[str] = ()) -> tuple[MemberState, ...]:

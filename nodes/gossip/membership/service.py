@@ -123,11 +123,9 @@ class MembershipService:
 
     @property
     def linked(self) -> list[str]:
-        """Those that this peer has dialed, and who are here as far as is known."""
         return [peer for peer in self.members.in_state("alive", "suspect") if peer in self._linked]
 
     def open(self, number: int) -> list[e.Effect]:
-        """Open a round: what counts in it is settled."""
         if self._following is not None:
             self.neighborhood, self._following = self._following, None
         return self._announce(self.edges.open(number)) if self.announces else []
@@ -137,7 +135,6 @@ class MembershipService:
         return self._announce(self.edges.missed(peer)) if self.announces else []
 
     def begin(self, number: int) -> list[e.Effect]:
-        """Take part from the round after `number` on."""
         self._active = True
         self.edges.round = number
         return [each for each in self._over_links(self.rewire()) if not isinstance(each, Change)]
@@ -241,7 +238,6 @@ class MembershipService:
         return repair(self._founding, here, seed=self.rules.swim.seed)
 
     def _relay_graph(self, here: list[str]) -> None:
-        """Build a directed or varying graph over who is here, from the next round on."""
         if tuple(here) == self._laid_over:
             return
         try:

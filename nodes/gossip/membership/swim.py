@@ -100,7 +100,6 @@ class SwimDetector:
         return self.members.me.node
 
     def handle(self, event: ev.Event, now: float) -> Actions:
-        """Take one event; return what to send, when to be woken, and whose state has changed."""
         actions: Actions = []
         match event:
             case ev.Started():
@@ -185,7 +184,6 @@ class SwimDetector:
         return []
 
     def _changed(self, state: m.MemberState, change: Change | None, now: float, *, spread: bool = True) -> Actions:
-        """Draw the consequences of a state that was taken in."""
         peer = state.node
         known = self.members.known[peer]
         if known.state != "suspect":
@@ -341,7 +339,6 @@ class SwimDetector:
         self.health_score = min(UNHEALTHY, self.health_score + 1)
 
     def _others(self) -> list[str]:
-        """Whom this node probes and tells, in name order."""
         there = self.members.in_state("alive", "suspect")
         return there if self.contacts is None else [peer for peer in there if peer in self.contacts]
 
