@@ -107,7 +107,6 @@ class Channel:
         self._held = True
 
     def release(self) -> None:
-        """Send again, queued messages first."""
         self._held = False
         self._flush()
 
@@ -140,7 +139,6 @@ class Channel:
             return -1
 
     def forget(self, to: bytes) -> None:
-        """Drop what is queued for a peer that will not be back."""
         self._waiting.pop(to, None)
         self._shared.pop(to, None)
 

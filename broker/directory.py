@@ -20,8 +20,6 @@ _FORGET_S = 60.0  # for which a run without live members is remembered
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A message for the requester of a ZeroMQ ``identity``."""
-
     identity: bytes
     message: m.Message
 
@@ -100,7 +98,6 @@ class Directory:
         self._runs: dict[str, _Run] = {}
 
     def handle(self, identity: bytes, message: m.Message, now: float) -> list[Outcome]:
-        """Answer one request; one of an unknown kind gets ``Failed(code="unknown")``."""
         match message:
             case m.Join():
                 return self._join(identity, message, now)

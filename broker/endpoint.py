@@ -76,7 +76,6 @@ class Endpoint:
         )
 
     def read(self, sender: str, frames: list[Any]) -> Received | ProtocolError:
-        """Decode frames; an error has been reported to the receiver already."""
         nbytes = sum(map(len, frames))
         self.counters.bytes_received += nbytes
         try:

@@ -97,7 +97,6 @@ class Lease:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Leave, without waiting for a broker that does not answer at once."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -34,7 +34,6 @@ class Outbound:
         self._links: dict[str, Link] = {}
 
     def dial(self, context: zmq.Context[zmq.Socket[bytes]], peer: str, addresses: Mapping[str, str]) -> None:
-        """Dial a peer on both lanes; the same addresses again change nothing."""
         old = self._links.get(peer)
         if old is not None and old.addresses == dict(addresses):
             return

@@ -43,7 +43,6 @@ def header(view: RunView, now: float) -> str:
 
 
 def plain_line(view: RunView, now: float) -> str:
-    """Return the header and the number of nodes in one line, for logs."""
     learners = [row for row in view.rows.values() if row.role in ("client", "peer")]
     living = sum(row.living and row.state != "suspect" for row in learners)
     # At the end all nodes leave; and a node on its own needs no count.

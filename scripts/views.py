@@ -23,7 +23,6 @@ class View:
         """Show an event."""
 
     def note(self, text: str) -> None:
-        """Print a line that is not an event."""
         print(text, flush=True)
 
     @contextlib.asynccontextmanager
@@ -79,7 +78,6 @@ class RunViews:
         return bool(self.by_run) and all(view.finished for view in self.by_run.values())
 
     def update(self, event: Mapping[str, Any]) -> None:
-        """Apply an event to its run; events of no run (a broker's own) are not shown."""
         run = event.get("run")
         if run:
             self.by_run.setdefault(str(run), RunView(run=str(run))).update(event)

@@ -39,7 +39,6 @@ class TopK:
         return min(size, max(1, round(self.share * size)))
 
     def bound(self, size: int, dtype: "np.dtype[Any]", values: Values) -> int:
-        """Return the bytes of the longest frame."""
         return HEAD.size + values.nbytes(self.kept(size), dtype) + _bitmap_bytes(size)
 
     def encode(self, vector: Vector, values: Values, rng: np.random.Generator) -> Bytes:

@@ -147,7 +147,6 @@ def read_state(folder: Path, number: int) -> State:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed writers have left unfinished."""
     for path in folder.glob(f"{UNFINISHED}*"):
         path.unlink(missing_ok=True)
 

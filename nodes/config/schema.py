@@ -204,7 +204,6 @@ class Experiment:
 
     @property
     def timing(self) -> Timing:
-        """All durations that a node's machine goes by."""
         network = self.network
         return Timing(
             deadline_s=self.deadline_s,

@@ -152,12 +152,10 @@ class AsyncBuffer:
         return [] if silent else self._give_up(name, number, reason, now)
 
     def take_back(self, name: str) -> list[e.Effect]:
-        """Forget the task that a client has: it has left, or may have forgotten it."""
         task = self.ledger.out.pop(name, None)
         return [e.CancelTimer(("task", name, task.number))] if task else []
 
     def _give_up(self, name: str, number: int, reason: str, now: float) -> list[e.Effect]:
-        """Take a task back that failed, and give its client a rest."""
         if not self.ledger.holds(name, number):
             return []
         timing = self.run.config.timing
@@ -240,7 +238,6 @@ class AsyncBuffer:
         return [failed, *self._proceed(step.number, step.attempt + 1, now, failure)]
 
     def stop(self) -> list[e.Effect]:
-        """Ask nobody any more: what is still being worked on is abandoned."""
         self.active = False
         effects: list[e.Effect] = [e.CancelTimer(("silence",))]
         for name in sorted(self.ledger.out):

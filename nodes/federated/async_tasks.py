@@ -78,7 +78,6 @@ class TaskLedger:
         return self.out[name].number, self._durable.get(name, 0), self._resumed_from.get(name, 0)
 
     def saving(self) -> None:
-        """Note that what is counted now is being written."""
         self._saving = dict(self.counted)
 
     def saved(self) -> None:

@@ -46,17 +46,10 @@ class Assignment:
 class ClientMachine:
     """Decides what a client does next: answer the coordinator's tasks, one at a time.
 
-    A task that comes while an older one is still being worked on abandons the older: its round is over. Work that
-    cannot be interrupted and outlives its deadline makes the client decline by name what comes meanwhile; it never
-    trains two at once.
-
-    A coordinator that was started again gets no answer to what its previous incarnation has asked: it cannot know of
-    it, and might count it twice.
-
-    Attributes
-    ----------
-    current, pending
-        The task that is being worked on, and the one that waits for its end.
+    A task that comes while an older one is still being worked on (`current`) waits (`pending`) and abandons the older:
+    its round is over. Work that cannot be interrupted and outlives its deadline makes the client decline by name what
+    comes meanwhile; it never trains two at once. A coordinator that was started again gets no answer to what its
+    previous incarnation has asked: it cannot know of it, and might count it twice.
     """
 
     def __init__(self, config: ClientConfig) -> None:

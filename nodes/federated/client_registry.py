@@ -88,7 +88,6 @@ class ClientRegistry:
             record.state, record.sending = state, tuple(sending)
 
     def review(self, now: float, late_by_s: float) -> Verdicts:
-        """Look at the clock, `late_by_s` after one wanted to."""
         self.liveness.extend_deadlines(max(0.0, late_by_s), now)
         return self.liveness.review(now)
 
@@ -102,7 +101,6 @@ class ClientRegistry:
         return name in self.clients and self.clients[name].here
 
     def living(self) -> list[str]:
-        """Clients that are neither suspected nor lost, in name order."""
         return sorted(name for name, record in self.clients.items() if record.here and self.liveness.living(name))
 
     def reachable(self) -> list[str]:
@@ -149,7 +147,6 @@ class ClientRegistry:
         return max(1, int(ratio * self.median))
 
     def implausible(self, ratio: float) -> list[ClientRecord]:
-        """Return those whose claim has come to exceed the cap since this was last asked, in name order."""
         cap = self.cap(ratio)
         found = [r for _, r in sorted(self.clients.items()) if r.here and r.examples > cap and not r.implausible]
         for record in found:

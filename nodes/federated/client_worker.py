@@ -115,7 +115,6 @@ class ClientWorker(ModelWorker):
             raise ArithmeticError(f"{what} must be finite and of a size that it can hold: {error}") from error
 
     def _checked(self, settings: Mapping[str, Any]) -> LocalSettings:
-        """Check the settings once; they hardly ever change from task to task."""
         if self._settings[0] != settings:
             self._settings = (dict(settings), LocalSettings.from_dict(settings))
         return self._settings[1]

@@ -61,7 +61,6 @@ class Goal:
         return "<=" if lower_is_better(self.metric) else ">="
 
     def reached(self, value: float) -> bool:
-        """Whether a value is good enough; one that is not a number never is."""
         return value <= self.threshold if lower_is_better(self.metric) else value >= self.threshold
 
     def check(self, reported: Sequence[str]) -> None:
@@ -99,7 +98,6 @@ class EarlyStopping:
 
     @property
     def watches(self) -> bool:
-        """Whether an evaluation can end the run: then no round is folded before the last evaluation is in."""
         return self.goal is not None or self.config.patience is not None
 
     def judge(self, round: int, metrics: Mapping[str, Any]) -> Stop | None:  # noqa: A002

@@ -50,7 +50,6 @@ def left_behind(config: CoordinatorConfig, registry: ClientRegistry) -> list[e.E
 
 
 def too_few_ready(config: CoordinatorConfig, registry: ClientRegistry) -> str:
-    """Return the reason why a run cannot begin at the deadline, with those who are missing."""
     living, limit = registry.living(), f"{config.timing.join_deadline_s:g} s"
     names = ", ".join(sorted(config.clients - set(living)))
     wanted = f"at least {floor_of(len(config.clients), config)} clients were ready within {limit}"

@@ -91,7 +91,6 @@ class RunState:
         return self.completed >= self.config.rounds or bool(self.stop_due and self.completed)
 
     def tasks(self, names: Iterable[str], work: m.TaskKind, number: int, attempt: int) -> list[e.Effect]:
-        """Return the tasks of a round with a barrier, or the last ones."""
         body, known = self.outgoing if work == "train" else self.weights, (self.config, self.registry, self.model)
         durable, resumed_after = self.checkpoints.durable, self._resumed_after
         return tasks(*known, names, work, (number, attempt), body, durable=durable, resumed_after=resumed_after)
@@ -123,7 +122,6 @@ class RunState:
         return effects
 
     def saved(self, number: int, now: float, failure: str = "") -> list[e.Effect]:
-        """Note what has become of a checkpoint, and ask for the next one."""
         if self.ledger is not None and not failure:
             self.ledger.saved()
         effects = self.checkpoints.ended(number, saved=not failure)

@@ -28,15 +28,10 @@ class NoCommonCheckpoint(ValueError):
 
 
 class CheckpointPolicy:
-    """Asks for states to be written, and knows which there are.
+    """Asks for states of rounds that are multiples of `stride` to be written, and knows which are `held`.
 
-    Attributes
-    ----------
-    held
-        Rounds of which there is a state, the oldest first.
-    stride
-        Of which multiples one is written. It at most doubles from one to the next: in the beginning, when no peer
-        knows its pace yet, all write 1, 2, 4, 8, ... The first one is kept permanently: it is the one that all have.
+    The stride at most doubles from one to the next: in the beginning, when no peer knows its pace yet, all write 1, 2,
+    4, 8, ... The first one is kept permanently: it is the one that all have.
     """
 
     def __init__(self, *, wanted: bool, held: Collection[int] = ()) -> None:
@@ -90,7 +85,6 @@ class CheckpointPolicy:
         return []
 
     def failed(self, number: int, now: float, reason: str) -> list[e.Effect]:
-        """Note that a state could not be written; it is reported once, until one could."""
         began, _ = self._saving.pop(number, (now, ()))
         self._took_s = now - began
         warned, self._warned = self._warned, True

@@ -13,13 +13,8 @@ REPORT_EVERY_S = 0.25
 class ExchangeStats:
     """Counts exchanges; `report` turns what has come together since the last report into events.
 
-    Attributes
-    ----------
-    stale, dropped
-        By neighbor, since the start: what came too late to count; what did not go out, or was taken in and gave way to
-        a newer one before it was used.
-    rejected
-        By reason.
+    By neighbor, since the start: `stale` came too late to count; `dropped` did not go out, or gave way to a newer one
+    before it was used. `rejected` is by reason.
     """
 
     def __init__(self) -> None:

@@ -21,17 +21,10 @@ class ReceivedModel:
 
 
 class Inbox:
-    """Sorts exchanges by the round that they are for.
+    """Sorts exchanges by the round that they are for: `received` those of the open one, by sender; `early` later ones.
 
     Of a later round one a neighbor is kept, for as many rounds as anybody can be ahead: where edges go one way, who is
     heard may be many rounds further without having left anybody behind.
-
-    Attributes
-    ----------
-    received
-        Those of the round that is open, by sender.
-    early
-        Those of later rounds, by sender and round.
     """
 
     def __init__(self, ahead: int) -> None:

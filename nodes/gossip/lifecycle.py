@@ -19,16 +19,9 @@ PATIENCE = 10  # deadlines after which nothing is waited for any longer: neither
 class PeerLifecycle:
     """Round 0, the evaluations and the end of a peer's machine.
 
-    Attributes
-    ----------
-    status
-        ``meeting``, ``joining``, ``training``, ``waiting``, ``mixing``, ``resting`` or ``finished``.
-    settled
-        The agreement and the first model; None before round 0 is complete.
-    opened_at
-        When the open round or cycle began.
-    pending
-        Completed rounds or cycles whose evaluation is still to come, with what is to be reported of them.
+    `status` is ``meeting``, ``joining``, ``training``, ``waiting``, ``mixing``, ``resting`` or ``finished``; `settled`
+    the agreement and the first model, None before round 0 is complete. The open round or cycle began at `opened_at`;
+    `pending` has those whose evaluation is still to come, with what is to be reported of them.
     """
 
     def __init__(self, rules: PeerRules, flood: SurveyFlood, *, unit: Literal["round", "cycle"]) -> None:
@@ -63,7 +56,6 @@ class PeerLifecycle:
         return self.surveyed(origin, survey.fields, event.body, source=event.sender)
 
     def surveyed(self, origin: str, fields: Mapping[str, Any], body: ev.Body, source: str = "") -> list[e.Effect]:
-        """Take a survey, one's own (no `source`) or a neighbor's word."""
         effects = self.flood.add(origin, fields, body, source)
         return effects if self.flood.fault is None else [*effects, *self.fail(self.flood.fault)]
 

@@ -8,16 +8,8 @@ FAN = 2  # neighbors that each heartbeat goes to, in turn: a peer sends as few h
 class NeighborTracker:
     """Keeps track of neighbors by what they say and by what membership finds out.
 
-    Attributes
-    ----------
-    ring
-        Those that this peer tells of itself, in this order.
-    seen_in
-        The round in which a neighbor last said it was; 0: in round 0.
-    moving
-        The rounds whose exchange a neighbor says is on its way.
-    departed
-        Those that have left: the last round they answered.
+    `ring` are those that this peer tells of itself, in this order. By neighbor: `seen_in`, the round it last said it
+    was in; `moving`, the rounds whose exchange it says is on its way; `departed`, the last round of one that has left.
     """
 
     def __init__(self, ring: tuple[str, ...]) -> None:
@@ -77,7 +69,6 @@ class NeighborTracker:
 
     @property
     def behind(self) -> tuple[str, ...]:
-        """Those that are connected and were still in round 0 when they last spoke."""
         return tuple(peer for peer in self.here if self.seen_in.get(peer) == 0 and self.living(peer))
 
     def turn(self) -> tuple[str, ...]:

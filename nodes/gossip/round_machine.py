@@ -29,17 +29,9 @@ UNREPORTED = {"heartbeat", "ping", "ack", "gossip", "shuffle", "edge", "get_mode
 class PeerMachine:
     """Decides what a peer does next.
 
-    Membership's own messages stop there; of all others it only notes that their senders live.
-
-    Attributes
-    ----------
-    status
-        ``meeting``, ``joining`` (late: the run has begun without it), ``training``, ``waiting``, ``mixing``,
-        ``resting`` (all the rounds asked for are done) or ``finished``.
-    resumed
-        The round after which it goes on, with all the others; None in a new run.
-    superseded
-        Whether a newer incarnation of this peer's name has been heard of: this one must not leave in that name.
+    Membership's own messages stop there; of all others it only notes that their senders live. `status` is that of
+    `PeerLifecycle`. `resumed` is the round after which it goes on, with all the others; None in a new run. Once
+    `superseded` by a newer incarnation of its name, it must not leave in that name.
     """
 
     def __init__(self, rules: PeerRules, membership: MembershipService) -> None:

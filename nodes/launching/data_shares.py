@@ -87,7 +87,6 @@ def divide(experiment: Experiment) -> DataShares:
 
 
 def _task(model: Model, train: Dataset) -> str:
-    """Return the task: that of the data set, unless the model can do only the other."""
     classifies = getattr(model, "classifies", None)
     if classifies is None or classifies == (train.task == "classification"):
         return train.task

@@ -50,7 +50,6 @@ PRELOAD = (
 
 
 def send(sock: socket.socket, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
-    """Write one message with the descriptors that go with it."""
     body = msgpack.packb(message)
     framed = struct.pack(">I", len(body)) + body
     for start in range(0, len(descriptors), MAX_DESCRIPTORS):

@@ -26,12 +26,8 @@ class ForkServerError(RuntimeError):
 class ForkServerClient:
     """Owns a fork server. Create it as early as possible: it imports while the launcher prepares the data.
 
-    Attributes
-    ----------
-    exited : callable
-        Called with (pid, status) on the event loop when a child has ended.
-    died : callable
-        Called with a reason when the fork server has died.
+    On the event loop `exited` is called with (pid, status) when a child has ended, `died` with a reason when the server
+    has.
     """
 
     def __init__(self) -> None:
@@ -58,7 +54,6 @@ class ForkServerClient:
         self.died: Callable[[str], None] = lambda _reason: None
 
     def attach(self) -> None:
-        """Listen on the running event loop."""
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._sock.fileno(), self._read)
 

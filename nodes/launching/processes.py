@@ -48,7 +48,6 @@ class ProcessTable:
     async def spawn(
         self, job: Mapping[str, Any], nodes: tuple[str, ...], descriptors: list[int], *, within_s: float
     ) -> None:
-        """Fork a process for a job; raises `ForkServerError`."""
         pid = await self._fork_server.spawn(job, descriptors, within_s=within_s)
         self._processes[pid] = Process(pid, nodes)
         if pid in self._early:

@@ -44,7 +44,6 @@ class RunEvents:
         await self._publisher.close()
 
     def publish(self, kind: str, **fields: Any) -> None:
-        """Publish an event of the launcher, and record it: it is not received back."""
         self._record(self._publisher.publish(kind, **fields))
 
     def follow(self, broker: str, events_in: str) -> None:

@@ -114,7 +114,6 @@ class Supervisor:
         return {"name": name, "role": role, "checkpoint_dir": None if folder is None else str(folder)}
 
     def _groups(self, learners: list[str]) -> list[list[str]]:
-        """Spread the nodes over the processes asked for; a coordinator always has one of its own."""
         count = min(self.experiment.process_count, len(learners))
         groups = [learners[i::count] for i in range(count)]
         return [["coordinator"], *groups] if "coordinator" in self.roles else groups
@@ -257,7 +256,6 @@ class Supervisor:
             await self._processes.change(until - loop.time())
 
     async def stop(self, within_s: float) -> None:
-        """Stop every process. Nodes first: their goodbyes pass through the broker."""
         self._stopping = True
         for task in self._tasks:
             task.cancel()

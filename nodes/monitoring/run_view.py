@@ -33,7 +33,6 @@ class NodeRow:
 
     @property
     def living(self) -> bool:
-        """Whether it still takes part, as far as events say."""
         return self.state not in ("lost", "left")
 
 

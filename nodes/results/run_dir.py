@@ -97,7 +97,6 @@ class RunDir:
         return checkpoint_dir(self.path.absolute(), COORDINATOR if role == "coordinator" else name)
 
     def write_experiment(self, experiment: Experiment) -> None:
-        """Write the resolved configuration; raises `ExperimentError` if nothing can be written to the folder."""
         with _usable(self.path):
             write_atomically(self.path / "experiment.toml", experiment.to_toml())
 
@@ -141,7 +140,6 @@ class RunDir:
             draw_curves(read_events(self.path), self.path / "curves.png", baseline)
 
     def close(self) -> None:
-        """Write what is buffered; may be called twice."""
         with self._noting_refusal():
             self._events.close()
 

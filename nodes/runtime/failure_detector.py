@@ -43,7 +43,6 @@ class FailureDetector:
         self.lost.discard(peer)
 
     def forget(self, peer: str) -> None:
-        """Stop expecting anything of `peer`: it said goodbye."""
         self._heard.pop(peer, None)
         self.suspects.discard(peer)
         self.lost.discard(peer)

@@ -58,7 +58,6 @@ class ModelWorker:
         self._sketches = sketches
 
     def snapshot(self, effect: e.Effect) -> e.Effect:
-        """Return the effect as it is."""
         return effect
 
     def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None:  # noqa: ARG002

@@ -46,7 +46,6 @@ class Reconnector:
                 self._lease.watch(_CHANCE.uniform(0.0, SPREAD_S))
 
     def roster(self, roster: Roster) -> None:
-        """Dial again if the peer is not where it was."""
         found = next((member for member in roster.members if member.node == self.peer.node), None)
         if found is None or found.incarnation <= self.peer.incarnation:
             return

@@ -13,8 +13,6 @@ from .identity import NodeFailed
 
 @dataclass(frozen=True)
 class RoundReport:
-    """One completed round."""
-
     round: int  # from 1
     # On the test set, or on this node's own hold-out where it has no test set; None where it was not evaluated: `loss`
     # is the training loss then.

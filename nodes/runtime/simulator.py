@@ -31,8 +31,6 @@ SimulatedWorker: TypeAlias = Callable[[e.Effect], tuple[float, ev.Event | None]]
 
 @dataclass
 class Simulated:
-    """One node of a simulation, with everything that it has done."""
-
     name: str
     machine: e.Machine
     worker: SimulatedWorker
@@ -71,7 +69,6 @@ class Simulation:
         return node
 
     def connect(self, one: str, other: str, roles: tuple[str, str] = ("peer", "peer")) -> None:
-        """Open the connection between two nodes; both learn of it."""
         a, b = self.nodes[one], self.nodes[other]
         self.at(self.now, lambda: self._post(a, ev.LinkUp(other, roles[1], 1)))
         self.at(self.now, lambda: self._post(b, ev.LinkUp(one, roles[0], 1)))
@@ -80,8 +77,6 @@ class Simulation:
         heapq.heappush(self._heap, (when, next(self._order), action))
 
     def crash(self, name: str, when: float) -> None:
-        """Crash a node: it handles and sends nothing any more."""
-
         def die() -> None:
             self.nodes[name].alive = False
 

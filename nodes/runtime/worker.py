@@ -39,7 +39,6 @@ class Cancellation:
         self._requested.set()
 
     def reset(self) -> None:
-        """Withdraw the request: it was for the work before."""
         self._requested.clear()
         self._discarded.clear()
 
@@ -62,9 +61,7 @@ class RoleWorker(Protocol):
         """Return the effect with all that may be another by the time it is performed; called on the event loop."""
         ...
 
-    def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None:
-        """Do it, and return its answer; whatever this raises becomes a `WorkFailed`."""
-        ...
+    def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None: ...
 
     def unpack(self, array: Any, payload: Payload | None) -> tuple[Any, str | None]: ...
 
@@ -117,7 +114,6 @@ class Worker:
         return None
 
     def close(self) -> None:
-        """End the threads; they are daemons, so that a fit which goes on holds up nobody."""
         self.cancellation.request()
         for lane in (self._jobs, self._concurrent, self._writer):
             lane.close()
@@ -154,8 +150,6 @@ class Worker:
 
 
 class Lane:
-    """Calls that are made one after another, in a daemon thread that starts with the first."""
-
     def __init__(self, name: str) -> None:
         self.thread: threading.Thread | None = None
         self._name = name
@@ -168,7 +162,6 @@ class Lane:
         self._calls.put(call)
 
     def close(self) -> None:
-        """End the thread after the calls that are queued."""
         self._calls.put(None)
 
     def _run(self) -> None:

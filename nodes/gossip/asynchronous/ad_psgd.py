@@ -78,12 +78,8 @@ class Accepted:
 class AdPsgdMachine(AsyncPeerMachine):
     """Decides what a peer of AD-PSGD does next.
 
-    Attributes
-    ----------
-    proposal
-        What it has proposed; at most one.
-    accepted
-        What it has accepted, by the proposer; `busy_with` names the one that keeps it from others.
+    It has at most one open `proposal`; `accepted` has those it has accepted, by the proposer, of which `busy_with`
+    names the one that keeps it from others.
     """
 
     def __init__(self, rules: PeerRules, arguments: AdPsgd) -> None:

@@ -19,13 +19,7 @@ from .neighbors import AsyncNeighbors
 
 
 class AsyncPeerMachine(ABC):
-    """Decides what a peer without rounds does next; its algorithm fills in what a cycle is.
-
-    Attributes
-    ----------
-    cycle
-        The one that this peer is in; `completed` of them are done.
-    """
+    """Decides what a peer without rounds does next, in `cycle`; its algorithm fills in what a cycle is."""
 
     def __init__(self, rules: PeerRules) -> None:
         self.rules = rules

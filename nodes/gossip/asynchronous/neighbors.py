@@ -31,12 +31,10 @@ class AsyncNeighbors:
 
     @property
     def meeting(self) -> tuple[str, ...]:
-        """Those that are there and may still be in round 0."""
         return tuple(peer for peer in self.here if peer in self._meeting and self.detector.living(peer))
 
     @property
     def resting(self) -> bool:
-        """Whether all that are there have done their cycles."""
         return all(peer in self._resting for peer in self.living)
 
     def connected(self, peer: str, incarnation: int, now: float) -> bool:
@@ -67,7 +65,6 @@ class AsyncNeighbors:
             self._resting.discard(peer)
 
     def sending(self, peer: str, now: float) -> None:
-        """What was sent to a neighbor is still on its way."""
         self._moving[peer] = now
 
     def moving(self, peer: str, since: float) -> bool:

@@ -28,7 +28,6 @@ class Dissemination:
         self._notified: dict[str, float] = {}
 
     def put(self, state: m.MemberState, *, at_once: bool = False, urgent_to: str = "") -> None:
-        """Pass a state on from now on; `at_once`: to a few before the next probe, and to `urgent_to` in any case."""
         self._queue.put(state)
         self.pressing |= at_once
         if urgent_to:

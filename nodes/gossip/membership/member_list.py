@@ -56,7 +56,6 @@ class MemberList:
         return sorted(node for node, state in self.known.items() if state.state in states)
 
     def present(self) -> list[str]:
-        """Return the names of those that count as here, the suspects among them and this node too, in name order."""
         return sorted([self.me.node, *self.in_state("alive", "suspect")])
 
     def take(self, state: MemberState, reason: str = "") -> Change | None:
@@ -76,7 +75,6 @@ class MemberList:
         return None
 
     def say(self, node: str, state: str, reason: str = "", last: int = 0) -> tuple[MemberState, Change | None]:
-        """Put a known member in a state, as of what it last said itself."""
         said = replace(self.known[node], state=state, last=last)
         return said, self.take(said, reason)
 
@@ -89,15 +87,13 @@ class MemberList:
         return self.me
 
     def all(self) -> tuple[MemberState, ...]:
-        """Return all that is known, this node's word of itself included, in name order."""
         return tuple(state for _, state in sorted({**self.known, self.me.node: self.me}.items()))
 
 
 class BroadcastQueue:
-    """States that still travel: each on so many messages as spread it to everybody, the freshest first.
+    """States that still travel: each on `REPEATS` log2(n) messages, the freshest first.
 
-    The number is `REPEATS` times log2 of the members, after which a state has reached all n with a probability of at
-    least 1 - 1/n (SWIM, section 4.1).
+    After as many a state has reached all n with a probability of at least 1 - 1/n (SWIM, section 4.1).
     """
 
     def __init__(self) -> None:

@@ -47,21 +47,11 @@ class MembershipRules:
 
 
 class MembershipService:
-    """Keeps track of who is there and of this peer's place among them.
+    """Keeps track of who is there (`members`) and of this peer's place among them (`neighborhood`).
 
-    Attributes
-    ----------
-    members
-        All that is known of who is there.
-    neighborhood
-        The peer's place in the graph.
-    late
-        Whether the run has begun without this peer.
-    gathering
-        Whether the run has not begun yet. Then nobody is probed: without all of them it does not begin, and many that
-        meet at once are too busy to answer in time.
-    until
-        The last round that this peer will do: who has done it, too, and leaves, leaves no gap.
+    `late`: the run has begun without this peer. While `gathering` it has not begun, and nobody is probed: without all
+    of them it does not begin, and many that meet at once are too busy to answer in time. `until` is the last round that
+    this peer will do: who has done it, too, and leaves, leaves no gap.
     """
 
     def __init__(self, rules: MembershipRules) -> None:
@@ -131,7 +121,6 @@ class MembershipService:
         return self._announce(self.edges.open(number)) if self.announces else []
 
     def missed(self, peer: str) -> list[e.Effect]:
-        """Answer a model that came over an edge that does not count here."""
         return self._announce(self.edges.missed(peer)) if self.announces else []
 
     def begin(self, number: int) -> list[e.Effect]:
@@ -222,7 +211,6 @@ class MembershipService:
     # -------------------------------------------------------------------------------------------------------- helpers
 
     def _here(self) -> list[str]:
-        """Who takes part in the rounds to come; who has left after the last one is as good as there."""
         known = self.members.known.values()
         done = [state.node for state in known if state.state == "left" and state.last >= self.until]
         return sorted({*self.members.present(), *done})

@@ -73,13 +73,9 @@ class _Probe:
 class SwimDetector:
     """Finds out who is there, and says who is not.
 
-    Attributes
-    ----------
-    contacts
-        Whom it probes and tells, by name: those with whom a connection is worth its keep. None: everybody.
-    health_score
-        This node's own ill health, 0 (well) to 3: it grows where its own timers are late, where nobody at all is heard
-        while it probes, and where it has to refute that it is suspect.
+    `contacts` are those it probes and tells, with whom a connection is worth its keep; None: everybody. `health_score`
+    is this node's own ill health, 0 (well) to 3: it grows where its own timers are late, where nobody at all is heard
+    while it probes, and where it has to refute that it is suspect.
     """
 
     def __init__(self, rules: SwimRules, members: MemberList, contacts: frozenset[str] | None = None) -> None:
