@@ -34,7 +34,7 @@ GOAL, LEASE_S, SETTLE_S = 5.0, 5 / 3, 10.0
 
 
 def measure(topology: str, peers: int, processes: int, rest_s: float) -> tuple[float, float, int]:
-    """Give control messages a peer and second at rest, the seconds until then, and how many were suspected."""
+    """Return control messages a peer and second at rest, the seconds until then, and how many were suspected."""
     pids, pipes = [], []
     where_r, where_w = os.pipe()
     for group in range(processes):

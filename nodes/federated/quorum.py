@@ -21,7 +21,7 @@ def least_for_strategy(wanted: int, config: CoordinatorConfig) -> int:
     A round that closed with fewer while more were on their way would fail, and so would each attempt after it.
     """
     for answers in range(floor_of(wanted, config), wanted):
-        with suppress(Exception):  # whatever the check of somebody's own strategy raises
+        with suppress(Exception):  # whatever the check of a user's own strategy raises
             config.strategy.check(answers)
             return answers
     return wanted

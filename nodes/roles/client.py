@@ -1,4 +1,4 @@
-"""Client: federated learning in somebody's asyncio program, the training half. It only ever dials out."""
+"""Client: federated learning in a user's asyncio program, the training half. It only ever dials out."""
 
 from __future__ import annotations
 

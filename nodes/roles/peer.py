@@ -1,4 +1,4 @@
-"""Peer: gossip learning in somebody's asyncio program."""
+"""Peer: gossip learning in a user's asyncio program."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ class Peer(Role):
         self.session.attach(node)
 
     def _prepare_writer(self) -> None:
-        """Have checkpoints hold the statistics, and the statistics of one that is taken up count on the event loop."""
+        """Make checkpoints hold the statistics; those of one that is taken up count on the event loop."""
         writer, session = self._writer, self.session
         if writer is None:
             return

@@ -1,4 +1,4 @@
-"""Between the coordinator and a strategy, its own or somebody else's: nothing that is no model gets past."""
+"""Between the coordinator and a strategy, built in or a user's: nothing that is no model gets past."""
 
 from __future__ import annotations
 
