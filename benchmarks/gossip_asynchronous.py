@@ -62,7 +62,7 @@ class Paced(MLP):
 
 
 def run(algorithm: str, stopped: int | None, args: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
-    """Let the peers learn; gives for each, and for those alone, the times of its steps and its last accuracy."""
+    """Train the peers; return for each, and for those alone, the times of its steps and its last accuracy."""
     gossip: dict[str, Any] = {"algorithm": algorithm}
     if algorithm == "gossip-learning":
         gossip["period_s"] = args.steps * args.pause_ms / 1000

@@ -30,7 +30,7 @@ def played(seed: int) -> tuple[int, str, list[str], tuple[int, int], int]:
     history = draw(seed)
     run = Played(history).play()
     rounds = kept(run) if announced(run) and not run.needs.mass else (0, 0)
-    return seed, f"{history.algorithm} on {history.topology}", breaches(run), rounds, len(run.lives)
+    return seed, f"{history.algorithm} on {history.topology}", breaches(run), rounds, len(run.incarnations)
 
 
 def main() -> int:

@@ -25,7 +25,7 @@ LIMIT_S = 600.0
 
 
 def peak_mb(pid: int) -> float:
-    """Give the largest resident size that a process has had, in MB; 0 where it has gone."""
+    """Return the largest resident size that a process has had, in MB; 0 where it has gone."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -77,7 +77,7 @@ def measure(topology: str, options: argparse.Namespace) -> bool:
 
 
 def hosts(out: Path) -> set[int]:
-    """Give the processes that host peers, as soon as it is known."""
+    """Return the processes that host peers, as soon as it is known."""
     try:
         nodes = json.loads((out / "nodes.json").read_text())
     except (OSError, ValueError):

@@ -69,7 +69,6 @@ class Broker:
 
     @property
     def address(self) -> str:
-        """Address of the directory, all that others need to know."""
         return self.addresses["directory"]
 
     async def __aenter__(self) -> Self:
@@ -133,7 +132,6 @@ class Broker:
             await asyncio.to_thread(self._context.term)
 
     async def serve(self) -> None:
-        """Run until cancelled; raise whatever goes wrong inside."""
         await asyncio.shield(self._failure)
 
     def publish(self, type_: str, run: str, **fields: Any) -> None:

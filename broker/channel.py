@@ -107,7 +107,6 @@ class Channel:
         self._held = True
 
     def release(self) -> None:
-        """Send again, queued messages first."""
         self._held = False
         self._flush()
 
@@ -140,17 +139,14 @@ class Channel:
             return -1
 
     def forget(self, to: bytes) -> None:
-        """Drop what is queued for a peer that will not be back."""
         self._waiting.pop(to, None)
         self._shared.pop(to, None)
 
     def drain(self) -> None:
-        """Deliver everything received so far."""
         while self._open and (frames := self._receive()) is not None:
             self._hand_over(frames)
 
     def close(self, linger_s: float = 0.0) -> None:
-        """Close the socket; what ZeroMQ still holds may leave within ``linger_s``. Twice is once."""
         if not self._open:
             return
         self._open = False

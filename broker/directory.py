@@ -20,8 +20,6 @@ _FORGET_S = 60.0  # for which a run without live members is remembered
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A message for the requester of a ZeroMQ ``identity``."""
-
     identity: bytes
     message: m.Message
 
@@ -100,7 +98,6 @@ class Directory:
         self._runs: dict[str, _Run] = {}
 
     def handle(self, identity: bytes, message: m.Message, now: float) -> list[Outcome]:
-        """Answer one request; one of an unknown kind gets ``Failed(code="unknown")``."""
         match message:
             case m.Join():
                 return self._join(identity, message, now)
@@ -191,7 +188,6 @@ class Directory:
         return []
 
     def _changed(self, run: _Run, now: float) -> list[Outcome]:
-        """Issue a new version if one is due, and answer the polls that wait for it."""
         run.ended = None if run.living() else now
         if run.failure is not None or (run.version == 0 and not run.complete()):
             return []
@@ -226,7 +222,6 @@ def _superseded(message: m.Join | m.RenewLease | m.Leave) -> m.Failed:
 
 
 def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    """Return the first key, in order of names, in which two configurations differ, and both values."""
     mine, other = _flat(ours), _flat(theirs)
     for key in sorted(mine.keys() | other.keys()):
         if key not in mine or key not in other or mine[key] != other[key]:

@@ -28,7 +28,6 @@ class DisconnectMonitor:
         self._channel.drain()
 
     def close(self) -> None:
-        """Stop monitoring; call it before the socket itself is closed."""
         # In this order: ZeroMQ's I/O thread waits forever to notify a monitor that was closed while enabled.
         self._socket.disable_monitor()
         self._channel.close()

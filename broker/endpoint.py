@@ -76,7 +76,6 @@ class Endpoint:
         )
 
     def read(self, sender: str, frames: list[Any]) -> Received | ProtocolError:
-        """Decode frames; an error has been reported to the receiver already."""
         nbytes = sum(map(len, frames))
         self.counters.bytes_received += nbytes
         try:
@@ -86,7 +85,6 @@ class Endpoint:
             return error
 
     def deliver(self, sender: str, lane: Lane, received: Received) -> None:
-        """Give the receiver a message of a peer that has introduced itself."""
         message, array, nbytes = received
         if message.lane is not lane and not isinstance(message, Refused):
             self.malformed(sender, "lane", f"{tag_of(message)} belongs on {message.lane} and came on {lane}", nbytes)
@@ -98,7 +96,6 @@ class Endpoint:
             self._guard(self._receiver, event)
 
     def malformed(self, sender: str, code: str, reason: str, nbytes: int) -> None:
-        """Count and report a dropped incoming message."""
         self.counters.malformed += 1
         self.notify(MalformedMessage(sender, code, reason, nbytes))
 

@@ -26,7 +26,6 @@ REQUIRED: dict[str, type | tuple[type, ...]] = {
 
 
 def encode_event(event: Event) -> list[bytes]:
-    """Return topic and body of an event."""
     return [event["type"].encode(), SIGNATURE + msgpack.packb(event, default=plain)]
 
 

@@ -17,8 +17,6 @@ def identity_of(node: str, incarnation: int) -> bytes:
 
 @dataclass(slots=True)
 class InboundPeer:
-    """A node that dialed this one."""
-
     node: str
     role: str
     incarnation: int
@@ -94,12 +92,10 @@ class InboundPeers:
         return known, replaced
 
     def connected(self, lane: Lane, peer: InboundPeer, descriptor: int) -> None:
-        """Record the connection over which a peer sent HELLO."""
         self._connections = {
             key: held for key, held in self._connections.items() if held is not peer or key[0] is not lane
         }
         self._connections[lane, descriptor] = peer
 
     def disconnected(self, lane: Lane, descriptor: int) -> InboundPeer | None:
-        """Return the peer whose connection has closed; None if no HELLO came over it."""
         return self._connections.pop((lane, descriptor), None)

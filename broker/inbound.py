@@ -49,7 +49,6 @@ class Inbound:
                 self._monitors[lane] = DisconnectMonitor(socket, partial(self._disconnected, lane))
 
     def send(self, to: str, lane: Lane, envelope: Envelope) -> bool:
-        """Send to a peer; return False if none of that name has introduced itself."""
         peer = self._peers.by_name.get(to)
         if peer is None or lane not in peer.lanes:
             return False
@@ -57,12 +56,10 @@ class Inbound:
         return True
 
     def incarnation_of(self, name: str) -> int:
-        """Return the incarnation of a peer; 0 if none of that name has introduced itself."""
         peer = self._peers.by_name.get(name)
         return 0 if peer is None else peer.incarnation
 
     def sending(self, to: str) -> list[int]:
-        """Return the rounds of the bulk messages to a peer that have not left this process yet."""
         peer = self._peers.by_name.get(to)
         return [] if peer is None else self._channels[Lane.BULK].sending(peer.identity)
 
@@ -71,7 +68,6 @@ class Inbound:
         return any(channel.waiting for channel in self._channels.values())
 
     def close(self, linger_s: float) -> None:
-        """Close both lanes, and remove their files."""
         for address in self.addresses.values():
             discard(address)
         for timer in self._cut.values():

@@ -97,7 +97,6 @@ class Lease:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Leave, without waiting for a broker that does not answer at once."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -145,7 +144,6 @@ class Lease:
             self._watching = self._supervise(self._watch(after_s), "roster")
 
     def unwatch(self) -> None:
-        """Stop following the roster."""
         if self._watching is not None:
             self._watching.cancel()
             self._tasks.remove(self._watching)

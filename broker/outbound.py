@@ -34,7 +34,6 @@ class Outbound:
         self._links: dict[str, Link] = {}
 
     def dial(self, context: zmq.Context[zmq.Socket[bytes]], peer: str, addresses: Mapping[str, str]) -> None:
-        """Dial a peer on both lanes; the same addresses again change nothing."""
         old = self._links.get(peer)
         if old is not None and old.addresses == dict(addresses):
             return
@@ -72,12 +71,10 @@ class Outbound:
         return True
 
     def incarnation_of(self, peer: str) -> int:
-        """Return the incarnation of the peer to which a link is established; 0 if there is none."""
         link = self._links.get(peer)
         return 0 if link is None or link.up is None else link.up
 
     def sending(self, to: str) -> list[int] | None:
-        """Return the rounds of the bulk messages to a peer that have not left this process yet; None without a link."""
         link = self._links.get(to)
         return None if link is None else link.channels[Lane.BULK].sending(b"")
 
@@ -94,7 +91,6 @@ class Outbound:
 
     @property
     def waiting(self) -> bool:
-        """Whether any message is queued for a connected peer."""
         return any(
             channel.waiting
             for link in self._links.values()

@@ -148,7 +148,6 @@ class EventStream:
             await self._changed.wait()
 
     async def _follow(self) -> None:
-        """Find the broker, subscribe, and check on it periodically."""
         address = ""
         away_since: float | None = None
         warned = -_AWAY_S

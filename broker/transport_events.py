@@ -65,8 +65,6 @@ class MalformedMessage:
 
 @dataclass(frozen=True, slots=True)
 class SendFailed:
-    """A message of one's own that will not arrive."""
-
     peer: str
     kind: str
     round: int

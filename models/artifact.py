@@ -156,7 +156,6 @@ def _description(path: Path) -> dict[str, Any]:
 
 
 def _vector(path: Path, layout: Layout, digest: str) -> Vector:
-    """Return the weights of a file as one flat vector in the layout's order."""
     import numpy as np
     from safetensors import SafetensorError
     from safetensors.numpy import load

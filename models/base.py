@@ -77,7 +77,6 @@ class ModelBase:
         stop: Callable[[], bool],
         correction: Vector | None = None,
     ) -> FitReport:
-        """Train in place. See `Model.fit`."""
         asked: dict[Capability, bool] = {"proximal": work.proximal > 0, "correction": correction is not None}
         for capability, wanted in asked.items():
             if wanted and capability not in self.capabilities:
@@ -89,7 +88,6 @@ class ModelBase:
         return self.run(FitJob(X, y, work, rng, stop, correction))
 
     def run(self, job: FitJob) -> FitReport:
-        """Train in place on checked arguments."""
         raise NotImplementedError
 
     def checked(self, X: Array) -> Array:
@@ -143,7 +141,6 @@ class FlatModel(ModelBase):
         raise NotImplementedError
 
     def build(self, n_features: int, n_classes: int | None, rng: np.random.Generator) -> Layout:
-        """Make the weights for a task. See `Model.build`."""
         self.set_task(n_features, n_classes)
         shapes = self.shapes(n_features, n_classes)
         self._layout = Layout(tuple(shapes), tuple(shapes.values()), self.dtype)
@@ -153,17 +150,14 @@ class FlatModel(ModelBase):
         return self._layout
 
     def get_weights(self) -> Vector:
-        """Return a copy of the weights. See `Model.get_weights`."""
         self.layout  # noqa: B018 - raises before build()
         return self.weights.copy()
 
     def set_weights(self, vector: Vector) -> None:
-        """Copy a flat vector into the weights. See `Model.set_weights`."""
         self.layout.check(vector)
         self.weights[:] = vector
 
     def run(self, job: FitJob) -> FitReport:
-        """Train by `step`, batch after batch."""
         X, y, work, rng, stop, _ = job
         n, rows, target = len(X), min(work.batch_size, len(X)), work.steps(len(X))
         steps, losses, cancelled = 0, 0.0, False

@@ -52,17 +52,14 @@ class Preprocessing:
 
     @property
     def n_features(self) -> int:
-        """Number of inputs."""
         return len(self.columns)
 
     @property
     def n_classes(self) -> int | None:
-        """Number of classes; None for regression."""
         return None if self.classes is None else len(self.classes)
 
     @property
     def task(self) -> Literal["classification", "regression"]:
-        """What is learned."""
         return "regression" if self.classes is None else "classification"
 
     def transform(self, X: ArrayLike, dtype: str = "float32") -> NDArray[Any]:

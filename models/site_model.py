@@ -97,17 +97,14 @@ class SiteModel:
 
     @property
     def examples(self) -> int:
-        """Number of rows that this site trains on."""
         return 0 if self._rows is None else len(self._rows[1])
 
     @property
     def has_test(self) -> bool:
-        """Whether there is a test set to evaluate on."""
         return "test" in self._raw
 
     @property
     def built(self) -> bool:
-        """Whether `build` has been called."""
         return self._preprocessing is not None
 
     @property
@@ -182,7 +179,6 @@ class SiteModel:
         stop: Callable[[], bool] = lambda: False,
         correction: Vector | None = None,
     ) -> FitReport:
-        """Train the model in place on this site's prepared rows. See `Model.fit`."""
         rows = self._training_rows()
         if correction is None:  # so that a model of the user's own need not know of corrections
             return self.model.fit(*rows, work, rng, stop)
@@ -199,7 +195,6 @@ class SiteModel:
         return self._train
 
     def get_weights(self) -> Vector:
-        """Return a copy of the weights. See `Model.get_weights`."""
         return self.model.get_weights()
 
     def trained_weights(self) -> Vector:
@@ -209,15 +204,12 @@ class SiteModel:
         )
 
     def set_weights(self, vector: Vector) -> None:
-        """Copy a flat vector into the weights. See `Model.set_weights`."""
         self.model.set_weights(vector)
 
     def get_state(self, *, moments: bool = True) -> dict[str, NDArray[Any]]:
-        """Return copies of what training carries from round to round. See `Model.get_state`."""
         return self.model.get_state(moments=moments)
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Put back what `get_state` returned."""
         self.model.set_state(state)
 
     @property

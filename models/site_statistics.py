@@ -197,7 +197,6 @@ def _moments(X: NDArray[Any], columns: Sequence[str]) -> Moments:
 
 
 def _labels(y: NDArray[Any]) -> tuple[Label, ...]:
-    """Return the distinct labels as plain Python values."""
     if y.dtype.kind == "O" and not all(isinstance(label, str) for label in y):
         raise IncompatibleSites("labels must be all numbers or all text")
     values = y.astype(np.str_) if y.dtype.kind == "O" else y.astype(np.int64) if y.dtype.kind == "b" else y

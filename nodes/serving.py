@@ -148,7 +148,6 @@ def describe(site_model: SiteModel) -> dict[str, Any]:
 
 
 async def _body(request: Request, limit: int) -> bytes:
-    """Return the request's body, read no further than the limit."""
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise Malformed(f"the body has {announced} bytes; expected at most {limit}")

@@ -21,7 +21,6 @@ URGENT = {"lost": 0, "suspect": 1}
 
 
 def header(view: RunView, now: float) -> str:
-    """Return the state of the run in one line."""
     what = " · ".join(part for part in (view.mode, view.data, view.model) if part) or "waiting for a run"
     parts = [what, f"round {view.round}/{view.rounds or '?'}"]
     if view.score is not None:
@@ -44,7 +43,6 @@ def header(view: RunView, now: float) -> str:
 
 
 def plain_line(view: RunView, now: float) -> str:
-    """Return the header and the number of nodes in one line, for logs."""
     learners = [row for row in view.rows.values() if row.role in ("client", "peer")]
     living = sum(row.living and row.state != "suspect" for row in learners)
     # At the end all nodes leave; and a node on its own needs no count.
@@ -54,7 +52,6 @@ def plain_line(view: RunView, now: float) -> str:
 
 
 def cells(name: str, row: NodeRow, now: float) -> tuple[str, ...]:
-    """Return a node's cells: name, state, round, training loss, score, sent, received, last seen."""
     age = now - row.seen
     seen = "" if not row.seen else "now" if age < 1 else f"{duration(age)} ago"
     if row.living and row.seen and age > STALE_S:
@@ -75,7 +72,6 @@ def rows_shown(view: RunView, limit: int) -> Iterator[tuple[str, NodeRow]]:
 
 
 def render(view: RunView, now: float, height: int) -> RenderableType:
-    """Return the table, no higher than ``height`` lines."""
     from rich.console import Group
     from rich.text import Text
 

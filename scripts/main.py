@@ -24,7 +24,6 @@ RUN_ERRORS = {"RunFailed", "NodeFailed", "ForkServerError", "BrokerError"}
 
 
 def build() -> Typer:
-    """Return the application with all commands."""
     import typer
 
     from .broker import broker
@@ -71,7 +70,6 @@ def execute(arguments: Sequence[str], early: Mapping[str, Any] | None = None) ->
 
 
 def main() -> None:
-    """Entry point of the console script."""
     arguments = sys.argv[1:]
     fork_server = None
     if arguments[:1] == ["launch"] and not {"-h", "--help"} & set(arguments):
@@ -100,7 +98,6 @@ def _explain(error: Exception) -> int:
 
 
 def _usage(error: Any) -> int:
-    """Print what the parser refused, and where help is."""
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
         sys.stderr.write(f"{context.get_help()}\n")

@@ -97,7 +97,6 @@ def _check_way_in(role: str, broker: str | None, seed_peer: str | None) -> None:
 
 
 def _announced(run: str, experiment: Experiment) -> RunView:
-    """Return what a launcher would publish of the run."""
     from nervenet.nodes.monitoring.run_view import RunView
 
     known = (run, experiment.mode, experiment.data.label, experiment.model.name, experiment.rounds)

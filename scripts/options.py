@@ -24,7 +24,6 @@ class Flag:
 
     @property
     def name(self) -> str:
-        """The option without its dashes."""
         last = self.key.removesuffix(".name").rpartition(".")[2]
         return last.removesuffix("_s").replace("_", "-")
 

@@ -16,7 +16,6 @@ PLAIN_WIDTH = 120
 
 
 def result_line(summary: Mapping[str, Any]) -> str:
-    """Return the result in one line, for quiet runs and logs."""
     name = metric_of(summary)
     parts = [f"{score_name(name)} {score(summary.get(name), 'unknown')}{spread_of(summary, name)}"]
     baseline = summary.get("baseline")
@@ -77,7 +76,6 @@ def result_facts(summary: Mapping[str, Any], out: Path) -> list[tuple[str, str]]
 
 
 def print_result(summary: Mapping[str, Any], out: Path, file: TextIO) -> None:
-    """Print the final table."""
     from rich.console import Console
 
     console = Console(file=file, width=None if file.isatty() else PLAIN_WIDTH, highlight=False)
@@ -90,7 +88,6 @@ def print_result(summary: Mapping[str, Any], out: Path, file: TextIO) -> None:
 
 
 def metric_of(summary: Mapping[str, Any]) -> str:
-    """Return the key of the score: ``r2`` for a regression."""
     return "r2" if "r2" in summary else "accuracy"
 
 

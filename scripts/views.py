@@ -23,7 +23,6 @@ class View:
         """Show an event."""
 
     def note(self, text: str) -> None:
-        """Print a line that is not an event."""
         print(text, flush=True)
 
     @contextlib.asynccontextmanager
@@ -72,16 +71,13 @@ class RunViews:
 
     @property
     def newest(self) -> RunView:
-        """The run whose first event came last."""
         return next(reversed(self.by_run.values())) if self.by_run else RunView()
 
     @property
     def all_finished(self) -> bool:
-        """Whether there are runs, and all of them have ended."""
         return bool(self.by_run) and all(view.finished for view in self.by_run.values())
 
     def update(self, event: Mapping[str, Any]) -> None:
-        """Apply an event to its run; events of no run (a broker's own) are not shown."""
         run = event.get("run")
         if run:
             self.by_run.setdefault(str(run), RunView(run=str(run))).update(event)

@@ -46,7 +46,7 @@ HEADER = 0.01  # what the scales of the blocks add to the codes, as a share of t
 
 
 def run(encoding: str, rate: float, seed: int, rounds: int = ROUNDS) -> list[float]:
-    """Give [accuracy after the last round, bytes sent by a client in a round, mean relative error of the codec]."""
+    """Return [accuracy after the last round, bytes sent by a client in a round, mean relative error of the codec]."""
     data = load("mnist")
     assert data.test is not None
     sites = sites_of(data, CLIENTS, "iid", seed=seed)

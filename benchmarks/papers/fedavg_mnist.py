@@ -33,7 +33,7 @@ RATES = (0.05, 0.1, 0.2, 0.3)
 
 
 def rounds_needed(scheme: str, share: float, rate: float, seed: int, limit: int) -> list[float]:
-    """Give [first round at the target, or NaN; accuracy there or after the last; best before]."""
+    """Return [first round at the target, or NaN; accuracy there or after the last; best before]."""
     data = load("mnist")
     assert data.test is not None
     run = Simulated(

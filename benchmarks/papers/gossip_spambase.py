@@ -92,7 +92,7 @@ class Network:
         self.sent = 0
 
     def cycle(self) -> None:
-        """Let every peer pass one period."""
+        """Pass one period at every peer."""
         n, rng = len(self.peers), self.rng
         draws, targets = rng.random(n).tolist(), rng.integers(n - 1, size=n).tolist()
         for i in rng.permutation(n).tolist():
@@ -125,7 +125,7 @@ class Network:
         return peer.account.react(news, self.rng.random())
 
     def error(self, X: NDArray[Any], signs: NDArray[Any]) -> float:
-        """Give the share of wrong answers on these rows, averaged over the peers."""
+        """Return the share of wrong answers on these rows, averaged over the peers."""
         weights = np.stack([peer.model.body for peer in self.peers])
         return float(np.mean((X @ weights.T > 0) != (signs > 0)[:, None]))
 

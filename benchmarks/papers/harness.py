@@ -86,12 +86,12 @@ class Federation:
         self.clients = {
             name: LocalTraining(site_model, node=name, seed=seed) for name, site_model in site_models.items()
         }
-        self.merger = Aggregator(strategy or FedAvg(), len(sites))
+        self.aggregator = Aggregator(strategy or FedAvg(), len(sites))
         self.weights = self.judge.get_weights()
-        self.outgoing = self.merger.begin(self.weights)
+        self.outgoing = self.aggregator.begin(self.weights)
 
     def train(self, settings: Mapping[str, LocalSettings], number: int) -> list[Contribution]:
-        """Let the clients train, each by its own settings; decode what they send as a coordinator does."""
+        """Train the clients, each by its own settings; decode what they send as a coordinator does."""
         contributions = []
         for name in sorted(settings):
             result = self.clients[name].train(self.outgoing, settings[name], number)
@@ -105,7 +105,7 @@ class Federation:
 
     def fold(self, contributions: Iterable[Contribution], number: int) -> ev.Folded:
         """Make the next model. Raises what `Aggregator.fold` raises; the model then stays as it was."""
-        folded = self.merger.fold(e.Fold(number, 0, self.weights, tuple(contributions)))
+        folded = self.aggregator.fold(e.Fold(number, 0, self.weights, tuple(contributions)))
         self.weights, self.outgoing = folded.body, folded.outgoing
         return folded
 
@@ -154,7 +154,7 @@ class Simulated:
             self.simulation.connect(COORDINATOR, name, ("coordinator", "client"))
 
     def rounds(self) -> Iterator[Mapping[str, Any]]:
-        """Give what the coordinator tells its owner of each round, as soon as it is known."""
+        """Return what the coordinator tells its owner of each round, as soon as it is known."""
         told = 0
         while True:
             for report in self.coordinator.completed[told:]:
@@ -191,7 +191,7 @@ class Notebook:
         self._known: dict[str, Any] = dict(map(json.loads, lines))
 
     def get(self, words: tuple[object, ...], compute: Callable[[], Any]) -> Any:
-        """Give the result that belongs to these words, computed now if it is new; None if it may not be."""
+        """Return the result that belongs to these words, computed now if it is new; None if it may not be."""
         key = " | ".join(map(str, words))
         if key not in self._known and self.compute:
             self._known[key] = value = compute()

@@ -72,7 +72,7 @@ def strategy_of(rule: str, f: int) -> Strategy:
 
 
 def hostile_updates(attack: str, honest: list[Contribution], f: int, seed: int, number: int) -> list[Vector]:
-    """Give the difference to the global model that each hostile client sends."""
+    """Return the difference to the global model that each hostile client sends."""
     deltas = [c.delta() for c in honest]
     noise = [generator(seed, "attack", number, k) for k in range(f)]
     match attack:
@@ -104,7 +104,7 @@ def screened(contributions: Sequence[Contribution], enrolled: dict[str, int], pa
 
 @cache
 def data(scheme: str, seed: int) -> tuple[dict[str, Rows], Rows]:
-    """Give the sites and the test set."""
+    """Return the sites and the test set."""
     mnist = load("mnist")
     assert mnist.test is not None
     return sites_of(subset(mnist, ROWS, seed=seed), CLIENTS, scheme, seed=seed), (mnist.test.X, mnist.test.y)
@@ -116,7 +116,7 @@ def model() -> MLP:
 
 
 def run(scheme: str, f: int, rule: str, attack: str, seed: int, rounds: int = ROUNDS) -> float | str:
-    """Give the final accuracy, NaN where the model has become no number; or the n that the rule refused."""
+    """Return the final accuracy, NaN where the model has become no number; or the n that the rule refused."""
     sites, test = data(scheme, seed)
     enrolled = {name: len(rows[1]) for name, rows in sites.items()}
     # Drawn, because where the clients differ it matters who is hostile.
@@ -142,7 +142,7 @@ def run(scheme: str, f: int, rule: str, attack: str, seed: int, rounds: int = RO
                 for name, delta in zip(sorted(hostile), bad, strict=True)
             ]
             came.sort(key=lambda c: c.client)
-        if rule == UNSCREENED:  # not by the merger either, which leaves out what is not finite
+        if rule == UNSCREENED:  # not by the aggregator either, which leaves out what is not finite
             federation.weights = federation.outgoing = strategy.apply({}, federation.weights, came).weights
             continue
         counted = screened(came, enrolled, payload)

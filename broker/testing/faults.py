@@ -18,7 +18,6 @@ class Partition:
     end: float
 
     def cuts(self, one: str, other: str, now: float) -> bool:
-        """Return whether it separates two nodes now."""
         return self.start <= now < self.end and (one in self.side) != (other in self.side)
 
 

@@ -58,7 +58,6 @@ class MemoryNetwork:
         self._stopped.setdefault(node, [])
 
     def resume(self, node: str) -> None:
-        """Deliver to a stopped node again, first what has come meanwhile."""
         for deliver in self._stopped.pop(node, ()):
             self.clock.call_at(self.clock.time(), deliver)
 
@@ -67,7 +66,6 @@ class MemoryNetwork:
 
     @property
     def clock(self) -> Clock:
-        """The clock of all deliveries."""
         if self._clock is None:
             self._clock = asyncio.get_running_loop()
         return self._clock
@@ -93,8 +91,6 @@ class MemoryNetwork:
                 self.later(other.node, partial(other.lost, transport.node, transport.incarnation))
 
     def later(self, node: str, action: Callable[[], None], delay_s: float = 0.0) -> None:
-        """Run an action at a node, after a delay, and not while it is stopped."""
-
         def act() -> None:
             if node in self._stopped:
                 self._stopped[node].append(act)

@@ -28,8 +28,6 @@ UNIT = 65536.0
 
 
 class _Scratch(NamedTuple):
-    """The buffers of one encoding, each as long as a chunk."""
-
     floats: NDArray[np.float32]
     fixed: NDArray[np.int32]
     codes: NDArray[np.int8]
@@ -58,7 +56,6 @@ class Stochastic:
 
     @property
     def levels(self) -> int:
-        """L, the largest code."""
         return (1 << (self.bits - 1)) - 1
 
     def stride(self, dtype: "np.dtype[Any]") -> int:  # noqa: ARG002

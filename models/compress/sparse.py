@@ -39,7 +39,6 @@ class TopK:
         return min(size, max(1, round(self.share * size)))
 
     def bound(self, size: int, dtype: "np.dtype[Any]", values: Values) -> int:
-        """Return the bytes of the longest frame."""
         return HEAD.size + values.nbytes(self.kept(size), dtype) + _bitmap_bytes(size)
 
     def encode(self, vector: Vector, values: Values, rng: np.random.Generator) -> Bytes:
@@ -183,7 +182,6 @@ def _scatter_gaps(index: Bytes, bits: int, values: Vector, out: Vector) -> int:
 
 
 def _scatter_bitmap(index: Bytes, values: Vector, out: Vector) -> int:
-    """Put values where bits are set; return how many."""
     if index.size != _bitmap_bytes(out.size):
         raise CodecError(f"top-k: a bitmap of {index.size} bytes for {out.size} elements")
     if out.size % 8 and index[-1] >> (out.size % 8):

@@ -122,7 +122,6 @@ SUFFIXES = tuple(READERS)
 def _roles(
     path: Path, columns: list[str], target: str | None, sites: str | None
 ) -> tuple[tuple[str, ...], str, str | None]:
-    """Return the columns of the inputs, the target and the sites."""
     for name in (target, sites):
         if name is not None and name not in columns:
             raise DataError(f"{path}: no column {name!r}{suggest(name, columns)}; it has: {', '.join(columns)}")
@@ -139,7 +138,6 @@ def _roles(
 
 
 def _unique(path: Path, columns: list[str]) -> None:
-    """Refuse two columns of one name."""
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
         raise DataError(f"{path}: two columns are called {twice[0]!r}")

@@ -28,8 +28,6 @@ QUANTITY_BINS = 10
 
 @dataclass(frozen=True)
 class _Cut:
-    """The arguments of every scheme; each uses what it needs."""
-
     dataset: Dataset
     nodes: int
     alpha: float

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class LocalResult:
-    """What a client sends, with metrics about it."""
-
     # What is sent: (parts * size,) floats, or bytes (uint8) where there is an `encoding`. None if `cancelled`.
     vector: NDArray[Any] | None
     encoding: str  # spec of the codec; empty: none

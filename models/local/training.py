@@ -228,7 +228,6 @@ class LocalTraining:
         return report
 
     def _split(self, received: Vector, settings: LocalSettings) -> tuple[Vector, Vector | None]:
-        """Return the weights, and the server's control variate."""
         layout, parts = self.site_model.layout, settings.parts
         if received.ndim != 1 or received.size != len(parts) * layout.size:
             expected = f"{' and '.join(parts)}, {len(parts)} x {layout.size} elements, were expected"

@@ -190,7 +190,6 @@ class MLP(FlatModel):
         return self._passes[rows], np.array(scale, self.dtype), np.array(scale * l2, self.dtype)
 
     def _targets(self, y: Array) -> Array:
-        """Return (rows, outputs) targets: one-hot for more than two classes."""
         if self._output == "softmax":
             return np.eye(self._layers[-1].b.size, dtype=self.dtype)[y]
         return y.astype(self.dtype).reshape(-1, 1)

@@ -72,7 +72,6 @@ class Adapter(ModelBase):
         return {"name": self.path, "parameters": parameters}
 
     def build(self, n_features: int, n_classes: int | None, rng: np.random.Generator) -> Layout:
-        """Make the estimator's arrays for the task that all nodes agreed on. See `Model.build`."""
         from sklearn.base import clone
 
         self.set_task(n_features, n_classes)
@@ -83,17 +82,14 @@ class Adapter(ModelBase):
         return self._layout
 
     def get_weights(self) -> Vector:
-        """Return a copy of the weights. See `Model.get_weights`."""
         self.layout  # noqa: B018 - raises before build()
         return np.concatenate([array.ravel() for array in self.read().values()])
 
     def set_weights(self, vector: Vector) -> None:
-        """Copy a flat vector into the estimator. See `Model.set_weights`."""
         self.layout.check(vector)
         self.write({name: view.copy() for name, view in self.layout.views(vector).items()})
 
     def run(self, job: FitJob) -> FitReport:
-        """Train through `partial_fit`, chunk by chunk."""
         X, y, work, rng, stop, _ = job
         n, batch, target = len(X), min(work.batch_size, len(X)), work.steps(len(X))
         if not work.carry_optimizer:
@@ -157,15 +153,12 @@ class LinearAdapter(Adapter):
     """Estimators with `coef_` and `intercept_`: one row for two classes, as scikit-learn has it, else one a class."""
 
     def prepare(self, n_features: int, rng: np.random.Generator) -> None:  # noqa: ARG002
-        """Start at zero."""
         self.working.shuffle = False
         self.see_one_row()
         self.write({name: np.zeros_like(array) for name, array in self.read().items()})
 
     def read(self) -> dict[str, Array]:
-        """Return coefficients and intercepts."""
         return {"coef": self.working.coef_, "intercept": self.working.intercept_}
 
     def write(self, arrays: dict[str, Array]) -> None:
-        """Put coefficients and intercepts into the estimator."""
         self.working.coef_, self.working.intercept_ = arrays["coef"], arrays["intercept"]

@@ -22,7 +22,6 @@ class LogisticAdapter(LinearAdapter):
     """
 
     def prepare(self, n_features: int, rng: np.random.Generator) -> None:  # noqa: ARG002
-        """Start at zero."""
         classes = np.arange(self.n_classes or 0)
         rows = 1 if len(classes) == 2 else len(classes)
         self.working.warm_start = True
@@ -30,7 +29,6 @@ class LogisticAdapter(LinearAdapter):
         self.write({"coef": np.zeros((rows, n_features)), "intercept": np.zeros(rows)})
 
     def run(self, job: FitJob) -> FitReport:
-        """Iterate the solver from the present weights."""
         from sklearn.exceptions import ConvergenceWarning
 
         X, y, work, rng, stop, _ = job

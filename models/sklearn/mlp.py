@@ -13,7 +13,6 @@ class MLPAdapter(Adapter):
     """MLPClassifier."""
 
     def prepare(self, n_features: int, rng: np.random.Generator) -> None:  # noqa: ARG002
-        """Draw the initial weights as `mlp.MLP` does."""
         working = self.working
         working.shuffle, working.batch_size = False, 1
         self.see_one_row()
@@ -25,18 +24,15 @@ class MLPAdapter(Adapter):
         self.forget()
 
     def read(self) -> dict[str, Array]:
-        """Return all weights, then all biases, first layer first."""
         weights = {f"weight.{i}": W for i, W in enumerate(self.working.coefs_)}
         return weights | {f"bias.{i}": b for i, b in enumerate(self.working.intercepts_)}
 
     def write(self, arrays: dict[str, Array]) -> None:
-        """Put weights and biases into the estimator."""
         depth = len(self.working.coefs_)
         self.working.coefs_ = [arrays[f"weight.{i}"] for i in range(depth)]
         self.working.intercepts_ = [arrays[f"bias.{i}"] for i in range(depth)]
 
     def advance(self, X: Array, y: Array, batch: int) -> bool:
-        """Do one `partial_fit` in mini-batches of that size."""
         self.working.batch_size = min(batch, len(X))
         return super().advance(X, y, batch)
 
@@ -55,7 +51,6 @@ class MLPAdapter(Adapter):
         return flat | {"clock": np.array(clock)}
 
     def set_state(self, state: Mapping[str, Array]) -> None:
-        """Put back what `get_state` returned. Raises ValueError if it does not fit."""
         for name, arrays in self._moments().items():
             if name not in state or state[name].shape != (self.layout.size,):
                 raise ValueError(f"optimizer state {name!r} is missing, or not of shape ({self.layout.size},)")

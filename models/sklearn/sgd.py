@@ -41,20 +41,16 @@ class SGDAdapter(LinearAdapter):
             self.capabilities = frozenset()
 
     def prepare(self, n_features: int, rng: np.random.Generator) -> None:
-        """Start at zero, the clock at the first step."""
         super().prepare(n_features, rng)
         self.working.t_ = 1.0
 
     def get_state(self, *, moments: bool = True) -> dict[str, Array]:  # noqa: ARG002
-        """Return the schedule's clock."""
         return {"t": np.array([self.working.t_], np.float64)}
 
     def set_state(self, state: Mapping[str, Array]) -> None:
-        """Put back what `get_state` returned."""
         self.working.t_ = float(state["t"][0])
 
     def run(self, job: FitJob) -> FitReport:
-        """Train through `partial_fit`, with the split steps that are asked for."""
         self._split = None
         if job.work.proximal or job.correction is not None:
             views = None if job.correction is None else self.layout.views(job.correction)
@@ -89,7 +85,6 @@ class SGDAdapter(LinearAdapter):
             yield np.concatenate(joined), steps
 
     def advance(self, X: Array, y: Array, batch: int) -> bool:
-        """Do one `partial_fit`, and the split steps that follow it."""
         begun = self.working.t_
         going = super().advance(X, y, batch)
         if going and self._split:
@@ -135,7 +130,6 @@ class _SplitSteps:
         self.reached = 0.0
 
     def follow(self, arrays: dict[str, Array], rates: NDArray[np.float64]) -> None:
-        """Do the steps with these rates, in place."""
         kept, reached = proximal_steps(rates, self.proximal)
         self.reached = kept * self.reached + reached
         for name, array in arrays.items():

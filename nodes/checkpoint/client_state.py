@@ -41,7 +41,6 @@ class ClientStateStore:
 
     @property
     def rounds(self) -> list[int]:
-        """Rounds of which there is a state, the oldest first."""
         return sorted(self._states)
 
     def put(self, round: int, state: Arrays, coordinator: int = 0) -> None:  # noqa: A002

@@ -52,7 +52,6 @@ class State:
 
 
 def path_of(folder: Path, number: int) -> Path:
-    """Where the state of a round is kept."""
     return folder / f"round-{number:09d}.safetensors"
 
 
@@ -148,7 +147,6 @@ def read_state(folder: Path, number: int) -> State:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed writers have left unfinished."""
     for path in folder.glob(f"{UNFINISHED}*"):
         path.unlink(missing_ok=True)
 

@@ -40,7 +40,6 @@ class CheckpointStore:
 
     @property
     def rounds(self) -> list[int]:
-        """Rounds of which there is a checkpoint, whole or not, the newest first."""
         return rounds_in(self.folder)
 
     def write(self, round: int, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> None:  # noqa: A002
@@ -90,7 +89,6 @@ class CheckpointStore:
         return None
 
     def forget(self, *numbers: int) -> None:
-        """Remove the checkpoints of these rounds, those that are still there."""
         for number in numbers:
             path_of(self.folder, number).unlink(missing_ok=True)
 

@@ -50,7 +50,6 @@ def parse_set(text: str) -> tuple[str, object]:
 
 
 def override(tables: Mapping[str, Any], overrides: Mapping[str, object]) -> dict[str, Any]:
-    """Return a copy of ``tables`` in which each dotted key of ``overrides`` has won."""
     merged = {key: dict(value) if isinstance(value, Mapping) else value for key, value in tables.items()}
     for dotted, value in overrides.items():
         *parents, leaf = dotted.split(".")
@@ -114,7 +113,6 @@ def convert(tables: Mapping[str, Any], kind: type[T]) -> T:
 
 
 def flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the values of a tree of maps by their dotted keys, tuples as lists."""
     found: dict[str, Any] = {}
     for key, value in tables.items():
         if isinstance(value, Mapping):
@@ -152,7 +150,6 @@ def unknown_key(root: type, section: str, key: str) -> str:
 
 
 def keys_of(root: type, section: str = "") -> list[str]:
-    """Return the keys that a file may have in a table, or at the top level."""
     kind = _fields(root)[section] if section else root
     return [name for name in _fields(kind or root) if name != GATHERED.get(section)]
 

@@ -204,7 +204,6 @@ class Experiment:
 
     @property
     def timing(self) -> Timing:
-        """All durations that a node's machine goes by."""
         network = self.network
         return Timing(
             deadline_s=self.deadline_s,
@@ -232,7 +231,6 @@ class Experiment:
 
     @property
     def personalized(self) -> bool:
-        """Whether each client of this run ends with a model of its own."""
         federated = self.federated
         return self.mode == "federated" and bool(federated.personal or federated.ditto or federated.fine_tune)
 
@@ -255,7 +253,6 @@ class Experiment:
 
     @property
     def process_count(self) -> int:
-        """Operating-system processes that host the nodes."""
         return self.processes or self.nodes
 
     @property

@@ -53,6 +53,5 @@ def _asynchronous(experiment: Experiment) -> bool:
 
 
 def _changed(table: Any) -> list[str]:
-    """Return the keys of a table that differ from their defaults."""
     fresh = type(table)()
     return [f.name for f in fields(table) if getattr(table, f.name) != getattr(fresh, f.name)]

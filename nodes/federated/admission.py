@@ -54,7 +54,6 @@ def admit(event: ev.Arrived, update: m.Update, work: str, base: ev.Body) -> Cont
 
 
 def refuse(to: str, number: int, fault: Fault) -> list[e.Effect]:
-    """Refuse an update: its sender and the subscribers learn why it does not count."""
     code, reason = fault
     return [
         e.Send((to,), m.Refused(about="update", round=number, code=code, reason=reason)),

@@ -50,7 +50,6 @@ class AsyncBuffer:
         return 2 * self.run.config.timing.heartbeat_s
 
     def open(self, number: int, attempt: int, now: float) -> list[e.Effect]:
-        """Begin to gather the updates of a step."""
         run, config = self.run, self.run.config
         run.status = "asking"
         if self.active and run.round and run.round.key == (number, attempt):
@@ -66,11 +65,9 @@ class AsyncBuffer:
         return [*effects, e.Publish("round.started", fields), *implausible_claims(config, run.registry)]
 
     def advance(self, now: float) -> list[e.Effect]:
-        """Make a step if the buffer is full, and give tasks to those who have none."""
         return [*self._step_if_full(now), *self._ask(now)] if self.active else []
 
     def _ask(self, now: float) -> list[e.Effect]:
-        """Send tasks to clients that have none, as far as more may be at work: with the present model."""
         run, ledger, config = self.run, self.ledger, self.run.config
         if run.status != "asking" or run.round is None:
             return []
@@ -155,12 +152,10 @@ class AsyncBuffer:
         return [] if silent else self._give_up(name, number, reason, now)
 
     def take_back(self, name: str) -> list[e.Effect]:
-        """Forget the task that a client has: it has left, or may have forgotten it."""
         task = self.ledger.out.pop(name, None)
         return [e.CancelTimer(("task", name, task.number))] if task else []
 
     def _give_up(self, name: str, number: int, reason: str, now: float) -> list[e.Effect]:
-        """Take a task back that failed, and give its client a rest."""
         if not self.ledger.holds(name, number):
             return []
         timing = self.run.config.timing
@@ -186,7 +181,6 @@ class AsyncBuffer:
         return [run.work_timer("fold", step.number, now), fold]
 
     def folded(self, event: ev.Folded, now: float) -> list[e.Effect]:
-        """Take over the next model, and go on to the next step."""
         run, step, current = self.run, self.buffer.step, self.run.round
         if step is None or current is None or (event.round, event.attempt) != (step.number, step.attempt):
             return []
@@ -244,7 +238,6 @@ class AsyncBuffer:
         return [failed, *self._proceed(step.number, step.attempt + 1, now, failure)]
 
     def stop(self) -> list[e.Effect]:
-        """Ask nobody any more: what is still being worked on is abandoned."""
         self.active = False
         effects: list[e.Effect] = [e.CancelTimer(("silence",))]
         for name in sorted(self.ledger.out):

@@ -17,8 +17,6 @@ from .strategies import Contribution
 
 @dataclass(frozen=True, slots=True)
 class OpenTask:
-    """A task that a client is working on."""
-
     number: int
     version: int  # steps that the model had made when it went out
     base: Body  # the weights that went with it
@@ -56,7 +54,6 @@ class TaskLedger:
         return name in self.out and self.out[name].number == number
 
     def done(self, name: str) -> OpenTask:
-        """Note that a client has done its task well; return the task."""
         task = self.out.pop(name)
         self.answered[name] = task.number
         self._failures.pop(name, None)
@@ -72,20 +69,15 @@ class TaskLedger:
         return [name for name in names if name not in self.out and self.resting.get(name, now) <= now]
 
     def known(self, name: str) -> bool:
-        """Whether a client was given a task in this incarnation."""
         return name in self._given and name not in self._repeats
 
     def newest(self) -> int:
         return max(self._given.values(), default=0)
 
     def address(self, name: str) -> tuple[int, int, int]:
-        """Return what tells a client's task from those of others: its number; the client's last task that will never be
-        asked for again; and that which was in the model when this incarnation began.
-        """
         return self.out[name].number, self._durable.get(name, 0), self._resumed_from.get(name, 0)
 
     def saving(self) -> None:
-        """Note that what is counted now is being written."""
         self._saving = dict(self.counted)
 
     def saved(self) -> None:
@@ -105,14 +97,11 @@ class TaskLedger:
 
 @dataclass(frozen=True, slots=True)
 class WaitingUpdate:
-    """An admitted update that no step has taken up yet."""
-
     task: OpenTask
     update: Contribution
 
     @property
     def address(self) -> tuple[str, int]:
-        """Client and task: the order of updates in a step."""
         return self.update.client, self.task.number
 
 
@@ -130,11 +119,9 @@ class Step:
         return tuple(replace(waiting.update, staleness=staleness) for waiting, staleness in pairs)
 
     def staleness(self) -> list[int]:
-        """Return the staleness of each, in the same order."""
         return [self.number - 1 - waiting.task.version for waiting in self.taken]
 
     def numbers_of(self, client: str) -> list[int]:
-        """Return the tasks of a client that it is made of."""
         return [waiting.task.number for waiting in self.taken if waiting.update.client == client]
 
     def counted(self, rejected: Iterable[str]) -> dict[str, Contribution]:

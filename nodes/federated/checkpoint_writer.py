@@ -18,8 +18,6 @@ BEST = "best"  # the weights of the best round, where they are others
 
 @dataclass(frozen=True)
 class CheckpointWriter:
-    """Adds to a checkpoint what the machine does not know, and writes it."""
-
     store: CheckpointStore
     stats: NodeStats  # what the summary is made of
     experiment: Mapping[str, Any]  # whose checkpoint it is

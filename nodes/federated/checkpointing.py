@@ -29,7 +29,6 @@ class CheckpointPolicy:
 
     @property
     def busy(self) -> bool:
-        """Whether something is still to be written."""
         return self.grown or self._saving is not None or self._newest > self._handled
 
     def completed(self, number: int) -> None:
@@ -49,7 +48,6 @@ class CheckpointPolicy:
         return [e.CancelTimer(RETRY), deadline, e.Checkpoint(self._newest, body, record(), best)]
 
     def ended(self, number: int, *, saved: bool) -> list[e.Effect]:
-        """Note that a checkpoint was written, or was not."""
         if number != self._saving:
             return []
         self._saving, self._handled = None, number

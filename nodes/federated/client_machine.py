@@ -30,8 +30,6 @@ class ClientConfig:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A task with the handle of its weights."""
-
     task: m.Task
     body: ev.Body
 
@@ -48,17 +46,10 @@ class Assignment:
 class ClientMachine:
     """Decides what a client does next: answer the coordinator's tasks, one at a time.
 
-    A task that comes while an older one is still being worked on abandons the older: its round is over. Work that
-    cannot be interrupted and outlives its deadline makes the client decline by name what comes meanwhile; it never
-    trains two at once.
-
-    A coordinator that was started again gets no answer to what its previous incarnation has asked: it cannot know of
-    it, and might count it twice.
-
-    Attributes
-    ----------
-    current, pending
-        The task that is being worked on, and the one that waits for its end.
+    A task that comes while an older one is still being worked on (`current`) waits (`pending`) and abandons the older:
+    its round is over. Work that cannot be interrupted and outlives its deadline makes the client decline by name what
+    comes meanwhile; it never trains two at once. A coordinator that was started again gets no answer to what its
+    previous incarnation has asked: it cannot know of it, and might count it twice.
     """
 
     def __init__(self, config: ClientConfig) -> None:
@@ -265,7 +256,6 @@ class ClientMachine:
         return e.Send((self.config.coordinator,), m.Declined(round=number, attempt=attempt, reason=reason))
 
     def _next(self, now: float) -> list[e.Effect]:
-        """Go on with what waited: the worker is free."""
         effects: list[e.Effect] = []
         if self.current:
             effects.append(e.CancelTimer(("task", *self.current.key)))

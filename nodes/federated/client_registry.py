@@ -19,8 +19,6 @@ DEBTS = 8  # tasks that are remembered until their answer comes: a client that i
 
 @dataclass(slots=True)
 class ClientRecord:
-    """One client as the coordinator knows it."""
-
     name: str
     examples: int = 0
     here: bool = True  # it has said that it is ready, to this incarnation of the coordinator
@@ -90,7 +88,6 @@ class ClientRegistry:
             record.state, record.sending = state, tuple(sending)
 
     def review(self, now: float, late_by_s: float) -> Verdicts:
-        """Look at the clock, `late_by_s` after one wanted to."""
         self.liveness.extend_deadlines(max(0.0, late_by_s), now)
         return self.liveness.review(now)
 
@@ -101,15 +98,12 @@ class ClientRegistry:
         return self.clients[name]
 
     def here(self, name: str) -> bool:
-        """Whether a client has said that it is ready, and not said goodbye."""
         return name in self.clients and self.clients[name].here
 
     def living(self) -> list[str]:
-        """Clients that are neither suspected nor lost, in name order."""
         return sorted(name for name, record in self.clients.items() if record.here and self.liveness.living(name))
 
     def reachable(self) -> list[str]:
-        """Clients that have not been given up, in name order."""
         return sorted(name for name, record in self.clients.items() if record.here and name not in self.liveness.lost)
 
     def is_lost(self, name: str) -> bool:
@@ -125,7 +119,6 @@ class ClientRegistry:
         return self.clients[name].state if name in self.clients else "gone"
 
     def ask(self, names: Iterable[str], key: tuple[int, int]) -> None:
-        """Note that these were given the task of (round, attempt)."""
         for name in names:
             self.clients[name].owes = (*self.clients[name].owes[1 - DEBTS :], key)
 
@@ -154,7 +147,6 @@ class ClientRegistry:
         return max(1, int(ratio * self.median))
 
     def implausible(self, ratio: float) -> list[ClientRecord]:
-        """Return those whose claim has come to exceed the cap since this was last asked, in name order."""
         cap = self.cap(ratio)
         found = [r for _, r in sorted(self.clients.items()) if r.here and r.examples > cap and not r.implausible]
         for record in found:

@@ -19,12 +19,6 @@ from .personalization import FINE_TUNE
 
 
 class ClientWorker(ModelWorker):
-    """Does what a client's tasks ask for.
-
-    A task of round r starts from the newest state of a round before r, whatever has been done meanwhile, so that a
-    repeated task gives the same bytes; the state after it is kept in `states` before the answer leaves.
-    """
-
     def __init__(
         self, site_model: SiteModel, *, node: str, seed: int, states: ClientStateStore, scale: Scale = "standard"
     ) -> None:
@@ -121,7 +115,6 @@ class ClientWorker(ModelWorker):
             raise ArithmeticError(f"{what} must be finite and of a size that it can hold: {error}") from error
 
     def _checked(self, settings: Mapping[str, Any]) -> LocalSettings:
-        """Check the settings once; they hardly ever change from task to task."""
         if self._settings[0] != settings:
             self._settings = (dict(settings), LocalSettings.from_dict(settings))
         return self._settings[1]

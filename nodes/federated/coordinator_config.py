@@ -30,7 +30,6 @@ class CoordinatorConfig:
 
     @classmethod
     def of(cls, experiment: Experiment, clients: Collection[str], strategy: Strategy, *, has_test: bool) -> Self:
-        """Return the configuration of an experiment's coordinator, which has test rows or has not."""
         from nervenet.models.compress import parse
 
         federated, evaluation = experiment.federated, experiment.evaluation

@@ -65,7 +65,6 @@ class CoordinatorMachine:
         return self.buffer if self.buffer and self.buffer.active else self.rounds
 
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
-        """Take one event and return what to do."""
         if self.run.status == "finished":
             return []
         effects = self._handle(event, now)
@@ -214,7 +213,6 @@ class CoordinatorMachine:
         return (self._training if number else self.rounds).open(number, attempt, now)
 
     def _proceed(self, number: int, attempt: int, now: float, failure: str) -> list[e.Effect]:
-        """Open (round, attempt), unless the run is over or, by the reason given, has failed too often."""
         run = self.run
         if run.closing:
             return self._conclude(now)

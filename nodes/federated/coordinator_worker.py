@@ -37,7 +37,6 @@ class Aggregator:
         self._kept: dict[int, dict[str, Any]] = {}
 
     def begin(self, weights: Any) -> Any:
-        """Start from `weights`; return what goes out to the clients first."""
         self.state = begun(self.strategy, weights, self.population)
         extra = len(self.strategy.demands.parts) - 1
         parts = (np.zeros_like(weights),) * extra
@@ -74,7 +73,6 @@ class Aggregator:
         return ev.Folded(effect.round, effect.attempt, outcome.weights, outgoing, metrics, dict(outcome.rejected))
 
     def _keep(self, number: int, parts: tuple[Any, ...]) -> None:
-        """States and parts are never changed, so that keeping them copies nothing."""
         arrays = {f"{STATE}{name}": array for name, array in self.state.items()}
         arrays |= {f"{PART}{k}": part for k, part in enumerate(parts, 1)}
         kept = [n for n in sorted(self._kept) if n < number][1 - KEPT :]
@@ -132,7 +130,6 @@ class CoordinatorWorker(ModelWorker):
                 return super().perform(effect, cancellation)
 
     def apply_agreement(self, effect: e.ApplyAgreement) -> ev.ModelReady:
-        """Build the model; its weights go out with the strategy's further parts behind them."""
         ready = super().apply_agreement(effect)
         if self._personal:
             from nervenet.models.local.personal import personal_names

@@ -61,7 +61,6 @@ class Goal:
         return "<=" if lower_is_better(self.metric) else ">="
 
     def reached(self, value: float) -> bool:
-        """Whether a value is good enough; one that is not a number never is."""
         return value <= self.threshold if lower_is_better(self.metric) else value >= self.threshold
 
     def check(self, reported: Sequence[str]) -> None:
@@ -76,8 +75,6 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """That a run shall end: by which rule, and why, for people."""
-
     by: Reason
     reason: str
 
@@ -101,7 +98,6 @@ class EarlyStopping:
 
     @property
     def watches(self) -> bool:
-        """Whether an evaluation can end the run: then no round is folded before the last evaluation is in."""
         return self.goal is not None or self.config.patience is not None
 
     def judge(self, round: int, metrics: Mapping[str, Any]) -> Stop | None:  # noqa: A002
@@ -142,7 +138,6 @@ class EarlyStopping:
         return Stop("budget", f"the budget of {self.config.budget_s or 0:g} s is spent")
 
     def to_dict(self, now: float) -> dict[str, Any]:
-        """Return all that later verdicts depend on, as JSON can say it."""
         return {
             "metric": self.metric,
             "best": None if self.best is None else list(self.best),

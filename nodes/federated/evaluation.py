@@ -18,8 +18,6 @@ SHARE = 0.25  # of the worker's time for evaluations of an asynchronous run; whe
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The model that was judged best."""
-
     round: int  # after which it was the global model
     weights: ev.Body  # (n,) array; to a machine, a handle
     metrics: Mapping[str, Any]
@@ -58,7 +56,6 @@ class Evaluation:
         return self.config.evaluate_test and number > 0 and (last or number % self.config.evaluation.every == 0)
 
     def ask(self, number: int, body: ev.Body, fields: Mapping[str, Any], now: float) -> e.Effect:
-        """Request the evaluation of a round's model, and note what else is known of the round."""
         self._asked[number], self._asked_at = (body, fields), now
         return e.Evaluate(number, "test", body)
 
@@ -127,7 +124,6 @@ class Evaluation:
         return stop
 
     def _undefined(self, metrics: Mapping[str, Any]) -> list[e.Effect]:
-        """Name, once, the metrics that were asked for and that no evaluation reports."""
         missing, self._expected = sorted(self._expected - set(metrics)), set()
         if not missing:
             return []

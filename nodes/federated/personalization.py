@@ -36,7 +36,6 @@ class Personalization:
         return [*self._deadline(now), e.Personalize(self.task.round, self.body, self.task.settings)]
 
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
-        """Take one event and return what to do; `Finish` is the last of it."""
         match event:
             case ev.TimerFired(("own", _, _)) if not self._overdue:
                 self._overdue = True  # whatever the work has come to by now is this client's own model

@@ -21,7 +21,7 @@ def least_for_strategy(wanted: int, config: CoordinatorConfig) -> int:
     A round that closed with fewer while more were on their way would fail, and so would each attempt after it.
     """
     for answers in range(floor_of(wanted, config), wanted):
-        with suppress(Exception):  # whatever the check of somebody's own strategy raises
+        with suppress(Exception):  # whatever the check of a user's own strategy raises
             config.strategy.check(answers)
             return answers
     return wanted
@@ -50,7 +50,6 @@ def left_behind(config: CoordinatorConfig, registry: ClientRegistry) -> list[e.E
 
 
 def too_few_ready(config: CoordinatorConfig, registry: ClientRegistry) -> str:
-    """Return the reason why a run cannot begin at the deadline, with those who are missing."""
     living, limit = registry.living(), f"{config.timing.join_deadline_s:g} s"
     names = ", ".join(sorted(config.clients - set(living)))
     wanted = f"at least {floor_of(len(config.clients), config)} clients were ready within {limit}"

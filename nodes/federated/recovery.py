@@ -45,7 +45,6 @@ class Past:
 
     @property
     def best(self) -> Any:
-        """The best weights so far, None where they are those of the last round, or there are none."""
         return self.checkpoint.arrays.get(BEST)
 
     def restore(self, worker: CoordinatorWorker, stats: NodeStats) -> ev.ModelReady:

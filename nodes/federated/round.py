@@ -11,8 +11,6 @@ from .strategies import Contribution
 
 @dataclass(slots=True)
 class Round:
-    """One attempt at one round: who was asked, who has answered, who is excused and why."""
-
     number: int
     attempt: int
     work: str
@@ -30,11 +28,9 @@ class Round:
 
     @property
     def key(self) -> tuple[int, int]:
-        """Round and attempt: what answers are matched by."""
         return self.number, self.attempt
 
     def awaited(self) -> list[str]:
-        """Who could still answer."""
         return [name for name in self.asked if name not in self.admitted and name not in self.excused]
 
     def excuse(self, name: str, reason: str, *, silent: bool = False) -> bool:
@@ -61,7 +57,6 @@ class Round:
         return "all" if len(self.admitted) == len(self.asked) else "quorum"
 
     def contributions(self) -> tuple[Contribution, ...]:
-        """Return what is to be folded, in name order."""
         return tuple(contribution for _, contribution in sorted(self.admitted.items()))
 
     def missing(self, why: str) -> dict[str, str]:

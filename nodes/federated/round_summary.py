@@ -20,7 +20,6 @@ MOST_NAMES, LONGEST_NAME = 64, 64  # of metrics: they go into events and reports
 
 
 def closing_fields(current: Round | None, now: float) -> dict[str, Any]:
-    """Return how a round closed: the fields of the event ``round.completed``."""
     if current is None:
         return {}
     fields: dict[str, Any] = {

@@ -27,8 +27,6 @@ from .task_dispatch import tasks
 
 
 class RunState:
-    """One run as its coordinator knows it."""
-
     def __init__(self, config: CoordinatorConfig) -> None:
         timing = config.timing
         self.config = config
@@ -52,7 +50,6 @@ class RunState:
         self._resumed_after = 0
 
     def restore(self, record: Mapping[str, Any], weights: ev.Body, outgoing: ev.Body, best: ev.Body) -> None:
-        """Take up what `to_dict` returned in a previous incarnation."""
         payload = msgspec.convert(record["payload"], m.Payload)
         self.model = ev.ModelReady(record["agreement"], payload, weights, outgoing)
         self.weights, self.outgoing = weights, weights if outgoing is None else outgoing
@@ -79,7 +76,6 @@ class RunState:
 
     @property
     def number(self) -> int:
-        """The round that is open, or was last."""
         return self.round.number if self.round else 0
 
     @property
@@ -92,11 +88,9 @@ class RunState:
 
     @property
     def last(self) -> bool:
-        """Whether no round comes after the one last completed."""
         return self.completed >= self.config.rounds or bool(self.stop_due and self.completed)
 
     def tasks(self, names: Iterable[str], work: m.TaskKind, number: int, attempt: int) -> list[e.Effect]:
-        """Return the tasks of a round with a barrier, or the last ones."""
         body, known = self.outgoing if work == "train" else self.weights, (self.config, self.registry, self.model)
         durable, resumed_after = self.checkpoints.durable, self._resumed_after
         return tasks(*known, names, work, (number, attempt), body, durable=durable, resumed_after=resumed_after)
@@ -128,7 +122,6 @@ class RunState:
         return effects
 
     def saved(self, number: int, now: float, failure: str = "") -> list[e.Effect]:
-        """Note what has become of a checkpoint, and ask for the next one."""
         if self.ledger is not None and not failure:
             self.ledger.saved()
         effects = self.checkpoints.ended(number, saved=not failure)
@@ -147,7 +140,6 @@ class RunState:
         ]
 
     def reject(self, name: str, number: int, key: tuple[int, int], fault: Fault) -> list[e.Effect]:
-        """Refuse an update for what it holds; `key` is the round and attempt, or task, that it answered."""
         return [*refuse(name, number, fault), *self.strike(name, key, fault[1])]
 
     def strike(self, name: str, key: tuple[int, int], reason: str) -> list[e.Effect]:

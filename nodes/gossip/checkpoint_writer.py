@@ -52,7 +52,6 @@ class CheckpointWriter:
         self._experiment = experiment.to_dict()
 
     def complete(self, effect: e.SaveState) -> e.SaveState:
-        """Add what the machine does not know, now, before a later round changes it."""
         known: dict[str, Any] = {"experiment": self._experiment, "incarnation": self.incarnation}
         if self.stats is not None:
             known["result"] = self.stats.as_of(effect.round)

@@ -28,15 +28,10 @@ class NoCommonCheckpoint(ValueError):
 
 
 class CheckpointPolicy:
-    """Asks for states to be written, and knows which there are.
+    """Asks for states of rounds that are multiples of `stride` to be written, and knows which are `held`.
 
-    Attributes
-    ----------
-    held
-        Rounds of which there is a state, the oldest first.
-    stride
-        Of which multiples one is written. It at most doubles from one to the next: in the beginning, when no peer
-        knows its pace yet, all write 1, 2, 4, 8, ... The first one is kept permanently: it is the one that all have.
+    The stride at most doubles from one to the next: in the beginning, when no peer knows its pace yet, all write 1, 2,
+    4, 8, ... The first one is kept permanently: it is the one that all have.
     """
 
     def __init__(self, *, wanted: bool, held: Collection[int] = ()) -> None:
@@ -54,7 +49,6 @@ class CheckpointPolicy:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What goes with this peer's survey."""
         return {ROUNDS: list(self.held[-MOST_HELD:])} if self.held else {}
 
     def resumed(self, number: int) -> None:
@@ -83,7 +77,6 @@ class CheckpointPolicy:
         return [e.SaveState(number, {"agreement": dict(agreement)}, forget, last)]
 
     def saved(self, number: int, now: float) -> list[e.Effect]:
-        """Note that a state was written; nothing is to be done."""
         began, forgotten = self._saving.pop(number, (now, ()))
         self._took_s = now - began
         self.held = sorted({*self.held, number}.difference(forgotten))
@@ -92,7 +85,6 @@ class CheckpointPolicy:
         return []
 
     def failed(self, number: int, now: float, reason: str) -> list[e.Effect]:
-        """Note that a state could not be written; it is reported once, until one could."""
         began, _ = self._saving.pop(number, (now, ()))
         self._took_s = now - began
         warned, self._warned = self._warned, True
@@ -109,7 +101,6 @@ class CheckpointPolicy:
         return min(stride, self._widest)
 
     def _worth(self, held: Collection[int]) -> set[int]:
-        """Return which of those held are to stay."""
         newest = sorted(held, reverse=True)
         worth = {*newest[:NEWEST], *(each for each in newest if each == self._first)}
         for doublings, count in enumerate(COARSER, 1):

@@ -13,13 +13,8 @@ REPORT_EVERY_S = 0.25
 class ExchangeStats:
     """Counts exchanges; `report` turns what has come together since the last report into events.
 
-    Attributes
-    ----------
-    stale, dropped
-        By neighbor, since the start: what came too late to count; what did not go out, or was taken in and gave way to
-        a newer one before it was used.
-    rejected
-        By reason.
+    By neighbor, since the start: `stale` came too late to count; `dropped` did not go out, or gave way to a newer one
+    before it was used. `rejected` is by reason.
     """
 
     def __init__(self) -> None:
@@ -34,16 +29,13 @@ class ExchangeStats:
         self._sent.setdefault(peer, Counter())["count"] += 1
 
     def lost(self, peer: str) -> None:
-        """Count a message that could not be delivered."""
         self.dropped[peer] += 1
         self._sent.setdefault(peer, Counter())["dropped"] += 1
 
     def received(self, peer: str, nbytes: int) -> None:
-        """Count a model received that was in time."""
         self._received.setdefault(peer, Counter()).update(count=1, bytes=nbytes)
 
     def late(self, peer: str) -> None:
-        """Count a model, or an answer, that came too late."""
         self.stale[peer] += 1
         self._received.setdefault(peer, Counter())["stale"] += 1
 

@@ -16,24 +16,15 @@ from .rules import PeerRules
 
 @dataclass(frozen=True)
 class ReceivedModel:
-    """One exchange as it came."""
-
     message: m.Exchange
     body: ev.Body
 
 
 class Inbox:
-    """Sorts exchanges by the round that they are for.
+    """Sorts exchanges by the round that they are for: `received` those of the open one, by sender; `early` later ones.
 
     Of a later round one a neighbor is kept, for as many rounds as anybody can be ahead: where edges go one way, who is
     heard may be many rounds further without having left anybody behind.
-
-    Attributes
-    ----------
-    received
-        Those of the round that is open, by sender.
-    early
-        Those of later rounds, by sender and round.
     """
 
     def __init__(self, ahead: int) -> None:
@@ -50,7 +41,6 @@ class Inbox:
         self._unread[event.sender, exchange.round] = event, exchange
 
     def unread(self) -> list[tuple[ev.Arrived, m.Exchange]]:
-        """Return what was left, in the order in which it came."""
         left, self._unread = list(self._unread.values()), {}
         return left
 
@@ -62,7 +52,6 @@ class Inbox:
             del held[min(held)]
 
     def open(self, number: int) -> None:
-        """Begin a round with what came early for it."""
         self.received = {}
         for sender, held in self.early.items():
             for known in [n for n in held if n <= number]:
@@ -76,7 +65,6 @@ class Inbox:
         return taken
 
     def forget(self, sender: str) -> None:
-        """Drop what came from an incarnation of a neighbor that is over."""
         self.received.pop(sender, None)
         self.early.pop(sender, None)
 

@@ -15,13 +15,7 @@ from .rounds import GossipRounds
 
 
 class LateJoin:
-    """Asks one neighbor after the other for its model, until one has given it, and starts from that.
-
-    Attributes
-    ----------
-    model
-        What was given; None so far.
-    """
+    """Asks one neighbor after the other for its model, until one has given it (`model`), and starts from that."""
 
     def __init__(self, rounds: GossipRounds, lifecycle: PeerLifecycle, patience_s: float) -> None:
         self.model: m.Model | None = None
@@ -33,7 +27,6 @@ class LateJoin:
         self._asked_at = -inf
 
     def ask(self, there: Sequence[str], now: float) -> list[e.Effect]:
-        """Ask the next of those that are there, unless one was asked a moment ago."""
         if self.model is not None or not there or now < self._asked_at + self._patience_s:
             return []
         self._asked_at = now
@@ -41,7 +34,6 @@ class LateJoin:
         return [e.Send((there[self._asked % len(there)],), m.GetModel())]
 
     def arrived(self, event: ev.Arrived, model: m.Model) -> list[e.Effect]:
-        """Take what a neighbor gives; the first counts."""
         if self._lifecycle.status != "joining" or self.model is not None:
             return []
         if event.flaw:

@@ -19,16 +19,9 @@ PATIENCE = 10  # deadlines after which nothing is waited for any longer: neither
 class PeerLifecycle:
     """Round 0, the evaluations and the end of a peer's machine.
 
-    Attributes
-    ----------
-    status
-        ``meeting``, ``joining``, ``training``, ``waiting``, ``mixing``, ``resting`` or ``finished``.
-    settled
-        The agreement and the first model; None before round 0 is complete.
-    opened_at
-        When the open round or cycle began.
-    pending
-        Completed rounds or cycles whose evaluation is still to come, with what is to be reported of them.
+    `status` is ``meeting``, ``joining``, ``training``, ``waiting``, ``mixing``, ``resting`` or ``finished``; `settled`
+    the agreement and the first model, None before round 0 is complete. The open round or cycle began at `opened_at`;
+    `pending` has those whose evaluation is still to come, with what is to be reported of them.
     """
 
     def __init__(self, rules: PeerRules, flood: SurveyFlood, *, unit: Literal["round", "cycle"]) -> None:
@@ -43,7 +36,6 @@ class PeerLifecycle:
         self._unit = unit
 
     def start(self, now: float, *, announced: bool = True) -> list[e.Effect]:
-        """Begin round 0; `announced`: as the first round of a new run."""
         self.opened_at = now
         started: list[e.Effect] = [e.Publish("round.started", {"round": 0, "attempt": 0})] if announced else []
         return [*started, *self.start_timers(now), e.Survey()]
@@ -64,12 +56,10 @@ class PeerLifecycle:
         return self.surveyed(origin, survey.fields, event.body, source=event.sender)
 
     def surveyed(self, origin: str, fields: Mapping[str, Any], body: ev.Body, source: str = "") -> list[e.Effect]:
-        """Take a survey, one's own (no `source`) or a neighbor's word."""
         effects = self.flood.add(origin, fields, body, source)
         return effects if self.flood.fault is None else [*effects, *self.fail(self.flood.fault)]
 
     def agreed(self, event: ev.ModelReady, now: float) -> e.Effect:
-        """Complete round 0; return the event that says so."""
         self.settled, self.status = event, "resting"
         fields = {
             "round": 0,
@@ -80,7 +70,6 @@ class PeerLifecycle:
         return e.Publish("round.completed", fields)
 
     def join_expired(self) -> list[e.Effect]:
-        """Fail: round 0 has lasted too long."""
         missing = ", ".join(self.flood.missing)
         limit = f"{self._timing.join_deadline_s:g} s"
         return self.fail(f"round 0 was not complete within {limit}: nothing was heard of {missing}")
@@ -89,12 +78,10 @@ class PeerLifecycle:
         return e.SetTimer(key, now + self._patience_s)
 
     def training_expired(self, number: int) -> list[e.Effect]:
-        """Fail: the training has lasted too long."""
         limit = f"{self._patience_s:g} s"
         return [e.CancelTraining(), *self.fail(f"the training of {self._unit} {number} did not end within {limit}")]
 
     def evaluated(self, number: int, which: str, metrics: Mapping[str, Any]) -> list[e.Effect]:
-        """Report a round or cycle whose evaluation is there, and publish the metrics."""
         effects: list[e.Effect] = []
         if number in self.pending:
             effects.append(e.Completed(number, {**self.pending.pop(number), **metrics}))
@@ -111,7 +98,6 @@ class PeerLifecycle:
         return self.fail(f"{event.kind} failed: {event.reason}")
 
     def reject(self, subject: str, number: int, reason: str) -> list[e.Effect]:
-        """Publish that something of `subject` was dropped."""
         self.stats.rejected[reason] = self.stats.rejected.get(reason, 0) + 1
         return [e.Publish("update.rejected", {"subject": subject, "round": number, "reason": reason})]
 

@@ -8,16 +8,8 @@ FAN = 2  # neighbors that each heartbeat goes to, in turn: a peer sends as few h
 class NeighborTracker:
     """Keeps track of neighbors by what they say and by what membership finds out.
 
-    Attributes
-    ----------
-    ring
-        Those that this peer tells of itself, in this order.
-    seen_in
-        The round in which a neighbor last said it was; 0: in round 0.
-    moving
-        The rounds whose exchange a neighbor says is on its way.
-    departed
-        Those that have left: the last round they answered.
+    `ring` are those that this peer tells of itself, in this order. By neighbor: `seen_in`, the round it last said it
+    was in; `moving`, the rounds whose exchange it says is on its way; `departed`, the last round of one that has left.
     """
 
     def __init__(self, ring: tuple[str, ...]) -> None:
@@ -30,7 +22,6 @@ class NeighborTracker:
         self._next = 0
 
     def welcome(self, peer: str) -> None:
-        """A neighbor has come, or come back."""
         self._expect(peer)
         self.departed.pop(peer, None)
         self.seen_in[peer] = 0
@@ -70,21 +61,17 @@ class NeighborTracker:
         self.seen_in[peer] = number
 
     def living(self, peer: str) -> bool:
-        """Return whether a peer is there as far as is known."""
         return peer in self._there and peer not in self._suspects
 
     @property
     def here(self) -> tuple[str, ...]:
-        """All that have not left."""
         return tuple(peer for peer in self.ring if peer not in self.departed)
 
     @property
     def behind(self) -> tuple[str, ...]:
-        """Those that are connected and were still in round 0 when they last spoke."""
         return tuple(peer for peer in self.here if self.seen_in.get(peer) == 0 and self.living(peer))
 
     def turn(self) -> tuple[str, ...]:
-        """Return those to whom the next heartbeat goes."""
         here = self.here
         if len(here) <= FAN:
             return here

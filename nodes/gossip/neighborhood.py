@@ -14,12 +14,8 @@ KEPT = 8  # rounds that are remembered of a graph that changes
 class Neighborhood:
     """What one peer has to know of a schedule of graphs.
 
-    Attributes
-    ----------
-    ever
-        Whom it may send to or hear from in any round, in name order: it is linked to them all.
-    degree
-        0: the mixing weights follow from the schedule, not from what goes with the models.
+    `ever` are those it may send to or hear from in any round, in name order. A `degree` of 0 says that the mixing
+    weights follow from the schedule, and not from what goes with the models.
     """
 
     def __init__(self, me: str, schedule: Schedule, mixing: str, *, doubly: bool) -> None:
@@ -32,11 +28,9 @@ class Neighborhood:
         self._row = lru_cache(KEPT)(lambda number: weigh(schedule, number, mixing, doubly=True)[me])
 
     def to(self, number: int) -> tuple[str, ...]:
-        """Whom this peer sends to in a round."""
         return self.schedule.out(number)[self.me] if number else ()
 
     def sources(self, number: int) -> tuple[str, ...]:
-        """Who sends to this peer in a round."""
         return self._sources(self._key(number))
 
     def weights(self, number: int, present: Iterable[str]) -> dict[str, float]:

@@ -26,7 +26,6 @@ class Outbox:
         self._renewed: set[str] = set()  # started again since the training that runs was asked for
 
     def open(self) -> tuple[str, ...]:
-        """Begin a round; return those for whom the whole is to be prepared."""
         self._renewed = set()
         self._asked = tuple(sorted(self._whole))
         return self._asked

@@ -29,17 +29,9 @@ UNREPORTED = {"heartbeat", "ping", "ack", "gossip", "shuffle", "edge", "get_mode
 class PeerMachine:
     """Decides what a peer does next.
 
-    Membership's own messages stop there; of all others it only notes that their senders live.
-
-    Attributes
-    ----------
-    status
-        ``meeting``, ``joining`` (late: the run has begun without it), ``training``, ``waiting``, ``mixing``,
-        ``resting`` (all the rounds asked for are done) or ``finished``.
-    resumed
-        The round after which it goes on, with all the others; None in a new run.
-    superseded
-        Whether a newer incarnation of this peer's name has been heard of: this one must not leave in that name.
+    Membership's own messages stop there; of all others it only notes that their senders live. `status` is that of
+    `PeerLifecycle`. `resumed` is the round after which it goes on, with all the others; None in a new run. Once
+    `superseded` by a newer incarnation of its name, it must not leave in that name.
     """
 
     def __init__(self, rules: PeerRules, membership: MembershipService) -> None:
@@ -62,12 +54,10 @@ class PeerMachine:
 
     @property
     def settled(self) -> ev.ModelReady | None:
-        """The agreement and the model of round 0; None before."""
         return self.lifecycle.settled
 
     @property
     def round(self) -> int:
-        """The round that this peer is in; 0 before training."""
         return self.rounds.number
 
     @property
@@ -80,7 +70,6 @@ class PeerMachine:
 
     @property
     def weights(self) -> ev.Body:
-        """The model after the last completed round."""
         return self.rounds.weights
 
     # ------------------------------------------------------------------------------------------------------- events in
@@ -215,7 +204,6 @@ class PeerMachine:
         return peer in self.membership.neighborhood.ever or peer in self.membership.members
 
     def _observe(self, event: ev.Event, now: float) -> list[e.Effect]:
-        """Hand an event to membership, and act on what that changes."""
         effects: list[e.Effect] = []
         for each in self.membership.handle(event, now):
             effects += self._changed(each, now) if isinstance(each, Change) else [each]
@@ -227,7 +215,6 @@ class PeerMachine:
         return effects
 
     def _changed(self, change: Change, now: float) -> list[e.Effect]:
-        """Act on what has become of a member; the graph is repaired already."""
         peer, fields = change.peer, {"subject": change.peer, "reason": change.reason}
         match change.state:
             case "superseded":

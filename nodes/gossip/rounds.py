@@ -21,8 +21,6 @@ from .waiting import WaitPolicy
 
 @dataclass(slots=True)
 class OpenRound:
-    """What is known of the round that is open, beside the models that came."""
-
     trained: ev.Body = None
     loss: float | None = None
     trained_at: float = 0.0
@@ -34,20 +32,11 @@ class OpenRound:
 
 
 class GossipRounds:
-    """Decides about the exchanges of a peer.
+    """Decides about the exchanges of a peer, in round `number`, after `completed`, up to `until`.
 
     Messages carry their round. Early ones are kept for the round they belong to; late ones are counted stale. A peer
     that sees a neighbor further ahead than it can be with everybody's messages (two rounds, where edges go both ways;
     or, while it trains, one) has been left behind, and joins that round with the model it has.
-
-    Attributes
-    ----------
-    number
-        The round that this peer is in; 0 before training.
-    completed, until
-        The last round done, and the last one asked for.
-    weights
-        After the last completed round.
     """
 
     def __init__(
@@ -80,7 +69,6 @@ class GossipRounds:
     # ------------------------------------------------------------------------------------------------------ beginning
 
     def settle(self, event: ev.ModelReady) -> None:
-        """Take the first weights, and the form of what is exchanged."""
         self.weights = event.body
         self._expected = with_parts(event.payload, self.rules.needs.parts)
 
@@ -94,11 +82,9 @@ class GossipRounds:
         return effects
 
     def unread(self, now: float) -> list[e.Effect]:
-        """Take the exchanges that came before round 0 was over."""
         return [effect for event, exchange in self.inbox.unread() for effect in self.arrived(event, exchange, now)]
 
     def next(self, now: float) -> list[e.Effect]:
-        """Open the next round, if there is one to do."""
         if self.number >= self.until:
             self.lifecycle.status = "resting"
             if not (self._unevaluated and self.until):
@@ -130,7 +116,6 @@ class GossipRounds:
     # -------------------------------------------------------------------------------------------------------- sending
 
     def trained(self, event: ev.Trained, now: float) -> list[e.Effect]:
-        """Send what training gave, and wait."""
         if self.lifecycle.status != "training" or event.round != self.number:
             return []
         open_ = self._open
@@ -205,7 +190,6 @@ class GossipRounds:
     # ---------------------------------------------------------------------------------------------- closing and mixing
 
     def close_if_ready(self, now: float) -> list[e.Effect]:
-        """Close the round unless a model of it may still come."""
         if self.lifecycle.status != "waiting" or self.waits.awaited(self.number):
             return []
         return self._close("all" if self.waits.complete(self.number) else "suspected", now)
@@ -232,7 +216,6 @@ class GossipRounds:
         return [e.CancelTimer(("deadline", self.number)), mix]
 
     def mixed(self, event: ev.Mixed, now: float) -> list[e.Effect]:
-        """Complete the round, and open the next."""
         number = event.round
         if self.lifecycle.status != "mixing" or number != self.number:
             return []

@@ -12,8 +12,6 @@ from .algorithms.base import Needs
 
 @dataclass(frozen=True)
 class PeerRules:
-    """Who a peer is, and what it goes by."""
-
     name: str
     members: tuple[str, ...]
     timing: Timing = field(default_factory=Timing)

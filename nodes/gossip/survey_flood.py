@@ -16,14 +16,9 @@ AT_ONCE = 32  # surveys that a neighbor is sent again with one heartbeat: a floo
 
 
 class SurveyFlood:
-    """What a peer knows of the sites before it trains.
+    """What a peer knows of the sites before it trains: the `surveys` so far, by the peer they are about.
 
-    Attributes
-    ----------
-    surveys
-        Those held so far, by the peer that they are about.
-    fault
-        Why all that is held settles nothing: the peers go on from previous incarnations, and have no round in common.
+    `fault` is why all of them settle nothing: the peers go on from previous incarnations, with no round in common.
     """
 
     def __init__(self, name: str, members: tuple[str, ...], neighbors: tuple[str, ...]) -> None:
@@ -40,11 +35,9 @@ class SurveyFlood:
 
     @property
     def missing(self) -> list[str]:
-        """Of whom nothing has been heard."""
         return [peer for peer in self.members if peer not in self.surveys]
 
     def greet(self, peer: str) -> list[e.Effect]:
-        """Send a neighbor that has come all that is held; it ignores what it knows."""
         self._received_from.pop(peer, None)
         return [self._send((peer,), origin) for origin in sorted(self.surveys)]
 

@@ -16,14 +16,7 @@ class WaitPolicy:
     """Decides for whom a round is kept open.
 
     A neighbor that missed a round is `absent`: sent to, but not waited for, until a model of its arrives that is
-    current, or late by `BEHIND` rounds at the most.
-
-    Attributes
-    ----------
-    absent
-        Those that missed a round and have not caught up.
-    disconnected
-        Those that have left and whose connection has closed: nothing more will come of them.
+    current, or late by `BEHIND` rounds at the most. Of the `disconnected`, which have left, nothing more will come.
     """
 
     def __init__(self, membership: MembershipService, tracker: NeighborTracker, inbox: Inbox) -> None:
@@ -50,7 +43,6 @@ class WaitPolicy:
         ]
 
     def complete(self, number: int) -> bool:
-        """Return whether the model of every neighbor is there."""
         return all(peer in self._inbox.received for peer in self._membership.neighborhood.sources(number))
 
     def joined(self, number: int, until: int) -> int:
@@ -64,11 +56,7 @@ class WaitPolicy:
         return min(max(ahead, default=number), until)
 
     def late(self, sender: str, number: int) -> None:
-        """Take note of a model that came too late.
-
-        Who is only a little late would be in time if it were waited for. Without this a peer that came back half a
-        round behind would stay so, and never be heard again.
-        """
+        """Take note of a model that came too late: if only a little, its sender is waited for again."""
         if number >= self._closed - BEHIND:
             self.absent.discard(sender)
 

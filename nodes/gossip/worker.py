@@ -23,17 +23,9 @@ STATE, MOMENTS, WEIGHTS = "algorithm/", "moments/", "weights"  # before the name
 
 
 class GossipWorker(ModelWorker):
-    """Does a peer's trainings and mixings.
+    """Does a peer's trainings and mixings; `state` is what the algorithm remembers.
 
-    Parameters
-    ----------
-    writer
-        Keeps what the peer would go on from after its own death; None: nothing is kept.
-
-    Attributes
-    ----------
-    state
-        What the algorithm remembers.
+    `writer` keeps what the peer would go on from after its own death; None: nothing is kept.
     """
 
     def __init__(
@@ -76,7 +68,6 @@ class GossipWorker(ModelWorker):
                 return super().perform(effect, cancellation)
 
     def apply_agreement(self, effect: e.ApplyAgreement) -> ev.ModelReady:
-        """Build the model; with a `round`, take up all that was kept of it."""
         if not effect.round or self.writer is None:
             ready = super().apply_agreement(effect)
             self.begin(ready.body)
@@ -89,13 +80,11 @@ class GossipWorker(ModelWorker):
         return replace(ready, body=weights, outgoing=weights, round=effect.round)
 
     def begin(self, weights: Any) -> None:
-        """Start from these weights."""
         common = self.site_model.common_weights
         self._weights = weights
         self.state = self.algorithm.init(weights, weights if common is None else common)
 
     def adopt(self, body: Any) -> None:
-        """Start from the model of a run that has begun already."""
         self.site_model.set_weights(body)
         self.begin(body)
 
@@ -215,7 +204,6 @@ class GossipWorker(ModelWorker):
         return kept | {MOMENTS + name: array for name, array in self.site_model.get_state().items()}
 
     def restore(self, kept: Mapping[str, Any]) -> None:
-        """Go on from what was kept of a round."""
         self._weights = kept[WEIGHTS]
         self.state = {n.removeprefix(STATE): array for n, array in kept.items() if n.startswith(STATE)}
         self.site_model.set_weights(self._weights)

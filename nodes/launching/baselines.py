@@ -85,7 +85,6 @@ def train_and_score(
 
 
 async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
-    """Compute both in a thread of this process, and report them to the launcher."""
     experiment = Experiment.from_dict(job["experiment"])
     X, y, X_test, y_test, order, sizes = unpack(descriptors[0])
     parts: list[NDArray[Any]] = np.split(order, np.cumsum(sizes)[:-1])

@@ -36,7 +36,6 @@ class DataShares:
     whole: int = -1  # for the baselines: X, y, test X, test y, the row order of all parts and their sizes
 
     def close(self) -> None:
-        """Close the files; processes that were given one keep it."""
         for descriptor in (*self.nodes, self.test, self.whole):
             if descriptor >= 0:
                 with suppress(OSError):
@@ -88,7 +87,6 @@ def divide(experiment: Experiment) -> DataShares:
 
 
 def _task(model: Model, train: Dataset) -> str:
-    """Return the task: that of the data set, unless the model can do only the other."""
     classifies = getattr(model, "classifies", None)
     if classifies is None or classifies == (train.task == "classification"):
         return train.task
@@ -99,5 +97,4 @@ def _task(model: Model, train: Dataset) -> str:
 
 
 def _fractional(y: NDArray[Any]) -> bool:
-    """Whether some values are not integers, as labels would be."""
     return bool((y != np.floor(y)).any())

@@ -50,7 +50,6 @@ PRELOAD = (
 
 
 def send(sock: socket.socket, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
-    """Write one message with the descriptors that go with it."""
     body = msgpack.packb(message)
     framed = struct.pack(">I", len(body)) + body
     for start in range(0, len(descriptors), MAX_DESCRIPTORS):
@@ -70,7 +69,6 @@ class MessageReader:
         self._descriptors: list[int] = []
 
     def read(self) -> list[tuple[dict[str, Any], list[int]]]:
-        """Read what is there; descriptors go with the first message that comes with or after them."""
         chunk, descriptors, _, _ = socket.recv_fds(self.sock, 65_536, MAX_DESCRIPTORS)
         self.closed = not chunk
         self._bytes += chunk
@@ -112,7 +110,6 @@ class ForkServer:
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def serve(self) -> None:
-        """Handle requests; children that are left at the end are killed."""
         reader = MessageReader(self._sock)
         with suppress(BrokenPipeError, ConnectionResetError):  # the launcher may end in the middle of a message
             while not reader.closed:
@@ -200,7 +197,6 @@ def _child(job: dict[str, Any], descriptors: list[int], pipe: int) -> NoReturn:
 
 
 def main(sock_fd: int, pipe: int) -> None:
-    """Import what children need, and serve."""
     # Ctrl-C reaches the whole process group; the launcher alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -26,12 +26,8 @@ class ForkServerError(RuntimeError):
 class ForkServerClient:
     """Owns a fork server. Create it as early as possible: it imports while the launcher prepares the data.
 
-    Attributes
-    ----------
-    exited : callable
-        Called with (pid, status) on the event loop when a child has ended.
-    died : callable
-        Called with a reason when the fork server has died.
+    On the event loop `exited` is called with (pid, status) when a child has ended, `died` with a reason when the server
+    has.
     """
 
     def __init__(self) -> None:
@@ -58,12 +54,10 @@ class ForkServerClient:
         self.died: Callable[[str], None] = lambda _reason: None
 
     def attach(self) -> None:
-        """Listen on the running event loop."""
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._sock.fileno(), self._read)
 
     def preload(self, modules: Sequence[str]) -> None:
-        """Import in the fork server what all its future children need."""
         send(self._sock, {"preload": list(modules)})
 
     async def spawn(self, job: Mapping[str, Any], descriptors: Sequence[int], *, within_s: float) -> int:
@@ -92,7 +86,6 @@ class ForkServerClient:
             self._spawned.pop(number, None)
 
     def signal(self, pid: int, number: int) -> None:
-        """Send a signal to a child that has not been reaped."""
         with suppress(OSError):  # the fork server is gone, and `died` was called
             send(self._sock, {"signal": pid, "number": int(number)})
 

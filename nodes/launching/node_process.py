@@ -169,7 +169,6 @@ def report_of(node: Node) -> dict[str, Any]:
 
 
 async def _report(node: Node, failure: str) -> None:
-    """Report figures and, from those whose models are evaluated, the weights with all that makes them a model."""
     session, site_model, weights = node.session, node.model, node.weights
     fields = report_of(node) | ({"failed": failure} if failure else {})
     if weights is None or not site_model.built:

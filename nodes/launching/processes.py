@@ -16,8 +16,6 @@ KILL_S = 2.0  # how long a killed process may take to be reaped
 
 @dataclass
 class Process:
-    """One child and the nodes in it."""
-
     pid: int
     nodes: tuple[str, ...]
     ended: bool = False
@@ -50,14 +48,12 @@ class ProcessTable:
     async def spawn(
         self, job: Mapping[str, Any], nodes: tuple[str, ...], descriptors: list[int], *, within_s: float
     ) -> None:
-        """Fork a process for a job; raises `ForkServerError`."""
         pid = await self._fork_server.spawn(job, descriptors, within_s=within_s)
         self._processes[pid] = Process(pid, nodes)
         if pid in self._early:
             self._exited(pid, self._early.pop(pid))
 
     def forked(self, *nodes: str) -> bool:
-        """Whether a process for exactly these nodes was ever forked."""
         return any(process.nodes == nodes for process in self._processes.values())
 
     def notify(self) -> None:

@@ -44,11 +44,9 @@ class RunEvents:
         await self._publisher.close()
 
     def publish(self, kind: str, **fields: Any) -> None:
-        """Publish an event of the launcher, and record it: it is not received back."""
         self._record(self._publisher.publish(kind, **fields))
 
     def follow(self, broker: str, events_in: str) -> None:
-        """Publish to the broker, and record what it relays, as any monitor would."""
         self._publisher.connect(events_in)
         self._following = asyncio.create_task(self._follow(broker))
 

@@ -128,7 +128,6 @@ def _open(role: str, experiment: Experiment, out: Path | None, resume: Path | No
 
 
 def _previous_name(role: str, resume: Path | None) -> str | None:
-    """Return the name of the only node of a role in a run folder, if there is one."""
     names = [name for name, facts in read_nodes(resume).items() if facts.get("role") == role] if resume else []
     return names[0] if len(names) == 1 else None
 
@@ -165,8 +164,6 @@ def _result(name: str, node: Node, reason: str) -> RunResult:
 def _recorder(
     run_dir: RunDir | None, session: Session, on_event: Callable[[dict[str, Any]], None] | None
 ) -> Callable[[dict[str, Any]], None]:
-    """Return what is called with each event of a node: it is recorded and passed on."""
-
     def record(event: dict[str, Any]) -> None:
         refused = run_dir.record(event) if run_dir else None
         if on_event:

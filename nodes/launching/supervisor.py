@@ -72,7 +72,6 @@ class Supervisor:
         return set(self.roles) - set(self.lost)
 
     async def start_broker(self) -> str:
-        """Start the broker and return the address of its directory."""
         network = self.experiment.network
         host = network.bind if network.transport == "tcp" else "127.0.0.1"
         await self._spawn_broker(f"tcp://{host}:0")
@@ -115,7 +114,6 @@ class Supervisor:
         return {"name": name, "role": role, "checkpoint_dir": None if folder is None else str(folder)}
 
     def _groups(self, learners: list[str]) -> list[list[str]]:
-        """Spread the nodes over the processes asked for; a coordinator always has one of its own."""
         count = min(self.experiment.process_count, len(learners))
         groups = [learners[i::count] for i in range(count)]
         return [["coordinator"], *groups] if "coordinator" in self.roles else groups
@@ -139,7 +137,6 @@ class Supervisor:
             raise RunAborted(str(error)) from error
 
     def reported(self, node: str, kind: str, fields: Mapping[str, Any], array: Any) -> None:
-        """Take a report of a node, the broker or the baselines."""
         self.progressed()
         if kind == "ready":
             self.ready[node] = fields
@@ -161,7 +158,6 @@ class Supervisor:
         self._processes.notify()
 
     def progressed(self) -> None:
-        """Note a sign of progress: a report, or a completed round."""
         self._progress_at = asyncio.get_running_loop().time()
 
     def _exited(self, nodes: tuple[str, ...], how: str) -> None:
@@ -260,7 +256,6 @@ class Supervisor:
             await self._processes.change(until - loop.time())
 
     async def stop(self, within_s: float) -> None:
-        """Stop every process. Nodes first: their goodbyes pass through the broker."""
         self._stopping = True
         for task in self._tasks:
             task.cancel()

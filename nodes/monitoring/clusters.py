@@ -20,8 +20,6 @@ MOST = 64
 
 @dataclass(frozen=True, slots=True)
 class PeerClusters:
-    """Distances between peers."""
-
     distance: float  # sqrt(mean_i ||x_i - mean||²), in the unit of the weights
     # Groups of at least two, far from one another; a single one where no gap separates them. In name order.
     clusters: tuple[tuple[str, ...], ...]

@@ -20,8 +20,6 @@ LEARNERS = ("coordinator", "client", "peer")
 
 @dataclass
 class NodeRow:
-    """What is known of one node."""
-
     role: str = ""
     state: str = "joined"
     round: int = 0
@@ -35,7 +33,6 @@ class NodeRow:
 
     @property
     def living(self) -> bool:
-        """Whether it still takes part, as far as events say."""
         return self.state not in ("lost", "left")
 
 
@@ -65,16 +62,13 @@ class RunView:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has ended."""
         return self.status in ("completed", "failed", "interrupted")
 
     @property
     def lost(self) -> list[str]:
-        """Names of the nodes that were lost."""
         return sorted(name for name, row in self.rows.items() if row.state == "lost")
 
     def update(self, event: Fields) -> None:
-        """Apply one event; unknown types and missing fields change nothing."""
         kind, at = str(event.get("type")), _number(event.get("time")) or 0.0
         self.seen = max(self.seen, at)
         row = self._row(event, at)

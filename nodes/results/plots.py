@@ -21,8 +21,6 @@ _INK, _ACCENT, _QUIET = "#222222", "#0b6e99", "#b0b7bd"
 
 @dataclass
 class Curves:
-    """What is known of each round, by the node that published it."""
-
     score_name: str = "accuracy"
     train_loss: PerRound = field(default_factory=lambda: defaultdict(dict))
     test_loss: PerRound = field(default_factory=lambda: defaultdict(dict))

@@ -98,7 +98,6 @@ def resumable_peers(path: Path, experiment: Experiment) -> tuple[int, tuple[str,
 
 
 def _damage(path: Path, name: str, number: int, experiment: Experiment) -> str:
-    """Return what is wrong with a peer's state of a round; empty: nothing is."""
     where = f"--resume {path}"
     try:
         state = read_state(checkpoint_dir(path, name), number)

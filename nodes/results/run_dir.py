@@ -97,7 +97,6 @@ class RunDir:
         return checkpoint_dir(self.path.absolute(), COORDINATOR if role == "coordinator" else name)
 
     def write_experiment(self, experiment: Experiment) -> None:
-        """Write the resolved configuration; raises `ExperimentError` if nothing can be written to the folder."""
         with _usable(self.path):
             write_atomically(self.path / "experiment.toml", experiment.to_toml())
 
@@ -130,7 +129,6 @@ class RunDir:
             self.refused = f"{self.path / name} is not whole: {error.strerror or error}"
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write the result; a reader sees the whole file or none."""
         write_atomically(self.path / "summary.json", _indented(summary))
 
     def write_curves(self, baseline: Mapping[str, float | None] | None = None) -> None:
@@ -142,7 +140,6 @@ class RunDir:
             draw_curves(read_events(self.path), self.path / "curves.png", baseline)
 
     def close(self) -> None:
-        """Write what is buffered; may be called twice."""
         with self._noting_refusal():
             self._events.close()
 
@@ -198,7 +195,6 @@ def _create(path: Path) -> None:
 
 @contextmanager
 def _usable(path: Path) -> Iterator[None]:
-    """Raise `ExperimentError` where the folder cannot be written to."""
     try:
         yield
     except OSError as error:

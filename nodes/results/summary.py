@@ -148,7 +148,6 @@ def _number(value: Any) -> float | None:
 
 
 def _over(values: Sequence[float | None], rule: Callable[[Sequence[float]], float]) -> float | None:
-    """Return a statistic of the values, None if one of them is: a mean without a diverged peer would mislead."""
     known = [value for value in values if value is not None]
     return float(rule(known)) if known and len(known) == len(values) else None
 

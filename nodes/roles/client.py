@@ -1,4 +1,4 @@
-"""Client: federated learning in somebody's asyncio program, the training half. It only ever dials out."""
+"""Client: federated learning in a user's asyncio program, the training half. It only ever dials out."""
 
 from __future__ import annotations
 
@@ -125,8 +125,6 @@ class Client(Role):
 
 
 def _from_thread(loop: asyncio.AbstractEventLoop, publish: Publish) -> Callable[[str], None]:
-    """Return a function by which the worker thread can publish a warning."""
-
     def warn(reason: str) -> None:
         with suppress(RuntimeError):  # the owner's loop is gone
             loop.call_soon_threadsafe(publish, "warning", {"reason": reason})

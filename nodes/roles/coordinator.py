@@ -1,4 +1,4 @@
-"""Coordinator: federated learning in somebody's asyncio program, the averaging half."""
+"""Coordinator: federated learning in a user's asyncio program, the averaging half."""
 
 from __future__ import annotations
 

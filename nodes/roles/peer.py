@@ -1,4 +1,4 @@
-"""Peer: gossip learning in somebody's asyncio program."""
+"""Peer: gossip learning in a user's asyncio program."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ class Peer(Role):
         self.session.attach(node)
 
     def _prepare_writer(self) -> None:
-        """Have checkpoints hold the statistics, and the statistics of one that is taken up count on the event loop."""
+        """Make checkpoints hold the statistics; those of one that is taken up count on the event loop."""
         writer, session = self._writer, self.session
         if writer is None:
             return
@@ -199,7 +199,6 @@ class Peer(Role):
             self._node.later(self.session.stats.restore, number, known)
 
     def _present(self) -> list[str]:
-        """Return who is to get a goodbye."""
         if not isinstance(self._state, PeerMachine) or self._membership is None:
             return list(self._neighbors)
         if self._state.superseded:

@@ -18,7 +18,6 @@ class Connections:
         self._changed = asyncio.Event()
 
     def note(self, item: t.Arrival | t.TransportEvent) -> None:
-        """Take note of what the transport delivers."""
         match item:
             case t.LinkUp(peer):
                 self.connected.add(peer)

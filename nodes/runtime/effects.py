@@ -29,8 +29,6 @@ class Link(Effect, frozen=True):
 
 
 class Unlink(Effect, frozen=True):
-    """Hang up."""
-
     peer: str
 
 
@@ -65,8 +63,6 @@ class SetTimer(Effect, frozen=True):
 
 
 class CancelTimer(Effect, frozen=True):
-    """Forget the timer `key`."""
-
     key: Key
 
 
@@ -213,8 +209,6 @@ class SaveState(Effect, frozen=True):
 
 
 class LoadWeights(Effect, frozen=True):
-    """Load `body` into the model."""
-
     body: Body
 
 

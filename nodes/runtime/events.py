@@ -67,22 +67,16 @@ class StillSending(Event, frozen=True):
 
 
 class MalformedMessage(Event, frozen=True):
-    """Something unreadable came from `sender`; it was dropped."""
-
     sender: str
     reason: str
 
 
 class TimerFired(Event, frozen=True):
-    """The timer `key` is due; `due` is when it should have fired."""
-
     key: Key
     due: float
 
 
 class Surveyed(Event, frozen=True):
-    """The site's own statistics are ready."""
-
     fields: Mapping[str, Any]
     body: Body
 

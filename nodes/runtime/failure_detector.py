@@ -43,7 +43,6 @@ class FailureDetector:
         self.lost.discard(peer)
 
     def forget(self, peer: str) -> None:
-        """Stop expecting anything of `peer`: it said goodbye."""
         self._heard.pop(peer, None)
         self.suspects.discard(peer)
         self.lost.discard(peer)
@@ -78,11 +77,9 @@ class FailureDetector:
         return max(0.0, now - self._heard.get(peer, now))
 
     def living(self, peer: str) -> bool:
-        """Whether `peer` is watched and neither suspected nor lost."""
         return peer in self._heard and peer not in self.suspects and peer not in self.lost
 
     def review(self, now: float) -> Verdicts:
-        """Return who has become suspect, and who lost, since the last review."""
         verdicts = Verdicts()
         for peer, heard in sorted(self._heard.items()):
             at = heard + self._grace_s[peer]

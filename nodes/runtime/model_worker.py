@@ -58,7 +58,6 @@ class ModelWorker:
         self._sketches = sketches
 
     def snapshot(self, effect: e.Effect) -> e.Effect:
-        """Return the effect as it is."""
         return effect
 
     def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None:  # noqa: ARG002
@@ -112,7 +111,6 @@ class ModelWorker:
         self.site_model.set_weights(body)
 
     def adopt(self, body: Any) -> None:
-        """Make weights the model from here on."""
         self.site_model.set_weights(body)
 
     def _evaluate(self, which: str, body: Any) -> dict[str, Any]:

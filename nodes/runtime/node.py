@@ -73,7 +73,6 @@ class Node:
             self._handling = False
 
     def receive(self, item: t.Arrival | t.TransportEvent) -> None:
-        """Take what the transport delivers."""
         match item:
             case t.Arrival(sender, message, array, nbytes):
                 came = ev.Arrived(sender, message, array, None, nbytes)
@@ -92,7 +91,6 @@ class Node:
                 self._publish("warning", {"reason": reason})
 
     def fail(self, error: BaseException) -> None:
-        """End the node with an error."""
         if not self.finished.done():
             self.finished.set_exception(error)
             self._on_completed(e.Finish("failed", str(error)))

@@ -31,7 +31,6 @@ class NodeStats:
         self.mass: dict[str, Any] = {}  # push-sum: a peer's mass, and how much more each other has had of it than given
 
     def event(self, kind: str, fields: Mapping[str, Any]) -> None:
-        """Take note of an event that this node publishes."""
         if kind == "round.completed":
             self._round(fields)
         elif kind == "metric.test" or (kind == "metric.local" and self.role == "peer"):
@@ -94,7 +93,6 @@ class NodeStats:
         self._marks = {n: self._marks[n] for n in before} | {number: mark}
 
     def _judged(self, fields: Mapping[str, Any]) -> None:
-        """Note the figures with their round, whenever they come."""
         mark = self._marks.get(int(fields.get("round", -1)))
         if mark is not None:
             mark |= {"metrics": self.metrics, "sites": self.sites}
@@ -128,7 +126,6 @@ class NodeStats:
         self._mark(number)
 
     def report(self, counters: Any) -> dict[str, Any]:
-        """Return the report, with the transport's byte counts."""
         found: dict[str, Any] = {
             "role": self.role,
             "completed_rounds": self.completed,

@@ -35,7 +35,6 @@ class Reconnector:
         lease.watch(FIRST_S)
 
     def heard(self, item: t.Arrival | t.TransportEvent) -> None:
-        """Note what becomes of the link."""
         match item:
             case t.LinkUp(peer, _, incarnation, True) if peer == self.peer.node:
                 self._up = incarnation
@@ -47,7 +46,6 @@ class Reconnector:
                 self._lease.watch(_CHANCE.uniform(0.0, SPREAD_S))
 
     def roster(self, roster: Roster) -> None:
-        """Dial again if the peer is not where it was."""
         found = next((member for member in roster.members if member.node == self.peer.node), None)
         if found is None or found.incarnation <= self.peer.incarnation:
             return

@@ -27,12 +27,10 @@ class ReportClient:
         self._requests = RequestClient(lambda message, array: transport.send(REPORT_SERVER, message, array))
 
     def link(self) -> None:
-        """Dial the report server, if there is one."""
         if self._server:
             self._transport.link(REPORT_SERVER, self._server)
 
     def receive(self, item: t.Arrival | t.TransportEvent) -> None:
-        """Take what the transport delivers of the report server."""
         match item:
             case t.LinkUp():
                 self._linked.set()

@@ -13,8 +13,6 @@ from .identity import NodeFailed
 
 @dataclass(frozen=True)
 class RoundReport:
-    """One completed round."""
-
     round: int  # from 1
     # On the test set, or on this node's own hold-out where it has no test set; None where it was not evaluated: `loss`
     # is the training loss then.
@@ -27,7 +25,6 @@ class RoundReport:
 
     @classmethod
     def of(cls, done: e.Completed) -> RoundReport:
-        """Build it from a completed round."""
         known = done.fields
         return cls(
             done.round,
@@ -48,7 +45,6 @@ class RoundReports:
         self.end: e.Finish | None = None
 
     def put(self, item: e.Completed | e.Finish) -> None:
-        """Take what the node passes on."""
         self._queue.put_nowait(item)
 
     async def until(self, last: int | None) -> AsyncIterator[RoundReport]:

@@ -169,7 +169,6 @@ class Session:
             self._node.close()
 
     def send_goodbye(self, to: Collection[str], reason: str) -> None:
-        """Say goodbye to the nodes that may be waiting for this one; those who went first are not."""
         self.stop_deciding()
         waiting = [name for name in sorted(to) if name not in self.connections.departed]
         if waiting:
@@ -205,7 +204,6 @@ class Session:
         return self._lease
 
     async def close(self, reason: str = "done") -> None:
-        """Leave the run, and close everything."""
         self.stop_deciding()
         self.publish("node.left", {"reason": reason})
         for peer in self.connections.departed:

@@ -31,8 +31,6 @@ SimulatedWorker: TypeAlias = Callable[[e.Effect], tuple[float, ev.Event | None]]
 
 @dataclass
 class Simulated:
-    """One node of a simulation, with everything that it has done."""
-
     name: str
     machine: e.Machine
     worker: SimulatedWorker
@@ -66,24 +64,19 @@ class Simulation:
         self._order = itertools.count()
 
     def add(self, name: str, machine: e.Machine, worker: SimulatedWorker) -> Simulated:
-        """Add a node; it starts when the simulation runs."""
         node = self.nodes[name] = Simulated(name, machine, worker)
         self.at(self.now, lambda: self._post(node, ev.Started()))
         return node
 
     def connect(self, one: str, other: str, roles: tuple[str, str] = ("peer", "peer")) -> None:
-        """Open the connection between two nodes; both learn of it."""
         a, b = self.nodes[one], self.nodes[other]
         self.at(self.now, lambda: self._post(a, ev.LinkUp(other, roles[1], 1)))
         self.at(self.now, lambda: self._post(b, ev.LinkUp(one, roles[0], 1)))
 
     def at(self, when: float, action: Callable[[], None]) -> None:
-        """Do something at a time."""
         heapq.heappush(self._heap, (when, next(self._order), action))
 
     def crash(self, name: str, when: float) -> None:
-        """Crash a node: it handles and sends nothing any more."""
-
         def die() -> None:
             self.nodes[name].alive = False
 
@@ -98,7 +91,6 @@ class Simulation:
         self.at(when, freeze)
 
     def post(self, name: str, event: ev.Event) -> None:
-        """Hand a node an event now."""
         node = self.nodes[name]
         self.at(self.now, lambda: self._post(node, event))
 

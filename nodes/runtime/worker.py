@@ -39,12 +39,10 @@ class Cancellation:
         self._requested.set()
 
     def reset(self) -> None:
-        """Withdraw the request: it was for the work before."""
         self._requested.clear()
         self._discarded.clear()
 
     def requested(self) -> bool:
-        """Whether to stop."""
         return self._requested.is_set()
 
     def discarded(self) -> bool:
@@ -63,13 +61,9 @@ class RoleWorker(Protocol):
         """Return the effect with all that may be another by the time it is performed; called on the event loop."""
         ...
 
-    def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None:
-        """Do it, and return its answer; whatever this raises becomes a `WorkFailed`."""
-        ...
+    def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None: ...
 
-    def unpack(self, array: Any, payload: Payload | None) -> tuple[Any, str | None]:
-        """Return the vector that came, decoded if it was encoded, and what is wrong with its values (None: nothing)."""
-        ...
+    def unpack(self, array: Any, payload: Payload | None) -> tuple[Any, str | None]: ...
 
 
 class Worker:
@@ -120,7 +114,6 @@ class Worker:
         return None
 
     def close(self) -> None:
-        """End the threads; they are daemons, so that a fit which goes on holds up nobody."""
         self.cancellation.request()
         for lane in (self._jobs, self._concurrent, self._writer):
             lane.close()
@@ -157,22 +150,18 @@ class Worker:
 
 
 class Lane:
-    """Calls that are made one after another, in a daemon thread that starts with the first."""
-
     def __init__(self, name: str) -> None:
         self.thread: threading.Thread | None = None
         self._name = name
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
     def put(self, call: Callable[[], None]) -> None:
-        """Queue a call."""
         if self.thread is None:
             self.thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self.thread.start()
         self._calls.put(call)
 
     def close(self) -> None:
-        """End the thread after the calls that are queued."""
         self._calls.put(None)
 
     def _run(self) -> None:
@@ -181,7 +170,6 @@ class Lane:
 
 
 def _bytes(effect: e.Fold | e.Mix | e.Combine | e.Merge | e.CopyPart) -> int:
-    """Return how many bytes have to be read."""
     bodies: Sequence[Any]
     match effect:
         case e.Fold():

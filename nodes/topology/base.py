@@ -37,7 +37,6 @@ class Schedule:
 
     @property
     def fixed(self) -> bool:
-        """Whether it is the same in every round."""
         return self.period == 1
 
     def out(self, round: int) -> Neighbors:  # noqa: A002  (the field's word)
@@ -83,7 +82,6 @@ def every_neighbor(schedule: Schedule) -> Neighbors:
 
 
 def union(graphs: Iterable[Neighbors]) -> Neighbors:
-    """All edges of all the graphs."""
     ever: dict[str, set[str]] = {}
     for out in graphs:
         for sender, receivers in out.items():

@@ -17,7 +17,6 @@ Round: TypeAlias = dict[int, dict[int, float]]
 
 
 def base(names: Sequence[str], k: int) -> Schedule:
-    """The Base-(k+1) graph over the members, with its weights."""
     n = len(names)
     rounds = base_graph(range(n), k)
     graphs = tuple(named(names, {i: talk.get(i, {}) for i in range(n)}) for talk in rounds)
@@ -123,7 +122,6 @@ def _merged(talks: Iterable[Round]) -> Round:
 
 
 def _digits(n: int, to: int) -> list[tuple[int, int]]:
-    """The digits of n that are not zero, the highest first: what each counts, and how many of them."""
     found, size = [], 1
     while n:
         n, digit = divmod(n, to)

@@ -18,8 +18,6 @@ REWIRED = 0.1  # of a small world's edges
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a graph is built from."""
-
     names: tuple[str, ...]
     degree: int
     probability: float

@@ -273,9 +273,9 @@ async def test_malformed_events_are_dropped_and_counted(broker):
     malformed = context.socket(zmq.XPUB)
     malformed.linger = 0
     malformed.connect(broker.addresses["events_in"])
-    desk = context.socket(zmq.DEALER)
-    desk.linger = 0
-    desk.connect(broker.address)
+    requester = context.socket(zmq.DEALER)
+    requester.linger = 0
+    requester.connect(broker.address)
     async with EventStream(broker.address) as events:
         await asyncio.wait_for(events._welcomed.wait(), DEADLINE_S)
         await asyncio.to_thread(malformed.recv)  # the relay's subscription
@@ -283,11 +283,11 @@ async def test_malformed_events_are_dropped_and_counted(broker):
         malformed.send_multipart([b"metric.local"])
         malformed.send_multipart(encode_event(valid(type="warning", reason="good")))
         assert (await take(events, "warning"))[0]["reason"] == "good"
-    desk.send_multipart([b"rubbish"])
-    assert b"malformed" in await asyncio.to_thread(desk.recv)
+    requester.send_multipart([b"rubbish"])
+    assert b"malformed" in await asyncio.to_thread(requester.recv)
     assert broker.counters.malformed == 3
     malformed.close()
-    desk.close()
+    requester.close()
     context.term()
 
 

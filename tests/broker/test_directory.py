@@ -1,4 +1,4 @@
-"""The directory: runs, terms, rosters, leases; every rule is a call."""
+"""The directory: runs, shared configurations, rosters, leases; every rule is a call."""
 
 from __future__ import annotations
 

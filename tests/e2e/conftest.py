@@ -63,7 +63,7 @@ class Command:
             reader.start()
 
     def wait(self, within_s: float = PATIENCE_S) -> int:
-        """Give the exit code; everything that was written is in `out` and `err`."""
+        """Return the exit code; everything that was written is in `out` and `err`."""
         try:
             code = self.process.wait(within_s)
         except subprocess.TimeoutExpired:
@@ -172,7 +172,7 @@ class RunDirectory:
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in list(self.out) if line.startswith("{") and line.endswith("\n")]
 
-    def told(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
+    def reported(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
         """Events of a type so far, with these fields."""
         found = [x for x in self.events if x["type"] == kind]
         return [x for x in found if all(x.get(key) == value for key, value in fields.items())]
@@ -205,9 +205,9 @@ class Launched(Command, RunDirectory):
         """Wait for an event."""
 
         def found() -> dict[str, Any] | None:
-            told = self.told(kind, **fields)
-            assert told or self.process.poll() is None, f"ended without {kind} {fields}\n{self.text[-3000:]}"
-            return told[0] if told else None
+            reported = self.reported(kind, **fields)
+            assert reported or self.process.poll() is None, f"ended without {kind} {fields}\n{self.text[-3000:]}"
+            return reported[0] if reported else None
 
         event = wait_until(found, f"{kind} {fields}", within_s)
         assert event is not None
@@ -222,7 +222,7 @@ class Launched(Command, RunDirectory):
 
     def in_round(self, number: int) -> None:
         """Wait until somebody has completed a round."""
-        wait_until(lambda: any(x["round"] >= number for x in self.told("round.completed")), f"round {number}")
+        wait_until(lambda: any(x["round"] >= number for x in self.reported("round.completed")), f"round {number}")
 
     def broker(self) -> str:
         """The broker's address, as a person would read it."""
@@ -286,5 +286,5 @@ def until() -> Callable[..., Any]:
 
 @pytest.fixture
 def still_alive() -> Callable[[list[int]], list[int]]:
-    """Say which processes run."""
+    """Return which processes run."""
     return alive

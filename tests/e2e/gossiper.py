@@ -59,8 +59,8 @@ async def take_part(
     data = (digits["X"][rows], digits["y"][rows])
     peer = Peer(model, data, run=run, name=name, test=(digits["test_X"], digits["test_y"]), experiment=plan, **way)
     found: dict[str, Any] = {"name": name}
-    told = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+    reported = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, reported.set)
     try:
         async with peer:
             print("at", peer.session.transport.addresses["control"], flush=True)
@@ -69,7 +69,7 @@ async def take_part(
                     np.save(Path(place[1]) / f"{name}-{report.round}.npy", peer.weights)
                 found |= {"round": report.round, "accuracy": report.accuracy or found.get("accuracy")}
                 print(json.dumps({"round": report.round, "time": time.time()}), flush=True)
-                if told.is_set():
+                if reported.is_set():
                     break
     except NodeFailed as error:
         found["failed"] = str(error)

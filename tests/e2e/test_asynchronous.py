@@ -33,11 +33,11 @@ def test_a_run_without_rounds_learns_and_tells_how_stale_its_updates_were(
     assert summary["accuracy"] >= 0.9
     assert summary["undisturbed"], summary["disturbances"]
     assert 0 <= summary["staleness"]["mean"] <= summary["staleness"]["max"]
-    told = steps(run.folder)
-    assert [event["round"] for event in told] == list(range(1, 121))
-    assert all(event["closed_by"] == "buffer" and len(event["staleness"]) == buffer for event in told)
-    assert {name for event in told for name in event["participants"]} == {f"client-{i}" for i in range(4)}
-    assert any(event["staleness_max"] > 0 for event in told)
+    reported = steps(run.folder)
+    assert [event["round"] for event in reported] == list(range(1, 121))
+    assert all(event["closed_by"] == "buffer" and len(event["staleness"]) == buffer for event in reported)
+    assert {name for event in reported for name in event["participants"]} == {f"client-{i}" for i in range(4)}
+    assert any(event["staleness_max"] > 0 for event in reported)
 
 
 def test_a_goal_ends_a_run_without_rounds_with_the_very_model_that_reached_it(launch_here: Start) -> None:
@@ -64,8 +64,8 @@ def test_a_killed_coordinator_goes_on_without_counting_a_step_twice(
     assert summary["resumed_after"] > 0
     assert not summary["updates_rejected"]
     assert summary["accuracy"] >= 0.9
-    told = steps(run.folder)
-    second = [event for event in told if event["incarnation"] == told[-1]["incarnation"]]
+    reported = steps(run.folder)
+    second = [event for event in reported if event["incarnation"] == reported[-1]["incarnation"]]
     assert second[0]["round"] == summary["resumed_after"] + 1
     assert second[-1]["round"] == rounds
     assert all(after["round"] == before["round"] + 1 for before, after in pairwise(second))

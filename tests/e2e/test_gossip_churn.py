@@ -47,8 +47,10 @@ class Gossiper:
 
     @property
     def round(self) -> int:
-        told = [json.loads(line) for line in list(self.lines) if line.startswith('{"round"') and line.endswith("}\n")]
-        return int(told[-1]["round"]) if told else 0
+        reported = [
+            json.loads(line) for line in list(self.lines) if line.startswith('{"round"') and line.endswith("}\n")
+        ]
+        return int(reported[-1]["round"]) if reported else 0
 
     def kill(self, number: int) -> None:
         os.kill(self.process.pid, number)
@@ -134,8 +136,8 @@ def test_peers_die_stall_and_come_and_the_living_end_as_well_as_without(
         assert "failed" not in result
         assert result["round"] == ROUNDS
         assert result["accuracy"] >= undisturbed - LOST
-    told = " ".join(found[0]["disturbed"])
-    assert all(f"lost peer-{k}" in told for k in (2, 3, 6)), told
+    reported = " ".join(found[0]["disturbed"])
+    assert all(f"lost peer-{k}" in reported for k in (2, 3, 6)), reported
     assert any(
         "left behind" in line and stopped_at < int(line.split("round ")[1].split()[0]) for line in found[6]["warnings"]
     )

@@ -122,7 +122,7 @@ def poisoned(number: int, update: Update, array: Any) -> tuple[Update, Any]:
 
 
 def breaking(client: Client) -> None:
-    """Let a client's answers go out spoiled, beginning with round 2."""
+    """Corrupt a client's answers, beginning with round 2."""
     send: Callable[..., None] = client.session.transport.send
 
     def spoil(to: Any, message: Any, array: Any = None) -> None:

@@ -54,14 +54,17 @@ def test_training_goes_on_without_a_broker_and_monitors_come_back(launch: Start,
     run.in_round(5)
     monitor.says('"round.completed"')
     os.kill(run.nodes["broker"]["pid"], signal.SIGKILL)
-    told = run.heard("warning", node="launcher")
-    assert "SIGKILL" in told["reason"]
+    reported = run.heard("warning", node="launcher")
+    assert "SIGKILL" in reported["reason"]
     seen = len(monitor.out)
     until(lambda: any('"round.completed"' in line for line in monitor.out[seen:]), "the monitor hears rounds again")
-    until(lambda: any(e["time"] > told["time"] for e in run.told("round.completed")), "the launcher hears rounds again")
-    by_peer = [e["round"] for e in run.told("round.completed", node="peer-0")]
+    until(
+        lambda: any(e["time"] > reported["time"] for e in run.reported("round.completed")),
+        "the launcher hears rounds again",
+    )
+    by_peer = [e["round"] for e in run.reported("round.completed", node="peer-0")]
     assert max(by_peer) > 5
-    assert not run.told("node.lost")
+    assert not run.reported("node.lost")
     run.kill(signal.SIGINT)
     assert run.wait() == 130
 
@@ -76,12 +79,15 @@ def test_a_node_that_stands_still_is_waited_for_no_longer_and_taken_back(
     pid = run.nodes[name]["pid"]
     os.kill(pid, signal.SIGSTOP)
     suspect = run.heard("node.suspect", subject=name)
-    until(lambda: len([e for e in run.told("round.completed") if e["time"] > suspect["time"]]) > 5, "rounds without it")
+    until(
+        lambda: len([e for e in run.reported("round.completed") if e["time"] > suspect["time"]]) > 5,
+        "rounds without it",
+    )
     os.kill(pid, signal.SIGCONT)
     continued_at = time.time()
 
     def back() -> bool:
-        late = [e for e in run.told("round.completed") if e["time"] > continued_at]
+        late = [e for e in run.reported("round.completed") if e["time"] > continued_at]
         if mode == "gossip":
             return any(e["node"] == name for e in late)
         return any(name in e["participants"] for e in late)

@@ -28,11 +28,11 @@ def test_late_monitors_one_of_them_killed_disturb_nobody(launch: Start, nervenet
     until(lambda: "round" in people.text, "the terminal view shows rounds")
     os.kill(lines.pid, signal.SIGSTOP)  # the worst listener: one that no longer reads
     stopped_at = time.time()
-    until(lambda: len([e for e in run.told("round.completed") if e["time"] > stopped_at]) > 30, "rounds go on")
+    until(lambda: len([e for e in run.reported("round.completed") if e["time"] > stopped_at]) > 30, "rounds go on")
     os.kill(lines.pid, signal.SIGKILL)
     people.kill(signal.SIGINT)
     assert people.wait() == 130
-    assert not run.told("node.lost")
+    assert not run.reported("node.lost")
     run.kill(signal.SIGINT)
     assert run.wait() == 130
     for line in lines.out[:-1]:  # of the last one it may have said half

@@ -24,8 +24,8 @@ def newest(folder: Path) -> int:
     return max(rounds_in(checkpoint_dir(folder, COORDINATOR)), default=0)
 
 
-def lives(folder: Path) -> list[tuple[int, list[int]]]:
-    """For each life of a run, the round after which it went on, and those that it completed."""
+def incarnations(folder: Path) -> list[tuple[int, list[int]]]:
+    """For each incarnation of a run, the round after which it went on, and those that it completed."""
     found: list[tuple[int, list[int]]] = []
     for line in (folder / "events.jsonl").read_bytes().splitlines():
         event = json.loads(line) if line.endswith(b"}") else {}
@@ -37,15 +37,15 @@ def lives(folder: Path) -> list[tuple[int, list[int]]]:
 
 
 def went_on(folder: Path, rounds_in_all: int) -> None:
-    """Each life begins after its checkpoint, counts every round once, and the last comes to the end."""
-    told = lives(folder)
-    for after, rounds in told:
+    """Each incarnation begins after its checkpoint, counts every round once, and the last comes to the end."""
+    reported = incarnations(folder)
+    for after, rounds in reported:
         assert rounds == list(range(after + 1, after + 1 + len(rounds)))
-    assert told[-1][1][-1:] == [rounds_in_all]
-    assert told[-1][0] > 0
+    assert reported[-1][1][-1:] == [rounds_in_all]
+    assert reported[-1][0] > 0
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["completed_rounds"] == rounds_in_all
-    assert summary["resumed_after"] == told[-1][0]
+    assert summary["resumed_after"] == reported[-1][0]
     assert summary["undisturbed"], summary["disturbances"]
 
 
@@ -63,7 +63,7 @@ def test_a_launch_loses_its_coordinator_then_its_launcher(
     assert f"nervenet launch --resume {run.folder}" in run.err[-2], run.text[-2000:]
 
     second = nervenet("launch", "--resume", run.folder, "--json")
-    until(lambda: any('"round.completed"' in line for line in list(second.out)), "rounds of the second life")
+    until(lambda: any('"round.completed"' in line for line in list(second.out)), "rounds of the second incarnation")
     second.kill(signal.SIGKILL)
     assert second.wait() == -signal.SIGKILL
     until(lambda: not second.family(), "its nodes go with it")
@@ -81,7 +81,7 @@ def test_a_launch_loses_its_coordinator_then_its_launcher(
     assert f"the run is complete: {rounds} of {rounds} rounds; raise --rounds to go on" in complete.err[-1]
     nervenet_here("launch", "--resume", run.folder, "--rounds", rounds + 5, "--quiet").ok()
     assert run.summary()["completed_rounds"] == rounds + 5
-    assert lives(run.folder)[-1] == (rounds, list(range(rounds + 1, rounds + 6)))
+    assert incarnations(run.folder)[-1] == (rounds, list(range(rounds + 1, rounds + 6)))
 
 
 def site(folder: Path, seed: int) -> Path:

@@ -20,8 +20,8 @@ WORDS += ("--set", "gossip.topology=ring", "--set", "evaluation.every=50", "--se
 WORDS += ("--set", "network.suspect_after_s=20")  # on a busy machine, too, nobody is to be left out of a round
 
 
-def lives(folder: Path) -> list[tuple[int, dict[str, list[int]]]]:
-    """For each life of a run, the round after which it went on, and those that each peer completed."""
+def incarnations(folder: Path) -> list[tuple[int, dict[str, list[int]]]]:
+    """For each incarnation of a run, the round after which it went on, and those that each peer completed."""
     found: list[tuple[int, dict[str, list[int]]]] = []
     for line in (folder / "events.jsonl").read_bytes().splitlines():
         event = json.loads(line) if line.endswith(b"}") else {}
@@ -63,7 +63,7 @@ def test_a_run_whose_every_process_was_killed_ends_with_the_bits_of_one_that_was
 ) -> None:
     run = launch(*WORDS, *words, "--rounds", ENDLESS)
     until(lambda: all(rounds_in(checkpoint_dir(run.folder, name))[:1] > [8] for name in PEERS), "some states")
-    until(lambda: lives(run.folder) and lives(run.folder)[0][1], "and the events until then")
+    until(lambda: incarnations(run.folder) and incarnations(run.folder)[0][1], "and the events until then")
     run.kill(signal.SIGKILL)
     assert run.wait() == -signal.SIGKILL
     until(lambda: not run.family(), "its nodes go with it")
@@ -71,7 +71,10 @@ def test_a_run_whose_every_process_was_killed_ends_with_the_bits_of_one_that_was
 
     # Killed a second time, and with a newest state that is cut short.
     second = nervenet("launch", "--resume", run.folder, "--json")
-    until(lambda: len(lives(run.folder)) == 2 and lives(run.folder)[1][1], "rounds of the second life")
+    until(
+        lambda: len(incarnations(run.folder)) == 2 and incarnations(run.folder)[1][1],
+        "rounds of the second incarnation",
+    )
     second.kill(signal.SIGKILL)
     assert second.wait() == -signal.SIGKILL
     until(lambda: not second.family(), "its nodes go with it")
@@ -87,17 +90,17 @@ def test_a_run_whose_every_process_was_killed_ends_with_the_bits_of_one_that_was
     assert final(run.folder, rounds) == final(tmp_path / "whole", rounds)
     assert (run.folder / "model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
 
-    told = lives(run.folder)
-    assert len(told) == 3
-    assert 0 < told[1][0] <= first
-    for after, completed in told:
+    reported = incarnations(run.folder)
+    assert len(reported) == 3
+    assert 0 < reported[1][0] <= first
+    for after, completed in reported:
         for numbers in completed.values():
             assert numbers == list(range(after + 1, after + 1 + len(numbers)))
-    assert told[-1][0] < max(common)
-    assert all(completed[-1] == rounds for completed in told[-1][1].values())
+    assert reported[-1][0] < max(common)
+    assert all(completed[-1] == rounds for completed in reported[-1][1].values())
     summary = run.summary()
     assert summary["completed_rounds"] == rounds
-    assert summary["resumed_after"] == told[-1][0]
+    assert summary["resumed_after"] == reported[-1][0]
     assert summary["undisturbed"], summary["disturbances"]
     assert {key: summary[key] for key in ("accuracy", "loss")} == {key: whole[key] for key in ("accuracy", "loss")}
 
@@ -112,7 +115,7 @@ def test_a_run_that_is_complete_says_so_and_goes_on_when_more_is_asked_of_it(
     assert "the run is complete: 20 of 20 rounds; raise --rounds to go on" in complete.err[-1]
     nervenet_here("launch", "--resume", "run", "--rounds", 25, "--quiet").ok()
     assert final(tmp_path / "run", 25) == final(tmp_path / "whole", 25)
-    assert {tuple(rounds) for rounds in lives(tmp_path / "run")[-1][1].values()} == {(21, 22, 23, 24, 25)}
+    assert {tuple(rounds) for rounds in incarnations(tmp_path / "run")[-1][1].values()} == {(21, 22, 23, 24, 25)}
 
     path_of(checkpoint_dir(tmp_path / "run", "peer-1"), 25).unlink()
     for name in PEERS:

@@ -146,15 +146,15 @@ class Fleet:
                 self.sim.at(_restart(when, again), lambda name=name: start(name, 2))
 
     def published(self, name: str, kind: str) -> list[Mapping[str, Any]]:
-        """What a node has told, of one kind."""
+        """What a node has published, of one kind."""
         return [fields for _, found, fields in self.sim.nodes[name].published if found == kind]
 
     def when(self, name: str, kind: str, **fields: Any) -> float:
-        """Say when a node first told something with these fields."""
+        """Return when a node first published an event with these fields."""
         return next(
             at
-            for at, found, told in self.sim.nodes[name].published
-            if found == kind and fields.items() <= dict(told).items()
+            for at, found, reported in self.sim.nodes[name].published
+            if found == kind and fields.items() <= dict(reported).items()
         )
 
     def stalled_s(self) -> float:
@@ -258,7 +258,7 @@ class Federation(Fleet):
         return timing.join_deadline_s + attempts * each + self.stalled_s() + self.restarted_s()
 
     def run(self) -> Federation:
-        """Let it happen, and check what must hold in the end."""
+        """Run it, and check what must hold in the end."""
         self.sim.run(self.bound_s)
         ended = self.sim.nodes["coordinator"].finished
         if self.sim.nodes["coordinator"].alive:
@@ -376,7 +376,7 @@ class Gossip(Fleet):
         return not node.alive or node.finished is not None or (state.settled and state.completed == self.rounds)
 
     def run(self) -> Gossip:
-        """Let it happen, and check what must hold in the end."""
+        """Run it, and check what must hold in the end."""
         for second in range(1, math.ceil(self.bound_s)):
             self.sim.run(float(second))
             if second > self.restarted_s() and all(self.done(name) for name in self.names):
@@ -389,8 +389,8 @@ class Gossip(Fleet):
                 assert node.finished.status == "failed"
                 reasons = ("round 0 was not complete", "train failed", "did not end within 100 s")
                 assert any(reason in node.finished.reason for reason in reasons)
-            told = [fields["round"] for fields in self.published(name, "round.completed")]
-            assert told == sorted(set(told)), "a round is told twice"
+            reported = [fields["round"] for fields in self.published(name, "round.completed")]
+            assert reported == sorted(set(reported)), "a round is reported twice"
             for fields in self.published(name, "round.completed"):
                 if fields["round"]:
                     here = {*fields["participants"], *fields.get("missing", {})}
@@ -408,17 +408,17 @@ def _cut(name: str) -> ev.LinkLost:
 
 @pytest.fixture(scope="session")
 def federation() -> type[Federation]:
-    """Give the class `Federation`; test files cannot import a neighbor."""
+    """Return the class `Federation`; test files cannot import a neighbor."""
     return Federation
 
 
 @pytest.fixture(scope="session")
 def gossip() -> type[Gossip]:
-    """Give the class `Gossip`."""
+    """Return the class `Gossip`."""
     return Gossip
 
 
 @pytest.fixture(scope="session")
 def trouble() -> type[Trouble]:
-    """Give the class `Trouble`."""
+    """Return the class `Trouble`."""
     return Trouble

@@ -1,7 +1,7 @@
 """Histories of a gossip run by rounds, drawn from a seed.
 
-A history is a graph, an algorithm, and what befalls it for the first `CALM_AT` seconds: crashes, new lives of the dead,
-stalls, partitions that heal, latecomers, and a network that loses, doubles and reorders messages.
+A history is a graph, an algorithm, and what befalls it for the first `CALM_AT` seconds: crashes, new incarnations of
+the dead, stalls, partitions that heal, latecomers, and a network that loses, doubles and reorders messages.
 """
 
 from __future__ import annotations

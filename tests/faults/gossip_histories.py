@@ -29,7 +29,7 @@ from nervenet.nodes.runtime.worker import Cancellation
 
 
 @dataclass
-class Life:
+class Incarnation:
     """One life of a peer, and all that it did. Rounds are keys throughout."""
 
     name: str
@@ -44,7 +44,9 @@ class Life:
     mixes: dict[int, e.Mix] = field(default_factory=dict)
     before: dict[int, Any] = field(default_factory=dict)
     after: dict[int, Any] = field(default_factory=dict)
-    told: list[tuple[float, str]] = field(default_factory=list)  # when something was heard about whom; "*" everybody
+    reported: list[tuple[float, str]] = field(
+        default_factory=list
+    )  # when something was heard about whom; "*" everybody
     links: dict[str, int] = field(default_factory=dict)  # by peer, which life of it it knows
     node: Simulated | None = None
     twice: list[int] = field(default_factory=list)
@@ -91,7 +93,7 @@ class Pretended:
 class Wires(Simulation):
     """A connection is between two lives: what was said to the one, or by it, never reaches or becomes the other's."""
 
-    life_of: Callable[[str], Life]
+    life_of: Callable[[str], Incarnation]
 
     def _deliver(self, sender: str, receiver: str, message: Any, body: ev.Body) -> None:
         if receiver not in self.nodes or receiver == sender:
@@ -112,35 +114,35 @@ class Wires(Simulation):
 class Watched:
     """The deployed machine, and its life's diary."""
 
-    def __init__(self, life: Life) -> None:
-        self.life = life
+    def __init__(self, incarnation: Incarnation) -> None:
+        self.incarnation = incarnation
 
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
-        life, machine = self.life, self.life.machine
+        incarnation, machine = self.incarnation, self.incarnation.machine
         match event:
             case ev.LinkUp(peer, _, number):
-                life.links[peer] = number
-                life.told.append((now, peer))
+                incarnation.links[peer] = number
+                incarnation.reported.append((now, peer))
             case ev.Arrived(sender, m.Edge()):
-                life.told.append((now, sender))
+                incarnation.reported.append((now, sender))
             case ev.Arrived(sender, m.Exchange(round=number)):
-                life.arrived.setdefault((sender, number), now)
+                incarnation.arrived.setdefault((sender, number), now)
         refuted = machine.membership.members.me.refutations
         effects = machine.handle(event, now)
         if machine.membership.members.me.refutations != refuted:
-            life.told.append((now, "*"))
-        life.opened.setdefault(machine.round, now)
+            incarnation.reported.append((now, "*"))
+        incarnation.opened.setdefault(machine.round, now)
         for effect in effects:
             match effect:
                 case e.Publish(kind, {"subject": subject}) if kind.startswith("node."):
-                    life.told.append((now, subject))
+                    incarnation.reported.append((now, subject))
                 case e.Send(to, m.Exchange(round=number), body):
-                    life.sent[number] |= dict.fromkeys(to, body)
+                    incarnation.sent[number] |= dict.fromkeys(to, body)
                 case e.Mix(number):
-                    life.closed[number] = now
-                    if number in life.mixes:
-                        life.twice.append(number)
-                    life.mixes[number] = effect
+                    incarnation.closed[number] = now
+                    if number in incarnation.mixes:
+                        incarnation.twice.append(number)
+                    incarnation.mixes[number] = effect
         return effects
 
 
@@ -155,8 +157,8 @@ class Played(Run):
 
     def __init__(self, history: History) -> None:
         self.history = history
-        self.lives: list[Life] = []
-        self.current: dict[str, Life] = {}
+        self.incarnations: list[Incarnation] = []
+        self.current: dict[str, Incarnation] = {}
         self.algorithm = SGP() if history.algorithm == "sgp" else DPSGD()
         self.needs = self.algorithm.needs
         self.mixing = "push-sum" if self.needs.mass else "metropolis-hastings"
@@ -191,19 +193,19 @@ class Played(Run):
         delays = (self.rough if now < self.history.weather.until else self.calm)(sender, receiver, lane, now)
         return [] if self._cut_now(sender, receiver) else delays
 
-    def _add(self, name: str, life: int, state: PeerMachine) -> None:
+    def _add(self, name: str, incarnation: int, state: PeerMachine) -> None:
         work = GossipWorker(Pretended(name), self.algorithm, node=name, seed=self.history.seed)  # type: ignore[arg-type]
-        self.current[name] = one = Life(name, life, state, work, self.sim.now)
-        self.lives.append(one)
+        self.current[name] = one = Incarnation(name, incarnation, state, work, self.sim.now)
+        self.incarnations.append(one)
         one.node = self.sim.add(name, Watched(one), self._worker(one))
 
-    def _worker(self, life: Life) -> Callable[[e.Effect], tuple[float, ev.Event | None]]:
-        work = life.work
+    def _worker(self, incarnation: Incarnation) -> Callable[[e.Effect], tuple[float, ev.Event | None]]:
+        work = incarnation.work
 
         def do(job: e.Effect) -> tuple[float, ev.Event | None]:
             match job:
                 case e.Survey():
-                    return 0.001, ev.Surveyed({"of": life.name}, (life.name,))
+                    return 0.001, ev.Surveyed({"of": incarnation.name}, (incarnation.name,))
                 case e.ApplyAgreement():
                     start = np.zeros(SIZE)
                     work.begin(start)
@@ -211,25 +213,27 @@ class Played(Run):
                     return 0.001, ev.ModelReady({"columns": ["x"]}, payload, start)
                 case e.LoadWeights(body):
                     work.adopt(body)
-                    life.moved = np.array(body)
+                    incarnation.moved = np.array(body)
                     return 0.0, None
                 case e.Train(number):
                     before = work.site_model.get_weights()
                     trained = work.train(job, lambda: False)
-                    life.moved = life.moved + (work.site_model.get_weights() - before)
-                    return TRAIN_S * self.paces.get(life.name, 1.0), trained
+                    incarnation.moved = incarnation.moved + (work.site_model.get_weights() - before)
+                    return TRAIN_S * self.paces.get(incarnation.name, 1.0), trained
                 case e.Mix(number):
-                    life.before[number] = work._mine
+                    incarnation.before[number] = work._mine
                     mixed = work.mix(job)
-                    life.after[number] = mixed.body
+                    incarnation.after[number] = mixed.body
                     return 0.001, mixed
                 case e.Forget(peer):
                     for kind, sign in ((SENT, 1.0), (RECEIVED, -1.0)):
-                        life.forgotten = life.forgotten + sign * np.asarray(work.state.get(kind + peer, 0.0))
+                        incarnation.forgotten = incarnation.forgotten + sign * np.asarray(
+                            work.state.get(kind + peer, 0.0)
+                        )
                     work.perform(job, Cancellation())
                 case e.Evaluate(number, which):
                     if number == self.rounds:
-                        self.sim.at(self.sim.now + 0.05, lambda: self._farewell(life))
+                        self.sim.at(self.sim.now + 0.05, lambda: self._farewell(incarnation))
                     return 0.0, ev.Evaluated(number, which, {})
             return 0.0, None
 
@@ -240,7 +244,7 @@ class Played(Run):
     def _cut_now(self, one: str, other: str) -> bool:
         return any(cut.cuts(one, other, self.sim.now) for cut, _ in self.history.cuts)
 
-    def _link(self, one: Life, other: Life) -> None:
+    def _link(self, one: Incarnation, other: Incarnation) -> None:
         """Connect two lives as soon as nothing stands between them."""
         if not (self._up(one) and self._up(other)):
             return
@@ -251,33 +255,46 @@ class Played(Run):
         self.sim.post(one.name, ev.LinkUp(other.name, "peer", other.number))
         self.sim.post(other.name, ev.LinkUp(one.name, "peer", one.number))
 
-    def _lost(self, one: Life, other: Life) -> None:
+    def _lost(self, one: Incarnation, other: Incarnation) -> None:
         if self._up(one):
             self.sim.post(one.name, ev.LinkLost(other.name, "the connection has ended"))
 
-    def _up(self, life: Life) -> bool:
-        return self.current[life.name] is life and life.node is not None and life.node.alive and not life.node.finished
+    def _up(self, incarnation: Incarnation) -> bool:
+        return (
+            self.current[incarnation.name] is incarnation
+            and incarnation.node is not None
+            and incarnation.node.alive
+            and not incarnation.node.finished
+        )
 
-    def _others(self, life: Life) -> list[Life]:
-        return [other for other in self.current.values() if other.name != life.name]
+    def _others(self, incarnation: Incarnation) -> list[Incarnation]:
+        return [other for other in self.current.values() if other.name != incarnation.name]
 
     def _crash(self, crash: Crash) -> None:
         def die() -> None:
-            life = self.current[crash.name]
-            assert life.node is not None
-            life.node.alive = False
-            for other in self._others(life) if crash.noticed else []:
-                if not self._cut_now(life.name, other.name):
-                    self._lost(other, life)
+            incarnation = self.current[crash.name]
+            assert incarnation.node is not None
+            incarnation.node.alive = False
+            for other in self._others(incarnation) if crash.noticed else []:
+                if not self._cut_now(incarnation.name, other.name):
+                    self._lost(other, incarnation)
             if crash.down_s is not None:
-                self.sim.at(self.sim.now + crash.down_s, lambda: self._come(crash.name, life.number + 1))
+                self.sim.at(self.sim.now + crash.down_s, lambda: self._come(crash.name, incarnation.number + 1))
 
         self.sim.at(crash.at, die)
 
     def _come(self, name: str, number: int) -> None:
         """Join through the first that can be reached, as often as it takes."""
-        there = [life for life in self.current.values() if self._up(life) and life.machine.settled is not None]
-        reached = [life for life in there if life.name != name and not self._cut_now(life.name, name)]
+        there = [
+            incarnation
+            for incarnation in self.current.values()
+            if self._up(incarnation) and incarnation.machine.settled is not None
+        ]
+        reached = [
+            incarnation
+            for incarnation in there
+            if incarnation.name != name and not self._cut_now(incarnation.name, name)
+        ]
         if not reached:
             if self.sim.now < 300:
                 self.sim.at(self.sim.now + 0.5, lambda: self._come(name, number))
@@ -286,10 +303,10 @@ class Played(Run):
         (answer,) = through.machine.membership._introduce(name, {"nodes": len(self.names)})
         assert isinstance(answer, e.Send)
         assert isinstance(answer.message, m.Peers)
-        self.enter(name, answer.message.members, life=number, late=True)
-        life = self.current[name]
-        for other in self._others(life):
-            self.sim.at(self.sim.now, lambda other=other: self._link(life, other))
+        self.enter(name, answer.message.members, incarnation=number, late=True)
+        incarnation = self.current[name]
+        for other in self._others(incarnation):
+            self.sim.at(self.sim.now, lambda other=other: self._link(incarnation, other))
 
     def _cut(self, cut: Partition, severed: bool) -> None:
         def sever() -> None:
@@ -303,23 +320,23 @@ class Played(Run):
         if severed:
             self.sim.at(cut.start + min(0.5, (cut.end - cut.start) / 2), sever)
 
-    def _farewell(self, life: Life) -> None:
+    def _farewell(self, incarnation: Incarnation) -> None:
         """Say goodbye and go, as a peer does that has done all its rounds; it lingers for what it has sent."""
-        if not self._up(life):
+        if not self._up(incarnation):
             return
-        for other in self._others(life):
-            self.sim._deliver(life.name, other.name, m.Goodbye(round=self.rounds, reason="done"), None)
+        for other in self._others(incarnation):
+            self.sim._deliver(incarnation.name, other.name, m.Goodbye(round=self.rounds, reason="done"), None)
 
         def go() -> None:
-            assert life.node is not None
-            if life.node.alive:
-                life.left, life.node.alive = True, False
-                for other in self._others(life):
-                    self._lost(other, life)
+            assert incarnation.node is not None
+            if incarnation.node.alive:
+                incarnation.left, incarnation.node.alive = True, False
+                for other in self._others(incarnation):
+                    self._lost(other, incarnation)
 
         self.sim.at(self.sim.now + 1.0, go)
 
     def play(self, until: float = 400.0) -> Played:
-        """Let it happen, until everybody has gone or time is over."""
+        """Run it until everybody has gone or time is over."""
         self.sim.run(until)
         return self

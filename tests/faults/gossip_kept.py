@@ -86,7 +86,7 @@ KEPT: dict[str, History] = {
         late=(("late-0", 1.651), ("late-1", 6.958)),
         pace=(1.285, 1.23, 1.284, 1.125, 0.971, 1.261, 1.224, 1.036, 1.093),
     ),
-    "one in a new life settled twice over, and others mixed what it had not sent for that round": History(
+    "one in a new incarnation settled twice over, and others mixed what it had not sent for that round": History(
         seed=128,
         n=5,
         algorithm="sgp",

@@ -1,10 +1,10 @@
 """What must hold in every history of a gossip run by rounds, whatever befalls it; each promise gives its breaches.
 
-1. ``ends``: everybody who lives does all rounds, and no new life of a peer fails while there is a run to join.
+1. ``ends``: everybody who is left does all rounds, and no new incarnation of a peer fails while there is a run to join.
 2. ``waits``: no round lasts longer than its training, the deadline after it, and the time for which its peer was
    stopped.
-3. ``once``: a life mixes each round at most once, in order; of each other peer at most one model, which that peer has
-   sent it for this round.
+3. ``once``: an incarnation mixes each round at most once, in order; of each other peer at most one model, which that
+   peer has sent it for this round.
 4. ``rows``: the weights of a mixing sum to one, and none is negative.
 5. ``pairs`` (edges that both ends announce): of two that mix each other in, each takes as much of the other. If only
    one takes of the other, then the other way a model was lost or late; or one of the two has heard something within the
@@ -14,8 +14,8 @@
 7. ``mends``: once it has been calm for a while all who live mix in every round; the graph is in one piece, its edges go
    both ways, and the mean is kept. Of a directed or varying graph everybody hears exactly those who are to send to it.
 8. ``mass`` (push-sum): what a peer holds, and what it has given the others beyond what it had of them, is one; the same
-   of the numerator. Between two lives no more arrives than was sent. So what is held, on its way, and gone with the
-   dead is one for each life. No mass is ever zero or less.
+   of the numerator. Between two incarnations no more arrives than was sent. So what is held, on its way, and
+   gone with the dead is one for each incarnation. No mass is ever zero or less.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from gossip_drawn import CALM_AT, DEADLINE_S, ROUNDS, TRAIN_S
-from gossip_histories import Life, Played
+from gossip_histories import Incarnation, Played
 from nervenet.nodes.gossip.algorithms.push_sum import GONE_MASS, RECEIVED, RECEIVED_MASS, SENT, SENT_MASS
 from nervenet.nodes.topology.base import components
 
@@ -36,82 +36,87 @@ Breaches = Iterator[str]
 
 
 def ends(run: Played) -> Breaches:
-    over = max((life.closed.get(run.rounds, 0.0) for life in run.lives), default=0.0)
-    for life in run.lives:
-        if life is not run.current[life.name] or life.left:
+    over = max((incarnation.closed.get(run.rounds, 0.0) for incarnation in run.incarnations), default=0.0)
+    for incarnation in run.incarnations:
+        if incarnation is not run.current[incarnation.name] or incarnation.left:
             continue
-        assert life.node is not None
-        if life.failed.startswith("the run is over") or (life.failed.startswith("no peer of the run") and over):
+        assert incarnation.node is not None
+        if incarnation.failed.startswith("the run is over") or (
+            incarnation.failed.startswith("no peer of the run") and over
+        ):
             continue
-        if life.node.alive or life.failed:
-            where = f"{life.machine.status} in round {life.machine.round}"
-            yield f"{life.name}, life {life.number}, has not ended: {life.failed or where}"
+        if incarnation.node.alive or incarnation.failed:
+            where = f"{incarnation.machine.status} in round {incarnation.machine.round}"
+            yield f"{incarnation.name}, incarnation {incarnation.number}, has not ended: {incarnation.failed or where}"
 
 
 def waits(run: Played) -> Breaches:
-    for life in run.lives:
-        assert life.node is not None
-        stops = [(at, at + s) for name, at, s in run.history.stalls if name == life.name]
-        usual = TRAIN_S * run.paces.get(life.name, 1.0) + DEADLINE_S
-        for now, kind, fields in life.node.published:
+    for incarnation in run.incarnations:
+        assert incarnation.node is not None
+        stops = [(at, at + s) for name, at, s in run.history.stalls if name == incarnation.name]
+        usual = TRAIN_S * run.paces.get(incarnation.name, 1.0) + DEADLINE_S
+        for now, kind, fields in incarnation.node.published:
             if kind == "round.completed" and fields["round"]:
                 began = now - fields["duration_s"]
                 stopped = sum(max(0.0, min(now, end) - max(began, at)) for at, end in stops)
                 if fields["duration_s"] > usual + stopped + 0.1:
-                    yield f"{life.name} was {fields['duration_s']:.2f} s in round {fields['round']}"
+                    yield f"{incarnation.name} was {fields['duration_s']:.2f} s in round {fields['round']}"
 
 
 def once(run: Played) -> Breaches:
-    for life in run.lives:
-        if life.twice or list(life.mixes) != sorted(life.mixes):
-            yield f"{life.name} mixed rounds {life.twice} twice, or out of order: {list(life.mixes)}"
-        for number, mix in life.mixes.items():
+    for incarnation in run.incarnations:
+        if incarnation.twice or list(incarnation.mixes) != sorted(incarnation.mixes):
+            twice, mixes = incarnation.twice, list(incarnation.mixes)
+            yield f"{incarnation.name} mixed rounds {twice} twice, or out of order: {mixes}"
+        for number, mix in incarnation.mixes.items():
             if len(set(mix.names)) != len(mix.names):
-                yield f"{life.name} in round {number} mixed somebody twice: {mix.names}"
+                yield f"{incarnation.name} in round {number} mixed somebody twice: {mix.names}"
             for name, body in zip(mix.names, mix.bodies, strict=True):
-                if name != life.name and not any(
-                    other.sent.get(number, {}).get(life.name) is body for other in run.lives if other.name == name
+                if name != incarnation.name and not any(
+                    other.sent.get(number, {}).get(incarnation.name) is body
+                    for other in run.incarnations
+                    if other.name == name
                 ):
-                    yield f"{life.name} in round {number} mixed what {name} never sent it for that round"
+                    yield f"{incarnation.name} in round {number} mixed what {name} never sent it for that round"
 
 
 def rows(run: Played) -> Breaches:
-    for life in run.lives:
-        for number, mix in life.mixes.items():
+    for incarnation in run.incarnations:
+        for number, mix in incarnation.mixes.items():
             if abs(sum(mix.coefficients) - 1.0) > EPS or min(mix.coefficients) < 0:
-                yield f"{life.name} in round {number} weighs {mix.coefficients}"
+                yield f"{incarnation.name} in round {number} weighs {mix.coefficients}"
 
 
 def announced(run: Played) -> bool:
-    return run.lives[0].machine.membership.announces
+    return run.incarnations[0].machine.membership.announces
 
 
-def by_round(run: Played) -> dict[int, list[Life]]:
+def by_round(run: Played) -> dict[int, list[Incarnation]]:
     """Who mixed in each round: those whose mixing was done, too."""
-    found: dict[int, list[Life]] = {}
-    for life in run.lives:
-        for number in life.after:
-            found.setdefault(number, []).append(life)
+    found: dict[int, list[Incarnation]] = {}
+    for incarnation in run.incarnations:
+        for number in incarnation.after:
+            found.setdefault(number, []).append(incarnation)
     return found
 
 
-def weight(life: Life, number: int, other: Life) -> float:
-    """How much a life took in a round of what this other life sent it; 0: nothing."""
-    mix = life.mixes[number]
-    body = other.sent.get(number, {}).get(life.name)
+def weight(incarnation: Incarnation, number: int, other: Incarnation) -> float:
+    """How much an incarnation took in a round of what this other one sent it; 0: nothing."""
+    mix = incarnation.mixes[number]
+    body = other.sent.get(number, {}).get(incarnation.name)
     for name, found, share in zip(mix.names, mix.bodies, mix.coefficients, strict=True):
         if name == other.name and found is body:
             return share
     return 0.0
 
 
-def disturbed(one: Life, other: Life, number: int) -> bool:
+def disturbed(one: Incarnation, other: Incarnation, number: int) -> bool:
     """Whether within the round something was said to `one` that may change what it holds of `other`."""
     window = one.opened.get(number, 0.0), one.closed[number]
-    return any(window[0] <= at <= window[1] and who in (other.name, "*") for at, who in one.told)
+    return any(window[0] <= at <= window[1] and who in (other.name, "*") for at, who in one.reported)
 
 
-def given_up(one: Life, other: Life, number: int) -> bool:
+def given_up(one: Incarnation, other: Incarnation, number: int) -> bool:
     """Whether `one` held `other` for dead when it sent."""
     at = one.closed[number]
     assert one.node is not None
@@ -144,7 +149,7 @@ def pairs(run: Played) -> Breaches:
                     yield f"round {number}: {one.name} takes of {other.name}, not the other way (sent: {sent})"
 
 
-def mutual(run: Played, number: int, mixed: list[Life]) -> bool:
+def mutual(run: Played, number: int, mixed: list[Incarnation]) -> bool:
     """Whether the matrix over those who mixed in a round is symmetric, and nobody took of one who did not mix."""
     for one in mixed:
         taken = {other.name for other in mixed if weight(one, number, other)}
@@ -155,7 +160,7 @@ def mutual(run: Played, number: int, mixed: list[Life]) -> bool:
     return True
 
 
-def moved(number: int, mixed: list[Life]) -> float:
+def moved(number: int, mixed: list[Incarnation]) -> float:
     """How far a round moved the sum over those who mixed."""
     return float(np.abs(sum(one.before[number] - one.after[number] for one in mixed)).max())
 
@@ -169,26 +174,32 @@ def mean(run: Played) -> Breaches:
 
 
 def kept(run: Played) -> tuple[int, int]:
-    """Give the rounds in which all pairs were mutual, and all rounds."""
+    """Return the rounds in which all pairs were mutual, and all rounds."""
     rounds = by_round(run)
     return sum(mutual(run, number, mixed) for number, mixed in rounds.items()), len(rounds)
 
 
 def mends(run: Played) -> Breaches:
-    lives = [life for life in run.lives if life.left]
-    if len(lives) < 2:
+    incarnations = [incarnation for incarnation in run.incarnations if incarnation.left]
+    if len(incarnations) < 2:
         return
     # The last rounds of a run are those in which the first peers leave.
-    opened = {n: min(life.opened.get(n, np.inf) for life in lives) for n in range(1, run.rounds - 1)}
+    opened = {
+        n: min(incarnation.opened.get(n, np.inf) for incarnation in incarnations) for n in range(1, run.rounds - 1)
+    }
     mended = CALM_AT + (MENDED_S if run._layout(run.names).fixed else VARYING_MENDED_S)
     numbers = [number for number, at in opened.items() if mended < at < np.inf]
     if not numbers:
         yield f"no round of {ROUNDS} was opened after {mended} s"
     for number in numbers:
-        if missing := [life.name for life in lives if number not in life.after and number > min(life.mixes, default=0)]:
+        if missing := [
+            incarnation.name
+            for incarnation in incarnations
+            if number not in incarnation.after and number > min(incarnation.mixes, default=0)
+        ]:
             yield f"round {number}, long after: {missing} did not mix"
             continue
-        there = [life for life in lives if number in life.after]
+        there = [incarnation for incarnation in incarnations if number in incarnation.after]
         taken = {one.name: tuple(n for n in one.mixes[number].names if n != one.name) for one in there}
         if announced(run):
             parts = components({name: tuple(sorted(around)) for name, around in taken.items()})
@@ -197,7 +208,7 @@ def mends(run: Played) -> Breaches:
             if not run.needs.mass and not (mutual(run, number, there) and moved(number, there) < EPS):
                 yield f"round {number}, long after: not every pair is mutual"
         else:
-            out = run._layout([life.name for life in there]).out(number)
+            out = run._layout([incarnation.name for incarnation in there]).out(number)
             if short := [n for n, around in taken.items() if set(around) != {s for s in out if n in out[s]}]:
                 yield f"round {number}, long after: {short} do not hear all whom the graph has send to them"
 
@@ -205,9 +216,9 @@ def mends(run: Played) -> Breaches:
 def mass(run: Played) -> Breaches:
     if not run.needs.mass:
         return
-    lives = [life for life in run.current.values() if "mass" in life.work.state]
+    incarnations = [incarnation for incarnation in run.current.values() if "mass" in incarnation.work.state]
     total = 0.0
-    for one in lives:
+    for one in incarnations:
         state = one.work.state
         gone = sum(float(v) for k, v in state.items() if k.startswith(GONE_MASS))
         sent = {k.removeprefix(SENT_MASS): float(v) for k, v in state.items() if k.startswith(SENT_MASS)}
@@ -235,13 +246,13 @@ def mass(run: Played) -> Breaches:
                 total += underway
             else:
                 total += sent.get(name, 0.0) - had.get(name, 0.0)
-    if lives and abs(total - len(lives)) > len(lives) * EPS:
-        yield f"held, on the way and gone are {total}, not one for each of {len(lives)} lives"
-    for life in run.lives:
-        assert life.node is not None
-        for _, kind, fields in life.node.published:
+    if incarnations and abs(total - len(incarnations)) > len(incarnations) * EPS:
+        yield f"held, on the way and gone are {total}, not one for each of {len(incarnations)} incarnations"
+    for incarnation in run.incarnations:
+        assert incarnation.node is not None
+        for _, kind, fields in incarnation.node.published:
             if kind == "round.completed" and fields.get("mass", 1.0) <= 0:
-                yield f"{life.name} had the mass {fields['mass']} after round {fields['round']}"
+                yield f"{incarnation.name} had the mass {fields['mass']} after round {fields['round']}"
 
 
 PROMISES: dict[str, Callable[[Played], Breaches]] = {
@@ -250,5 +261,5 @@ PROMISES: dict[str, Callable[[Played], Breaches]] = {
 
 
 def breaches(run: Played) -> list[str]:
-    """Give every breach found in a history that has been played, with the promise that it breaks in front."""
+    """Yield every breach found in a history that has been played, with the promise that it breaks in front."""
     return [f"{name}: {breach}" for name, promise in PROMISES.items() for breach in promise(run)]

@@ -85,12 +85,12 @@ class Run:
         return [m.MemberState(name, 1, "alive") for name in names]
 
     def enter(
-        self, name: str, known: Iterable[m.MemberState], *, life: int = 1, late: bool = False, asked: bool = True
+        self, name: str, known: Iterable[m.MemberState], *, incarnation: int = 1, late: bool = False, asked: bool = True
     ) -> None:
         layout = self._layout
         membership = MembershipService(
             MembershipRules(
-                m.MemberState(name, life, "alive"),
+                m.MemberState(name, incarnation, "alive"),
                 tuple(self.names),
                 tuple(news for news in known if news.node != name),
                 layout,
@@ -109,29 +109,29 @@ class Run:
             **tables(self.rules),
         )
         self.states[name] = state = PeerMachine(rules, membership)
-        self._add(name, life, state)
+        self._add(name, incarnation, state)
         if asked:
             self.sim.post(name, ev.Proceed(self.rounds))
 
-    def _add(self, name: str, life: int, state: PeerMachine) -> None:
+    def _add(self, name: str, incarnation: int, state: PeerMachine) -> None:
         self.sim.add(name, state, ScriptedWorker(name, self))
 
     def _layout(self, members: Any) -> Any:
         degree = {"degree": 4} if self.topology == "random-regular" else {}
         return schedule(self.topology, members, seed=7, **degree)
 
-    def late(self, name: str, seed_peer: str, at: float, life: int = 1, *, asked: bool = True) -> None:
+    def late(self, name: str, seed_peer: str, at: float, incarnation: int = 1, *, asked: bool = True) -> None:
         def come() -> None:
-            self.enter(name, self.alive([seed_peer]), life=life, late=True, asked=asked)
+            self.enter(name, self.alive([seed_peer]), incarnation=incarnation, late=True, asked=asked)
             for other in self.states:
                 if other != name:
-                    self.sim.at(self.sim.now, partial(self._meet, name, other, life))
+                    self.sim.at(self.sim.now, partial(self._meet, name, other, incarnation))
 
         self.sim.at(at, come)
 
-    def _meet(self, name: str, other: str, life: int) -> None:
+    def _meet(self, name: str, other: str, incarnation: int) -> None:
         self.sim._post(self.sim.nodes[name], ev.LinkUp(other, "peer", 1))
-        self.sim._post(self.sim.nodes[other], ev.LinkUp(name, "peer", life))
+        self.sim._post(self.sim.nodes[other], ev.LinkUp(name, "peer", incarnation))
 
     def crash(self, name: str, at: float, *, noticed: bool = True) -> None:
         self.sim.crash(name, at)

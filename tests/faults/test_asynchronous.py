@@ -87,7 +87,7 @@ def flow(federation: Any) -> Any:
             return work
 
         def restart(self, when: float, again: float) -> None:
-            """Let the coordinator die, and go on from the last checkpoint that it had asked for."""
+            """Kill the coordinator, and go on from the last checkpoint that it had asked for."""
 
             def revive() -> None:
                 kept = self.kept[-1]
@@ -121,11 +121,11 @@ def flow(federation: Any) -> Any:
 
         def _check_story(self) -> None:
             """Steps are made one after another, and none twice."""
-            told = [fields["round"] for fields in self.published("coordinator", "round.completed")]
-            assert told == list(range(told[0], told[0] + len(told))) if told else True
+            reported = [fields["round"] for fields in self.published("coordinator", "round.completed")]
+            assert reported == list(range(reported[0], reported[0] + len(reported))) if reported else True
             ended = self.sim.nodes["coordinator"].finished
             if ended is not None and ended.status == "completed":
-                assert told[-1] == self.config.rounds
+                assert reported[-1] == self.config.rounds
             assert self.folded == sorted(set(self.folded))
 
     return Flow
@@ -208,8 +208,8 @@ def test_after_a_crash_the_others_go_on_and_who_comes_back_is_tasked_at_once(flo
 def test_a_lost_task_is_missed_at_its_deadline_and_given_anew(flow: Any) -> None:
     cut = Faults(seed=1, partitions=[Partition(frozenset({"client-2"}), 0.8, 1.7)], lanes=(Lane.BULK,))
     run = flow(3, rounds=80, buffer=1, deadline_s=5.0, faults=cut).run()
-    (told,) = run.published("coordinator", "warning")
-    assert (told["subject"], told["reason"].split(": ")[1]) == ("client-2", "no answer within 5 s (last heard")
+    (reported,) = run.published("coordinator", "warning")
+    assert (reported["subject"], reported["reason"].split(": ")[1]) == ("client-2", "no answer within 5 s (last heard")
     assert sum(origin[0] == "client-2" for origin in run.counted) > 5
     assert run.state.run.completed == 80
 

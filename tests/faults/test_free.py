@@ -179,14 +179,14 @@ def check_averages(company: Company) -> None:
             np.testing.assert_array_equal(halves[0][1], -halves[1][1])
             continue
         name = sides[0]
-        told = [
+        reported = [
             fields
             for node in company.sim.nodes.values()
             for _, kind, fields in node.published
             if kind == "warning" and f"proposal {number} is" in fields["reason"]
         ]
         assert company.given_up, f"proposal {number} was taken by {name} alone, and nobody was given up"
-        assert told or name in company.dead, f"proposal {number} was taken by {name} alone, and nobody says so"
+        assert reported or name in company.dead, f"proposal {number} was taken by {name} alone, and nobody says so"
     if company.given_up:
         return
     total = sum(company.machines[name].weights for name in company.names)

@@ -81,7 +81,7 @@ def test_a_late_peer_does_not_begin_again_when_it_hears_the_surveys_of_the_other
 def test_a_killed_peer_comes_back_in_a_new_incarnation_and_joins_the_round_of_the_others() -> None:
     run = Run(6, rounds=40)
     run.crash("peer-1", 4.2)
-    run.late("peer-1", "peer-4", at=10.0, life=2)
+    run.late("peer-1", "peer-4", at=10.0, incarnation=2)
     run.run()
     assert run.states["peer-1"].completed == 40
     assert set(run.rows[40]["peer-1"]) == {"peer-0", "peer-1", "peer-2"}

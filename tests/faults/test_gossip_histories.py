@@ -36,7 +36,9 @@ def test_a_changing_graph_mends_within_twenty_seconds(seed: int) -> None:
 def test_the_same_history_gives_the_same_bits() -> None:
     def bits(seed: int) -> list[bytes]:
         history = dataclasses.replace(draw(seed), rounds=20)
-        return [np.asarray(life.machine.weights).tobytes() for life in Played(history).play().lives]
+        return [
+            np.asarray(incarnation.machine.weights).tobytes() for incarnation in Played(history).play().incarnations
+        ]
 
     assert bits(3) == bits(3)
     assert bits(3) != bits(4)
@@ -64,8 +66,8 @@ def test_one_that_has_come_late_takes_no_survey() -> None:
     run.late("zoe", "peer-1", at=3.2)
     payload = m.Payload("survey", "float64", 1)
     for k, name in enumerate(run.names):
-        told = ev.Arrived("peer-0", m.PeerSurvey(origin=name, fields={"of": name}, payload=payload), (name,))
-        run.sim.at(6.0 + k / 1000, lambda told=told: run.sim.post("zoe", told))
+        reported = ev.Arrived("peer-0", m.PeerSurvey(origin=name, fields={"of": name}, payload=payload), (name,))
+        run.sim.at(6.0 + k / 1000, lambda reported=reported: run.sim.post("zoe", reported))
     run.run()
     done = [fields["round"] for _, fields in run.published("zoe", "round.completed")]
     assert done == sorted(set(done))
@@ -85,12 +87,12 @@ def test_a_newcomer_finds_a_place_in_a_directed_graph(topology: str) -> None:
 class Forgetful(Played):
     """Whoever mixes weighs one neighbor a little too much."""
 
-    def _worker(self, life):
-        work = super()._worker(life)
+    def _worker(self, incarnation):
+        work = super()._worker(incarnation)
 
         def do(job):
             if isinstance(job, e.Mix) and len(job.names) > 1:
-                life.mixes[job.round] = structs.replace(
+                incarnation.mixes[job.round] = structs.replace(
                     job, coefficients=(job.coefficients[0] + 1e-9, *job.coefficients[1:])
                 )
             return work(job)
@@ -104,4 +106,6 @@ def test_the_promises_can_be_broken() -> None:
     assert list(rows(Forgetful(calm).play()))
     assert list(pairs(Forgetful(calm).play()))
     hung = History(seed=0, n=5, rounds=44, crashes=(Crash("peer-1", 3.0, noticed=True),), weather=Weather())
-    assert not any(life.name == "peer-1" and life.left for life in Played(hung).play().lives)
+    assert not any(
+        incarnation.name == "peer-1" and incarnation.left for incarnation in Played(hung).play().incarnations
+    )

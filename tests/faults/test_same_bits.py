@@ -65,7 +65,7 @@ def simulation(shuffle: int | None) -> Simulation:
 
 
 def federated(seed: int, shuffle: int | None) -> dict[str, bytes]:
-    """Give the final weights of every node."""
+    """Return the final weights of every node."""
     names = [f"client-{i}" for i in range(SITES)]
     sim = simulation(shuffle)
     settings = WORK | {"carry_optimizer": False}
@@ -86,7 +86,7 @@ def federated(seed: int, shuffle: int | None) -> dict[str, bytes]:
 
 
 def gossip(seed: int, shuffle: int | None, algorithm: str = "dpsgd", topology: str = "ring") -> dict[str, bytes]:
-    """Give the final weights of every peer."""
+    """Return the final weights of every peer."""
     names = [f"peer-{i}" for i in range(SITES)]
     graph = schedule(topology, names)
     linked = every_neighbor(graph)

@@ -17,7 +17,7 @@ def test_a_round_closes_with_the_others_within_three_seconds_of_a_crash(
     federation: Any, trouble: Any, noticed: bool
 ) -> None:
     run = federation(8, rounds=6, trouble=trouble(crashes=[("client-5", CRASH_S, None)], noticed=noticed)).run()
-    (hit,) = [told for told in run.published("coordinator", "round.completed") if "missing" in told]
+    (hit,) = [reported for reported in run.published("coordinator", "round.completed") if "missing" in reported]
     assert hit["missing"].keys() == {"client-5"}
     assert run.when("coordinator", "round.completed", round=hit["round"]) <= CRASH_S + WITHIN_S
     assert run.when("coordinator", "node.suspect", subject="client-5") <= CRASH_S + WITHIN_S
@@ -28,27 +28,27 @@ def test_a_round_closes_with_the_others_within_three_seconds_of_a_crash(
 def test_neighbors_of_a_crashed_peer_go_on_within_three_seconds(gossip: Any, trouble: Any, noticed: bool) -> None:
     run = gossip(8, rounds=12, trouble=trouble(crashes=[("peer-3", CRASH_S, None)], noticed=noticed)).run()
     for name in ("peer-2", "peer-4"):
-        hit = [told for told in run.published(name, "round.completed") if "missing" in told]
+        hit = [reported for reported in run.published(name, "round.completed") if "missing" in reported]
         assert run.when(name, "round.completed", round=hit[0]["round"]) <= CRASH_S + WITHIN_S
-        assert {peer for told in hit for peer in told["missing"]} == {"peer-3"}
-    assert all("missing" not in told for told in run.published("peer-7", "round.completed"))
+        assert {peer for reported in hit for peer in reported["missing"]} == {"peer-3"}
+    assert all("missing" not in reported for reported in run.published("peer-7", "round.completed"))
 
 
 def test_a_hanging_training_is_ended_by_the_deadline_and_named(federation: Any, trouble: Any) -> None:
     run = federation(4, rounds=4, deadline_s=5.0, trouble=trouble(hangs=[("client-2", 2)])).run()
-    told = {told["round"]: told for told in run.published("coordinator", "round.completed")}
-    assert told[2]["closed_by"] == "deadline"
-    assert told[2]["duration_s"] == pytest.approx(5.0, abs=0.05)
-    assert told[2]["missing"]["client-2"].startswith("no answer within 5 s (last heard: train for ")
+    reported = {reported["round"]: reported for reported in run.published("coordinator", "round.completed")}
+    assert reported[2]["closed_by"] == "deadline"
+    assert reported[2]["duration_s"] == pytest.approx(5.0, abs=0.05)
+    assert reported[2]["missing"]["client-2"].startswith("no answer within 5 s (last heard: train for ")
     # It beats, so it goes on being asked, and says each time why it cannot: nobody waits for another deadline.
-    assert told[3]["missing"]["client-2"].startswith("declined: still busy with train of round 2")
-    assert told[3]["duration_s"] < 1.0
+    assert reported[3]["missing"]["client-2"].startswith("declined: still busy with train of round 2")
+    assert reported[3]["duration_s"] < 1.0
     assert run.sim.nodes["coordinator"].finished == e.Finish("completed")
 
 
 def test_a_peer_whose_training_hangs_is_waited_for_once(gossip: Any, trouble: Any) -> None:
     run = gossip(4, rounds=6, deadline_s=10.0, suspect_after_s=1e6, trouble=trouble(hangs=[("peer-2", 2)])).run()
-    closed = [told["closed_by"] for told in run.published("peer-1", "round.completed")]
+    closed = [reported["closed_by"] for reported in run.published("peer-1", "round.completed")]
     assert closed == ["all", "all", "deadline", *["suspected"] * 4]
     ended = run.sim.nodes["peer-2"].finished
     assert ended == e.Finish("failed", "the training of round 2 did not end within 100 s")
@@ -61,9 +61,9 @@ def test_all_hanging_ends_the_run_after_three_failures_with_every_name(federatio
     assert "failed 3 times in a row" in ended.reason
     assert all(f"client-{i}: " in ended.reason for i in range(3))
     for name in run.names:
-        told = run.sim.nodes[name].finished
-        assert told.status == "failed"
-        assert ended.reason in told.reason, "each client learns why"
+        reported = run.sim.nodes[name].finished
+        assert reported.status == "failed"
+        assert ended.reason in reported.reason, "each client learns why"
 
 
 def test_a_slow_client_disturbs_nobody_and_is_asked_again(federation: Any, trouble: Any) -> None:
@@ -90,9 +90,9 @@ def test_a_late_joiner_is_asked_from_the_next_round_on(federation: Any) -> None:
 @pytest.mark.parametrize("noticed", [True, False])
 def test_a_client_that_is_started_again_takes_part_again(federation: Any, trouble: Any, noticed: bool) -> None:
     run = federation(4, rounds=20, trouble=trouble(crashes=[("client-0", CRASH_S, 5.0)], noticed=noticed)).run()
-    told = run.published("coordinator", "round.completed")
-    assert "client-0" in told[-1]["participants"]
-    assert 1 <= sum("client-0" not in one["participants"] for one in told) <= 6
+    reported = run.published("coordinator", "round.completed")
+    assert "client-0" in reported[-1]["participants"]
+    assert 1 <= sum("client-0" not in one["participants"] for one in reported) <= 6
     assert run.sim.nodes["client-0"].finished == e.Finish("completed")
 
 
@@ -111,7 +111,7 @@ def check_a_stalled_peer_is_mixed_again(gossip: Any, trouble: Any) -> None:
     run = gossip(6, rounds=30, trouble=trouble(stalls=[("peer-1", CRASH_S, 4.0)])).run()
     back = CRASH_S + 4.0
     for name in ("peer-0", "peer-2"):
-        without = [told["round"] for told in run.published(name, "round.completed") if "missing" in told]
+        without = [reported["round"] for reported in run.published(name, "round.completed") if "missing" in reported]
         assert without
         assert without == list(range(without[0], without[-1] + 1)), "away once"
         assert run.when(name, "round.completed", round=without[-1]) <= back + WITHIN_S
@@ -140,17 +140,17 @@ def test_a_peer_that_wakes_after_the_end_does_not_wait() -> None:
 
 def test_a_stalled_client_comes_back(federation: Any, trouble: Any) -> None:
     run = federation(4, rounds=20, trouble=trouble(stalls=[("client-1", CRASH_S, 4.0)])).run()
-    told = run.published("coordinator", "round.completed")
-    without = [one["round"] for one in told if "client-1" not in one["participants"]]
+    reported = run.published("coordinator", "round.completed")
+    without = [one["round"] for one in reported if "client-1" not in one["participants"]]
     assert without
     assert run.when("coordinator", "round.completed", round=without[-1]) <= CRASH_S + 4.0 + WITHIN_S
-    assert "client-1" in told[-1]["participants"]
+    assert "client-1" in reported[-1]["participants"]
 
 
 def test_a_stalled_coordinator_suspects_nobody(federation: Any, trouble: Any) -> None:
     run = federation(4, rounds=8, trouble=trouble(stalls=[("coordinator", CRASH_S, 6.0)])).run()
     assert run.published("coordinator", "node.suspect") == []
-    assert all("missing" not in told for told in run.published("coordinator", "round.completed"))
+    assert all("missing" not in reported for reported in run.published("coordinator", "round.completed"))
     assert all(run.published(name, "node.suspect") for name in run.names), "the clients did miss it"
     assert all(run.sim.nodes[name].finished == e.Finish("completed") for name in run.names)
 
@@ -168,17 +168,19 @@ def test_halves_that_were_parted_go_on_apart_and_find_together(gossip: Any) -> N
     apart = Partition(frozenset({"peer-0", "peer-1", "peer-2"}), 3.0, 9.0)
     run = gossip(6, rounds=40, faults=Faults(partitions=[apart])).run()
     for name in run.names:
-        rounds = {told["round"]: told for told in run.published(name, "round.completed")}
+        rounds = {reported["round"]: reported for reported in run.published(name, "round.completed")}
         during = [
-            told for told in rounds.values() if 6.0 < run.when(name, "round.completed", round=told["round"]) < 9.0
+            reported
+            for reported in rounds.values()
+            if 6.0 < run.when(name, "round.completed", round=reported["round"]) < 9.0
         ]
         assert len(during) >= 3, "rounds go on"
         assert "missing" not in rounds[40]
     missing = {
         (name, peer)
         for name in run.names
-        for told in run.published(name, "round.completed")
-        for peer in told.get("missing", {})
+        for reported in run.published(name, "round.completed")
+        for peer in reported.get("missing", {})
     }
     assert missing == {("peer-2", "peer-3"), ("peer-3", "peer-2"), ("peer-0", "peer-5"), ("peer-5", "peer-0")}, (
         "each side missed the other, and nobody else"
@@ -203,7 +205,7 @@ def test_with_a_surplus_no_round_waits_for_the_slowest(federation: Any, trouble:
 def test_a_restart_that_nobody_noticed_costs_the_round_nothing(federation: Any, trouble: Any) -> None:
     """It is started again at once, within the silence that would have betrayed it."""
     run = federation(4, rounds=8, trouble=trouble(crashes=[("client-0", 2.3, 0.2)], noticed=False)).run()
-    (hit,) = [told for told in run.published("coordinator", "round.completed") if "missing" in told]
+    (hit,) = [reported for reported in run.published("coordinator", "round.completed") if "missing" in reported]
     assert hit["missing"] == {"client-0": "was started again"}
     assert hit["duration_s"] < 1.5, "when it is back, a second after its death"
     assert run.published("coordinator", "node.suspect") == []
@@ -220,7 +222,7 @@ def test_one_who_sends_nonsense_is_left_alone_for_a_while(federation: Any, troub
 def test_a_federation_that_shrinks_below_its_minimum_waits_and_recovers(federation: Any, trouble: Any) -> None:
     crashes = [("client-0", 2.3, 16.0), ("client-1", 2.3, None)]
     run = federation(3, rounds=8, min_clients=2, wait_deadline_s=20.0, trouble=trouble(crashes=crashes)).run()
-    assert any("waits for clients" in told["reason"] for told in run.published("coordinator", "warning"))
+    assert any("waits for clients" in reported["reason"] for reported in run.published("coordinator", "warning"))
     assert run.sim.nodes["coordinator"].finished == e.Finish("completed")
     assert {name for (number, _), names in run.asked.items() if number == 8 for name in names} == {
         "client-0",

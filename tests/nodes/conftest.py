@@ -48,7 +48,7 @@ class Harness:
         return self.tell(ev.Arrived(sender, message, body, flaw))
 
     def until(self, when: float, *, beating: Iterable[str] = ()) -> list[e.Effect]:
-        """Let the timers fire up to `when`, while some clients go on to beat."""
+        """Fire the timers up to `when`, while some clients go on to beat."""
         found: list[e.Effect] = []
         while self.timers and (at := min(self.timers.values())) <= when:
             key = min(key for key, due in self.timers.items() if due == at)

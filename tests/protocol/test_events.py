@@ -223,15 +223,15 @@ def hurried() -> set[str]:
 def by_strategies() -> set[str]:
     """What strategies tell of a round, each of its own, with the report on outliers."""
     start = np.zeros(2)
-    told = {"fednova_normalizer": 1.0, "probe_loss": 1.0}
+    reported = {"fednova_normalizer": 1.0, "probe_loss": 1.0}
     rows = [[1.0, 2.0]] * 6 + [[1e6, 1e6]]
-    given = tuple(Contribution(f"c{i}", np.array(row), start, 1, told) for i, row in enumerate(rows))
+    given = tuple(Contribution(f"c{i}", np.array(row), start, 1, reported) for i, row in enumerate(rows))
     found: set[str] = set()
     for name in tuple(STRATEGIES.builtin):
-        merger = Aggregator(build_strategy(name, {}), len(given), report=True)
-        if len(merger.strategy.demands.parts) == 1:
-            merger.begin(start)
-            found |= set(merger.fold(e.Fold(1, 0, start, given)).metrics)
+        aggregator = Aggregator(build_strategy(name, {}), len(given), report=True)
+        if len(aggregator.strategy.demands.parts) == 1:
+            aggregator.begin(start)
+            found |= set(aggregator.fold(e.Fold(1, 0, start, given)).metrics)
     return found
 
 
@@ -300,11 +300,11 @@ def test_every_documented_type_has_a_class_with_every_documented_field():
 
 def test_disturbed_runs_publish_events_about_it():
     found = simulated()
-    told: Mapping[str, set[str]] = defaultdict(set)
+    reported: Mapping[str, set[str]] = defaultdict(set)
     for kind, role in found:
-        told[role].add(kind)
-    assert {"node.suspect", "node.lost", "node.ready", "round.failed", "update.rejected"} <= told["coordinator"]
-    assert {"node.suspect", "node.lost", "node.ready", "update.rejected"} <= told["peer"]
+        reported[role].add(kind)
+    assert {"node.suspect", "node.lost", "node.ready", "round.failed", "update.rejected"} <= reported["coordinator"]
+    assert {"node.suspect", "node.lost", "node.ready", "update.rejected"} <= reported["peer"]
     assert "missing" in found["round.completed", "peer"]
 
 

@@ -181,10 +181,10 @@ def test_mutated_events_are_valid_json_or_refused():
     for _ in range(COUNT // 4):
         mutant = mutate_fields(body, draw) if draw.random() < 0.6 else mutate_bytes(body, draw)
         try:
-            told = decode_event([EVENT["type"].encode(), mutant], 65_536)
+            reported = decode_event([EVENT["type"].encode(), mutant], 65_536)
         except ProtocolError:
             continue
-        json.dumps(told, allow_nan=False)
+        json.dumps(reported, allow_nan=False)
         taken += 1
     assert COUNT // 100 < taken < COUNT // 5
 

@@ -111,9 +111,9 @@ def test_the_document_gives_every_field_its_type(cls):
     heading = m.tag_of(cls) if cls in m.BY_TAG.values() else m.snake_case(cls.__name__)
     found = re.search(rf"^#### `{heading}`.*?(?=^#)", PROTOCOL + "\n#", re.MULTILINE | re.DOTALL)
     assert found
-    told = dict(re.findall(r"^\| `(\w+)` \| ([a-z_ -]+) \|", found.group(), re.MULTILINE))
+    reported = dict(re.findall(r"^\| `(\w+)` \| ([a-z_ -]+) \|", found.group(), re.MULTILINE))
     hints = get_type_hints(cls, include_extras=True)
-    assert told == {name: meaning(hints[name])[0] for name in cls.__struct_fields__}
+    assert reported == {name: meaning(hints[name])[0] for name in cls.__struct_fields__}
 
 
 def test_the_document_describes_no_message_that_does_not_exist():

@@ -119,7 +119,6 @@ class Stateless:
 
     @property
     def demands(self) -> Demands:
-        """Nothing beyond plain training."""
         return Demands()
 
     def check(self, clients: int) -> None:

@@ -123,7 +123,6 @@ def _dots(contributions: Sequence[Contribution], direction: Vector) -> Figures:
 
 
 def _deviations(values: Figures, least: float) -> Figures:
-    """How many scaled median absolute deviations each is from the median."""
     around = values - np.median(values)
     deviation = max(NORMAL * float(np.median(np.abs(around))), least)
     deviations: Figures = around / deviation if deviation else around

@@ -38,19 +38,13 @@ class Part(Protocol):
 
 
 class Select(Part, Protocol):
-    """Chooses among vectors."""
-
     def __call__(self, vectors: Sequence[Vector]) -> Sequence[int]:
         """Return the places of those that go on; who is not chosen has done nothing wrong."""
         ...
 
 
 class Combine(Part, Protocol):
-    """From many vectors to one."""
-
-    def __call__(self, vectors: Sequence[Vector], weights: Sequence[float], start: Vector | None) -> Vector:
-        """Combine vectors of one frame; a new vector. `start` is where all began in it, None if that is the origin."""
-        ...
+    def __call__(self, vectors: Sequence[Vector], weights: Sequence[float], start: Vector | None) -> Vector: ...
 
 
 class Step(Protocol):
@@ -118,7 +112,6 @@ class Pipeline:
         (self.select or self.combine).check(clients)
 
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
-        """Take one round's updates through all parts."""
         rejected = dict(self.screen(contributions)) if self.screen else {}
         counted = without(contributions, rejected)
         self.check(len(counted))

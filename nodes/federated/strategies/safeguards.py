@@ -1,4 +1,4 @@
-"""Between the coordinator and a strategy, its own or somebody else's: nothing that is no model gets past."""
+"""Between the coordinator and a strategy, built in or a user's: nothing that is no model gets past."""
 
 from __future__ import annotations
 
@@ -114,7 +114,6 @@ def _overflowing(contributions: Sequence[Contribution]) -> dict[str, str]:
 
 
 def _largest(contributions: Sequence[Contribution]) -> str:
-    """Name whom one would suspect."""
     sizes = {c.client: float(np.abs(c.body).max(initial=0)) for c in contributions}
     name = max(sizes, key=lambda client: sizes[client])
     return f"the largest value is {sizes[name]:.3g}, from {name}"

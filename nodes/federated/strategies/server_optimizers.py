@@ -77,7 +77,6 @@ class Adaptive:
 
 
 def _delta(weights: Vector, merged: Vector, *, relative: bool) -> Vector:
-    """The pseudo-gradient, in the room of what was merged."""
     return merged if relative else np.subtract(merged, weights, out=merged)
 
 

@@ -84,8 +84,6 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Stepped:
-    """What a round came to."""
-
     state: State  # to be remembered
     weights: Vector  # (n,): the new model, from which local training goes on
     wanted: tuple[str, ...] = ()  # neighbors of whose model this peer has lost the copy, and needs the whole
@@ -118,7 +116,6 @@ class Algorithm(ABC):
         return {}
 
     def correction(self, state: State) -> Vector | None:  # noqa: ARG002
-        """Return what is added to each gradient of the local training, if anything."""
         return None
 
     def forget(self, state: State, peer: str) -> State:  # noqa: ARG002

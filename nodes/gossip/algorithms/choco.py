@@ -71,7 +71,6 @@ class Choco(Algorithm):
         return after, Outgoing(Parcel(frame, base=version, encoding=codec.spec), whole)
 
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:  # noqa: ARG002
-        """Move the copies of the neighbors, and the model towards them."""
         after: dict[str, Vector] = dict(state)
         x, y, gamma = after.pop("half"), state[COPY], self.step_size
         vectors, weights, wanted = [x], [1.0], []

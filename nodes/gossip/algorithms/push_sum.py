@@ -71,7 +71,6 @@ class SGP(Algorithm):
         return after, Outgoing(Parcel(progress.after), parcels)
 
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:  # noqa: ARG002
-        """Take in what the neighbors' sums have grown by."""
         after: dict[str, Vector] = dict(state)
         vectors, mass = [state["numerator"]], float(state["mass"])
         signs = [1.0]

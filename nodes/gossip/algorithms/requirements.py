@@ -129,5 +129,4 @@ def _compression(needs: Needs, experiment: Experiment) -> Iterator[str]:
 
 
 def _those(fit: Callable[[Needs], bool]) -> str:
-    """Name the algorithms whose needs fit."""
     return ", ".join(name for name in synchronous_names() if fit(ALGORITHMS[name].needs))

@@ -23,7 +23,6 @@ class Accumulator:
 
     @property
     def settled(self) -> bool:
-        """Whether all that was added is in `body`."""
         return not self._making and not self._waiting
 
     def moved(self, start: ev.Body, end: ev.Body) -> list[e.Effect]:
@@ -52,7 +51,6 @@ class Accumulator:
         return [] if self._making else self._sum()
 
     def combined(self, number: int, body: ev.Body) -> list[e.Effect]:
-        """Take the sum that was asked for, and ask for the next."""
         if number != self._number or not self._making:
             return []
         self.body, self._making = body, False

@@ -58,8 +58,6 @@ class AdPsgd:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What this peer has proposed, and not decided."""
-
     peer: str
     number: int
     mine: ev.Body
@@ -80,12 +78,8 @@ class Accepted:
 class AdPsgdMachine(AsyncPeerMachine):
     """Decides what a peer of AD-PSGD does next.
 
-    Attributes
-    ----------
-    proposal
-        What it has proposed; at most one.
-    accepted
-        What it has accepted, by the proposer; `busy_with` names the one that keeps it from others.
+    It has at most one open `proposal`; `accepted` has those it has accepted, by the proposer, of which `busy_with`
+    names the one that keeps it from others.
     """
 
     def __init__(self, rules: PeerRules, arguments: AdPsgd) -> None:
@@ -150,7 +144,6 @@ class AdPsgdMachine(AsyncPeerMachine):
         return self._averaged + len(self.accepted) + (self.proposal is not None) < self.max_staleness
 
     def _propose(self, now: float) -> list[e.Effect]:
-        """Ask the next neighbor, if this cycle's average has not come about."""
         if self.proposal or self.busy_with or self._closing or self.settled is None or not self._room():
             return []
         while self._order:
@@ -198,7 +191,6 @@ class AdPsgdMachine(AsyncPeerMachine):
         return effects + self._average(sender, proposal.number, proposal.mine, event.body)
 
     def _remind(self, peer: str, number: int) -> list[e.Effect]:
-        """Repeat what was decided, as far as it is."""
         if self.proposal and self.proposal.number == number:
             return []
         known = self._first <= number <= self._number
@@ -206,7 +198,6 @@ class AdPsgdMachine(AsyncPeerMachine):
         return [e.Send((peer,), m.Decision(number, "taken" if number in self._taken.get(peer, ()) else outcome))]
 
     def _average(self, peer: str, number: int, mine: ev.Body, theirs: ev.Body) -> list[e.Effect]:  # noqa: ARG002
-        """Take this peer's half."""
         self._averaged += 1
         self._with.append(peer)
         return self.accumulator.averaged(mine, theirs, first=self.rules.name < peer)

@@ -124,8 +124,6 @@ class Making:
 
 
 class GossipLearningMachine(AsyncPeerMachine):
-    """Decides what a peer of gossip learning does next."""
-
     def __init__(self, rules: PeerRules, walk: GossipLearning) -> None:
         super().__init__(rules)
         self.walk = walk
@@ -191,7 +189,6 @@ class GossipLearningMachine(AsyncPeerMachine):
         return float(generator(self.rules.seed, self.rules.name, number, what).random())
 
     def _send(self) -> list[e.Effect]:
-        """Send the model, or a part of it, to one of the living."""
         living = self.neighbors.living
         if not living or self.settled is None or self._closing:
             return []

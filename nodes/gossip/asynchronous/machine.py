@@ -19,13 +19,7 @@ from .neighbors import AsyncNeighbors
 
 
 class AsyncPeerMachine(ABC):
-    """Decides what a peer without rounds does next; its algorithm fills in what a cycle is.
-
-    Attributes
-    ----------
-    cycle
-        The one that this peer is in; `completed` of them are done.
-    """
+    """Decides what a peer without rounds does next, in `cycle`; its algorithm fills in what a cycle is."""
 
     def __init__(self, rules: PeerRules) -> None:
         self.rules = rules
@@ -50,7 +44,6 @@ class AsyncPeerMachine(ABC):
 
     @property
     def settled(self) -> ev.ModelReady | None:
-        """The agreement and the model of round 0; None before."""
         return self.lifecycle.settled
 
     # --------------------------------------------------------------------------------------- what the algorithm decides
@@ -208,7 +201,6 @@ class AsyncPeerMachine(ABC):
         ]
 
     def _complete(self, now: float, participants: list[str], loss: float | None, staleness: int) -> list[e.Effect]:
-        """Count a cycle, report it, and have it evaluated if it is its turn."""
         self.completed = number = self.cycle
         elapsed = now - self.lifecycle.opened_at
         fields: dict[str, Any] = {
@@ -281,7 +273,6 @@ class AsyncPeerMachine(ABC):
     # -------------------------------------------------------------------------------------------- for the algorithms
 
     def _in_transit(self, peer: str, since: float, now: float) -> bool:
-        """Return whether a model is on its way between this peer and another: worth waiting for, to an extent."""
         moving = self.neighbors.moving(peer, now - 2 * self.rules.timing.heartbeat_s)
         return moving and now - since < PATIENCE * self.rules.timing.deadline_s
 

@@ -37,16 +37,10 @@ RULES: Mapping[str, Callable[[int, int], Shares]] = {"age": by_age, "mean": even
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which elements of a model a message holds.
+    """Which elements of a model a message holds: all, a `cut` of them, or a `sample`.
 
-    Attributes
-    ----------
-    number : int
-        Of which age it is: 0 where there is only one.
-    cut : slice or None
-        Where it is one of several fixed parts: every so manieth element, or a layer.
-    sample : (int, int, int) or None
-        Where it is drawn: (seed, how many, of how many). Whoever knows these knows the elements.
+    A cut is one of several fixed parts: every so manieth element, or a layer. A sample is drawn by (seed, how many, of
+    how many), and so known to all who know these. `number` says of which age it is: 0 where there is only one.
     """
 
     number: int = 0
@@ -61,7 +55,6 @@ class Part:
         return slice(None) if self.cut is None else slice(*self.cut)
 
     def length(self, size: int) -> int:
-        """How many elements it has of a model of `size`."""
         if self.sample is not None:
             return self.sample[1]
         return size if self.cut is None else len(range(*slice(*self.cut).indices(size)))

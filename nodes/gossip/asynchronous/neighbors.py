@@ -23,22 +23,18 @@ class AsyncNeighbors:
 
     @property
     def here(self) -> tuple[str, ...]:
-        """Those that have not left."""
         return tuple(peer for peer in self.names if peer not in self.departed)
 
     @property
     def living(self) -> list[str]:
-        """Those that are there as far as is known."""
         return [peer for peer in self.names if self.detector.living(peer)]
 
     @property
     def meeting(self) -> tuple[str, ...]:
-        """Those that are there and may still be in round 0."""
         return tuple(peer for peer in self.here if peer in self._meeting and self.detector.living(peer))
 
     @property
     def resting(self) -> bool:
-        """Whether all that are there have done their cycles."""
         return all(peer in self._resting for peer in self.living)
 
     def connected(self, peer: str, incarnation: int, now: float) -> bool:
@@ -69,11 +65,9 @@ class AsyncNeighbors:
             self._resting.discard(peer)
 
     def sending(self, peer: str, now: float) -> None:
-        """What was sent to a neighbor is still on its way."""
         self._moving[peer] = now
 
     def moving(self, peer: str, since: float) -> bool:
-        """Return whether a transfer to or from a neighbor was under way at that time or later."""
         return self._moving.get(peer, float("-inf")) >= since
 
     def leave(self, peer: str) -> None:

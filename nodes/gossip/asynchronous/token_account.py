@@ -16,17 +16,11 @@ from math import floor
 
 @dataclass(frozen=True)
 class TokenStrategy:
-    """Pure functions of the balance.
+    """Pure functions of the balance, and `capacity`, the most tokens that are saved.
 
-    Attributes
-    ----------
-    capacity
-        The most tokens that are saved.
-    proactive
-        The probability, in [0, 1], of sending in this period rather than saving a token.
-    reactive
-        From (balance, useful, draw) how many to send in reaction to a message, at most the balance; the draw is uniform
-        on [0, 1).
+    `proactive` is the probability, in [0, 1], of sending in this period rather than saving a token. `reactive` says,
+    from (balance, useful, draw), how many to send in reaction to a message, at most the balance; draws are uniform on
+    [0, 1).
     """
 
     capacity: int

@@ -33,13 +33,6 @@ class AsyncGossipWorker(ModelWorker):
                 return super().perform(effect, cancellation)
 
     def train(self, effect: e.Train, stop: Callable[[], bool]) -> ev.Trained:
-        """Train from the weights of the effect (None: from where the model stands).
-
-        Raises
-        ------
-        ArithmeticError
-            There is no finite result.
-        """
         site_model = self.site_model
         if effect.body is not None:
             site_model.set_weights(effect.body)

@@ -28,14 +28,12 @@ class Dissemination:
         self._notified: dict[str, float] = {}
 
     def put(self, state: m.MemberState, *, at_once: bool = False, urgent_to: str = "") -> None:
-        """Pass a state on from now on; `at_once`: to a few before the next probe, and to `urgent_to` in any case."""
         self._queue.put(state)
         self.pressing |= at_once
         if urgent_to:
             self._urgent.add(urgent_to)
 
     def piggyback(self, *first: str) -> tuple[m.MemberState, ...]:
-        """Return the states that travel on the next message, those of `first` before others."""
         return self._queue.take(len(self._members.known) + 1, first)
 
     def flush(self, others: list[str]) -> list[e.Effect]:

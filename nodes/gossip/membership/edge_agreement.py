@@ -32,14 +32,9 @@ class Span:
 
 
 class EdgeAgreement:
-    """One peer's edges: what it holds, what the others say that they hold, and what counts in the open round.
+    """One peer's edges: what it holds, what the others say that they hold, and what counts in the open `round`.
 
-    Attributes
-    ----------
-    degree : int
-        With how many edges this peer weighs its neighbors in the open `round`: at least as many as count.
-    neighbors : set of str
-        Those whose edge counts in it.
+    `neighbors` are those whose edge counts in it; by `degree`, at least as many, this peer weighs them.
     """
 
     def __init__(self) -> None:
@@ -149,7 +144,6 @@ class EdgeAgreement:
         return self._answer(peer)
 
     def _answer(self, peer: str) -> Edge | None:
-        """Return what holds here, from the next round on."""
         if not self._holds(peer):
             return None
         self._mine[peer] = Span(self.round + 1)
@@ -166,7 +160,6 @@ class EdgeAgreement:
             self.neighbors.add(peer)
 
     def counted(self, peer: str, number: int) -> bool:
-        """Whether both ends hold their edge in a round, as far as is known."""
         ends = (self._mine.get(peer), self._theirs.get(peer))
         return all(end is not None and end.in_round(number) for end in ends)
 
@@ -203,7 +196,6 @@ class DynamicNeighborhood:
 
     @property
     def ever(self) -> tuple[str, ...]:
-        """Those to whom there is an edge now, or will be in the next round."""
         return tuple(sorted({*self.edges.wanted, *self.edges.neighbors}))
 
     @property
@@ -216,7 +208,6 @@ class DynamicNeighborhood:
         return tuple(sorted(self.edges.neighbors)) if number == self.edges.round else tuple(self.edges.wanted)
 
     def sources(self, number: int) -> tuple[str, ...]:
-        """Who sends to this peer in a round: edges go both ways."""
         return self.to(number)
 
     def weights(self, number: int, degrees: Mapping[str, int]) -> dict[str, float]:  # noqa: ARG002

@@ -84,7 +84,6 @@ def _tie(graph: Adjacent, loose: dict[str, int], seed: int) -> None:
 
 
 def _join(graph: Adjacent, seed: int) -> None:
-    """Join what has fallen apart: each piece to the next by an edge between members of the lowest degree."""
     pieces = _pieces(graph)
     for one, other in pairwise(pieces):
         i, j = (min(piece, key=lambda node: (len(graph[node]), _rank(seed, "join", node))) for piece in (one, other))

@@ -53,11 +53,9 @@ class MemberList:
         return node in self.known
 
     def in_state(self, *states: str) -> list[str]:
-        """Return the names of those in one of the states, in name order."""
         return sorted(node for node, state in self.known.items() if state.state in states)
 
     def present(self) -> list[str]:
-        """Return the names of those that count as here, the suspects among them and this node too, in name order."""
         return sorted([self.me.node, *self.in_state("alive", "suspect")])
 
     def take(self, state: MemberState, reason: str = "") -> Change | None:
@@ -77,7 +75,6 @@ class MemberList:
         return None
 
     def say(self, node: str, state: str, reason: str = "", last: int = 0) -> tuple[MemberState, Change | None]:
-        """Put a known member in a state, as of what it last said itself."""
         said = replace(self.known[node], state=state, last=last)
         return said, self.take(said, reason)
 
@@ -90,22 +87,19 @@ class MemberList:
         return self.me
 
     def all(self) -> tuple[MemberState, ...]:
-        """Return all that is known, this node's word of itself included, in name order."""
         return tuple(state for _, state in sorted({**self.known, self.me.node: self.me}.items()))
 
 
 class BroadcastQueue:
-    """States that still travel: each on so many messages as spread it to everybody, the freshest first.
+    """States that still travel: each on `REPEATS` log2(n) messages, the freshest first.
 
-    The number is `REPEATS` times log2 of the members, after which a state has reached all n with a probability of at
-    least 1 - 1/n (SWIM, section 4.1).
+    After as many a state has reached all n with a probability of at least 1 - 1/n (SWIM, section 4.1).
     """
 
     def __init__(self) -> None:
         self._carried: dict[str, tuple[MemberState, int]] = {}  # by member: one state supersedes the other
 
     def put(self, state: MemberState) -> None:
-        """Pass a state on from now on."""
         self._carried[state.node] = (state, 0)
 
     def take(self, members: int, first: Iterable[str] = ()) -> tuple[MemberState, ...]:

@@ -47,21 +47,11 @@ class MembershipRules:
 
 
 class MembershipService:
-    """Keeps track of who is there and of this peer's place among them.
+    """Keeps track of who is there (`members`) and of this peer's place among them (`neighborhood`).
 
-    Attributes
-    ----------
-    members
-        All that is known of who is there.
-    neighborhood
-        The peer's place in the graph.
-    late
-        Whether the run has begun without this peer.
-    gathering
-        Whether the run has not begun yet. Then nobody is probed: without all of them it does not begin, and many that
-        meet at once are too busy to answer in time.
-    until
-        The last round that this peer will do: who has done it, too, and leaves, leaves no gap.
+    `late`: the run has begun without this peer. While `gathering` it has not begun, and nobody is probed: without all
+    of them it does not begin, and many that meet at once are too busy to answer in time. `until` is the last round that
+    this peer will do: who has done it, too, and leaves, leaves no gap.
     """
 
     def __init__(self, rules: MembershipRules) -> None:
@@ -123,21 +113,17 @@ class MembershipService:
 
     @property
     def linked(self) -> list[str]:
-        """Those that this peer has dialed, and who are here as far as is known."""
         return [peer for peer in self.members.in_state("alive", "suspect") if peer in self._linked]
 
     def open(self, number: int) -> list[e.Effect]:
-        """Open a round: what counts in it is settled."""
         if self._following is not None:
             self.neighborhood, self._following = self._following, None
         return self._announce(self.edges.open(number)) if self.announces else []
 
     def missed(self, peer: str) -> list[e.Effect]:
-        """Answer a model that came over an edge that does not count here."""
         return self._announce(self.edges.missed(peer)) if self.announces else []
 
     def begin(self, number: int) -> list[e.Effect]:
-        """Take part from the round after `number` on."""
         self._active = True
         self.edges.round = number
         return [each for each in self._over_links(self.rewire()) if not isinstance(each, Change)]
@@ -225,7 +211,6 @@ class MembershipService:
     # -------------------------------------------------------------------------------------------------------- helpers
 
     def _here(self) -> list[str]:
-        """Who takes part in the rounds to come; who has left after the last one is as good as there."""
         known = self.members.known.values()
         done = [state.node for state in known if state.state == "left" and state.last >= self.until]
         return sorted({*self.members.present(), *done})
@@ -241,7 +226,6 @@ class MembershipService:
         return repair(self._founding, here, seed=self.rules.swim.seed)
 
     def _relay_graph(self, here: list[str]) -> None:
-        """Build a directed or varying graph over who is here, from the next round on."""
         if tuple(here) == self._laid_over:
             return
         try:

@@ -73,13 +73,9 @@ class _Probe:
 class SwimDetector:
     """Finds out who is there, and says who is not.
 
-    Attributes
-    ----------
-    contacts
-        Whom it probes and tells, by name: those with whom a connection is worth its keep. None: everybody.
-    health_score
-        This node's own ill health, 0 (well) to 3: it grows where its own timers are late, where nobody at all is heard
-        while it probes, and where it has to refute that it is suspect.
+    `contacts` are those it probes and tells, with whom a connection is worth its keep; None: everybody. `health_score`
+    is this node's own ill health, 0 (well) to 3: it grows where its own timers are late, where nobody at all is heard
+    while it probes, and where it has to refute that it is suspect.
     """
 
     def __init__(self, rules: SwimRules, members: MemberList, contacts: frozenset[str] | None = None) -> None:
@@ -100,7 +96,6 @@ class SwimDetector:
         return self.members.me.node
 
     def handle(self, event: ev.Event, now: float) -> Actions:
-        """Take one event; return what to send, when to be woken, and whose state has changed."""
         actions: Actions = []
         match event:
             case ev.Started():
@@ -185,7 +180,6 @@ class SwimDetector:
         return []
 
     def _changed(self, state: m.MemberState, change: Change | None, now: float, *, spread: bool = True) -> Actions:
-        """Draw the consequences of a state that was taken in."""
         peer = state.node
         known = self.members.known[peer]
         if known.state != "suspect":
@@ -341,7 +335,6 @@ class SwimDetector:
         self.health_score = min(UNHEALTHY, self.health_score + 1)
 
     def _others(self) -> list[str]:
-        """Whom this node probes and tells, in name order."""
         there = self.members.in_state("alive", "suspect")
         return there if self.contacts is None else [peer for peer in there if peer in self.contacts]
 

@@ -124,7 +124,7 @@ def test_a_model_that_cannot_follow_is_refused_before_training(model, asked, sai
 
 
 @pytest.mark.parametrize("model", [MLP((5,)), SGDClassifier(loss="log_loss")])
-def test_plainly_it_is_the_learner_trained_on_addressed_batches(model):
+def test_plainly_it_is_the_site_model_trained_on_addressed_batches(model):
     one, other = client(model), client(model).site_model
     received = one.site_model.get_weights() + 0.1
     result = one.train(received, settings(), 3)

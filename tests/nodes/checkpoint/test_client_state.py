@@ -104,7 +104,7 @@ def test_another_process_finds_it_again(tmp_path: Path) -> None:
     assert ClientStateStore(tmp_path).rounds == [1, 2, 3, 4]
 
 
-def test_a_damaged_file_is_told_and_the_one_before_is_used(tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported_and_the_one_before_is_used(tmp_path: Path) -> None:
     for number in (1, 2):
         ClientStateStore(tmp_path).put(number, state(number))
     path_of(tmp_path, 2).write_bytes(path_of(tmp_path, 2).read_bytes()[:-1])
@@ -116,7 +116,9 @@ def test_a_damaged_file_is_told_and_the_one_before_is_used(tmp_path: Path) -> No
     assert states.rounds == [1]
 
 
-def test_a_disk_that_refuses_is_told_once_and_memory_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_refuses_is_reported_once_and_memory_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     warnings: list[str] = []
     states = ClientStateStore(tmp_path, warnings.append)
     states.put(1, state(1))

@@ -129,7 +129,7 @@ DAMAGES: dict[str, Callable[[bytearray], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_is_told_and_the_one_before_is_used(tmp_path: Path, damage: str) -> None:
+def test_damage_is_reported_and_the_one_before_is_used(tmp_path: Path, damage: str) -> None:
     checkpoints, warnings = filled(tmp_path)
     path = path_of(tmp_path, 3)
     before = path.read_bytes()

@@ -102,7 +102,7 @@ class Harness:
         return self.tell(ev.Arrived(sender, message, body, flaw))
 
     def until(self, when: float, *, beating: Iterable[str] = ()) -> list[e.Effect]:
-        """Let the timers fire up to `when`, while some clients go on to beat."""
+        """Fire the timers up to `when`, while some clients go on to beat."""
         found: list[e.Effect] = []
         while self.timers and (at := min(self.timers.values())) <= when:
             key = min((key for key, due in self.timers.items() if due == at), key=str)
@@ -120,7 +120,7 @@ class Harness:
         return self.say(name, update, f"{name} {number} from {base}", flaw)
 
     def step(self) -> list[e.Effect]:
-        """Let the step that was asked for be made."""
+        """Make the step that was asked for."""
         fold = only(e.Fold, self.effects)[-1]
         return self.tell(ev.Folded(fold.round, fold.attempt, f"w{fold.round}"))
 
@@ -249,8 +249,8 @@ def test_sites_measure_the_last_model_even_where_their_tasks_ran_ahead() -> None
         assert asked[name][:2] > harness.held[name][:2]
         metrics = {"holdout_accuracy": score, "holdout_examples": 10.0}
         harness.say(name, m.Update(*asked[name][:2], 10, metrics))
-    told = harness.published("metric.test")[-1]
-    assert (told["round"], told["accuracy"], told["worst"]["site"]) == (1, pytest.approx(0.7), "client-1")
+    reported = harness.published("metric.test")[-1]
+    assert (reported["round"], reported["accuracy"], reported["worst"]["site"]) == (1, pytest.approx(0.7), "client-1")
     assert harness.finished() == e.Finish("completed")
 
 
@@ -395,8 +395,8 @@ def test_who_does_not_answer_in_time_is_named_and_asked_again_and_the_old_answer
                 harness.answer(name)
                 if harness.state.buffer.buffer.step:
                     harness.step()
-    (told,) = (x for x in harness.published("warning") if x["subject"] == "client-2")
-    assert told["reason"] == "task 1: no answer within 10 s (last heard: train for 9.9 s)"
+    (reported,) = (x for x in harness.published("warning") if x["subject"] == "client-2")
+    assert reported["reason"] == "task 1: no answer within 10 s (last heard: train for 9.9 s)"
     assert harness.held["client-2"] > old
     waiting = len(harness.state.buffer.buffer.waiting)
     assert harness.say("client-2", m.Update(*old[:2], 10, {}, None, MODEL), "late") == [], "it was named already"
@@ -503,7 +503,7 @@ def test_who_declines_is_asked_again_after_a_rest() -> None:
 
 
 def resumed(harness: Harness, weights: str) -> Harness:
-    """Give a coordinator that goes on from what `harness` last asked to be written, and hears its clients again."""
+    """Return a coordinator that goes on from what `harness` last asked to be written, and hears its clients again."""
     record = only(e.Checkpoint, harness.effects)[-1].record
     again = Harness.__new__(Harness)
     again.names, again.now, again.effects, again.timers, again.held = harness.names, 0.0, [], {}, {}

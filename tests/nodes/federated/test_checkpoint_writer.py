@@ -44,29 +44,29 @@ class Controlled:
         return Outcome(weights + 1, {"count": count}, outgoing=(np.full_like(weights, count),))
 
 
-def fold(merger: Aggregator, number: int, weights: Any) -> ev.Folded:
-    moved = Contribution("a", np.tile(weights - np.float32(0.1), len(merger.strategy.demands.parts)), weights, 3)
-    return merger.fold(e.Fold(number, 0, weights, (moved,)))
+def fold(aggregator: Aggregator, number: int, weights: Any) -> ev.Folded:
+    moved = Contribution("a", np.tile(weights - np.float32(0.1), len(aggregator.strategy.demands.parts)), weights, 3)
+    return aggregator.fold(e.Fold(number, 0, weights, (moved,)))
 
 
 @pytest.mark.parametrize("strategy", [FedAdam(), Controlled()], ids=["state", "state and parts"])
 def test_the_next_round_has_the_same_bits(strategy: Any) -> None:
     weights = np.arange(4, dtype=np.float32)
-    merger = Aggregator(strategy)
-    merger.begin(weights)
-    first = fold(merger, 1, weights)
-    kept = merger.arrays(1)
+    aggregator = Aggregator(strategy)
+    aggregator.begin(weights)
+    first = fold(aggregator, 1, weights)
+    kept = aggregator.arrays(1)
     again = Aggregator(strategy)
     outgoing = again.restore(1, first.body, kept)
     assert outgoing.tobytes() == first.outgoing.tobytes()
-    one, other = fold(merger, 2, first.body), fold(again, 2, first.body)
+    one, other = fold(aggregator, 2, first.body), fold(again, 2, first.body)
     assert one.outgoing.tobytes() == other.outgoing.tobytes()
-    assert merger.arrays(2).keys() == again.arrays(2).keys()
+    assert aggregator.arrays(2).keys() == again.arrays(2).keys()
     # What round 1 left is still known when round 2 has been folded, and not for ever.
-    assert merger.arrays(1) == kept
-    fold(merger, 3, one.body)
+    assert aggregator.arrays(1) == kept
+    fold(aggregator, 3, one.body)
     with pytest.raises(RuntimeError, match=r"round 1 is not remembered; rounds \[2, 3\] are"):
-        merger.arrays(1)
+        aggregator.arrays(1)
 
 
 def site_model() -> SiteModel:
@@ -83,10 +83,10 @@ def agreed() -> ev.ModelReady:
     return settled
 
 
-def incarnation(folder: Path, merger: Aggregator, number: int = 7) -> tuple[Worker, NodeStats]:
+def incarnation(folder: Path, aggregator: Aggregator, number: int = 7) -> tuple[Worker, NodeStats]:
     record = NodeStats("coordinator")
     writer = CheckpointWriter(CheckpointStore(folder), record, PLAN.to_dict(), number)
-    return Worker(CoordinatorWorker(site_model(), merger, node="c", seed=0, writer=writer)), record
+    return Worker(CoordinatorWorker(site_model(), aggregator, node="c", seed=0, writer=writer)), record
 
 
 def completed(record: NodeStats, number: int) -> None:
@@ -95,10 +95,10 @@ def completed(record: NodeStats, number: int) -> None:
 
 def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
     settled = agreed()
-    merger = Aggregator(FedAdam())
-    merger.begin(settled.body)
-    folded = fold(merger, 1, settled.body)
-    worker, record = incarnation(tmp_path, merger)
+    aggregator = Aggregator(FedAdam())
+    aggregator.begin(settled.body)
+    folded = fold(aggregator, 1, settled.body)
+    worker, record = incarnation(tmp_path, aggregator)
     completed(record, 1)
     clients = {"a": {"here": True}, "b": {"here": False}}
     job = worker.role.snapshot(
@@ -106,7 +106,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
     )
     # A later round that is folded before the worker comes to it changes nothing.
     completed(record, 2)
-    fold(merger, 2, folded.body)
+    fold(aggregator, 2, folded.body)
     assert worker.answer(job) == ev.Saved(1)
 
     past = recall(tmp_path, PLAN)
@@ -123,18 +123,18 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
 
 def merger_of(settled: ev.ModelReady, rounds: int) -> Any:
     """The weights after so many rounds without any interruption."""
-    merger, weights = Aggregator(FedAdam()), settled.body
-    merger.begin(weights)
+    aggregator, weights = Aggregator(FedAdam()), settled.body
+    aggregator.begin(weights)
     for number in range(1, rounds + 1):
-        weights = fold(merger, number, weights).body
+        weights = fold(aggregator, number, weights).body
     return weights
 
 
 def test_a_disk_that_refuses_is_reported_as_failed_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    merger = Aggregator(FedAdam())
-    merger.begin(np.zeros(3, np.float32))
-    worker, record = incarnation(tmp_path / "file" / "below", merger)
+    aggregator = Aggregator(FedAdam())
+    aggregator.begin(np.zeros(3, np.float32))
+    worker, record = incarnation(tmp_path / "file" / "below", aggregator)
     completed(record, 0)
     answer = worker.answer(worker.role.snapshot(e.Checkpoint(0, np.zeros(3, np.float32), {})))
     assert isinstance(answer, ev.WorkFailed)

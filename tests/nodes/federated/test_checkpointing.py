@@ -131,7 +131,7 @@ def test_a_disk_that_hangs_is_not_waited_for_for_ever(coordinator: Any) -> None:
     harness = coordinator(rounds=1, writes=False, evaluate_test=False).settle()
     harness.train()
     harness.until(1200.0, beating=harness.names)
-    assert [told["reason"].split(":")[0] for told in harness.published("warning")] == [
+    assert [reported["reason"].split(":")[0] for reported in harness.published("warning")] == [
         f"the checkpoint of round {number} was not written" for number in (0, 1)
     ]
     assert harness.finished() == e.Finish("completed")

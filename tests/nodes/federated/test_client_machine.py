@@ -365,8 +365,8 @@ def test_with_personalization_the_final_model_is_made_its_own_before_the_end() -
     assert effects[-1] == e.Personalize(1, "final", settings)
     assert bench.tell(ev.LinkLost("coordinator", "gone")) == bench.say(m.Goodbye(1, "over")) == []
     effects = bench.tell(ev.Personalized(1, {"accuracy": 0.75}))
-    told = e.Publish("metric.personal", {"round": 1, "accuracy": 0.75})
-    assert effects == [told, e.Finish("completed")]
+    reported = e.Publish("metric.personal", {"round": 1, "accuracy": 0.75})
+    assert effects == [reported, e.Finish("completed")]
 
 
 def test_where_personalization_fails_the_final_model_stays() -> None:

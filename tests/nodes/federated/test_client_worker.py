@@ -68,9 +68,9 @@ def train(
 ) -> ev.Trained:
     parts = 2 if settings.get("control") else 1
     body = received(number, parts)
-    told = do(one, e.Train(number, 0, body, settings, durable=durable, incarnation=incarnation, counted=counted))
-    assert isinstance(told, ev.Trained)
-    return told
+    reported = do(one, e.Train(number, 0, body, settings, durable=durable, incarnation=incarnation, counted=counted))
+    assert isinstance(reported, ev.Trained)
+    return reported
 
 
 def answered(trained: ev.Trained) -> tuple[Any, ...]:

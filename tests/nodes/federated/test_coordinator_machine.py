@@ -110,9 +110,9 @@ def test_a_quorum_closes_and_names_who_is_missing(coordinator: Any) -> None:
     harness.answer("client-1")
     assert only(e.Fold, harness.answer("client-3"))
     harness.tell(ev.Folded(1, 0, "w1"))
-    told = harness.published("round.completed")[-1]
-    assert told["closed_by"] == "quorum"
-    assert told["missing"] == {"client-2": "no answer when the round closed by quorum"}
+    reported = harness.published("round.completed")[-1]
+    assert reported["closed_by"] == "quorum"
+    assert reported["missing"] == {"client-2": "no answer when the round closed by quorum"}
 
 
 def test_sites_measure_the_last_model_and_the_worst_is_named(coordinator: Any) -> None:
@@ -123,11 +123,13 @@ def test_sites_measure_the_last_model_and_the_worst_is_named(coordinator: Any) -
     for name, score, size in (("client-0", 0.9, 30.0), ("client-1", 0.5, 10.0)):
         metrics = {"holdout_accuracy": score, "holdout_examples": size}
         harness.say(name, m.Update(1, task.attempt, 10, metrics))
-    told = harness.published("metric.test")[-1]
-    assert told["accuracy"] == pytest.approx(0.8)
-    assert told["worst"] == {"site": "client-1", "accuracy": 0.5}
-    assert told["sites"] == 2
-    assert told["spread"] == {"accuracy": {"std": pytest.approx(0.2), "min": 0.5, "max": 0.9}}  # each site counts once
+    reported = harness.published("metric.test")[-1]
+    assert reported["accuracy"] == pytest.approx(0.8)
+    assert reported["worst"] == {"site": "client-1", "accuracy": 0.5}
+    assert reported["sites"] == 2
+    assert reported["spread"] == {
+        "accuracy": {"std": pytest.approx(0.2), "min": 0.5, "max": 0.9}
+    }  # each site counts once
     assert harness.finished() == e.Finish("completed")
 
 
@@ -203,7 +205,7 @@ def test_an_answer_for_a_closed_round_is_refused_by_name(coordinator: Any) -> No
 def test_an_answer_of_an_earlier_attempt_does_not_count(coordinator: Any) -> None:
     harness = coordinator(2, deadline_s=5.0, suspect_after_s=60.0).settle()
     harness.until(5.0, beating=harness.names)
-    assert [told["attempt"] for told in harness.published("round.started")] == [0, 0, 1]
+    assert [reported["attempt"] for reported in harness.published("round.started")] == [0, 0, 1]
     assert harness.answer("client-0", 1, 0) == [], "late"
     assert refusal_of(harness.answer("client-0", 1, 0))[0] == "stale"
     assert only(e.Send, harness.answer("client-0", 1, 1)) == []
@@ -280,16 +282,16 @@ def test_a_hanging_training_is_ended_by_the_deadline_and_named(coordinator: Any)
     effects = harness.until(10.0, beating=harness.names)
     assert len(bodies(effects)) == 2
     harness.tell(ev.Folded(1, 0, "w1"))
-    told = harness.published("round.completed")[-1]
-    assert told["closed_by"] == "deadline"
-    assert told["missing"] == {"client-1": "no answer within 10 s (last heard: train for 9.9 s)"}
+    reported = harness.published("round.completed")[-1]
+    assert reported["closed_by"] == "deadline"
+    assert reported["missing"] == {"client-1": "no answer within 10 s (last heard: train for 9.9 s)"}
 
 
 def test_three_failures_in_a_row_end_the_run_with_the_reasons(coordinator: Any) -> None:
     harness = coordinator(deadline_s=10.0).settle()
     harness.until(30.0, beating=harness.names)
     failed = harness.published("round.failed")
-    assert [(told["round"], told["attempt"]) for told in failed] == [(1, 0), (1, 1), (1, 2)]
+    assert [(reported["round"], reported["attempt"]) for reported in failed] == [(1, 0), (1, 1), (1, 2)]
     ended = harness.finished()
     assert ended is not None
     assert ended.status == "failed"

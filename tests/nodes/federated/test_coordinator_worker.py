@@ -17,13 +17,13 @@ def check_a_fold_that_did_not_count_leaves_nothing_behind() -> None:
     start = np.zeros(3, np.float32)
     found = []
     for first_fails in (False, True):
-        merger = Aggregator(build_strategy("fedavgm", {}))
-        merger.begin(start)
-        weights = merger.fold(a_fold(start, 1, 0, 1.0)).body
+        aggregator = Aggregator(build_strategy("fedavgm", {}))
+        aggregator.begin(start)
+        weights = aggregator.fold(a_fold(start, 1, 0, 1.0)).body
         if first_fails:
-            merger.fold(a_fold(weights, 2, 0, 900.0))
-        folded = merger.fold(a_fold(weights, 2, int(first_fails), 2.0))
-        found.append((folded.body.tobytes(), {name: a.tobytes() for name, a in merger.arrays(2).items()}))
+            aggregator.fold(a_fold(weights, 2, 0, 900.0))
+        folded = aggregator.fold(a_fold(weights, 2, int(first_fails), 2.0))
+        found.append((folded.body.tobytes(), {name: a.tobytes() for name, a in aggregator.arrays(2).items()}))
     assert found[0] == found[1]
 
 

@@ -192,8 +192,8 @@ def test_beside_a_test_set_sites_report_and_are_asked_once_more_at_an_early_end(
     # What is still on its way from round 3 disturbs nobody.
     assert harness.tell(ev.Arrived(NAMES[0], m.Update(3, 0, 10, {}, None, MODEL), "late")) == []
     for name in NAMES:
-        told = {"holdout_accuracy": 0.9, "holdout_examples": 5.0}
-        harness.tell(ev.Arrived(name, m.Update(3, 1, 1000, told, None, None)))
+        reported = {"holdout_accuracy": 0.9, "holdout_examples": 5.0}
+        harness.tell(ev.Arrived(name, m.Update(3, 1, 1000, reported, None, None)))
     assert harness.published("metric.sites")[-1]["round"] == 2
     assert harness.of(e.Finish) == [e.Finish("completed")]
     assert harness.published("update.rejected") == []

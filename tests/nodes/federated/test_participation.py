@@ -33,9 +33,9 @@ def test_more_are_asked_than_are_wanted_and_the_wanted_number_closes(coordinator
     effects = harness.answer(names[3])
     assert len(only(e.Fold, effects)[0].contributions) == 3
     harness.tell(ev.Folded(1, 0, "w1"))
-    told = harness.published("round.completed")[-1]
-    assert told["closed_by"] == "quorum"
-    assert told["missing"] == {names[2]: "no answer when the round closed by quorum"}
+    reported = harness.published("round.completed")[-1]
+    assert reported["closed_by"] == "quorum"
+    assert reported["missing"] == {names[2]: "no answer when the round closed by quorum"}
 
 
 def test_one_who_fails_is_made_up_for_by_the_surplus(coordinator: Any) -> None:
@@ -55,10 +55,10 @@ def test_those_who_are_still_at_work_are_dismissed_and_nobody_else(coordinator: 
     harness.answer("client-0")
     harness.answer("client-1")
     effects = harness.answer("client-2")
-    (told,) = only(e.Send, effects)
-    assert told.to == ("client-3",), "who has declined is not at work"
-    assert (told.message.about, told.message.round, told.message.code) == ("task", 1, "stale")
-    assert told.message.reason == "round 1 has closed by quorum"
+    (reported,) = only(e.Send, effects)
+    assert reported.to == ("client-3",), "who has declined is not at work"
+    assert (reported.message.about, reported.message.round, reported.message.code) == ("task", 1, "stale")
+    assert reported.message.reason == "round 1 has closed by quorum"
 
 
 def test_a_quorum_is_a_share_of_the_wanted(coordinator: Any) -> None:
@@ -115,7 +115,7 @@ def test_only_the_first_late_answer_is_owed(coordinator: Any) -> None:
     harness.answer("client-1")
     harness.answer("client-2")
     harness.answer("client-2")
-    assert [told["subject"] for told in harness.published("update.rejected")] == ["client-2"]
+    assert [reported["subject"] for reported in harness.published("update.rejected")] == ["client-2"]
 
 
 # ------------------------------------------------------------------------------------------------------------ by turns
@@ -127,7 +127,7 @@ def test_by_turns_everybody_is_asked_equally_often(coordinator: Any) -> None:
         for name in asked(harness):
             harness.answer(name, number)
         harness.tell(ev.Folded(number, 0, f"w{number}"))
-    turns = [name for told in harness.published("round.started")[1:] for name in told["asked"]]
+    turns = [name for reported in harness.published("round.started")[1:] for name in reported["asked"]]
     assert sorted(turns) == sorted(2 * list(harness.names))
 
 
@@ -144,8 +144,8 @@ def test_a_large_claim_does_not_buy_every_turn(coordinator: Any) -> None:
     for number in range(1, 61):
         harness.answer(asked(harness)[0], number)
         harness.tell(ev.Folded(number, 0, "w"))
-    told = [one["asked"] for one in harness.published("round.started")[1:]]
-    assert 0 < told.count(["client-0"]) < 20
+    reported = [one["asked"] for one in harness.published("round.started")[1:]]
+    assert 0 < reported.count(["client-0"]) < 20
 
 
 # -------------------------------------------------------------------------------------------------------------- waiting
@@ -158,8 +158,8 @@ def test_too_few_clients_are_waited_for_and_the_run_goes_on_when_they_are_back(c
     harness.answer("client-0")
     harness.until(11.0, beating=("client-0",))
     assert harness.state.run.status == "waiting"
-    (told,) = (w for w in harness.published("warning") if "waits" in w["reason"])
-    assert told["reason"] == ("round 1 waits for clients: 1 of at least 2 are there; missing: client-1, client-2")
+    (reported,) = (w for w in harness.published("warning") if "waits" in w["reason"])
+    assert reported["reason"] == ("round 1 waits for clients: 1 of at least 2 are there; missing: client-1, client-2")
     beat = [effect for effect in harness.effects if isinstance(effect, e.SendHeartbeat)][-1]
     assert beat.state == "waiting"
     harness.tell(ev.LinkUp("client-2", "client", 2))

@@ -11,7 +11,7 @@ from nervenet.nodes.federated.round_summary import encoding_figures, site_metric
 from nervenet.nodes.federated.strategies import Contribution
 
 
-def told(**by: Mapping[str, float]) -> dict[str, Contribution]:
+def reported(**by: Mapping[str, float]) -> dict[str, Contribution]:
     return {name: Contribution(name, None, None, 10, metrics) for name, metrics in by.items()}
 
 
@@ -30,7 +30,7 @@ HONEST = {"holdout_examples": 10.0, "holdout_accuracy": 0.5, "holdout_loss": 1.0
     ids=["names that are taken", "countless rows", "values beyond all sums", "no numbers", "bytes"],
 )
 def test_nothing_that_a_client_reports_of_itself_breaks_a_round(hostile: Mapping[str, float]) -> None:
-    admitted = told(a=HONEST, b=HONEST, c=hostile, d=hostile)
+    admitted = reported(a=HONEST, b=HONEST, c=hostile, d=hostile)
     found: dict[str, Any] = site_metrics(admitted)
     assert found["sites"] in (2, 4)
     assert found["source"] == "sites"
@@ -43,14 +43,14 @@ def test_nothing_that_a_client_reports_of_itself_breaks_a_round(hostile: Mapping
 def test_a_metric_that_takes_the_place_of_the_spread_would_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(round_summary, "RESERVED", {"examples"})
     with pytest.raises(TypeError):
-        site_metrics(told(a=HONEST, b={"holdout_examples": 1.0, "holdout_spread": 1.0}))
+        site_metrics(reported(a=HONEST, b={"holdout_examples": 1.0, "holdout_spread": 1.0}))
 
 
 def test_values_without_a_limit_would_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(round_summary, "MOST_BYTES", math.inf)
     with pytest.raises(OverflowError):
         encoding_figures(
-            told(
+            reported(
                 a=dict.fromkeys(("raw_bytes", "sent_bytes", "codec_error"), 1e308),
                 b={"raw_bytes": 1e308, "sent_bytes": 1e308, "codec_error": 1e308},
             )
@@ -59,13 +59,13 @@ def test_values_without_a_limit_would_overflow(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_site_counts_for_no_more_rows_than_others_may_have() -> None:
     liar = {"holdout_examples": 1e9, "holdout_accuracy": 1.0}
-    found = site_metrics(told(a=HONEST, b=HONEST, c=liar), ratio=2)
+    found = site_metrics(reported(a=HONEST, b=HONEST, c=liar), ratio=2)
     assert found["examples"] == 10 + 10 + 20
     assert found["accuracy"] == pytest.approx((0.5 + 0.5 + 2 * 1.0) / 4)
 
 
 def test_what_few_report_takes_no_room_from_what_all_do() -> None:
     flood = {f"holdout_{i:05d}": 1.0 for i in range(10_000)} | {"holdout_" + "x" * 10_000: 1.0, "holdout_examples": 1.0}
-    found = site_metrics(told(a=HONEST, b=HONEST, c=flood))
+    found = site_metrics(reported(a=HONEST, b=HONEST, c=flood))
     assert {"accuracy", "loss"} <= set(found["spread"])
     assert len(found["spread"]) == round_summary.MOST_NAMES

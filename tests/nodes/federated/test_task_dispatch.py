@@ -76,9 +76,9 @@ def test_a_client_new_to_this_incarnation_learns_after_which_round_it_began() ->
 
 def test_a_client_that_cannot_encode_is_named_once() -> None:
     state = CoordinatorMachine(coordinator_config(rounds=1, clients=frozenset(("a", "b")), compression="delta+int4"))
-    (told,) = state.handle(ev.Arrived("a", m.Ready(10, 1, ("delta",))), 0.0)
+    (reported,) = state.handle(ev.Arrived("a", m.Ready(10, 1, ("delta",))), 0.0)
     reason = "a cannot encode int4: its updates come as they are, without compression"
-    assert told == e.Publish("warning", {"reason": reason, "subject": "a"})
+    assert reported == e.Publish("warning", {"reason": reason, "subject": "a"})
     assert state.handle(ev.Arrived("a", m.Ready(10, 1, ("delta",))), 0.5) == []
     assert state.handle(ev.Arrived("a", m.Ready(10, 1, ("delta", "int4"))), 0.0) == []
 
@@ -114,9 +114,9 @@ def test_a_client_hears_which_of_its_updates_counted_where_that_matters(coordina
     for name in names:
         harness.answer(name, 1)  # the round closes without the last one
     harness.tell(ev.Folded(1, 0, "w1", rejected={names[1]: "its values"}))
-    told: dict[str, int | None] = {}
+    reported: dict[str, int | None] = {}
     for send in harness.effects:
         if isinstance(send, e.Send) and isinstance(send.message, m.Task) and send.message.round == 2:
-            told |= dict.fromkeys(send.to, send.message.counted)
-    assert told == {names[0]: 1, names[1]: 0, names[2]: 1, names[3]: 0}
+            reported |= dict.fromkeys(send.to, send.message.counted)
+    assert reported == {names[0]: 1, names[1]: 0, names[2]: 1, names[3]: 0}
     assert asked({"a": ALL})["a"].counted is None, "nothing is carried that could go astray"

@@ -54,9 +54,9 @@ def check_a_claim_at_enrolment_takes_nothing_over(coordinator: Any) -> None:
     assert harness.published("update.rejected") == [
         {"subject": "client-2", "round": number, "reason": reason} for number in (0, 1)
     ]
-    ((subject, told),) = warned(harness)
+    ((subject, reported),) = warned(harness)
     assert subject == "client-2"
-    assert told.startswith(
+    assert reported.startswith(
         "client-2 claims 1000000000 examples, more than 100 times the median of those enrolled (100)"
     )
 
@@ -114,7 +114,7 @@ def a_round(harness: Any, number: int, bad: str | None = "client-1", how: str = 
 
 
 def asked_in(harness: Any) -> dict[int, list[str]]:
-    return {told["round"]: told["asked"] for told in harness.published("round.started")}
+    return {reported["round"]: reported["asked"] for reported in harness.published("round.started")}
 
 
 @pytest.mark.parametrize("how", ["update", "spoiled", "screened"])
@@ -190,8 +190,8 @@ def check_a_fold_that_leaves_too_little_fails_the_round(coordinator: Any) -> Non
         harness.answer(name)
     rejected = {"client-0": "its norm is 900 times the median", "client-3": "it points away from all others"}
     harness.tell(ev.Folded(1, 0, "w1", rejected=rejected))
-    (told,) = harness.published("round.failed")
-    assert told["reason"] == (
+    (reported,) = harness.published("round.failed")
+    assert reported["reason"] == (
         "2 of at least 3 updates are left; client-0: rejected: its norm is 900 times the median; "
         "client-3: rejected: it points away from all others"
     )

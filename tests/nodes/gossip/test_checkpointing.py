@@ -169,7 +169,7 @@ def test_what_is_no_list_of_rounds_is_named(rounds: object) -> None:
 
 
 class Driver:
-    """Peer b of a ring of three, with states of a former life."""
+    """Peer b of a ring of three, with states of a previous incarnation."""
 
     def __init__(self, held: tuple[int, ...] = (), others: tuple[int, ...] | None = None, until: int = 20) -> None:
         self.state = static_peer("b", "abc", schedule("ring", "abc"), keeps=True, held=held)

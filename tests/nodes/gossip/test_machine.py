@@ -152,8 +152,8 @@ def test_masses_go_out_and_come_in() -> None:
     driver.exchange("b", 1, mass=0.5)
     (mix,) = only(e.Mix, driver.exchange("d", 1, mass=0.125))
     assert (mix.names, mix.masses) == (("a", "b", "d"), (1.0, 0.5, 0.125))
-    told = only(e.Publish, driver.mixed(metrics={"mass": 0.75, "mass_out": {"b": 0.5}}))[0]
-    assert (told.fields["mass"], told.fields["mass_out"]) == (0.75, {"b": 0.5})
+    reported = only(e.Publish, driver.mixed(metrics={"mass": 0.75, "mass_out": {"b": 0.5}}))[0]
+    assert (reported.fields["mass"], reported.fields["mass_out"]) == (0.75, {"b": 0.5})
 
 
 def test_what_is_the_same_for_several_is_sent_once() -> None:
@@ -228,7 +228,7 @@ def test_of_a_neighbor_in_a_new_incarnation_nothing_is_remembered_and_it_gets_no
     apart = {peer: ev.OutgoingModel(f"for {peer}", MODEL, 0.25) for peer in "bd"}
     assert [s.to for s in only(e.Send, driver.trained(apart=apart)) if isinstance(s.message, m.Exchange)] == [("d",)]
     assert "b" not in driver.state.rounds.inbox.received
-    assert e.Forget("b") not in driver.tell(ev.LinkUp("b", "peer", 2)), "the same life again is no news"
+    assert e.Forget("b") not in driver.tell(ev.LinkUp("b", "peer", 2)), "the same incarnation again is no news"
 
 
 # ------------------------------------------------------------------------------------------------------- heartbeats

@@ -193,7 +193,7 @@ def check_kept(found: Any, expected: Any) -> None:
 
 
 async def together(company: Company, *, pace_s: float = 0.0, **rough: Any) -> None:
-    """Let all do their rounds, from the first to the last."""
+    """Run all their rounds, from the first to the last."""
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(Broker("tcp://127.0.0.1:0"))
         serving = asyncio.create_task(broker.serve())

@@ -146,9 +146,9 @@ def test_surveys_are_not_repeated_while_more_come_in_and_then_only_a_part_at_a_t
     for origin in members[1:-1]:
         flood.add(origin, {}, (1.0,), "p041")
     assert flood.remind(("p001",)) == [], "more is coming in"
-    told = [[send.message.origin for send in only(e.Send, flood.remind(("p001",)))] for _ in range(7)]
-    assert [len(part) for part in told] == [AT_ONCE, AT_ONCE, 0, AT_ONCE, 0, 0, 0], "and ever more seldom"
-    assert {*told[0], *told[1]} == set(members[:-1]), "in turn, so that nothing is left out"
+    reported = [[send.message.origin for send in only(e.Send, flood.remind(("p001",)))] for _ in range(7)]
+    assert [len(part) for part in reported] == [AT_ONCE, AT_ONCE, 0, AT_ONCE, 0, 0, 0], "and ever more seldom"
+    assert {*reported[0], *reported[1]} == set(members[:-1]), "in turn, so that nothing is left out"
     (own,) = only(e.Send, flood.remind(("p041",)))
     assert own.message.origin == "p000", "all else it has told itself"
 
@@ -165,7 +165,7 @@ def test_a_survey_of_a_stranger_or_with_a_flaw_is_reported_and_dropped() -> None
     ring = Ring()
     ring.say("a", m.PeerSurvey("zoe", {}, SURVEY), (1.0,))
     ring.say("a", m.PeerSurvey("d", {}, SURVEY), (1.0,), "values must be finite")
-    assert [told["reason"] for told in ring.published("update.rejected")] == [
+    assert [reported["reason"] for reported in ring.published("update.rejected")] == [
         "a survey of zoe, who is not a member",
         "the survey of d: values must be finite",
     ]
@@ -184,9 +184,9 @@ def test_a_round_trains_sends_and_mixes_in_name_order() -> None:
     (mix,) = only(e.Mix, ring.exchange("a", 1))
     assert mix == e.Mix(1, ("a1", "b1", "c1"), (THIRD, pytest.approx(THIRD), THIRD), ("a", "b", "c"))
     effects = ring.mixed()
-    told = ring.published("round.completed")[-1]
-    assert (told["closed_by"], told["participants"], told["loss"]) == ("all", ["a", "c"], 0.5)
-    assert "missing" not in told
+    reported = ring.published("round.completed")[-1]
+    assert (reported["closed_by"], reported["participants"], reported["loss"]) == ("all", ["a", "c"], 0.5)
+    assert "missing" not in reported
     assert only(e.Evaluate, effects) == [e.Evaluate(1, "test")]
     assert only(e.Train, effects) == [e.Train(2, 0, None, {}, to=("a", "c"))]
 
@@ -242,8 +242,8 @@ def test_the_weight_of_a_missing_neighbor_goes_to_oneself() -> None:
     (mix,) = only(e.Mix, ring.tell(ev.LinkLost("c", "the connection of c has ended")))
     assert mix == e.Mix(1, ("a1", "b1"), (THIRD, pytest.approx(2 * THIRD)), ("a", "b"))
     ring.mixed()
-    told = ring.published("round.completed")[-1]
-    assert (told["closed_by"], told["missing"]) == ("suspected", {"c": "silent"})
+    reported = ring.published("round.completed")[-1]
+    assert (reported["closed_by"], reported["missing"]) == ("suspected", {"c": "silent"})
 
 
 def test_the_deadline_closes_the_round_and_who_missed_it_is_not_waited_for() -> None:
@@ -254,8 +254,8 @@ def test_the_deadline_closes_the_round_and_who_missed_it_is_not_waited_for() -> 
     ring.mixed()
     assert ring.published("round.completed")[-1]["closed_by"] == "deadline"
     ring.round("a")
-    told = ring.published("round.completed")[-1]
-    assert (told["round"], told["missing"]) == (2, {"c": "missed a round and has not caught up"})
+    reported = ring.published("round.completed")[-1]
+    assert (reported["round"], reported["missing"]) == (2, {"c": "missed a round and has not caught up"})
     ring.exchange("c", 3)
     ring.exchange("a", 3)
     assert only(e.Mix, ring.trained())[0].bodies == ("a3", "b3", "c3")
@@ -389,7 +389,7 @@ def test_what_was_exchanged_is_reported_a_few_times_a_second() -> None:
     ring.round("a", "c")
     ring.now = 0.1
     ring.round("a", "c")
-    assert [told["count"] for told in ring.published("exchange.received")] == [1, 1]
+    assert [reported["count"] for reported in ring.published("exchange.received")] == [1, 1]
     ring.now = 0.3
     ring.round("a", "c")
     assert ring.published("exchange.received")[-1] == {"subject": "c", "round": 3, "count": 2, "bytes": 200}
@@ -414,8 +414,8 @@ def test_a_round_reports_how_long_it_waited_and_how_much_training_is_in_the_mode
     ring.exchange("a", 1)
     ring.exchange("c", 1)
     ring.mixed()
-    told = ring.published("round.completed")[-1]
-    assert (told["waiting_s"], told["age"]) == (2.5, 1)
+    reported = ring.published("round.completed")[-1]
+    assert (reported["waiting_s"], reported["age"]) == (2.5, 1)
 
 
 # ------------------------------------------------------- each bug that was, and a test that would fail if it were again
@@ -487,7 +487,7 @@ def test_half_a_round_late_is_waited_for_again() -> None:
 
 
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no stale message ever bring its sender back."""
+    """Patch it so that no stale message ever brings its sender back."""
     monkeypatch.setattr(WaitPolicy, "late", lambda self, sender, number: None)
 
 

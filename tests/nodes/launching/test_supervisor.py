@@ -170,7 +170,7 @@ async def test_an_exit_reported_before_the_fork_counts() -> None:
 
 
 @pytest.mark.parametrize("victims", [["coordinator"], ["client-0", "client-1", "client-2"]])
-async def test_without_a_coordinator_or_any_learner_the_run_is_aborted(victims: list[str]) -> None:
+async def test_without_a_coordinator_or_any_training_node_the_run_is_aborted(victims: list[str]) -> None:
     scenario = await Scenario().started()
     for name in victims:
         scenario.fork_server.exited(scenario.fork_server.pid_of(name), -signal.SIGSEGV)

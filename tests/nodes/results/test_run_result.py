@@ -12,10 +12,10 @@ from nervenet.nodes.results.run_result import RunResult
 class Counted(np.ndarray):
     """A vector that counts how often it is turned into text."""
 
-    told = 0
+    reported = 0
 
     def __repr__(self) -> str:
-        Counted.told += 1
+        Counted.reported += 1
         return "Counted()"
 
 
@@ -35,9 +35,9 @@ def test_no_vector_becomes_text_when_a_run_ends() -> None:
     async def run() -> RunResult:
         return result()
 
-    Counted.told = 0
+    Counted.reported = 0
     asyncio.run(run())
-    assert Counted.told == 0
+    assert Counted.reported == 0
 
 
 def test_by_its_fields_every_vector_would_become_text(monkeypatch) -> None:
@@ -46,6 +46,6 @@ def test_by_its_fields_every_vector_would_become_text(monkeypatch) -> None:
     async def run() -> RunResult:
         return result()
 
-    Counted.told = 0
+    Counted.reported = 0
     asyncio.run(run())
-    assert Counted.told > 0
+    assert Counted.reported > 0

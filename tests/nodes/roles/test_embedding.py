@@ -50,7 +50,7 @@ async def broker(transport: str) -> AsyncIterator[str]:
 
 
 async def gossip(models: list[Any], transport: str = "tcp", rounds: int = 5, **more: Any) -> list[Peer]:
-    """Let peers learn together; gives them after they have left."""
+    """Train peers together; return them after they have left."""
     parts = iris_parts(len(models))
     async with broker(transport) as address:
         wanted = plan("gossip", len(models), transport)
@@ -128,17 +128,17 @@ async def test_clients_carry_residuals_in_their_folders_and_models_of_their_own_
 async def test_each_round_tells_who_is_out_of_line_if_that_is_asked_for(
     wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[Mapping[str, Any]] = []
+    reported: list[Mapping[str, Any]] = []
     fold = Aggregator.fold
 
-    def listened(merger: Aggregator, job: e.Fold) -> ev.Folded:
-        told.append(fold(merger, job).metrics)
-        return fold(merger, job)
+    def listened(aggregator: Aggregator, job: e.Fold) -> ev.Folded:
+        reported.append(fold(aggregator, job).metrics)
+        return fold(aggregator, job)
 
     monkeypatch.setattr(Aggregator, "fold", listened)
     await federated(lambda: MLP((8,)), federated={"report_outliers": wanted})
-    assert told
-    assert all(("norms" in metrics and "cosines" in metrics) == wanted for metrics in told)
+    assert reported
+    assert all(("norms" in metrics and "cosines" in metrics) == wanted for metrics in reported)
 
 
 async def test_without_taking_it_over_the_coordinator_keeps_what_it_began_with(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,9 +215,9 @@ async def test_data_that_do_not_fit_are_told_by_name_at_every_peer() -> None:
             return str(caught.value)
 
         async with asyncio.timeout(DEADLINE_S):
-            for told in await asyncio.gather(told_to(0), told_to(1)):
-                assert "p1" in told or "p0" in told
-                assert "column" in told
+            for reported in await asyncio.gather(told_to(0), told_to(1)):
+                assert "p1" in reported or "p0" in reported
+                assert "column" in reported
 
 
 async def test_more_rounds_can_follow() -> None:

@@ -95,8 +95,8 @@ def test_what_holds_for_rounds_on_end_is_said_once_and_as_of_each_as_far_as_it_w
     _without(record, 8, c="silent")
     record.event("node.lost", {"subject": "b", "reason": "silent"})
     _without(record, 9, c="silent")
-    told = record.report(counters())["disturbed"][1:]
-    assert [line.split(" closed")[0] for line in told] == ["round 7", "round 8", "lost b: silent", "round 9"]
+    reported = record.report(counters())["disturbed"][1:]
+    assert [line.split(" closed")[0] for line in reported] == ["round 7", "round 8", "lost b: silent", "round 9"]
 
 
 def test_refusals_are_counted_by_their_sender() -> None:
@@ -119,13 +119,13 @@ def test_what_a_round_left_is_known_after_later_ones() -> None:
     facts = again.report(counters())
     assert facts["completed_rounds"] == 1
     assert facts["round_s"] == [0.5]
-    assert facts["metrics"] == {"accuracy": 0.1}  # of round 1 it is told once more
+    assert facts["metrics"] == {"accuracy": 0.1}  # of round 1 it is reported once more
     assert (facts["rejected"], facts["disturbed"]) == ({}, [])
     assert again.as_of(1) == record.as_of(1)
     assert record.as_of(2)["rejected"] == {"b": 1}
 
 
-def test_what_a_round_without_barrier_left_is_known_in_the_next_life() -> None:
+def test_what_a_round_without_barrier_left_is_known_in_the_next_incarnation() -> None:
     record = NodeStats("coordinator")
     record.event("warning", {"reason": "slow"})
     for number in (1, 2):

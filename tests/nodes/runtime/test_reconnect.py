@@ -65,13 +65,13 @@ def calls() -> Calls:
 
 
 @pytest.fixture
-def told() -> list[str]:
+def reported() -> list[str]:
     return []
 
 
 @pytest.fixture
-def following(calls: Calls, told: list[str]) -> Reconnector:
-    follows = Reconnector(calls, calls, coordinator(1, "here"), told.append)  # type: ignore[arg-type]
+def following(calls: Calls, reported: list[str]) -> Reconnector:
+    follows = Reconnector(calls, calls, coordinator(1, "here"), reported.append)  # type: ignore[arg-type]
     assert calls.since() == [("link", "here"), "watch"]
     return follows
 
@@ -85,7 +85,7 @@ def test_nobody_is_asked_while_the_link_stands(calls: Calls, following: Reconnec
     assert calls.since() == []
 
 
-def test_a_newer_life_is_dialled_where_it_is(calls: Calls, following: Reconnector) -> None:
+def test_a_newer_incarnation_is_dialed_where_it_is(calls: Calls, following: Reconnector) -> None:
     following.roster(roster(coordinator(2, "there")))
     assert calls.since() == ["unlink", ("link", "there")]
     following.roster(roster(coordinator(2, "there")))
@@ -96,27 +96,29 @@ def test_a_newer_life_is_dialled_where_it_is(calls: Calls, following: Reconnecto
     assert calls.since() == ["unlink", ("link", "there")]
 
 
-def test_a_link_that_found_the_newer_life_by_itself_is_left_alone(calls: Calls, following: Reconnector) -> None:
+def test_a_link_that_found_the_newer_incarnation_by_itself_is_left_alone(calls: Calls, following: Reconnector) -> None:
     following.heard(t.LinkUp("c", "coordinator", 2, True))
     following.roster(roster(coordinator(2, "here")))
     assert calls.since() == ["unwatch"]
 
 
-def test_the_former_life_does_not_end_the_search(calls: Calls, following: Reconnector) -> None:
+def test_the_previous_incarnation_does_not_end_the_search(calls: Calls, following: Reconnector) -> None:
     following.roster(roster(coordinator(2, "there")))
     calls.since()
     following.heard(t.LinkUp("c", "coordinator", 1, True))
     assert calls.since() == []
 
 
-def test_an_address_that_cannot_be_dialled_ends_nobody(calls: Calls, following: Reconnector, told: list[str]) -> None:
+def test_an_address_that_cannot_be_dialled_ends_nobody(
+    calls: Calls, following: Reconnector, reported: list[str]
+) -> None:
     following.roster(roster(coordinator(2, "bad")))
     assert calls.since() == ["unlink"]
-    assert "cannot be dialled" in told[0]
+    assert "cannot be dialled" in reported[0]
 
 
-class Life:
-    """One life of a coordinator, as far as the network sees it: it can die without a word."""
+class CoordinatorStandIn:
+    """One incarnation of a coordinator, as far as the network sees it: it can die without a word."""
 
     def __init__(self, broker: str, plan: Experiment, incarnation: int) -> None:
         self.items: list[Any] = []
@@ -126,7 +128,7 @@ class Life:
         )
         self._broker, self._plan = broker, plan
 
-    async def begin(self) -> Life:
+    async def begin(self) -> CoordinatorStandIn:
         await self.transport.open(self.items.append, lambda error: pytest.fail(str(error)))
         self.membership = Lease(
             self._broker,
@@ -188,43 +190,43 @@ async def take_part(broker: str, name: str, wanted: Experiment, entered: list[Cl
             pass
 
 
-async def test_clients_find_every_further_life_at_its_new_address(broker: str) -> None:
+async def test_clients_find_every_further_incarnation_at_its_new_address(broker: str) -> None:
     wanted, entered = plan(), list[Client]()
-    first = await Life(broker, wanted, 1).begin()
+    first = await CoordinatorStandIn(broker, wanted, 1).begin()
     clients = [asyncio.create_task(take_part(broker, name, wanted, entered)) for name in ("a", "b")]
-    lives = [first]
+    stand_ins = [first]
     await first.until(lambda: first.ready() == {"a", "b"})
     for incarnation in (2, 3):
-        await lives[-1].die()
-        lives.append(await Life(broker, wanted, incarnation).begin())
-        await lives[-1].until(lambda: lives[-1].ready() == {"a", "b"})
-    addresses = [life.transport.addresses["control"] for life in lives]
+        await stand_ins[-1].die()
+        stand_ins.append(await CoordinatorStandIn(broker, wanted, incarnation).begin())
+        await stand_ins[-1].until(lambda: stand_ins[-1].ready() == {"a", "b"})
+    addresses = [stand_in.transport.addresses["control"] for stand_in in stand_ins]
     assert all(one != other for one, other in itertools.pairwise(addresses))
-    last = lives[-1]
+    last = stand_ins[-1]
     ups = [(item.peer, item.incarnation) for item in last.items if isinstance(item, t.LinkUp)]
     assert dict(ups) == {client.identity.name: client.session.incarnation for client in entered}
     assert len(ups) == 2
     assert not any(task.done() for task in clients)
-    for life in lives:
-        await life.bury()
+    for stand_in in stand_ins:
+        await stand_in.bury()
     for task in clients:
         task.cancel()
     await asyncio.gather(*clients, return_exceptions=True)
 
 
-async def test_a_former_life_that_still_lives_is_told_and_its_clients_go_over(broker: str) -> None:
+async def test_a_previous_incarnation_that_still_runs_is_told_and_its_clients_go_over(broker: str) -> None:
     wanted, entered = plan(), list[Client]()
-    first = await Life(broker, wanted, 1).begin()
+    first = await CoordinatorStandIn(broker, wanted, 1).begin()
     clients = [asyncio.create_task(take_part(broker, name, wanted, entered)) for name in ("a", "b")]
     await first.until(lambda: first.ready() == {"a", "b"})
-    second = await Life(broker, wanted, 2).begin()
+    second = await CoordinatorStandIn(broker, wanted, 2).begin()
     error = await asyncio.wait_for(first.failure, DEADLINE_S)
     assert isinstance(error, JoinRefused)
     assert error.code == "stale"
     await first.die()
     await second.until(lambda: second.ready() == {"a", "b"})
-    for life in (first, second):
-        await life.bury()
+    for stand_in in (first, second):
+        await stand_in.bury()
     for task in clients:
         task.cancel()
     await asyncio.gather(*clients, return_exceptions=True)
@@ -232,33 +234,33 @@ async def test_a_former_life_that_still_lives_is_told_and_its_clients_go_over(br
 
 async def test_a_client_started_again_under_its_name_is_taken_back(broker: str) -> None:
     wanted, entered = plan(), list[Client]()
-    life = await Life(broker, wanted, 1).begin()
+    stand_in = await CoordinatorStandIn(broker, wanted, 1).begin()
     clients = [asyncio.create_task(take_part(broker, name, wanted, entered)) for name in ("a", "b")]
-    await life.until(lambda: life.ready() == {"a", "b"})
+    await stand_in.until(lambda: stand_in.ready() == {"a", "b"})
     crashed = next(client for client in entered if client.identity.name == "a")
     await crashed.session.transport.close(0.0)  # no farewell, no leave
-    await life.until(lambda: any(isinstance(item, t.LinkLost) and item.peer == "a" for item in life.items))
-    life.items.clear()
+    await stand_in.until(lambda: any(isinstance(item, t.LinkLost) and item.peer == "a" for item in stand_in.items))
+    stand_in.items.clear()
     again = asyncio.create_task(take_part(broker, "a", wanted, entered))
-    await life.until(lambda: "a" in life.ready())
-    story = [item for item in life.items if not isinstance(getattr(item, "message", None), Heartbeat)]
+    await stand_in.until(lambda: "a" in stand_in.ready())
+    story = [item for item in stand_in.items if not isinstance(getattr(item, "message", None), Heartbeat)]
     assert [type(getattr(item, "message", item)) for item in story[:2]] == [t.LinkUp, Ready]
     assert story[0].incarnation == entered[-1].session.incarnation > crashed.session.incarnation
     for task in (*clients, again):
         task.cancel()
     await asyncio.gather(*clients, again, return_exceptions=True)
-    await life.bury()
+    await stand_in.bury()
 
 
 async def test_it_waits_as_long_as_it_says_and_then_says_why(broker: str) -> None:
     wanted, entered = plan(rejoin_deadline_s=2.0), list[Client]()
-    life = await Life(broker, wanted, 1).begin()
+    stand_in = await CoordinatorStandIn(broker, wanted, 1).begin()
     clients = [asyncio.create_task(take_part(broker, name, wanted, entered)) for name in ("a", "b")]
-    await life.until(lambda: life.ready() == {"a", "b"})
-    await life.die()
+    await stand_in.until(lambda: stand_in.ready() == {"a", "b"})
+    await stand_in.die()
     async with asyncio.timeout(DEADLINE_S):
         errors = await asyncio.gather(*clients, return_exceptions=True)
     for error in errors:
         assert isinstance(error, NodeFailed)
         assert re.search(r"coordinator has been silent for \d+ s; network.rejoin_deadline_s is 2 s", str(error))
-    await life.bury()
+    await stand_in.bury()

@@ -28,8 +28,8 @@ def reports(
     found = []
     for i, row in enumerate(rows):
         body = np.array([*row, *(parts[i] if parts else ())], float)
-        told = {name: values[i] for name, values in metrics.items()}
-        found.append(Contribution(f"c{i}", body, np.asarray(base), examples[i % len(examples)], told))
+        reported = {name: values[i] for name, values in metrics.items()}
+        found.append(Contribution(f"c{i}", body, np.asarray(base), examples[i % len(examples)], reported))
     return found
 
 

@@ -159,7 +159,7 @@ def test_updates_from_different_models_are_combined_as_differences() -> None:
 
 
 class Wrong(Composed):
-    """Gives whatever it is told to give."""
+    """Returns whatever it was made with."""
 
     def __init__(self, outcome: Any) -> None:
         self.outcome = outcome
@@ -241,8 +241,8 @@ def test_a_training_that_no_client_could_do_for_a_strategy_is_refused_at_once(
 
 def test_without_rounds_it_is_said_what_has_no_effect() -> None:
     tables = {"strategy": "fedasync", "quorum": 0.5, "over_selection": 1.5}
-    told = [line for line in warnings(checked_experiment({"federated": tables})) if "fedasync" in line]
-    assert [line.split()[0] for line in told] == ["federated.over_selection", "federated.quorum"]
+    reported = [line for line in warnings(checked_experiment({"federated": tables})) if "fedasync" in line]
+    assert [line.split()[0] for line in reported] == ["federated.over_selection", "federated.quorum"]
     assert not warnings(checked_experiment({"federated": {**tables, "strategy": "fedavg"}}))[1:]
 
 
@@ -273,11 +273,11 @@ def test_a_huge_update_would_fail_round_after_round(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_aggregator_tells_the_strategy_how_many_there_are_and_reports() -> None:
-    merger = Aggregator(build_strategy("scaffold", {}), 4, report=True)
-    going_out = merger.begin(X)
+    aggregator = Aggregator(build_strategy("scaffold", {}), 4, report=True)
+    going_out = aggregator.begin(X)
     np.testing.assert_array_equal(going_out, np.zeros(4))
     contributions = [Contribution(f"c{i}", np.array([1.0, 0, 2, 0]), X, 1) for i in range(2)]
-    folded = merger.fold(e.Fold(1, 0, X, contributions))
+    folded = aggregator.fold(e.Fold(1, 0, X, contributions))
     np.testing.assert_array_equal(folded.outgoing, [1, 0, 1, 0])
     assert folded.metrics == {"norms": {"c0": 1.0, "c1": 1.0}, "cosines": {"c0": 1.0, "c1": 1.0}}
     assert "norms" not in Aggregator(Composed()).fold(e.Fold(1, 0, X, reports([1, 2]))).metrics

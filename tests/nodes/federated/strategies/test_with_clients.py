@@ -36,13 +36,13 @@ def test_the_model_gets_better_under_every_strategy(name: str, encoding: str) ->
         layout = site_model.build(agreement, 0)
     clients = {client: LocalTraining(site_model, node=client, seed=0) for client, site_model in site_models.items()}
     weights = site_models["c0"].get_weights()
-    merger = Aggregator(strategy, CLIENTS)
-    going_out = merger.begin(weights)
+    aggregator = Aggregator(strategy, CLIENTS)
+    going_out = aggregator.begin(weights)
     settings = LocalSettings.from_dict({"epochs": 1, "encoding": encoding, **strategy.demands.settings})
     parts = len(strategy.demands.parts)
     losses = []
     for number in range(1, 6):
-        told, contributions = [], []
+        reported, contributions = [], []
         for client, training in clients.items():
             result = training.train(going_out, settings, number)
             body: Any = result.vector
@@ -50,9 +50,9 @@ def test_the_model_gets_better_under_every_strategy(name: str, encoding: str) ->
                 body = parse(encoding).decode(body, layout.size, layout.dtype, parts=parts)
             contributions.append(Contribution(client, body, weights, result.examples, result.metrics, bool(encoding)))
             site_models[client].set_weights(weights)
-            told.append(site_models[client].training_loss())
-        losses.append(float(np.mean(told)))
-        folded = merger.fold(e.Fold(number, 0, weights, contributions))
+            reported.append(site_models[client].training_loss())
+        losses.append(float(np.mean(reported)))
+        folded = aggregator.fold(e.Fold(number, 0, weights, contributions))
         assert folded.rejected == {}
         weights, going_out = folded.body, folded.outgoing
         assert going_out.size == parts * weights.size

@@ -399,9 +399,9 @@ def test_one_who_lies_does_not_lead_the_honest_away(algorithm: Algorithm) -> Non
 
 
 def test_each_name_is_described_with_its_paper() -> None:
-    told = {each.name: each for each in describe()}
-    assert set(told) == set(SYNCHRONOUS)
-    for name, each in told.items():
+    reported = {each.name: each for each in describe()}
+    assert set(reported) == set(SYNCHRONOUS)
+    for name, each in reported.items():
         assert "arXiv" in each.details or "arXiv" in each.summary, name
         assert ALGORITHMS[name].needs
 

@@ -94,8 +94,8 @@ def test_what_training_changed_is_added_to_the_mean() -> None:
     effects = driver.tell(ev.Combined(moved.number, "x1"))
     (train,) = only(e.Train, effects)
     assert (train.round, train.body) == (2, "x1")
-    (told,) = [p.fields for p in only(e.Publish, effects) if p.type == "round.completed"]
-    assert (told["closed_by"], told["staleness"], len(told["participants"])) == ("update", [1], 1)
+    (reported,) = [p.fields for p in only(e.Publish, effects) if p.type == "round.completed"]
+    assert (reported["closed_by"], reported["staleness"], len(reported["participants"])) == ("update", [1], 1)
 
 
 def test_training_does_not_wait_for_an_answer() -> None:
@@ -231,9 +231,9 @@ def test_a_proposer_that_is_started_again_leaves_an_open_proposal_that_is_report
     driver.refuse_all()
     driver.say("a", m.Propose(900, MODEL), "z")
     effects = driver.tell(ev.LinkUp("a", "peer", 2))
-    (told,) = [p.fields for p in only(e.Publish, effects) if p.type == "warning"]
-    assert told["subject"] == "a"
-    assert "proposal 900" in told["reason"]
+    (reported,) = [p.fields for p in only(e.Publish, effects) if p.type == "warning"]
+    assert reported["subject"] == "a"
+    assert "proposal 900" in reported["reason"]
     assert driver.peer.weights == "x0"
 
 

@@ -233,7 +233,7 @@ class World:
 
 
 def play(world: World, choices: list[int]) -> None:
-    """Let happen what the choices say, then let all come to rest; every round's mean must have been kept."""
+    """Do what the choices say, then come to rest; every round's mean must have been kept."""
     joined = 0
     for choice in choices:
         what, which = choice % 10, choice // 10

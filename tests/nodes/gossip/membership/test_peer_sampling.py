@@ -9,8 +9,8 @@ from nervenet.broker.messages import Contact
 from nervenet.nodes.gossip.membership.peer_sampling import PartialView
 
 
-def contact(name: str, age: int = 0, life: int = 1) -> Contact:
-    return Contact(name, life, {"control": f"tcp://{name}:1"}, age)
+def contact(name: str, age: int = 0, incarnation: int = 1) -> Contact:
+    return Contact(name, incarnation, {"control": f"tcp://{name}:1"}, age)
 
 
 class Town:
@@ -89,9 +89,9 @@ def test_a_newer_incarnation_and_a_fresher_contact_replace_what_was_known():
     view.fill([contact("a", 7)])
     view.take("b", [contact("a", 2)])
     assert view.contacts["a"].age == 2
-    view.take("b", [contact("a", 9, life=2)])
+    view.take("b", [contact("a", 9, incarnation=2)])
     assert view.contacts["a"].incarnation == 2
-    view.take("b", [contact("a", 0, life=1)])
+    view.take("b", [contact("a", 0, incarnation=1)])
     assert view.contacts["a"].incarnation == 2
 
 

@@ -15,8 +15,8 @@ from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.topology import schedule
 
 
-def news(name: str, state: Any = "alive", life: int = 1, last: int = 0) -> m.MemberState:
-    return m.MemberState(name, life, state, addresses={"control": f"tcp://{name}:{life}"}, last=last)
+def news(name: str, state: Any = "alive", incarnation: int = 1, last: int = 0) -> m.MemberState:
+    return m.MemberState(name, incarnation, state, addresses={"control": f"tcp://{name}:{incarnation}"}, last=last)
 
 
 def service(n: int = 4, topology: str = "ring", me: str = "p00", **more: Any) -> MembershipService:
@@ -26,8 +26,8 @@ def service(n: int = 4, topology: str = "ring", me: str = "p00", **more: Any) ->
     return MembershipService(MembershipRules(news(me), tuple(names), others, partial(schedule, topology), **given))
 
 
-def only(kind: type[Any], told: Any) -> list[Any]:
-    return [each for each in told if isinstance(each, kind)]
+def only(kind: type[Any], reported: Any) -> list[Any]:
+    return [each for each in reported if isinstance(each, kind)]
 
 
 def test_at_first_it_dials_its_neighbors_and_nobody_else() -> None:
@@ -48,12 +48,12 @@ def test_a_dead_member_leaves_no_gap_and_the_edge_that_closes_it_is_announced() 
     members = service(6)
     members.handle(ev.Started(), 0.0)
     members.open(1)
-    told = members.handle(ev.Arrived("p05", m.Gossip((news("p01", "dead"),))), 1.0)
-    assert [change.peer for change in only(Change, told)] == ["p01"]
-    said = {(send.to, send.message) for send in only(e.Send, told) if isinstance(send.message, m.Edge)}
+    reported = members.handle(ev.Arrived("p05", m.Gossip((news("p01", "dead"),))), 1.0)
+    assert [change.peer for change in only(Change, reported)] == ["p01"]
+    said = {(send.to, send.message) for send in only(e.Send, reported) if isinstance(send.message, m.Edge)}
     assert said == {(("p02",), m.Edge(2, 2))}
     assert members.neighborhood.to(1) == ("p05",), "of this round"
-    assert "p02" in [link.peer for link in only(e.Link, told)]
+    assert "p02" in [link.peer for link in only(e.Link, reported)]
 
 
 def test_one_that_is_done_leaves_no_gap_to_close() -> None:
@@ -61,8 +61,8 @@ def test_one_that_is_done_leaves_no_gap_to_close() -> None:
     members.until = 9
     members.handle(ev.Started(), 0.0)
     members.open(9)
-    told = members.handle(ev.Arrived("p01", m.Goodbye(9, "done")), 1.0)
-    assert not [send for send in only(e.Send, told) if isinstance(send.message, (m.Edge, m.Gossip))]
+    reported = members.handle(ev.Arrived("p01", m.Goodbye(9, "done")), 1.0)
+    assert not [send for send in only(e.Send, reported) if isinstance(send.message, (m.Edge, m.Gossip))]
     assert members.neighborhood.to(9) == ("p01", "p05"), "its model of the last round may still be read"
     earlier = members.handle(ev.Arrived("p05", m.Goodbye(8, "no more")), 1.0)
     assert [send for send in only(e.Send, earlier) if isinstance(send.message, m.Gossip)]
@@ -70,44 +70,44 @@ def test_one_that_is_done_leaves_no_gap_to_close() -> None:
 
 def test_a_stranger_with_the_runs_terms_learns_who_is_there_and_another_what_differs() -> None:
     members = service(4, events_in="tcp://b:1")
-    (told,) = members.handle(ev.Arrived("zoe", m.GetPeers({"nodes": 4, "seed": 0})), 0.0)
-    assert told.to == ("zoe",)
-    assert [each.node for each in told.message.members] == ["p00", "p01", "p02", "p03"]
-    assert (told.message.founders, told.message.events_in) == (("p00", "p01", "p02", "p03"), "tcp://b:1")
-    (told,) = members.handle(ev.Arrived("zoe", m.GetPeers({"nodes": 4, "seed": 1})), 0.0)
-    assert (told.message.about, told.message.code) == ("get_peers", "config")
-    assert told.message.reason == "seed is 0 in this run; found 1"
+    (reported,) = members.handle(ev.Arrived("zoe", m.GetPeers({"nodes": 4, "seed": 0})), 0.0)
+    assert reported.to == ("zoe",)
+    assert [each.node for each in reported.message.members] == ["p00", "p01", "p02", "p03"]
+    assert (reported.message.founders, reported.message.events_in) == (("p00", "p01", "p02", "p03"), "tcp://b:1")
+    (reported,) = members.handle(ev.Arrived("zoe", m.GetPeers({"nodes": 4, "seed": 1})), 0.0)
+    assert (reported.message.about, reported.message.code) == ("get_peers", "config")
+    assert reported.message.reason == "seed is 0 in this run; found 1"
 
 
 def test_what_a_stranger_brings_is_quoted_no_further_than_a_message_may_go() -> None:
-    (told,) = service(4).handle(ev.Arrived("zoe", m.GetPeers({"nodes": 4, "seed": "\0" * 60_000})), 0.0)
-    assert len(encode(told.message)[0]) < 2_000
+    (reported,) = service(4).handle(ev.Arrived("zoe", m.GetPeers({"nodes": 4, "seed": "\0" * 60_000})), 0.0)
+    assert len(encode(reported.message)[0]) < 2_000
 
 
 def test_among_many_members_a_stranger_gets_some_and_asks_those_for_the_rest() -> None:
-    (told,) = service(600).handle(ev.Arrived("zoe", m.GetPeers({"nodes": 600, "seed": 0})), 0.0)
-    assert told.message.members[0].node == "p00"
-    assert len(told.message.members) == 16
-    assert len(encode(told.message)[0]) < Limits().control_bytes
+    (reported,) = service(600).handle(ev.Arrived("zoe", m.GetPeers({"nodes": 600, "seed": 0})), 0.0)
+    assert reported.message.members[0].node == "p00"
+    assert len(reported.message.members) == 16
+    assert len(encode(reported.message)[0]) < Limits().control_bytes
 
 
 def test_the_dead_do_not_make_many_of_few() -> None:
     members = service(6)
     old = tuple(news(f"x{i:02d}", "dead") for i in range(40))
-    told = members.handle(ev.Arrived("p01", m.Gossip(old)), 0.0)
+    reported = members.handle(ev.Arrived("p01", m.Gossip(old)), 0.0)
     assert members.detector.contacts is None
-    assert not only(Change, told), "nobody is lost who was never here"
+    assert not only(Change, reported), "nobody is lost who was never here"
 
 
 def test_who_was_taken_for_one_that_has_left_is_readmitted_too() -> None:
-    told = service(6).handle(ev.Arrived("p01", m.Gossip((news("p00", "left"),))), 0.0)
-    assert [change.state for change in only(Change, told)] == ["readmitted"]
+    reported = service(6).handle(ev.Arrived("p01", m.Gossip((news("p00", "left"),))), 0.0)
+    assert [change.state for change in only(Change, reported)] == ["readmitted"]
 
 
 def test_no_saying_is_so_large_that_it_cannot_be_refuted() -> None:
     worst = m.MemberState("p00", 1, "suspect", refutations=2**53)
-    told = service(6).handle(ev.Arrived("p01", m.Gossip((worst,))), 0.0)
-    assert all(encode(send.message) for send in only(e.Send, told))
+    reported = service(6).handle(ev.Arrived("p01", m.Gossip((worst,))), 0.0)
+    assert all(encode(send.message) for send in only(e.Send, reported))
 
 
 def test_all_that_is_known_fits_into_messages_however_long_names_and_addresses_are() -> None:
@@ -115,8 +115,8 @@ def test_all_that_is_known_fits_into_messages_however_long_names_and_addresses_a
     long = {"control": "c" * 256, "bulk": "b" * 256}
     known = tuple(m.MemberState(f"{i:03d}".ljust(64, "x"), 2**60, "alive", 2**53, long, 2**60) for i in range(200))
     members.handle(ev.Arrived("p01", m.Gossip(known)), 0.0)
-    told = members.handle(ev.Arrived("p01", m.Gossip((), "ask")), 0.0)
-    sizes = [len(encode(send.message)[0]) for send in only(e.Send, told)]
+    reported = members.handle(ev.Arrived("p01", m.Gossip((), "ask")), 0.0)
+    sizes = [len(encode(send.message)[0]) for send in only(e.Send, reported)]
     assert 0 < max(sizes) < Limits().control_bytes
 
 
@@ -129,16 +129,16 @@ def test_others_are_probed_on_behalf_of_somebody_a_few_at_a_time() -> None:
 def test_one_that_is_started_again_elsewhere_is_dialed_there() -> None:
     members = service(4)
     members.handle(ev.Started(), 0.0)
-    told = members.handle(ev.Arrived("p03", m.Gossip((news("p01", life=2),))), 1.0)
-    assert [change.state for change in only(Change, told)] == ["restarted"]
-    assert ("p01", "tcp://p01:2") in [(link.peer, link.addresses["control"]) for link in only(e.Link, told)]
+    reported = members.handle(ev.Arrived("p03", m.Gossip((news("p01", incarnation=2),))), 1.0)
+    assert [change.state for change in only(Change, reported)] == ["restarted"]
+    assert ("p01", "tcp://p01:2") in [(link.peer, link.addresses["control"]) for link in only(e.Link, reported)]
 
 
 def test_a_late_one_announces_nothing_before_it_has_a_round() -> None:
     members = service(6, me="zoe", late=True)
-    told = members.handle(ev.Started(), 0.0)
-    assert not [send for send in only(e.Send, told) if isinstance(send.message, m.Edge)]
-    assert [send for send in only(e.Send, told) if isinstance(send.message, m.Gossip)], "but makes itself known"
+    reported = members.handle(ev.Started(), 0.0)
+    assert not [send for send in only(e.Send, reported) if isinstance(send.message, m.Edge)]
+    assert [send for send in only(e.Send, reported) if isinstance(send.message, m.Gossip)], "but makes itself known"
     said = [send for send in only(e.Send, members.begin(7)) if isinstance(send.message, m.Edge)]
     assert {send.to[0] for send in said} == {"p00", "p05"}
     assert {send.message.round for send in said} == {8}

@@ -27,13 +27,13 @@ class Watcher:
 
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         effects: list[e.Effect] = []
-        for told in self.detector.handle(event, now):
-            if isinstance(told, Change):
-                self.changes.append((now, told))
+        for reported in self.detector.handle(event, now):
+            if isinstance(reported, Change):
+                self.changes.append((now, reported))
             else:
-                effects.append(told)
-                if isinstance(told, e.Send):
-                    self.sent[m.tag_of(told.message)] += len(told.to)
+                effects.append(reported)
+                if isinstance(reported, e.Send):
+                    self.sent[m.tag_of(reported.message)] += len(reported.to)
         return effects
 
     def when(self, peer: str, state: str) -> float:
@@ -64,9 +64,11 @@ class Swarm:
         for name in names(n):
             self.add(name, names(n))
 
-    def add(self, name: str, known: list[str], life: int = 1) -> Watcher:
+    def add(self, name: str, known: list[str], incarnation: int = 1) -> Watcher:
         others = [m.MemberState(other, 1, "alive") for other in known if other != name]
-        watcher = Watcher(SwimDetector(SwimRules(**self.rules), MemberList(m.MemberState(name, life, "alive"), others)))
+        watcher = Watcher(
+            SwimDetector(SwimRules(**self.rules), MemberList(m.MemberState(name, incarnation, "alive"), others))
+        )
         self.watchers[name] = watcher
         self.sim.add(name, watcher, idle)
         return watcher
@@ -177,11 +179,11 @@ def test_one_that_leaves_is_not_suspected():
     def leave() -> None:
         for name in ("p02", "p04"):  # its neighbors have its goodbye, and tell the others
             node, detector = swarm.sim.nodes[name], swarm.watchers[name].detector
-            for told in detector.left("p03", 4, "done", swarm.sim.now):
-                if isinstance(told, Change):
-                    swarm.watchers[name].changes.append((swarm.sim.now, told))
+            for reported in detector.left("p03", 4, "done", swarm.sim.now):
+                if isinstance(reported, Change):
+                    swarm.watchers[name].changes.append((swarm.sim.now, reported))
                 else:
-                    swarm.sim._perform(node, told)
+                    swarm.sim._perform(node, reported)
         swarm.sim.nodes["p03"].alive = False
 
     swarm.sim.at(5.0, leave)
@@ -193,7 +195,7 @@ def test_one_that_leaves_is_not_suspected():
 def test_a_member_that_crashes_comes_back_in_a_new_incarnation():
     swarm = Swarm(8)
     swarm.sim.crash("p03", 5.0)
-    swarm.sim.at(20.0, lambda: swarm.add("p03", ["p05"], life=2))
+    swarm.sim.at(20.0, lambda: swarm.add("p03", ["p05"], incarnation=2))
     swarm.sim.run(30.0)
     assert swarm.agree()
     for watcher in swarm.survivors("p03"):
@@ -210,8 +212,8 @@ def test_of_two_with_one_identity_the_newer_incarnation_supersedes_the_older():
     assert (ended.peer, ended.state, ended.incarnation) == ("p03", "superseded", 2)
     newer = MemberList(m.MemberState("p03", 2, "alive"))
     detector = SwimDetector(SwimRules(), newer)
-    told = detector.handle(ev.Arrived("p05", m.Gossip((m.MemberState("p03", 1, "dead"),))), 5.0)
-    assert not [each for each in told if isinstance(each, Change)]
+    reported = detector.handle(ev.Arrived("p05", m.Gossip((m.MemberState("p03", 1, "dead"),))), 5.0)
+    assert not [each for each in reported if isinstance(each, Change)]
     assert newer.me.refutations == 0
 
 
@@ -235,7 +237,7 @@ def test_any_traffic_spares_a_probe():
     sent = []
     for tenth in range(1, 60):
         now = tenth / 10
-        told = detector.handle(ev.Arrived("b", m.Heartbeat(1, "training", ())), now)
-        told += detector.handle(ev.TimerFired(("probe",), now), now)
-        sent += [t for t in told if isinstance(t, e.Send) and isinstance(t.message, m.Ping)]
+        reported = detector.handle(ev.Arrived("b", m.Heartbeat(1, "training", ())), now)
+        reported += detector.handle(ev.TimerFired(("probe",), now), now)
+        sent += [t for t in reported if isinstance(t, e.Send) and isinstance(t.message, m.Ping)]
     assert sent == []
