@@ -42,7 +42,7 @@ def decode_event(frames: Sequence[bytes], limit: int = DEFAULT_LIMITS.control_by
     if type(event) is not dict:
         raise ProtocolError("malformed", "the event is not a map")
     for key, kind in REQUIRED.items():
-        if not isinstance(event.get(key), kind):
+        if not isinstance(event.get(key), kind) or type(event[key]) is bool:  # which Python counts among the integers
             raise ProtocolError("malformed", f"the event's {key} is {event.get(key)!r:.60}")
     if frames[0] != event["type"].encode(errors="replace"):
         raise ProtocolError("malformed", "the event's topic is not its type")

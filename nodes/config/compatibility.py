@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from ..topology.base import TopologyError
 from ..topology.edge_list import edges_digest
 from .keys import ExperimentError, as_in_file, flat
 from .schema import Experiment
@@ -73,7 +74,10 @@ def check_fits(where: str, number: int, tables: object, experiment: Experiment) 
 
 def check_same_run(where: str, found: Experiment, experiment: Experiment) -> None:
     """Raise `ExperimentError` for the first key, in the order of names, in which two experiments must not differ."""
-    ours, theirs = (flat(dataclasses.asdict(each.resolved())) for each in (found, experiment))
+    try:
+        ours, theirs = (flat(dataclasses.asdict(each.resolved())) for each in (found, experiment))
+    except TopologyError as error:
+        raise ExperimentError(f"{where}: gossip.{error}") from None
     for key in sorted(ours.keys() | theirs.keys()):
         fixed = key in FIXED or not any(fnmatchcase(key, free) for free in FREE)
         if fixed and ours.get(key) != theirs.get(key):

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..config.keys import ExperimentError, override
 from ..config.schema import Experiment, is_file_name
+from ..topology.base import TopologyError
 from .validation import check_scorers, validate
 
 IN_BOTH = ("deadline_s", "compression")  # keys that [federated] and [gossip] both have
@@ -97,7 +98,7 @@ def _without_derived(tables: dict[str, Any]) -> dict[str, Any]:
             if key in part:
                 written[dotted] = part.pop(key)
         follows = checked_experiment(bare).derived()
-    except ExperimentError:
+    except (ExperimentError, TopologyError):
         return tables  # which the check of the whole says what is wrong with
     return override(bare, {key: value for key, value in written.items() if value != follows.get(key)})
 

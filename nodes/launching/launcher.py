@@ -87,10 +87,10 @@ async def launch(
     ExperimentError, DataError, CannotMerge
         Before anything is started, for what cannot be run.
     """
-    validate(experiment)
     started_at = started_at or time.time()
     fork_server = fork_server or ForkServerClient()
     try:
+        validate(experiment)
         return await _Launch(experiment, fork_server, on_event or _ignore, on_address or _ignore, started_at).run(
             out, resume
         )

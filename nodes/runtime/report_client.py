@@ -79,17 +79,24 @@ async def report_once(
     ------
     NodeFailed
         It is not acknowledged within `within_s` seconds.
+    BaseException
+        What ended the transport, as soon as it does.
     """
     transport = t.ZmqTransport(node, role, run, bind=None)
     client = ReportClient(transport, server, within_s)
-    failures: list[BaseException] = []
-    await transport.open(client.receive, failures.append)
+    failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def fail(error: BaseException) -> None:
+        if not failure.done():
+            failure.set_exception(error)
+
+    await transport.open(client.receive, fail)
+    reporting = asyncio.create_task(client.report(kind, fields))
     try:
         client.link()
-        await client.report(kind, fields)
-    except NodeFailed:
-        if failures:
-            raise failures[0] from None
-        raise
+        await asyncio.wait({reporting, failure}, return_when=asyncio.FIRST_COMPLETED)
+        await (failure if failure.done() else reporting)
     finally:
+        reporting.cancel()
+        failure.cancel()
         await transport.close(DRAIN_S)

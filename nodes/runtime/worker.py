@@ -138,11 +138,13 @@ class Worker:
 
         def write() -> None:
             try:
-                answer = deferred()
-            except Exception as error:  # noqa: BLE001  (becomes an event; the run goes on without it)
-                answer = _failed(effect, error)
-            self._post(answer)
-            done.set()
+                try:
+                    answer = deferred()
+                except Exception as error:  # noqa: BLE001  (becomes an event; the run goes on without it)
+                    answer = _failed(effect, error)
+                self._post(answer)
+            finally:
+                done.set()  # whatever happens: the worker thread may be waiting
 
         self._writer.put(write)
         if isinstance(effect, e.SaveState) and effect.last:

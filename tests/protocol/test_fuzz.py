@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
+import msgspec
 import numpy as np
 import pytest
 from nervenet.broker import event_codec
@@ -21,6 +22,7 @@ from nervenet.broker.codec import SIGNATURE, Limits, decode, encode
 from nervenet.broker.errors import ProtocolError
 from nervenet.broker.event_codec import decode_event
 from nervenet.broker.messages import BY_TAG, CODES
+from nervenet.nodes.monitoring.events import parse_event
 
 COUNT = int(os.environ.get("NERVENET_FUZZ", "10000"))
 LIMITS = Limits(control_bytes=4_096, header_bytes=16_384, message_bytes=65_536)
@@ -194,6 +196,19 @@ def test_an_event_with_a_value_that_json_cannot_represent_is_refused(value):
     body = SIGNATURE + msgpack.packb(EVENT | {"value": value})
     with pytest.raises(ProtocolError, match=r"JSON cannot represent|not MessagePack"):
         decode_event([b"round.completed", body], 65_536)
+
+
+@pytest.mark.parametrize("key", ["incarnation", "seq", "time"])
+def test_an_event_with_a_truth_value_for_a_number_is_refused(key):
+    body = SIGNATURE + msgpack.packb(EVENT | {key: True})
+    with pytest.raises(ProtocolError, match=f"the event's {key} is True"):
+        decode_event([b"round.completed", body], 65_536)
+
+
+@pytest.mark.parametrize("key", ["incarnation", "seq"])
+def test_let_through_it_would_end_a_monitor(key):
+    with pytest.raises(msgspec.ValidationError):
+        parse_event(EVENT | {"type": "of.tomorrow", key: True})
 
 
 def test_an_event_nested_as_deep_as_messagepack_goes_is_refused_by_name():

@@ -11,6 +11,7 @@ from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.experiment.ineffective import warnings
 from nervenet.nodes.experiment.loader import experiment_from_keywords, load_experiment
 from nervenet.nodes.experiment.validation import check_members
+from nervenet.nodes.topology import TopologyError
 
 
 @pytest.mark.parametrize("edges", ["0 1\n1 2\n2 0\n", "peer-0,peer-1\npeer-1,2\n", "ada bea\nbea cleo\n"])
@@ -91,3 +92,20 @@ def test_keywords_become_the_same_checked_experiment() -> None:
     assert (made.mode, made.nodes, made.seed, made.gossip.topology) == ("gossip", 3, 4, "ring")
     with pytest.raises(ExperimentError, match="moebius"):
         experiment_from_keywords("gossip", {"gossip.topology": "moebius"}, None)
+
+
+def test_a_run_directory_whose_topology_is_not_known_any_more_is_refused_by_its_key(tmp_path: Path) -> None:
+    text = Experiment.from_dict({"mode": "gossip", "gossip": {"topology": "torus"}}).to_toml()
+    (tmp_path / "experiment.toml").write_text(text.replace('"torus"', '"tourus"'))
+    for overrides in ({}, {"rounds": 5}):
+        with pytest.raises(ExperimentError, match=r"gossip\.topology = 'tourus'"):
+            load_experiment(tmp_path, overrides)
+    assert load_experiment(tmp_path, {"gossip.topology": "ring"}).gossip.topology == "ring"
+
+
+def test_uncaught_the_error_of_the_topology_would_lack_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.nodes.experiment.loader.TopologyError", ZeroDivisionError)
+    text = Experiment.from_dict({"mode": "gossip", "gossip": {"topology": "torus"}}).to_toml()
+    (tmp_path / "experiment.toml").write_text(text.replace('"torus"', '"tourus"'))
+    with pytest.raises(TopologyError):
+        load_experiment(tmp_path, {"rounds": 5})

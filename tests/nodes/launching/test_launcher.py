@@ -101,3 +101,16 @@ async def test_what_cannot_be_is_refused_before_anything_is_there(tmp_path: Path
     (tmp_path / "full" / "file").touch()
     with pytest.raises(ExperimentError, match="not empty"):
         await launch(plan(), out=tmp_path / "full")
+
+
+async def test_a_fork_server_is_closed_after_an_experiment_that_cannot_be() -> None:
+    class Idle:
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    idle = Idle()
+    with pytest.raises(ExperimentError, match=r"federated\.strategy"):
+        await launch(Experiment.from_dict({"federated": {"strategy": "fedagv"}}), fork_server=idle)  # type: ignore[arg-type]
+    assert idle.closed

@@ -191,3 +191,20 @@ def test_a_state_that_cannot_be_written_is_a_failure_by_name(worker: Worker, rol
 def test_a_worker_that_was_not_started_says_so() -> None:
     with pytest.raises(RuntimeError, match="must be started"):
         Worker(Role())._post(ev.Started())
+
+
+def test_the_last_state_is_not_waited_for_when_its_writer_breaks(
+    worker: Worker, role: Role, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    given: Answers = SimpleQueue()
+
+    def post(event: ev.Event) -> None:
+        if isinstance(event, ev.Saved):
+            raise RuntimeError("the loop has gone")
+        given.put(event)
+
+    worker.start(post)
+    worker.submit(e.SaveState(1, {}, last=True))
+    worker.submit(e.Evaluate(2, "test"))
+    assert given.get(timeout=PATIENCE_S) == ev.Evaluated(2, "test", {})
