@@ -89,8 +89,8 @@ class SGP(Algorithm):
 def balance(state: State) -> dict[str, float]:
     """Return how much more mass this peer has given to each other than it has had of it.
 
-    Summed over the living, the balances towards a peer that is gone are what its mass had grown by when it went; on
-    its way between two that live is what one has given beyond what the other has had.
+    Summed over the living, that is what the mass of a dead peer had grown by, and what is on its way between two that
+    live.
     """
     net: dict[str, float] = {}
     for kind, sign in ((SENT_MASS, 1.0), (RECEIVED_MASS, -1.0), (GONE_MASS, 1.0)):
