@@ -162,9 +162,8 @@ def _load(path: str) -> Any:
 def _load_with_current_folder(path: str) -> Any:
     """Import as a script in the current folder would.
 
-    A console script has its own folder on the path and not the user's, while ``python -m`` has: with ``launch`` the
-    command and the processes that it forks would not find the same modules. So the current folder comes last for as
-    long as the import takes, and an embedded node leaves its owner's path as it was.
+    A console script has its own folder on the path and not the user's, so the current folder comes last for as long as
+    the import takes; an embedded node leaves its owner's path as it was.
     """
     from pathlib import Path
 

@@ -85,7 +85,6 @@ class SiteModel:
         self._prepared: dict[str, Rows] = {}
 
     def _hold_out(self, rows: Rows, share: float, seed: int) -> Rows:
-        """Keep some rows from training; return the rest."""
         X, y = rows
         kept = min(round(share * len(y)), len(y) - 1)
         if kept < 1:

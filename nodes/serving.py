@@ -46,7 +46,7 @@ def predictor_app(
 
     Parameters
     ----------
-    learner
+    site_model
         The model, as ``load_model`` returns it, or a peer's, which goes on learning while it answers; before the nodes
         have agreed on one, requests are answered by 503.
     info

@@ -43,10 +43,10 @@ def header(view: RunView, now: float) -> str:
 
 
 def plain_line(view: RunView, now: float) -> str:
-    learners = [row for row in view.rows.values() if row.role in ("client", "peer")]
-    living = sum(row.living and row.state != "suspect" for row in learners)
+    training_nodes = [row for row in view.rows.values() if row.role in ("client", "peer")]
+    living = sum(row.living and row.state != "suspect" for row in training_nodes)
     # At the end all nodes leave; and a node on its own needs no count.
-    count = "" if view.finished or len(learners) < 2 else f"  {living} of {len(learners)} nodes"
+    count = "" if view.finished or len(training_nodes) < 2 else f"  {living} of {len(training_nodes)} nodes"
     lost = f"  lost {', '.join(view.lost)}" if view.lost else ""
     return f"{header(view, now)}{count}{lost}"
 
@@ -87,7 +87,6 @@ def render(view: RunView, now: float, height: int) -> RenderableType:
 
 
 def cluster_lines(view: RunView) -> list[str]:
-    """Return how far peers are apart, and which are far from the others, estimated from sketches of their weights."""
     found = view.find_clusters()
     if found is None:
         return []

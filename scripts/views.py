@@ -27,7 +27,6 @@ class View:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep the view up to date while the context is open."""
         yield
 
 

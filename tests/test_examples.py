@@ -97,7 +97,7 @@ async def test_a_web_application_answers_while_it_learns() -> None:
     assert {answer["learning"] for answer in during if "learning" in answer} == {"under way"}
 
 
-async def test_learning_that_cannot_begin_is_told_and_does_not_end_the_application() -> None:
+async def test_learning_that_cannot_begin_is_reported_and_does_not_end_the_application() -> None:
     rows = (np.zeros((4, 2)), np.array([0, 1, 0, 1]))
     impatient = Experiment.from_dict({"mode": "gossip", "nodes": 5, "network": {"join_deadline_s": 0.2}})
     async with Broker("tcp://127.0.0.1:0") as broker, asyncio.timeout(60):

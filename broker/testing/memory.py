@@ -76,7 +76,6 @@ class MemoryNetwork:
         return self._open.get(name)
 
     def enter(self, transport: MemoryTransport) -> None:
-        """Make a transport reachable; a newer incarnation takes the name over."""
         known = self._open.get(transport.node)
         if known is not None and known.incarnation > transport.incarnation:
             return

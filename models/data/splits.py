@@ -57,7 +57,6 @@ def split(dataset: Dataset, test_size: float = 0.2, seed: int = 42) -> tuple[Dat
 
 
 def _stratified(dataset: Dataset, n_test: int, rng: RandomState) -> tuple[Rows, Rows]:
-    """Return rows of both sides, each with every class in the proportion of the whole."""
     labels, encoded, counts = np.unique(dataset.y, return_inverse=True, return_counts=True)
     drawn = np.where(counts < 2, 0, counts)
     n_train = int(drawn.sum()) - n_test

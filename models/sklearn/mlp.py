@@ -10,8 +10,6 @@ from .adapters import Adapter
 
 
 class MLPAdapter(Adapter):
-    """MLPClassifier."""
-
     def prepare(self, n_features: int, rng: np.random.Generator) -> None:  # noqa: ARG002
         working = self.working
         working.shuffle, working.batch_size = False, 1
@@ -37,7 +35,6 @@ class MLPAdapter(Adapter):
         return super().advance(X, y, batch)
 
     def forget(self) -> None:
-        """Reset moments, step count and learning rate."""
         for arrays in self._moments().values():
             for array in arrays:
                 array.fill(0)
@@ -73,6 +70,4 @@ class MLPAdapter(Adapter):
 
 
 class MLPRegressorAdapter(MLPAdapter):
-    """MLPRegressor."""
-
     classifies = False

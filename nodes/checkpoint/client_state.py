@@ -30,7 +30,7 @@ class ClientStateStore:
 
     def __init__(self, folder: Path | None = None, on_warning: Callable[[str], None] = lambda _: None) -> None:
         # Not forced to the disk: a killed process does not lose what the system has in memory, and a fall of the whole
-        # machine costs, at the worst, exactness. Waiting for the disk would cost every round.
+        # machine costs, at worst, exactness. Waiting for the disk would cost every round.
         self._store = None if folder is None else CheckpointStore(folder, on_warning, keep=None, durable=False)
         self._warn = on_warning
         # None: in the store, and not read yet.

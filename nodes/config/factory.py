@@ -87,7 +87,7 @@ def task_settings(experiment: Experiment) -> dict[str, Any]:
 
 
 def final_task_settings(experiment: Experiment) -> dict[str, Any]:
-    """Return what the last task of a federated run says beside the training settings."""
+    """Return what the last task of a federated run carries in addition to the training settings."""
     epochs = experiment.federated.fine_tune
     return {"fine_tune": epochs} if epochs else {}
 

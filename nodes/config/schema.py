@@ -172,7 +172,7 @@ class Timing:
     @property
     def work_deadline_s(self) -> float:
         """How long a node's own worker may take for one piece of work."""
-        # Aggregation and evaluation may take long; a worker that hangs must still not hold a run for ever.
+        # Aggregation and evaluation may take long; a worker that hangs must still not hold a run forever.
         return 10 * max(60.0, self.deadline_s)
 
 

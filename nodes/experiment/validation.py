@@ -173,8 +173,7 @@ def _clients(experiment: Experiment) -> Iterator[str]:
 def _topology(experiment: Experiment) -> Iterator[str]:
     """Find what can be known before anybody has a name, drawing a graph only where that may fail.
 
-    The members of a file of edges are numbers, names that `launch` gives, or names of the users' own; of the last it
-    is checked that there are as many as nodes.
+    Of a file of edges with the users' own names only their number is checked.
     """
     gossip = experiment.gossip
     try:

@@ -24,8 +24,6 @@ class OpenTask:
 
 
 class TaskLedger:
-    """The tasks that are out, and what is remembered of those that were."""
-
     def __init__(self) -> None:
         # Of all tasks: a coordinator that was started again has another one, so that no answer to a task of its
         # previous incarnation counts.

@@ -32,7 +32,6 @@ class CheckpointPolicy:
         return self.grown or self._saving is not None or self._newest > self._handled
 
     def completed(self, number: int) -> None:
-        """Note the round that a checkpoint would be of."""
         self._newest = number
 
     def write(

@@ -47,7 +47,7 @@ class CoordinatorMachine:
         outgoing: ev.Body = None,
         best: ev.Body = None,
     ) -> Self:
-        """Return a machine that goes on from a checkpoint: gathers those who are still there, opens the next round.
+        """Return a machine that resumes from a checkpoint: gathers those who are still there, opens the next round.
 
         `record` is what `RunState.to_dict` returned then, `weights` the handle of the weights; `outgoing` that of what
         goes out with them if it is more, `best` that of the best weights if those are others.
@@ -263,10 +263,7 @@ class CoordinatorMachine:
                 return self.run.fail(event.reason)
 
     def _end_early(self, stop: Stop, now: float) -> list[e.Effect]:
-        """End the run with the last completed round, and abandon the one that is open.
-
-        Where an evaluation says so, that is the very round it judged: the next one is not folded before it is in.
-        """
+        """End the run with the last completed round, the one an evaluation judged, and abandon the one that is open."""
         return [*self.run.stop_early(stop), *self._end(now)]
 
     def _end(self, now: float) -> list[e.Effect]:
@@ -287,7 +284,7 @@ class CoordinatorMachine:
         run.status, run.final = "ending", True
         run.checkpoints.urgent = True
         if run.config.evaluate_sites or run.stopped:
-            run.checkpoints.grown = True  # whoever takes this up need not ask those who have left
+            run.checkpoints.grown = True  # whoever resumes from this need not ask those who have left
         return [*run.save(now), *run.release(), e.LoadWeights(run.weights), *run.finish_if_ready()]
 
     def _timer(self, key: ev.Key, due: float, now: float) -> list[e.Effect]:

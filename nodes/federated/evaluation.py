@@ -43,11 +43,7 @@ class Evaluation:
 
     @property
     def holds(self) -> bool:
-        """Whether the next round must not be folded yet.
-
-        What an evaluation finds may end the run with the very model it was made of, and that must not depend on how
-        long it takes.
-        """
+        """Whether the next round must not be folded yet: the run may end with the model being evaluated."""
         return bool(self._asked) and self.stopping.watches
 
     def due(self, number: int, *, last: bool = False) -> bool:

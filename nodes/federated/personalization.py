@@ -32,7 +32,7 @@ class Personalization:
         self._overdue = False
 
     def begin(self, now: float) -> list[e.Effect]:
-        """Ask for the work, which may take longer than a round, but not for ever."""
+        """Ask for the work, which may take longer than a round, but not forever."""
         return [*self._deadline(now), e.Personalize(self.task.round, self.body, self.task.settings)]
 
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:

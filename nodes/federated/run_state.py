@@ -103,7 +103,7 @@ class RunState:
         self.checkpoints.completed(number)
 
     def work_timer(self, kind: str, number: int, now: float) -> e.Effect:
-        """Return the deadline of the coordinator's own worker, which must not hold a run for ever."""
+        """Return the deadline of the coordinator's own worker, which must not hold a run forever."""
         return e.SetTimer(("work", kind, number), now + self.config.timing.work_deadline_s)
 
     def evaluate(self, fields: Mapping[str, Any], now: float) -> list[e.Effect]:
@@ -131,7 +131,7 @@ class RunState:
         return effects + self.save(now)
 
     def wait(self, number: int, attempt: int, now: float) -> list[e.Effect]:
-        """Wait for clients, of whom too few are there to open a round, but not for ever."""
+        """Wait for clients, of whom too few are there to open a round, but not forever."""
         self.status, self.waiting_for = "waiting", (number, attempt)
         reason = f"round {number} waits for clients: {too_few_living(self.config, self.registry)}"
         return [

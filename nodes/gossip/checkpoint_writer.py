@@ -32,7 +32,7 @@ class CheckpointWriter:
         self.warnings: list[str] = []  # what was wrong with those that are not held
         self.stats: NodeStats | None = None  # what the summary is made of
         self.incarnation = 0
-        # Called with the round and the statistics of a checkpoint that is taken up.
+        # Called with the round and the statistics of a checkpoint that is resumed from.
         self.on_restored: Callable[[int, Mapping[str, Any]], None] = lambda _number, _known: None
         self.previous_incarnation = 0  # that which wrote the newest one
         held: list[int] = []

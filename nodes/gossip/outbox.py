@@ -1,4 +1,4 @@
-"""Who is sent which parcel of a round, and who has lost the copy of what was sent before."""
+"""Who is sent which model of a round, and who has lost the copy of what was sent before."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class Outbox:
             if peer in self._renewed or (self._only_apart and peer not in event.apart):
                 self.lost(peer)
                 continue
-            parcel = event.apart.get(peer, common)
-            alike.setdefault((id(parcel.body), parcel.mass, parcel.base), (parcel, []))[1].append(peer)
+            model = event.apart.get(peer, common)
+            alike.setdefault((id(model.body), model.mass, model.base), (model, []))[1].append(peer)
             if peer in self._asked:
                 self._whole.discard(peer)
         return [
-            e.Send(tuple(peers), m.Exchange(number, parcel.payload, parcel.mass, parcel.base, degree), parcel.body)
-            for parcel, peers in alike.values()
+            e.Send(tuple(peers), m.Exchange(number, model.payload, model.mass, model.base, degree), model.body)
+            for model, peers in alike.values()
         ]

@@ -76,8 +76,7 @@ class WaitPolicy:
     def _ahead(self, peer: str, number: int) -> bool:
         """Return whether a neighbor has gone on without this peer.
 
-        It has sent a later model, and so, as a lane keeps the order, none of this round; or it is in a later round than
-        it could be with a model of this peer.
+        It has sent a later model, or is in a later round than it could be with a model of this peer.
         """
         if max(self._inbox.early.get(peer, ()), default=0) > number:
             return True

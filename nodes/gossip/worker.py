@@ -16,7 +16,7 @@ from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.model_worker import ModelWorker, Scale, finite_only
 from ..runtime.worker import Cancellation, Deferred
-from .algorithms import Algorithm, Incoming, Parcel, Progress, State
+from .algorithms import Algorithm, Incoming, OutgoingVector, Progress, State
 from .checkpoint_writer import CheckpointWriter
 
 STATE, MOMENTS, WEIGHTS = "algorithm/", "moments/", "weights"  # before the names of arrays in a checkpoint
@@ -128,8 +128,8 @@ class GossipWorker(ModelWorker):
             payload=self._payload(outgoing.common),
             base=outgoing.common.base,
             apart={
-                peer: ev.OutgoingModel(parcel.vector, self._payload(parcel), parcel.mass, parcel.base)
-                for peer, parcel in outgoing.apart.items()
+                peer: ev.OutgoingModel(item.vector, self._payload(item), item.mass, item.base)
+                for peer, item in outgoing.apart.items()
             },
         )
 
@@ -179,11 +179,11 @@ class GossipWorker(ModelWorker):
         mass = effect.masses[place] if effect.masses else 1.0
         return Incoming(vector, mass, effect.bases[place] if effect.bases else None, encoded)
 
-    def _payload(self, parcel: Parcel) -> Payload:
-        layout, vector = self.site_model.layout, parcel.vector
+    def _payload(self, item: OutgoingVector) -> Payload:
+        layout, vector = self.site_model.layout, item.vector
         parts = self.algorithm.needs.parts
-        dtype = "uint8" if parcel.encoding else layout.dtype
-        return Payload(layout.hash, dtype, vector.size, parcel.encoding, parts)
+        dtype = "uint8" if item.encoding else layout.dtype
+        return Payload(layout.hash, dtype, vector.size, item.encoding, parts)
 
     def _save(self, effect: e.SaveState) -> Deferred:
         """Return the writing of what there is now: no array of it is changed any more, training makes new ones."""

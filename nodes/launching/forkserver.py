@@ -162,9 +162,9 @@ class ForkServer:
 
 
 def _preload(modules: list[str], pipe: int) -> None:
-    """Import what children will need; what cannot be imported fails in the child that needs it.
+    """Import what children will need, under a timer that ends this process with its launcher meanwhile.
 
-    It may take seconds, in which no request is read: meanwhile, a timer checks whether the launcher has ended.
+    What cannot be imported fails in the child that needs it.
     """
     closed = select.poll()
     closed.register(pipe, select.POLLHUP)

@@ -89,11 +89,11 @@ class Supervisor:
     async def start_nodes(self, shares: DataShares) -> None:
         """Start every node and wait until each is ready."""
         common = {**self._data_job("nodes", shares), "broker": self._addresses["directory"]}
-        learners = [name for name, role in self.roles.items() if role != "coordinator"]
-        data = dict(zip(learners, shares.nodes, strict=True))
+        training_nodes = [name for name, role in self.roles.items() if role != "coordinator"]
+        data = dict(zip(training_nodes, shares.nodes, strict=True))
         empty = os.open(os.devnull, os.O_RDONLY)
         try:
-            for group in self._groups(learners):
+            for group in self._groups(training_nodes):
                 evaluates = any(self.roles[name] != "client" for name in group)
                 descriptors = [shares.test if evaluates else empty, *(data.get(name, empty) for name in group)]
                 nodes = [self._node_job(name) for name in group]
@@ -113,9 +113,9 @@ class Supervisor:
         folder = self.checkpoint_dir(role, name)
         return {"name": name, "role": role, "checkpoint_dir": None if folder is None else str(folder)}
 
-    def _groups(self, learners: list[str]) -> list[list[str]]:
-        count = min(self.experiment.process_count, len(learners))
-        groups = [learners[i::count] for i in range(count)]
+    def _groups(self, training_nodes: list[str]) -> list[list[str]]:
+        count = min(self.experiment.process_count, len(training_nodes))
+        groups = [training_nodes[i::count] for i in range(count)]
         return [["coordinator"], *groups] if "coordinator" in self.roles else groups
 
     async def start_baselines(self, shares: DataShares) -> None:

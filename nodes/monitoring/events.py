@@ -55,7 +55,6 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
         return iter(self.raw)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return a field as it was received, or the default."""
         return self.raw.get(key, default)
 
 

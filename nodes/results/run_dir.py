@@ -116,7 +116,6 @@ class RunDir:
         return self.refused
 
     def flush(self) -> None:
-        """Pass what is buffered to the operating system: it then survives this process."""
         with self._noting_refusal():
             self._events.flush()
         self._flushed = time.monotonic()

@@ -108,7 +108,7 @@ class Coordinator(Role):
         if self._past is not None:
             # Nothing is left to do but to send the final model to the clients that live; a launcher's come back.
             self._alone = self._past.round >= experiment.rounds and identity.report_server is None
-            # A coordinator that takes up a run waits for its clients itself: one of them may not come back.
+            # A coordinator that resumes a run waits for its clients itself: one of them may not come back.
             identity = replace(identity, previous_incarnation=self._past.incarnation, min_nodes=0 if self._alone else 1)
         super()._set_up(site_model, experiment, identity)
         self._strategy = build_strategy(experiment.federated.strategy, experiment.federated.arguments)

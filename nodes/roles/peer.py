@@ -185,7 +185,7 @@ class Peer(Role):
         self.session.attach(node)
 
     def _prepare_writer(self) -> None:
-        """Make checkpoints hold the statistics; those of one that is taken up count on the event loop."""
+        """Make checkpoints hold the statistics; those of one that is resumed from count on the event loop."""
         writer, session = self._writer, self.session
         if writer is None:
             return

@@ -73,8 +73,8 @@ class Survey(Effect, frozen=True):
 class ApplyAgreement(Effect, frozen=True):
     """Agree from the sites' surveys, or take over an agreement made elsewhere; answered by `ModelReady`.
 
-    A peer with a `round` takes up the agreement, the model and all else that it has saved of that, and removes what it
-    has saved of later ones.
+    A peer with a `round` resumes from the agreement, the model and all else that it has saved of that, and removes what
+    it has saved of later ones.
     """
 
     surveys: Mapping[str, tuple[Mapping[str, Any], Body]] = {}

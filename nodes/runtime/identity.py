@@ -30,7 +30,7 @@ class NodeIdentity:
     report_server: Mapping[str, str] | None = None  # addresses by lane; None for a node without a launcher
     shared_config: Mapping[str, Any] = field(default_factory=dict)  # what all nodes must have in common
     checkpoint_dir: Path | None = None  # of what it needs to go on after its own death; None: nothing is kept
-    previous_incarnation: int = 0  # which it takes up: the new one is larger, whatever its clock says
+    previous_incarnation: int = 0  # which it resumes: the new one is larger, whatever its clock says
     min_nodes: int | None = None  # that must join before it begins; None: as many as the experiment says
     seed_peer: str = ""  # control address of a living peer of a run that has begun, in place of `broker`
 

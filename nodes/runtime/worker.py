@@ -55,8 +55,6 @@ Deferred: TypeAlias = Callable[[], ev.Event]
 
 
 class RoleWorker(Protocol):
-    """What one role makes of its heavy effects."""
-
     def snapshot(self, effect: e.Effect) -> e.Effect:
         """Return the effect with all that may be another by the time it is performed; called on the event loop."""
         ...

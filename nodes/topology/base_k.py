@@ -113,7 +113,6 @@ def _cliques(groups: Iterable[Sequence[int]]) -> Round:
 
 
 def _beside(graphs: Iterable[list[Round]]) -> list[Round]:
-    """Graphs over different nodes, at the same time; all have the same length."""
     return [_merged(at_once) for at_once in zip(*graphs, strict=True)]
 
 

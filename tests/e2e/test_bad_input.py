@@ -170,7 +170,7 @@ def test_a_single_class_teaches_nothing(folder: Path, capfd: pytest.CaptureFixtu
 
 
 @pytest.mark.e2e
-def test_a_model_that_diverges_is_told_with_a_way_out(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_diverges_is_reported_with_a_way_out(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = "launch --data diabetes --nodes 2 --rounds 3 --learning-rate 1e30 --mode gossip --quiet --out d"
     code = execute([*words.split(), "--set", "evaluation.baseline=false"])
     _, err = capfd.readouterr()

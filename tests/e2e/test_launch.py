@@ -155,7 +155,7 @@ def test_every_node_knows_what_the_whole_data_set_is_for(launch_here: Start, tmp
     assert run.summary()["accuracy"] > 0.4
 
 
-def test_a_disk_without_room_for_the_model_is_told_at_once_and_at_the_end(launch: Start) -> None:
+def test_a_disk_without_room_for_the_model_is_reported_at_once_and_at_the_end(launch: Start) -> None:
     """A file of this run may grow to 100 kB; its model has 280 kB, and so has each checkpoint."""
     run = launch(
         *("--data", "iris", "--nodes", 2, "--rounds", 3, "--hidden", 10_000, *QUICK),

@@ -10,7 +10,7 @@ TAUS = (0, 1, 2, 3, 10, 137)
 
 
 def displaced(rule, steps, rho, rate, mu):
-    """Displacement per -η g, by running the optimiser on a gradient g = 1 that stays the same."""
+    """Displacement per -η g, by running the optimizer on a gradient g = 1 that stays the same."""
     p, g = np.zeros(1), np.zeros(1)
     optimizer = OPTIMIZERS[rule](p, g, 1, rate, rho)
     for _ in range(steps):

@@ -71,8 +71,6 @@ class Contribution:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a round."""
-
     weights: Vector  # (n,): the next global model, a new vector, never one that was handed in
     state: State = field(default_factory=dict)  # also new: a round that is not counted leaves nothing behind
     metrics: Mapping[str, Any] = field(default_factory=dict)  # of the event round.completed: what JSON can say

@@ -52,7 +52,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Parcel:
+class OutgoingVector:
     """What is sent: the parts behind one another, or their encoding; see `Exchange` of docs/protocol.md."""
 
     vector: Vector
@@ -63,13 +63,13 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Outgoing:
-    """What a peer sends in a round: the same to all, save those that get a parcel of their own.
+    """What a peer sends in a round: the same to all, save those that get a vector of their own.
 
-    With a mass each receiver gets a parcel of its own, and `common` is not sent.
+    With a mass each receiver gets a vector of its own, and `common` is not sent.
     """
 
-    common: Parcel
-    apart: Mapping[str, Parcel] = field(default_factory=dict)
+    common: OutgoingVector
+    apart: Mapping[str, OutgoingVector] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Algorithm(ABC):
 
     def outgoing(self, state: State, progress: Progress) -> tuple[State, Outgoing]:
         """Return the next state, and what is sent after local training."""
-        return state, Outgoing(Parcel(progress.after))
+        return state, Outgoing(OutgoingVector(progress.after))
 
     @abstractmethod
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:
@@ -135,7 +135,7 @@ class Algorithm(ABC):
         state
             As `outgoing` left it.
         mine : array
-            The vector of this peer's own common parcel.
+            The vector of this peer's own common message.
         inbox
             What came for this round, by neighbor, in name order.
         row

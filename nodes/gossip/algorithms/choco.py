@@ -10,7 +10,7 @@ from nervenet.models.aggregate import combine
 from nervenet.models.compress import Codec, parse
 
 from ...config.ranges import Share
-from .base import Algorithm, Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
+from .base import Algorithm, Incoming, Needs, Outgoing, OutgoingVector, Progress, State, Stepped, Vector, number
 
 COPY, VERSION = "copy/", "version/"  # with a neighbor's name behind; of this peer, with none
 
@@ -66,9 +66,9 @@ class Choco(Algorithm):
         version = int(state[VERSION])
         frame = codec.encode(x - y, progress.rng)
         y = y + codec.decode(frame, x.size, x.dtype)
-        whole = {peer: Parcel(y, base=version) for peer in progress.whole}
+        whole = {peer: OutgoingVector(y, base=version) for peer in progress.whole}
         after = {**state, COPY: y, VERSION: number(version + 1), "half": x}
-        return after, Outgoing(Parcel(frame, base=version, encoding=codec.spec), whole)
+        return after, Outgoing(OutgoingVector(frame, base=version, encoding=codec.spec), whole)
 
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:  # noqa: ARG002
         after: dict[str, Vector] = dict(state)

@@ -16,7 +16,7 @@ from .base import (
     Incoming,
     Needs,
     Outgoing,
-    Parcel,
+    OutgoingVector,
     Progress,
     State,
     Stepped,
@@ -58,7 +58,7 @@ class D2(Algorithm):
         x = progress.after
         if state:
             x = x + (progress.before - state["stepped"])
-        return {"stepped": progress.after}, Outgoing(Parcel(x))
+        return {"stepped": progress.after}, Outgoing(OutgoingVector(x))
 
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:
         vectors, weights = in_order(mine, inbox, row)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from nervenet.models.aggregate import combine
 
-from .base import Algorithm, Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, number
+from .base import Algorithm, Incoming, Needs, Outgoing, OutgoingVector, Progress, State, Stepped, Vector, number
 
 SENT, SENT_MASS = "sent/", "sent-mass/"
 RECEIVED, RECEIVED_MASS = "received/", "received-mass/"
@@ -67,8 +67,8 @@ class SGP(Algorithm):
             after["mass"] = number(float(after["mass"]) - (float(after[SENT_MASS + peer]) - mass))
         after["numerator"] = x
         peers = sorted(key.removeprefix(SENT) for key in after if key.startswith(SENT))
-        parcels = {peer: Parcel(after[SENT + peer], float(after[SENT_MASS + peer])) for peer in peers}
-        return after, Outgoing(Parcel(progress.after), parcels)
+        shares = {peer: OutgoingVector(after[SENT + peer], float(after[SENT_MASS + peer])) for peer in peers}
+        return after, Outgoing(OutgoingVector(progress.after), shares)
 
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:  # noqa: ARG002
         after: dict[str, Vector] = dict(state)
@@ -89,8 +89,8 @@ class SGP(Algorithm):
 def balance(state: State) -> dict[str, float]:
     """Return how much more mass this peer has given to each other than it has had of it.
 
-    Summed over the living, the balances towards a peer that is gone are what its mass had grown by when it went; on
-    its way between two that live is what one has given beyond what the other has had.
+    Summed over the living, that is what the mass of a dead peer had grown by, and what is on its way between two that
+    live.
     """
     net: dict[str, float] = {}
     for kind, sign in ((SENT_MASS, 1.0), (RECEIVED_MASS, -1.0), (GONE_MASS, 1.0)):

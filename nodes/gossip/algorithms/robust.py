@@ -25,7 +25,7 @@ class ClippedGossip(Algorithm):
     is δ_i. Peers that are honest and unlike are clipped, too: on unlike data it costs accuracy.
     """
 
-    byzantine: Count = 1  # neighbors, of each peer, that may be hostile
+    byzantine: Count = 1  # neighbors, of each peer, that may be Byzantine
 
     def check(self, out: Neighbors, rows: Rows) -> None:  # noqa: ARG002
         _least_neighbors(out, self.byzantine + 1, f"gossip.byzantine = {self.byzantine}")
@@ -70,7 +70,7 @@ class TrimmedMean(Algorithm):
 
     needs: ClassVar[Needs] = Needs(directed=True, doubly=False)
 
-    byzantine: Count = 1  # b: neighbors, of each peer, that may be hostile
+    byzantine: Count = 1  # b: neighbors, of each peer, that may be Byzantine
 
     def check(self, out: Neighbors, rows: Rows) -> None:  # noqa: ARG002
         _least_neighbors(out, 2 * self.byzantine + 1, f"gossip.byzantine = {self.byzantine}")

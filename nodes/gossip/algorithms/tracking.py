@@ -10,7 +10,7 @@ import numpy as np
 from nervenet.models.aggregate import combine
 
 from ...config.ranges import Positive
-from .base import Algorithm, Incoming, Needs, Outgoing, Parcel, Progress, State, Stepped, Vector, in_order
+from .base import Algorithm, Incoming, Needs, Outgoing, OutgoingVector, Progress, State, Stepped, Vector, in_order
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class GradientTracking(Algorithm):
         x = progress.after
         if self.exchange_step != 1:
             x = progress.before - moved.dtype.type(self.exchange_step) * moved
-        return state, Outgoing(Parcel(np.concatenate([x, gradient])))
+        return state, Outgoing(OutgoingVector(np.concatenate([x, gradient])))
 
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:
         size = mine.size // 2

@@ -36,7 +36,7 @@ class Accumulator:
         """Go half of the way from `mine`, which the other side has, to `theirs`: x <- x + (theirs - mine) / 2.
 
         Where the model is still `mine`, that is the mean, summed in name order (`first`: this side's name is the
-        smaller), so that both sides get the same bits.
+        smaller).
         """
         if self.settled and mine is self.body:
             pair = (mine, theirs) if first else (theirs, mine)

@@ -112,8 +112,6 @@ class GossipLearning:
 
 @dataclass
 class Making:
-    """A model in the making: the one that came (`a`), the other (`b`), and what is left to be done."""
-
     a: WalkingModel
     b: WalkingModel
     part: Part

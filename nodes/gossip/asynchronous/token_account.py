@@ -107,7 +107,6 @@ class TokenAccount:
         return False
 
     def react(self, useful: bool, draw: float) -> int:
-        """Take note of a message; return how many to send now, whose tokens are spent."""
         count = min(self.strategy.reactive(self.balance, useful, draw), self.balance)
         self.balance -= count
         return count

@@ -158,8 +158,8 @@ def test_masses_go_out_and_come_in() -> None:
 
 def test_what_is_the_same_for_several_is_sent_once() -> None:
     driver = Driver("a", "ring", needs=PUSH, mixing="push-sum")
-    parcel = ev.OutgoingModel("for all", MODEL, 0.25)
-    (sent,) = only(e.Send, driver.trained(apart={"b": parcel, "d": parcel}))
+    model = ev.OutgoingModel("for all", MODEL, 0.25)
+    (sent,) = only(e.Send, driver.trained(apart={"b": model, "d": model}))
     assert sent.to == ("b", "d")
 
 

@@ -198,7 +198,7 @@ async def test_a_node_is_a_good_guest() -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_data_that_do_not_fit_are_told_by_name_at_every_peer() -> None:
+async def test_data_that_do_not_fit_are_reported_by_name_at_every_peer() -> None:
     async with broker("tcp") as address:
         wanted = plan("gossip", 2, "tcp")
         parts = iris_parts(2)

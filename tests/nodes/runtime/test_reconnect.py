@@ -34,7 +34,7 @@ class Calls:
 
     def link(self, peer: str, addresses: dict[str, str]) -> None:
         if addresses["control"] == "bad":
-            raise BadAddress("bad", "cannot be dialled")
+            raise BadAddress("bad", "cannot be dialed")
         self.made.append(("link", addresses["control"]))
 
     def unlink(self, peer: str) -> None:
@@ -109,12 +109,12 @@ def test_the_previous_incarnation_does_not_end_the_search(calls: Calls, followin
     assert calls.since() == []
 
 
-def test_an_address_that_cannot_be_dialled_ends_nobody(
+def test_an_address_that_cannot_be_dialed_ends_nobody(
     calls: Calls, following: Reconnector, reported: list[str]
 ) -> None:
     following.roster(roster(coordinator(2, "bad")))
     assert calls.since() == ["unlink"]
-    assert "cannot be dialled" in reported[0]
+    assert "cannot be dialed" in reported[0]
 
 
 class CoordinatorStandIn:

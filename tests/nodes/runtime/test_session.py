@@ -23,7 +23,7 @@ async def until(condition: Callable[[], object], within_s: float = 60.0) -> None
 
 
 async def left_alone(close: Callable[[t.ZmqTransport], Awaitable[None]]) -> float:
-    """How long a node takes to close, in seconds, when the one it has dialled has gone before."""
+    """How long a node takes to close, in seconds, when the one it has dialed has gone before."""
     heard: list[Any] = []
     one = t.ZmqTransport("one", "peer", "r", bind="tcp://127.0.0.1:*")
     other = t.ZmqTransport("other", "peer", "r", bind="tcp://127.0.0.1:*")
@@ -34,7 +34,7 @@ async def left_alone(close: Callable[[t.ZmqTransport], Awaitable[None]]) -> floa
     await until(lambda: any(isinstance(item, t.LinkUp) and item.dialed for item in heard))
     await other.close(0.0)
     await until(lambda: any(isinstance(item, t.LinkLost) for item in heard))
-    # Told of either direction; the one that matters is the one that is dialled again.
+    # Told of either direction; the one that matters is the one that is dialed again.
     await until(lambda: one._outbound._links["other"].up is None)
     began = time.monotonic()
     await close(one)

@@ -62,13 +62,13 @@ class Run:
         for name, senders in incoming(out).items():
             inbox = {}
             for peer in senders:
-                parcel = sent[peer].apart.get(name, sent[peer].common)
+                item = sent[peer].apart.get(name, sent[peer].common)
                 if lost(peer, name):
                     continue
-                vector = parcel.vector
-                if parcel.encoding:
+                vector = item.vector
+                if item.encoding:
                     vector = self.algorithm.compressor.decode(vector, self.models[name].size, vector_dtype(self))
-                inbox[peer] = Incoming(vector, parcel.mass, parcel.base, bool(parcel.encoding))
+                inbox[peer] = Incoming(vector, item.mass, item.base, bool(item.encoding))
             if self.algorithm.needs.doubly:
                 row = {j: w for j, w in weigh(self.graph, self.number, doubly=True)[name].items() if j in inbox}
                 row = dict(sorted({**row, name: 1.0 - sum(row.values())}.items()))
