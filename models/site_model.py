@@ -212,17 +212,23 @@ class SiteModel:
         self.model.set_state(state)
 
     @property
-    def schedule_step(self) -> float | None:
-        """Steps that the model's own schedule of learning rates has counted; None where there is no such schedule.
+    def scheduled(self) -> bool:
+        """Whether the model has a learning-rate schedule with a clock, the ``t`` of its state."""
+        return "t" in self.model.get_state(moments=False)
 
-        A model that walks from peer to peer brings its own. Setting it where there is no schedule does nothing.
+    @property
+    def clock(self) -> float:
+        """How far the model's learning-rate schedule has come, usually in steps; 0 where there is none.
+
+        It belongs to the model: wherever weights travel, so does it. Setting it where there is no schedule does
+        nothing.
         """
         state = self.model.get_state(moments=False)
-        return float(state["t"][0]) - 1 if "t" in state else None
+        return float(state["t"][0]) - 1 if "t" in state else 0.0
 
-    @schedule_step.setter
-    def schedule_step(self, steps: float) -> None:
-        if self.schedule_step is not None:
+    @clock.setter
+    def clock(self, steps: float) -> None:
+        if self.scheduled:
             self.model.set_state({"t": np.array([steps + 1], np.float64)})
 
     def evaluate(self, on: Literal["test", "holdout"] = "test") -> dict[str, float]:

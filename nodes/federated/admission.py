@@ -50,7 +50,7 @@ def admit(event: ev.Arrived, update: m.Update, work: str, base: ev.Body) -> Cont
     """Return what counts of an update, whose client started from `base`; the body of a survey goes with its fields."""
     relative = update.payload is not None and update.payload.encoding.startswith("delta")
     body = (update.fields or {}, event.body) if work == "survey" else event.body
-    return Contribution(event.sender, body, base, update.examples, dict(update.metrics), relative)
+    return Contribution(event.sender, body, base, update.examples, dict(update.metrics), relative, clock=update.clock)
 
 
 def refuse(to: str, number: int, fault: Fault) -> list[e.Effect]:

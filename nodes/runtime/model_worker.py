@@ -76,8 +76,8 @@ class ModelWorker:
                 return self.apply_agreement(effect)
             case e.Evaluate(number, which, body):
                 return ev.Evaluated(number, which, self._evaluate(which, body))
-            case e.LoadWeights(body):
-                self.adopt(body)
+            case e.LoadWeights(body, clock):
+                self.adopt(body, clock)
                 return None
         raise TypeError(f"{type(self).__name__} performs no {type(effect).__name__}")
 
@@ -110,8 +110,11 @@ class ModelWorker:
         """Put weights into the model in order to measure them."""
         self.site_model.set_weights(body)
 
-    def adopt(self, body: Any) -> None:
+    def adopt(self, body: Any, clock: float | None = None) -> None:
+        """Go on from these weights, with a learning-rate schedule that has come so far (None: as far as here)."""
         self.site_model.set_weights(body)
+        if clock is not None:
+            self.site_model.clock = clock
 
     def _evaluate(self, which: str, body: Any) -> dict[str, Any]:
         if body is not None:
