@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.messages import Payload, Report
 from nervenet.broker.request_client import RequestClient
@@ -72,6 +73,7 @@ async def report_once(
     fields: Mapping[str, Any],
     *,
     within_s: float,
+    context: zmq.Context[zmq.Socket[bytes]] | None = None,
 ) -> None:
     """Report once to a launcher, from a process that has no open node.
 
@@ -82,7 +84,7 @@ async def report_once(
     BaseException
         What ended the transport, as soon as it does.
     """
-    transport = t.ZmqTransport(node, role, run, bind=None)
+    transport = t.ZmqTransport(node, role, run, bind=None, context=context)
     client = ReportClient(transport, server, within_s)
     failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
