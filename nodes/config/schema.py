@@ -107,7 +107,7 @@ class FederatedConfig:
     over_selection: Annotated[float, Meta(ge=1)] = 1.0
     quorum: Share = 1.0  # a round closes early when this share of those wanted and still living have answered
     partial: bool = False  # stragglers report what they have in time; else they have worked for nothing
-    # No round is opened before as many clients are there, and one with fewer answers fails: max(2, half of all that have
+    # No round is opened before as many clients are there, and one with fewer answers fails: max(2, half of all who have
     # enrolled; of answers, half of those that are wanted of them). 1: the model of a round may be one client's own.
     min_clients: Count | None = None
     wait_deadline_s: Positive = 30.0  # how long a round waits for `min_clients` to be there before the run fails
@@ -271,7 +271,7 @@ class Experiment:
             "processes": self.process_count,
             "data.scale": self.data.scaling,
             "training.carry_optimizer": self.carry_optimizer,
-            # Where only a share is asked it follows from two things: those who must be there, and those who must answer.
+            # Where only a share is asked, one number cannot say who must be there and how many must answer.
             "federated.min_clients": self.min_clients if self.mode == "federated" and self._all_take_part else None,
             "gossip.degree": self.degree or None,
             "gossip.probability": self.probability,

@@ -113,7 +113,7 @@ def test_a_survey_of_one_settles_nothing(coordinator: Any) -> None:
     assert harness.finished().reason.startswith("round 0 waited 8 s for clients: 1 of at least 2 are there")
 
 
-# ------------------------------------------------------------------------------------------------ a share of the clients
+# ----------------------------------------------------------------------------------------------- a share of the clients
 
 
 @pytest.mark.parametrize(("rules", "asked"), [({}, 2), ({"min_clients": 1}, 1)])
