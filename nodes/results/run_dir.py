@@ -28,14 +28,25 @@ def to_json(value: object) -> str:
     return _JSON.encode(value).decode()
 
 
-def default_path(experiment: Experiment, now: datetime) -> Path:
-    """Return ``runs/<UTC time>-<mode>-<data>``, with a number appended where two runs start within a second."""
-    path = Path("runs") / f"{now:%Y%m%dT%H%M%SZ}-{experiment.mode}-{experiment.data.label}"
-    count = 1
-    while path.exists():
-        count += 1
-        path = path.with_name(f"{path.name.rpartition('~')[0] or path.name}~{count}")
-    return path
+def new_default_dir(experiment: Experiment, now: datetime, root: Path = Path("runs")) -> Path:
+    """Make and return ``runs/<UTC time>-<mode>-<data>``, with a number appended where that is taken.
+
+    Of several processes that ask within one second, each gets a folder of its own: making it decides, not looking.
+    """
+    first = root / f"{now:%Y%m%dT%H%M%SZ}-{experiment.mode}-{experiment.data.label}"
+    path, count = first, 1
+    while True:
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            count += 1
+            path = first.with_name(f"{first.name}~{count}")
+        except OSError as error:
+            raise ExperimentError(
+                f"{path}: cannot be used as a run folder: {error.strerror}; choose one by --out"
+            ) from None
+        else:
+            return path
 
 
 def checkpoint_dir(run: Path, name: str) -> Path:
