@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Self
 
-from nervenet.broker.publisher import Publisher
+from nervenet.broker.events import Publisher
 from nervenet.broker.subscriber import EventStream
 from nervenet.broker.transport import new_incarnation
 

@@ -11,10 +11,10 @@ from typing import Any
 import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
+from nervenet.broker.events import Publisher
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Roster
 from nervenet.broker.peer_discovery import discover_peers
-from nervenet.broker.publisher import Publisher
 
 from ..config.schema import Experiment
 from .connections import Connections
