@@ -97,7 +97,7 @@ async def _broker(job: Mapping[str, Any]) -> int:
     async with Broker(job["bind"], advertise=job.get("advertise")) as broker:
         fields = {"pid": os.getpid(), "addresses": dict(broker.addresses)}
         where = (job["report_server"], job["run"], "broker", "broker")
-        await report_once(*where, "ready", fields, within_s=job["within_s"])
+        await report_once(*where, "ready", fields)
         await broker.serve()
     return 0
 
@@ -154,7 +154,8 @@ async def _node(
         fields = {"role": role, "failed": str(error) or type(error).__name__}
         try:
             where = (job["report_server"], job["run"], name, role)
-            await report_once(*where, "result", fields, within_s=5, context=context)
+            # With too few open files a connection may never come: that wait must end.
+            await report_once(*where, "result", fields, within_s=5 if ran_out(error) else None, context=context)
         except Exception as unreported:  # noqa: BLE001
             # It hears of it one way or another: by the end of this process, whose other nodes could not report either.
             log.error("ends the process", reason=f"the launcher could not be told: {unreported}")

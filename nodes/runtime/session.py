@@ -59,7 +59,7 @@ class Session:
         self.connections = Connections()
         self.events_in = ""  # where its events go, once that is known
         self.on_event: Callable[[dict[str, Any]], None] | None = None  # for an owner who wants to hear the node's own
-        self.reports = ReportClient(self.transport, identity.report_server, network.join_deadline_s)
+        self.reports = ReportClient(self.transport, identity.report_server, warn=self._warn)
         self._node: Node | None = None
         self._backlog: list[t.Arrival | t.TransportEvent] = []
         self._failure: BaseException | None = None
