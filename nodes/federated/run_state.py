@@ -96,10 +96,18 @@ class RunState:
         return self.completed >= self.config.rounds or bool(self.stop_due and self.completed)
 
     def tasks(self, names: Iterable[str], work: m.TaskKind, number: int, attempt: int) -> list[e.Effect]:
-        body, known = self.outgoing if work == "train" else self.weights, (self.config, self.registry, self.model)
-        durable, resumed_after = self.checkpoints.durable, self._resumed_after
-        addressed = (names, work, (number, attempt), body)
-        return tasks(*known, *addressed, durable=durable, resumed_after=resumed_after, clock=self.clock)
+        return tasks(
+            self.config,
+            self.registry,
+            self.model,
+            names,
+            work,
+            (number, attempt),
+            self.outgoing if work == "train" else self.weights,
+            durable=self.checkpoints.durable,
+            resumed_after=self._resumed_after,
+            clock=self.clock,
+        )
 
     def update_model(
         self, event: ev.ModelReady | ev.Folded, number: int, updates: Collection[Contribution] = ()
@@ -121,7 +129,7 @@ class RunState:
         """Evaluate the model of the last complete round, if it is its turn; `fields` are of that round."""
         number = self.completed
         if not self.evaluation.due(number, last=self.stop_due is not None):
-            return [e.Completed(number, fields)]
+            return self.evaluation.completed(number, fields)
         return [self.work_timer("evaluate", number, now), self.evaluation.ask(number, self.weights, fields, now)]
 
     def save(self, now: float) -> list[e.Effect]:
@@ -163,6 +171,7 @@ class RunState:
     def fail(self, reason: str) -> list[e.Effect]:
         self.status = "finished"
         return [
+            *self.evaluation.report_unjudged(0, {}),
             e.Send(tuple(self.registry.reachable()), m.Goodbye(round=self.completed, reason=reason)),
             e.Publish("run.failed", {"reason": reason}),
             e.Finish("failed", reason),
@@ -194,4 +203,4 @@ class RunState:
         if not self.released or self.evaluation.pending:
             return []
         self.status = "finished"
-        return [e.Finish("completed")]
+        return [*self.evaluation.report_unjudged(0, {}), e.Finish("completed")]
