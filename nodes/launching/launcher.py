@@ -16,6 +16,7 @@ from typing import Any
 from ..config.factory import default_node_names
 from ..config.schema import Experiment
 from ..experiment.validation import check_members, check_task, validate
+from ..federated.row_cap import capped_of
 from ..results.collect import collect, write_results
 from ..results.run_dir import RunDir, check_run_dir, new_default_dir
 from ..results.run_result import RunResult
@@ -175,8 +176,8 @@ class _Launch:
             self.on_address(address)
             self.events.follow(address, supervisor.events_in)
             self.events.publish("run.started", **self._run_started())
-            for damage in self.run_dir.damaged:
-                self.events.publish("warning", reason=damage)
+            for reason in (*self.run_dir.damaged, *self._capped()):
+                self.events.publish("warning", reason=reason)
             await supervisor.start_nodes(self.shares)
             self._write_nodes()
             await supervisor.start_baselines(self.shares)
@@ -222,6 +223,14 @@ class _Launch:
             "rows": self.shares.rows,
         }
         return fields if self.run_dir.resumed is None else {**fields, "resumed_after": self.run_dir.resumed}
+
+    def _capped(self) -> list[str]:
+        """Return what federated.max_examples_ratio will do, which only the launcher can say before anything starts."""
+        experiment, sizes = self.experiment, self.shares.sizes
+        if experiment.mode == "gossip":
+            return []
+        names = default_node_names(experiment.nodes, "client")
+        return capped_of(dict(zip(names, sizes, strict=True)), experiment.federated.max_examples_ratio)
 
     def _reported(self, node: str, kind: str, fields: Mapping[str, Any], array: Any) -> None:
         self.supervisor.reported(node, kind, fields, array)
