@@ -161,6 +161,7 @@ class _Launch:
                 self.events.publish,
                 self._write_nodes,
                 self.run_dir.checkpoint_dir,
+                min_nodes=1 if self.run_dir.resumed is not None and experiment.mode == "federated" else None,
             )
             stack.callback(self.supervisor.remove_sockets)
             # Whatever happens from here on, no child outlives this block.
@@ -205,7 +206,8 @@ class _Launch:
         await supervisor.stop(STOP_S)
         await self.events.all_left(supervisor.survivors())
         self.run_dir.flush()
-        await asyncio.to_thread(self.run_dir.write_curves, result["baseline"])
+        rounds = (self.experiment.mode, supervisor.rounds, result["baseline"])
+        await asyncio.to_thread(self.run_dir.write_rounds, *rounds)
         if interrupted is not None:
             raise interrupted
         if result.status != "completed":
