@@ -6,8 +6,10 @@ from nervenet.nodes.federated.row_cap import cap_of, capped_of, median_of
 def test_sizes_that_the_cap_cuts_are_named_with_what_it_does_to_their_weight() -> None:
     sizes = {"a": 60, "b": 60, "c": 60, "d": 60, "hospital": 9_000}
     assert capped_of(sizes, 100.0) == [
-        "hospital has 9000 rows, more than 100 times the median client's (60): it counts as 6000; "
-        "federated.max_examples_ratio is the limit; its weight in an average by rows is 0.962 instead of 0.974"
+        (
+            "hospital has 9000 rows, more than 100 times the median client's (60): it counts as 6000; "
+            "federated.max_examples_ratio is the limit; its weight in an average by rows is 0.962 instead of 0.974"
+        )
     ]
     assert capped_of(sizes, 1000.0) == []
 

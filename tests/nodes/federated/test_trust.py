@@ -55,8 +55,10 @@ def check_the_largest_site_counts_as_the_cap(coordinator: Any) -> None:
     assert warned(harness) == [
         (
             "client-2",
-            "client-2 has 9000 rows, more than 100 times the median client's (60): it counts as 6000; "
-            "federated.max_examples_ratio is the limit",
+            (
+                "client-2 has 9000 rows, more than 100 times the median client's (60): it counts as 6000; "
+                "federated.max_examples_ratio is the limit"
+            ),
         )
     ]
 
