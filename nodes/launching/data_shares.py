@@ -31,10 +31,10 @@ class DataShares:
     columns: tuple[str, ...]
     task: str
     rows: int  # for training, in all
-    sizes: tuple[int, ...] = ()  # of them, in the order of `nodes`
     nodes: list[int] = field(default_factory=list)  # in name order: X and y of a node's part
     test: int = -1
     whole: int = -1  # for the baselines: X, y, test X, test y, the row order of all parts and their sizes
+    sizes: tuple[int, ...] = ()  # rows for training, in the order of `nodes`
 
     def close(self) -> None:
         for descriptor in (*self.nodes, self.test, self.whole):
@@ -73,7 +73,7 @@ def divide(experiment: Experiment) -> DataShares:
         column=None if train.sites is not None else data.column,
         seed=experiment.seed,
     )
-    shares = DataShares(tuple(train.columns), _task(model, train), len(train), tuple(map(len, parts)))
+    shares = DataShares(tuple(train.columns), _task(model, train), len(train), sizes=tuple(map(len, parts)))
     try:
         for part in parts:
             shares.nodes.append(pack([train.X[part], train.y[part]]))
