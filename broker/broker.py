@@ -40,7 +40,7 @@ class Broker:
     lease_s : float
         A node that does not renew is suspect after so many seconds, and dead after three times as many.
     context : zmq.Context, optional
-        Its owner terminates it; needed for inproc.
+        Its owner terminates it; needed for inproc. In it, ports become free a moment after the broker has ended.
 
     Examples
     --------

@@ -39,7 +39,8 @@ class ZmqTransport:
     incarnation : int, optional
         Larger at each start of the node of this name.
     context : zmq.Context, optional
-        Its owner terminates it. inproc works within one context only. By default the transport has its own.
+        Its owner terminates it. inproc works within one context only. By default the transport has its own; a port that
+        it has bound in another's is free a moment after `close`, and not at once.
     """
 
     def __init__(

@@ -204,7 +204,8 @@ class _Launch:
         await supervisor.stop(STOP_S)
         await self.events.all_left(supervisor.survivors())
         self.run_dir.flush()
-        await asyncio.to_thread(self.run_dir.write_curves, result["baseline"])
+        rounds = (self.experiment.mode, supervisor.rounds, result["baseline"])
+        await asyncio.to_thread(self.run_dir.write_rounds, *rounds)
         if interrupted is not None:
             raise interrupted
         if result.status != "completed":

@@ -171,6 +171,11 @@ def report_of(node: Node) -> dict[str, Any]:
 async def _report(node: Node, failure: str) -> None:
     session, site_model, weights = node.session, node.model, node.weights
     fields = report_of(node) | ({"failed": failure} if failure else {})
+    history = session.stats.history
+    if len(history):
+        how, numbers = history.to_report()
+        rounds = Payload(layout="rounds", dtype="float64", length=numbers.size)
+        await session.reports.report("rounds", how, numbers, payload=rounds)
     if weights is None or not site_model.built:
         await session.reports.report("result", fields)
         return

@@ -13,6 +13,7 @@ from nervenet.broker.sockets import discard
 
 from ..config.factory import default_node_names
 from ..config.schema import Experiment
+from ..runtime.round_history import Row, rows_of
 from .baselines import too_large
 from .data_shares import DataShares
 from .forkserver_client import ForkServerClient, ForkServerError
@@ -44,6 +45,7 @@ class Supervisor:
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     arrays: dict[str, Any] = field(default_factory=dict)  # final weights
     best: dict[str, Any] = field(default_factory=dict)  # weights of the best round, where they differ
+    rounds: dict[str, Mapping[int, Row]] = field(default_factory=dict)  # figures of each
     lost: dict[str, str] = field(default_factory=dict)
     baselines: Mapping[str, float | None] | None = None
 
@@ -144,6 +146,8 @@ class Supervisor:
                 self.on_restart()
         elif kind == "best":
             self.best[node] = array
+        elif kind == "rounds":
+            self.rounds[node] = dict(rows_of(fields, array))
         elif node == BASELINE and "failed" in fields:
             self._give_up_baselines(f"the baselines failed: {fields['failed']}")
         elif node == BASELINE:

@@ -13,6 +13,9 @@ from nervenet.models.atomic_file import replacing
 
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
+from ..runtime.round_history import Row
+from .round_metrics import FILE as ROUNDS
+from .round_metrics import RecordedRounds, Rounds, read_rows, run_rows, with_earlier
 
 # An event is written within this time (seconds), so that a killed launcher loses little; a write for each event would
 # cost more than the events.
@@ -141,13 +144,22 @@ class RunDir:
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         write_atomically(self.path / "summary.json", _indented(summary))
 
-    def write_curves(self, baseline: Mapping[str, float | None] | None = None) -> None:
-        """Draw ``curves.png`` from the events recorded so far; imports matplotlib."""
+    def write_rounds(self, mode: str, reported: Rounds, baseline: Mapping[str, float | None] | None = None) -> None:
+        """Write ``round_metrics.jsonl`` and ``curves.png``; imports matplotlib.
+
+        They are made of what nodes have `reported` of their rounds, and of the events recorded so far.
+        """
         from .plots import draw_curves
 
         self.flush()
+        rows: list[Row] = []
+        with self._noting_refusal(ROUNDS):
+            rows = run_rows(mode, RecordedRounds(read_events(self.path)), reported)
+            if self.resumed is not None:
+                rows = with_earlier(rows, read_rows(self.path), self.resumed)
+            write_atomically(self.path / ROUNDS, "".join(f"{to_json(row)}\n" for row in rows))
         with self._noting_refusal("curves.png"):
-            draw_curves(read_events(self.path), self.path / "curves.png", baseline)
+            draw_curves(rows, self.path / "curves.png", baseline)
 
     def close(self) -> None:
         with self._noting_refusal():

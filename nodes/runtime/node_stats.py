@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from .round_history import RoundHistory
+
 DISTURBING = {"node.suspect": "suspected", "node.lost": "lost", "round.failed": "a round failed"}
 INCOMPLETE = {"deadline", "overtaken"}
 ROUNDS, LINES = 10_000, 100  # that a report goes into
@@ -17,6 +19,7 @@ class NodeStats:
     def __init__(self, role: str) -> None:
         self.role = role
         self.completed = 0
+        self.history = RoundHistory()  # of this incarnation
         self.metrics: dict[str, Any] = {}
         self.sites: dict[str, Any] = {}  # what the sites measured on their own rows, as far as they were asked
         self.stopped: dict[str, Any] = {}  # why the run ends before its last round, if it does
@@ -33,11 +36,13 @@ class NodeStats:
     def event(self, kind: str, fields: Mapping[str, Any]) -> None:
         if kind == "round.completed":
             self._round(fields)
+            self.history.completed(fields)
         elif kind == "metric.test" or (kind == "metric.local" and self.role == "peer"):
             self.metrics = {k: v for k, v in fields.items() if isinstance(v, (int, float))}
             if fields.get("source") == "sites":
                 self.sites = dict(fields)
             self._judged(fields)
+            self.history.judged(kind, fields)
         elif kind == "metric.sites":
             self.sites = dict(fields)
             self._judged(fields)

@@ -39,7 +39,7 @@ class ReportClient:
 
     async def report(
         self,
-        kind: Literal["ready", "best", "result"],
+        kind: Literal["ready", "best", "rounds", "result"],
         fields: Mapping[str, Any],
         array: Any = None,
         payload: Payload | None = None,

@@ -66,7 +66,7 @@ class Harness:
         self, n: int = 3, *, buffer: int = 2, max_staleness: int | None = None, writes: bool = True, **more: Any
     ) -> None:
         self.names = tuple(f"client-{i}" for i in range(n))
-        given = {"rounds": 100, "strategy": Buffered(buffer, max_staleness)} | more
+        given = {"rounds": 100, "strategy": Buffered(buffer, max_staleness), "min_clients": 1} | more
         self.state = CoordinatorMachine(coordinator_config(self.names, **given))
         self.writes = writes  # checkpoints are written at once; else the test answers for the disk
         self.now = 0.0
