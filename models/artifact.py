@@ -69,7 +69,8 @@ def save_model(
         The vector does not fit the model's layout, or is not finite.
     """
     if isinstance(model, SiteModel):
-        model, preprocessing = model.model, preprocessing or model.preprocessing
+        preprocessing = preprocessing or model.preprocessing
+        model = model.model
     if preprocessing is None:
         raise TypeError(f"{type(model).__name__} is saved with its preprocessing; a SiteModel brings its own")
     folder = Path(folder)
