@@ -160,6 +160,7 @@ class _Launch:
                 self.events.publish,
                 self._write_nodes,
                 self.run_dir.checkpoint_dir,
+                min_nodes=1 if self.run_dir.resumed is not None and experiment.mode == "federated" else None,
             )
             stack.callback(self.supervisor.remove_sockets)
             # Whatever happens from here on, no child outlives this block.
