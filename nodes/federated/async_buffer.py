@@ -229,7 +229,7 @@ class AsyncBuffer:
         """Evaluate the model if it is its turn, unless that would hold up the next steps."""
         run = self.run
         if not run.last and (run.evaluation.pending or now < run.evaluation.pause_until):
-            return [e.Completed(run.completed, fields)]
+            return run.evaluation.completed(run.completed, fields)
         return run.evaluate(fields, now)
 
     def fail(self, reason: str, now: float) -> list[e.Effect]:

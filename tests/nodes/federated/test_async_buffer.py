@@ -235,7 +235,7 @@ def test_the_last_step_stops_everybody_with_the_final_model() -> None:
     assert harness.answer("client-1") == [], "no fault of it: it could not know"
     harness.tell(ev.Evaluated(1, "test", {"accuracy": 0.4}))
     effects = harness.tell(ev.Evaluated(2, "test", {"accuracy": 0.5}))
-    assert only(e.Completed, effects)[0].fields["accuracy"] == 0.5
+    assert only(e.Completed, effects)[0].metrics == {"test": {"accuracy": 0.5}}
     assert harness.finished() == e.Finish("completed")
 
 

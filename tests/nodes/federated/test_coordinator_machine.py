@@ -92,7 +92,7 @@ def test_the_last_round_hands_everybody_the_model_and_waits_for_its_evaluation(c
     assert (last.to, last.body) == (harness.names, "w1")
     assert harness.finished() is None
     effects = harness.tell(ev.Evaluated(1, "test", {"accuracy": 0.5}))
-    assert only(e.Completed, effects)[0].fields["accuracy"] == 0.5
+    assert only(e.Completed, effects)[0].metrics == {"test": {"accuracy": 0.5}}
     assert harness.finished() == e.Finish("completed")
     assert harness.tell(ev.Started()) == [], "nothing more"
 
