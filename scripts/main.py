@@ -85,7 +85,10 @@ def execute(arguments: Sequence[str], early: Mapping[str, Any] | None = None) ->
 
 
 def main() -> None:
+    from nervenet.nodes.launching.rlimits import raise_soft_limits
+
     arguments = sys.argv[1:]
+    raise_soft_limits()  # first of all: children inherit them
     fork_server = None
     if arguments[:1] == ["launch"] and not {"-h", "--help"} & set(arguments):
         # Before the launcher is imported: the process that nodes are forked from does its imports concurrently.
