@@ -23,9 +23,11 @@ from ..results.run_result import RunResult
 from ..runtime.identity import inbox_address
 from .data_shares import DataShares, divide
 from .forkserver_client import ForkServerClient
+from .machine_limits import check_machine
 from .report_server import ReportServer
+from .rlimits import allowed_files, allowed_processes
 from .run_events import RunEvents
-from .supervisor import RunAborted, Supervisor
+from .supervisor import RunAborted, Supervisor, group_nodes
 
 STOP_S = 3.0  # an orderly stop takes no longer; then the children are killed
 BASELINE_S = 60.0  # how long the baselines may go on after the run
@@ -122,7 +124,11 @@ class _Launch:
     async def run(self, out: Path | None, resume: Path | None) -> RunResult:
         """Return the result; see `launch`."""
         experiment = self.experiment
-        check_members(experiment, default_node_names(experiment.nodes, "peer"))
+        names = default_node_names(experiment.nodes, "peer")
+        check_members(experiment, names)
+        own, files = allowed_files()
+        groups = group_nodes(experiment, names)
+        check_machine(experiment, groups, own_files=own, files=files, processes=allowed_processes())
         if modules := _modules(experiment):
             self.fork_server.preload(modules)
         async with AsyncExitStack() as stack:
@@ -146,7 +152,7 @@ class _Launch:
             report_server = await stack.enter_async_context(
                 ReportServer(self.name, bind, self._reported, max_message_bytes=network.max_message_bytes)
             )
-            log = os.open(self.run_dir.path / "nodes.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            log = os.open(self.run_dir.path / "nodes.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             stack.callback(os.close, log)
             self.events = await stack.enter_async_context(
                 RunEvents(self.name, self.run_dir, self.on_event, self._progressed)
