@@ -84,10 +84,10 @@ class ZmqTransport:
             await self.close(0.0)
             raise
 
-    def link(self, peer: str, addresses: Mapping[str, str]) -> None:
+    def link(self, peer: str, addresses: Mapping[str, str], *, watched: bool = False) -> None:
         if self._context is None or not self._endpoint.open:
             raise RuntimeError("a transport dials after it has been opened, and before it is closed")
-        self._outbound.dial(self._context, peer, addresses)
+        self._outbound.dial(self._context, peer, addresses, watched=watched)
 
     def unlink(self, peer: str) -> None:
         self._outbound.hang_up(peer)

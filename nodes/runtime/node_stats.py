@@ -28,12 +28,15 @@ class NodeStats:
         self.rejected: Counter[str] = Counter()
         self.disturbed: list[str] = []
         self.warnings: list[str] = []
+        self.silent: set[str] = set()  # suspected or lost, and not heard again since
         self._lasting = ("", 0, 0)  # what the last rounds did without, the first of them and the last
         self._marks: dict[int, dict[str, Any]] = {}  # by round, what was known when it was complete
         self.personal: dict[str, float] = {}
         self.mass: dict[str, Any] = {}  # push-sum: a peer's mass, and how much more each other has had of it than given
 
     def event(self, kind: str, fields: Mapping[str, Any]) -> None:
+        if kind.startswith("node.") and "subject" in fields:
+            (self.silent.add if kind in DISTURBING else self.silent.discard)(str(fields["subject"]))
         if kind == "round.completed":
             self._round(fields)
             self.history.completed(fields)
@@ -146,7 +149,13 @@ class NodeStats:
         if self.staleness:
             total = sum(steps * updates for steps, updates in self.staleness.items())
             found["staleness"] = {"mean": total / self.staleness.total(), "max": max(self.staleness)}
-        further = {"sites": self.sites, "stopped": self.stopped, "mass": self.mass, "personal": self.personal}
+        further: dict[str, Any] = {
+            "sites": self.sites,
+            "stopped": self.stopped,
+            "mass": self.mass,
+            "personal": self.personal,
+        }
+        further["silent"] = sorted(self.silent)
         return found | {name: value for name, value in further.items() if value}
 
 

@@ -40,8 +40,8 @@ class Session:
         self.experiment = experiment
         self.incarnation = max(t.new_incarnation(), identity.previous_incarnation + 1)
         # inproc addresses work within one context only, so that all nodes of a process share theirs.
-        self._shares_context = network.transport == "inproc"
-        self._context: zmq.Context[zmq.Socket[bytes]] = (
+        self._shares_context = identity.context is not None or network.transport == "inproc"
+        self._context: zmq.Context[zmq.Socket[bytes]] = identity.context or (
             zmq.Context.instance() if self._shares_context else zmq.Context()
         )
         self.stats = NodeStats(role)
@@ -59,7 +59,7 @@ class Session:
         self.connections = Connections()
         self.events_in = ""  # where its events go, once that is known
         self.on_event: Callable[[dict[str, Any]], None] | None = None  # for an owner who wants to hear the node's own
-        self.reports = ReportClient(self.transport, identity.report_server, network.join_deadline_s)
+        self.reports = ReportClient(self.transport, identity.report_server, warn=self._warn)
         self._node: Node | None = None
         self._backlog: list[t.Arrival | t.TransportEvent] = []
         self._failure: BaseException | None = None
