@@ -11,9 +11,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := broker models nodes scripts
+NAMESPACE := namespace
 # Folders are listed too: they tell of a file that has gone.
-SOURCES := pyproject.toml README.md LICENSE $(shell find $(PACKAGES) -name __pycache__ -prune -o -print)
-TREE := $(PACKAGES) tests benchmarks examples
+SOURCES := pyproject.toml README.md LICENSE $(shell find $(PACKAGES) $(NAMESPACE) -name __pycache__ -prune -o -print)
+TREE := $(PACKAGES) $(NAMESPACE) tests benchmarks examples
 
 .DELETE_ON_ERROR:
 .PHONY: demo test test-quick test-under-load lint bench clean

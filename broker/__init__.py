@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from .broker import Broker
     from .codec import Limits
     from .errors import *
+    from .events import Publisher
     from .lease import Lease
-    from .publisher import Publisher
     from .subscriber import EventStream
     from .transport import Transport, ZmqTransport
 
@@ -42,7 +42,7 @@ _MODULES = {
     "EventStream": "subscriber",
     "Lease": "lease",
     "Limits": "codec",
-    "Publisher": "publisher",
+    "Publisher": "events",
     "Transport": "transport",
     "ZmqTransport": "transport",
 }

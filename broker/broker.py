@@ -14,7 +14,7 @@ from .channel import Channel, Envelope
 from .codec import DEFAULT_LIMITS, decode
 from .directory import Directory, Outcome, Reply
 from .errors import AddressInUse, ProtocolError
-from .event_codec import Event
+from .events import Event
 from .messages import Failed, GetSnapshot, Message, Snapshot, tag_of
 from .relay import Relay
 from .sockets import CONTROL_QUEUE, advertised, bind, discard, make, split_bind
@@ -40,7 +40,7 @@ class Broker:
     lease_s : float
         A node that does not renew is suspect after so many seconds, and dead after three times as many.
     context : zmq.Context, optional
-        Its owner terminates it; needed for inproc.
+        Its owner terminates it; needed for inproc. In it, ports become free a moment after the broker has ended.
 
     Examples
     --------

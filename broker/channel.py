@@ -48,7 +48,8 @@ class Envelope(NamedTuple):
 class Channel:
     """Owns one socket; a ROUTER where ``addressed``, anything else where not.
 
-    ``deliver(channel, identity, frames)`` gets each message, synchronously, and must not raise; ``identity`` is empty
+    ``deliver(channel, identity, frames)`` gets each message, synchronously, and should not raise (the
+    loop's exception handler would be told); ``identity`` is empty
     unless ``addressed``. ``dropped(channel, identity, envelope, full)`` is called for a message that will not leave,
     because the queue is full or (false) there is no such peer. ``queue`` messages may wait for one peer, or 256 of less
     than a megabyte together; beyond that the oldest is dropped, because newer ones supersede it. ``large``: arrays are
@@ -245,7 +246,11 @@ class Channel:
     def _hand_over(self, frames: list[Any]) -> None:
         self._counters.messages_received += 1
         identity = frames.pop(0) if self._addressed else b""
-        self._deliver(self, identity, frames)
+        try:
+            self._deliver(self, identity, frames)
+        except Exception as error:  # noqa: BLE001  what is still to be read would stay unread: the edge is consumed
+            told = {"message": "a message could not be delivered", "exception": error}
+            self._loop.call_exception_handler(told)
 
     def _receive(self) -> list[Any] | None:
         socket = self.socket

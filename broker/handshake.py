@@ -97,5 +97,8 @@ class InboundPeers:
         }
         self._connections[lane, descriptor] = peer
 
+    def is_connected(self, lane: Lane, peer: InboundPeer) -> bool:
+        return any(held is peer and of is lane for (of, _), held in self._connections.items())
+
     def disconnected(self, lane: Lane, descriptor: int) -> InboundPeer | None:
         return self._connections.pop((lane, descriptor), None)

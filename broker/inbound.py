@@ -96,6 +96,11 @@ class Inbound:
             self._refuse(lane, identity, tag_of(message), getattr(message, "round", 0), "stranger", reason)
 
     def _welcome(self, lane: Lane, identity: bytes, hello: Hello) -> None:
+        descriptor = self._channels[lane].descriptor()  # of this HELLO: draining may deliver other messages
+        if lane in self._monitors:
+            # First what has ended: the descriptor may have belonged to another connection a moment ago, and the end of
+            # this peer's previous connection must not be taken for that of the one that is admitted now.
+            self._monitors[lane].drain()
         refusal = self._peers.refusal(identity, hello, self._endpoint.run)
         if refusal is not None:
             self._refuse(lane, identity, "hello", 0, *refusal)
@@ -105,9 +110,11 @@ class Inbound:
             for channel in self._channels.values():
                 channel.forget(replaced.identity)
         if lane in self._monitors:
-            self._monitors[lane].drain()  # the descriptor may have belonged to another connection a moment ago
-            self._peers.connected(lane, peer, self._channels[lane].descriptor())
+            self._peers.connected(lane, peer, descriptor)
         self._channels[lane].send(identity, self._endpoint.hello)
+        self._established(peer)
+
+    def _established(self, peer: InboundPeer) -> None:
         if not peer.up and len(peer.lanes) == len(LANES):
             peer.up = True
             self._endpoint.notify(LinkUp(peer.node, peer.role, peer.incarnation, False))
@@ -129,12 +136,14 @@ class Inbound:
             if peer.identity in self._cut:
                 self._cut.pop(peer.identity).cancel()
             self._channels[lane].drain()  # deliver what the peer sent before the connection closed
-            peer.lanes.discard(lane)  # it sends HELLO again if it reconnects
+            if not self._peers.is_connected(lane, peer):  # or the HELLO of its next connection was among that
+                peer.lanes.discard(lane)
             self._lost(peer.node, peer.incarnation)
             if peer.up:
                 peer.up = False
                 reason = f"the connection of {peer.node} has closed"
                 self._endpoint.notify(LinkLost(peer.node, peer.incarnation, reason))
+            self._established(peer)
 
     def _bulk_disconnected(self, peer: InboundPeer) -> None:
         self._cut.pop(peer.identity, None)

@@ -23,8 +23,8 @@ _HELLO_S = (0.5, 5.0)  # first and longest pause before an unanswered HELLO is r
 class Outbound:
     """One DEALER per peer and lane.
 
-    ``monitored`` links detect closed connections: a node that binds learns of a lost peer there, one that only dials
-    has no other way.
+    ``monitored`` links detect closed connections. Where both sides dial, each learns of the other's end at its own
+    inbox; a node that only dials, or dials a peer that does not dial back (``watched``), has no other way.
     """
 
     def __init__(self, endpoint: Endpoint, incarnation: int, *, monitored: bool) -> None:
@@ -33,7 +33,9 @@ class Outbound:
         self._monitored = monitored
         self._links: dict[str, Link] = {}
 
-    def dial(self, context: zmq.Context[zmq.Socket[bytes]], peer: str, addresses: Mapping[str, str]) -> None:
+    def dial(
+        self, context: zmq.Context[zmq.Socket[bytes]], peer: str, addresses: Mapping[str, str], *, watched: bool = False
+    ) -> None:
         old = self._links.get(peer)
         if old is not None and old.addresses == dict(addresses):
             return
@@ -52,7 +54,7 @@ class Outbound:
                 socket, lane, receive, lambda _: (peer, link.up is not None), addressed=False
             )
             link.channels[lane].hold()  # until HELLO is answered
-            if self._monitored and lane is Lane.CONTROL and not addresses[lane].startswith("inproc"):
+            if (self._monitored or watched) and lane is Lane.CONTROL and not addresses[lane].startswith("inproc"):
                 link.monitor = DisconnectMonitor(socket, partial(self._disconnected, link))
         self._links[peer] = link
         self._greet(link, _HELLO_S[0])

@@ -9,7 +9,7 @@ import zmq
 
 from .channel import Channel, Envelope
 from .errors import ProtocolError
-from .event_codec import Event, decode_event, encode_event
+from .events import Event, decode_event, encode_event
 from .transport_events import Counters
 
 WELCOME = b"~welcome."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,6 +38,32 @@ class RequestClient:
         """
         with self._waiting(request, array) as answers:
             return await self._next(answers, deadline_s)
+
+    async def ask_repeatedly(
+        self, request: Request, again: Callable[[], Awaitable[None]], array: Any = None
+    ) -> Message:
+        """Return the answer to a request that is sent once more, under the same id, each time ``again()`` returns."""
+        made: list[Message] = []
+
+        def once(id_: int) -> Message:
+            made.append(request(id_))
+            return made[0]
+
+        async def repeat() -> None:
+            while True:
+                await again()
+                self._send(made[0], array)
+
+        with self._waiting(once, array) as answers:
+            answer, repeating = asyncio.ensure_future(answers.get()), asyncio.ensure_future(repeat())
+            try:
+                await asyncio.wait({answer, repeating}, return_when=asyncio.FIRST_COMPLETED)
+                if not answer.done():
+                    repeating.result()  # what ended it is the caller's
+                return await answer
+            finally:
+                answer.cancel()
+                repeating.cancel()
 
     async def ask_many(self, request: Request, deadline_s: float) -> AsyncIterator[Message]:
         """Yield the answers to a request that has several, until the caller stops; each within ``deadline_s``."""

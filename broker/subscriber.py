@@ -14,7 +14,7 @@ import zmq
 
 from .channel import Channel
 from .errors import BrokerUnreachable, ProtocolError
-from .event_codec import Event, decode_event
+from .events import Event, decode_event
 from .messages import EventAddresses, GetEventAddresses, GetSnapshot, Snapshot
 from .relay import WELCOME
 from .request_client import BrokerClient

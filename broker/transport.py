@@ -39,7 +39,8 @@ class ZmqTransport:
     incarnation : int, optional
         Larger at each start of the node of this name.
     context : zmq.Context, optional
-        Its owner terminates it. inproc works within one context only. By default the transport has its own.
+        Its owner terminates it. inproc works within one context only. By default the transport has its own; a port that
+        it has bound in another's is free a moment after `close`, and not at once.
     """
 
     def __init__(
@@ -83,10 +84,10 @@ class ZmqTransport:
             await self.close(0.0)
             raise
 
-    def link(self, peer: str, addresses: Mapping[str, str]) -> None:
+    def link(self, peer: str, addresses: Mapping[str, str], *, watched: bool = False) -> None:
         if self._context is None or not self._endpoint.open:
             raise RuntimeError("a transport dials after it has been opened, and before it is closed")
-        self._outbound.dial(self._context, peer, addresses)
+        self._outbound.dial(self._context, peer, addresses, watched=watched)
 
     def unlink(self, peer: str) -> None:
         self._outbound.hang_up(peer)

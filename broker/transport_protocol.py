@@ -47,8 +47,10 @@ class Transport(Protocol):
         AddressInUse, BadAddress
         """
 
-    def link(self, peer: str, addresses: Mapping[str, str]) -> None:
+    def link(self, peer: str, addresses: Mapping[str, str], *, watched: bool = False) -> None:
         """Dial a peer on both lanes and repeat HELLO until it answers; idempotent for the same addresses.
+
+        ``watched``: the peer does not dial back, so that the end of the connection must be noticed on this side.
 
         Raises
         ------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,7 +39,7 @@ def launch(
     """
     from nervenet.nodes.experiment.ineffective import warnings
     from nervenet.nodes.experiment.loader import load_experiment
-    from nervenet.nodes.results.run_dir import check_run_dir, default_path, has_checkpoints
+    from nervenet.nodes.results.run_dir import check_run_dir, has_checkpoints
 
     from .signals import Stopped, run
     from .views import choose_view
@@ -48,36 +47,31 @@ def launch(
     if resume is not None:
         check_run_dir(resume, file, out)
     experiment = load_experiment(resume or file, overrides)
-    folder = resume or out or default_path(experiment, datetime.now(UTC))
     view = choose_view(quiet=quiet, json=json)
     for line in warnings(experiment):
         sys.stderr.write(f"warning: {line}\n")
+    folders: list[Path] = []
+    where = {"out": out, "resume": resume, "on_run_dir": folders.append}
     try:
-        summary = run(lambda: _launch(experiment, folder, view, context.obj or {}, resume=resume is not None))
+        summary = run(lambda: _launch(experiment, view, **where, **(context.obj or {})))
     except (Stopped, RuntimeError):
         # A run that failed or was interrupted leaves what it has.
-        view.note(f"run folder {folder}")
-        if has_checkpoints(folder):
-            view.note(f"to resume: nervenet launch --resume {folder}")
+        for folder in folders:
+            view.note(f"run folder {folder}")
+            if has_checkpoints(folder):
+                view.note(f"to resume: nervenet launch --resume {folder}")
         raise
-    _conclude(summary, folder, quiet=quiet, json=json)
+    _conclude(summary, folders[0], quiet=quiet, json=json)
 
 
-async def _launch(experiment: Experiment, folder: Path, view: View, early: Any, *, resume: bool) -> RunResult:
+async def _launch(experiment: Experiment, view: View, **options: Any) -> RunResult:
     from nervenet.nodes.launching.launcher import launch as start
 
     def on_address(address: str) -> None:
         view.note(f"broker {address}  (watch from another terminal: nervenet monitor --broker {address})")
 
     async with view.running():
-        return await start(
-            experiment,
-            out=None if resume else folder,
-            resume=folder if resume else None,
-            on_event=view.event,
-            on_address=on_address,
-            **early,
-        )
+        return await start(experiment, on_event=view.event, on_address=on_address, **options)
 
 
 def _conclude(summary: Mapping[str, Any], folder: Path, *, quiet: bool, json: bool) -> None:

@@ -42,9 +42,24 @@ def build() -> Typer:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
+
+    @app.callback()
+    def options(
+        version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True, callback=_version),
+    ) -> None: ...
+
     for command in (launch, broker, node, monitor, serve, topology):
         app.command()(command)
     return app
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import typer
+        from nervenet import __version__
+
+        print(f"nervenet {__version__}")
+        raise typer.Exit
 
 
 def execute(arguments: Sequence[str], early: Mapping[str, Any] | None = None) -> int:

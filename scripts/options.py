@@ -56,7 +56,11 @@ FLAGS = (
     Flag("federated.sampling", "Federated: who is asked: uniform, weighted (by examples) or round-robin"),
     Flag("federated.quorum", "Federated: share of the answers that closes a round early"),
     Flag("deadline_s", "Seconds after which a round closes with the answers there are", "30"),
-    Flag("federated.min_clients", "Federated: a round with fewer answers fails", "max(2, half of N)"),
+    Flag(
+        "federated.min_clients",
+        "Federated: clients that must be there and answer; 1: one alone may go on",
+        "max(2, half of N)",
+    ),
     Flag(
         "evaluation.until",
         "Federated: stop at the first round that reaches it, as in accuracy=0.97 or loss=0.1",

@@ -1,6 +1,10 @@
 """For all rooms: no test is timed, each runs the same examples every time, and only one marked e2e starts a process."""
 
 import _posixsubprocess
+import contextlib
+import os
+import random
+import socket
 import sys
 import tracemalloc
 from collections.abc import Callable, Generator
@@ -88,3 +92,30 @@ def allocated() -> Callable[..., int]:
         return used
 
     return measure
+
+
+@pytest.fixture
+def three_free_ports() -> Callable[[], int]:
+    """Find the first of three free ports in a row, as a broker takes them; others at each call.
+
+    They are below the range that the system hands out by itself, above the one from which a broker draws, and each
+    process of pytest-xdist has its own.
+    """
+    begin = 20_100 + 1_000 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 12)
+    places = iter(random.SystemRandom().sample(range(begin, begin + 999, 3), 333))
+
+    def find() -> int:
+        for first in places:
+            with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+                for port in range(first, first + 3):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                return first
+        raise AssertionError("no free ports")
+
+    return find
+
+
+@pytest.fixture
+def ports(three_free_ports: Callable[[], int]) -> int:
+    """The first of three free ports in a row."""
+    return three_free_ports()

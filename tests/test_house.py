@@ -35,7 +35,7 @@ def texts() -> Iterator[Path]:
 def folders() -> set[str]:
     """Import names of the folders that are packages."""
     found = {init.parent.relative_to(ROOT) for room in ROOMS for init in (ROOT / room).rglob("__init__.py")}
-    return {".".join(("nervenet", *folder.parts)) for folder in found}
+    return {"nervenet", *(".".join(("nervenet", *folder.parts)) for folder in found)}
 
 
 def broken_links(text: str, folder: Path) -> list[str]:
@@ -44,7 +44,8 @@ def broken_links(text: str, folder: Path) -> list[str]:
 
 def test_pyproject_lists_every_package_and_no_other() -> None:
     assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == folders()
-    assert PYPROJECT["tool"]["setuptools"]["package-dir"] == {f"nervenet.{room}": room for room in ROOMS}
+    mapped = {"nervenet": "namespace", **{f"nervenet.{room}": room for room in ROOMS}}
+    assert PYPROJECT["tool"]["setuptools"]["package-dir"] == mapped
 
 
 def test_every_folder_with_modules_is_a_package_and_the_rooms_are_typed() -> None:
@@ -56,12 +57,19 @@ def test_every_folder_with_modules_is_a_package_and_the_rooms_are_typed() -> Non
 
 def test_one_name_is_installed() -> None:
     try:
-        files = importlib.metadata.files("nervenet") or []
+        found = importlib.metadata.distribution("nervenet")
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("run from the folders, not from an installation")
+    # An egg-info that a build leaves in this folder is found first where the folder is on the path (python -m pytest).
+    if found.locate_file("").resolve() == ROOT:
+        pytest.skip("run from the folders, not from an installation")
+    files = found.files or []
     tops = {file.parts[0] for file in files if file.suffix == ".py"}
     assert tops == {"nervenet"}
-    assert not any(file.parts == ("nervenet", "__init__.py") for file in files)
+
+
+def test_no_folder_shadows_the_installed_package_for_who_starts_python_here() -> None:
+    assert not (ROOT / "nervenet").exists()
 
 
 @pytest.mark.e2e

@@ -8,17 +8,14 @@ times and sizes do, but figures such as 0.967 by a tenth at most.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import random
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -131,26 +128,9 @@ class Running:
         return f"$ {self.command.line}\nnot printed:\n{missing}\nbut:\n{''.join(self.output)}"
 
 
-def free_ports(body: str) -> str:
-    """Put free ports in place of those that the README names: somebody else may have them."""
-    for port in dict.fromkeys(PORT.findall(body)):
-        body = body.replace(f"127.0.0.1:{port}", f"127.0.0.1:{three_free_ports()}")
-    return body
-
-
-def three_free_ports() -> int:
-    """The first of three in a row, as a broker takes them; outside the range that the system hands out by itself."""
-    for first in random.SystemRandom().sample(range(20_000, 30_000, 3), 100):
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for port in range(first, first + 3):
-                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            return first
-    raise AssertionError("no free ports")
-
-
 def play(body: str, folder: Path) -> None:
     """Run one console block."""
-    steps = list(commands(free_ports(body)))
+    steps = list(commands(body))
     others: list[Running] = []
     try:
         for step in steps:
@@ -169,12 +149,14 @@ def play(body: str, folder: Path) -> None:
             running.until_ended()
 
 
-def test_console_blocks_print_what_the_readme_says(tmp_path: Path) -> None:
+def test_console_blocks_print_what_the_readme_says(tmp_path: Path, three_free_ports: Callable[[], int]) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     bodies = [body for language, body in blocks(text) if language == "console"]
     assert len(bodies) >= 5
     for body in bodies:
+        for port in dict.fromkeys(PORT.findall(body)):  # somebody else may have those that the README names
+            body = body.replace(f"127.0.0.1:{port}", f"127.0.0.1:{three_free_ports()}")
         play(body, tmp_path)
 
 

@@ -34,7 +34,8 @@ done
 failed=0
 run=1
 while [ "$run" -le "$times" ]; do
-    if $pin "$python" -m pytest -n 2 --dist worksteal --color=no "$@" >"$log" 2>&1; then
+    # -P: the folder in which this runs is not on the path, as it is not for `make test`.
+    if $pin "$python" -P -m pytest -n 2 --dist worksteal --color=no "$@" >"$log" 2>&1; then
         echo "$run of $times: $(tail -n 1 "$log")"
     else
         failed=$((failed + 1))

@@ -158,7 +158,7 @@ class Simulated:
         told = 0
         while True:
             for report in self.coordinator.completed[told:]:
-                yield report.fields
+                yield {**report.fields, **report.metrics.get("test", {})}
             told = len(self.coordinator.completed)
             ended = self.coordinator.finished
             if ended is not None:

@@ -145,7 +145,7 @@ class MemoryTransport:
         self._open = True
         self._network.enter(self)
 
-    def link(self, peer: str, addresses: Mapping[str, str]) -> None:
+    def link(self, peer: str, addresses: Mapping[str, str], *, watched: bool = False) -> None:  # noqa: ARG002
         if not self._open:
             raise RuntimeError("a transport dials after it has been opened, and before it is closed")
         address = addresses[Lane.CONTROL.value]

@@ -109,8 +109,8 @@ class FederatedConfig:
     over_selection: Annotated[float, Meta(ge=1)] = 1.0
     quorum: Share = 1.0  # a round closes early when this share of those wanted and still living have answered
     partial: bool = False  # stragglers report what they have in time; else they have worked for nothing
-    # Fewer answers than this at the deadline fail the round; max(2, half of N). Where it is given, a round is also not
-    # opened before as many are there.
+    # No round is opened before as many clients are there, and one with fewer answers fails: max(2, half of all who have
+    # enrolled; of answers, half of those that are wanted of them). 1: the model of a round may be one client's own.
     min_clients: Count | None = None
     wait_deadline_s: Positive = 30.0  # how long a round waits for `min_clients` to be there before the run fails
     # An update that claims more rows than this many times the median client's is rejected. Low: nobody takes the model
@@ -223,13 +223,18 @@ class Experiment:
 
     @property
     def clients_per_round(self) -> int:
-        """How many clients a federated round wants: ``participation`` of all, rounded up."""
-        return max(1, math.ceil(self.federated.participation * self.nodes - 1e-9))
+        """How many clients a federated round wants: ``participation`` of all, rounded up; two, unless one is enough."""
+        least = min(self.nodes, self.federated.min_clients or 2, 2)
+        return max(least, math.ceil(self.federated.participation * self.nodes - 1e-9))
+
+    @property
+    def _all_take_part(self) -> bool:
+        return self.clients_per_round == self.nodes
 
     @property
     def min_clients(self) -> int:
-        """Answers without which a federated round fails: max(2, half of all), never more than are asked."""
-        return self.federated.min_clients or min(self.clients_per_round, max(2, math.ceil(self.nodes / 2)))
+        """Clients without whom no federated round is opened: max(2, half of all); one where there is but one."""
+        return self.federated.min_clients or min(self.nodes, max(2, math.ceil(self.nodes / 2)))
 
     @property
     def personalized(self) -> bool:
@@ -268,7 +273,8 @@ class Experiment:
             "processes": self.process_count,
             "data.scale": self.data.scaling,
             "training.carry_optimizer": self.carry_optimizer,
-            "federated.min_clients": self.min_clients if self.mode == "federated" else None,
+            # Where only a share is asked, one number cannot say who must be there and how many must answer.
+            "federated.min_clients": self.min_clients if self.mode == "federated" and self._all_take_part else None,
             "gossip.degree": self.degree or None,
             "gossip.probability": self.probability,
             "network.min_nodes": self.min_nodes,

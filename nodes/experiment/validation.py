@@ -160,7 +160,7 @@ def _clients(experiment: Experiment) -> Iterator[str]:
     if federated.ditto and len(kinds) > 1:
         yield f"{' and '.join(kinds)}: federated.ditto makes each client's model by itself, and goes with neither"
 
-    least, wanted = experiment.min_clients, experiment.clients_per_round
+    least, wanted = federated.min_clients or 0, experiment.clients_per_round
     if least > experiment.nodes:
         yield f"federated.min_clients = {least}: expected at most nodes = {experiment.nodes}"
     elif least > wanted:

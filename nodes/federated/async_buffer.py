@@ -20,7 +20,7 @@ from ..runtime import events as ev
 from ..runtime.payload_checks import Fault, brief
 from .admission import admit, refuse, unfit
 from .async_tasks import TaskLedger, UpdateBuffer, WaitingUpdate
-from .quorum import least
+from .quorum import least, least_in_step
 from .round import Round
 from .round_summary import closing_fields, weighted_loss
 from .run_state import RunState
@@ -71,12 +71,12 @@ class AsyncBuffer:
         run, ledger, config = self.run, self.ledger, self.run.config
         if run.status != "asking" or run.round is None:
             return []
-        if len(run.registry.living()) < least(config):
+        if len(run.registry.living()) < least(config, run.registry):
             self._waiting_since = now
             return run.wait(*run.round.key, now)
         trusted = run.registry.trusted(run.completed + 1)
         last = self.buffer.step.last if self.buffer.step else ""
-        idle = [name for name in ledger.idle(trusted, now) if name != last]
+        idle = [name for name in ledger.idle(trusted, now) if name != last and not self._alone(name)]
         at_work = sum(name in ledger.out for name in trusted)
         chosen = self._draw(idle, share_of(len(trusted), config.federated.participation) - at_work)
         for name in chosen:
@@ -88,6 +88,10 @@ class AsyncBuffer:
             effects += tasks(*known, group, "train", key, run.outgoing, durable=durable, resumed_after=resumed_after)
         due = now + config.timing.deadline_s + self._grace_s
         return effects + [self._alarm(name, due) for name in chosen]
+
+    def _alone(self, name: str) -> bool:
+        """Whether a client has to wait for another, because the next step would be its own."""
+        return least_in_step(self.buffer.size, self.run.config) > 1 and self.buffer.would_fill_alone(name)
 
     def _draw(self, idle: list[str], free: int) -> list[str]:
         if free >= len(idle) or free <= 0:
@@ -184,12 +188,15 @@ class AsyncBuffer:
         run, step, current = self.run, self.buffer.step, self.run.round
         if step is None or current is None or (event.round, event.attempt) != (step.number, step.attempt):
             return []
-        self.buffer.step = None
         effects: list[e.Effect] = [e.CancelTimer(("work", "fold", step.number))]
         for name, reason in sorted(event.rejected.items()):
             for number in step.numbers_of(name):
                 effects += run.reject(name, number, (current.number, number), ("values", reason))
         current.admitted = step.newest(event.rejected)
+        floor = least_in_step(self.buffer.size, run.config)
+        if event.rejected and len(current.admitted) < floor:
+            return effects + self.fail(f"updates of {len(current.admitted)} of at least {floor} clients are left", now)
+        self.buffer.step = None
         stop = None
         if step.number % run.config.evaluation.every == 0:
             # The sites judge the models that they were sent: the present one, and some before it.
@@ -222,7 +229,7 @@ class AsyncBuffer:
         """Evaluate the model if it is its turn, unless that would hold up the next steps."""
         run = self.run
         if not run.last and (run.evaluation.pending or now < run.evaluation.pause_until):
-            return [e.Completed(run.completed, fields)]
+            return run.evaluation.completed(run.completed, fields)
         return run.evaluate(fields, now)
 
     def fail(self, reason: str, now: float) -> list[e.Effect]:

@@ -140,6 +140,11 @@ class UpdateBuffer:
     waiting: list[WaitingUpdate] = field(default_factory=list)
     step: Step | None = None
 
+    def would_fill_alone(self, name: str) -> bool:
+        """Whether one more update of this client would complete a buffer that no other has a part in."""
+        open_ = self.waiting[len(self.waiting) // self.size * self.size :]
+        return len(open_) == self.size - 1 > 0 and all(waiting.update.client == name for waiting in open_)
+
     def version_at_arrival(self, completed: int) -> int:
         """Return the version from which the step will be made that takes the next update to arrive."""
         return completed + (self.step is not None) + len(self.waiting) // self.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..runtime.failure_detector import FailureDetector
 from .personalization import Personalization, wanted
 
 PARTIAL = 0.8  # share of a task's deadline after which a client answers with the work it has done, where it may
+HOLDOUT = "holdout_"  # metrics of the weights that it was sent, on its own rows that are kept apart
 PUBLISH_EVERY_S = 0.1  # a client publishes its local metrics no more often: the coordinator has them all
 
 
@@ -216,7 +218,7 @@ class ClientMachine:
             return self._decline(f"nothing was done within {now - self._since:.1f} s that could be sent", now)
         self.completed = event.round
         fields = {"round": event.round, "examples": event.examples, "duration_s": now - self._since, **event.metrics}
-        effects: list[e.Effect] = [e.Completed(event.round, fields)]
+        effects: list[e.Effect] = [e.Completed(event.round, fields, of_sent_model(event.metrics))]
         if now - self._published_at >= PUBLISH_EVERY_S:
             self._published_at = now
             effects.append(e.Publish("metric.local", fields))
@@ -235,7 +237,7 @@ class ClientMachine:
     def _evaluated(self, event: ev.Evaluated, now: float) -> list[e.Effect]:
         if not self.current or self.current.task.work != "evaluate":
             return []
-        return self._answer(now, metrics={f"holdout_{key}": float(value) for key, value in event.metrics.items()})
+        return self._answer(now, metrics={f"{HOLDOUT}{key}": float(value) for key, value in event.metrics.items()})
 
     def _answer(self, now: float, body: ev.Body = None, **fields: Any) -> list[e.Effect]:
         if self.current is None or self._void:
@@ -329,3 +331,9 @@ class ClientMachine:
     def _ready(self) -> e.Effect:
         config = self.config
         return e.Send((config.coordinator,), m.Ready(config.examples, config.pid, config.codecs))
+
+
+def of_sent_model(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Return what was found of the model that was sent, on this site's hold-out; empty where it was not asked for."""
+    found = {key.removeprefix(HOLDOUT): value for key, value in metrics.items() if key.startswith(HOLDOUT)}
+    return {"holdout": found} if found else {}

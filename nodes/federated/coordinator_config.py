@@ -33,6 +33,8 @@ class CoordinatorConfig:
         from nervenet.models.compress import parse
 
         federated, evaluation = experiment.federated, experiment.evaluation
+        if experiment.nodes == 1 and federated.min_clients is None:
+            federated = replace(federated, min_clients=1)  # who asks for a federation of one is given it
         if federated.compression:
             federated = replace(federated, compression=parse(federated.compression).spec)
         return cls(

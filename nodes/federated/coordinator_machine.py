@@ -199,7 +199,7 @@ class CoordinatorMachine:
     def _begin_if_gathered(self, now: float, *, at_deadline: bool = False) -> list[e.Effect]:
         run = self.run
         config, registry = run.config, run.registry
-        if run.status == "waiting" and len(registry.living()) >= least(config):
+        if run.status == "waiting" and len(registry.living()) >= least(config, registry):
             return [e.CancelTimer(("wait",)), *self._open(*run.waiting_for, now)]
         if run.status != "gathering":
             return []

@@ -36,6 +36,7 @@ class Evaluation:
         self._expected = {*config.evaluation.scorers, *([goal.metric] if goal else [])}
         self._asked: dict[int, tuple[ev.Body, Mapping[str, Any]]] = {}  # the model, and what else is known of its round
         self._asked_at = 0.0
+        self._unjudged: dict[int, Mapping[str, Any]] = {}  # rounds that only the sites judge, with the next one's tasks
 
     @property
     def pending(self) -> int:
@@ -59,11 +60,24 @@ class Evaluation:
         """Take in what an evaluation has found, nothing where it failed; return why the run may end, if it may."""
         self.pause_until = now + (now - self._asked_at) * (1 / SHARE - 1)
         body, fields = self._asked.pop(number, (None, {}))
-        effects: list[e.Effect] = [e.Completed(number, {**fields, **metrics})]
+        effects: list[e.Effect] = [e.Completed(number, fields, {"test": metrics} if metrics else {})]
         if not metrics:
             return effects, None
         effects += [e.Publish("metric.test", {"round": number, **metrics}), *self._undefined(metrics)]
         return effects, self._judge(number, body, metrics)
+
+    def completed(self, number: int, fields: Mapping[str, Any]) -> list[e.Effect]:
+        """Report a round that is not evaluated on a test set: once the sites have judged it, where they will."""
+        if not self.config.evaluate_sites or self.config.evaluate_test:
+            return [e.Completed(number, fields)]
+        self._unjudged[number] = fields
+        return []
+
+    def report_unjudged(self, number: int, found: Mapping[str, Any]) -> list[e.Effect]:
+        """Report all rounds that wait for the sites' judgment; `found` is of the model of round `number`."""
+        waiting, self._unjudged = self._unjudged, {}
+        judged = {"holdout": found} if found else {}
+        return [e.Completed(n, fields, judged if n == number else {}) for n, fields in sorted(waiting.items())]
 
     def of_sites(
         self, number: int, body: ev.Body, admitted: Mapping[str, Contribution]
@@ -74,12 +88,13 @@ class Evaluation:
         """
         asked = self.config.evaluate_sites and number
         found = site_metrics(admitted, self.config.federated.max_examples_ratio) if asked else {}
+        reports = self.report_unjudged(number, found) if asked else []
         if not found:
-            return [], None
+            return reports, None
         self.sited = number
         if self.config.evaluate_test:
             return [e.Publish("metric.sites", {"round": number, **found})], None
-        effects = [e.Publish("metric.test", {"round": number, **found}), *self._undefined(found)]
+        effects = [*reports, e.Publish("metric.test", {"round": number, **found}), *self._undefined(found)]
         return effects, self._judge(number, body, found)
 
     def unreachable_goal(self, task: str | None) -> str | None:

@@ -8,28 +8,46 @@ from contextlib import suppress
 from ..runtime import effects as e
 from .client_registry import ClientRegistry
 from .coordinator_config import CoordinatorConfig
+from .sampling import share_of
 
 
-def floor_of(asked: int, config: CoordinatorConfig) -> int:
-    """Return how many answers, of so many asked, make a round at least: half of them, and two where two were asked."""
-    return min(asked, config.federated.min_clients or max(2, math.ceil(asked / 2)))
+def population(config: CoordinatorConfig, registry: ClientRegistry) -> int:
+    """Return how many clients the run has: those it began with, and those that have enrolled since and not left.
+
+    Who has crashed is one of them: a floor that sank with the number of those who live would be none.
+    """
+    return len(config.clients | set(registry.clients))
 
 
-def least_for_strategy(wanted: int, config: CoordinatorConfig) -> int:
+def least(config: CoordinatorConfig, registry: ClientRegistry) -> int:
+    """Return how many clients must be there before a round is opened: half of all, and never one alone."""
+    return config.federated.min_clients or _half(population(config, registry))
+
+
+def floor_of(config: CoordinatorConfig, registry: ClientRegistry, *, work: str = "train") -> int:
+    """Return how many answers make a round at least: of those that all who have enrolled would be asked for, half.
+
+    What a round makes of one answer is that client's own model, and nobody's mean.
+    """
+    share = config.federated.participation if work == "train" else 1.0
+    return config.federated.min_clients or _half(share_of(population(config, registry), share))
+
+
+def least_in_step(buffer: int, config: CoordinatorConfig) -> int:
+    """Return how many clients must have a part in a step without a barrier: two, where its buffer has room for two."""
+    return min(buffer, 2, config.federated.min_clients or 2)
+
+
+def least_for_strategy(floor: int, wanted: int, config: CoordinatorConfig) -> int:
     """Return how many answers, of so many wanted, the strategy needs: a quorum waits for as many at least.
 
     A round that closed with fewer while more were on their way would fail, and so would each attempt after it.
     """
-    for answers in range(floor_of(wanted, config), wanted):
+    for answers in range(floor, wanted):
         with suppress(Exception):  # whatever the check of a user's own strategy raises
             config.strategy.check(answers)
             return answers
     return wanted
-
-
-def least(config: CoordinatorConfig) -> int:
-    """Return how many clients must be there before a round is opened."""
-    return config.federated.min_clients or 1
 
 
 def complete(config: CoordinatorConfig, registry: ClientRegistry, *, at_deadline: bool, over: bool) -> bool:
@@ -38,7 +56,7 @@ def complete(config: CoordinatorConfig, registry: ClientRegistry, *, at_deadline
     Where the run is `over`, those who are not there have the final model, or can do without it.
     """
     absent = any(not registry.here(name) and not registry.is_lost(name) for name in config.clients)
-    floor = 0 if over else floor_of(len(config.clients), config)
+    floor = 0 if over else least(config, registry)
     return len(registry.living()) >= floor and (at_deadline or not absent)
 
 
@@ -52,7 +70,7 @@ def left_behind(config: CoordinatorConfig, registry: ClientRegistry) -> list[e.E
 def too_few_ready(config: CoordinatorConfig, registry: ClientRegistry) -> str:
     living, limit = registry.living(), f"{config.timing.join_deadline_s:g} s"
     names = ", ".join(sorted(config.clients - set(living)))
-    wanted = f"at least {floor_of(len(config.clients), config)} clients were ready within {limit}"
+    wanted = f"at least {least(config, registry)} clients were ready within {limit}"
     return f"{len(living)} of {wanted}; still missing: {names}"
 
 
@@ -60,4 +78,8 @@ def too_few_living(config: CoordinatorConfig, registry: ClientRegistry) -> str:
     """Return the reason why no round can be opened, with those who are missing."""
     living = registry.living()
     missing = ", ".join(sorted((config.clients | set(registry.clients)) - set(living)))
-    return f"{len(living)} of at least {least(config)} are there; missing: {missing}"
+    return f"{len(living)} of at least {least(config, registry)} are there; missing: {missing}"
+
+
+def _half(clients: int) -> int:
+    return max(2, math.ceil(clients / 2))

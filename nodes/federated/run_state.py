@@ -110,7 +110,7 @@ class RunState:
         """Evaluate the model of the last complete round, if it is its turn; `fields` are of that round."""
         number = self.completed
         if not self.evaluation.due(number, last=self.stop_due is not None):
-            return [e.Completed(number, fields)]
+            return self.evaluation.completed(number, fields)
         return [self.work_timer("evaluate", number, now), self.evaluation.ask(number, self.weights, fields, now)]
 
     def save(self, now: float) -> list[e.Effect]:
@@ -152,6 +152,7 @@ class RunState:
     def fail(self, reason: str) -> list[e.Effect]:
         self.status = "finished"
         return [
+            *self.evaluation.report_unjudged(0, {}),
             e.Send(tuple(self.registry.reachable()), m.Goodbye(round=self.completed, reason=reason)),
             e.Publish("run.failed", {"reason": reason}),
             e.Finish("failed", reason),
@@ -183,4 +184,4 @@ class RunState:
         if not self.released or self.evaluation.pending:
             return []
         self.status = "finished"
-        return [e.Finish("completed")]
+        return [*self.evaluation.report_unjudged(0, {}), e.Finish("completed")]

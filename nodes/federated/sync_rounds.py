@@ -39,14 +39,14 @@ class SyncRounds:
         run, config = self.run, self.run.config
         work = work or ("survey" if number == 0 else "train")
         pool = run.registry.living()
-        if work != "evaluate" and len(pool) < least(config):
+        if work != "evaluate" and len(pool) < least(config, run.registry):
             return run.wait(number, attempt, now)
         wanted, asked = len(pool), tuple(pool)
+        floor = floor_of(config, run.registry, work=work) if work != "evaluate" else 0
         if work == "train":
-            asked, wanted = choose(number, attempt, config, run.registry, least(config))
-        floor = floor_of(wanted, config) if work != "evaluate" else 0
+            asked, wanted = choose(number, attempt, config, run.registry, least(config, run.registry), floor)
         quorum = config.federated.quorum if work == "train" else 1.0
-        enough = least_for_strategy(wanted, config) if quorum < 1 else 0
+        enough = least_for_strategy(floor, wanted, config) if quorum < 1 else 0
         run.round = Round(number, attempt, work, asked, wanted, quorum, floor, now, enough)
         run.status = "asking"
         run.registry.outgoing.clear()
@@ -126,11 +126,20 @@ class SyncRounds:
             surveys = {survey.client: survey.body for survey in current.contributions()}
             return [*effects, run.work_timer("agreement", 0, now), e.ApplyAgreement(surveys=surveys)]
         if current.work == "evaluate":
-            found, _ = run.evaluation.of_sites(run.completed, run.weights, current.admitted)
-            return [*effects, *found, *self._proceed(*current.key, now, "")]
+            return [*effects, *self._judged_by_sites(current), *self._proceed(*current.key, now, "")]
         effects += self._dismiss(current)
         current.held = run.evaluation.holds
         return effects if current.held else [*effects, *self._fold(current, now)]
+
+    def _judged_by_sites(self, current: Round) -> list[e.Effect]:
+        """Take what the sites think of the last model, unless so few have answered that it is but theirs."""
+        run, answers = self.run, len(current.admitted)
+        floor = floor_of(run.config, run.registry, work="evaluate")
+        if answers >= floor or not current.asked:
+            return run.evaluation.of_sites(run.completed, run.weights, current.admitted)[0]
+        reason = f"{answers} of at least {floor} sites have judged the last model: their figures are left out"
+        reason += "".join(f"; {name}: {why}" for name, why in current.missing("no answer").items())
+        return [e.Publish("warning", {"round": run.completed, "reason": reason})]
 
     def _dismiss(self, current: Round) -> list[e.Effect]:
         late = self.run.registry.owing(current.missing(""), current.key)

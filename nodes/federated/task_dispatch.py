@@ -90,16 +90,16 @@ def tasks(
 
 
 def choose(
-    number: int, attempt: int, config: CoordinatorConfig, registry: ClientRegistry, least: int
+    number: int, attempt: int, config: CoordinatorConfig, registry: ClientRegistry, least: int, floor: int = 1
 ) -> tuple[tuple[str, ...], int]:
-    """Return who is asked to train, and how many answers are wanted of them.
+    """Return who is asked to train, and how many answers are wanted of them, as many as the `floor` at least.
 
     Nobody on probation, unless fewer than `least` others are there.
     """
     pool, federated = registry.trusted(number), config.federated
     if len(pool) < least:
         pool = registry.living()
-    wanted = share_of(len(pool), federated.participation)
+    wanted = min(len(pool), max(floor, share_of(len(pool), federated.participation)))
     count = surplus(len(pool), wanted, federated.over_selection)
     return draw(pool, count, config, registry, round=number, attempt=attempt), wanted
 

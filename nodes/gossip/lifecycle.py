@@ -85,7 +85,7 @@ class PeerLifecycle:
     def evaluated(self, number: int, which: str, metrics: Mapping[str, Any]) -> list[e.Effect]:
         effects: list[e.Effect] = []
         if number in self.pending:
-            effects.append(e.Completed(number, {**self.pending.pop(number), **metrics}))
+            effects.append(e.Completed(number, self.pending.pop(number), {which: metrics} if metrics else {}))
         if metrics:
             kind = "metric.test" if which == "test" else "metric.local"
             effects.append(e.Publish(kind, {"round": number, **metrics}))

@@ -17,7 +17,7 @@ from ..config.factory import default_node_names
 from ..config.schema import Experiment
 from ..experiment.validation import check_members, check_task, validate
 from ..results.collect import collect, write_results
-from ..results.run_dir import RunDir, check_run_dir, default_path
+from ..results.run_dir import RunDir, check_run_dir, new_default_dir
 from ..results.run_result import RunResult
 from ..runtime.identity import inbox_address
 from .data_shares import DataShares, divide
@@ -52,6 +52,7 @@ async def launch(
     resume: Path | None = None,
     on_event: Callable[[dict[str, Any]], None] | None = None,
     on_address: Callable[[str], None] | None = None,
+    on_run_dir: Callable[[Path], None] | None = None,
     fork_server: ForkServerClient | None = None,
     started_at: float | None = None,
 ) -> RunResult:
@@ -69,6 +70,8 @@ async def launch(
         Called with every event as it arrives.
     on_address
         Called once with the broker's address, as soon as a monitor can attach.
+    on_run_dir
+        Called once with the run folder, as soon as it is there.
     fork_server
         Forks the processes, where it was started earlier; the earlier, the more of its imports are done. It is closed
         at the end.
@@ -91,9 +94,8 @@ async def launch(
     fork_server = fork_server or ForkServerClient()
     try:
         validate(experiment)
-        return await _Launch(experiment, fork_server, on_event or _ignore, on_address or _ignore, started_at).run(
-            out, resume
-        )
+        called = (on_event or _ignore, on_address or _ignore, on_run_dir or _ignore)
+        return await _Launch(experiment, fork_server, *called, started_at).run(out, resume)
     finally:
         fork_server.close()
 
@@ -106,6 +108,7 @@ class _Launch:
     fork_server: ForkServerClient
     on_event: Callable[[dict[str, Any]], None]
     on_address: Callable[[str], None]
+    on_run_dir: Callable[[Path], None]
     started_at: float
     run_dir: RunDir = field(init=False)
     shares: DataShares = field(init=False)
@@ -134,7 +137,8 @@ class _Launch:
             stack.callback(self.shares.close)
             check_task(experiment, self.shares.task, len(self.shares.columns))
             if resume is None:
-                self.run_dir = stack.enter_context(RunDir(out or default_path(experiment, datetime.now(UTC))))
+                self.run_dir = stack.enter_context(RunDir(out or new_default_dir(experiment, datetime.now(UTC))))
+            self.on_run_dir(self.run_dir.path)
             self.run_dir.write_experiment(experiment)
             network = experiment.network
             bind = inbox_address(network) if network.transport != "inproc" else "tcp://127.0.0.1:*"
@@ -156,6 +160,7 @@ class _Launch:
                 self.events.publish,
                 self._write_nodes,
                 self.run_dir.checkpoint_dir,
+                min_nodes=1 if self.run_dir.resumed is not None and experiment.mode == "federated" else None,
             )
             stack.callback(self.supervisor.remove_sockets)
             # Whatever happens from here on, no child outlives this block.
@@ -200,7 +205,8 @@ class _Launch:
         await supervisor.stop(STOP_S)
         await self.events.all_left(supervisor.survivors())
         self.run_dir.flush()
-        await asyncio.to_thread(self.run_dir.write_curves, result["baseline"])
+        rounds = (self.experiment.mode, supervisor.rounds, result["baseline"])
+        await asyncio.to_thread(self.run_dir.write_rounds, *rounds)
         if interrupted is not None:
             raise interrupted
         if result.status != "completed":

@@ -93,7 +93,7 @@ async def _broker(job: Mapping[str, Any]) -> int:
     async with Broker(job["bind"], advertise=job.get("advertise")) as broker:
         fields = {"pid": os.getpid(), "addresses": dict(broker.addresses)}
         where = (job["report_server"], job["run"], "broker", "broker")
-        await report_once(*where, "ready", fields, within_s=job["within_s"])
+        await report_once(*where, "ready", fields)
         await broker.serve()
     return 0
 
@@ -154,7 +154,7 @@ async def _node(
         log.warning("failed", reason=str(error), exc_info=True)
         fields = {"role": role, "failed": str(error) or type(error).__name__}
         with suppress(Exception):
-            await report_once(job["report_server"], job["run"], name, role, "result", fields, within_s=5)
+            await report_once(job["report_server"], job["run"], name, role, "result", fields)
         return 1
     log.info("finished", reason=failure)
     return 1 if failure and failure != "interrupted" else 0
@@ -171,6 +171,11 @@ def report_of(node: Node) -> dict[str, Any]:
 async def _report(node: Node, failure: str) -> None:
     session, site_model, weights = node.session, node.model, node.weights
     fields = report_of(node) | ({"failed": failure} if failure else {})
+    history = session.stats.history
+    if len(history):
+        how, numbers = history.to_report()
+        rounds = Payload(layout="rounds", dtype="float64", length=numbers.size)
+        await session.reports.report("rounds", how, numbers, payload=rounds)
     if weights is None or not site_model.built:
         await session.reports.report("result", fields)
         return

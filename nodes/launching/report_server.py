@@ -32,7 +32,7 @@ class ReportServer:
         self.transport = t.ZmqTransport(REPORT_SERVER, "launcher", run, bind=bind, limits=limits)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._on_report = on_report
-        self._seen: set[tuple[str, int]] = set()
+        self._seen: dict[str, tuple[int, set[int]]] = {}  # by process: its incarnation, and the ids of its reports
 
     async def __aenter__(self) -> ReportServer:
         await self.transport.open(self._receive, self._fail)
@@ -46,13 +46,15 @@ class ReportServer:
     def _receive(self, item: t.Arrival | t.TransportEvent) -> None:
         match item:
             case t.Arrival(sender, Report(kind=kind, id=number, fields=fields), array):
-                if (sender, number) not in self._seen:
-                    self._seen.add((sender, number))
+                _, seen = self._seen.setdefault(sender, (0, set()))
+                if number not in seen:
+                    seen.add(number)
                     self._on_report(sender, kind, fields, array)
                 self.transport.send(sender, Receipt(id=number))
-            case t.LinkUp(peer):
-                # A process of that name has started, perhaps again, and counts its reports from one.
-                self._seen = {known for known in self._seen if known[0] != peer}
+            case t.LinkUp(peer, _, incarnation) if self._seen.get(peer, (0,))[0] != incarnation:
+                # A process of that name has started, perhaps again, and counts its reports from one. One that has only
+                # connected again repeats what was not acknowledged.
+                self._seen[peer] = (incarnation, set())
 
     def _fail(self, error: BaseException) -> None:
         if not self.failed.done():

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Self
 
-from nervenet.broker.publisher import Publisher
+from nervenet.broker.events import Publisher
 from nervenet.broker.subscriber import EventStream
 from nervenet.broker.transport import new_incarnation
 
 from ..results.run_dir import RunDir
 
 LAST_EVENTS_S = 1.0  # how long the end waits for events, which may be lost
+FOLLOW_AGAIN_S = 1.0
 END_RELAYED_S = 5.0  # and for the one for which every monitor waits
 
 
@@ -31,6 +32,7 @@ class RunEvents:
         self._on_round = on_round
         self._publisher = Publisher("launcher", "launcher", run, new_incarnation())
         self._following: asyncio.Task[None] | None = None
+        self._failures: set[str] = set()
         self._left: set[str] = set()
         self._awaited: set[str] | None = None
         self._end_relayed = asyncio.Event()
@@ -71,13 +73,25 @@ class RunEvents:
             await asyncio.wait([self._following], timeout=LAST_EVENTS_S)
 
     async def _follow(self, broker: str) -> None:
-        async with EventStream(broker, run=self._run) as events:
-            async for event in events:
-                if event["node"] != "launcher":
-                    self._note(event)
-                    self._record(event)
-                elif event["type"] in ("run.completed", "run.failed"):
-                    self._end_relayed.set()
+        while True:
+            try:
+                async with EventStream(broker, run=self._run) as events:
+                    async for event in events:
+                        self._take(event)
+                return
+            except Exception as error:  # noqa: BLE001  (a recording must not end in silence)
+                self._survived("followed", error)
+                await asyncio.sleep(FOLLOW_AGAIN_S)
+
+    def _take(self, event: dict[str, Any]) -> None:
+        if event["node"] != "launcher":
+            try:
+                self._note(event)
+            except Exception as error:  # noqa: BLE001  (one event that is wrong must not cost the others)
+                self._survived("counted", error)
+            self._record(event)
+        elif event["type"] in ("run.completed", "run.failed"):
+            self._end_relayed.set()
 
     def _note(self, event: dict[str, Any]) -> None:
         match event["type"]:
@@ -96,10 +110,24 @@ class RunEvents:
             self._all_left.set()
 
     def _record(self, event: dict[str, Any]) -> None:
-        refused = self._run_dir.record(event)
-        self._on_event(event)
+        refused: str | None = None
+        try:
+            refused = self._run_dir.record(event)
+        except Exception as error:  # noqa: BLE001
+            self._survived("recorded", error)
+        try:
+            self._on_event(event)
+        except Exception as error:  # noqa: BLE001  (the caller's own)
+            self._survived("shown", error)
         if refused:
             self.publish("warning", reason=refused)
+
+    def _survived(self, doing: str, error: Exception) -> None:
+        """Say, once for each kind of error, what failed; the recording and the run go on."""
+        kind = f"an event could not be {doing}: {type(error).__name__}"
+        if kind not in self._failures:
+            self._failures.add(kind)
+            self.publish("warning", reason=f"{kind}: {error}")
 
 
 async def _within(seconds: float, happened: asyncio.Event) -> None:

@@ -23,6 +23,7 @@ from ..roles.client import Client
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name
+from ..runtime.round_history import rows_of
 from ..runtime.session import Session
 from .data_shares import load_for
 from .node_process import ROLES, Node, report_of
@@ -109,8 +110,8 @@ async def run_node(
         result.wall_s = time.monotonic() - started
         if run_dir:
             write_results(experiment, run_dir, result)
-            if result.status == "completed" and role != "client":
-                run_dir.write_curves()
+            if role != "client":
+                run_dir.write_rounds(experiment.mode, {name: dict(rows_of(*node.session.stats.history.to_report()))})
         else:
             result.summary = summarize(experiment, result)
     if result.status != "completed":

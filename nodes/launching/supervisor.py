@@ -7,20 +7,23 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from nervenet.broker.sockets import discard
 
 from ..config.factory import default_node_names
 from ..config.schema import Experiment
+from ..runtime.awake_time import AwakeTime
+from ..runtime.round_history import Row, rows_of
 from .baselines import too_large
 from .data_shares import DataShares
 from .forkserver_client import ForkServerClient, ForkServerError
 from .processes import ProcessTable
+from .restarts import RestartPacing
 
 BASELINE = "baseline"
 BROKER = "broker"
-RESTARTS = 5  # of a broker that dies again and again
 
 
 class RunAborted(RuntimeError):
@@ -40,10 +43,12 @@ class Supervisor:
     publish: Callable[..., None]
     on_restart: Callable[[], None] = lambda: None  # a broker that had died is back
     checkpoint_dir: Callable[[str, str], Path | None] = lambda _role, _name: None
+    min_nodes: int | None = None  # without which the run does not begin; None: as the experiment says
     ready: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     arrays: dict[str, Any] = field(default_factory=dict)  # final weights
     best: dict[str, Any] = field(default_factory=dict)  # weights of the best round, where they differ
+    rounds: dict[str, Mapping[int, Row]] = field(default_factory=dict)  # figures of each
     lost: dict[str, str] = field(default_factory=dict)
     baselines: Mapping[str, float | None] | None = None
 
@@ -51,8 +56,10 @@ class Supervisor:
         self._processes = ProcessTable(self.fork_server, self._exited, self._abort)
         self._addresses: dict[str, str] = {}
         self._broker_bind = ""
-        self._broker_restarts = 0
-        self._progress_at = 0.0
+        self._broker_died = False
+        self._pacing = RestartPacing()
+        self._awake = AwakeTime(monotonic())
+        self._progress_at = 0.0  # by that clock
         self._stopping = False
         self._abort_reason = ""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,7 +90,7 @@ class Supervisor:
 
     async def _spawn_broker(self, bind: str) -> None:
         network = self.experiment.network
-        job = {"kind": BROKER, "bind": bind, "advertise": network.advertise, "within_s": network.join_deadline_s}
+        job = {"kind": BROKER, "bind": bind, "advertise": network.advertise}
         await self._spawn(job, (BROKER,), [])
 
     async def start_nodes(self, shares: DataShares) -> None:
@@ -140,10 +147,12 @@ class Supervisor:
         self.progressed()
         if kind == "ready":
             self.ready[node] = fields
-            if self._broker_restarts and node == BROKER:
+            if self._broker_died and node == BROKER:
                 self.on_restart()
         elif kind == "best":
             self.best[node] = array
+        elif kind == "rounds":
+            self.rounds[node] = dict(rows_of(fields, array))
         elif node == BASELINE and "failed" in fields:
             self._give_up_baselines(f"the baselines failed: {fields['failed']}")
         elif node == BASELINE:
@@ -158,7 +167,7 @@ class Supervisor:
         self._processes.notify()
 
     def progressed(self) -> None:
-        self._progress_at = asyncio.get_running_loop().time()
+        self._progress_at = self._awake.seconds
 
     def _exited(self, nodes: tuple[str, ...], how: str) -> None:
         if self._stopping:
@@ -174,32 +183,41 @@ class Supervisor:
                     self._lose(node, how)
 
     def _restart_broker(self, how: str) -> None:
-        self._broker_restarts += 1
-        if not self._addresses or self._broker_restarts > RESTARTS:
+        if not self._addresses:
             self._abort(f"the broker was {how}")
             return
-        reason = f"the broker was {how}; starting it again on {self._addresses['directory']}"
-        self.publish("warning", reason=reason)
-        task = asyncio.get_running_loop().create_task(self._spawn_broker_again())
+        self._broker_died = True
+        self.ready.pop(BROKER, None)
+        pause_s = self._pacing.pause_s(monotonic())
+        again = f"in {pause_s:g} s" if pause_s else "at once"
+        where = f"starting it again {again} on {self._addresses['directory']}"
+        self.publish("warning", reason=f"the broker was {how}; nodes that have met go on without it; {where}")
+        task = asyncio.get_running_loop().create_task(self._spawn_broker_again(pause_s))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._broker_spawned)
 
-    async def _spawn_broker_again(self) -> None:
-        # The first time at once; if it dies again, another process may have its ports for a while.
-        await asyncio.sleep(0.5 * (self._broker_restarts - 1))
-        try:
-            await self._spawn_broker(self._broker_bind)
-        except RunAborted as error:
-            self._abort(f"the broker could not be started again: {error}")
+    async def _spawn_broker_again(self, pause_s: float) -> None:
+        await asyncio.sleep(pause_s)
+        await self._spawn_broker(self._broker_bind)
+
+    def _broker_spawned(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None and not self._stopping:
+            self._restart_broker(f"not started ({task.exception()})")
 
     def _give_up_baselines(self, reason: str) -> None:
         self.publish("warning", reason=reason)
         self.baselines = {}
 
     def _lose(self, node: str, reason: str) -> None:
-        if node not in self.lost:
-            self.lost[node] = reason
-            self.on_lost(node, reason)
+        if node in self.lost:
+            return
+        self.lost[node] = reason
+        self.on_lost(node, reason)
+        there, needed = len(self.survivors() - {"coordinator"}), self.min_nodes or self.experiment.min_nodes
+        if node not in self.ready and there < needed:  # the others would wait for it until their deadline
+            few = f"{there} nodes are left, and network.min_nodes = {needed}"
+            self._abort(f"{node}: {reason} before the run began; {few}")
 
     def _abort(self, reason: str) -> None:
         if not self._stopping:
@@ -209,11 +227,9 @@ class Supervisor:
     async def wait_for_results(self, failed: asyncio.Future[None]) -> None:
         """Wait until every living node has reported its result; raises `RunAborted` if the coordinator or all are lost.
 
-        A run has no deadline of its own: its rounds have. But once one has reported, and for two deadlines of a round
-        none has completed a round or reported, the rest are given up.
+        A run has no deadline of its own: its rounds have. But once one has reported, and none has completed a round or
+        reported since for two deadlines of a round, the rest are given up; those of which nobody has heard, sooner.
         """
-        grace_s = 2 * self.experiment.deadline_s + self.experiment.network.join_deadline_s
-        loop = asyncio.get_running_loop()
         while True:
             self._check()
             if failed.done():
@@ -221,11 +237,21 @@ class Supervisor:
             missing = sorted(self.survivors() - set(self.results))
             if not missing:
                 return
-            if self.results and loop.time() - self._progress_at > grace_s:
+            grace_s = self._grace_s(missing)
+            if self.results and self._now() - self._progress_at > grace_s:
                 for node in missing:
                     self._lose(node, f"gave no result within {grace_s:g} s of the last sign of progress")
                 continue
-            await self._processes.change(1.0)
+            await self._pause(1.0)
+
+    def _grace_s(self, missing: list[str]) -> float:
+        """Return how long after the last sign of progress the results of `missing` are waited for."""
+        experiment = self.experiment
+        silent = {name for fields in self.results.values() for name in fields.get("silent", ())}
+        # The others have not heard them either; or the result is here already, and what clients add are figures.
+        if silent.issuperset(missing) or ("coordinator" in self.results and not experiment.personalized):
+            return experiment.timing.lost_after_s
+        return 2 * experiment.deadline_s + experiment.network.join_deadline_s
 
     async def wait_for_baselines(self, within_s: float) -> None:
         if not self._processes.forked(BASELINE):
@@ -246,14 +272,23 @@ class Supervisor:
             raise RunAborted(f"every node was lost; {node}: {self.lost[node]}")
 
     async def _until(self, condition: Callable[[], bool], within_s: float, otherwise: str) -> None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + within_s
+        until = self._now() + within_s
         while not condition():
             self._check()
-            if loop.time() >= until:
+            if self._now() >= until:
                 missing = ", ".join(sorted(self.survivors() - set(self.ready))) if BROKER in self.ready else ""
                 raise RunAborted(f"{otherwise} within {within_s:g} s" + (f"; missing: {missing}" if missing else ""))
-            await self._processes.change(until - loop.time())
+            await self._pause(until - self._now())
+
+    def _now(self) -> float:
+        """Return the seconds that this launcher was awake: while it is stopped no deadline comes nearer."""
+        return self._awake.seconds
+
+    async def _pause(self, within_s: float) -> None:
+        step_s = min(1.0, max(0.0, within_s))
+        self._awake.begin(monotonic())
+        await self._processes.change(step_s)
+        self._awake.waited(monotonic(), step_s)
 
     async def stop(self, within_s: float) -> None:
         self._stopping = True

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..results.plots import Sketch, consensus_distance
+from ..results.round_metrics import Sketch, consensus_distance
 
 GAP = 4.0
 """How many times farther two groups must be apart than neighbors within them are."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..results.plots import Sketch
+from ..results.round_metrics import Sketch
 from .clusters import PeerClusters, find_clusters
 from .events import Event
 

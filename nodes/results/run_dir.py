@@ -13,6 +13,9 @@ from nervenet.models.atomic_file import replacing
 
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
+from ..runtime.round_history import Row
+from .round_metrics import FILE as ROUNDS
+from .round_metrics import RecordedRounds, Rounds, read_rows, run_rows, with_earlier
 
 # An event is written within this time (seconds), so that a killed launcher loses little; a write for each event would
 # cost more than the events.
@@ -28,14 +31,25 @@ def to_json(value: object) -> str:
     return _JSON.encode(value).decode()
 
 
-def default_path(experiment: Experiment, now: datetime) -> Path:
-    """Return ``runs/<UTC time>-<mode>-<data>``, with a number appended where two runs start within a second."""
-    path = Path("runs") / f"{now:%Y%m%dT%H%M%SZ}-{experiment.mode}-{experiment.data.label}"
-    count = 1
-    while path.exists():
-        count += 1
-        path = path.with_name(f"{path.name.rpartition('~')[0] or path.name}~{count}")
-    return path
+def new_default_dir(experiment: Experiment, now: datetime, root: Path = Path("runs")) -> Path:
+    """Make and return ``runs/<UTC time>-<mode>-<data>``, with a number appended where that is taken.
+
+    Of several processes that ask within one second, each gets a folder of its own: making it decides, not looking.
+    """
+    first = root / f"{now:%Y%m%dT%H%M%SZ}-{experiment.mode}-{experiment.data.label}"
+    path, count = first, 1
+    while True:
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            count += 1
+            path = first.with_name(f"{first.name}~{count}")
+        except OSError as error:
+            raise ExperimentError(
+                f"{path}: cannot be used as a run folder: {error.strerror}; choose one by --out"
+            ) from None
+        else:
+            return path
 
 
 def checkpoint_dir(run: Path, name: str) -> Path:
@@ -130,13 +144,22 @@ class RunDir:
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         write_atomically(self.path / "summary.json", _indented(summary))
 
-    def write_curves(self, baseline: Mapping[str, float | None] | None = None) -> None:
-        """Draw ``curves.png`` from the events recorded so far; imports matplotlib."""
+    def write_rounds(self, mode: str, reported: Rounds, baseline: Mapping[str, float | None] | None = None) -> None:
+        """Write ``round_metrics.jsonl`` and ``curves.png``; imports matplotlib.
+
+        They are made of what nodes have `reported` of their rounds, and of the events recorded so far.
+        """
         from .plots import draw_curves
 
         self.flush()
+        rows: list[Row] = []
+        with self._noting_refusal(ROUNDS):
+            rows = run_rows(mode, RecordedRounds(read_events(self.path)), reported)
+            if self.resumed is not None:
+                rows = with_earlier(rows, read_rows(self.path), self.resumed)
+            write_atomically(self.path / ROUNDS, "".join(f"{to_json(row)}\n" for row in rows))
         with self._noting_refusal("curves.png"):
-            draw_curves(read_events(self.path), self.path / "curves.png", baseline)
+            draw_curves(rows, self.path / "curves.png", baseline)
 
     def close(self) -> None:
         with self._noting_refusal():

@@ -86,8 +86,9 @@ class Role(ABC):
     async def rounds(self) -> AsyncIterator[RoundReport]:
         """Yield each round that is complete, until the run is over.
 
-        A coordinator's are evaluated; a client's are those that it took part in, and `model` is the global one after
-        them or, with personalization, its own.
+        A coordinator's are evaluated: without a test set a round comes once the sites have judged its model, with the
+        updates of the next one. A client's are those that it took part in, and `model` is the global one after them or,
+        with personalization, its own.
 
         Raises
         ------

@@ -213,10 +213,11 @@ class LoadWeights(Effect, frozen=True):
 
 
 class Completed(Effect, frozen=True):
-    """A round is over; `fields` are its report to the owner."""
+    """A round is over; `fields` are its report to the owner, `metrics` what its model was found to be on which rows."""
 
     round: int
     fields: Mapping[str, Any]
+    metrics: Mapping[str, Mapping[str, Any]] = {}
 
 
 class Finish(Effect, frozen=True):

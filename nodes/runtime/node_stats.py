@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from .round_history import RoundHistory
+
 DISTURBING = {"node.suspect": "suspected", "node.lost": "lost", "round.failed": "a round failed"}
 INCOMPLETE = {"deadline", "overtaken"}
 ROUNDS, LINES = 10_000, 100  # that a report goes into
@@ -17,6 +19,7 @@ class NodeStats:
     def __init__(self, role: str) -> None:
         self.role = role
         self.completed = 0
+        self.history = RoundHistory()  # of this incarnation
         self.metrics: dict[str, Any] = {}
         self.sites: dict[str, Any] = {}  # what the sites measured on their own rows, as far as they were asked
         self.stopped: dict[str, Any] = {}  # why the run ends before its last round, if it does
@@ -25,19 +28,24 @@ class NodeStats:
         self.rejected: Counter[str] = Counter()
         self.disturbed: list[str] = []
         self.warnings: list[str] = []
+        self.silent: set[str] = set()  # suspected or lost, and not heard again since
         self._lasting = ("", 0, 0)  # what the last rounds did without, the first of them and the last
         self._marks: dict[int, dict[str, Any]] = {}  # by round, what was known when it was complete
         self.personal: dict[str, float] = {}
         self.mass: dict[str, Any] = {}  # push-sum: a peer's mass, and how much more each other has had of it than given
 
     def event(self, kind: str, fields: Mapping[str, Any]) -> None:
+        if kind.startswith("node.") and "subject" in fields:
+            (self.silent.add if kind in DISTURBING else self.silent.discard)(str(fields["subject"]))
         if kind == "round.completed":
             self._round(fields)
+            self.history.completed(fields)
         elif kind == "metric.test" or (kind == "metric.local" and self.role == "peer"):
             self.metrics = {k: v for k, v in fields.items() if isinstance(v, (int, float))}
             if fields.get("source") == "sites":
                 self.sites = dict(fields)
             self._judged(fields)
+            self.history.judged(kind, fields)
         elif kind == "metric.sites":
             self.sites = dict(fields)
             self._judged(fields)
@@ -141,7 +149,13 @@ class NodeStats:
         if self.staleness:
             total = sum(steps * updates for steps, updates in self.staleness.items())
             found["staleness"] = {"mean": total / self.staleness.total(), "max": max(self.staleness)}
-        further = {"sites": self.sites, "stopped": self.stopped, "mass": self.mass, "personal": self.personal}
+        further: dict[str, Any] = {
+            "sites": self.sites,
+            "stopped": self.stopped,
+            "mass": self.mass,
+            "personal": self.personal,
+        }
+        further["silent"] = sorted(self.silent)
         return found | {name: value for name, value in further.items() if value}
 
 

@@ -1,9 +1,10 @@
-"""Reports to the launcher that must arrive: each is acknowledged within a deadline, or an error."""
+"""Reports to the launcher that must arrive: each is sent again until it is acknowledged."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from nervenet.broker import transport as t
@@ -14,32 +15,50 @@ from .identity import NodeFailed
 
 REPORT_SERVER = "launcher"  # the name under which a launcher takes reports
 DRAIN_S = 2.0  # seconds in which what is queued may leave a transport that is closed
+REPEAT_S = 5.0  # after which a report that has left this process, and was not acknowledged, is sent again
+WARN_S = 60.0  # how often it is said that a report waits
 
 
 class ReportClient:
-    """Sends reports over a node's transport, which hands it what comes of the report server."""
+    """Sends reports over a node's transport, which hands it what comes of the report server.
 
-    def __init__(self, transport: t.Transport, server: Mapping[str, str] | None, deadline_s: float) -> None:
+    A launcher may be stopped for any length of time, as by a closed lid, and the connection be cut meanwhile: a report
+    is sent again when there is a link once more, and every few seconds. Without a deadline it waits as long as its
+    process lives, which ends with the launcher.
+    """
+
+    def __init__(
+        self,
+        transport: t.Transport,
+        server: Mapping[str, str] | None,
+        deadline_s: float | None = None,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._transport = transport
         self._server = server
         self._deadline_s = deadline_s
+        self._warn = warn
         self._linked = asyncio.Event()
+        self._relinked = asyncio.Event()
         self._requests = RequestClient(lambda message, array: transport.send(REPORT_SERVER, message, array))
 
     def link(self) -> None:
         if self._server:
-            self._transport.link(REPORT_SERVER, self._server)
+            self._transport.link(REPORT_SERVER, self._server, watched=True)
 
     def receive(self, item: t.Arrival | t.TransportEvent) -> None:
         match item:
             case t.LinkUp():
                 self._linked.set()
+                self._relinked.set()
+            case t.LinkLost():
+                self._linked.clear()
             case t.Arrival(_, message):
                 self._requests.deliver(message)
 
     async def report(
         self,
-        kind: Literal["ready", "best", "result"],
+        kind: Literal["ready", "best", "rounds", "result"],
         fields: Mapping[str, Any],
         array: Any = None,
         payload: Payload | None = None,
@@ -49,18 +68,44 @@ class ReportClient:
         Raises
         ------
         NodeFailed
-            It is not, within the deadline.
+            It is not, within the deadline, if there is one.
         """
         if not self._server:
             return
+        warning = asyncio.ensure_future(self._warn_of(kind))
         try:
             async with asyncio.timeout(self._deadline_s):
                 # The report travels on one lane and its receipt on the other: both must stand before it is made.
                 await self._linked.wait()
-                await self._requests.ask(lambda id_: Report(kind, id_, dict(fields), payload), self._deadline_s, array)
+                await self._requests.ask_repeatedly(
+                    lambda id_: Report(kind, id_, dict(fields), payload), self._lost_or_late, array
+                )
         except TimeoutError:
             name, within = self._transport.node, f"within {self._deadline_s:g} s"
             raise NodeFailed(f"the launcher did not acknowledge the {kind} of {name} {within}") from None
+        finally:
+            warning.cancel()
+
+    async def _lost_or_late(self) -> None:
+        """Return when a report should be sent again: there is a new link, or nothing has come of it for a while.
+
+        Not while a copy is still leaving: a large one would only delay itself.
+        """
+        self._relinked.clear()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REPEAT_S):
+                    await self._relinked.wait()
+                    return
+            if self._linked.is_set() and not self._transport.sending(REPORT_SERVER):
+                return
+
+    async def _warn_of(self, kind: str) -> None:
+        waited_s = 0.0
+        while True:
+            await asyncio.sleep(WARN_S)
+            waited_s += WARN_S
+            self._warn(f"the launcher has not acknowledged the {kind} of {self._transport.node} for {waited_s:g} s")
 
 
 async def report_once(
@@ -71,14 +116,14 @@ async def report_once(
     kind: Literal["ready", "result"],
     fields: Mapping[str, Any],
     *,
-    within_s: float,
+    within_s: float | None = None,
 ) -> None:
     """Report once to a launcher, from a process that has no open node.
 
     Raises
     ------
     NodeFailed
-        It is not acknowledged within `within_s` seconds.
+        It is not acknowledged within `within_s` seconds, if that is given.
     BaseException
         What ended the transport, as soon as it does.
     """

@@ -13,27 +13,58 @@ from .identity import NodeFailed
 
 @dataclass(frozen=True)
 class RoundReport:
-    round: int  # from 1
-    # On the test set, or on this node's own hold-out where it has no test set; None where it was not evaluated: `loss`
-    # is the training loss then.
+    """What is known of a round that is complete.
+
+    `accuracy`, `r2` and `loss` are of the rows that `evaluated_on` names, and None where there was no evaluation; the
+    training loss is `train_loss`.
+
+    Attributes
+    ----------
+    round
+        From 1.
+    metrics
+        By the rows that they are of: ``test``, the test set; ``holdout``, rows that are not trained on. Those of a peer
+        are its own. For a coordinator they are the mean over the sites' hold-outs, weighted by size, with ``spread``
+        and the ``worst`` site. Those of a client are its own, for the model that it was sent: that of the round before.
+    evaluated_on
+        ``test`` or ``holdout``; empty where there was no evaluation.
+    train_loss
+        Of the training in this round, over the examples of all who took part; of a client or a peer, its own.
+    participants
+        Whose weights went into it.
+    closed_by
+        As in ``round.completed`` (docs/events.md).
+    fields
+        All that is known, as in that event.
+    """
+
+    round: int
     accuracy: float | None = None
     r2: float | None = None
     loss: float | None = None
-    participants: tuple[str, ...] = ()  # whose weights went into it
-    closed_by: str = ""  # all, quorum, suspected, deadline or overtaken
-    fields: Mapping[str, Any] = field(default_factory=dict)  # all that is known, as in the event round.completed
+    participants: tuple[str, ...] = ()
+    closed_by: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    evaluated_on: str = ""
+    train_loss: float | None = None
 
     @classmethod
     def of(cls, done: e.Completed) -> RoundReport:
         known = done.fields
+        on = next((rows for rows in ("test", "holdout") if rows in done.metrics), "")
+        found = done.metrics.get(on, {})
         return cls(
             done.round,
-            known.get("accuracy"),
-            known.get("r2"),
-            known.get("loss"),
+            found.get("accuracy"),
+            found.get("r2"),
+            found.get("loss"),
             tuple(known.get("participants", ())),
             str(known.get("closed_by", "")),
             known,
+            done.metrics,
+            on,
+            known.get("loss"),
         )
 
 

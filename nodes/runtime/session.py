@@ -11,10 +11,10 @@ from typing import Any
 import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
+from nervenet.broker.events import Publisher
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Roster
 from nervenet.broker.peer_discovery import discover_peers
-from nervenet.broker.publisher import Publisher
 
 from ..config.schema import Experiment
 from .connections import Connections
@@ -59,7 +59,7 @@ class Session:
         self.connections = Connections()
         self.events_in = ""  # where its events go, once that is known
         self.on_event: Callable[[dict[str, Any]], None] | None = None  # for an owner who wants to hear the node's own
-        self.reports = ReportClient(self.transport, identity.report_server, network.join_deadline_s)
+        self.reports = ReportClient(self.transport, identity.report_server, warn=self._warn)
         self._node: Node | None = None
         self._backlog: list[t.Arrival | t.TransportEvent] = []
         self._failure: BaseException | None = None

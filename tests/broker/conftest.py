@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -86,7 +84,10 @@ class World:
             transport: Any = MemoryTransport(node, "peer", run, network=self.network, binds=binds, **options)
         else:
             bind = self.where(node, port) if binds else None
-            transport = ZmqTransport(node, "peer", run, bind=bind, context=self.context, **options)
+            # Where somebody else is to bind the same port afterwards: a context of one's own ends with its sockets, so
+            # the port is free once the transport is closed. In one that goes on, ZeroMQ frees it a little later.
+            context = self.context if port is None or self.carrier == "inproc" else None
+            transport = ZmqTransport(node, "peer", run, bind=bind, context=context, **options)
         box = Box()
         await transport.open(box, box.fail)
         self._open.append(transport)
@@ -169,21 +170,6 @@ def task(weights: np.ndarray[Any, Any]) -> Callable[[int], Task]:
     """Makes the task of a round that carries ``weights``."""
     payload = Payload("00ff", "float32", weights.size)
     return lambda round_: Task(round_, 0, "train", 5.0, False, {}, None, payload)
-
-
-@pytest.fixture
-def ports() -> int:
-    """The first of three free ports in a row; several test runs on one machine begin to look in different places."""
-    for base in range(21_000 + os.getpid() % 997 * 10, 32_000, 3):
-        try:
-            for port in range(base, base + 3):
-                with socket.socket() as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return base
-    raise AssertionError("no free ports")
 
 
 @pytest.fixture

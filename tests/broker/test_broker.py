@@ -19,10 +19,9 @@ from nervenet.broker.errors import (
     ProtocolError,
     RosterIncomplete,
 )
-from nervenet.broker.event_codec import decode_event, encode_event
+from nervenet.broker.events import Publisher, decode_event, encode_event
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import Join
-from nervenet.broker.publisher import Publisher
 from nervenet.broker.relay import LastValues
 from nervenet.broker.sockets import reached_by, split_bind
 from nervenet.broker.subscriber import EventStream, Gaps

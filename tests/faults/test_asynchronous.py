@@ -174,7 +174,7 @@ def test_nothing_counts_twice_and_no_wait_is_endless(flow: Any, trouble: Any, da
                 "buffer": st.integers(1, 4),
                 "max_staleness": st.sampled_from([None, 0, 3]),
                 "participation": st.sampled_from([0.3, 1.0]),
-                "min_clients": st.sampled_from([None, 2]),
+                "min_clients": st.sampled_from([None, 1, 2]),
                 "evaluate_sites": st.booleans(),
                 "evaluate_test": st.booleans(),
             }
@@ -257,4 +257,4 @@ def test_a_fold_that_counts_an_update_twice_would_be_seen(flow: Any, monkeypatch
 def test_a_wait_without_a_deadline_would_be_seen(flow: Any, trouble: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AsyncBuffer, "_silence", lambda self, now: [])
     with pytest.raises(AssertionError, match="still waits"):
-        flow(1, trouble=trouble(hangs=[("client-0", n) for n in range(1, 400)])).run()
+        flow(1, min_clients=1, trouble=trouble(hangs=[("client-0", n) for n in range(1, 400)])).run()

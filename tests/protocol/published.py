@@ -42,7 +42,7 @@ ROLES = {
     "nodes/launching/run_events.py": ["launcher"],
     "nodes/launching/standalone.py": ["coordinator"],
     "nodes/launching/supervisor.py": ["launcher"],
-    "broker/publisher.py": ["coordinator", "client", "peer", "launcher"],
+    "broker/events.py": ["coordinator", "client", "peer", "launcher"],
     "broker/subscriber.py": ["monitor"],
 }
 """Roles of the publisher, by file; a file that publishes and is not listed fails the test."""

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from nervenet.broker import messages as m
 from nervenet.broker.broker import Broker
 from nervenet.broker.directory import Directory
-from nervenet.broker.event_codec import REQUIRED
+from nervenet.broker.events import REQUIRED
 from nervenet.models import MLP
 from nervenet.models.site_model import SiteModel
 from nervenet.nodes import Client, Coordinator, Experiment, Monitor, Peer

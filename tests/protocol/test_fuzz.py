@@ -17,10 +17,10 @@ import msgpack
 import msgspec
 import numpy as np
 import pytest
-from nervenet.broker import event_codec
+from nervenet.broker import events
 from nervenet.broker.codec import SIGNATURE, Limits, decode, encode
 from nervenet.broker.errors import ProtocolError
-from nervenet.broker.event_codec import decode_event
+from nervenet.broker.events import decode_event
 from nervenet.broker.messages import BY_TAG, CODES
 from nervenet.nodes.monitoring.events import parse_event
 
@@ -251,8 +251,8 @@ def test_a_decoded_message_can_always_be_encoded():
 
 
 def test_without_the_limit_an_event_could_be_decoded_but_not_written_as_json(monkeypatch):
-    monkeypatch.setattr(event_codec, "shallow", lambda _: True)
-    monkeypatch.setattr(event_codec, "_is_json", lambda _: True)
+    monkeypatch.setattr(events, "shallow", lambda _: True)
+    monkeypatch.setattr(events, "_is_json", lambda _: True)
     nest = b"\x91" * 1_010 + b"\x01"
     body = SIGNATURE + bytes([0x80 | (len(EVENT) + 1)]) + msgpack.packb(EVENT)[1:] + b"\xa1x" + nest
     with pytest.raises(RecursionError):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from nervenet.broker import messages as m
 from nervenet.broker.codec import SIGNATURE, Limits, decode
-from nervenet.broker.event_codec import REQUIRED
+from nervenet.broker.events import REQUIRED
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

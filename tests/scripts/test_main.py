@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nervenet
 import pytest
 import typer
 from nervenet.broker.errors import AddressInUse
@@ -40,6 +41,7 @@ def launched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Launched:
 
     async def launch(experiment: Experiment, **options: Any) -> dict[str, Any]:
         calls.append((experiment, options))
+        options["on_run_dir"](options["out"] or options["resume"] or Path("made"))
         options["on_address"]("tcp://127.0.0.1:7")
         options["on_event"](EVENT)
         return SUMMARY
@@ -142,6 +144,14 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "launch" in capsys.readouterr().err
     assert execute(["--help"]) == 0
     assert "launch" in capsys.readouterr().out
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    version = getattr(nervenet, "__version__", None)
+    if version is None:
+        pytest.skip("run from the folders, not from an installation")
+    assert execute(["--version"]) == 0
+    assert capsys.readouterr().out == f"nervenet {version}\n"
 
 
 @pytest.mark.parametrize(

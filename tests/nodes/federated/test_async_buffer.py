@@ -66,7 +66,7 @@ class Harness:
         self, n: int = 3, *, buffer: int = 2, max_staleness: int | None = None, writes: bool = True, **more: Any
     ) -> None:
         self.names = tuple(f"client-{i}" for i in range(n))
-        given = {"rounds": 100, "strategy": Buffered(buffer, max_staleness)} | more
+        given = {"rounds": 100, "strategy": Buffered(buffer, max_staleness), "min_clients": 1} | more
         self.state = CoordinatorMachine(coordinator_config(self.names, **given))
         self.writes = writes  # checkpoints are written at once; else the test answers for the disk
         self.now = 0.0
@@ -235,7 +235,7 @@ def test_the_last_step_stops_everybody_with_the_final_model() -> None:
     assert harness.answer("client-1") == [], "no fault of it: it could not know"
     harness.tell(ev.Evaluated(1, "test", {"accuracy": 0.4}))
     effects = harness.tell(ev.Evaluated(2, "test", {"accuracy": 0.5}))
-    assert only(e.Completed, effects)[0].fields["accuracy"] == 0.5
+    assert only(e.Completed, effects)[0].metrics == {"test": {"accuracy": 0.5}}
     assert harness.finished() == e.Finish("completed")
 
 

@@ -10,6 +10,7 @@ from nervenet.nodes.federated.client_machine import Assignment, ClientConfig, Cl
 from nervenet.nodes.federated.personalization import Personalization
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.runtime.round_reports import RoundReport
 
 T = TypeVar("T")
 MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
@@ -102,6 +103,16 @@ def test_it_answers_a_training_before_it_publishes_it() -> None:
     update = sent(bench.log)[-1]
     assert update == m.Update(2, 0, 25, TRAINED, None, MODEL)
     assert only(e.Completed, bench.log)[-1].fields == {"round": 2, "examples": 25, "duration_s": 1.5, **TRAINED}
+
+
+def test_its_report_keeps_training_and_hold_out_apart() -> None:
+    bench = Bench().settle()
+    bench.say(task(2), "w1")
+    found = {"loss": 0.01, "holdout_loss": 0.5, "holdout_accuracy": 0.75}
+    (done,) = only(e.Completed, bench.tell(ev.Trained(2, 0, "mine", 25, found)))
+    report = RoundReport.of(done)
+    assert report.metrics == {"holdout": {"loss": 0.5, "accuracy": 0.75}}
+    assert (report.accuracy, report.loss, report.train_loss, report.evaluated_on) == (0.75, 0.5, 0.01, "holdout")
 
 
 def test_it_measures_its_hold_out_when_asked() -> None:

@@ -92,7 +92,7 @@ def test_the_last_round_hands_everybody_the_model_and_waits_for_its_evaluation(c
     assert (last.to, last.body) == (harness.names, "w1")
     assert harness.finished() is None
     effects = harness.tell(ev.Evaluated(1, "test", {"accuracy": 0.5}))
-    assert only(e.Completed, effects)[0].fields["accuracy"] == 0.5
+    assert only(e.Completed, effects)[0].metrics == {"test": {"accuracy": 0.5}}
     assert harness.finished() == e.Finish("completed")
     assert harness.tell(ev.Started()) == [], "nothing more"
 
@@ -581,7 +581,7 @@ def check_the_round_fails_as_soon_as_the_missing_are_lost(coordinator: Any) -> N
     harness.tell(ev.LinkLost("client-1", "killed"))
     harness.until(11.0, beating=("client-0",))
     assert "client-1: killed" in harness.published("round.failed")[0]["reason"]
-    assert harness.published("round.started")[-1]["asked"] == ["client-0"]
+    assert harness.state.run.status == "waiting", "for another: one alone is no federation"
 
 
 def test_the_round_fails_as_soon_as_the_missing_are_lost(coordinator: Any) -> None:

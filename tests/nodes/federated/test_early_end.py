@@ -9,9 +9,11 @@ from federated_config import coordinator_config
 from nervenet.broker import messages as m
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.early_stopping import Stop
+from nervenet.nodes.federated.evaluation import Evaluation
 from nervenet.nodes.federated.run_state import RunState
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.runtime.round_reports import RoundReport
 
 T = TypeVar("T")
 SURVEY = m.Payload(layout="survey", dtype="float64", length=9)
@@ -178,6 +180,40 @@ def test_sites_stop_a_run_that_has_no_test_set_before_their_round_counts() -> No
     assert [f["round"] for f in harness.published("round.completed")] == [0, 1]
     assert (effects[-1], harness.state.run.completed) == (e.Finish("completed"), 1)
     assert e.LoadWeights("w1") in effects
+
+
+def test_a_round_that_only_the_sites_judge_is_reported_with_what_they_found() -> None:
+    harness = Harness(until=None, evaluate_test=False, evaluate_sites=True, rounds=2)
+    harness.train(1)
+    assert harness.of(e.Completed) == [], "nobody has judged it"
+    harness.answers(2, loss=0.01, holdout_accuracy=0.75, holdout_loss=0.5, holdout_examples=5)
+    harness.tell(ev.Folded(2, 0, "w2"))
+    (first,) = harness.of(e.Completed)
+    report = RoundReport.of(first)
+    assert (report.round, report.evaluated_on, report.accuracy, report.loss) == (1, "holdout", 0.75, 0.5)
+    assert report.metrics["holdout"]["worst"] == {"site": NAMES[0], "accuracy": 0.75}
+    for name in NAMES:  # the sites are asked once more for the last one
+        harness.tell(ev.Arrived(name, m.Update(2, 1, 1000, {"holdout_accuracy": 1.0, "holdout_examples": 5.0}, None)))
+    last = RoundReport.of(harness.of(e.Completed)[-1])
+    assert (last.round, last.accuracy, last.train_loss, last.loss) == (2, 1.0, 0.01, None)
+    assert harness.of(e.Finish) == [e.Finish("completed")]
+
+
+def test_reported_as_soon_as_it_is_complete_it_would_have_no_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Evaluation, "completed", lambda _self, number, fields: [e.Completed(number, fields)])
+    harness = Harness(until=None, evaluate_test=False, evaluate_sites=True, rounds=2)
+    harness.train(1)
+    harness.answers(2, holdout_accuracy=0.75, holdout_examples=5)
+    harness.tell(ev.Folded(2, 0, "w2"))
+    assert {RoundReport.of(done).accuracy for done in harness.of(e.Completed)} == {None}
+
+
+def test_a_run_that_fails_reports_the_rounds_that_nobody_has_judged() -> None:
+    harness = Harness(until=None, evaluate_test=False, evaluate_sites=True)
+    harness.train(1)
+    harness.tell(ev.WorkFailed("agreement", 2, 0, "no"))
+    assert [done.round for done in harness.of(e.Completed)] == [1]
+    assert harness.of(e.Finish)[0].status == "failed"
 
 
 def test_beside_a_test_set_sites_report_and_are_asked_once_more_at_an_early_end() -> None:

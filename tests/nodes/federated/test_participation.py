@@ -182,7 +182,7 @@ def check_nobody_there_is_waited_for_once(coordinator: Any) -> None:
     harness.until(40.0)
     ended = harness.finished()
     assert ended is not None
-    assert ended.reason.startswith("round 1 waited 15 s for clients: 0 of at least 1 are there")
+    assert ended.reason.startswith("round 1 waited 15 s for clients: 0 of at least 2 are there")
     assert len(harness.published("round.failed")) == 1
 
 
@@ -191,7 +191,7 @@ def test_nobody_there_is_waited_for_once(coordinator: Any) -> None:
 
 
 def test_nobody_there_would_be_asked_three_times(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.nodes.federated.sync_rounds.least", lambda rules: 0)
+    monkeypatch.setattr("nervenet.nodes.federated.sync_rounds.least", lambda config, registry: 0)
     with pytest.raises(AssertionError):
         check_nobody_there_is_waited_for_once(coordinator)
 

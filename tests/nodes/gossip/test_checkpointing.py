@@ -257,7 +257,7 @@ def test_a_run_that_was_all_but_over_is_evaluated_and_completed() -> None:
         assert only(e.Train, effects) == []
         assert only(e.Evaluate, effects) == [e.Evaluate(8, "test")]
         assert only(e.Completed, driver.tell(ev.Evaluated(8, "test", {"accuracy": 0.5}))) == [
-            e.Completed(8, {"accuracy": 0.5})
+            e.Completed(8, {}, {"test": {"accuracy": 0.5}})
         ]
         (train,) = only(e.Train, driver.tell(ev.Proceed(9)))
         assert train.round == 9

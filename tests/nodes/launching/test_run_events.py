@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from nervenet.broker.broker import Broker
+from nervenet.broker.publisher import Publisher
 from nervenet.broker.relay import Relay
+from nervenet.broker.subscriber import EventStream
 from nervenet.nodes.launching import run_events
 from nervenet.nodes.launching.run_events import RunEvents
 
@@ -70,3 +72,61 @@ async def test_it_was_closed_at_an_orderly_end_alone(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(RunEvents, "__aexit__", lambda events, *_: events._stop_following())
     with pytest.raises(AssertionError):
         await check_the_publisher_is_closed()
+
+
+async def recorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is recorded of three events, the second of which nobody can show."""
+    kept: list[str] = []
+    monkeypatch.setattr(NoRunDir, "record", lambda _, event: kept.append(event["type"]))
+
+    def show(event: dict[str, Any]) -> None:
+        if event["type"] == "broken":
+            raise ValueError("no such column")
+
+    async with Broker("tcp://127.0.0.1:0") as broker, the_events(show) as events:
+        node = Publisher("a", "client", "r", 1)
+        node.connect(broker.addresses["events_in"])
+        events.follow(broker.address, broker.addresses["events_in"])
+        for kind in ("one", "broken", "two"):
+            node.publish(kind, reason="x")
+        node.publish("node.left", reason="done")
+        following = events._following
+        assert following is not None
+        async with asyncio.timeout(60):
+            while "node.left" not in kept and not following.done():  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        await node.close()
+    return kept
+
+
+async def test_an_event_that_fails_costs_itself_alone_and_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = await recorded(monkeypatch)
+    assert sorted(kept) == ["broken", "node.left", "one", "two", "warning"]  # the last one says what failed
+
+
+async def test_the_recording_would_end_with_it_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def follow(events: RunEvents, broker: str) -> None:
+        async with EventStream(broker, run="r") as stream:
+            async for event in stream:
+                events._run_dir.record(event)
+                events._on_event(event)
+
+    monkeypatch.setattr(RunEvents, "_follow", follow)
+    with suppress(ValueError):
+        assert "node.left" not in await recorded(monkeypatch)
+
+
+async def test_a_stream_of_events_that_breaks_is_followed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_events, "FOLLOW_AGAIN_S", 0.0)
+    opened, enter = [], EventStream.__aenter__
+
+    async def broken_at_first(stream: EventStream) -> EventStream:
+        opened.append(stream)
+        if len(opened) == 1:
+            raise RuntimeError("no descriptors")
+        return await enter(stream)
+
+    monkeypatch.setattr(EventStream, "__aenter__", broken_at_first)
+    kept = await recorded(monkeypatch)
+    assert len(opened) == 2
+    assert {"one", "two", "node.left"} <= {*kept}

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.launching import restarts, supervisor
 from nervenet.nodes.launching.data_shares import DataShares
 from nervenet.nodes.launching.forkserver_client import ForkServerError
-from nervenet.nodes.launching.supervisor import RESTARTS, RunAborted, Supervisor
+from nervenet.nodes.launching.supervisor import RunAborted, Supervisor
+from nervenet.nodes.runtime.awake_time import AwakeTime
 
 ADDRESSES = {"directory": "tcp://127.0.0.1:5", "events_in": "tcp://127.0.0.1:6", "events_out": "tcp://127.0.0.1:7"}
 
@@ -155,7 +157,7 @@ async def test_a_node_that_reports_a_failure_is_lost_with_its_reason() -> None:
 
 
 async def test_an_exit_reported_before_the_fork_counts() -> None:
-    scenario = Scenario()
+    scenario = Scenario(network={"min_nodes": 2})
     await scenario.supervisor.start_broker()
 
     def die_at_once(pid: int, job: dict[str, Any]) -> None:
@@ -178,19 +180,100 @@ async def test_without_a_coordinator_or_any_training_node_the_run_is_aborted(vic
         await scenario.results()
 
 
-async def test_a_dead_broker_is_restarted_on_its_address_a_few_times() -> None:
+async def broker_deaths(monkeypatch: pytest.MonkeyPatch, pauses: tuple[float, ...]) -> list[tuple[str, str]]:
+    """What becomes of a run whose broker is killed nine times: the jobs that were started for it."""
+    monkeypatch.setattr(restarts, "PAUSES_S", pauses)
     scenario = await Scenario().started()
-    pid = 100
-    for count in range(RESTARTS):
+    for _ in range(9):
+        pid = max(p for p, job in scenario.fork_server.jobs.items() if job["kind"] == "broker")
         scenario.fork_server.exited(pid, -signal.SIGKILL)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        pid, job = max(scenario.fork_server.jobs.items())
-        assert (job["kind"], job["bind"]) == ("broker", ADDRESSES["directory"])
-        assert len([1 for kind, _ in scenario.published if kind == "warning"]) == count + 1
-    scenario.fork_server.exited(pid, -signal.SIGKILL)
+        for _ in range(5):
+            await asyncio.sleep(0)
+    scenario.result("coordinator", "client-0", "client-1", "client-2")
+    await scenario.results()
+    assert all("SIGKILL; nodes that have met go on without it" in f["reason"] for _, f in scenario.published)
+    return [(job["kind"], job["bind"]) for job in scenario.fork_server.jobs.values() if job["kind"] == "broker"][1:]
+
+
+async def test_a_broker_is_restarted_however_often_it_dies_and_the_results_need_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert await broker_deaths(monkeypatch, (0.0, 0.0)) == 9 * [("broker", ADDRESSES["directory"])]
+
+
+async def test_restarts_that_are_counted_would_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    restart, deaths = Supervisor._restart_broker, []
+
+    def counted(supervisor: Supervisor, how: str) -> None:
+        deaths.append(how)
+        supervisor._abort(f"the broker was {how}") if len(deaths) > 5 else restart(supervisor, how)
+
+    monkeypatch.setattr(Supervisor, "_restart_broker", counted)
     with pytest.raises(RunAborted, match=r"broker.*SIGKILL"):
-        await scenario.results()
+        await broker_deaths(monkeypatch, (0.0, 0.0))
+
+
+def test_pauses_grow_and_begin_anew_after_a_steady_time() -> None:
+    pacing = restarts.RestartPacing()
+    assert [pacing.pause_s(now) for now in range(9)] == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert pacing.pause_s(200.0) == 0.0
+
+
+async def test_who_dies_before_the_run_begins_is_not_waited_for() -> None:
+    scenario = Scenario()
+    await scenario.supervisor.start_broker()
+
+    def report(pid: int, job: dict[str, Any]) -> None:
+        if "client-1" in str(job):
+            asyncio.get_running_loop().call_soon(scenario.fork_server.exited, pid, -signal.SIGKILL)
+        else:
+            scenario.report_ready(pid, job)
+
+    scenario.fork_server.on_spawn = report
+    with pytest.raises(RunAborted, match=r"client-1: killed by SIGKILL before the run began; 2 nodes are left.* = 3"):
+        await scenario.supervisor.start_nodes(DataShares(("a",), "classification", 9, [10, 11, 12], test=13))
+
+
+def patience_for(supervisor: Supervisor, missing: str) -> float:
+    return supervisor._grace_s([missing])
+
+
+async def test_who_is_silent_to_all_others_is_not_waited_for_as_those_who_work_are() -> None:
+    scenario = await Scenario(mode="gossip").started()
+    scenario.result("peer-0", silent=["peer-2"])
+    assert patience_for(scenario.supervisor, "peer-2") == 10.0
+    assert patience_for(scenario.supervisor, "peer-1") == 120.0  # the old rule, for whoever may still be working
+    federated = await Scenario().started()
+    federated.result("client-0")
+    assert patience_for(federated.supervisor, "client-1") == 120.0
+    federated.result("coordinator")
+    assert patience_for(federated.supervisor, "client-1") == 10.0  # the result is here; its figures are missing
+
+
+async def test_a_launcher_that_slept_has_waited_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped for two minutes while one node has yet to report, it gives nobody up when it wakes."""
+    assert await lost_in_its_sleep(monkeypatch) == []
+
+
+async def test_a_clock_that_runs_while_it_sleeps_would_give_all_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AwakeTime, "waited", lambda self, now, _at_most_s: self.begin(now))
+    assert [node for node, _ in await lost_in_its_sleep(monkeypatch)] == ["client-2"]
+
+
+async def lost_in_its_sleep(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    clock = [0.0]
+    monkeypatch.setattr(supervisor, "monotonic", lambda: clock[0])
+    scenario = await Scenario().started()
+    scenario.result("coordinator", "client-0", "client-1")
+    waiting = asyncio.create_task(scenario.results())
+    await asyncio.sleep(0)
+    clock[0] = 120.0
+    scenario.supervisor._processes.notify()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    scenario.result("client-2")
+    await waiting
+    return scenario.lost
 
 
 async def test_nodes_that_are_never_ready_are_named() -> None:

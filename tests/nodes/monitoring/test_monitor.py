@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from nervenet.broker.broker import Broker
 from nervenet.broker.errors import BadAddress
-from nervenet.broker.publisher import Publisher
+from nervenet.broker.events import Publisher
 from nervenet.broker.transport import new_incarnation
 from nervenet.nodes import Monitor
 from nervenet.nodes.monitoring.events import AnyEvent, NodeLost, RoundCompleted, UnknownEvent

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.experiment.loader import load_experiment
-from nervenet.nodes.results.run_dir import RunDir, default_path, newest_broker, read_events, to_json
+from nervenet.nodes.results.run_dir import RunDir, new_default_dir, newest_broker, read_events, to_json
 
 
 def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
@@ -78,17 +78,47 @@ def test_json_knows_numpy_and_no_nan() -> None:
     assert json.loads(line) == {"a": 0.5, "b": 3, "c": [1.0, None], "d": None}
 
 
-def test_the_default_folder_is_new_even_within_one_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    now = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def test_the_default_folder_is_new_even_within_one_second(tmp_path: Path) -> None:
     experiment = load_experiment(overrides={"mode": "gossip", "data.name": "some/where/rows.csv"})
     names = []
     for _ in range(3):
-        path = default_path(experiment, now)
+        path = new_default_dir(experiment, NOW, tmp_path / "runs")
         RunDir(path).close()
-        names.append(str(path))
-    stem = "runs/20300102T030405Z-gossip-rows"
+        names.append(path.name)
+    stem = "20300102T030405Z-gossip-rows"
     assert names == [stem, f"{stem}~2", f"{stem}~3"]
+
+
+def of_two_at_once(root: Path) -> set[Path]:
+    """The folders of two runs that both ask before either has written anything."""
+    experiment = load_experiment(overrides={"data.name": "iris"})
+    return {new_default_dir(experiment, NOW, root) for _ in range(2)}
+
+
+def test_two_runs_that_start_at_once_get_a_default_folder_each(tmp_path: Path) -> None:
+    assert len(of_two_at_once(tmp_path)) == 2
+
+
+def test_two_runs_would_share_a_folder_that_is_only_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = Path.mkdir
+    occupied = lambda path: path.exists() and any(path.iterdir())  # noqa: E731
+
+    def looking_only(self: Path, *, parents: bool = False) -> None:
+        if occupied(self):
+            raise FileExistsError
+        make(self, parents=parents, exist_ok=True)
+
+    monkeypatch.setattr(Path, "mkdir", looking_only)
+    assert len(of_two_at_once(tmp_path)) == 1
+
+
+def test_a_default_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(ExperimentError, match="cannot be used as a run folder: Not a directory; choose one by --out"):
+        new_default_dir(load_experiment(), NOW, tmp_path / "runs")
 
 
 @pytest.mark.e2e

@@ -21,6 +21,7 @@ from nervenet.nodes import Client, Coordinator, Experiment, NodeFailed, Peer
 from nervenet.nodes.federated.coordinator_worker import Aggregator, CoordinatorWorker
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.runtime.round_reports import RoundReport
 from nervenet.nodes.runtime.worker import Worker
 
 DEADLINE_S = 60.0
@@ -99,6 +100,21 @@ async def test_peers_learn_in_one_program(transport: str) -> None:
     X, y = iris_parts(1)[0]
     for peer in peers:
         assert (peer.model.predict(X) == y).mean() > 0.85
+
+
+async def test_a_coordinator_without_a_test_set_reports_what_the_sites_found_of_every_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[RoundReport] = []
+    of = RoundReport.of
+    monkeypatch.setattr(RoundReport, "of", lambda done: made.append(of(done)) or made[-1])
+    await federated(lambda: MLP((8,)), "inproc", rounds=3)
+    of_coordinator = [report for report in made if report.participants]
+    assert [report.round for report in of_coordinator] == [1, 2, 3]
+    assert all(report.accuracy is not None and report.evaluated_on == "holdout" for report in of_coordinator)
+    assert all(report.metrics["holdout"]["sites"] == 2 for report in of_coordinator)
+    of_clients = [report for report in made if not report.participants]
+    assert {(report.round, report.accuracy is not None) for report in of_clients} == {(1, False), (2, True), (3, True)}
 
 
 @pytest.mark.parametrize("transport", ["tcp", "inproc"])

@@ -1,11 +1,15 @@
-"""Reports to the launcher: acknowledged, or an error within the deadline."""
+"""Reports to the launcher: repeated until they are acknowledged, and counted once."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from nervenet.broker import transport as t
+from nervenet.broker.messages import Receipt, Report
+from nervenet.broker.request_client import RequestClient
+from nervenet.nodes.launching.report_server import ReportServer
 from nervenet.nodes.runtime import report_client
 from nervenet.nodes.runtime.identity import NodeFailed
 
@@ -27,3 +31,118 @@ async def test_a_transport_that_breaks_ends_the_wait_for_its_receipt(monkeypatch
     async with asyncio.timeout(20):
         with pytest.raises(OSError, match="no descriptors"):
             await report_client.report_once(NOWHERE, "run", "a", "broker", "ready", {}, within_s=60)
+
+
+class Line:
+    """A transport to a launcher that may sleep: keeps what is sent, and says what a test tells it to."""
+
+    node = "a"
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[Any, Any]] = []
+        self.leaving: tuple[int, ...] = ()
+
+    def link(self, *_: Any, watched: bool) -> None:
+        assert watched, "or nobody would notice that the launcher's connection has ended"
+
+    def send(self, _to: str, message: Any, array: Any = None) -> None:
+        self.sent.append((message, array))
+
+    def sending(self, _to: str) -> tuple[int, ...]:
+        return self.leaving
+
+
+LAUNCHER_UP = t.LinkUp("launcher", "launcher", 1, True)
+LAUNCHER_LOST = t.LinkLost("launcher", 1, "closed")
+
+
+async def turns(count: int = 10) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def reported_to_a_sleeping_launcher() -> bool:
+    """Whether a report whose receipt was lost with its connection is made again over the next one."""
+    line = Line()
+    client = report_client.ReportClient(line, NOWHERE)  # type: ignore[arg-type]
+    client.link()
+    reporting = asyncio.create_task(client.report("result", {"x": 1}, [1.0]))
+    await turns()
+    assert line.sent == []  # there is no link yet
+    client.receive(LAUNCHER_UP)
+    await turns()
+    (first,) = line.sent
+    client.receive(LAUNCHER_LOST)
+    await turns()
+    client.receive(LAUNCHER_UP)
+    await turns()
+    if line.sent != [first, first]:
+        reporting.cancel()
+        return False
+    client.receive(t.Arrival("launcher", Receipt(first[0].id), None, 9))
+    await reporting
+    return True
+
+
+async def test_a_report_is_made_again_when_there_is_a_link_once_more() -> None:
+    assert await reported_to_a_sleeping_launcher()
+
+
+async def test_asked_once_it_would_be_lost_with_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def once(client: RequestClient, request: Any, _again: Any, array: Any = None) -> Any:
+        return await client.ask(request, 60.0, array)
+
+    monkeypatch.setattr(RequestClient, "ask_repeatedly", once)
+    assert not await reported_to_a_sleeping_launcher()
+
+
+async def test_a_report_is_repeated_after_a_while_but_not_while_a_copy_is_leaving(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(report_client, "REPEAT_S", 0.001)
+    monkeypatch.setattr(report_client, "WARN_S", 0.01)
+    line, warnings = Line(), []
+    client = report_client.ReportClient(line, NOWHERE, warn=warnings.append)  # type: ignore[arg-type]
+    client.receive(LAUNCHER_UP)
+    line.leaving = (0,)
+    reporting = asyncio.create_task(client.report("result", {}))
+    async with asyncio.timeout(60):
+        while not warnings:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert len(line.sent) == 1
+        line.leaving = ()
+        while len(line.sent) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    assert warnings[0] == "the launcher has not acknowledged the result of a for 0.01 s"
+    client.receive(t.Arrival("launcher", Receipt(1), None, 9))
+    await reporting
+
+
+async def reports_taken(*, once: bool) -> list[str]:
+    """What a launcher takes of one report that is made twice, with a new connection in between."""
+    taken: list[str] = []
+    server = ReportServer("r", "tcp://127.0.0.1:*", lambda _node, kind, *_: taken.append(kind), max_message_bytes=10**6)
+    server.transport.send = lambda *_: None  # type: ignore[method-assign, assignment]
+    report = t.Arrival("a", Report("result", 1, {}), None, 9)
+    server._receive(t.LinkUp("a", "client", 5, False))
+    server._receive(report)
+    server._receive(t.LinkUp("a", "client", 5 if once else 6, False))
+    server._receive(report)
+    return taken
+
+
+async def test_a_report_that_is_repeated_counts_once_and_that_of_the_next_process_again() -> None:
+    assert await reports_taken(once=True) == ["result"]
+    assert await reports_taken(once=False) == ["result", "result"]
+
+
+async def test_a_new_connection_alone_would_make_it_count_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    receive = ReportServer._receive
+
+    def forgetful(server: ReportServer, item: Any) -> None:
+        if isinstance(item, t.LinkUp):
+            server._seen.pop(item.peer, None)
+        receive(server, item)
+
+    monkeypatch.setattr(ReportServer, "_receive", forgetful)
+    assert await reports_taken(once=True) == ["result", "result"]

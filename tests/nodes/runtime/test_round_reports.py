@@ -5,11 +5,12 @@ import asyncio
 import pytest
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.identity import NodeFailed
-from nervenet.nodes.runtime.round_reports import RoundReports
+from nervenet.nodes.runtime.round_reports import RoundReport, RoundReports
 
 
 def completed(number: int) -> e.Completed:
-    return e.Completed(number, {"accuracy": 0.5, "closed_by": "all", "participants": ["a", "b"], "duration_s": 1.0})
+    fields = {"loss": 0.1, "closed_by": "all", "participants": ["a", "b"], "duration_s": 1.0}
+    return e.Completed(number, fields, {"test": {"accuracy": 0.5}})
 
 
 async def test_rounds_come_in_order_until_the_end() -> None:
@@ -22,6 +23,13 @@ async def test_rounds_come_in_order_until_the_end() -> None:
     assert (found[0].accuracy, found[0].r2, found[0].closed_by, found[0].participants) == (0.5, None, "all", ("a", "b"))
     assert found[0].fields["duration_s"] == 1.0
     assert [report async for report in reports.until(None)] == []  # the end stays the end
+
+
+def test_a_training_loss_never_passes_for_the_loss_of_an_evaluation() -> None:
+    judged = RoundReport.of(e.Completed(1, {"loss": 0.1}, {"test": {"loss": 0.4}, "holdout": {"loss": 0.5}}))
+    assert (judged.loss, judged.train_loss, judged.evaluated_on) == (0.4, 0.1, "test")
+    unjudged = RoundReport.of(e.Completed(2, {"loss": 0.1}))
+    assert (unjudged.loss, unjudged.accuracy, unjudged.train_loss, unjudged.evaluated_on) == (None, None, 0.1, "")
 
 
 async def test_it_stops_at_the_last_round_asked_for_and_goes_on_there() -> None:

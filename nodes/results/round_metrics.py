@@ -1,0 +1,120 @@
+"""``round_metrics.jsonl``: every round of a run as one object, from the reports of its nodes, and from events."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+
+from ..runtime.round_history import SCORES, Row, completed_row, judged_row
+
+Sketch: TypeAlias = Sequence[float]
+Rounds: TypeAlias = Mapping[str, Mapping[int, Row]]
+"""What is known of each round by each node, coordinator or peer."""
+
+FILE = "round_metrics.jsonl"
+
+
+class RecordedRounds:
+    """What events say of the rounds of a run, in any order; of one that was run again, what came last.
+
+    `sketches` are those of the peers' models, by round and name.
+    """
+
+    def __init__(self, events: Iterable[Mapping[str, Any]] = ()) -> None:
+        self.rounds: dict[str, dict[int, Row]] = defaultdict(dict)
+        self.sketches: dict[int, dict[str, Sketch]] = defaultdict(dict)
+        for event in events:
+            self.add(event)
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        kind, node, number = str(event.get("type")), str(event.get("node")), event.get("round")
+        if kind == "run.started" and isinstance(event.get("resumed_after"), int):
+            self._rewind(int(event["resumed_after"]))
+        if not isinstance(number, int) or event.get("role") not in ("coordinator", "peer"):
+            return
+        row = completed_row(event) if kind == "round.completed" else judged_row(kind, event)
+        if row:
+            self.rounds[node].setdefault(number, {}).update(row)
+        if row and isinstance(event.get("sketch"), list | tuple) and event["sketch"]:
+            self.sketches[number][node] = event["sketch"]
+
+    def _rewind(self, after: int) -> None:
+        for known in (*self.rounds.values(), self.sketches):
+            for number in [number for number in known if number > after]:
+                del known[number]
+
+
+def run_rows(mode: str, recorded: RecordedRounds, reported: Rounds) -> list[Row]:
+    """Return the rows of a run, in the order of its rounds: reported figures, and those of events where there are none.
+
+    Federated: as the coordinator has them. Gossip: means over the peers that completed the round, with least and
+    greatest, sums of bytes, and how many closed it by what.
+    """
+    names = sorted({*recorded.rounds, *reported})
+    by_node = {name: _of_node(recorded.rounds.get(name, {}), reported.get(name, {})) for name in names}
+    rows: list[Row] = []
+    for number in sorted({number for rounds in by_node.values() for number in rounds}):
+        known = {name: rounds[number] for name, rounds in by_node.items() if "closed_by" in rounds.get(number, {})}
+        if known and mode == "gossip":
+            rows.append({"round": number, **_of_peers(known, recorded.sketches.get(number, {}))})
+        elif known:
+            rows.append({"round": number, **next(iter(known.values()))})
+    return rows
+
+
+def with_earlier(rows: Sequence[Row], earlier: Sequence[Row], resumed: int) -> list[Row]:
+    """Return the rows of a run that was resumed after a round: up to that as the incarnation before wrote them."""
+    known = {row["round"]: row for row in rows} | {row["round"]: row for row in earlier if row["round"] <= resumed}
+    return [known[number] for number in sorted(known)]
+
+
+def _of_node(recorded: Mapping[int, Row], reported: Mapping[int, Row]) -> dict[int, Row]:
+    """Return the rounds of a node; the bytes of round 0, which is no row, go with the first, as in what is reported."""
+    rounds = {number: dict(row) for number, row in recorded.items() if number}
+    if 1 in rounds:
+        for name in ("bytes_sent", "bytes_received"):
+            rounds[1][name] = rounds[1].get(name, 0) + recorded.get(0, {}).get(name, 0)
+    return {**rounds, **reported}
+
+
+def _of_peers(known: Mapping[str, Row], sketches: Mapping[str, Sketch]) -> Row:
+    rows = list(known.values())
+    found: Row = {"peers": len(rows), "closings": dict(sorted(Counter(row["closed_by"] for row in rows).items()))}
+    found["alone"] = sum(not row.get("participants") for row in rows)
+    for name in ("bytes_sent", "bytes_received"):
+        found[name] = sum(row.get(name, 0) for row in rows)
+    for name in ("duration_s", "train_loss", "loss", *SCORES):
+        values = [row[name] for row in rows if name in row]
+        if values:
+            found[name] = statistics.fmean(values)
+        if values and name in ("loss", *SCORES):
+            found |= {f"{name}_min": min(values), f"{name}_max": max(values)}
+    judged = [row["evaluated_on"] for row in rows if "evaluated_on" in row]
+    if judged:
+        found["evaluated_on"] = judged[0]
+    there = [sketch for name, sketch in sorted(sketches.items()) if name in known]
+    if len(there) > 1 and len({len(sketch) for sketch in there}) == 1:
+        found["consensus_distance"] = consensus_distance(there)
+    return found
+
+
+def consensus_distance(sketches: Sequence[Sketch]) -> float:
+    """Return sqrt(mean_i ||s_i - mean||²) of equally long sketches, which keep distances in expectation."""
+    mean = [math.fsum(column) / len(sketches) for column in zip(*sketches, strict=True)]
+    return math.sqrt(math.fsum(math.dist(sketch, mean) ** 2 for sketch in sketches) / len(sketches))
+
+
+def read_rows(folder: Path) -> list[Row]:
+    """Return the rows that stand in a run folder; none where there is no such file, or what is no row."""
+    try:
+        lines = (folder / FILE).read_bytes().splitlines()
+        rows = [msgspec.json.decode(line, type=dict[str, Any]) for line in lines if line]
+    except (OSError, msgspec.DecodeError):
+        return []
+    return [row for row in rows if isinstance(row.get("round"), int)]
