@@ -112,6 +112,13 @@ class SiteStatistics:
         target = Moments(float(n), rest[:1], rest[1:]) if has_target else None
         return cls(columns, classes, Moments(float(n), mean, m2), target)
 
+    def limited(self, rows: int | None) -> SiteStatistics:
+        """Return the same means and spreads with the weight of `rows` rows at most; None: no limit."""
+        if rows is None or self.inputs.n <= rows:
+            return self
+        target = None if self.target is None else self.target.limited(rows)
+        return replace(self, inputs=self.inputs.limited(rows), target=target)
+
 
 def agree(sites: Mapping[str, SiteStatistics], scale: Scale = "standard", task: Task | None = None) -> Preprocessing:
     """Return the preprocessing of all sites: their statistics merged in the order of their names.

@@ -113,8 +113,8 @@ class FederatedConfig:
     # enrolled; of answers, half of those that are wanted of them). 1: the model of a round may be one client's own.
     min_clients: Count | None = None
     wait_deadline_s: Positive = 30.0  # how long a round waits for `min_clients` to be there before the run fails
-    # An update that claims more rows than this many times the median client's is rejected. Low: nobody takes the model
-    # over by a lie; high: a site that does hold that many rows is heard.
+    # Nobody counts for more rows than this many times the median client's. Low: nobody takes the model over by a lie;
+    # high: a site that does hold that many rows counts for all of them.
     max_examples_ratio: Annotated[float, Meta(ge=1)] = 100.0
     # Each round tells the length and direction of every update, and who is out of line: a few more passes over them.
     report_outliers: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -24,6 +24,12 @@ from .restarts import RestartPacing
 
 BASELINE = "baseline"
 BROKER = "broker"
+
+
+def group_nodes(experiment: Experiment, names: Sequence[str]) -> list[Sequence[str]]:
+    """Return which clients or peers share a process."""
+    count = min(experiment.process_count, len(names))
+    return [names[i::count] for i in range(count)]
 
 
 class RunAborted(RuntimeError):
@@ -100,7 +106,8 @@ class Supervisor:
         data = dict(zip(training_nodes, shares.nodes, strict=True))
         empty = os.open(os.devnull, os.O_RDONLY)
         try:
-            for group in self._groups(training_nodes):
+            server = [["coordinator"]] if "coordinator" in self.roles else []
+            for group in [*server, *group_nodes(self.experiment, training_nodes)]:
                 evaluates = any(self.roles[name] != "client" for name in group)
                 descriptors = [shares.test if evaluates else empty, *(data.get(name, empty) for name in group)]
                 nodes = [self._node_job(name) for name in group]
@@ -119,11 +126,6 @@ class Supervisor:
         role = self.roles[name]
         folder = self.checkpoint_dir(role, name)
         return {"name": name, "role": role, "checkpoint_dir": None if folder is None else str(folder)}
-
-    def _groups(self, training_nodes: list[str]) -> list[list[str]]:
-        count = min(self.experiment.process_count, len(training_nodes))
-        groups = [training_nodes[i::count] for i in range(count)]
-        return [["coordinator"], *groups] if "coordinator" in self.roles else groups
 
     async def start_baselines(self, shares: DataShares) -> None:
         """Start the baselines, at low priority, unless they are switched off or too large."""
