@@ -117,6 +117,7 @@ class _Launch:
     shares: DataShares = field(init=False)
     events: RunEvents = field(init=False)
     supervisor: Supervisor = field(init=False)
+    ended_at: float | None = None  # unix seconds at which every node had reported; the baselines may go on
 
     def __post_init__(self) -> None:
         self.name = f"{self.experiment.mode}-{secrets.token_hex(3)}"
@@ -187,8 +188,13 @@ class _Launch:
                 self.events.publish("warning", reason=reason)
             await supervisor.start_nodes(self.shares)
             self._write_nodes()
-            await supervisor.start_baselines(self.shares)
+            may_stop_early = self.experiment.evaluation.may_stop_early
+            if not may_stop_early:
+                await supervisor.start_baselines(self.shares, self.experiment.rounds)
             await supervisor.wait_for_results(report_server.failed)
+            self.ended_at = time.time()
+            if may_stop_early:  # then only now it is known for how many rounds they have to train
+                await supervisor.start_baselines(self.shares, supervisor.completed_rounds)
             await supervisor.wait_for_baselines(BASELINE_S)
         except asyncio.CancelledError as error:
             status, reason, interrupted = "interrupted", "interrupted", error
@@ -255,7 +261,7 @@ class _Launch:
         result = collect(self.experiment, *map(dict, reported))
         result.status, result.reason, result.task = status, reason, self.shares.task
         result.baseline, result.last_round = supervisor.baselines, events.last_round
-        result.wall_s = time.time() - self.started_at
+        result.wall_s, result.baseline_s = (self.ended_at or time.time()) - self.started_at, supervisor.baseline_s
         result.startup_s = None if events.first_round_at is None else events.first_round_at - self.started_at
         write_results(self.experiment, self.run_dir, result)
         return result

@@ -329,20 +329,23 @@ async def test_a_cancelled_wait_is_cancelled() -> None:
 async def test_baselines_that_die_or_fail_cause_a_warning_only() -> None:
     scenario = await Scenario().started()
     shares = DataShares(("a",), "classification", 9, nodes=[10, 11, 12], test=13, whole=14)
-    await scenario.supervisor.start_baselines(shares)
+    await scenario.supervisor.start_baselines(shares, 7)
     pid, job = max(scenario.fork_server.jobs.items())
     assert (job["kind"], scenario.fork_server.descriptors[pid]) == ("baseline", [9, 14])
+    assert (job["rounds"], job["events_in"]) == (7, ADDRESSES["events_in"])
     scenario.fork_server.exited(pid, -signal.SIGKILL)
     await scenario.supervisor.wait_for_baselines(5.0)
     assert scenario.published[-1] == ("warning", {"reason": "the baselines were killed by SIGKILL"})
     assert scenario.lost == []
-    await scenario.supervisor.start_baselines(DataShares(("a",), "classification", 10**9, whole=14))
+    await scenario.supervisor.start_baselines(DataShares(("a",), "classification", 10**9, whole=14), 7)
     assert "over the budget" in scenario.published[-1][1]["reason"]
 
 
 async def test_baselines_are_reported() -> None:
     scenario = await Scenario().started()
-    await scenario.supervisor.start_baselines(DataShares(("a",), "classification", 9, whole=14))
-    scenario.supervisor.reported("baseline", "result", {"centralised": 0.9, "local_only_mean": None}, None)
+    await scenario.supervisor.start_baselines(DataShares(("a",), "classification", 9, whole=14), 7)
+    found = {"centralised": 0.9, "local_only_mean": None, "seconds": 1.5}
+    scenario.supervisor.reported("baseline", "result", found, None)
     await scenario.supervisor.wait_for_baselines(5.0)
     assert scenario.supervisor.baselines == {"centralised": 0.9, "local_only_mean": None}
+    assert scenario.supervisor.baseline_s == 1.5
