@@ -201,6 +201,6 @@ def checked_classes(labels: object) -> tuple[Label, ...]:
 
 
 def listed(values: Sequence[object], most: int = 8) -> str:
-    """Return a few values as text, and dots for the rest."""
+    """Return a few values as text, and how many more there are."""
     shown = ", ".join(map(str, values[:most]))
-    return f"{shown}, …" if len(values) > most else shown
+    return f"{shown}, … {len(values) - most} more" if len(values) > most else shown

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, Literal
 
@@ -94,6 +94,13 @@ class SiteStatistics:
         n, mean, m2, rest = own[0], own[1 : 1 + width], own[1 + width : 1 + 2 * width], own[1 + 2 * width :]
         target = Moments(float(n), rest[:1], rest[1:]) if classes is None else None
         return cls(columns, classes, Moments(float(n), mean, m2), target)
+
+    def limited(self, rows: int | None) -> SiteStatistics:
+        """Return the same means and spreads with the weight of `rows` rows at most; None: no limit."""
+        if rows is None or self.inputs.n <= rows:
+            return self
+        target = None if self.target is None else self.target.limited(rows)
+        return replace(self, inputs=self.inputs.limited(rows), target=target)
 
 
 def agree(sites: Mapping[str, SiteStatistics], scale: Scale = "standard") -> Preprocessing:

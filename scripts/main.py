@@ -30,6 +30,7 @@ def build() -> Typer:
     from .launch import launch
     from .monitor import monitor
     from .node import node
+    from .predict import predict
     from .serve import serve
     from .topology import topology
 
@@ -48,7 +49,7 @@ def build() -> Typer:
         version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True, callback=_version),
     ) -> None: ...
 
-    for command in (launch, broker, node, monitor, serve, topology):
+    for command in (launch, broker, node, monitor, serve, predict, topology):
         app.command()(command)
     return app
 

@@ -23,18 +23,20 @@ def build_model(experiment: Experiment) -> Model:
     ExperimentError, CannotMerge
         For an unknown name or argument, or an estimator whose copies cannot be averaged.
     """
-    from nervenet.models.registry import named_model
+    from nervenet.models.registry import named_model, parameters_of
 
     model, training = experiment.model, experiment.training
     parameters: dict[str, Any] = dict(model.parameters)
-    if model.name == "mlp":
-        parameters |= {key: getattr(model, key) for key in ("hidden", "activation", "dtype")}
-        parameters |= {key: getattr(training, key) for key in ("learning_rate", "momentum", "l2")}
-        parameters["optimizer"] = training.rule
     try:
+        own = parameters_of(model.name)
+        parameters |= {key: getattr(model, key) for key in ("hidden", "activation", "dtype") if key in own}
+        if model.name == "mlp":
+            parameters |= {key: getattr(training, key) for key in ("learning_rate", "momentum", "l2")}
+            parameters["optimizer"] = training.rule
         return named_model(model.name, parameters)
     except ValueError as error:
-        raise ExperimentError(f"model.name: {error}") from error
+        text = str(error)
+        raise ExperimentError(text if text.startswith("model.name") else f"model.name: {text}") from error
 
 
 def build_site_model(

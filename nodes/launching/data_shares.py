@@ -34,6 +34,7 @@ class DataShares:
     nodes: list[int] = field(default_factory=list)  # in name order: X and y of a node's part
     test: int = -1
     whole: int = -1  # for the baselines: X, y, test X, test y, the row order of all parts and their sizes
+    sizes: tuple[int, ...] = ()  # rows for training, in the order of `nodes`
 
     def close(self) -> None:
         for descriptor in (*self.nodes, self.test, self.whole):
@@ -72,14 +73,13 @@ def divide(experiment: Experiment) -> DataShares:
         column=None if train.sites is not None else data.column,
         seed=experiment.seed,
     )
-    shares = DataShares(tuple(train.columns), _task(model, train), len(train))
+    shares = DataShares(tuple(train.columns), _task(model, train), len(train), sizes=tuple(map(len, parts)))
     try:
         for part in parts:
             shares.nodes.append(pack([train.X[part], train.y[part]]))
         shares.test = pack([test.X, test.y])
         if experiment.evaluation.baseline:
-            sizes = np.array([len(part) for part in parts])
-            shares.whole = pack([train.X, train.y, test.X, test.y, np.concatenate(parts), sizes])
+            shares.whole = pack([train.X, train.y, test.X, test.y, np.concatenate(parts), np.array(shares.sizes)])
     except BaseException:
         shares.close()
         raise

@@ -82,6 +82,12 @@ class RunStopping(Event, frozen=True, tag="run.stopping"):
     reason: str
 
 
+class BaselineProgress(Event, frozen=True, tag="baseline.progress"):
+    done: int
+    models: int
+    rounds: int
+
+
 class RunFailed(Event, frozen=True, tag="run.failed"):
     """A run, or one node's part in it, has no result."""
 
@@ -262,6 +268,7 @@ AnyEvent = (
     RunStarted
     | RunCompleted
     | RunStopping
+    | BaselineProgress
     | RunFailed
     | NodeJoined
     | NodeReady

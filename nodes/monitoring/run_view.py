@@ -54,6 +54,8 @@ class RunView:
     staleness: float | None = None  # mean over the last step's updates, where there are no rounds
     sketches: dict[str, Sketch] = field(default_factory=dict)  # of the peers' last models
     rows: dict[str, NodeRow] = field(default_factory=dict)  # by name of the node
+    stopping: str = ""  # why the run ends before its last round
+    baselines: tuple[int, int] = (0, 0)  # models trained for comparison, and of how many
     missed: int = 0  # events that were published and never received
     resumed_after: int = 0  # the last round of the previous incarnation
     seen: float = 0.0
@@ -79,6 +81,10 @@ class RunView:
             case "run.completed" | "run.failed":
                 self.status = "failed" if kind == "run.failed" else str(event.get("status") or "completed")
                 self.reason = str(event.get("reason") or "")
+            case "run.stopping":
+                self.stopping = str(event.get("stopped_by") or "")
+            case "baseline.progress":
+                self.baselines = (int(event.get("done") or 0), int(event.get("models") or 0))
             case "gap":
                 self.missed += int(event.get("missed") or 0)
             case "node.suspect" | "node.lost":

@@ -58,6 +58,7 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
         "bytes_sent": sum(int(report.get("bytes_sent", 0)) for report in reports.values()),
         "bytes_sent_by_kind": _sums(report.get("bytes_sent_by_kind", {}) for report in reports.values()),
         "wall_s": round(result.wall_s, 3),
+        "baseline_s": None if result.baseline_s is None else round(result.baseline_s, 3),
         "startup_s": None if result.startup_s is None else round(result.startup_s, 3),
         "round_s_median": _over(durations, lambda known: round(statistics.median(known), 6)),
         "nodes_lost": sorted(result.lost),

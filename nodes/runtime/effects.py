@@ -73,11 +73,14 @@ class Survey(Effect, frozen=True):
 class ApplyAgreement(Effect, frozen=True):
     """Agree from the sites' surveys, or take over an agreement made elsewhere; answered by `ModelReady`.
 
+    A survey counts for the `rows` of its site at most, where those are given.
+
     A peer with a `round` resumes from the agreement, the model and all else that it has saved of that, and removes what
     it has saved of later ones.
     """
 
     surveys: Mapping[str, tuple[Mapping[str, Any], Body]] = {}
+    rows: Mapping[str, int] = {}
     agreement: Mapping[str, Any] | None = None
     round: int = 0
 

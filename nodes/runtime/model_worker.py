@@ -90,18 +90,17 @@ class ModelWorker:
             The sites do not fit each other, or this one does not fit the agreement; it names who and what.
         """
         given = effect.agreement
-        agreement = self._agree(effect.surveys) if given is None else Preprocessing.from_dict(given)
+        agreement = self._agree(effect) if given is None else Preprocessing.from_dict(given)
         layout = self.site_model.build(agreement, self.seed, keep_weights=self._init == "own")
         weights = self.site_model.get_weights()
         sizes = tuple(math.prod(shape) for shape in layout.shapes)
         return ev.ModelReady(agreement.to_dict(), payload_of(self.site_model), weights, weights, sizes)
 
-    def _agree(self, surveys: Mapping[str, tuple[Mapping[str, Any], Any]]) -> Preprocessing:
-
+    def _agree(self, effect: e.ApplyAgreement) -> Preprocessing:
         sites: dict[str, SiteStatistics] = {}
-        for name, (facts, body) in surveys.items():
+        for name, (facts, body) in effect.surveys.items():
             try:
-                sites[name] = SiteStatistics.from_parts(facts, body)
+                sites[name] = SiteStatistics.from_parts(facts, body).limited(effect.rows.get(name))
             except IncompatibleSites as error:
                 raise IncompatibleSites(f"site {name}: {error}") from error
         return agree(sites, scale=self._scale)

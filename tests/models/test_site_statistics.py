@@ -337,3 +337,22 @@ def test_raw_inputs_are_never_modified() -> None:
     for scale in ("standard", "unit", "none"):
         agree({"a": site()}, scale).transform(X, "float64")  # type: ignore[arg-type]
     assert np.array_equal(X, before)
+
+
+def check_a_survey_counts_for_the_rows_of_its_site_at_most(limit: int | None) -> None:
+    rng = np.random.default_rng(0)
+    large = SiteStatistics.of(rng.normal(100.0, 2.0, (5_000, 1)), rng.normal(size=5_000), ["x"], "regression")
+    small = SiteStatistics.of(rng.normal(0.0, 1.0, (50, 1)), rng.normal(size=50), ["x"], "regression")
+    agreed = agree({"large": large.limited(limit), "small": small.limited(limit)})
+    assert 45 < agreed.center[0] < 55, "each site is half of it"
+    assert large.limited(50).inputs.deviation == pytest.approx(large.inputs.deviation)
+    assert large.limited(None) is large.limited(5_000) is large
+
+
+def test_a_survey_counts_for_the_rows_of_its_site_at_most() -> None:
+    check_a_survey_counts_for_the_rows_of_its_site_at_most(50)
+
+
+def test_a_survey_would_count_for_what_it_says() -> None:
+    with pytest.raises(AssertionError, match="half"):
+        check_a_survey_counts_for_the_rows_of_its_site_at_most(None)

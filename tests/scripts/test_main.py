@@ -118,6 +118,8 @@ def test_settings_without_effect_are_remarked(launched: Launched, capsys: pytest
         ("launch a b", "unexpected extra argument"),
         ("frobnicate", "No such command 'frobnicate'"),
         ("serve /nonexistent", "/nonexistent: no such file or folder"),
+        ("predict /nonexistent rows.csv", "/nonexistent: no such file or folder"),
+        ("predict x rows.csv --out rows.txt", "--out rows.txt: expected the name of a .csv file"),
         ("serve x --http nowhere", "--http nowhere: expected HOST:PORT"),
         ("serve x --broker tcp://h:1", "No such option"),
         ("node cook --broker tcp://h:1 --run r", "cook"),
@@ -216,6 +218,7 @@ def test_commands_are_typer_commands() -> None:
         "node",
         "monitor",
         "serve",
+        "predict",
         "topology",
     ]
 
