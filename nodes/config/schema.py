@@ -27,6 +27,8 @@ class DataConfig:
 
     name: Text = "digits"  # a packaged data set, or the path of a .npz, .csv or .parquet file
     target: str | None = None  # the column to predict; else one called target, y, label or class, else a file's last
+    # What the target is; where it is left open, a classifier or regressor says it, or all sites' rows together.
+    task: Literal["classification", "regression"] | None = None
     test_size: Part = 0.2  # share of the rows held out for evaluation, stratified by class
     split_seed: Natural = 42  # apart from `seed`: repeated runs are then judged on the same rows
     # Agreed by all nodes before any training: standard, but none for images, whose pixels lie in [0, 1] already.

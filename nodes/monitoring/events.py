@@ -142,6 +142,9 @@ class RoundCompleted(Event, frozen=True, tag="round.completed"):
     loss: float | None = None
     missing: dict[str, str] = {}
     partial: tuple[str, ...] = ()
+    # Of round 0.
+    task: str | None = None
+    classes: int | None = None
     # Without rounds.
     staleness: tuple[int, ...] = ()
     staleness_mean: float | None = None

@@ -45,6 +45,7 @@ class RunView:
     data: str = ""
     model: str = ""
     rounds: int = 0
+    target: str = ""  # what round 0 has found it to be, in words
     score_name: str = "accuracy"
     status: str = "starting"
     reason: str = ""
@@ -174,6 +175,9 @@ class RunView:
         row.state, row.round = "ready", max(row.round, number or 0)
         _count(row, event)
         row.loss = _number(event.get("loss"))
+        if event.get("task"):
+            labels = event["task"] == "classification"
+            self.target = f"labels of {event.get('classes')} classes" if labels else "a quantity"
         if row.role == "coordinator":
             self.round = max(self.round, row.round)
             self.staleness = _number(event.get("staleness_mean"))

@@ -48,6 +48,7 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
         "seed": experiment.seed,
         "data": experiment.data.label,
         "model": experiment.model.name,
+        "task": result.task,
         "parameters": None if result.weights is None else int(result.weights.size),
         score: over(score),
         f"{score}_min": over(score, min),

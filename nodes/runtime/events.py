@@ -97,6 +97,14 @@ class ModelReady(Event, frozen=True):
     round: int = 0
     clock: float = 0.0
 
+    @property
+    def decided(self) -> dict[str, Any]:
+        """Return what round 0 has found the target to be, for its event: the task and, of labels, how many classes."""
+        if "classes" not in self.agreement:  # as only where nothing is learned
+            return {}
+        classes = self.agreement["classes"]
+        return {"task": "regression"} if classes is None else {"task": "classification", "classes": len(classes)}
+
 
 class OutgoingModel(msgspec.Struct, frozen=True):
     """What a peer sends: the fields of an `Exchange` without its round."""

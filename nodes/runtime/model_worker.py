@@ -103,7 +103,7 @@ class ModelWorker:
                 sites[name] = SiteStatistics.from_parts(facts, body).limited(effect.rows.get(name))
             except IncompatibleSites as error:
                 raise IncompatibleSites(f"site {name}: {error}") from error
-        return agree(sites, scale=self._scale)
+        return agree(sites, scale=self._scale, task=self.site_model.task)
 
     def set_weights(self, body: Any) -> None:
         """Put weights into the model in order to measure them."""
