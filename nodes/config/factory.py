@@ -51,13 +51,15 @@ def build_site_model(
 ) -> SiteModel:
     """Tie a model to one site's rows.
 
-    `task` is what the whole data set is for ("classification" or "regression"): a site's own few rows may look
-    otherwise. A model that can do only one of the two knows better, and keeps its own.
+    `task` is what the whole data set is for ("classification" or "regression"), where that is known; else
+    ``data.task`` says it, or the model, or in round 0 all sites together.
 
     Raises
     ------
     CannotMerge
         If copies of the model cannot be averaged.
+    DataError
+        For rows that the model cannot learn, or too few of them.
     """
     from nervenet.models.registry import as_model
     from nervenet.models.site_model import SiteModel
@@ -69,9 +71,10 @@ def build_site_model(
         X,
         y,
         columns=columns,
-        task=task if getattr(ready, "classifies", None) is None else None,
+        task=task or experiment.data.task,
         test=test,
         holdout=0.0 if test is not None else holdout,
+        min_rows=experiment.data.min_rows,
         seed=experiment.seed,
         scorers=experiment.evaluation.scorers,
     )

@@ -16,13 +16,12 @@ from ..config.factory import default_node_names
 from ..config.schema import Experiment
 from ..runtime.awake_time import AwakeTime
 from ..runtime.round_history import Row, rows_of
-from .baselines import too_large
+from .baselines import BASELINE, too_large
 from .data_shares import DataShares
 from .forkserver_client import ForkServerClient, ForkServerError
 from .processes import ProcessTable
 from .restarts import RestartPacing
 
-BASELINE = "baseline"
 BROKER = "broker"
 
 
@@ -57,6 +56,7 @@ class Supervisor:
     rounds: dict[str, Mapping[int, Row]] = field(default_factory=dict)  # figures of each
     lost: dict[str, str] = field(default_factory=dict)
     baselines: Mapping[str, float | None] | None = None
+    baseline_s: float | None = None  # seconds that their training took
 
     def __post_init__(self) -> None:
         self._processes = ProcessTable(self.fork_server, self._exited, self._abort)
@@ -127,15 +127,16 @@ class Supervisor:
         folder = self.checkpoint_dir(role, name)
         return {"name": name, "role": role, "checkpoint_dir": None if folder is None else str(folder)}
 
-    async def start_baselines(self, shares: DataShares) -> None:
-        """Start the baselines, at low priority, unless they are switched off or too large."""
+    async def start_baselines(self, shares: DataShares, rounds: int) -> None:
+        """Start the baselines of so many rounds, at low priority, unless they are switched off or too large."""
         if not self.experiment.evaluation.baseline:
             return
-        reason = too_large(self.experiment, shares.rows)
+        reason = too_large(self.experiment, shares.rows, rounds)
         if reason:
             self.publish("warning", reason=reason)
-        else:
-            await self._spawn(self._data_job(BASELINE, shares), (BASELINE,), [shares.whole])
+        elif rounds:
+            job = {**self._data_job(BASELINE, shares), "rounds": rounds, "events_in": self.events_in}
+            await self._spawn(job, (BASELINE,), [shares.whole])
 
     async def _spawn(self, job: Mapping[str, Any], nodes: tuple[str, ...], descriptors: list[int]) -> None:
         full = {**job, "run": self.run, "report_server": dict(self.report_server)}
@@ -159,6 +160,7 @@ class Supervisor:
             self._give_up_baselines(f"the baselines failed: {fields['failed']}")
         elif node == BASELINE:
             self.baselines = {key: fields.get(key) for key in ("centralised", "local_only_mean")}
+            self.baseline_s = fields.get("seconds")
         else:
             self.results[node] = fields
             if fields.get("failed") and not self._stopping:
@@ -167,6 +169,11 @@ class Supervisor:
                 # A read-only view of the message's buffer: fine for a mean and for a file.
                 self.arrays[node] = array
         self._processes.notify()
+
+    @property
+    def completed_rounds(self) -> int:
+        """How many rounds the coordinator has reported as completed."""
+        return int(self.results.get("coordinator", {}).get("completed_rounds", 0))
 
     def progressed(self) -> None:
         self._progress_at = self._awake.seconds

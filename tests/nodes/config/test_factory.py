@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models import MLP
+from nervenet.models.data.data import DataError
 from nervenet.models.model import LocalWork
 from nervenet.nodes.config.factory import build_model, build_site_model, task_settings
 from nervenet.nodes.config.keys import ExperimentError
@@ -81,12 +82,16 @@ def test_a_site_is_told_what_the_whole_data_set_is_for() -> None:
     assert site_model.task == "classification"
 
 
-def test_its_own_rows_alone_would_mislead_it() -> None:
-    assert build_site_model(MLP((4,)), few_rows_of_many_classes(), Experiment()).task == "regression"
+def test_its_own_rows_alone_decide_nothing() -> None:
+    assert build_site_model(MLP((4,)), few_rows_of_many_classes(), Experiment()).task is None
+    told = Experiment.from_dict({"data": {"task": "classification"}})
+    assert build_site_model(MLP((4,)), few_rows_of_many_classes(), told).task == "classification"
 
 
-def test_an_estimator_knows_better_than_the_data() -> None:
+def test_an_estimator_settles_the_task() -> None:
     from sklearn.linear_model import SGDRegressor
 
     rows = (np.arange(12.0).reshape(6, 2), np.array([0, 1, 0, 1, 0, 1]))
-    assert build_site_model(SGDRegressor(), rows, Experiment(), task="classification").task == "regression"
+    assert build_site_model(SGDRegressor(), rows, Experiment()).task == "regression"
+    with pytest.raises(DataError, match="SGDRegressor is for regression alone"):
+        build_site_model(SGDRegressor(), rows, Experiment(), task="classification")

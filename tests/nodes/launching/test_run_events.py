@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from nervenet.broker.broker import Broker
-from nervenet.broker.publisher import Publisher
+from nervenet.broker.events import Publisher
 from nervenet.broker.relay import Relay
 from nervenet.broker.subscriber import EventStream
 from nervenet.nodes.launching import run_events
