@@ -39,6 +39,7 @@ ROLES = {
     "nodes/runtime/event_types.py": ["monitor"],
     "nodes/runtime/session.py": ["coordinator", "client", "peer"],
     "nodes/runtime/node.py": ["coordinator", "client", "peer"],
+    "nodes/launching/baselines.py": ["baseline"],
     "nodes/launching/launcher.py": ["launcher"],
     "nodes/launching/run_events.py": ["launcher"],
     "nodes/launching/standalone.py": ["coordinator"],
