@@ -18,7 +18,6 @@ from typing import Annotated, Any, get_args
 
 import msgspec
 from msgspec import Meta
-from nervenet.broker.events import STREAM
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Time = Annotated[float, Meta(ge=0, le=2**53)]
@@ -320,6 +319,7 @@ _FIELDS = {
     for kind, cls in _CLASSES.items()
 }
 _HEAD = _FIELDS["unknown"]
+STREAM = "stream"  # as in `nervenet.broker.events`, which loads ZeroMQ
 _DISTINCT = 256  # publishers and types whose malformed events are told apart
 
 
