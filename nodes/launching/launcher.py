@@ -23,10 +23,11 @@ from ..runtime.identity import inbox_address
 from .data_shares import DataShares, divide
 from .forkserver_client import ForkServerClient
 from .report_server import ReportServer
-from .run_events import RunEvents
+from .run_events import END_RELAYED_S, RunEvents
 from .supervisor import RunAborted, Supervisor
 
 STOP_S = 3.0  # an orderly stop takes no longer; then the children are killed
+STOPPED_RELAYED_S = 2.0  # how long the word of an orderly stop may take to reach monitors
 BASELINE_S = 60.0  # how long the baselines may go on after the run
 
 
@@ -160,6 +161,7 @@ class _Launch:
                 self.events.publish,
                 self._write_nodes,
                 self.run_dir.checkpoint_dir,
+                run_dir=self.run_dir.path.absolute(),
                 min_nodes=1 if self.run_dir.resumed is not None and experiment.mode == "federated" else None,
             )
             stack.callback(self.supervisor.remove_sockets)
@@ -185,23 +187,24 @@ class _Launch:
             await supervisor.wait_for_baselines(BASELINE_S)
         except asyncio.CancelledError as error:
             status, reason, interrupted = "interrupted", "interrupted", error
-            # The nodes report what they have when they are stopped; a second signal ends this wait by ending the
-            # process.
-            with suppress(asyncio.CancelledError):
-                await supervisor.stop(STOP_S)
         except RunAborted as error:
             status, reason = "failed", str(error)
-            await supervisor.stop(STOP_S)
         except Exception as error:  # noqa: BLE001  (raised again below, when the folder is readable and nobody left)
             status, reason, interrupted = "failed", f"{type(error).__name__}: {error}", error
-            await supervisor.stop(STOP_S)
+        if status != "completed":
+            # The folder is readable even if something ends this process while the nodes end.
+            await asyncio.to_thread(self._write_results, status, reason)
+            # They report what they have when they are stopped; a second signal ends this wait by ending the process.
+            # No socket is left open to those that must be killed: ZeroMQ was seen to abort as hundreds died at once.
+            with suppress(asyncio.CancelledError):
+                await supervisor.stop_nodes(STOP_S, report_server.close)
         result = await asyncio.to_thread(self._write_results, status, reason)
         if result.status == "completed":
             self.events.publish("run.completed", **_run_completed(result))
         else:
             self.events.publish("run.failed", reason=result.reason)
-        if status == "completed":  # or the broker has been stopped already
-            await self.events.end_relayed()
+        if supervisor.broker_runs:  # which is stopped last, so that monitors learn of the end
+            await self.events.end_relayed(END_RELAYED_S if status == "completed" else STOPPED_RELAYED_S)
         await supervisor.stop(STOP_S)
         await self.events.all_left(supervisor.survivors())
         self.run_dir.flush()
