@@ -9,6 +9,7 @@ from typing import Any
 import zmq
 
 from .channel import Channel
+from .errors import NoSocket
 from .transport_events import Counters
 
 
@@ -21,7 +22,10 @@ class DisconnectMonitor:
     def __init__(self, socket: zmq.Socket[bytes], closed: Callable[[int], None]) -> None:
         self._socket = socket
         self._closed = closed
-        monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        try:
+            monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        except zmq.ZMQError as error:
+            raise NoSocket(error.errno or 0, error.strerror) from None
         self._channel = Channel(monitor, deliver=self._deliver, counters=Counters())
 
     def drain(self) -> None:

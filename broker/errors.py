@@ -9,6 +9,7 @@ __all__ = [
     "BrokerUnreachable",
     "JoinRefused",
     "MessageTooLarge",
+    "NoSocket",
     "PeerUnreachable",
     "ProtocolError",
     "RosterIncomplete",
@@ -78,6 +79,13 @@ class AddressInUse(BrokerError):
     def __init__(self, address: str) -> None:
         super().__init__(f"{address} is in use by another program; choose another port, or port 0 for a free one")
         self.address = address
+
+
+class NoSocket(BrokerError, OSError):
+    """This machine, or this process, has no room for another socket; ``errno`` is what the system said."""
+
+    def __init__(self, errno: int, reason: str) -> None:
+        super().__init__(errno, f"{reason}: no socket can be opened; see ulimit -n")
 
 
 class BadAddress(BrokerError, ValueError):

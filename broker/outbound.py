@@ -46,16 +46,16 @@ class Outbound:
                 if lane not in addresses:
                     raise BadAddress(peer, f"no address of its {lane} lane is given")
                 socket = dial(context, f"link.{lane}", addresses[lane], self._endpoint.limits, self._identity)
-            except BadAddress:
+                receive = partial(self._receive, link, lane)
+                link.channels[lane] = self._endpoint.channel(
+                    socket, lane, receive, lambda _: (peer, link.up is not None), addressed=False
+                )
+                link.channels[lane].hold()  # until HELLO is answered
+                if (self._monitored or watched) and lane is Lane.CONTROL and not addresses[lane].startswith("inproc"):
+                    link.monitor = DisconnectMonitor(socket, partial(self._disconnected, link))
+            except BaseException:
                 link.close()
                 raise
-            receive = partial(self._receive, link, lane)
-            link.channels[lane] = self._endpoint.channel(
-                socket, lane, receive, lambda _: (peer, link.up is not None), addressed=False
-            )
-            link.channels[lane].hold()  # until HELLO is answered
-            if (self._monitored or watched) and lane is Lane.CONTROL and not addresses[lane].startswith("inproc"):
-                link.monitor = DisconnectMonitor(socket, partial(self._disconnected, link))
         self._links[peer] = link
         self._greet(link, _HELLO_S[0])
 

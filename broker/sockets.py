@@ -7,6 +7,7 @@ makes ZeroMQ allocate whatever it announces.
 
 from __future__ import annotations
 
+import errno
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +16,14 @@ from random import SystemRandom
 import zmq
 
 from .codec import DEFAULT_LIMITS, Limits
-from .errors import AddressInUse, BadAddress
+from .errors import AddressInUse, BadAddress, NoSocket
 
 CONTROL_QUEUE = 256  # messages queued for a peer outside ZeroMQ, see channel.py
 BULK_QUEUE = 4
 # ZeroMQ tells a writer of room after every half of this many reads, and each time wakes its event loop: 4 cost every
 # second round a turn of the loop. Vectors are shared between peers, so a slow peer holds up rounds and not copies.
 _BULK_DEPTH = 16
+OUT_OF_FILES = {errno.EMFILE, errno.ENFILE}
 _WILDCARDS = {"0.0.0.0", "[::]", "*"}
 
 # ZMTP's own heartbeats tell a dead host from a quiet one; an I/O thread answers them, so a busy node does not look
@@ -72,9 +74,17 @@ SOCKETS: dict[str, SocketKind] = {
 
 
 def make(context: zmq.Context[zmq.Socket[bytes]], kind: str, limits: Limits = DEFAULT_LIMITS) -> zmq.Socket[bytes]:
-    """Return a socket of the table, neither bound nor connected; closing it discards unsent messages."""
+    """Return a socket of the table, neither bound nor connected; closing it discards unsent messages.
+
+    Raises
+    ------
+    NoSocket
+    """
     row = SOCKETS[kind]
-    socket = context.socket(row.type)
+    try:
+        socket = context.socket(row.type)
+    except zmq.ZMQError as error:  # too many open files, or too many sockets of this context
+        raise NoSocket(error.errno or 0, error.strerror) from None
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.SNDHWM, row.depth)
     socket.setsockopt(zmq.RCVHWM, row.depth)
@@ -97,17 +107,17 @@ def dial(
 
     Raises
     ------
-    BadAddress
+    BadAddress, NoSocket
     """
-    socket = None
+    socket = make(context, kind, limits)
     try:
-        socket = make(context, kind, limits)
         if identity is not None:
             socket.setsockopt(zmq.IDENTITY, identity)
         socket.connect(address)
-    except zmq.ZMQError as error:  # a malformed address, or too many open sockets
-        if socket is not None:
-            socket.close()
+    except zmq.ZMQError as error:
+        socket.close()
+        if error.errno in OUT_OF_FILES:
+            raise NoSocket(error.errno or 0, error.strerror) from None
         reason = f"cannot be dialed ({error}); an address is tcp://HOST:PORT, ipc://PATH or inproc://NAME"
         raise BadAddress(address, reason) from None
     return socket
@@ -118,13 +128,15 @@ def bind(socket: zmq.Socket[bytes], address: str) -> str:
 
     Raises
     ------
-    AddressInUse, BadAddress
+    AddressInUse, BadAddress, NoSocket
     """
     try:
         socket.bind(address)
     except zmq.ZMQError as error:
         if error.errno == zmq.EADDRINUSE:
             raise AddressInUse(address) from None
+        if error.errno in OUT_OF_FILES:
+            raise NoSocket(error.errno or 0, error.strerror) from None
         raise BadAddress(address, f"cannot be bound ({error.strerror})") from None
     return socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()  # type: ignore[union-attr]
 

@@ -10,11 +10,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .atomic_file import replacing
 from .model import CannotMerge, Model
 from .moments import IncompatibleSites
 from .preprocessing import Preprocessing
-from .registry import rebuild
+from .registry import describe, rebuild
 from .site_model import SiteModel
 from .sklearn.skops_file import export
 from .weights import IncompatibleWeights, Layout, Vector
@@ -31,11 +33,11 @@ class ModelFileError(ValueError):
 
 
 def save_model(
-    folder: Path,
-    model: Model,
-    preprocessing: Preprocessing,
-    vector: Vector,
-    extra: Mapping[str, Any],
+    folder: str | Path,
+    model: Model | SiteModel,
+    preprocessing: Preprocessing | None = None,
+    vector: Vector | None = None,
+    extra: Mapping[str, Any] | None = None,
     *,
     stem: str = STEM,
 ) -> None:
@@ -47,27 +49,43 @@ def save_model(
         Made if it is missing. Gets model.safetensors and model.json; for a scikit-learn estimator also model.skops, a
         fitted estimator that takes raw inputs and needs nothing of this package.
     model
-        Built; its own weights are neither used nor changed.
-    preprocessing, vector
-        What the sites agreed on, and the weights to save.
+        Built; its own weights are neither used, where there is a `vector`, nor changed. Of a class of your own, too.
+    preprocessing
+        What the sites agreed on; by default that of a `SiteModel`, such as the `model` of a node.
+    vector
+        The weights to save; by default the model's own.
     extra
         Further JSON-able facts, such as round and metrics; figures that are not finite become null.
     stem
         Of the files' names: several models may share a folder.
 
-    Raises IncompatibleWeights: the vector does not fit the model's layout, or is not finite.
+    Raises
+    ------
+    TypeError
+        For a bare model without preprocessing, which alone gives its numbers a meaning.
+    RuntimeError
+        For a model that is not built yet.
+    IncompatibleWeights
+        The vector does not fit the model's layout, or is not finite.
     """
+    if isinstance(model, SiteModel):
+        preprocessing = preprocessing or model.preprocessing
+        model = model.model
+    if preprocessing is None:
+        raise TypeError(f"{type(model).__name__} is saved with its preprocessing; a SiteModel brings its own")
+    folder = Path(folder)
+    vector = model.get_weights() if vector is None else vector
     model.layout.check(vector)
     skops, note = export(model, preprocessing, vector)
     description: dict[str, Any] = {
         "format": FORMAT,
         "rule": "mean",
         "layout": model.layout.to_dict(),
-        "model": model.describe(),
+        "model": describe(model),
         "agreement": preprocessing.to_dict(),
         "weights": {"file": f"{stem}.safetensors"},
         "skops": note,
-        "extra": _finite(extra),
+        "extra": _finite(extra or {}),
     }
     description["weights"]["blake2b"] = save_weights(folder / f"{stem}.safetensors", model.layout, vector)
     if skops is not None:
@@ -91,18 +109,28 @@ def save_weights(path: Path, layout: Layout, vector: Vector) -> str:
     return _digest(content)
 
 
-def load_model(path: Path) -> SiteModel:
+def load_model(path: str | Path, *, model: object = None) -> SiteModel:
     """Return a saved model, ready to predict from raw inputs, without rows of its own.
 
-    `path` is a folder that `save_model` wrote, or one of its files. Raises ModelFileError when a file is missing,
-    damaged, of a newer format, or the two do not belong together.
+    Parameters
+    ----------
+    path
+        A folder that `save_model` wrote, or one of its files.
+    model
+        For a model of a class of your own: the class, its import path ``module:Class``, or an instance. It is not
+        imported because a file says so.
+
+    Raises
+    ------
+    ModelFileError
+        A file is missing, damaged, of a newer format, or the two do not belong together; or the model is of a class of
+        your own, and `model` is not given.
     """
     described, weights = _files(Path(path))
     fields = _description(described)
     try:
-        model = rebuild(fields["model"])
+        site_model = SiteModel(rebuild(fields["model"], model))
         layout = Layout.from_dict(fields["layout"])
-        site_model = SiteModel(model)
         built = site_model.build(Preprocessing.from_dict(fields["agreement"]), seed=0)
         digest = fields["weights"]["blake2b"]
     except KeyError as error:
@@ -115,7 +143,7 @@ def load_model(path: Path) -> SiteModel:
     return site_model
 
 
-def read_extra(path: Path) -> dict[str, Any]:
+def read_extra(path: str | Path) -> dict[str, Any]:
     """Return the `extra` facts that were saved with a model. Raises ModelFileError like `load_model`."""
     extra = _description(_files(Path(path))[0]).get("extra")
     return dict(extra) if isinstance(extra, dict) else {}
@@ -156,7 +184,6 @@ def _description(path: Path) -> dict[str, Any]:
 
 
 def _vector(path: Path, layout: Layout, digest: str) -> Vector:
-    import numpy as np
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -194,6 +221,8 @@ def _finite(value: Any) -> Any:
     match value:
         case float() if not math.isfinite(value):
             return None
+        case np.generic():
+            return _finite(value.item())
         case Mapping():
             return {key: _finite(item) for key, item in value.items()}
         case list() | tuple():

@@ -161,13 +161,14 @@ class Model(Protocol):
     def get_state(self, *, moments: bool = True) -> dict[str, Array]:
         """Return copies of what training carries from round to round, by name, for a checkpoint.
 
-        Without `moments` only what is carried even where `LocalWork.carry_optimizer` is not set, such as the step
-        counter of a learning-rate schedule, which goes by the name ``t``: shape (1,), one more than the steps taken.
+        Without `moments` only what is carried even where `LocalWork.carry_optimizer` is not set. The clock of a
+        learning-rate schedule goes by the name ``t``: shape (1,), one more than the steps taken. It belongs to the
+        weights: who receives them sets it, to a number that need not be whole.
         """
         ...
 
     def set_state(self, state: Mapping[str, Array]) -> None:
-        """Put back what `get_state` returned."""
+        """Put back what `get_state` returned, or some of it."""
         ...
 
     def describe(self) -> dict[str, Any]:

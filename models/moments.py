@@ -66,6 +66,10 @@ class Moments:
         mean = self.mean + delta * (other.n / n)
         return Moments(n, mean, self.m2 + other.m2 + delta * delta * (self.n * (other.n / n)))
 
+    def limited(self, rows: int) -> Moments:
+        """Return the moments of so many rows, at least 1, with the same means and deviations."""
+        return Moments(float(rows), self.mean, self.m2 * (rows / self.n))
+
     @property
     def deviation(self) -> Column:
         """Standard deviation of each column; 0 where all that is left is rounding."""

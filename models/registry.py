@@ -2,18 +2,28 @@
 
 Another package offers a family through the entry points `nervenet.models`. The entry's name is the name in experiment
 files: a plain name for a class with `from_parameters` (`base.FlatModel` supplies it), or an estimator's import path for
-a subclass of `sklearn.adapters.Adapter`. A family is imported when it is first named.
+a subclass of `sklearn.adapters.Adapter`. A class that no package offers goes by its import path, ``module:Class``. A
+family is imported when it is first named.
 """
 
 from collections.abc import Mapping
-from inspect import signature
+from inspect import isclass, signature
 from typing import Any, cast
 
 from .model import CannotMerge, Capability, Model
 from .plugins import Registry, lacks
 
+PROTOCOL = ("build", "get_weights", "set_weights", "fit", "describe")
+"""Members by which a `Model` is recognized."""
+
+
+def _wrong(plugin: object) -> str:
+    """Return what is wrong with a class from outside: it is neither a model nor a scikit-learn estimator."""
+    return "" if isclass(plugin) and hasattr(plugin, "get_params") else lacks(plugin, *PROTOCOL)
+
+
 FAMILIES: Registry[Any] = Registry(
-    "family",
+    "model.name",
     "nervenet.models",
     {
         "mlp": "mlp.mlp:MLP",
@@ -25,7 +35,8 @@ FAMILIES: Registry[Any] = Registry(
         "sklearn.neural_network.MLPRegressor": "sklearn.mlp:MLPRegressorAdapter",
     },
     package=__package__,
-    check=lambda plugin: lacks(plugin, "build", "get_weights", "set_weights", "fit", "describe"),
+    check=_wrong,
+    example="mypackage.mine:Model",
 )
 """The families by name, those of other packages last."""
 
@@ -51,7 +62,7 @@ def as_model(obj: object) -> Model:
         A parameter's value that scikit-learn does not allow.
     """
     # Asked of the class: on an instance `layout` is a property that raises before `build`.
-    if all(hasattr(type(obj), name) for name in ("build", "get_weights", "set_weights", "fit", "describe")):
+    if all(hasattr(type(obj), name) for name in PROTOCOL):
         return cast(Model, obj)
     if isinstance(obj, type):
         raise _cannot_merge(f"the class {obj.__name__}", f"an instance is wanted: {obj.__name__}()")
@@ -68,14 +79,14 @@ def as_model(obj: object) -> Model:
     if refused := refused_setting(obj):
         raise _cannot_merge(*refused)
     same_package = own.__module__.partition(".")[0] == path.partition(".")[0]
-    return cast(Model, FAMILIES[path](obj, path if same_package else f"{own.__module__}.{own.__qualname__}"))
+    return cast(Model, FAMILIES[path](obj, path if same_package else import_path(own)))
 
 
 def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
     """Return a model made from its name in an experiment file.
 
-    The name is one of `FAMILIES`, or another import path that starts with ``sklearn.``; the parameters are keyword
-    arguments of its constructor.
+    The name is one of `FAMILIES`, another import path that starts with ``sklearn.``, or the import path of one's own
+    class, ``module:Class``; the parameters are keyword arguments of its constructor.
 
     Raises
     ------
@@ -84,36 +95,80 @@ def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
     CannotMerge
         Copies of that estimator cannot be averaged.
     """
-    cls: Any = FAMILIES[name] if name in FAMILIES else None  # noqa: SIM401  (an unknown name is no KeyError)
-    if hasattr(cls, "from_parameters"):
-        return cast(Model, cls.from_parameters(parameters))
+    cls: Any = FAMILIES[name] if name in FAMILIES or ":" in name else None
     if cls is None and not name.startswith("sklearn."):
         plain = [known for known in FAMILIES if not known.startswith("sklearn.")]
         raise ValueError(
-            f"unknown model {name!r}; allowed are {', '.join(plain)}, and import paths that start with sklearn., such "
-            "as sklearn.linear_model.SGDClassifier"
+            f"unknown model {name!r}; allowed are {', '.join(plain)}, import paths that start with sklearn., such as "
+            "sklearn.linear_model.SGDClassifier, and those of your own classes, as in mypackage.mine:Model"
         )
-    from .sklearn.estimators import estimator_class
+    if name.startswith("sklearn."):  # whatever its adapter
+        from .sklearn.estimators import estimator_class
 
-    estimator = estimator_class(name, FAMILIES.builtin)
-    allowed = list(signature(estimator).parameters)
-    for parameter in parameters:
-        if parameter not in allowed:
-            raise ValueError(f"{estimator.__name__} has no parameter {parameter!r}; allowed are {', '.join(allowed)}")
+        cls = estimator_class(name, FAMILIES.builtin)
+    return _made(cls, parameters)
+
+
+def parameters_of(name: str) -> frozenset[str]:
+    """Return the names of a family's own parameters; empty for scikit-learn's estimators, and for an unknown name."""
+    if name.startswith("sklearn.") or not (name in FAMILIES or ":" in name):
+        return frozenset()
+    return frozenset(signature(FAMILIES[name]).parameters)
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """Return that from which `rebuild` makes the same model: what it says of itself, under the import path of its class
+    where that is one's own, which may have the name of the family that it was derived from.
+    """
+    described = model.describe()
+    name = str(described["name"])
+    if ":" in name or (name in FAMILIES and FAMILIES[name] is type(model)):
+        return described
+    return described | {"name": import_path(type(model))}
+
+
+def rebuild(description: Mapping[str, Any], own: object = None) -> Model:
+    """Return the model that `describe` described; weights come separately.
+
+    Runs no code from the description: `own` is the caller's word on what to make where that is a class of one's own:
+    the class, its import path, or an instance.
+    """
     try:
-        made = estimator(**parameters)
-    except TypeError as error:  # Pipeline() and other meta-estimators, which want their parts
-        raise _cannot_merge(estimator.__name__, str(error)) from error
-    return as_model(made)
-
-
-def rebuild(description: Mapping[str, Any]) -> Model:
-    """Return the model that `Model.describe` described; weights come separately. Runs no code from the description."""
-    try:
-        name, parameters = description["name"], description["parameters"]
+        name, parameters = str(description["name"]), description["parameters"]
     except (KeyError, TypeError) as error:
         raise ValueError("a model's description needs the keys name and parameters") from error
-    return named_model(str(name), parameters)
+    if own is None and ":" in name:
+        raise ValueError(
+            f"the model is of a class of your own, {name}, which is imported only where you name it: "
+            f"load_model(…, model={name!r}), on the command line --model {name}"
+        )
+    if isclass(own):
+        return _made(own, parameters)
+    if own is None or isinstance(own, str):
+        return named_model(own or name, parameters)
+    return as_model(own)
+
+
+def import_path(cls: type) -> str:
+    """Return ``module:Class``."""
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def _made(cls: Any, parameters: Mapping[str, Any]) -> Model:
+    """Return a model of a class: of a family, an estimator, or one's own."""
+    if hasattr(cls, "from_parameters"):
+        return cast(Model, cls.from_parameters(parameters))
+    allowed = list(signature(cls).parameters)
+    for parameter in parameters:
+        if parameter not in allowed:
+            raise ValueError(f"{cls.__name__} has no parameter {parameter!r}; allowed are {', '.join(allowed)}")
+    try:
+        made = cls(**parameters)
+    except TypeError as error:  # Pipeline() and other meta-estimators, which want their parts
+        if not hasattr(cls, "get_params"):
+            raise ValueError(str(error)) from error
+        raise _cannot_merge(cls.__name__, str(error)) from error
+    return as_model(made)
 
 
 def _cannot_merge(what: str, why: str) -> CannotMerge:

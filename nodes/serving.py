@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from nervenet.models.preprocessing import listed
 
 from .results.run_dir import to_json
 
@@ -108,7 +109,7 @@ def read_table(body: bytes, columns: tuple[str, ...], max_rows: int = MAX_ROWS) 
     """
     import msgspec
 
-    expected = f"expected {len(columns)} numbers a row ({_listed(columns)})"
+    expected = f"expected {len(columns)} numbers a row ({listed(columns)})"
     try:
         request = msgspec.json.decode(body)
     except msgspec.DecodeError as error:
@@ -116,7 +117,7 @@ def read_table(body: bytes, columns: tuple[str, ...], max_rows: int = MAX_ROWS) 
     if not isinstance(request, dict):
         raise Malformed(f"the body is {_kind(request)}; expected an object with the field {FIELD}")
     if FIELD not in request:
-        found = _listed(tuple(request)) if request else "none"
+        found = listed(tuple(request)) if request else "none"
         raise Malformed(f"field {FIELD} is missing (fields received: {found}); {expected}")
     rows = request[FIELD]
     if not isinstance(rows, list):
@@ -176,8 +177,3 @@ def _finite(value: float) -> bool:
 def _kind(value: Any) -> str:
     names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")
-
-
-def _listed(names: tuple[str, ...], most: int = 8) -> str:
-    rest = f", … {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest

@@ -31,8 +31,10 @@ def header(view: RunView, now: float) -> str:
         parts.append(f"staleness {view.staleness:.1f}")
     if view.finished:
         parts.append(view.status if not view.reason else f"{view.status}: {view.reason}")
-    elif view.rounds and view.round >= view.rounds:
-        parts.append("finishing")
+    elif view.stopping or (view.rounds and view.round >= view.rounds):
+        done, models = view.baselines
+        trained = f"training the baselines: {done} of {models} models" if done < models else "finishing"
+        parts.append(f"stopped by {view.stopping}, {trained}" if view.stopping else trained)
     elif view.seen and now - view.seen > STALE_S:
         parts.append(f"stale: nothing heard for {duration(now - view.seen)}")
     elif view.eta_s() is not None:

@@ -30,6 +30,7 @@ def build() -> Typer:
     from .launch import launch
     from .monitor import monitor
     from .node import node
+    from .predict import predict
     from .serve import serve
     from .topology import topology
 
@@ -48,7 +49,7 @@ def build() -> Typer:
         version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True, callback=_version),
     ) -> None: ...
 
-    for command in (launch, broker, node, monitor, serve, topology):
+    for command in (launch, broker, node, monitor, serve, predict, topology):
         app.command()(command)
     return app
 
@@ -85,7 +86,10 @@ def execute(arguments: Sequence[str], early: Mapping[str, Any] | None = None) ->
 
 
 def main() -> None:
+    from nervenet.nodes.launching.rlimits import raise_soft_limits
+
     arguments = sys.argv[1:]
+    raise_soft_limits()  # first of all: children inherit them
     fork_server = None
     if arguments[:1] == ["launch"] and not {"-h", "--help"} & set(arguments):
         # Before the launcher is imported: the process that nodes are forked from does its imports concurrently.

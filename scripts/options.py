@@ -38,6 +38,7 @@ FLAGS = (
         "iris, wine, breast_cancer, digits, diabetes, synthetic, mnist, fashion_mnist, or an .npz, .csv, .parquet file",
     ),
     Flag("data.target", "Column to predict", "target, y, label or class, else the last"),
+    Flag("data.task", "classification or regression", "what the model can do, else by the target of all sites"),
     Flag("data.partition", "Which node holds which rows: iid, dirichlet, shards, quantity or column"),
     Flag("data.alpha", "For dirichlet and quantity; the smaller, the more unequal the nodes"),
     Flag("data.shards_per_node", "For shards: shards of one label per node"),

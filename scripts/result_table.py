@@ -54,11 +54,13 @@ def result_facts(summary: Mapping[str, Any], out: Path) -> list[tuple[str, str]]
     median, start = summary.get("round_s_median"), summary.get("startup_s")
     pace = "" if median is None else f", {duration(median)} each in the median"
     start_up = "" if start is None else f", of which {duration(start)} to the first round"
+    beside = summary.get("baseline_s")
+    baselines = "" if beside is None else f"; baselines {duration(beside)}"
     facts = [
         ("rounds", f"{summary['completed_rounds']} of {summary['rounds']}{pace}"),
         *_early(summary),
         ("sent", f"{size(summary['bytes_sent'])}{detail}"),
-        ("time", f"{duration(summary['wall_s'])}{start_up}"),
+        ("time", f"{duration(summary['wall_s'])}{start_up}{baselines}"),
         ("nodes lost", ", ".join(summary.get("nodes_lost") or ()) or "none"),
     ]
     stale = summary.get("staleness")

@@ -9,32 +9,28 @@ from typing import Annotated, Any
 
 import typer
 
+from .saved_model import Best, Own, Saved, load_saved
+
 
 def serve(
-    model: Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="A run folder, or a model file.")],
+    saved: Saved,
     http: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where to listen.")] = "127.0.0.1:8000",
-    best: Annotated[
-        bool, typer.Option("--best", help="Of a run folder: the best round's model, not the last.")
-    ] = False,
+    best: Best = False,
+    model: Own = None,
 ) -> None:
     """Answer predictions from a saved model over HTTP.
 
     POST /predict with {"X_test": [[…], …]}, raw inputs, is answered by {"y_pred": […]}. GET /healthz says whether the
     server is up, GET /model what it serves.
     """
-    from nervenet.nodes.config.keys import ExperimentError
-
     host, port = _address(http)
-    from nervenet.models.artifact import load_model, read_extra
+    from nervenet.models.artifact import read_extra
     from nervenet.nodes.serving import predictor_app
 
     from .signals import run
 
-    if best and not model.is_dir():
-        raise ExperimentError(f"--best: needs a run folder; {model} is a model file")
-    saved = model / "best.json" if best else model
-    site_model = load_model(saved)
-    info = {"metrics": {} if best else _metrics(model)} | read_extra(saved)
+    site_model, path = load_saved(saved, best=best, own=model)
+    info = {"metrics": {} if best else _metrics(saved)} | read_extra(path)
     run(lambda: _serve(predictor_app(site_model, info), host, port))
 
 

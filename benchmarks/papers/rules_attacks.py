@@ -54,7 +54,6 @@ from nervenet.nodes.runtime.payload_checks import update_fault
 
 CLIENTS, ROWS, ROUNDS = 20, 6000, 20
 SETTINGS = LocalSettings(epochs=2, batch_size=20)
-RATIO = 100.0  # federated.max_examples_ratio
 BOUND = 1.0  # of a norm, for centered clipping and the norm bound; honest updates have 0.8 to 2 in the first rounds
 ATTACKS = ("none", "sign flip", "Gaussian", "IPM", "ALIE", "NaN", "inflation")
 UNSCREENED = "fedavg unscreened"
@@ -93,11 +92,11 @@ def hostile_updates(attack: str, honest: list[Contribution], f: int, seed: int, 
 
 def screened(contributions: Sequence[Contribution], enrolled: dict[str, int], payload: Payload) -> list[Contribution]:
     """Leave out what the coordinator refuses at the door."""
-    passed, cap = [], int(RATIO * np.median(list(enrolled.values())))
+    passed = []
     for c in contributions:
         update = Update(round=1, attempt=0, examples=c.examples, metrics={}, fields=None, payload=payload)
         arrived = Arrived(c.client, update, c.body, None if is_finite(c.body) else "values must be finite")
-        if not update_fault(update, arrived, "train", payload, enrolled[c.client], cap):
+        if not update_fault(update, arrived, "train", payload, enrolled[c.client]):
             passed.append(c)
     return passed
 

@@ -52,7 +52,9 @@ class CsvTable:
             return np.array(cells, dtype=np.str_)
         if text and not all(numeric):
             odd = self._refusal(numeric.index(False), column, "a number as elsewhere in this column")
-            raise DataError(f'{odd} (or say task = "classification" to take all of them as labels)')
+            raise DataError(
+                f'{odd} (or say data.task = "classification", --task classification, to take all of them as labels)'
+            )
         values = self.numbers(column)
         whole = (values == np.floor(values)).all() and (np.abs(values) < 2**53).all()
         return values.astype(np.int64) if whole else values
@@ -63,10 +65,11 @@ class CsvTable:
         return DataError(f'{self.path}: line {self.lines[row]}, column "{column}": found {found}, expected {expected}')
 
 
-def read_csv(path: Path) -> CsvTable:
+def read_csv(path: Path, *, least_columns: int = 2) -> CsvTable:
     """Return the table of a file with a header line; empty lines are skipped.
 
-    Raises DataError when it is not UTF-8 text, the header is missing or has a name twice, or a line has cells too many
+    A file of one column is most often one whose cells are separated by something else than commas. Raises DataError
+    when it is not UTF-8 text, the header is missing or has a name twice, or a line has cells too many
     or too few.
     """
     rows: list[list[str]] = []
@@ -76,7 +79,7 @@ def read_csv(path: Path) -> CsvTable:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream, strict=True)
             columns = [cell.strip() for cell in next(reader, [])]
-            _check_header(path, columns)
+            _check_header(path, columns, least_columns)
             for row in reader:
                 if not row:
                     continue
@@ -93,7 +96,7 @@ def read_csv(path: Path) -> CsvTable:
     return CsvTable(path, columns, dict(zip(columns, zip(*rows, strict=True), strict=True)), lines)
 
 
-def _check_header(path: Path, columns: list[str]) -> None:
+def _check_header(path: Path, columns: list[str], least: int) -> None:
     if not any(columns):
         raise DataError(f"{path}: line 1 is empty, expected the names of the columns")
     if all(_is_number(name) for name in columns):
@@ -103,7 +106,7 @@ def _check_header(path: Path, columns: list[str]) -> None:
             raise DataError(f"{path}: line 1: column {place} has no name")
         if columns.count(name) > 1:
             raise DataError(f"{path}: line 1: two columns are called {name!r}")
-    if len(columns) == 1:
+    if len(columns) < least:
         raise DataError(f"{path}: line 1: only one column ({columns[0][:60]!r}); cells are separated by commas")
 
 

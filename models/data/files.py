@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..plugins import suggest
 from .csv import read_csv
-from .data import DataError, Dataset, Task, checked_task
+from .data import DataError, Dataset, Task, checked_task, infer_task
 
 TARGET_NAMES = ("target", "y", "label", "class")
 """A column with one of these names is the target, the first in this order, unless another is named."""
@@ -34,7 +34,7 @@ def load_file(path: Path, *, target: str | None = None, task: str | None = None,
     if suffix not in READERS:
         raise DataError(f"{path}: cannot read {suffix or 'a file without ending'}; allowed: {', '.join(SUFFIXES)}")
     if task is not None:
-        checked_task(task, np.zeros(1))
+        checked_task(task)
     return READERS[suffix](path, target, task, sites)
 
 
@@ -52,18 +52,8 @@ def _load_csv(path: Path, target: str | None, task: str | None, sites: str | Non
 def _load_npz(path: Path, target: str | None, task: str | None, sites: str | None) -> Dataset:
     if target is not None:
         raise DataError(f"{path}: target {target!r} is for tables with named columns; in a .npz file it is the array y")
-    try:
-        # Opened here, because numpy leaves its own handle open when the archive is damaged.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a .npz file of plain arrays ({error})") from error
-    for name in ("X", "y"):
-        if name not in arrays:
-            raise DataError(f"{path}: no array {name}; it has: {', '.join(sorted(arrays)) or 'none'}")
+    arrays = read_npz(path, "X", "y")
     X, y = arrays["X"], arrays["y"]
-    if X.ndim != 2 or X.dtype.kind not in "biuf":
-        raise DataError(f"{path}: X must be a table of numbers, found {X.ndim} dimensions of {X.dtype}")
     if y.ndim != 1 or y.dtype.kind not in "biufU":
         raise DataError(f"{path}: y must be one row of numbers or text, found {y.ndim} dimensions of {y.dtype}")
     if "columns" in arrays:
@@ -77,36 +67,64 @@ def _load_npz(path: Path, target: str | None, task: str | None, sites: str | Non
 
 
 def _load_parquet(path: Path, target: str | None, task: str | None, sites: str | None) -> Dataset:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError as error:
-        raise DataError(f'{path}: reading .parquet needs pyarrow: pip install "nervenet[parquet]"') from error
-    try:
-        table = parquet.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: not a readable .parquet file ({error})") from error
-    columns: list[str] = table.column_names
-    _unique(path, columns)
-    features, target, sites = _roles(path, columns, target, sites)
+    table = ParquetTable(path)
+    features, target, sites = _roles(path, table.columns, target, sites)
+    X = np.empty((len(table), len(features)))
+    for place, column in enumerate(features):
+        X[:, place] = table.values(column)
+    where = None if sites is None else table.values(sites, text=True)
+    return _dataset(path, X, table.values(target, text=task != "regression"), features, task, where)
 
-    def values(column: str, text: bool) -> NDArray[Any]:
-        cells = table.column(column)
+
+def read_npz(path: Path, *needed: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file, of which X is a table of numbers; DataError where one that is needed is missing."""
+    try:
+        # Opened here, because numpy leaves its own handle open when the archive is damaged.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a .npz file of plain arrays ({error})") from error
+    for name in needed:
+        if name not in arrays:
+            raise DataError(f"{path}: no array {name}; it has: {', '.join(sorted(arrays)) or 'none'}")
+    X = arrays["X"]
+    if X.ndim != 2 or X.dtype.kind not in "biuf":
+        raise DataError(f"{path}: X must be a table of numbers, found {X.ndim} dimensions of {X.dtype}")
+    return arrays
+
+
+class ParquetTable:
+    """The columns of a .parquet file."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import pyarrow as pa
+            from pyarrow import parquet
+        except ImportError as error:
+            raise DataError(f'{path}: reading .parquet needs pyarrow: pip install "nervenet[parquet]"') from error
+        try:
+            self._table = parquet.read_table(path)
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{path}: not a readable .parquet file ({error})") from error
+        self.path = path
+        self.columns: list[str] = self._table.column_names
+        _unique(path, self.columns)
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def values(self, column: str, *, text: bool = False) -> NDArray[Any]:
+        """Return a column of numbers or truth values, or, if that is allowed, of text."""
+        cells = self._table.column(column)
         if cells.null_count:
             row = cells.is_null().to_pylist().index(True)
-            raise DataError(f'{path}: row {row + 1}, column "{column}": found an empty cell, expected a number')
+            raise DataError(f'{self.path}: row {row + 1}, column "{column}": found an empty cell, expected a number')
         found: NDArray[Any] = cells.to_numpy()
         if found.dtype.kind in "biuf":
             return found
         if text and all(isinstance(cell, str) for cell in found):
             return np.array(found, dtype=np.str_)
-        raise DataError(f'{path}: column "{column}": found {cells.type}, expected numbers')
-
-    X = np.empty((table.num_rows, len(features)))
-    for place, column in enumerate(features):
-        X[:, place] = values(column, text=False)
-    where = None if sites is None else values(sites, text=True)
-    return _dataset(path, X, values(target, text=task != "regression"), features, task, where)
+        raise DataError(f'{self.path}: column "{column}": found {cells.type}, expected numbers')
 
 
 READERS: dict[str, Callable[[Path, str | None, str | None, str | None], Dataset]] = {
@@ -163,7 +181,7 @@ def _dataset(
         raise DataError(f"{path}: row {row + 1}, target: found {y[row]}, expected a number")
     if y.dtype.kind == "b":
         y = y.astype(np.int64)
-    found: Task = checked_task(task, y)
+    found: Task = infer_task(y) if task is None else checked_task(task)
     if found == "regression":
         if y.dtype.kind not in "iuf":
             raise DataError(f"{path}: the targets are text, regression needs numbers")

@@ -43,6 +43,7 @@ def shared_config_of(experiment: Experiment, site_model: SiteModel) -> dict[str,
         "nodes": experiment.min_nodes,
         "seed": experiment.seed,
         "data.scale": experiment.data.scaling,
+        **({"data.task": task} if (task := experiment.data.task) is not None else {}),
         "model.name": str(description["name"]),
     }
     for key in ("hidden", "activation", "dtype"):

@@ -23,18 +23,20 @@ def build_model(experiment: Experiment) -> Model:
     ExperimentError, CannotMerge
         For an unknown name or argument, or an estimator whose copies cannot be averaged.
     """
-    from nervenet.models.registry import named_model
+    from nervenet.models.registry import named_model, parameters_of
 
     model, training = experiment.model, experiment.training
     parameters: dict[str, Any] = dict(model.parameters)
-    if model.name == "mlp":
-        parameters |= {key: getattr(model, key) for key in ("hidden", "activation", "dtype")}
-        parameters |= {key: getattr(training, key) for key in ("learning_rate", "momentum", "l2")}
-        parameters["optimizer"] = training.rule
     try:
+        own = parameters_of(model.name)
+        parameters |= {key: getattr(model, key) for key in ("hidden", "activation", "dtype") if key in own}
+        if model.name == "mlp":
+            parameters |= {key: getattr(training, key) for key in ("learning_rate", "momentum", "l2")}
+            parameters["optimizer"] = training.rule
         return named_model(model.name, parameters)
     except ValueError as error:
-        raise ExperimentError(f"model.name: {error}") from error
+        text = str(error)
+        raise ExperimentError(text if text.startswith("model.name") else f"model.name: {text}") from error
 
 
 def build_site_model(
@@ -49,13 +51,15 @@ def build_site_model(
 ) -> SiteModel:
     """Tie a model to one site's rows.
 
-    `task` is what the whole data set is for ("classification" or "regression"): a site's own few rows may look
-    otherwise. A model that can do only one of the two knows better, and keeps its own.
+    `task` is what the whole data set is for ("classification" or "regression"), where that is known; else
+    ``data.task`` says it, or the model, or in round 0 all sites together.
 
     Raises
     ------
     CannotMerge
         If copies of the model cannot be averaged.
+    DataError
+        For rows that the model cannot learn, or too few of them.
     """
     from nervenet.models.registry import as_model
     from nervenet.models.site_model import SiteModel
@@ -67,9 +71,10 @@ def build_site_model(
         X,
         y,
         columns=columns,
-        task=task if getattr(ready, "classifies", None) is None else None,
+        task=task or experiment.data.task,
         test=test,
         holdout=0.0 if test is not None else holdout,
+        min_rows=experiment.data.min_rows,
         seed=experiment.seed,
         scorers=experiment.evaluation.scorers,
     )

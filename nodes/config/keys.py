@@ -154,6 +154,10 @@ def keys_of(root: type, section: str = "") -> list[str]:
     return [name for name in _fields(kind or root) if name != GATHERED.get(section)]
 
 
+def _is_literal(hint: Any) -> bool:
+    return typing.get_origin(hint) is typing.Literal
+
+
 def _explain(message: str, tables: Mapping[str, Any], kind: type) -> str:
     """Translate msgspec's ``Expected `int`, got `str` - at `$.nodes```: name the key, what was found and is allowed."""
     match = _WHERE.match(message)
@@ -164,7 +168,7 @@ def _explain(message: str, tables: Mapping[str, Any], kind: type) -> str:
     for key in keys.split(".") if keys else ():
         found = found[key]
         hint = typing.get_type_hints(hint)[key]
-    allowed = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
+    allowed = next((typing.get_args(one) for one in (hint, *typing.get_args(hint)) if _is_literal(one)), ())
     if allowed:
         names = [str(name) for name in allowed]
         return f"{keys} = {found!r}: expected one of {', '.join(names)}{suggest(str(found), names)}"

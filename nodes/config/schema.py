@@ -27,6 +27,8 @@ class DataConfig:
 
     name: Text = "digits"  # a packaged data set, or the path of a .npz, .csv or .parquet file
     target: str | None = None  # the column to predict; else one called target, y, label or class, else a file's last
+    # What the target is; where it is left open, a classifier or regressor says it, or all sites' rows together.
+    task: Literal["classification", "regression"] | None = None
     test_size: Part = 0.2  # share of the rows held out for evaluation, stratified by class
     split_seed: Natural = 42  # apart from `seed`: repeated runs are then judged on the same rows
     # Agreed by all nodes before any training: standard, but none for images, whose pixels lie in [0, 1] already.
@@ -91,6 +93,12 @@ class EvaluationConfig:
     patience: Count | None = None  # federated: stop after so many evaluations in a row without improvement
     min_delta: NotNegative = 0.0  # patience: what is no more than this is no improvement
     budget_s: Positive | None = None  # federated: stop at the end of the round that is open by then
+
+    @property
+    def may_stop_early(self) -> bool:
+        """Whether a run may end before its last round."""
+        return bool(self.until or self.patience or self.budget_s)
+
     baseline: bool = True  # also train centrally and each node alone, for comparison
 
 
@@ -111,8 +119,8 @@ class FederatedConfig:
     # enrolled; of answers, half of those that are wanted of them). 1: the model of a round may be one client's own.
     min_clients: Count | None = None
     wait_deadline_s: Positive = 30.0  # how long a round waits for `min_clients` to be there before the run fails
-    # An update that claims more rows than this many times the median client's is rejected. Low: nobody takes the model
-    # over by a lie; high: a site that does hold that many rows is heard.
+    # Nobody counts for more rows than this many times the median client's. Low: nobody takes the model over by a lie;
+    # high: a site that does hold that many rows counts for all of them.
     max_examples_ratio: Annotated[float, Meta(ge=1)] = 100.0
     # Each round tells the length and direction of every update, and who is out of line: a few more passes over them.
     report_outliers: bool = False

@@ -23,7 +23,7 @@ def warnings(experiment: Experiment) -> list[str]:
         rows.append(("evaluation", ("min_delta",), "without evaluation.patience"))
     if name != "mlp":
         why = f"on {name}; give its own arguments under [model]"
-        rows.append(("model", ("hidden", "activation", "dtype"), why))
+        rows.append(("model", _not_taken(experiment), why))
         rows.append(("training", ("optimizer", "learning_rate", "momentum", "nesterov", "l2"), why))
     unused = [key for key, schemes in PARTITIONS.items() if data.partition not in schemes]
     rows.append(("data", unused, f"with data.partition = {data.partition!r}"))
@@ -50,6 +50,16 @@ def _asynchronous(experiment: Experiment) -> bool:
     from ..federated.strategies.registry import build_strategy
 
     return build_strategy(experiment.federated.strategy, experiment.federated.arguments).demands.asynchronous
+
+
+def _not_taken(experiment: Experiment) -> set[str]:
+    """Return the keys of [model] that are neither the chosen family's own nor gathered for it."""
+    keys = {key for key in _changed(experiment.model) if key not in ("name", "parameters")}
+    if not keys:
+        return keys  # nothing has to be imported to know that
+    from nervenet.models.registry import parameters_of
+
+    return keys - parameters_of(experiment.model.name)
 
 
 def _changed(table: Any) -> list[str]:

@@ -49,15 +49,15 @@ def _names(experiment: Experiment) -> Iterator[str]:
     except TopologyError as error:
         yield _by_key(error)
     name = experiment.model.name
-    if name == ModelConfig.name or "." in name:
+    if name == ModelConfig.name or "." in name or ":" in name:
         return
     from nervenet.models.registry import FAMILIES
 
     if name not in FAMILIES:
         plain = ", ".join(known for known in FAMILIES if "." not in known)
         yield (
-            f"model.name = {name!r}: expected {plain}, or an import path such as sklearn.linear_model.SGDClassifier"
-            f"{suggest(name, FAMILIES)}"
+            f"model.name = {name!r}: expected {plain}, an import path such as sklearn.linear_model.SGDClassifier, or "
+            f"mypackage.mine:Model for your own{suggest(name, FAMILIES)}"
         )
 
 

@@ -38,19 +38,22 @@ def unfit(
     sender, compression = event.sender, config.federated.compression
     # Who has left in the meantime is no longer on the list; what it sent before counts as it stands.
     enrolled = registry[sender].examples if sender in registry else update.examples
-    most = registry.cap(config.federated.max_examples_ratio)
-    fault = update_fault(update, event, work, expected_payload(work, model, config), enrolled, most)
+    fault = update_fault(update, event, work, expected_payload(work, model, config), enrolled)
     encoding = update.payload.encoding if update.payload else ""
     if fault is None and encoding not in ("", compression):
         return "payload", f"encoding must be {compression or 'none'}, found {encoding}"
     return fault
 
 
-def admit(event: ev.Arrived, update: m.Update, work: str, base: ev.Body) -> Contribution:
-    """Return what counts of an update, whose client started from `base`; the body of a survey goes with its fields."""
+def admit(event: ev.Arrived, update: m.Update, work: str, base: ev.Body, most: int) -> Contribution:
+    """Return what counts of an update, whose client started from `base`; the body of a survey goes with its fields.
+
+    It counts for `most` rows at most: a site is never refused for its size alone, which it may well have.
+    """
     relative = update.payload is not None and update.payload.encoding.startswith("delta")
     body = (update.fields or {}, event.body) if work == "survey" else event.body
-    return Contribution(event.sender, body, base, update.examples, dict(update.metrics), relative)
+    rows, metrics = min(update.examples, most), dict(update.metrics)
+    return Contribution(event.sender, body, base, rows, metrics, relative, clock=update.clock)
 
 
 def refuse(to: str, number: int, fault: Fault) -> list[e.Effect]:

@@ -26,7 +26,7 @@ from .round_summary import closing_fields, weighted_loss
 from .run_state import RunState
 from .sampling import share_of
 from .sync_rounds import EXTENSIONS, Proceed
-from .task_dispatch import draw, implausible_claims, tasks
+from .task_dispatch import capped_claims, draw, tasks
 
 SILENT_DEADLINES = 3  # without a single answer for that many deadlines the run has failed
 
@@ -62,7 +62,7 @@ class AsyncBuffer:
             effects.append(e.SetTimer(("silence",), now + SILENT_DEADLINES * config.timing.deadline_s))
         run.round = Round(number, attempt, "train", (), 0, 1.0, 0, now)
         fields = {"round": number, "attempt": attempt, "asked": sorted(self.ledger.out)}
-        return [*effects, e.Publish("round.started", fields), *implausible_claims(config, run.registry)]
+        return [*effects, e.Publish("round.started", fields), *capped_claims(config, run.registry)]
 
     def advance(self, now: float) -> list[e.Effect]:
         return [*self._step_if_full(now), *self._ask(now)] if self.active else []
@@ -85,7 +85,16 @@ class AsyncBuffer:
         for (number, durable, resumed_after), names in groupby(sorted(chosen, key=ledger.address), ledger.address):
             group, key, known = tuple(names), (number, ledger.attempt), (config, run.registry, run.model)
             run.registry.ask(group, key)
-            effects += tasks(*known, group, "train", key, run.outgoing, durable=durable, resumed_after=resumed_after)
+            effects += tasks(
+                *known,
+                group,
+                "train",
+                key,
+                run.outgoing,
+                durable=durable,
+                resumed_after=resumed_after,
+                clock=run.clock,
+            )
         due = now + config.timing.deadline_s + self._grace_s
         return effects + [self._alarm(name, due) for name in chosen]
 
@@ -125,7 +134,8 @@ class AsyncBuffer:
             reason = f"the model has made {staleness} steps meanwhile; at most {allowed} are allowed"
             return effects + refuse(sender, number, ("stale", reason))
         self._last_answer, self._waited = now, 0.0
-        self.buffer.waiting.append(WaitingUpdate(task, admit(event, update, "train", task.base)))
+        most = run.registry.cap(run.config.federated.max_examples_ratio)
+        self.buffer.waiting.append(WaitingUpdate(task, admit(event, update, "train", task.base, most)))
         return effects
 
     def _misplaced(self, sender: str, number: int, attempt: int) -> Fault:
@@ -205,7 +215,7 @@ class AsyncBuffer:
         if stop:
             run.stop_due = stop
             return effects + self._proceed(step.number, step.attempt, now, "")
-        run.update_model(event, step.number)
+        run.update_model(event, step.number, step.counted(event.rejected).values())
         taken = [(waiting.update.client, waiting.task.number) for waiting in step.taken]
         self.ledger.counted |= dict(taken)
         run.registry.count((name, number) for name, number in taken if name in current.admitted)

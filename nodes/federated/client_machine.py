@@ -187,7 +187,7 @@ class ClientMachine:
         match task.work:
             case "train":
                 given = (*assignment.key, body, task.settings, task.evaluate)
-                return [e.Train(*given, task.durable, self._incarnation or 0, task.counted)]
+                return [e.Train(*given, task.durable, self._incarnation or 0, task.counted, clock=task.clock)]
             case "evaluate":
                 return [e.Evaluate(task.round, "holdout", body)]
             case "finish":
@@ -231,6 +231,7 @@ class ClientMachine:
             examples=event.examples,
             metrics=dict(event.metrics),
             payload=event.payload or self.model.payload,
+            clock=event.clock,
         )
         return [answer, *effects, *others]
 

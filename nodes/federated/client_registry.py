@@ -5,12 +5,12 @@ Nothing here decides about a round; what a look at the clock has changed comes b
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..runtime.failure_detector import FailureDetector, Verdicts
+from .row_cap import cap_of, median_of
 
 STRIKES = 3  # rejections in a row that put a client on probation
 DURABLE = ("here", "examples", "strikes", "probations", "barred", "counted")  # fields that a restart must not change
@@ -33,7 +33,7 @@ class ClientRecord:
     probations: int = 0  # how often it was put on probation
     barred: int = 0  # the last round in which it is not asked
     counted: int = 0  # the last round whose update of it is in the model
-    implausible: bool = False  # it was named for claiming too many examples
+    capped: bool = False  # it was said that it has more examples than it counts for
 
 
 class ClientRegistry:
@@ -136,21 +136,20 @@ class ClientRegistry:
 
     @property
     def median(self) -> int:
-        """The examples of the median client, the lower one of two: half of all would have to lie to move it up."""
+        """The examples of the median client; see `row_cap`."""
         if self._median is None:
-            claims = [record.examples for record in self.clients.values() if record.here and record.examples > 0]
-            self._median = statistics.median_low(claims) if claims else 0
+            self._median = median_of(record.examples for record in self.clients.values() if record.here)
         return self._median
 
     def cap(self, ratio: float) -> int:
         """The most examples that an update may count for."""
-        return max(1, int(ratio * self.median))
+        return cap_of(self.median, ratio)
 
-    def implausible(self, ratio: float) -> list[ClientRecord]:
+    def newly_capped(self, ratio: float) -> list[ClientRecord]:
         cap = self.cap(ratio)
-        found = [r for _, r in sorted(self.clients.items()) if r.here and r.examples > cap and not r.implausible]
+        found = [r for _, r in sorted(self.clients.items()) if r.here and r.examples > cap and not r.capped]
         for record in found:
-            record.implausible = True
+            record.capped = True
         return found
 
     def trusted(self, number: int) -> list[str]:

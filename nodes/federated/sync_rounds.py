@@ -19,7 +19,7 @@ from .quorum import floor_of, least, least_for_strategy
 from .round import Round
 from .round_summary import closing_fields
 from .run_state import RunState
-from .task_dispatch import choose, implausible_claims
+from .task_dispatch import capped_claims, choose
 
 EXTENSIONS = 10  # a round never lasts longer than this many deadlines, whatever its transfers say
 
@@ -54,7 +54,7 @@ class SyncRounds:
         effects: list[e.Effect] = [e.SetTimer(("deadline", number, attempt), now + config.timing.deadline_s)]
         if work != "evaluate":
             effects.append(e.Publish("round.started", {"round": number, "attempt": attempt, "asked": list(asked)}))
-            effects += implausible_claims(config, run.registry)
+            effects += capped_claims(config, run.registry)
         return effects + run.tasks(asked, work, number, attempt)
 
     def admit(self, sender: str, update: m.Update, event: ev.Arrived, now: float) -> list[e.Effect]:
@@ -72,7 +72,8 @@ class SyncRounds:
             return rejected + self.excuse(sender, f"rejected: {fault[1]}", number, now)
         # A client that was given up and answers in time after all counts.
         current.excused.pop(sender, None)
-        current.admitted[sender] = admit(event, update, current.work, run.weights)
+        most = run.registry.cap(run.config.federated.max_examples_ratio)
+        current.admitted[sender] = admit(event, update, current.work, run.weights, most)
         if sender in run.registry and current.work == "train":
             run.registry[sender].ready = True
         return self.close_if_ready(now)
@@ -124,7 +125,8 @@ class SyncRounds:
         effects: list[e.Effect] = [e.CancelTimer(("deadline", current.number, current.attempt))]
         if current.work == "survey":
             surveys = {survey.client: survey.body for survey in current.contributions()}
-            return [*effects, run.work_timer("agreement", 0, now), e.ApplyAgreement(surveys=surveys)]
+            rows = {survey.client: survey.examples for survey in current.contributions()}
+            return [*effects, run.work_timer("agreement", 0, now), e.ApplyAgreement(surveys=surveys, rows=rows)]
         if current.work == "evaluate":
             return [*effects, *self._judged_by_sites(current), *self._proceed(*current.key, now, "")]
         effects += self._dismiss(current)
@@ -178,7 +180,7 @@ class SyncRounds:
         if stop:
             run.stop_due = stop
             return effects + found + self._proceed(*current.key, now, "")
-        run.update_model(event, current.number)
+        run.update_model(event, current.number, current.admitted.values())
         fields = {**closing_fields(current, now), **event.metrics}
         effects.append(e.Publish("round.completed", fields))
         effects += run.save(now) + found + run.evaluate(fields, now)

@@ -12,6 +12,7 @@ from ..runtime import effects as e
 from ..runtime import events as ev
 from .client_registry import ClientRegistry
 from .coordinator_config import CoordinatorConfig
+from .row_cap import capped
 from .sampling import sample, share_of, surplus
 
 NO_ROUND = -1
@@ -53,6 +54,7 @@ def tasks(
     *,
     durable: int,
     resumed_after: int,
+    clock: float = 0.0,
 ) -> list[e.Effect]:
     """Return one task for each client; those that are alike share a message.
 
@@ -84,6 +86,7 @@ def tasks(
             payload=payload,
             durable=min(durable, resumed_after) if new else durable,
             counted=None if counted == NO_ROUND else counted,
+            clock=clock,
         )
         effects.append(e.Send(tuple(group), task, body if payload else None))
     return effects
@@ -119,18 +122,10 @@ def draw(
     return sample(config.federated.sampling, sizes, count, seed=config.seed, round=round, attempt=attempt)
 
 
-def implausible_claims(config: CoordinatorConfig, registry: ClientRegistry) -> list[e.Effect]:
-    """Name, once, each client that claims more rows than anybody is believed."""
+def capped_claims(config: CoordinatorConfig, registry: ClientRegistry) -> list[e.Effect]:
+    """Name, once, each client that has more rows than anybody counts for."""
     ratio, median = config.federated.max_examples_ratio, registry.median
     return [
-        e.Publish(
-            "warning",
-            {
-                "subject": client.name,
-                "reason": f"{client.name} claims {client.examples} examples, more than {ratio:g} times the median "
-                f"of those enrolled ({median}): its updates are rejected; if it has them, raise "
-                "federated.max_examples_ratio",
-            },
-        )
-        for client in registry.implausible(ratio)
+        e.Publish("warning", {"subject": client.name, "reason": capped(client.name, client.examples, median, ratio)})
+        for client in registry.newly_capped(ratio)
     ]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import math
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from nervenet.broker.events import Publisher
+from nervenet.broker.transport import new_incarnation
 from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
 from nervenet.models.site_statistics import agree
@@ -22,12 +26,13 @@ from .shared_arrays import unpack
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+BASELINE = "baseline"  # the process's name, and its role
 ROW_BUDGET = 5_000_000  # rows times epochs; beyond it a baseline would cost more than the run that it explains
 
 
-def too_large(experiment: Experiment, rows: int) -> str | None:
-    """Return why the baselines are left out of a run over `rows` training rows, or None."""
-    visits = rows * experiment.rounds * experiment.training.epochs
+def too_large(experiment: Experiment, rows: int, rounds: int) -> str | None:
+    """Return why the baselines are left out of a run of so many rounds over `rows` training rows, or None."""
+    visits = rows * rounds * experiment.training.epochs
     if visits <= ROW_BUDGET:
         return None
     return f"the baselines are left out: {visits:,} row visits are over the budget of {ROW_BUDGET:,}"
@@ -41,15 +46,19 @@ def local_only_mean(
     columns: Sequence[str],
     task: str,
     stop: Callable[[], bool],
+    done: Callable[[], None] = lambda: None,
 ) -> float | None:
     """Return the mean score of models trained on each node's rows alone, scaled by its own statistics; None if one
-    diverged.
+    diverged. `done` is called after each.
     """
     X, y = rows
     classes = (
         build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task).statistics().classes
     )
-    scores = [train_and_score(experiment, (X[part], y[part]), test, columns, task, stop, classes) for part in parts]
+    scores = []
+    for part in parts:
+        scores.append(train_and_score(experiment, (X[part], y[part]), test, columns, task, stop, classes))
+        done()
     return None if any(s is None for s in scores) else float(np.mean([s for s in scores if s is not None]))
 
 
@@ -85,19 +94,30 @@ def train_and_score(
 
 
 async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
-    experiment = Experiment.from_dict(job["experiment"])
+    """Train for the job's rounds, publish how far that is, and report what it came to."""
+    experiment = dataclasses.replace(Experiment.from_dict(job["experiment"]), rounds=job["rounds"])
     X, y, X_test, y_test, order, sizes = unpack(descriptors[0])
     parts: list[NDArray[Any]] = np.split(order, np.cumsum(sizes)[:-1])
     stop = threading.Event()
+    loop, publisher = asyncio.get_running_loop(), Publisher(BASELINE, BASELINE, job["run"], new_incarnation())
+    publisher.connect(job["events_in"])
+    models = itertools.count()
+
+    def publish() -> None:
+        publisher.publish("baseline.progress", done=next(models), models=1 + len(parts), rounds=experiment.rounds)
+
+    def done() -> None:
+        loop.call_soon_threadsafe(publish)
 
     def compute() -> dict[str, float | None]:
-        rows, test = (X, y), (X_test, y_test)
+        rows, test, began = (X, y), (X_test, y_test), time.monotonic()
         common = (job["columns"], job["task"], stop.is_set)
-        return {
-            "centralised": train_and_score(experiment, rows, test, *common),
-            "local_only_mean": local_only_mean(experiment, rows, parts, test, *common),
-        }
+        centralised = train_and_score(experiment, rows, test, *common)
+        done()
+        alone = local_only_mean(experiment, rows, parts, test, *common, done)
+        return {"centralised": centralised, "local_only_mean": alone, "seconds": time.monotonic() - began}
 
+    publish()
     try:
         found = await asyncio.to_thread(compute)
     except asyncio.CancelledError:
@@ -105,5 +125,7 @@ async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -
         raise
     except Exception as error:  # noqa: BLE001  (the run stands without its baselines)
         found = {"failed": f"{type(error).__name__}: {error}"}  # type: ignore[dict-item]
-    await report_once(job["report_server"], job["run"], "baseline", "baseline", "result", found)
+    finally:
+        await publisher.close()
+    await report_once(job["report_server"], job["run"], BASELINE, BASELINE, "result", found)
     return 0

@@ -29,6 +29,8 @@ from typing import Any, NoReturn
 
 import msgpack
 
+from .rlimits import OUT_OF_RESOURCES, raise_soft_limits, ran_out
+
 LAST_S = 1.0  # how long a child may take to end when the launcher has
 MAX_DESCRIPTORS = 128  # that go with one write; Linux takes 253
 PRELOAD = (
@@ -203,10 +205,11 @@ def _child(job: dict[str, Any], descriptors: list[int], pipe: int) -> NoReturn:
 
         exit_with_launcher(pipe)
         code = host(job, descriptors)
-    except BaseException:  # noqa: BLE001  (a forked child must not return into this loop)
+    except BaseException as error:  # noqa: BLE001  (a forked child must not return into this loop)
         import traceback
 
         traceback.print_exc()
+        code = OUT_OF_RESOURCES if ran_out(error) else 1
     finally:
         sys.stderr.flush()
         # Without the interpreter's shutdown: it would wait for threads and touch every shared page.
@@ -217,6 +220,7 @@ def main(sock_fd: int, pipe: int) -> None:
     # Ctrl-C reaches the whole process group; the launcher alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise_soft_limits()  # children inherit them
     # structlog imports rich for tracebacks on a terminal, where it is there: 9 MB that no child needs.
     sys.modules["rich"] = None  # type: ignore[assignment]
     for module in PRELOAD:

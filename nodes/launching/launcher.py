@@ -16,15 +16,18 @@ from typing import Any
 from ..config.factory import default_node_names
 from ..config.schema import Experiment
 from ..experiment.validation import check_members, check_task, validate
+from ..federated.row_cap import capped_of
 from ..results.collect import collect, write_results
 from ..results.run_dir import RunDir, check_run_dir, new_default_dir
 from ..results.run_result import RunResult
 from ..runtime.identity import inbox_address
 from .data_shares import DataShares, divide
 from .forkserver_client import ForkServerClient
+from .machine_limits import check_machine
 from .report_server import ReportServer
+from .rlimits import allowed_files, allowed_processes
 from .run_events import END_RELAYED_S, RunEvents
-from .supervisor import RunAborted, Supervisor
+from .supervisor import RunAborted, Supervisor, group_nodes
 
 STOP_S = 3.0  # an orderly stop takes no longer; then the children are killed
 STOPPED_RELAYED_S = 2.0  # how long the word of an orderly stop may take to reach monitors
@@ -115,6 +118,7 @@ class _Launch:
     shares: DataShares = field(init=False)
     events: RunEvents = field(init=False)
     supervisor: Supervisor = field(init=False)
+    ended_at: float | None = None  # unix seconds at which every node had reported; the baselines may go on
 
     def __post_init__(self) -> None:
         self.name = f"{self.experiment.mode}-{secrets.token_hex(3)}"
@@ -122,7 +126,11 @@ class _Launch:
     async def run(self, out: Path | None, resume: Path | None) -> RunResult:
         """Return the result; see `launch`."""
         experiment = self.experiment
-        check_members(experiment, default_node_names(experiment.nodes, "peer"))
+        names = default_node_names(experiment.nodes, "peer")
+        check_members(experiment, names)
+        own, files = allowed_files()
+        groups = group_nodes(experiment, names)
+        check_machine(experiment, groups, own_files=own, files=files, processes=allowed_processes())
         if modules := _modules(experiment):
             self.fork_server.preload(modules)
         async with AsyncExitStack() as stack:
@@ -146,7 +154,7 @@ class _Launch:
             report_server = await stack.enter_async_context(
                 ReportServer(self.name, bind, self._reported, max_message_bytes=network.max_message_bytes)
             )
-            log = os.open(self.run_dir.path / "nodes.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            log = os.open(self.run_dir.path / "nodes.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             stack.callback(os.close, log)
             self.events = await stack.enter_async_context(
                 RunEvents(self.name, self.run_dir, self.on_event, self._progressed)
@@ -178,12 +186,17 @@ class _Launch:
             self.on_address(address)
             self.events.follow(address, supervisor.events_in)
             self.events.publish("run.started", **self._run_started())
-            for damage in self.run_dir.damaged:
-                self.events.publish("warning", reason=damage)
+            for warning in (*self.run_dir.damaged, *self._capped()):
+                self.events.publish("warning", reason=warning)
             await supervisor.start_nodes(self.shares)
             self._write_nodes()
-            await supervisor.start_baselines(self.shares)
+            may_stop_early = self.experiment.evaluation.may_stop_early
+            if not may_stop_early:
+                await supervisor.start_baselines(self.shares, self.experiment.rounds)
             await supervisor.wait_for_results(report_server.failed)
+            self.ended_at = time.time()
+            if may_stop_early:  # then only now it is known for how many rounds they have to train
+                await supervisor.start_baselines(self.shares, supervisor.completed_rounds)
             await supervisor.wait_for_baselines(BASELINE_S)
         except asyncio.CancelledError as error:
             status, reason, interrupted = "interrupted", "interrupted", error
@@ -228,6 +241,14 @@ class _Launch:
         }
         return fields if self.run_dir.resumed is None else {**fields, "resumed_after": self.run_dir.resumed}
 
+    def _capped(self) -> list[str]:
+        """Return what federated.max_examples_ratio will do, which only the launcher can say before anything starts."""
+        experiment, sizes = self.experiment, self.shares.sizes
+        if experiment.mode == "gossip":
+            return []
+        names = default_node_names(experiment.nodes, "client")
+        return capped_of(dict(zip(names, sizes, strict=True)), experiment.federated.max_examples_ratio)
+
     def _reported(self, node: str, kind: str, fields: Mapping[str, Any], array: Any) -> None:
         self.supervisor.reported(node, kind, fields, array)
 
@@ -243,7 +264,7 @@ class _Launch:
         result = collect(self.experiment, *map(dict, reported))
         result.status, result.reason, result.task = status, reason, self.shares.task
         result.baseline, result.last_round = supervisor.baselines, events.last_round
-        result.wall_s = time.time() - self.started_at
+        result.wall_s, result.baseline_s = (self.ended_at or time.time()) - self.started_at, supervisor.baseline_s
         result.startup_s = None if events.first_round_at is None else events.first_round_at - self.started_at
         write_results(self.experiment, self.run_dir, result)
         return result

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import zmq
 from nervenet.broker.messages import Payload
 
 from ..config.compatibility import shared_config_of
@@ -27,6 +28,8 @@ from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
 from ..runtime.identity import NodeIdentity
 from ..runtime.report_client import report_once
+from .machine_limits import files_of_process
+from .rlimits import OUT_OF_RESOURCES, ran_out
 from .shared_arrays import unpack
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 Node = Coordinator | Client | Peer
 ROLES: dict[str, type[Node]] = {"coordinator": Coordinator, "client": Client, "peer": Peer}
+MOST_SOCKETS = 65_535  # of a context, by ZeroMQ
 SWITCH_INTERVAL_S = 0.0005  # how long the event loop waits at most for a training thread to release the interpreter
 
 
@@ -104,10 +108,18 @@ async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
     experiment = Experiment.from_dict(job["experiment"])
     shares = [unpack(descriptor) for descriptor in descriptors]
     test = shares[0] or None
-    results = await asyncio.gather(
-        *(_node(job, experiment, spec, share, test) for spec, share in zip(job["nodes"], shares[1:], strict=True))
-    )
-    return max(results)
+    # One I/O thread and one set of descriptors for all nodes of this process.
+    context = zmq.Context()
+    wanted = files_of_process(experiment, [spec["name"] for spec in job["nodes"]])
+    context.max_sockets = min(max(wanted, context.max_sockets), MOST_SOCKETS)
+    specs = zip(job["nodes"], shares[1:], strict=True)
+    try:
+        async with asyncio.TaskGroup() as group:
+            nodes = [group.create_task(_node(job, experiment, *each, test, context)) for each in specs]
+    finally:
+        # Not term: it would wait forever for a socket that something left open. What is queued lingers as set.
+        await asyncio.to_thread(context.destroy)
+    return max(node.result() for node in nodes)
 
 
 async def _node(
@@ -116,28 +128,15 @@ async def _node(
     spec: Mapping[str, Any],
     share: list[NDArray[Any]],
     test: list[NDArray[Any]] | None,
+    context: zmq.Context[zmq.Socket[bytes]],
 ) -> int:
     import structlog
 
     name, role = spec["name"], spec["role"]
     log = structlog.get_logger().bind(node=name, role=role)
-    at_clients = experiment.evaluation.sites or experiment.personalized
-    site_model = build_site_model(
-        build_model(experiment),
-        (share[0], share[1]) if share else None,
-        experiment,
-        columns=job["columns"],
-        task=job["task"],
-        test=(test[0], test[1]) if test and role != "client" else None,
-        holdout=experiment.data.test_size if role == "client" and at_clients else 0.0,
-    )
-    folder = Path(spec["checkpoint_dir"]) if spec["checkpoint_dir"] else None
-    identity = NodeIdentity(
-        job["broker"], job["run"], name, job["report_server"], shared_config_of(experiment, site_model), folder
-    )
-    node = ROLES[role].from_parts(site_model, experiment, identity)
     failure = ""
     try:
+        node = _build(job, experiment, spec, share, test, context)
         async with node:
             log.info("started", pid=os.getpid())
             try:
@@ -155,11 +154,49 @@ async def _node(
     except Exception as error:
         log.warning("failed", reason=str(error), exc_info=True)
         fields = {"role": role, "failed": str(error) or type(error).__name__}
-        with suppress(Exception):
-            await report_once(job["report_server"], job["run"], name, role, "result", fields)
+        try:
+            where = (job["report_server"], job["run"], name, role)
+            # With too few open files a connection may never come: that wait must end.
+            await report_once(*where, "result", fields, within_s=5 if ran_out(error) else None, context=context)
+        except Exception as unreported:  # noqa: BLE001
+            # It hears of it one way or another: by the end of this process, whose other nodes could not report either.
+            log.error("ends the process", reason=f"the launcher could not be told: {unreported}")
+            os._exit(OUT_OF_RESOURCES if ran_out(error) or ran_out(unreported) else 1)
         return 1
     log.info("finished", reason=failure)
     return 1 if failure and failure != "interrupted" else 0
+
+
+def _build(
+    job: Mapping[str, Any],
+    experiment: Experiment,
+    spec: Mapping[str, Any],
+    share: list[NDArray[Any]],
+    test: list[NDArray[Any]] | None,
+    context: zmq.Context[zmq.Socket[bytes]],
+) -> Node:
+    role = spec["role"]
+    at_clients = experiment.evaluation.sites or experiment.personalized
+    site_model = build_site_model(
+        build_model(experiment),
+        (share[0], share[1]) if share else None,
+        experiment,
+        columns=job["columns"],
+        task=job["task"],
+        test=(test[0], test[1]) if test and role != "client" else None,
+        holdout=experiment.data.test_size if role == "client" and at_clients else 0.0,
+    )
+    folder = Path(spec["checkpoint_dir"]) if spec["checkpoint_dir"] else None
+    identity = NodeIdentity(
+        job["broker"],
+        job["run"],
+        spec["name"],
+        job["report_server"],
+        shared_config_of(experiment, site_model),
+        folder,
+        context=context,
+    )
+    return ROLES[role].from_parts(site_model, experiment, identity)
 
 
 def report_of(node: Node) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .forkserver_client import ForkServerClient
+from .rlimits import OUT_OF_RESOURCES
 
 KILL_S = 2.0  # how long a killed process may take to be reaped
 
@@ -92,6 +93,8 @@ class ProcessTable:
             return
         process.ended = True
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit code {status}"
+        if status == OUT_OF_RESOURCES:
+            how = "ended for want of open files, memory or processes on this machine; nodes.log says of which"
         self._on_exit(process.nodes, how)
         self.notify()
 

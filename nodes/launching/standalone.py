@@ -10,12 +10,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from nervenet.models.data import datasets
 from nervenet.models.site_model import SiteModel
 
 from ..config.compatibility import shared_config_of
 from ..config.factory import build_model, build_site_model
-from ..config.schema import Experiment
+from ..config.schema import Experiment, is_file_name
 from ..results.collect import write_results
 from ..results.run_dir import RunDir, check_run_dir, read_nodes
 from ..results.run_result import RunResult
@@ -24,6 +23,7 @@ from ..roles.peer import Peer
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name
 from ..runtime.round_history import rows_of
 from ..runtime.session import Session
+from .data_shares import load_for
 from .node_process import ROLES, result_of
 
 SITES = "sites"  # the name of the data of a run whose sites each bring their own
@@ -143,9 +143,11 @@ def _site_model(role: str, experiment: Experiment) -> SiteModel:
     if role == "coordinator":
         return build_site_model(model, None, experiment)
     data = experiment.data
-    source = datasets.load(data.name, target=data.target, seed=experiment.seed)
+    source = load_for(model, experiment)
     rows = (source.X, source.y)
-    return build_site_model(model, rows, experiment, columns=source.columns, task=source.task, holdout=data.test_size)
+    # A file's targets may look otherwise at the other sites: all of them decide. A packaged set is the same at all.
+    task = None if is_file_name(data.name) else source.task
+    return build_site_model(model, rows, experiment, columns=source.columns, task=task, holdout=data.test_size)
 
 
 def _recorder(

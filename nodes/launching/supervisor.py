@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -16,14 +16,19 @@ from ..config.factory import default_node_names
 from ..config.schema import Experiment
 from ..runtime.awake_time import AwakeTime
 from ..runtime.round_history import Row, rows_of
-from .baselines import too_large
+from .baselines import BASELINE, too_large
 from .data_shares import DataShares
 from .forkserver_client import ForkServerClient, ForkServerError
 from .processes import ProcessTable
 from .restarts import RestartPacing
 
-BASELINE = "baseline"
 BROKER = "broker"
+
+
+def group_nodes(experiment: Experiment, names: Sequence[str]) -> list[Sequence[str]]:
+    """Return which clients or peers share a process."""
+    count = min(experiment.process_count, len(names))
+    return [names[i::count] for i in range(count)]
 
 
 class RunAborted(RuntimeError):
@@ -52,6 +57,7 @@ class Supervisor:
     rounds: dict[str, Mapping[int, Row]] = field(default_factory=dict)  # figures of each
     lost: dict[str, str] = field(default_factory=dict)
     baselines: Mapping[str, float | None] | None = None
+    baseline_s: float | None = None  # seconds that their training took
 
     def __post_init__(self) -> None:
         self._processes = ProcessTable(self.fork_server, self._exited, self._abort)
@@ -101,7 +107,8 @@ class Supervisor:
         data = dict(zip(training_nodes, shares.nodes, strict=True))
         empty = os.open(os.devnull, os.O_RDONLY)
         try:
-            for group in self._groups(training_nodes):
+            server = [["coordinator"]] if "coordinator" in self.roles else []
+            for group in [*server, *group_nodes(self.experiment, training_nodes)]:
                 evaluates = any(self.roles[name] != "client" for name in group)
                 descriptors = [shares.test if evaluates else empty, *(data.get(name, empty) for name in group)]
                 nodes = [self._node_job(name) for name in group]
@@ -122,20 +129,16 @@ class Supervisor:
         checkpoints = None if folder is None else str(folder)
         return {"name": name, "role": role, "checkpoint_dir": checkpoints, "run_dir": str(self.run_dir or "")}
 
-    def _groups(self, training_nodes: list[str]) -> list[list[str]]:
-        count = min(self.experiment.process_count, len(training_nodes))
-        groups = [training_nodes[i::count] for i in range(count)]
-        return [["coordinator"], *groups] if "coordinator" in self.roles else groups
-
-    async def start_baselines(self, shares: DataShares) -> None:
-        """Start the baselines, at low priority, unless they are switched off or too large."""
+    async def start_baselines(self, shares: DataShares, rounds: int) -> None:
+        """Start the baselines of so many rounds, at low priority, unless they are switched off or too large."""
         if not self.experiment.evaluation.baseline:
             return
-        reason = too_large(self.experiment, shares.rows)
+        reason = too_large(self.experiment, shares.rows, rounds)
         if reason:
             self.publish("warning", reason=reason)
-        else:
-            await self._spawn(self._data_job(BASELINE, shares), (BASELINE,), [shares.whole])
+        elif rounds:
+            job = {**self._data_job(BASELINE, shares), "rounds": rounds, "events_in": self.events_in}
+            await self._spawn(job, (BASELINE,), [shares.whole])
 
     async def _spawn(self, job: Mapping[str, Any], nodes: tuple[str, ...], descriptors: list[int]) -> None:
         full = {**job, "run": self.run, "report_server": dict(self.report_server)}
@@ -159,6 +162,7 @@ class Supervisor:
             self._give_up_baselines(f"the baselines failed: {fields['failed']}")
         elif node == BASELINE:
             self.baselines = {key: fields.get(key) for key in ("centralised", "local_only_mean")}
+            self.baseline_s = fields.get("seconds")
         else:
             self.results[node] = fields
             if fields.get("failed") and not self._stopping:
@@ -167,6 +171,11 @@ class Supervisor:
                 # A read-only view of the message's buffer: fine for a mean and for a file.
                 self.arrays[node] = array
         self._processes.notify()
+
+    @property
+    def completed_rounds(self) -> int:
+        """How many rounds the coordinator has reported as completed."""
+        return int(self.results.get("coordinator", {}).get("completed_rounds", 0))
 
     def progressed(self) -> None:
         self._progress_at = self._awake.seconds

@@ -82,6 +82,12 @@ class RunStopping(Event, frozen=True, tag="run.stopping"):
     reason: str
 
 
+class BaselineProgress(Event, frozen=True, tag="baseline.progress"):
+    done: int
+    models: int
+    rounds: int
+
+
 class RunFailed(Event, frozen=True, tag="run.failed"):
     """A run, or one node's part in it, has no result."""
 
@@ -136,6 +142,9 @@ class RoundCompleted(Event, frozen=True, tag="round.completed"):
     loss: float | None = None
     missing: dict[str, str] = {}
     partial: tuple[str, ...] = ()
+    # Of round 0.
+    task: str | None = None
+    classes: int | None = None
     # Without rounds.
     staleness: tuple[int, ...] = ()
     staleness_mean: float | None = None
@@ -262,6 +271,7 @@ AnyEvent = (
     RunStarted
     | RunCompleted
     | RunStopping
+    | BaselineProgress
     | RunFailed
     | NodeJoined
     | NodeReady

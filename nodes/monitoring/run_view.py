@@ -45,6 +45,7 @@ class RunView:
     data: str = ""
     model: str = ""
     rounds: int = 0
+    target: str = ""  # what round 0 has found it to be, in words
     score_name: str = "accuracy"
     status: str = "starting"
     reason: str = ""
@@ -54,6 +55,8 @@ class RunView:
     staleness: float | None = None  # mean over the last step's updates, where there are no rounds
     sketches: dict[str, Sketch] = field(default_factory=dict)  # of the peers' last models
     rows: dict[str, NodeRow] = field(default_factory=dict)  # by name of the node
+    stopping: str = ""  # why the run ends before its last round
+    baselines: tuple[int, int] = (0, 0)  # models trained for comparison, and of how many
     missed: int = 0  # events that were published and never received
     resumed_after: int = 0  # the last round of the previous incarnation
     seen: float = 0.0
@@ -79,6 +82,10 @@ class RunView:
             case "run.completed" | "run.failed":
                 self.status = "failed" if kind == "run.failed" else str(event.get("status") or "completed")
                 self.reason = str(event.get("reason") or "")
+            case "run.stopping":
+                self.stopping = str(event.get("stopped_by") or "")
+            case "baseline.progress":
+                self.baselines = (int(event.get("done") or 0), int(event.get("models") or 0))
             case "gap":
                 self.missed += int(event.get("missed") or 0)
             case "node.suspect" | "node.lost":
@@ -168,6 +175,9 @@ class RunView:
         row.state, row.round = "ready", max(row.round, number or 0)
         _count(row, event)
         row.loss = _number(event.get("loss"))
+        if event.get("task"):
+            labels = event["task"] == "classification"
+            self.target = f"labels of {event.get('classes')} classes" if labels else "a quantity"
         if row.role == "coordinator":
             self.round = max(self.round, row.round)
             self.staleness = _number(event.get("staleness_mean"))

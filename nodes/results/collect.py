@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config.factory import build_model
 from ..config.schema import Experiment
@@ -13,7 +13,11 @@ from .run_dir import RunDir
 from .run_result import RunResult
 from .summary import summarize
 
+if TYPE_CHECKING:
+    from nervenet.models.site_model import SiteModel
+
 BEST = "best"  # stem of the files of the best round's model
+PERSONAL = "personal"  # the folder of the clients' own models, each under its client's name
 
 
 def collect(
@@ -60,7 +64,7 @@ def write_results(experiment: Experiment, run_dir: RunDir, result: RunResult) ->
             save_models(experiment, run_dir.path, result)
     for name, weights in result.personal.items():
         with _noting(unwritten, f"the model of {name}", run_dir):
-            _save_personal(run_dir, name, result, weights)
+            _save_personal(experiment, run_dir, name, result, weights)
     _fail(result, unwritten)
     result.summary = summarize(experiment, result)
     with _noting(unwritten, "the summary", run_dir):
@@ -89,24 +93,29 @@ def save_models(experiment: Experiment, path: Path, result: RunResult) -> None:
     if result.weights is None or result.preprocessing is None:
         return
     from nervenet.models.artifact import save_model
-    from nervenet.models.preprocessing import Preprocessing
-    from nervenet.models.site_model import SiteModel
 
-    preprocessing = Preprocessing.from_dict(dict(result.preprocessing))
     reports = result.reports.values()
     rounds = [int(r["completed_rounds"]) for r in reports if r.get("role") != "client" and "completed_rounds" in r]
     extra = {"round": min(rounds, default=0), "mode": experiment.mode, "data": experiment.data.label}
-    site_model = SiteModel(build_model(experiment))
-    site_model.build(preprocessing, experiment.seed)
-    save_model(path, site_model.model, preprocessing, result.weights, extra)
+    site_model = _site_model(experiment, result)
+    save_model(path, site_model, vector=result.weights, extra=extra)
     best = next((r["best"] for r in reports if r.get("best")), None)
     if best is not None and result.best_weights is not None:
-        extra |= best
-        save_model(path, site_model.model, preprocessing, result.best_weights, extra, stem=BEST)
+        save_model(path, site_model, vector=result.best_weights, extra=extra | best, stem=BEST)
 
 
-def _save_personal(run_dir: RunDir, name: str, result: RunResult, weights: Any) -> None:
-    from nervenet.models.artifact import save_weights
-    from nervenet.models.weights import Layout
+def _save_personal(experiment: Experiment, run_dir: RunDir, name: str, result: RunResult, weights: Any) -> None:
+    """Write a client's own model as the global one is written, so that whatever reads that reads this one."""
+    from nervenet.models.artifact import save_model
 
-    save_weights(run_dir.path / "personal" / f"{name}.safetensors", Layout.from_dict(dict(result.layout)), weights)
+    extra = {"client": name, "mode": experiment.mode, "data": experiment.data.label}
+    save_model(run_dir.path / PERSONAL, _site_model(experiment, result), vector=weights, extra=extra, stem=name)
+
+
+def _site_model(experiment: Experiment, result: RunResult) -> SiteModel:
+    from nervenet.models.preprocessing import Preprocessing
+    from nervenet.models.site_model import SiteModel
+
+    site_model = SiteModel(build_model(experiment))
+    site_model.build(Preprocessing.from_dict(dict(result.preprocessing or {})), experiment.seed)
+    return site_model

@@ -26,7 +26,8 @@ class RunResult(Mapping[str, Any]):
     # ``centralised`` and ``local_only_mean``; a value that is None or not finite means that it diverged.
     baseline: Mapping[str, float | None] | None = None
     lost: Mapping[str, str] = field(default_factory=dict)  # why a node was lost, by name
-    wall_s: float = 0.0  # from the command's start to its end
+    wall_s: float = 0.0  # from the command's start to the last node's result
+    baseline_s: float | None = None  # seconds that the baselines trained, concurrently with the run or after it
     startup_s: float | None = None  # and to the first round
     # The round after which this incarnation of the run went on; bytes and seconds are of this incarnation alone.
     resumed_after: int | None = None

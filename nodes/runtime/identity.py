@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
+import zmq
 from nervenet.broker.messages import Member, Roster
 
 from ..config.schema import NetworkConfig
@@ -32,6 +33,7 @@ class NodeIdentity:
     checkpoint_dir: Path | None = None  # of what it needs to go on after its own death; None: nothing is kept
     previous_incarnation: int = 0  # which it resumes: the new one is larger, whatever its clock says
     min_nodes: int | None = None  # that must join before it begins; None: as many as the experiment says
+    context: zmq.Context[zmq.Socket[bytes]] | None = None  # shared with other nodes of the process; its owner ends it
     seed_peer: str = ""  # control address of a living peer of a run that has begun, in place of `broker`
 
 

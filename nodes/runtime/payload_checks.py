@@ -32,23 +32,15 @@ def payload_fault(payload: Payload, expected: Payload | None, *, encodings: bool
     return None
 
 
-def update_fault(
-    update: Update, event: Arrived, work: str, expected: Payload | None, rows: int, cap: int
-) -> Fault | None:
+def update_fault(update: Update, event: Arrived, work: str, expected: Payload | None, rows: int) -> Fault | None:
     """Check a client's answer to a task of this kind of work; None if it can be counted.
 
-    `rows` is what the client has said that it trains on: the weight of its answers cannot grow afterwards. `cap` is the
-    most that any client's rows count.
+    `rows` is what the client has said that it trains on: the weight of its answers cannot grow afterwards.
     """
     if update.examples <= 0:
         return "examples", f"examples must be at least 1, found {update.examples}"
     if update.examples > rows:
         return "examples", f"examples must be at most {rows}, with which it enrolled, found {update.examples}"
-    if update.examples > cap:
-        return "examples", (
-            f"examples must be at most {cap}, by federated.max_examples_ratio and the median of those enrolled, "
-            f"found {update.examples}"
-        )
     if event.flaw:
         return "values", event.flaw
     if work == "evaluate":

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
+import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.messages import Payload, Report
 from nervenet.broker.request_client import RequestClient
@@ -117,6 +118,7 @@ async def report_once(
     fields: Mapping[str, Any],
     *,
     within_s: float | None = None,
+    context: zmq.Context[zmq.Socket[bytes]] | None = None,
 ) -> None:
     """Report once to a launcher, from a process that has no open node.
 
@@ -127,7 +129,7 @@ async def report_once(
     BaseException
         What ended the transport, as soon as it does.
     """
-    transport = t.ZmqTransport(node, role, run, bind=None)
+    transport = t.ZmqTransport(node, role, run, bind=None, context=context)
     client = ReportClient(transport, server, within_s)
     failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

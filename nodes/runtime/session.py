@@ -40,8 +40,8 @@ class Session:
         self.experiment = experiment
         self.incarnation = max(t.new_incarnation(), identity.previous_incarnation + 1)
         # inproc addresses work within one context only, so that all nodes of a process share theirs.
-        self._shares_context = network.transport == "inproc"
-        self._context: zmq.Context[zmq.Socket[bytes]] = (
+        self._shares_context = identity.context is not None or network.transport == "inproc"
+        self._context: zmq.Context[zmq.Socket[bytes]] = identity.context or (
             zmq.Context.instance() if self._shares_context else zmq.Context()
         )
         self.stats = NodeStats(role)

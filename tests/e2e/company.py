@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from nervenet.broker.messages import Ready, Update
+from nervenet.broker.messages import Update
 from nervenet.models import MLP
 from nervenet.models.data import datasets
 from nervenet.models.data.splits import split
@@ -25,8 +25,6 @@ def spoiled(vice: str, message: Any, array: Any) -> tuple[Any, Any]:
     match vice, message:
         case "nan", Update(payload=payload, round=number) if payload and number:
             return message, np.full_like(array, np.nan)
-        case "inflation", Ready():
-            return msgspec.structs.replace(message, examples=CLAIM), array
         case "inflation", Update(round=number) if number:
             return msgspec.structs.replace(message, examples=CLAIM), array * np.float32(-3)
         case "layout", Update(payload=payload, round=number) if payload and number:

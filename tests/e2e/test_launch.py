@@ -94,7 +94,7 @@ def test_other_data_transports_and_processes(words: tuple[Any, ...], launch_here
 
 
 def test_a_run_ends_when_its_goal_is_reached_and_keeps_the_best_round(launch_here: Start) -> None:
-    words = ("--data", "iris", "--nodes", 3, "--rounds", 60, *QUICK, *CALM)
+    words = ("--data", "iris", "--nodes", 3, "--rounds", 60, *CALM)
     run = launch_here(*words, "--until", "accuracy=0.9", "--set", "evaluation.sites=true").ok()
     summary = run.summary()
     assert summary["status"] == "completed"
@@ -110,9 +110,13 @@ def test_a_run_ends_when_its_goal_is_reached_and_keeps_the_best_round(launch_her
     assert summary["worst_site"].startswith("client-")
     (completed,) = [e for e in run.events if e["type"] == "run.completed"]
     assert (completed["stopped_by"], completed["reason"]) == ("until", summary["reason"])
+    trained = [event["rounds"] for event in run.events if event["type"] == "baseline.progress"]
+    assert set(trained) <= {summary["completed_rounds"]}
+    assert summary["baseline_s"] > 0
+    assert summary["wall_s"] == completed["wall_s"]
 
     # Patience goes on beyond the best round, which is kept as it was.
-    run = launch_here(*words, "--patience", 3, out="patient").ok()
+    run = launch_here(*words, *QUICK, "--patience", 3, out="patient").ok()
     summary = run.summary()
     assert summary["stopped_by"] == "patience"
     assert summary["completed_rounds"] == summary["best"]["round"] + 3

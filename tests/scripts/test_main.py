@@ -71,7 +71,7 @@ def test_flags_set_keys_and_set_wins(launched: Launched, tmp_path: Path) -> None
 
 def test_every_flag_of_the_surface_is_there_with_its_default() -> None:
     text = " ".join(CliRunner().invoke(build(), ["launch", "--help"], terminal_width=200).output.split())
-    surface = """mode nodes rounds seed data target partition alpha shards-per-node model hidden epochs batch-size
+    surface = """mode nodes rounds seed data target task partition alpha shards-per-node model hidden epochs batch-size
         learning-rate strategy compression fine-tune sampling topology algorithm participation quorum deadline
         min-clients until patience budget processes"""
     assert {flag.name for flag in FLAGS} == set(surface.split())
@@ -118,6 +118,8 @@ def test_settings_without_effect_are_remarked(launched: Launched, capsys: pytest
         ("launch a b", "unexpected extra argument"),
         ("frobnicate", "No such command 'frobnicate'"),
         ("serve /nonexistent", "/nonexistent: no such file or folder"),
+        ("predict /nonexistent rows.csv", "/nonexistent: no such file or folder"),
+        ("predict x rows.csv --out rows.txt", "--out rows.txt: expected the name of a .csv file"),
         ("serve x --http nowhere", "--http nowhere: expected HOST:PORT"),
         ("serve x --broker tcp://h:1", "No such option"),
         ("node cook --broker tcp://h:1 --run r", "cook"),
@@ -216,6 +218,7 @@ def test_commands_are_typer_commands() -> None:
         "node",
         "monitor",
         "serve",
+        "predict",
         "topology",
     ]
 

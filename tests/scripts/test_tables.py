@@ -40,6 +40,17 @@ def test_the_header_has_round_and_score() -> None:
     assert header(RunView(), 0.0) == "waiting for a run  round 0/?"
 
 
+def test_baselines_that_go_on_after_the_run_have_a_line_of_their_own() -> None:
+    what = running()
+    what.update({"type": "run.stopping", "node": "coordinator", "role": "coordinator", "stopped_by": "budget"})
+    what.update({"type": "baseline.progress", "node": "baseline", "role": "baseline", "done": 1, "models": 4})
+    # Long after anything was heard of a node.
+    assert header(what, 200.0).endswith("stopped by budget, training the baselines: 1 of 4 models")
+    what.update({"type": "baseline.progress", "node": "baseline", "role": "baseline", "done": 4, "models": 4})
+    assert header(what, 200.0).endswith("stopped by budget, finishing")
+    assert "baseline" not in what.rows
+
+
 def test_peers_that_stand_apart_are_shown_below_the_table() -> None:
     what = RunView(mode="gossip")
     for i, at in enumerate((0.0, 0.1, 0.2, 9.0, 9.1, 30.0)):

@@ -21,7 +21,7 @@ from nervenet.nodes.topology import TOPOLOGIES
         ({"data.alpha": -1}, "data.alpha = -1: expected a number > 0"),
         ({"model.hidden": [0]}, "model.hidden = [0]: expected a whole number >= 1"),
         ({"model.hidden": 0}, "model.hidden = [0]: expected a whole number >= 1"),
-        ({"model.name": "mpl"}, "model.name = 'mpl': expected mlp, pegasos, or an import path"),
+        ({"model.name": "mpl"}, "model.name = 'mpl': expected mlp, pegasos, an import path"),
         ({"mode": "telepathy"}, "mode = 'telepathy': expected one of federated, gossip"),
         (
             {"gossip.topology": "rinq"},

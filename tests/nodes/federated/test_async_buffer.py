@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
+from coordinator_by_hand import MODEL, ByHand, only
 from federated_config import coordinator_config
 from nervenet.broker import messages as m
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
@@ -14,9 +15,6 @@ from nervenet.nodes.federated.strategies.base import Contribution, Demands, Outc
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
-T = TypeVar("T")
-SURVEY = m.Payload(layout="survey", dtype="float64", length=9)
-MODEL = m.Payload(layout="a1b2", dtype="float32", length=5)
 NAN = "values must be finite, found NaN or infinity"
 
 
@@ -41,10 +39,6 @@ class Buffered:
         return Outcome(weights + np.mean([c.delta() for c in contributions], axis=0), state)
 
 
-def only(kind: type[T], effects: Iterable[e.Effect]) -> list[T]:
-    return [effect for effect in effects if isinstance(effect, kind)]
-
-
 def tasks(effects: Iterable[e.Effect], work: str = "train") -> dict[str, tuple[int, int, Any]]:
     """Who is asked: (number, attempt, weights)."""
     return {
@@ -59,59 +53,22 @@ def refusals(effects: Iterable[e.Effect]) -> list[tuple[str, str]]:
     return [(s.message.code, s.message.reason) for s in only(e.Send, effects) if isinstance(s.message, m.Refused)]
 
 
-class Harness:
-    """An asynchronous coordinator by hand; round 0 is over."""
+class Harness(ByHand):
+    """A coordinator without rounds; round 0 is over."""
 
     def __init__(
         self, n: int = 3, *, buffer: int = 2, max_staleness: int | None = None, writes: bool = True, **more: Any
     ) -> None:
-        self.names = tuple(f"client-{i}" for i in range(n))
+        names = tuple(f"client-{i}" for i in range(n))
         given = {"rounds": 100, "strategy": Buffered(buffer, max_staleness), "min_clients": 1} | more
-        self.state = CoordinatorMachine(coordinator_config(self.names, **given))
-        self.writes = writes  # checkpoints are written at once; else the test answers for the disk
-        self.now = 0.0
-        self.effects: list[e.Effect] = []
-        self.timers: dict[ev.Key, float] = {}
+        super().__init__(names, CoordinatorMachine(coordinator_config(names, **given)), writes=writes)
         self.held: dict[str, tuple[int, int, Any]] = {}
-        self.tell(ev.Started())
-        for name in self.names:
-            self.join(name)
-        for name in self.names:
-            self.say(name, m.Update(0, 0, 10, {}, {"columns": ["x"]}, SURVEY), f"survey of {name}")
-        self.begun = self.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "w0"))
-
-    def join(self, name: str) -> list[e.Effect]:
-        return [*self.tell(ev.LinkUp(name, "client", 1)), *self.say(name, m.Ready(examples=1000, pid=1))]
+        self.settle()
 
     def tell(self, event: ev.Event, now: float | None = None) -> list[e.Effect]:
-        self.now = self.now if now is None else now
-        effects = self.state.handle(event, self.now)
+        effects = super().tell(event, now)
         self.held |= tasks(effects)
-        self.effects += effects
-        for effect in list(effects):
-            match effect:
-                case e.SetTimer(key, at):
-                    self.timers[key] = at
-                case e.CancelTimer(key):
-                    self.timers.pop(key, None)
-                case e.Checkpoint(number) if self.writes:
-                    effects += self.tell(ev.Saved(number))
         return effects
-
-    def say(self, sender: str, message: m.Message, body: Any = None, flaw: str | None = None) -> list[e.Effect]:
-        return self.tell(ev.Arrived(sender, message, body, flaw))
-
-    def until(self, when: float, *, beating: Iterable[str] = ()) -> list[e.Effect]:
-        """Fire the timers up to `when`, while some clients go on to beat."""
-        found: list[e.Effect] = []
-        while self.timers and (at := min(self.timers.values())) <= when:
-            key = min((key for key, due in self.timers.items() if due == at), key=str)
-            del self.timers[key]
-            for name in beating:
-                found += self.tell(ev.Arrived(name, m.Heartbeat(round=0, state="train for 9.9 s", sending=())), at)
-            found += self.tell(ev.TimerFired(key, at), at)
-        self.now = when
-        return found
 
     def answer(self, name: str, flaw: str | None = None, *, examples: int = 10, **metrics: float) -> list[e.Effect]:
         """Answer the task that this client has."""
@@ -123,12 +80,6 @@ class Harness:
         """Make the step that was asked for."""
         fold = only(e.Fold, self.effects)[-1]
         return self.tell(ev.Folded(fold.round, fold.attempt, f"w{fold.round}"))
-
-    def published(self, kind: str) -> list[dict[str, Any]]:
-        return [dict(p.fields) for p in only(e.Publish, self.effects) if p.type == kind]
-
-    def finished(self) -> e.Finish | None:
-        return next(iter(only(e.Finish, self.effects)), None)
 
 
 # ------------------------------------------------------------------------------------------------------ the undisturbed
@@ -506,8 +457,9 @@ def resumed(harness: Harness, weights: str) -> Harness:
     """Return a coordinator that goes on from what `harness` last asked to be written, and hears its clients again."""
     record = only(e.Checkpoint, harness.effects)[-1].record
     again = Harness.__new__(Harness)
-    again.names, again.now, again.effects, again.timers, again.held = harness.names, 0.0, [], {}, {}
-    again.state = CoordinatorMachine.restored(harness.state.run.config, json.loads(json.dumps(record)), weights)
+    restored = CoordinatorMachine.restored(harness.state.run.config, json.loads(json.dumps(record)), weights)
+    ByHand.__init__(again, harness.names, restored)
+    again.held = {}
     again.tell(ev.Started())
     again.begun = [effect for name in harness.names for effect in again.join(name)]
     return again

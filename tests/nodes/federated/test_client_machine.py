@@ -87,7 +87,7 @@ def test_it_settles_before_its_first_training_and_then_never_again() -> None:
     bench = Bench()
     assert only(e.ApplyAgreement, bench.say(task(1, agreement={"columns": ["x"]}), "w0"))
     effects = bench.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "init"))
-    assert only(e.Train, effects) == [e.Train(1, 0, "w0", {"epochs": 1}, False, 0, 1)]
+    assert only(e.Train, effects) == [e.Train(1, 0, "w0", {"epochs": 1}, False, 0, 1, clock=0.0)]
     bench.trained(1)
     effects = bench.say(task(2, agreement={"columns": ["x"]}), "w1")
     assert only(e.Train, effects)
@@ -138,7 +138,7 @@ def test_a_newer_task_abandons_the_older() -> None:
     assert bench.say(task(3), "w2") == [e.CancelTraining()]
     effects = bench.trained(2, cancelled=True)
     assert sent(effects) == []
-    assert only(e.Train, effects) == [e.Train(3, 0, "w2", {"epochs": 1}, False, 0, 1)]
+    assert only(e.Train, effects) == [e.Train(3, 0, "w2", {"epochs": 1}, False, 0, 1, clock=0.0)]
     assert sent(bench.trained(3))[0].round == 3
 
 
@@ -293,7 +293,7 @@ def test_what_a_previous_incarnation_asked_for_is_abandoned_and_never_answered()
     assert effects == [e.CancelTraining(), e.Send(("coordinator",), m.Ready(25, 7))]
     assert sent(bench.trained(7)) == [], "it had ended before it could be abandoned"
     effects = bench.say(task(6, durable=5), "w5")
-    assert only(e.Train, effects) == [e.Train(6, 0, "w5", {"epochs": 1}, False, 5, 2)]
+    assert only(e.Train, effects) == [e.Train(6, 0, "w5", {"epochs": 1}, False, 5, 2, clock=0.0)]
     assert sent(bench.trained(6))[0].round == 6
 
 

@@ -38,44 +38,72 @@ def warned(harness: Any) -> list[tuple[str, str]]:
     return [(w["subject"], w["reason"]) for w in harness.published("warning") if "subject" in w]
 
 
-def check_a_claim_at_enrolment_takes_nothing_over(coordinator: Any) -> None:
-    harness = with_claims(coordinator, [100, 100, 10**9, 120])
+def check_the_largest_site_counts_as_the_cap(coordinator: Any) -> None:
+    """A hospital and four practices: its survey, its updates and its classes are in, with the weight of the cap."""
+    claims = [60, 60, 9_000, 60, 60]
+    harness = with_claims(coordinator, claims)
     (settle,) = only(e.ApplyAgreement, harness.effects)
-    assert "client-2" not in settle.surveys, "nor the scale of the inputs"
+    assert sorted(settle.surveys) == sorted(harness.names)
+    assert settle.rows["client-2"] == 6_000
+    for number in (1, 2):
+        for name, rows in zip(harness.names, claims, strict=True):
+            harness.answer(name, number, examples=rows)
+        harness.tell(ev.Folded(number, 0, f"w{number}"))
+    for fold in only(e.Fold, harness.effects):
+        assert [c.examples for c in fold.contributions] == [60, 60, 6_000, 60, 60]
+    assert harness.published("update.rejected") == []
+    assert warned(harness) == [
+        (
+            "client-2",
+            (
+                "client-2 has 9000 rows, more than 100 times the median client's (60): it counts as 6000; "
+                "federated.max_examples_ratio is the limit"
+            ),
+        )
+    ]
+
+
+def test_the_largest_site_counts_as_the_cap(coordinator: Any) -> None:
+    check_the_largest_site_counts_as_the_cap(coordinator)
+
+
+def test_the_largest_site_would_be_thrown_out(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nervenet.nodes.federated import admission
+
+    unfit = admission.unfit
+
+    def by_size(event: Any, update: Any, work: Any, model: Any, config: Any, registry: Any) -> Any:
+        too_many = update.examples > registry.cap(config.federated.max_examples_ratio)
+        return ("examples", "too many") if too_many else unfit(event, update, work, model, config, registry)
+
+    monkeypatch.setattr("nervenet.nodes.federated.sync_rounds.unfit", by_size)
+    with pytest.raises(AssertionError):
+        check_the_largest_site_counts_as_the_cap(coordinator)
+
+
+def check_a_low_ratio_takes_the_majority_from_a_claim(coordinator: Any) -> None:
+    harness = with_claims(coordinator, [100, 100, 10**9, 120], max_examples_ratio=2.0)
     for name, rows in zip(harness.names, [100, 100, 10**9, 120], strict=True):
         harness.answer(name, examples=rows)
     fold = only(e.Fold, harness.effects)[-1]
-    assert [c.client for c in fold.contributions] == ["client-0", "client-1", "client-3"]
     assert max(by_examples(fold.contributions)) < 0.5
-    reason = (
-        "examples must be at most 10000, by federated.max_examples_ratio and the median of those enrolled, "
-        "found 1000000000"
-    )
-    assert harness.published("update.rejected") == [
-        {"subject": "client-2", "round": number, "reason": reason} for number in (0, 1)
-    ]
-    ((subject, reported),) = warned(harness)
-    assert subject == "client-2"
-    assert reported.startswith(
-        "client-2 claims 1000000000 examples, more than 100 times the median of those enrolled (100)"
-    )
 
 
-def test_a_claim_at_enrolment_takes_nothing_over(coordinator: Any) -> None:
-    check_a_claim_at_enrolment_takes_nothing_over(coordinator)
+def test_a_low_ratio_takes_the_majority_from_a_claim(coordinator: Any) -> None:
+    check_a_low_ratio_takes_the_majority_from_a_claim(coordinator)
 
 
-def test_a_claim_at_enrolment_would_be_believed(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_would_be_believed(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nervenet.nodes.federated.client_registry.ClientRegistry.cap", lambda self, ratio: 10**12)
     with pytest.raises(AssertionError):
-        check_a_claim_at_enrolment_takes_nothing_over(coordinator)
+        check_a_low_ratio_takes_the_majority_from_a_claim(coordinator)
 
 
 def test_of_two_the_smaller_is_the_measure(coordinator: Any) -> None:
-    harness = with_claims(coordinator, [100, 10**9], min_clients=1)
+    harness = with_claims(coordinator, [100, 10**9])
     harness.answer("client-0", examples=100)
     harness.answer("client-1", examples=10**9)
-    assert [c.client for c in only(e.Fold, harness.effects)[-1].contributions] == ["client-0"]
+    assert [c.examples for c in only(e.Fold, harness.effects)[-1].contributions] == [100, 10_000]
 
 
 def test_sizes_that_differ_honestly_are_believed(coordinator: Any) -> None:

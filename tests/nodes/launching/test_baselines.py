@@ -4,11 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nervenet.broker.events import Publisher
 from nervenet.models import MLP, SiteModel
 from nervenet.models.data import datasets
 from nervenet.models.data.splits import split
 from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.launching import baselines
 from nervenet.nodes.launching.baselines import ROW_BUDGET, local_only_mean, too_large, train_and_score
+from nervenet.nodes.launching.shared_arrays import pack
 
 COLUMNS = ("a", "b")
 
@@ -76,10 +79,51 @@ def test_without_the_task_given_they_would_be() -> None:
 
 def test_a_baseline_over_the_row_budget_is_left_out_with_a_reason() -> None:
     experiment = Experiment.from_dict({"rounds": 10, "training": {"epochs": 2}})
-    assert too_large(experiment, ROW_BUDGET // 20) is None
-    reason = too_large(experiment, ROW_BUDGET // 20 + 1)
+    assert too_large(experiment, ROW_BUDGET // 20, 10) is None
+    reason = too_large(experiment, ROW_BUDGET // 20 + 1, 10)
     assert reason is not None
     assert f"{ROW_BUDGET:,}" in reason
+
+
+async def trained_for(monkeypatch: pytest.MonkeyPatch, rounds: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Run the baselines' process, of a run of 40 rounds that made so many; return its report, and what it published."""
+    experiment, (X, y), (X_test, y_test), columns = iris(rounds=40)
+    reports: list[Any] = []
+    published: list[dict[str, Any]] = []
+
+    async def report_once(*given: Any, **_: Any) -> None:
+        reports.append(given[-1])
+
+    def publish(_: object, kind: str, **fields: Any) -> None:
+        published.append({"type": kind, **fields})
+
+    monkeypatch.setattr(baselines, "report_once", report_once)
+    monkeypatch.setattr(Publisher, "publish", publish)
+    parts = np.array_split(np.random.default_rng(0).permutation(len(y)), 3)
+    whole = pack([X, y, X_test, y_test, np.concatenate(parts), np.array([len(part) for part in parts])])
+    job = {"experiment": experiment.to_dict(), "columns": list(columns), "task": "classification", "rounds": rounds}
+    job |= {"run": "r", "report_server": {}, "events_in": "tcp://127.0.0.1:9"}
+    assert await baselines.report_baselines(job, [whole]) == 0
+    return reports[0], published
+
+
+async def test_after_an_early_stop_the_baselines_train_for_as_many_rounds_as_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, rows, test, columns = iris()
+    scores = {n: train_and_score(iris(rounds=n)[0], rows, test, columns, "classification", never) for n in (1, 40)}
+    assert scores[1] != scores[40], "else this test shows nothing"
+    found, published = await trained_for(monkeypatch, 1)
+    assert found["centralised"] == scores[1]
+    assert found["seconds"] > 0
+    assert published == [{"type": "baseline.progress", "done": done, "models": 4, "rounds": 1} for done in range(5)]
+
+
+async def test_for_all_that_were_planned_they_would_be_set_beside_a_longer_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, rows, test, columns = iris()
+    one = train_and_score(iris(rounds=1)[0], rows, test, columns, "classification", never)
+    found, _ = await trained_for(monkeypatch, 40)
+    assert found["centralised"] != one
 
 
 def test_it_stops_when_asked() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from nervenet.broker.subscriber import EventStream
 from nervenet.broker.transport import Arrival
+from nervenet.models.artifact import load_model
 from nervenet.models.data.data import DataError
 from nervenet.nodes import launch
 from nervenet.nodes.config.keys import ExperimentError
@@ -56,6 +57,7 @@ async def test_encoded_updates_and_personal_models_leave_their_figures_and_files
         own = load_file(tmp_path / "run" / "personal" / f"{name}.safetensors")
         assert own.keys() == common.keys()
         assert (own["weight.1"] != common["weight.1"]).any()
+        assert load_model(tmp_path / "run" / "personal" / f"{name}.json").built
 
 
 @pytest.mark.e2e

@@ -75,7 +75,8 @@ class Scenario:
 
     async def started(self) -> "Scenario":
         assert await self.supervisor.start_broker() == ADDRESSES["directory"]
-        await self.supervisor.start_nodes(DataShares(("a",), "classification", 9, [10, 11, 12], test=13, whole=14))
+        shares = DataShares(("a",), "classification", 9, nodes=[10, 11, 12], test=13, whole=14)
+        await self.supervisor.start_nodes(shares)
         return self
 
     def result(self, *names: str, **fields: Any) -> None:
@@ -167,7 +168,7 @@ async def test_an_exit_reported_before_the_fork_counts() -> None:
             scenario.report_ready(pid, job)
 
     scenario.fork_server.on_spawn = die_at_once
-    await scenario.supervisor.start_nodes(DataShares(("a",), "classification", 9, [10, 11, 12], test=13))
+    await scenario.supervisor.start_nodes(DataShares(("a",), "classification", 9, nodes=[10, 11, 12], test=13))
     assert scenario.lost == [("client-1", "ended with exit code 1")]
 
 
@@ -283,7 +284,7 @@ async def test_nodes_that_are_never_ready_are_named() -> None:
         scenario.report_ready(pid, job) if "client-1" not in str(job) else None
     )
     with pytest.raises(RunAborted, match=r"not every node was ready within 0\.05 s; missing: client-1"):
-        await scenario.supervisor.start_nodes(DataShares(("a",), "classification", 9, [10, 11, 12], test=13))
+        await scenario.supervisor.start_nodes(DataShares(("a",), "classification", 9, nodes=[10, 11, 12], test=13))
 
 
 async def test_a_failed_fork_aborts_the_run() -> None:
@@ -327,21 +328,24 @@ async def test_a_cancelled_wait_is_cancelled() -> None:
 
 async def test_baselines_that_die_or_fail_cause_a_warning_only() -> None:
     scenario = await Scenario().started()
-    shares = DataShares(("a",), "classification", 9, [10, 11, 12], test=13, whole=14)
-    await scenario.supervisor.start_baselines(shares)
+    shares = DataShares(("a",), "classification", 9, nodes=[10, 11, 12], test=13, whole=14)
+    await scenario.supervisor.start_baselines(shares, 7)
     pid, job = max(scenario.fork_server.jobs.items())
     assert (job["kind"], scenario.fork_server.descriptors[pid]) == ("baseline", [9, 14])
+    assert (job["rounds"], job["events_in"]) == (7, ADDRESSES["events_in"])
     scenario.fork_server.exited(pid, -signal.SIGKILL)
     await scenario.supervisor.wait_for_baselines(5.0)
     assert scenario.published[-1] == ("warning", {"reason": "the baselines were killed by SIGKILL"})
     assert scenario.lost == []
-    await scenario.supervisor.start_baselines(DataShares(("a",), "classification", 10**9, whole=14))
+    await scenario.supervisor.start_baselines(DataShares(("a",), "classification", 10**9, whole=14), 7)
     assert "over the budget" in scenario.published[-1][1]["reason"]
 
 
 async def test_baselines_are_reported() -> None:
     scenario = await Scenario().started()
-    await scenario.supervisor.start_baselines(DataShares(("a",), "classification", 9, whole=14))
-    scenario.supervisor.reported("baseline", "result", {"centralised": 0.9, "local_only_mean": None}, None)
+    await scenario.supervisor.start_baselines(DataShares(("a",), "classification", 9, whole=14), 7)
+    found = {"centralised": 0.9, "local_only_mean": None, "seconds": 1.5}
+    scenario.supervisor.reported("baseline", "result", found, None)
     await scenario.supervisor.wait_for_baselines(5.0)
     assert scenario.supervisor.baselines == {"centralised": 0.9, "local_only_mean": None}
+    assert scenario.supervisor.baseline_s == 1.5

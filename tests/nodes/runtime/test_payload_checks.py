@@ -20,7 +20,7 @@ def an_update(examples: int) -> m.Update:
 @pytest.mark.parametrize(("examples", "fits"), [(-1, False), (0, False), (1, True), (10, True), (11, False)])
 def test_nobody_counts_for_more_rows_than_it_enrolled_with(examples: int, fits: bool) -> None:
     update = an_update(examples)
-    fault = update_fault(update, ev.Arrived("c", update, "w", None), "train", MODEL, 10, 1000)
+    fault = update_fault(update, ev.Arrived("c", update, "w", None), "train", MODEL, 10)
     assert (fault is None) == fits
     assert fits or (fault is not None and fault[0] == "examples" and str(examples) in fault[1])
 
@@ -47,7 +47,7 @@ def test_a_claim_takes_no_model_over() -> None:
 
 
 def test_without_that_check_it_would(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "nervenet.nodes.federated.admission.update_fault", lambda *given: update_fault(*given[:4], 10**12, 10**12)
-    )
+    heedless = "nervenet.nodes.federated.admission.update_fault"
+    monkeypatch.setattr(heedless, lambda *given: update_fault(*given[:4], 10**12))
+    monkeypatch.setattr("nervenet.nodes.federated.client_registry.ClientRegistry.cap", lambda self, ratio: 10**12)
     assert shares_after_a_claim()[1] > 0.99

@@ -1,0 +1,89 @@
+"""What a run will need of this machine, counted before anything is started, against what the machine allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..config.factory import build_schedule, default_node_names
+from ..config.keys import ExperimentError
+from ..config.schema import Experiment
+from .rlimits import open_files
+
+# Open files, counted in real runs and rounded up: of a process, of a hosted node by itself, of a link between peers
+# (both ends dial, on two lanes), of a node at the launcher, and at the broker and the coordinator.
+PROCESS, NODE, LINK, AT_LAUNCHER, AT_SERVER = 48, 18, 6, 3, 2
+INPROC_LINK = 2  # no connection beneath
+# Processes and threads: of the launcher, its broker and the coordinator, of a process, of a node in it.
+SERVICES, THREADS, NODE_THREADS = 24, 5, 2
+
+
+def files_of_process(experiment: Experiment, names: Sequence[str]) -> int:
+    """Return how many files a process opens at most that hosts these clients or peers."""
+    return PROCESS + _files_of_nodes(experiment, names)
+
+
+def check_machine(
+    experiment: Experiment, groups: Sequence[Sequence[str]], *, own_files: int, files: int, processes: int
+) -> None:
+    """Refuse a run that this machine does not allow.
+
+    Parameters
+    ----------
+    experiment
+        The run.
+    groups
+        The names of the clients or peers of each process.
+    own_files, files
+        How many files this process may open, and each of its children.
+    processes
+        How many processes and threads there may be.
+
+    Raises
+    ------
+    ExperimentError
+        It names what is needed, what is allowed, and what to change.
+    """
+    count = experiment.nodes
+    members = count + (experiment.mode == "federated")
+    raising = "raise the limit (ulimit -n)"
+    needs = {"the launcher": (open_files() + PROCESS + AT_LAUNCHER * members, own_files)}
+    needs["the broker"] = (PROCESS + AT_SERVER * (members + 2), files)
+    if experiment.mode == "federated":
+        needs["the coordinator"] = (PROCESS + AT_SERVER * (members + 2), files)
+    for who, (needed, allowed) in needs.items():
+        if needed > allowed:
+            raise ExperimentError(
+                f"nodes = {count}: {who} needs about {needed:,} open files, and {allowed:,} are allowed; "
+                f"{raising}, or have fewer --nodes"
+            )
+    largest, of = max((files_of_process(experiment, names), len(names)) for names in groups)
+    if largest > files:
+        each = (largest - PROCESS) / of
+        fitting = int((files - PROCESS) // each)
+        way = f"more processes (--processes {-(-count // fitting)})" if fitting else "fewer --nodes"
+        raise ExperimentError(
+            f"processes = {len(groups)}: a process of {of} nodes needs about {largest:,} open files, and {files:,} "
+            f"are allowed; {raising}, or have {way}"
+        )
+    threads = SERVICES + THREADS * len(groups) + NODE_THREADS * count
+    if threads > processes:
+        raise ExperimentError(
+            f"nodes = {count}, processes = {len(groups)}: they need about {threads:,} processes and threads, and "
+            f"{processes:,} are allowed; raise the limit (ulimit -u, or pids.max of the container), or have fewer"
+        )
+
+
+def _files_of_nodes(experiment: Experiment, names: Sequence[str]) -> int:
+    if experiment.mode == "federated":
+        return NODE * len(names)
+    from ..gossip.algorithms.registry import has_rounds
+    from ..gossip.membership.peer_sampling import SIZE
+    from ..gossip.membership.service import FEW
+    from ..topology import every_neighbor
+
+    others = experiment.nodes - 1
+    by_rounds = has_rounds(experiment.gossip.algorithm)  # then members watch each other: few all, many some
+    link = INPROC_LINK if experiment.network.transport == "inproc" else LINK
+    near = every_neighbor(build_schedule(experiment, default_node_names(experiment.nodes, "peer")))
+    watched = 0 if not by_rounds else others if others <= FEW else SIZE + 2
+    return sum(NODE + link * min(others, len(near.get(name, ())) + watched) for name in names)

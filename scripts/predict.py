@@ -1,0 +1,80 @@
+"""``nervenet predict``: predictions from a saved model for the rows of a file."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from .saved_model import Best, Own, Saved, load_saved
+
+if TYPE_CHECKING:
+    from nervenet.models.site_model import SiteModel
+
+
+def predict(
+    saved: Saved,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .parquet or .npz file of rows to predict.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a .csv file. [default: print]")] = None,
+    proba: Annotated[bool, typer.Option("--proba", help="Also the probability of each class.")] = False,
+    best: Best = False,
+    model: Own = None,
+) -> None:
+    """Predict the rows of a file with a saved model.
+
+    Columns are found by their names; others, such as an id or the target, are ignored. Prints a line for each row, in
+    their order.
+    """
+    if out is not None:
+        _check_out(out)
+    site_model, _ = load_saved(saved, best=best, own=model)
+    from nervenet.models.data.inputs import read_inputs
+
+    inputs = read_inputs(file, site_model.preprocessing.columns)
+    if inputs.ignored:
+        sys.stderr.write(f"ignored: {', '.join(inputs.ignored)}\n")
+    header, columns = _predictions(site_model, inputs.X, proba=proba)
+    lines = zip(*columns, strict=True)
+    if out is None:
+        _write(sys.stdout, header, lines)
+        return
+    from nervenet.models.atomic_file import replacing
+    from nervenet.nodes.config.keys import ExperimentError
+
+    try:
+        with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+            _write(stream, header, lines)
+    except OSError as error:
+        raise ExperimentError(f"--out {out}: cannot be written: {error.strerror}") from None
+
+
+def _check_out(out: Path) -> None:
+    from nervenet.nodes.config.keys import ExperimentError
+
+    if out.suffix.lower() != ".csv":
+        raise ExperimentError(f"--out {out}: expected the name of a .csv file")
+
+
+def _predictions(site_model: SiteModel, X: Any, *, proba: bool) -> tuple[list[str], list[list[Any]]]:
+    """Return the header and the columns of the result."""
+    header, columns = ["prediction"], [site_model.predict(X).tolist()]
+    if proba:
+        from nervenet.nodes.config.keys import ExperimentError
+
+        found, classes = site_model.predict_proba(X), site_model.preprocessing.classes
+        if found is None or classes is None:
+            why = "predicts a quantity" if classes is None else "has no probabilities"
+            raise ExperimentError(f"--proba: this model, {site_model.model.describe()['name']}, {why}")
+        header += [f"probability {label}" for label in classes]
+        columns += found.T.tolist()
+    return header, columns
+
+
+def _write(stream: TextIO, header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(lines)

@@ -1,0 +1,28 @@
+"""The model that ``serve`` and ``predict`` are asked for, from a run folder or one of its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from nervenet.models.site_model import SiteModel
+
+Saved = Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="A run folder, or a model file.")]
+Best = Annotated[bool, typer.Option("--best", help="Of a run folder: the best round's model, not the last.")]
+Own = Annotated[
+    str | None, typer.Option(metavar="MODULE:CLASS", help="For a model of a class of your own: its import path.")
+]
+
+
+def load_saved(saved: Path, *, best: bool, own: str | None) -> tuple[SiteModel, Path]:
+    """Return the model, and the path by which it was found."""
+    from nervenet.models.artifact import load_model
+    from nervenet.nodes.config.keys import ExperimentError
+
+    if best and not saved.is_dir():
+        raise ExperimentError(f"--best: needs a run folder; {saved} is a model file")
+    path = saved / "best.json" if best else saved
+    return load_model(path, model=own), path
