@@ -199,10 +199,11 @@ class ClientMachine:
             case "finish":
                 self.completed = task.round
                 goodbye = e.Send((self.config.coordinator,), m.Goodbye(round=task.round, reason="done"))
+                finished = e.Publish("node.finished", {"round": task.rounds or task.round})
                 if not wanted(task.settings):
-                    return [goodbye, e.LoadWeights(body), e.Finish("completed")]
+                    return [goodbye, finished, e.LoadWeights(body), e.Finish("completed")]
                 self._personalization = Personalization(task, body)
-                return [goodbye, *self._personalization.begin(now)]
+                return [goodbye, finished, *self._personalization.begin(now)]
             case _:
                 return self._decline(f"work must be survey, train, evaluate or finish, found {task.work}", now)
 
@@ -224,10 +225,11 @@ class ClientMachine:
             return self._decline(f"nothing was done within {now - self._since:.1f} s that could be sent", now)
         self.completed = event.round
         fields = {"round": event.round, "examples": event.examples, "duration_s": now - self._since, **event.metrics}
+        rounds = {"rounds": self.current.task.rounds} if self.current.task.rounds else {}
         effects: list[e.Effect] = [e.Completed(event.round, fields, of_sent_model(event.metrics))]
         if now - self._published_at >= PUBLISH_EVERY_S:
             self._published_at = now
-            effects.append(e.Publish("metric.local", fields))
+            effects.append(e.Publish("metric.local", fields | rounds))
         if self.model is None:
             return []
         # The answer goes out before it is published: the round waits for the one, nobody for the other.

@@ -355,3 +355,9 @@ def test_a_task_that_does_not_fit_is_refused():
         built(SGDClassifier(), 1)
     with pytest.raises(RuntimeError, match="build"):
         as_model(SGDClassifier()).get_weights()
+
+
+def test_none_of_an_experiment_file_is_none_of_python() -> None:
+    described = named_model("sklearn.linear_model.SGDClassifier", {"penalty": "none"}).describe()
+    assert described["parameters"]["penalty"] is None
+    assert rebuild(json.loads(json.dumps(described))).describe() == described
