@@ -81,6 +81,9 @@ class RunCompleted(Event, frozen=True, tag="run.completed"):
     status: str
     completed_rounds: Count
     wall_s: float
+    accuracy: float | None = None
+    r2: float | None = None
+    loss: float | None = None
     stopped_by: str | None = None
     reason: str | None = None
 
@@ -133,6 +136,26 @@ class NodeLeft(Event, frozen=True, tag="node.left"):
     subject: str | None = None
 
 
+class NodeFinished(Event, frozen=True, tag="node.finished"):
+    """A client holds the final model."""
+
+    round: Count
+
+
+class NodeResult(Event, frozen=True, tag="node.result"):
+    """What a node has reported at the end of the run."""
+
+    subject: str
+    state: str
+    completed_rounds: Count | None = None
+    accuracy: float | None = None
+    r2: float | None = None
+    loss: float | None = None
+    evaluated_on: str | None = None
+    bytes_sent: Count | None = None
+    bytes_received: Count | None = None
+
+
 class RoundStarted(Event, frozen=True, tag="round.started"):
     round: Count
     attempt: Count | None = None
@@ -148,6 +171,10 @@ class RoundCompleted(Event, frozen=True, tag="round.completed"):
     duration_s: float | None = None
     bytes_sent: Count = 0
     bytes_received: Count = 0
+    bytes_sent_total: Count | None = None
+    bytes_received_total: Count | None = None
+    elapsed_s: float | None = None
+    rounds_per_s: float | None = None
     loss: float | None = None
     missing: dict[str, str] = {}
     partial: tuple[str, ...] = ()
@@ -214,8 +241,11 @@ class MetricLocal(_Metric, frozen=True, tag="metric.local"):
     sketch: tuple[Coordinate, ...] = ()
     # Of a client.
     duration_s: float | None = None
+    rounds: Count | None = None
     bytes_sent: Count = 0
     bytes_received: Count = 0
+    bytes_sent_total: Count | None = None
+    bytes_received_total: Count | None = None
     steps: float | None = None
     fednova_normalizer: float | None = None
     partial: float | None = None
@@ -296,6 +326,8 @@ AnyEvent = (
     | NodeSuspect
     | NodeLost
     | NodeLeft
+    | NodeFinished
+    | NodeResult
     | RoundStarted
     | RoundCompleted
     | RoundFailed
