@@ -76,7 +76,8 @@ class Pegasos(FlatModel):
 
     def set_state(self, state: Mapping[str, Array]) -> None:
         """Put back what `get_state` returned."""
-        self._t = float(state["t"][0])
+        if "t" in state:
+            self._t = float(state["t"][0])
 
     def predict(self, X: Array) -> Array:
         """Return class indices (int64), one a row: the second class where the margin is above zero."""

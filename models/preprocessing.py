@@ -9,7 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .data.arrays import as_table, column_names
 from .moments import BLOCK, Column, IncompatibleSites
+from .plugins import suggest
 from .weights import is_finite
 
 Label = int | float | str
@@ -96,6 +98,8 @@ class Preprocessing:
         """
         values = np.asarray(y)
         if self.classes is None:
+            if values.dtype.kind not in "biuf":
+                raise ValueError(f"targets of type {values.dtype}; agreed was regression, which needs numbers")
             scaled: NDArray[Any] = (values.astype(np.float64) - self.target_center) / self.target_scale
             return scaled
         known = np.array(self.classes)
@@ -153,6 +157,9 @@ class Preprocessing:
     def _table(self, X: ArrayLike) -> NDArray[Any]:
         """Return `X` as a table of numbers with the agreed columns, or raise ValueError."""
         expected = f"the model expects {self.n_features} ({listed(self.columns)})"
+        names = column_names(X)
+        if names is not None:
+            return self._by_name(as_table("X", X, finite=False), names)
         try:
             table = np.asarray(X)
         except ValueError as error:
@@ -168,6 +175,16 @@ class Preprocessing:
         if table.dtype.kind not in "biuf":
             raise ValueError(f"X holds {table.dtype} values, expected numbers")
         return table
+
+    def _by_name(self, table: NDArray[Any], names: tuple[str, ...]) -> NDArray[Any]:
+        """Return a data frame's values with its columns in the agreed order."""
+        for name in self.columns:
+            if names.count(name) != 1:
+                what = "has two columns called" if name in names else "has no column"
+                raise ValueError(f"X {what} {name!r}{suggest(name, names)}; the model expects {listed(self.columns)}")
+        if odd := [name for name in names if name not in self.columns]:
+            raise ValueError(f"X has a column {odd[0]!r} that the model does not know; it has {listed(self.columns)}")
+        return table[:, [names.index(name) for name in self.columns]]
 
     def _check_finite(self, block: NDArray[Any], first_row: int) -> None:
         if block.dtype.kind != "f" or is_finite(block.ravel()):

@@ -106,6 +106,8 @@ def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
         from .sklearn.estimators import estimator_class
 
         cls = estimator_class(name, FAMILIES.builtin)
+        # An experiment file cannot say None; no parameter of scikit-learn's takes the text.
+        parameters = {key: None if value == "none" else value for key, value in parameters.items()}
     return _made(cls, parameters)
 
 

@@ -8,13 +8,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .data.data import DataError, Task, checked_task
+from .data.data import DataError, Task, checked_task, infer_task
 from .evaluate import evaluate
 from .model import FitReport, LocalWork
 from .moments import IncompatibleSites
 from .preprocessing import Preprocessing, listed
 from .registry import as_model
 from .rng import generator
+from .site_rows import SiteRows, check_targets
 from .site_statistics import SiteStatistics
 from .weights import Layout, Vector, checked_finite
 
@@ -29,20 +30,25 @@ class SiteModel:
     model
         An MLP, another `Model`, or a scikit-learn estimator whose copies can be averaged.
     X, y
-        This site's raw rows, shapes (rows, columns) and (rows,), which are not modified; None where it only
-        predicts.
+        This site's raw rows, shapes (rows, columns) and (rows,), which are not modified: arrays, data frames or a
+        sparse matrix. None where it only predicts.
     columns
-        A name for each column; by default those of a data frame, else x1, x2, …
+        A name for each column; by default those of a data frame, else x1, x2, … Columns are matched by their names.
     task
-        "classification" or "regression"; by default what the model can do, else what `data.infer_task` says.
+        "classification" or "regression"; by default what the model can do, else what `agree` finds in all sites' rows.
     test
         A test set (X, y) in raw units, which may be read-only memory maps. It is prepared at its first use.
     holdout
-        Share of this site's rows, drawn by `seed`, that is kept from training, for ``evaluate("holdout")``.
+        Share of this site's rows, drawn by `seed`, that is kept from training, for ``evaluate("holdout")``: of each
+        class as far as there are rows.
+    min_rows
+        A site with fewer rows is refused, and so many are trained on whatever `holdout` says: what it tells in round 0
+        about one row is the row itself.
     scorers
         Names of scikit-learn scorers that `evaluate` adds.
 
-    Raises CannotMerge: copies of the model cannot be averaged. Raises DataError: the arrays do not fit each other.
+    Raises CannotMerge: copies of the model cannot be averaged. Raises DataError: the arrays do not fit each other, are
+    not numbers, or hold targets that the task or the model rules out.
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class SiteModel:
         task: str | None = None,
         test: tuple[Any, ArrayLike] | None = None,
         holdout: float = 0.0,
+        min_rows: int = 1,
         seed: int = 0,
         scorers: Sequence[str] = (),
     ) -> None:
@@ -64,39 +71,48 @@ class SiteModel:
             raise DataError("X and y come together, or neither")
         if not 0 <= holdout < 1:
             raise DataError(f"holdout must be at least 0 and below 1, found {holdout}")
-        names = getattr(X, "columns", None) if columns is None else columns
-        self._rows = None if X is None or y is None else _rows("X", X, y)
-        self._raw: dict[str, Rows] = {}
+        self.task = task_of(self.model, task)
+        """What this is for, where that is known before round 0."""
+        self.columns = () if columns is None else tuple(columns)
+        self._rows: SiteRows | None = None
+        self._raw: dict[str, SiteRows] = {}
+        if X is not None:
+            self._take(SiteRows.of("X", X, y, columns), task, holdout, min_rows, seed)
         if test is not None:
-            self._raw["test"] = _rows("the test set", *test)
-        self.columns: tuple[str, ...] = ()
-        self.task: Task | None = None
-        if self._rows is not None:
-            width = self._rows[0].shape[1]
-            self.columns = tuple(f"x{place}" for place in range(1, width + 1)) if names is None else tuple(names)
-            if len(self.columns) != width:
-                raise DataError(f"X has {width} columns, {len(self.columns)} are named ({listed(self.columns)})")
-            self.task = checked_task(task or _task_of(self.model, self._rows[1]), self._rows[1])
-            self._rows = self._hold_out(self._rows, holdout, seed)
+            self._raw["test"] = SiteRows.of("the test set", *test, finite=False).named(self.columns or None)
         self._preprocessing: Preprocessing | None = None
         self._seed: int | None = None
         self.common_weights: Vector | None = None  # where own weights were kept: those of the other sites
         self._train: Rows | None = None
         self._prepared: dict[str, Rows] = {}
 
-    def _hold_out(self, rows: Rows, share: float, seed: int) -> Rows:
-        X, y = rows
-        kept = min(round(share * len(y)), len(y) - 1)
-        if kept < 1:
-            return rows
-        order = generator(seed, "holdout").permutation(len(y))
-        out, rest = np.sort(order[:kept]), np.sort(order[kept:])
-        self._raw["holdout"] = (X[out], y[out])
-        return X[rest], y[rest]
+    def _take(self, rows: SiteRows, told: str | None, holdout: float, min_rows: int, seed: int) -> None:
+        """Take this site's rows, after the checks that need no other site."""
+        check_targets(rows.y, self.task, None if told else str(self.model.describe()["name"]).rpartition(".")[2])
+        if len(rows) < min_rows:
+            raise DataError(
+                f"X has {len(rows)} rows, and a site takes part with at least {min_rows} (data.min_rows): "
+                "what it tells of fewer would give them away"
+            )
+        self.columns = rows.columns or tuple(f"x{place}" for place in range(1, rows.X.shape[1] + 1))
+        self._rows, out = rows.named(self.columns).split(holdout, seed, min_rows, self.task)
+        if out is not None:
+            self._raw["holdout"] = out
+
+    @property
+    def held_out(self) -> dict[str, int]:
+        """How many rows this site keeps from training; of each class, where its targets look like labels."""
+        rows = self._raw.get("holdout")
+        if rows is None:
+            return {}
+        if (self.task or infer_task(rows.y)) == "regression":
+            return {"rows": len(rows)}
+        labels, counts = np.unique(rows.y, return_counts=True)
+        return dict(zip(map(str, labels.tolist()), counts.tolist(), strict=True))
 
     @property
     def examples(self) -> int:
-        return 0 if self._rows is None else len(self._rows[1])
+        return 0 if self._rows is None else len(self._rows)
 
     @property
     def has_test(self) -> bool:
@@ -124,10 +140,10 @@ class SiteModel:
 
         Raises IncompatibleSites when there are no rows, or one has a value that is not a finite number.
         """
-        if self._rows is None or self.task is None:
+        if self._rows is None:
             raise IncompatibleSites("this site model has no rows of its own")
-        held_out = self._raw["holdout"][1] if "holdout" in self._raw else None
-        return SiteStatistics.of(*self._rows, self.columns, self.task, held_out)
+        held_out = self._raw["holdout"].y if "holdout" in self._raw else None
+        return SiteStatistics.of(self._rows.X, self._rows.y, self.columns, self.task, held_out)
 
     def build(self, preprocessing: Preprocessing, seed: int, *, keep_weights: bool = False) -> Layout:
         """Build the model for what was agreed, with the initial weights of all, and prepare this site's rows.
@@ -212,17 +228,23 @@ class SiteModel:
         self.model.set_state(state)
 
     @property
-    def schedule_step(self) -> float | None:
-        """Steps that the model's own schedule of learning rates has counted; None where there is no such schedule.
+    def scheduled(self) -> bool:
+        """Whether the model has a learning-rate schedule with a clock, the ``t`` of its state."""
+        return "t" in self.model.get_state(moments=False)
 
-        A model that walks from peer to peer brings its own. Setting it where there is no schedule does nothing.
+    @property
+    def clock(self) -> float:
+        """How far the model's learning-rate schedule has come, usually in steps; 0 where there is none.
+
+        It belongs to the model: wherever weights travel, so does it. Setting it where there is no schedule does
+        nothing.
         """
         state = self.model.get_state(moments=False)
-        return float(state["t"][0]) - 1 if "t" in state else None
+        return float(state["t"][0]) - 1 if "t" in state else 0.0
 
-    @schedule_step.setter
-    def schedule_step(self, steps: float) -> None:
-        if self.schedule_step is not None:
+    @clock.setter
+    def clock(self, steps: float) -> None:
+        if self.scheduled:
             self.model.set_state({"t": np.array([steps + 1], np.float64)})
 
     def evaluate(self, on: Literal["test", "holdout"] = "test") -> dict[str, float]:
@@ -254,46 +276,44 @@ class SiteModel:
     def _inputs(self, X: ArrayLike) -> NDArray[Any]:
         return self.preprocessing.transform(X, self.model.dtype)
 
-    def _prepare(self, rows: Rows) -> Rows:
-        X, y = rows
-        encoded = self.preprocessing.encode(y)
-        return self._inputs(X), encoded.astype(self.model.dtype) if self.preprocessing.classes is None else encoded
+    def _prepare(self, rows: SiteRows) -> Rows:
+        encoded = self.preprocessing.encode(rows.y)
+        return self._inputs(rows.inputs(self.preprocessing.columns)), encoded.astype(
+            self.model.dtype
+        ) if self.preprocessing.classes is None else encoded
 
     def _check_covered(self, preprocessing: Preprocessing) -> None:
         """Raise IncompatibleSites for preprocessing that leaves out something this site has."""
-        if self._rows is not None and self.columns != preprocessing.columns:
-            raise IncompatibleSites(
-                f"this site has the columns {listed(self.columns)}; agreed were {listed(preprocessing.columns)}"
-            )
+        own = {} if self._rows is None else {"this site": self._rows}
+        sets = own | {f"the {on} set": rows for on, rows in self._raw.items()}
+        for name, rows in sets.items():
+            if rows.columns is not None and set(rows.columns) != set(preprocessing.columns):
+                raise IncompatibleSites(
+                    f"{name} has the columns {listed(rows.columns)}; agreed were {listed(preprocessing.columns)}"
+                )
         if self.task is not None and self.task != preprocessing.task:
             raise IncompatibleSites(f"this site has data for {self.task}; agreed was {preprocessing.task}")
-        if preprocessing.classes is None:
-            return
-        own = {} if self._rows is None else {"this site": self._rows}
-        for name, (_, y) in (own | {f"the {on} set": rows for on, rows in self._raw.items()}).items():
+        for name, rows in sets.items():
             try:
-                preprocessing.encode(np.unique(y))
+                preprocessing.encode(np.unique(rows.y))
             except ValueError as error:
                 raise IncompatibleSites(f"{name} has targets that were not agreed: {error}") from error
 
 
-def _rows(what: str, X: Any, y: ArrayLike) -> Rows:
-    table, targets = np.asarray(X), np.asarray(y)
-    if table.ndim != 2 or targets.ndim != 1:
-        raise DataError(f"{what} has {table.ndim} and its y {targets.ndim} dimensions; expected 2 and 1")
-    if len(table) != len(targets):
-        raise DataError(f"{what} has {len(table)} rows, its y has {len(targets)}")
-    if not len(table):
-        raise DataError(f"{what} has no rows")
-    return table, targets
+def task_of(model: object, told: str | None = None) -> Task | None:
+    """Return the task that was `told`, else what the model can do if that is only one thing, else None.
 
-
-def _task_of(model: object, y: NDArray[Any]) -> Task | None:
-    """Return what the model can do, if only one thing: a scikit-learn classifier takes whole floats for labels."""
+    Raises DataError for an unknown task, and for one that the model cannot do.
+    """
     classifies = getattr(model, "classifies", None)
-    if classifies is None or (classifies and y.dtype.kind == "f" and (y != np.floor(y)).any()):
-        return None
-    return "classification" if classifies else "regression"
+    able: Task | None = None if classifies is None else "classification" if classifies else "regression"
+    if told is None:
+        return able
+    task = checked_task(told)
+    if able not in (None, task):
+        name = str(model.describe()["name"]).rpartition(".")[2]  # type: ignore[attr-defined]
+        raise DataError(f"task {task!r}: {name} is for {able} alone")
+    return task
 
 
 def _shapes(layout: Layout) -> str:

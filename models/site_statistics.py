@@ -1,13 +1,14 @@
 """Round 0: the statistics of each site, and the preprocessing that all agree on before any training.
 
 Each site sends the names of its columns, its classes, and how many rows it has with their means and spreads; never a
-row. The merge is exact, so that the agreed scales are those of the pooled table.
+row. The merge is exact, so that the agreed scales are those of the pooled table. Where neither the user nor the model
+says whether the target is labels or a quantity, a site sends what it knows of both, and all sites' facts decide.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, Literal
@@ -15,6 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .data.arrays import EXACT
+from .data.data import MANY_CLASSES, Task, few_enough, is_whole
 from .moments import IncompatibleSites, Moments
 from .preprocessing import CLIP, Label, Preprocessing, checked_classes, checked_columns, listed
 
@@ -26,9 +29,9 @@ class SiteStatistics:
     """Columns, classes and moments of one site."""
 
     columns: tuple[str, ...]  # names of its inputs, in their order
-    classes: tuple[Label, ...] | None  # its labels, sorted; None for regression
+    classes: tuple[Label, ...] | None  # its labels, sorted; None where its targets are quantities
     inputs: Moments
-    target: Moments | None  # of its targets, one column; None for classification
+    target: Moments | None  # of its targets, one column; None where they are labels
 
     @classmethod
     def of(
@@ -36,13 +39,14 @@ class SiteStatistics:
         X: NDArray[Any],
         y: NDArray[Any],
         columns: Sequence[str],
-        task: str,
+        task: Task | None,
         more_labels: NDArray[Any] | None = None,
     ) -> SiteStatistics:
         """Return the statistics of a site's own rows.
 
         `X` (rows, columns) and `y` (rows,) are raw; the labels of a hold-out, `more_labels`, count as classes, but its
-        rows are no part of the moments. Raises IncompatibleSites when there are no rows, or a value is not a finite
+        rows are no part of the moments. Without a `task`, few whole numbers have both classes and moments. Raises
+        IncompatibleSites when there are no rows, or a value is not a finite
         number.
         """
         names = checked_columns(list(columns))
@@ -52,13 +56,24 @@ class SiteStatistics:
             raise IncompatibleSites(f"X has {len(X)} rows, y has {len(y)}")
         if X.dtype.kind not in "biuf":
             raise IncompatibleSites(f"X holds {X.dtype} values, expected numbers")
-        inputs = _moments(X, names)
-        if task == "regression":
+        inputs, target, classes = _moments(X, names), None, None
+        if task == "regression" or (task is None and y.dtype.kind in "iuf"):
             if y.dtype.kind not in "biuf":
                 raise IncompatibleSites(f"the targets are {y.dtype}, regression needs numbers")
-            return cls(names, None, inputs, _moments(y.reshape(-1, 1), ("target",)))
-        labels = y if more_labels is None else np.concatenate([y, more_labels])
-        return cls(names, _labels(labels), inputs, None)
+            target = _moments(y.reshape(-1, 1), ("target",))
+        if task != "regression":
+            labels = y if more_labels is None else np.concatenate([y, more_labels])
+            if target is None or (is_whole(labels) and len(np.unique(labels)) <= MANY_CLASSES):
+                classes = _labels(labels)
+        return cls(names, classes, inputs, target)
+
+    def in_order(self, columns: tuple[str, ...]) -> SiteStatistics:
+        """Return the same statistics with the columns in this order."""
+        if columns == self.columns:
+            return self
+        order = [self.columns.index(name) for name in columns]
+        inputs = Moments(self.inputs.n, self.inputs.mean[order], self.inputs.m2[order])
+        return replace(self, columns=columns, inputs=inputs)
 
     def header(self) -> dict[str, Any]:
         """Return columns and classes as plain values."""
@@ -84,7 +99,9 @@ class SiteStatistics:
         columns = checked_columns(header["columns"])
         classes = None if header["classes"] is None else checked_classes(header["classes"])
         width = len(columns)
-        length = 1 + 2 * width + (2 if classes is None else 0)
+        length = 1 + 2 * width
+        has_target = classes is None or vector.shape == (length + 2,)
+        length += 2 if has_target else 0
         if vector.dtype != np.float64 or vector.shape != (length,):
             raise IncompatibleSites(
                 f"the statistics of {width} columns are {length} numbers of float64, "
@@ -92,7 +109,7 @@ class SiteStatistics:
             )
         own = vector.copy()  # what arrives is a view of a message
         n, mean, m2, rest = own[0], own[1 : 1 + width], own[1 + width : 1 + 2 * width], own[1 + 2 * width :]
-        target = Moments(float(n), rest[:1], rest[1:]) if classes is None else None
+        target = Moments(float(n), rest[:1], rest[1:]) if has_target else None
         return cls(columns, classes, Moments(float(n), mean, m2), target)
 
     def limited(self, rows: int | None) -> SiteStatistics:
@@ -103,7 +120,7 @@ class SiteStatistics:
         return replace(self, inputs=self.inputs.limited(rows), target=target)
 
 
-def agree(sites: Mapping[str, SiteStatistics], scale: Scale = "standard") -> Preprocessing:
+def agree(sites: Mapping[str, SiteStatistics], scale: Scale = "standard", task: Task | None = None) -> Preprocessing:
     """Return the preprocessing of all sites: their statistics merged in the order of their names.
 
     Parameters
@@ -115,6 +132,8 @@ def agree(sites: Mapping[str, SiteStatistics], scale: Scale = "standard") -> Pre
         "unit": divided by the root mean square and cut, but not centered, so that zeros stay zeros.
         "none": inputs and targets as they are.
         Regression targets are standardized under both "standard" and "unit". Constant columns keep their scale.
+    task
+        What the user or the model says that the target is; None: `agreed_task` decides.
 
     Raises IncompatibleSites: sites differ in their columns, their kind of labels or their task, naming the site; there
     are fewer than two classes; `scale` is unknown.
@@ -125,7 +144,8 @@ def agree(sites: Mapping[str, SiteStatistics], scale: Scale = "standard") -> Pre
         raise IncompatibleSites(f"scale {scale!r} is unknown; allowed: standard, unit, none")
     ordered = {site: sites[site] for site in sorted(sites)}
     columns = _agreed_columns(ordered)
-    classes = _agreed_classes(ordered)
+    ordered = {site: statistics.in_order(columns) for site, statistics in ordered.items()}
+    classes = _agreed_classes(ordered, task or agreed_task(ordered.values()))
     inputs = reduce(Moments.merge, (statistics.inputs for statistics in ordered.values()))
     zeros, ones = np.zeros(len(columns)), np.ones(len(columns))
     if scale == "none":
@@ -134,37 +154,54 @@ def agree(sites: Mapping[str, SiteStatistics], scale: Scale = "standard") -> Pre
         center, spread = zeros, np.hypot(inputs.mean, inputs.deviation)
     else:
         center, spread = inputs.mean, inputs.deviation
-    targets = [statistics.target for statistics in ordered.values() if statistics.target is not None]
-    if not targets:
+    if classes is not None:
         return Preprocessing(columns, classes, center, _or_one(spread), CLIP)
-    target = reduce(Moments.merge, targets)
+    target = reduce(Moments.merge, (known.target for known in ordered.values() if known.target is not None))
     spread_of_target = float(_or_one(target.deviation)[0])
     return Preprocessing(columns, classes, center, _or_one(spread), CLIP, float(target.mean[0]), spread_of_target)
 
 
+def agreed_task(sites: Collection[SiteStatistics]) -> Task:
+    """Return what the targets of all sites together are, where nobody said it.
+
+    A site that can only have labels, or only quantities, settles it; else whole numbers are labels where all sites
+    together have `few_enough` of them.
+    """
+    settled = Counter(
+        "regression" if site.classes is None else "classification"
+        for site in sites
+        if site.classes is None or site.target is None
+    )
+    if settled:
+        return "regression" if settled["regression"] >= settled["classification"] else "classification"
+    distinct = {label for site in sites for label in site.classes or ()}
+    few = few_enough(len(distinct), sum(site.inputs.n for site in sites))
+    return "classification" if few else "regression"
+
+
 def _agreed_columns(sites: Mapping[str, SiteStatistics]) -> tuple[str, ...]:
-    """Return the columns that most sites have, or name the first site that has others."""
-    [(usual, _)] = Counter(statistics.columns for statistics in sites.values()).most_common(1)
+    """Return the columns that most sites have, in the order that most of those have; or name a site that has others."""
+    [(usual, _)] = Counter(frozenset(statistics.columns) for statistics in sites.values()).most_common(1)
+    orders = Counter(statistics.columns for statistics in sites.values() if usual == frozenset(statistics.columns))
+    columns = orders.most_common(1)[0][0]
     for site, statistics in sites.items():
         found = statistics.columns
-        if len(found) != len(usual):
+        lacks, adds = (
+            [name for name in one if name not in other] for one, other in ((columns, found), (found, columns))
+        )
+        if lacks or adds:
+            parts = [f"{verb} {listed(names)}" for verb, names in (("lacks", lacks), ("adds", adds)) if names]
             raise IncompatibleSites(
-                f"site {site} has {len(found)} columns ({listed(found)}); the others have {len(usual)} "
-                f"({listed(usual)})",
+                f"site {site} has {len(found)} columns, the others have {len(columns)} ({listed(columns)}): "
+                f"it {' and '.join(parts)}",
                 site,
             )
-        if found != usual:
-            place = next(i for i, (own, other) in enumerate(zip(found, usual, strict=True)) if own != other)
-            order = " (the same names in another order)" if set(found) == set(usual) else ""
-            raise IncompatibleSites(
-                f"site {site} has {found[place]!r} as column {place + 1}; the others have {usual[place]!r}{order}", site
-            )
-    return usual
+    return columns
 
 
-def _agreed_classes(sites: Mapping[str, SiteStatistics]) -> tuple[Label, ...] | None:
+def _agreed_classes(sites: Mapping[str, SiteStatistics], task: Task) -> tuple[Label, ...] | None:
     """Return the union of all classes, or name the first site whose targets are of another kind than most have."""
-    kinds = {site: _kind(statistics) for site, statistics in sites.items()}
+    kinds = {site: _kind(statistics, task) for site, statistics in sites.items()}
     [(usual, _)] = Counter(kinds.values()).most_common(1)
     for site, kind in kinds.items():
         if kind != usual:
@@ -172,20 +209,25 @@ def _agreed_classes(sites: Mapping[str, SiteStatistics]) -> tuple[Label, ...] | 
             own, others = (f" ({listed(c)})" if (c := sites[s].classes) else "" for s in (site, example))
             raise IncompatibleSites(f"site {site} has {kind}{own} as targets; the others have {usual}{others}", site)
     if usual == "quantities":
+        if task == "classification":
+            raise IncompatibleSites("the task is classification, but all sites have quantities as targets")
         return None
-    union = {label for statistics in sites.values() for label in statistics.classes or ()}
+    if task == "regression":
+        raise IncompatibleSites(f"the task is regression, but all sites have {usual} as targets")
+    union: set[Any] = {label for statistics in sites.values() for label in statistics.classes or ()}
     if len(union) < 2:
         one = listed(list(union))
         raise IncompatibleSites(f"all sites together have one class only ({one}); two are needed to learn")
-    # One float among integers makes all of them floats, whichever site came first.
-    if any(isinstance(label, float) for label in union):
+    # One fraction among whole numbers makes all of them floats, whichever site came first.
+    if usual == "number labels" and any(label != int(label) for label in union):
         union = {float(label) for label in union}
-    labels: list[Any] = list(union)
-    return tuple(sorted(labels))
+    elif usual == "number labels":
+        union = {int(label) for label in union}
+    return tuple(sorted(union))
 
 
-def _kind(statistics: SiteStatistics) -> str:
-    if statistics.classes is None:
+def _kind(statistics: SiteStatistics, task: Task) -> str:
+    if statistics.classes is None or (task == "regression" and statistics.target is not None):
         return "quantities"
     return "text labels" if isinstance(statistics.classes[0], str) else "number labels"
 
@@ -207,6 +249,9 @@ def _labels(y: NDArray[Any]) -> tuple[Label, ...]:
     if y.dtype.kind == "O" and not all(isinstance(label, str) for label in y):
         raise IncompatibleSites("labels must be all numbers or all text")
     values = y.astype(np.str_) if y.dtype.kind == "O" else y.astype(np.int64) if y.dtype.kind == "b" else y
+    # A float of 1.0 and an integer of 1 are one label, whichever kind of file a site has.
+    if values.dtype.kind == "f" and is_whole(values) and (np.abs(values) <= EXACT).all():
+        values = values.astype(np.int64)
     if values.dtype.kind not in "iufU" or (values.dtype.kind == "f" and not np.isfinite(values).all()):
         raise IncompatibleSites(f"labels must be finite numbers or text, found {y.dtype}")
     return checked_classes(np.unique(values).tolist())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
-from nervenet.nodes.config.keys import parse_set
+from nervenet.nodes.config.keys import left_open, parse_set
 from nervenet.nodes.config.schema import Experiment
 
 
@@ -38,6 +38,7 @@ FLAGS = (
         "iris, wine, breast_cancer, digits, diabetes, synthetic, mnist, fashion_mnist, or an .npz, .csv, .parquet file",
     ),
     Flag("data.target", "Column to predict", "target, y, label or class, else the last"),
+    Flag("data.task", "classification or regression", "what the model can do, else by the target of all sites"),
     Flag("data.partition", "Which node holds which rows: iid, dirichlet, shards, quantity or column"),
     Flag("data.alpha", "For dirichlet and quantity; the smaller, the more unequal the nodes"),
     Flag("data.shards_per_node", "For shards: shards of one label per node"),
@@ -90,7 +91,7 @@ def experiment_flags(*without: str) -> Callable[[Callable[..., Any]], Callable[.
         def command(**given: Any) -> Any:
             chosen = {flag.key: given.pop(_variable(flag)) for flag in flags}
             overrides = {key: _value(key, text) for key, text in chosen.items() if text is not None}
-            overrides.update(parse_set(text) for text in given.pop("set_") or ())
+            overrides.update(map(_set, given.pop("set_") or ()))
             return function(overrides=overrides, **given)
 
         # Typer would inspect the wrapped function, which lacks the options.
@@ -102,8 +103,11 @@ def experiment_flags(*without: str) -> Callable[[Callable[..., Any]], Callable[.
     return decorate
 
 
-_HELP = "Any key of the experiment file, dotted; wins over file and flags. Repeatable."
+_HELP = "Any key of the experiment file, dotted; wins over file and flags. Repeatable. KEY=none leaves a key open."
 SET = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=_HELP)]
+
+
+_IN_FILE = {"compression": "federated.compression"}  # of keys that mean one of the mode's own table
 
 
 def _variable(flag: Flag) -> str:
@@ -122,7 +126,14 @@ def _default(key: str) -> Any:
     return functools.reduce(getattr, key.split("."), Experiment())
 
 
+def _set(text: str) -> tuple[str, object]:
+    key, value = parse_set(text)
+    return key, None if left_open(Experiment, key, text.partition("=")[2]) else value
+
+
 def _value(key: str, text: str) -> object:
+    if left_open(Experiment, _IN_FILE.get(key, key), text):
+        return None
     if key == "model.hidden" and "," in text:
         text = f"[{text}]"
     # A string stays one, even where it reads as a number: a column may be called 7.

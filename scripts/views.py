@@ -94,9 +94,14 @@ class PlainView(View):
 
     def __init__(self, known: RunView | None = None) -> None:
         self._runs = RunViews(known)
+        self._told: set[str] = set()  # of which runs it has been said what their target is
 
     def event(self, event: Mapping[str, Any]) -> None:
         self._runs.update(event)
+        view = self._runs.newest
+        if view.target and view.run not in self._told:
+            self._told.add(view.run)
+            self.note(f"the target is taken for {view.target} (--task says otherwise)")
         line = notice(event)
         if line is not None:
             self.note(line)

@@ -13,6 +13,7 @@ __all__ = [
     "Addresses",
     "Base",
     "Bulk",
+    "Clock",
     "Count",
     "Encoding",
     "Lane",
@@ -30,6 +31,7 @@ Count = Annotated[int, Meta(ge=0)]
 Refutations = Annotated[int, Meta(ge=0, le=2**53)]  # bounded, so that there is room to increment
 Address = Annotated[str, Meta(max_length=256)]
 Addresses = Annotated[dict[str, Address], Meta(max_length=4)]  # forwarded, many in one message
+Clock = Annotated[float, Meta(ge=0, le=2**53)]  # steps so far of a model's learning-rate schedule
 Mass = Annotated[float, Meta(ge=0, le=1e300)]
 Seconds = Annotated[float, Meta(ge=0)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]

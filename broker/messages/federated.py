@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from .base import Base, Bulk, Count, Payload, Seconds
+from .base import Base, Bulk, Clock, Count, Payload, Seconds
 
 __all__ = ["Declined", "Ready", "Task", "TaskKind", "Update"]
 
@@ -24,7 +24,9 @@ class Task(Bulk, frozen=True):
     """One piece of work for a client, with training settings; ``deadline_s`` counts from its arrival.
 
     Rounds up to ``durable`` are on the coordinator's disk and are never asked for again. ``counted`` is the last round
-    whose update of this client is in the model, where that matters to the state it keeps from round to round.
+    whose update of this client is in the model, where that matters to the state it keeps from round to round. ``clock``
+    is how far the learning-rate schedule of the model has come. ``rounds`` is how many the run has; in the last task,
+    how many were completed.
     """
 
     round: Count
@@ -37,10 +39,12 @@ class Task(Bulk, frozen=True):
     payload: Payload | None = None
     durable: Count = 0
     counted: Count | None = None
+    clock: Clock = 0.0
+    rounds: Count = 0
 
 
 class Update(Bulk, frozen=True):
-    """A client's answer to the task of (round, attempt)."""
+    """A client's answer to the task of (round, attempt); ``clock`` is that of the model after its training."""
 
     round: Count
     attempt: Count
@@ -48,6 +52,7 @@ class Update(Bulk, frozen=True):
     metrics: dict[str, float]
     fields: dict[str, Any] | None = None
     payload: Payload | None = None
+    clock: Clock = 0.0
 
 
 class Declined(Base, frozen=True):

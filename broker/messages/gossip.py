@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from .base import Base, Bulk, Count, Mass, Name, Payload
+from .base import Base, Bulk, Clock, Count, Mass, Name, Payload
 
 __all__ = [
     "Accept",
@@ -30,7 +30,8 @@ class PeerSurvey(Bulk, frozen=True):
 class Exchange(Bulk, frozen=True, omit_defaults=True):
     """A peer's weights after its training of ``round``.
 
-    ``mass`` is their push-sum weight; ``base`` counts the moves of the sender's copy to which an encoding is relative.
+    ``mass`` is their push-sum weight; ``base`` counts the moves of the sender's copy to which an encoding is relative;
+    ``clock`` is how far the learning-rate schedule of the model has come.
     """
 
     round: Count
@@ -38,6 +39,7 @@ class Exchange(Bulk, frozen=True, omit_defaults=True):
     mass: Mass = 1.0
     base: Count | None = None
     degree: Count = 0
+    clock: Clock = 0.0
 
 
 class Propose(Bulk, frozen=True):
@@ -45,6 +47,7 @@ class Propose(Bulk, frozen=True):
 
     number: Count
     payload: Payload
+    clock: Clock = 0.0
 
 
 class Accept(Bulk, frozen=True):
@@ -52,6 +55,7 @@ class Accept(Bulk, frozen=True):
 
     number: Count
     payload: Payload
+    clock: Clock = 0.0
 
 
 class Decision(Base, frozen=True):
@@ -89,3 +93,4 @@ class Model(Bulk, frozen=True):
     round: Count
     agreement: dict[str, Any]
     payload: Payload
+    clock: Clock = 0.0

@@ -52,7 +52,9 @@ class CsvTable:
             return np.array(cells, dtype=np.str_)
         if text and not all(numeric):
             odd = self._refusal(numeric.index(False), column, "a number as elsewhere in this column")
-            raise DataError(f'{odd} (or say task = "classification" to take all of them as labels)')
+            raise DataError(
+                f'{odd} (or say data.task = "classification", --task classification, to take all of them as labels)'
+            )
         values = self.numbers(column)
         whole = (values == np.floor(values)).all() and (np.abs(values) < 2**53).all()
         return values.astype(np.int64) if whole else values

@@ -15,10 +15,10 @@ Task = Literal["classification", "regression"]
 TASKS: tuple[Task, ...] = ("classification", "regression")
 
 FEW_CLASSES = 10
-"""Integer targets with at most this many distinct values are always taken for classes."""
+"""Whole numbers with at most this many distinct values are always taken for classes."""
 
 MANY_CLASSES = 50
-"""Integer targets with more distinct values than this are never taken for classes."""
+"""Whole numbers with more distinct values than this are never taken for classes."""
 
 
 class DataError(ValueError):
@@ -91,24 +91,28 @@ class Dataset:
 
 
 def infer_task(y: NDArray[Any]) -> Task:
-    """Return the task that the targets look like.
+    """Return the task that the targets look like, whatever type they are stored as: 1 and 1.0 are the same target.
 
-    Text, truth values, and integers with few distinct values (at most 10; or at most 50, with four rows of each on
-    average) are classes. Floats, and all other integers, are quantities.
+    Text and truth values are classes, and so are whole numbers with few distinct values (`few_enough`). Fractions, and
+    all other whole numbers, are quantities.
     """
-    if y.dtype.kind == "f":
-        return "regression"
-    if y.dtype.kind not in "iu":
+    if y.dtype.kind not in "iuf":
         return "classification"
-    distinct = len(np.unique(y))
-    few = distinct <= FEW_CLASSES or (distinct <= MANY_CLASSES and distinct * 4 <= len(y))
-    return "classification" if few else "regression"
+    return "classification" if is_whole(y) and few_enough(len(np.unique(y)), len(y)) else "regression"
 
 
-def checked_task(task: str | None, y: NDArray[Any]) -> Task:
-    """Return `task` if it is named, else what the targets look like; DataError if there is no such task."""
-    if task is None:
-        return infer_task(y)
+def few_enough(distinct: int, rows: float) -> bool:
+    """Whether whole numbers are classes: at most 10 distinct ones; or at most 50, with four rows of each on average."""
+    return distinct <= FEW_CLASSES or (distinct <= MANY_CLASSES and distinct * 4 <= rows)
+
+
+def is_whole(values: NDArray[Any]) -> bool:
+    """Whether all numbers are whole ones, though they may be stored as floats."""
+    return values.dtype.kind != "f" or bool((values == np.floor(values)).all())
+
+
+def checked_task(task: str) -> Task:
+    """Return `task`; DataError if there is no such task."""
     for known in TASKS:
         if task == known:
             return known

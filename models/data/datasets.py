@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ..plugins import suggest
-from .data import DataError, Dataset
+from .data import DataError, Dataset, Task, checked_task
 from .files import SUFFIXES, load_file
 from .images import OPENML_NAMES, load_images
 from .synthetic import synthetic
@@ -31,7 +34,8 @@ def load(
     target
         For a table: the column to predict. By default a column called target, y, label or class, else the last one.
     task
-        For a file: "classification" or "regression", where the targets alone would be misread.
+        "classification" or "regression", where the targets alone would be misread. Labels that are numbers can be taken
+        for quantities; the quantities of a packaged set are no labels.
     sites
         A column that says where each row was collected, which in a .csv or .parquet file may be text. It becomes
         `Dataset.sites` and is no input.
@@ -49,16 +53,24 @@ def load(
         if Path(name).exists():
             raise DataError(f"{name}: no such kind of file can be read; allowed: {files}")
         raise DataError(f"no data set {name!r}{suggest(name, NAMES)}; allowed: {', '.join(NAMES)}, or a {files} file")
-    for option, value in (("target", target), ("task", task)):
-        if value is not None:
-            raise DataError(f"{option} {value!r} is for files; {name} brings its own")
+    if target is not None:
+        raise DataError(f"target {target!r} is for files; {name} brings its own")
     if name in COLUMNS:
         found = load_toy(name)
     elif name in OPENML_NAMES:
         found = load_images(name)
     else:
         found = _synthetic(name, seed)
+    if task is not None:
+        found = _for_task(found, checked_task(task))
     return found if sites is None else found.with_sites(sites)
+
+
+def _for_task(found: Dataset, task: Task) -> Dataset:
+    if task == "classification" and found.task == "regression":
+        raise DataError(f"task {task!r}: the target of {found.name} is a quantity")
+    test = None if found.test is None else _for_task(found.test, task)
+    return found if task == found.task else replace(found, y=found.y.astype(np.float64), task=task, test=test)
 
 
 def _synthetic(name: str, seed: int) -> Dataset:

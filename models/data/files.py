@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..plugins import suggest
 from .csv import read_csv
-from .data import DataError, Dataset, Task, checked_task
+from .data import DataError, Dataset, Task, checked_task, infer_task
 
 TARGET_NAMES = ("target", "y", "label", "class")
 """A column with one of these names is the target, the first in this order, unless another is named."""
@@ -34,7 +34,7 @@ def load_file(path: Path, *, target: str | None = None, task: str | None = None,
     if suffix not in READERS:
         raise DataError(f"{path}: cannot read {suffix or 'a file without ending'}; allowed: {', '.join(SUFFIXES)}")
     if task is not None:
-        checked_task(task, np.zeros(1))
+        checked_task(task)
     return READERS[suffix](path, target, task, sites)
 
 
@@ -181,7 +181,7 @@ def _dataset(
         raise DataError(f"{path}: row {row + 1}, target: found {y[row]}, expected a number")
     if y.dtype.kind == "b":
         y = y.astype(np.int64)
-    found: Task = checked_task(task, y)
+    found: Task = infer_task(y) if task is None else checked_task(task)
     if found == "regression":
         if y.dtype.kind not in "iuf":
             raise DataError(f"{path}: the targets are text, regression needs numbers")

@@ -83,7 +83,7 @@ def _stratified(dataset: Dataset, n_test: int, rng: RandomState) -> tuple[Rows, 
     return np.concatenate([rng.permutation(np.concatenate(train)), single]), rng.permutation(np.concatenate(test))
 
 
-def _apportion(counts: NDArray[Any], size: int, rng: RandomState) -> NDArray[np.intp]:
+def _apportion(counts: NDArray[Any], size: int, rng: RandomState | np.random.Generator) -> NDArray[np.intp]:
     """Return `size` places divided among the classes in proportion to `counts`: largest remainders, ties by lot."""
     share = counts / counts.sum() * size
     whole = np.floor(share)
@@ -98,3 +98,26 @@ def _apportion(counts: NDArray[Any], size: int, rng: RandomState) -> NDArray[np.
         places -= len(chosen)
     places_of: NDArray[np.intp] = whole.astype(np.intp)
     return places_of
+
+
+def hold_out(y: NDArray[Any], share: float, rng: np.random.Generator, *, least: int, stratify: bool) -> Rows:
+    """Return the rows that one site keeps from training, in ascending order: `share` of them, rounded; maybe none.
+
+    At least `least` rows, and one of each class, are left for training. With `stratify` classes are held out in
+    proportion to their rows, and each that has two or more at least once where there are places for all of them.
+    """
+    size = max(0, min(round(share * len(y)), len(y) - max(1, least)))
+    if not stratify or not size:
+        return np.sort(rng.permutation(len(y))[:size])
+    encoded, counts = np.unique(y, return_inverse=True, return_counts=True)[1:]
+    drawn = np.where(counts < 2, 0, counts)
+    if not drawn.any():
+        return np.empty(0, np.intp)
+    places = np.minimum(_apportion(drawn, min(size, int(drawn.sum())), rng), np.maximum(drawn - 1, 0))
+    for kind in np.flatnonzero((places == 0) & (drawn > 0)):
+        largest = int(places.argmax())
+        if places[largest] > 1:
+            places[largest] -= 1
+            places[kind] += 1
+    members = (rng.permutation(np.flatnonzero(encoded == kind))[: places[kind]] for kind in range(len(counts)))
+    return np.sort(np.concatenate(list(members)))

@@ -19,4 +19,5 @@ class LocalResult:
     # partial is 1 if it was stopped early; with an encoding raw_bytes, sent_bytes and codec_error, the norm of what
     # encoding changed, relative to that of what was encoded. None of them is NaN or infinite.
     metrics: dict[str, float] = field(default_factory=dict)
+    clock: float = 0.0  # how far the model's learning-rate schedule has come
     cancelled: bool = False  # stopped with nothing to send; the client's state is then what it was before

@@ -72,6 +72,7 @@ class LocalTraining:
         stop: Callable[[], bool] = _never,
         *,
         counted: bool = True,
+        clock: float | None = None,
     ) -> LocalResult:
         """Do one round's work; return what is sent. The model is left with the weights that training ended at.
 
@@ -93,6 +94,9 @@ class LocalTraining:
         counted : bool
             Whether the server counted the last result. If not, the control variate and the residual are what they were
             before it; what stays here, such as moments and personal arrays, is as it is.
+        clock : float
+            How far the learning-rate schedule of the received weights has come: it is theirs, and never kept here.
+            None: it begins.
 
         Raises
         ------
@@ -117,7 +121,8 @@ class LocalTraining:
         own = self._checked(shared.get("control"))
         correction = control if own is None or control is None else control - own
         rng = generator(self.seed, self.node, number, "batches")
-        report = self._fit(start, state, MOMENTS, settings, settings.proximal, rng, stop, correction)
+        report = self._fit(start, state, MOMENTS, settings, settings.proximal, rng, stop, correction, clock)
+        reached = self.site_model.clock
         if report.cancelled and not (settings.partial and report.steps):
             return LocalResult(None, settings.encoding, settings.parts, report.examples, cancelled=True)
         after = self.site_model.trained_weights()
@@ -153,7 +158,7 @@ class LocalTraining:
         state |= {BEFORE + name: array for name, array in shared.items() if name in state}
         self._state = {name: _read_only(array) for name, array in state.items()}
         metrics = {name: float(value) for name, value in metrics.items() if isfinite(value)}
-        return LocalResult(vector, settings.encoding, settings.parts, report.examples, metrics)
+        return LocalResult(vector, settings.encoding, settings.parts, report.examples, metrics, reached)
 
     def personal_weights(self, received: Vector | None = None) -> Vector:
         """Return the weights of this client's own model.
@@ -176,16 +181,23 @@ class LocalTraining:
         return with_arrays(self.site_model.layout, received, self._personal_arrays())
 
     def fine_tune(
-        self, received: Vector, epochs: int, *, batch_size: int = 16, stop: Callable[[], bool] = _never
+        self,
+        received: Vector,
+        epochs: int,
+        clock: float | None = None,
+        *,
+        batch_size: int = 16,
+        learning_rate: float | None = None,
+        stop: Callable[[], bool] = _never,
     ) -> FitReport:
         """Train on from the final global weights, for this client alone; its state does not change.
 
         The model is left with the tuned weights. Raises ArithmeticError if they are not finite.
         """
-        settings = LocalSettings(epochs=epochs, batch_size=batch_size)
+        settings = LocalSettings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
         rng = generator(self.seed, self.node, "fine-tune")
         start = with_arrays(self.site_model.layout, received, self._personal_arrays())
-        report = self._fit(start, dict(self._state), MOMENTS, settings, 0.0, rng, stop, None)
+        report = self._fit(start, dict(self._state), MOMENTS, settings, 0.0, rng, stop, None, clock)
         self.site_model.trained_weights()
         return report
 
@@ -214,16 +226,24 @@ class LocalTraining:
         rng: np.random.Generator,
         stop: Callable[[], bool],
         correction: Vector | None,
+        clock: float | None = None,
     ) -> FitReport:
-        """Train from `start`, with the moments and step counters that `state` has under a prefix, and update them."""
+        """Train from `start`, with what `state` has under a prefix, and update that; the schedule goes on at `clock`.
+
+        Without one the schedule goes on where `state` has left it, for a model that is this client's own.
+        """
         if self._fresh is None:
             self._fresh = self.site_model.get_state(moments=False)
         carried = {name.removeprefix(prefix): state.pop(name) for name in list(state) if name.startswith(prefix)}
         self.site_model.set_weights(start)
         if carried or self._fresh:
-            self.site_model.set_state(carried or self._fresh)
+            self.site_model.set_state(self._fresh | carried)
+        if clock is not None:
+            self.site_model.clock = clock
         report = self.site_model.train(settings.work(proximal, carry=bool(carried)), rng, stop, correction)
         after = self.site_model.get_state(moments=settings.carry_optimizer)
+        if prefix == MOMENTS and self.site_model.scheduled:
+            del after["t"]  # it goes with the weights
         state |= {prefix + name: array for name, array in after.items()}
         return report
 

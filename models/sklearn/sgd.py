@@ -48,7 +48,8 @@ class SGDAdapter(LinearAdapter):
         return {"t": np.array([self.working.t_], np.float64)}
 
     def set_state(self, state: Mapping[str, Array]) -> None:
-        self.working.t_ = float(state["t"][0])
+        if "t" in state:
+            self.working.t_ = float(state["t"][0])
 
     def run(self, job: FitJob) -> FitReport:
         self._split = None

@@ -1,4 +1,4 @@
-"""model.skops: a fitted scikit-learn estimator with the original labels, behind a scaler with the agreed scales.
+"""model.skops: a fitted scikit-learn estimator with the original labels, behind the preprocessing that was agreed.
 
 Loading it needs scikit-learn and skops, and nothing of this package.
 """
@@ -18,15 +18,15 @@ from ..preprocessing import Preprocessing
 from ..weights import Vector
 
 NOTE = (
-    "model.skops is a fitted scikit-learn estimator that takes raw inputs, to be read by skops.io.load; it scales its "
-    "inputs as agreed, but does not clip them, so that predictions for inputs beyond the clip can differ"
+    "model.skops is a fitted scikit-learn estimator that takes raw inputs, to be read by skops.io.load; it scales and "
+    "clips them as agreed, and predicts what is served, to the last bit"
 )
 
 
 def export(model: Model, preprocessing: Preprocessing, vector: Vector) -> tuple[bytes | None, str | None]:
     """Return the content of model.skops and the note about it for model.json; two times None for other models.
 
-    A classifier is a Pipeline of StandardScaler and the estimator; a regressor is, as a Pipeline too, inside a
+    A classifier is a Pipeline that ends in the estimator; a regressor is, as a Pipeline too, inside a
     TransformedTargetRegressor, so that it answers in the targets' own unit. The model itself is left as it is.
     """
     if not hasattr(type(model), "estimator"):
@@ -70,9 +70,37 @@ def _regressor(estimator: Any, preprocessing: Preprocessing) -> Any:
 
 
 def _pipeline(estimator: Any, preprocessing: Preprocessing) -> Any:
+    """The steps of `Preprocessing.transform`, each by a class of scikit-learn's own, and the estimator."""
     from sklearn.pipeline import Pipeline
 
-    return Pipeline([("scale", _scaler(preprocessing.center, preprocessing.scale)), ("model", estimator)])
+    steps = [
+        ("number", _to_float64(preprocessing.n_features)),
+        ("scale", _scaler(preprocessing.center, preprocessing.scale)),
+    ]
+    if preprocessing.clip is not None:
+        steps.append(("clip", _clipper(preprocessing.n_features, preprocessing.clip)))
+    return Pipeline([*steps, ("model", estimator)])
+
+
+def _to_float64(width: int) -> Any:
+    """A float32 table would be scaled in float32, one in Fortran order summed in another order."""
+    from sklearn.preprocessing import FunctionTransformer
+
+    step = FunctionTransformer(np.positive, validate=True, kw_args={"dtype": "float64", "order": "C"})
+    step.n_features_in_ = width
+    return step
+
+
+def _clipper(width: int, clip: float) -> Any:
+    """A MinMaxScaler that leaves every value as it is and cuts it to [-clip, clip]."""
+    from sklearn.preprocessing import MinMaxScaler
+
+    step = MinMaxScaler(feature_range=(-clip, clip), clip=True)
+    step.scale_, step.min_ = np.ones(width), np.zeros(width)
+    step.data_min_, step.data_max_ = np.full(width, -clip), np.full(width, clip)
+    step.data_range_ = np.full(width, 2 * clip)
+    step.n_features_in_, step.n_samples_seen_ = width, 1
+    return step
 
 
 def _scaler(center: Any, scale: Any) -> Any:

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from .keys import ExperimentError, convert, keys_of, unknown_key
+from .keys import ExperimentError, convert, is_elsewhere, keys_of, unknown_key
 from .schema import Experiment
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ def unknown_argument(key: str, name: str, cls: type, arguments: Iterable[str]) -
     argument = next((argument for argument in arguments if argument not in allowed), None)
     if argument is None:
         return ""
-    if not allowed:
+    if not allowed or is_elsewhere(Experiment, argument):
         return unknown_key(Experiment, table, argument)
     near = difflib.get_close_matches(argument, [*sorted(allowed), *keys_of(Experiment, table)], n=1)
     hint = f"did you mean {table}.{near[0]}?" if near else f"{name} has {', '.join(sorted(allowed))}"

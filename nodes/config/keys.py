@@ -36,7 +36,10 @@ class ExperimentError(ValueError):
 
 
 def parse_set(text: str) -> tuple[str, object]:
-    """Split ``a.b=value``; the value is TOML where it can be read as TOML (numbers, lists, true), else plain text."""
+    """Split ``a.b=value``; the value is TOML where it can be read as TOML (numbers, lists, true), else plain text.
+
+    `left_open` says which texts are none of these.
+    """
     key, equals, value = text.partition("=")
     key, value = key.strip(), value.strip()
     if not equals or not key or not all(key.split(".")):
@@ -49,7 +52,23 @@ def parse_set(text: str) -> tuple[str, object]:
     return key, table["value"] if len(table) == 1 else value
 
 
+def left_open(root: type, key: str, text: str) -> bool:
+    """Whether a text (``none``, or nothing) takes back a key, so that it is as if no file said anything of it.
+
+    So it is of keys whose default is nothing, or an empty text or list, and that have no value of that name.
+    """
+    if text.strip().lower() not in ("", "none"):
+        return False
+    section, _, leaf = key.rpartition(".")
+    kind = _fields(root).get(section) if section else root
+    field = None if kind is None else next((field for field in dataclasses.fields(kind) if field.name == leaf), None)
+    if kind is None or field is None or field.default not in (None, "", ()):
+        return False
+    return "none" not in str(typing.get_type_hints(kind)[leaf]).split("'")
+
+
 def override(tables: Mapping[str, Any], overrides: Mapping[str, object]) -> dict[str, Any]:
+    """Return the tables with other values for some dotted keys; None takes a key back."""
     merged = {key: dict(value) if isinstance(value, Mapping) else value for key, value in tables.items()}
     for dotted, value in overrides.items():
         *parents, leaf = dotted.split(".")
@@ -59,7 +78,10 @@ def override(tables: Mapping[str, Any], overrides: Mapping[str, object]) -> dict
             if not isinstance(below, dict):
                 raise ExperimentError(f"{dotted}: {parent} is a single value, not a table")
             table = below
-        table[leaf] = value
+        if value is None:
+            table.pop(leaf, None)
+        else:
+            table[leaf] = value
     return merged
 
 
@@ -130,6 +152,11 @@ def _fields(kind: type) -> dict[str, type | None]:
     return {field.name: tables.get(field.name) for field in dataclasses.fields(kind)}
 
 
+def is_elsewhere(root: type, leaf: str) -> bool:
+    """Whether a table has a key of this name."""
+    return any(leaf in keys_of(root, name) for name, below in _fields(root).items() if below)
+
+
 def unknown_key(root: type, section: str, key: str) -> str:
     """Return what to say of a key that is not there.
 
@@ -154,6 +181,10 @@ def keys_of(root: type, section: str = "") -> list[str]:
     return [name for name in _fields(kind or root) if name != GATHERED.get(section)]
 
 
+def _is_literal(hint: Any) -> bool:
+    return typing.get_origin(hint) is typing.Literal
+
+
 def _explain(message: str, tables: Mapping[str, Any], kind: type) -> str:
     """Translate msgspec's ``Expected `int`, got `str` - at `$.nodes```: name the key, what was found and is allowed."""
     match = _WHERE.match(message)
@@ -164,7 +195,7 @@ def _explain(message: str, tables: Mapping[str, Any], kind: type) -> str:
     for key in keys.split(".") if keys else ():
         found = found[key]
         hint = typing.get_type_hints(hint)[key]
-    allowed = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
+    allowed = next((typing.get_args(one) for one in (hint, *typing.get_args(hint)) if _is_literal(one)), ())
     if allowed:
         names = [str(name) for name in allowed]
         return f"{keys} = {found!r}: expected one of {', '.join(names)}{suggest(str(found), names)}"

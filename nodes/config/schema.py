@@ -27,6 +27,8 @@ class DataConfig:
 
     name: Text = "digits"  # a packaged data set, or the path of a .npz, .csv or .parquet file
     target: str | None = None  # the column to predict; else one called target, y, label or class, else a file's last
+    # What the target is; where it is left open, a classifier or regressor says it, or all sites' rows together.
+    task: Literal["classification", "regression"] | None = None
     test_size: Part = 0.2  # share of the rows held out for evaluation, stratified by class
     split_seed: Natural = 42  # apart from `seed`: repeated runs are then judged on the same rows
     # Agreed by all nodes before any training: standard, but none for images, whose pixels lie in [0, 1] already.
@@ -128,6 +130,8 @@ class FederatedConfig:
     compression: str = ""  # "delta+int8" is a quarter of the bytes; empty: as they are
     personal: tuple[Text, ...] = ()  # arrays of the model that stay with the client, as "weight.1" (FedPer)
     ditto: NotNegative = 0.0  # beside the global model each client trains its own, pulled to it by so much (Ditto)
+    # What each client says for itself (its own --epochs, …) and is otherwise told by the coordinator.
+    site_settings: tuple[Literal["epochs", "batch_size", "learning_rate"], ...] = ()
     fine_tune: Natural = 0  # epochs that each client trains on by itself, once the final model is there
     arguments: dict[str, Any] = field(default_factory=dict)  # the strategy's own, given as keys of [federated]
 

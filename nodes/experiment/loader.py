@@ -23,8 +23,8 @@ def load_experiment(path: Path | None = None, overrides: Mapping[str, object] | 
         of data or edges, is looked for beside it first, then in the working directory. What a run directory says that
         only followed from the rest is found anew, so that other ``nodes``, for example, have as many processes.
     overrides
-        Dotted keys and their values, as flags and ``--set`` give them. The keys ``deadline_s`` and ``compression``
-        mean those of the mode's own table.
+        Dotted keys and their values, as flags and ``--set`` give them; None takes back what the file says. The keys
+        ``deadline_s`` and ``compression`` mean those of the mode's own table.
 
     Raises
     ------
@@ -41,8 +41,8 @@ def load_experiment(path: Path | None = None, overrides: Mapping[str, object] | 
         tables["data"].pop("path", None)
     mode = wins.get("mode", tables.get("mode", "federated"))
     for key in IN_BOTH:
-        if (value := wins.pop(key, None)) is not None:
-            wins.setdefault(f"{mode if mode == 'gossip' else 'federated'}.{key}", value)
+        if key in wins:
+            wins.setdefault(f"{mode if mode == 'gossip' else 'federated'}.{key}", wins.pop(key))
     tables = override(tables, wins)
     _find_files_beside(Path.cwd(), tables)
     if isinstance(tables.get("data"), dict) and "path" in tables["data"]:

@@ -52,7 +52,8 @@ def admit(event: ev.Arrived, update: m.Update, work: str, base: ev.Body, most: i
     """
     relative = update.payload is not None and update.payload.encoding.startswith("delta")
     body = (update.fields or {}, event.body) if work == "survey" else event.body
-    return Contribution(event.sender, body, base, min(update.examples, most), dict(update.metrics), relative)
+    rows, metrics = min(update.examples, most), dict(update.metrics)
+    return Contribution(event.sender, body, base, rows, metrics, relative, clock=update.clock)
 
 
 def refuse(to: str, number: int, fault: Fault) -> list[e.Effect]:

@@ -85,7 +85,17 @@ class AsyncBuffer:
         for (number, durable, resumed_after), names in groupby(sorted(chosen, key=ledger.address), ledger.address):
             group, key, known = tuple(names), (number, ledger.attempt), (config, run.registry, run.model)
             run.registry.ask(group, key)
-            effects += tasks(*known, group, "train", key, run.outgoing, durable=durable, resumed_after=resumed_after)
+            effects += tasks(
+                *known,
+                group,
+                "train",
+                key,
+                run.outgoing,
+                durable=durable,
+                resumed_after=resumed_after,
+                clock=run.clock,
+                rounds=config.rounds,
+            )
         due = now + config.timing.deadline_s + self._grace_s
         return effects + [self._alarm(name, due) for name in chosen]
 
@@ -206,7 +216,7 @@ class AsyncBuffer:
         if stop:
             run.stop_due = stop
             return effects + self._proceed(step.number, step.attempt, now, "")
-        run.update_model(event, step.number)
+        run.update_model(event, step.number, step.counted(event.rejected).values())
         taken = [(waiting.update.client, waiting.task.number) for waiting in step.taken]
         self.ledger.counted |= dict(taken)
         run.registry.count((name, number) for name, number in taken if name in current.admitted)

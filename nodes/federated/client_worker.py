@@ -63,7 +63,7 @@ class ClientWorker(ModelWorker):
             metrics = {f"holdout_{key}": value for key, value in self.site_model.evaluate("holdout").items()}
         before = self.local.get_state()
         counted = effect.counted is None or effect.counted >= self._at
-        result = self._trained(body, settings, effect.round, cancellation.requested, counted)
+        result = self._trained(body, settings, effect, cancellation.requested, counted)
         if result.cancelled or (result.metrics.get("partial") and cancellation.discarded()):
             if not result.cancelled:
                 self.local.set_state(before)
@@ -76,7 +76,8 @@ class ClientWorker(ModelWorker):
             length = 0 if vector is None else vector.size
             payload = Payload(layout.hash, dtype, length, result.encoding, result.parts)
         figures = finite_only({**result.metrics, **metrics})
-        return ev.Trained(effect.round, effect.attempt, result.vector, result.examples, figures, payload=payload)
+        sent, clock = (result.vector, result.examples, figures), result.clock
+        return ev.Trained(effect.round, effect.attempt, *sent, payload=payload, clock=clock)
 
     def set_weights(self, body: Any) -> None:
         """Put the weights of all into the model as this client uses them: its FedPer arrays over them."""
@@ -95,7 +96,8 @@ class ClientWorker(ModelWorker):
         self.site_model.set_weights(effect.body)
         common = self.site_model.evaluate("holdout")
         if epochs:
-            self.local.fine_tune(effect.body, epochs, batch_size=settings.batch_size, stop=stop)
+            size, rate = settings.batch_size, settings.learning_rate
+            self.local.fine_tune(effect.body, epochs, effect.clock, batch_size=size, learning_rate=rate, stop=stop)
         else:
             self.site_model.set_weights(self.local.personal_weights(effect.body))
         self.personal = self.site_model.get_weights()
@@ -103,13 +105,18 @@ class ClientWorker(ModelWorker):
         figures = {**own, **{f"global_{key}": value for key, value in common.items() if key != "examples"}}
         return ev.Personalized(effect.round, finite_only(figures))
 
-    def _trained(self, body: Any, settings: LocalSettings, number: int, stop: Callable[[], bool], counted: bool) -> Any:
+    def _trained(
+        self, body: Any, settings: LocalSettings, effect: e.Train, stop: Callable[[], bool], counted: bool
+    ) -> Any:
+        def train() -> Any:
+            return self.local.train(body, settings, effect.round, stop, counted=counted, clock=effect.clock)
+
         if not settings.encoding:
-            return self.local.train(body, settings, number, stop, counted=counted)
+            return train()
         from nervenet.models.compress import CodecError
 
         try:
-            return self.local.train(body, settings, number, stop, counted=counted)
+            return train()
         except CodecError as error:
             what = f"the weights after training, sent as {settings.encoding},"
             raise ArithmeticError(f"{what} must be finite and of a size that it can hold: {error}") from error

@@ -229,10 +229,10 @@ class CoordinatorMachine:
         run = self.run
         run.model = event
         run.update_model(event, 0)
-        flaw = run.evaluation.unreachable_goal(event.agreement.get("task"))
+        flaw = run.evaluation.unreachable_goal(event.decided.get("task"))
         if flaw:
             return run.fail(flaw)
-        completed = e.Publish("round.completed", closing_fields(run.round, now))
+        completed = e.Publish("round.completed", {**closing_fields(run.round, now), **event.decided})
         return [e.CancelTimer(("work", "agreement", 0)), completed, *run.save(now), *self._open(1, 0, now)]
 
     def _evaluated(self, number: int, metrics: Mapping[str, Any], now: float) -> list[e.Effect]:

@@ -33,7 +33,7 @@ class Personalization:
 
     def begin(self, now: float) -> list[e.Effect]:
         """Ask for the work, which may take longer than a round, but not forever."""
-        return [*self._deadline(now), e.Personalize(self.task.round, self.body, self.task.settings)]
+        return [*self._deadline(now), e.Personalize(self.task.round, self.body, self.task.settings, self.task.clock)]
 
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         match event:

@@ -5,11 +5,12 @@ Nothing here opens or closes a round.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
 from nervenet.broker import messages as m
+from nervenet.models.schedule import median_clock
 
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -23,6 +24,7 @@ from .early_stopping import Stop
 from .evaluation import Evaluation
 from .quorum import too_few_living
 from .round import Round
+from .strategies import Contribution
 from .task_dispatch import tasks
 
 
@@ -39,6 +41,7 @@ class RunState:
         self.waiting_for = (0, 0)  # round and attempt for which there are too few clients
         self.model: ev.ModelReady | None = None  # what round 0 has settled
         self.weights: ev.Body = None  # handle of the global weights
+        self.clock = 0.0  # how far the learning-rate schedule of the global weights has come
         self.outgoing: ev.Body = None  # handle of those with whatever else goes to clients that train
         self.evaluation = Evaluation(config)
         self.checkpoints = CheckpointPolicy(timing.work_deadline_s)
@@ -55,6 +58,7 @@ class RunState:
         self.weights, self.outgoing = weights, weights if outgoing is None else outgoing
         self.completed = self._resumed_after = record["completed"]
         self.failures = record["failures"]
+        self.clock = float(record.get("clock", 0.0))
         self.checkpoints = CheckpointPolicy(self.config.timing.work_deadline_s, durable=self.completed)
         self.registry.restore(record["clients"])
         self.evaluation.restore(record["evaluation"], self.completed, weights, best)
@@ -67,6 +71,7 @@ class RunState:
         return {
             "completed": self.completed,
             "failures": self.failures,
+            "clock": self.clock,
             "clients": self.registry.to_dict(),
             "agreement": dict(model.agreement) if model else {},
             "payload": msgspec.to_builtins(model.payload) if model else {},
@@ -91,14 +96,29 @@ class RunState:
         return self.completed >= self.config.rounds or bool(self.stop_due and self.completed)
 
     def tasks(self, names: Iterable[str], work: m.TaskKind, number: int, attempt: int) -> list[e.Effect]:
-        body, known = self.outgoing if work == "train" else self.weights, (self.config, self.registry, self.model)
-        durable, resumed_after = self.checkpoints.durable, self._resumed_after
-        return tasks(*known, names, work, (number, attempt), body, durable=durable, resumed_after=resumed_after)
+        return tasks(
+            self.config,
+            self.registry,
+            self.model,
+            names,
+            work,
+            (number, attempt),
+            self.outgoing if work == "train" else self.weights,
+            durable=self.checkpoints.durable,
+            resumed_after=self._resumed_after,
+            clock=self.clock,
+            rounds=self.completed if work == "finish" else self.config.rounds,
+        )
 
-    def update_model(self, event: ev.ModelReady | ev.Folded, number: int) -> None:
-        """Take over the model that round `number` has come to."""
+    def update_model(
+        self, event: ev.ModelReady | ev.Folded, number: int, updates: Collection[Contribution] = ()
+    ) -> None:
+        """Take over the model that round `number` has come to by these updates."""
         self.weights = event.body
         self.outgoing = event.body if event.outgoing is None else event.outgoing
+        if updates:
+            found = median_clock([each.clock for each in updates], [each.examples for each in updates])
+            self.clock = max(self.clock, found)  # an update that is stale is of an earlier clock
         self.completed, self.failures = number, 0
         self.checkpoints.completed(number)
 

@@ -180,7 +180,7 @@ class SyncRounds:
         if stop:
             run.stop_due = stop
             return effects + found + self._proceed(*current.key, now, "")
-        run.update_model(event, current.number)
+        run.update_model(event, current.number, current.admitted.values())
         fields = {**closing_fields(current, now), **event.metrics}
         effects.append(e.Publish("round.completed", fields))
         effects += run.save(now) + found + run.evaluate(fields, now)

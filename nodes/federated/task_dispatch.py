@@ -54,6 +54,8 @@ def tasks(
     *,
     durable: int,
     resumed_after: int,
+    clock: float = 0.0,
+    rounds: int = 0,
 ) -> list[e.Effect]:
     """Return one task for each client; those that are alike share a message.
 
@@ -85,6 +87,8 @@ def tasks(
             payload=payload,
             durable=min(durable, resumed_after) if new else durable,
             counted=None if counted == NO_ROUND else counted,
+            clock=clock,
+            rounds=rounds,
         )
         effects.append(e.Send(tuple(group), task, body if payload else None))
     return effects

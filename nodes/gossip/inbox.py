@@ -86,16 +86,26 @@ def exchange_fault(exchange: m.Exchange, expected: m.Payload, rules: PeerRules) 
 
 
 def mix_of(
-    number: int, mine: ev.Body, received: Mapping[str, ReceivedModel], weights: Mapping[str, float], rules: PeerRules
+    number: int,
+    mine: tuple[ev.Body, float],
+    received: Mapping[str, ReceivedModel],
+    weights: Mapping[str, float],
+    rules: PeerRules,
 ) -> e.Mix:
-    """Ask for the next model of what has come, in the order of the weights; who has sent nothing is oneself."""
+    """Ask for the next model of what has come, in the order of the weights; who has sent nothing is oneself.
+
+    `mine` is one's own model, and the clock of its learning-rate schedule.
+    """
+    body, clock = mine
+    clocks = tuple(clock if name not in received else received[name].message.clock for name in weights)
     came = [received.get(name) for name in weights]
     return e.Mix(
         number,
-        tuple(mine if model is None else model.body for model in came),
+        tuple(body if model is None else model.body for model in came),
         tuple(weights.values()),
         tuple(weights),
         tuple(1.0 if model is None else model.message.mass for model in came) if rules.needs.mass else (),
         tuple(None if model is None else model.message.base for model in came) if rules.encoding else (),
         frozenset(name for name, model in received.items() if model.message.payload.encoding),
+        clocks if any(clocks) else (),
     )

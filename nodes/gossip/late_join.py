@@ -49,7 +49,9 @@ class LateJoin:
             return failed
         self._lifecycle.status = "resting"
         self._rounds.weights, self._body = self._body, None
-        effects = [*self._rounds.resume(model.round, evaluate=False), e.LoadWeights(self._rounds.weights)]
+        self._rounds.clock = model.clock
+        load = e.LoadWeights(self._rounds.weights, model.clock)
+        effects = [*self._rounds.resume(model.round, evaluate=False), load]
         effects += self._rounds.unread(now)
         reason = f"joined late, with the model of round {model.round}"
         warning = e.Publish("warning", {"reason": reason, "round": model.round})

@@ -66,6 +66,7 @@ class PeerLifecycle:
             "closed_by": "all",
             "duration_s": now - self.opened_at,
             "participants": sorted(self.flood.surveys),
+            **event.decided,
         }
         return e.Publish("round.completed", fields)
 

@@ -56,7 +56,8 @@ class Outbox:
             alike.setdefault((id(model.body), model.mass, model.base), (model, []))[1].append(peer)
             if peer in self._asked:
                 self._whole.discard(peer)
-        return [
-            e.Send(tuple(peers), m.Exchange(number, model.payload, model.mass, model.base, degree), model.body)
-            for model, peers in alike.values()
-        ]
+
+        def exchange(model: ev.OutgoingModel) -> m.Exchange:
+            return m.Exchange(number, model.payload, model.mass, model.base, degree, event.clock)
+
+        return [e.Send(tuple(peers), exchange(model), model.body) for model, peers in alike.values()]

@@ -137,7 +137,7 @@ class PeerMachine:
                 self.tracker.leave(sender, number)
                 effects += self.rounds.close_if_ready(now)
             case m.GetModel() if self.settled is not None and self.completed:
-                model = m.Model(self.completed, dict(self.settled.agreement), self.settled.payload)
+                model = m.Model(self.completed, dict(self.settled.agreement), self.settled.payload, self.rounds.clock)
                 effects.append(e.Send((sender,), model, self.weights))
             case m.Model() as model:
                 effects += self.late_join.arrived(event, model)

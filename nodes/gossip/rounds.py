@@ -22,6 +22,7 @@ from .waiting import WaitPolicy
 @dataclass(slots=True)
 class OpenRound:
     trained: ev.Body = None
+    clock: float = 0.0  # of the learning-rate schedule, after the training
     loss: float | None = None
     trained_at: float = 0.0
     deadline_at: float = 0.0
@@ -60,6 +61,7 @@ class GossipRounds:
         self.completed = 0
         self.until = 0
         self.weights: ev.Body = None
+        self.clock = 0.0  # how far the learning-rate schedule of `weights` has come
         self._expected: m.Payload | None = None
         self._open = OpenRound()
         self._unevaluated = False  # the round that was resumed after was the last one, and its metrics are not known
@@ -69,7 +71,7 @@ class GossipRounds:
     # ------------------------------------------------------------------------------------------------------ beginning
 
     def settle(self, event: ev.ModelReady) -> None:
-        self.weights = event.body
+        self.weights, self.clock = event.body, event.clock
         self._expected = with_parts(event.payload, self.rules.needs.parts)
 
     def resume(self, number: int, *, evaluate: bool) -> list[e.Effect]:
@@ -119,7 +121,7 @@ class GossipRounds:
         if self.lifecycle.status != "training" or event.round != self.number:
             return []
         open_ = self._open
-        open_.trained, open_.loss = event.body, event.metrics.get("loss")
+        open_.trained, open_.clock, open_.loss = event.body, event.clock, event.metrics.get("loss")
         effects: list[e.Effect] = [e.CancelTimer(("training", event.round)), *self._catch_up()]
         self.lifecycle.status = "waiting"
         open_.trained_at, open_.deadline_at = now, now + self.rules.timing.deadline_s
@@ -212,7 +214,7 @@ class GossipRounds:
         open_.missing = self.waits.close(self.number, overtaken=by == "overtaken", present=received)
         open_.participants = tuple(sorted(received))
         weights = neighborhood.weights(self.number, {p: model.message.degree for p, model in received.items()})
-        mix = mix_of(self.number, open_.trained, received, weights, self.rules)
+        mix = mix_of(self.number, (open_.trained, open_.clock), received, weights, self.rules)
         return [e.CancelTimer(("deadline", self.number)), mix]
 
     def mixed(self, event: ev.Mixed, now: float) -> list[e.Effect]:
@@ -220,7 +222,7 @@ class GossipRounds:
         if self.lifecycle.status != "mixing" or number != self.number:
             return []
         self.completed = number
-        self.weights = event.body
+        self.weights, self.clock = event.body, event.clock
         fields = self._fields(event, now)
         effects: list[e.Effect] = [e.Publish("round.completed", fields)]
         last = number >= self.until

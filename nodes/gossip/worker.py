@@ -77,15 +77,16 @@ class GossipWorker(ModelWorker):
         self.begin(ready.body)
         self.restore(kept.arrays)
         weights = self.site_model.get_weights()
-        return replace(ready, body=weights, outgoing=weights, round=effect.round)
+        clock = self.site_model.clock
+        return replace(ready, body=weights, outgoing=weights, round=effect.round, clock=clock)
 
     def begin(self, weights: Any) -> None:
         common = self.site_model.common_weights
         self._weights = weights
         self.state = self.algorithm.init(weights, weights if common is None else common)
 
-    def adopt(self, body: Any) -> None:
-        self.site_model.set_weights(body)
+    def adopt(self, body: Any, clock: float | None = None) -> None:
+        super().adopt(body, clock)
         self.begin(body)
 
     def train(self, effect: e.Train, stop: Callable[[], bool]) -> ev.Trained:
@@ -131,6 +132,7 @@ class GossipWorker(ModelWorker):
                 peer: ev.OutgoingModel(item.vector, self._payload(item), item.mass, item.base)
                 for peer, item in outgoing.apart.items()
             },
+            clock=self.site_model.clock,
         )
 
     def mix(self, effect: e.Mix) -> ev.Mixed:
@@ -143,6 +145,7 @@ class GossipWorker(ModelWorker):
         """
         inbox: dict[str, Incoming] = {}
         row: dict[str, float] = {}
+        clocks: list[float] = []
         unreadable: list[str] = []
         for place, name in enumerate(effect.names):
             if name != self.node:
@@ -152,10 +155,13 @@ class GossipWorker(ModelWorker):
                     continue
                 inbox[name] = came
             row[name] = effect.coefficients[place]
+            clocks.append(effect.clocks[place] if effect.clocks else 0.0)
         stepped = self.algorithm.step(self.state, self._mine, inbox, row)
         self.state, self._weights = stepped.state, checked_finite(stepped.weights, "the mixture")
         self.site_model.set_weights(self._weights)
-        return ev.Mixed(effect.round, self._weights, stepped.metrics, (*stepped.wanted, *unreadable))
+        clock = self.site_model.clock = self.algorithm.clock(clocks, tuple(row.values()))
+        wanted = (*stepped.wanted, *unreadable)
+        return ev.Mixed(effect.round, self._weights, stepped.metrics, wanted, clock)
 
     def unpack(self, array: Any, payload: Payload | None) -> tuple[Any, str | None]:
         """Decode and check an array; one that came before the model is built is decoded when it is wanted."""

@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from nervenet.models.data import datasets
-from nervenet.models.data.data import MANY_CLASSES, DataError
+from nervenet.models.data.data import DataError
 from nervenet.models.data.partition import partition
 from nervenet.models.data.splits import split
+from nervenet.models.site_model import task_of
+from nervenet.models.site_rows import check_targets
 
 from ..config.factory import build_model
+from ..config.schema import is_file_name
 from .shared_arrays import pack
 
 if TYPE_CHECKING:
-    from nervenet.models.data.data import Dataset
+    from nervenet.models.data.data import Dataset, Task
     from nervenet.models.model import Model
-    from numpy.typing import NDArray
 
     from ..config.schema import Experiment
 
@@ -44,6 +47,42 @@ class DataShares:
         self.nodes, self.test, self.whole = [], -1, -1
 
 
+def load_for(model: Model, experiment: Experiment, sites: str | None = None) -> Dataset:
+    """Return an experiment's data set, for the task that the user names, or the model, or else its targets.
+
+    Raises
+    ------
+    DataError
+        For data that is not there, or not what the task or the model needs; it names the file and the place.
+    """
+    data = experiment.data
+    try:
+        told = task_of(model, data.task)
+    except DataError as error:
+        raise DataError(f"data.task = {data.task!r}: {error}") from None
+    source = partial(datasets.load, data.name, target=data.target, sites=sites, seed=experiment.seed)
+    name = str(model.describe()["name"]).rpartition(".")[2]
+    if told is None or data.task:
+        return source(task=told)
+    # The model alone wants it so: if that does not suit the targets, it is the model that is named.
+    if told == "classification" and not is_file_name(data.name) and source().task != told:
+        raise DataError(f"model.name: {name} is a classifier, but the target of {data.name} is a quantity")
+    try:
+        return _suitable(source(task=told), told, name)
+    except DataError:
+        if told == "regression":
+            _suitable(source(), told, name)  # text is refused as such while it is read: this says who wants numbers
+        raise
+
+
+def _suitable(found: Dataset, task: Task, model: str) -> Dataset:
+    try:
+        check_targets(found.y, task, model)
+    except DataError as error:
+        raise DataError(f"model.name: {error} ({found.name})") from None
+    return found
+
+
 def divide(experiment: Experiment) -> DataShares:
     """Load an experiment's data and partition it among its nodes.
 
@@ -56,12 +95,7 @@ def divide(experiment: Experiment) -> DataShares:
     """
     model = build_model(experiment)
     data = experiment.data
-    source = datasets.load(
-        data.name,
-        target=data.target,
-        sites=data.column if data.partition == "column" else None,
-        seed=experiment.seed,
-    )
+    source = load_for(model, experiment, sites=data.column if data.partition == "column" else None)
     train, test = split(source, data.test_size, seed=data.split_seed)
     parts = partition(
         train,
@@ -73,7 +107,7 @@ def divide(experiment: Experiment) -> DataShares:
         column=None if train.sites is not None else data.column,
         seed=experiment.seed,
     )
-    shares = DataShares(tuple(train.columns), _task(model, train), len(train), sizes=tuple(map(len, parts)))
+    shares = DataShares(tuple(train.columns), train.task, len(train), sizes=tuple(map(len, parts)))
     try:
         for part in parts:
             shares.nodes.append(pack([train.X[part], train.y[part]]))
@@ -84,17 +118,3 @@ def divide(experiment: Experiment) -> DataShares:
         shares.close()
         raise
     return shares
-
-
-def _task(model: Model, train: Dataset) -> str:
-    classifies = getattr(model, "classifies", None)
-    if classifies is None or classifies == (train.task == "classification"):
-        return train.task
-    if classifies and train.y.dtype.kind == "f" and (len(np.unique(train.y)) > MANY_CLASSES or _fractional(train.y)):
-        name = model.describe()["name"].rpartition(".")[2]
-        raise DataError(f"model.name: {name} is a classifier, but the target of {train.name} is a quantity")
-    return "classification" if classifies else "regression"
-
-
-def _fractional(y: NDArray[Any]) -> bool:
-    return bool((y != np.floor(y)).any())

@@ -52,12 +52,12 @@ class RunEvents:
         self._publisher.connect(events_in)
         self._following = asyncio.create_task(self._follow(broker))
 
-    async def end_relayed(self) -> None:
-        """Wait, some seconds at most, until the broker has relayed how the run ended: it is stopped next, and monitors
-        would wait forever.
+    async def end_relayed(self, within_s: float) -> None:
+        """Wait, so long at most, until the broker has relayed how the run ended: it is stopped next, and monitors would
+        wait forever.
         """
         if self._following is not None and not self._following.done():
-            await _within(END_RELAYED_S, self._end_relayed)
+            await _within(within_s, self._end_relayed)
 
     async def all_left(self, survivors: set[str]) -> None:
         """Wait, a second at most, for the last events of the nodes that survive; then record no more."""

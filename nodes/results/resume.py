@@ -16,6 +16,9 @@ from ..gossip.algorithms.registry import has_rounds, synchronous_names
 from ..gossip.checkpointing import NoCommonCheckpoint, common_round
 from .run_dir import COORDINATOR, RunDir, check_run_dir, checkpoint_dir, read_nodes
 
+STOPS = {"until": ("until",), "patience": ("patience", "min_delta"), "budget": ("budget_s",)}
+"""What ended a run before its last round, and the keys of [evaluation] that say when it does."""
+
 
 def reopen(path: Path, experiment: Experiment, *, alone: str = "") -> RunDir:
     """Open the directory of a run that is to go on, or of one node `alone` of it, a ``client`` or a ``peer``.
@@ -143,10 +146,14 @@ def _check_unfinished(path: Path, number: int, begun: Experiment, experiment: Ex
         done, of = int(summary["completed_rounds"]), int(summary["rounds"])
     except (OSError, ValueError, KeyError, TypeError):
         return  # nothing, or nothing readable, was left: it cannot have come to its end
-    if summary.get("status") != "completed" or done != number or of != experiment.rounds:
+    if summary.get("status") != "completed" or done != number:
         return
-    stopped = done < of
-    if stopped and begun.evaluation != experiment.evaluation:
-        return
-    more = "raise or leave out what stopped it" if stopped else "raise --rounds"
-    raise ExperimentError(f"--resume {path}: the run is complete: {done} of {of} rounds; {more} to go on")
+    where = f"--resume {path}: the run is complete: {done} of {of} rounds"
+    stopped_by = summary.get("stopped_by")
+    if stopped_by is None and of == experiment.rounds:
+        raise ExperimentError(f"{where}; raise --rounds to go on")
+    keys = STOPS.get(str(stopped_by), ())
+    asked = [getattr(experiment.evaluation, key) for key in keys]
+    if asked and asked[0] is not None and asked == [getattr(begun.evaluation, key) for key in keys]:
+        change = f"change --{stopped_by}, or leave it out: --{stopped_by} none"
+        raise ExperimentError(f"{where}, stopped by {stopped_by}: {summary.get('reason', '')}; {change}")

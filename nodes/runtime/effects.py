@@ -90,7 +90,8 @@ class Train(Effect, frozen=True):
 
     A client measures the hold-out first, if `evaluate`. `incarnation` is that of the coordinator that asks, `durable`
     the last round that it will never ask for again: what is carried from round to round is kept accordingly. `counted`
-    is the last round whose update is in the model, None: that in which it trained last.
+    is the last round whose update is in the model, None: that in which it trained last. `clock` is how far the
+    learning-rate schedule of the model has come; None: as far as it has here.
 
     A peer's result is sent to `to`, of whom `whole` have lost the copy of what was sent before.
     """
@@ -105,6 +106,7 @@ class Train(Effect, frozen=True):
     counted: int | None = None
     to: tuple[str, ...] = ()
     whole: tuple[str, ...] = ()
+    clock: float | None = None
 
 
 class CancelTraining(Effect, frozen=True):
@@ -119,6 +121,7 @@ class Personalize(Effect, frozen=True):
     round: int
     body: Body
     settings: Mapping[str, Any]
+    clock: float = 0.0
 
 
 class Fold(Effect, frozen=True):
@@ -134,7 +137,8 @@ class Mix(Effect, frozen=True):
     """Set the model to what the peer's algorithm makes of the bodies; answered by `Mixed`.
 
     `names` are whose they are. `masses` and `bases` are those of their exchanges, where any of them has one;
-    `differences` those names whose body is relative to its base.
+    `differences` those names whose body is relative to its base. `clocks` are how
+    far the learning-rate schedules of all have come, if any has.
     """
 
     round: int
@@ -144,6 +148,7 @@ class Mix(Effect, frozen=True):
     masses: Sequence[float] = ()
     bases: Sequence[int | None] = ()
     differences: frozenset[str] = frozenset()
+    clocks: Sequence[float] = ()
 
 
 class Forget(Effect, frozen=True):
@@ -213,6 +218,7 @@ class SaveState(Effect, frozen=True):
 
 class LoadWeights(Effect, frozen=True):
     body: Body
+    clock: float | None = None
 
 
 class Completed(Effect, frozen=True):

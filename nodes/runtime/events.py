@@ -85,8 +85,8 @@ class ModelReady(Event, frozen=True):
     """All agree on columns, classes and scale; the model is built.
 
     `payload` describes its weights on the wire, `body` is their first value, or that after a `round` that a peer has
-    saved. `outgoing` goes out to those who train: the weights with the strategy's further parts behind them. `sizes`
-    are those of the model's arrays.
+    saved, `clock` how far its learning-rate schedule had come by then. `outgoing` goes out to those who train: the
+    weights with the strategy's further parts behind them. `sizes` are those of the model's arrays.
     """
 
     agreement: Mapping[str, Any]
@@ -95,6 +95,15 @@ class ModelReady(Event, frozen=True):
     outgoing: Body = None
     sizes: tuple[int, ...] = ()
     round: int = 0
+    clock: float = 0.0
+
+    @property
+    def decided(self) -> dict[str, Any]:
+        """Return what round 0 has found the target to be, for its event: the task and, of labels, how many classes."""
+        if "classes" not in self.agreement:  # as only where nothing is learned
+            return {}
+        classes = self.agreement["classes"]
+        return {"task": "regression"} if classes is None else {"task": "classification", "classes": len(classes)}
 
 
 class OutgoingModel(msgspec.Struct, frozen=True):
@@ -110,7 +119,7 @@ class Trained(Event, frozen=True):
     """Local training of (`round`, `attempt`) ended; `cancelled` if it was stopped between two mini-batches.
 
     `payload` describes the body where it is not just the weights. A peer's is relative to `base`, if there is one, and
-    `apart` has what some neighbors get instead.
+    `apart` has what some neighbors get instead. `clock` is how far the learning-rate schedule of the model has come.
     """
 
     round: int
@@ -122,6 +131,7 @@ class Trained(Event, frozen=True):
     payload: Payload | None = None
     base: int | None = None
     apart: Mapping[str, OutgoingModel] = {}
+    clock: float = 0.0
 
 
 class Personalized(Event, frozen=True):
@@ -152,6 +162,7 @@ class Mixed(Event, frozen=True):
     body: Body
     metrics: Mapping[str, Any] = {}
     wanted: tuple[str, ...] = ()
+    clock: float = 0.0
 
 
 class Combined(Event, frozen=True):

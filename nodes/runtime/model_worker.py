@@ -76,8 +76,8 @@ class ModelWorker:
                 return self.apply_agreement(effect)
             case e.Evaluate(number, which, body):
                 return ev.Evaluated(number, which, self._evaluate(which, body))
-            case e.LoadWeights(body):
-                self.adopt(body)
+            case e.LoadWeights(body, clock):
+                self.adopt(body, clock)
                 return None
         raise TypeError(f"{type(self).__name__} performs no {type(effect).__name__}")
 
@@ -103,14 +103,17 @@ class ModelWorker:
                 sites[name] = SiteStatistics.from_parts(facts, body).limited(effect.rows.get(name))
             except IncompatibleSites as error:
                 raise IncompatibleSites(f"site {name}: {error}") from error
-        return agree(sites, scale=self._scale)
+        return agree(sites, scale=self._scale, task=self.site_model.task)
 
     def set_weights(self, body: Any) -> None:
         """Put weights into the model in order to measure them."""
         self.site_model.set_weights(body)
 
-    def adopt(self, body: Any) -> None:
+    def adopt(self, body: Any, clock: float | None = None) -> None:
+        """Go on from these weights, with a learning-rate schedule that has come so far (None: as far as here)."""
         self.site_model.set_weights(body)
+        if clock is not None:
+            self.site_model.clock = clock
 
     def _evaluate(self, which: str, body: Any) -> dict[str, Any]:
         if body is not None:

@@ -80,10 +80,10 @@ def test_it_can_be_launched_described_and_learned_with() -> None:
     X = rng.normal(size=(60, 3))
     site_model = SiteModel(model, X, np.where(X[:, 0] > 0, "yes", "no"), holdout=0.2)
     site_model.build(agree({"site": site_model.statistics()}), 0)
-    site_model.schedule_step = 9.0
-    assert site_model.schedule_step == 9
+    site_model.clock = 9.0
+    assert site_model.clock == 9
     site_model.train(LocalWork(epochs=10, batch_size=4), generator(5))
-    assert site_model.schedule_step == 9 + 10 * 12
+    assert site_model.clock == 9 + 10 * 12
     assert site_model.evaluate("holdout")["accuracy"] > 0.8
 
 

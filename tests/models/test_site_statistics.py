@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from nervenet.models.data.data import infer_task
 from nervenet.models.moments import IncompatibleSites, Moments
 from nervenet.models.preprocessing import Preprocessing
 from nervenet.models.site_statistics import SiteStatistics, agree
@@ -244,10 +245,9 @@ def test_classes_are_the_sorted_union() -> None:
     [
         (
             {"columns": ("a", "b", "c")},
-            r"site client-2 has 3 columns \(a, b, c\); the others have 4 \(a, b, c, d\)",
+            r"site client-2 has 3 columns, the others have 4 \(a, b, c, d\): it lacks d$",
         ),
-        ({"columns": ("a", "b", "x", "d")}, "site client-2 has 'x' as column 3; the others have 'c'$"),
-        ({"columns": ("a", "c", "b", "d")}, "site client-2 has 'c' as column 2; .*'b' .the same names in another"),
+        ({"columns": ("a", "b", "x", "d")}, r"site client-2 has 4 columns, .*: it lacks c and adds x$"),
         ({"labels": ("no", "yes")}, r"site client-2 has text labels \(no, yes\) .*others have number labels \(0, 1\)"),
     ],
 )
@@ -337,6 +337,93 @@ def test_raw_inputs_are_never_modified() -> None:
     for scale in ("standard", "unit", "none"):
         agree({"a": site()}, scale).transform(X, "float64")  # type: ignore[arg-type]
     assert np.array_equal(X, before)
+
+
+# What the target is
+
+
+def scores(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A site's rows, whose target is a score from 0 to 14."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(rows, 2)), rng.permutation(np.resize(np.arange(15), rows))
+
+
+def surveyed(sizes: tuple[int, ...], task: Any = None) -> dict[str, SiteStatistics]:
+    found = {}
+    for number, rows in enumerate(sizes):
+        sent = SiteStatistics.of(*scores(rows, number), ("a", "b"), task)
+        found[str(number)] = SiteStatistics.from_parts(json.loads(json.dumps(sent.header())), sent.vector())
+    return found
+
+
+def test_all_sites_together_decide_whether_a_score_is_a_label() -> None:
+    assert agree(surveyed((240, 30))).classes == tuple(range(15))
+    few = agree(surveyed((18, 30)))
+    assert few.classes is None
+    assert few.target_center == pytest.approx(np.concatenate([scores(18, 0)[1], scores(30, 1)[1]]).mean())
+
+
+def test_each_site_by_itself_would_decide_otherwise() -> None:
+    alone = [surveyed((rows,), infer_task(scores(rows, 0)[1]))["0"] for rows in (240, 30)]
+    with pytest.raises(IncompatibleSites, match=r"number labels .*quantities|quantities .*number labels"):
+        agree({"large": alone[0], "small": alone[1]})
+
+
+def test_the_user_or_the_model_says_what_the_target_is() -> None:
+    for task in ("classification", "regression"):
+        agreed = agree(surveyed((18, 30), task), task=task)
+        assert agreed.task == task
+        assert agree(surveyed((240, 30)), task=task).task == task
+    with pytest.raises(IncompatibleSites, match="the task is regression, but all sites have number labels"):
+        agree(surveyed((18, 30), "classification"), task="regression")
+
+
+def test_one_site_that_can_only_be_one_of_both_settles_it() -> None:
+    X, y = scores(240, 0)
+    fractions = SiteStatistics.of(X, y + 0.5, ("a", "b"), None)
+    assert agree({"whole": SiteStatistics.of(X, y, ("a", "b"), None), "half": fractions}).task == "regression"
+    text = SiteStatistics.of(X, y.astype(str), ("a", "b"), None)
+    with pytest.raises(IncompatibleSites, match="number labels"):
+        agree({"whole": SiteStatistics.of(X, y, ("a", "b"), None), "text": text})
+
+
+def test_labels_are_the_same_whether_stored_as_integers_or_floats() -> None:
+    X, y = scores(240, 0)
+    kinds = {kind: SiteStatistics.of(X, y.astype(kind), ("a", "b"), None) for kind in ("int64", "float64", "uint8")}
+    assert {site.header()["classes"][1] for site in kinds.values()} == {1}
+    classes = agree(kinds).classes
+    assert classes is not None
+    assert all(isinstance(label, int) for label in classes)
+
+
+# Columns by name
+
+
+def shuffled() -> tuple[dict[str, SiteStatistics], np.ndarray]:
+    """Three sites whose columns stand in different orders, and the pooled table in the order of most."""
+    rng = np.random.default_rng(5)
+    tables = [rng.normal([0, 10, 200], [1, 2, 30], (20, 3)) for _ in range(3)]
+    orders = ([0, 1, 2], [2, 0, 1], [0, 1, 2])
+    names = np.array(["a", "b", "c"])
+    sites = {
+        str(n): SiteStatistics.of(table[:, order], np.arange(20) % 2, names[order].tolist(), "classification")
+        for n, (table, order) in enumerate(zip(tables, orders, strict=True))
+    }
+    return sites, np.concatenate(tables)
+
+
+def test_columns_are_merged_by_name_whatever_their_order() -> None:
+    sites, pooled = shuffled()
+    agreed = agree(sites)
+    assert agreed.columns == ("a", "b", "c")
+    assert np.allclose(agreed.center, pooled.mean(axis=0))
+    assert np.allclose(agreed.scale, pooled.std(axis=0))
+
+
+def test_merged_by_position_they_would_be_another_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SiteStatistics, "in_order", lambda self, _: self)
+    sites, pooled = shuffled()
+    assert not np.allclose(agree(sites).center, pooled.mean(axis=0))
 
 
 def check_a_survey_counts_for_the_rows_of_its_site_at_most(limit: int | None) -> None:

@@ -58,7 +58,7 @@ def test_a_survey_is_laid_out_as_described(y, task, more):
     described = PROTOCOL.split("### 6.1")[1].split("### 6.2")[0]
     assert set(re.findall(r"\| `(\w+)` \|", described)) == set(survey.header())
     agreement = agree({"site": survey}).to_dict()
-    reported = described.split("is the **agreement**, a map of ")[1].split("Columns that differ")[0]
+    reported = described.split("is the **agreement**, a map of ")[1].split("Columns with other names")[0]
     assert set(re.findall(r"`(\w+)`", reported)) == set(agreement)
 
 

@@ -13,6 +13,7 @@ import typer
 from nervenet.broker.errors import AddressInUse
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import launcher, standalone
+from nervenet.scripts import options
 from nervenet.scripts.main import build, execute
 from nervenet.scripts.options import FLAGS
 from typer.testing import CliRunner
@@ -69,9 +70,39 @@ def test_flags_set_keys_and_set_wins(launched: Launched, tmp_path: Path) -> None
     assert options["out"] == Path("o")
 
 
+FILE = """
+nodes = 4
+processes = 2
+[evaluation]
+until = "accuracy=0.9"
+budget_s = 3.0
+[federated]
+compression = "int8"
+"""
+
+
+def taken_back(launched: Launched) -> tuple[object, ...]:
+    """What is left of a file's choices that the command line takes back."""
+    Path("e.toml").write_text(FILE)
+    line = "launch e.toml --quiet --out o --until none --compression none --processes none --set evaluation.budget_s="
+    if execute(line.split()):
+        return ()
+    experiment = launched[-1][0]
+    return experiment.evaluation.until, experiment.compression, experiment.processes, experiment.evaluation.budget_s
+
+
+def test_what_a_file_chose_can_be_taken_back(launched: Launched) -> None:
+    assert taken_back(launched) == (None, "", None, None)
+
+
+def test_as_any_other_text_none_would_be_refused(launched: Launched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "left_open", lambda root, key, text: False)
+    assert taken_back(launched) != (None, "", None, None)
+
+
 def test_every_flag_of_the_surface_is_there_with_its_default() -> None:
     text = " ".join(CliRunner().invoke(build(), ["launch", "--help"], terminal_width=200).output.split())
-    surface = """mode nodes rounds seed data target partition alpha shards-per-node model hidden epochs batch-size
+    surface = """mode nodes rounds seed data target task partition alpha shards-per-node model hidden epochs batch-size
         learning-rate strategy compression fine-tune sampling topology algorithm participation quorum deadline
         min-clients until patience budget processes"""
     assert {flag.name for flag in FLAGS} == set(surface.split())
@@ -109,6 +140,12 @@ def test_settings_without_effect_are_remarked(launched: Launched, capsys: pytest
         ("launch --quorum 1.5", "federated.quorum = 1.5"),
         ("launch --mode telepathy", "expected one of federated, gossip"),
         ("launch --set no.such=1", "no: there is no such key"),
+        ("launch --set federated.until=", "federated.until: there is no such key; did you mean evaluation.until?"),
+        (
+            "launch --strategy fedadam --set federated.until=",
+            "federated.until: there is no such key; did you mean evaluation.until?",
+        ),
+        ("launch --rounds none", "rounds = 'none': expected a whole number"),
         ("launch --set nonsense", "expected KEY=VALUE"),
         ("launch --hidden 0", "model.hidden = [0]"),
         ("launch --hidden 4,x", "model.hidden"),

@@ -47,6 +47,7 @@ class Contribution:
     metrics: Mapping[str, float] = field(default_factory=dict)
     relative: bool = False
     staleness: int = 0  # steps that the global model has made since `base`; 0 in a round with a barrier
+    clock: float = 0.0  # how far the learning-rate schedule of the client's model has come
 
     @property
     def first(self) -> Vector:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
+from nervenet.models.schedule import mean_clock
 from numpy.typing import NDArray
 
 from ...topology import Neighbors, Rows
@@ -125,6 +126,10 @@ class Algorithm(ABC):
     def outgoing(self, state: State, progress: Progress) -> tuple[State, Outgoing]:
         """Return the next state, and what is sent after local training."""
         return state, Outgoing(OutgoingVector(progress.after))
+
+    def clock(self, clocks: Sequence[float], weights: Sequence[float]) -> float:
+        """Return how far the learning-rate schedule of a mixture has come, by the clocks and weights of its models."""
+        return mean_clock(clocks, weights)
 
     @abstractmethod
     def step(self, state: State, mine: Vector, inbox: Mapping[str, Incoming], row: Mapping[str, float]) -> Stepped:

@@ -51,6 +51,11 @@ def asynchronous_problems(
             f"gossip.mixing = {gossip.mixing!r}: gossip.algorithm = {gossip.algorithm!r} has no rounds, and so no "
             "mixing matrix; expected none"
         )
+    if gossip.algorithm == "gossip-learning" and experiment.model.parameters.get("learning_rate") == "adaptive":
+        yield (
+            "model.learning_rate = 'adaptive': what a model that walks brings of its schedule is its age, and these "
+            "rates follow the losses on the way; expected constant or invscaling"
+        )
 
 
 def _graph(experiment: Experiment, schedule: Schedule, *, directed: bool, varying: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,14 +10,22 @@ import numpy as np
 from nervenet.models.aggregate import combine
 from nervenet.models.robust.coordinate_wise import trimmed_mean
 from nervenet.models.robust.distances import distances_to
+from nervenet.models.schedule import median_clock
 
 from ...config.ranges import Count, Positive
 from ...topology import Neighbors, Rows, incoming
 from .base import Algorithm, AlgorithmError, Incoming, Needs, State, Stepped, Vector
 
 
+class RobustAlgorithm(Algorithm):
+    """An algorithm in which no minority of the neighbors sets the clock of the learning-rate schedule either."""
+
+    def clock(self, clocks: Sequence[float], weights: Sequence[float]) -> float:
+        return median_clock(clocks, weights)
+
+
 @dataclass(frozen=True)
-class ClippedGossip(Algorithm):
+class ClippedGossip(RobustAlgorithm):
     """Move towards each neighbor, but no further than a radius that the nearer ones set (He et al. 2022).
 
     arXiv 2202.01545, Algorithm 1 and section 4: ``x_i <- sum_j W_ij (x_i + clip(x_j - x_i, τ_i))`` with
@@ -42,7 +50,7 @@ class ClippedGossip(Algorithm):
 
 
 @dataclass(frozen=True)
-class SelfCenteredClipping(Algorithm):
+class SelfCenteredClipping(RobustAlgorithm):
     """Move towards each neighbor, but no further than a given radius (He et al. 2022).
 
     arXiv 2202.01545, equation 5, with the same τ for all rounds: ``x_i <- sum_j W_ij (x_i + clip(x_j - x_i, τ))``. A
@@ -60,7 +68,7 @@ class SelfCenteredClipping(Algorithm):
 
 
 @dataclass(frozen=True)
-class TrimmedMean(Algorithm):
+class TrimmedMean(RobustAlgorithm):
     """Leave out, in each coordinate, the largest and smallest values of the neighbors (Fang et al. 2022).
 
     BRIDGE-T, arXiv 1908.08098, Algorithm 1: of d neighbors the b largest and b smallest values go, and the d - 2b that

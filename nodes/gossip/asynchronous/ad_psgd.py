@@ -61,6 +61,7 @@ class Proposal:
     peer: str
     number: int
     mine: ev.Body
+    clock: float
     cycle: int
     since: float
 
@@ -72,6 +73,7 @@ class Accepted:
     number: int
     mine: ev.Body
     theirs: ev.Body
+    apart: float  # half of what the clocks of the two models differ by
     since: float
 
 
@@ -96,6 +98,8 @@ class AdPsgdMachine(AsyncPeerMachine):
         self._heard: dict[str, int] = {}  # the last proposal of a neighbor's that is over here
         self._order: list[str] = []  # neighbors that are still to be asked in this cycle
         self._start_body: ev.Body = None
+        self._clock = 0.0  # of the learning-rate schedule: it belongs to the model, and is averaged with it
+        self._start_clock = 0.0
         self._averaged = 0  # averages taken since this training began
         self._with: list[str] = []
         self._result: ev.Trained | None = None  # of a training whose end is not in the model yet
@@ -111,16 +115,17 @@ class AdPsgdMachine(AsyncPeerMachine):
 
     def _begin(self, now: float) -> list[e.Effect]:
         self.cycle += 1
-        self._start_body, self._averaged = self.accumulator.body, 0
+        self._start_body, self._start_clock, self._averaged = self.accumulator.body, self._clock, 0
         living = self.neighbors.living
         order = generator(self.rules.seed, self.rules.name, self.cycle, "partner").permutation(len(living))
         self._order = [living[i] for i in order]
-        return [*self._train(self.cycle, self._start_body, now), *self._propose(now)]
+        return [*self._train(self.cycle, self._start_body, now, self._clock), *self._propose(now)]
 
     def _trained(self, event: ev.Trained, now: float) -> list[e.Effect]:
         if self.status != "training" or event.round != self.cycle or self._result is not None:
             return []
         self._result = event
+        self._clock = max(0.0, self._clock + event.clock - self._start_clock)
         return [*self.accumulator.moved(self._start_body, event.body), *self._end_cycle(now)]
 
     def _combined(self, event: ev.Combined, now: float) -> list[e.Effect]:
@@ -151,10 +156,10 @@ class AdPsgdMachine(AsyncPeerMachine):
             if not self.neighbors.detector.living(peer) or peer in self.neighbors.departed:
                 continue
             self._number += 1
-            self.proposal = Proposal(peer, self._number, self.accumulator.body, self.cycle, now)
+            self.proposal = Proposal(peer, self._number, self.accumulator.body, self._clock, self.cycle, now)
             self.stats.sent(peer)
             return [
-                e.Send((peer,), m.Propose(self._number, self.settled.payload), self.accumulator.body),
+                e.Send((peer,), m.Propose(self._number, self.settled.payload, self._clock), self.accumulator.body),
                 e.SetTimer(("proposal", self._number), now + self.patience_s),
             ]
         return []
@@ -188,7 +193,8 @@ class AdPsgdMachine(AsyncPeerMachine):
             return [*self._decide("dropped"), *self._propose(now)]
         effects = self._decide("taken")
         self._order = []  # this cycle's average has come about
-        return effects + self._average(sender, proposal.number, proposal.mine, event.body)
+        apart = (accept.clock - proposal.clock) / 2
+        return effects + self._average(sender, proposal.mine, event.body, apart)
 
     def _remind(self, peer: str, number: int) -> list[e.Effect]:
         if self.proposal and self.proposal.number == number:
@@ -197,8 +203,9 @@ class AdPsgdMachine(AsyncPeerMachine):
         outcome: Literal["taken", "dropped", "unknown"] = "dropped" if known else "unknown"
         return [e.Send((peer,), m.Decision(number, "taken" if number in self._taken.get(peer, ()) else outcome))]
 
-    def _average(self, peer: str, number: int, mine: ev.Body, theirs: ev.Body) -> list[e.Effect]:  # noqa: ARG002
+    def _average(self, peer: str, mine: ev.Body, theirs: ev.Body, apart: float) -> list[e.Effect]:
         self._averaged += 1
+        self._clock = max(0.0, self._clock + apart)
         self._with.append(peer)
         return self.accumulator.averaged(mine, theirs, first=self.rules.name < peer)
 
@@ -254,12 +261,13 @@ class AdPsgdMachine(AsyncPeerMachine):
         if not self._room():
             return effects + self._busy(sender, number, f"{self.max_staleness} averages in this cycle")
         self.stats.received(sender, event.nbytes)
-        self.accepted[sender] = Accepted(number, self.accumulator.body, event.body, now)
+        apart = (propose.clock - self._clock) / 2
+        self.accepted[sender] = Accepted(number, self.accumulator.body, event.body, apart, now)
         self.busy_with = sender
         self.stats.sent(sender)
         return [
             *effects,
-            e.Send((sender,), m.Accept(number, self.settled.payload), self.accumulator.body),
+            e.Send((sender,), m.Accept(number, self.settled.payload, self._clock), self.accumulator.body),
             e.SetTimer(("accepted", sender, number), now + self.patience_s),
         ]
 
@@ -277,7 +285,7 @@ class AdPsgdMachine(AsyncPeerMachine):
         effects = self._release(sender)
         if outcome == "taken":
             effects.append(e.Send((sender,), m.Receipt(number)))
-            effects += self._average(sender, number, accepted.mine, accepted.theirs)
+            effects += self._average(sender, accepted.mine, accepted.theirs, accepted.apart)
         return effects + self._propose(now)
 
     def _release(self, sender: str) -> list[e.Effect]:

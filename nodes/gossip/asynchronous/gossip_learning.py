@@ -287,7 +287,7 @@ class GossipLearningMachine(AsyncPeerMachine):
             return [e.Merge(self._jobs, b.body, a.body, shares, making.part)]
         model = a if act is Act.UPDATE else b
         self._trainings += 1
-        return self._train(self._trainings, model.body, now, clock=float(model.age))
+        return self._train(self._trainings, model.body, now, float(model.age))
 
     def _trained(self, event: ev.Trained, now: float) -> list[e.Effect]:
         making = self._making

@@ -192,12 +192,12 @@ class AsyncPeerMachine(ABC):
             e.SendHeartbeat(self.neighbors.here, self.completed, self.status),
         ]
 
-    def _train(self, number: int, body: ev.Body, now: float, **more: float) -> list[e.Effect]:
-        """Train from `body`; `number` is of this training, and never used again."""
+    def _train(self, number: int, body: ev.Body, now: float, clock: float) -> list[e.Effect]:
+        """Train from `body`, with its clock; `number` is of this training, and never used again."""
         self._training_at = now
         return [
             self.lifecycle.training_timer(("training",), now),
-            e.Train(number, 0, body, {**self.rules.settings, **more}),
+            e.Train(number, 0, body, self.rules.settings, clock=clock),
         ]
 
     def _complete(self, now: float, participants: list[str], loss: float | None, staleness: int) -> list[e.Effect]:

@@ -36,17 +36,14 @@ class AsyncGossipWorker(ModelWorker):
         site_model = self.site_model
         if effect.body is not None:
             site_model.set_weights(effect.body)
-        settings = dict(effect.settings)
-        clock = settings.pop("clock", None)
-        if clock is not None:  # of a model that walks
-            site_model.schedule_step = clock
-        before = site_model.schedule_step
+        if effect.clock is not None:
+            site_model.clock = effect.clock
+        before = site_model.clock
         rng = generator(self.seed, self.node, effect.round, "batches")
-        report = site_model.train(LocalWork(**settings), rng, stop)
+        report = site_model.train(LocalWork(**effect.settings), rng, stop)
         if report.cancelled:
             return ev.Trained(effect.round, effect.attempt, None, report.examples, {}, cancelled=True)
-        after = site_model.schedule_step
-        steps = report.steps if before is None or after is None else after - before
+        steps = site_model.clock - before if site_model.scheduled else report.steps
         body = site_model.trained_weights()
         metrics = finite_only({"loss": report.loss, "steps": steps})
-        return ev.Trained(effect.round, effect.attempt, body, report.examples, metrics)
+        return ev.Trained(effect.round, effect.attempt, body, report.examples, metrics, clock=site_model.clock)

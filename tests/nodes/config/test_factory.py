@@ -1,12 +1,14 @@
 """What is built from an experiment: models, a site's model, and what a task says."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from nervenet.models import MLP
+from nervenet.models.data.data import DataError
 from nervenet.models.model import LocalWork
 from nervenet.nodes.config.factory import build_model, build_site_model, task_settings
 from nervenet.nodes.config.keys import ExperimentError
@@ -17,8 +19,15 @@ from nervenet.nodes.experiment.loader import load_experiment
 
 def test_settings_are_what_a_round_of_work_takes() -> None:
     experiment = Experiment.from_dict({"training": {"epochs": 3, "batch_size": 4}})
-    assert LocalWork(**task_settings(experiment)) == LocalWork(epochs=3, batch_size=4, carry_optimizer=False)
-    assert LocalWork(**task_settings(Experiment.from_dict({"mode": "gossip"}))).carry_optimizer
+    asked = LocalWork(epochs=3, batch_size=4, carry_optimizer=False)
+    assert LocalWork(**task_settings(experiment, None)) == asked
+    assert LocalWork(**task_settings(experiment, MLP(learning_rate=0.2))) == replace(asked, learning_rate=0.2)
+    assert LocalWork(**task_settings(Experiment.from_dict({"mode": "gossip"}), None)).carry_optimizer
+
+
+def test_what_is_left_to_the_sites_is_not_in_their_tasks() -> None:
+    own = Experiment.from_dict({"federated": {"site_settings": ["epochs", "learning_rate"]}})
+    assert set(task_settings(own, MLP())) == {"batch_size", "carry_optimizer"}
 
 
 def test_a_model_that_cannot_be_built_is_a_mistake_of_the_experiment() -> None:
@@ -81,12 +90,16 @@ def test_a_site_is_told_what_the_whole_data_set_is_for() -> None:
     assert site_model.task == "classification"
 
 
-def test_its_own_rows_alone_would_mislead_it() -> None:
-    assert build_site_model(MLP((4,)), few_rows_of_many_classes(), Experiment()).task == "regression"
+def test_its_own_rows_alone_decide_nothing() -> None:
+    assert build_site_model(MLP((4,)), few_rows_of_many_classes(), Experiment()).task is None
+    told = Experiment.from_dict({"data": {"task": "classification"}})
+    assert build_site_model(MLP((4,)), few_rows_of_many_classes(), told).task == "classification"
 
 
-def test_an_estimator_knows_better_than_the_data() -> None:
+def test_an_estimator_settles_the_task() -> None:
     from sklearn.linear_model import SGDRegressor
 
     rows = (np.arange(12.0).reshape(6, 2), np.array([0, 1, 0, 1, 0, 1]))
-    assert build_site_model(SGDRegressor(), rows, Experiment(), task="classification").task == "regression"
+    assert build_site_model(SGDRegressor(), rows, Experiment()).task == "regression"
+    with pytest.raises(DataError, match="SGDRegressor is for regression alone"):
+        build_site_model(SGDRegressor(), rows, Experiment(), task="classification")

@@ -1,7 +1,8 @@
 """What ``--set`` takes."""
 
 import pytest
-from nervenet.nodes.config.keys import ExperimentError, parse_set
+from nervenet.nodes.config.keys import ExperimentError, left_open, override, parse_set
+from nervenet.nodes.config.schema import Experiment
 
 
 @pytest.mark.parametrize(
@@ -25,3 +26,23 @@ def test_set_reads_toml_values_and_plain_words(text: str, pair: tuple[str, objec
 def test_set_without_a_key_is_refused(text: str) -> None:
     with pytest.raises(ExperimentError, match="expected KEY=VALUE"):
         parse_set(text)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["evaluation.until", "processes", "gossip.mixing", "federated.compression", "evaluation.scorers", "data.target"],
+)
+def test_none_takes_back_a_key_that_may_be_left_open(key: str) -> None:
+    for text in ("none", "None", "", " "):
+        assert left_open(Experiment, key, text)
+    assert not left_open(Experiment, key, "some")
+    section, _, leaf = key.rpartition(".")
+    tables = {section: {leaf: 1, "more": 2}} if section else {leaf: 1, "more": 2}
+    assert override(tables, {key: None}) == ({section: {"more": 2}} if section else {"more": 2})
+
+
+@pytest.mark.parametrize(
+    "key", ["nodes", "data.scale", "data.name", "model.penalty", "no.such", "federated.until", "a.b.c"]
+)
+def test_none_is_a_value_like_others_for_the_rest(key: str) -> None:
+    assert not left_open(Experiment, key, "none")

@@ -1,6 +1,7 @@
 """The client's decisions: one task at a time, each finished or abandoned by its deadline."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -87,7 +88,7 @@ def test_it_settles_before_its_first_training_and_then_never_again() -> None:
     bench = Bench()
     assert only(e.ApplyAgreement, bench.say(task(1, agreement={"columns": ["x"]}), "w0"))
     effects = bench.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "init"))
-    assert only(e.Train, effects) == [e.Train(1, 0, "w0", {"epochs": 1}, False, 0, 1)]
+    assert only(e.Train, effects) == [e.Train(1, 0, "w0", {"epochs": 1}, False, 0, 1, clock=0.0)]
     bench.trained(1)
     effects = bench.say(task(2, agreement={"columns": ["x"]}), "w1")
     assert only(e.Train, effects)
@@ -138,7 +139,7 @@ def test_a_newer_task_abandons_the_older() -> None:
     assert bench.say(task(3), "w2") == [e.CancelTraining()]
     effects = bench.trained(2, cancelled=True)
     assert sent(effects) == []
-    assert only(e.Train, effects) == [e.Train(3, 0, "w2", {"epochs": 1}, False, 0, 1)]
+    assert only(e.Train, effects) == [e.Train(3, 0, "w2", {"epochs": 1}, False, 0, 1, clock=0.0)]
     assert sent(bench.trained(3))[0].round == 3
 
 
@@ -293,7 +294,7 @@ def test_what_a_previous_incarnation_asked_for_is_abandoned_and_never_answered()
     assert effects == [e.CancelTraining(), e.Send(("coordinator",), m.Ready(25, 7))]
     assert sent(bench.trained(7)) == [], "it had ended before it could be abandoned"
     effects = bench.say(task(6, durable=5), "w5")
-    assert only(e.Train, effects) == [e.Train(6, 0, "w5", {"epochs": 1}, False, 5, 2)]
+    assert only(e.Train, effects) == [e.Train(6, 0, "w5", {"epochs": 1}, False, 5, 2, clock=0.0)]
     assert sent(bench.trained(6))[0].round == 6
 
 
@@ -496,3 +497,30 @@ def test_what_nobody_would_count_would_be_sent_and_refused(monkeypatch: pytest.M
     monkeypatch.setattr(ClientMachine, "_trained", _trained)
     with pytest.raises(AssertionError):
         check_what_nobody_would_count_is_not_sent()
+
+
+# -------------------------------------------------------------------------------------------------- a site's own choice
+
+
+def a_client(**own: Any) -> Bench:
+    bench = Bench()
+    settings = {"epochs": 9, "local_steps": None, "batch_size": 64, "learning_rate": 0.5}
+    bench.state.config = replace(bench.state.config, settings=settings, told=own)
+    return bench
+
+
+def test_it_trains_as_the_coordinator_says_and_says_what_it_was_told_otherwise() -> None:
+    bench = a_client(epochs=9, batch_size=64)
+    effects = bench.say(task(1, agreement={"columns": ["x"]}, settings={"epochs": 2, "local_steps": None}), "w0")
+    (warning,) = [p.fields["reason"] for p in only(e.Publish, effects) if p.type == "warning"]
+    assert "training.epochs = 9 (the coordinator's: 2) has no effect" in warning
+    assert "batch_size" not in warning
+    (train,) = only(e.Train, bench.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "init")))
+    assert (train.settings["epochs"], train.settings["batch_size"], train.settings["learning_rate"]) == (2, 64, 0.5)
+    bench.trained(1)
+    assert not [p for p in only(e.Publish, bench.say(task(2), "w1")) if p.type == "warning"], "it is said once"
+
+
+def test_what_its_owner_left_alone_is_overruled_without_a_word() -> None:
+    effects = a_client().say(task(1, settings={"epochs": 2}), "w0")
+    assert not [p for p in only(e.Publish, effects) if p.type == "warning"]

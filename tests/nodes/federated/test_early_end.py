@@ -1,6 +1,7 @@
 """How a federated run ends before its last round: events in, effects out, through the coordinator's machine."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import pytest
@@ -23,7 +24,7 @@ NAMES = ("client-0", "client-1")
 class Harness:
     """A coordinator after round 0, and everything that it wanted done since."""
 
-    def __init__(self, task: str | None = None, *, writes: bool = True, **more: Any) -> None:
+    def __init__(self, agreement: Mapping[str, Any] | None = None, *, writes: bool = True, **more: Any) -> None:
         self.state = CoordinatorMachine(coordinator_config(NAMES, **({"rounds": 9, "until": "accuracy=0.9"} | more)))
         self.writes = writes  # checkpoints are written at once; else the test answers for the disk
         self.effects: list[e.Effect] = []
@@ -33,7 +34,7 @@ class Harness:
             self.tell(ev.Arrived(name, m.Ready(examples=1000, pid=1)))
         for name in NAMES:
             self.tell(ev.Arrived(name, m.Update(0, 0, 10, {}, {}, SURVEY), "survey"))
-        self.tell(ev.ModelReady({"task": task} if task else {}, MODEL, "w0"))
+        self.tell(ev.ModelReady(agreement or {}, MODEL, "w0"))
 
     def tell(self, event: ev.Event, now: float = 0.0) -> list[e.Effect]:
         effects = self.state.handle(event, now)
@@ -260,7 +261,7 @@ def test_a_spent_budget_takes_a_round_that_fails_for_the_end_once_there_is_a_mod
 
 
 def test_a_goal_that_the_task_cannot_reach_fails_the_run_by_name() -> None:
-    harness = Harness("regression")
+    harness = Harness({"classes": None})
     (finish,) = harness.of(e.Finish)
     assert finish.status == "failed"
     assert "of a regression, accuracy is not reported, r2, loss are" in finish.reason

@@ -185,23 +185,16 @@ def test_every_node_has_its_state_dir(run: Path, monkeypatch: pytest.MonkeyPatch
         assert folder.checkpoint_dir("peer", "peer-0") == run / "checkpoints" / "peer-0"
 
 
-def finished(run: Path, completed: int, rounds: int, status: str = "completed") -> None:
+def finished(run: Path, completed: int, rounds: int, status: str = "completed", **more: str) -> None:
     write(run, completed)
-    summary = {"status": status, "completed_rounds": completed, "rounds": rounds}
+    summary = {"status": status, "completed_rounds": completed, "rounds": rounds, **more}
     (run / "summary.json").write_text(json.dumps(summary))
 
 
-@pytest.mark.parametrize(
-    ("completed", "reason"),
-    [
-        (20, "the run is complete: 20 of 20 rounds; raise --rounds to go on"),
-        (12, "the run is complete: 12 of 20 rounds; raise or leave out what stopped it to go on"),
-    ],
-)
-def test_a_complete_run_is_refused_with_what_to_do(run: Path, completed: int, reason: str) -> None:
-    finished(run, completed, 20)
+def test_a_complete_run_is_refused_with_what_to_do(run: Path) -> None:
+    finished(run, 20, 20)
     before = everything(run)
-    with pytest.raises(ExperimentError, match=f"--resume {run}: {reason}"):
+    with pytest.raises(ExperimentError, match=f"--resume {run}: the run is complete: 20 of 20 rounds; raise --rounds"):
         reopen(run, asked(run))
     assert everything(run) == before
 
@@ -215,9 +208,42 @@ def test_more_rounds_can_be_asked_of_a_run_that_is_complete(run: Path) -> None:
         assert folder.resumed == 20
 
 
-def test_a_run_that_stopped_early_resumes_with_another_evaluation(run: Path) -> None:
-    finished(run, 12, 20)
-    reopen(run, asked(run, evaluation__every=2)).close()
+STOPPED = [
+    ("until", "until", "accuracy=0.9", "accuracy=0.99"),
+    ("patience", "patience", 3, 9),
+    ("budget", "budget_s", 1.5, 9.0),
+]
+
+
+def stopped(run: Path, by: str, key: str, value: object) -> None:
+    """A run of 12 rounds out of 20 that this has stopped."""
+    finished(run, 12, 20, stopped_by=by, reason="why")
+    with RunDir(run, existing=True) as run_dir:
+        run_dir.write_experiment(asked(run, **{f"evaluation__{key}": value}))
+
+
+@pytest.mark.parametrize(("by", "key", "value", "_other"), STOPPED)
+def test_what_stopped_a_run_would_stop_it_again_and_is_said(
+    run: Path, by: str, key: str, value: object, _other: object
+) -> None:
+    stopped(run, by, key, value)
+    before = everything(run)
+    reason = f"complete: 12 of 20 rounds, stopped by {by}: why; change --{by}, or leave it out: --{by} none"
+    for rounds in (20, 40):
+        with pytest.raises(ExperimentError, match=reason):
+            reopen(run, asked(run, rounds=rounds))
+    assert everything(run) == before
+
+
+@pytest.mark.parametrize(("by", "key", "value", "other"), STOPPED)
+def test_a_run_that_stopped_early_resumes_without_what_stopped_it(
+    run: Path, by: str, key: str, value: object, other: object
+) -> None:
+    stopped(run, by, key, value)
+    reopen(run, asked(run, **{f"evaluation__{key}": other})).close()
+    with reopen(run, asked(run, **{f"evaluation__{key}": None})) as folder:
+        folder.write_experiment(asked(run, **{f"evaluation__{key}": None}))
+    reopen(run, asked(run)).close()  # killed once more, before it had a summary of its own
 
 
 @pytest.mark.parametrize("status", ["failed", "interrupted"])

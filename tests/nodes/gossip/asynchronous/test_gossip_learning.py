@@ -72,7 +72,7 @@ def test_a_model_that_comes_is_merged_by_age_and_then_updated_with_its_clock() -
     assert (merge.mine, merge.theirs, merge.shares, merge.part) == ("x0", "a3", (0.0, 1.0), WHOLE)
     effects = driver.combined(effects)
     (train,) = only(e.Train, effects)
-    assert (train.body, train.settings) == ("merged", {"epochs": 1, "clock": 3.0})
+    assert (train.body, train.settings, train.clock) == ("merged", {"epochs": 1}, 3.0)
     effects = driver.trained(effects, "x1", steps=4)
     assert (driver.peer.model.body, driver.peer.model.ages, driver.peer.completed) == ("x1", (7,), 1)
     (told,) = [p.fields for p in only(e.Publish, effects) if p.type == "round.completed"]
@@ -93,7 +93,7 @@ def test_update_merge_updates_both_and_merges_them() -> None:
     driver = Driver(variant="um", merge="mean", against="last")
     effects = driver.trained(driver.walk("a", 3), "a4")
     (train,) = only(e.Train, effects)
-    assert (train.body, train.settings["clock"]) == ("x0", 0.0)
+    assert (train.body, train.clock) == ("x0", 0.0)
     effects = driver.trained(effects, "x1")
     (merge,) = only(e.Merge, effects)
     assert (merge.mine, merge.theirs, merge.shares) == ("x1", "a4", (0.5, 0.5))

@@ -1,0 +1,82 @@
+"""What a data set is for is decided once, whatever kind of file holds it; what the model cannot learn is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nervenet.models.data.data import DataError
+from nervenet.nodes.config.factory import build_model
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.launching.data_shares import load_for
+
+SGD = "sklearn.linear_model.SGD"
+
+
+def write(folder: Path, y: Any) -> dict[str, Path]:
+    """The same rows as .npz and as .csv."""
+    X = np.random.default_rng(0).normal(size=(len(y), 2))
+    np.savez(folder / "a.npz", X=X, y=y)
+    lines = [f"{first!r},{second!r},{target}" for (first, second), target in zip(X.tolist(), y.tolist(), strict=True)]
+    (folder / "a.csv").write_text("\n".join(["x1,x2,label", *lines]))
+    return {kind: folder / f"a.{kind}" for kind in ("npz", "csv")}
+
+
+def loaded(path: object, model: str = "mlp", task: str | None = None) -> Any:
+    tables: dict[str, Any] = {"data": {"name": str(path)}, "model": {"name": model}}
+    if task:
+        tables["data"]["task"] = task
+    experiment = Experiment.from_dict(tables)
+    return load_for(build_model(experiment), experiment)
+
+
+CODES = np.arange(120) % 60
+
+
+@pytest.mark.parametrize("kind", ["npz", "csv"])
+@pytest.mark.parametrize(
+    ("y", "model", "task", "found"),
+    [
+        (np.arange(40) % 2 * 1.0, "mlp", None, "classification"),
+        (np.arange(40) % 2, "mlp", None, "classification"),
+        (np.arange(40) / 4, "mlp", None, "regression"),
+        (CODES, "mlp", None, "regression"),
+        (CODES * 1.0, f"{SGD}Classifier", None, "classification"),
+        (CODES, "mlp", "classification", "classification"),
+        (np.arange(40) % 2, "mlp", "regression", "regression"),
+        (np.arange(40) % 2, f"{SGD}Regressor", None, "regression"),
+    ],
+)
+def test_the_same_rows_are_the_same_task_in_every_kind_of_file(
+    tmp_path: Path, kind: str, y: Any, model: str, task: str | None, found: str
+) -> None:
+    dataset = loaded(write(tmp_path, y)[kind], model, task)
+    assert dataset.task == found
+    assert dataset.y.dtype == (np.int64 if found == "classification" else np.float64)
+
+
+def test_by_the_type_that_a_file_stores_they_would_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def by_type(y: Any) -> str:
+        return "regression" if y.dtype.kind == "f" else "classification"
+
+    monkeypatch.setattr("nervenet.models.data.files.infer_task", by_type)
+    files = write(tmp_path, np.arange(40) % 2 * 1.0)
+    assert {kind: loaded(path).task for kind, path in files.items()} == {"csv": "classification", "npz": "regression"}
+
+
+@pytest.mark.parametrize("kind", ["npz", "csv"])
+def test_targets_that_the_model_cannot_learn_are_refused_by_its_name(tmp_path: Path, kind: str) -> None:
+    text = write(tmp_path, np.array(["no", "yes"] * 10))[kind]
+    with pytest.raises(DataError, match=r"model.name: SGDRegressor is a regressor, but the target is a class: .*'no'"):
+        loaded(text, f"{SGD}Regressor")
+    quantity = write(tmp_path, np.arange(40) / 4)[kind]
+    with pytest.raises(DataError, match=r"model.name: SGDClassifier is a classifier, .* a number: found 0.25"):
+        loaded(quantity, f"{SGD}Classifier")
+    with pytest.raises(DataError, match=r"data.task = 'regression': .*SGDClassifier is for classification alone"):
+        loaded(quantity, f"{SGD}Classifier", "regression")
+
+
+def test_packaged_quantities_are_no_labels() -> None:
+    with pytest.raises(DataError, match=r"model.name: SGDClassifier is a classifier, .*diabetes is a quantity"):
+        loaded("diabetes", f"{SGD}Classifier")
+    assert loaded("digits", f"{SGD}Regressor").task == "regression"
