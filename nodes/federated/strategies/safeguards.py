@@ -108,7 +108,8 @@ def _not_finite(outcome: Outcome) -> str | None:
 
 def _limit(vector: Vector) -> float:
     """Return what values must be below: two layers and a squared error take their fourth power."""
-    return float(np.finfo(vector.dtype).max) ** 0.25
+    limit: float = float(np.finfo(vector.dtype).max) ** 0.25
+    return limit
 
 
 def _is_huge(weights: Vector) -> bool:
