@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import structs
 from nervenet.broker import messages as m
 
 from ..config.schema import Timing
@@ -28,6 +29,8 @@ class ClientConfig:
     pid: int = 0
     timing: Timing = field(default_factory=Timing)
     codecs: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)  # how it trains where the coordinator leaves that to it
+    told: Mapping[str, Any] = field(default_factory=dict)  # those of them that its owner has chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,9 @@ class ClientMachine:
         match event.message:
             case m.Task() as task:
                 self._known = True
+                if task.work == "train" and self._newest < (1, 0):
+                    effects += overruled(self.config.told, task.settings)
+                task = structs.replace(task, settings={**self.config.settings, **task.settings})
                 effects += self._task(Assignment(task, event.body), event.flaw, now)
             case m.Refused(about="task", round=number):
                 effects += self._dismissed(number)
@@ -340,3 +346,13 @@ def of_sent_model(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
     """Return what was found of the model that was sent, on this site's hold-out; empty where it was not asked for."""
     found = {key.removeprefix(HOLDOUT): value for key, value in metrics.items() if key.startswith(HOLDOUT)}
     return {"holdout": found} if found else {}
+
+
+def overruled(told: Mapping[str, Any], settings: Mapping[str, Any]) -> list[e.Effect]:
+    """Say which settings, of those that a client's owner has chosen, the coordinator's are in place of."""
+    theirs = {key: settings[key] for key, own in told.items() if settings.get(key, own) != own}
+    if not theirs:
+        return []
+    lines = ", ".join(f"training.{key} = {told[key]!r} (the coordinator's: {value!r})" for key, value in theirs.items())
+    reason = f"this client's {lines} has no effect, since federated.site_settings does not leave it to sites"
+    return [e.Publish("warning", {"reason": reason})]

@@ -23,6 +23,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -30,6 +31,7 @@ import msgpack
 
 from .rlimits import OUT_OF_RESOURCES, raise_soft_limits, ran_out
 
+LAST_S = 1.0  # how long a child may take to end when the launcher has
 MAX_DESCRIPTORS = 128  # that go with one write; Linux takes 253
 PRELOAD = (
     "asyncio",
@@ -89,11 +91,16 @@ class MessageReader:
 
 
 def exit_with_launcher(pipe: int) -> None:
-    """End this process as soon as the launcher has ended: a read returns only when the pipe's other end has closed."""
+    """End this process when the launcher has ended: a read returns only when the pipe's other end has closed.
+
+    It is given a second to save what it has learned, as after a SIGTERM.
+    """
 
     def watch() -> None:
         while os.read(pipe, 1):
             pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(LAST_S)
         os._exit(1)
 
     threading.Thread(target=watch, name="launcher-watch", daemon=True).start()
@@ -122,10 +129,20 @@ class ForkServer:
                 if self._sock.fileno() in ready:
                     for message, descriptors in reader.read():
                         self._handle(message, descriptors)
+        self._wait_for_children()
         for pid in self._children:
             # They see the pipe close by themselves, unless they are stopped (SIGSTOP).
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+    def _wait_for_children(self) -> None:
+        """Wait until all have ended, no longer than they may take without their launcher."""
+        until = time.monotonic() + LAST_S
+        while self._children and (left_s := until - time.monotonic()) > 0:
+            if select.select([self._wake_r], [], [], left_s)[0]:
+                os.read(self._wake_r, 4096)
+                with suppress(OSError):  # nobody reads of it
+                    self._reap()
 
     def _handle(self, message: dict[str, Any], descriptors: list[int]) -> None:
         if "spawn" in message:

@@ -26,10 +26,11 @@ from .forkserver_client import ForkServerClient
 from .machine_limits import check_machine
 from .report_server import ReportServer
 from .rlimits import allowed_files, allowed_processes
-from .run_events import RunEvents
+from .run_events import END_RELAYED_S, RunEvents
 from .supervisor import RunAborted, Supervisor, group_nodes
 
 STOP_S = 3.0  # an orderly stop takes no longer; then the children are killed
+STOPPED_RELAYED_S = 2.0  # how long the word of an orderly stop may take to reach monitors
 BASELINE_S = 60.0  # how long the baselines may go on after the run
 
 
@@ -168,6 +169,7 @@ class _Launch:
                 self.events.publish,
                 self._write_nodes,
                 self.run_dir.checkpoint_dir,
+                run_dir=self.run_dir.path.absolute(),
                 min_nodes=1 if self.run_dir.resumed is not None and experiment.mode == "federated" else None,
             )
             stack.callback(self.supervisor.remove_sockets)
@@ -184,8 +186,8 @@ class _Launch:
             self.on_address(address)
             self.events.follow(address, supervisor.events_in)
             self.events.publish("run.started", **self._run_started())
-            for reason in (*self.run_dir.damaged, *self._capped()):
-                self.events.publish("warning", reason=reason)
+            for warning in (*self.run_dir.damaged, *self._capped()):
+                self.events.publish("warning", reason=warning)
             await supervisor.start_nodes(self.shares)
             self._write_nodes()
             may_stop_early = self.experiment.evaluation.may_stop_early
@@ -198,16 +200,17 @@ class _Launch:
             await supervisor.wait_for_baselines(BASELINE_S)
         except asyncio.CancelledError as error:
             status, reason, interrupted = "interrupted", "interrupted", error
-            # The nodes report what they have when they are stopped; a second signal ends this wait by ending the
-            # process.
-            with suppress(asyncio.CancelledError):
-                await supervisor.stop(STOP_S)
         except RunAborted as error:
             status, reason = "failed", str(error)
-            await supervisor.stop(STOP_S)
         except Exception as error:  # noqa: BLE001  (raised again below, when the folder is readable and nobody left)
             status, reason, interrupted = "failed", f"{type(error).__name__}: {error}", error
-            await supervisor.stop(STOP_S)
+        if status != "completed":
+            # The folder is readable even if something ends this process while the nodes end.
+            await asyncio.to_thread(self._write_results, status, reason)
+            # They report what they have when they are stopped; a second signal ends this wait by ending the process.
+            # No socket is left open to those that must be killed: ZeroMQ was seen to abort as hundreds died at once.
+            with suppress(asyncio.CancelledError):
+                await supervisor.stop_nodes(STOP_S, report_server.close)
         result = await asyncio.to_thread(self._write_results, status, reason)
         for name in result["by_node"]:
             self.events.publish("node.result", **_node_result(name, result))
@@ -215,8 +218,8 @@ class _Launch:
             self.events.publish("run.completed", **_run_completed(result))
         else:
             self.events.publish("run.failed", reason=result.reason)
-        if status == "completed":  # or the broker has been stopped already
-            await self.events.end_relayed()
+        if supervisor.broker_runs:  # which is stopped last, so that monitors learn of the end
+            await self.events.end_relayed(END_RELAYED_S if status == "completed" else STOPPED_RELAYED_S)
         await supervisor.stop(STOP_S)
         await self.events.all_left(supervisor.survivors())
         self.run_dir.flush()

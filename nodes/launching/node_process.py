@@ -21,6 +21,8 @@ from nervenet.broker.messages import Payload
 from ..config.compatibility import shared_config_of
 from ..config.factory import build_model, build_site_model
 from ..config.schema import Experiment
+from ..results.collect import save_models
+from ..results.run_result import RunResult
 from ..roles.client import Client
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
@@ -146,7 +148,7 @@ async def _node(
             except Exception as error:
                 failure = str(error) or type(error).__name__
                 log.warning("failed", reason=failure, exc_info=True)
-            await asyncio.shield(_report(node, failure))
+            await asyncio.shield(_report(node, failure, spec["run_dir"], experiment))
     except asyncio.CancelledError:
         return 0
     except Exception as error:
@@ -205,9 +207,37 @@ def report_of(node: Node) -> dict[str, Any]:
     return fields
 
 
-async def _report(node: Node, failure: str) -> None:
+def result_of(name: str, node: Node, reason: str) -> RunResult:
+    """Return what one node knows of the result: its figures, and its model."""
+    site_model = node.model
+    result = RunResult({name: report_of(node)}, status="failed" if reason else "completed", reason=reason)
+    if isinstance(node, Coordinator) and node.best is not None:
+        result.best_weights = node.best.weights
+    if site_model.built:
+        result.weights = site_model.get_weights() if isinstance(node, Client) and not reason else node.weights
+        result.task = site_model.preprocessing.task
+        result.preprocessing, result.layout = site_model.preprocessing.to_dict(), site_model.layout.to_dict()
+    return result
+
+
+async def _models_saved(experiment: Experiment, folder: str, node: Coordinator, failure: str) -> bool:
+    """Write the models of a coordinator, so that they are there whatever becomes of the launcher."""
+    import structlog
+
+    result = result_of(node.identity.name, node, failure)
+    try:
+        await asyncio.to_thread(save_models, experiment, Path(folder), result)
+    except OSError as error:  # the launcher will try, and fail the run by that name
+        structlog.get_logger().warning("models not saved", reason=str(error))
+        return False
+    return True
+
+
+async def _report(node: Node, failure: str, folder: str, experiment: Experiment) -> None:
     session, site_model, weights = node.session, node.model, node.weights
     fields = report_of(node) | ({"failed": failure} if failure else {})
+    if folder and isinstance(node, Coordinator):  # before anything waits for the launcher
+        fields["models_saved"] = await _models_saved(experiment, folder, node, failure)
     history = session.stats.history
     if len(history):
         how, numbers = history.to_report()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -68,20 +68,23 @@ class ProcessTable:
             async with asyncio.timeout(max(0.0, within_s)):
                 await self._changed.wait()
 
-    async def stop(self, last: str, within_s: float) -> None:
-        """Terminate every process, that of the node `last` after all others, and kill what is left."""
-        await self._end([p for p in self._processes.values() if p.nodes != (last,)], within_s)
-        await self._end(list(self._processes.values()), within_s)
-
-    async def _end(self, processes: list[Process], within_s: float) -> None:
+    async def stop(
+        self, within_s: float, but: tuple[str, ...] = (), before_kill: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Terminate every process but that of the nodes `but`; kill those that have not ended, after `before_kill`."""
         loop = asyncio.get_running_loop()
         for number, patience_s in ((signal.SIGTERM, within_s), (signal.SIGKILL, KILL_S)):
-            left = [p for p in processes if not p.ended]
+            left = [p for p in self._processes.values() if not p.ended and p.nodes != but]
+            if left and number == signal.SIGKILL and before_kill is not None:
+                await before_kill()
             for process in left:
                 self._fork_server.signal(process.pid, number)
             until = loop.time() + patience_s
             while any(not p.ended for p in left) and loop.time() < until and not self.broken:
                 await self.change(until - loop.time())
+
+    def running(self, *nodes: str) -> bool:
+        return any(process.nodes == nodes and not process.ended for process in self._processes.values())
 
     def _exited(self, pid: int, status: int) -> None:
         process = self._processes.get(pid)

@@ -38,8 +38,12 @@ class ReportServer:
         await self.transport.open(self._receive, self._fail)
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def close(self) -> None:
+        """Close all connections; nothing more is received. Idempotent."""
         await self.transport.close(0.5)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
         if self.failed.done():
             self.failed.exception()
 

@@ -19,14 +19,12 @@ from ..results.collect import write_results
 from ..results.run_dir import RunDir, check_run_dir, read_nodes
 from ..results.run_result import RunResult
 from ..results.summary import summarize
-from ..roles.client import Client
-from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name
 from ..runtime.round_history import rows_of
 from ..runtime.session import Session
 from .data_shares import load_for
-from .node_process import ROLES, Node, report_of
+from .node_process import ROLES, result_of
 
 SITES = "sites"  # the name of the data of a run whose sites each bring their own
 
@@ -106,7 +104,7 @@ async def run_node(
             run_dir.resumed = node.resumed
         if role == "coordinator":
             experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, name=SITES))
-        result = _result(name, node, reason)
+        result = result_of(name, node, reason)
         result.wall_s = time.monotonic() - started
         if run_dir:
             write_results(experiment, run_dir, result)
@@ -150,18 +148,6 @@ def _site_model(role: str, experiment: Experiment) -> SiteModel:
     # A file's targets may look otherwise at the other sites: all of them decide. A packaged set is the same at all.
     task = None if is_file_name(data.name) else source.task
     return build_site_model(model, rows, experiment, columns=source.columns, task=task, holdout=data.test_size)
-
-
-def _result(name: str, node: Node, reason: str) -> RunResult:
-    site_model = node.model
-    result = RunResult({name: report_of(node)}, status="failed" if reason else "completed", reason=reason)
-    if isinstance(node, Coordinator) and node.best is not None:
-        result.best_weights = node.best.weights
-    if site_model.built:
-        result.weights = site_model.get_weights() if isinstance(node, Client) and not reason else node.weights
-        result.task = site_model.preprocessing.task
-        result.preprocessing, result.layout = site_model.preprocessing.to_dict(), site_model.layout.to_dict()
-    return result
 
 
 def _recorder(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -48,6 +48,7 @@ class Supervisor:
     publish: Callable[..., None]
     on_restart: Callable[[], None] = lambda: None  # a broker that had died is back
     checkpoint_dir: Callable[[str, str], Path | None] = lambda _role, _name: None
+    run_dir: Path | None = None  # where a coordinator saves its models
     min_nodes: int | None = None  # without which the run does not begin; None: as the experiment says
     ready: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -125,7 +126,8 @@ class Supervisor:
     def _node_job(self, name: str) -> dict[str, Any]:
         role = self.roles[name]
         folder = self.checkpoint_dir(role, name)
-        return {"name": name, "role": role, "checkpoint_dir": None if folder is None else str(folder)}
+        checkpoints = None if folder is None else str(folder)
+        return {"name": name, "role": role, "checkpoint_dir": checkpoints, "run_dir": str(self.run_dir or "")}
 
     async def start_baselines(self, shares: DataShares, rounds: int) -> None:
         """Start the baselines of so many rounds, at low priority, unless they are switched off or too large."""
@@ -299,11 +301,20 @@ class Supervisor:
         await self._processes.change(step_s)
         self._awake.waited(monotonic(), step_s)
 
-    async def stop(self, within_s: float) -> None:
+    async def stop_nodes(self, within_s: float, before_kill: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Stop everything but the broker; see `ProcessTable.stop`."""
         self._stopping = True
         for task in self._tasks:
             task.cancel()
-        await self._processes.stop(last=BROKER, within_s=within_s)
+        await self._processes.stop(within_s, but=(BROKER,), before_kill=before_kill)
+
+    @property
+    def broker_runs(self) -> bool:
+        return self._processes.running(BROKER)
+
+    async def stop(self, within_s: float) -> None:
+        await self.stop_nodes(within_s)
+        await self._processes.stop(within_s)
 
     def remove_sockets(self) -> None:
         """Remove what nodes that were killed could not: the files of their ipc addresses."""

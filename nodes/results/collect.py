@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config.factory import build_model
@@ -46,6 +47,7 @@ def collect(
         result.consensus_distance = consensus_distance(vectors)
     elif vectors:
         result.weights = vectors[0]
+        result.models_saved = bool(reports[names[0]].get("models_saved"))
         result.best_weights = best.get(names[0], result.weights) if reports[names[0]].get("best") else None
     return result
 
@@ -57,9 +59,9 @@ def write_results(experiment: Experiment, run_dir: RunDir, result: RunResult) ->
     """
     result.path, result.resumed_after = run_dir.path, run_dir.resumed
     unwritten: list[str] = []
-    if result.weights is not None and result.preprocessing is not None:
+    if not result.models_saved:
         with _noting(unwritten, "the model", run_dir):
-            _save(experiment, run_dir, result)
+            save_models(experiment, run_dir.path, result)
     for name, weights in result.personal.items():
         with _noting(unwritten, f"the model of {name}", run_dir):
             _save_personal(experiment, run_dir, name, result, weights)
@@ -86,17 +88,20 @@ def _noting(unwritten: list[str], what: str, run_dir: RunDir) -> Iterator[None]:
         unwritten.append(f"{what} could not be written to {run_dir.path}: {error.strerror or error}")
 
 
-def _save(experiment: Experiment, run_dir: RunDir, result: RunResult) -> None:
+def save_models(experiment: Experiment, path: Path, result: RunResult) -> None:
+    """Write the final model and the best one to a run folder, as far as there are any."""
+    if result.weights is None or result.preprocessing is None:
+        return
     from nervenet.models.artifact import save_model
 
     reports = result.reports.values()
     rounds = [int(r["completed_rounds"]) for r in reports if r.get("role") != "client" and "completed_rounds" in r]
     extra = {"round": min(rounds, default=0), "mode": experiment.mode, "data": experiment.data.label}
     site_model = _site_model(experiment, result)
-    save_model(run_dir.path, site_model, vector=result.weights, extra=extra)
+    save_model(path, site_model, vector=result.weights, extra=extra)
     best = next((r["best"] for r in reports if r.get("best")), None)
     if best is not None and result.best_weights is not None:
-        save_model(run_dir.path, site_model, vector=result.best_weights, extra=extra | best, stem=BEST)
+        save_model(path, site_model, vector=result.best_weights, extra=extra | best, stem=BEST)
 
 
 def _save_personal(experiment: Experiment, run_dir: RunDir, name: str, result: RunResult, weights: Any) -> None:

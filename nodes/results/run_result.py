@@ -18,6 +18,7 @@ class RunResult(Mapping[str, Any]):
     task: str = "classification"  # or regression
     weights: Any = None  # of the final model (federated), or the mean of the survivors' (gossip)
     best_weights: Any = None  # those of a coordinator's best round
+    models_saved: bool = False  # by the coordinator, which holds them
     personal: Mapping[str, Any] = field(default_factory=dict)  # the clients' own weights, by name
     layout: Mapping[str, Any] = field(default_factory=dict)  # what makes weights a model, as dictionaries
     preprocessing: Mapping[str, Any] | None = None

@@ -147,7 +147,7 @@ def test_a_second_signal_does_not_wait_for_an_orderly_end(launch: Start, until: 
 
     until(ended, "it is over")
     assert run.wait() == 130
-    assert not (run.folder / "summary.json").exists(), "an orderly end would have written it"
+    assert not (run.folder / "curves.png").exists(), "an orderly end would have drawn it"
     until(lambda: not still_alive(family), "nobody is left")
 
 

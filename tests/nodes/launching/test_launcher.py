@@ -5,12 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nervenet.broker.subscriber import EventStream
+from nervenet.broker.transport import Arrival
 from nervenet.models.artifact import load_model
 from nervenet.models.data.data import DataError
 from nervenet.nodes import launch
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.launching import launcher
 from nervenet.nodes.launching.launcher import RunFailed
+from nervenet.nodes.launching.report_server import ReportServer
+from nervenet.nodes.launching.supervisor import Supervisor
 from safetensors.numpy import load_file
 
 QUICK = {"nodes": 2, "rounds": 3, "data": {"name": "iris"}, "evaluation": {"baseline": False}}
@@ -91,6 +96,65 @@ async def test_cancelled_it_stops_everybody_in_order(tmp_path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await run
     assert '"interrupted"' in (tmp_path / "run" / "summary.json").read_text()
+
+
+async def left_by_a_launcher_that_hears_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[set[str], bool]:
+    """Cancel a run of whose end no report arrives: what a monitor has heard, and whether there is a model."""
+    receive = ReportServer._receive
+
+    def deaf(server: ReportServer, item: Any) -> None:
+        if not isinstance(item, Arrival) or item.message.kind == "ready":
+            receive(server, item)
+
+    monkeypatch.setattr(ReportServer, "_receive", deaf)
+    monkeypatch.setattr(launcher, "STOP_S", 1.0)
+    heard: set[str] = set()
+    broker: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def monitor() -> None:
+        async with EventStream(await broker) as events:
+            async for event in events:
+                heard.add(event["type"])
+
+    watching = asyncio.create_task(monitor())
+    run = asyncio.create_task(launch(plan(rounds=1_000_000), out=tmp_path / "run", on_address=broker.set_result))
+    async with asyncio.timeout(60):
+        while "round.completed" not in heard:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+    watching.cancel()
+    await asyncio.wait({watching})
+    return heard, (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.e2e
+async def test_monitors_hear_of_an_orderly_stop_and_the_coordinator_leaves_its_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard, saved = await left_by_a_launcher_that_hears_nothing(tmp_path, monkeypatch)
+    assert "run.failed" in heard
+    assert saved
+
+
+@pytest.mark.e2e
+async def test_a_broker_stopped_first_and_a_model_that_only_the_launcher_writes_would_leave_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node_job = Supervisor._node_job
+    monkeypatch.setattr(Supervisor, "_node_job", lambda *of: {**node_job(*of), "run_dir": ""})
+
+    async def stop_all(supervisor: Supervisor, within_s: float, *_: Any) -> None:
+        supervisor._stopping = True
+        await supervisor._processes.stop(within_s)
+
+    monkeypatch.setattr(Supervisor, "stop_nodes", stop_all)
+    heard, saved = await left_by_a_launcher_that_hears_nothing(tmp_path, monkeypatch)
+    assert "run.failed" not in heard
+    assert not saved
 
 
 @pytest.mark.e2e

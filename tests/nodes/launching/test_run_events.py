@@ -35,7 +35,7 @@ async def end_is_relayed(monkeypatch: pytest.MonkeyPatch) -> bool:
     async with Broker("tcp://127.0.0.1:0") as broker, the_events() as events:
         events.follow(broker.address, broker.addresses["events_in"])
         events.publish("run.completed", status="completed", completed_rounds=1, wall_s=1.0)
-        await events.end_relayed()
+        await events.end_relayed(run_events.END_RELAYED_S)
         return events._end_relayed.is_set()
 
 
