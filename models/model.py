@@ -44,12 +44,17 @@ class LocalWork:
     # μ of FedProx (Li et al. 2020, arXiv 1812.06127, equation 2): the objective gains μ/2 ||w - w_start||², w_start the
     # weights at the start of the fit, and so every gradient μ (w - w_start).
     proximal: float = 0.0
+    learning_rate: float | None = (
+        None  # in place of the built-in network's own, above 0; other models have no use for it
+    )
 
     def __post_init__(self) -> None:
         if self.epochs < 0 or self.batch_size < 1 or (self.local_steps is not None and self.local_steps < 0):
             raise ValueError(f"epochs and local_steps must not be negative, batch_size at least 1: {self}")
         if not (isfinite(self.proximal) and self.proximal >= 0):
             raise ValueError(f"proximal must be a number of at least 0, found {self.proximal}")
+        if self.learning_rate is not None and not (isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(f"learning_rate must be a number above 0, found {self.learning_rate}")
 
     def steps(self, rows: int) -> int:
         """Return the number of mini-batches that this is for a node with so many rows."""

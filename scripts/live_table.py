@@ -26,7 +26,7 @@ def header(view: RunView, now: float) -> str:
     if view.score is not None:
         parts.append(f"{score_name(view.score_name)} {score(view.score)}")
     if view.loss is not None:
-        parts.append(f"test loss {score(view.loss)}")
+        parts.append(f"{'hold-out' if view.evaluated_on == 'holdout' else 'test'} loss {score(view.loss)}")
     if view.staleness is not None:
         parts.append(f"staleness {view.staleness:.1f}")
     if view.finished:
@@ -110,7 +110,7 @@ def _table(view: RunView, shown: list[tuple[str, NodeRow]], now: float) -> Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    figures = ("round", "loss", score_name(view.score_name), "sent", "received")
+    figures = ("round", "train loss", score_name(view.score_name), "sent", "received")
     for column in ("node", "state", *figures, "last seen"):
         table.add_column(column, justify="right" if column in figures else "left", no_wrap=True)
     for name, row in shown:

@@ -25,7 +25,8 @@ class Task(Bulk, frozen=True):
 
     Rounds up to ``durable`` are on the coordinator's disk and are never asked for again. ``counted`` is the last round
     whose update of this client is in the model, where that matters to the state it keeps from round to round. ``clock``
-    is how far the learning-rate schedule of the model has come.
+    is how far the learning-rate schedule of the model has come. ``rounds`` is how many the run has; in the last task,
+    how many were completed.
     """
 
     round: Count
@@ -39,6 +40,7 @@ class Task(Bulk, frozen=True):
     durable: Count = 0
     counted: Count | None = None
     clock: Clock = 0.0
+    rounds: Count = 0
 
 
 class Update(Bulk, frozen=True):

@@ -58,7 +58,8 @@ class LocalSettings(LocalWork):
 
     def work(self, proximal: float, *, carry: bool = True) -> LocalWork:
         """Return how much to train; `carry` False: from fresh moments whatever the settings."""
-        return LocalWork(self.epochs, self.local_steps, self.batch_size, self.carry_optimizer and carry, proximal)
+        carried = self.carry_optimizer and carry
+        return LocalWork(self.epochs, self.local_steps, self.batch_size, carried, proximal, self.learning_rate)
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> "LocalSettings":
@@ -89,6 +90,7 @@ _KINDS: dict[Any, tuple[Any, str]] = {
     int | None: (int | None, "a whole number or nothing"),
     bool: (bool, "true or false"),
     float: (int | float, "a number"),
+    float | None: (int | float | None, "a number or nothing"),
     str: (str, "text"),
     tuple[str, ...]: (list | tuple, "a list of names"),
 }

@@ -187,13 +187,14 @@ class LocalTraining:
         clock: float | None = None,
         *,
         batch_size: int = 16,
+        learning_rate: float | None = None,
         stop: Callable[[], bool] = _never,
     ) -> FitReport:
         """Train on from the final global weights, for this client alone; its state does not change.
 
         The model is left with the tuned weights. Raises ArithmeticError if they are not finite.
         """
-        settings = LocalSettings(epochs=epochs, batch_size=batch_size)
+        settings = LocalSettings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
         rng = generator(self.seed, self.node, "fine-tune")
         start = with_arrays(self.site_model.layout, received, self._personal_arrays())
         report = self._fit(start, dict(self._state), MOMENTS, settings, 0.0, rng, stop, None, clock)

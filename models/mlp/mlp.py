@@ -122,6 +122,8 @@ class MLP(FlatModel):
         """Train forward, backward and by updates, batch after batch."""
         X, y, work, rng, stop, correction = job
         Y = self._targets(y)
+        rate = self.learning_rate if work.learning_rate is None else work.learning_rate
+        self._update.set_rate(rate)
         if not work.carry_optimizer:
             self._update.reset()
         n, rows, target = len(X), min(work.batch_size, len(X)), work.steps(len(X))
@@ -150,8 +152,8 @@ class MLP(FlatModel):
                     steps += 1
                     seen += len(x)
             loss = mean_loss(outputs[:seen], shuffled_Y[:seen], self._output) if seen else math.nan
-        reach = fednova_normalizer(self.optimizer, steps, self.momentum, self.learning_rate, work.proximal)
-        return FitReport(loss, n, steps, cancelled, reach, self.learning_rate)
+        reach = fednova_normalizer(self.optimizer, steps, self.momentum, rate, work.proximal)
+        return FitReport(loss, n, steps, cancelled, reach, rate)
 
     def predict(self, X: Array) -> Array:
         """Return class indices (int64), or targets for regression, one a row."""

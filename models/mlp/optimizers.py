@@ -37,6 +37,10 @@ class Optimizer:
         self.weight_scratch = self.scratch[:n_weights]
         self.moments = {name: np.zeros_like(parameters) for name in self.names}
 
+    def set_rate(self, learning_rate: float) -> None:
+        """Take steps of this size from now on; moments stay what they are."""
+        self.gain, self.learning_rate = -learning_rate, learning_rate
+
     def step(self, decay: Scalar) -> None:
         """Move the parameters by the gradient in the gradient vector, which is used up."""
         raise NotImplementedError
@@ -119,6 +123,9 @@ class Adam(Optimizer):
         self.factor_1 = np.array(self.beta_1, parameters.dtype)
         self.factor_2 = np.array(self.beta_2, parameters.dtype)
         self.epsilon = np.array(1e-8 / sqrt(1 - self.beta_2), parameters.dtype)
+
+    def set_rate(self, learning_rate: float) -> None:
+        self.learning_rate = learning_rate
 
     def step(self, decay: Scalar) -> None:
         m, v = self.moments["first"], self.moments["second"]

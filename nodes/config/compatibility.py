@@ -31,11 +31,19 @@ FIXED = ("evaluation.sites",)
 """But not these: what a site keeps for evaluation it does not train on."""
 
 
+OF_TRAINING = ("optimizer", "momentum", "l2")
+"""Parameters of the built-in network that stand in [training]; its rate is told with each task."""
+
+NO_PART = ("verbose", "n_jobs", "random_state", "warm_start")
+"""Parameters of estimators on which no weight depends here: the run's seed addresses what is random."""
+
+
 def shared_config_of(experiment: Experiment, site_model: SiteModel) -> dict[str, Any]:
     """Return, by the keys of the experiment file, what a node must bring exactly as the others do.
 
-    How a node trains is its own affair as long as copies can be averaged; what it trains, and with whom it mixes how,
-    is not.
+    That is all that an update's meaning depends on: the model with its loss, penalty, solver and type, the scales, and
+    with whom it is mixed how. How much a site trains, in which batches, and the built-in network's rate, are not here:
+    a coordinator tells its clients, and peers choose for themselves. See docs/data.md.
     """
     description = site_model.model.describe()
     shared: dict[str, Any] = {
@@ -46,9 +54,11 @@ def shared_config_of(experiment: Experiment, site_model: SiteModel) -> dict[str,
         **({"data.task": task} if (task := experiment.data.task) is not None else {}),
         "model.name": str(description["name"]),
     }
-    for key in ("hidden", "activation", "dtype"):
-        if key in description.get("parameters", {}):
-            shared[f"model.{key}"] = str(description["parameters"][key])
+    built_in = description["name"] == "mlp"
+    for key, value in sorted(description.get("parameters", {}).items()):
+        if key not in NO_PART and not (built_in and key == "learning_rate"):
+            table = "training" if built_in and key in OF_TRAINING else "model"
+            shared[f"{table}.{key}"] = value if isinstance(value, bool | int | float | str) else str(value)
     if experiment.mode == "gossip":
         gossip = experiment.gossip
         shared |= {"gossip.topology": gossip.topology, "gossip.algorithm": gossip.algorithm}

@@ -80,12 +80,30 @@ def build_site_model(
     )
 
 
-def task_settings(experiment: Experiment) -> dict[str, Any]:
-    """Return the training settings of one round, as a task carries them (`nervenet.models.local.LocalSettings`)."""
-    training, federated = experiment.training, experiment.federated
+def training_settings(experiment: Experiment, model: object) -> dict[str, Any]:
+    """Return what a site may set for itself of how it trains: how much, in which batches, at which rate.
+
+    The rate is that of the built-in network, however it was made; other models have theirs under [model].
+    """
+    training = experiment.training
     settings: dict[str, Any] = {key: getattr(training, key) for key in ("epochs", "local_steps", "batch_size")}
+    if getattr(model, "name", None) == "mlp":
+        settings["learning_rate"] = getattr(model, "learning_rate", None)
+    return settings
+
+
+def task_settings(experiment: Experiment, model: object) -> dict[str, Any]:
+    """Return the training settings of one round, as a task carries them (`nervenet.models.local.LocalSettings`).
+
+    Those that ``federated.site_settings`` leaves to the sites are not among them.
+    """
+    federated, settings = experiment.federated, training_settings(experiment, model)
     settings["carry_optimizer"] = experiment.carry_optimizer
     if experiment.mode == "federated":
+        for key in federated.site_settings:
+            settings.pop(key, None)
+        if "epochs" in federated.site_settings:
+            del settings["local_steps"]
         settings |= {"personal": list(federated.personal)} if federated.personal else {}
         settings |= {"ditto": federated.ditto} if federated.ditto else {}
     return settings

@@ -130,6 +130,8 @@ class FederatedConfig:
     compression: str = ""  # "delta+int8" is a quarter of the bytes; empty: as they are
     personal: tuple[Text, ...] = ()  # arrays of the model that stay with the client, as "weight.1" (FedPer)
     ditto: NotNegative = 0.0  # beside the global model each client trains its own, pulled to it by so much (Ditto)
+    # What each client says for itself (its own --epochs, …) and is otherwise told by the coordinator.
+    site_settings: tuple[Literal["epochs", "batch_size", "learning_rate"], ...] = ()
     fine_tune: Natural = 0  # epochs that each client trains on by itself, once the final model is there
     arguments: dict[str, Any] = field(default_factory=dict)  # the strategy's own, given as keys of [federated]
 

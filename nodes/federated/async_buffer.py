@@ -94,6 +94,7 @@ class AsyncBuffer:
                 durable=durable,
                 resumed_after=resumed_after,
                 clock=run.clock,
+                rounds=config.rounds,
             )
         due = now + config.timing.deadline_s + self._grace_s
         return effects + [self._alarm(name, due) for name in chosen]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import structs
 from nervenet.broker import messages as m
 
 from ..config.schema import Timing
@@ -28,6 +29,8 @@ class ClientConfig:
     pid: int = 0
     timing: Timing = field(default_factory=Timing)
     codecs: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)  # how it trains where the coordinator leaves that to it
+    told: Mapping[str, Any] = field(default_factory=dict)  # those of them that its owner has chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,9 @@ class ClientMachine:
         match event.message:
             case m.Task() as task:
                 self._known = True
+                if task.work == "train" and self._newest < (1, 0):
+                    effects += overruled(self.config.told, task.settings)
+                task = structs.replace(task, settings={**self.config.settings, **task.settings})
                 effects += self._task(Assignment(task, event.body), event.flaw, now)
             case m.Refused(about="task", round=number):
                 effects += self._dismissed(number)
@@ -193,10 +199,11 @@ class ClientMachine:
             case "finish":
                 self.completed = task.round
                 goodbye = e.Send((self.config.coordinator,), m.Goodbye(round=task.round, reason="done"))
+                finished = e.Publish("node.finished", {"round": task.rounds or task.round})
                 if not wanted(task.settings):
-                    return [goodbye, e.LoadWeights(body), e.Finish("completed")]
+                    return [goodbye, finished, e.LoadWeights(body), e.Finish("completed")]
                 self._personalization = Personalization(task, body)
-                return [goodbye, *self._personalization.begin(now)]
+                return [goodbye, finished, *self._personalization.begin(now)]
             case _:
                 return self._decline(f"work must be survey, train, evaluate or finish, found {task.work}", now)
 
@@ -218,10 +225,11 @@ class ClientMachine:
             return self._decline(f"nothing was done within {now - self._since:.1f} s that could be sent", now)
         self.completed = event.round
         fields = {"round": event.round, "examples": event.examples, "duration_s": now - self._since, **event.metrics}
+        rounds = {"rounds": self.current.task.rounds} if self.current.task.rounds else {}
         effects: list[e.Effect] = [e.Completed(event.round, fields, of_sent_model(event.metrics))]
         if now - self._published_at >= PUBLISH_EVERY_S:
             self._published_at = now
-            effects.append(e.Publish("metric.local", fields))
+            effects.append(e.Publish("metric.local", fields | rounds))
         if self.model is None:
             return []
         # The answer goes out before it is published: the round waits for the one, nobody for the other.
@@ -338,3 +346,13 @@ def of_sent_model(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
     """Return what was found of the model that was sent, on this site's hold-out; empty where it was not asked for."""
     found = {key.removeprefix(HOLDOUT): value for key, value in metrics.items() if key.startswith(HOLDOUT)}
     return {"holdout": found} if found else {}
+
+
+def overruled(told: Mapping[str, Any], settings: Mapping[str, Any]) -> list[e.Effect]:
+    """Say which settings, of those that a client's owner has chosen, the coordinator's are in place of."""
+    theirs = {key: settings[key] for key, own in told.items() if settings.get(key, own) != own}
+    if not theirs:
+        return []
+    lines = ", ".join(f"training.{key} = {told[key]!r} (the coordinator's: {value!r})" for key, value in theirs.items())
+    reason = f"this client's {lines} has no effect, since federated.site_settings does not leave it to sites"
+    return [e.Publish("warning", {"reason": reason})]

@@ -96,7 +96,8 @@ class ClientWorker(ModelWorker):
         self.site_model.set_weights(effect.body)
         common = self.site_model.evaluate("holdout")
         if epochs:
-            self.local.fine_tune(effect.body, epochs, effect.clock, batch_size=settings.batch_size, stop=stop)
+            size, rate = settings.batch_size, settings.learning_rate
+            self.local.fine_tune(effect.body, epochs, effect.clock, batch_size=size, learning_rate=rate, stop=stop)
         else:
             self.site_model.set_weights(self.local.personal_weights(effect.body))
         self.personal = self.site_model.get_weights()

@@ -29,7 +29,15 @@ class CoordinatorConfig:
     final_settings: Mapping[str, Any] = field(default_factory=dict)  # of the last task beside
 
     @classmethod
-    def of(cls, experiment: Experiment, clients: Collection[str], strategy: Strategy, *, has_test: bool) -> Self:
+    def of(
+        cls,
+        experiment: Experiment,
+        clients: Collection[str],
+        strategy: Strategy,
+        *,
+        has_test: bool,
+        model: object = None,
+    ) -> Self:
         from nervenet.models.compress import parse
 
         federated, evaluation = experiment.federated, experiment.evaluation
@@ -47,6 +55,6 @@ class CoordinatorConfig:
             strategy=strategy,
             evaluate_test=has_test,
             evaluate_sites=evaluation.sites or not has_test,
-            settings={**task_settings(experiment), **strategy.demands.settings},
+            settings={**task_settings(experiment, model), **strategy.demands.settings},
             final_settings=final_task_settings(experiment),
         )

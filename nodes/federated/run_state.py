@@ -107,6 +107,7 @@ class RunState:
             durable=self.checkpoints.durable,
             resumed_after=self._resumed_after,
             clock=self.clock,
+            rounds=self.completed if work == "finish" else self.config.rounds,
         )
 
     def update_model(

@@ -55,6 +55,7 @@ def tasks(
     durable: int,
     resumed_after: int,
     clock: float = 0.0,
+    rounds: int = 0,
 ) -> list[e.Effect]:
     """Return one task for each client; those that are alike share a message.
 
@@ -87,6 +88,7 @@ def tasks(
             durable=min(durable, resumed_after) if new else durable,
             counted=None if counted == NO_ROUND else counted,
             clock=clock,
+            rounds=rounds,
         )
         effects.append(e.Send(tuple(group), task, body if payload else None))
     return effects

@@ -212,6 +212,8 @@ class _Launch:
             with suppress(asyncio.CancelledError):
                 await supervisor.stop_nodes(STOP_S, report_server.close)
         result = await asyncio.to_thread(self._write_results, status, reason)
+        for name in result["by_node"]:
+            self.events.publish("node.result", **_node_result(name, result))
         if result.status == "completed":
             self.events.publish("run.completed", **_run_completed(result))
         else:
@@ -273,9 +275,27 @@ class _Launch:
 def _run_completed(result: RunResult) -> dict[str, Any]:
     rounds, wall_s = result["completed_rounds"], result["wall_s"]
     fields = {"status": result.status, "completed_rounds": rounds, "wall_s": wall_s}
+    figures = {"accuracy": result.get("accuracy"), "r2": result.get("r2"), "loss": result.get("loss")}
+    fields |= {key: value for key, value in figures.items() if value is not None}
     if "stopped_by" in result:
         fields |= {"stopped_by": result["stopped_by"], "reason": result["reason"]}
     return fields
+
+
+def _node_result(name: str, result: RunResult) -> dict[str, Any]:
+    known = result["by_node"][name]
+    fields = {
+        "subject": name,
+        "state": "lost" if name in result.lost else "done",
+        "completed_rounds": known.get("completed_rounds"),
+        "accuracy": known.get("accuracy"),
+        "r2": known.get("r2"),
+        "loss": known.get("loss"),
+        "evaluated_on": known.get("evaluated_on"),
+        "bytes_sent": known.get("bytes_sent"),
+        "bytes_received": known.get("bytes_received"),
+    }
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def _modules(experiment: Experiment) -> list[str]:

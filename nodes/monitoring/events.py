@@ -72,6 +72,9 @@ class RunCompleted(Event, frozen=True, tag="run.completed"):
     status: str
     completed_rounds: int
     wall_s: float
+    accuracy: float | None = None
+    r2: float | None = None
+    loss: float | None = None
     stopped_by: str | None = None
     reason: str | None = None
 
@@ -124,6 +127,26 @@ class NodeLeft(Event, frozen=True, tag="node.left"):
     subject: str | None = None
 
 
+class NodeFinished(Event, frozen=True, tag="node.finished"):
+    """A client holds the final model."""
+
+    round: int
+
+
+class NodeResult(Event, frozen=True, tag="node.result"):
+    """What a node has reported at the end of the run."""
+
+    subject: str
+    state: str
+    completed_rounds: int | None = None
+    accuracy: float | None = None
+    r2: float | None = None
+    loss: float | None = None
+    evaluated_on: str | None = None
+    bytes_sent: int | None = None
+    bytes_received: int | None = None
+
+
 class RoundStarted(Event, frozen=True, tag="round.started"):
     round: int
     attempt: int | None = None
@@ -139,6 +162,10 @@ class RoundCompleted(Event, frozen=True, tag="round.completed"):
     duration_s: float | None = None
     bytes_sent: int = 0
     bytes_received: int = 0
+    bytes_sent_total: int | None = None
+    bytes_received_total: int | None = None
+    elapsed_s: float | None = None
+    rounds_per_s: float | None = None
     loss: float | None = None
     missing: dict[str, str] = {}
     partial: tuple[str, ...] = ()
@@ -205,8 +232,11 @@ class MetricLocal(_Metric, frozen=True, tag="metric.local"):
     sketch: tuple[float, ...] = ()
     # Of a client.
     duration_s: float | None = None
+    rounds: int | None = None
     bytes_sent: int = 0
     bytes_received: int = 0
+    bytes_sent_total: int | None = None
+    bytes_received_total: int | None = None
     steps: float | None = None
     fednova_normalizer: float | None = None
     partial: float | None = None
@@ -278,6 +308,8 @@ AnyEvent = (
     | NodeSuspect
     | NodeLost
     | NodeLeft
+    | NodeFinished
+    | NodeResult
     | RoundStarted
     | RoundCompleted
     | RoundFailed

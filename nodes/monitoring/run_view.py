@@ -24,16 +24,17 @@ class NodeRow:
     state: str = "joined"
     round: int = 0
     loss: float | None = None  # of its training
-    test_loss: float | None = None
+    test_loss: float | None = None  # of its model, on the test set or on its hold-out
     score: float | None = None
     sent: int = 0
     received: int = 0
     rejected: int = 0
     seen: float = 0.0  # unix seconds of its last event
+    rate: float | None = None  # rounds a second
 
     @property
     def living(self) -> bool:
-        return self.state not in ("lost", "left")
+        return self.state not in ("lost", "left", "done")
 
 
 @dataclass
@@ -50,8 +51,10 @@ class RunView:
     status: str = "starting"
     reason: str = ""
     round: int = 0  # the last that every living node has completed
-    score: float | None = None  # on the test set: of the global model, or the mean over the living peers
+    score: float | None = None  # of the global model, or the mean over the peers that are not lost
     loss: float | None = None
+    evaluated_on: str = "test"  # or holdout: what score and loss are of
+    rate: float | None = None  # rounds a second, as the nodes say
     staleness: float | None = None  # mean over the last step's updates, where there are no rounds
     sketches: dict[str, Sketch] = field(default_factory=dict)  # of the peers' last models
     rows: dict[str, NodeRow] = field(default_factory=dict)  # by name of the node
@@ -62,6 +65,8 @@ class RunView:
     seen: float = 0.0
     first_round_at: float | None = None
     last_round_at: float | None = None
+    completed: int | None = None  # rounds, as the end of the run has it
+    final: set[str] = field(default_factory=set)  # nodes whose result is known: it stays, whatever still comes
 
     @property
     def finished(self) -> bool:
@@ -80,8 +85,9 @@ class RunView:
             case "run.started":
                 self._started(event)
             case "run.completed" | "run.failed":
-                self.status = "failed" if kind == "run.failed" else str(event.get("status") or "completed")
-                self.reason = str(event.get("reason") or "")
+                self._ended(kind, event)
+            case "node.result":
+                self._result(str(event.get("subject")), event)
             case "run.stopping":
                 self.stopping = str(event.get("stopped_by") or "")
             case "baseline.progress":
@@ -92,18 +98,27 @@ class RunView:
                 self._mark(str(event.get("subject")), "lost" if kind == "node.lost" else "suspect")
             case "update.rejected":
                 self.rows.setdefault(str(event.get("subject")), NodeRow()).rejected += 1
-            case _ if row is not None:
+            case _ if row is not None and str(event.get("node")) not in self.final:
                 self._of_node(kind, event, row, number, at)
+        if self.finished and row is not None:
+            self._settle(str(event.get("node")), row)
 
     def find_clusters(self) -> PeerClusters | None:
         """Return how far the living peers are apart, from the sketches of their weights; None for fewer than two."""
-        living = {name: sketch for name, sketch in self.sketches.items() if self.rows[name].living}
+        living = {name: sketch for name, sketch in self.sketches.items() if self.rows[name].state != "lost"}
         lengths = {len(sketch) for sketch in living.values()}
         return find_clusters(living) if len(lengths) == 1 else None
 
     def eta_s(self) -> float | None:
-        """Return the seconds until the last round at the pace so far; None where there is no pace yet."""
-        if self.finished or self.first_round_at is None or self.last_round_at is None or self.round < 1:
+        """Return the seconds until the last round at the pace so far; None where there is no pace yet.
+
+        The pace is what the nodes say of it: who attached late has not seen all rounds.
+        """
+        if self.finished or self.round < 1:
+            return None
+        if self.rate:
+            return max(0, self.rounds - self.round) / self.rate
+        if self.first_round_at is None or self.last_round_at is None:
             return None
         done = max(1, self.round - self.resumed_after)
         return (self.last_round_at - self.first_round_at) / done * max(0, self.rounds - self.round)
@@ -116,6 +131,35 @@ class RunView:
         self.resumed_after = after if isinstance(after, int) else 0
         if self.status == "starting":
             self.status = "running"
+
+    def _ended(self, kind: str, event: Fields) -> None:
+        self.status = "failed" if kind == "run.failed" else str(event.get("status") or "completed")
+        self.reason = str(event.get("reason") or "")
+        completed = event.get("completed_rounds")
+        if kind == "run.completed" and isinstance(completed, int):
+            self.completed = self.round = completed
+            score, loss = self._score(event), _number(event.get("loss"))
+            self.score = self.score if score is None else score
+            self.loss = self.loss if loss is None else loss
+        for name, row in self.rows.items():
+            self._settle(name, row)
+
+    def _settle(self, name: str, row: NodeRow) -> None:
+        """A run that has ended leaves nobody training, however late an event comes."""
+        if row.state != "lost":
+            row.state = "done"
+            if name not in self.final and self.completed is not None:
+                row.round = self.completed
+
+    def _result(self, name: str, event: Fields) -> None:
+        row = self.rows.setdefault(name, NodeRow())
+        self.final.add(name)
+        row.state = "lost" if event.get("state") == "lost" else "done"
+        completed = event.get("completed_rounds")
+        row.round = completed if isinstance(completed, int) else max(self.round, row.round)
+        row.score, row.test_loss = self._score(event), _number(event.get("loss"))
+        row.sent = int(event.get("bytes_sent") or row.sent)
+        row.received = int(event.get("bytes_received") or row.received)
 
     def _row(self, event: Fields, at: float) -> NodeRow | None:
         if event.get("role") not in LEARNERS:
@@ -144,16 +188,31 @@ class RunView:
         elif kind == "metric.local":
             row.state = "sent" if row.role == "client" else "exchanging"
             row.round = max(row.round, number or 0)
+            self._keep_sketch(event, row)
+            if row.role == "peer":
+                self._judged(event, row, "holdout")
+                return
             row.loss = _number(event.get("loss"))
             row.score = self._score(event) if self._score(event) is not None else row.score
-            if row.role == "client" and not any(other.role == "coordinator" for other in self.rows.values()):
-                self.round = max(self.round, row.round)  # a client on its own publishes all there is to know
+            self._follow_client(row, event.get("rounds"))
             _count(row, event)
-            self._keep_sketch(event, row)
+        elif kind == "node.finished":
+            row.state, row.round = "done", number or row.round
+            self._follow_client(row, None)
         elif kind == "metric.test":
-            row.score, row.test_loss = self._score(event), _number(event.get("loss"))
             self._keep_sketch(event, row)
-            self._evaluate(row)
+            self._judged(event, row, "holdout" if event.get("source") == "sites" else "test")
+
+    def _follow_client(self, row: NodeRow, rounds: Any) -> None:
+        """A client on its own publishes all there is to know; the coordinator has told it how many rounds there are."""
+        if not any(other.role == "coordinator" for other in self.rows.values()):
+            self.round = max(self.round, row.round)
+            self.rounds = rounds if isinstance(rounds, int) and rounds else self.rounds
+
+    def _judged(self, event: Fields, row: NodeRow, on: str) -> None:
+        row.score, row.test_loss = self._score(event), _number(event.get("loss"))
+        self.evaluated_on = on
+        self._evaluate(row)
 
     def _keep_sketch(self, event: Fields, row: NodeRow) -> None:
         if row.role == "peer" and isinstance(event.get("sketch"), list | tuple):
@@ -178,14 +237,17 @@ class RunView:
         if event.get("task"):
             labels = event["task"] == "classification"
             self.target = f"labels of {event.get('classes')} classes" if labels else "a quantity"
+        row.rate = _number(event.get("rounds_per_s")) or row.rate
         if row.role == "coordinator":
+            self.rate = row.rate
             self.round = max(self.round, row.round)
             self.staleness = _number(event.get("staleness_mean"))
             for client in self.rows.values():
                 client.state = "ready" if client.state == "sent" else client.state
         else:
-            peers = [peer.round for peer in self.rows.values() if peer.role == "peer" and peer.living]
-            self.round = max(self.round, min(peers, default=0))
+            peers = [peer for peer in self.rows.values() if peer.role == "peer" and peer.living]
+            self.round = max(self.round, min((peer.round for peer in peers), default=0))
+            self.rate = min((peer.rate for peer in peers if peer.rate), default=self.rate)
         if number:
             self.last_round_at = max(self.last_round_at or at, at)
 
@@ -193,7 +255,9 @@ class RunView:
         if row.role == "coordinator":
             self.score, self.loss = row.score, row.test_loss
             return
-        peers = [peer for peer in self.rows.values() if peer.role == "peer" and peer.living]
+        # Who has done its rounds and left counts; who left before them is no longer part of what is learned.
+        rows = (other for other in self.rows.values() if other.role == "peer" and other.state != "lost")
+        peers = [peer for peer in rows if peer.living or peer.round >= self.round]
         self.score = _mean(peer.score for peer in peers)
         self.loss = _mean(peer.test_loss for peer in peers)
 
@@ -204,8 +268,12 @@ class RunView:
 
 
 def _count(row: NodeRow, event: Fields) -> None:
-    row.sent += int(event.get("bytes_sent") or 0)
-    row.received += int(event.get("bytes_received") or 0)
+    """Take the totals as the node says them; where it does not, add up what was heard."""
+    for name, total in (("sent", event.get("bytes_sent_total")), ("received", event.get("bytes_received_total"))):
+        if isinstance(total, int):
+            setattr(row, name, max(getattr(row, name), total))
+        else:
+            setattr(row, name, getattr(row, name) + int(event.get(f"bytes_{name}") or 0))
 
 
 def notice(event: Fields) -> str | None:

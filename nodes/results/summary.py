@@ -14,7 +14,8 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
     """Return ``summary.json`` as a map of JSON values; what is unknown or not finite is None.
 
     Every key of a node's report may be missing: ``role``; ``completed_rounds``; ``metrics`` (``accuracy`` or ``r2``,
-    ``loss``, ``examples``: the last evaluation on the test set, with further scorers by name); ``sites`` (their last
+    ``loss``, ``examples``: the last evaluation, with further scorers by name); ``evaluated_on``, the rows of that
+    (``test``, or ``holdout``: of the sites, or a peer's own); ``sites`` (their last
     evaluation); ``best`` (``round`` and ``metrics``); ``stopped`` (``stopped_by``, ``reason``);
     ``bytes_sent``, ``bytes_received``; ``bytes_sent_by_kind`` (``weights``, ``control``); ``round_s`` (duration of each
     of its rounds, seconds); ``rejected`` (``{subject: count}``); ``staleness`` (``mean``, ``max``: without rounds);
@@ -51,9 +52,11 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
         "task": result.task,
         "parameters": None if result.weights is None else int(result.weights.size),
         score: over(score),
-        f"{score}_min": over(score, min),
-        f"{score}_max": over(score, max),
+        **_spread(score, over, coordinator),
         "loss": over("loss"),
+        "evaluated_on": next(
+            (report["evaluated_on"] for report in evaluators.values() if "evaluated_on" in report), None
+        ),
         "consensus_distance": _number(result.consensus_distance),
         "baseline": {key: _number(value) for key, value in result.baseline.items()} if result.baseline else None,
         "bytes_sent": sum(int(report.get("bytes_sent", 0)) for report in reports.values()),
@@ -88,6 +91,15 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
     summary["disturbances"] = _lines(reports, "disturbed")
     summary["by_node"] = {name: _by_node(report, score) for name, report in sorted(reports.items())}
     return summary
+
+
+def _spread(
+    score: str, over: Callable[[str, Callable[[Sequence[float]], float]], float | None], coordinator: Mapping[str, Any]
+) -> dict[str, float | None]:
+    """Return the least and the greatest score: over the models; of one model, over the sites that have judged it."""
+    at_sites = coordinator.get("sites", {}).get("spread", {}).get(score, {})
+    found = {f"{score}_{end}": _number(at_sites.get(end)) for end in ("min", "max")}
+    return found if None not in found.values() else {f"{score}_min": over(score, min), f"{score}_max": over(score, max)}
 
 
 def _lines(reports: Mapping[str, Mapping[str, Any]], key: str) -> list[str]:
@@ -141,6 +153,7 @@ def _by_node(report: Mapping[str, Any], score: str) -> dict[str, Any]:
     if report.get("role") != "client":  # a client completes tasks; the coordinator knows which rounds were completed
         found["completed_rounds"] = report.get("completed_rounds")
     found |= {key: _number(metrics[key]) for key in (score, "loss") if key in metrics}
+    found |= {"evaluated_on": report["evaluated_on"]} if report.get("evaluated_on") else {}
     return found | {key: report.get(key) for key in ("bytes_sent", "bytes_received")}
 
 

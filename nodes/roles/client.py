@@ -13,7 +13,8 @@ from nervenet.broker.messages import Roster
 from nervenet.models.site_model import SiteModel
 
 from ..checkpoint.client_state import ClientStateStore
-from ..config.schema import Experiment
+from ..config.factory import training_settings
+from ..config.schema import Experiment, TrainingConfig
 from ..federated.client_machine import ClientConfig, ClientMachine
 from ..federated.client_worker import ClientWorker
 from ..runtime.identity import NodeFailed, NodeIdentity, members_of
@@ -108,7 +109,16 @@ class Client(Role):
         session = self.session
         self._coordinator = next(iter(coordinators))
         timing = self.experiment.timing
-        config = ClientConfig(self._coordinator, self.model.examples, os.getpid(), timing, supported())
+        settings = training_settings(self.experiment, self.model.model)
+        config = ClientConfig(
+            self._coordinator,
+            self.model.examples,
+            os.getpid(),
+            timing,
+            supported(),
+            settings,
+            told={key: value for key, value in settings.items() if value != getattr(TrainingConfig, key)},
+        )
         name, seed, loop = self.identity.name, self.experiment.seed, asyncio.get_running_loop()
         states = ClientStateStore(self.identity.checkpoint_dir, _from_thread(loop, session.publish))
         scale = self.experiment.data.scaling

@@ -144,7 +144,8 @@ class Coordinator(Role):
         there = {name for name, member in members_of(roster, "client").items() if member.state != "dead"}
         known = self._past.clients if self._past is not None and not self._alone else frozenset[str]()
         clients = known.union(there if self._alone else members_of(roster, "client"))
-        config = CoordinatorConfig.of(experiment, clients, self._strategy, has_test=self.model.has_test)
+        has_test, model = self.model.has_test, self.model.model
+        config = CoordinatorConfig.of(experiment, clients, self._strategy, has_test=has_test, model=model)
         self._state = self._machine(config)
         self.session.attach(self._start(self._state, self._worker))
 

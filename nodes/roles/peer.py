@@ -266,7 +266,7 @@ class Peer(Role):
             timing=experiment.timing,
             evaluation=experiment.evaluation,
             evaluate_on="test" if self.model.has_test else "holdout",
-            settings=task_settings(experiment),
+            settings=task_settings(experiment, self.model.model),
         )
 
     @property

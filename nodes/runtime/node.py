@@ -53,6 +53,7 @@ class Node:
         self._handling = False
         self._closed = False
         self._accounted = (0, 0)
+        self._began: tuple[float, int] | None = None  # the time of the first round's start, and the round before it
         worker.start(lambda event: self.later(self.post, event))
 
     # -------------------------------------------------------------------------------------------------------- events in
@@ -169,8 +170,21 @@ class Node:
                 **fields,
                 "bytes_sent": counters.bytes_sent - sent,
                 "bytes_received": counters.bytes_received - received,
+                # For those who have not heard it all: the totals and the pace of this incarnation.
+                "bytes_sent_total": counters.bytes_sent,
+                "bytes_received_total": counters.bytes_received,
+                **self._pace(kind, int(fields["round"])),
             }
+        elif kind == "round.started" and fields["round"] and self._began is None:
+            self._began = (self.loop.time(), int(fields["round"]) - 1)
         self._publish_event(kind, fields)
+
+    def _pace(self, kind: str, number: int) -> dict[str, float]:
+        """Return how many rounds a second this node has completed since its first one began."""
+        if kind != "round.completed" or self._began is None or number <= self._began[1]:
+            return {}
+        elapsed = self.loop.time() - self._began[0]
+        return {"elapsed_s": elapsed, "rounds_per_s": (number - self._began[1]) / elapsed} if elapsed > 0 else {}
 
     def _cancel(self, key: ev.Key) -> None:
         timer = self._timers.pop(key, None)

@@ -21,6 +21,7 @@ class NodeStats:
         self.completed = 0
         self.history = RoundHistory()  # of this incarnation
         self.metrics: dict[str, Any] = {}
+        self.evaluated_on = ""  # test or holdout: what the metrics are of
         self.sites: dict[str, Any] = {}  # what the sites measured on their own rows, as far as they were asked
         self.stopped: dict[str, Any] = {}  # why the run ends before its last round, if it does
         self.round_s: list[float] = []
@@ -42,6 +43,8 @@ class NodeStats:
             self.history.completed(fields)
         elif kind == "metric.test" or (kind == "metric.local" and self.role == "peer"):
             self.metrics = {k: v for k, v in fields.items() if isinstance(v, (int, float))}
+            local = kind == "metric.local" or fields.get("source") == "sites"
+            self.evaluated_on = "holdout" if local else "test"
             if fields.get("source") == "sites":
                 self.sites = dict(fields)
             self._judged(fields)
@@ -90,6 +93,7 @@ class NodeStats:
         """Note how long the lists are, and copy what is small: a round must not cost more the later it comes."""
         mark = {
             "metrics": self.metrics,
+            "evaluated_on": self.evaluated_on,
             "sites": self.sites,
             "round_s": len(self.round_s),
             "rejected": dict(self.rejected),
@@ -103,7 +107,7 @@ class NodeStats:
     def _judged(self, fields: Mapping[str, Any]) -> None:
         mark = self._marks.get(int(fields.get("round", -1)))
         if mark is not None:
-            mark |= {"metrics": self.metrics, "sites": self.sites}
+            mark |= {"metrics": self.metrics, "evaluated_on": self.evaluated_on, "sites": self.sites}
 
     def as_of(self, number: int) -> dict[str, Any]:
         """Return what was known when a round was complete, the last one or the one before.
@@ -124,7 +128,7 @@ class NodeStats:
     def restore(self, number: int, known: Mapping[str, Any]) -> None:
         """Go on from what `as_of` gave in a previous incarnation."""
         self.completed = number
-        self.metrics = dict(known["metrics"])
+        self.metrics, self.evaluated_on = dict(known["metrics"]), str(known.get("evaluated_on", ""))
         self.sites = dict(known["sites"])
         self.round_s = list(known["round_s"])
         self.staleness = Counter({int(steps): int(times) for steps, times in known["staleness"]})
@@ -150,6 +154,7 @@ class NodeStats:
             total = sum(steps * updates for steps, updates in self.staleness.items())
             found["staleness"] = {"mean": total / self.staleness.total(), "max": max(self.staleness)}
         further: dict[str, Any] = {
+            "evaluated_on": self.evaluated_on,
             "sites": self.sites,
             "stopped": self.stopped,
             "mass": self.mass,

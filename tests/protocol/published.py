@@ -38,6 +38,7 @@ ROLES = {
     "nodes/gossip/asynchronous/gossip_learning.py": ["peer"],
     "nodes/runtime/session.py": ["coordinator", "client", "peer"],
     "nodes/runtime/node.py": ["coordinator", "client", "peer"],
+    "nodes/launching/baselines.py": ["baseline"],
     "nodes/launching/launcher.py": ["launcher"],
     "nodes/launching/run_events.py": ["launcher"],
     "nodes/launching/standalone.py": ["coordinator"],

@@ -5,6 +5,8 @@ from typing import Any
 
 import msgpack
 import pytest
+from nervenet.broker import messages as m
+from nervenet.broker.directory import Directory
 from nervenet.models import MLP, SiteModel
 from nervenet.nodes.config.compatibility import shared_config_of
 from nervenet.nodes.config.factory import build_model, task_settings
@@ -27,10 +29,59 @@ def shared(**keys: Any) -> dict[str, Any]:
         ({"model": {"activation": "tanh"}}, "model.activation"),
         ({"model": {"dtype": "float64"}}, "model.dtype"),
         ({"model": {"name": "sklearn.linear_model.SGDClassifier"}}, "model.name"),
+        ({"training": {"optimizer": "adam"}}, "training.optimizer"),
+        ({"training": {"momentum": 0.5}}, "training.momentum"),
+        ({"training": {"l2": 0.5}}, "training.l2"),
+        ({"data": {"task": "regression"}}, "data.task"),
     ],
 )
 def test_a_node_that_differs_here_could_not_take_part(keys: dict[str, Any], named: str) -> None:
     assert shared(**keys).get(named) != shared().get(named)
+
+
+SGD = {"name": "sklearn.linear_model.SGDClassifier", "random_state": 1}
+LOGISTIC = {"name": "sklearn.linear_model.LogisticRegression"}
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "value"),
+    [
+        (SGD, "loss", "log_loss"),
+        (SGD, "penalty", "l1"),
+        (SGD, "alpha", 0.1),
+        (SGD, "eta0", 0.5),
+        (SGD, "fit_intercept", False),
+        (LOGISTIC, "C", 10.0),
+        (LOGISTIC, "solver", "saga"),
+    ],
+)
+def test_an_update_of_another_meaning_is_refused_by_name(model: dict[str, Any], key: str, value: Any) -> None:
+    assert refused(shared(model=model), shared(model={**model, key: value})) == f"model.{key}"
+
+
+def test_by_the_name_of_the_model_alone_it_would_be_taken() -> None:
+    named = [{key: shared(model=model)[key] for key in ("mode", "nodes", "model.name")} for model in (SGD, OTHER)]
+    assert refused(*named) is None
+    assert refused(shared(model=SGD), shared(model=OTHER)) == "model.loss"
+
+
+OTHER = SGD | {"loss": "log_loss"}
+
+
+def refused(ours: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+    """The key by which a broker refuses a node that brings `theirs` to a run that was opened with `ours`."""
+    directory = Directory("tcp://in", "tcp://out", lease_s=5.0)
+    outcomes = []
+    for number, (name, brought) in enumerate([("a", ours), ("b", theirs)]):
+        join = m.Join(number, "run", name, "client", 1, 1, {}, brought, 2, 5.0)
+        outcomes = directory.handle(name.encode(), join, 0.0)
+    reply = outcomes[0].message
+    return reply.reason.split(" with ")[1].split("=")[0] if isinstance(reply, m.Failed) else None
+
+
+def test_what_no_weight_depends_on_may_differ() -> None:
+    for key, value in (("random_state", 7), ("n_jobs", 2), ("verbose", 1), ("warm_start", True)):
+        assert refused(shared(model=SGD), shared(model={**SGD, key: value})) is None, key
 
 
 @pytest.mark.parametrize(
@@ -66,7 +117,7 @@ def test_peers_agree_on_what_is_in_their_file_of_edges(tmp_path: Path) -> None:
 
 
 def test_what_nodes_share_and_what_tasks_say_survives_msgpack() -> None:
-    for sent in (shared(mode="gossip"), task_settings(Experiment())):
+    for sent in (shared(mode="gossip"), task_settings(Experiment(), MLP())):
         assert msgpack.unpackb(msgpack.packb(sent)) == sent
 
 

@@ -1,6 +1,7 @@
 """What is built from an experiment: models, a site's model, and what a task says."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,15 @@ from nervenet.nodes.experiment.loader import load_experiment
 
 def test_settings_are_what_a_round_of_work_takes() -> None:
     experiment = Experiment.from_dict({"training": {"epochs": 3, "batch_size": 4}})
-    assert LocalWork(**task_settings(experiment)) == LocalWork(epochs=3, batch_size=4, carry_optimizer=False)
-    assert LocalWork(**task_settings(Experiment.from_dict({"mode": "gossip"}))).carry_optimizer
+    asked = LocalWork(epochs=3, batch_size=4, carry_optimizer=False)
+    assert LocalWork(**task_settings(experiment, None)) == asked
+    assert LocalWork(**task_settings(experiment, MLP(learning_rate=0.2))) == replace(asked, learning_rate=0.2)
+    assert LocalWork(**task_settings(Experiment.from_dict({"mode": "gossip"}), None)).carry_optimizer
+
+
+def test_what_is_left_to_the_sites_is_not_in_their_tasks() -> None:
+    own = Experiment.from_dict({"federated": {"site_settings": ["epochs", "learning_rate"]}})
+    assert set(task_settings(own, MLP())) == {"batch_size", "carry_optimizer"}
 
 
 def test_a_model_that_cannot_be_built_is_a_mistake_of_the_experiment() -> None:

@@ -1,6 +1,7 @@
 """The client's decisions: one task at a time, each finished or abandoned by its deadline."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -496,3 +497,30 @@ def test_what_nobody_would_count_would_be_sent_and_refused(monkeypatch: pytest.M
     monkeypatch.setattr(ClientMachine, "_trained", _trained)
     with pytest.raises(AssertionError):
         check_what_nobody_would_count_is_not_sent()
+
+
+# -------------------------------------------------------------------------------------------------- a site's own choice
+
+
+def a_client(**own: Any) -> Bench:
+    bench = Bench()
+    settings = {"epochs": 9, "local_steps": None, "batch_size": 64, "learning_rate": 0.5}
+    bench.state.config = replace(bench.state.config, settings=settings, told=own)
+    return bench
+
+
+def test_it_trains_as_the_coordinator_says_and_says_what_it_was_told_otherwise() -> None:
+    bench = a_client(epochs=9, batch_size=64)
+    effects = bench.say(task(1, agreement={"columns": ["x"]}, settings={"epochs": 2, "local_steps": None}), "w0")
+    (warning,) = [p.fields["reason"] for p in only(e.Publish, effects) if p.type == "warning"]
+    assert "training.epochs = 9 (the coordinator's: 2) has no effect" in warning
+    assert "batch_size" not in warning
+    (train,) = only(e.Train, bench.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "init")))
+    assert (train.settings["epochs"], train.settings["batch_size"], train.settings["learning_rate"]) == (2, 64, 0.5)
+    bench.trained(1)
+    assert not [p for p in only(e.Publish, bench.say(task(2), "w1")) if p.type == "warning"], "it is said once"
+
+
+def test_what_its_owner_left_alone_is_overruled_without_a_word() -> None:
+    effects = a_client().say(task(1, settings={"epochs": 2}), "w0")
+    assert not [p for p in only(e.Publish, effects) if p.type == "warning"]

@@ -3,7 +3,8 @@
 import random
 from typing import Any
 
-from nervenet.nodes.monitoring.run_view import RunView, notice
+import pytest
+from nervenet.nodes.monitoring.run_view import NodeRow, RunView, notice
 
 
 def start(mode: str, rounds: int = 4) -> dict[str, Any]:
@@ -130,3 +131,95 @@ def test_notices_are_worded() -> None:
     assert notice({"type": "gap", "subject": "c-1", "missed": 4}) == "missed 4 events of c-1"
     assert notice({"type": "warning", "node": "stream", "reason": "the broker is away"}) == "stream: the broker is away"
     assert notice({"type": "metric.local", "node": "c-1"}) is None
+
+
+def gossip_of_three(rounds: int = 4) -> RunView:
+    """Three peers, of which the first two have done all rounds, and the last one is in its last."""
+    view = view_of(start("gossip", rounds), *(event("node.ready", f"peer-{i}", "peer", 1.0) for i in range(3)))
+    for name, number, accuracy in (("peer-0", rounds, 0.9), ("peer-1", rounds, 0.96), ("peer-2", rounds, 0.99)):
+        view.update(event("round.completed", name, "peer", 3.0, round=number, bytes_sent=5))
+        view.update(event("metric.test", name, "peer", 3.1, round=number, accuracy=accuracy, loss=1.0))
+        view.update(event("node.left", name, "peer", 4.0))
+    return view
+
+
+def test_peers_that_have_done_their_rounds_and_left_count_in_the_last_line() -> None:
+    assert gossip_of_three().score == pytest.approx((0.9 + 0.96 + 0.99) / 3)
+
+
+def test_over_those_that_have_not_left_yet_it_would_be_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    def evaluate(view: RunView, _: NodeRow) -> None:
+        known = [row.score for row in view.rows.values() if row.living and row.score is not None]
+        view.score = sum(known) / len(known)
+
+    monkeypatch.setattr(RunView, "_evaluate", evaluate)
+    assert gossip_of_three().score != pytest.approx((0.9 + 0.96 + 0.99) / 3)
+
+
+def late(**pace: float) -> RunView:
+    """A monitor that attached in round 90 of 100, a minute into the run."""
+    fields = {"bytes_sent": 10, "bytes_received": 20, **pace}
+    started = event("round.started", "coordinator", "coordinator", 60.0, round=90, asked=[])
+    done = event("round.completed", "coordinator", "coordinator", 60.1, round=90, loss=0.4, **fields)
+    return view_of(start("federated", 100), started, done)
+
+
+TOLD = {"rounds_per_s": 1.5, "elapsed_s": 60.0, "bytes_sent_total": 900, "bytes_received_total": 1800}
+
+
+def test_who_attaches_late_shows_the_pace_and_the_totals_of_the_whole_run() -> None:
+    view = late(**TOLD)
+    assert view.eta_s() == pytest.approx(10 / 1.5)
+    assert (view.rows["coordinator"].sent, view.rows["coordinator"].received) == (900, 1800)
+
+
+def test_by_what_it_has_seen_itself_it_would_be_done_at_once() -> None:
+    view = late()
+    assert view.eta_s() == pytest.approx(0.1 / 90 * 10)
+    assert view.rows["coordinator"].sent == 10
+
+
+FINAL = (
+    event("node.result", "launcher", "launcher", 9.0, subject="client-0", state="done", bytes_sent=700, loss=0.2),
+    event("node.result", "launcher", "launcher", 9.0, subject="client-1", state="lost"),
+    event("run.completed", "launcher", "launcher", 9.1, status="completed", completed_rounds=4, accuracy=0.97),
+)
+
+
+def test_the_last_state_of_every_node_comes_with_the_result_and_stays() -> None:
+    straggling = (
+        event("metric.local", "client-0", "client", 9.2, round=2, loss=0.5, bytes_sent=3),
+        event("round.started", "coordinator", "coordinator", 9.2, round=2, asked=["client-0"]),
+        event("metric.test", "coordinator", "coordinator", 9.3, round=2, accuracy=0.5, loss=0.9),
+    )
+    for events in ((*FEDERATED, *FINAL, *straggling), (*FEDERATED, *straggling, *FINAL), (*FINAL, *FEDERATED)):
+        view = view_of(*events)
+        assert {name: row.state for name, row in view.rows.items()} == {
+            "client-0": "done",
+            "client-1": "lost",
+            "coordinator": "done",
+        }
+        assert (view.round, view.rows["coordinator"].round, view.rows["client-0"].sent) == (4, 4, 700)
+    assert (view_of(*FEDERATED, *straggling, *FINAL).score, view.status) == (0.97, "completed")
+
+
+def test_without_it_a_node_of_a_run_that_is_over_would_be_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunView, "_settle", lambda *_: None)
+    assert view_of(*FINAL, *FEDERATED).rows["coordinator"].state == "asking"
+
+
+def test_a_client_on_its_own_shows_the_rounds_that_its_coordinator_has_told_it() -> None:
+    view = RunView(run="r", rounds=20, status="running")  # as its own experiment says
+    view.update(event("metric.local", "north", "client", 1.0, round=9, rounds=148, loss=0.5))
+    assert (view.round, view.rounds) == (9, 148)
+    view.update(event("node.finished", "north", "client", 2.0, round=148))
+    assert (view.round, view.rounds, view.rows["north"].state) == (148, 148, "done")
+
+
+def test_what_a_peer_measures_on_its_hold_out_is_no_training_loss() -> None:
+    view = view_of(start("gossip"), event("node.ready", "peer-0", "peer", 1.0))
+    view.update(event("round.completed", "peer-0", "peer", 2.0, round=1, loss=0.01))
+    view.update(event("metric.local", "peer-0", "peer", 2.1, round=1, loss=0.5, accuracy=0.8))
+    row = view.rows["peer-0"]
+    assert (row.loss, row.test_loss, row.score) == (0.01, 0.5, 0.8)
+    assert (view.loss, view.score, view.evaluated_on) == (0.5, 0.8, "holdout")

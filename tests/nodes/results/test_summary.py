@@ -71,6 +71,22 @@ def test_federated_reports_the_coordinators_figures() -> None:
     assert not summary["undisturbed"], "an update was refused"
 
 
+SITES = {"round": 5, "source": "sites", "accuracy": 0.8, "spread": {"accuracy": {"std": 0.1, "min": 0.6, "max": 1.0}}}
+
+
+def test_least_and_greatest_of_one_model_are_those_of_the_sites_that_judged_it() -> None:
+    coordinator = {**peer(0.8), "role": "coordinator", "evaluated_on": "holdout", "sites": SITES}
+    summary = summary_of(FEDERATED, {"coordinator": coordinator}, wall_s=1.0)
+    assert (summary["accuracy"], summary["accuracy_min"], summary["accuracy_max"]) == (0.8, 0.6, 1.0)
+    assert (summary["evaluated_on"], summary["by_node"]["coordinator"]["evaluated_on"]) == ("holdout", "holdout")
+
+
+def test_without_what_the_sites_said_they_would_be_the_mean() -> None:
+    coordinator = {**peer(0.8), "role": "coordinator"}
+    summary = summary_of(FEDERATED, {"coordinator": coordinator}, wall_s=1.0)
+    assert (summary["accuracy_min"], summary["accuracy_max"]) == (0.8, 0.8)
+
+
 def test_any_irregularity_disturbs_a_run() -> None:
     three = {f"peer-{i}": peer(0.9) for i in range(3)}
     assert summary_of(GOSSIP, three, wall_s=1)["undisturbed"]
