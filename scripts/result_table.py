@@ -26,6 +26,8 @@ def result_line(summary: Mapping[str, Any]) -> str:
         parts.append(f"stopped by {summary['stopped_by']}")
     if summary.get("nodes_lost"):
         parts.append(f"lost {', '.join(summary['nodes_lost'])}")
+    if summary.get("doubt"):
+        parts.append(f"but {summary['doubt']}")
     return ", ".join(parts)
 
 
@@ -59,6 +61,7 @@ def result_facts(summary: Mapping[str, Any], out: Path) -> list[tuple[str, str]]
     facts = [
         ("rounds", f"{summary['completed_rounds']} of {summary['rounds']}{pace}"),
         *_early(summary),
+        *([("but", summary["doubt"])] if summary.get("doubt") else []),
         ("sent", f"{size(summary['bytes_sent'])}{detail}"),
         ("time", f"{duration(summary['wall_s'])}{start_up}{baselines}"),
         ("nodes lost", ", ".join(summary.get("nodes_lost") or ()) or "none"),
