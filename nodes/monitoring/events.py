@@ -106,6 +106,8 @@ class NodeReady(Event, frozen=True, tag="node.ready"):
     """A node is prepared for the first round, or heard again."""
 
     pid: int | None = None
+    examples: int | None = None
+    held_out: dict[str, int] = {}
     subject: str | None = None
     reason: str | None = None
 
