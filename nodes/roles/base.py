@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
@@ -83,6 +84,11 @@ class Role(ABC):
         session.publish("node.ready", {"pid": os.getpid(), **rows})
         self._node.post(ev.Started())
         return self._node
+
+    @staticmethod
+    def _leaving(error: object) -> str:
+        """Return why a node leaves, by the type of what ended its block: for others, and for people."""
+        return "interrupted" if error is asyncio.CancelledError else "done"
 
     async def rounds(self) -> AsyncIterator[RoundReport]:
         """Yield each round that is complete, until the run is over.

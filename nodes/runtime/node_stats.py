@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from .payload_checks import brief
 from .round_history import RoundHistory
 
 DISTURBING = {"node.suspect": "suspected", "node.lost": "lost", "round.failed": "a round failed"}
 INCOMPLETE = {"deadline", "overtaken"}
-ROUNDS, LINES = 10_000, 100  # that a report goes into
+# What a report holds must fit a message, whatever strangers send and however many they are.
+ROUNDS, LINES, LONGEST_LINE, NAMES = 10_000, 100, 2_000, 500
+OTHERS = "(others)"  # what is counted of all who came when there were so many names already
 
 
 class NodeStats:
@@ -57,7 +60,8 @@ class NodeStats:
         elif kind == "run.stopping":
             self.stopped = {"stopped_by": fields["stopped_by"], "reason": fields["reason"]}
         elif kind == "update.rejected":
-            self.rejected[str(fields.get("subject"))] += 1
+            name = brief(str(fields.get("subject")))
+            self.rejected[name if name in self.rejected or len(self.rejected) < NAMES else OTHERS] += 1
         elif kind == "warning":
             _append(self.warnings, str(fields.get("reason", "")))
         elif kind in DISTURBING:
@@ -166,4 +170,4 @@ class NodeStats:
 
 def _append(lines: list[str], line: str) -> None:
     if len(lines) < LINES:  # a run of a million rounds must not remember each
-        lines.append(line)
+        lines.append(line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…")

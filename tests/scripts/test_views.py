@@ -13,7 +13,7 @@ import pytest
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import standalone
 from nervenet.nodes.monitoring import monitor
-from nervenet.nodes.monitoring.events import AnyEvent, parse_event
+from nervenet.nodes.runtime.event_types import AnyEvent, parse_event
 from nervenet.scripts import views
 from nervenet.scripts.main import execute
 from nervenet.scripts.views import JsonView, LiveView, PlainView, View, choose_view

@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from nervenet.nodes.runtime.node_stats import NodeStats
 
@@ -164,3 +165,28 @@ def test_what_an_evaluation_found_belongs_to_its_round_whenever_it_comes() -> No
     again = NodeStats("coordinator")
     again.restore(2, json.loads(json.dumps(record.as_of(2))))
     assert again.staleness == {0: 2, 1: 2}
+
+
+def check_a_report_fits_a_message_whatever_strangers_send() -> None:
+    record = NodeStats("coordinator")
+    for k in range(20_000):
+        record.event("update.rejected", {"subject": f"stranger-{k}-{'x' * 40}", "reason": "uninvited"})
+        record.event("warning", {"reason": "y" * 50_000})
+        missing = {f"client-{n}": "z" * 400 for n in range(50)}
+        fields = {"round": k + 1, "duration_s": 0.1, "closed_by": "deadline", "missing": missing}
+        record.event("round.completed", fields if k % 200 == 0 else fields | {"missing": {}, "closed_by": "all"})
+    report = record.report(counters())
+    assert len(msgspec.msgpack.encode(report)) < 2**20
+    assert sum(report["rejected"].values()) == 20_000
+    assert report["rejected"]["(others)"] == 20_000 - 500
+
+
+def test_a_report_fits_a_message_whatever_strangers_send() -> None:
+    check_a_report_fits_a_message_whatever_strangers_send()
+
+
+@pytest.mark.parametrize("bound", ["NAMES", "LONGEST_LINE"])
+def test_a_report_would_not_fit(monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    monkeypatch.setattr(f"nervenet.nodes.runtime.node_stats.{bound}", 10**9)
+    with pytest.raises(AssertionError):
+        check_a_report_fits_a_message_whatever_strangers_send()
