@@ -138,6 +138,13 @@ class Directory:
                 outcomes += [Reply(p.identity, m.Failed(p.request.id, "unknown", gone)) for p in run.polls]
         return outcomes
 
+    def extend_deadlines(self, slept_s: float, now: float) -> None:
+        """Extend all leases and deadlines by the time for which this process was stopped, up to having begun now."""
+        for run in self._runs.values():
+            run.opened = min(now, run.opened + slept_s)
+            for entry in run.entries.values():
+                entry.seen = min(now, entry.seen + slept_s)
+
     def _join(self, identity: bytes, join: m.Join, now: float) -> list[Outcome]:
         run = self._runs.get(join.run)
         if run is None or not run.living():

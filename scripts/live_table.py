@@ -41,6 +41,8 @@ def header(view: RunView, now: float) -> str:
         parts.append(f"ETA {duration(view.eta_s() or 0.0)}")
     if view.missed:
         parts.append(f"{view.missed} events missed")
+    if view.malformed:
+        parts.append(f"{sum(view.malformed.values())} events malformed")
     return "  ".join(parts)
 
 

@@ -57,9 +57,10 @@ def node(
     """
     from nervenet.nodes.experiment.ineffective import warnings
     from nervenet.nodes.experiment.loader import load_experiment
-    from nervenet.nodes.results.run_dir import check_run_dir
+    from nervenet.nodes.results.run_dir import check_run_dir, has_checkpoints
 
     from .result_table import result_line
+    from .signals import Stopped
     from .signals import run as run_until_signal
     from .units import duration, size
     from .views import JsonView, PlainView, View
@@ -77,7 +78,16 @@ def node(
         sys.stderr.write(f"warning: {line}\n")
     way_in = {"broker": broker or "", "seed_peer": seed_peer or ""}
     where = {**way_in, "run": run, "name": name, "out": out, "resume": resume}
-    summary = run_until_signal(lambda: _node(role, experiment, view, **where))
+    try:
+        summary = run_until_signal(lambda: _node(role, experiment, view, **where))
+    except (Stopped, RuntimeError):
+        # A run that failed or was interrupted leaves what it has.
+        if (folder := resume or out) is not None:
+            view.note(f"run folder {folder}")
+            if has_checkpoints(folder):
+                way = f"--seed-peer {seed_peer}" if seed_peer else f"--broker {broker}"
+                view.note(f"to resume: nervenet node {role} {way} --run {run} --resume {folder}")
+        raise
     if json:
         return
     if role == "client":  # the coordinator has the global model's figures

@@ -209,6 +209,26 @@ def test_leases_lapse_to_suspect_and_then_dead_and_a_renewal_clears():
     assert says(broker, RenewLease(1, "demo", "a", 1), 22.0).code == "unknown"  # it must join again
 
 
+def lost_in_its_sleep(slept_s: float) -> list[str]:
+    """Whom a broker that wakes after a minute takes for lost, where it takes note of so much of that minute."""
+    broker = directory()
+    says(broker, join("a"))
+    says(broker, join("b"))
+    broker.extend_deadlines(slept_s, 60.0)
+    lost = [event["subject"] for event in events(broker.tick(60.0)) if event["type"] == "node.lost"]
+    later = [event["type"] for event in events(broker.tick(60.0 + 3 * LEASE_S))]
+    assert not slept_s or later == 2 * ["node.suspect", "node.lost"], "the next silence counts again"
+    return lost
+
+
+def test_a_broker_that_slept_takes_nobody_for_lost():
+    assert lost_in_its_sleep(60.0) == []
+
+
+def test_that_does_not_know_of_its_sleep_would_take_all():
+    assert lost_in_its_sleep(0.0) == ["a", "b"]
+
+
 def test_a_member_that_leaves_is_not_in_the_next_roster():
     broker = directory()
     for name in ("a", "b"):
