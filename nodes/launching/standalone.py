@@ -80,7 +80,7 @@ async def run_node(
         run_dir = _open(role, experiment, out, resume)
         if run_dir:
             stack.enter_context(run_dir)
-        site_model = _site_model(role, experiment)
+        site_model, notes = _site_model(role, experiment)
         shared_config = shared_config_of(experiment, site_model)
         checkpoint_dir = run_dir.checkpoint_dir(role, name) if run_dir else None
         identity = NodeIdentity(
@@ -100,6 +100,8 @@ async def run_node(
         interrupted: asyncio.CancelledError | None = None
         try:
             async with node:
+                for note in notes:
+                    node.session.publish("warning", {"reason": note})
                 if run_dir:
                     address = node.session.transport.addresses.get("control", "")
                     run_dir.write_nodes({name: {"role": role, "pid": os.getpid(), "address": address}})
@@ -170,16 +172,18 @@ def _publish_started(experiment: Experiment, session: Session, resumed: int | No
     session.publish("run.started", {**fields, "data": SITES, "model": experiment.model.name})
 
 
-def _site_model(role: str, experiment: Experiment) -> SiteModel:
+def _site_model(role: str, experiment: Experiment) -> tuple[SiteModel, tuple[str, ...]]:
+    """Return a node's model with its rows, and what its owner should know of how they were read."""
     model = build_model(experiment)
     if role == "coordinator":
-        return build_site_model(model, None, experiment)
+        return build_site_model(model, None, experiment), ()
     data = experiment.data
     source = load_for(model, experiment)
     rows = (source.X, source.y)
     # A file's targets may look otherwise at the other sites: all of them decide. A packaged set is the same at all.
     task = None if is_file_name(data.name) else source.task
-    return build_site_model(model, rows, experiment, columns=source.columns, task=task, holdout=data.test_size)
+    site = build_site_model(model, rows, experiment, columns=source.columns, task=task, holdout=data.test_size)
+    return site, source.notes
 
 
 def _recorder(
