@@ -1,7 +1,7 @@
 """The command ``nervenet``: dispatches to its commands, and turns whatever happens into an exit code.
 
-0 done; 1 the run failed, the reason on the last line; 2 bad usage or configuration; 130 after Ctrl-C and 143 after
-SIGTERM, both after an orderly stop.
+0 done; 1 the run failed, the reason on the last line; 2 bad usage or configuration; 130 after Ctrl-C, 143 after
+SIGTERM and 129 after SIGHUP, all after an orderly stop.
 """
 
 from __future__ import annotations

@@ -95,6 +95,7 @@ class PlainView(View):
 
     def __init__(self, known: RunView | None = None) -> None:
         self._runs = RunViews(known)
+        self._alone = known is not None
         self._told: set[str] = set()  # of which runs it has been said what their target is
 
     def event(self, event: Mapping[str, Any]) -> None:
@@ -103,6 +104,10 @@ class PlainView(View):
         if view.target and view.run not in self._told:
             self._told.add(view.run)
             self.note(f"the target is taken for {view.target} (--task says otherwise)")
+        held_out = event.get("held_out")
+        if self._alone and event.get("type") == "node.ready" and isinstance(held_out, Mapping):
+            kept = ", ".join(f"{count} of {label}" for label, count in list(held_out.items())[:10])
+            self.note(f"{event['examples']} rows to train on; kept for evaluation: {kept or 'none'}")
         line = notice(event)
         if line is not None:
             self.note(line)

@@ -186,7 +186,7 @@ class _Launch:
             self.on_address(address)
             self.events.follow(address, supervisor.events_in)
             self.events.publish("run.started", **self._run_started())
-            for warning in (*self.run_dir.damaged, *self._capped()):
+            for warning in (*self.run_dir.damaged, *self.shares.notes, *self._capped()):
                 self.events.publish("warning", reason=warning)
             await supervisor.start_nodes(self.shares)
             self._write_nodes()

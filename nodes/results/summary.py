@@ -17,6 +17,8 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
     ``loss``, ``examples``: the last evaluation, with further scorers by name); ``evaluated_on``, the rows of that
     (``test``, or ``holdout``: of the sites, or a peer's own); ``sites`` (their last
     evaluation); ``best`` (``round`` and ``metrics``); ``stopped`` (``stopped_by``, ``reason``);
+    ``last_round``, which is more than were completed where a peer was left behind and jumped over some; ``mixed_with``
+    and ``alone``, of a peer in a disturbed run: rounds by whose models went into them, and those with nobody's;
     ``bytes_sent``, ``bytes_received``; ``bytes_sent_by_kind`` (``weights``, ``control``); ``round_s`` (duration of each
     of its rounds, seconds); ``rejected`` (``{subject: count}``); ``staleness`` (``mean``, ``max``: without rounds);
     ``disturbed`` (reasons, one a line); ``warnings`` (a line each); ``personal`` (a client's own model, and the final
@@ -46,6 +48,10 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
         "nodes": experiment.nodes,
         "rounds": experiment.rounds,
         "completed_rounds": completed_rounds,
+        "last_round": min(
+            (int(report.get("last_round", completed_rounds)) for report in evaluators.values()),
+            default=completed_rounds,
+        ),
         "seed": experiment.seed,
         "data": experiment.data.label,
         "model": experiment.model.name,
@@ -154,6 +160,7 @@ def _by_node(report: Mapping[str, Any], score: str) -> dict[str, Any]:
         found["completed_rounds"] = report.get("completed_rounds")
     found |= {key: _number(metrics[key]) for key in (score, "loss") if key in metrics}
     found |= {"evaluated_on": report["evaluated_on"]} if report.get("evaluated_on") else {}
+    found |= {key: report[key] for key in ("alone", "mixed_with") if report.get(key)}
     return found | {key: report.get(key) for key in ("bytes_sent", "bytes_received")}
 
 

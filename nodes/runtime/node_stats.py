@@ -22,6 +22,8 @@ class NodeStats:
     def __init__(self, role: str) -> None:
         self.role = role
         self.completed = 0
+        self.skipped = 0  # rounds that a peer which was left behind has jumped over
+        self.mixed: Counter[str] = Counter()  # a peer's rounds by whose models went into them; "" for nobody's
         self.history = RoundHistory()  # of this incarnation
         self.metrics: dict[str, Any] = {}
         self.evaluated_on = ""  # test or holdout: what the metrics are of
@@ -71,16 +73,29 @@ class NodeStats:
     def _round(self, fields: Mapping[str, Any]) -> None:
         number = int(fields["round"])
         if number:
+            self._jumped(number)
             self.completed = number
+            if self.role == "peer":
+                self.mixed.update(fields.get("participants") or ("",))
             self.round_s.append(float(fields["duration_s"]))
             self.staleness.update(fields.get("staleness", ()))
         if "mass" in fields:
             self.mass = {"held": float(fields["mass"]), "out": dict(fields.get("mass_out", {}))}
         by = fields.get("closed_by")
-        if by in INCOMPLETE or fields.get("missing"):
+        if by == "alone":
+            self._without("mixed with nobody", number)
+        elif by in INCOMPLETE or fields.get("missing"):
             missing = "; ".join(f"{name}: {why}" for name, why in sorted(fields.get("missing", {}).items()))
             self._without(f"closed by {by} without {missing}", number)
         self._mark(number)
+
+    def _jumped(self, number: int) -> None:
+        """Count the rounds between the last one and this: a peer has not done them. Who came late has missed none."""
+        first = self.completed + 1
+        if first < number and (self.completed or 0 in self._marks):
+            self.skipped += number - first
+            shown = f"round {first}" if first == number - 1 else f"rounds {first} to {number - 1}"
+            _append(self.disturbed, f"{shown} left out: it was left behind, and joined round {number}")
 
     def _without(self, line: str, number: int) -> None:
         """Keep one line for what holds of consecutive rounds: each lacks a dead neighbor until it is known to be."""
@@ -104,6 +119,8 @@ class NodeStats:
             "staleness": sorted(self.staleness.items()),
             "disturbed": (len(self.disturbed), self.disturbed[-1:]),
             "warnings": len(self.warnings),
+            "skipped": self.skipped,
+            "mixed": dict(self.mixed),
         }
         before = [n for n in sorted(self._marks) if n < number][-1:]
         self._marks = {n: self._marks[n] for n in before} | {number: mark}
@@ -137,6 +154,7 @@ class NodeStats:
         self.round_s = list(known["round_s"])
         self.staleness = Counter({int(steps): int(times) for steps, times in known["staleness"]})
         self.rejected = Counter(known["rejected"])
+        self.skipped, self.mixed = int(known.get("skipped", 0)), Counter(known.get("mixed", {}))
         self.warnings = [*known["warnings"], *self.warnings]  # this incarnation's stay
         self.disturbed = [*known["disturbed"], *self.disturbed]
         self._mark(number)
@@ -144,7 +162,8 @@ class NodeStats:
     def report(self, counters: Any) -> dict[str, Any]:
         found: dict[str, Any] = {
             "role": self.role,
-            "completed_rounds": self.completed,
+            "completed_rounds": self.completed - self.skipped,
+            "last_round": self.completed,
             "metrics": self.metrics,
             "bytes_sent": counters.bytes_sent,
             "bytes_received": counters.bytes_received,
@@ -164,6 +183,9 @@ class NodeStats:
             "mass": self.mass,
             "personal": self.personal,
         }
+        if self.disturbed and self.mixed:
+            further["alone"] = self.mixed[""]
+            further["mixed_with"] = {name: self.mixed[name] for name in sorted(self.mixed)[:LINES] if name}
         further["silent"] = sorted(self.silent)
         return found | {name: value for name, value in further.items() if value}
 
