@@ -186,7 +186,7 @@ class _Launch:
             self.on_address(address)
             self.events.follow(address, supervisor.events_in)
             self.events.publish("run.started", **self._run_started())
-            for warning in (*self.run_dir.damaged, *self._capped()):
+            for warning in (*self.run_dir.damaged, *self.shares.notes, *self._capped()):
                 self.events.publish("warning", reason=warning)
             await supervisor.start_nodes(self.shares)
             self._write_nodes()
@@ -266,6 +266,7 @@ class _Launch:
         reported = (supervisor.results, supervisor.arrays, supervisor.best, supervisor.lost)
         result = collect(self.experiment, *map(dict, reported))
         result.status, result.reason, result.task = status, reason, self.shares.task
+        result.majority = self.shares.majority
         result.baseline, result.last_round = supervisor.baselines, events.last_round
         result.wall_s, result.baseline_s = (self.ended_at or time.time()) - self.started_at, supervisor.baseline_s
         result.startup_s = None if events.first_round_at is None else events.first_round_at - self.started_at

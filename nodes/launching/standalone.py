@@ -42,6 +42,7 @@ async def run_node(
     name: str | None = None,
     out: Path | None = None,
     resume: Path | None = None,
+    patient: bool = False,
     on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> RunResult:
     """Take part in a run from beginning to end.
@@ -61,6 +62,8 @@ async def run_node(
         That of its previous incarnation, in place of `out`: a coordinator's run continues after its last checkpoint, a
         client with its state, under the name that it had. Peers that come back together continue after the newest round
         of which all hold a state; one alone takes a neighbor's model.
+    patient
+        Wait for the broker and the other nodes as long as it takes, in place of `network.join_deadline_s`.
     on_event
         Called with each event that this node publishes.
 
@@ -77,11 +80,17 @@ async def run_node(
         run_dir = _open(role, experiment, out, resume)
         if run_dir:
             stack.enter_context(run_dir)
-        site_model = _site_model(role, experiment)
+        site_model, notes = _site_model(role, experiment)
         shared_config = shared_config_of(experiment, site_model)
         checkpoint_dir = run_dir.checkpoint_dir(role, name) if run_dir else None
         identity = NodeIdentity(
-            broker, run, name, shared_config=shared_config, checkpoint_dir=checkpoint_dir, seed_peer=seed_peer
+            broker,
+            run,
+            name,
+            shared_config=shared_config,
+            checkpoint_dir=checkpoint_dir,
+            patient=patient,
+            seed_peer=seed_peer,
         )
         node = ROLES[role].from_parts(site_model, experiment, identity)
         if run_dir:
@@ -91,6 +100,8 @@ async def run_node(
         interrupted: asyncio.CancelledError | None = None
         try:
             async with node:
+                for note in notes:
+                    node.session.publish("warning", {"reason": note})
                 if run_dir:
                     address = node.session.transport.addresses.get("control", "")
                     run_dir.write_nodes({name: {"role": role, "pid": os.getpid(), "address": address}})
@@ -161,16 +172,18 @@ def _publish_started(experiment: Experiment, session: Session, resumed: int | No
     session.publish("run.started", {**fields, "data": SITES, "model": experiment.model.name})
 
 
-def _site_model(role: str, experiment: Experiment) -> SiteModel:
+def _site_model(role: str, experiment: Experiment) -> tuple[SiteModel, tuple[str, ...]]:
+    """Return a node's model with its rows, and what its owner should know of how they were read."""
     model = build_model(experiment)
     if role == "coordinator":
-        return build_site_model(model, None, experiment)
+        return build_site_model(model, None, experiment), ()
     data = experiment.data
     source = load_for(model, experiment)
     rows = (source.X, source.y)
     # A file's targets may look otherwise at the other sites: all of them decide. A packaged set is the same at all.
     task = None if is_file_name(data.name) else source.task
-    return build_site_model(model, rows, experiment, columns=source.columns, task=task, holdout=data.test_size)
+    site = build_site_model(model, rows, experiment, columns=source.columns, task=task, holdout=data.test_size)
+    return site, source.notes
 
 
 def _recorder(

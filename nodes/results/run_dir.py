@@ -13,6 +13,7 @@ from nervenet.models.atomic_file import replacing
 
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
+from ..runtime.printable import printable_json
 from ..runtime.round_history import Row
 from .earlier import Earlier, of_events
 from .round_metrics import FILE as ROUNDS
@@ -29,7 +30,7 @@ _JSON = msgspec.json.Encoder(enc_hook=lambda value: value.tolist())
 
 def to_json(value: object) -> str:
     """Return one line of JSON; numbers that are not finite become null, NumPy's scalars and arrays plain ones."""
-    return _JSON.encode(value).decode()
+    return printable_json(_JSON.encode(value).decode())
 
 
 def new_default_dir(experiment: Experiment, now: datetime, root: Path = Path("runs")) -> Path:
@@ -124,7 +125,7 @@ class RunDir:
     def record(self, event: Mapping[str, Any]) -> str | None:
         """Append one event as a line. A full disk ends no run: why events cannot be written is returned, once."""
         with self._noting_refusal():
-            self._events.write(_JSON.encode(event) + b"\n")
+            self._events.write(f"{to_json(event)}\n".encode())
         if time.monotonic() - self._flushed >= FLUSH_AFTER_S:
             self.flush()
         if self.refused is None or self._refusal_returned:
@@ -258,7 +259,7 @@ def _truncated(file: Path) -> bool:
 
 
 def _indented(value: object) -> str:
-    return msgspec.json.format(_JSON.encode(value), indent=2).decode() + "\n"
+    return msgspec.json.format(to_json(value), indent=2) + "\n"
 
 
 def _alive(pid: object) -> bool:

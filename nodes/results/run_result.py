@@ -18,6 +18,7 @@ class RunResult(Mapping[str, Any]):
     status: str = "completed"  # or failed, or interrupted
     reason: str | None = None  # of another status
     task: str = "classification"  # or regression
+    majority: float | None = None  # the share of the test rows that have the most frequent label, where it is known
     weights: Any = None  # of the final model (federated), or the mean of the survivors' (gossip)
     best_weights: Any = None  # those of a coordinator's best round
     models_saved: bool = False  # by the coordinator, which holds them

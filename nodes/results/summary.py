@@ -8,6 +8,7 @@ from typing import Any
 
 from ..config.schema import Experiment
 from .run_result import RunResult
+from .verdict import doubt
 
 
 def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
@@ -21,6 +22,7 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
     and ``alone``, of a peer in a disturbed run: rounds by whose models went into them, and those with nobody's;
     ``bytes_sent``, ``bytes_received``; ``bytes_sent_by_kind`` (``weights``, ``control``); ``round_s`` (duration of each
     of its rounds, seconds); ``rejected`` (``{subject: count}``); ``staleness`` (``mean``, ``max``: without rounds);
+    ``losses`` (``train`` and ``test``, the first and the last);
     ``disturbed`` (reasons, one a line); ``warnings`` (a line each); ``personal`` (a client's own model, and the final
     one of all, on its hold-out); ``mass`` (``held``, and ``out`` by neighbor: push-sum).
     """
@@ -92,6 +94,10 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
         "lost_because": dict(sorted(result.lost.items())),
     }
     summary |= {key: value for key, value in further.items() if value}
+    if status == "completed":
+        losses = {name: report["losses"] for name, report in reports.items() if report.get("losses")}
+        flaw = doubt(experiment, result.task, summary[score], result.majority, losses, list(evaluators))
+        summary |= {"doubt": flaw} if flaw else {}
     if sites:
         summary["worst_site"] = sites.get("worst", {}).get("site")
     if result.resumed_after is not None:

@@ -80,7 +80,8 @@ class Role(ABC):
         self._node = Node(
             machine, session.transport, Worker(worker, self.identity.name), session.publish, self._reports.put
         )
-        session.publish("node.ready", {"pid": os.getpid()})
+        rows = {"examples": self.model.examples, "held_out": self.model.held_out} if self.model.examples else {}
+        session.publish("node.ready", {"pid": os.getpid(), **rows})
         self._node.post(ev.Started())
         return self._node
 

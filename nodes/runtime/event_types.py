@@ -118,6 +118,8 @@ class NodeReady(Event, frozen=True, tag="node.ready"):
     """A node is prepared for the first round, or heard again."""
 
     pid: Count | None = None
+    examples: Count | None = None
+    held_out: dict[str, Count] = {}
     subject: str | None = None
     reason: str | None = None
 
