@@ -150,6 +150,9 @@ class GossipConfig:
     mixing: Literal["metropolis-hastings", "uniform", "push-sum"] | None = None
     compression: str = ""  # choco: how differences are encoded, as top-k:0.05+int8; see federated.compression
     deadline_s: Positive = 30.0  # a peer goes on without a neighbor that has not answered by then
+    # How many peers, itself included, must be there for a peer to begin a round; None: it goes on alone, and says so.
+    min_peers: Count | None = None
+    wait_deadline_s: Positive = 60.0  # how long it waits for them, before it fails
     arguments: dict[str, Any] = field(default_factory=dict)  # the algorithm's own, given as keys of [gossip]
 
 
