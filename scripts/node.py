@@ -77,7 +77,7 @@ def node(
     for line in warnings(experiment):
         sys.stderr.write(f"warning: {line}\n")
     way_in = {"broker": broker or "", "seed_peer": seed_peer or ""}
-    where = {**way_in, "run": run, "name": name, "out": out, "resume": resume}
+    where = {**way_in, "run": run, "name": name, "out": out, "resume": resume, "patient": _patient(overrides, file)}
     try:
         summary = run_until_signal(lambda: _node(role, experiment, view, **where))
     except (Stopped, RuntimeError):
@@ -104,6 +104,16 @@ def _check_way_in(role: str, broker: str | None, seed_peer: str | None) -> None:
     if bool(broker) == bool(seed_peer):
         ways = "--broker, or --seed-peer" if role == "peer" else "--broker"
         raise ExperimentError(f"a {role} joins a run by one address: expected {ways}")
+
+
+def _patient(overrides: dict[str, object], file: Path | None) -> bool:
+    """Whether nothing says how long to wait for the others: then as long as it takes, since people start them."""
+    from nervenet.nodes.experiment.loader import read_toml
+
+    if "network.join_deadline_s" in overrides:
+        return False
+    # The file of a run folder says everything, whoever has said it first.
+    return file is None or file.is_dir() or "join_deadline_s" not in read_toml(file).get("network", {})
 
 
 def _announced(run: str, experiment: Experiment) -> RunView:

@@ -42,6 +42,7 @@ async def run_node(
     name: str | None = None,
     out: Path | None = None,
     resume: Path | None = None,
+    patient: bool = False,
     on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> RunResult:
     """Take part in a run from beginning to end.
@@ -61,6 +62,8 @@ async def run_node(
         That of its previous incarnation, in place of `out`: a coordinator's run continues after its last checkpoint, a
         client with its state, under the name that it had. Peers that come back together continue after the newest round
         of which all hold a state; one alone takes a neighbor's model.
+    patient
+        Wait for the broker and the other nodes as long as it takes, in place of `network.join_deadline_s`.
     on_event
         Called with each event that this node publishes.
 
@@ -81,7 +84,13 @@ async def run_node(
         shared_config = shared_config_of(experiment, site_model)
         checkpoint_dir = run_dir.checkpoint_dir(role, name) if run_dir else None
         identity = NodeIdentity(
-            broker, run, name, shared_config=shared_config, checkpoint_dir=checkpoint_dir, seed_peer=seed_peer
+            broker,
+            run,
+            name,
+            shared_config=shared_config,
+            checkpoint_dir=checkpoint_dir,
+            patient=patient,
+            seed_peer=seed_peer,
         )
         node = ROLES[role].from_parts(site_model, experiment, identity)
         if run_dir:

@@ -93,7 +93,7 @@ def test_a_federated_run_waits_for_its_coordinator():
         says(broker, RenewLease(1, "demo", name, 1), 29.0)
     assert broker.tick(30.0) == []  # nobody asked
     assert says(broker, GetRoster(1, "demo", 0, 9.0), 31.0).reason == (
-        "2 of 2 nodes joined within 30 s: a, b; no coordinator"
+        "2 of 2 nodes joined within 30 s (network.join_deadline_s): a, b; no coordinator"
     )
     other = directory()
     for name, role in (("a", "client"), ("b", "client"), ("c", "coordinator")):
@@ -110,7 +110,7 @@ def test_too_few_in_time_is_a_failure_with_names():
         says(broker, RenewLease(1, "demo", name, 1), 29.0)
     assert replies(broker.tick(29.9)) == {}
     answers = replies(broker.tick(30.0))[b"w"]
-    assert answers == Failed(4, "incomplete", "2 of 3 nodes joined within 30 s: a, b")
+    assert answers == Failed(4, "incomplete", "2 of 3 nodes joined within 30 s (network.join_deadline_s): a, b")
     late = says(broker, join("c"), 30.1)
     assert (late.code, "failed to start" in late.reason) == ("incomplete", True)
 
