@@ -9,7 +9,6 @@ import asyncio
 import itertools
 import math
 from collections.abc import Callable, Mapping
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,7 +56,6 @@ class Answers:
     ) -> None:
         self.max_body_bytes = max_body_bytes
         self._site_model, self._info, self._max_rows = site_model, info, max_rows
-        self._predicting = Lock()  # a model keeps the buffers of its last prediction
 
     def predict(self, body: bytes) -> tuple[int, str]:
         if not self._site_model.built:
@@ -66,8 +64,7 @@ class Answers:
             X = read_table(body, self._site_model.preprocessing.columns, self._max_rows)
         except Malformed as error:
             return self.malformed(error)
-        with self._predicting:
-            y = self._site_model.predict(X)
+        y = self._site_model.predict(X)
         return 200, to_json({"y_pred": y.tolist()})  # nan and inf become null
 
     def healthz(self) -> tuple[int, str]:

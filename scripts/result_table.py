@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from nervenet.nodes.runtime.printable import printable
+
 from .units import duration, score, score_name, size
 
 
@@ -21,7 +23,9 @@ def result_line(summary: Mapping[str, Any]) -> str:
         parts.append(f"stopped by {summary['stopped_by']}")
     if summary.get("nodes_lost"):
         parts.append(f"lost {', '.join(summary['nodes_lost'])}")
-    return ", ".join(parts)
+    if summary.get("doubt"):
+        parts.append(f"but {summary['doubt']}")
+    return printable(", ".join(parts))
 
 
 def result_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -54,6 +58,7 @@ def result_facts(summary: Mapping[str, Any], out: Path) -> list[tuple[str, str]]
     facts = [
         ("rounds", f"{summary['completed_rounds']} of {summary['rounds']}{pace}"),
         *_early(summary),
+        *([("but", summary["doubt"])] if summary.get("doubt") else []),
         ("sent", f"{size(summary['bytes_sent'])}{detail}"),
         ("time", f"{duration(summary['wall_s'])}{start_up}{baselines}"),
         ("nodes lost", ", ".join(summary.get("nodes_lost") or ()) or "none"),
@@ -77,7 +82,7 @@ def print_result(summary: Mapping[str, Any], out: Path, file: TextIO) -> None:
     model = f"{summary['model']}{f' with {count:,} parameters' if count else ''}"
     bold = "\x1b[1m{}\x1b[0m".format if file.isatty() and not os.environ.get("NO_COLOR") else str
     head, rule, best, *others = _compared(summary)
-    title = f"{summary['mode']} on {summary['data']}: {summary['nodes']} nodes, {model}"
+    title = printable(f"{summary['mode']} on {summary['data']}: {summary['nodes']} nodes, {model}")
     lines = ("", bold(title), "", head, rule, bold(best), *others, "", *_facts(summary, out))
     print(*lines, sep="\n", file=file)
 
@@ -119,13 +124,14 @@ def _sites(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _compared(summary: Mapping[str, Any]) -> list[str]:
     """Return the lines of the table of scores: a header, a rule, and a row each."""
     remarks = "worst to best peer" if summary["mode"] == "gossip" else ""
-    rows = [("", score_name(metric_of(summary)), remarks), *result_rows(summary)]
+    header = ("", score_name(metric_of(summary)), remarks)
+    rows = [tuple(map(printable, row)) for row in (header, *result_rows(summary))]
     wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
     head, *lines = (f" {name:<{wide[0]}}   {value:>{wide[1]}}   {remark}".rstrip() for name, value, remark in rows)
     return [head, " " + "─" * (sum(wide) + 6), *lines]
 
 
 def _facts(summary: Mapping[str, Any], out: Path) -> list[str]:
-    facts = result_facts(summary, out)
+    facts = [(printable(name), printable(text)) for name, text in result_facts(summary, out)]
     wide = max(len(name) for name, _ in facts)
     return [f"{name:<{wide}}  {value}" for name, value in facts]

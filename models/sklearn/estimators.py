@@ -30,8 +30,10 @@ _INSTEAD = {
 _REFUSED = {
     "average": "partial_fit goes on from its own running average and ignores the weights that arrive",
     "early_stopping": "partial_fit does not support it; the number of rounds is what stops the training",
-    "class_weight": "classes are agreed by all nodes as indices, and balance would differ from node to node",
 }
+
+
+_BY_LABEL = "its weights go by label, and an estimator here is shown the agreed classes as indices from 0"
 
 
 def why_not(estimator: Any) -> str:
@@ -51,6 +53,9 @@ def refused_setting(estimator: Any) -> tuple[str, str] | None:
     for parameter, why in _REFUSED.items():
         if getattr(estimator, parameter, None):
             return f"{name} with {parameter}={getattr(estimator, parameter)!r}", why
+    if weights := getattr(estimator, "class_weight", None):
+        why = "what is balanced would differ from node to node" if isinstance(weights, str) else _BY_LABEL
+        return f"{name} with class_weight={weights!r}", why
     solver = getattr(estimator, "solver", None)
     if name.startswith("MLP") and solver == "lbfgs":
         return f"{name} with solver='lbfgs'", "it has no partial_fit; use solver='sgd' or 'adam'"
