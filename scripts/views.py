@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from nervenet.nodes.monitoring.run_view import RunView, notice
+from nervenet.nodes.runtime.printable import printable
 
 REFRESH_S = 0.125
 PLAIN_LINE_EVERY_S = 2.0
@@ -23,7 +24,7 @@ class View:
         """Show an event."""
 
     def note(self, text: str) -> None:
-        print(text, flush=True)
+        print(printable(text), flush=True)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -58,7 +59,7 @@ class JsonView(View):
             self._open = False  # the reader has gone; the run goes on without it
 
     def note(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 class RunViews:
@@ -140,7 +141,7 @@ class LiveView(PlainView):
     def note(self, text: str) -> None:
         from rich.text import Text
 
-        self._console.print(Text(text))
+        self._console.print(Text(printable(text)))
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -29,6 +30,7 @@ class NodeStats:
         self.evaluated_on = ""  # test or holdout: what the metrics are of
         self.sites: dict[str, Any] = {}  # what the sites measured on their own rows, as far as they were asked
         self.stopped: dict[str, Any] = {}  # why the run ends before its last round, if it does
+        self.losses: dict[str, tuple[float, float]] = {}  # train and test: the first one and the last
         self.round_s: list[float] = []
         self.staleness: Counter[int] = Counter()  # updates by the steps that were made while they were
         self.rejected: Counter[str] = Counter()
@@ -54,6 +56,9 @@ class NodeStats:
                 self.sites = dict(fields)
             self._judged(fields)
             self.history.judged(kind, fields)
+            self._note_loss("test", fields.get("loss"))
+        elif kind == "metric.local":
+            self._note_loss("train", fields.get("loss"))
         elif kind == "metric.sites":
             self.sites = dict(fields)
             self._judged(fields)
@@ -75,6 +80,7 @@ class NodeStats:
         if number:
             self._jumped(number)
             self.completed = number
+            self._note_loss("train", fields.get("loss"))
             if self.role == "peer":
                 self.mixed.update(fields.get("participants") or ("",))
             self.round_s.append(float(fields["duration_s"]))
@@ -88,6 +94,10 @@ class NodeStats:
             missing = "; ".join(f"{name}: {why}" for name, why in sorted(fields.get("missing", {}).items()))
             self._without(f"closed by {by} without {missing}", number)
         self._mark(number)
+
+    def _note_loss(self, kind: str, loss: Any) -> None:
+        if isinstance(loss, int | float) and math.isfinite(loss):
+            self.losses[kind] = (self.losses.get(kind, (loss, loss))[0], loss)
 
     def _jumped(self, number: int) -> None:
         """Count the rounds between the last one and this: a peer has not done them. Who came late has missed none."""
@@ -177,6 +187,7 @@ class NodeStats:
             total = sum(steps * updates for steps, updates in self.staleness.items())
             found["staleness"] = {"mean": total / self.staleness.total(), "max": max(self.staleness)}
         further: dict[str, Any] = {
+            "losses": {kind: list(ends) for kind, ends in self.losses.items()},
             "evaluated_on": self.evaluated_on,
             "sites": self.sites,
             "stopped": self.stopped,
