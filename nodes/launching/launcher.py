@@ -218,7 +218,8 @@ class _Launch:
         if result.status == "completed":
             self.events.publish("run.completed", **_run_completed(result))
         else:
-            self.events.publish("run.failed", reason=result.reason)
+            ended = {"reason": result.reason, "wall_s": result["wall_s"], "bytes_sent": result["bytes_sent"]}
+            self.events.publish("run.failed", **ended)
         if supervisor.broker_runs:  # which is stopped last, so that monitors learn of the end
             await self.events.end_relayed(END_RELAYED_S if status == "completed" else STOPPED_RELAYED_S)
         await supervisor.stop(STOP_S)
@@ -277,6 +278,7 @@ class _Launch:
 def _run_completed(result: RunResult) -> dict[str, Any]:
     rounds, wall_s = result["completed_rounds"], result["wall_s"]
     fields = {"status": result.status, "completed_rounds": rounds, "wall_s": wall_s}
+    fields["bytes_sent"] = result["bytes_sent"]
     figures = {"accuracy": result.get("accuracy"), "r2": result.get("r2"), "loss": result.get("loss")}
     fields |= {key: value for key, value in figures.items() if value is not None}
     if "stopped_by" in result:

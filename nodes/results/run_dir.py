@@ -15,6 +15,7 @@ from ..config.keys import ExperimentError
 from ..config.schema import Experiment
 from ..runtime.printable import printable_json
 from ..runtime.round_history import Row
+from .earlier import Earlier, of_events
 from .round_metrics import FILE as ROUNDS
 from .round_metrics import RecordedRounds, Rounds, read_rows, run_rows, with_earlier
 
@@ -81,8 +82,9 @@ class RunDir:
     """One run's folder; a context manager, because the last events are buffered.
 
     An existing run goes on after the round `resumed`; `damaged` are states of peers that could not be read, and were
-    skipped; `refused` is why events could not be written, if they could not. Raises `ExperimentError` if a new folder
-    is not empty or cannot be created, or another process is writing to an existing one.
+    skipped; `earlier` is what its previous incarnations took; `refused` is why events could not be written, if they
+    could not. Raises `ExperimentError` if a new folder is not empty or cannot be created, or another process is
+    writing to an existing one.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class RunDir:
         self.path, self.resumed, self.damaged = path, resumed, damaged
         self.refused: str | None = None
         self._refusal_returned = False
+        self.earlier = of_events(read_events(path), read_summary(path)) if existing else Earlier()
         if not existing:
             _create(path)
         file = path / "events.jsonl"
@@ -181,6 +184,14 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(event, dict):
                 yield event
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """Return ``summary.json`` of a run folder; empty if there is none, or it cannot be read."""
+    try:
+        return msgspec.json.decode((path / "summary.json").read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError):
+        return {}
 
 
 def read_nodes(path: Path) -> dict[str, dict[str, Any]]:

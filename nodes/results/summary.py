@@ -26,7 +26,7 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
     ``disturbed`` (reasons, one a line); ``warnings`` (a line each); ``personal`` (a client's own model, and the final
     one of all, on its hold-out); ``mass`` (``held``, and ``out`` by neighbor: push-sum).
     """
-    reports, status = result.reports, result.status
+    reports, status, earlier = result.reports, result.status, result.earlier
     survivors = {name: report for name, report in sorted(reports.items()) if name not in result.lost}
     evaluators = _evaluators(experiment, survivors)
     completed = [int(report["completed_rounds"]) for report in evaluators.values() if "completed_rounds" in report]
@@ -67,9 +67,11 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
         ),
         "consensus_distance": _number(result.consensus_distance),
         "baseline": {key: _number(value) for key, value in result.baseline.items()} if result.baseline else None,
-        "bytes_sent": sum(int(report.get("bytes_sent", 0)) for report in reports.values()),
-        "bytes_sent_by_kind": _sums(report.get("bytes_sent_by_kind", {}) for report in reports.values()),
-        "wall_s": round(result.wall_s, 3),
+        "bytes_sent": earlier.bytes_sent + sum(int(report.get("bytes_sent", 0)) for report in reports.values()),
+        "bytes_sent_by_kind": _sums(
+            [earlier.bytes_sent_by_kind, *(report.get("bytes_sent_by_kind", {}) for report in reports.values())]
+        ),
+        "wall_s": round(earlier.wall_s + result.wall_s, 3),
         "baseline_s": None if result.baseline_s is None else round(result.baseline_s, 3),
         "startup_s": None if result.startup_s is None else round(result.startup_s, 3),
         "round_s_median": _over(durations, lambda known: round(statistics.median(known), 6)),

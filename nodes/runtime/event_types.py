@@ -81,6 +81,7 @@ class RunCompleted(Event, frozen=True, tag="run.completed"):
     status: str
     completed_rounds: Count
     wall_s: float
+    bytes_sent: int | None = None
     accuracy: float | None = None
     r2: float | None = None
     loss: float | None = None
@@ -104,6 +105,8 @@ class RunFailed(Event, frozen=True, tag="run.failed"):
     """A run, or one node's part in it, has no result."""
 
     reason: str
+    wall_s: float | None = None
+    bytes_sent: int | None = None
 
 
 class NodeJoined(Event, frozen=True, tag="node.joined"):
