@@ -33,6 +33,22 @@ _REFUSED = {
     "class_weight": "classes are agreed by all nodes as indices, and balance would differ from node to node",
 }
 
+_STEPS = (
+    "the rows of weight zero that stand for classes which a site lacks count as its steps; use solver='lbfgs', or, for "
+    'another penalty, SGDClassifier(loss="log_loss", penalty=…)'
+)
+_SHIFTS = (
+    "shifts the intercepts of three or more classes at every warm start; scikit-learn 1.7.2 does not, nor does "
+    "solver='lbfgs'"
+)
+
+
+def _shifts_intercepts() -> bool:
+    import sklearn
+
+    release = [int(part) for part in sklearn.__version__.split(".")[:3] if part.isdigit()]
+    return [1, 6] <= release < [1, 7, 2]
+
 
 def why_not(estimator: Any) -> str:
     """Return why copies of an estimator without an adapter cannot be averaged, and what to use instead."""
@@ -56,6 +72,10 @@ def refused_setting(estimator: Any) -> tuple[str, str] | None:
         return f"{name} with solver='lbfgs'", "it has no partial_fit; use solver='sgd' or 'adam'"
     if solver == "liblinear":
         return f"{name} with solver='liblinear'", "it starts from zero at every fit; use solver='lbfgs'"
+    if solver == "newton-cholesky" and _shifts_intercepts():
+        return f"{name} with solver='newton-cholesky'", "this scikit-learn " + _SHIFTS
+    if solver in ("sag", "saga"):
+        return f"{name} with solver={solver!r}", _STEPS
     return None
 
 
