@@ -22,6 +22,7 @@ from .transport_events import Counters
 from .transport_protocol import new_incarnation
 
 _TICK_S = 0.1
+_AWAKE_S = 1.0  # a tick that is later than this was slept through: what nodes sent meanwhile is still to be read
 _LAST_EVENTS_S = 1.0  # in which what was relayed last may leave this process
 _ATTEMPTS = 50  # at three consecutive free ports
 _SERVICES = ("directory", "events_in", "events_out")
@@ -160,8 +161,11 @@ class Broker:
             self._execute(self._directory.handle(identity, message, self._loop.time()))
 
     def _tick(self) -> None:
+        late_s = self._loop.time() - self._timer.when()
         self._timer = self._loop.call_later(_TICK_S, self._tick)
         try:
+            if late_s > _AWAKE_S:
+                self._directory.extend_deadlines(late_s, self._loop.time())
             self._execute(self._directory.tick(self._loop.time()))
         except BaseException as error:  # noqa: BLE001  serve() raises it
             self._fail(error)

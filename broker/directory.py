@@ -14,6 +14,7 @@ from typing import Any
 from . import messages as m
 
 _UNCOUNTED = frozenset({"coordinator", "launcher"})  # roles that do not count toward min_nodes
+_DEADLINE = "network.join_deadline_s"  # by which a node's owner knows the deadline to join
 _LONGEST_POLL_S = 60.0
 _FORGET_S = 60.0  # for which a run without live members is remembered
 
@@ -77,7 +78,8 @@ class _Run:
         present = self.counted()
         names = ", ".join(present) or "none"
         missing = "; no coordinator" if self.lacks_coordinator() else ""
-        return f"{len(present)} of {self.min_nodes} nodes joined within {self.join_deadline_s:g} s: {names}{missing}"
+        limit = f"{self.join_deadline_s:g} s ({_DEADLINE})"
+        return f"{len(present)} of {self.min_nodes} nodes joined within {limit}: {names}{missing}"
 
     def roster(self, id_: int) -> m.Roster:
         members = tuple(self.entries[name].member() for name in sorted(self.entries))
@@ -137,6 +139,13 @@ class Directory:
                 gone = f"run '{run.name}' has ended"
                 outcomes += [Reply(p.identity, m.Failed(p.request.id, "unknown", gone)) for p in run.polls]
         return outcomes
+
+    def extend_deadlines(self, slept_s: float, now: float) -> None:
+        """Extend all leases and deadlines by the time for which this process was stopped, up to having begun now."""
+        for run in self._runs.values():
+            run.opened = min(now, run.opened + slept_s)
+            for entry in run.entries.values():
+                entry.seen = min(now, entry.seen + slept_s)
 
     def _join(self, identity: bytes, join: m.Join, now: float) -> list[Outcome]:
         run = self._runs.get(join.run)

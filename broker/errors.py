@@ -54,8 +54,8 @@ class PeerUnreachable(BrokerError):
 class BrokerUnreachable(BrokerError):
     """No broker answered at an address within a deadline (seconds)."""
 
-    def __init__(self, address: str, within_s: float) -> None:
-        super().__init__(f"no broker answered at {address} within {within_s:g} s")
+    def __init__(self, address: str, within_s: float, key: str = "") -> None:
+        super().__init__(f"no broker answered at {address} within {within_s:g} s" + (f" ({key})" if key else ""))
         self.address = address
         self.within_s = within_s
 

@@ -34,6 +34,7 @@ REQUIRED: dict[str, type | tuple[type, ...]] = {
 }
 """Fields that every event has."""
 
+STREAM = "stream"  # node of the events that originate at a subscriber
 _KEPT = 1_000  # events queued for the broker; older ones are lost and show as a gap
 
 
@@ -53,16 +54,23 @@ def decode_event(frames: Sequence[bytes], limit: int = DEFAULT_LIMITS.control_by
         raise ProtocolError("malformed", "the event is not MessagePack") from None
     if type(event) is not dict:
         raise ProtocolError("malformed", "the event is not a map")
+    check_event(event)
+    if frames[0] != event["type"].encode(errors="replace"):
+        raise ProtocolError("malformed", "the event's topic is not its type")
+    return event
+
+
+def check_event(event: Event) -> None:
+    """Raise `ProtocolError` for a map that is no event."""
     for key, kind in REQUIRED.items():
         if not isinstance(event.get(key), kind) or type(event[key]) is bool:  # which Python counts among the integers
             raise ProtocolError("malformed", f"the event's {key} is {event.get(key)!r:.60}")
-    if frames[0] != event["type"].encode(errors="replace"):
-        raise ProtocolError("malformed", "the event's topic is not its type")
-    if not 0 <= event["seq"] < 2**53 or not 0 <= event["incarnation"] < 2**53:
-        raise ProtocolError("malformed", "the event's counters are out of range")
+    if not all(0 <= event[key] < 2**53 for key in ("seq", "incarnation", "time")):
+        raise ProtocolError("malformed", "the event's counters or its time are out of range")
+    if event["node"] == STREAM:
+        raise ProtocolError("malformed", f"{STREAM!r} is no publisher, but the subscriber itself")
     if not shallow(event) or not _is_json(event):
         raise ProtocolError("malformed", "the event holds what JSON cannot represent")
-    return event
 
 
 def _is_json(value: Any) -> bool:

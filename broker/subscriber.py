@@ -14,7 +14,7 @@ import zmq
 
 from .channel import Channel
 from .errors import BrokerUnreachable, ProtocolError
-from .events import Event, decode_event
+from .events import STREAM, Event, check_event, decode_event
 from .messages import EventAddresses, GetEventAddresses, GetSnapshot, Snapshot
 from .relay import WELCOME
 from .request_client import BrokerClient
@@ -130,7 +130,7 @@ class EventStream:
         while True:
             while self._waiting:
                 event, snapshot = self._waiting.popleft()
-                if event["node"] == "stream":
+                if event["node"] == STREAM:
                     return event
                 missed = self._gaps.missed(event, snapshot)
                 if missed is None:
@@ -187,7 +187,7 @@ class EventStream:
                 async for part in self._requests.ask_many(lambda id_, t=topic: GetSnapshot(id_, t), _REQUEST_S):  # type: ignore[misc]
                     if not isinstance(part, Snapshot):
                         break
-                    found += [(event, self._snapshots) for event in part.events]
+                    found += [(event, self._snapshots) for event in part.events if self._is_event(event)]
                     if part.last:
                         break
         finally:
@@ -195,6 +195,14 @@ class EventStream:
             self._held = None
             for event, snapshot in sorted(found, key=lambda entry: float(entry[0]["time"])):
                 self._put(event, snapshot)
+
+    def _is_event(self, event: Event) -> bool:
+        try:
+            check_event(event)
+        except ProtocolError:
+            self.counters.malformed += 1
+            return False
+        return True
 
     def _subscribe(self, address: str) -> None:
         self._unsubscribe()
@@ -232,7 +240,7 @@ class EventStream:
 
     def _own(self, type_: str, run: str = "", **fields: Any) -> Event:
         self._seq += 1
-        head = {"type": type_, "run": run, "node": "stream", "role": "monitor", "incarnation": 0}
+        head = {"type": type_, "run": run, "node": STREAM, "role": "monitor", "incarnation": 0}
         return head | {"seq": self._seq, "time": time.time()} | fields
 
     def _unsubscribe(self) -> None:

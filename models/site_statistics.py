@@ -16,8 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .data.arrays import EXACT
-from .data.data import MANY_CLASSES, Task, few_enough, is_whole
+from .data.data import EXACT, MANY_CLASSES, Task, few_enough, is_whole
 from .moments import IncompatibleSites, Moments
 from .preprocessing import CLIP, Label, Preprocessing, checked_classes, checked_columns, listed
 

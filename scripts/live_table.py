@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from nervenet.nodes.monitoring.run_view import NodeRow, RunView
+from nervenet.nodes.runtime.printable import printable
 
 from .units import duration, score, score_name, size
 
@@ -41,7 +42,9 @@ def header(view: RunView, now: float) -> str:
         parts.append(f"ETA {duration(view.eta_s() or 0.0)}")
     if view.missed:
         parts.append(f"{view.missed} events missed")
-    return "  ".join(parts)
+    if view.malformed:
+        parts.append(f"{sum(view.malformed.values())} events malformed")
+    return printable("  ".join(parts))
 
 
 def plain_line(view: RunView, now: float) -> str:
@@ -50,7 +53,7 @@ def plain_line(view: RunView, now: float) -> str:
     # At the end all nodes leave; and a node on its own needs no count.
     count = "" if view.finished or len(training_nodes) < 2 else f"  {living} of {len(training_nodes)} nodes"
     lost = f"  lost {', '.join(view.lost)}" if view.lost else ""
-    return f"{header(view, now)}{count}{lost}"
+    return printable(f"{header(view, now)}{count}{lost}")
 
 
 def cells(name: str, row: NodeRow, now: float) -> tuple[str, ...]:
@@ -101,7 +104,7 @@ def cluster_lines(view: RunView) -> list[str]:
 
 
 def _listed(names: Sequence[str], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return printable(", ".join(names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _table(view: RunView, shown: list[tuple[str, NodeRow]], now: float) -> Table:
@@ -115,7 +118,9 @@ def _table(view: RunView, shown: list[tuple[str, NodeRow]], now: float) -> Table
         table.add_column(column, justify="right" if column in figures else "left", no_wrap=True)
     for name, row in shown:
         stale = row.living and not view.finished and now - row.seen > STALE_S
-        table.add_row(*map(Text, cells(name, row, now)), style="yellow" if stale else STYLES.get(row.state))
+        table.add_row(
+            *map(Text, map(printable, cells(name, row, now))), style="yellow" if stale else STYLES.get(row.state)
+        )
     return table
 
 

@@ -1,7 +1,7 @@
 """The command ``nervenet``: dispatches to its commands, and turns whatever happens into an exit code.
 
-0 done; 1 the run failed, the reason on the last line; 2 bad usage or configuration; 130 after Ctrl-C and 143 after
-SIGTERM, both after an orderly stop.
+0 done; 1 the run failed, the reason on the last line; 2 bad usage or configuration; 130 after Ctrl-C, 143 after
+SIGTERM and 129 after SIGHUP, all after an orderly stop.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from nervenet.nodes.runtime.printable import printable, printable_lines
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -107,12 +109,12 @@ def _explain(error: Exception) -> int:
     if kinds & USAGE_ERRORS:
         return _tell(str(error), 2)
     if kinds & RUN_ERRORS:
-        return _tell(str(error), 1)
+        return _tell(printable(error), 1)  # the reason on the last line
     if hasattr(error, "format_message"):
         return _usage(error)
     import traceback
 
-    traceback.print_exception(error)
+    sys.stderr.write(printable_lines("".join(traceback.format_exception(error))))
     return 1
 
 
@@ -128,7 +130,7 @@ def _usage(error: Any) -> int:
 
 def _tell(message: str, code: int) -> int:
     sys.stdout.flush()
-    sys.stderr.write(f"nervenet: {message}\n")
+    sys.stderr.write(f"nervenet: {printable_lines(message)}\n")
     sys.stderr.flush()
     return code
 

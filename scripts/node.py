@@ -57,9 +57,10 @@ def node(
     """
     from nervenet.nodes.experiment.ineffective import warnings
     from nervenet.nodes.experiment.loader import load_experiment
-    from nervenet.nodes.results.run_dir import check_run_dir
+    from nervenet.nodes.results.run_dir import check_run_dir, has_checkpoints
 
     from .result_table import result_line
+    from .signals import Stopped
     from .signals import run as run_until_signal
     from .units import duration, size
     from .views import JsonView, PlainView, View
@@ -76,8 +77,17 @@ def node(
     for line in warnings(experiment):
         sys.stderr.write(f"warning: {line}\n")
     way_in = {"broker": broker or "", "seed_peer": seed_peer or ""}
-    where = {**way_in, "run": run, "name": name, "out": out, "resume": resume}
-    summary = run_until_signal(lambda: _node(role, experiment, view, **where))
+    where = {**way_in, "run": run, "name": name, "out": out, "resume": resume, "patient": _patient(overrides, file)}
+    try:
+        summary = run_until_signal(lambda: _node(role, experiment, view, **where))
+    except (Stopped, RuntimeError):
+        # A run that failed or was interrupted leaves what it has.
+        if (folder := resume or out) is not None:
+            view.note(f"run folder {folder}")
+            if has_checkpoints(folder):
+                way = f"--seed-peer {seed_peer}" if seed_peer else f"--broker {broker}"
+                view.note(f"to resume: nervenet node {role} {way} --run {run} --resume {folder}")
+        raise
     if json:
         return
     if role == "client":  # the coordinator has the global model's figures
@@ -94,6 +104,16 @@ def _check_way_in(role: str, broker: str | None, seed_peer: str | None) -> None:
     if bool(broker) == bool(seed_peer):
         ways = "--broker, or --seed-peer" if role == "peer" else "--broker"
         raise ExperimentError(f"a {role} joins a run by one address: expected {ways}")
+
+
+def _patient(overrides: dict[str, object], file: Path | None) -> bool:
+    """Whether nothing says how long to wait for the others: then as long as it takes, since people start them."""
+    from nervenet.nodes.experiment.loader import read_toml
+
+    if "network.join_deadline_s" in overrides:
+        return False
+    # The file of a run folder says everything, whoever has said it first.
+    return file is None or file.is_dir() or "join_deadline_s" not in read_toml(file).get("network", {})
 
 
 def _announced(run: str, experiment: Experiment) -> RunView:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from nervenet.nodes.runtime.printable import printable
+
 from .units import duration, score, score_name, size
 
 if TYPE_CHECKING:
@@ -26,7 +28,9 @@ def result_line(summary: Mapping[str, Any]) -> str:
         parts.append(f"stopped by {summary['stopped_by']}")
     if summary.get("nodes_lost"):
         parts.append(f"lost {', '.join(summary['nodes_lost'])}")
-    return ", ".join(parts)
+    if summary.get("doubt"):
+        parts.append(f"but {summary['doubt']}")
+    return printable(", ".join(parts))
 
 
 def result_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -59,6 +63,7 @@ def result_facts(summary: Mapping[str, Any], out: Path) -> list[tuple[str, str]]
     facts = [
         ("rounds", f"{summary['completed_rounds']} of {summary['rounds']}{pace}"),
         *_early(summary),
+        *([("but", summary["doubt"])] if summary.get("doubt") else []),
         ("sent", f"{size(summary['bytes_sent'])}{detail}"),
         ("time", f"{duration(summary['wall_s'])}{start_up}{baselines}"),
         ("nodes lost", ", ".join(summary.get("nodes_lost") or ()) or "none"),
@@ -84,7 +89,8 @@ def print_result(summary: Mapping[str, Any], out: Path, file: TextIO) -> None:
     count = summary.get("parameters")
     model = f"{summary['model']}{f' with {count:,} parameters' if count else ''}"
     console.print()
-    console.print(f"{summary['mode']} on {summary['data']}: {summary['nodes']} nodes, {model}", style="bold")
+    title = printable(f"{summary['mode']} on {summary['data']}: {summary['nodes']} nodes, {model}")
+    console.print(title, style="bold", markup=False)
     console.print(_compared(summary))
     console.print(_facts(summary, out))
 
@@ -133,7 +139,7 @@ def _compared(summary: Mapping[str, Any]) -> Table:
     table.add_column(score_name(metric_of(summary)), justify="right")
     table.add_column("worst to best peer" if summary["mode"] == "gossip" else "")
     for position, row in enumerate(result_rows(summary)):
-        table.add_row(*map(Text, row), style="bold" if position == 0 else None)
+        table.add_row(*map(Text, map(printable, row)), style="bold" if position == 0 else None)
     return table
 
 
@@ -143,5 +149,5 @@ def _facts(summary: Mapping[str, Any], out: Path) -> Table:
 
     table = Table.grid(padding=(0, 2))
     for name, value in result_facts(summary, out):
-        table.add_row(Text(name, style="dim"), Text(value, overflow="fold"))
+        table.add_row(Text(printable(name), style="dim"), Text(printable(value), overflow="fold"))
     return table

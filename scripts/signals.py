@@ -24,7 +24,7 @@ class Stopped(Exception):
 
 
 def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine to its end; SIGINT and SIGTERM cancel it, and a second signal ends the process.
+    """Run a coroutine to its end; SIGINT, SIGTERM and SIGHUP cancel it, and a second signal ends the process.
 
     The handlers are set explicitly: a shell that starts a background job makes it ignore SIGINT, and Python keeps that.
     They are plain handlers, not the loop's, so that a second signal works while the loop is busy.
@@ -46,7 +46,10 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
             received.append(number)
             loop.call_soon_threadsafe(task.cancel)
 
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup asks for
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, stop) for number in numbers}
         try:
             result = await task
         except asyncio.CancelledError:

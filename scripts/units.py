@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+FOREVER_S = 1e12  # beyond it nobody measured; somebody's event may say so
+
 
 def size(count: float) -> str:
     """Bytes: 532 B, 12.3 kB, 4.2 MB."""
@@ -14,6 +16,8 @@ def size(count: float) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds: 12 ms, 3.1 s, 2 min 05 s, 1 h 02 min."""
+    if not abs(seconds) < FOREVER_S:
+        return "forever"
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 60:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from nervenet.nodes.monitoring.run_view import RunView, notice
+from nervenet.nodes.runtime.printable import printable
 
 REFRESH_S = 0.125
 PLAIN_LINE_EVERY_S = 2.0
@@ -23,7 +24,7 @@ class View:
         """Show an event."""
 
     def note(self, text: str) -> None:
-        print(text, flush=True)
+        print(printable(text), flush=True)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -58,7 +59,7 @@ class JsonView(View):
             self._open = False  # the reader has gone; the run goes on without it
 
     def note(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 class RunViews:
@@ -94,6 +95,7 @@ class PlainView(View):
 
     def __init__(self, known: RunView | None = None) -> None:
         self._runs = RunViews(known)
+        self._alone = known is not None
         self._told: set[str] = set()  # of which runs it has been said what their target is
 
     def event(self, event: Mapping[str, Any]) -> None:
@@ -102,6 +104,10 @@ class PlainView(View):
         if view.target and view.run not in self._told:
             self._told.add(view.run)
             self.note(f"the target is taken for {view.target} (--task says otherwise)")
+        held_out = event.get("held_out")
+        if self._alone and event.get("type") == "node.ready" and isinstance(held_out, Mapping):
+            kept = ", ".join(f"{count} of {label}" for label, count in list(held_out.items())[:10])
+            self.note(f"{event['examples']} rows to train on; kept for evaluation: {kept or 'none'}")
         line = notice(event)
         if line is not None:
             self.note(line)
@@ -135,7 +141,7 @@ class LiveView(PlainView):
     def note(self, text: str) -> None:
         from rich.text import Text
 
-        self._console.print(Text(text))
+        self._console.print(Text(printable(text)))
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -11,10 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .data import DataError
-
-EXACT = 2**53
-"""Whole numbers beyond this are not all told apart as float64, the type that inputs are scaled in."""
+from .data import EXACT, DataError
 
 
 def column_names(X: object) -> tuple[str, ...] | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .data import DataError
+from .data import EXACT, DataError
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,9 @@ class CsvTable:
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
             raise self._refusal(int(bad[0]), column)
+        for row in np.flatnonzero(np.abs(values) >= EXACT).tolist():
+            if _is_integer(self.cells[column][row]) and int(self.cells[column][row]) != int(values[row]):
+                raise self._refusal(row, column, "a whole number of at most 2**53, beyond which they are confused")
         return values
 
     def labels(self, column: str, *, mixed: bool = False, text: bool = True) -> NDArray[Any]:
@@ -55,6 +58,10 @@ class CsvTable:
             raise DataError(
                 f'{odd} (or say data.task = "classification", --task classification, to take all of them as labels)'
             )
+        if text and all(map(_is_integer, cells)):  # exactly, whatever their size
+            integers = np.array(list(map(int, cells)))
+            if integers.dtype.kind == "i":
+                return integers
         values = self.numbers(column)
         whole = (values == np.floor(values)).all() and (np.abs(values) < 2**53).all()
         return values.astype(np.int64) if whole else values
@@ -108,6 +115,10 @@ def _check_header(path: Path, columns: list[str], least: int) -> None:
             raise DataError(f"{path}: line 1: two columns are called {name!r}")
     if len(columns) < least:
         raise DataError(f"{path}: line 1: only one column ({columns[0][:60]!r}); cells are separated by commas")
+
+
+def _is_integer(cell: str) -> bool:
+    return cell.removeprefix("-").removeprefix("+").isdecimal()
 
 
 def _is_number(cell: str) -> bool:

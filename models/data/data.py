@@ -20,6 +20,9 @@ FEW_CLASSES = 10
 MANY_CLASSES = 50
 """Whole numbers with more distinct values than this are never taken for classes."""
 
+EXACT = 2**53
+"""Whole numbers beyond this are not all told apart as float64, the type that inputs are scaled in."""
+
 
 class DataError(ValueError):
     """Data, or a partition of it, that cannot be used; the message names what was found and what is allowed."""
@@ -43,6 +46,8 @@ class Dataset:
         Where each row was collected, shape (rows,), or None. ``partition(..., "column")`` follows it.
     test
         The test set that was published with the data, or None. `splits.split` respects it.
+    notes
+        What its owner should know of how it was read, a line each.
 
     Raises DataError: the shapes do not fit each other.
     """
@@ -54,6 +59,7 @@ class Dataset:
     task: Task
     sites: NDArray[Any] | None = None
     test: Dataset | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.X.ndim != 2:

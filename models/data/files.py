@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..plugins import suggest
+from .arrays import is_beyond_exact
 from .csv import read_csv
-from .data import DataError, Dataset, Task, checked_task, infer_task
+from .data import EXACT, DataError, Dataset, Task, checked_task, infer_task, is_whole
 
 TARGET_NAMES = ("target", "y", "label", "class")
 """A column with one of these names is the target, the first in this order, unless another is named."""
+
+SEVERAL = 20
+"""In fewer rows than this, that all values of a column differ says nothing about it."""
+
+_CONFUSED = ", expected a whole number of at most 2**53, beyond which float64 confuses them"
 
 
 def load_file(path: Path, *, target: str | None = None, task: str | None = None, sites: str | None = None) -> Dataset:
@@ -67,13 +75,15 @@ def _load_npz(path: Path, target: str | None, task: str | None, sites: str | Non
 
 
 def _load_parquet(path: Path, target: str | None, task: str | None, sites: str | None) -> Dataset:
-    table = ParquetTable(path)
+    table = ParquetTable(path, target, sites)
     features, target, sites = _roles(path, table.columns, target, sites)
     X = np.empty((len(table), len(features)))
     for place, column in enumerate(features):
         X[:, place] = table.values(column)
     where = None if sites is None else table.values(sites, text=True)
-    return _dataset(path, X, table.values(target, text=task != "regression"), features, task, where)
+    found = _dataset(path, X, table.values(target, text=task != "regression"), features, task, where)
+    dropped = [f"{path.name}: column {name!r} is left out: pandas wrote it as the index" for name in table.index]
+    return replace(found, notes=(*found.notes, *dropped))
 
 
 def read_npz(path: Path, *needed: str) -> dict[str, NDArray[Any]]:
@@ -90,13 +100,24 @@ def read_npz(path: Path, *needed: str) -> dict[str, NDArray[Any]]:
     X = arrays["X"]
     if X.ndim != 2 or X.dtype.kind not in "biuf":
         raise DataError(f"{path}: X must be a table of numbers, found {X.ndim} dimensions of {X.dtype}")
+    if is_beyond_exact(X):
+        raise DataError(f"{path}: X: found {X[abs(X) > EXACT][0]}{_CONFUSED}")
     return arrays
+
+
+def pandas_index(metadata: Mapping[bytes, bytes]) -> list[str]:
+    """Return the columns that a file's pandas metadata name as the index of the frame that was written."""
+    try:
+        named = json.loads(metadata[b"pandas"])["index_columns"]
+    except (KeyError, ValueError, TypeError):
+        return []
+    return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
 
 
 class ParquetTable:
     """The columns of a .parquet file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *wanted: str | None) -> None:
         try:
             import pyarrow as pa
             from pyarrow import parquet
@@ -107,7 +128,11 @@ class ParquetTable:
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{path}: not a readable .parquet file ({error})") from error
         self.path = path
-        self.columns: list[str] = self._table.column_names
+        names: list[str] = self._table.column_names
+        index = pandas_index(self._table.schema.metadata or {})
+        self.index = [name for name in index if name in names and name not in wanted]
+        """Columns that pandas wrote for the index of a frame, and nobody asked for: they are none of `columns`."""
+        self.columns = [name for name in names if name not in self.index]
         _unique(path, self.columns)
 
     def __len__(self) -> int:
@@ -121,6 +146,8 @@ class ParquetTable:
             raise DataError(f'{self.path}: row {row + 1}, column "{column}": found an empty cell, expected a number')
         found: NDArray[Any] = cells.to_numpy()
         if found.dtype.kind in "biuf":
+            if not text and is_beyond_exact(found):
+                raise DataError(f'{self.path}: column "{column}": found {found[abs(found) > EXACT][0]}{_CONFUSED}')
             return found
         if text and all(isinstance(cell, str) for cell in found):
             return np.array(found, dtype=np.str_)
@@ -185,7 +212,16 @@ def _dataset(
     if found == "regression":
         if y.dtype.kind not in "iuf":
             raise DataError(f"{path}: the targets are text, regression needs numbers")
+        if is_beyond_exact(y):
+            raise DataError(f"{path}: target: found {y[abs(y) > EXACT][0]}{_CONFUSED}")
         y = y.astype(np.float64)
     elif y.dtype.kind in "iu" or (y.dtype.kind == "f" and (y == np.floor(y)).all()):
         y = y.astype(np.int64)
-    return Dataset(path.name, X, y, columns, found, sites)
+    return Dataset(path.name, X, y, columns, found, sites, notes=tuple(_ids(path, X, columns)))
+
+
+def _ids(path: Path, X: NDArray[Any], columns: Sequence[str]) -> Iterator[str]:
+    """Find columns of whole numbers, another one in every row."""
+    for name, values in zip(columns, X.T, strict=True):
+        if len(values) >= SEVERAL and is_whole(values) and len(np.unique(values)) == len(values):
+            yield f"{path.name}: column {name!r} has another whole number in every row: if it is an id, leave it out"

@@ -30,7 +30,6 @@ _INSTEAD = {
 _REFUSED = {
     "average": "partial_fit goes on from its own running average and ignores the weights that arrive",
     "early_stopping": "partial_fit does not support it; the number of rounds is what stops the training",
-    "class_weight": "classes are agreed by all nodes as indices, and balance would differ from node to node",
 }
 
 _STEPS = (
@@ -50,6 +49,9 @@ def _shifts_intercepts() -> bool:
     return [1, 6] <= release < [1, 7, 2]
 
 
+_BY_LABEL = "its weights go by label, and an estimator here is shown the agreed classes as indices from 0"
+
+
 def why_not(estimator: Any) -> str:
     """Return why copies of an estimator without an adapter cannot be averaged, and what to use instead."""
     names = [ancestor.__name__ for ancestor in type(estimator).__mro__]
@@ -67,6 +69,9 @@ def refused_setting(estimator: Any) -> tuple[str, str] | None:
     for parameter, why in _REFUSED.items():
         if getattr(estimator, parameter, None):
             return f"{name} with {parameter}={getattr(estimator, parameter)!r}", why
+    if weights := getattr(estimator, "class_weight", None):
+        why = "what is balanced would differ from node to node" if isinstance(weights, str) else _BY_LABEL
+        return f"{name} with class_weight={weights!r}", why
     solver = getattr(estimator, "solver", None)
     if name.startswith("MLP") and solver == "lbfgs":
         return f"{name} with solver='lbfgs'", "it has no partial_fit; use solver='sgd' or 'adam'"

@@ -34,7 +34,7 @@ FIXED = ("evaluation.sites",)
 OF_TRAINING = ("optimizer", "momentum", "l2")
 """Parameters of the built-in network that stand in [training]; its rate is told with each task."""
 
-NO_PART = ("verbose", "n_jobs", "random_state", "warm_start")
+NO_PART = ("verbose", "n_jobs", "random_state", "warm_start", "max_iter")
 """Parameters of estimators on which no weight depends here: the run's seed addresses what is random."""
 
 

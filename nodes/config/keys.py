@@ -171,6 +171,8 @@ def unknown_key(root: type, section: str, key: str) -> str:
         guess = f"{prefix}{near[0]}"
     if guess is None and (near := difflib.get_close_matches(key, leaves, n=1)):
         guess = leaves[near[0]]
+    if (section, key) == ("data", "columns"):  # which is spelled like the partition's, and means something else
+        guess = None
     place = f"[{section}]" if section else _UNDER_ROOT
     hint = f"did you mean {guess}?" if guess else f"{place} has {', '.join(here)}"
     return f"{prefix}{key}: there is no such key; {hint}"

@@ -61,6 +61,15 @@ def _names(experiment: Experiment) -> Iterator[str]:
         )
 
 
+def _partition(experiment: Experiment) -> Iterator[str]:
+    data = experiment.data
+    if data.partition == "column" and data.column is None and data.name.lower().endswith((".csv", ".parquet")):
+        yield (
+            "data.partition = 'column': needs data.column (--set data.column=NAME), the column whose values say where "
+            "each row was collected"
+        )
+
+
 def _network(experiment: Experiment) -> Iterator[str]:
     network = experiment.network
     if experiment.process_count > experiment.nodes:
@@ -223,7 +232,7 @@ def _algorithm(experiment: Experiment) -> Iterator[str]:
 
 Check = Callable[[Experiment], Iterator[str]]
 
-ALWAYS: tuple[Check, ...] = (_arguments, _names, _network, _goal)
+ALWAYS: tuple[Check, ...] = (_arguments, _names, _partition, _network, _goal)
 FEDERATED: tuple[Check, ...] = (_strategy, _clients)
 GOSSIP: tuple[Check, ...] = (_topology, _algorithm)
 

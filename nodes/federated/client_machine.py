@@ -291,7 +291,9 @@ class ClientMachine:
                 # was there, and has died, may come back until it is given up, which the pulse sees to.
                 if self._incarnation is not None and coordinator not in self.liveness.lost:
                     return [e.SetTimer(("join",), now + limit_s)]
-                return [e.Finish("failed", f"{coordinator} gave no task within {limit_s:g} s")]
+                return [
+                    e.Finish("failed", f"{coordinator} gave no task within {limit_s:g} s (network.join_deadline_s)")
+                ]
             case ("pulse",):
                 return self._pulse(due, now)
             case ("task", number, attempt) if self.current and (number, attempt) == self.current.key:

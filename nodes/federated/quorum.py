@@ -62,7 +62,7 @@ def complete(config: CoordinatorConfig, registry: ClientRegistry, *, at_deadline
 
 def left_behind(config: CoordinatorConfig, registry: ClientRegistry) -> list[e.Effect]:
     """Name those without whom the run begins at the deadline."""
-    reason = f"was not ready within {config.timing.join_deadline_s:g} s"
+    reason = f"was not ready within {config.timing.join_deadline_s:g} s (network.join_deadline_s)"
     absent = sorted(name for name in config.clients if not registry.here(name))
     return [e.Publish("node.lost", {"subject": name, "reason": reason}) for name in absent]
 

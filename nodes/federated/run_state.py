@@ -166,7 +166,8 @@ class RunState:
         until = self.registry.strike(name, key, self.config.federated.probation_rounds)
         if until is None:
             return []
-        state = f"is on probation, and not asked before round {until + 1}: {STRIKES} updates in a row were rejected"
+        state = f"is on probation, and not asked before round {until + 1}: {STRIKES} updates in a row were rejected "
+        state += "or did not come"
         return [e.Publish("warning", {"subject": name, "reason": f"{name} {state}, the last because {reason}"})]
 
     def fail(self, reason: str) -> list[e.Effect]:

@@ -208,10 +208,13 @@ class SyncRounds:
         moving = [name for name in current.awaited() if run.registry.moving(name, current.number)]
         if moving and now < current.opened_at + EXTENSIONS * timing.deadline_s:
             return [e.SetTimer(("deadline", *current.key), now + 2 * timing.heartbeat_s)]
+        effects: list[e.Effect] = []
         for name in current.awaited():
             heard = run.registry.doing(name)
-            current.excused[name] = f"no answer within {timing.deadline_s:g} s (last heard: {heard})"
+            reason = current.excused[name] = f"no answer within {timing.deadline_s:g} s (last heard: {heard})"
+            if current.work == "train":  # whoever lives and never answers makes every round last its deadline
+                effects += run.strike(name, current.key, reason)
         if current.work == "evaluate" or len(current.admitted) >= max(1, current.floor):
-            return self._close("deadline", now)
+            return effects + self._close("deadline", now)
         there = f"{len(current.admitted)} of at least {current.floor} clients"
-        return self.fail(f"{there} answered within {timing.deadline_s:g} s", now)
+        return effects + self.fail(f"{there} answered within {timing.deadline_s:g} s", now)

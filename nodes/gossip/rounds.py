@@ -65,6 +65,7 @@ class GossipRounds:
         self._expected: m.Payload | None = None
         self._open = OpenRound()
         self._unevaluated = False  # the round that was resumed after was the last one, and its metrics are not known
+        self._alone = False  # the last round was mixed with nobody, since nobody was heard
         self._missed = 0  # rounds that this peer has not trained in
         self._unannounced = 0  # heartbeats until all neighbors know of the round that this peer is in
 
@@ -194,6 +195,8 @@ class GossipRounds:
     def close_if_ready(self, now: float) -> list[e.Effect]:
         if self.lifecycle.status != "waiting" or self.waits.awaited(self.number):
             return []
+        if self.membership.cut_off(self.number):
+            return self._close("alone", now)
         return self._close("all" if self.waits.complete(self.number) else "suspected", now)
 
     def deadline(self, now: float) -> list[e.Effect]:
@@ -213,9 +216,19 @@ class GossipRounds:
         open_.closed_by, open_.waited_s = by, now - open_.trained_at
         open_.missing = self.waits.close(self.number, overtaken=by == "overtaken", present=received)
         open_.participants = tuple(sorted(received))
+        said = self._declare(alone=not received and by in ("alone", "suspected"))
         weights = neighborhood.weights(self.number, {p: model.message.degree for p, model in received.items()})
         mix = mix_of(self.number, (open_.trained, open_.clock), received, weights, self.rules)
-        return [e.CancelTimer(("deadline", self.number)), mix]
+        return [e.CancelTimer(("deadline", self.number)), *said, mix]
+
+    def _declare(self, *, alone: bool) -> list[e.Effect]:
+        """Say when this peer begins to go on without anybody, and when it mixes with others again."""
+        was, self._alone = self._alone, alone
+        if was == alone:
+            return []
+        lost = ", ".join(self.membership.missing or self.membership.neighborhood.sources(self.number)) or "all others"
+        reason = f"cut off from {lost}: goes on alone" if alone else "mixes with others again"
+        return [e.Publish("warning", {"round": self.number, "reason": f"{reason} from round {self.number} on"})]
 
     def mixed(self, event: ev.Mixed, now: float) -> list[e.Effect]:
         number = event.round

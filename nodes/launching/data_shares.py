@@ -37,7 +37,9 @@ class DataShares:
     nodes: list[int] = field(default_factory=list)  # in name order: X and y of a node's part
     test: int = -1
     whole: int = -1  # for the baselines: X, y, test X, test y, the row order of all parts and their sizes
+    majority: float | None = None  # the share of the test rows that have the most frequent label
     sizes: tuple[int, ...] = ()  # rows for training, in the order of `nodes`
+    notes: tuple[str, ...] = ()  # of how they were read
 
     def close(self) -> None:
         for descriptor in (*self.nodes, self.test, self.whole):
@@ -107,11 +109,13 @@ def divide(experiment: Experiment) -> DataShares:
         column=None if train.sites is not None else data.column,
         seed=experiment.seed,
     )
-    shares = DataShares(tuple(train.columns), train.task, len(train), sizes=tuple(map(len, parts)))
+    shares = DataShares(tuple(train.columns), train.task, len(train), sizes=tuple(map(len, parts)), notes=source.notes)
     try:
         for part in parts:
             shares.nodes.append(pack([train.X[part], train.y[part]]))
         shares.test = pack([test.X, test.y])
+        if shares.task == "classification" and len(test.y):
+            shares.majority = float(np.unique(test.y, return_counts=True)[1].max() / len(test.y))
         if experiment.evaluation.baseline:
             shares.whole = pack([train.X, train.y, test.X, test.y, np.concatenate(parts), np.array(shares.sizes)])
     except BaseException:

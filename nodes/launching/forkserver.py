@@ -29,6 +29,7 @@ from typing import Any, NoReturn
 
 import msgpack
 
+from ..runtime.printable import printable_lines
 from .rlimits import OUT_OF_RESOURCES, raise_soft_limits, ran_out
 
 LAST_S = 1.0  # how long a child may take to end when the launcher has
@@ -208,7 +209,7 @@ def _child(job: dict[str, Any], descriptors: list[int], pipe: int) -> NoReturn:
     except BaseException as error:  # noqa: BLE001  (a forked child must not return into this loop)
         import traceback
 
-        traceback.print_exc()
+        sys.stderr.write(printable_lines(traceback.format_exc()))
         code = OUT_OF_RESOURCES if ran_out(error) else 1
     finally:
         sys.stderr.flush()

@@ -186,7 +186,7 @@ class _Launch:
             self.on_address(address)
             self.events.follow(address, supervisor.events_in)
             self.events.publish("run.started", **self._run_started())
-            for warning in (*self.run_dir.damaged, *self._capped()):
+            for warning in (*self.run_dir.damaged, *self.shares.notes, *self._capped()):
                 self.events.publish("warning", reason=warning)
             await supervisor.start_nodes(self.shares)
             self._write_nodes()
@@ -217,7 +217,8 @@ class _Launch:
         if result.status == "completed":
             self.events.publish("run.completed", **_run_completed(result))
         else:
-            self.events.publish("run.failed", reason=result.reason)
+            ended = {"reason": result.reason, "wall_s": result["wall_s"], "bytes_sent": result["bytes_sent"]}
+            self.events.publish("run.failed", **ended)
         if supervisor.broker_runs:  # which is stopped last, so that monitors learn of the end
             await self.events.end_relayed(END_RELAYED_S if status == "completed" else STOPPED_RELAYED_S)
         await supervisor.stop(STOP_S)
@@ -265,6 +266,7 @@ class _Launch:
         reported = (supervisor.results, supervisor.arrays, supervisor.best, supervisor.lost)
         result = collect(self.experiment, *map(dict, reported))
         result.status, result.reason, result.task = status, reason, self.shares.task
+        result.majority = self.shares.majority
         result.baseline, result.last_round = supervisor.baselines, events.last_round
         result.wall_s, result.baseline_s = (self.ended_at or time.time()) - self.started_at, supervisor.baseline_s
         result.startup_s = None if events.first_round_at is None else events.first_round_at - self.started_at
@@ -275,6 +277,7 @@ class _Launch:
 def _run_completed(result: RunResult) -> dict[str, Any]:
     rounds, wall_s = result["completed_rounds"], result["wall_s"]
     fields = {"status": result.status, "completed_rounds": rounds, "wall_s": wall_s}
+    fields["bytes_sent"] = result["bytes_sent"]
     figures = {"accuracy": result.get("accuracy"), "r2": result.get("r2"), "loss": result.get("loss")}
     fields |= {key: value for key, value in figures.items() if value is not None}
     if "stopped_by" in result:

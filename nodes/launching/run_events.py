@@ -12,6 +12,7 @@ from nervenet.broker.subscriber import EventStream
 from nervenet.broker.transport import new_incarnation
 
 from ..results.run_dir import RunDir
+from ..runtime.event_types import Edge
 
 LAST_EVENTS_S = 1.0  # how long the end waits for events, which may be lost
 FOLLOW_AGAIN_S = 1.0
@@ -33,6 +34,7 @@ class RunEvents:
         self._publisher = Publisher("launcher", "launcher", run, new_incarnation())
         self._following: asyncio.Task[None] | None = None
         self._failures: set[str] = set()
+        self._edge = Edge()
         self._left: set[str] = set()
         self._awaited: set[str] | None = None
         self._end_relayed = asyncio.Event()
@@ -83,7 +85,10 @@ class RunEvents:
                 self._survived("followed", error)
                 await asyncio.sleep(FOLLOW_AGAIN_S)
 
-    def _take(self, event: dict[str, Any]) -> None:
+    def _take(self, received: dict[str, Any]) -> None:
+        event, malformed = self._edge.decode(received)
+        if malformed is not None:
+            self._record(malformed)
         if event["node"] != "launcher":
             try:
                 self._note(event)
@@ -96,11 +101,11 @@ class RunEvents:
     def _note(self, event: dict[str, Any]) -> None:
         match event["type"]:
             case "round.started" if self.first_round_at is None:
-                self.first_round_at = float(event["time"])
+                self.first_round_at = event["time"]
             case "round.completed":
                 self._on_round()
                 if event["role"] == "coordinator":
-                    self.last_round = int(event["round"])
+                    self.last_round = event.get("round", self.last_round)
             case "node.left" if "subject" not in event:
                 self._left.add(event["node"])
                 self._check_left()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,15 @@ from ..results.collect import write_results
 from ..results.run_dir import RunDir, check_run_dir, read_nodes
 from ..results.run_result import RunResult
 from ..results.summary import summarize
+from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name
 from ..runtime.round_history import rows_of
 from ..runtime.session import Session
 from .data_shares import load_for
-from .node_process import ROLES, result_of
+from .node_process import ROLES, Node, result_of
 
+INTERRUPTED = "interrupted"  # status and reason of a run that its owner has stopped
 SITES = "sites"  # the name of the data of a run whose sites each bring their own
 
 
@@ -39,6 +42,7 @@ async def run_node(
     name: str | None = None,
     out: Path | None = None,
     resume: Path | None = None,
+    patient: bool = False,
     on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> RunResult:
     """Take part in a run from beginning to end.
@@ -58,6 +62,8 @@ async def run_node(
         That of its previous incarnation, in place of `out`: a coordinator's run continues after its last checkpoint, a
         client with its state, under the name that it had. Peers that come back together continue after the newest round
         of which all hold a state; one alone takes a neighbor's model.
+    patient
+        Wait for the broker and the other nodes as long as it takes, in place of `network.join_deadline_s`.
     on_event
         Called with each event that this node publishes.
 
@@ -74,47 +80,75 @@ async def run_node(
         run_dir = _open(role, experiment, out, resume)
         if run_dir:
             stack.enter_context(run_dir)
-        site_model = _site_model(role, experiment)
+        site_model, notes = _site_model(role, experiment)
         shared_config = shared_config_of(experiment, site_model)
         checkpoint_dir = run_dir.checkpoint_dir(role, name) if run_dir else None
         identity = NodeIdentity(
-            broker, run, name, shared_config=shared_config, checkpoint_dir=checkpoint_dir, seed_peer=seed_peer
+            broker,
+            run,
+            name,
+            shared_config=shared_config,
+            checkpoint_dir=checkpoint_dir,
+            patient=patient,
+            seed_peer=seed_peer,
         )
         node = ROLES[role].from_parts(site_model, experiment, identity)
         if run_dir:
             run_dir.write_experiment(experiment)
         node.session.on_event = _recorder(run_dir, node.session, on_event)
         reason = ""
+        interrupted: asyncio.CancelledError | None = None
         try:
             async with node:
+                for note in notes:
+                    node.session.publish("warning", {"reason": note})
                 if run_dir:
                     address = node.session.transport.addresses.get("control", "")
                     run_dir.write_nodes({name: {"role": role, "pid": os.getpid(), "address": address}})
-                if role == "coordinator":
+                if isinstance(node, Coordinator):
                     _publish_started(experiment, node.session, run_dir.resumed if run_dir else None)
-                async for _ in node.rounds():
-                    pass
-                if role == "coordinator":
-                    stats, wall_s = node.session.stats, time.monotonic() - started
-                    known = {"status": "completed", "completed_rounds": stats.completed, "wall_s": wall_s}
-                    node.session.publish("run.completed", {**known, **stats.stopped})
+                await _until_over(node, started)
         except NodeFailed as error:
             reason = str(error)
+        except asyncio.CancelledError as error:
+            reason, interrupted = INTERRUPTED, error
         if run_dir and isinstance(node, Peer):
             run_dir.resumed = node.resumed
         if role == "coordinator":
             experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, name=SITES))
         result = result_of(name, node, reason)
         result.wall_s = time.monotonic() - started
+        if interrupted is not None:
+            result.status = INTERRUPTED
         if run_dir:
             write_results(experiment, run_dir, result)
             if role != "client":
                 run_dir.write_rounds(experiment.mode, {name: dict(rows_of(*node.session.stats.history.to_report()))})
         else:
             result.summary = summarize(experiment, result)
+    if interrupted is not None:  # the folder holds what was learned until then
+        raise interrupted
     if result.status != "completed":
         raise NodeFailed(result.reason or "")
     return result
+
+
+async def _until_over(node: Node, started: float) -> None:
+    """Take part until the run is over; a coordinator publishes its end, of which nobody else knows."""
+    publish = node.session.publish if isinstance(node, Coordinator) else _nowhere
+    try:
+        async for _ in node.rounds():
+            pass
+    except asyncio.CancelledError:
+        publish("run.failed", {"reason": INTERRUPTED})
+        raise
+    stats, wall_s = node.session.stats, time.monotonic() - started
+    known = {"status": "completed", "completed_rounds": stats.completed, "wall_s": wall_s}
+    publish("run.completed", {**known, **stats.stopped})
+
+
+def _nowhere(_kind: str, _fields: Mapping[str, Any]) -> None:
+    pass
 
 
 def _open(role: str, experiment: Experiment, out: Path | None, resume: Path | None) -> RunDir | None:
@@ -138,16 +172,18 @@ def _publish_started(experiment: Experiment, session: Session, resumed: int | No
     session.publish("run.started", {**fields, "data": SITES, "model": experiment.model.name})
 
 
-def _site_model(role: str, experiment: Experiment) -> SiteModel:
+def _site_model(role: str, experiment: Experiment) -> tuple[SiteModel, tuple[str, ...]]:
+    """Return a node's model with its rows, and what its owner should know of how they were read."""
     model = build_model(experiment)
     if role == "coordinator":
-        return build_site_model(model, None, experiment)
+        return build_site_model(model, None, experiment), ()
     data = experiment.data
     source = load_for(model, experiment)
     rows = (source.X, source.y)
     # A file's targets may look otherwise at the other sites: all of them decide. A packaged set is the same at all.
     task = None if is_file_name(data.name) else source.task
-    return build_site_model(model, rows, experiment, columns=source.columns, task=task, holdout=data.test_size)
+    site = build_site_model(model, rows, experiment, columns=source.columns, task=task, holdout=data.test_size)
+    return site, source.notes
 
 
 def _recorder(

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 from nervenet.broker.subscriber import EventStream
 
-from .events import AnyEvent, Gap, parse_event
+from ..runtime.event_types import AnyEvent, Edge, Gap, parse_event
 
 
 class Monitor:
     """The events of a broker, as they happen, beginning with the last ones of each kind.
 
-    Each is an instance of its type's class in `nervenet.nodes.monitoring.events` (docs/events.md), and has the map that
-    was received as `raw`; ``event["type"]`` reads from it. Two types are made here: ``gap`` says how many events of a
-    publisher were missed, ``warning`` (of node ``stream``) that the broker does not answer; when it does, events go on.
+    Each is an instance of its type's class in `nervenet.nodes.runtime.event_types` (docs/events.md), and has as `raw`
+    the map that was received, without what does not fit its type; ``event["type"]`` reads from it. Three types are made
+    here: ``gap`` says how many events of a publisher were missed, ``malformed`` how many did not fit their type,
+    ``warning`` (of node ``stream``) that the broker does not answer; when it does, events go on.
 
     Parameters
     ----------
@@ -52,6 +53,8 @@ class Monitor:
         self.received = 0
         self.missed = 0
         self.last: dict[str, AnyEvent] = {}
+        self._edge = Edge()
+        self._next: dict[str, Any] | None = None
         self._stream = EventStream(broker, topics, run=run)
 
     async def __aenter__(self) -> Self:
@@ -65,7 +68,13 @@ class Monitor:
         return self
 
     async def __anext__(self) -> AnyEvent:
-        event = parse_event(await anext(self._stream))
+        if self._next is not None:
+            raw, self._next = self._next, None
+        else:
+            raw, malformed = self._edge.decode(await anext(self._stream))
+            if malformed is not None:
+                raw, self._next = malformed, raw
+        event = parse_event(raw)
         if event.node != "stream":
             self.received += 1
             self.last[str(event.get("subject", event.node))] = event

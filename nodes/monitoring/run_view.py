@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..results.round_metrics import Sketch
+from ..runtime.event_types import Event, fit
 from .clusters import PeerClusters, find_clusters
-from .events import Event
 
 Fields = Mapping[str, Any] | Event
 LEARNERS = ("coordinator", "client", "peer")
@@ -60,6 +60,7 @@ class RunView:
     rows: dict[str, NodeRow] = field(default_factory=dict)  # by name of the node
     stopping: str = ""  # why the run ends before its last round
     baselines: tuple[int, int] = (0, 0)  # models trained for comparison, and of how many
+    malformed: dict[str, int] = field(default_factory=dict)  # events that do not fit their type, by publisher and type
     missed: int = 0  # events that were published and never received
     resumed_after: int = 0  # the last round of the previous incarnation
     seen: float = 0.0
@@ -77,6 +78,7 @@ class RunView:
         return sorted(name for name, row in self.rows.items() if row.state == "lost")
 
     def update(self, event: Fields) -> None:
+        event = event.raw if isinstance(event, Event) else fit(event)[0]
         kind, at = str(event.get("type")), _number(event.get("time")) or 0.0
         self.seen = max(self.seen, at)
         row = self._row(event, at)
@@ -92,6 +94,8 @@ class RunView:
                 self.stopping = str(event.get("stopped_by") or "")
             case "baseline.progress":
                 self.baselines = (int(event.get("done") or 0), int(event.get("models") or 0))
+            case "malformed":
+                self.malformed[f"{event.get('subject')} {event.get('about')}"] = int(event.get("count") or 0)
             case "gap":
                 self.missed += int(event.get("missed") or 0)
             case "node.suspect" | "node.lost":
@@ -278,9 +282,11 @@ def _count(row: NodeRow, event: Fields) -> None:
 
 def notice(event: Fields) -> str | None:
     """Return the line for an event that a user should read even if no table shows it; None for all others."""
+    event = event.raw if isinstance(event, Event) else fit(event)[0]
     subject, number = event.get("subject") or event.get("node"), event.get("round")
     text = {
         "gap": f"missed {event.get('missed')} events of {subject}",
+        "malformed": f"{event.get('count')} malformed events {event.get('about')} of {subject}",
         "node.suspect": f"{subject} is suspected",
         "node.lost": f"{subject} is lost",
         "round.failed": f"round {number} failed",
@@ -298,4 +304,7 @@ def _number(value: Any) -> float | None:
 
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
+    try:
+        return statistics.fmean(known) if known else None
+    except OverflowError:  # of finite numbers near the greatest there are
+        return None

@@ -57,7 +57,7 @@ def write_results(experiment: Experiment, run_dir: RunDir, result: RunResult) ->
 
     A file that cannot be written fails the run by name; its checkpoints stand, so it can be resumed when there is room.
     """
-    result.path, result.resumed_after = run_dir.path, run_dir.resumed
+    result.path, result.resumed_after, result.earlier = run_dir.path, run_dir.resumed, run_dir.earlier
     unwritten: list[str] = []
     if not result.models_saved:
         with _noting(unwritten, "the model", run_dir):

@@ -143,7 +143,7 @@ def _check_unfinished(path: Path, number: int, begun: Experiment, experiment: Ex
     """Raise `ExperimentError` for a run that has its result, unless more is asked of it now than was then."""
     try:
         summary = json.loads((path / "summary.json").read_bytes())
-        done, of = int(summary["completed_rounds"]), int(summary["rounds"])
+        done, of = int(summary.get("last_round", summary["completed_rounds"])), int(summary["rounds"])
     except (OSError, ValueError, KeyError, TypeError):
         return  # nothing, or nothing readable, was left: it cannot have come to its end
     if summary.get("status") != "completed" or done != number:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from ..runtime.event_types import fit
 from ..runtime.round_history import SCORES, Row, completed_row, judged_row
 
 Sketch: TypeAlias = Sequence[float]
@@ -18,6 +19,7 @@ Rounds: TypeAlias = Mapping[str, Mapping[int, Row]]
 """What is known of each round by each node, coordinator or peer."""
 
 FILE = "round_metrics.jsonl"
+GREAT = 1e300  # sums of figures beyond it may overflow
 
 
 class RecordedRounds:
@@ -33,6 +35,7 @@ class RecordedRounds:
             self.add(event)
 
     def add(self, event: Mapping[str, Any]) -> None:
+        event = fit(event)[0]  # a run folder holds what was received, whoever published it
         kind, node, number = str(event.get("type")), str(event.get("node")), event.get("round")
         if kind == "run.started" and isinstance(event.get("resumed_after"), int):
             self._rewind(int(event["resumed_after"]))
@@ -92,7 +95,7 @@ def _of_peers(known: Mapping[str, Row], sketches: Mapping[str, Sketch]) -> Row:
     for name in ("duration_s", "train_loss", "loss", *SCORES):
         values = [row[name] for row in rows if name in row]
         if values:
-            found[name] = statistics.fmean(values)
+            found[name] = statistics.fmean(values) if max(map(abs, values)) < GREAT else None
         if values and name in ("loss", *SCORES):
             found |= {f"{name}_min": min(values), f"{name}_max": max(values)}
     judged = [row["evaluated_on"] for row in rows if "evaluated_on" in row]

@@ -13,7 +13,9 @@ from nervenet.models.atomic_file import replacing
 
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
+from ..runtime.printable import printable_json
 from ..runtime.round_history import Row
+from .earlier import Earlier, of_events
 from .round_metrics import FILE as ROUNDS
 from .round_metrics import RecordedRounds, Rounds, read_rows, run_rows, with_earlier
 
@@ -28,7 +30,7 @@ _JSON = msgspec.json.Encoder(enc_hook=lambda value: value.tolist())
 
 def to_json(value: object) -> str:
     """Return one line of JSON; numbers that are not finite become null, NumPy's scalars and arrays plain ones."""
-    return _JSON.encode(value).decode()
+    return printable_json(_JSON.encode(value).decode())
 
 
 def new_default_dir(experiment: Experiment, now: datetime, root: Path = Path("runs")) -> Path:
@@ -79,8 +81,9 @@ class RunDir:
     """One run's folder; a context manager, because the last events are buffered.
 
     An existing run goes on after the round `resumed`; `damaged` are states of peers that could not be read, and were
-    skipped; `refused` is why events could not be written, if they could not. Raises `ExperimentError` if a new folder
-    is not empty or cannot be created, or another process is writing to an existing one.
+    skipped; `earlier` is what its previous incarnations took; `refused` is why events could not be written, if they
+    could not. Raises `ExperimentError` if a new folder is not empty or cannot be created, or another process is
+    writing to an existing one.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class RunDir:
         self.path, self.resumed, self.damaged = path, resumed, damaged
         self.refused: str | None = None
         self._refusal_returned = False
+        self.earlier = of_events(read_events(path), read_summary(path)) if existing else Earlier()
         if not existing:
             _create(path)
         file = path / "events.jsonl"
@@ -121,7 +125,7 @@ class RunDir:
     def record(self, event: Mapping[str, Any]) -> str | None:
         """Append one event as a line. A full disk ends no run: why events cannot be written is returned, once."""
         with self._noting_refusal():
-            self._events.write(_JSON.encode(event) + b"\n")
+            self._events.write(f"{to_json(event)}\n".encode())
         if time.monotonic() - self._flushed >= FLUSH_AFTER_S:
             self.flush()
         if self.refused is None or self._refusal_returned:
@@ -179,6 +183,14 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(event, dict):
                 yield event
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """Return ``summary.json`` of a run folder; empty if there is none, or it cannot be read."""
+    try:
+        return msgspec.json.decode((path / "summary.json").read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError):
+        return {}
 
 
 def read_nodes(path: Path) -> dict[str, dict[str, Any]]:
@@ -247,7 +259,7 @@ def _truncated(file: Path) -> bool:
 
 
 def _indented(value: object) -> str:
-    return msgspec.json.format(_JSON.encode(value), indent=2).decode() + "\n"
+    return msgspec.json.format(to_json(value), indent=2) + "\n"
 
 
 def _alive(pid: object) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .earlier import Earlier
+
 
 @dataclass(eq=False, repr=False)
 class RunResult(Mapping[str, Any]):
@@ -16,6 +18,7 @@ class RunResult(Mapping[str, Any]):
     status: str = "completed"  # or failed, or interrupted
     reason: str | None = None  # of another status
     task: str = "classification"  # or regression
+    majority: float | None = None  # the share of the test rows that have the most frequent label, where it is known
     weights: Any = None  # of the final model (federated), or the mean of the survivors' (gossip)
     best_weights: Any = None  # those of a coordinator's best round
     models_saved: bool = False  # by the coordinator, which holds them
@@ -29,8 +32,8 @@ class RunResult(Mapping[str, Any]):
     wall_s: float = 0.0  # from the command's start to the last node's result
     baseline_s: float | None = None  # seconds that the baselines trained, concurrently with the run or after it
     startup_s: float | None = None  # and to the first round
-    # The round after which this incarnation of the run went on; bytes and seconds are of this incarnation alone.
-    resumed_after: int | None = None
+    resumed_after: int | None = None  # the round after which this incarnation of the run went on
+    earlier: Earlier = field(default_factory=Earlier)  # what the incarnations before it took
     last_round: int = 0  # that an event reported as complete: all that is known where no node is left to report
     path: Path | None = None  # the run folder
     summary: dict[str, Any] = field(default_factory=dict)  # empty until it is written

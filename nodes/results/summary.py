@@ -8,6 +8,7 @@ from typing import Any
 
 from ..config.schema import Experiment
 from .run_result import RunResult
+from .verdict import doubt
 
 
 def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
@@ -17,12 +18,15 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
     ``loss``, ``examples``: the last evaluation, with further scorers by name); ``evaluated_on``, the rows of that
     (``test``, or ``holdout``: of the sites, or a peer's own); ``sites`` (their last
     evaluation); ``best`` (``round`` and ``metrics``); ``stopped`` (``stopped_by``, ``reason``);
+    ``last_round``, which is more than were completed where a peer was left behind and jumped over some; ``mixed_with``
+    and ``alone``, of a peer in a disturbed run: rounds by whose models went into them, and those with nobody's;
     ``bytes_sent``, ``bytes_received``; ``bytes_sent_by_kind`` (``weights``, ``control``); ``round_s`` (duration of each
     of its rounds, seconds); ``rejected`` (``{subject: count}``); ``staleness`` (``mean``, ``max``: without rounds);
+    ``losses`` (``train`` and ``test``, the first and the last);
     ``disturbed`` (reasons, one a line); ``warnings`` (a line each); ``personal`` (a client's own model, and the final
     one of all, on its hold-out); ``mass`` (``held``, and ``out`` by neighbor: push-sum).
     """
-    reports, status = result.reports, result.status
+    reports, status, earlier = result.reports, result.status, result.earlier
     survivors = {name: report for name, report in sorted(reports.items()) if name not in result.lost}
     evaluators = _evaluators(experiment, survivors)
     completed = [int(report["completed_rounds"]) for report in evaluators.values() if "completed_rounds" in report]
@@ -46,6 +50,10 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
         "nodes": experiment.nodes,
         "rounds": experiment.rounds,
         "completed_rounds": completed_rounds,
+        "last_round": min(
+            (int(report.get("last_round", completed_rounds)) for report in evaluators.values()),
+            default=completed_rounds,
+        ),
         "seed": experiment.seed,
         "data": experiment.data.label,
         "model": experiment.model.name,
@@ -59,9 +67,11 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
         ),
         "consensus_distance": _number(result.consensus_distance),
         "baseline": {key: _number(value) for key, value in result.baseline.items()} if result.baseline else None,
-        "bytes_sent": sum(int(report.get("bytes_sent", 0)) for report in reports.values()),
-        "bytes_sent_by_kind": _sums(report.get("bytes_sent_by_kind", {}) for report in reports.values()),
-        "wall_s": round(result.wall_s, 3),
+        "bytes_sent": earlier.bytes_sent + sum(int(report.get("bytes_sent", 0)) for report in reports.values()),
+        "bytes_sent_by_kind": _sums(
+            [earlier.bytes_sent_by_kind, *(report.get("bytes_sent_by_kind", {}) for report in reports.values())]
+        ),
+        "wall_s": round(earlier.wall_s + result.wall_s, 3),
         "baseline_s": None if result.baseline_s is None else round(result.baseline_s, 3),
         "startup_s": None if result.startup_s is None else round(result.startup_s, 3),
         "round_s_median": _over(durations, lambda known: round(statistics.median(known), 6)),
@@ -84,6 +94,10 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
         "lost_because": dict(sorted(result.lost.items())),
     }
     summary |= {key: value for key, value in further.items() if value}
+    if status == "completed":
+        losses = {name: report["losses"] for name, report in reports.items() if report.get("losses")}
+        flaw = doubt(experiment, result.task, summary[score], result.majority, losses, list(evaluators))
+        summary |= {"doubt": flaw} if flaw else {}
     if sites:
         summary["worst_site"] = sites.get("worst", {}).get("site")
     if result.resumed_after is not None:
@@ -154,6 +168,7 @@ def _by_node(report: Mapping[str, Any], score: str) -> dict[str, Any]:
         found["completed_rounds"] = report.get("completed_rounds")
     found |= {key: _number(metrics[key]) for key in (score, "loss") if key in metrics}
     found |= {"evaluated_on": report["evaluated_on"]} if report.get("evaluated_on") else {}
+    found |= {key: report[key] for key in ("alone", "mixed_with") if report.get(key)}
     return found | {key: report.get(key) for key in ("bytes_sent", "bytes_received")}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
@@ -79,9 +80,15 @@ class Role(ABC):
         self._node = Node(
             machine, session.transport, Worker(worker, self.identity.name), session.publish, self._reports.put
         )
-        session.publish("node.ready", {"pid": os.getpid()})
+        rows = {"examples": self.model.examples, "held_out": self.model.held_out} if self.model.examples else {}
+        session.publish("node.ready", {"pid": os.getpid(), **rows})
         self._node.post(ev.Started())
         return self._node
+
+    @staticmethod
+    def _leaving(error: object) -> str:
+        """Return why a node leaves, by the type of what ended its block: for others, and for people."""
+        return "interrupted" if error is asyncio.CancelledError else "done"
 
     async def rounds(self) -> AsyncIterator[RoundReport]:
         """Yield each round that is complete, until the run is over.

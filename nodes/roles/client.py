@@ -93,10 +93,12 @@ class Client(Role):
         self._worker: ClientWorker | None = None
         self._coordinator = ""
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *error: object) -> None:
+        reason = self._leaving(error[0])
         if self._coordinator and self._node is not None and not self._node.finished.done():
-            self.session.send_goodbye([self._coordinator], "done")
-        await self.session.close()
+            reason = "left before the run was over" if reason == "done" else reason
+            self.session.send_goodbye([self._coordinator], reason)
+        await self.session.close(reason)
 
     def _begin(self, roster: Roster) -> None:
         coordinators = members_of(roster, "coordinator")

@@ -130,14 +130,14 @@ class Coordinator(Role):
             self._ready = await asyncio.to_thread(self._past.restore, self._worker, self.session.stats)
         return await super().__aenter__()
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *error: object) -> None:
         connections = self.session.connections
         if self._node is not None:
             if not self._node.finished.done():
                 self.session.send_goodbye(connections.connected, "the coordinator left before the run was over")
             # The clients read the final model, or why there is none, before this end of the connection goes.
             await connections.wait_for_goodbyes(GOODBYES_S)
-        await self.session.close()
+        await self.session.close(self._leaving(error[0]))
 
     def _begin(self, roster: Roster) -> None:
         experiment = self.experiment

@@ -34,6 +34,7 @@ class NodeIdentity:
     previous_incarnation: int = 0  # which it resumes: the new one is larger, whatever its clock says
     min_nodes: int | None = None  # that must join before it begins; None: as many as the experiment says
     context: zmq.Context[zmq.Socket[bytes]] | None = None  # shared with other nodes of the process; its owner ends it
+    patient: bool = False  # waits for its broker and the other nodes as long as it takes, whatever the deadline to join
     seed_peer: str = ""  # control address of a living peer of a run that has begun, in place of `broker`
 
 

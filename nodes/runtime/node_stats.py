@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from .payload_checks import brief
 from .round_history import RoundHistory
 
 DISTURBING = {"node.suspect": "suspected", "node.lost": "lost", "round.failed": "a round failed"}
 INCOMPLETE = {"deadline", "overtaken"}
-ROUNDS, LINES = 10_000, 100  # that a report goes into
+# What a report holds must fit a message, whatever strangers send and however many they are.
+ROUNDS, LINES, LONGEST_LINE, NAMES = 10_000, 100, 2_000, 500
+OTHERS = "(others)"  # what is counted of all who came when there were so many names already
 
 
 class NodeStats:
@@ -19,11 +23,14 @@ class NodeStats:
     def __init__(self, role: str) -> None:
         self.role = role
         self.completed = 0
+        self.skipped = 0  # rounds that a peer which was left behind has jumped over
+        self.mixed: Counter[str] = Counter()  # a peer's rounds by whose models went into them; "" for nobody's
         self.history = RoundHistory()  # of this incarnation
         self.metrics: dict[str, Any] = {}
         self.evaluated_on = ""  # test or holdout: what the metrics are of
         self.sites: dict[str, Any] = {}  # what the sites measured on their own rows, as far as they were asked
         self.stopped: dict[str, Any] = {}  # why the run ends before its last round, if it does
+        self.losses: dict[str, tuple[float, float]] = {}  # train and test: the first one and the last
         self.round_s: list[float] = []
         self.staleness: Counter[int] = Counter()  # updates by the steps that were made while they were
         self.rejected: Counter[str] = Counter()
@@ -49,6 +56,9 @@ class NodeStats:
                 self.sites = dict(fields)
             self._judged(fields)
             self.history.judged(kind, fields)
+            self._note_loss("test", fields.get("loss"))
+        elif kind == "metric.local":
+            self._note_loss("train", fields.get("loss"))
         elif kind == "metric.sites":
             self.sites = dict(fields)
             self._judged(fields)
@@ -57,7 +67,8 @@ class NodeStats:
         elif kind == "run.stopping":
             self.stopped = {"stopped_by": fields["stopped_by"], "reason": fields["reason"]}
         elif kind == "update.rejected":
-            self.rejected[str(fields.get("subject"))] += 1
+            name = brief(str(fields.get("subject")))
+            self.rejected[name if name in self.rejected or len(self.rejected) < NAMES else OTHERS] += 1
         elif kind == "warning":
             _append(self.warnings, str(fields.get("reason", "")))
         elif kind in DISTURBING:
@@ -67,16 +78,34 @@ class NodeStats:
     def _round(self, fields: Mapping[str, Any]) -> None:
         number = int(fields["round"])
         if number:
+            self._jumped(number)
             self.completed = number
+            self._note_loss("train", fields.get("loss"))
+            if self.role == "peer":
+                self.mixed.update(fields.get("participants") or ("",))
             self.round_s.append(float(fields["duration_s"]))
             self.staleness.update(fields.get("staleness", ()))
         if "mass" in fields:
             self.mass = {"held": float(fields["mass"]), "out": dict(fields.get("mass_out", {}))}
         by = fields.get("closed_by")
-        if by in INCOMPLETE or fields.get("missing"):
+        if by == "alone":
+            self._without("mixed with nobody", number)
+        elif by in INCOMPLETE or fields.get("missing"):
             missing = "; ".join(f"{name}: {why}" for name, why in sorted(fields.get("missing", {}).items()))
             self._without(f"closed by {by} without {missing}", number)
         self._mark(number)
+
+    def _note_loss(self, kind: str, loss: Any) -> None:
+        if isinstance(loss, int | float) and math.isfinite(loss):
+            self.losses[kind] = (self.losses.get(kind, (loss, loss))[0], loss)
+
+    def _jumped(self, number: int) -> None:
+        """Count the rounds between the last one and this: a peer has not done them. Who came late has missed none."""
+        first = self.completed + 1
+        if first < number and (self.completed or 0 in self._marks):
+            self.skipped += number - first
+            shown = f"round {first}" if first == number - 1 else f"rounds {first} to {number - 1}"
+            _append(self.disturbed, f"{shown} left out: it was left behind, and joined round {number}")
 
     def _without(self, line: str, number: int) -> None:
         """Keep one line for what holds of consecutive rounds: each lacks a dead neighbor until it is known to be."""
@@ -100,6 +129,8 @@ class NodeStats:
             "staleness": sorted(self.staleness.items()),
             "disturbed": (len(self.disturbed), self.disturbed[-1:]),
             "warnings": len(self.warnings),
+            "skipped": self.skipped,
+            "mixed": dict(self.mixed),
         }
         before = [n for n in sorted(self._marks) if n < number][-1:]
         self._marks = {n: self._marks[n] for n in before} | {number: mark}
@@ -133,6 +164,7 @@ class NodeStats:
         self.round_s = list(known["round_s"])
         self.staleness = Counter({int(steps): int(times) for steps, times in known["staleness"]})
         self.rejected = Counter(known["rejected"])
+        self.skipped, self.mixed = int(known.get("skipped", 0)), Counter(known.get("mixed", {}))
         self.warnings = [*known["warnings"], *self.warnings]  # this incarnation's stay
         self.disturbed = [*known["disturbed"], *self.disturbed]
         self._mark(number)
@@ -140,7 +172,8 @@ class NodeStats:
     def report(self, counters: Any) -> dict[str, Any]:
         found: dict[str, Any] = {
             "role": self.role,
-            "completed_rounds": self.completed,
+            "completed_rounds": self.completed - self.skipped,
+            "last_round": self.completed,
             "metrics": self.metrics,
             "bytes_sent": counters.bytes_sent,
             "bytes_received": counters.bytes_received,
@@ -154,16 +187,20 @@ class NodeStats:
             total = sum(steps * updates for steps, updates in self.staleness.items())
             found["staleness"] = {"mean": total / self.staleness.total(), "max": max(self.staleness)}
         further: dict[str, Any] = {
+            "losses": {kind: list(ends) for kind, ends in self.losses.items()},
             "evaluated_on": self.evaluated_on,
             "sites": self.sites,
             "stopped": self.stopped,
             "mass": self.mass,
             "personal": self.personal,
         }
+        if self.disturbed and self.mixed:
+            further["alone"] = self.mixed[""]
+            further["mixed_with"] = {name: self.mixed[name] for name in sorted(self.mixed)[:LINES] if name}
         further["silent"] = sorted(self.silent)
         return found | {name: value for name, value in further.items() if value}
 
 
 def _append(lines: list[str], line: str) -> None:
     if len(lines) < LINES:  # a run of a million rounds must not remember each
-        lines.append(line)
+        lines.append(line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…")

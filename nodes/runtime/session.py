@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
+from nervenet.broker.errors import BrokerUnreachable
 from nervenet.broker.events import Publisher
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Roster
@@ -24,13 +25,17 @@ from .node_stats import NodeStats
 from .reconnect import Reconnector
 from .report_client import DRAIN_S, REPORT_SERVER, ReportClient
 
+ATTEMPT_S = 10.0  # after which a broker that has not answered is asked again
+SAY_EVERY_S = 60.0
+FOREVER_S = 1e9  # a deadline that the others can be told of
 BACKLOG = 10_000  # messages that are kept until there is a node to take them
 
 
 class Session:
     """An open node: transport, lease, events.
 
-    What arrives is kept until a node is attached that takes it. Every wait has the experiment's join deadline.
+    What arrives is kept until a node is attached that takes it. Every wait has the experiment's join deadline,
+    unless the node is `patient`.
     """
 
     def __init__(self, role: str, identity: NodeIdentity, experiment: Experiment, *, binds: bool) -> None:
@@ -94,8 +99,9 @@ class Session:
             reason = "done"
             await self.reports.report("ready", {"pid": os.getpid(), "addresses": dict(addresses)})
             # The broker keeps the deadline and names who is missing; ours is only for one that no longer answers.
-            deadline_s = self.experiment.network.join_deadline_s + 5
-            begin(roster or await self._joined().roster(newer_than=0, deadline_s=deadline_s))
+            async with self._saying(f"the other nodes of run '{identity.run}'"):
+                roster = roster or await self._joined().roster(newer_than=0, deadline_s=self._join_deadline_s + 5)
+            begin(roster)
         except BaseException:
             await self.close(reason)
             raise
@@ -114,18 +120,52 @@ class Session:
                 addresses=dict(self.transport.addresses),
                 shared_config=dict(identity.shared_config),
                 min_nodes=self.experiment.min_nodes if identity.min_nodes is None else identity.min_nodes,
-                join_deadline_s=network.join_deadline_s,
+                join_deadline_s=self._join_deadline_s,
             ),
             self._context,
-            connect_deadline_s=min(10.0, network.join_deadline_s),
+            connect_deadline_s=min(ATTEMPT_S, self._join_deadline_s),
             rejoin_deadline_s=network.rejoin_deadline_s,
             on_joined=lambda joined: self.publisher.connect(joined.events_in),
             on_roster=lambda roster: self._reconnector.roster(roster) if self._reconnector else None,
             on_warning=self._warn,
             on_error=self._failed,
         )
-        await lease.__aenter__()
+        async with self._saying(f"the broker at {identity.broker}"):
+            await self._enter(lease)
         self._lease, self.events_in = lease, lease.events_in
+
+    async def _enter(self, lease: Lease) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._join_deadline_s
+        while True:
+            try:
+                await lease.__aenter__()
+                return
+            except BrokerUnreachable:
+                if loop.time() >= until:
+                    limit = self._join_deadline_s
+                    raise BrokerUnreachable(self.identity.broker, limit, "network.join_deadline_s") from None
+
+    @property
+    def _join_deadline_s(self) -> float:
+        return FOREVER_S if self.identity.patient else self.experiment.network.join_deadline_s
+
+    @asynccontextmanager
+    async def _saying(self, whom: str) -> AsyncIterator[None]:
+        """Say every minute for whom this node waits."""
+
+        async def say() -> None:
+            waited_s = 0.0
+            while True:
+                await asyncio.sleep(SAY_EVERY_S)
+                waited_s += SAY_EVERY_S
+                self._warn(f"waiting for {whom}, for {waited_s:g} s")
+
+        saying = asyncio.create_task(say())
+        try:
+            yield
+        finally:
+            saying.cancel()
 
     async def _join_by_peer(self) -> Roster:
         """Return who is there, as one living peer knows it."""

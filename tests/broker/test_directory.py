@@ -93,7 +93,7 @@ def test_a_federated_run_waits_for_its_coordinator():
         says(broker, RenewLease(1, "demo", name, 1), 29.0)
     assert broker.tick(30.0) == []  # nobody asked
     assert says(broker, GetRoster(1, "demo", 0, 9.0), 31.0).reason == (
-        "2 of 2 nodes joined within 30 s: a, b; no coordinator"
+        "2 of 2 nodes joined within 30 s (network.join_deadline_s): a, b; no coordinator"
     )
     other = directory()
     for name, role in (("a", "client"), ("b", "client"), ("c", "coordinator")):
@@ -110,7 +110,7 @@ def test_too_few_in_time_is_a_failure_with_names():
         says(broker, RenewLease(1, "demo", name, 1), 29.0)
     assert replies(broker.tick(29.9)) == {}
     answers = replies(broker.tick(30.0))[b"w"]
-    assert answers == Failed(4, "incomplete", "2 of 3 nodes joined within 30 s: a, b")
+    assert answers == Failed(4, "incomplete", "2 of 3 nodes joined within 30 s (network.join_deadline_s): a, b")
     late = says(broker, join("c"), 30.1)
     assert (late.code, "failed to start" in late.reason) == ("incomplete", True)
 
@@ -207,6 +207,26 @@ def test_leases_lapse_to_suspect_and_then_dead_and_a_renewal_clears():
     roster = replies(outcomes)[b"w"]
     assert [(member.node, member.state) for member in roster.members] == [("a", "dead"), ("b", "alive")]
     assert says(broker, RenewLease(1, "demo", "a", 1), 22.0).code == "unknown"  # it must join again
+
+
+def lost_in_its_sleep(slept_s: float) -> list[str]:
+    """Whom a broker that wakes after a minute takes for lost, where it takes note of so much of that minute."""
+    broker = directory()
+    says(broker, join("a"))
+    says(broker, join("b"))
+    broker.extend_deadlines(slept_s, 60.0)
+    lost = [event["subject"] for event in events(broker.tick(60.0)) if event["type"] == "node.lost"]
+    later = [event["type"] for event in events(broker.tick(60.0 + 3 * LEASE_S))]
+    assert not slept_s or later == 2 * ["node.suspect", "node.lost"], "the next silence counts again"
+    return lost
+
+
+def test_a_broker_that_slept_takes_nobody_for_lost():
+    assert lost_in_its_sleep(60.0) == []
+
+
+def test_that_does_not_know_of_its_sleep_would_take_all():
+    assert lost_in_its_sleep(0.0) == ["a", "b"]
 
 
 def test_a_member_that_leaves_is_not_in_the_next_roster():

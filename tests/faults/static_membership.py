@@ -21,6 +21,7 @@ class StaticMembership:
     """Suspects whoever has lost its connection, or has been silent for `suspect_after_s`, until it is heard again."""
 
     late = False
+    missing: tuple[str, ...] = ()
 
     def __init__(
         self, name: str, schedule: Schedule, mixing: str, *, doubly: bool, suspect_after_s: float = inf
@@ -47,6 +48,9 @@ class StaticMembership:
 
     def open(self, number: int) -> list[e.Effect]:
         return []
+
+    def cut_off(self, number: int) -> bool:
+        return False
 
     def missed(self, peer: str) -> list[e.Effect]:
         return []

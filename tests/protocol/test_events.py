@@ -37,9 +37,9 @@ from nervenet.nodes.gossip.membership.service import MembershipRules, Membership
 from nervenet.nodes.gossip.membership.swim import SwimRules
 from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
 from nervenet.nodes.gossip.worker import GossipWorker
-from nervenet.nodes.monitoring.events import AnyEvent, Event, UnknownEvent
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.runtime.event_types import AnyEvent, Event, UnknownEvent
 from nervenet.nodes.runtime.model_worker import ModelWorker
 from nervenet.nodes.runtime.simulator import Simulation
 from nervenet.nodes.runtime.worker import Cancellation, Worker

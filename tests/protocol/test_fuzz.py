@@ -22,7 +22,7 @@ from nervenet.broker.codec import SIGNATURE, Limits, decode, encode
 from nervenet.broker.errors import ProtocolError
 from nervenet.broker.events import decode_event
 from nervenet.broker.messages import BY_TAG, CODES
-from nervenet.nodes.monitoring.events import parse_event
+from nervenet.nodes.runtime.event_types import parse_event
 
 COUNT = int(os.environ.get("NERVENET_FUZZ", "10000"))
 LIMITS = Limits(control_bytes=4_096, header_bytes=16_384, message_bytes=65_536)

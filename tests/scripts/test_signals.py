@@ -33,9 +33,11 @@ except Stopped as stopped:
 
 
 @contextlib.contextmanager
-def started(farewell: str, *, ignoring: bool = False) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+def started(
+    farewell: str, *, ignoring: bool = False, number: signal.Signals = signal.SIGINT
+) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     def ignore() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(number, signal.SIG_IGN)
 
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(farewell=farewell)],
@@ -51,7 +53,7 @@ def started(farewell: str, *, ignoring: bool = False) -> Iterator[tuple[subproce
             process.kill()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("ignoring", [False, True])
 def test_the_first_signal_stops_in_order(number: signal.Signals, code: int, ignoring: bool) -> None:
     with started("await asyncio.sleep(0)", ignoring=ignoring) as (process, out):
@@ -68,6 +70,14 @@ def test_the_second_signal_stops_at_once_even_a_busy_loop(farewell: str) -> None
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(60) == 130
         assert out.read() == ""
+
+
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    with started("await asyncio.sleep(0)", ignoring=True, number=signal.SIGHUP) as (process, out):
+        os.kill(process.pid, signal.SIGHUP)
+        os.kill(process.pid, signal.SIGTERM)
+        assert out.read() == "stopping\nstopped\n"
+        assert process.wait(60) == 143
 
 
 def test_the_old_handlers_come_back() -> None:

@@ -13,7 +13,8 @@ import pytest
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import standalone
 from nervenet.nodes.monitoring import monitor
-from nervenet.nodes.monitoring.events import AnyEvent, parse_event
+from nervenet.nodes.monitoring.run_view import RunView
+from nervenet.nodes.runtime.event_types import AnyEvent, parse_event
 from nervenet.scripts import views
 from nervenet.scripts.main import execute
 from nervenet.scripts.views import JsonView, LiveView, PlainView, View, choose_view
@@ -133,3 +134,20 @@ def test_a_standalone_node_prints_its_figures(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"{mode} · iris · mlp  round {4 if role == 'client' else 0}/5")
     assert lines[-1].startswith(last)
+
+
+def test_what_the_target_is_taken_for_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    view = PlainView()
+    for name in ("peer-0", "peer-1"):
+        settled = {"role": "peer", "node": name, "round": 0, "task": "classification", "classes": 3}
+        view.event(event("round.completed", run="demo") | settled)
+    said = [line for line in capsys.readouterr().out.splitlines() if "target" in line]
+    assert said == ["the target is taken for labels of 3 classes (--task says otherwise)"]
+
+
+def test_a_node_by_itself_says_what_it_keeps_for_evaluation(capsys: pytest.CaptureFixture[str]) -> None:
+    ready = {"role": "client", "node": "north", "examples": 24, "held_out": {"no": 5, "yes": 1}}
+    PlainView(RunView("demo")).event(event("node.ready", run="demo") | ready)
+    assert "24 rows to train on; kept for evaluation: 5 of no, 1 of yes" in capsys.readouterr().out
+    PlainView().event(event("node.ready", run="demo") | ready)
+    assert capsys.readouterr().out == "", "a launch has hundreds of them"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
 from nervenet.models.aggregate import combine
 
 from ...config.ranges import Count, Natural, NotNegative, Positive, Share
@@ -71,10 +72,14 @@ class FedBuff(Stateless):
     ``1 / sqrt(1 + staleness)``, the paper's, or what `staleness`, `a` and `b` say. K is `buffer`: the paper takes 10
     with a hundred clients and more. A fast client may be in it twice; of more than there are clients somebody always
     is, which is refused. Examples do not count.
+
+    While n clients are at work, about n / K steps are made of what started from one model, each as long as one of
+    federated averaging. The paper tunes η_g; where `server_rate` is left open it is K / n, so that they are as long
+    together. At 1 they overshoot, the more the longer clients train.
     """
 
     buffer: Count = 4
-    server_rate: Positive = 1.0
+    server_rate: Positive | None = None
     staleness: Discount = "polynomial"
     a: Positive | None = None
     b: Natural = 4
@@ -88,7 +93,12 @@ class FedBuff(Stateless):
         if clients < self.buffer:
             raise StrategyError(f"a buffer of {self.buffer} updates needs as many clients at least, found {clients}")
 
+    def init(self, weights: Vector, population: int) -> State:  # noqa: ARG002
+        return {"population": np.array(population)}
+
     def apply(self, state: State, weights: Vector, contributions: Sequence[Contribution]) -> Outcome:
-        share = self.server_rate / len(contributions)
+        share = (self.server_rate or self.buffer / max(self.buffer, int(state.get("population", 0)))) / len(
+            contributions
+        )
         coefficients = [share * discount(self.staleness, c.staleness, self.a, self.b) for c in contributions]
         return Outcome(shifted(weights, contributions, coefficients), state)

@@ -23,12 +23,16 @@ class QFedAvg(Stateless):
         Δ_k = L (x - y_k)    h_k = q F_k^(q-1) ||Δ_k||² + L F_k^q    x <- x - sum F_k^q Δ_k / sum h_k
 
     As there, examples do not count, and q = 0 is the plain mean; the larger q, the more the worst client decides, and
-    the smaller the steps. `step` should be the clients' learning rate (``training.learning_rate``), by which the paper
-    estimates 1 / L. It believes the losses that clients report: whoever exaggerates gains by it.
+    the smaller the steps. It believes the losses that clients report: whoever exaggerates gains by it.
+
+    The paper estimates 1 / L by the clients' learning rate, which holds for one step of plain SGD. Several epochs, or
+    momentum, go many times as far, and such an L would all but stop the model. Where `step` is left open, 1 / L is
+    ``sum ||x - y_k||² / sum F_k``, anew in each round: for clients that are alike the step is then 1 / (1 + q) of
+    federated averaging's, in whatever units losses and weights are.
     """
 
     q: NotNegative = 1.0
-    step: Positive = 0.05
+    step: Positive | None = None
 
     @property
     def demands(self) -> Demands:
@@ -41,9 +45,11 @@ class QFedAvg(Stateless):
         # Divided by L and by the largest loss to the power q, which change nothing: no power can then overflow.
         worst = max(losses)
         powers = [(loss / worst) ** self.q for loss in losses]
+        squares = [length * length for length in lengths(counted)]
+        step = self.step or sum(squares) / sum(losses) or 1.0  # where nothing has moved, any will do
         damping = sum(
-            power + self.q * power / loss * length * length / self.step
-            for power, loss, length in zip(powers, losses, lengths(counted), strict=True)
+            power + self.q * power / loss * square / step
+            for power, loss, square in zip(powers, losses, squares, strict=True)
         )
         after = shifted(weights, counted, [power / damping for power in powers])
         metrics = {"probe_loss_mean": sum(losses) / len(losses), "probe_loss_worst": worst}

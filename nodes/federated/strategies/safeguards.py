@@ -19,8 +19,8 @@ def guarded(strategy: Strategy, state: State, weights: Vector, contributions: Se
     """Apply a strategy and look at what it gives.
 
     Updates were screened when they arrived. Should one that is not finite be among them all the same, the strategy is
-    asked again without it, and it is rejected by name; so is one of values so large that their squares overflow, if no
-    model comes out with it. Weights of another floating dtype are cast.
+    asked again without it, and it is rejected by name; so is one of values so large that no model can be computed with
+    them, if it makes such a model of the others' or none at all. Weights of another floating dtype are cast.
 
     Raises
     ------
@@ -33,14 +33,17 @@ def guarded(strategy: Strategy, state: State, weights: Vector, contributions: Se
         try:
             outcome = _fitting(strategy, weights, _applied(strategy, state, weights, contributions))
             flaw = _not_finite(outcome)
-            if flaw is None:
+            if flaw is not None:
+                raise StrategyError(f"{flaw} must be finite, found NaN or infinity; {_largest(contributions)}")
+            huge = _huge(contributions) if _is_huge(outcome.weights) else {}
+            if len(huge) in (0, len(contributions)):
                 return outcome
-            raise StrategyError(f"{flaw} must be finite, found NaN or infinity; {_largest(contributions)}")
+            rejected = huge
         except StrategyError:
             rejected = {
                 c.client: "values must be finite, found NaN or infinity" for c in contributions if not is_finite(c.body)
             }
-            huge = {} if rejected else _overflowing(contributions)
+            huge = {} if rejected else _huge(contributions)
             if not rejected and len(huge) in (0, len(contributions)):
                 raise
             rejected |= huge
@@ -103,13 +106,23 @@ def _not_finite(outcome: Outcome) -> str | None:
     return next((name for name, vector in named.items() if not is_finite(np.ravel(vector))), None)
 
 
-def _overflowing(contributions: Sequence[Contribution]) -> dict[str, str]:
-    """Name those whose values no model has, so that one Byzantine client cannot fail round after round."""
+def _limit(vector: Vector) -> float:
+    """Return what values must be below: two layers and a squared error take their fourth power."""
+    limit: float = float(np.finfo(vector.dtype).max) ** 0.25
+    return limit
+
+
+def _is_huge(weights: Vector) -> bool:
+    return not float(np.dot(weights, weights)) < _limit(weights) ** 2  # one fast read; the values are finite
+
+
+def _huge(contributions: Sequence[Contribution]) -> dict[str, str]:
+    """Name those whose values no model has, so that one Byzantine client cannot end the run."""
     reasons = {}
     for c in contributions:
-        largest, limit = float(np.abs(c.body).max(initial=0)), float(np.finfo(c.body.dtype).max) ** 0.5
+        largest, limit = float(np.abs(c.body).max(initial=0)), _limit(c.body)
         if largest >= limit:
-            reasons[c.client] = f"values must be below {limit:.3g}, or their squares overflow, found {largest:.3g}"
+            reasons[c.client] = f"values must be below {limit:.3g}, or their powers overflow, found {largest:.3g}"
     return reasons
 
 

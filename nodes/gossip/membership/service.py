@@ -120,6 +120,16 @@ class MembershipService:
             self.neighborhood, self._following = self._following, None
         return self._announce(self.edges.open(number)) if self.announces else []
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Founders that are not here."""
+        here = self.members.present()
+        return tuple(name for name in sorted(self.rules.founders) if name not in here and name != self.name)
+
+    def cut_off(self, number: int) -> bool:
+        """Whether a round has no neighbor since nobody is here; a graph that changes may have none in a round."""
+        return self.announces and not self.neighborhood.sources(number) and bool(self.missing)
+
     def missed(self, peer: str) -> list[e.Effect]:
         return self._announce(self.edges.missed(peer)) if self.announces else []
 

@@ -1,6 +1,7 @@
 """Tables from files: what is read, and that every refusal names file, place and what was found there."""
 
 import builtins
+import json
 from pathlib import Path
 
 import numpy as np
@@ -214,6 +215,63 @@ def test_a_parquet_file_is_read(tmp_path: Path) -> None:
     assert found.y.tolist() == ["no", "yes"]
     assert found.sites is not None
     assert found.sites.tolist() == ["n", "s"]
+
+
+def filtered_frame(folder: Path) -> Path:
+    """What pandas writes of a filtered frame: its index is the last column, and named in the metadata."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.table({"a": [1.0, 2.0], "b": [3.0, 4.5], "kind": [0, 1], "__index_level_0__": [3, 8]})
+    metadata = {"pandas": json.dumps({"index_columns": ["__index_level_0__"]})}
+    parquet.write_table(table.replace_schema_metadata(metadata), folder / "filtered.parquet")
+    return folder / "filtered.parquet"
+
+
+def test_the_index_of_a_pandas_frame_is_left_out_with_a_word(tmp_path: Path) -> None:
+    found = load(filtered_frame(tmp_path))
+    assert found.columns == ("a", "b")
+    assert found.y.tolist() == [0, 1]
+    assert found.notes == ("filtered.parquet: column '__index_level_0__' is left out: pandas wrote it as the index",)
+    asked_for = load(filtered_frame(tmp_path), target="__index_level_0__")
+    assert asked_for.y.tolist() == [3, 8]
+
+
+def test_without_its_metadata_it_would_be_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.models.data.files.pandas_index", lambda _: [])
+    assert load(filtered_frame(tmp_path)).y.tolist() == [3, 8]
+
+
+def test_a_column_of_ids_is_told(tmp_path: Path) -> None:
+    rows = [f"{1000 + row},{row / 8},{row % 3},{row % 2}" for row in range(24)]
+    found = load(csv_file(tmp_path, "\n".join(["patient,dose,ward,y", *rows])))
+    assert found.notes == (
+        "table.csv: column 'patient' has another whole number in every row: if it is an id, leave it out",
+    )
+
+
+BEYOND = 2**53 + 1
+
+
+def test_whole_numbers_that_float64_would_confuse_are_refused_as_inputs_and_kept_as_labels(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r'line 3, column "id": found 9007199254740993, expected .* at most 2\*\*53'):
+        load(csv_file(tmp_path, f"id,y\n1,0\n{BEYOND},1\n"))
+    with pytest.raises(DataError, match=r'column "id": found 9007199254740993, expected .* at most 2\*\*53'):
+        load(parquet_file(tmp_path, id=[1, BEYOND], y=[0, 1]))
+    np.savez(tmp_path / "a.npz", X=np.array([[1], [BEYOND]]), y=[0, 1])
+    with pytest.raises(DataError, match="X: found 9007199254740993"):
+        load(tmp_path / "a.npz")
+    for path in (
+        csv_file(tmp_path, f"a,y\n1,{BEYOND}\n2,{BEYOND - 1}\n"),
+        parquet_file(tmp_path, a=[1, 2], y=[BEYOND, BEYOND - 1]),
+    ):
+        assert load(path).y.tolist() == [BEYOND, BEYOND - 1]
+        with pytest.raises(DataError, match="found 9007199254740993"):
+            load(path, task="regression")
+
+
+def test_as_float64_they_would_collapse() -> None:
+    assert len({float(BEYOND), float(BEYOND - 1)}) == 1
 
 
 def test_what_is_wrong_with_a_parquet_file_is_named(tmp_path: Path) -> None:

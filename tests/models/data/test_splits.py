@@ -1,10 +1,13 @@
 """Splits hold out the very rows of scikit-learn."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from nervenet.models.data.data import DataError, Dataset
 from nervenet.models.data.datasets import load
-from nervenet.models.data.splits import split
+from nervenet.models.data.splits import hold_out, split
+from nervenet.models.rng import generator
 
 
 def numbered(y: np.ndarray, task: str = "classification") -> Dataset:
@@ -90,3 +93,38 @@ def test_a_seed_out_of_range_and_an_empty_training_set_are_named() -> None:
         split(load("iris"), 0.2, -1)
     with pytest.raises(DataError, match="leaves none for training"):
         split(numbered(np.array([0.5, 1.5]), "regression"), 0.9)
+
+
+# One site's own hold-out
+
+
+def positives_held_out(drawn: Any, positives: int) -> list[int]:
+    """How many of a site's ten rows that are held out are positive, by seed."""
+    y = np.array([1] * positives + [0] * (10 - positives))
+    return [int(y[drawn(y, generator(seed, "holdout"))].sum()) for seed in range(40)]
+
+
+def stratified(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return hold_out(y, 0.2, rng, least=1, stratify=True)
+
+
+def test_a_small_site_holds_out_some_of_each_class_and_trains_on_a_single_one() -> None:
+    assert set(positives_held_out(stratified, 1)) == {0}
+    assert set(positives_held_out(stratified, 2)) == {1}
+    y = np.repeat([0, 1, 2], (50, 30, 20))
+    assert np.bincount(y[stratified(y, generator(0, "holdout"))]).tolist() == [10, 6, 4]
+
+
+def test_without_strata_it_would_lose_the_one_and_often_have_none_of_two() -> None:
+    def at_random(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return hold_out(y, 0.2, rng, least=1, stratify=False)
+
+    assert 1 in positives_held_out(at_random, 1), "it is lost for training"
+    assert positives_held_out(at_random, 2).count(0) > 10
+
+
+def test_a_hold_out_leaves_enough_rows_for_training() -> None:
+    y = np.arange(8) % 2
+    for share in (0.2, 0.5, 0.99):
+        assert len(hold_out(y, share, generator(0), least=7, stratify=True)) <= 1
+    assert len(hold_out(y, 0.99, generator(0), least=1, stratify=True)) == 6, "one of each class"

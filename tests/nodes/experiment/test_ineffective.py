@@ -23,3 +23,30 @@ def test_settings_without_effect_are_named_only_when_changed() -> None:
     assert sorted(found) == sorted(f"{key} has no effect in gossip mode" for key in steering)
     alone = warnings(load_experiment(overrides={"evaluation.min_delta": 0.1}))
     assert alone == ["evaluation.min_delta has no effect without evaluation.patience"]
+
+
+def idle(name: str, **parameters: object) -> str:
+    given = {"model.name": f"sklearn.{name}", **{f"model.{key}": value for key, value in parameters.items()}}
+    return " ".join(warnings(load_experiment(overrides=given)))
+
+
+def test_parameters_that_training_by_rounds_leaves_unused_are_named() -> None:
+    given = {"max_iter": 7, "random_state": 1, "tol": 0.1, "n_iter_no_change": 3}
+    for name in ("linear_model.SGDClassifier", "neural_network.MLPClassifier"):
+        found = idle(name, **given)
+        assert all(f"model.{key} has no effect" in found for key in given), name
+    adaptive = idle("neural_network.MLPClassifier", learning_rate="adaptive", solver="sgd", **given)
+    assert "model.tol" not in adaptive
+    assert "model.max_iter" in adaptive
+    assert "model.batch_size has no effect here: give training.batch_size" in idle(
+        "neural_network.MLPClassifier", batch_size=3
+    )
+    logistic = idle("linear_model.LogisticRegression", max_iter=7, tol=0.1)
+    assert "model.max_iter" in logistic
+    assert "model.tol" not in logistic, "its solver goes by it"
+
+
+def test_logistic_regression_has_no_batches() -> None:
+    given = {"model.name": "sklearn.linear_model.LogisticRegression", "training.batch_size": 3, "training.epochs": 2}
+    (found,) = warnings(load_experiment(overrides=given))
+    assert "training.batch_size has no effect on LogisticRegression" in found

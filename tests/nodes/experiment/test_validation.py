@@ -28,6 +28,8 @@ from nervenet.nodes.topology import TOPOLOGIES
             "epidemic-oracle, epidemic-local, edges (did you mean ring?)",
         ),
         ({"no.such": 1}, "no: there is no such key; the top level has mode, nodes"),
+        ({"data.columns": ["a"]}, "data.columns: there is no such key; [data] has name, target"),
+        ({"data.partition": "column", "data.name": "a.csv"}, "data.partition = 'column': needs data.column"),
         ({"epochs": 3}, "epochs: there is no such key; did you mean training.epochs?"),
         ({"training.epoch": 3}, "training.epoch: there is no such key; did you mean training.epochs?"),
         ({"data.alhpa": 3}, "data.alhpa: there is no such key; did you mean data.alpha?"),

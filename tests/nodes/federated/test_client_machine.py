@@ -273,7 +273,7 @@ def test_without_a_task_it_waits_while_the_coordinator_beats_and_no_longer() -> 
 def test_a_coordinator_that_never_was_there_is_given_up_at_the_join_deadline() -> None:
     state = ClientMachine(ClientConfig("coordinator", 25))
     state.handle(ev.Started(), 0.0)
-    reason = "coordinator gave no task within 30 s"
+    reason = "coordinator gave no task within 30 s (network.join_deadline_s)"
     assert state.handle(ev.TimerFired(("join",), 30.0), 30.0) == [e.Finish("failed", reason)]
 
 

@@ -155,7 +155,8 @@ def test_three_rejections_in_a_row_cost_five_rounds_and_ten_the_next_time(coordi
     first, second = warned(harness)
     assert first[0] == "client-1"
     assert first[1].startswith(
-        "client-1 is on probation, and not asked before round 9: 3 updates in a row were rejected, the last because "
+        "client-1 is on probation, and not asked before round 9: 3 updates in a row were rejected or did not "
+        "come, the last because "
     )
     assert "before round 22" in second[1]
     assert harness.state.run.completed == 23, "the rounds go on"
@@ -207,6 +208,38 @@ def test_when_too_few_others_are_there_those_on_probation_are_asked(coordinator:
     harness.state.run.registry["client-0"].barred = harness.state.run.registry["client-1"].barred = 5
     harness.train()
     assert asked_in(harness)[2] == list(harness.names)
+
+
+def check_who_lives_and_never_answers_is_on_probation(coordinator: Any) -> None:
+    harness = coordinator(4, rounds=30, deadline_s=10.0).settle()
+    mute = "client-3"
+    for number in range(1, 10):
+        asked = harness.published("round.started")[-1]["asked"]
+        for name in asked:
+            if name != mute:
+                harness.answer(name, number)
+        if mute in asked:
+            harness.until(harness.now + 11.0, beating=harness.names)
+        harness.tell(ev.Folded(number, 0, f"w{number}"))
+    assert [number for number, names in asked_in(harness).items() if mute in names] == [0, 1, 2, 3, 9, 10]
+    ((subject, reason),) = warned(harness)
+    assert subject == mute
+    assert reason == (
+        "client-3 is on probation, and not asked before round 9: 3 updates in a row were rejected or did not come, the "
+        "last because no answer within 10 s (last heard: train for 9.9 s)"
+    )
+
+
+def test_who_lives_and_never_answers_is_on_probation(coordinator: Any) -> None:
+    check_who_lives_and_never_answers_is_on_probation(coordinator)
+
+
+def test_who_never_answers_would_hold_up_every_round(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nervenet.nodes.federated.run_state import RunState
+
+    monkeypatch.setattr(RunState, "strike", lambda self, name, key, reason: [])
+    with pytest.raises(AssertionError):
+        check_who_lives_and_never_answers_is_on_probation(coordinator)
 
 
 # ------------------------------------------------------------------------------------------- what the fold has rejected

@@ -587,3 +587,42 @@ def test_a_lost_heartbeat_would_warn_twice_a_second(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(PeerMachine, "handle", any_message)
     with pytest.raises(AssertionError):
         check_a_lost_heartbeat_is_not_reported()
+
+
+# ------------------------------------------------------------------------------------------------------------ alone
+
+
+def closings_of_one_without_neighbors(monkeypatch: pytest.MonkeyPatch, *, cut_off: bool) -> Ring:
+    """Two rounds with a and c, two with nobody to wait for, one with both again."""
+    ring = Ring().settle()
+    ring.round("a", "c")
+    ring.round("a", "c")
+    membership = ring.state.membership
+    with monkeypatch.context() as gone:
+        gone.setattr(membership.neighborhood, "sources", lambda _: ())
+        gone.setattr(membership, "cut_off", lambda _: cut_off)
+        gone.setattr(membership, "missing", ("a", "c", "d"))
+        ring.round()
+        ring.round()
+    ring.round("a", "c")
+    return ring
+
+
+def test_rounds_mixed_with_nobody_say_so_and_so_does_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = closings_of_one_without_neighbors(monkeypatch, cut_off=True)
+    assert [fields["closed_by"] for fields in ring.published("round.completed")[1:]] == [
+        "all",
+        "all",
+        "alone",
+        "alone",
+        "all",
+    ]
+    assert [fields["reason"] for fields in ring.published("warning")] == [
+        "cut off from a, c, d: goes on alone from round 3 on",
+        "mixes with others again from round 5 on",
+    ]
+
+
+def test_taken_for_complete_they_would_pass_for_whole_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = closings_of_one_without_neighbors(monkeypatch, cut_off=False)
+    assert {fields["closed_by"] for fields in ring.published("round.completed")} == {"all"}

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from nervenet.broker.broker import Broker
 from nervenet.broker.errors import BrokerError
 from nervenet.models.data.data import DataError
 from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.launching import standalone
 from nervenet.nodes.launching.standalone import run_node
+from nervenet.nodes.roles.base import Role
 from nervenet.nodes.runtime.identity import NodeFailed
 
 
@@ -86,3 +89,57 @@ async def test_a_broker_that_is_not_there_is_named_within_the_deadline(tmp_path:
     with pytest.raises(BrokerError, match=r"127\.0\.0\.1:1"):
         async with asyncio.timeout(60):
             await run_node("client", wanted, broker="tcp://127.0.0.1:1", run="r")
+
+
+async def interrupted(tmp_path: Path) -> tuple[dict[str, Any], list[str], set[str]]:
+    """A site leaves at its owner's wish, and then the coordinator: its summary, what it said, and its files."""
+    files = [site(tmp_path, f"s{k}", k) for k in range(3)]
+    events: list[dict[str, Any]] = []
+    running, lost = asyncio.Event(), asyncio.Event()
+
+    def listen(event: dict[str, Any]) -> None:
+        events.append(event)
+        if event["type"] == "round.completed" and event["round"] >= 3:
+            running.set()
+        if event["type"] == "node.lost":
+            lost.set()
+
+    def of(file: str = "digits") -> Experiment:
+        return plan(file, nodes=3, rounds=1_000_000, federated={"min_clients": 1})
+
+    async with Broker("tcp://127.0.0.1:0") as broker, asyncio.timeout(60):
+        where = {"broker": broker.addresses["directory"], "run": "r"}
+        coordinator = asyncio.create_task(run_node("coordinator", of(), **where, out=tmp_path / "c", on_event=listen))
+        clients = [
+            asyncio.create_task(run_node("client", of(file), **where, name=f"s{k}")) for k, file in enumerate(files)
+        ]
+        await running.wait()
+        clients[0].cancel()
+        await lost.wait()
+        coordinator.cancel()
+        ended = await asyncio.gather(coordinator, *clients, return_exceptions=True)
+    assert isinstance(ended[0], asyncio.CancelledError)
+    said = [e["reason"] for e in events if e["type"] in ("node.lost", "run.failed")]
+    summary = tmp_path / "c" / "summary.json"
+    found = json.loads(summary.read_text()) if summary.exists() else {}
+    return found, said, {file.name for file in (tmp_path / "c").iterdir()}
+
+
+async def test_whoever_is_interrupted_says_so_and_leaves_what_was_learned(tmp_path: Path) -> None:
+    summary, said, files = await interrupted(tmp_path)
+    assert (summary["status"], summary["reason"]) == ("interrupted", "interrupted")
+    assert summary["completed_rounds"] >= 3
+    assert said[0] == "left: interrupted"
+    assert said[-1] == "interrupted"
+    assert {"model.safetensors", "model.json", "checkpoints", "round_metrics.jsonl"} <= files
+
+
+async def test_by_the_old_rules_it_would_be_done_and_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Role, "_leaving", staticmethod(lambda _error: "done"))
+    monkeypatch.setattr(standalone, "asyncio", SimpleNamespace(CancelledError=KeyError))
+    summary, said, files = await interrupted(tmp_path)
+    assert summary == {}
+    assert said[0] == "left: left before the run was over"
+    assert "model.safetensors" not in files

@@ -1,9 +1,11 @@
 """What a node's result is judged by."""
 
 import json
+from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from nervenet.nodes.runtime.node_stats import NodeStats
 
@@ -95,7 +97,8 @@ def test_what_holds_for_rounds_on_end_is_said_once_and_as_of_each_as_far_as_it_w
     _without(record, 8, c="silent")
     record.event("node.lost", {"subject": "b", "reason": "silent"})
     _without(record, 9, c="silent")
-    reported = record.report(counters())["disturbed"][1:]
+    jumped, *reported = record.report(counters())["disturbed"][1:]
+    assert jumped == "round 6 left out: it was left behind, and joined round 7"
     assert [line.split(" closed")[0] for line in reported] == ["round 7", "round 8", "lost b: silent", "round 9"]
 
 
@@ -164,3 +167,77 @@ def test_what_an_evaluation_found_belongs_to_its_round_whenever_it_comes() -> No
     again = NodeStats("coordinator")
     again.restore(2, json.loads(json.dumps(record.as_of(2))))
     assert again.staleness == {0: 2, 1: 2}
+
+
+def _peer_rounds(*numbers: int, alone: Collection[int] = ()) -> NodeStats:
+    record = NodeStats("peer")
+    for number in (0, *numbers):
+        by = "alone" if number in alone else "all"
+        participants = [] if number in alone else ["b", "c"]
+        fields = {"round": number, "duration_s": 0.1, "closed_by": by, "participants": participants}
+        record.event("round.completed", fields)
+    return record
+
+
+def test_rounds_that_were_jumped_over_are_not_completed_and_are_named() -> None:
+    found = _peer_rounds(1, 2, 6, 7).report(counters())
+    assert (found["completed_rounds"], found["last_round"]) == (4, 7)
+    assert found["disturbed"] == ["rounds 3 to 5 left out: it was left behind, and joined round 6"]
+    assert found["mixed_with"] == {"b": 4, "c": 4}
+
+
+def test_by_the_number_of_the_last_one_they_would_count() -> None:
+    assert _peer_rounds(1, 2, 6, 7).completed == 7
+
+
+def test_a_peer_that_came_late_has_jumped_over_nothing() -> None:
+    record = NodeStats("peer")  # no round 0 of its own
+    record.event("round.completed", {"round": 40, "duration_s": 0.1, "closed_by": "all", "participants": ["b"]})
+    found = record.report(counters())
+    assert (found["completed_rounds"], found["disturbed"]) == (40, [])
+
+
+def test_rounds_mixed_with_nobody_disturb_and_are_counted() -> None:
+    found = _peer_rounds(*range(1, 151), alone=range(9, 151)).report(counters())
+    assert found["disturbed"] == ["rounds 9 to 150 mixed with nobody"]
+    assert (found["alone"], found["mixed_with"]) == (142, {"b": 8, "c": 8})
+
+
+def test_closed_by_all_they_would_disturb_nothing() -> None:
+    record = NodeStats("peer")
+    record.event("round.completed", {"round": 1, "duration_s": 0.1, "closed_by": "all", "participants": []})
+    assert record.report(counters())["disturbed"] == []
+
+
+def test_what_was_left_out_outlives_the_incarnation() -> None:
+    record = _peer_rounds(1, 4)
+    again = NodeStats("peer")
+    again.restore(4, record.as_of(4))
+    again.event("round.completed", {"round": 5, "duration_s": 0.1, "closed_by": "all", "participants": ["b"]})
+    found = again.report(counters())
+    assert (found["completed_rounds"], found["last_round"], found["mixed_with"]) == (3, 5, {"b": 3, "c": 2})
+
+
+def check_a_report_fits_a_message_whatever_strangers_send() -> None:
+    record = NodeStats("coordinator")
+    for k in range(20_000):
+        record.event("update.rejected", {"subject": f"stranger-{k}-{'x' * 40}", "reason": "uninvited"})
+        record.event("warning", {"reason": "y" * 50_000})
+        missing = {f"client-{n}": "z" * 400 for n in range(50)}
+        fields = {"round": k + 1, "duration_s": 0.1, "closed_by": "deadline", "missing": missing}
+        record.event("round.completed", fields if k % 200 == 0 else fields | {"missing": {}, "closed_by": "all"})
+    report = record.report(counters())
+    assert len(msgspec.msgpack.encode(report)) < 2**20
+    assert sum(report["rejected"].values()) == 20_000
+    assert report["rejected"]["(others)"] == 20_000 - 500
+
+
+def test_a_report_fits_a_message_whatever_strangers_send() -> None:
+    check_a_report_fits_a_message_whatever_strangers_send()
+
+
+@pytest.mark.parametrize("bound", ["NAMES", "LONGEST_LINE"])
+def test_a_report_would_not_fit(monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    monkeypatch.setattr(f"nervenet.nodes.runtime.node_stats.{bound}", 10**9)
+    with pytest.raises(AssertionError):
+        check_a_report_fits_a_message_whatever_strangers_send()

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 from nervenet.broker import transport as t
+from nervenet.broker.broker import Broker
+from nervenet.broker.errors import BrokerUnreachable
 from nervenet.broker.handshake import Link
 from nervenet.broker.messages import Goodbye
 from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.runtime import session
 from nervenet.nodes.runtime.identity import NodeIdentity, inbox_address
 from nervenet.nodes.runtime.session import Session
 
@@ -96,3 +99,44 @@ def test_an_inbox_for_each_transport() -> None:
     assert path.startswith("ipc:///")
     assert len(path) < 95  # with the lane's suffix still under what a socket's path may have
     assert address(transport="ipc") != path
+
+
+async def joined_later(monkeypatch: pytest.MonkeyPatch, *, patient: bool) -> list[str]:
+    """What a node says that starts before its broker, which is there long after the deadline to join."""
+    monkeypatch.setattr(session, "ATTEMPT_S", 0.05)
+    monkeypatch.setattr(session, "SAY_EVERY_S", 0.05)
+    async with Broker("tcp://127.0.0.1:0") as broker:
+        address = broker.address
+    experiment = Experiment.from_dict({"network": {"join_deadline_s": 0.2, "min_nodes": 1}, "mode": "gossip"})
+    identity = NodeIdentity(address, "r", "p", patient=patient)
+    node, began = Session("peer", identity, experiment, binds=True), asyncio.Event()
+    said: list[str] = []
+    waited = asyncio.Event()
+
+    def hear(event: dict[str, Any]) -> None:
+        said.append(str(event.get("reason")))
+        if len(said) > 8:  # twice the deadline is over
+            waited.set()
+
+    node.on_event = hear
+    opening = asyncio.create_task(node.open(lambda _roster: began.set()))
+    async with asyncio.timeout(60):
+        await asyncio.wait({opening, asyncio.ensure_future(waited.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        if opening.done():
+            await opening
+        async with Broker(address):
+            await opening
+            await node.close()
+    assert began.is_set()
+    return said
+
+
+async def test_a_patient_node_waits_for_its_broker_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = await joined_later(monkeypatch, patient=True)
+    assert said[0].startswith("waiting for the broker at tcp://127.0.0.1:")
+    assert said[0].endswith(", for 0.05 s")
+
+
+async def test_by_its_deadline_it_would_give_up_and_names_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BrokerUnreachable, match=r"within 0\.2 s \(network\.join_deadline_s\)"):
+        await joined_later(monkeypatch, patient=False)

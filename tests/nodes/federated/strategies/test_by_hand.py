@@ -158,11 +158,22 @@ def test_qfedavg_takes_losses_of_any_size() -> None:
             assert np.isfinite(outcome.weights).all()
 
 
-def test_the_step_of_qfedavg_is_the_default_learning_rate() -> None:
-    from nervenet.nodes.config.schema import TrainingConfig
-    from nervenet.nodes.federated.strategies.fairness import QFedAvg
+def check_qfedavg_learns_whatever_the_units(step: float | None) -> None:
+    """Updates and losses of another scale mean steps of another length, and of the same share."""
+    arguments = {} if step is None else {"step": step}
+    for length, loss in [(1.0, 1.0), (30.0, 1.0), (1.0, 0.01), (30.0, 1e-4)]:
+        target = X + length
+        outcome = first(build_strategy("qfedavg", arguments), reports([target.tolist()] * 2, probe_loss=[loss] * 2))
+        np.testing.assert_allclose(outcome.weights, X + length / 2, rtol=1e-12)
 
-    assert QFedAvg().step == TrainingConfig().learning_rate
+
+def test_qfedavg_learns_whatever_the_units() -> None:
+    check_qfedavg_learns_whatever_the_units(None)
+
+
+def test_by_the_clients_learning_rate_qfedavg_would_stand_still() -> None:
+    with pytest.raises(AssertionError):
+        check_qfedavg_learns_whatever_the_units(0.05)
 
 
 def test_medians_and_trimmed_means() -> None:

@@ -267,9 +267,37 @@ def test_a_huge_update_fails_no_round_that_others_can_make() -> None:
 
 
 def test_a_huge_update_would_fail_round_after_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.nodes.federated.strategies.safeguards._overflowing", lambda contributions: {})
+    monkeypatch.setattr("nervenet.nodes.federated.strategies.safeguards._huge", lambda contributions: {})
     with pytest.raises(StrategyError, match="must be finite"):
         check_a_huge_update_fails_no_round_that_others_can_make()
+
+
+def check_a_huge_update_makes_no_model_with_which_nobody_can_train() -> None:
+    """Its mean with others is finite; all clients would overflow in the next round, and the run would end."""
+    x = np.zeros(2, "f")
+    for value in (3e38, 1e18, 1e12):
+        rows = [np.full(2, one, "f") for one in (1.0, 3.0, value, 2.0)]
+        contributions = [Contribution(f"c{i}", row, x, 1) for i, row in enumerate(rows)]
+        outcome = guarded(build_strategy("fedavg", {}), {}, x, contributions)
+        np.testing.assert_array_equal(outcome.weights, [2.0, 2.0])
+        assert list(outcome.rejected) == ["c2"]
+
+
+def test_a_huge_update_makes_no_model_with_which_nobody_can_train() -> None:
+    check_a_huge_update_makes_no_model_with_which_nobody_can_train()
+
+
+def test_a_huge_update_would_be_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.nodes.federated.strategies.safeguards._is_huge", lambda weights: False)
+    with pytest.raises(AssertionError):
+        check_a_huge_update_makes_no_model_with_which_nobody_can_train()
+
+
+def test_weights_that_are_large_at_every_site_are_believed() -> None:
+    x = np.zeros(2, "f")
+    contributions = [Contribution(f"c{i}", np.full(2, 1e11 * (i + 1), "f"), x, 1) for i in range(3)]
+    outcome = guarded(build_strategy("fedavg", {}), {}, x, contributions)
+    assert not outcome.rejected
 
 
 def test_the_aggregator_tells_the_strategy_how_many_there_are_and_reports() -> None:

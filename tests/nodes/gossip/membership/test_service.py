@@ -68,6 +68,23 @@ def test_one_that_is_done_leaves_no_gap_to_close() -> None:
     assert [send for send in only(e.Send, earlier) if isinstance(send.message, m.Gossip)]
 
 
+def test_a_peer_is_cut_off_once_nobody_else_is_there() -> None:
+    me = service(3)
+    me.handle(ev.Started(), 0.0)
+    me.open(1)
+    assert not me.cut_off(1)
+    me.until = 9
+    me.handle(ev.Arrived("p01", m.Gossip((news("p02", "dead"),))), 1.0)
+    me.open(2)
+    assert me.missing == ("p02",)
+    assert not me.cut_off(2)
+    me.handle(ev.Arrived("p01", m.Goodbye(2, "no more")), 2.0)
+    for number in range(3, 9):
+        me.open(number)
+    assert (me.neighborhood.sources(8), me.missing) == ((), ("p01", "p02"))
+    assert me.cut_off(8)
+
+
 def test_a_stranger_with_the_runs_terms_learns_who_is_there_and_another_what_differs() -> None:
     members = service(4, events_in="tcp://b:1")
     (reported,) = members.handle(ev.Arrived("zoe", m.GetPeers({"nodes": 4, "seed": 0})), 0.0)

@@ -1,5 +1,7 @@
 """Events as typed values: a frozen class for each type of docs/events.md, which has meaning and unit of every field.
 
+What comes from elsewhere may say anything: `fit` keeps of it what is of its type.
+
 >>> match parse_event(event):
 ...     case RoundCompleted(node=node, round=number):
 ...         print(node, number)
@@ -9,10 +11,17 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any, get_args
 
 import msgspec
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Time = Annotated[float, Meta(ge=0, le=2**53)]
+Coordinate = Annotated[float, Meta(ge=-1e100, le=1e100)]  # its square is finite, too
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -29,15 +38,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     time
         Seconds since 1970, by the publisher's clock.
     raw
-        The event as it was received, with fields that this version does not know.
+        The event as a map: known fields as their types, those that this version does not know as they were received.
     """
 
     run: str
     node: str
     role: str
-    incarnation: int
-    seq: int
-    time: float
+    incarnation: Count
+    seq: Count
+    time: Time
     raw: dict[str, Any]
 
     @property
@@ -60,18 +69,19 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
 
 class RunStarted(Event, frozen=True, tag="run.started"):
     mode: str
-    nodes: int
-    rounds: int
+    nodes: Count
+    rounds: Count
     data: str
     model: str
-    rows: int | None = None
-    resumed_after: int | None = None
+    rows: Count | None = None
+    resumed_after: Count | None = None
 
 
 class RunCompleted(Event, frozen=True, tag="run.completed"):
     status: str
-    completed_rounds: int
+    completed_rounds: Count
     wall_s: float
+    bytes_sent: int | None = None
     accuracy: float | None = None
     r2: float | None = None
     loss: float | None = None
@@ -80,32 +90,36 @@ class RunCompleted(Event, frozen=True, tag="run.completed"):
 
 
 class RunStopping(Event, frozen=True, tag="run.stopping"):
-    round: int
+    round: Count
     stopped_by: str
     reason: str
 
 
 class BaselineProgress(Event, frozen=True, tag="baseline.progress"):
-    done: int
-    models: int
-    rounds: int
+    done: Count
+    models: Count
+    rounds: Count
 
 
 class RunFailed(Event, frozen=True, tag="run.failed"):
     """A run, or one node's part in it, has no result."""
 
     reason: str
+    wall_s: float | None = None
+    bytes_sent: int | None = None
 
 
 class NodeJoined(Event, frozen=True, tag="node.joined"):
-    pid: int
+    pid: Count
     address: str
 
 
 class NodeReady(Event, frozen=True, tag="node.ready"):
     """A node is prepared for the first round, or heard again."""
 
-    pid: int | None = None
+    pid: Count | None = None
+    examples: Count | None = None
+    held_out: dict[str, Count] = {}
     subject: str | None = None
     reason: str | None = None
 
@@ -130,7 +144,7 @@ class NodeLeft(Event, frozen=True, tag="node.left"):
 class NodeFinished(Event, frozen=True, tag="node.finished"):
     """A client holds the final model."""
 
-    round: int
+    round: Count
 
 
 class NodeResult(Event, frozen=True, tag="node.result"):
@@ -138,32 +152,32 @@ class NodeResult(Event, frozen=True, tag="node.result"):
 
     subject: str
     state: str
-    completed_rounds: int | None = None
+    completed_rounds: Count | None = None
     accuracy: float | None = None
     r2: float | None = None
     loss: float | None = None
     evaluated_on: str | None = None
-    bytes_sent: int | None = None
-    bytes_received: int | None = None
+    bytes_sent: Count | None = None
+    bytes_received: Count | None = None
 
 
 class RoundStarted(Event, frozen=True, tag="round.started"):
-    round: int
-    attempt: int | None = None
+    round: Count
+    attempt: Count | None = None
     asked: tuple[str, ...] = ()
 
 
 class RoundCompleted(Event, frozen=True, tag="round.completed"):
     """A round is complete: the run's, of a coordinator; its own, of a peer."""
 
-    round: int
+    round: Count
     closed_by: str
     participants: tuple[str, ...] = ()
     duration_s: float | None = None
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    bytes_sent_total: int | None = None
-    bytes_received_total: int | None = None
+    bytes_sent: Count = 0
+    bytes_received: Count = 0
+    bytes_sent_total: Count | None = None
+    bytes_received_total: Count | None = None
     elapsed_s: float | None = None
     rounds_per_s: float | None = None
     loss: float | None = None
@@ -171,20 +185,20 @@ class RoundCompleted(Event, frozen=True, tag="round.completed"):
     partial: tuple[str, ...] = ()
     # Of round 0.
     task: str | None = None
-    classes: int | None = None
+    classes: Count | None = None
     # Without rounds.
-    staleness: tuple[int, ...] = ()
+    staleness: tuple[Count, ...] = ()
     staleness_mean: float | None = None
-    staleness_max: int | None = None
+    staleness_max: Count | None = None
     # Of a peer.
     waiting_s: float | None = None
-    age: int | None = None
+    age: Count | None = None
     mass: float | None = None
     mass_out: dict[str, float] = {}
     radius: float | None = None
     # Of a coordinator, by strategy and compression.
-    bytes_raw: int | None = None
-    bytes_encoded: int | None = None
+    bytes_raw: Count | None = None
+    bytes_encoded: Count | None = None
     codec_error: float | None = None
     selected: tuple[str, ...] = ()
     effective_steps: float | None = None
@@ -196,22 +210,22 @@ class RoundCompleted(Event, frozen=True, tag="round.completed"):
 
 
 class RoundFailed(Event, frozen=True, tag="round.failed"):
-    round: int
-    attempt: int
+    round: Count
+    attempt: Count
     reason: str
 
 
 class _Metric(Event, frozen=True):
-    round: int
+    round: Count
     accuracy: float | None = None
     r2: float | None = None
     loss: float | None = None
-    examples: int | None = None
+    examples: Count | None = None
 
 
 class _Evaluation(_Metric, frozen=True):
     source: str | None = None
-    sites: int | None = None
+    sites: Count | None = None
     spread: dict[str, dict[str, float | None]] = {}
     worst: dict[str, Any] = {}
 
@@ -223,20 +237,20 @@ class MetricSites(_Evaluation, frozen=True, tag="metric.sites"):
 class MetricTest(_Evaluation, frozen=True, tag="metric.test"):
     """A model measured on the test set, or on the sites' hold-outs if there is none."""
 
-    sketch: tuple[float, ...] = ()
+    sketch: tuple[Coordinate, ...] = ()
 
 
 class MetricLocal(_Metric, frozen=True, tag="metric.local"):
     """A client's training, or a peer's model on its own hold-out."""
 
-    sketch: tuple[float, ...] = ()
+    sketch: tuple[Coordinate, ...] = ()
     # Of a client.
     duration_s: float | None = None
-    rounds: int | None = None
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    bytes_sent_total: int | None = None
-    bytes_received_total: int | None = None
+    rounds: Count | None = None
+    bytes_sent: Count = 0
+    bytes_received: Count = 0
+    bytes_sent_total: Count | None = None
+    bytes_received_total: Count | None = None
     steps: float | None = None
     fednova_normalizer: float | None = None
     partial: float | None = None
@@ -261,36 +275,45 @@ class MetricPersonal(_Metric, frozen=True, tag="metric.personal"):
 
 class ExchangeSent(Event, frozen=True, tag="exchange.sent"):
     subject: str
-    round: int
-    count: int
-    dropped: int = 0
+    round: Count
+    count: Count
+    dropped: Count = 0
 
 
 class ExchangeReceived(Event, frozen=True, tag="exchange.received"):
     subject: str
-    round: int
-    count: int
-    bytes: int
-    stale: int = 0
-    dropped: int = 0
+    round: Count
+    count: Count
+    bytes: Count
+    stale: Count = 0
+    dropped: Count = 0
 
 
 class UpdateRejected(Event, frozen=True, tag="update.rejected"):
     subject: str
     reason: str
-    round: int | None = None
+    round: Count | None = None
 
 
 class WarningEvent(Event, frozen=True, tag="warning"):
     reason: str
     subject: str | None = None
-    round: int | None = None
+    round: Count | None = None
 
 
 class Gap(Event, frozen=True, tag="gap"):
     subject: str
     about: str
-    missed: int
+    missed: Count
+
+
+class Malformed(Event, frozen=True, tag="malformed"):
+    """Events of a type came whose fields do not fit it; what fits of them is passed on."""
+
+    subject: str
+    about: str
+    count: Count
+    reason: str
 
 
 class UnknownEvent(Event, frozen=True, tag="unknown"):
@@ -322,16 +345,75 @@ AnyEvent = (
     | UpdateRejected
     | WarningEvent
     | Gap
+    | Malformed
     | UnknownEvent
 )
 
 
+_CLASSES: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls in get_args(AnyEvent)}
+_FIELDS = {
+    kind: {field.name: field for field in msgspec.structs.fields(cls) if field.name != "raw"}
+    for kind, cls in _CLASSES.items()
+}
+_HEAD = _FIELDS["unknown"]
+STREAM = "stream"  # as in `nervenet.broker.events`, which loads ZeroMQ
+_DISTINCT = 256  # publishers and types whose malformed events are told apart
+
+
+def fit(raw: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return an event as a map whose known fields have their types, and in a word what did not fit.
+
+    What does not fit is left out, so nothing that reads the map can stumble over it; so is what is missing.
+    """
+    fields, problems = dict(raw), []
+    kind = raw.get("type")
+    for name, field in _FIELDS.get(kind if isinstance(kind, str) else "", _HEAD).items():
+        if name not in fields:
+            if field.required:
+                problems.append(f"{name} is missing")
+            continue
+        try:
+            # Not strict: counts may be floats without a fraction.
+            fields[name] = msgspec.convert(fields[name], field.type, strict=False)
+        except msgspec.ValidationError as error:
+            problems.append(f"{name}: {error}")
+            del fields[name]
+    return fields, "; ".join(problems)[:200]
+
+
 def parse_event(raw: Mapping[str, Any]) -> AnyEvent:
     """Return the typed event of a map, `UnknownEvent` where its type or its fields are not known."""
-    fields = {**raw, "raw": dict(raw)}
-    try:
-        # Not strict: counts may be floats without a fraction.
-        event: AnyEvent = msgspec.convert(fields, AnyEvent, strict=False)
-    except msgspec.ValidationError:
-        event = msgspec.convert({**fields, "type": "unknown"}, UnknownEvent)
-    return event
+    fields, problem = fit(raw)
+    kind = str(raw.get("type"))
+    cls = UnknownEvent if problem else _CLASSES.get(kind, UnknownEvent)
+    return msgspec.convert({**fields, "raw": fields, "type": cls.__struct_config__.tag}, cls)  # type: ignore[return-value]
+
+
+class Edge:
+    """Where events from elsewhere are decoded; counts those that do not fit their types."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._seq = 0
+
+    def decode(self, raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Return what fits of an event; and for the first of a kind that does not, the tenth, the hundredth and so on,
+        an event that says so.
+        """
+        fields, problem = fit(raw)
+        if not problem:
+            return fields, None
+        key = (str(raw.get("node"))[:100], str(raw.get("type"))[:100])
+        if key not in self._counts and len(self._counts) >= _DISTINCT:
+            key = ("others", "any")
+        self._counts[key] += 1
+        count = self._counts[key]
+        if 10 ** (len(str(count)) - 1) != count:
+            return fields, None
+        said = {"subject": key[0], "about": key[1], "count": count, "reason": problem}
+        return fields, self._own("malformed", str(raw.get("run", "")), **said)
+
+    def _own(self, kind: str, run: str, **fields: Any) -> dict[str, Any]:
+        self._seq += 1
+        head = {"type": kind, "run": run, "node": STREAM, "role": "monitor", "incarnation": 0}
+        return head | {"seq": self._seq, "time": time.time()} | fields

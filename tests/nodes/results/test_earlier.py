@@ -1,0 +1,59 @@
+"""A resumed run's bytes and seconds are of all its incarnations, however these ended."""
+
+from typing import Any
+
+from nervenet.nodes.experiment.loader import load_experiment
+from nervenet.nodes.results.earlier import Earlier, of_events
+from nervenet.nodes.results.run_result import RunResult
+from nervenet.nodes.results.summary import summarize
+
+
+def incarnation(number: int, at: float, sent: int, **end: Any) -> list[dict[str, Any]]:
+    """Return the events of 10 s, in which two nodes sent so much each."""
+    head = {"role": "launcher", "node": "launcher"}
+    events: list[dict[str, Any]] = [{"type": "run.started", **head, "time": at}]
+    for name, role in (("coordinator", "coordinator"), ("client-0", "client")):
+        kind = "round.completed" if role == "coordinator" else "metric.local"
+        for part in (1, 2):
+            known = {"node": name, "role": role, "incarnation": number, "time": at + 5 * part}
+            events.append({"type": kind, **known, "bytes_sent": sent // 2, "bytes_sent_total": part * sent // 2})
+    if end:
+        events.append({**head, "time": at + 11, **end})
+    return events
+
+
+KILLED = incarnation(1, 100.0, 400)
+STOPPED = incarnation(2, 500.0, 200, type="run.failed", wall_s=24.0, bytes_sent=1250)
+
+
+def test_one_that_was_killed_counts_by_what_its_nodes_said() -> None:
+    assert of_events(KILLED, {}) == Earlier(10.0, 800, {"unattributed": 800})
+
+
+def test_one_that_ended_in_order_has_said_what_there_was_until_then() -> None:
+    kinds = {"weights": 1000, "control": 250}
+    assert of_events([*KILLED, *STOPPED], {"bytes_sent_by_kind": kinds}) == Earlier(24.0, 1250, kinds)
+    again = of_events([*KILLED, *STOPPED, *incarnation(3, 900.0, 50)], {"bytes_sent_by_kind": kinds})
+    assert again == Earlier(34.0, 1350, {**kinds, "unattributed": 100})
+
+
+def summary_of(earlier: Earlier) -> dict[str, Any]:
+    report = {"role": "coordinator", "bytes_sent": 70, "bytes_sent_by_kind": {"weights": 60, "control": 10}}
+    experiment = load_experiment(overrides={"nodes": 2, "rounds": 5})
+    return summarize(experiment, RunResult({"coordinator": report}, wall_s=3.0, earlier=earlier))
+
+
+def test_the_summary_is_of_all() -> None:
+    summary = summary_of(of_events(KILLED, {}))
+    assert (summary["bytes_sent"], summary["wall_s"]) == (870, 13.0)
+    assert summary["bytes_sent_by_kind"] == {"control": 10, "unattributed": 800, "weights": 60}
+    assert sum(summary["bytes_sent_by_kind"].values()) == summary["bytes_sent"]
+
+
+def test_of_the_last_incarnation_alone_it_would_be_less() -> None:
+    assert (summary_of(Earlier())["bytes_sent"], summary_of(Earlier())["wall_s"]) == (70, 3.0)
+
+
+def test_nothing_came_before_a_new_run_and_nonsense_is_nothing() -> None:
+    assert of_events([], {}) == Earlier()
+    assert of_events([{"type": "round.completed", "bytes_sent_total": "many"}, {}], {}) == Earlier()
