@@ -36,7 +36,9 @@ class DataConfig:
     partition: Literal["iid", "dirichlet", "shards", "quantity", "column"] = "iid"
     alpha: Positive = 0.5  # dirichlet and quantity: the smaller, the more unequal the nodes
     shards_per_node: Count = 2  # shards: how many runs of one label each node gets
-    min_rows: Count = 2  # a draw that leaves a node with fewer is drawn again
+    # A site with fewer rows takes no part: the means and spreads that it tells in round 0 give one or two rows away.
+    # A draw that leaves a node with fewer is drawn again.
+    min_rows: Count = 3
     column: str | None = None  # column: the one whose values say whose row it is
 
     @property

@@ -34,12 +34,13 @@ class DataShares:
     columns: tuple[str, ...]
     task: str
     rows: int  # for training, in all
-    notes: tuple[str, ...] = ()  # of how they were read
     nodes: list[int] = field(default_factory=list)  # in name order: X and y of a node's part
     test: int = -1
     whole: int = -1  # for the baselines: X, y, test X, test y, the row order of all parts and their sizes
     majority: float | None = None  # the share of the test rows that have the most frequent label
+    classes: int | None = None  # how many, of a classification
     sizes: tuple[int, ...] = ()  # rows for training, in the order of `nodes`
+    notes: tuple[str, ...] = ()  # of how they were read
 
     def close(self) -> None:
         for descriptor in (*self.nodes, self.test, self.whole):
@@ -109,7 +110,8 @@ def divide(experiment: Experiment) -> DataShares:
         column=None if train.sites is not None else data.column,
         seed=experiment.seed,
     )
-    shares = DataShares(tuple(train.columns), train.task, len(train), source.notes, sizes=tuple(map(len, parts)))
+    shares = DataShares(tuple(train.columns), train.task, len(train), sizes=tuple(map(len, parts)), notes=source.notes)
+    shares.classes = None if train.task == "regression" else len(np.unique(train.y))
     try:
         for part in parts:
             shares.nodes.append(pack([train.X[part], train.y[part]]))

@@ -234,3 +234,25 @@ def test_handed_none_for_a_correction_it_would_not() -> None:
     one = built(SiteModel(Plain(hidden=(4,)), train.X, train.y))
     with pytest.raises(TypeError, match="positional arguments"):
         one.model.fit(*one._training_rows(), LocalWork(epochs=1), generator(0, "batches"), lambda: False, None)
+
+
+def check_no_row_can_be_read_off_a_survey(min_rows: int) -> None:
+    X = np.array([[37.2, 81.0], [36.5, 64.0]])
+    statistics = SiteModel(MLP(), X, [0, 1], min_rows=min_rows).statistics()
+    deviation = np.sqrt(statistics.inputs.m2 / 2)
+    read = {tuple(row) for row in np.round([statistics.inputs.mean + deviation, statistics.inputs.mean - deviation], 9)}
+    assert not read & set(map(tuple, X))
+
+
+def test_a_site_with_too_few_rows_tells_nothing() -> None:
+    with pytest.raises(DataError, match=r"X has 2 rows, .* at least 3 \(data\.min_rows\)"):
+        check_no_row_can_be_read_off_a_survey(3)
+
+
+def test_of_two_rows_it_would_tell_both() -> None:
+    with pytest.raises(AssertionError):
+        check_no_row_can_be_read_off_a_survey(1)
+
+
+def test_a_hold_out_leaves_as_many_rows_as_must_be_trained_on() -> None:
+    assert SiteModel(MLP(), np.eye(6), np.arange(6) % 2, holdout=0.9, min_rows=4).examples == 4
