@@ -39,7 +39,14 @@ def choose_view(*, quiet: bool = False, json: bool = False) -> View:
         return JsonView()
     if quiet:
         return View()
-    return LiveView() if sys.stdout.isatty() else PlainView()
+    if not sys.stdout.isatty():
+        return PlainView()
+    from nervenet.models.extras import how_to_install, installed
+
+    if installed("rich"):
+        return LiveView()
+    print(f"lines in place of a live table: {how_to_install('rich')}", file=sys.stderr)
+    return PlainView()
 
 
 class JsonView(View):
