@@ -174,7 +174,7 @@ class Directory:
             return m.Failed(join.id, "config", reason)
         known = run.entries.get(join.node)
         if known is not None and join.incarnation < known.join.incarnation:
-            return _superseded(join)
+            return _superseded(join, known.join.incarnation)
         if run.failure is not None:
             return m.Failed(join.id, "incomplete", f"run '{run.name}' failed to start: {run.failure}")
         return None
@@ -184,7 +184,7 @@ class Directory:
         entry = run.entries.get(message.node) if run is not None else None
         if entry is None or entry.state == "dead" or message.incarnation > entry.join.incarnation:
             return m.Failed(message.id, "unknown", f"{message.node} is not in run '{message.run}'")
-        return entry if message.incarnation == entry.join.incarnation else _superseded(message)
+        return entry if message.incarnation == entry.join.incarnation else _superseded(message, entry.join.incarnation)
 
     def _ask_roster(self, identity: bytes, request: m.GetRoster, run: _Run | None, now: float) -> list[Outcome]:
         if run is None:
@@ -226,8 +226,8 @@ class Directory:
         return outcomes + self._changed(run, now) if lost else outcomes
 
 
-def _superseded(message: m.Join | m.RenewLease | m.Leave) -> m.Failed:
-    return m.Failed(message.id, "stale", f"{message.node} of run '{message.run}' has been started again since")
+def _superseded(message: m.Join | m.RenewLease | m.Leave, newest: int) -> m.Failed:
+    return m.Failed(message.id, "stale", f"{message.node} of run '{message.run}' has been started again since", newest)
 
 
 def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[str, str, str] | None:

@@ -61,11 +61,15 @@ class BrokerUnreachable(BrokerError):
 
 
 class JoinRefused(BrokerError):
-    """A node may not join a run; ``code`` is one of those in docs/protocol.md."""
+    """A node may not join a run; ``code`` is one of those in docs/protocol.md.
 
-    def __init__(self, code: str, reason: str) -> None:
+    ``newest`` is the incarnation that has its name, where that is why; else 0.
+    """
+
+    def __init__(self, code: str, reason: str, newest: int = 0) -> None:
         super().__init__(reason)
         self.code = code
+        self.newest = newest
         self.reason = reason
 
 

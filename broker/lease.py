@@ -155,7 +155,7 @@ class Lease:
         if isinstance(answer, Joined):
             return answer
         if isinstance(answer, Failed):
-            raise JoinRefused(answer.code, answer.reason)
+            raise JoinRefused(answer.code, answer.reason, answer.newest)
         raise JoinRefused("unknown", f"the broker at {self._broker} answered with {type(answer).__name__}")
 
     def _joined(self, answer: Joined) -> None:

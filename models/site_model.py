@@ -145,6 +145,11 @@ class SiteModel:
         held_out = self._raw["holdout"].y if "holdout" in self._raw else None
         return SiteStatistics.of(self._rows.X, self._rows.y, self.columns, self.task, held_out)
 
+    def misfit(self, classes: Sequence[object]) -> str | None:
+        """Return why a site with rows of only these classes would spoil the model; None if it would not."""
+        found: str | None = getattr(self.model, "misfit", lambda _: None)(classes)
+        return found
+
     def build(self, preprocessing: Preprocessing, seed: int, *, keep_weights: bool = False) -> Layout:
         """Build the model for what was agreed, with the initial weights of all, and prepare this site's rows.
 
@@ -293,6 +298,13 @@ class SiteModel:
                 )
         if self.task is not None and self.task != preprocessing.task:
             raise IncompatibleSites(f"this site has data for {self.task}; agreed was {preprocessing.task}")
+        misfit = (
+            self._rows is not None
+            and preprocessing.classes is not None
+            and self.misfit(np.unique(self._rows.y).tolist())
+        )
+        if misfit:
+            raise IncompatibleSites(f"this site cannot take part: {misfit}")
         for name, rows in sets.items():
             try:
                 preprocessing.encode(np.unique(rows.y))

@@ -21,7 +21,9 @@ class View:
     """What a command prints of a run, within its `running` context: here nothing but notes."""
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Show an event."""
+        """Show an event: here what launcher and coordinator warn of, such as a full disk, which no result tells."""
+        if event.get("type") == "warning" and event.get("role") in ("launcher", "coordinator"):
+            print(f"warning: {printable(event.get('reason'))}", file=sys.stderr, flush=True)
 
     def note(self, text: str) -> None:
         print(printable(text), flush=True)

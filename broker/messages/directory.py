@@ -130,8 +130,9 @@ class Ok(_WithId, frozen=True):
     """The request was carried out."""
 
 
-class Failed(_WithId, frozen=True):
-    """The request was not carried out, and why."""
+class Failed(_WithId, frozen=True, omit_defaults=True):
+    """The request was not carried out, and why; ``newest`` is the incarnation that has the name of a ``stale`` one."""
 
     code: str
     reason: str
+    newest: Count = 0

@@ -18,7 +18,7 @@ import numpy as np
 from ..base import FitJob, ModelBase, plain
 from ..evaluate import evaluate
 from ..model import Dtype, FitReport
-from ..weights import Array, Layout, Vector
+from ..weights import Array, Layout, Vector, is_finite
 
 CHUNK = 4096
 """Rows handed to one `partial_fit`: its overhead is that of many steps, and a fit can be stopped only between two."""
@@ -138,7 +138,12 @@ class Adapter(ModelBase):
         if not hasattr(self.working, "predict_proba"):
             return None
         with np.errstate(all="ignore"):
-            return np.asarray(self.working.predict_proba(self.checked(X)))
+            found: Array = np.asarray(self.working.predict_proba(self.checked(X)))
+        if np.isnan(found).any() and is_finite(self.get_weights()):
+            # Where no class is likelier than zero, scikit-learn before 1.9 divides by zero, and later ones say that all
+            # are alike.
+            found[np.isnan(found).any(axis=1)] = 1 / found.shape[1]
+        return found
 
     def see_one_row(self) -> None:
         """Show `working` one row of zeros, so that it makes its arrays for all classes."""

@@ -22,6 +22,7 @@ class MLPAdapter(Adapter):
     def prepare(self, n_features: int, rng: np.random.Generator) -> None:  # noqa: ARG002
         working = self.working
         working.shuffle, working.batch_size = False, 1
+        working.warm_start = False  # else partial_fit refuses rows that lack a class
         self.see_one_row()
         for W, b in zip(working.coefs_, working.intercepts_, strict=True):
             bound = sqrt((2 if working.activation == "logistic" else 6) / sum(W.shape))

@@ -55,7 +55,7 @@ class CheckpointStore:
             An array or a value is of a kind that is not kept.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(0o700, parents=True, exist_ok=True)  # what a site has learned is its owner's alone
         except OSError as error:
             raise CheckpointError(f"{self.folder}: cannot be made: {error.strerror}") from error
         write_state(self.folder, round, arrays, record, durable=self._durable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import prod
 from typing import TYPE_CHECKING
 
 from nervenet.models.plugins import suggest
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from nervenet.models.model import Capability
 
 WILDCARDS = ("*", "0.0.0.0", "::", "[::]")
+
+HEADER_BYTES = 1_024  # of a message around the weights
 
 # A socket's path is limited to about 104 bytes, of which the nodes' own file names need some 40.
 IPC_FOLDER_BYTES = 64
@@ -261,6 +264,28 @@ def check_task(experiment: Experiment, task: str, columns: int) -> None:
         personal_names(layout, experiment.federated.personal)
     except ValueError as error:
         raise ExperimentError(f"federated.{error}") from None
+
+
+def check_size(experiment: Experiment, columns: int, classes: int | None) -> None:
+    """Raise :class:`ExperimentError` for a model of more bytes than one message may carry."""
+    limit, model = experiment.network.max_message_bytes, build_model(experiment)
+    if hasattr(model, "shapes"):
+        # Without building it: one that is far too large cannot even be built.
+        count, dtype = sum(map(prod, model.shapes(columns, classes).values())), experiment.model.dtype
+    else:
+        from nervenet.models.rng import generator
+
+        try:
+            layout = model.build(columns, classes, generator(experiment.seed, "init"))
+        except ValueError:
+            return  # what it cannot learn is told by who trains it
+        count, dtype = layout.size, layout.dtype
+    size = count * int(dtype.removeprefix("float")) // 8
+    if size + HEADER_BYTES > limit:
+        raise ExperimentError(
+            f"model: {count:,} parameters of {dtype} are {size:,} bytes, and a message carries at most "
+            f"network.max_message_bytes = {limit:,}; choose a smaller model, or raise that limit for all nodes"
+        )
 
 
 def check_scorers(experiment: Experiment) -> None:

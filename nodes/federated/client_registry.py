@@ -23,6 +23,8 @@ class ClientRecord:
     examples: int = 0
     here: bool = True  # it has said that it is ready, to this incarnation of the coordinator
     incarnation: int = 0  # of the client that said so
+    pid: int = 0  # its process
+    evicted: bool = False  # another process has come under its name while it still answered
     ready: bool = False  # it holds the agreement of round 0
     sending: tuple[int, ...] = ()  # rounds whose update it says is on its way
     state: str = "idle"
@@ -50,6 +52,8 @@ class ClientRegistry:
     def linked(self, name: str, incarnation: int, now: float) -> bool:
         """Note a (re)connection: the client may hold nothing any more. True if it was started again meanwhile."""
         restarted = name in self.clients and incarnation > self._incarnations.get(name, incarnation)
+        if restarted and self.here(name) and self.liveness.living(name):
+            self.clients[name].evicted = True
         self._incarnations[name] = incarnation
         self.liveness.watch(name, now)
         if name in self.clients:
@@ -74,6 +78,19 @@ class ClientRegistry:
         self.liveness.watch(name, now)
         self._median = None
         return new
+
+    def taken_over(self, name: str, examples: int, pid: int) -> str | None:
+        """Note the process that is ready under a name; return what to say if it has taken it from one that answered."""
+        known = self.clients.get(name)
+        if known is None:
+            return None
+        evicted, before, known.pid, known.evicted = known.evicted, known.pid, pid, False
+        if not evicted:
+            return None
+        return (
+            f"{name} is another process now (pid {before} -> {pid}, rows {known.examples} -> {examples}): it took the "
+            "name from one that still answered, and every site needs a name of its own"
+        )
 
     def leave(self, name: str) -> None:
         self.liveness.forget(name)

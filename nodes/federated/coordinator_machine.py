@@ -128,8 +128,12 @@ class CoordinatorMachine:
             effects.append(e.Publish("node.ready", {"subject": sender, "reason": "heard again"}))
             effects += self._begin_if_gathered(now)
         match event.message:
-            case m.Ready(examples=examples, codecs=codecs):
+            case m.Ready(examples=examples, codecs=codecs, pid=pid):
+                taken = registry.taken_over(sender, examples, pid)
+                if taken:
+                    effects.append(e.Publish("warning", {"subject": sender, "reason": taken}))
                 effects += self._enroll(sender, examples, codecs, now)
+                registry[sender].pid = pid
             case m.Update() as update:
                 # Once no step is to come, what was on its way when the last one was made is nobody's fault.
                 late = self.run.closing and self.run.ledger and self.run.ledger.known(sender)

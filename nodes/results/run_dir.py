@@ -23,6 +23,7 @@ from .round_metrics import RecordedRounds, Rounds, read_rows, run_rows, with_ear
 # cost more than the events.
 FLUSH_AFTER_S = 0.5
 
+PRIVATE = 0o700  # models and events tell of the data: a run folder is its owner's alone
 COORDINATOR = "coordinator"  # the folder of its checkpoints, whatever the node is called
 
 _JSON = msgspec.json.Encoder(enc_hook=lambda value: value.tolist())
@@ -42,7 +43,7 @@ def new_default_dir(experiment: Experiment, now: datetime, root: Path = Path("ru
     path, count = first, 1
     while True:
         try:
-            path.mkdir(parents=True)
+            path.mkdir(mode=PRIVATE, parents=True)
         except FileExistsError:
             count += 1
             path = first.with_name(f"{first.name}~{count}")
@@ -219,7 +220,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 def _create(path: Path) -> None:
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         occupied = any(path.iterdir())
     except OSError as error:
         raise ExperimentError(f"--out {path}: cannot be used as a run folder: {error.strerror}") from None

@@ -103,7 +103,12 @@ class ModelWorker:
                 sites[name] = SiteStatistics.from_parts(facts, body).limited(effect.rows.get(name))
             except IncompatibleSites as error:
                 raise IncompatibleSites(f"site {name}: {error}") from error
-        return agree(sites, scale=self._scale, task=self.site_model.task)
+        agreed = agree(sites, scale=self._scale, task=self.site_model.task)
+        for name, statistics in sorted(sites.items()):
+            misfit = None if agreed.classes is None else self.site_model.misfit(statistics.classes or ())
+            if misfit:
+                raise IncompatibleSites(f"site {name}: {misfit}", name)
+        return agreed
 
     def set_weights(self, body: Any) -> None:
         """Put weights into the model in order to measure them."""

@@ -11,7 +11,7 @@ from typing import Any
 import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
-from nervenet.broker.errors import BrokerUnreachable
+from nervenet.broker.errors import BrokerUnreachable, JoinRefused
 from nervenet.broker.events import Publisher
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Roster
@@ -43,33 +43,39 @@ class Session:
         self.role = role
         self.identity = identity
         self.experiment = experiment
-        self.incarnation = max(t.new_incarnation(), identity.previous_incarnation + 1)
+        self._binds = binds
         # inproc addresses work within one context only, so that all nodes of a process share theirs.
         self._shares_context = identity.context is not None or network.transport == "inproc"
         self._context: zmq.Context[zmq.Socket[bytes]] = identity.context or (
             zmq.Context.instance() if self._shares_context else zmq.Context()
         )
         self.stats = NodeStats(role)
-        self.transport = t.ZmqTransport(
-            identity.name,
-            role,
-            identity.run,
-            bind=inbox_address(network) if binds else None,
-            advertise=network.advertise,
-            limits=Limits(message_bytes=network.max_message_bytes),
-            incarnation=self.incarnation,
-            context=self._context,
-        )
-        self.publisher = Publisher(identity.name, role, identity.run, self.incarnation, context=self._context)
+        self._incarnate(identity.previous_incarnation)
         self.connections = Connections()
         self.events_in = ""  # where its events go, once that is known
         self.on_event: Callable[[dict[str, Any]], None] | None = None  # for an owner who wants to hear the node's own
-        self.reports = ReportClient(self.transport, identity.report_server, warn=self._warn)
         self._node: Node | None = None
         self._backlog: list[t.Arrival | t.TransportEvent] = []
         self._failure: BaseException | None = None
         self._lease: Lease | None = None
         self._reconnector: Reconnector | None = None
+
+    def _incarnate(self, previous: int) -> None:
+        """Take an incarnation number that is larger than the previous one, whatever the clock says."""
+        identity, network = self.identity, self.experiment.network
+        self.incarnation = max(t.new_incarnation(), previous + 1)
+        self.transport = t.ZmqTransport(
+            identity.name,
+            self.role,
+            identity.run,
+            bind=inbox_address(network) if self._binds else None,
+            advertise=network.advertise,
+            limits=Limits(message_bytes=network.max_message_bytes),
+            incarnation=self.incarnation,
+            context=self._context,
+        )
+        self.publisher = Publisher(identity.name, self.role, identity.run, self.incarnation, context=self._context)
+        self.reports = ReportClient(self.transport, identity.report_server, warn=self._warn)
 
     async def open(self, begin: Callable[[Roster], None]) -> None:
         """Join, report to the launcher that this node is ready, wait until the run is complete, and `begin`.
@@ -85,13 +91,12 @@ class Session:
         """
         identity, reason = self.identity, "could not join"
         try:
-            await self.transport.open(self._receive, self._failed)
-            self.reports.link()
+            await self._open_transport()
             roster = None
             if identity.seed_peer:
                 roster = await self._join_by_peer()
             else:
-                await self._join_by_broker()
+                await self._join_as_newest()
             if self.events_in:
                 self.publisher.connect(self.events_in)
             addresses = self.transport.addresses
@@ -105,6 +110,23 @@ class Session:
         except BaseException:
             await self.close(reason)
             raise
+
+    async def _open_transport(self) -> None:
+        await self.transport.open(self._receive, self._failed)
+        self.reports.link()
+
+    async def _join_as_newest(self) -> None:
+        """Join; where a previous incarnation is known by a larger number, since a clock was set back, as the next."""
+        try:
+            await self._join_by_broker()
+        except JoinRefused as refused:
+            if not refused.newest:
+                raise
+            await self.transport.close(0.0)
+            await self.publisher.close(0.0)
+            self._incarnate(refused.newest)
+            await self._open_transport()
+            await self._join_by_broker()
 
     async def _join_by_broker(self) -> None:
         network, identity = self.experiment.network, self.identity

@@ -151,3 +151,11 @@ def test_a_node_by_itself_says_what_it_keeps_for_evaluation(capsys: pytest.Captu
     assert "24 rows to train on; kept for evaluation: 5 of no, 1 of yes" in capsys.readouterr().out
     PlainView().event(event("node.ready", run="demo") | ready)
     assert capsys.readouterr().out == "", "a launch has hundreds of them"
+
+
+def test_quiet_still_tells_that_the_disk_is_full(capsys: pytest.CaptureFixture[str]) -> None:
+    view = choose_view(quiet=True)
+    view.event({"type": "warning", "role": "launcher", "node": "launcher", "reason": "events.jsonl is not whole"})
+    view.event({"type": "warning", "role": "peer", "node": "peer-0", "reason": "something else"})
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "warning: events.jsonl is not whole\n")

@@ -115,3 +115,30 @@ def test_one_who_leaves_and_comes_back_is_asked_again(coordinator: Any) -> None:
     harness.answer("client-2", 2)
     harness.tell(ev.Folded(2, 0, "w2"))
     assert harness.published("round.started")[-1]["asked"] == list(harness.names)
+
+
+def check_who_takes_a_name_from_one_that_answers_is_said(coordinator: Any) -> None:
+    harness = coordinator(3, rounds=9).settle()
+    harness.tell(ev.LinkUp("client-1", "client", 2))
+    harness.say("client-1", m.Ready(examples=9_000, pid=77))
+    (said,) = [one for one in harness.published("warning") if "another process" in one["reason"]]
+    assert said["subject"] == "client-1"
+    assert said["reason"].startswith(
+        "client-1 is another process now (pid 1 -> 77, rows 1000 -> 9000): it took the name"
+    )
+    harness.tell(ev.LinkLost("client-2", "its connection has closed"))
+    harness.tell(ev.LinkUp("client-2", "client", 2))
+    harness.say("client-2", m.Ready(examples=1_000, pid=78))
+    assert len([one for one in harness.published("warning") if "another process" in one["reason"]]) == 1, "it restarted"
+
+
+def test_who_takes_a_name_from_one_that_answers_is_said(coordinator: Any) -> None:
+    check_who_takes_a_name_from_one_that_answers_is_said(coordinator)
+
+
+def test_who_takes_a_name_would_do_so_in_silence(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "nervenet.nodes.federated.client_registry.ClientRegistry.taken_over", lambda self, name, examples, pid: None
+    )
+    with pytest.raises(ValueError, match="not enough values"):
+        check_who_takes_a_name_from_one_that_answers_is_said(coordinator)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nervenet.nodes.checkpoint.store import CheckpointStore
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.results.run_dir import RunDir, new_default_dir, newest_broker, read_events, to_json
@@ -106,10 +107,10 @@ def test_two_runs_would_share_a_folder_that_is_only_looked_for(tmp_path: Path, m
     make = Path.mkdir
     occupied = lambda path: path.exists() and any(path.iterdir())  # noqa: E731
 
-    def looking_only(self: Path, *, parents: bool = False) -> None:
+    def looking_only(self: Path, *, mode: int = 0o777, parents: bool = False) -> None:
         if occupied(self):
             raise FileExistsError
-        make(self, parents=parents, exist_ok=True)
+        make(self, mode=mode, parents=parents, exist_ok=True)
 
     monkeypatch.setattr(Path, "mkdir", looking_only)
     assert len(of_two_at_once(tmp_path)) == 1
@@ -134,3 +135,15 @@ def test_the_newest_run_with_a_living_broker_is_found(tmp_path: Path) -> None:
     (tmp_path / "broken" / "nodes.json").write_text("{")
     assert newest_broker(tmp_path) == "tcp://127.0.0.1:1"
     assert newest_broker(tmp_path / "nowhere") is None
+
+
+def test_a_run_folder_and_what_nodes_keep_are_their_owners_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        RunDir(tmp_path / "run").close()
+        CheckpointStore(tmp_path / "run" / "checkpoints" / "peer-0").write(1, {"x": np.zeros(1)}, {})
+        CheckpointStore(tmp_path / "site").write(1, {"x": np.zeros(1)}, {})
+    finally:
+        os.umask(before)
+    for folder in ("run", "run/checkpoints/peer-0", "site"):
+        assert (tmp_path / folder).stat().st_mode & 0o077 == 0, folder

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from nervenet.broker import transport as t
 from nervenet.broker.broker import Broker
-from nervenet.broker.errors import BrokerUnreachable
+from nervenet.broker.errors import BrokerUnreachable, JoinRefused
 from nervenet.broker.handshake import Link
 from nervenet.broker.messages import Goodbye
 from nervenet.nodes.config.schema import Experiment
@@ -140,3 +140,35 @@ async def test_a_patient_node_waits_for_its_broker_and_says_so(monkeypatch: pyte
 async def test_by_its_deadline_it_would_give_up_and_names_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BrokerUnreachable, match=r"within 0\.2 s \(network\.join_deadline_s\)"):
         await joined_later(monkeypatch, patient=False)
+
+
+async def started_again_by_a_clock_set_back(monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """The incarnations of a node that dies, and of its successor, whose clock says an hour less."""
+    monkeypatch.setattr(t, "new_incarnation", lambda: 3_600_000_000)
+    experiment = Experiment.from_dict({"network": {"min_nodes": 1}, "mode": "gossip"})
+    async with Broker("tcp://127.0.0.1:0") as broker, asyncio.timeout(60):
+        identity = NodeIdentity(broker.address, "r", "p")
+        first = Session("peer", identity, experiment, binds=True)
+        await first.open(lambda _roster: None)
+        monkeypatch.setattr(t, "new_incarnation", lambda: 7)
+        again = Session("peer", identity, experiment, binds=True)
+        addresses: list[Any] = []
+        try:
+            await again.open(lambda roster: addresses.extend(m.addresses for m in roster.members))
+            assert addresses == [dict(again.transport.addresses)]
+            assert again.publisher.publish("x")["incarnation"] == again.incarnation
+            await again.close()
+        finally:
+            await first.close()
+    return first.incarnation, again.incarnation
+
+
+async def test_a_clock_that_was_set_back_does_not_keep_a_node_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, again = await started_again_by_a_clock_set_back(monkeypatch)
+    assert again == first + 1
+
+
+async def test_by_wall_time_alone_it_would_be_the_older_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "_join_as_newest", Session._join_by_broker)
+    with pytest.raises(JoinRefused, match="has been started again since"):
+        await started_again_by_a_clock_set_back(monkeypatch)
