@@ -153,6 +153,9 @@ class GossipConfig:
     mixing: Literal["metropolis-hastings", "uniform", "push-sum"] | None = None
     compression: str = ""  # choco: how differences are encoded, as top-k:0.05+int8; see federated.compression
     deadline_s: Positive = 30.0  # a peer goes on without a neighbor that has not answered by then
+    # How many peers, itself included, must be there for a peer to begin a round; None: it goes on alone, and says so.
+    min_peers: Count | None = None
+    wait_deadline_s: Positive = 60.0  # how long it waits for them, before it fails
     arguments: dict[str, Any] = field(default_factory=dict)  # the algorithm's own, given as keys of [gossip]
 
 
@@ -165,7 +168,7 @@ class NetworkConfig:
     transport: Literal["tcp", "ipc", "inproc"] = "tcp"  # tcp between machines; ipc and inproc on one, or in one process
     min_nodes: Count | None = None  # the roster is issued once this many have joined; all of them by default
     join_deadline_s: Positive = 30.0  # how long a run waits for its nodes
-    rejoin_deadline_s: Positive = 60.0  # how long clients wait for a coordinator that has died to be started again
+    rejoin_deadline_s: Positive = 120.0  # how long clients wait for a coordinator that has died to be started again
     heartbeat_s: Positive = 0.5  # between two signs of life
     suspect_after_s: Positive = 2.0  # silence after which a node is suspected: at least two heartbeats
     max_message_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20  # of one message, and so of a model
@@ -177,7 +180,7 @@ class Timing:
 
     deadline_s: float = 30.0  # of a round
     join_deadline_s: float = 30.0
-    rejoin_deadline_s: float = 60.0  # clients: silence after which the coordinator is given up
+    rejoin_deadline_s: float = 120.0  # clients: silence after which the coordinator is given up
     heartbeat_s: float = 0.5
     suspect_after_s: float = 2.0
     lost_after_s: float = 10.0  # silence after which a node that is suspected is given up

@@ -626,3 +626,32 @@ def test_rounds_mixed_with_nobody_say_so_and_so_does_the_peer(monkeypatch: pytes
 def test_taken_for_complete_they_would_pass_for_whole_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     ring = closings_of_one_without_neighbors(monkeypatch, cut_off=False)
     assert {fields["closed_by"] for fields in ring.published("round.completed")} == {"all"}
+
+
+def short_of_peers(least: int) -> Ring:
+    """One that is alone after round 2, and must have so many peers."""
+    ring = Ring(min_peers=least, wait_deadline_s=20.0).settle()
+    ring.round("a", "c")
+    ring.state.membership.count = 1
+    ring.round("a", "c")
+    return ring
+
+
+def test_a_part_with_too_few_peers_waits_and_goes_on_when_they_are_back() -> None:
+    ring = short_of_peers(2)
+    assert (ring.state.status, ring.state.completed) == ("short", 2)
+    assert ring.published("warning")[-1]["reason"] == "round 3 waits for peers: 1 of at least 2 peers are there"
+    ring.state.membership.count = 2
+    assert [train.round for train in only(e.Train, ring.beat("a", 3))] == [3]
+    assert ("wait",) not in ring.timers
+
+
+def test_by_default_it_goes_on_alone() -> None:
+    assert short_of_peers(0).state.round == 3
+
+
+def test_it_waits_not_forever() -> None:
+    ring = short_of_peers(2)
+    found = ring.until(30.0)
+    reason = "round 3 waited 20 s for peers: 1 of at least 2 peers are there"
+    assert only(e.Finish, found) == [e.Finish("failed", reason)]
