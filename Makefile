@@ -56,7 +56,7 @@ clean:
 # build/ is removed before, because setuptools would install again what it once copied there and is gone by now.
 .venv/installed: .venv/made $(SOURCES)
 	rm -rf build
-	$(BIN)/pip install --quiet .
+	$(BIN)/pip install --quiet '.[all]'
 	touch $@
 
 .venv/installed-dev: .venv/made $(SOURCES)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from nervenet.models.extras import require
 from nervenet.models.preprocessing import listed
 
 from .results.run_dir import to_json
@@ -28,12 +29,63 @@ FIELD = "X_test"
 MAX_BODY_BYTES = 16 * 2**20
 MAX_ROWS = 100_000
 
-# Fewer values than this are predicted on the event loop: a thread would cost more than the multiplications.
-INLINE_VALUES = 4096
+# Shorter requests than this are answered on the event loop: a thread would cost more than the multiplications.
+INLINE_BYTES = 16_384
 
 
 class Malformed(ValueError):
     """A request that holds no table of numbers; the message names the field, what was expected and what was found."""
+
+
+class Answers:
+    """What each request is answered, by status and JSON, whichever server carries it; may be asked by several threads.
+
+    Parameters
+    ----------
+    site_model, info, max_body_bytes, max_rows
+        See `predictor_app`.
+    """
+
+    def __init__(
+        self,
+        site_model: SiteModel,
+        info: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
+        *,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        max_rows: int = MAX_ROWS,
+    ) -> None:
+        self.max_body_bytes = max_body_bytes
+        self._site_model, self._info, self._max_rows = site_model, info, max_rows
+
+    def predict(self, body: bytes) -> tuple[int, str]:
+        if not self._site_model.built:
+            return 503, to_json({"error": "there is no model yet; the nodes have not agreed on one"})
+        try:
+            X = read_table(body, self._site_model.preprocessing.columns, self._max_rows)
+        except Malformed as error:
+            return self.malformed(error)
+        y = self._site_model.predict(X)
+        return 200, to_json({"y_pred": y.tolist()})  # nan and inf become null
+
+    def healthz(self) -> tuple[int, str]:
+        return 200, to_json({"status": "ok" if self._site_model.built else "waiting for a model"})
+
+    def model(self) -> tuple[int, str]:
+        known = self._info() if callable(self._info) else self._info or {}
+        return 200, to_json({"round": None, "metrics": {}, **known, **describe(self._site_model)})
+
+    def check_length(self, announced: str) -> None:
+        """Raise `Malformed` for a body that is announced as too long."""
+        if announced.isdigit() and int(announced) > self.max_body_bytes:
+            raise Malformed(f"the body has {announced} bytes; expected at most {self.max_body_bytes}")
+
+    @staticmethod
+    def malformed(error: Malformed) -> tuple[int, str]:
+        return 422, to_json({"error": str(error)})
+
+    @staticmethod
+    def refused(status: int, request: str, why: object) -> tuple[int, str]:
+        return status, to_json({"error": f"{request}: {why}"})
 
 
 def predictor_app(
@@ -55,39 +107,42 @@ def predictor_app(
         is a function.
     max_body_bytes, max_rows
         Requests beyond are answered by 422, before they are parsed where their length is announced.
+
+    Raises
+    ------
+    MissingExtra
+        Starlette is not installed.
     """
+    require("predictor_app", "starlette")
     from starlette.applications import Starlette
     from starlette.responses import Response
     from starlette.routing import Route
 
-    def answer(value: Any, status: int = 200) -> Response:
-        # nan and inf become null.
-        return Response(to_json(value), status, media_type="application/json")
+    answers = Answers(site_model, info, max_body_bytes=max_body_bytes, max_rows=max_rows)
+
+    def response(answer: tuple[int, str]) -> Response:
+        return Response(answer[1], answer[0], media_type="application/json")
 
     async def predict(request: Request) -> Response:
-        if not site_model.built:
-            return answer({"error": "there is no model yet; the nodes have not agreed on one"}, 503)
         try:
-            X = read_table(await _body(request, max_body_bytes), site_model.preprocessing.columns, max_rows)
+            body = await _body(request, answers)
         except Malformed as error:
-            return answer({"error": str(error)}, 422)
-        if X.size < INLINE_VALUES:
-            y = site_model.predict(X)
-        else:
-            y = await asyncio.to_thread(site_model.predict, X)
-        return answer({"y_pred": y.tolist()})
+            return response(answers.malformed(error))
+        if len(body) < INLINE_BYTES:
+            return response(answers.predict(body))
+        return response(await asyncio.to_thread(answers.predict, body))
 
     async def healthz(request: Request) -> Response:  # noqa: ARG001
-        return answer({"status": "ok" if site_model.built else "waiting for a model"})
+        return response(answers.healthz())
 
     async def model(request: Request) -> Response:  # noqa: ARG001
-        known = info() if callable(info) else info or {}
-        return answer({"round": None, "metrics": {}, **known, **describe(site_model)})
+        return response(answers.model())
 
     async def failed(request: Request, error: Exception) -> Response:
-        status = getattr(error, "status_code", 500)
-        detail = getattr(error, "detail", error)
-        return answer({"error": f"{request.method} {request.url.path}: {detail}"}, status)
+        why = getattr(error, "detail", error)
+        return response(
+            answers.refused(getattr(error, "status_code", 500), f"{request.method} {request.url.path}", why)
+        )
 
     return Starlette(
         routes=[
@@ -112,7 +167,7 @@ def read_table(body: bytes, columns: tuple[str, ...], max_rows: int = MAX_ROWS) 
     expected = f"expected {len(columns)} numbers a row ({listed(columns)})"
     try:
         request = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Malformed(f"the body is not JSON: {error}; expected {{{FIELD!r}: [[…], …]}}") from None
     if not isinstance(request, dict):
         raise Malformed(f"the body is {_kind(request)}; expected an object with the field {FIELD}")
@@ -148,15 +203,13 @@ def describe(site_model: SiteModel) -> dict[str, Any]:
     }
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit:
-        raise Malformed(f"the body has {announced} bytes; expected at most {limit}")
+async def _body(request: Request, answers: Answers) -> bytes:
+    answers.check_length(request.headers.get("content-length", ""))
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > limit:
-            raise Malformed(f"the body has more than {limit} bytes; expected at most {limit}")
+        if len(body) > answers.max_body_bytes:
+            raise Malformed(f"the body has more than {answers.max_body_bytes} bytes; expected fewer")
     return bytes(body)
 
 

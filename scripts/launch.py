@@ -39,7 +39,7 @@ def launch(
     """
     from nervenet.nodes.experiment.ineffective import warnings
     from nervenet.nodes.experiment.loader import load_experiment
-    from nervenet.nodes.results.run_dir import check_run_dir, has_checkpoints
+    from nervenet.nodes.results.run_dir import check_run_dir, has_checkpoints, not_written
 
     from .signals import Stopped, run
     from .views import choose_view
@@ -48,7 +48,7 @@ def launch(
         check_run_dir(resume, file, out)
     experiment = load_experiment(resume or file, overrides)
     view = choose_view(quiet=quiet, json=json)
-    for line in warnings(experiment):
+    for line in (*warnings(experiment), *not_written(experiment)):
         sys.stderr.write(f"warning: {line}\n")
     folders: list[Path] = []
     where = {"out": out, "resume": resume, "on_run_dir": folders.append}

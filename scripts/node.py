@@ -57,7 +57,7 @@ def node(
     """
     from nervenet.nodes.experiment.ineffective import warnings
     from nervenet.nodes.experiment.loader import load_experiment
-    from nervenet.nodes.results.run_dir import check_run_dir, has_checkpoints
+    from nervenet.nodes.results.run_dir import check_run_dir, has_checkpoints, not_written
 
     from .result_table import result_line
     from .signals import Stopped
@@ -74,7 +74,8 @@ def node(
     )
     # No live table: a standalone node should stay small, and a monitor shows all nodes.
     view = JsonView() if json else View() if quiet else PlainView(_announced(run, experiment))
-    for line in warnings(experiment):
+    written = () if (out is None and resume is None) or role == "client" else not_written(experiment)
+    for line in (*warnings(experiment), *written):
         sys.stderr.write(f"warning: {line}\n")
     way_in = {"broker": broker or "", "seed_peer": seed_peer or ""}
     where = {**way_in, "run": run, "name": name, "out": out, "resume": resume, "patient": _patient(overrides, file)}

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from nervenet.nodes.runtime.printable import printable
 
 from .units import duration, score, score_name, size
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-# Off a terminal, rich would wrap at 80 columns, and break paths.
-PLAIN_WIDTH = 120
 
 
 def result_line(summary: Mapping[str, Any]) -> str:
@@ -83,16 +78,13 @@ def result_facts(summary: Mapping[str, Any], out: Path) -> list[tuple[str, str]]
 
 
 def print_result(summary: Mapping[str, Any], out: Path, file: TextIO) -> None:
-    from rich.console import Console
-
-    console = Console(file=file, width=None if file.isatty() else PLAIN_WIDTH, highlight=False)
     count = summary.get("parameters")
     model = f"{summary['model']}{f' with {count:,} parameters' if count else ''}"
-    console.print()
+    bold = "\x1b[1m{}\x1b[0m".format if file.isatty() and not os.environ.get("NO_COLOR") else str
+    head, rule, best, *others = _compared(summary)
     title = printable(f"{summary['mode']} on {summary['data']}: {summary['nodes']} nodes, {model}")
-    console.print(title, style="bold", markup=False)
-    console.print(_compared(summary))
-    console.print(_facts(summary, out))
+    lines = ("", bold(title), "", head, rule, bold(best), *others, "", *_facts(summary, out))
+    print(*lines, sep="\n", file=file)
 
 
 def metric_of(summary: Mapping[str, Any]) -> str:
@@ -129,25 +121,17 @@ def _sites(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _compared(summary: Mapping[str, Any]) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
-    table.add_column(score_name(metric_of(summary)), justify="right")
-    table.add_column("worst to best peer" if summary["mode"] == "gossip" else "")
-    for position, row in enumerate(result_rows(summary)):
-        table.add_row(*map(Text, map(printable, row)), style="bold" if position == 0 else None)
-    return table
+def _compared(summary: Mapping[str, Any]) -> list[str]:
+    """Return the lines of the table of scores: a header, a rule, and a row each."""
+    remarks = "worst to best peer" if summary["mode"] == "gossip" else ""
+    header = ("", score_name(metric_of(summary)), remarks)
+    rows = [tuple(map(printable, row)) for row in (header, *result_rows(summary))]
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    head, *lines = (f" {name:<{wide[0]}}   {value:>{wide[1]}}   {remark}".rstrip() for name, value, remark in rows)
+    return [head, " " + "─" * (sum(wide) + 6), *lines]
 
 
-def _facts(summary: Mapping[str, Any], out: Path) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2))
-    for name, value in result_facts(summary, out):
-        table.add_row(Text(printable(name), style="dim"), Text(printable(value), overflow="fold"))
-    return table
+def _facts(summary: Mapping[str, Any], out: Path) -> list[str]:
+    facts = [(printable(name), printable(text)) for name, text in result_facts(summary, out)]
+    wide = max(len(name) for name, _ in facts)
+    return [f"{name:<{wide}}  {value}" for name, value in facts]

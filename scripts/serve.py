@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .plain_server import serve_plainly
 from .saved_model import Best, Own, Saved, load_saved
+
+if TYPE_CHECKING:
+    from nervenet.models.site_model import SiteModel
 
 
 def serve(
@@ -25,13 +30,12 @@ def serve(
     """
     host, port = _address(http)
     from nervenet.models.artifact import read_extra
-    from nervenet.nodes.serving import predictor_app
 
     from .signals import run
 
     site_model, path = load_saved(saved, best=best, own=model)
     info = {"metrics": {} if best else _metrics(saved)} | read_extra(path)
-    run(lambda: _serve(predictor_app(site_model, info), host, port))
+    run(lambda: _serve(site_model, info, host, port))
 
 
 def _metrics(model: Path) -> dict[str, float | None]:
@@ -55,15 +59,23 @@ def _address(http: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-async def _serve(app: Any, host: str, port: int) -> None:
-    import uvicorn
+async def _serve(site_model: SiteModel, info: dict[str, Any], host: str, port: int) -> None:
+    from nervenet.models.extras import how_to_install, installed
+    from nervenet.nodes.serving import Answers, predictor_app
 
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    missing = next((package for package in ("starlette", "uvicorn") if not installed(package)), None)
     # Bound here and not by uvicorn, which exits by itself when the port is taken.
     with _listening(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         print(f"serving http://{shown}:{listener.getsockname()[1]}/predict", flush=True)
-        await server.serve(sockets=[listener])
+        if missing is not None:
+            sys.stderr.write(f"by a server for a few clients at a time; {how_to_install(missing)}\n")
+            await serve_plainly(Answers(site_model, info), listener)
+            return
+        import uvicorn
+
+        app = predictor_app(site_model, info)
+        await uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).serve(sockets=[listener])
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -39,7 +39,14 @@ def choose_view(*, quiet: bool = False, json: bool = False) -> View:
         return JsonView()
     if quiet:
         return View()
-    return LiveView() if sys.stdout.isatty() else PlainView()
+    if not sys.stdout.isatty():
+        return PlainView()
+    from nervenet.models.extras import how_to_install, installed
+
+    if installed("rich"):
+        return LiveView()
+    print(f"lines in place of a live table: {how_to_install('rich')}", file=sys.stderr)
+    return PlainView()
 
 
 class JsonView(View):
@@ -86,6 +93,30 @@ class RunViews:
             self.changed = True
 
 
+class Suspicions:
+    """Collects suspicions into a line: a node under load is suspected by all its neighbors, one after the other."""
+
+    MOST = 6  # names in a line
+
+    def __init__(self) -> None:
+        self._new: dict[str, str] = {}
+        self._told: set[str] = set()
+
+    def add(self, subject: str, line: str) -> None:
+        if subject not in self._told:
+            self._new.setdefault(subject, line)
+
+    def take(self, suspected: set[str]) -> str | None:
+        """Return a line of those suspected since the last; `suspected` still are, and are not told of again."""
+        new, self._new = self._new, {}
+        self._told = (self._told & suspected) | set(new)
+        if len(new) < 2:
+            return next(iter(new.values()), None)
+        names = sorted(new)
+        more = f" and {len(names) - self.MOST} more" if len(names) > self.MOST else ""
+        return f"{len(names)} nodes are suspected: {', '.join(names[: self.MOST])}{more}"
+
+
 class PlainView(View):
     """For logs: notices at once, and a line of progress every two seconds in which there was any.
 
@@ -98,6 +129,7 @@ class PlainView(View):
     def __init__(self, known: RunView | None = None) -> None:
         self._runs = RunViews(known)
         self._alone = known is not None
+        self._suspicions = Suspicions()
         self._told: set[str] = set()  # of which runs it has been said what their target is
 
     def event(self, event: Mapping[str, Any]) -> None:
@@ -111,7 +143,9 @@ class PlainView(View):
             kept = ", ".join(f"{count} of {label}" for label, count in list(held_out.items())[:10])
             self.note(f"{event['examples']} rows to train on; kept for evaluation: {kept or 'none'}")
         line = notice(event)
-        if line is not None:
+        if event.get("type") == "node.suspect":
+            self._suspicions.add(str(event.get("subject")), line or "")
+        elif line is not None:
             self.note(line)
 
     @contextlib.asynccontextmanager
@@ -120,9 +154,16 @@ class PlainView(View):
             yield
         self._show()
 
+    def _note_suspected(self) -> None:
+        rows = self._runs.newest.rows
+        line = self._suspicions.take({name for name, row in rows.items() if row.state == "suspect"})
+        if line is not None:
+            self.note(line)
+
     def _show(self) -> None:
         from .live_table import plain_line
 
+        self._note_suspected()
         if self._runs.changed:
             self._runs.changed = False
             self.note(plain_line(self._runs.newest, time.time()))
@@ -155,6 +196,7 @@ class LiveView(PlainView):
     def _show(self) -> None:
         from .live_table import render
 
+        self._note_suspected()
         height = shutil.get_terminal_size().lines - 1
         self._live.update(render(self._runs.newest, time.time(), height), refresh=True)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..extras import how_to_install
 from ..plugins import suggest
 from .arrays import is_beyond_exact
 from .csv import read_csv
@@ -122,7 +123,7 @@ class ParquetTable:
             import pyarrow as pa
             from pyarrow import parquet
         except ImportError as error:
-            raise DataError(f'{path}: reading .parquet needs pyarrow: pip install "nervenet[parquet]"') from error
+            raise DataError(f"{path}: reading .parquet needs pyarrow; {how_to_install('pyarrow')}") from error
         try:
             self._table = parquet.read_table(path)
         except (OSError, pa.ArrowException) as error:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..extras import how_to_install, installed
 from ..model import Model
 from ..preprocessing import Preprocessing
 from ..weights import Vector
@@ -31,6 +32,8 @@ def export(model: Model, preprocessing: Preprocessing, vector: Vector) -> tuple[
     """
     if not hasattr(type(model), "estimator"):
         return None, None
+    if not installed("skops"):
+        return None, f"there is no model.skops: {how_to_install('skops')}"
     from skops.io import dumps
 
     copy: Any = deepcopy(model)

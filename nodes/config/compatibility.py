@@ -20,6 +20,7 @@ FREE = (
     "processes",
     "*deadline_s",
     "federated.min_clients",
+    "gossip.min_peers",
     "federated.max_examples_ratio",
     "federated.report_outliers",
     "evaluation.*",

@@ -209,6 +209,8 @@ def _rehearsed(experiment: Experiment) -> Schedule:
 def _algorithm(experiment: Experiment) -> Iterator[str]:
     """Build the algorithm, which names what is wrong with its arguments, and ask what its theory excludes."""
     gossip = experiment.gossip
+    if (gossip.min_peers or 0) > experiment.nodes:
+        yield f"gossip.min_peers = {gossip.min_peers}: expected at most nodes = {experiment.nodes}"
     plain = GossipConfig(topology=gossip.topology, degree=gossip.degree, deadline_s=gossip.deadline_s)
     if gossip == plain and not TOPOLOGIES[gossip.topology].directed:
         return  # averaging on a graph whose edges go both ways takes anything: nothing has to be imported to know that
@@ -217,6 +219,8 @@ def _algorithm(experiment: Experiment) -> Iterator[str]:
 
     algorithm = build_algorithm(gossip.algorithm, gossip.arguments, gossip.compression)
     if not has_rounds(gossip.algorithm):
+        if gossip.min_peers:
+            yield f"gossip.min_peers = {gossip.min_peers}: is for rounds, and {gossip.algorithm} has none"
         allowed = {"directed": algorithm.directed, "varying": algorithm.varying}
         yield from requirements.asynchronous_problems(experiment, _rehearsed(experiment), **allowed)
         return

@@ -19,8 +19,9 @@ PATIENCE = 10  # deadlines after which nothing is waited for any longer: neither
 class PeerLifecycle:
     """Round 0, the evaluations and the end of a peer's machine.
 
-    `status` is ``meeting``, ``joining``, ``training``, ``waiting``, ``mixing``, ``resting`` or ``finished``; `settled`
-    the agreement and the first model, None before round 0 is complete. The open round or cycle began at `opened_at`;
+    `status` is ``meeting``, ``joining``, ``training``, ``waiting``, ``mixing``, ``resting``, ``short`` (of
+    peers) or ``finished``; `settled` the agreement and the first model, None before round 0 is complete. The open round
+    or cycle began at `opened_at`;
     `pending` has those whose evaluation is still to come, with what is to be reported of them.
     """
 

@@ -209,6 +209,8 @@ class PeerMachine:
             effects += self._changed(each, now) if isinstance(each, Change) else [each]
             if self.status == "finished":
                 return effects
+        if self.status == "short" and not self.rounds.too_few:
+            effects += [e.CancelTimer(("wait",)), *self.rounds.next(now)]
         before, self.tracker.ring = self.tracker.ring, self.membership.neighborhood.ever
         if before != self.tracker.ring or (isinstance(event, ev.Arrived) and isinstance(event.message, m.Edge)):
             effects += self.rounds.close_if_ready(now)
@@ -254,6 +256,9 @@ class PeerMachine:
                 return self.lifecycle.fail(reason)
             case ("join",) if self.settled is None:
                 return self.lifecycle.join_expired()
+            case ("wait",) if self.status == "short":
+                waited = f"round {self.round + 1} waited {self.rules.wait_deadline_s:g} s for peers"
+                return self.lifecycle.fail(f"{waited}: {self.rounds.too_few}")
             case ("pulse",):
                 return self._pulse(now)
             case ("training", number) if number == self.round and self.status == "training":

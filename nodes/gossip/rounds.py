@@ -95,6 +95,8 @@ class GossipRounds:
             self._unevaluated = False
             self.lifecycle.pending[self.number] = {}
             return [e.Evaluate(self.number, self.rules.evaluate_on)]
+        if self.too_few:
+            return self._wait(now)
         self._open = OpenRound()
         effects = self._enter(self.number + 1)
         self.lifecycle.status = "training"
@@ -106,6 +108,19 @@ class GossipRounds:
             self.lifecycle.training_timer(("training", self.number), now),
             e.Train(self.number, 0, None, self.rules.settings, to=there, whole=self.outbox.open()),
         ]
+
+    @property
+    def too_few(self) -> str:
+        """Why no round may begin, as `min_peers` has it; empty where one may."""
+        there, least = self.membership.count, self.rules.min_peers
+        return f"{there} of at least {least} peers are there" if there < least else ""
+
+    def _wait(self, now: float) -> list[e.Effect]:
+        """Wait for peers to come back, but not forever."""
+        self.lifecycle.status = "short"
+        reason = f"round {self.number + 1} waits for peers: {self.too_few}"
+        warning = e.Publish("warning", {"round": self.number + 1, "reason": reason})
+        return [e.SetTimer(("wait",), now + self.rules.wait_deadline_s), warning]
 
     def _enter(self, number: int) -> list[e.Effect]:
         self.number = number
@@ -168,7 +183,7 @@ class GossipRounds:
             return [e.Send((sender,), refusal), *self.lifecycle.reject(sender, number, reason)]
         self.tracker.seen(sender, number)
         # In the round that is being mixed a message is as late as in one long past.
-        if number < self.number or (number == self.number and self.lifecycle.status in ("mixing", "resting")):
+        if number < self.number or (number == self.number and self.lifecycle.status in ("mixing", "resting", "short")):
             self.stats.late(sender)
             self.waits.late(sender, number)
             return []

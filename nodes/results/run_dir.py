@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import msgspec
 from nervenet.models.atomic_file import replacing
+from nervenet.models.extras import how_to_install, installed
 
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
@@ -53,6 +54,14 @@ def new_default_dir(experiment: Experiment, now: datetime, root: Path = Path("ru
             ) from None
         else:
             return path
+
+
+def not_written(experiment: Experiment) -> list[str]:
+    """Return a line for each file of a run folder that this installation cannot write."""
+    files = {"matplotlib": "curves.png"}
+    if experiment.model.name.startswith("sklearn."):
+        files["skops"] = "model.skops"
+    return [f"no {file}: {how_to_install(package)}" for package, file in files.items() if not installed(package)]
 
 
 def checkpoint_dir(run: Path, name: str) -> Path:
@@ -154,7 +163,6 @@ class RunDir:
 
         They are made of what nodes have `reported` of their rounds, and of the events recorded so far.
         """
-        from .plots import draw_curves
 
         self.flush()
         rows: list[Row] = []
@@ -163,6 +171,10 @@ class RunDir:
             if self.resumed is not None:
                 rows = with_earlier(rows, read_rows(self.path), self.resumed)
             write_atomically(self.path / ROUNDS, "".join(f"{to_json(row)}\n" for row in rows))
+        if not installed("matplotlib"):
+            return  # which `not_written` says beforehand
+        from .plots import draw_curves
+
         with self._noting_refusal("curves.png"):
             draw_curves(rows, self.path / "curves.png", baseline)
 

@@ -240,6 +240,8 @@ class Peer(Role):
                 self._rules(founders),
                 needs=needs,
                 encoding=encoding_of(algorithm),
+                min_peers=experiment.gossip.min_peers or 0,
+                wait_deadline_s=experiment.gossip.wait_deadline_s,
                 keeps=self._writer is not None,
                 held=() if self._writer is None else self._writer.held,
             ),

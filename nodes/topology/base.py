@@ -97,10 +97,13 @@ def components(out: Neighbors) -> list[tuple[str, ...]]:
     names = sorted(out)
     if not names or (_reached(names[0], out) == _reached(names[0], incoming(out)) == set(names)):
         return [tuple(names)] if names else []
-    import networkx as nx
-
-    found = nx.strongly_connected_components(nx.DiGraph({name: list(out[name]) for name in names}))
-    return sorted((tuple(sorted(part)) for part in found), key=lambda part: (-len(part), part))
+    into, rest, found = incoming(out), set(names), []
+    while rest:
+        start = min(rest)
+        part = _reached(start, out) & _reached(start, into)
+        rest -= part
+        found.append(tuple(sorted(part)))
+    return sorted(found, key=lambda part: (-len(part), part))
 
 
 def check_connected(out: Neighbors, directed: bool, what: str) -> None:

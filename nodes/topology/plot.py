@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nervenet.models.atomic_file import replacing
+from nervenet.models.extras import require
 
 from .analysis import EXACT, FALLEN, Measured, consensus_errors, rule_of
 from .base import Neighbors, Schedule, every_neighbor
@@ -32,6 +33,7 @@ def draw_topology(
     measured: Measured, schedule: Schedule, path: Path, *, seed: int = 0, rounds: int | None = None
 ) -> None:
     """Draw a PNG, replaced atomically; of a schedule that varies, the graphs of `rounds` rounds, at most `PANELS`."""
+    require(f"the picture {path}", "matplotlib", "networkx")
     # The object interface keeps no global state and opens no window; pyplot would do both.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from nervenet.models.extras import how_to_install, installed
 from nervenet.models.plugins import Registry
 
 from . import base_k, edge_list, exponential, random, regular
@@ -34,6 +35,7 @@ class Topology:
     takes: tuple[str, ...] = ()  # which of degree, probability, seed and edges it is built from
     paper: str = ""  # whose idea it is; empty: everybody's
     mixing: str = "metropolis-hastings"  # the rule that suits it where it brings no weights of its own; see `mixing`
+    drawn: bool = False  # by networkx, which not every installation has
     directed: bool = False  # edges may go one way
     time_varying: bool = False  # the graph may change from round to round
     # It is built anew over whoever is here when members come and go: there is one for each number of members. Others
@@ -89,18 +91,21 @@ _BUILTIN = {
         lambda a: random.random_regular(a.names, a.degree, a.seed),
         ("degree", "seed"),
         "Steger & Wormald 1999",
+        drawn=True,
     ),
     "erdos-renyi": Topology(
         "each pair an edge or not, drawn once",
         lambda a: random.erdos_renyi(a.names, a.probability, a.seed),
         ("probability", "seed"),
         "Erdős & Rényi 1959",
+        drawn=True,
     ),
     "small-world": Topology(
         "the nearest in a circle, a few edges moved anywhere",
         _small_world,
         ("degree", "probability", "seed"),
         "Watts & Strogatz 1998",
+        drawn=True,
     ),
     "static-exponential": Topology(
         "to those 1, 2, 4, … places on, all at once; directed",
@@ -127,6 +132,7 @@ _BUILTIN = {
         lambda a: random.epidemic_oracle(a.names, a.degree, a.seed),
         ("degree", "seed"),
         "De Vos et al. 2023",
+        drawn=True,
         time_varying=True,
     ),
     "epidemic-local": Topology(
@@ -222,6 +228,8 @@ def check(
 ) -> None:
     """Raise `TopologyError` for arguments that no graph over n nodes has; builds none, reads no file."""
     takes = TOPOLOGIES[name].takes
+    if TOPOLOGIES[name].drawn and not installed("networkx"):
+        raise TopologyError(f"topology = {name!r}: is drawn by networkx; {how_to_install('networkx')}")
     for key, value in {"degree": degree, "probability": probability, "edges": edges}.items():
         if value is not None and key not in takes:
             users = ", ".join(repr(other) for other, made in TOPOLOGIES.items() if key in made.takes)

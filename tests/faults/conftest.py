@@ -178,6 +178,7 @@ class Federation(Fleet):
         faults: Faults | None = None,
         trouble: Trouble | None = None,
         late: Mapping[str, float] | None = None,
+        client_lost_after_s: float = 20.0,
         **rules: Any,
     ) -> None:
         names = [f"client-{i}" for i in range(clients)]
@@ -190,7 +191,7 @@ class Federation(Fleet):
             "wait_deadline_s": 10.0,
         } | rules
         self.config = coordinator_config(names, **given)
-        self.client_lost_after_s = 20.0
+        self.client_lost_after_s = client_lost_after_s
         self.answers: dict[str, tuple[str, int, int]] = {}
         self.asked: dict[tuple[int, int], tuple[str, ...]] = {}
         self.folded: list[int] = []

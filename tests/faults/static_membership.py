@@ -22,6 +22,7 @@ class StaticMembership:
 
     late = False
     missing: tuple[str, ...] = ()
+    count = 1_000_000  # nobody is waited for
 
     def __init__(
         self, name: str, schedule: Schedule, mixing: str, *, doubly: bool, suspect_after_s: float = inf

@@ -57,11 +57,11 @@ def test_the_best_round_is_served_where_it_is_asked_for(
     save_model(run_folder, site_model.model, site_model.preprocessing, site_model.get_weights() + 1, extra, stem="best")
     served = []
 
-    def instead(site_model: SiteModel, info: dict[str, object]) -> None:
+    async def instead(site_model: SiteModel, info: dict[str, object], *_: object) -> None:
         served.append((site_model.get_weights().sum(), info))
         raise ModelFileError("served")
 
-    monkeypatch.setattr("nervenet.nodes.serving.predictor_app", instead)
+    monkeypatch.setattr("nervenet.scripts.serve._serve", instead)
     for flags in ([], ["--best"]):
         execute(["serve", str(run_folder), *flags])
     (last, of_last), (best, of_best) = served

@@ -126,6 +126,11 @@ class MembershipService:
         here = self.members.present()
         return tuple(name for name in sorted(self.rules.founders) if name not in here and name != self.name)
 
+    @property
+    def count(self) -> int:
+        """How many are there and not suspected, this peer and those that have done their rounds included."""
+        return len(set(self._here()).difference(self.members.in_state("suspect")))
+
     def cut_off(self, number: int) -> bool:
         """Whether a round has no neighbor since nobody is here; a graph that changes may have none in a round."""
         return self.announces and not self.neighborhood.sources(number) and bool(self.missing)

@@ -37,6 +37,11 @@ from nervenet.nodes.topology import TOPOLOGIES
         ({"data": "iris"}, "data = 'iris': expected a table with the keys name, target"),
         ({"nodes": 3, "nodes.more": 1}, "nodes.more: nodes is a single value, not a table"),
         ({"training.epochs": 1, "training.local_steps": 1}, "training.local_steps: excludes training.epochs"),
+        ({"mode": "gossip", "gossip.min_peers": 9}, "gossip.min_peers = 9: expected at most nodes = 8"),
+        (
+            {"mode": "gossip", "gossip.min_peers": 2, "gossip.algorithm": "ad-psgd"},
+            "gossip.min_peers = 2: is for rounds, and ad-psgd has none",
+        ),
         ({"processes": 9}, "processes = 9: expected at most one a node, and nodes = 8"),
         ({"federated.min_clients": 9}, "federated.min_clients = 9: expected at most nodes = 8"),
         ({"federated.min_clients": 5, "federated.participation": 0.5}, "at most the 4 that federated.participation"),

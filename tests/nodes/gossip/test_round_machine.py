@@ -657,3 +657,32 @@ def test_who_only_leaves_before_round_0_is_complete_is_waited_for() -> None:
     ring = Ring()
     ring.survey("b")
     assert not [effect for effect in ring.say("a", m.Goodbye(0, "done")) if isinstance(effect, e.Finish)]
+
+
+def short_of_peers(least: int) -> Ring:
+    """One that is alone after round 2, and must have so many peers."""
+    ring = Ring(min_peers=least, wait_deadline_s=20.0).settle()
+    ring.round("a", "c")
+    ring.state.membership.count = 1
+    ring.round("a", "c")
+    return ring
+
+
+def test_a_part_with_too_few_peers_waits_and_goes_on_when_they_are_back() -> None:
+    ring = short_of_peers(2)
+    assert (ring.state.status, ring.state.completed) == ("short", 2)
+    assert ring.published("warning")[-1]["reason"] == "round 3 waits for peers: 1 of at least 2 peers are there"
+    ring.state.membership.count = 2
+    assert [train.round for train in only(e.Train, ring.beat("a", 3))] == [3]
+    assert ("wait",) not in ring.timers
+
+
+def test_by_default_it_goes_on_alone() -> None:
+    assert short_of_peers(0).state.round == 3
+
+
+def test_it_waits_not_forever() -> None:
+    ring = short_of_peers(2)
+    found = ring.until(30.0)
+    reason = "round 3 waited 20 s for peers: 1 of at least 2 peers are there"
+    assert only(e.Finish, found) == [e.Finish("failed", reason)]

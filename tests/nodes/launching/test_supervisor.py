@@ -316,6 +316,21 @@ async def test_nodes_are_terminated_before_the_broker_and_the_stubborn_are_kille
     assert scenario.fork_server.signals == before
 
 
+@pytest.mark.parametrize("stubborn", [True, False])
+async def test_sockets_are_closed_before_nodes_are_killed_and_only_then(stubborn: bool) -> None:
+    scenario = await Scenario().started()
+    if stubborn:
+        scenario.fork_server.stubborn.add(scenario.fork_server.pid_of("client-1"))
+    signals_before: list[set[int]] = []
+
+    async def close() -> None:
+        signals_before.append({number for _, number in scenario.fork_server.signals})
+
+    await scenario.supervisor.stop_nodes(0.05, close)
+    assert signals_before == ([{signal.SIGTERM}] if stubborn else [])
+    assert scenario.supervisor.broker_runs
+
+
 async def test_a_cancelled_wait_is_cancelled() -> None:
     scenario = await Scenario().started()
     waiting = asyncio.create_task(scenario.results())

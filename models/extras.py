@@ -1,0 +1,35 @@
+"""Packages that only some uses need, each with the extra of this distribution that brings it."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+EXTRAS = {
+    "matplotlib": "plot",
+    "networkx": "launch",
+    "pyarrow": "parquet",
+    "rich": "launch",
+    "skops": "launch",
+    "starlette": "serve",
+    "uvicorn": "serve",
+}
+
+
+class MissingExtra(ImportError):
+    """A package that this use needs is not installed; the message has the command that installs it."""
+
+
+def installed(package: str) -> bool:
+    return find_spec(package) is not None
+
+
+def how_to_install(package: str) -> str:
+    """Return what to say of a package that is not there: that it is not, and the command that installs it."""
+    return f'{package} is not installed: pip install "nervenet[{EXTRAS[package]}]"'
+
+
+def require(what: str, *packages: str) -> None:
+    """Raise `MissingExtra` for the first of the packages that is not there; `what` needs it."""
+    for package in packages:
+        if not installed(package):
+            raise MissingExtra(f"{what} needs {package}; {how_to_install(package)}")

@@ -1,0 +1,75 @@
+"""`nervenet serve` without uvicorn: the same answers, by the standard library's server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import httpx
+import numpy as np
+import pytest
+from nervenet.models.mlp.mlp import MLP
+from nervenet.models.site_model import SiteModel
+from nervenet.models.site_statistics import agree
+from nervenet.nodes.serving import Answers, predictor_app
+from nervenet.scripts.plain_server import serve_plainly
+
+
+@pytest.fixture(scope="module")
+def site_model() -> SiteModel:
+    X = np.random.default_rng(0).normal(size=(30, 4))
+    one = SiteModel(MLP(hidden=(4,)), X, np.arange(30) % 3)
+    one.build(agree({"a": one.statistics()}), seed=0)
+    return one
+
+
+@contextlib.asynccontextmanager
+async def served(site_model: SiteModel) -> AsyncIterator[httpx.AsyncClient]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = asyncio.create_task(serve_plainly(Answers(site_model, {"round": 7}, max_body_bytes=2000), listener))
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            async with httpx.AsyncClient(base_url=address, trust_env=False, timeout=60) as client:
+                yield client
+        finally:
+            serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
+
+
+REQUESTS = [
+    ("POST", "/predict", b'{"X_test": [[5.1, 3.5, 1.4, 0.2]]}'),
+    ("POST", "/predict", b'{"X_test": [[5.1, 3.5]]}'),
+    ("POST", "/predict", b"garbage"),
+    ("POST", "/predict", b"[" * 1999),
+    ("POST", "/predict", b" " * 2001),
+    ("GET", "/healthz", b""),
+    ("GET", "/model", b""),
+    ("GET", "/predict", b""),
+    ("GET", "/nothing", b""),
+    ("POST", "/nothing", b"x"),
+]
+
+
+async def test_every_request_is_answered_as_by_the_application(site_model: SiteModel) -> None:
+    app = httpx.ASGITransport(predictor_app(site_model, {"round": 7}, max_body_bytes=2000))
+    async with served(site_model) as client, httpx.AsyncClient(transport=app, base_url="http://app") as by_app:
+        for method, path, content in REQUESTS:
+            found = await client.request(method, path, content=content)
+            expected = await by_app.request(method, path, content=content)
+            assert (found.status_code, found.headers["content-type"]) == (expected.status_code, "application/json")
+            assert found.json().keys() == expected.json().keys()
+            if found.status_code != 404 and found.status_code != 405:
+                assert found.json() == expected.json()
+
+
+async def test_requests_at_once_get_their_own_answers(site_model: SiteModel) -> None:
+    X = np.random.default_rng(1).normal(size=(30, 4))
+    async with served(site_model) as client:
+        bodies = [{"X_test": X[: count + 1].tolist()} for count in range(12)]
+        found = await asyncio.gather(*(client.post("/predict", json=body) for body in bodies))
+    assert [answer.json()["y_pred"] for answer in found] == [
+        site_model.predict(X[: count + 1]).tolist() for count in range(12)
+    ]
