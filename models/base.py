@@ -126,6 +126,10 @@ class FlatModel(ModelBase):
         except TypeError as error:
             raise ValueError(str(error)) from error
 
+    def __repr__(self) -> str:
+        chosen = ", ".join(f"{p}={getattr(self, p, ...)!r}" for p in signature(type(self)).parameters)
+        return f"{type(self).__name__}({chosen})"
+
     def describe(self) -> dict[str, Any]:
         """Return name and hyper-parameters, read from the attributes that bear their names."""
         return {"name": self.name, "parameters": {p: plain(getattr(self, p)) for p in signature(type(self)).parameters}}

@@ -110,6 +110,14 @@ class SiteModel:
         labels, counts = np.unique(rows.y, return_counts=True)
         return dict(zip(map(str, labels.tolist()), counts.tolist(), strict=True))
 
+    def __repr__(self) -> str:
+        model = getattr(self.model, "given", self.model)  # a scikit-learn estimator as the user made it
+        if self._preprocessing is None:
+            return f"SiteModel({model!r}, not built yet)"
+        agreed = self._preprocessing
+        task = "regression" if agreed.classes is None else f"{len(agreed.classes)} classes"
+        return f"SiteModel({model!r}, {agreed.n_features} columns, {task}, {self.layout.size} parameters)"
+
     @property
     def examples(self) -> int:
         return 0 if self._rows is None else len(self._rows)

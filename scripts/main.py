@@ -29,6 +29,7 @@ def build() -> Typer:
     import typer
 
     from .broker import broker
+    from .explain import explain
     from .launch import launch
     from .monitor import monitor
     from .node import node
@@ -51,7 +52,7 @@ def build() -> Typer:
         version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True, callback=_version),
     ) -> None: ...
 
-    for command in (launch, broker, node, monitor, serve, predict, topology):
+    for command in (launch, broker, node, monitor, serve, predict, topology, explain):
         app.command()(command)
     return app
 

@@ -72,6 +72,9 @@ def refused_setting(estimator: Any) -> tuple[str, str] | None:
     if weights := getattr(estimator, "class_weight", None):
         why = "what is balanced would differ from node to node" if isinstance(weights, str) else _BY_LABEL
         return f"{name} with class_weight={weights!r}", why
+    if name.startswith("SGD") and estimator.learning_rate == "adaptive":
+        why = "partial_fit begins anew at eta0 in every epoch, so that the rate never falls; use optimal or invscaling"
+        return f"{name} with learning_rate='adaptive'", why
     solver = getattr(estimator, "solver", None)
     if name.startswith("MLP") and solver == "lbfgs":
         return f"{name} with solver='lbfgs'", "it has no partial_fit; use solver='sgd' or 'adam'"

@@ -33,6 +33,7 @@ class DataConfig:
     split_seed: Natural = 42  # apart from `seed`: repeated runs are then judged on the same rows
     # Agreed by all nodes before any training: standard, but none for images, whose pixels lie in [0, 1] already.
     scale: Literal["standard", "unit", "none"] | None = None
+    # Which node holds which rows.
     partition: Literal["iid", "dirichlet", "shards", "quantity", "column"] = "iid"
     alpha: Positive = 0.5  # dirichlet and quantity: the smaller, the more unequal the nodes
     shards_per_node: Count = 2  # shards: how many runs of one label each node gets
@@ -58,7 +59,7 @@ class ModelConfig:
 
     name: Text = "mlp"  # the built-in network, or an import path such as sklearn.linear_model.SGDClassifier
     hidden: tuple[Count, ...] = (64,)  # units per hidden layer of the built-in network
-    activation: Literal["relu", "tanh", "logistic", "identity"] = "relu"
+    activation: Literal["relu", "tanh", "logistic", "identity"] = "relu"  # of the hidden layers
     dtype: Literal["float32", "float64"] = "float32"  # float64 doubles the bytes on the wire
     parameters: dict[str, Any] = field(default_factory=dict)
 
@@ -69,11 +70,11 @@ class TrainingConfig:
 
     epochs: Count = 5  # passes over a node's own rows per round; more of them: fewer bytes, more drift
     local_steps: Count | None = None  # mini-batches per round instead of epochs: equal work for unequal nodes
-    batch_size: Count = 16
-    optimizer: Literal["sgd", "adam"] = "sgd"
-    learning_rate: Positive = 0.05
+    batch_size: Count = 16  # rows per step
+    optimizer: Literal["sgd", "adam"] = "sgd"  # of the built-in network
+    learning_rate: Positive = 0.05  # step size of the built-in network
     momentum: Part = 0.9  # 0 is plain SGD
-    nesterov: bool = True
+    nesterov: bool = True  # of sgd with momentum
     l2: NotNegative | None = None  # 1e-4 for classification, 1.0 for regression
     carry_optimizer: bool | None = None  # keep moments from round to round: false federated, true under gossip
 
@@ -164,13 +165,13 @@ class NetworkConfig:
 
     bind: Text = "127.0.0.1"  # the interface that nodes and the broker listen on (ipc: a folder)
     advertise: str | None = None  # where others reach this machine; needed with a wildcard bind
-    transport: Literal["tcp", "ipc", "inproc"] = "tcp"
+    transport: Literal["tcp", "ipc", "inproc"] = "tcp"  # tcp between machines; ipc and inproc on one, or in one process
     min_nodes: Count | None = None  # the roster is issued once this many have joined; all of them by default
-    join_deadline_s: Positive = 30.0
+    join_deadline_s: Positive = 30.0  # how long a run waits for its nodes
     rejoin_deadline_s: Positive = 120.0  # how long clients wait for a coordinator that has died to be started again
-    heartbeat_s: Positive = 0.5
+    heartbeat_s: Positive = 0.5  # between two signs of life
     suspect_after_s: Positive = 2.0  # silence after which a node is suspected: at least two heartbeats
-    max_message_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20
+    max_message_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20  # of one message, and so of a model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,10 +200,10 @@ class Experiment:
     nothing.
     """
 
-    mode: Literal["federated", "gossip"] = "federated"
-    nodes: Count = 8
-    rounds: Count = 20
-    seed: Natural = 0
+    mode: Literal["federated", "gossip"] = "federated"  # a coordinator averages, or peers exchange with neighbors
+    nodes: Count = 8  # clients or peers
+    rounds: Count = 20  # of training and exchange
+    seed: Natural = 0  # of every random draw
     processes: Count | None = None  # operating-system processes for the nodes; one each by default
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

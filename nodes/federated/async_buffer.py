@@ -21,8 +21,7 @@ from ..runtime.payload_checks import Fault, brief
 from .admission import admit, refuse, unfit
 from .async_tasks import TaskLedger, UpdateBuffer, WaitingUpdate
 from .quorum import least, least_in_step
-from .round import Round
-from .round_summary import closing_fields, weighted_loss
+from .round import Round, closing_fields, weighted_loss
 from .run_state import RunState
 from .sampling import share_of
 from .sync_rounds import EXTENSIONS, Proceed

@@ -20,7 +20,7 @@ from .checkpointing import RETRY
 from .coordinator_config import CoordinatorConfig
 from .early_stopping import Stop
 from .quorum import complete, least, left_behind, too_few_living, too_few_ready
-from .round_summary import closing_fields
+from .round import closing_fields
 from .run_state import RunState
 from .sync_rounds import SyncRounds
 from .task_dispatch import missing_codecs

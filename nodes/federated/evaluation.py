@@ -10,7 +10,7 @@ from ..runtime import effects as e
 from ..runtime import events as ev
 from .coordinator_config import CoordinatorConfig
 from .early_stopping import EarlyStopping, GoalError, Stop, reported
-from .round_summary import site_metrics
+from .round import site_metrics
 from .strategies import Contribution
 
 SHARE = 0.25  # of the worker's time for evaluations of an asynchronous run; where steps are faster, some are left out

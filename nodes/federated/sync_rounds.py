@@ -16,8 +16,7 @@ from ..runtime import events as ev
 from ..runtime.payload_checks import brief
 from .admission import admit, misplaced, refuse, unfit
 from .quorum import floor_of, least, least_for_strategy
-from .round import Round
-from .round_summary import closing_fields
+from .round import Round, closing_fields
 from .run_state import RunState
 from .task_dispatch import capped_claims, choose
 

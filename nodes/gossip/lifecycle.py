@@ -103,6 +103,17 @@ class PeerLifecycle:
         self.stats.rejected[reason] = self.stats.rejected.get(reason, 0) + 1
         return [e.Publish("update.rejected", {"subject": subject, "round": number, "reason": reason})]
 
-    def fail(self, reason: str) -> list[e.Effect]:
+    def fail(self, reason: str, passed_on: str = "") -> list[e.Effect]:
+        """End in failure; in round 0, which nobody can complete now, tell the neighbors why, or pass it on."""
+        effects: list[e.Effect] = [e.Publish("run.failed", {"reason": reason})]
+        if self.settled is None and self.flood.neighbors:
+            why = passed_on or f"{self.flood.name} failed in round 0: {reason}"
+            effects.append(e.Send(self.flood.neighbors, m.Goodbye(round=0, reason=why)))
         self.status = "finished"
-        return [e.Publish("run.failed", {"reason": reason}), e.Finish("failed", reason)]
+        return [*effects, e.Finish("failed", reason)]
+
+    def left_early(self, sender: str, reason: str) -> list[e.Effect]:
+        """Fail at once where a member has failed before its survey came: round 0 can never be complete."""
+        if self.settled is not None or self.status == "finished" or reason == "done" or sender in self.flood.surveys:
+            return []
+        return self.fail(reason, passed_on=reason) if sender in self.flood.members else []

@@ -135,7 +135,7 @@ class PeerMachine:
                 if sender not in self.tracker.departed:  # else others have said so already
                     effects.append(e.Publish("node.left", {"subject": sender, "reason": reason}))
                 self.tracker.leave(sender, number)
-                effects += self.rounds.close_if_ready(now)
+                effects += self.lifecycle.left_early(sender, reason) or self.rounds.close_if_ready(now)
             case m.GetModel() if self.settled is not None and self.completed:
                 model = m.Model(self.completed, dict(self.settled.agreement), self.settled.payload, self.rounds.clock)
                 effects.append(e.Send((sender,), model, self.weights))

@@ -40,7 +40,13 @@ class RunResult(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         # Short, because `asyncio.run` formats what its coroutine returns, vectors and all (findings/).
-        return f"RunResult(status={self.status!r}, path={None if self.path is None else str(self.path)!r})"
+        shown = {"status": self.status, "path": None if self.path is None else str(self.path)}
+        score = next((name for name in ("accuracy", "r2") if isinstance(self.summary.get(name), float)), None)
+        if score is not None:
+            shown[score] = round(self.summary[score], 3)
+        if "completed_rounds" in self.summary:
+            shown["completed_rounds"] = self.summary["completed_rounds"]
+        return f"RunResult({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def __getitem__(self, key: str) -> Any:
         return self.summary[key]

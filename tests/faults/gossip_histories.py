@@ -70,6 +70,7 @@ class Pretended:
 
     layout = SimpleNamespace(size=SIZE, dtype="float64", hash="a1b2")
     common_weights = None
+    clock = 0.0
 
     def __init__(self, name: str) -> None:
         self.x = np.zeros(SIZE)

@@ -149,10 +149,19 @@ class Ledger(AdPsgdMachine):
     """The deployed machine, whose halves are written down, and whose staleness is watched."""
 
     company: Company
+    decided: int  # number of the proposal that is being decided on
 
-    def _average(self, peer: str, number: int, mine: ev.Body, theirs: ev.Body) -> list[e.Effect]:
-        self.company.halves[number].append((self.rules.name, (theirs - mine) / 2))
-        effects = super()._average(peer, number, mine, theirs)
+    def _answered(self, event: ev.Arrived, accept: m.Accept, now: float) -> list[e.Effect]:
+        self.decided = accept.number
+        return super()._answered(event, accept, now)
+
+    def _decided(self, sender: str, number: int, outcome: str, now: float) -> list[e.Effect]:
+        self.decided = number
+        return super()._decided(sender, number, outcome, now)
+
+    def _average(self, peer: str, mine: ev.Body, theirs: ev.Body, apart: float) -> list[e.Effect]:
+        self.company.halves[self.decided].append((self.rules.name, (theirs - mine) / 2))
+        effects = super()._average(peer, mine, theirs, apart)
         assert self.status != "training" or self._averaged <= self.max_staleness
         return effects
 

@@ -256,3 +256,14 @@ def test_of_two_rows_it_would_tell_both() -> None:
 
 def test_a_hold_out_leaves_as_many_rows_as_must_be_trained_on() -> None:
     assert SiteModel(MLP(), np.eye(6), np.arange(6) % 2, holdout=0.9, min_rows=4).examples == 4
+
+
+def test_a_model_says_what_it_is() -> None:
+    from sklearn.linear_model import SGDClassifier
+
+    one = SiteModel(MLP(hidden=(4,)), np.eye(4), [0, 1, 2, 0])
+    assert repr(one).startswith("SiteModel(MLP(hidden=(4,), activation='relu', ")
+    assert repr(one).endswith(", not built yet)")
+    one.build(agree({"only": one.statistics()}), 0)
+    assert repr(one).endswith(", 4 columns, 3 classes, 35 parameters)")
+    assert repr(SiteModel(SGDClassifier())) == "SiteModel(SGDClassifier(), not built yet)"

@@ -257,6 +257,7 @@ def test_commands_are_typer_commands() -> None:
         "serve",
         "predict",
         "topology",
+        "explain",
     ]
 
 

@@ -161,7 +161,7 @@ class AsyncPeerMachine(ABC):
             case m.Goodbye(reason=reason):
                 self.neighbors.leave(sender)
                 effects.append(e.Publish("node.left", {"subject": sender, "reason": reason}))
-                effects += self._lost(sender, "left", now)
+                effects += self.lifecycle.left_early(sender, reason) or self._lost(sender, "left", now)
             case _:
                 effects += self._message(event, now)
         return effects

@@ -244,7 +244,6 @@ def test_a_correction_of_zeros_changes_no_sgd_model_but_by_rounding():
     [
         MLPClassifier((3,)),
         LogisticRegression(),
-        SGDClassifier(learning_rate="adaptive", eta0=0.1),
         SGDClassifier(learning_rate="pa1", eta0=0.1),
     ],
 )

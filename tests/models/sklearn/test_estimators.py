@@ -280,6 +280,7 @@ def test_a_diverging_estimator_shows_in_its_weights():
         (SGDRegressor(average=5), "average=5"),
         (SGDClassifier(class_weight="balanced"), "class_weight='balanced'.*differ from node to node"),
         (SGDClassifier(class_weight={0: 1.0, 1: 9.0}), "class_weight={0: 1.0.*weights go by label"),
+        (SGDClassifier(learning_rate="adaptive", eta0=0.1), "begins anew at eta0"),
         (SGDClassifier(early_stopping=True), "early_stopping"),
         (MLPClassifier(early_stopping=True), "early_stopping"),
         (MLPClassifier(solver="lbfgs"), "solver='sgd' or 'adam'"),
@@ -294,6 +295,17 @@ def test_what_cannot_be_averaged_is_refused_with_what_can(estimator, said):
         as_model(estimator)
     assert isinstance(refusal.value, TypeError)
     assert "SGDClassifier, SGDRegressor, LogisticRegression" in str(refusal.value)
+
+
+def test_an_adaptive_rate_of_sgd_would_be_a_constant_one():
+    X, y = table()
+    ends = []
+    for learning_rate in ("adaptive", "constant"):
+        alone = SGDClassifier(learning_rate=learning_rate, eta0=0.1, tol=10.0, n_iter_no_change=1, random_state=0)
+        for _ in range(20):
+            alone.partial_fit(X, y, classes=[0, 1, 2])
+        ends.append(alone.coef_)
+    np.testing.assert_array_equal(*ends)
 
 
 def test_an_assigned_coefficient_is_ignored_by_averaged_sgd():

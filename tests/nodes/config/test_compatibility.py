@@ -52,7 +52,7 @@ LOGISTIC = {"name": "sklearn.linear_model.LogisticRegression"}
         (SGD, "eta0", 0.5),
         (SGD, "fit_intercept", False),
         (LOGISTIC, "C", 10.0),
-        (LOGISTIC, "solver", "saga"),
+        (LOGISTIC, "solver", "newton-cg"),
     ],
 )
 def test_an_update_of_another_meaning_is_refused_by_name(model: dict[str, Any], key: str, value: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
-from nervenet.nodes.federated import round_summary
+from nervenet.nodes.federated import round as one_round
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.run_state import RunState
 from nervenet.nodes.federated.sync_rounds import SyncRounds
@@ -597,5 +597,5 @@ def test_the_round_would_wait_for_the_lost_until_the_deadline(
 
 
 def test_figures_over_sites_leave_out_what_nobody_can_average() -> None:
-    assert round_summary.site_metrics({}) == {}
-    assert round_summary.weighted_loss({}) is None
+    assert one_round.site_metrics({}) == {}
+    assert one_round.weighted_loss({}) is None

@@ -8,7 +8,7 @@ from federated_config import coordinator_config
 from nervenet.broker import messages as m
 from nervenet.nodes.federated.client_registry import ClientRegistry
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
-from nervenet.nodes.federated.round_summary import encoding_figures
+from nervenet.nodes.federated.round import encoding_figures
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.task_dispatch import missing_codecs, tasks
 from nervenet.nodes.runtime import effects as e

@@ -292,11 +292,11 @@ def on_the_way(company: Company, names: Sequence[str]) -> tuple[Any, float]:
 
 
 async def test_averaging_in_pairs_keeps_the_sum_through_loss_and_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    average, averages = AdPsgdMachine._average, list[int]()
+    average, averages = AdPsgdMachine._average, list[str]()
 
-    def counted(self: AdPsgdMachine, peer: str, number: int, mine: Any, theirs: Any) -> Any:
-        averages.append(number)
-        return average(self, peer, number, mine, theirs)
+    def counted(self: AdPsgdMachine, peer: str, *rest: Any) -> Any:
+        averages.append(peer)
+        return average(self, peer, *rest)
 
     monkeypatch.setattr(AdPsgdMachine, "_average", counted)
     company = Company({"algorithm": "ad-psgd", "patience_s": 0.25}, len(NAMES), ROUNDS, heartbeat_s=0.1)

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
+from nervenet.nodes.gossip.lifecycle import PeerLifecycle
 from nervenet.nodes.gossip.neighbor_tracker import NeighborTracker
 from nervenet.nodes.gossip.round_machine import PeerMachine
 from nervenet.nodes.gossip.survey_flood import AT_ONCE, SurveyFlood
@@ -626,6 +627,36 @@ def test_rounds_mixed_with_nobody_say_so_and_so_does_the_peer(monkeypatch: pytes
 def test_taken_for_complete_they_would_pass_for_whole_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     ring = closings_of_one_without_neighbors(monkeypatch, cut_off=False)
     assert {fields["closed_by"] for fields in ring.published("round.completed")} == {"all"}
+
+
+def check_that_a_failure_in_round_0_is_told(ring: Ring) -> None:
+    ring.survey("b")
+    effects = ring.say("a", m.Goodbye(round=0, reason="a failed in round 0: row 3 has no number"))
+    (end,) = [effect for effect in effects if isinstance(effect, e.Finish)]
+    assert end.reason == "a failed in round 0: row 3 has no number"
+    (told,) = [effect.message for effect in effects if isinstance(effect, e.Send)]
+    assert told == m.Goodbye(round=0, reason=end.reason), "and passed on, to those who are no neighbors of a"
+
+
+def test_a_peer_that_fails_in_round_0_tells_the_others_why() -> None:
+    check_that_a_failure_in_round_0_is_told(Ring())
+    effects = Ring().tell(ev.WorkFailed("survey", 0, 0, "row 3 has no number"))
+    (told,) = [effect.message for effect in effects if isinstance(effect, e.Send)]
+    assert isinstance(told, m.Goodbye)
+    assert told.reason.startswith("b failed in round 0: ")
+    assert "row 3 has no number" in told.reason
+
+
+def test_heard_as_any_goodbye_it_would_be_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PeerLifecycle, "left_early", lambda *_: [])
+    with pytest.raises(ValueError, match="not enough values"):
+        check_that_a_failure_in_round_0_is_told(Ring())
+
+
+def test_who_only_leaves_before_round_0_is_complete_is_waited_for() -> None:
+    ring = Ring()
+    ring.survey("b")
+    assert not [effect for effect in ring.say("a", m.Goodbye(0, "done")) if isinstance(effect, e.Finish)]
 
 
 def short_of_peers(least: int) -> Ring:

@@ -52,7 +52,7 @@ def test_it_is_the_summary_as_a_mapping() -> None:
 
 
 def test_it_names_its_status_and_folder() -> None:
-    assert repr(result()) == "RunResult(status='completed', path='runs/first')"
+    assert repr(result()) == "RunResult(status='completed', path='runs/first', accuracy=0.9)"
 
 
 def test_no_vector_becomes_text_when_a_run_ends(ended: Callable[[], int]) -> None:
@@ -64,3 +64,9 @@ def test_by_its_fields_every_vector_would_become_text(
 ) -> None:
     monkeypatch.setattr(RunResult, "__repr__", lambda self: f"RunResult({vars(self)!r})")
     assert ended() > 0
+
+
+def test_a_notebook_shows_what_a_run_came_to() -> None:
+    done = result()
+    done.summary = {"accuracy": 0.96666, "completed_rounds": 20}
+    assert repr(done) == "RunResult(status='completed', path='runs/first', accuracy=0.967, completed_rounds=20)"

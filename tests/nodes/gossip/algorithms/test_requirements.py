@@ -51,6 +51,11 @@ def gossip(algorithm: str, **overrides: object) -> Experiment:
         ("ad-psgd", {"gossip.compression": "int8"}, ["gossip.compression = 'int8'", "'ad-psgd'", "choco"]),
         ("gossip-learning", {"gossip.mixing": "uniform"}, ["gossip.mixing = 'uniform'", "'gossip-learning'"]),
         (
+            "gossip-learning",
+            {"model.name": "sklearn.neural_network.MLPClassifier", "model.learning_rate": "adaptive"},
+            ["model.learning_rate = 'adaptive'", "constant or invscaling"],
+        ),
+        (
             "gradient-tracking",
             {"model.name": "sklearn.linear_model.LogisticRegression"},
             ["gossip.algorithm = 'gradient-tracking'", "LogisticRegression", "models that can: mlp"],

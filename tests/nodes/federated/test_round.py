@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from nervenet.nodes.federated import round_summary
-from nervenet.nodes.federated.round_summary import encoding_figures, site_metrics, weighted_loss
+from nervenet.nodes.federated import round as one_round
+from nervenet.nodes.federated.round import encoding_figures, site_metrics, weighted_loss
 from nervenet.nodes.federated.strategies import Contribution
 
 
@@ -41,13 +41,13 @@ def test_nothing_that_a_client_reports_of_itself_breaks_a_round(hostile: Mapping
 
 
 def test_a_metric_that_takes_the_place_of_the_spread_would_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(round_summary, "RESERVED", {"examples"})
+    monkeypatch.setattr(one_round, "RESERVED", {"examples"})
     with pytest.raises(TypeError):
         site_metrics(reported(a=HONEST, b={"holdout_examples": 1.0, "holdout_spread": 1.0}))
 
 
 def test_values_without_a_limit_would_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(round_summary, "MOST_BYTES", math.inf)
+    monkeypatch.setattr(one_round, "MOST_BYTES", math.inf)
     with pytest.raises(OverflowError):
         encoding_figures(
             reported(
@@ -68,4 +68,4 @@ def test_what_few_report_takes_no_room_from_what_all_do() -> None:
     flood = {f"holdout_{i:05d}": 1.0 for i in range(10_000)} | {"holdout_" + "x" * 10_000: 1.0, "holdout_examples": 1.0}
     found = site_metrics(reported(a=HONEST, b=HONEST, c=flood))
     assert {"accuracy", "loss"} <= set(found["spread"])
-    assert len(found["spread"]) == round_summary.MOST_NAMES
+    assert len(found["spread"]) == one_round.MOST_NAMES
