@@ -96,7 +96,7 @@ from pathlib import Path
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import launcher
 launcher.check_machine = lambda *_, **__: None
-experiment = Experiment.from_dict({"mode": sys.argv[1], "nodes": 12, "processes": 1, "evaluation": {"baseline": False}})
+experiment = Experiment.from_dict({"mode": sys.argv[1], "nodes": 18, "processes": 1, "evaluation": {"baseline": False}})
 try:
     asyncio.run(launcher.launch(experiment, out=Path("run")))
 except launcher.RunFailed as failed:
@@ -109,7 +109,7 @@ except launcher.RunFailed as failed:
 def test_running_out_of_files_unforeseen_is_no_silence(tmp_path: Path, mode: str) -> None:
     (tmp_path / "unchecked.py").write_text(UNCHECKED)
     _, text = launched("-n 150", mode, tmp_path, "unchecked.py")
-    # As a rule the process ends for want of open files; ZeroMQ may abort it first, or a request find no way out. Whatever
+    # As a rule the process ends for want of files; ZeroMQ may abort it first, or a request find no way out. Whatever
     # comes first is told with a name, and nobody is waited for until the join deadline.
     assert "missing:" not in text
     assert re.search(r"(client|peer)-\d+: .{10}", text), text
