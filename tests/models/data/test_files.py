@@ -294,5 +294,5 @@ def test_a_missing_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.M
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_pyarrow)
-    with pytest.raises(DataError, match=r"needs pyarrow: pip install .nervenet\[parquet\]"):
+    with pytest.raises(DataError, match=r"needs pyarrow; .*pip install .nervenet\[parquet\]"):
         load(path)
