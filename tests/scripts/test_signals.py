@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import IO
 
@@ -36,20 +37,25 @@ except Stopped as stopped:
 def started(
     farewell: str, *, ignoring: bool = False, number: signal.Signals = signal.SIGINT
 ) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
-    def ignore() -> None:
-        signal.signal(number, signal.SIG_IGN)
+    def inherit() -> None:
+        # What a shell does for a job in the background, and nohup for SIGHUP; these tests may have been started so.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.signal(number, signal.SIG_IGN if ignoring else signal.SIG_DFL)
 
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(farewell=farewell)],
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=ignore if ignoring else None,  # noqa: PLW1509  (what a shell does for a job in the background)
+        preexec_fn=inherit,  # noqa: PLW1509
     ) as process:
+        watchdog = threading.Timer(60.0, process.kill)  # a signal that does nothing fails the test, and hangs none
+        watchdog.start()
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             yield process, process.stdout
         finally:
+            watchdog.cancel()
             process.kill()
 
 
