@@ -105,7 +105,7 @@ class ModelWorker:
                 raise IncompatibleSites(f"site {name}: {error}") from error
         agreed = agree(sites, scale=self._scale, task=self.site_model.task)
         for name, statistics in sorted(sites.items()):
-            misfit = None if agreed.classes is None else self.site_model.misfit(statistics.classes or ())
+            misfit = self.site_model.misfit(statistics.classes) if agreed.classes and statistics.classes else None
             if misfit:
                 raise IncompatibleSites(f"site {name}: {misfit}", name)
         return agreed
