@@ -15,7 +15,7 @@ from typing import Any
 
 from ..config.factory import default_node_names
 from ..config.schema import Experiment
-from ..experiment.validation import check_members, check_size, check_task, validate
+from ..experiment.validation import check_initial, check_members, check_size, check_task, validate
 from ..federated.row_cap import capped_of
 from ..results.collect import collect, write_results
 from ..results.run_dir import RunDir, check_run_dir, new_default_dir
@@ -145,7 +145,10 @@ class _Launch:
             self.shares = await asyncio.to_thread(divide, experiment)
             stack.callback(self.shares.close)
             check_task(experiment, self.shares.task, len(self.shares.columns))
-            check_size(experiment, len(self.shares.columns), self.shares.classes)
+            columns, classes = self.shares.columns, self.shares.classes
+            check_size(experiment, len(columns), None if classes is None else len(classes))
+            if resume is None:
+                check_initial(experiment, columns, classes)
             if resume is None:
                 self.run_dir = stack.enter_context(RunDir(out or new_default_dir(experiment, datetime.now(UTC))))
             self.on_run_dir(self.run_dir.path)
