@@ -293,7 +293,6 @@ def check_size(experiment: Experiment, columns: int, classes: int | None) -> Non
         )
 
 
-<<<<<<< HEAD
 def _parts(experiment: Experiment) -> tuple[str, ...]:
     """Return the vectors, each as long as the model, that one message carries."""
     federated, gossip = experiment.federated, experiment.gossip
@@ -308,8 +307,10 @@ def _parts(experiment: Experiment) -> tuple[str, ...]:
 
     if not has_rounds(gossip.algorithm):
         return ("weights",)
-    return build_algorithm(gossip.algorithm, gossip.arguments, gossip.compression).needs.parts
-=======
+    parts: tuple[str, ...] = build_algorithm(gossip.algorithm, gossip.arguments, gossip.compression).needs.parts
+    return parts
+
+
 def check_initial(experiment: Experiment, columns: Sequence[str], classes: Sequence[object] | None) -> None:
     """Raise :class:`ExperimentError` for a saved model that the run cannot start from (regression: no classes)."""
     saved = initial_model(experiment)
@@ -322,7 +323,6 @@ def check_initial(experiment: Experiment, columns: Sequence[str], classes: Seque
         check_sites(saved, columns, classes, experiment.data.scaling)
     except UnsuitableStart as error:
         raise ExperimentError(f"init = {experiment.init!r}: {error}") from None
->>>>>>> main
 
 
 def check_scorers(experiment: Experiment) -> None:

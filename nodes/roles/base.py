@@ -87,7 +87,7 @@ class Role(ABC):
         if self.model.examples:
             rows = {"examples": self.model.examples, "held_out": sum(self.model.held_out.values())}
         # How many rows of a class a site has is for its own screen: the run learns of their number alone.
-        session.publish("node.ready", {"pid": os.getpid(), **rows}, own={"held_out_by_class": self.model.held_out})
+        session.publish("node.ready", {"pid": os.getpid(), **rows}, {"held_out_by_class": self.model.held_out})
         self._node.post(ev.Started())
         return self._node
 

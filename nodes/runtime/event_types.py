@@ -120,6 +120,7 @@ class NodeReady(Event, frozen=True, tag="node.ready"):
     pid: Count | None = None
     examples: Count | None = None
     held_out: Count | None = None
+    held_out_by_class: dict[str, Count] = {}
     subject: str | None = None
     reason: str | None = None
 
