@@ -319,10 +319,7 @@ class SiteModel:
             try:
                 preprocessing.encode(np.unique(rows.y))
             except ValueError as error:
-                odd = f"{name} has targets that were not agreed: {error}"
-                if name != "the test set" and self.task is None:
-                    odd += "; with --task classification (data.task) at every node, few rows tell their labels, too"
-                raise IncompatibleSites(odd) from error
+                raise IncompatibleSites(f"{name} has targets that were not agreed: {error}") from error
 
 
 def task_of(model: object, told: str | None = None) -> Task | None:

@@ -2,8 +2,7 @@
 
 Each site sends the names of its columns, its classes, and how many rows it has with their means and spreads; never a
 row. The merge is exact, so that the agreed scales are those of the pooled table. Where neither the user nor the model
-says whether the target is labels or a quantity, a site sends what it knows of both, and all sites' facts decide; but
-which whole numbers its targets are only where it has `ROWS_TO_TELL` rows of each on average.
+says whether the target is labels or a quantity, a site sends what it knows of both, and all sites' facts decide.
 """
 
 from __future__ import annotations
@@ -17,14 +16,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .data.data import EXACT, FEW_CLASSES, MANY_CLASSES, Task, few_enough, is_whole
+from .data.data import EXACT, MANY_CLASSES, Task, few_enough, is_whole
 from .moments import IncompatibleSites, Moments
 from .preprocessing import CLIP, Label, Preprocessing, checked_classes, checked_columns, listed
 
 Scale = Literal["standard", "unit", "none"]
-
-ROWS_TO_TELL = 4
-"""Rows a value, on average, from which a site tells its values though they may be quantities: few are its rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +31,6 @@ class SiteStatistics:
     classes: tuple[Label, ...] | None  # its labels, sorted; None where its targets are quantities
     inputs: Moments
     target: Moments | None  # of its targets, one column; None where they are labels
-    # How many different whole numbers its targets are, 0 for up to `FEW_CLASSES`, where it does not tell which.
-    untold: int | None = None
 
     @classmethod
     def of(
@@ -50,8 +44,9 @@ class SiteStatistics:
         """Return the statistics of a site's own rows.
 
         `X` (rows, columns) and `y` (rows,) are raw; the labels of a hold-out, `more_labels`, count as classes, but its
-        rows are no part of the moments. Without a `task`, few whole numbers have both classes, or how many they are,
-        and moments. Raises IncompatibleSites when there are no rows, or a value is not a finite number.
+        rows are no part of the moments. Without a `task`, few whole numbers have both classes and moments. Raises
+        IncompatibleSites when there are no rows, or a value is not a finite
+        number.
         """
         names = checked_columns(list(columns))
         if X.ndim != 2 or X.shape[1] != len(names):
@@ -60,19 +55,16 @@ class SiteStatistics:
             raise IncompatibleSites(f"X has {len(X)} rows, y has {len(y)}")
         if X.dtype.kind not in "biuf":
             raise IncompatibleSites(f"X holds {X.dtype} values, expected numbers")
-        inputs, target, classes, untold = _moments(X, names), None, None, None
+        inputs, target, classes = _moments(X, names), None, None
         if task == "regression" or (task is None and y.dtype.kind in "iuf"):
             if y.dtype.kind not in "biuf":
                 raise IncompatibleSites(f"the targets are {y.dtype}, regression needs numbers")
             target = _moments(y.reshape(-1, 1), ("target",))
         if task != "regression":
             labels = y if more_labels is None else np.concatenate([y, more_labels])
-            distinct = len(np.unique(labels)) if is_whole(labels) else MANY_CLASSES + 1
-            if target is None or (distinct <= MANY_CLASSES and distinct * ROWS_TO_TELL <= len(labels)):
+            if target is None or (is_whole(labels) and len(np.unique(labels)) <= MANY_CLASSES):
                 classes = _labels(labels)
-            elif distinct <= MANY_CLASSES:
-                untold = distinct if distinct > FEW_CLASSES else 0
-        return cls(names, classes, inputs, target, untold)
+        return cls(names, classes, inputs, target)
 
     def in_order(self, columns: tuple[str, ...]) -> SiteStatistics:
         """Return the same statistics with the columns in this order."""
@@ -83,8 +75,8 @@ class SiteStatistics:
         return replace(self, columns=columns, inputs=inputs)
 
     def header(self) -> dict[str, Any]:
-        """Return columns and classes, or how many those are, as plain values."""
-        classes = self.untold if self.classes is None else list(self.classes)
+        """Return columns and classes as plain values."""
+        classes = None if self.classes is None else list(self.classes)
         return {"columns": list(self.columns), "classes": classes}
 
     def vector(self) -> NDArray[np.float64]:
@@ -104,9 +96,7 @@ class SiteStatistics:
         if not isinstance(header, Mapping) or set(header) != {"columns", "classes"}:
             raise IncompatibleSites("the header of a site's statistics has columns and classes, and nothing else")
         columns = checked_columns(header["columns"])
-        told = header["classes"]
-        untold = told if type(told) is int and 0 <= told <= MANY_CLASSES else None
-        classes = None if told is None or untold is not None else checked_classes(told)
+        classes = None if header["classes"] is None else checked_classes(header["classes"])
         width = len(columns)
         length = 1 + 2 * width
         has_target = classes is None or vector.shape == (length + 2,)
@@ -119,7 +109,7 @@ class SiteStatistics:
         own = vector.copy()  # what arrives is a view of a message
         n, mean, m2, rest = own[0], own[1 : 1 + width], own[1 + width : 1 + 2 * width], own[1 + 2 * width :]
         target = Moments(float(n), rest[:1], rest[1:]) if has_target else None
-        return cls(columns, classes, Moments(float(n), mean, m2), target, untold)
+        return cls(columns, classes, Moments(float(n), mean, m2), target)
 
     def limited(self, rows: int | None) -> SiteStatistics:
         """Return the same means and spreads with the weight of `rows` rows at most; None: no limit."""
@@ -174,18 +164,17 @@ def agreed_task(sites: Collection[SiteStatistics]) -> Task:
     """Return what the targets of all sites together are, where nobody said it.
 
     A site that can only have labels, or only quantities, settles it; else whole numbers are labels where all sites
-    together have `few_enough` of them, as far as they tell.
+    together have `few_enough` of them.
     """
     settled = Counter(
         "regression" if site.classes is None else "classification"
         for site in sites
-        if site.untold is None and (site.classes is None or site.target is None)
+        if site.classes is None or site.target is None
     )
     if settled:
         return "regression" if settled["regression"] >= settled["classification"] else "classification"
     distinct = {label for site in sites for label in site.classes or ()}
-    least = max(len(distinct), *(site.untold or 0 for site in sites))
-    few = few_enough(least, sum(site.inputs.n for site in sites))
+    few = few_enough(len(distinct), sum(site.inputs.n for site in sites))
     return "classification" if few else "regression"
 
 
@@ -225,12 +214,6 @@ def _agreed_classes(sites: Mapping[str, SiteStatistics], task: Task) -> tuple[La
     if task == "regression":
         raise IncompatibleSites(f"the task is regression, but all sites have {usual} as targets")
     union: set[Any] = {label for statistics in sites.values() for label in statistics.classes or ()}
-    if len(union) < 2 and any(statistics.untold is not None for statistics in sites.values()):
-        raise IncompatibleSites(
-            "with fewer than four rows of each whole number a site does not tell which its targets are, so that nobody "
-            "knows the classes; say what the target is at every node: --task classification or --task regression "
-            "(data.task)"
-        )
     if len(union) < 2:
         one = listed(list(union))
         raise IncompatibleSites(f"all sites together have one class only ({one}); two are needed to learn")
@@ -243,8 +226,6 @@ def _agreed_classes(sites: Mapping[str, SiteStatistics], task: Task) -> tuple[La
 
 
 def _kind(statistics: SiteStatistics, task: Task) -> str:
-    if statistics.untold is not None:
-        return "quantities" if task == "regression" else "number labels"
     if statistics.classes is None or (task == "regression" and statistics.target is not None):
         return "quantities"
     return "text labels" if isinstance(statistics.classes[0], str) else "number labels"

@@ -120,7 +120,7 @@ class ModelWorker:
                 raise IncompatibleSites(f"site {name}: {error}") from error
         agreed = agree(sites, scale=self._scale, task=self.site_model.task)
         for name, statistics in sorted(sites.items()):
-            misfit = self.site_model.misfit(statistics.classes) if agreed.classes and statistics.classes else None
+            misfit = None if agreed.classes is None else self.site_model.misfit(statistics.classes or ())
             if misfit:
                 raise IncompatibleSites(f"site {name}: {misfit}", name)
         return agreed

@@ -108,14 +108,7 @@ def test_a_holdout_takes_no_part_in_training_or_in_the_scales() -> None:
 
 def test_a_class_that_only_the_holdout_has_counts() -> None:
     for seed in range(30):
-        one = SiteModel(
-            MLP(),
-            np.arange(10.0)[:, None],
-            np.array([0] * 5 + [1] * 4 + [2]),
-            holdout=0.3,
-            seed=seed,
-            task="classification",
-        )
+        one = SiteModel(MLP(), np.arange(10.0)[:, None], np.array([0] * 5 + [1] * 4 + [2]), holdout=0.3, seed=seed)
         assert one.statistics().classes == (0, 1, 2)
         built(one)
         assert one.evaluate("holdout")["examples"] == 3
@@ -268,7 +261,7 @@ def test_a_hold_out_leaves_as_many_rows_as_must_be_trained_on() -> None:
 def test_a_model_says_what_it_is() -> None:
     from sklearn.linear_model import SGDClassifier
 
-    one = SiteModel(MLP(hidden=(4,)), np.eye(4), [0, 1, 2, 0], task="classification")
+    one = SiteModel(MLP(hidden=(4,)), np.eye(4), [0, 1, 2, 0])
     assert repr(one).startswith("SiteModel(MLP(hidden=(4,), activation='relu', ")
     assert repr(one).endswith(", not built yet)")
     one.build(agree({"only": one.statistics()}), 0)
@@ -282,7 +275,7 @@ class Frame:
     def __init__(self, values: Any, columns: list[str]) -> None:
         self.values, self.columns = values, columns
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:  # noqa: ARG002
         return self.values
 
 

@@ -12,7 +12,6 @@ from hypothesis.extra import numpy as hnp
 from nervenet.models.data.data import infer_task
 from nervenet.models.moments import IncompatibleSites, Moments
 from nervenet.models.preprocessing import Preprocessing
-from nervenet.models.rng import generator
 from nervenet.models.site_statistics import SiteStatistics, agree
 
 COLUMNS = ("a", "b", "c", "d")
@@ -444,50 +443,3 @@ def test_a_survey_counts_for_the_rows_of_its_site_at_most() -> None:
 def test_a_survey_would_count_for_what_it_says() -> None:
     with pytest.raises(AssertionError, match="half"):
         check_a_survey_counts_for_the_rows_of_its_site_at_most(None)
-
-
-AGES = np.array([37, 81, 44, 37])
-
-
-def header_of(y: np.ndarray, task: Any = None) -> dict[str, Any]:
-    X = generator(0).normal(size=(len(y), 2))
-    return SiteStatistics.of(X, y, ("a", "b"), task).header()
-
-
-def check_few_rows_are_not_told() -> None:
-    for y in (AGES, AGES.astype(float), AGES[:3], np.array([0, 1, 1, 0, 1])):
-        assert header_of(y)["classes"] == 0
-    assert header_of(np.resize(np.arange(12), 40))["classes"] == 12
-
-
-def test_a_site_with_few_rows_does_not_tell_which_whole_numbers_its_targets_are() -> None:
-    check_few_rows_are_not_told()
-    assert header_of(np.resize([0, 1], 8))["classes"] == [0, 1]
-    assert header_of(AGES, "classification")["classes"] == [37, 44, 81], "for then they are labels"
-    assert header_of(AGES, "regression")["classes"] is None
-
-
-def test_told_with_fewer_rows_of_each_they_would_be_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.models.site_statistics.ROWS_TO_TELL", 0)
-    with pytest.raises(AssertionError):
-        check_few_rows_are_not_told()
-
-
-def sent(y: np.ndarray, seed: int = 0) -> SiteStatistics:
-    one = SiteStatistics.of(generator(seed).normal(size=(len(y), 2)), y, ("a", "b"), None)
-    return SiteStatistics.from_parts(json.loads(json.dumps(one.header())), one.vector())
-
-
-def test_a_small_site_follows_what_the_others_tell() -> None:
-    tiny = sent(np.array([0, 1, 1]))
-    assert agree({"tiny": tiny, "large": sent(np.resize([0, 1], 40))}).classes == (0, 1)
-    assert agree({"tiny": tiny, "large": sent(np.linspace(0, 1, 40))}).classes is None
-    with pytest.raises(IncompatibleSites, match="--task classification or --task regression"):
-        agree({"tiny": tiny, "other": sent(AGES)})
-
-
-@pytest.mark.parametrize("count", [-1, 51, True, 2.0])
-def test_a_number_of_classes_that_nobody_sends_is_refused(count: object) -> None:
-    one = SiteStatistics.of(np.eye(4, 2), AGES, ("a", "b"), None)
-    with pytest.raises(IncompatibleSites, match="classes"):
-        SiteStatistics.from_parts(one.header() | {"classes": count}, one.vector())
