@@ -200,6 +200,7 @@ class _Launch:
                 await supervisor.start_baselines(self.shares, supervisor.completed_rounds)
             await supervisor.wait_for_baselines(BASELINE_S)
         except asyncio.CancelledError as error:
+            supervisor.stopping()
             status, reason, interrupted = "interrupted", "interrupted", error
         except RunAborted as error:
             status, reason = "failed", str(error)

@@ -82,7 +82,8 @@ async def _until_terminated(work: Any) -> int:
     """Run until done, or until SIGTERM asks for an orderly stop; return the exit code."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    # Once: the launcher's own SIGTERM may follow one that went to the whole group, and must not cancel the last report.
+    loop.add_signal_handler(signal.SIGTERM, lambda: task.cancelling() or task.cancel())
     try:
         return int(await task or 0)
     except asyncio.CancelledError:

@@ -301,9 +301,15 @@ class Supervisor:
         await self._processes.change(step_s)
         self._awake.waited(monotonic(), step_s)
 
+    def stopping(self) -> None:
+        """From now on who ends, or says that it was interrupted, is not lost: what stopped the launcher may have
+        stopped the nodes as well.
+        """
+        self._stopping = True
+
     async def stop_nodes(self, within_s: float, before_kill: Callable[[], Awaitable[None]] | None = None) -> None:
         """Stop everything but the broker; see `ProcessTable.stop`."""
-        self._stopping = True
+        self.stopping()
         for task in self._tasks:
             task.cancel()
         await self._processes.stop(within_s, but=(BROKER,), before_kill=before_kill)
