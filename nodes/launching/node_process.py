@@ -239,9 +239,8 @@ async def _report(node: Node, failure: str, folder: str, experiment: Experiment)
     fields = report_of(node) | ({"failed": failure} if failure else {})
     if folder and isinstance(node, Coordinator):  # before anything waits for the launcher
         fields["models_saved"] = await _models_saved(experiment, folder, node, failure)
-    history = session.stats.history
-    if len(history):
-        how, numbers = history.to_report()
+    # Half of a message: its header needs room as well.
+    for how, numbers in session.stats.history.to_reports(experiment.network.max_message_bytes // 2):
         rounds = Payload(layout="rounds", dtype="float64", length=numbers.size)
         await session.reports.report("rounds", how, numbers, payload=rounds)
     if weights is None or not site_model.built:

@@ -98,6 +98,14 @@ class RoundHistory:
 
         return {"columns": list(_COLUMNS), "closings": list(self._closings)}, np.array(self._numbers, dtype=np.float64)
 
+    def to_reports(self, most_bytes: int) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
+        """Yield the same in parts of whole rounds, whose numbers take at most so many bytes (of one, if need be)."""
+        how, numbers = self.to_report()
+        width = len(_COLUMNS)
+        step = max(1, most_bytes // (width * numbers.itemsize)) * width
+        for start in range(0, numbers.size, step):
+            yield how, numbers[start : start + step]
+
 
 def rows_of(fields: Mapping[str, Any], numbers: Any) -> Iterator[tuple[int, Row]]:
     """Yield number and figures of each round of what `RoundHistory.to_report` returned."""
