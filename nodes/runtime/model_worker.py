@@ -90,13 +90,15 @@ class ModelWorker:
             The sites do not fit each other, or this one does not fit the agreement; it names who and what.
         """
         given = effect.agreement
-        agreement = self._agree(effect) if given is None else Preprocessing.from_dict(given)
+        agreement, cautions = self._agree(effect) if given is None else (Preprocessing.from_dict(given), ())
         layout = self.site_model.build(agreement, self.seed, keep_weights=self._init == "own")
         weights = self.site_model.get_weights()
         sizes = tuple(math.prod(shape) for shape in layout.shapes)
-        return ev.ModelReady(agreement.to_dict(), payload_of(self.site_model), weights, weights, sizes)
+        return ev.ModelReady(
+            agreement.to_dict(), payload_of(self.site_model), weights, weights, sizes, cautions=cautions
+        )
 
-    def _agree(self, effect: e.ApplyAgreement) -> Preprocessing:
+    def _agree(self, effect: e.ApplyAgreement) -> tuple[Preprocessing, tuple[str, ...]]:
         sites: dict[str, SiteStatistics] = {}
         for name, (facts, body) in effect.surveys.items():
             try:
@@ -108,7 +110,11 @@ class ModelWorker:
             misfit = None if agreed.classes is None else self.site_model.misfit(statistics.classes or ())
             if misfit:
                 raise IncompatibleSites(f"site {name}: {misfit}", name)
-        return agreed
+        if agreed.classes is None:
+            return agreed, ()
+        held = {name: statistics.classes or () for name, statistics in sorted(sites.items())}
+        caution = self.site_model.caution(held, agreed.classes)
+        return agreed, (caution,) if caution else ()
 
     def set_weights(self, body: Any) -> None:
         """Put weights into the model in order to measure them."""
