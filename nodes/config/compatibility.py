@@ -43,9 +43,9 @@ NO_PART = ("verbose", "n_jobs", "random_state", "warm_start", "max_iter")
 def shared_config_of(experiment: Experiment, site_model: SiteModel) -> dict[str, Any]:
     """Return, by the keys of the experiment file, what a node must bring exactly as the others do.
 
-    That is all that an update's meaning depends on: the model with its loss, penalty, solver and type (of an estimator of
-    scikit-learn what is not at its default), the scales, and with whom it is mixed how. How much a site trains, in which
-    batches, and the built-in network's rate, are not here: a coordinator tells its clients, and peers choose for
+    That is all that an update's meaning depends on: the model with its loss, penalty, solver and type (of an estimator
+    of scikit-learn what is not at its default), the scales, and with whom it is mixed how. How much a site trains, in
+    which batches, and the built-in network's rate, are not here: a coordinator tells its clients, and peers choose for
     themselves. See docs/data.md.
     """
     model = site_model.model
