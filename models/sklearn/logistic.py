@@ -48,9 +48,9 @@ class LogisticAdapter(LinearAdapter):
         if not self.given.fit_intercept or any(len(held) == len(classes) for held in sites.values()):
             return None
         return (
-            f"none of {len(sites)} sites has rows of all {len(classes)} classes, so the intercepts of {self.name} stay "
-            'at 0, and where classes overlap it may learn next to nothing; SGDClassifier(loss="log_loss") is the same '
-            "model, and its sites move them"
+            f"none of {len(sites)} sites has rows of all {len(classes)} classes, so none moves the intercepts of "
+            f"{self.name}, and where classes overlap it may learn next to nothing; "
+            'SGDClassifier(loss="log_loss") is the same model, and its sites move them'
         )
 
     def _lacks_classes(self, y: Array) -> bool:
