@@ -39,6 +39,9 @@ def node(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="This node's name in the run. [default: from role and host]")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the name from another node, even if that one still answers.")
+    ] = False,
     advertise: Annotated[
         str | None, typer.Option(metavar="HOST", help="Where others reach this node; needed with a wildcard bind")
     ] = None,
@@ -78,7 +81,8 @@ def node(
     for line in (*warnings(experiment), *written):
         sys.stderr.write(f"warning: {line}\n")
     way_in = {"broker": broker or "", "seed_peer": seed_peer or ""}
-    where = {**way_in, "run": run, "name": name, "out": out, "resume": resume, "patient": _patient(overrides, file)}
+    names = {"run": run, "name": name, "replace": replace}
+    where = {**way_in, **names, "out": out, "resume": resume, "patient": _patient(overrides, file)}
     try:
         summary = run_until_signal(lambda: _node(role, experiment, view, **where))
     except (Stopped, RuntimeError):

@@ -195,6 +195,7 @@ def _build(
         shared_config_of(experiment, site_model),
         folder,
         context=context,
+        replace=True,  # the launcher knows what has become of the previous process
     )
     return ROLES[role].from_parts(site_model, experiment, identity)
 

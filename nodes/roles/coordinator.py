@@ -38,6 +38,9 @@ class Coordinator(Role):
         An `MLP`, any other `nervenet.models.Model`, or a scikit-learn estimator whose copies can be averaged.
     broker, run
         Address of the broker that introduces the nodes, and the name of the run.
+    replace
+        Take the name from another node of the run, even if that one still answers; else that raises `NameTaken`. One
+        that no longer answers loses it once its lease is over.
     nodes
         How many clients make the run; rounds begin when they are ready.
     rounds, seed, epochs, participation, quorum, deadline_s
@@ -74,6 +77,7 @@ class Coordinator(Role):
         broker: str,
         run: str,
         name: str = "coordinator",
+        replace: bool = False,
         nodes: int | None = None,
         rounds: int | None = None,
         seed: int | None = None,
@@ -99,7 +103,7 @@ class Coordinator(Role):
         }
         experiment = experiment_from_keywords("federated", wanted, experiment)
         site_model = build_site_model(model, None, experiment, test=test)
-        self._embed(site_model, experiment, broker, run, name, checkpoint_dir)
+        self._embed(site_model, experiment, broker, run, name, checkpoint_dir, replace=replace)
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
         self._past = None if identity.checkpoint_dir is None else recall(identity.checkpoint_dir, experiment)

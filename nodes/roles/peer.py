@@ -54,6 +54,9 @@ class Peer(Role):
         a neighbor's model and round.
     name
         This peer's name, unique in the run; the order of names is the order of the ring.
+    replace
+        Take the name from another node of the run, even if that one still answers; else that raises `NameTaken`. One
+        that no longer answers loses it once its lease is over.
     nodes
         How many peers make the run; default: as in `experiment`, 2 at the least.
     topology, seed, epochs
@@ -103,6 +106,7 @@ class Peer(Role):
         run: str,
         seed_peer: str = "",
         name: str | None = None,
+        replace: bool = False,
         nodes: int | None = None,
         topology: str | None = None,
         seed: int | None = None,
@@ -123,7 +127,7 @@ class Peer(Role):
         if bool(broker) == bool(seed_peer):
             raise ExperimentError("a peer joins by a broker or by a seed_peer; expected the address of one of them")
         self._init = init
-        self._embed(site_model, experiment, broker, run, name, checkpoint_dir, seed_peer)
+        self._embed(site_model, experiment, broker, run, name, checkpoint_dir, replace=replace, seed_peer=seed_peer)
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
         gossip, folder = experiment.gossip, identity.checkpoint_dir
