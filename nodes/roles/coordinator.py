@@ -11,6 +11,7 @@ from nervenet.broker.messages import Roster
 from nervenet.models.site_model import SiteModel
 
 from ..checkpoint.store import CheckpointStore
+from ..config.factory import initial_model
 from ..config.schema import Experiment
 from ..federated.checkpoint_writer import CheckpointWriter
 from ..federated.coordinator_config import CoordinatorConfig
@@ -45,6 +46,8 @@ class Coordinator(Role):
         How many clients make the run; rounds begin when they are ready.
     rounds, seed, epochs, participation, quorum, deadline_s
         Shorthands for the keys of the experiment file; `deadline_s` in seconds.
+    init
+        A run folder or a saved model: start from its weights, with its scaler and the clock of its schedule.
     test
         Rows (X, y) on which to measure the global model after each round; without them the clients' hold-outs are
         asked.
@@ -85,6 +88,7 @@ class Coordinator(Role):
         participation: float | None = None,
         quorum: float | None = None,
         deadline_s: float | None = None,
+        init: Path | str | None = None,
         test: tuple[Any, Any] | None = None,
         checkpoint_dir: Path | str | None = None,
         experiment: Experiment | None = None,
@@ -100,6 +104,7 @@ class Coordinator(Role):
             "federated.participation": participation,
             "federated.quorum": quorum,
             "federated.deadline_s": deadline_s,
+            "init": None if init is None else str(init),
         }
         experiment = experiment_from_keywords("federated", wanted, experiment)
         site_model = build_site_model(model, None, experiment, test=test)
@@ -123,6 +128,7 @@ class Coordinator(Role):
             node=identity.name,
             seed=experiment.seed,
             scale=experiment.data.scaling,
+            initial=initial_model(experiment) if self._past is None else None,
             personal=federated.personal,
             writer=self._writer(),
         )
@@ -171,6 +177,11 @@ class Coordinator(Role):
     def weights(self) -> Any:
         """The global weights after the last completed round, a flat vector; None before round 0 is over."""
         return None if self._state is None else self._state.run.weights
+
+    @property
+    def clock(self) -> float:
+        """How far the learning-rate schedule of `weights` has come; 0 where the model has none."""
+        return 0.0 if self._state is None else self._state.run.clock
 
     @property
     def best(self) -> Best | None:
