@@ -158,7 +158,7 @@ class _Launch:
             log = os.open(self.run_dir.path / "nodes.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             stack.callback(os.close, log)
             self.events = await stack.enter_async_context(
-                RunEvents(self.name, self.run_dir, self.on_event, self._progressed)
+                RunEvents(self.name, self.run_dir, self.on_event, self._progressed, experiment.evaluation.every)
             )
             self.supervisor = Supervisor(
                 experiment,

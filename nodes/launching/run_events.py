@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Self
 
@@ -11,6 +11,7 @@ from nervenet.broker.events import Publisher
 from nervenet.broker.subscriber import EventStream
 from nervenet.broker.transport import new_incarnation
 
+from ..results.round_summaries import RoundSummaries
 from ..results.run_dir import RunDir
 from ..runtime.event_types import Edge
 
@@ -20,10 +21,18 @@ END_RELAYED_S = 5.0  # and for the one for which every monitor waits
 
 
 class RunEvents:
-    """Publishes, follows and records the events of a run. `on_round` is called when a node has completed a round."""
+    """Publishes, follows and records the events of a run. `on_round` is called when a node has completed a round.
+
+    Peers measure their models in `every` so many rounds.
+    """
 
     def __init__(
-        self, run: str, run_dir: RunDir, on_event: Callable[[dict[str, Any]], None], on_round: Callable[[], None]
+        self,
+        run: str,
+        run_dir: RunDir,
+        on_event: Callable[[dict[str, Any]], None],
+        on_round: Callable[[], None],
+        every: int = 1,
     ) -> None:
         self.first_round_at: float | None = None  # unix seconds
         self.last_round = 0  # that a coordinator has published as complete; it may not live to report it
@@ -35,6 +44,7 @@ class RunEvents:
         self._following: asyncio.Task[None] | None = None
         self._failures: set[str] = set()
         self._edge = Edge()
+        self._summaries = RoundSummaries(every)
         self._left: set[str] = set()
         self._awaited: set[str] | None = None
         self._end_relayed = asyncio.Event()
@@ -73,6 +83,7 @@ class RunEvents:
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait([self._following], timeout=LAST_EVENTS_S)
+        self._write(self._summaries.rest)
 
     async def _follow(self, broker: str) -> None:
         while True:
@@ -115,17 +126,26 @@ class RunEvents:
             self._all_left.set()
 
     def _record(self, event: dict[str, Any]) -> None:
-        refused: str | None = None
-        try:
-            refused = self._run_dir.record(event)
-        except Exception as error:  # noqa: BLE001
-            self._survived("recorded", error)
+        self._write(lambda: self._summaries.take(event))
         try:
             self._on_event(event)
         except Exception as error:  # noqa: BLE001  (the caller's own)
             self._survived("shown", error)
-        if refused:
-            self.publish("warning", reason=refused)
+
+    def _write(self, summed_up: Callable[[], list[Mapping[str, Any]]]) -> None:
+        lines: list[Mapping[str, Any]] = []
+        try:
+            lines = summed_up()
+        except Exception as error:  # noqa: BLE001
+            self._survived("summed up", error)
+        for line in lines:
+            try:
+                refused = self._run_dir.record(line)
+            except Exception as error:  # noqa: BLE001
+                self._survived("recorded", error)
+                continue
+            if refused:
+                self.publish("warning", reason=refused)
 
     def _survived(self, doing: str, error: Exception) -> None:
         """Say, once for each kind of error, what failed; the recording and the run go on."""

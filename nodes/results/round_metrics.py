@@ -19,18 +19,20 @@ Rounds: TypeAlias = Mapping[str, Mapping[int, Row]]
 """What is known of each round by each node, coordinator or peer."""
 
 FILE = "round_metrics.jsonl"
+SUMMARY = "round.summary"  # the type of a line that sums up a round of a gossip run
 GREAT = 1e300  # sums of figures beyond it may overflow
 
 
 class RecordedRounds:
     """What events say of the rounds of a run, in any order; of one that was run again, what came last.
 
-    `sketches` are those of the peers' models, by round and name.
+    `sketches` are those of the peers' models, by round and name; `distances` what was recorded in their place.
     """
 
     def __init__(self, events: Iterable[Mapping[str, Any]] = ()) -> None:
         self.rounds: dict[str, dict[int, Row]] = defaultdict(dict)
         self.sketches: dict[int, dict[str, Sketch]] = defaultdict(dict)
+        self.distances: dict[int, float] = {}
         for event in events:
             self.add(event)
 
@@ -39,6 +41,9 @@ class RecordedRounds:
         kind, node, number = str(event.get("type")), str(event.get("node")), event.get("round")
         if kind == "run.started" and isinstance(event.get("resumed_after"), int):
             self._rewind(int(event["resumed_after"]))
+        distance = event.get("consensus_distance")
+        if kind == SUMMARY and isinstance(number, int) and isinstance(distance, int | float):
+            self.distances[number] = float(distance)
         if not isinstance(number, int) or event.get("role") not in ("coordinator", "peer"):
             return
         row = completed_row(event) if kind == "round.completed" else judged_row(kind, event)
@@ -48,7 +53,8 @@ class RecordedRounds:
             self.sketches[number][node] = event["sketch"]
 
     def _rewind(self, after: int) -> None:
-        for known in (*self.rounds.values(), self.sketches):
+        everything: list[dict[int, Any]] = [*self.rounds.values(), self.sketches, self.distances]
+        for known in everything:
             for number in [number for number in known if number > after]:
                 del known[number]
 
@@ -65,7 +71,8 @@ def run_rows(mode: str, recorded: RecordedRounds, reported: Rounds) -> list[Row]
     for number in sorted({number for rounds in by_node.values() for number in rounds}):
         known = {name: rounds[number] for name, rounds in by_node.items() if "closed_by" in rounds.get(number, {})}
         if known and mode == "gossip":
-            rows.append({"round": number, **_of_peers(known, recorded.sketches.get(number, {}))})
+            sketches, distance = recorded.sketches.get(number, {}), recorded.distances.get(number)
+            rows.append({"round": number, **_of_peers(known, sketches, distance)})
         elif known:
             rows.append({"round": number, **next(iter(known.values()))})
     return rows
@@ -86,7 +93,7 @@ def _of_node(recorded: Mapping[int, Row], reported: Mapping[int, Row]) -> dict[i
     return {**rounds, **reported}
 
 
-def _of_peers(known: Mapping[str, Row], sketches: Mapping[str, Sketch]) -> Row:
+def _of_peers(known: Mapping[str, Row], sketches: Mapping[str, Sketch], distance: float | None) -> Row:
     rows = list(known.values())
     found: Row = {"peers": len(rows), "closings": dict(sorted(Counter(row["closed_by"] for row in rows).items()))}
     found["alone"] = sum(not row.get("participants") for row in rows)
@@ -104,6 +111,8 @@ def _of_peers(known: Mapping[str, Row], sketches: Mapping[str, Sketch]) -> Row:
     there = [sketch for name, sketch in sorted(sketches.items()) if name in known]
     if len(there) > 1 and len({len(sketch) for sketch in there}) == 1:
         found["consensus_distance"] = consensus_distance(there)
+    elif distance is not None:
+        found["consensus_distance"] = distance
     return found
 
 

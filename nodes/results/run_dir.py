@@ -19,6 +19,7 @@ from ..runtime.round_history import Row
 from .earlier import Earlier, of_events
 from .round_metrics import FILE as ROUNDS
 from .round_metrics import RecordedRounds, Rounds, read_rows, run_rows, with_earlier
+from .round_summaries import unfolded
 
 # An event is written within this time (seconds), so that a killed launcher loses little; a write for each event would
 # cost more than the events.
@@ -184,8 +185,14 @@ class RunDir:
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events of a run folder in the order of their arrival; a truncated last line is left out."""
-    file = path / "events.jsonl"
+    """Yield the events of a run folder in the order of their arrival; a truncated last line is left out.
+
+    After a ``round.summary`` come the events of the peers that it stands for.
+    """
+    return unfolded(_read_lines(path / "events.jsonl"))
+
+
+def _read_lines(file: Path) -> Iterator[dict[str, Any]]:
     if not file.exists():
         return
     with file.open("rb") as lines:

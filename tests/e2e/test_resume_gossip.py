@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from nervenet.nodes.checkpoint.state_file import path_of, read_state, rounds_in
-from nervenet.nodes.results.run_dir import checkpoint_dir
+from nervenet.nodes.results.run_dir import checkpoint_dir, read_events
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
@@ -23,8 +23,7 @@ WORDS += ("--set", "network.suspect_after_s=20")  # on a busy machine, too, nobo
 def incarnations(folder: Path) -> list[tuple[int, dict[str, list[int]]]]:
     """For each incarnation of a run, the round after which it went on, and those that each peer completed."""
     found: list[tuple[int, dict[str, list[int]]]] = []
-    for line in (folder / "events.jsonl").read_bytes().splitlines():
-        event = json.loads(line) if line.endswith(b"}") else {}
+    for event in read_events(folder):
         if event.get("type") == "run.started":
             found.append((event.get("resumed_after", -1), {}))
         elif event.get("type") == "round.completed":
