@@ -10,11 +10,12 @@ from typing import Any, Self
 import zmq
 from msgspec.structs import replace
 
-from .errors import BrokerUnreachable, JoinRefused, RosterIncomplete
+from .errors import BrokerUnreachable, JoinRefused, NameTaken, RosterIncomplete
 from .messages import Failed, GetRoster, Join, Joined, Leave, Message, Ok, RenewLease, Roster
 from .request_client import BrokerClient
 from .sockets import reached_by
 
+_ASK_AGAIN_S = 0.5  # whether the node that has one's name still answers
 _POLL_S = 20.0  # a long poll is repeated this often, so that the loss of a broker is noticed
 
 
@@ -39,7 +40,7 @@ class Lease:
     on_joined : callable (Joined) -> None, optional
         Called after each rejoining of a restarted broker.
     on_warning : callable (str) -> None, optional
-        Called when the broker goes away and when it is back.
+        Called when the broker goes away and when it is back, and when joining waits for another node of this name.
     on_error : callable (BaseException) -> None, optional
         Called with what ends the membership early: `JoinRefused` when a newer incarnation has taken over.
 
@@ -81,11 +82,13 @@ class Lease:
         self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Join.
+        """Join; where another node has the name, wait until it answers or its lease is over.
 
         Raises
         ------
         BrokerUnreachable, JoinRefused, BadAddress
+        NameTaken
+            It answers, and `join` does not say ``replace``.
         """
         self._client = BrokerClient(self._broker, self._context)
         try:
@@ -93,7 +96,7 @@ class Lease:
         except BaseException:
             self._client.close()
             raise
-        self._supervise(self._keep_lease(), "lease")
+        self._keeping = self._supervise(self._keep_lease(), "lease")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -117,6 +120,8 @@ class Lease:
             Too few nodes have joined in time; the message counts and names them.
         BrokerUnreachable
             The broker has not answered at all.
+        JoinRefused
+            Another node has taken the name meanwhile.
         """
         limit_s = self._join.join_deadline_s + 5.0 if deadline_s is None else deadline_s
         loop = asyncio.get_running_loop()
@@ -124,7 +129,7 @@ class Lease:
         answered = False
         while (left_s := until - loop.time()) > 0:
             try:
-                answer = await self._poll(newer_than, min(left_s, _POLL_S))
+                answer = await self._poll_as_member(newer_than, min(left_s, _POLL_S))
             except BrokerUnreachable:
                 continue
             answered = True
@@ -151,12 +156,27 @@ class Lease:
 
     async def _request_join(self, deadline_s: float, join: Join | None = None) -> Joined:
         wanted = join or self._join
-        answer = await self._client.ask(lambda id_: replace(wanted, id=id_), deadline_s)
+        loop = asyncio.get_running_loop()
+        waits_since: float | None = None
+        while True:
+            waited_s = 0.0 if waits_since is None else loop.time() - waits_since
+            answer = await self._ask_to_join(replace(wanted, waited_s=waited_s), deadline_s)
+            if not isinstance(answer, Failed) or answer.code != "held":
+                break
+            if waits_since is None:
+                waits_since = loop.time()
+                self._on_warning(answer.reason)
+            await asyncio.sleep(_ASK_AGAIN_S)
         if isinstance(answer, Joined):
             return answer
+        if isinstance(answer, Failed) and answer.code == "taken":
+            raise NameTaken(answer.reason)
         if isinstance(answer, Failed):
             raise JoinRefused(answer.code, answer.reason, answer.newest)
         raise JoinRefused("unknown", f"the broker at {self._broker} answered with {type(answer).__name__}")
+
+    async def _ask_to_join(self, join: Join, deadline_s: float) -> Message:
+        return await self._client.ask(lambda id_: replace(join, id=id_), deadline_s)
 
     def _joined(self, answer: Joined) -> None:
         self.events_in = reached_by(answer.events_in, self._broker)
@@ -167,6 +187,17 @@ class Lease:
         roster = replace(roster, version=self._base + roster.version)
         self.version = max(self.version, roster.version)
         return roster
+
+    async def _poll_as_member(self, newer_than: int, within_s: float) -> Message:
+        """Poll, unless this membership ends first."""
+        poll = asyncio.ensure_future(self._poll(newer_than, within_s))
+        try:
+            await asyncio.wait({poll, self._keeping}, return_when=asyncio.FIRST_COMPLETED)
+            if not poll.done() and not self._keeping.cancelled():
+                self._keeping.result()
+            return await poll
+        finally:
+            poll.cancel()
 
     async def _poll(self, newer_than: int, within_s: float) -> Message:
         newer = max(0, newer_than - self._base)
@@ -199,7 +230,8 @@ class Lease:
         if isinstance(answer, Failed) and answer.code == "stale":
             raise JoinRefused(answer.code, answer.reason)
         try:
-            again = replace(self._join, join_deadline_s=self._rejoin_deadline_s)
+            # It had the name before, and whoever has a newer claim to it has a larger incarnation.
+            again = replace(self._join, join_deadline_s=self._rejoin_deadline_s, replace=True)
             joined = await self._request_join(self.lease_s / 3, again)
         except JoinRefused as error:
             if error.code == "stale":

@@ -90,7 +90,7 @@ async def _launch(experiment: Experiment, view: View, **options: Any) -> RunResu
         view.note(f"broker {address}  (watch from another terminal: nervenet monitor --broker {address})")
 
     async with view.running():
-        return await start(experiment, on_event=view.event, on_address=on_address, **options)
+        return await start(experiment, on_event=view.event, on_address=on_address, progress=False, **options)
 
 
 def _conclude(summary: Mapping[str, Any], folder: Path, *, quiet: bool, json: bool) -> None:

@@ -21,7 +21,7 @@ STARTED_AT = time.time()
 
 # Known by name, so that reporting an error imports none of the modules that could have raised it.
 USAGE_ERRORS = {"ExperimentError", "DataError", "IncompatibleSites", "CannotMerge"}
-USAGE_ERRORS |= {"ModelFileError", "BadAddress", "TopologyError", "MissingExtra"}
+USAGE_ERRORS |= {"ModelFileError", "BadAddress", "TopologyError", "MissingExtra", "NameTaken"}
 RUN_ERRORS = {"RunFailed", "NodeFailed", "ForkServerError", "BrokerError"}
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     help="Peer, in place of --broker: any living peer of a run that has begun: tcp://HOST:PORT.",
 )
 @click.option("--name", metavar="NAME", help="This node's name in the run. [default: from role and host]")
+@click.option("--replace", is_flag=True, help="Take the name from another node, even if that one still answers.")
 @click.option("--advertise", metavar="HOST", help="Where others reach this node; needed with a wildcard bind")
 @click.option(
     "--out", metavar="DIR", type=click.Path(path_type=Path), help="Folder for the model that this node ends up with"
@@ -61,6 +62,7 @@ def node(
     broker: str | None,
     seed_peer: str | None,
     name: str | None,
+    replace: bool,
     advertise: str | None,
     out: Path | None,
     resume: Path | None,
@@ -95,7 +97,8 @@ def node(
     for line in (*warnings(experiment), *written):
         sys.stderr.write(f"warning: {line}\n")
     way_in = {"broker": broker or "", "seed_peer": seed_peer or ""}
-    where = {**way_in, "run": run, "name": name, "out": out, "resume": resume, "patient": _patient(overrides, file)}
+    names = {"run": run, "name": name, "replace": replace}
+    where = {**way_in, **names, "out": out, "resume": resume, "patient": _patient(overrides, file)}
     try:
         summary = run_until_signal(lambda: _node(role, experiment, view, **where))
     except (Stopped, RuntimeError):

@@ -43,6 +43,7 @@ FLAGS = (
     Flag("data.shards_per_node", "For shards: shards of one label per node"),
     Flag("model.name", "mlp, or a scikit-learn estimator such as sklearn.linear_model.SGDClassifier"),
     Flag("model.hidden", "Units of the hidden layer; of several: 64,32"),
+    Flag("init", "Start from a saved model: a run folder, or a model file", "weights drawn from the seed", "RUN|MODEL"),
     Flag("training.epochs", "Passes over a node's own rows per round"),
     Flag("training.batch_size", "Rows per step"),
     Flag("training.learning_rate", "Step size of the built-in network"),
@@ -125,6 +126,6 @@ def _value(key: str, text: str) -> object:
     if key == "model.hidden" and "," in text:
         text = f"[{text}]"
     # A string stays one, even where it reads as a number: a column may be called 7.
-    if isinstance(_default(key), str) or key == "data.target":
+    if isinstance(_default(key), str) or key in ("data.target", "init"):
         return text
     return parse_set(f"{key}={text}")[1]

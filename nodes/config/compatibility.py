@@ -67,9 +67,21 @@ def shared_config_of(experiment: Experiment, site_model: SiteModel) -> dict[str,
         shared |= {f"gossip.{key}": str(value) for key, value in sorted(gossip.arguments.items())}
         drawn = {"gossip.degree": experiment.degree, "gossip.probability": experiment.probability}
         shared |= {key: value for key, value in drawn.items() if value is not None}
+        if experiment.init is not None:
+            shared["init"] = _saved_digest(experiment.init)
         if gossip.edges is not None:
             shared["gossip.edges"] = edges_digest(gossip.edges)
     return shared
+
+
+def _saved_digest(path: str) -> str:
+    """Return what peers compare of the saved model that they start from, each of its own copy."""
+    from nervenet.models.artifact import ModelFileError, digest_of
+
+    try:
+        return digest_of(path)
+    except ModelFileError as error:
+        raise ExperimentError(f"init = {path!r}: {error}") from None
 
 
 def check_fits(where: str, number: int, tables: object, experiment: Experiment) -> None:

@@ -210,7 +210,7 @@ class AsyncBuffer:
         stop = None
         if step.number % run.config.evaluation.every == 0:
             # The sites judge the models that they were sent: the present one, and some before it.
-            found, stop = run.evaluation.of_sites(run.completed, run.weights, current.admitted)
+            found, stop = run.evaluation.of_sites(run.completed, run.weights, run.clock, current.admitted)
             effects += found
         if stop:
             run.stop_due = stop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from msgspec.structs import replace
@@ -16,6 +16,9 @@ from ..runtime.worker import Cancellation, Deferred
 from .checkpoint_writer import CheckpointWriter
 from .strategies import Contribution, State, Strategy
 from .strategies.safeguards import begun, guarded
+
+if TYPE_CHECKING:
+    from nervenet.models.artifact import SavedModel
 
 # A checkpoint is asked for when its round is the last that the machine knows of; the next one may be folded by then.
 KEPT = 2
@@ -104,10 +107,11 @@ class CoordinatorWorker(ModelWorker):
         node: str,
         seed: int,
         scale: Scale = "standard",
+        initial: SavedModel | None = None,
         personal: Sequence[str] = (),
         writer: CheckpointWriter | None = None,
     ) -> None:
-        super().__init__(site_model, node=node, seed=seed, scale=scale)
+        super().__init__(site_model, node=node, seed=seed, scale=scale, initial=initial)
         self.aggregator = aggregator
         self._personal = tuple(personal)
         self._writer = writer

@@ -72,6 +72,11 @@ class PeerMachine:
     def weights(self) -> ev.Body:
         return self.rounds.weights
 
+    @property
+    def clock(self) -> float:
+        """How far the learning-rate schedule of `weights` has come."""
+        return self.rounds.clock
+
     # ------------------------------------------------------------------------------------------------------- events in
 
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:

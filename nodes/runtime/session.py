@@ -15,7 +15,7 @@ from nervenet.broker.errors import BrokerUnreachable, JoinRefused
 from nervenet.broker.events import Publisher
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Roster
-from nervenet.broker.peer_discovery import discover_peers
+from nervenet.broker.peer_discovery import check_name_free, discover_peers
 
 from ..config.schema import Experiment
 from .connections import Connections
@@ -27,6 +27,7 @@ from .report_client import DRAIN_S, REPORT_SERVER, ReportClient
 
 ATTEMPT_S = 10.0  # after which a broker that has not answered is asked again
 SAY_EVERY_S = 60.0
+ANSWER_S = 2.0  # in which a peer that has this one's name answers, if it lives
 FOREVER_S = 1e9  # a deadline that the others can be told of
 BACKLOG = 10_000  # messages that are kept until there is a node to take them
 
@@ -85,7 +86,7 @@ class Session:
         Raises
         ------
         BrokerUnreachable, PeerUnreachable, JoinRefused
-            The node cannot join.
+            The node cannot join; `NameTaken`, where another one that answers has its name.
         RosterIncomplete
             Too few nodes have joined when the join deadline is over.
         """
@@ -143,6 +144,7 @@ class Session:
                 shared_config=dict(identity.shared_config),
                 min_nodes=self.experiment.min_nodes if identity.min_nodes is None else identity.min_nodes,
                 join_deadline_s=self._join_deadline_s,
+                replace=identity.replace,
             ),
             self._context,
             connect_deadline_s=min(ATTEMPT_S, self._join_deadline_s),
@@ -195,6 +197,8 @@ class Session:
         hello = Hello(identity.name, self.role, identity.run, self.incarnation, VERSION)
         deadline_s = self.experiment.network.join_deadline_s
         peers = await discover_peers(identity.seed_peer, hello, identity.shared_config, deadline_s, self._context)
+        if not identity.replace:
+            await check_name_free(hello, peers, ANSWER_S, self._context)
         members = tuple(
             Member(state.node, self.role, state.incarnation, 0, dict(state.addresses), "alive")
             for state in peers.members

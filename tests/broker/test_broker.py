@@ -127,7 +127,8 @@ async def test_a_silent_member_becomes_suspect_and_then_lost(broker):
 
 async def test_a_newer_incarnation_ends_the_older_membership(broker):
     ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-    async with member(broker.address, "a", on_error=ended.set_result), member(broker.address, "a", incarnation=2):
+    second = member(broker.address, "a", incarnation=2, replace=True)
+    async with member(broker.address, "a", on_error=ended.set_result), second:
         error = await asyncio.wait_for(ended, DEADLINE_S)
         assert isinstance(error, JoinRefused)
         assert error.code == "stale"

@@ -103,7 +103,7 @@ def test_every_flag_of_the_surface_is_there_with_its_default() -> None:
     text = " ".join(CliRunner().invoke(build(), ["launch", "--help"], terminal_width=200).output.split())
     surface = """mode nodes rounds seed data target task partition alpha shards-per-node model hidden epochs batch-size
         learning-rate strategy compression fine-tune sampling topology algorithm participation quorum deadline
-        min-clients until patience budget processes"""
+        min-clients until patience budget processes init"""
     assert {flag.name for flag in FLAGS} == set(surface.split())
     for name in (*surface.split(), "out", "set", "quiet", "json"):
         assert f"--{name} " in text

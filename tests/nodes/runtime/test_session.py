@@ -1,6 +1,7 @@
 """Who leaves when: nobody hangs up on mail that is still to be read, and nobody waits for those who have gone."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -8,9 +9,11 @@ from typing import Any
 import pytest
 from nervenet.broker import transport as t
 from nervenet.broker.broker import Broker
-from nervenet.broker.errors import BrokerUnreachable, JoinRefused
+from nervenet.broker.directory import Directory
+from nervenet.broker.errors import BrokerUnreachable, JoinRefused, NameTaken
 from nervenet.broker.handshake import Link
-from nervenet.broker.messages import Goodbye
+from nervenet.broker.lease import Lease
+from nervenet.broker.messages import Goodbye, MemberState, Peers
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.runtime import session
 from nervenet.nodes.runtime.identity import NodeIdentity, inbox_address
@@ -151,7 +154,7 @@ async def started_again_by_a_clock_set_back(monkeypatch: pytest.MonkeyPatch) -> 
         first = Session("peer", identity, experiment, binds=True)
         await first.open(lambda _roster: None)
         monkeypatch.setattr(t, "new_incarnation", lambda: 7)
-        again = Session("peer", identity, experiment, binds=True)
+        again = Session("peer", dataclasses.replace(identity, replace=True), experiment, binds=True)
         addresses: list[Any] = []
         try:
             await again.open(lambda roster: addresses.extend(m.addresses for m in roster.members))
@@ -172,3 +175,106 @@ async def test_by_wall_time_alone_it_would_be_the_older_one(monkeypatch: pytest.
     monkeypatch.setattr(Session, "_join_as_newest", Session._join_by_broker)
     with pytest.raises(JoinRefused, match="has been started again since"):
         await started_again_by_a_clock_set_back(monkeypatch)
+
+
+async def second_of_a_name(*, replace: bool = False, silent: bool = False) -> tuple[list[str], str]:
+    """What a session says that opens under the name of another, which may have gone silent; and how that one ends."""
+    experiment = Experiment.from_dict({"network": {"min_nodes": 1}, "mode": "gossip"})
+    async with Broker("tcp://127.0.0.1:0", lease_s=0.9) as broker, asyncio.timeout(60):
+        identity = NodeIdentity(broker.address, "r", "north")
+        first = Session("peer", identity, experiment, binds=True)
+        second = Session("peer", dataclasses.replace(identity, replace=replace), experiment, binds=True)
+        said: list[str] = []
+        second.on_event = lambda event: said.append(str(event.get("reason")))
+        await first.open(lambda _roster: None)
+        if silent:
+            for task in first._joined()._tasks:
+                task.cancel()
+        try:
+            await second.open(lambda _roster: None)
+            if replace:
+                await until(lambda: first._failure)
+            await second.close()
+        finally:
+            await first.close()
+    return said, str(first._failure)
+
+
+async def test_the_second_of_a_name_is_refused_while_the_first_answers() -> None:
+    with pytest.raises(NameTaken, match=r"the name north is taken .*pid \d+ at tcp://.*another --name, or .*--replace"):
+        await second_of_a_name()
+
+
+async def test_without_that_rule_it_would_evict_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Directory, "_claim", lambda *_: None)
+    said, _ = await second_of_a_name()
+    assert not any("north" in reason for reason in said)
+
+
+async def test_replace_takes_the_name_and_the_first_ends_saying_so() -> None:
+    _, ending = await second_of_a_name(replace=True)
+    assert "north of run 'r' has been started again since, and has the name now (pid " in ending
+
+
+async def test_a_silent_one_is_waited_for_and_then_replaced() -> None:
+    said, _ = await second_of_a_name(silent=True)
+    assert said[0].startswith("the name north is held in run 'r' (pid ")
+
+
+async def replaced_while_it_waits_for_others(within_s: float) -> None:
+    experiment = Experiment.from_dict({"network": {"min_nodes": 2}, "mode": "gossip"})
+    async with Broker("tcp://127.0.0.1:0", lease_s=0.6) as broker, asyncio.timeout(60):
+        identity = NodeIdentity(broker.address, "r", "north", patient=True)
+        first = Session("peer", identity, experiment, binds=True)
+        second = Session("peer", dataclasses.replace(identity, replace=True), experiment, binds=True)
+        opening = asyncio.create_task(first.open(lambda _roster: None))
+        await until(lambda: first._lease)
+        after = asyncio.create_task(second.open(lambda _roster: None))
+        await until(lambda: first._failure)
+        try:
+            await asyncio.wait_for(opening, within_s)
+        finally:
+            after.cancel()
+            await asyncio.wait({after})
+
+
+async def test_a_node_that_is_replaced_while_it_waits_for_others_ends_saying_so() -> None:
+    with pytest.raises(JoinRefused, match="north of run 'r' has been started again since, and has the name now"):
+        await replaced_while_it_waits_for_others(60.0)
+
+
+async def test_by_its_roster_alone_it_would_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lease, "_poll_as_member", Lease._poll)
+    with pytest.raises(TimeoutError):
+        await replaced_while_it_waits_for_others(0.5)
+
+
+async def second_by_a_seed_peer(monkeypatch: pytest.MonkeyPatch, *, replace: bool) -> str:
+    """The name of a session that joins by a peer which lists another one of that name, as alive."""
+    experiment = Experiment.from_dict({"network": {"min_nodes": 1}, "mode": "gossip"})
+    async with Broker("tcp://127.0.0.1:0") as broker, asyncio.timeout(60):
+        first = Session("peer", NodeIdentity(broker.address, "r", "north"), experiment, binds=True)
+        await first.open(lambda _roster: None)
+        me = MemberState("north", first.incarnation, "alive", addresses=dict(first.transport.addresses))
+
+        async def listed(*_: object) -> Peers:
+            return Peers((me,), ("north",))
+
+        monkeypatch.setattr(session, "discover_peers", listed)
+        identity = NodeIdentity("", "r", "north", seed_peer="tcp://seed:1", replace=replace)
+        second = Session("peer", identity, experiment, binds=True)
+        try:
+            await second.open(lambda _roster: None)
+            await second.close()
+        finally:
+            await first.close()
+    return second.identity.name
+
+
+async def test_a_peer_without_a_broker_is_refused_a_name_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NameTaken, match="the name north is taken in run 'r' by a node that answers"):
+        await second_by_a_seed_peer(monkeypatch, replace=False)
+
+
+async def test_unless_it_is_to_replace_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await second_by_a_seed_peer(monkeypatch, replace=True) == "north"
