@@ -29,6 +29,7 @@ __all__ = [
     "Lease",
     "Limits",
     "MessageTooLarge",
+    "NameTaken",
     "PeerUnreachable",
     "ProtocolError",
     "Publisher",

@@ -32,7 +32,9 @@ Outcome = Reply | dict[str, Any]
 @dataclass(slots=True)
 class _Entry:
     join: m.Join
-    seen: float
+    joined: float
+    seen: float  # from when its lease counts
+    heard: float  # its last sign of life, however long this process has slept since
     state: str = "alive"
 
     def member(self) -> m.Member:
@@ -74,12 +76,14 @@ class _Run:
     def complete(self) -> bool:
         return len(self.counted()) >= self.min_nodes and not self.lacks_coordinator()
 
-    def shortfall(self) -> str:
+    def shortfall(self, within: str = "") -> str:
         present = self.counted()
         names = ", ".join(present) or "none"
         missing = "; no coordinator" if self.lacks_coordinator() else ""
-        limit = f"{self.join_deadline_s:g} s ({_DEADLINE})"
-        return f"{len(present)} of {self.min_nodes} nodes joined within {limit}: {names}{missing}"
+        return f"{len(present)} of {self.min_nodes} nodes joined{within}: {names}{missing}"
+
+    def late(self) -> str:
+        return "no newer roster yet" if self.version else self.shortfall()
 
     def roster(self, id_: int) -> m.Roster:
         members = tuple(self.entries[name].member() for name in sorted(self.entries))
@@ -108,7 +112,7 @@ class Directory:
                 if isinstance(entry, m.Failed):
                     return [Reply(identity, entry)]
                 if isinstance(message, m.RenewLease):
-                    entry.seen, entry.state = now, "alive"
+                    entry.seen, entry.heard, entry.state = now, now, "alive"
                     return [Reply(identity, m.Ok(message.id))]
                 run = self._runs[message.run]
                 del run.entries[message.node]
@@ -128,12 +132,12 @@ class Directory:
         for run in list(self._runs.values()):
             outcomes += self._lapse(run, now)
             if run.version == 0 and run.failure is None and now >= run.opened + run.join_deadline_s:
-                run.failure = run.shortfall()
+                run.failure = run.shortfall(f" within {run.join_deadline_s:g} s ({_DEADLINE})")
                 outcomes += [Reply(p.identity, m.Failed(p.request.id, "incomplete", run.failure)) for p in run.polls]
                 run.polls.clear()
             late = [poll for poll in run.polls if now >= poll.until]
             run.polls = [poll for poll in run.polls if now < poll.until]
-            outcomes += [Reply(p.identity, m.Failed(p.request.id, "late", "no newer roster yet")) for p in late]
+            outcomes += [Reply(p.identity, m.Failed(p.request.id, "late", run.late())) for p in late]
             if run.ended is not None and now >= run.ended + _FORGET_S:
                 del self._runs[run.name]
                 gone = f"run '{run.name}' has ended"
@@ -153,7 +157,7 @@ class Directory:
             waiting = run.polls if run is not None else []
             run = _Run(join.run, dict(join.shared_config), join.min_nodes, join.join_deadline_s, now, polls=waiting)
             self._runs[join.run] = run
-        refusal = self._refusal(run, join)
+        refusal = self._refusal(run, join) or self._claim(run, join, now)
         if refusal is not None:
             return [Reply(identity, refusal)]
         if join.role in _UNCOUNTED:
@@ -161,7 +165,7 @@ class Directory:
             run.min_nodes = min(run.min_nodes, join.min_nodes)
         known = run.entries.get(join.node)
         again = known is not None and known.join.incarnation == join.incarnation and known.state != "dead"
-        run.entries[join.node] = _Entry(join, now)
+        run.entries[join.node] = _Entry(join, known.joined if again and known else now, now, now)
         outcomes = [] if again else self._changed(run, now)
         reply = m.Joined(join.id, self.events_in, self.events_out, self.lease_s, run.version)
         return [Reply(identity, reply), *outcomes]
@@ -174,17 +178,32 @@ class Directory:
             return m.Failed(join.id, "config", reason)
         known = run.entries.get(join.node)
         if known is not None and join.incarnation < known.join.incarnation:
-            return _superseded(join, known.join.incarnation)
+            return _superseded(join, known.join)
         if run.failure is not None:
             return m.Failed(join.id, "incomplete", f"run '{run.name}' failed to start: {run.failure}")
         return None
+
+    def _claim(self, run: _Run, join: m.Join, now: float) -> m.Failed | None:
+        """Refuse a name whose node renewed since the newcomer began to wait; until its lease is over, let it wait."""
+        known = run.entries.get(join.node)
+        if known is None or join.replace or join.incarnation == known.join.incarnation:
+            return None
+        left_s = self.lease_s - (now - known.seen)
+        if left_s <= 0:
+            return None
+        who = f"{_whereabouts(known.join)}, joined {now - known.joined:.0f} s ago"
+        if now - known.heard < join.waited_s:
+            reason = f"the name {join.node} is taken in run '{run.name}' by a node that answers ({who})"
+            return m.Failed(join.id, "taken", f"{reason}: choose another --name, or end that node by --replace")
+        reason = f"the name {join.node} is held in run '{run.name}' ({who}, last heard {now - known.heard:.1f} s ago)"
+        return m.Failed(join.id, "held", f"{reason}: it is free in {left_s:.1f} s unless that node still answers")
 
     def _entry(self, message: m.RenewLease | m.Leave) -> _Entry | m.Failed:
         run = self._runs.get(message.run)
         entry = run.entries.get(message.node) if run is not None else None
         if entry is None or entry.state == "dead" or message.incarnation > entry.join.incarnation:
             return m.Failed(message.id, "unknown", f"{message.node} is not in run '{message.run}'")
-        return entry if message.incarnation == entry.join.incarnation else _superseded(message, entry.join.incarnation)
+        return entry if message.incarnation == entry.join.incarnation else _superseded(message, entry.join)
 
     def _ask_roster(self, identity: bytes, request: m.GetRoster, run: _Run | None, now: float) -> list[Outcome]:
         if run is None:
@@ -226,8 +245,13 @@ class Directory:
         return outcomes + self._changed(run, now) if lost else outcomes
 
 
-def _superseded(message: m.Join | m.RenewLease | m.Leave, newest: int) -> m.Failed:
-    return m.Failed(message.id, "stale", f"{message.node} of run '{message.run}' has been started again since", newest)
+def _whereabouts(join: m.Join) -> str:
+    return " at ".join([f"pid {join.pid}", *list(join.addresses.values())[:1]])
+
+
+def _superseded(message: m.Join | m.RenewLease | m.Leave, newest: m.Join) -> m.Failed:
+    reason = f"{message.node} of run '{message.run}' has been started again since, and has the name now"
+    return m.Failed(message.id, "stale", f"{reason} ({_whereabouts(newest)})", newest.incarnation)
 
 
 def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[str, str, str] | None:
@@ -250,6 +274,6 @@ def _flat(shared_config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _shown(shared_config: Mapping[str, Any], key: str) -> str:
     if key not in shared_config:
-        return "none"
+        return "(not given)"
     value = shared_config[key]
     return value[:80] if isinstance(value, str) else repr(value)[:80]

@@ -9,6 +9,7 @@ __all__ = [
     "BrokerUnreachable",
     "JoinRefused",
     "MessageTooLarge",
+    "NameTaken",
     "NoSocket",
     "PeerUnreachable",
     "ProtocolError",
@@ -71,6 +72,13 @@ class JoinRefused(BrokerError):
         self.code = code
         self.newest = newest
         self.reason = reason
+
+
+class NameTaken(JoinRefused):
+    """Another node has the name in the run, and answers; the message says which, and what to do."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("taken", reason)
 
 
 class RosterIncomplete(BrokerError):

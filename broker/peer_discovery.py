@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import zmq
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 
 from .channel import Channel, Envelope
 from .codec import decode
-from .errors import JoinRefused, PeerUnreachable, ProtocolError
+from .errors import JoinRefused, NameTaken, PeerUnreachable, ProtocolError
 from .handshake import identity_of
 from .messages import GetPeers, Hello, Message, Peers, Refused
 from .sockets import CONTROL_QUEUE, dial
@@ -41,21 +42,9 @@ async def discover_peers(
         The peer is of another run or version, or of another shared configuration, or knows a newer incarnation of
         this name.
     """
-    alias = replace(hello, node=f"seeker-{secrets.token_hex(6)}")
-    answers: asyncio.Queue[Message] = asyncio.Queue()
-
-    def deliver(_: Channel, _identity: bytes, frames: list[Any]) -> None:
-        try:
-            answers.put_nowait(decode(frames)[0])
-        except ProtocolError as error:
-            answers.put_nowait(Refused("hello", 0, error.code, error.reason))
-
-    socket = dial(context, "link.control", address, identity=identity_of(alias.node, alias.incarnation))
-    channel = Channel(socket, deliver=deliver, counters=Counters(), queue=CONTROL_QUEUE)
     problem = "no peer answered"
     try:
-        async with asyncio.timeout(deadline_s):
-            channel.send(b"", Envelope.of(alias))
+        async with asyncio.timeout(deadline_s), _introduced(address, hello, context) as (channel, answers, alias):
             while True:
                 match await answers.get():
                     case Hello(role=role):
@@ -71,6 +60,54 @@ async def discover_peers(
                         pass
     except TimeoutError:
         raise PeerUnreachable(address, f"{problem} within {deadline_s:g} s") from None
+
+
+async def check_name_free(
+    hello: Hello, peers: Peers, deadline_s: float, context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
+    """Wait up to ``deadline_s`` seconds for the member that has the name of ``hello``, if there is one, to answer.
+
+    Raises
+    ------
+    NameTaken
+        It does.
+    """
+    held = {member.node: member for member in peers.members if member.state in ("alive", "suspect")}
+    member = held.get(hello.node)
+    if member is None or "control" not in member.addresses:
+        return
+    address = member.addresses["control"]
+    with suppress(TimeoutError):
+        async with asyncio.timeout(deadline_s), _introduced(address, hello, context) as (_, answers, _alias):
+            while True:
+                answer = await answers.get()
+                # By its incarnation: this node itself may have got the port of one that died.
+                if isinstance(answer, Hello) and answer.incarnation == member.incarnation:
+                    reason = (
+                        f"the name {hello.node} is taken in run '{hello.run}' by a node that answers (at {address})"
+                    )
+                    raise NameTaken(f"{reason}: choose another --name, or end that node by --replace")
+
+
+@asynccontextmanager
+async def _introduced(
+    address: str, hello: Hello, context: zmq.Context[zmq.Socket[bytes]]
+) -> AsyncIterator[tuple[Channel, asyncio.Queue[Message], Hello]]:
+    """Say HELLO to a peer under a temporary name; yield the connection, what comes over it, and that HELLO."""
+    alias = replace(hello, node=f"seeker-{secrets.token_hex(6)}")
+    answers: asyncio.Queue[Message] = asyncio.Queue()
+
+    def deliver(_: Channel, _identity: bytes, frames: list[Any]) -> None:
+        try:
+            answers.put_nowait(decode(frames)[0])
+        except ProtocolError as error:
+            answers.put_nowait(Refused("hello", 0, error.code, error.reason))
+
+    socket = dial(context, "link.control", address, identity=identity_of(alias.node, alias.incarnation))
+    channel = Channel(socket, deliver=deliver, counters=Counters(), queue=CONTROL_QUEUE)
+    try:
+        channel.send(b"", Envelope.of(alias))
+        yield channel, answers, alias
     finally:
         channel.close(0.0)
 

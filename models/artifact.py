@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,10 @@ FORMAT = 1
 
 STEM = "model"
 SUFFIXES = (".safetensors", ".json", ".skops")
+
+
+CLOCK = "clock"
+"""Among the `extra` facts: how far the learning-rate schedule of the weights has come; absent where there is none."""
 
 
 class ModelFileError(ValueError):
@@ -55,7 +60,8 @@ def save_model(
     vector
         The weights to save; by default the model's own.
     extra
-        Further JSON-able facts, such as round and metrics; figures that are not finite become null.
+        Further JSON-able facts, such as round and metrics; figures that are not finite become null. `clock` is how far
+        the learning-rate schedule has come: by default that of a `SiteModel`, where it has one.
     stem
         Of the files' names: several models may share a folder.
 
@@ -70,6 +76,8 @@ def save_model(
     """
     if isinstance(model, SiteModel):
         preprocessing = preprocessing or model.preprocessing
+        if model.clock:
+            extra = {CLOCK: model.clock, **(extra or {})}
         model = model.model
     if preprocessing is None:
         raise TypeError(f"{type(model).__name__} is saved with its preprocessing; a SiteModel brings its own")
@@ -126,26 +134,73 @@ def load_model(path: str | Path, *, model: object = None) -> SiteModel:
         A file is missing, damaged, of a newer format, or the two do not belong together; or the model is of a class of
         your own, and `model` is not given.
     """
+    saved = read_model(path)
+    try:
+        site_model = SiteModel(rebuild(saved.model, model))
+        built = site_model.build(saved.preprocessing, seed=0)
+    except (IncompatibleSites, CannotMerge, ValueError, TypeError) as error:
+        raise ModelFileError(f"{saved.path}: {error}") from error
+    if built.hash != saved.layout.hash:
+        raise ModelFileError(
+            f"{saved.path}: layout {saved.layout.hash} is not that of the model it describes, {built.hash}"
+        )
+    site_model.set_weights(saved.weights)
+    site_model.clock = saved.clock
+    return site_model
+
+
+@dataclass(frozen=True, eq=False)
+class SavedModel:
+    """What the files of a model hold, before a model is made of it."""
+
+    path: Path  # of the description
+    model: Mapping[str, Any]  # name and parameters
+    layout: Layout
+    preprocessing: Preprocessing
+    weights: Vector
+    clock: float  # how far its learning-rate schedule has come; 0 where it has none
+
+
+def read_model(path: str | Path) -> SavedModel:
+    """Return what is saved in a folder, or by one of its files, and make no model of it.
+
+    Raises ModelFileError like `load_model`.
+    """
     described, weights = _files(Path(path))
     fields = _description(described)
     try:
-        site_model = SiteModel(rebuild(fields["model"], model))
-        layout = Layout.from_dict(fields["layout"])
-        built = site_model.build(Preprocessing.from_dict(fields["agreement"]), seed=0)
-        digest = fields["weights"]["blake2b"]
+        layout, digest = Layout.from_dict(fields["layout"]), fields["weights"]["blake2b"]
+        preprocessing = Preprocessing.from_dict(fields["agreement"])
+        clock = float(_extra(fields).get(CLOCK) or 0.0)
+        if not (math.isfinite(clock) and clock >= 0):
+            raise ModelFileError(f"{described}: {CLOCK} must be a number of at least 0, found {clock}")
+        return SavedModel(described, fields["model"], layout, preprocessing, _vector(weights, layout, digest), clock)
     except KeyError as error:
         raise ModelFileError(f"{described}: has no {error}") from error
-    except (IncompatibleSites, IncompatibleWeights, CannotMerge, ValueError, TypeError) as error:
+    except ModelFileError:
+        raise
+    except (IncompatibleSites, IncompatibleWeights, ValueError, TypeError) as error:
         raise ModelFileError(f"{described}: {error}") from error
-    if built.hash != layout.hash:
-        raise ModelFileError(f"{described}: layout {layout.hash} is not that of the model it describes, {built.hash}")
-    site_model.set_weights(_vector(weights, layout, digest))
-    return site_model
+
+
+def digest_of(path: str | Path) -> str:
+    """Return a text that is the same for the same saved model wherever it lies; reads its description alone."""
+    described = _files(Path(path))[0]
+    fields = _description(described)
+    try:
+        same = [fields["weights"]["blake2b"], fields["agreement"], _extra(fields).get(CLOCK)]
+    except (KeyError, TypeError) as error:
+        raise ModelFileError(f"{described}: has no {error}") from error
+    return _digest(json.dumps(same, sort_keys=True).encode())
 
 
 def read_extra(path: str | Path) -> dict[str, Any]:
     """Return the `extra` facts that were saved with a model. Raises ModelFileError like `load_model`."""
-    extra = _description(_files(Path(path))[0]).get("extra")
+    return _extra(_description(_files(Path(path))[0]))
+
+
+def _extra(fields: Mapping[str, Any]) -> dict[str, Any]:
+    extra = fields.get("extra")
     return dict(extra) if isinstance(extra, dict) else {}
 
 

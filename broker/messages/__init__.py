@@ -26,7 +26,7 @@ CODES = frozenset(
         *("layout", "dtype", "length"),  # a payload that is not what round 0 agreed on
         "base",  # of gossip by differences
         "busy",  # of gossip without rounds, beside stale
-        *("config", "incomplete", "late", "unknown"),  # of the directory, beside version and stale
+        *("config", "held", "incomplete", "late", "taken", "unknown"),  # of the directory, beside version and stale
     }
 )
 """Every code that a `Refused` or `Failed` may carry; docs/protocol.md says when."""

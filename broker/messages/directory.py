@@ -30,8 +30,12 @@ class _WithId(Base, frozen=True):
     id: Count
 
 
-class Join(_WithId, frozen=True):
-    """A node asks to join a run; the first one opens it with its configuration, ``min_nodes`` and deadline."""
+class Join(_WithId, frozen=True, omit_defaults=True):
+    """A node asks to join a run; the first one opens it with its configuration, ``min_nodes`` and deadline.
+
+    With ``replace`` it takes its name from another node, even from one that answers; ``waited_s`` is for how long it
+    has been waiting to learn whether that one does.
+    """
 
     run: RunName
     node: Name
@@ -42,6 +46,8 @@ class Join(_WithId, frozen=True):
     shared_config: dict[str, Any]
     min_nodes: Count
     join_deadline_s: Seconds
+    replace: bool = False
+    waited_s: Seconds = 0.0
 
 
 class Joined(_WithId, frozen=True):

@@ -11,6 +11,7 @@ from .keys import ExperimentError
 from .schema import Experiment
 
 if TYPE_CHECKING:
+    from nervenet.models.artifact import SavedModel
     from nervenet.models.model import Model
     from nervenet.models.site_model import SiteModel
 
@@ -37,6 +38,18 @@ def build_model(experiment: Experiment) -> Model:
     except ValueError as error:
         text = str(error)
         raise ExperimentError(text if text.startswith("model.name") else f"model.name: {text}") from error
+
+
+def initial_model(experiment: Experiment) -> SavedModel | None:
+    """Return the saved model that an experiment starts from, if it does; ExperimentError if it cannot be read."""
+    if experiment.init is None:
+        return None
+    from nervenet.models.artifact import ModelFileError, read_model
+
+    try:
+        return read_model(experiment.init)
+    except ModelFileError as error:
+        raise ExperimentError(f"init = {experiment.init!r}: {error}") from None
 
 
 def build_site_model(

@@ -204,6 +204,9 @@ class Experiment:
     nodes: Count = 8  # clients or peers
     rounds: Count = 20  # of training and exchange
     seed: Natural = 0  # of every random draw
+    # Start from a saved model: a run folder, or a model file. Its weights, its scaler and the clock of its schedule go
+    # on; columns, classes, scale and layout must fit. The coordinator has it, or every peer.
+    init: Text | None = None
     processes: Count | None = None  # operating-system processes for the nodes; one each by default
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

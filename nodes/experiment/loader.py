@@ -105,8 +105,8 @@ def _without_derived(tables: dict[str, Any]) -> dict[str, Any]:
 
 def _find_files_beside(folder: Path, tables: dict[str, Any]) -> None:
     """Make the paths of files absolute, so that the copy in the run directory still finds them."""
-    for section, key in (("data", "name"), ("data", "path"), ("gossip", "edges")):
-        table = tables.get(section)
+    for section, key in (("", "init"), ("data", "name"), ("data", "path"), ("gossip", "edges")):
+        table = tables.get(section) if section else tables
         name = table.get(key) if isinstance(table, dict) else None
         if isinstance(table, dict) and isinstance(name, str) and name and (key != "name" or is_file_name(name)):
             path = Path(name).expanduser()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nervenet.models.plugins import suggest
 
 from ..config.arguments import unknown_argument
-from ..config.factory import build_model, build_schedule, default_node_names, edge_list_members
+from ..config.factory import build_model, build_schedule, default_node_names, edge_list_members, initial_model
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment, FederatedConfig, GossipConfig, ModelConfig
 from ..federated.early_stopping import Goal, GoalError, reported
@@ -290,6 +290,20 @@ def check_size(experiment: Experiment, columns: int, classes: int | None) -> Non
             f"model: {count:,} parameters of {dtype} are {size:,} bytes, and a message carries at most "
             f"network.max_message_bytes = {limit:,}; choose a smaller model, or raise that limit for all nodes"
         )
+
+
+def check_initial(experiment: Experiment, columns: Sequence[str], classes: Sequence[object] | None) -> None:
+    """Raise :class:`ExperimentError` for a saved model that the run cannot start from (regression: no classes)."""
+    saved = initial_model(experiment)
+    if saved is None:
+        return
+    from nervenet.models.initial_model import UnsuitableStart, check_model, check_sites
+
+    try:
+        check_model(saved, build_model(experiment))
+        check_sites(saved, columns, classes, experiment.data.scaling)
+    except UnsuitableStart as error:
+        raise ExperimentError(f"init = {experiment.init!r}: {error}") from None
 
 
 def check_scorers(experiment: Experiment) -> None:

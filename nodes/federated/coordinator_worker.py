@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from msgspec.structs import replace
@@ -14,19 +14,28 @@ from ..runtime import events as ev
 from ..runtime.model_worker import ModelWorker, Scale
 from ..runtime.worker import Cancellation, Deferred
 from .checkpoint_writer import CheckpointWriter
+from .sampling import share_of
 from .strategies import Contribution, State, Strategy
 from .strategies.safeguards import begun, guarded
+
+if TYPE_CHECKING:
+    from nervenet.models.artifact import SavedModel
 
 # A checkpoint is asked for when its round is the last that the machine knows of; the next one may be folded by then.
 KEPT = 2
 STATE, PART = "strategy.", "part."  # before the names of arrays in a checkpoint
 
 
+def population_of(strategy: Strategy, nodes: int, participation: float) -> int:
+    """Return what `Strategy.init` is told: the clients of the run; without rounds, as many as are at work at a time."""
+    return share_of(nodes, participation) if strategy.demands.asynchronous else nodes
+
+
 class Aggregator:
     """Folds updates into the next model, one round after another.
 
     With `report` each fold also measures every update and names who is out of line, as `strategies.outliers` does: a
-    few more passes over them. `population` are the clients of the run; see `Strategy.init`.
+    few more passes over them. `population` is what `population_of` returns.
     """
 
     def __init__(self, strategy: Strategy, population: int = 0, *, report: bool = False) -> None:
@@ -104,10 +113,11 @@ class CoordinatorWorker(ModelWorker):
         node: str,
         seed: int,
         scale: Scale = "standard",
+        initial: SavedModel | None = None,
         personal: Sequence[str] = (),
         writer: CheckpointWriter | None = None,
     ) -> None:
-        super().__init__(site_model, node=node, seed=seed, scale=scale)
+        super().__init__(site_model, node=node, seed=seed, scale=scale, initial=initial)
         self.aggregator = aggregator
         self._personal = tuple(personal)
         self._writer = writer

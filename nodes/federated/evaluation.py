@@ -21,6 +21,7 @@ class Best:
     round: int  # after which it was the global model
     weights: ev.Body  # (n,) array; to a machine, a handle
     metrics: Mapping[str, Any]
+    clock: float = 0.0  # how far its learning-rate schedule had come
 
 
 class Evaluation:
@@ -34,7 +35,8 @@ class Evaluation:
         self.pause_until = float("-inf")  # an evaluation before that would take the worker too much of its time
         goal = self.stopping.goal
         self._expected = {*config.evaluation.scorers, *([goal.metric] if goal else [])}
-        self._asked: dict[int, tuple[ev.Body, Mapping[str, Any]]] = {}  # the model, and what else is known of its round
+        # The model with its clock, and what else is known of its round.
+        self._asked: dict[int, tuple[ev.Body, float, Mapping[str, Any]]] = {}
         self._asked_at = 0.0
         self._unjudged: dict[int, Mapping[str, Any]] = {}  # rounds that only the sites judge, with the next one's tasks
 
@@ -52,19 +54,19 @@ class Evaluation:
         last = last or number >= self.config.rounds
         return self.config.evaluate_test and number > 0 and (last or number % self.config.evaluation.every == 0)
 
-    def ask(self, number: int, body: ev.Body, fields: Mapping[str, Any], now: float) -> e.Effect:
-        self._asked[number], self._asked_at = (body, fields), now
+    def ask(self, number: int, body: ev.Body, clock: float, fields: Mapping[str, Any], now: float) -> e.Effect:
+        self._asked[number], self._asked_at = (body, clock, fields), now
         return e.Evaluate(number, "test", body)
 
     def answered(self, number: int, metrics: Mapping[str, Any], now: float) -> tuple[list[e.Effect], Stop | None]:
         """Take in what an evaluation has found, nothing where it failed; return why the run may end, if it may."""
         self.pause_until = now + (now - self._asked_at) * (1 / SHARE - 1)
-        body, fields = self._asked.pop(number, (None, {}))
+        body, clock, fields = self._asked.pop(number, (None, 0.0, {}))
         effects: list[e.Effect] = [e.Completed(number, fields, {"test": metrics} if metrics else {})]
         if not metrics:
             return effects, None
         effects += [e.Publish("metric.test", {"round": number, **metrics}), *self._undefined(metrics)]
-        return effects, self._judge(number, body, metrics)
+        return effects, self._judge(number, body, clock, metrics)
 
     def completed(self, number: int, fields: Mapping[str, Any]) -> list[e.Effect]:
         """Report a round that is not evaluated on a test set: once the sites have judged it, where they will."""
@@ -80,7 +82,7 @@ class Evaluation:
         return [e.Completed(n, fields, judged if n == number else {}) for n, fields in sorted(waiting.items())]
 
     def of_sites(
-        self, number: int, body: ev.Body, admitted: Mapping[str, Contribution]
+        self, number: int, body: ev.Body, clock: float, admitted: Mapping[str, Contribution]
     ) -> tuple[list[e.Effect], Stop | None]:
         """Publish what the sites found of a round's model on rows of their own; return why the run may end, if it may.
 
@@ -95,7 +97,7 @@ class Evaluation:
         if self.config.evaluate_test:
             return [e.Publish("metric.sites", {"round": number, **found})], None
         effects = [*reports, e.Publish("metric.test", {"round": number, **found}), *self._undefined(found)]
-        return effects, self._judge(number, body, found)
+        return effects, self._judge(number, body, clock, found)
 
     def unreachable_goal(self, task: str | None) -> str | None:
         """Return why a task that all have agreed on can never reach the goal; None where it can."""
@@ -111,6 +113,8 @@ class Evaluation:
     def to_dict(self, now: float) -> dict[str, Any]:
         """Return what later verdicts depend on, as JSON can say it; the best weights are kept apart, as an array."""
         best = None if self.best is None else {"round": self.best.round, "metrics": dict(self.best.metrics)}
+        if best and self.best and self.best.clock:
+            best["clock"] = self.best.clock
         return {"stopping": self.stopping.to_dict(now), "best": best, "sited": self.sited}
 
     def restore(self, record: Mapping[str, Any], completed: int, weights: ev.Body, best: ev.Body = None) -> None:
@@ -126,12 +130,12 @@ class Evaluation:
         if known is None or best is None or self.stopping.best is None:
             self.stopping.best = None
         else:
-            self.best = Best(int(known["round"]), best, dict(known["metrics"]))
+            self.best = Best(int(known["round"]), best, dict(known["metrics"]), float(known.get("clock", 0.0)))
 
-    def _judge(self, number: int, body: ev.Body, metrics: Mapping[str, Any]) -> Stop | None:
+    def _judge(self, number: int, body: ev.Body, clock: float, metrics: Mapping[str, Any]) -> Stop | None:
         stop = self.stopping.judge(number, metrics)
         if self.stopping.best is not None and self.stopping.best[0] == number:
-            self.best = Best(number, body, figures(metrics))
+            self.best = Best(number, body, figures(metrics), clock)
         return stop
 
     def _undefined(self, metrics: Mapping[str, Any]) -> list[e.Effect]:

@@ -116,6 +116,8 @@ class RunState:
         """Take over the model that round `number` has come to by these updates."""
         self.weights = event.body
         self.outgoing = event.body if event.outgoing is None else event.outgoing
+        if isinstance(event, ev.ModelReady):  # a run may begin with a model that has been trained
+            self.clock = event.clock
         if updates:
             found = median_clock([each.clock for each in updates], [each.examples for each in updates])
             self.clock = max(self.clock, found)  # an update that is stale is of an earlier clock
@@ -131,7 +133,10 @@ class RunState:
         number = self.completed
         if not self.evaluation.due(number, last=self.stop_due is not None):
             return self.evaluation.completed(number, fields)
-        return [self.work_timer("evaluate", number, now), self.evaluation.ask(number, self.weights, fields, now)]
+        return [
+            self.work_timer("evaluate", number, now),
+            self.evaluation.ask(number, self.weights, self.clock, fields, now),
+        ]
 
     def save(self, now: float) -> list[e.Effect]:
         """Ask for a checkpoint of the last complete round, if one is due."""

@@ -137,7 +137,7 @@ class SyncRounds:
         run, answers = self.run, len(current.admitted)
         floor = floor_of(run.config, run.registry, work="evaluate")
         if answers >= floor or not current.asked:
-            return run.evaluation.of_sites(run.completed, run.weights, current.admitted)[0]
+            return run.evaluation.of_sites(run.completed, run.weights, run.clock, current.admitted)[0]
         reason = f"{answers} of at least {floor} sites have judged the last model: their figures are left out"
         reason += "".join(f"; {name}: {why}" for name, why in current.missing("no answer").items())
         return [e.Publish("warning", {"round": run.completed, "reason": reason})]
@@ -175,7 +175,7 @@ class SyncRounds:
             return effects + self.fail(f"{left} of at least {floor} updates are left", now)
         run.registry.count((name, current.number) for name in current.admitted)
         # With their updates the sites say what they think of the model that was sent, the last round's.
-        found, stop = run.evaluation.of_sites(run.completed, run.weights, current.admitted)
+        found, stop = run.evaluation.of_sites(run.completed, run.weights, run.clock, current.admitted)
         if stop:
             run.stop_due = stop
             return effects + found + self._proceed(*current.key, now, "")

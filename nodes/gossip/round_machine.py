@@ -72,6 +72,11 @@ class PeerMachine:
     def weights(self) -> ev.Body:
         return self.rounds.weights
 
+    @property
+    def clock(self) -> float:
+        """How far the learning-rate schedule of `weights` has come."""
+        return self.rounds.clock
+
     # ------------------------------------------------------------------------------------------------------- events in
 
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
@@ -184,7 +189,7 @@ class PeerMachine:
             self.resumed = event.round
             effects = self.rounds.resume(event.round, evaluate=True)
         else:
-            effects = [completed]
+            effects = completed
         effects += self.rounds.unread(now)
         self.tracker.expect_all()
         effects += self.rounds.next(now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 from nervenet.broker.messages import Payload
@@ -18,6 +18,9 @@ from ..runtime.model_worker import ModelWorker, Scale, finite_only
 from ..runtime.worker import Cancellation, Deferred
 from .algorithms import Algorithm, Incoming, OutgoingVector, Progress, State
 from .checkpoint_writer import CheckpointWriter
+
+if TYPE_CHECKING:
+    from nervenet.models.artifact import SavedModel
 
 STATE, MOMENTS, WEIGHTS = "algorithm/", "moments/", "weights"  # before the names of arrays in a checkpoint
 
@@ -37,10 +40,11 @@ class GossipWorker(ModelWorker):
         seed: int,
         scale: Scale = "standard",
         init: str = "common",
+        initial: SavedModel | None = None,
         sketches: bool = False,
         writer: CheckpointWriter | None = None,
     ) -> None:
-        super().__init__(site_model, node=node, seed=seed, scale=scale, init=init, sketches=sketches)
+        super().__init__(site_model, node=node, seed=seed, scale=scale, init=init, initial=initial, sketches=sketches)
         self.algorithm = algorithm
         self.writer = writer
         self.state: State = {}

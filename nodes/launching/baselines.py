@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from nervenet.broker.events import Publisher
 from nervenet.broker.transport import new_incarnation
+from nervenet.models.initial_model import start_from
 from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
 from nervenet.models.site_statistics import agree
 
-from ..config.factory import build_model, build_site_model
+from ..config.factory import build_model, build_site_model, initial_model
 from ..config.schema import Experiment
 from ..runtime.report_client import report_once
 from .shared_arrays import unpack
@@ -79,7 +80,11 @@ def train_and_score(
     if classes is not None:
         # A site alone would not even know the classes of which it has no rows; the test set has them all.
         statistics = dataclasses.replace(statistics, classes=classes)
-    site_model.build(agree({"alone": statistics}, scale=experiment.data.scaling), experiment.seed)
+    agreed, saved = agree({"alone": statistics}, scale=experiment.data.scaling), initial_model(experiment)
+    if saved is None:
+        site_model.build(agreed, experiment.seed)
+    else:
+        start_from(saved, site_model, agreed, experiment.data.scaling, experiment.seed)
     training = experiment.training
     work = LocalWork(
         epochs=training.epochs * experiment.rounds,

@@ -38,7 +38,7 @@ class DataShares:
     test: int = -1
     whole: int = -1  # for the baselines: X, y, test X, test y, the row order of all parts and their sizes
     majority: float | None = None  # the share of the test rows that have the most frequent label
-    classes: int | None = None  # how many, of a classification
+    classes: tuple[object, ...] | None = None  # of the training rows, of a classification
     sizes: tuple[int, ...] = ()  # rows for training, in the order of `nodes`
     notes: tuple[str, ...] = ()  # of how they were read
 
@@ -111,7 +111,7 @@ def divide(experiment: Experiment) -> DataShares:
         seed=experiment.seed,
     )
     shares = DataShares(tuple(train.columns), train.task, len(train), sizes=tuple(map(len, parts)), notes=source.notes)
-    shares.classes = None if train.task == "regression" else len(np.unique(train.y))
+    shares.classes = None if train.task == "regression" else tuple(np.unique(train.y).tolist())
     try:
         for part in parts:
             shares.nodes.append(pack([train.X[part], train.y[part]]))

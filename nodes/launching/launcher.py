@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..config.factory import default_node_names
 from ..config.schema import Experiment
-from ..experiment.validation import check_members, check_size, check_task, validate
+from ..experiment.validation import check_initial, check_members, check_size, check_task, validate
 from ..federated.row_cap import capped_of
 from ..results.collect import collect, write_results
 from ..results.run_dir import RunDir, check_run_dir, new_default_dir
@@ -24,10 +25,13 @@ from ..runtime.identity import inbox_address
 from .data_shares import DataShares, divide
 from .forkserver_client import ForkServerClient
 from .machine_limits import check_machine
+from .progress import Progress, somebody_watches
 from .report_server import ReportServer
 from .rlimits import allowed_files, allowed_processes
 from .run_events import END_RELAYED_S, RunEvents
 from .supervisor import RunAborted, Supervisor, group_nodes
+
+OnEvent: TypeAlias = Callable[[dict[str, Any]], None]
 
 STOP_S = 3.0  # an orderly stop takes no longer; then the children are killed
 STOPPED_RELAYED_S = 2.0  # how long the word of an orderly stop may take to reach monitors
@@ -59,6 +63,7 @@ async def launch(
     on_run_dir: Callable[[Path], None] | None = None,
     fork_server: ForkServerClient | None = None,
     started_at: float | None = None,
+    progress: bool | None = None,
 ) -> RunResult:
     """Run an experiment in real processes on this machine.
 
@@ -81,6 +86,9 @@ async def launch(
         at the end.
     started_at
         Unix time at which the command started, for the start-up figure; default: now.
+    progress
+        Whether to write a line of progress to standard error every two seconds; default: where a terminal or the kernel
+        of a notebook shows it.
 
     Returns
     -------
@@ -98,6 +106,8 @@ async def launch(
     fork_server = fork_server or ForkServerClient()
     try:
         validate(experiment)
+        if progress or (progress is None and somebody_watches(sys.stderr)):
+            on_event = _both(Progress(_to_stderr, time.monotonic).event, on_event or _ignore)
         called = (on_event or _ignore, on_address or _ignore, on_run_dir or _ignore)
         return await _Launch(experiment, fork_server, *called, started_at).run(out, resume)
     finally:
@@ -146,7 +156,10 @@ class _Launch:
             self.shares = await asyncio.to_thread(divide, experiment)
             stack.callback(self.shares.close)
             check_task(experiment, self.shares.task, len(self.shares.columns))
-            check_size(experiment, len(self.shares.columns), self.shares.classes)
+            columns, classes = self.shares.columns, self.shares.classes
+            check_size(experiment, len(columns), None if classes is None else len(classes))
+            if resume is None:
+                check_initial(experiment, columns, classes)
             if resume is None:
                 self.run_dir = stack.enter_context(RunDir(out or new_default_dir(experiment, datetime.now(UTC))))
             self.on_run_dir(self.run_dir.path)
@@ -325,6 +338,19 @@ def _modules(experiment: Experiment) -> list[str]:
     if experiment.evaluation.scorers:
         modules.append("sklearn.metrics")
     return modules
+
+
+def _both(first: OnEvent, second: OnEvent) -> OnEvent:
+    def call(event: dict[str, Any]) -> None:
+        first(event)
+        second(event)
+
+    return call
+
+
+def _to_stderr(line: str) -> None:
+    with suppress(OSError, ValueError):  # nobody reads it any more: the run goes on
+        print(line, file=sys.stderr, flush=True)
 
 
 def _ignore(_: Any) -> None:

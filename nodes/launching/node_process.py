@@ -196,6 +196,7 @@ def _build(
         shared_config_of(experiment, site_model),
         folder,
         context=context,
+        replace=True,  # the launcher knows what has become of the previous process
     )
     return ROLES[role].from_parts(site_model, experiment, identity)
 
@@ -205,6 +206,10 @@ def report_of(node: Node) -> dict[str, Any]:
     fields = node.session.stats.report(node.session.transport.counters)
     if isinstance(node, Coordinator) and node.best is not None:
         fields["best"] = {"round": node.best.round, "metrics": dict(node.best.metrics)}
+        if node.best.clock:
+            fields["best"]["clock"] = node.best.clock
+    if clock := node.model.clock if isinstance(node, Client) else node.clock if node.model.scheduled else 0.0:
+        fields["clock"] = clock
     return fields
 
 

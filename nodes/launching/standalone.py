@@ -40,6 +40,7 @@ async def run_node(
     run: str,
     seed_peer: str = "",
     name: str | None = None,
+    replace: bool = False,
     out: Path | None = None,
     resume: Path | None = None,
     patient: bool = False,
@@ -56,6 +57,8 @@ async def run_node(
         The same at every node but for `data`.
     seed_peer
         Of a peer, in place of the broker: the control address of any living peer of a run that has begun.
+    replace
+        Take the name from another node of the run, even if that one still answers.
     out
         The run folder of this node.
     resume
@@ -71,7 +74,8 @@ async def run_node(
     ------
     NodeFailed
         If the run did not come to its end; the reason is the message.
-    BrokerUnreachable, PeerUnreachable, JoinRefused, RosterIncomplete, DataError, CannotMerge, ExperimentError
+    BrokerUnreachable, PeerUnreachable, NameTaken, JoinRefused, RosterIncomplete, DataError, CannotMerge,
+    ExperimentError
         Before the first round; each names who and what.
     """
     started = time.monotonic()
@@ -90,6 +94,7 @@ async def run_node(
             shared_config=shared_config,
             checkpoint_dir=checkpoint_dir,
             patient=patient,
+            replace=replace,
             seed_peer=seed_peer,
         )
         node = ROLES[role].from_parts(site_model, experiment, identity)

@@ -92,11 +92,14 @@ def save_models(experiment: Experiment, path: Path, result: RunResult) -> None:
     """Write the final model and the best one to a run folder, as far as there are any."""
     if result.weights is None or result.preprocessing is None:
         return
-    from nervenet.models.artifact import save_model
+    from nervenet.models.artifact import CLOCK, save_model
 
     reports = result.reports.values()
+    clocks = [float(r["clock"]) for r in reports if r.get("role") != "client" and "clock" in r]
     rounds = [int(r["completed_rounds"]) for r in reports if r.get("role") != "client" and "completed_rounds" in r]
-    extra = {"round": min(rounds, default=0), "mode": experiment.mode, "data": experiment.data.label}
+    extra: dict[str, Any] = {"round": min(rounds, default=0), "mode": experiment.mode, "data": experiment.data.label}
+    if clocks:
+        extra[CLOCK] = sum(clocks) / len(clocks)
     site_model = _site_model(experiment, result)
     save_model(path, site_model, vector=result.weights, extra=extra)
     best = next((r["best"] for r in reports if r.get("best")), None)
@@ -106,9 +109,11 @@ def save_models(experiment: Experiment, path: Path, result: RunResult) -> None:
 
 def _save_personal(experiment: Experiment, run_dir: RunDir, name: str, result: RunResult, weights: Any) -> None:
     """Write a client's own model as the global one is written, so that whatever reads that reads this one."""
-    from nervenet.models.artifact import save_model
+    from nervenet.models.artifact import CLOCK, save_model
 
     extra = {"client": name, "mode": experiment.mode, "data": experiment.data.label}
+    if clock := result.reports[name].get("clock"):
+        extra[CLOCK] = clock
     save_model(run_dir.path / PERSONAL, _site_model(experiment, result), vector=weights, extra=extra, stem=name)
 
 

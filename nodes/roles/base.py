@@ -47,6 +47,8 @@ class Role(ABC):
         run: str,
         name: str | None,
         checkpoint_dir: Path | str | None,
+        *,
+        replace: bool = False,
         seed_peer: str = "",
     ) -> None:
         identity = NodeIdentity(
@@ -55,6 +57,7 @@ class Role(ABC):
             name or default_name(self.role),
             shared_config=shared_config_of(experiment, site_model),
             checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir),
+            replace=replace,
             seed_peer=seed_peer,
         )
         self._set_up(site_model, experiment, identity)

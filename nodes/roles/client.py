@@ -40,6 +40,9 @@ class Client(Role):
         Address of the broker that introduces the nodes, and the name of the run.
     name
         This client's name, unique in the run.
+    replace
+        Take the name from another node of the run, even if that one still answers; else that raises `NameTaken`. One
+        that no longer answers loses it once its lease is over.
     nodes
         How many clients make the run; as the coordinator says.
     seed
@@ -74,6 +77,7 @@ class Client(Role):
         broker: str,
         run: str,
         name: str | None = None,
+        replace: bool = False,
         nodes: int | None = None,
         seed: int | None = None,
         holdout: float = 0.2,
@@ -86,7 +90,7 @@ class Client(Role):
 
         experiment = experiment_from_keywords("federated", {"nodes": nodes, "seed": seed}, experiment)
         site_model = build_site_model(model, data, experiment, columns=columns, holdout=holdout)
-        self._embed(site_model, experiment, broker, run, name, checkpoint_dir)
+        self._embed(site_model, experiment, broker, run, name, checkpoint_dir, replace=replace)
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
         super()._set_up(site_model, experiment, identity)

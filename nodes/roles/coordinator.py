@@ -11,11 +11,12 @@ from nervenet.broker.messages import Roster
 from nervenet.models.site_model import SiteModel
 
 from ..checkpoint.store import CheckpointStore
+from ..config.factory import initial_model
 from ..config.schema import Experiment
 from ..federated.checkpoint_writer import CheckpointWriter
 from ..federated.coordinator_config import CoordinatorConfig
 from ..federated.coordinator_machine import CoordinatorMachine
-from ..federated.coordinator_worker import Aggregator, CoordinatorWorker
+from ..federated.coordinator_worker import Aggregator, CoordinatorWorker, population_of
 from ..federated.early_stopping import Stop
 from ..federated.evaluation import Best
 from ..federated.recovery import recall
@@ -38,10 +39,15 @@ class Coordinator(Role):
         An `MLP`, any other `nervenet.models.Model`, or a scikit-learn estimator whose copies can be averaged.
     broker, run
         Address of the broker that introduces the nodes, and the name of the run.
+    replace
+        Take the name from another node of the run, even if that one still answers; else that raises `NameTaken`. One
+        that no longer answers loses it once its lease is over.
     nodes
         How many clients make the run; rounds begin when they are ready.
     rounds, seed, epochs, participation, quorum, deadline_s
         Shorthands for the keys of the experiment file; `deadline_s` in seconds.
+    init
+        A run folder or a saved model: start from its weights, with its scaler and the clock of its schedule.
     test
         Rows (X, y) on which to measure the global model after each round; without them the clients' hold-outs are
         asked.
@@ -74,6 +80,7 @@ class Coordinator(Role):
         broker: str,
         run: str,
         name: str = "coordinator",
+        replace: bool = False,
         nodes: int | None = None,
         rounds: int | None = None,
         seed: int | None = None,
@@ -81,6 +88,7 @@ class Coordinator(Role):
         participation: float | None = None,
         quorum: float | None = None,
         deadline_s: float | None = None,
+        init: Path | str | None = None,
         test: tuple[Any, Any] | None = None,
         checkpoint_dir: Path | str | None = None,
         experiment: Experiment | None = None,
@@ -96,10 +104,11 @@ class Coordinator(Role):
             "federated.participation": participation,
             "federated.quorum": quorum,
             "federated.deadline_s": deadline_s,
+            "init": None if init is None else str(init),
         }
         experiment = experiment_from_keywords("federated", wanted, experiment)
         site_model = build_site_model(model, None, experiment, test=test)
-        self._embed(site_model, experiment, broker, run, name, checkpoint_dir)
+        self._embed(site_model, experiment, broker, run, name, checkpoint_dir, replace=replace)
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
         self._past = None if identity.checkpoint_dir is None else recall(identity.checkpoint_dir, experiment)
@@ -115,10 +124,15 @@ class Coordinator(Role):
         federated = experiment.federated
         self._worker = CoordinatorWorker(
             site_model,
-            Aggregator(self._strategy, experiment.nodes, report=federated.report_outliers),
+            Aggregator(
+                self._strategy,
+                population_of(self._strategy, experiment.nodes, federated.participation),
+                report=federated.report_outliers,
+            ),
             node=identity.name,
             seed=experiment.seed,
             scale=experiment.data.scaling,
+            initial=initial_model(experiment) if self._past is None else None,
             personal=federated.personal,
             writer=self._writer(),
         )
@@ -167,6 +181,11 @@ class Coordinator(Role):
     def weights(self) -> Any:
         """The global weights after the last completed round, a flat vector; None before round 0 is over."""
         return None if self._state is None else self._state.run.weights
+
+    @property
+    def clock(self) -> float:
+        """How far the learning-rate schedule of `weights` has come; 0 where the model has none."""
+        return 0.0 if self._state is None else self._state.run.clock
 
     @property
     def best(self) -> Best | None:

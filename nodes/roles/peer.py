@@ -12,7 +12,7 @@ from typing import Any
 from nervenet.broker.messages import Member, MemberState, Roster
 from nervenet.models.site_model import SiteModel
 
-from ..config.factory import build_schedule, task_settings
+from ..config.factory import build_schedule, initial_model, task_settings
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
 from ..gossip.algorithms import Algorithm
@@ -54,6 +54,9 @@ class Peer(Role):
         a neighbor's model and round.
     name
         This peer's name, unique in the run; the order of names is the order of the ring.
+    replace
+        Take the name from another node of the run, even if that one still answers; else that raises `NameTaken`. One
+        that no longer answers loses it once its lease is over.
     nodes
         How many peers make the run; default: as in `experiment`, 2 at the least.
     topology, seed, epochs
@@ -67,7 +70,7 @@ class Peer(Role):
         Names of the columns of X, compared between the sites before any training.
     init
         ``"common"``: all peers start from the same weights, drawn from the seed. ``"own"``: this one starts from the
-        weights it has.
+        weights it has. The path of a run folder or a saved model: all start from that, each with its own copy of it.
     checkpoint_dir
         Folder for states, which outlive this peer: where all peers of a run were killed and come back with their
         folders, they go on after the newest round of which each has one. One that comes back alone takes a neighbor's
@@ -103,6 +106,7 @@ class Peer(Role):
         run: str,
         seed_peer: str = "",
         name: str | None = None,
+        replace: bool = False,
         nodes: int | None = None,
         topology: str | None = None,
         seed: int | None = None,
@@ -110,20 +114,21 @@ class Peer(Role):
         test: tuple[Any, Any] | None = None,
         holdout: float = 0.2,
         columns: Sequence[str] | None = None,
-        init: str = "common",
+        init: Path | str = "common",
         checkpoint_dir: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
         from ..config.factory import build_site_model
         from ..experiment.loader import experiment_from_keywords
 
-        wanted = {"nodes": nodes, "gossip.topology": topology, "seed": seed, "training.epochs": epochs}
+        saved = None if init in ("common", "own") else str(init)
+        wanted = {"init": saved, "nodes": nodes, "gossip.topology": topology, "seed": seed, "training.epochs": epochs}
         experiment = experiment_from_keywords("gossip", wanted, experiment)
         site_model = build_site_model(model, data, experiment, columns=columns, test=test, holdout=holdout)
         if bool(broker) == bool(seed_peer):
             raise ExperimentError("a peer joins by a broker or by a seed_peer; expected the address of one of them")
-        self._init = init
-        self._embed(site_model, experiment, broker, run, name, checkpoint_dir, seed_peer)
+        self._init = "own" if init == "own" else "common"
+        self._embed(site_model, experiment, broker, run, name, checkpoint_dir, replace=replace, seed_peer=seed_peer)
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
         gossip, folder = experiment.gossip, identity.checkpoint_dir
@@ -138,7 +143,12 @@ class Peer(Role):
             )
         self._algorithm: Algorithm | None = None
         address = {"node": identity.name, "seed": experiment.seed}
+        if self._init == "own" and experiment.init is not None:
+            raise ExperimentError(
+                f"init = {experiment.init!r}: a peer starts from a saved model, or from its own weights"
+            )
         common: dict[str, Any] = address | {"scale": experiment.data.scaling, "init": self._init, "sketches": True}
+        common["initial"] = initial_model(experiment)
         self._worker: GossipWorker | AsyncGossipWorker
         if has_rounds(gossip.algorithm):
             self._algorithm = build_algorithm(gossip.algorithm, gossip.arguments, gossip.compression)
@@ -280,6 +290,11 @@ class Peer(Role):
     def weights(self) -> Any:
         """This peer's weights after its last completed round, a flat vector; None before round 0 is over."""
         return None if self._state is None else self._state.weights
+
+    @property
+    def clock(self) -> float:
+        """How far the learning-rate schedule of `weights` has come; 0 where the model has none."""
+        return 0.0 if self._state is None else self._state.clock
 
     async def rounds(self, count: int | None = None) -> AsyncIterator[RoundReport]:
         """Take part in `count` more rounds (default: those of the experiment), and yield each when it is complete and

@@ -35,6 +35,7 @@ class NodeIdentity:
     min_nodes: int | None = None  # that must join before it begins; None: as many as the experiment says
     context: zmq.Context[zmq.Socket[bytes]] | None = None  # shared with other nodes of the process; its owner ends it
     patient: bool = False  # waits for its broker and the other nodes as long as it takes, whatever the deadline to join
+    replace: bool = False  # takes its name even from a node that still answers
     seed_peer: str = ""  # control address of a living peer of a run that has begun, in place of `broker`
 
 

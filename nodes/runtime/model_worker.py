@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from nervenet.broker.messages import Payload
 from nervenet.models.moments import IncompatibleSites
@@ -16,6 +16,9 @@ from nervenet.models.weights import is_finite, sketch
 from . import effects as e
 from . import events as ev
 from .worker import Cancellation, Deferred
+
+if TYPE_CHECKING:
+    from nervenet.models.artifact import SavedModel
 
 Scale: TypeAlias = Literal["standard", "unit", "none"]
 
@@ -34,6 +37,8 @@ class ModelWorker:
     init
         ``"common"``: start from the weights that the seed gives to all; ``"own"``: keep those of a model that has been
         built already.
+    initial
+        A saved model that this run starts from, in place of those weights, where no other node settles it.
     sketches
         Whether an evaluation has a 64-number projection of the weights, from which a monitor can compute distances.
     """
@@ -46,6 +51,7 @@ class ModelWorker:
         seed: int,
         scale: Scale = "standard",
         init: str = "common",
+        initial: SavedModel | None = None,
         sketches: bool = False,
     ) -> None:
         if init not in ("common", "own"):
@@ -55,6 +61,7 @@ class ModelWorker:
         self.seed = seed
         self._scale = scale
         self._init = init
+        self._initial = initial
         self._sketches = sketches
 
     def snapshot(self, effect: e.Effect) -> e.Effect:
@@ -88,15 +95,24 @@ class ModelWorker:
         ------
         IncompatibleSites
             The sites do not fit each other, or this one does not fit the agreement; it names who and what.
+        UnsuitableStart
+            They do not fit the saved model that the run starts from.
         """
-        given = effect.agreement
-        agreement = self._agree(effect) if given is None else Preprocessing.from_dict(given)
-        layout = self.site_model.build(agreement, self.seed, keep_weights=self._init == "own")
-        weights = self.site_model.get_weights()
-        sizes = tuple(math.prod(shape) for shape in layout.shapes)
-        return ev.ModelReady(agreement.to_dict(), payload_of(self.site_model), weights, weights, sizes)
+        given, site_model = effect.agreement, self.site_model
+        agreement, cautions = self._agree(effect) if given is None else (Preprocessing.from_dict(given), ())
+        if given is None and self._initial is not None:
+            from nervenet.models.initial_model import start_from
 
-    def _agree(self, effect: e.ApplyAgreement) -> Preprocessing:
+            start_from(self._initial, site_model, agreement, self._scale, self.seed)
+            agreement = site_model.preprocessing
+        layout = site_model.build(agreement, self.seed, keep_weights=self._init == "own")
+        weights = site_model.get_weights()
+        sizes = tuple(math.prod(shape) for shape in layout.shapes)
+        payload = payload_of(site_model)
+        settled = agreement.to_dict()
+        return ev.ModelReady(settled, payload, weights, weights, sizes, clock=site_model.clock, cautions=cautions)
+
+    def _agree(self, effect: e.ApplyAgreement) -> tuple[Preprocessing, tuple[str, ...]]:
         sites: dict[str, SiteStatistics] = {}
         for name, (facts, body) in effect.surveys.items():
             try:
@@ -108,7 +124,11 @@ class ModelWorker:
             misfit = None if agreed.classes is None else self.site_model.misfit(statistics.classes or ())
             if misfit:
                 raise IncompatibleSites(f"site {name}: {misfit}", name)
-        return agreed
+        if agreed.classes is None:
+            return agreed, ()
+        held = {name: statistics.classes or () for name, statistics in sorted(sites.items())}
+        caution = self.site_model.caution(held, agreed.classes)
+        return agreed, (caution,) if caution else ()
 
     def set_weights(self, body: Any) -> None:
         """Put weights into the model in order to measure them."""

@@ -29,9 +29,16 @@ LEASE_S = 5.0
 
 
 def join(
-    node: str, role: str = "peer", incarnation: int = 1, shared_config: Any = None, run: str = "demo", need: int = 2
+    node: str,
+    role: str = "peer",
+    incarnation: int = 1,
+    shared_config: Any = None,
+    run: str = "demo",
+    need: int = 2,
+    **claim: Any,
 ) -> Join:
-    return Join(7, run, node, role, incarnation, 99, {"control": f"tcp://{node}:1"}, shared_config or {}, need, 30.0)
+    addresses = {"control": f"tcp://{node}:1"}
+    return Join(7, run, node, role, incarnation, 99, addresses, shared_config or {}, need, 30.0, **claim)
 
 
 def directory() -> Directory:
@@ -123,7 +130,7 @@ def test_the_first_node_sets_the_configuration_and_a_difference_is_named():
     )
     assert refusal == Failed(7, "config", "run 'demo' was opened with model.hidden=[64]; client-2 brings [32]")
     missing = says(broker, join("c", shared_config={"mode": "gossip", "model": {"name": "mlp"}}))
-    assert missing.reason == "run 'demo' was opened with model.hidden=[64]; c brings none"
+    assert missing.reason == "run 'demo' was opened with model.hidden=[64]; c brings (not given)"
     assert isinstance(
         says(broker, join("b", shared_config={"mode": "gossip", "model": {"hidden": (64,), "name": "mlp"}})), Joined
     )
@@ -136,12 +143,80 @@ def test_two_runs_are_independent():
     assert sorted(broker._runs) == ["demo", "other"]
 
 
+def newcomer(renews_until: float = 99.0, **claim: Any) -> tuple[Any, float]:
+    """The final answer to a node that asks twice a second for the name of one that renews until then, and its time."""
+    broker = directory()
+    says(broker, join("a", need=1))
+    answer, now = None, 0.0
+    for step in range(100):
+        now = 0.1 * step
+        if step % 16 == 0 and now <= renews_until:
+            assert says(broker, RenewLease(1, "demo", "a", 1), now) == Ok(1)
+        broker.tick(now)
+        if step % 5 == 0 and now >= 2.5:
+            answer = says(broker, join("a", incarnation=2, waited_s=now - 2.5, **claim), now)
+            if not isinstance(answer, Failed) or answer.code != "held":
+                return answer, now
+            assert "the name a is held in run 'demo' (pid 99 at tcp://a:1, joined " in answer.reason
+    return answer, now
+
+
+def test_the_name_of_a_node_that_answers_is_refused_with_who_has_it_and_the_way_out():
+    refused, now = newcomer()
+    assert (refused.code, now) == ("taken", 3.5), "after its next renewal"
+    assert refused.reason == (
+        "the name a is taken in run 'demo' by a node that answers (pid 99 at tcp://a:1, joined 4 s ago): choose "
+        "another --name, or end that node by --replace"
+    )
+
+
+def test_without_that_rule_the_newcomer_would_evict_it(monkeypatch):
+    monkeypatch.setattr(Directory, "_claim", lambda *_: None)
+    assert isinstance(newcomer()[0], Joined)
+
+
+def test_a_node_that_is_killed_or_stopped_loses_its_name_when_its_lease_is_over():
+    joined, now = newcomer(renews_until=2.0)
+    assert isinstance(joined, Joined)
+    assert now == pytest.approx(1.6 + LEASE_S, abs=0.5)
+
+
+def test_replace_takes_the_name_at_once_and_tells_the_other_who_has_it():
+    joined, now = newcomer(replace=True)
+    assert isinstance(joined, Joined)
+    assert now == 2.5
+    broker = directory()
+    says(broker, join("a"))
+    says(broker, join("a", incarnation=2, replace=True))
+    assert says(broker, RenewLease(1, "demo", "a", 1)).reason == (
+        "a of run 'demo' has been started again since, and has the name now (pid 99 at tcp://a:1)"
+    )
+
+
+def test_a_name_is_free_at_once_when_its_node_has_left():
+    broker = directory()
+    says(broker, join("a", need=1))
+    assert says(broker, join("a", incarnation=2)).code == "held"
+    says(broker, Leave(1, "demo", "a", 1, "done"))
+    assert isinstance(says(broker, join("a", incarnation=2)), Joined)
+
+
+def test_the_sleep_of_a_broker_is_no_sign_of_life():
+    broker = directory()
+    says(broker, join("a", need=1))
+    assert says(broker, join("a", incarnation=2), 1.0).code == "held"
+    broker.extend_deadlines(60.0, 62.0)
+    assert says(broker, join("a", incarnation=2, waited_s=61.0), 62.0).code == "held"
+    says(broker, RenewLease(1, "demo", "a", 1), 62.1)
+    assert says(broker, join("a", incarnation=2, waited_s=61.5), 62.5).code == "taken"
+
+
 def test_a_newer_incarnation_takes_over_and_an_older_one_is_refused():
     broker = directory()
     says(broker, join("a", incarnation=5))
     says(broker, join("b"))
     broker.handle(b"w", GetRoster(1, "demo", 1, 60.0), 0.0)
-    roster = replies(broker.handle(b"x", join("a", incarnation=6), 1.0))[b"w"]
+    roster = replies(broker.handle(b"x", join("a", incarnation=6, replace=True), 1.0))[b"w"]
     assert (roster.version, roster.members[0].incarnation) == (2, 6)
     assert says(broker, join("a", incarnation=5)).code == "stale"
     assert says(broker, RenewLease(1, "demo", "a", 5)).code == "stale"
@@ -163,7 +238,7 @@ def test_a_run_outlives_its_coordinator_and_accepts_its_next_incarnation(silent_
     known = says(broker, GetRoster(1, "demo", 0, 1.0), silent_s)
     assert known.members[-1].state == state
     broker.handle(b"w", GetRoster(1, "demo", known.version, 60.0), silent_s)
-    again = join("c", "coordinator", incarnation=6, shared_config=shared_config)
+    again = join("c", "coordinator", incarnation=6, shared_config=shared_config, replace=not silent_s)
     again.addresses["control"] = "tcp://elsewhere:1"
     answers = replies(broker.handle(b"x", again, silent_s))
     assert answers[b"x"].roster_version == answers[b"w"].version == known.version + 1
@@ -257,8 +332,11 @@ def test_a_poll_ends_at_its_deadline():
     says(broker, join("a"))
     broker.handle(b"w", GetRoster(4, "demo", 0, 2.0), 0.0)
     assert replies(broker.tick(1.9)) == {}
-    assert replies(broker.tick(2.0)) == {b"w": Failed(4, "late", "no newer roster yet")}
+    assert replies(broker.tick(2.0)) == {b"w": Failed(4, "late", "1 of 2 nodes joined: a")}
     assert replies(broker.tick(2.1)) == {}
+    says(broker, join("b"), 2.2)
+    broker.handle(b"w", GetRoster(5, "demo", 1, 1.0), 2.3)
+    assert replies(broker.tick(3.3)) == {b"w": Failed(5, "late", "no newer roster yet")}
     assert says(broker, GetRoster(1, "nowhere", 0, 1.0)).code == "unknown"
 
 
@@ -305,9 +383,12 @@ class AnyTraffic(RuleBasedStateMachine):
         incarnation=few,
         shared_config=st.sampled_from([{}, {"mode": "federated"}]),
         role=st.sampled_from(["client", "coordinator"]),
+        replace=st.booleans(),
+        waited_s=st.floats(0.0, 9.0),
     )
-    def join(self, node, incarnation, shared_config, role):
-        assert isinstance(self.ask(join(node, role, incarnation, shared_config)), Joined | Failed)
+    def join(self, node, incarnation, shared_config, role, replace, waited_s):
+        asked = join(node, role, incarnation, shared_config, replace=replace, waited_s=waited_s)
+        assert isinstance(self.ask(asked), Joined | Failed)
 
     @rule(node=nodes, incarnation=few)
     def renew(self, node, incarnation):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from nervenet.broker.errors import JoinRefused, PeerUnreachable
+from nervenet.broker.errors import JoinRefused, NameTaken, PeerUnreachable
 from nervenet.broker.messages import VERSION, GetPeers, Heartbeat, Hello, MemberState, Peers, Refused
-from nervenet.broker.peer_discovery import discover_peers
+from nervenet.broker.peer_discovery import check_name_free, discover_peers
 from nervenet.broker.transport_events import LinkLost
 
 
@@ -63,3 +63,19 @@ async def test_a_node_without_a_member_list_is_distinguished_from_silence(tcp):
         await ask(tcp, seed, within_s=0.5)
     with pytest.raises(PeerUnreachable, match=r"no peer answered within 0\.2 s"):
         await discover_peers("tcp://127.0.0.1:1", hello(), {}, 0.2, tcp.context)
+
+
+async def test_the_name_of_a_peer_that_answers_is_taken(tcp):
+    old, _ = await tcp.open("zoe", binds=True, incarnation=3)
+    there = Peers((MemberState("zoe", 3, "alive", addresses=dict(old.addresses)),), ("zoe",))
+    with pytest.raises(
+        NameTaken, match=r"the name zoe is taken in run 'demo' by a node that answers \(at tcp://.*--replace"
+    ):
+        await check_name_free(hello(), there, 60.0, tcp.context)
+
+
+async def test_that_of_one_that_is_silent_or_whose_port_another_has_is_free(tcp):
+    other, _ = await tcp.open("zoe", binds=True, incarnation=4)
+    for addresses in ({"control": "tcp://127.0.0.1:1"}, dict(other.addresses)):
+        there = Peers((MemberState("zoe", 3, "alive", addresses=addresses),), ("zoe",))
+        await check_name_free(hello(), there, 0.3, tcp.context)

@@ -1,11 +1,11 @@
 """One peer process on the digits, at a set pace.
 
-python gossiper.py BROKER|+SEED_PEER RUN NAME SHARE PEERS ROUNDS PACE_S [HOST FOLDER]
+python gossiper.py BROKER|+SEED_PEER|++SEED_PEER RUN NAME SHARE PEERS ROUNDS PACE_S [HOST FOLDER]
 
 GOSSIPER_DATA names an .npz file of the digits, split (test_gossip_churn.py writes it: a process that needs no
-scikit-learn is there in half the time). SHARE is which eighth of the training rows is its own. It binds at HOST, and
-writes its weights to FOLDER every five rounds. Says "at ADDRESS" when it is there, and a line of JSON for each round
-and at its end, which SIGTERM brings about before the last round.
+scikit-learn is there in half the time). SHARE is which eighth of the training rows is its own. With ++ it takes its
+name even from one that answers. It binds at HOST, and writes its weights to FOLDER every five rounds. Says "at ADDRESS"
+when it is there, and a line of JSON for each round and at its end, which SIGTERM brings about before the last round.
 """
 
 import asyncio
@@ -55,9 +55,10 @@ async def take_part(
     )
     model = Paced()
     model.pace_s = pace_s
-    way = {"seed_peer": way_in[1:]} if way_in.startswith("+") else {"broker": way_in}
+    way = {"seed_peer": way_in.lstrip("+")} if way_in.startswith("+") else {"broker": way_in}
     data = (digits["X"][rows], digits["y"][rows])
-    peer = Peer(model, data, run=run, name=name, test=(digits["test_X"], digits["test_y"]), experiment=plan, **way)
+    test, replace = (digits["test_X"], digits["test_y"]), way_in.startswith("++")
+    peer = Peer(model, data, run=run, name=name, replace=replace, test=test, experiment=plan, **way)
     found: dict[str, Any] = {"name": name}
     reported = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, reported.set)

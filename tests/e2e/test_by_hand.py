@@ -117,3 +117,21 @@ def test_a_node_without_a_broker_gives_up_in_time(nervenet_here: Start, tmp_path
     assert node.wait() == 1
     assert "tcp://127.0.0.1:1" in node.err[-1]
     assert "Traceback" not in node.text
+
+
+def test_a_name_belongs_to_whoever_answers_to_it(address: str, nervenet: Start, tmp_path: Path) -> None:
+    one = ("node", "peer", "--broker", address, "--run", "names", "--nodes", 2, *COMMON, "--name", "p0")
+    words = (*one, "--data", site(tmp_path, "a", 0))
+    first = nervenet(*words, "--json")
+    first.says('"node.joined"')
+    second = nervenet(*words)
+    assert second.wait() == 2
+    assert re.search(rf"p0 is taken in run 'names' .*\(pid {first.pid} at tcp.*--replace", second.err[-1]), second.text
+    third = nervenet(*words, "--replace", "--json")
+    assert first.wait() == 1
+    assert f"has the name now (pid {third.pid} at tcp" in first.err[-1], first.text
+    third.says('"node.joined"')
+    third.kill(signal.SIGSTOP)
+    nervenet(*words, "--json").says('"node.joined"')
+    third.kill(signal.SIGCONT)
+    assert third.wait() == 1

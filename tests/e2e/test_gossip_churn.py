@@ -187,7 +187,7 @@ def test_of_two_with_one_name_the_older_is_told_and_stops(broker: Any, gossipers
     peers = [gossipers(broker.address, "two", f"peer-{k}", k, 3, rounds, PACE_S) for k in range(3)]
     until(lambda: all(peer.round >= 10 for peer in peers), "all train")
     broker.kill(signal.SIGKILL)
-    newer = gossipers(f"+{peers[0].address}", "two", "peer-1", 1, 3, rounds, PACE_S)
+    newer = gossipers(f"++{peers[0].address}", "two", "peer-1", 1, 3, rounds, PACE_S)
     older = peers[1].result()
     assert "started again" in older["failed"]
     for peer in (peers[0], peers[2], newer):

@@ -108,8 +108,12 @@ class AdPsgdMachine(AsyncPeerMachine):
     def weights(self) -> ev.Body:
         return self.accumulator.body
 
+    @property
+    def clock(self) -> float:
+        return self._clock
+
     def _ready(self, settled: ev.ModelReady) -> None:
-        self.accumulator.body = settled.body
+        self.accumulator.body, self._clock = settled.body, settled.clock
 
     # ---------------------------------------------------------------------------------------------------------- cycles
 

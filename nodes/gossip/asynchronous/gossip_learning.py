@@ -144,12 +144,16 @@ class GossipLearningMachine(AsyncPeerMachine):
     def weights(self) -> ev.Body:
         return self.model.body
 
+    @property
+    def clock(self) -> float:
+        return float(self.model.age)
+
     def _ready(self, settled: ev.ModelReady) -> None:
         if self.walk.layers:
             self.parts = layered(settled.sizes)
         elif self.walk.parts > 1:
             self.parts = strided(min(self.walk.parts, settled.payload.length))
-        self.model = self._previous = WalkingModel(settled.body, (0,) * len(self.parts))
+        self.model = self._previous = WalkingModel(settled.body, (round(settled.clock),) * len(self.parts))
 
     # -------------------------------------------------------------------------------------------------- time: sending
 

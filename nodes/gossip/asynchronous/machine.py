@@ -53,6 +53,11 @@ class AsyncPeerMachine(ABC):
     def weights(self) -> ev.Body:
         """The model as it is."""
 
+    @property
+    @abstractmethod
+    def clock(self) -> float:
+        """How far the learning-rate schedule of the model has come."""
+
     @abstractmethod
     def _ready(self, settled: ev.ModelReady) -> None:
         """Take the first weights."""
@@ -176,7 +181,7 @@ class AsyncPeerMachine(ABC):
         self._ready(event)
         self.lifecycle.opened_at = now
         self.neighbors.expect_all(now)
-        return [completed, *self._next(now)]
+        return [*completed, *self._next(now)]
 
     # ---------------------------------------------------------------------------------------------------------- cycles
 

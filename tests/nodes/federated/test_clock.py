@@ -102,3 +102,24 @@ def test_no_clock_is_kept_at_the_client(clock: float | None) -> None:
     result = one.train(one.site_model.get_weights(), LocalSettings(epochs=5, carry_optimizer=True), 1, clock=clock)
     assert result.clock == (clock or 0.0) + 300.0
     assert one.get_state() == {}
+
+
+def begun_with(clock: float, config: Any) -> float:
+    run = RunState(config)
+    run.update_model(ev.ModelReady({}, MODEL, "w", clock=clock), 0)
+    return run.clock
+
+
+def test_a_run_that_starts_from_a_saved_model_goes_on_at_its_clock(coordinator: Any) -> None:
+    assert begun_with(40.0, coordinator().settle().state.run.config) == 40.0
+
+
+def test_with_the_clock_of_updates_alone_it_would_begin_anew(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    update = RunState.update_model
+
+    def of_updates(run: RunState, event: Any, number: int, updates: Any = ()) -> None:
+        update(run, event, number, updates)
+        run.clock = run.clock if updates else 0.0
+
+    monkeypatch.setattr(RunState, "update_model", of_updates)
+    assert begun_with(40.0, coordinator().settle().state.run.config) == 0.0

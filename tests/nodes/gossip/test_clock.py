@@ -1,10 +1,12 @@
 """The clock of a learning-rate schedule belongs to the model: it travels with it from peer to peer."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from nervenet.broker import messages as m
+from nervenet.models.artifact import SavedModel, read_model, save_model
 from nervenet.models.pegasos import Pegasos
 from nervenet.models.schedule import mean_clock
 from nervenet.models.site_model import SiteModel
@@ -12,6 +14,7 @@ from nervenet.nodes.gossip.algorithms import Algorithm
 from nervenet.nodes.gossip.algorithms.averaging import DPSGD
 from nervenet.nodes.gossip.algorithms.robust import TrimmedMean
 from nervenet.nodes.gossip.asynchronous.ad_psgd import AdPsgd, AdPsgdMachine
+from nervenet.nodes.gossip.asynchronous.gossip_learning import GossipLearning
 from nervenet.nodes.gossip.inbox import ReceivedModel, mix_of
 from nervenet.nodes.gossip.outbox import Outbox
 from nervenet.nodes.gossip.rules import PeerRules
@@ -25,10 +28,13 @@ RULES = PeerRules("b", ("a", "b", "c"), neighbors=("a",), incarnation=100)
 WORK = {"epochs": 1, "local_steps": None, "batch_size": 10, "carry_optimizer": True}
 
 
-def worker(algorithm: Algorithm) -> GossipWorker:
+def rows() -> SiteModel:
     rng = np.random.default_rng(0)
-    site_model = SiteModel(Pegasos(), rng.normal(size=(40, 3)), np.arange(40) % 2)
-    one = GossipWorker(site_model, algorithm, node="b", seed=1)
+    return SiteModel(Pegasos(), rng.normal(size=(40, 3)), np.arange(40) % 2)
+
+
+def worker(algorithm: Algorithm, initial: SavedModel | None = None) -> GossipWorker:
+    one = GossipWorker(rows(), algorithm, node="b", seed=1, initial=initial)
     survey = do(one, e.Survey())
     do(one, e.ApplyAgreement({"b": (survey.fields, survey.body)}))
     return one
@@ -113,3 +119,27 @@ def pairwise(mine: float, theirs: float, trained: float) -> float:
 
 def test_pairwise_averages_are_of_the_clocks_as_well() -> None:
     assert pairwise(0.0, 80.0, 10.0) == 50.0, "half of the way to the other's, and what was trained meanwhile"
+
+
+def settled(machine: Any, clock: float) -> float:
+    machine._ready(ev.ModelReady({}, MODEL, "w", clock=clock))
+    return float(machine.clock)
+
+
+def test_without_rounds_a_saved_model_brings_its_clock_too() -> None:
+    assert settled(AdPsgdMachine(RULES, AdPsgd()), 40.0) == 40.0
+    assert settled(GossipLearning().machine(RULES), 40.0) == 40.0, "its age, in updates"
+
+
+def test_a_peer_starts_from_a_saved_model_unless_another_has_settled_it(tmp_path: Path) -> None:
+    first = worker(DPSGD())
+    do(first, e.Train(1, 0, None, WORK, to=("a", "c")))
+    save_model(tmp_path, first.site_model)
+    saved = read_model(tmp_path)
+    one = worker(DPSGD(), saved)
+    assert np.array_equal(one.site_model.get_weights(), saved.weights)
+    assert one.site_model.clock == saved.clock == 4.0
+    given = GossipWorker(rows(), DPSGD(), node="b", seed=1, initial=saved)
+    ready = do(given, e.ApplyAgreement({}, agreement=saved.preprocessing.to_dict()))
+    assert ready.clock == 0.0
+    assert not np.array_equal(ready.body, saved.weights)

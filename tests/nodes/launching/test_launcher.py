@@ -27,11 +27,15 @@ def plan(**more: Any) -> Experiment:
 
 
 @pytest.mark.e2e
-async def test_it_gives_the_summary_and_tells_what_happens(tmp_path: Path) -> None:
+async def test_it_gives_the_summary_and_tells_what_happens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     events: list[dict[str, Any]] = []
     addresses: list[str] = []
     async with asyncio.timeout(60):
-        summary = await launch(plan(), out=tmp_path / "run", on_event=events.append, on_address=addresses.append)
+        more = {"on_event": events.append, "on_address": addresses.append}
+        summary = await launch(plan(), out=tmp_path / "run", progress=True, **more)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "2 nodes, 3 rounds: starting"
+    assert lines[-1] == f"completed: 3 of 3 rounds, accuracy {summary['accuracy']:.3f}"
     assert summary["status"] == "completed"
     assert summary["completed_rounds"] == 3
     assert summary["baseline"] is None
@@ -43,11 +47,14 @@ async def test_it_gives_the_summary_and_tells_what_happens(tmp_path: Path) -> No
 
 
 @pytest.mark.e2e
-async def test_encoded_updates_and_personal_models_leave_their_figures_and_files(tmp_path: Path) -> None:
+async def test_encoded_updates_and_personal_models_leave_their_figures_and_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     events: list[dict[str, Any]] = []
     federated = {"compression": "delta+int8", "personal": ["weight.1", "bias.1"], "fine_tune": 1}
     async with asyncio.timeout(60):
         summary = await launch(plan(federated=federated), out=tmp_path / "run", on_event=events.append)
+    assert capsys.readouterr().err == "", "where nobody watches it says nothing"
     rounds = [event for event in events if event["type"] == "round.completed" and event["round"] == 2]
     assert 3.5 < rounds[0]["bytes_raw"] / rounds[0]["bytes_encoded"] <= 4
     assert 0 < rounds[0]["codec_error"] < 0.1

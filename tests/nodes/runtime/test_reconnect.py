@@ -143,6 +143,7 @@ class CoordinatorStandIn:
                 shared_config=shared_config_of(self._plan, build_site_model(MLP((4,)), None, self._plan)),
                 min_nodes=2,
                 join_deadline_s=60.0,
+                replace=True,
             ),
             zmq.Context.instance(),
             on_error=self.failure.set_result,
@@ -182,8 +183,10 @@ async def broker() -> AsyncIterator[str]:
         yield serving.addresses["directory"]
 
 
-async def take_part(broker: str, name: str, wanted: Experiment, entered: list[Client]) -> None:
-    client = Client(MLP((4,)), ROWS, broker=broker, run="r", name=name, experiment=wanted)
+async def take_part(
+    broker: str, name: str, wanted: Experiment, entered: list[Client], *, replace: bool = False
+) -> None:
+    client = Client(MLP((4,)), ROWS, broker=broker, run="r", name=name, experiment=wanted, replace=replace)
     async with client:
         entered.append(client)
         async for _ in client.rounds():
@@ -241,7 +244,7 @@ async def test_a_client_started_again_under_its_name_is_taken_back(broker: str) 
     await crashed.session.transport.close(0.0)  # no farewell, no leave
     await stand_in.until(lambda: any(isinstance(item, t.LinkLost) and item.peer == "a" for item in stand_in.items))
     stand_in.items.clear()
-    again = asyncio.create_task(take_part(broker, "a", wanted, entered))
+    again = asyncio.create_task(take_part(broker, "a", wanted, entered, replace=True))
     await stand_in.until(lambda: "a" in stand_in.ready())
     # Nobody answers b: it says Ready again and again.
     of_a = [item for item in stand_in.items if "a" in (getattr(item, "peer", ""), getattr(item, "sender", ""))]

@@ -1,16 +1,20 @@
 """Who leaves when: nobody hangs up on mail that is still to be read, and nobody waits for those who have gone."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from nervenet.broker import transport as t
 from nervenet.broker.broker import Broker
-from nervenet.broker.errors import BrokerUnreachable, JoinRefused
+from nervenet.broker.directory import Directory
+from nervenet.broker.errors import BrokerUnreachable, JoinRefused, NameTaken
 from nervenet.broker.handshake import Link
-from nervenet.broker.messages import Goodbye
+from nervenet.broker.lease import Lease
+from nervenet.broker.messages import Goodbye, MemberState, Peers
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.runtime import session
 from nervenet.nodes.runtime.identity import NodeIdentity, inbox_address
@@ -142,6 +146,81 @@ async def test_by_its_deadline_it_would_give_up_and_names_the_key(monkeypatch: p
         await joined_later(monkeypatch, patient=False)
 
 
+async def said_without_a_broker(monkeypatch: pytest.MonkeyPatch) -> str:
+    """For whom a patient node says it waits, once it has seen that its broker died before the run began."""
+    monkeypatch.setattr(session, "SAY_EVERY_S", 0.05)
+    experiment = Experiment.from_dict({"network": {"min_nodes": 2}, "mode": "gossip"})
+    said: list[str] = []
+    joined, seen, waits = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    def hear(event: dict[str, Any]) -> None:
+        reason = str(event.get("reason"))
+        if event["type"] == "node.joined":
+            joined.set()
+        elif "does not answer; no run begins without it" in reason:
+            seen.set()
+        elif seen.is_set() and reason.startswith("waiting for"):
+            said.append(reason)
+            waits.set()
+
+    async with asyncio.timeout(60):
+        async with Broker("tcp://127.0.0.1:0", lease_s=0.3) as broker:
+            node = Session("peer", NodeIdentity(broker.address, "r", "p", patient=True), experiment, binds=True)
+            node.on_event = hear
+            opening = asyncio.create_task(node.open(lambda _roster: None))
+            await joined.wait()
+        await waits.wait()
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+    return said[0]
+
+
+async def test_a_patient_node_whose_broker_has_died_waits_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "no longer answers" in await said_without_a_broker(monkeypatch)
+
+
+async def test_by_the_old_words_it_would_wait_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "_awaited", lambda _session: "the other nodes")
+    assert "no longer answers" not in await said_without_a_broker(monkeypatch)
+
+
+class Deaf:
+    """A lease whose broker never answers, each attempt as long as it may take."""
+
+    def __init__(self, now: list[float], connect_deadline_s: float | None = None) -> None:
+        self._now, self._always_s = now, connect_deadline_s
+        self.connect_deadline_s = 0.0
+
+    async def __aenter__(self) -> None:
+        self._now[0] += self.connect_deadline_s if self._always_s is None else self._always_s
+        raise BrokerUnreachable("x", self.connect_deadline_s)
+
+
+async def gives_up_after(monkeypatch: pytest.MonkeyPatch, attempt_s: float | None = None) -> tuple[float, str]:
+    """How long a node with 12 s to join asks a broker that is not there, and what it says then."""
+    experiment = Experiment.from_dict({"network": {"join_deadline_s": 12.0}})
+    node, now = Session("client", NodeIdentity("tcp://127.0.0.1:1", "r", "c"), experiment, binds=True), [0.0]
+    loop = SimpleNamespace(time=lambda: now[0])
+    monkeypatch.setattr(session, "asyncio", SimpleNamespace(get_running_loop=lambda: loop))
+    lease: Any = Deaf(now, attempt_s)
+    with pytest.raises(BrokerUnreachable) as raised:
+        await node._enter(lease)
+    node._context.term()
+    return now[0], str(raised.value)
+
+
+async def test_the_deadline_to_join_holds_for_the_last_attempt_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    took_s, said = await gives_up_after(monkeypatch)
+    assert took_s == 12.0
+    assert "within 12 s (network.join_deadline_s)" in said
+
+
+async def test_by_attempts_of_one_length_it_would_take_longer_than_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    took_s, said = await gives_up_after(monkeypatch, session.ATTEMPT_S)
+    assert took_s == 20.0
+    assert "within 12 s (network.join_deadline_s)" in said
+
+
 async def started_again_by_a_clock_set_back(monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
     """The incarnations of a node that dies, and of its successor, whose clock says an hour less."""
     monkeypatch.setattr(t, "new_incarnation", lambda: 3_600_000_000)
@@ -151,7 +230,7 @@ async def started_again_by_a_clock_set_back(monkeypatch: pytest.MonkeyPatch) -> 
         first = Session("peer", identity, experiment, binds=True)
         await first.open(lambda _roster: None)
         monkeypatch.setattr(t, "new_incarnation", lambda: 7)
-        again = Session("peer", identity, experiment, binds=True)
+        again = Session("peer", dataclasses.replace(identity, replace=True), experiment, binds=True)
         addresses: list[Any] = []
         try:
             await again.open(lambda roster: addresses.extend(m.addresses for m in roster.members))
@@ -172,3 +251,106 @@ async def test_by_wall_time_alone_it_would_be_the_older_one(monkeypatch: pytest.
     monkeypatch.setattr(Session, "_join_as_newest", Session._join_by_broker)
     with pytest.raises(JoinRefused, match="has been started again since"):
         await started_again_by_a_clock_set_back(monkeypatch)
+
+
+async def second_of_a_name(*, replace: bool = False, silent: bool = False) -> tuple[list[str], str]:
+    """What a session says that opens under the name of another, which may have gone silent; and how that one ends."""
+    experiment = Experiment.from_dict({"network": {"min_nodes": 1}, "mode": "gossip"})
+    async with Broker("tcp://127.0.0.1:0", lease_s=0.9) as broker, asyncio.timeout(60):
+        identity = NodeIdentity(broker.address, "r", "north")
+        first = Session("peer", identity, experiment, binds=True)
+        second = Session("peer", dataclasses.replace(identity, replace=replace), experiment, binds=True)
+        said: list[str] = []
+        second.on_event = lambda event: said.append(str(event.get("reason")))
+        await first.open(lambda _roster: None)
+        if silent:
+            for task in first._joined()._tasks:
+                task.cancel()
+        try:
+            await second.open(lambda _roster: None)
+            if replace:
+                await until(lambda: first._failure)
+            await second.close()
+        finally:
+            await first.close()
+    return said, str(first._failure)
+
+
+async def test_the_second_of_a_name_is_refused_while_the_first_answers() -> None:
+    with pytest.raises(NameTaken, match=r"the name north is taken .*pid \d+ at tcp://.*another --name, or .*--replace"):
+        await second_of_a_name()
+
+
+async def test_without_that_rule_it_would_evict_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Directory, "_claim", lambda *_: None)
+    said, _ = await second_of_a_name()
+    assert not any("north" in reason for reason in said)
+
+
+async def test_replace_takes_the_name_and_the_first_ends_saying_so() -> None:
+    _, ending = await second_of_a_name(replace=True)
+    assert "north of run 'r' has been started again since, and has the name now (pid " in ending
+
+
+async def test_a_silent_one_is_waited_for_and_then_replaced() -> None:
+    said, _ = await second_of_a_name(silent=True)
+    assert said[0].startswith("the name north is held in run 'r' (pid ")
+
+
+async def replaced_while_it_waits_for_others(within_s: float) -> None:
+    experiment = Experiment.from_dict({"network": {"min_nodes": 2}, "mode": "gossip"})
+    async with Broker("tcp://127.0.0.1:0", lease_s=0.6) as broker, asyncio.timeout(60):
+        identity = NodeIdentity(broker.address, "r", "north", patient=True)
+        first = Session("peer", identity, experiment, binds=True)
+        second = Session("peer", dataclasses.replace(identity, replace=True), experiment, binds=True)
+        opening = asyncio.create_task(first.open(lambda _roster: None))
+        await until(lambda: first._lease)
+        after = asyncio.create_task(second.open(lambda _roster: None))
+        await until(lambda: first._failure)
+        try:
+            await asyncio.wait_for(opening, within_s)
+        finally:
+            after.cancel()
+            await asyncio.wait({after})
+
+
+async def test_a_node_that_is_replaced_while_it_waits_for_others_ends_saying_so() -> None:
+    with pytest.raises(JoinRefused, match="north of run 'r' has been started again since, and has the name now"):
+        await replaced_while_it_waits_for_others(60.0)
+
+
+async def test_by_its_roster_alone_it_would_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lease, "_poll_as_member", Lease._poll)
+    with pytest.raises(TimeoutError):
+        await replaced_while_it_waits_for_others(0.5)
+
+
+async def second_by_a_seed_peer(monkeypatch: pytest.MonkeyPatch, *, replace: bool) -> str:
+    """The name of a session that joins by a peer which lists another one of that name, as alive."""
+    experiment = Experiment.from_dict({"network": {"min_nodes": 1}, "mode": "gossip"})
+    async with Broker("tcp://127.0.0.1:0") as broker, asyncio.timeout(60):
+        first = Session("peer", NodeIdentity(broker.address, "r", "north"), experiment, binds=True)
+        await first.open(lambda _roster: None)
+        me = MemberState("north", first.incarnation, "alive", addresses=dict(first.transport.addresses))
+
+        async def listed(*_: object) -> Peers:
+            return Peers((me,), ("north",))
+
+        monkeypatch.setattr(session, "discover_peers", listed)
+        identity = NodeIdentity("", "r", "north", seed_peer="tcp://seed:1", replace=replace)
+        second = Session("peer", identity, experiment, binds=True)
+        try:
+            await second.open(lambda _roster: None)
+            await second.close()
+        finally:
+            await first.close()
+    return second.identity.name
+
+
+async def test_a_peer_without_a_broker_is_refused_a_name_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NameTaken, match="the name north is taken in run 'r' by a node that answers"):
+        await second_by_a_seed_peer(monkeypatch, replace=False)
+
+
+async def test_unless_it_is_to_replace_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await second_by_a_seed_peer(monkeypatch, replace=True) == "north"
