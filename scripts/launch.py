@@ -76,8 +76,8 @@ def launch(
     except (Stopped, RuntimeError):
         # A run that failed or was interrupted leaves what it has.
         for folder in folders:
-            if (summary := read_summary(folder)).get("status") == "completed":  # stopped while its baselines trained
-                _conclude(summary, folder, quiet=quiet, json=json)
+            if (known := read_summary(folder)).get("status") == "completed":  # stopped while its baselines trained
+                _conclude(known, folder, quiet=quiet, json=json)
                 continue
             view.note(f"run folder {folder}")
             if has_checkpoints(folder):

@@ -302,9 +302,7 @@ class Supervisor:
         self._awake.waited(monotonic(), step_s)
 
     def stopping(self) -> None:
-        """From now on who ends, or says that it was interrupted, is not lost: what stopped the launcher may have
-        stopped the nodes as well.
-        """
+        """Who ends from now on is not lost: what stopped the launcher may have stopped the nodes as well."""
         self._stopping = True
 
     async def stop_nodes(self, within_s: float, before_kill: Callable[[], Awaitable[None]] | None = None) -> None:
