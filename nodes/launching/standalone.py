@@ -23,7 +23,6 @@ from ..results.summary import summarize
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name
-from ..runtime.round_history import rows_of
 from ..runtime.session import Session
 from .data_shares import load_for
 from .node_process import ROLES, Node, result_of
@@ -128,7 +127,7 @@ async def run_node(
         if run_dir:
             write_results(experiment, run_dir, result)
             if role != "client":
-                run_dir.write_rounds(experiment.mode, {name: dict(rows_of(*node.session.stats.history.to_report()))})
+                run_dir.write_rounds(experiment.mode, {name: node.session.stats.history.to_report()})
         else:
             result.summary = summarize(experiment, result)
     if interrupted is not None:  # the folder holds what was learned until then
