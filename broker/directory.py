@@ -274,6 +274,6 @@ def _flat(shared_config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _shown(shared_config: Mapping[str, Any], key: str) -> str:
     if key not in shared_config:
-        return "none"
+        return "(not given)"
     value = shared_config[key]
     return value[:80] if isinstance(value, str) else repr(value)[:80]

@@ -58,7 +58,7 @@ def launch(
     """
     from nervenet.nodes.experiment.ineffective import warnings
     from nervenet.nodes.experiment.loader import load_experiment
-    from nervenet.nodes.results.run_dir import check_run_dir, has_checkpoints, not_written
+    from nervenet.nodes.results.run_dir import check_run_dir, has_checkpoints, not_written, read_summary
 
     from .signals import Stopped, run
     from .views import choose_view
@@ -76,6 +76,9 @@ def launch(
     except (Stopped, RuntimeError):
         # A run that failed or was interrupted leaves what it has.
         for folder in folders:
+            if (known := read_summary(folder)).get("status") == "completed":  # stopped while its baselines trained
+                _conclude(known, folder, quiet=quiet, json=json)
+                continue
             view.note(f"run folder {folder}")
             if has_checkpoints(folder):
                 view.note(f"to resume: nervenet launch --resume {folder}")

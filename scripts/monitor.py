@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from .views import View
 
+AFTER_END_S = 0.5  # what comes first tells of the past: of a run that ended, and has been resumed since
 DEFAULT_BROKER = "tcp://127.0.0.1:5555"
 
 
@@ -55,14 +56,23 @@ async def _watch(
     runs = RunViews()  # decides when to end, whatever is shown
     view.note(f"watching {address}")
     async with view.running(), Monitor(address, topics=topics, run=run) as events:
-        async for event in events:
+        arriving = aiter(events)
+        until: float | None = None
+        while True:
+            try:
+                async with asyncio.timeout_at(until):
+                    event = await anext(arriving)
+            except (TimeoutError, StopAsyncIteration):
+                return
             view.event(event.raw)
             if file is not None:
                 file.write(to_json(event.raw) + "\n")
                 file.flush()
             runs.update(event.raw)
-            if runs.all_finished and not stay:
-                return
+            if not runs.all_finished or stay:
+                until = None
+            elif until is None:
+                until = asyncio.get_running_loop().time() + AFTER_END_S
             # Events that are there already do not yield to the event loop; the display needs its turn.
             await asyncio.sleep(0)
 

@@ -82,7 +82,8 @@ async def _until_terminated(work: Any) -> int:
     """Run until done, or until SIGTERM asks for an orderly stop; return the exit code."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    # Once: the launcher's own SIGTERM may follow one that went to the whole group, and must not cancel the last report.
+    loop.add_signal_handler(signal.SIGTERM, lambda: task.cancelling() or task.cancel())
     try:
         return int(await task or 0)
     except asyncio.CancelledError:
@@ -243,9 +244,8 @@ async def _report(node: Node, failure: str, folder: str, experiment: Experiment)
     fields = report_of(node) | ({"failed": failure} if failure else {})
     if folder and isinstance(node, Coordinator):  # before anything waits for the launcher
         fields["models_saved"] = await _models_saved(experiment, folder, node, failure)
-    history = session.stats.history
-    if len(history):
-        how, numbers = history.to_report()
+    # Half of a message: its header needs room as well.
+    for how, numbers in session.stats.history.to_reports(experiment.network.max_message_bytes // 2):
         rounds = Payload(layout="rounds", dtype="float64", length=numbers.size)
         await session.reports.report("rounds", how, numbers, payload=rounds)
     if weights is None or not site_model.built:

@@ -135,7 +135,7 @@ async def run_node(
         if run_dir:
             write_results(experiment, run_dir, result)
             if role != "client":
-                run_dir.write_rounds(experiment.mode, {name: node.session.stats.history.to_report()})
+                run_dir.write_rounds(experiment.mode, {name: [node.session.stats.history.to_report()]})
         else:
             result.summary = summarize(experiment, result)
     if interrupted is not None:  # the folder holds what was learned until then

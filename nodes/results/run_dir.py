@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -160,7 +160,7 @@ class RunDir:
         write_atomically(self.path / "summary.json", _indented(summary))
 
     def write_rounds(
-        self, mode: str, reported: Mapping[str, Reported], baseline: Mapping[str, float | None] | None = None
+        self, mode: str, reported: Mapping[str, Sequence[Reported]], baseline: Mapping[str, float | None] | None = None
     ) -> None:
         """Write ``round_metrics.jsonl`` and ``curves.png``; imports matplotlib.
 
@@ -171,7 +171,7 @@ class RunDir:
         self.flush()
         rows: list[Row] = []
         with self._noting_refusal(ROUNDS):
-            known = {name: dict(rows_of(*figures)) for name, figures in reported.items()}
+            known = {name: dict(row for part in parts for row in rows_of(*part)) for name, parts in reported.items()}
             rows = run_rows(mode, RecordedRounds(read_events(self.path)), known)
             if self.resumed is not None:
                 rows = with_earlier(rows, read_rows(self.path), self.resumed)

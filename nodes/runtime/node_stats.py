@@ -13,6 +13,7 @@ from .round_history import RoundHistory
 DISTURBING = {"node.suspect": "suspected", "node.lost": "lost", "round.failed": "a round failed"}
 INCOMPLETE = {"deadline", "overtaken"}
 # What a report holds must fit a message, whatever strangers send and however many they are.
+# LONGEST_LINE is in bytes.
 ROUNDS, LINES, LONGEST_LINE, NAMES = 10_000, 100, 2_000, 500
 OTHERS = "(others)"  # what is counted of all who came when there were so many names already
 
@@ -209,4 +210,6 @@ class NodeStats:
 
 def _append(lines: list[str], line: str) -> None:
     if len(lines) < LINES:  # a run of a million rounds must not remember each
-        lines.append(line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…")
+        encoded = line.encode(errors="replace")
+        short = encoded[:LONGEST_LINE].decode(errors="ignore")  # no part of a character
+        lines.append(line if len(encoded) <= LONGEST_LINE else f"{short}…")

@@ -130,7 +130,7 @@ def test_the_first_node_sets_the_configuration_and_a_difference_is_named():
     )
     assert refusal == Failed(7, "config", "run 'demo' was opened with model.hidden=[64]; client-2 brings [32]")
     missing = says(broker, join("c", shared_config={"mode": "gossip", "model": {"name": "mlp"}}))
-    assert missing.reason == "run 'demo' was opened with model.hidden=[64]; c brings none"
+    assert missing.reason == "run 'demo' was opened with model.hidden=[64]; c brings (not given)"
     assert isinstance(
         says(broker, join("b", shared_config={"mode": "gossip", "model": {"hidden": (64,), "name": "mlp"}})), Joined
     )

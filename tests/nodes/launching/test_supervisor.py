@@ -14,6 +14,7 @@ from nervenet.nodes.launching.data_shares import DataShares
 from nervenet.nodes.launching.forkserver_client import ForkServerError
 from nervenet.nodes.launching.supervisor import RunAborted, Supervisor
 from nervenet.nodes.runtime.awake_time import AwakeTime
+from nervenet.nodes.runtime.node_stats import NodeStats
 from nervenet.nodes.runtime.round_history import rows_of
 
 ADDRESSES = {"directory": "tcp://127.0.0.1:5", "events_in": "tcp://127.0.0.1:6", "events_out": "tcp://127.0.0.1:7"}
@@ -255,7 +256,7 @@ def test_the_rounds_of_the_nodes_are_kept_as_they_come() -> None:
     scenario = Scenario(mode="gossip")
     scenario.supervisor.reported("peer-0", "rounds", COLUMNS, figures)
     assert not figures.read  # on the event loop, which has a million of them to answer
-    assert scenario.supervisor.rounds == {"peer-0": (COLUMNS, figures)}
+    assert scenario.supervisor.rounds == {"peer-0": [(COLUMNS, figures)]}
 
 
 def test_made_into_rows_they_would_hold_it_up() -> None:
@@ -383,6 +384,31 @@ async def test_baselines_that_die_or_fail_cause_a_warning_only() -> None:
     assert scenario.lost == []
     await scenario.supervisor.start_baselines(DataShares(("a",), "classification", 10**9, whole=14), 7)
     assert "over the budget" in scenario.published[-1][1]["reason"]
+
+
+@pytest.mark.parametrize("stopping", [True, False])
+async def test_who_ends_with_the_launcher_is_not_lost(stopping: bool) -> None:
+    scenario = await Scenario().started()
+    if stopping:
+        scenario.supervisor.stopping()
+    scenario.result("client-1", failed="interrupted")
+    scenario.fork_server.exited(scenario.fork_server.pid_of("client-2"), -signal.SIGTERM)
+    assert bool(scenario.lost) is not stopping
+
+
+async def test_rounds_may_come_in_parts() -> None:
+    scenario, stats = await Scenario().started(), NodeStats("coordinator")
+    for number in range(1, 1001):
+        stats.event("round.completed", {"round": number, "duration_s": 0.1, "closed_by": "all"})
+    parts = list(stats.history.to_reports(32_768))
+    assert len(parts) > 1
+    assert max(numbers.nbytes for _, numbers in parts) <= 32_768
+    for how, numbers in parts:
+        scenario.supervisor.reported("coordinator", "rounds", how, numbers)
+    known = [number for part in scenario.supervisor.rounds["coordinator"] for number, _ in rows_of(*part)]
+    assert known == list(range(1, 1001))
+    ((_, whole),) = stats.history.to_reports(10**9)
+    assert whole.nbytes > 65_536, "in one message it would be refused"
 
 
 async def test_baselines_are_reported() -> None:

@@ -246,8 +246,8 @@ def check_a_report_fits_a_message_whatever_strangers_send() -> None:
     record = NodeStats("coordinator")
     for k in range(20_000):
         record.event("update.rejected", {"subject": f"stranger-{k}-{'x' * 40}", "reason": "uninvited"})
-        record.event("warning", {"reason": "y" * 50_000})
-        missing = {f"client-{n}": "z" * 400 for n in range(50)}
+        record.event("warning", {"reason": "\U0001f600" * 50_000})
+        missing = {f"client-{n}": "\U0001f600" * 400 for n in range(50)}
         fields = {"round": k + 1, "duration_s": 0.1, "closed_by": "deadline", "missing": missing}
         record.event("round.completed", fields if k % 200 == 0 else fields | {"missing": {}, "closed_by": "all"})
     report = record.report(counters())
@@ -258,6 +258,14 @@ def check_a_report_fits_a_message_whatever_strangers_send() -> None:
 
 def test_a_report_fits_a_message_whatever_strangers_send() -> None:
     check_a_report_fits_a_message_whatever_strangers_send()
+
+
+def test_a_line_is_cut_by_bytes_and_between_characters() -> None:
+    record = NodeStats("coordinator")
+    record.event("warning", {"reason": "é€\U0001f600" * 10_000})
+    (line,) = record.report(counters())["warnings"]
+    assert len(line.encode()) <= 2_000 + len("…".encode())
+    assert line.rstrip("…") == ("é€\U0001f600" * 10_000)[: len(line) - 1]
 
 
 @pytest.mark.parametrize("bound", ["NAMES", "LONGEST_LINE"])
