@@ -76,12 +76,14 @@ class _Run:
     def complete(self) -> bool:
         return len(self.counted()) >= self.min_nodes and not self.lacks_coordinator()
 
-    def shortfall(self) -> str:
+    def shortfall(self, within: str = "") -> str:
         present = self.counted()
         names = ", ".join(present) or "none"
         missing = "; no coordinator" if self.lacks_coordinator() else ""
-        limit = f"{self.join_deadline_s:g} s ({_DEADLINE})"
-        return f"{len(present)} of {self.min_nodes} nodes joined within {limit}: {names}{missing}"
+        return f"{len(present)} of {self.min_nodes} nodes joined{within}: {names}{missing}"
+
+    def late(self) -> str:
+        return "no newer roster yet" if self.version else self.shortfall()
 
     def roster(self, id_: int) -> m.Roster:
         members = tuple(self.entries[name].member() for name in sorted(self.entries))
@@ -130,12 +132,12 @@ class Directory:
         for run in list(self._runs.values()):
             outcomes += self._lapse(run, now)
             if run.version == 0 and run.failure is None and now >= run.opened + run.join_deadline_s:
-                run.failure = run.shortfall()
+                run.failure = run.shortfall(f" within {run.join_deadline_s:g} s ({_DEADLINE})")
                 outcomes += [Reply(p.identity, m.Failed(p.request.id, "incomplete", run.failure)) for p in run.polls]
                 run.polls.clear()
             late = [poll for poll in run.polls if now >= poll.until]
             run.polls = [poll for poll in run.polls if now < poll.until]
-            outcomes += [Reply(p.identity, m.Failed(p.request.id, "late", "no newer roster yet")) for p in late]
+            outcomes += [Reply(p.identity, m.Failed(p.request.id, "late", run.late())) for p in late]
             if run.ended is not None and now >= run.ended + _FORGET_S:
                 del self._runs[run.name]
                 gone = f"run '{run.name}' has ended"
@@ -272,6 +274,6 @@ def _flat(shared_config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _shown(shared_config: Mapping[str, Any], key: str) -> str:
     if key not in shared_config:
-        return "none"
+        return "(not given)"
     value = shared_config[key]
     return value[:80] if isinstance(value, str) else repr(value)[:80]

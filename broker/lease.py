@@ -16,7 +16,8 @@ from .request_client import BrokerClient
 from .sockets import reached_by
 
 _ASK_AGAIN_S = 0.5  # whether the node that has one's name still answers
-_POLL_S = 20.0  # a long poll is repeated this often, so that the loss of a broker is noticed
+_POLL_S = 18.0  # a long poll is repeated this often, so that the loss of a broker is noticed
+_ANSWER_S = 2.0  # how long an answer that is due may take
 
 
 class Lease:
@@ -49,6 +50,9 @@ class Lease:
     events_in, events_out : str
     version : int
         Of the newest roster seen. It only grows, even if the broker is restarted.
+    connect_deadline_s : float
+    away : bool
+        Whether the broker has not answered the last renewal.
     """
 
     def __init__(
@@ -67,11 +71,12 @@ class Lease:
         self.events_in = self.events_out = ""
         self.lease_s = 0.0
         self.version = 0
+        self.connect_deadline_s = connect_deadline_s
+        self.away = False
         self.leave_reason = "done"
         self._broker = broker
         self._join = join
         self._context = context
-        self._connect_deadline_s = connect_deadline_s
         self._rejoin_deadline_s = max(join.join_deadline_s, rejoin_deadline_s)
         self._on_roster = on_roster
         self._on_joined = on_joined
@@ -92,7 +97,7 @@ class Lease:
         """
         self._client = BrokerClient(self._broker, self._context)
         try:
-            self._joined(await self._request_join(self._connect_deadline_s))
+            self._joined(await self._request_join(self.connect_deadline_s))
         except BaseException:
             self._client.close()
             raise
@@ -111,37 +116,42 @@ class Lease:
         finally:
             self._client.close()
 
-    async def roster(self, newer_than: int = 0, deadline_s: float | None = None) -> Roster:
-        """Return the first roster newer than ``newer_than``; by default within the run's own join deadline.
+    async def roster(self, newer_than: int = 0, deadline_s: float | None = None, key: str = "") -> Roster:
+        """Return the first roster newer than ``newer_than``; by default within this node's own join deadline.
+
+        Its owner knows that deadline by ``key``, if given.
 
         Raises
         ------
         RosterIncomplete
             Too few nodes have joined in time; the message counts and names them.
         BrokerUnreachable
-            The broker has not answered at all.
+            The broker does not answer.
         JoinRefused
             Another node has taken the name meanwhile.
         """
-        limit_s = self._join.join_deadline_s + 5.0 if deadline_s is None else deadline_s
+        limit_s = self._join.join_deadline_s if deadline_s is None else deadline_s
         loop = asyncio.get_running_loop()
         until = loop.time() + limit_s
-        answered = False
+        answer: Message | None = None
         while (left_s := until - loop.time()) > 0:
             try:
                 answer = await self._poll_as_member(newer_than, min(left_s, _POLL_S))
             except BrokerUnreachable:
+                answer = None
                 continue
-            answered = True
             if isinstance(answer, Roster):
                 return self._seen(answer)
             if isinstance(answer, Failed) and answer.code == "incomplete":
                 raise RosterIncomplete(answer.reason)
             if isinstance(answer, Failed) and answer.code == "unknown":  # not rejoined yet
                 await asyncio.sleep(min(left_s, 0.1))
-        if answered:
-            raise RosterIncomplete(f"run '{self._join.run}' had no roster newer than {newer_than} in {limit_s:g} s")
-        raise BrokerUnreachable(self._broker, limit_s)
+        if answer is None:
+            raise BrokerUnreachable(self._broker, limit_s, key)
+        within = f"within {limit_s:g} s" + (f" ({key})" if key else "")
+        what = f"no roster newer than {newer_than}" if newer_than else "not enough nodes"
+        why = answer.reason if isinstance(answer, Failed) else type(answer).__name__
+        raise RosterIncomplete(f"run '{self._join.run}' had {what} {within}: {why}")
 
     def watch(self, after_s: float = 0.0) -> None:
         """Pass every newer roster to ``on_roster``, from ``after_s`` seconds on; idempotent."""
@@ -188,9 +198,9 @@ class Lease:
         self.version = max(self.version, roster.version)
         return roster
 
-    async def _poll_as_member(self, newer_than: int, within_s: float) -> Message:
+    async def _poll_as_member(self, newer_than: int, hold_s: float) -> Message:
         """Poll, unless this membership ends first."""
-        poll = asyncio.ensure_future(self._poll(newer_than, within_s))
+        poll = asyncio.ensure_future(self._poll(newer_than, hold_s))
         try:
             await asyncio.wait({poll, self._keeping}, return_when=asyncio.FIRST_COMPLETED)
             if not poll.done() and not self._keeping.cancelled():
@@ -199,30 +209,30 @@ class Lease:
         finally:
             poll.cancel()
 
-    async def _poll(self, newer_than: int, within_s: float) -> Message:
+    async def _poll(self, newer_than: int, hold_s: float) -> Message:
         newer = max(0, newer_than - self._base)
         run = self._join.run
         # The broker's own deadline is the shorter one, so that no answer means no broker.
-        return await self._client.ask(lambda id_: GetRoster(id_, run, newer, 0.9 * within_s), within_s)
+        return await self._client.ask(lambda id_: GetRoster(id_, run, newer, hold_s), hold_s + _ANSWER_S)
 
     async def _keep_lease(self) -> None:
         mine = self._join
-        away = False
         while True:
             pause_s = self.lease_s / 3
             try:
                 answer = await self._client.ask(
                     lambda id_: RenewLease(id_, mine.run, mine.node, mine.incarnation), pause_s
                 )
-                if away:
-                    away = False
+                if self.away:
+                    self.away = False
                     self._on_warning(f"the broker at {self._broker} answers again")
                 if not isinstance(answer, Ok):
                     await self._not_renewed(answer)
             except BrokerUnreachable:
-                if not away:
-                    away = True
-                    self._on_warning(f"the broker at {self._broker} does not answer; the run goes on without it")
+                if not self.away:
+                    self.away = True
+                    without = "the run goes on" if self.version else "no run begins"
+                    self._on_warning(f"the broker at {self._broker} does not answer; {without} without it")
                 continue
             await asyncio.sleep(pause_s)
 

@@ -50,6 +50,10 @@ class ModelBase:
         """Return why a site whose rows have only these classes would spoil the model; None if it would not."""
         return None
 
+    def caution(self, sites: Mapping[str, Sequence[object]], classes: Sequence[object]) -> str | None:  # noqa: ARG002
+        """Return why sites, each with rows of these classes, may learn little of all `classes`, or None."""
+        return None
+
     def probabilities(self, X: Array) -> Array | None:  # noqa: ARG002
         """Return class probabilities, shape (n, n_classes); here None: there are none."""
         return None

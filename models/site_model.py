@@ -158,6 +158,11 @@ class SiteModel:
         found: str | None = getattr(self.model, "misfit", lambda _: None)(classes)
         return found
 
+    def caution(self, sites: Mapping[str, Sequence[object]], classes: Sequence[object]) -> str | None:
+        """Return why sites, each with rows of these classes, may learn little of all `classes`, or None."""
+        found: str | None = getattr(self.model, "caution", lambda *_: None)(sites, classes)
+        return found
+
     def build(self, preprocessing: Preprocessing, seed: int, *, keep_weights: bool = False) -> Layout:
         """Build the model for what was agreed, with the initial weights of all, and prepare this site's rows.
 

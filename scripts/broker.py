@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+import click
 
 
-def broker(
-    bind: Annotated[
-        str,
-        typer.Option(
-            metavar="tcp://HOST:PORT", help="PORT: the directory; PORT+1 and PORT+2: events. Port 0 picks free ones"
-        ),
-    ] = "tcp://127.0.0.1:5555",
-    advertise: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST",
-            help="Host by which others reach the events. [default: that by which they reached the directory]",
-        ),
-    ] = None,
-) -> None:
+@click.command()
+@click.option(
+    "--bind",
+    metavar="tcp://HOST:PORT",
+    default="tcp://127.0.0.1:5555",
+    show_default=True,
+    help="PORT: the directory; PORT+1 and PORT+2: events. Port 0 picks free ones",
+)
+@click.option(
+    "--advertise",
+    metavar="HOST",
+    help="Host by which others reach the events. [default: that by which they reached the directory]",
+)
+def broker(bind: str, advertise: str | None) -> None:
     """Introduce nodes and relay their events, until a signal.
 
     Weights never pass through it. One broker serves several runs.

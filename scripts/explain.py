@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+import click
 
 
-def explain(
-    key: Annotated[str, typer.Argument(metavar="KEY", help="A key, as federated.quorum or quorum, or a table.")],
-) -> None:
+@click.command()
+@click.argument("key", metavar="KEY", help="A key, as federated.quorum or quorum, or a table.")
+def explain(key: str) -> None:
     """Print type, default and meaning of a key of the experiment file."""
     from nervenet.nodes.config.reference import explain as found
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from .options import experiment_flags
 
@@ -19,19 +19,38 @@ if TYPE_CHECKING:
     from .views import View
 
 
+@click.command()
+@click.argument(
+    "file",
+    metavar="[EXPERIMENT.toml]",
+    type=click.Path(path_type=Path),
+    required=False,
+    help="An experiment file, or a run folder to repeat.",
+)
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Run folder. [default: runs/<UTC time>-<mode>-<data>]",
+)
+@click.option(
+    "--resume",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="Continue the run of this folder after its last checkpoint.",
+)
+@click.option("--quiet", is_flag=True, help="No live display; the result in one line.")
+@click.option("--json", is_flag=True, help="Every event as a JSON line on standard output.")
 @experiment_flags()
+@click.pass_obj
 def launch(
-    context: typer.Context,
+    early: Mapping[str, Any] | None,
     overrides: dict[str, object],
-    file: Annotated[
-        Path | None, typer.Argument(metavar="EXPERIMENT.toml", help="An experiment file, or a run folder to repeat.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder. [default: runs/<UTC time>-<mode>-<data>]")] = None,
-    resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Continue the run of this folder after its last checkpoint.")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No live display; the result in one line.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Every event as a JSON line on standard output.")] = False,
+    file: Path | None,
+    out: Path | None,
+    resume: Path | None,
+    quiet: bool,
+    json: bool,
 ) -> None:
     """Start a broker and N nodes, show their progress, and stop them.
 
@@ -39,7 +58,7 @@ def launch(
     """
     from nervenet.nodes.experiment.ineffective import warnings
     from nervenet.nodes.experiment.loader import load_experiment
-    from nervenet.nodes.results.run_dir import check_run_dir, has_checkpoints, not_written
+    from nervenet.nodes.results.run_dir import check_run_dir, has_checkpoints, not_written, read_summary
 
     from .signals import Stopped, run
     from .views import choose_view
@@ -47,16 +66,19 @@ def launch(
     if resume is not None:
         check_run_dir(resume, file, out)
     experiment = load_experiment(resume or file, overrides)
-    view = choose_view(quiet=quiet, json=json)
+    view = choose_view(quiet=quiet, json=json, guessed=experiment.data.task is None)
     for line in (*warnings(experiment), *not_written(experiment)):
         sys.stderr.write(f"warning: {line}\n")
     folders: list[Path] = []
     where = {"out": out, "resume": resume, "on_run_dir": folders.append}
     try:
-        summary = run(lambda: _launch(experiment, view, **where, **(context.obj or {})))
+        summary = run(lambda: _launch(experiment, view, **where, **(early or {})))
     except (Stopped, RuntimeError):
         # A run that failed or was interrupted leaves what it has.
         for folder in folders:
+            if (known := read_summary(folder)).get("status") == "completed":  # stopped while its baselines trained
+                _conclude(known, folder, quiet=quiet, json=json)
+                continue
             view.note(f"run folder {folder}")
             if has_checkpoints(folder):
                 view.note(f"to resume: nervenet launch --resume {folder}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nervenet.nodes.runtime.printable import printable, printable_lines
 
 if TYPE_CHECKING:
-    from typer import Typer
+    from click import Context, Group, Parameter
 
 STARTED_AT = time.time()
 
@@ -25,8 +25,8 @@ USAGE_ERRORS |= {"ModelFileError", "BadAddress", "TopologyError", "MissingExtra"
 RUN_ERRORS = {"RunFailed", "NodeFailed", "ForkServerError", "BrokerError"}
 
 
-def build() -> Typer:
-    import typer
+def build() -> Group:
+    import click
 
     from .broker import broker
     from .explain import explain
@@ -37,33 +37,31 @@ def build() -> Typer:
     from .serve import serve
     from .topology import topology
 
-    app = typer.Typer(
-        name="nervenet",
+    class InOrder(click.Group):
+        """Lists its commands in the order in which they were added."""
+
+        def list_commands(self, _ctx: Context) -> list[str]:
+            return list(self.commands)
+
+    version = click.Option(
+        ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
+    )
+    return InOrder(
+        "nervenet",
+        {str(command.name): command for command in (launch, broker, node, monitor, serve, predict, topology, explain)},
+        params=[version],
         help="Federated and gossip learning for NumPy and scikit-learn, over ZeroMQ.",
         no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
 
-    @app.callback()
-    def options(
-        version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True, callback=_version),
-    ) -> None: ...
 
-    for command in (launch, broker, node, monitor, serve, predict, topology, explain):
-        app.command()(command)
-    return app
-
-
-def _version(asked: bool) -> None:
+def _version(context: Context, _option: Parameter, asked: bool) -> None:
     if asked:
-        import typer
         from nervenet import __version__
 
         print(f"nervenet {__version__}")
-        raise typer.Exit
+        context.exit()
 
 
 def execute(arguments: Sequence[str], early: Mapping[str, Any] | None = None) -> int:
@@ -74,7 +72,9 @@ def execute(arguments: Sequence[str], early: Mapping[str, Any] | None = None) ->
     from .signals import Stopped
 
     try:
-        code = build()(list(arguments), standalone_mode=False, obj=early, prog_name="nervenet")
+        app = build()
+        with app.make_context("nervenet", list(arguments), obj=early) as context:
+            app.invoke(context)
     except Stopped as stopped:
         return _tell(str(stopped), 128 + stopped.number)
     except KeyboardInterrupt:
@@ -85,7 +85,7 @@ def execute(arguments: Sequence[str], early: Mapping[str, Any] | None = None) ->
         return 1
     except Exception as error:  # noqa: BLE001  (the one place where any error becomes an exit code)
         return _explain(error)
-    return code if isinstance(code, int) else 0
+    return 0
 
 
 def main() -> None:
@@ -113,6 +113,8 @@ def _explain(error: Exception) -> int:
         return _tell(printable(error), 1)  # the reason on the last line
     if hasattr(error, "format_message"):
         return _usage(error)
+    if type(error).__name__ == "Exit":  # click's, once --help or --version has printed its answer
+        return int(getattr(error, "exit_code", 0))
     import traceback
 
     sys.stderr.write(printable_lines("".join(traceback.format_exception(error))))
@@ -124,9 +126,10 @@ def _usage(error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
         sys.stderr.write(f"{context.get_help()}\n")
         return 2
-    message = error.format_message()
+    message = error.format_message().rstrip(".")
+    stop = "" if message.endswith("?") else "."
     command = context.command_path if context is not None else "nervenet"
-    return _tell(f"{message.rstrip('.')}. See {command} --help", int(getattr(error, "exit_code", 2)))
+    return _tell(f"{message}{stop} See {command} --help", int(getattr(error, "exit_code", 2)))
 
 
 def _tell(message: str, code: int) -> int:

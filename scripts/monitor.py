@@ -5,34 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING
 
-import typer
+import click
 
 if TYPE_CHECKING:
     from .views import View
 
+AFTER_END_S = 0.5  # what comes first tells of the past: of a run that ended, and has been resumed since
 DEFAULT_BROKER = "tcp://127.0.0.1:5555"
 
 
-def monitor(
-    broker: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help=f"The broker's directory. [default: that of the newest run below runs/, else {DEFAULT_BROKER}]",
-        ),
-    ] = None,
-    run: Annotated[str | None, typer.Option(metavar="NAME", help="Only this run. [default: all]")] = None,
-    topics: Annotated[
-        str, typer.Option(metavar="PREFIX,…", help="Only events whose type begins so. [default: all]")
-    ] = "",
-    json: Annotated[bool, typer.Option("--json", help="Every event as a JSON line on standard output.")] = False,
-    record: Annotated[Path | None, typer.Option(metavar="FILE", help="Also append every event to this file.")] = None,
-    stay: Annotated[
-        bool, typer.Option("--stay", help="Go on watching for further runs after the last one has ended.")
-    ] = False,
-) -> None:
+@click.command()
+@click.option(
+    "--broker",
+    metavar="ADDRESS",
+    help=f"The broker's directory. [default: that of the newest run below runs/, else {DEFAULT_BROKER}]",
+)
+@click.option("--run", metavar="NAME", help="Only this run. [default: all]")
+@click.option("--topics", metavar="PREFIX,…", default="", help="Only events whose type begins so. [default: all]")
+@click.option("--json", is_flag=True, help="Every event as a JSON line on standard output.")
+@click.option("--record", metavar="FILE", type=click.Path(path_type=Path), help="Also append every event to this file.")
+@click.option("--stay", is_flag=True, help="Go on watching for further runs after the last one has ended.")
+def monitor(broker: str | None, run: str | None, topics: str, json: bool, record: Path | None, stay: bool) -> None:
     """Watch a running system; attach and detach at will.
 
     Shows the newest run; ends when every run that it saw has ended.
@@ -61,14 +56,23 @@ async def _watch(
     runs = RunViews()  # decides when to end, whatever is shown
     view.note(f"watching {address}")
     async with view.running(), Monitor(address, topics=topics, run=run) as events:
-        async for event in events:
-            view.event(event.raw)
+        arriving = aiter(events)
+        until: float | None = None
+        while True:
+            try:
+                async with asyncio.timeout_at(until):
+                    event = await anext(arriving)
+            except (TimeoutError, StopAsyncIteration):
+                return
+            view.event(event)
             if file is not None:
                 file.write(to_json(event.raw) + "\n")
                 file.flush()
-            runs.update(event.raw)
-            if runs.all_finished and not stay:
-                return
+            runs.update(event)
+            if not runs.all_finished or stay:
+                until = None
+            elif until is None:
+                until = asyncio.get_running_loop().time() + AFTER_END_S
             # Events that are there already do not yield to the event loop; the display needs its turn.
             await asyncio.sleep(0)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from .options import experiment_flags
 
@@ -17,41 +17,57 @@ if TYPE_CHECKING:
 
     from .views import View
 
-Role = Literal["coordinator", "client", "peer"]
 
-
+@click.command()
+@click.argument(
+    "role",
+    metavar="ROLE",
+    type=click.Choice(("coordinator", "client", "peer")),
+    help="coordinator, client or peer",
+)
+@click.argument(
+    "file",
+    metavar="[EXPERIMENT.toml]",
+    type=click.Path(path_type=Path),
+    required=False,
+    help="An experiment file, the same at every node.",
+)
+@click.option("--run", metavar="NAME", required=True, help="The run to join, the same name at all its nodes")
+@click.option("--broker", metavar="ADDRESS", help="The broker's directory: tcp://HOST:PORT")
+@click.option(
+    "--seed-peer",
+    metavar="ADDRESS",
+    help="Peer, in place of --broker: any living peer of a run that has begun: tcp://HOST:PORT.",
+)
+@click.option("--name", metavar="NAME", help="This node's name in the run. [default: from role and host]")
+@click.option("--replace", is_flag=True, help="Take the name from another node, even if that one still answers.")
+@click.option("--advertise", metavar="HOST", help="Where others reach this node; needed with a wildcard bind")
+@click.option(
+    "--out", metavar="DIR", type=click.Path(path_type=Path), help="Folder for the model that this node ends up with"
+)
+@click.option(
+    "--resume",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="Continue from the state in this node's run folder; peers: when all do.",
+)
+@click.option("--quiet", is_flag=True, help="No progress; the result in one line.")
+@click.option("--json", is_flag=True, help="This node's events as JSON lines on standard output.")
 @experiment_flags("mode")
 def node(
     overrides: dict[str, object],
-    role: Annotated[Role, typer.Argument(metavar="ROLE", help="coordinator, client or peer")],
-    run: Annotated[str, typer.Option(metavar="NAME", help="The run to join, the same name at all its nodes")],
-    file: Annotated[
-        Path | None, typer.Argument(metavar="EXPERIMENT.toml", help="An experiment file, the same at every node.")
-    ] = None,
-    broker: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="The broker's directory: tcp://HOST:PORT")
-    ] = None,
-    seed_peer: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Peer, in place of --broker: any living peer of a run that has begun: tcp://HOST:PORT.",
-        ),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="This node's name in the run. [default: from role and host]")] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Take the name from another node, even if that one still answers.")
-    ] = False,
-    advertise: Annotated[
-        str | None, typer.Option(metavar="HOST", help="Where others reach this node; needed with a wildcard bind")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the model that this node ends up with")] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Continue from the state in this node's run folder; peers: when all do."),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress; the result in one line.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="This node's events as JSON lines on standard output.")] = False,
+    role: str,
+    file: Path | None,
+    run: str,
+    broker: str | None,
+    seed_peer: str | None,
+    name: str | None,
+    replace: bool,
+    advertise: str | None,
+    out: Path | None,
+    resume: Path | None,
+    quiet: bool,
+    json: bool,
 ) -> None:
     """Run one coordinator, client or peer, for real machines.
 
@@ -76,7 +92,8 @@ def node(
         resume or file, _in_mode(mode, role, overrides) | ({"network.advertise": advertise} if advertise else {})
     )
     # No live table: a standalone node should stay small, and a monitor shows all nodes.
-    view = JsonView() if json else View() if quiet else PlainView(_announced(run, experiment))
+    plain = PlainView(_announced(run, experiment), guessed=experiment.data.task is None)
+    view = JsonView() if json else View() if quiet else plain
     written = () if (out is None and resume is None) or role == "client" else not_written(experiment)
     for line in (*warnings(experiment), *written):
         sys.stderr.write(f"warning: {line}\n")

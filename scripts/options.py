@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 from nervenet.nodes.config.keys import left_open, parse_set
 from nervenet.nodes.config.schema import Experiment
 
@@ -38,7 +37,7 @@ FLAGS = (
         "iris, wine, breast_cancer, digits, diabetes, synthetic, mnist, fashion_mnist, or an .npz, .csv, .parquet file",
     ),
     Flag("data.target", "Column to predict", "target, y, label or class, else the last"),
-    Flag("data.task", "classification or regression", "what the model can do, else by the target of all sites"),
+    Flag("data.task", "classification or regression", "what the model can do, else by the target of all sites", "NAME"),
     Flag("data.partition", "Which node holds which rows: iid, dirichlet, shards, quantity or column"),
     Flag("data.alpha", "For dirichlet and quantity; the smaller, the more unequal the nodes"),
     Flag("data.shards_per_node", "For shards: shards of one label per node"),
@@ -77,50 +76,39 @@ FLAGS = (
 def experiment_flags(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that adds `FLAGS`, except those named, and ``--set``; the command gets them as ``overrides``.
 
-    Typer reads the command line from the signature, so the options are written into it. Values are parsed like those of
-    ``--set``: a wrong one is reported by the experiment, in the same words wherever it stands.
+    Values are parsed like those of ``--set``: a wrong one is reported by the experiment, in the same words wherever it
+    stands.
     """
     flags = [flag for flag in FLAGS if flag.name not in without]
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.name != "overrides"]
-        added = [(_variable(flag), _hint(flag)) for flag in flags] + [("set_", SET)]
-        everything = [p.replace(kind=p.KEYWORD_ONLY) for p in own]
-        everything += [inspect.Parameter(name, own[0].KEYWORD_ONLY, default=None, annotation=to) for name, to in added]
-
         @functools.wraps(function)
         def command(**given: Any) -> Any:
-            chosen = {flag.key: given.pop(_variable(flag)) for flag in flags}
+            chosen = {flag.key: given.pop(flag.name.replace("-", "_")) for flag in flags}
             overrides = {key: _value(key, text) for key, text in chosen.items() if text is not None}
-            overrides.update(map(_set, given.pop("set_") or ()))
+            overrides.update(map(_set, given.pop("set")))
             return function(overrides=overrides, **given)
 
-        # Typer would inspect the wrapped function, which lacks the options.
-        del command.__dict__["__wrapped__"]
-        command.__dict__["__signature__"] = inspect.Signature(everything)
-        command.__annotations__ = {p.name: p.annotation for p in everything}
+        for add in reversed([*map(_option, flags), SET]):  # the last decorator's option comes first in the help
+            add(command)
         return command
 
     return decorate
 
 
 _HELP = "Any key of the experiment file, dotted; wins over file and flags. Repeatable. KEY=none leaves a key open."
-SET = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=_HELP)]
+SET = click.option("--set", multiple=True, metavar="KEY=VALUE", help=_HELP)
 
 
 _IN_FILE = {"compression": "federated.compression"}  # of keys that mean one of the mode's own table
 
 
-def _variable(flag: Flag) -> str:
-    return flag.name.replace("-", "_")
-
-
-def _hint(flag: Flag) -> Any:
+def _option(flag: Flag) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     value = _default(flag.key)
     shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
     metavar = {float: "X", str: "NAME"}.get(type(value), "COLUMN" if flag.key == "data.target" else "N")
     text = f"{flag.help}. [default: {flag.default or shown}]"
-    return Annotated[str | None, typer.Option(f"--{flag.name}", metavar=flag.metavar or metavar, help=text)]
+    return click.option(f"--{flag.name}", metavar=flag.metavar or metavar, help=text)
 
 
 def _default(key: str) -> Any:

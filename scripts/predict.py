@@ -6,24 +6,29 @@ import csv
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-import typer
+import click
 
-from .saved_model import Best, Own, Saved, load_saved
+from .saved_model import best_option, load_saved, own_option, saved_argument
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
 
 
-def predict(
-    saved: Saved,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .parquet or .npz file of rows to predict.")],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a .csv file. [default: print]")] = None,
-    proba: Annotated[bool, typer.Option("--proba", help="Also the probability of each class.")] = False,
-    best: Best = False,
-    model: Own = None,
-) -> None:
+@click.command()
+@saved_argument
+@click.argument(
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A .csv, .parquet or .npz file of rows to predict.",
+)
+@click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="Write a .csv file. [default: print]")
+@click.option("--proba", is_flag=True, help="Also the probability of each class.")
+@best_option
+@own_option
+def predict(saved: Path, file: Path, out: Path | None, proba: bool, best: bool, own: str | None) -> None:
     """Predict the rows of a file with a saved model.
 
     Columns are found by their names; others, such as an id or the target, are ignored. Prints a line for each row, in
@@ -31,7 +36,7 @@ def predict(
     """
     if out is not None:
         _check_out(out)
-    site_model, _ = load_saved(saved, best=best, own=model)
+    site_model, _ = load_saved(saved, best=best, own=own)
     from nervenet.models.data.inputs import read_inputs
 
     inputs = read_inputs(file, site_model.preprocessing.columns)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
 
-Saved = Annotated[Path, typer.Argument(metavar="RUN|MODEL", help="A run folder, or a model file.")]
-Best = Annotated[bool, typer.Option("--best", help="Of a run folder: the best round's model, not the last.")]
-Own = Annotated[
-    str | None, typer.Option(metavar="MODULE:CLASS", help="For a model of a class of your own: its import path.")
-]
+saved_argument = click.argument(
+    "saved", metavar="RUN|MODEL", type=click.Path(path_type=Path), help="A run folder, or a model file."
+)
+best_option = click.option("--best", is_flag=True, help="Of a run folder: the best round's model, not the last.")
+own_option = click.option(
+    "--model", "own", metavar="MODULE:CLASS", help="For a model of a class of your own: its import path."
+)
 
 
 def load_saved(saved: Path, *, best: bool, own: str | None) -> tuple[SiteModel, Path]:

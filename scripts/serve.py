@@ -6,23 +6,23 @@ import errno
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from .plain_server import serve_plainly
-from .saved_model import Best, Own, Saved, load_saved
+from .saved_model import best_option, load_saved, own_option, saved_argument
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
 
 
-def serve(
-    saved: Saved,
-    http: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where to listen.")] = "127.0.0.1:8000",
-    best: Best = False,
-    model: Own = None,
-) -> None:
+@click.command()
+@saved_argument
+@click.option("--http", metavar="HOST:PORT", default="127.0.0.1:8000", show_default=True, help="Where to listen.")
+@best_option
+@own_option
+def serve(saved: Path, http: str, best: bool, own: str | None) -> None:
     """Answer predictions from a saved model over HTTP.
 
     POST /predict with {"X_test": [[…], …]}, raw inputs, is answered by {"y_pred": […]}. GET /healthz says whether the
@@ -33,7 +33,7 @@ def serve(
 
     from .signals import run
 
-    site_model, path = load_saved(saved, best=best, own=model)
+    site_model, path = load_saved(saved, best=best, own=own)
     info = {"metrics": {} if best else _metrics(saved)} | read_extra(path)
     run(lambda: _serve(site_model, info, host, port))
 

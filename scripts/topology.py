@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 if TYPE_CHECKING:
     from nervenet.nodes.topology import Schedule
@@ -14,31 +14,44 @@ if TYPE_CHECKING:
 MOST = 2048  # nodes: the figures come from whole matrices
 
 
+@click.command()
+@click.argument("name", metavar="[NAME]", required=False, help="Topology; without one: list them.")
+@click.option("--nodes", "-n", metavar="N", type=click.IntRange(1, MOST), help="Peers. [default: 16, or those in FILE]")
+@click.option(
+    "--degree", metavar="K", type=int, help="Neighbors of a peer, where the topology takes it. [default: 4; base-k: 1]"
+)
+@click.option(
+    "--probability",
+    metavar="P",
+    type=float,
+    help="erdos-renyi: of an edge (2 ln n / n); small-world: of a moved one (0.1).",
+)
+@click.option("--edges", metavar="FILE", type=click.Path(path_type=Path), help="edges: two members a line.")
+@click.option(
+    "--seed", metavar="S", type=click.IntRange(0), default=0, show_default=True, help="Seed of random graphs."
+)
+@click.option(
+    "--rounds", metavar="R", type=click.IntRange(1), help="Also print the distance left after each of R rounds."
+)
+@click.option(
+    "--out",
+    metavar="PNG",
+    type=click.Path(path_type=Path),
+    help="The picture. [default: NAME-N.png; with --json: none]",
+)
+@click.option("--json", is_flag=True, help="Print one JSON object.")
+@click.option("--list", "list_", is_flag=True, help="List all topologies and what each takes.")
 def topology(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Topology; without one: list them.")] = None,
-    nodes: Annotated[
-        int | None,
-        typer.Option("--nodes", "-n", metavar="N", min=1, max=MOST, help="Peers. [default: 16, or those in FILE]"),
-    ] = None,
-    degree: Annotated[
-        int | None,
-        typer.Option(metavar="K", help="Neighbors of a peer, where the topology takes it. [default: 4; base-k: 1]"),
-    ] = None,
-    probability: Annotated[
-        float | None,
-        typer.Option(metavar="P", help="erdos-renyi: of an edge (2 ln n / n); small-world: of a moved one (0.1)."),
-    ] = None,
-    edges: Annotated[Path | None, typer.Option(metavar="FILE", help="edges: two members a line.")] = None,
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Seed of random graphs.")] = 0,
-    rounds: Annotated[
-        int | None,
-        typer.Option(metavar="R", min=1, help="Also print the distance left after each of R rounds."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="The picture. [default: NAME-N.png; with --json: none]")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    list_: Annotated[bool, typer.Option("--list", help="List all topologies and what each takes.")] = False,
+    name: str | None,
+    nodes: int | None,
+    degree: int | None,
+    probability: float | None,
+    edges: Path | None,
+    seed: int,
+    rounds: int | None,
+    out: Path | None,
+    json: bool,
+    list_: bool,
 ) -> None:
     """Print degree, edges, spectral gap and rounds to consensus of a topology, and draw it.
 

@@ -8,9 +8,9 @@ import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
 
-from nervenet.nodes.monitoring.run_view import RunView, notice
+from nervenet.nodes.monitoring.run_view import Fields, RunView, notice
+from nervenet.nodes.runtime.event_types import Event
 from nervenet.nodes.runtime.printable import printable
 
 REFRESH_S = 0.125
@@ -20,7 +20,7 @@ PLAIN_LINE_EVERY_S = 2.0
 class View:
     """What a command prints of a run, within its `running` context: here nothing but notes."""
 
-    def event(self, event: Mapping[str, Any]) -> None:
+    def event(self, event: Fields) -> None:
         """Show an event: here what launcher and coordinator warn of, such as a full disk, which no result tells."""
         if event.get("type") == "warning" and event.get("role") in ("launcher", "coordinator"):
             print(f"warning: {printable(event.get('reason'))}", file=sys.stderr, flush=True)
@@ -33,20 +33,20 @@ class View:
         yield
 
 
-def choose_view(*, quiet: bool = False, json: bool = False) -> View:
-    """Return the view for the flags and for where standard output goes."""
+def choose_view(*, quiet: bool = False, json: bool = False, guessed: bool = False) -> View:
+    """Return the view for the flags and for where standard output goes; see `PlainView` for `guessed`."""
     if json:
         return JsonView()
     if quiet:
         return View()
     if not sys.stdout.isatty():
-        return PlainView()
+        return PlainView(guessed=guessed)
     from nervenet.models.extras import how_to_install, installed
 
     if installed("rich"):
-        return LiveView()
+        return LiveView(guessed=guessed)
     print(f"lines in place of a live table: {how_to_install('rich')}", file=sys.stderr)
-    return PlainView()
+    return PlainView(guessed=guessed)
 
 
 class JsonView(View):
@@ -58,11 +58,11 @@ class JsonView(View):
         self._to_json = to_json
         self._open = True
 
-    def event(self, event: Mapping[str, Any]) -> None:
+    def event(self, event: Fields) -> None:
         if not self._open:
             return
         try:
-            sys.stdout.write(self._to_json(event) + "\n")
+            sys.stdout.write(self._to_json(event.raw if isinstance(event, Event) else event) + "\n")
             sys.stdout.flush()
         except BrokenPipeError:
             self._open = False  # the reader has gone; the run goes on without it
@@ -86,7 +86,7 @@ class RunViews:
     def all_finished(self) -> bool:
         return bool(self.by_run) and all(view.finished for view in self.by_run.values())
 
-    def update(self, event: Mapping[str, Any]) -> None:
+    def update(self, event: Fields) -> None:
         run = event.get("run")
         if run:
             self.by_run.setdefault(str(run), RunView(run=str(run))).update(event)
@@ -124,20 +124,23 @@ class PlainView(View):
     ----------
     known
         What is known of a run beforehand, where no event will say.
+    guessed
+        Whether what the target is follows from its values, and the user of this command could have said it.
     """
 
-    def __init__(self, known: RunView | None = None) -> None:
+    def __init__(self, known: RunView | None = None, *, guessed: bool = False) -> None:
+        self._hint = " (--task would say otherwise)" if guessed else ""
         self._runs = RunViews(known)
         self._alone = known is not None
         self._suspicions = Suspicions()
         self._told: set[str] = set()  # of which runs it has been said what their target is
 
-    def event(self, event: Mapping[str, Any]) -> None:
+    def event(self, event: Fields) -> None:
         self._runs.update(event)
         view = self._runs.newest
         if view.target and view.run not in self._told:
             self._told.add(view.run)
-            self.note(f"the target is taken for {view.target} (--task says otherwise)")
+            self.note(f"the target is taken for {view.target}{self._hint}")
         held_out = event.get("held_out_by_class")
         if self._alone and event.get("type") == "node.ready" and isinstance(held_out, Mapping):
             kept = ", ".join(f"{count} of {label}" for label, count in list(held_out.items())[:10])
@@ -172,11 +175,11 @@ class PlainView(View):
 class LiveView(PlainView):
     """For people: a table, redrawn in place, with notices above it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, guessed: bool = False) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        super().__init__()
+        super().__init__(guessed=guessed)
         self._console = Console(highlight=False)
         # Redrawn by the event loop: rich's thread would read a view in the middle of an event.
         self._live = Live(console=self._console, auto_refresh=False, transient=False)

@@ -10,6 +10,7 @@ the order of the batches - it decides from what all nodes agreed on, so that the
 
 from collections.abc import Iterator
 from copy import deepcopy
+from inspect import signature
 from math import nan
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 from ..base import FitJob, ModelBase, plain
 from ..evaluate import evaluate
 from ..model import Dtype, FitReport
-from ..weights import Array, Layout, Vector, is_finite
+from ..weights import Array, Layout, Vector
 
 CHUNK = 4096
 """Rows handed to one `partial_fit`: its overhead is that of many steps, and a fit can be stopped only between two."""
@@ -70,6 +71,16 @@ class Adapter(ModelBase):
         """Return import path and parameters, but not random_state: the run's seed addresses what is random."""
         parameters = {k: plain(v) for k, v in self.given.get_params(deep=False).items() if k != "random_state"}
         return {"name": self.path, "parameters": parameters}
+
+    def chosen_parameters(self) -> dict[str, Any]:
+        """Return those of `describe`'s parameters that are not the defaults of the estimator's class.
+
+        Which parameters there are, and how a default is spelled, differs from one release of scikit-learn to the next.
+        """
+        known = signature(type(self.given)).parameters.values()
+        defaults = {each.name: plain(each.default) for each in known if each.default is not each.empty}
+        parameters: dict[str, Any] = self.describe()["parameters"]
+        return {key: value for key, value in parameters.items() if key not in defaults or value != defaults[key]}
 
     def build(self, n_features: int, n_classes: int | None, rng: np.random.Generator) -> Layout:
         from sklearn.base import clone
@@ -139,10 +150,6 @@ class Adapter(ModelBase):
             return None
         with np.errstate(all="ignore"):
             found: Array = np.asarray(self.working.predict_proba(self.checked(X)))
-        if np.isnan(found).any() and is_finite(self.get_weights()):
-            # Where no class is likelier than zero, scikit-learn before 1.9 divides by zero, and later ones say that all
-            # are alike.
-            found[np.isnan(found).any(axis=1)] = 1 / found.shape[1]
         return found
 
     def see_one_row(self) -> None:
@@ -167,3 +174,15 @@ class LinearAdapter(Adapter):
 
     def write(self, arrays: dict[str, Array]) -> None:
         self.working.coef_, self.working.intercept_ = arrays["coef"], arrays["intercept"]
+
+    def probabilities(self, X: Array) -> Array | None:
+        found = super().probabilities(X)
+        lost = None if found is None else np.isnan(found).any(axis=1)
+        if found is None or lost is None or not lost.any():
+            return found
+        # One class against the rest: where none is likelier than zero, scikit-learn before 1.9 divides by zero, and
+        # later ones say that all are alike. Of a model that has diverged, no row has finite decision values.
+        with np.errstate(all="ignore"):
+            decisions = np.asarray(self.working.decision_function(self.checked(X))).reshape(len(found), -1)
+        found[lost & np.isfinite(decisions).all(axis=1)] = 1 / found.shape[1]
+        return found

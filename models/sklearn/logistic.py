@@ -2,7 +2,7 @@
 
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import nan
 
 import numpy as np
@@ -41,6 +41,16 @@ class LogisticAdapter(LinearAdapter):
         return (
             f"its rows are all of class {', '.join(map(str, classes))}, and LogisticRegression's fit of one class has "
             'no end; SGDClassifier(loss="log_loss") is the same model by bounded steps'
+        )
+
+    def caution(self, sites: Mapping[str, Sequence[object]], classes: Sequence[object]) -> str | None:
+        """Return what to expect where no site has rows of all classes: nobody then moves the intercepts."""
+        if not self.given.fit_intercept or any(len(held) == len(classes) for held in sites.values()):
+            return None
+        return (
+            f"none of {len(sites)} sites has rows of all {len(classes)} classes, so none moves the intercepts of "
+            f"{self.name}, and where classes overlap it may learn next to nothing; "
+            'SGDClassifier(loss="log_loss") is the same model, and its sites move them'
         )
 
     def _lacks_classes(self, y: Array) -> bool:

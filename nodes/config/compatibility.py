@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..topology.base import TopologyError
 from ..topology.edge_list import edges_digest
+from .idle_parameters import idle_parameters
 from .keys import ExperimentError, as_in_file, flat
 from .schema import Experiment
 
@@ -42,11 +43,16 @@ NO_PART = ("verbose", "n_jobs", "random_state", "warm_start", "max_iter")
 def shared_config_of(experiment: Experiment, site_model: SiteModel) -> dict[str, Any]:
     """Return, by the keys of the experiment file, what a node must bring exactly as the others do.
 
-    That is all that an update's meaning depends on: the model with its loss, penalty, solver and type, the scales, and
-    with whom it is mixed how. How much a site trains, in which batches, and the built-in network's rate, are not here:
-    a coordinator tells its clients, and peers choose for themselves. See docs/data.md.
+    That is all that an update's meaning depends on: the model with its loss, penalty, solver and type (of an estimator
+    of scikit-learn what is not at its default), the scales, and with whom it is mixed how. How much a site trains, in
+    which batches, and the built-in network's rate, are not here: a coordinator tells its clients, and peers choose for
+    themselves. See docs/data.md.
     """
-    description = site_model.model.describe()
+    model = site_model.model
+    description = model.describe()
+    parameters = dict(description.get("parameters", {}))
+    no_part = {*NO_PART, *idle_parameters(str(description["name"]), parameters)}
+    chosen = getattr(model, "chosen_parameters", None)  # scikit-learn's defaults differ by release
     shared: dict[str, Any] = {
         "mode": experiment.mode,
         "nodes": experiment.min_nodes,
@@ -56,8 +62,8 @@ def shared_config_of(experiment: Experiment, site_model: SiteModel) -> dict[str,
         "model.name": str(description["name"]),
     }
     built_in = description["name"] == "mlp"
-    for key, value in sorted(description.get("parameters", {}).items()):
-        if key not in NO_PART and not (built_in and key == "learning_rate"):
+    for key, value in sorted((parameters if chosen is None else chosen()).items()):
+        if key not in no_part and not (built_in and key == "learning_rate"):
             table = "training" if built_in and key in OF_TRAINING else "model"
             shared[f"{table}.{key}"] = value if isinstance(value, bool | int | float | str) else str(value)
     if experiment.mode == "gossip":

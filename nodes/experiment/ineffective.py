@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from dataclasses import fields
 from typing import Any
 
-from ..config.schema import Experiment, ModelConfig
+from ..config.idle_parameters import idle_parameters
+from ..config.schema import Experiment
 
 STEERING = ("sites", "until", "patience", "min_delta", "budget_s")  # keys of [evaluation] that a coordinator heeds
 PARTITIONS = {"alpha": ("dirichlet", "quantity"), "shards_per_node": ("shards",), "column": ("column",)}
@@ -40,31 +41,16 @@ def warnings(experiment: Experiment) -> list[str]:
         for key in _changed(getattr(experiment, table))
         if key in keys
     ]
-    found += [f"model.{key} has no effect here: {why}" for key, why in _idle_parameters(experiment.model)]
+    idle = idle_parameters(name, experiment.model.parameters)
+    found += [
+        f"model.{key} has no effect here: {why}" for key, why in idle.items() if key in experiment.model.parameters
+    ]
     if mode == "federated" and federated.personal:
         found.append(
             "federated.personal: the coordinator's model has only the initial values of these arrays, and its "
             "test figures mean little; the clients' own are in the summary under personal"
         )
     return found
-
-
-def _idle_parameters(model: ModelConfig) -> Iterator[tuple[str, str]]:
-    """Find parameters that were given to a scikit-learn estimator and that training by rounds leaves unused."""
-    if not model.name.startswith("sklearn."):
-        return
-    network = model.name.startswith("sklearn.neural_network.")
-    idle = {
-        "max_iter": "training.epochs says how far a round goes, and rounds how many there are",
-        "random_state": "all draws follow from the run's seed",
-    }
-    if model.name in ("sklearn.linear_model.SGDClassifier", "sklearn.linear_model.SGDRegressor") or (
-        network and model.parameters.get("learning_rate") != "adaptive"  # which goes by them
-    ):
-        idle |= dict.fromkeys(("tol", "n_iter_no_change"), "nothing but the number of rounds ends the training")
-    if network:
-        idle["batch_size"] = "give training.batch_size"
-    yield from ((key, why) for key, why in idle.items() if key in model.parameters)
 
 
 def _asynchronous(experiment: Experiment) -> bool:

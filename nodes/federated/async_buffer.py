@@ -73,7 +73,7 @@ class AsyncBuffer:
         if len(run.registry.living()) < least(config, run.registry):
             self._waiting_since = now
             return run.wait(*run.round.key, now)
-        trusted = run.registry.trusted(run.completed + 1)
+        trusted = run.registry.trusted(run.completed + 1, least_in_step(self.buffer.size, config))
         last = self.buffer.step.last if self.buffer.step else ""
         idle = [name for name in ledger.idle(trusted, now) if name != last and not self._alone(name)]
         at_work = sum(name in ledger.out for name in trusted)

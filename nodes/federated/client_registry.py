@@ -169,10 +169,11 @@ class ClientRegistry:
             record.capped = True
         return found
 
-    def trusted(self, number: int) -> list[str]:
-        """Clients that are living and not on probation in round `number`; all who live, if they all are."""
+    def trusted(self, number: int, least: int = 1) -> list[str]:
+        """Clients that are living and not on probation in round `number`; all who live, if fewer than `least` are."""
         living = self.living()
-        return [name for name in living if self.clients[name].barred < number] or living
+        found = [name for name in living if self.clients[name].barred < number]
+        return living if len(found) < least else found
 
     def strike(self, name: str, key: tuple[int, int], rounds: int) -> int | None:
         """Count a rejection in (round, attempt); at the third in a row return the last round in which the client is not

@@ -237,7 +237,8 @@ class CoordinatorMachine:
         if flaw:
             return run.fail(flaw)
         completed = e.Publish("round.completed", {**closing_fields(run.round, now), **event.decided})
-        return [e.CancelTimer(("work", "agreement", 0)), completed, *run.save(now), *self._open(1, 0, now)]
+        cautions = [e.Publish("warning", {"reason": reason}) for reason in event.cautions]
+        return [e.CancelTimer(("work", "agreement", 0)), completed, *cautions, *run.save(now), *self._open(1, 0, now)]
 
     def _evaluated(self, number: int, metrics: Mapping[str, Any], now: float) -> list[e.Effect]:
         run = self.run

@@ -14,6 +14,7 @@ from ..runtime import events as ev
 from ..runtime.model_worker import ModelWorker, Scale
 from ..runtime.worker import Cancellation, Deferred
 from .checkpoint_writer import CheckpointWriter
+from .sampling import share_of
 from .strategies import Contribution, State, Strategy
 from .strategies.safeguards import begun, guarded
 
@@ -25,11 +26,16 @@ KEPT = 2
 STATE, PART = "strategy.", "part."  # before the names of arrays in a checkpoint
 
 
+def population_of(strategy: Strategy, nodes: int, participation: float) -> int:
+    """Return what `Strategy.init` is told: the clients of the run; without rounds, as many as are at work at a time."""
+    return share_of(nodes, participation) if strategy.demands.asynchronous else nodes
+
+
 class Aggregator:
     """Folds updates into the next model, one round after another.
 
     With `report` each fold also measures every update and names who is out of line, as `strategies.outliers` does: a
-    few more passes over them. `population` are the clients of the run; see `Strategy.init`.
+    few more passes over them. `population` is what `population_of` returns.
     """
 
     def __init__(self, strategy: Strategy, population: int = 0, *, report: bool = False) -> None:

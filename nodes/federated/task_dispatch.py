@@ -101,9 +101,7 @@ def choose(
 
     Nobody on probation, unless fewer than `least` others are there.
     """
-    pool, federated = registry.trusted(number), config.federated
-    if len(pool) < least:
-        pool = registry.living()
+    pool, federated = registry.trusted(number, least), config.federated
     wanted = min(len(pool), max(floor, share_of(len(pool), federated.participation)))
     count = surplus(len(pool), wanted, federated.over_selection)
     return draw(pool, count, config, registry, round=number, attempt=attempt), wanted

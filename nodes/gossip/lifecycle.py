@@ -60,7 +60,8 @@ class PeerLifecycle:
         effects = self.flood.add(origin, fields, body, source)
         return effects if self.flood.fault is None else [*effects, *self.fail(self.flood.fault)]
 
-    def agreed(self, event: ev.ModelReady, now: float) -> e.Effect:
+    def agreed(self, event: ev.ModelReady, now: float) -> list[e.Effect]:
+        """Close round 0; what all peers have found in their surveys the first of them says."""
         self.settled, self.status = event, "resting"
         fields = {
             "round": 0,
@@ -69,7 +70,8 @@ class PeerLifecycle:
             "participants": sorted(self.flood.surveys),
             **event.decided,
         }
-        return e.Publish("round.completed", fields)
+        spoken = event.cautions if self.flood.name == min(self.flood.members) else ()
+        return [e.Publish("round.completed", fields), *(e.Publish("warning", {"reason": each}) for each in spoken)]
 
     def join_expired(self) -> list[e.Effect]:
         missing = ", ".join(self.flood.missing)

@@ -189,7 +189,7 @@ class PeerMachine:
             self.resumed = event.round
             effects = self.rounds.resume(event.round, evaluate=True)
         else:
-            effects = [completed]
+            effects = completed
         effects += self.rounds.unread(now)
         self.tracker.expect_all()
         effects += self.rounds.next(now)

@@ -32,6 +32,7 @@ import msgpack
 from ..runtime.printable import printable_lines
 from .rlimits import OUT_OF_RESOURCES, raise_soft_limits, ran_out
 
+IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # SIGTERM not by children: the launcher stops them by it
 LAST_S = 1.0  # how long a child may take to end when the launcher has
 MAX_DESCRIPTORS = 128  # that go with one write; Linux takes 253
 PRELOAD = (
@@ -166,6 +167,7 @@ class ForkServer:
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.close(self._wake_r)
             os.close(self._wake_w)
             self._sock.close()
@@ -218,9 +220,10 @@ def _child(job: dict[str, Any], descriptors: list[int], pipe: int) -> NoReturn:
 
 
 def main(sock_fd: int, pipe: int) -> None:
-    # Ctrl-C reaches the whole process group; the launcher alone decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # Ctrl-C, a closed terminal and a service manager reach the whole process group; the launcher alone decides what
+    # they mean, and needs this process to stop the others in order.
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
     raise_soft_limits()  # children inherit them
     # structlog imports rich for tracebacks on a terminal, where it is there: 9 MB that no child needs.
     sys.modules["rich"] = None  # type: ignore[assignment]

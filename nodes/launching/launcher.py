@@ -128,9 +128,10 @@ class _Launch:
     shares: DataShares = field(init=False)
     events: RunEvents = field(init=False)
     supervisor: Supervisor = field(init=False)
-    ended_at: float | None = None  # unix seconds at which every node had reported; the baselines may go on
+    ended_at: float | None = None  # by the monotonic clock, when every node had reported; the baselines may go on
 
     def __post_init__(self) -> None:
+        self.began_at = time.monotonic() - (time.time() - self.started_at)  # a clock may be set during the run
         self.name = f"{self.experiment.mode}-{secrets.token_hex(3)}"
 
     async def run(self, out: Path | None, resume: Path | None) -> RunResult:
@@ -208,14 +209,22 @@ class _Launch:
             if not may_stop_early:
                 await supervisor.start_baselines(self.shares, self.experiment.rounds)
             await supervisor.wait_for_results(report_server.failed)
-            self.ended_at = time.time()
+            self.ended_at = time.monotonic()
             if may_stop_early:  # then only now it is known for how many rounds they have to train
                 await supervisor.start_baselines(self.shares, supervisor.completed_rounds)
             await supervisor.wait_for_baselines(BASELINE_S)
         except asyncio.CancelledError as error:
-            status, reason, interrupted = "interrupted", "interrupted", error
+            supervisor.stopping()
+            interrupted = error
+            if self.ended_at is None:
+                status, reason = "interrupted", "interrupted"
+            else:
+                self._without_baselines("interrupted")
         except RunAborted as error:
-            status, reason = "failed", str(error)
+            if self.ended_at is None:
+                status, reason = "failed", str(error)
+            else:
+                self._without_baselines(str(error))
         except Exception as error:  # noqa: BLE001  (raised again below, when the folder is readable and nobody left)
             status, reason, interrupted = "failed", f"{type(error).__name__}: {error}", error
         if status != "completed":
@@ -245,6 +254,10 @@ class _Launch:
         if result.status != "completed":
             raise RunFailed(result.reason or "", result)
         return result
+
+    def _without_baselines(self, reason: str) -> None:
+        """Say so; the result is complete without them."""
+        self.events.publish("warning", reason=f"the baselines are left out: {reason}")
 
     def _run_started(self) -> dict[str, Any]:
         experiment = self.experiment
@@ -282,7 +295,7 @@ class _Launch:
         result.status, result.reason, result.task = status, reason, self.shares.task
         result.majority = self.shares.majority
         result.baseline, result.last_round = supervisor.baselines, events.last_round
-        result.wall_s, result.baseline_s = (self.ended_at or time.time()) - self.started_at, supervisor.baseline_s
+        result.wall_s, result.baseline_s = (self.ended_at or time.monotonic()) - self.began_at, supervisor.baseline_s
         result.startup_s = None if events.first_round_at is None else events.first_round_at - self.started_at
         write_results(self.experiment, self.run_dir, result)
         return result

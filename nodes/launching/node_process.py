@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zmq
+from nervenet.broker.errors import MessageTooLarge
 from nervenet.broker.messages import Payload
 
 from ..config.compatibility import shared_config_of
@@ -27,7 +28,7 @@ from ..roles.client import Client
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
 from ..runtime.identity import NodeIdentity
-from ..runtime.report_client import report_once
+from ..runtime.report_client import ReportClient, report_once
 from .machine_limits import files_of_process
 from .rlimits import OUT_OF_RESOURCES, ran_out
 from .shared_arrays import unpack
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 Node = Coordinator | Client | Peer
 ROLES: dict[str, type[Node]] = {"coordinator": Coordinator, "client": Client, "peer": Peer}
+FEW_LINES = 3  # of each list, where all of them would not fit a message
 MOST_SOCKETS = 65_535  # of a context, by ZeroMQ
 SWITCH_INTERVAL_S = 0.0005  # how long the event loop waits at most for a training thread to release the interpreter
 
@@ -82,7 +84,8 @@ async def _until_terminated(work: Any) -> int:
     """Run until done, or until SIGTERM asks for an orderly stop; return the exit code."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    # Once: the launcher's own SIGTERM may follow one that went to the whole group, and must not cancel the last report.
+    loop.add_signal_handler(signal.SIGTERM, lambda: task.cancelling() or task.cancel())
     try:
         return int(await task or 0)
     except asyncio.CancelledError:
@@ -207,7 +210,7 @@ def report_of(node: Node) -> dict[str, Any]:
         fields["best"] = {"round": node.best.round, "metrics": dict(node.best.metrics)}
         if node.best.clock:
             fields["best"]["clock"] = node.best.clock
-    if not node.model.built:  # round 0 has failed
+    if not node.model.built:  # the run failed before
         return fields
     if clock := node.model.clock if isinstance(node, Client) else node.clock if node.model.scheduled else 0.0:
         fields["clock"] = clock
@@ -245,13 +248,12 @@ async def _report(node: Node, failure: str, folder: str, experiment: Experiment)
     fields = report_of(node) | ({"failed": failure} if failure else {})
     if folder and isinstance(node, Coordinator):  # before anything waits for the launcher
         fields["models_saved"] = await _models_saved(experiment, folder, node, failure)
-    history = session.stats.history
-    if len(history):
-        how, numbers = history.to_report()
+    # Half of a message: its header needs room as well.
+    for how, numbers in session.stats.history.to_reports(experiment.network.max_message_bytes // 2):
         rounds = Payload(layout="rounds", dtype="float64", length=numbers.size)
         await session.reports.report("rounds", how, numbers, payload=rounds)
     if weights is None or not site_model.built:
-        await session.reports.report("result", fields)
+        await _report_result(session.reports, fields)
         return
     layout = site_model.layout
     fields |= {"layout": layout.to_dict(), "agreement": site_model.preprocessing.to_dict()}
@@ -259,4 +261,17 @@ async def _report(node: Node, failure: str, folder: str, experiment: Experiment)
     best = node.best if isinstance(node, Coordinator) else None
     if best is not None and best.weights is not weights:
         await session.reports.report("best", fields["best"], best.weights, payload=payload)
-    await session.reports.report("result", fields, weights, payload=payload)
+    await _report_result(session.reports, fields, weights, payload)
+
+
+async def _report_result(
+    reports: ReportClient, fields: dict[str, Any], weights: Any = None, payload: Payload | None = None
+) -> None:
+    """Report the result, if need be without most of its lists: a run must not be lost by them."""
+    try:
+        await reports.report("result", fields, weights, payload)
+    except MessageTooLarge as error:
+        warning = f"only a few durations, disturbances and warnings are reported: {error}"
+        few = {"round_s": fields["round_s"][-100:], "disturbed": fields["disturbed"][:FEW_LINES]}
+        few["warnings"] = [*fields["warnings"][:FEW_LINES], warning]
+        await reports.report("result", fields | few, weights, payload)

@@ -94,7 +94,7 @@ class ProcessTable:
         process.ended = True
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit code {status}"
         if status == OUT_OF_RESOURCES:
-            how = "ended for want of open files, memory or processes on this machine; nodes.log says of which"
+            how = "ended for want of open files, memory, processes or disk space here; nodes.log says of which"
         self._on_exit(process.nodes, how)
         self.notify()
 

@@ -67,6 +67,8 @@ class RunView:
     first_round_at: float | None = None
     last_round_at: float | None = None
     completed: int | None = None  # rounds, as the end of the run has it
+    incarnations: dict[str, int] = field(default_factory=dict)  # of each publisher, the newest
+    ended_by: tuple[str, int] | None = None  # publisher and incarnation that said how the run ended
     final: set[str] = field(default_factory=set)  # nodes whose result is known: it stays, whatever still comes
 
     @property
@@ -81,6 +83,7 @@ class RunView:
         event = event.raw if isinstance(event, Event) else fit(event)[0]
         kind, at = str(event.get("type")), _number(event.get("time")) or 0.0
         self.seen = max(self.seen, at)
+        self._heard(str(event.get("node")), int(event.get("incarnation") or 0))
         row = self._row(event, at)
         number = event.get("round") if isinstance(event.get("round"), int) else None
         match kind:
@@ -127,6 +130,14 @@ class RunView:
         done = max(1, self.round - self.resumed_after)
         return (self.last_round_at - self.first_round_at) / done * max(0, self.rounds - self.round)
 
+    def _heard(self, node: str, incarnation: int) -> None:
+        """Who said that the run is over, and has been started again since, goes on with it."""
+        self.incarnations[node] = max(incarnation, self.incarnations.get(node, 0))
+        if self.ended_by is not None and node == self.ended_by[0] and incarnation > self.ended_by[1]:
+            self.status, self.reason, self.stopping = "starting", "", ""
+            self.completed, self.ended_by = None, None
+            self.final.clear()
+
     def _started(self, event: Fields) -> None:
         for name in ("mode", "data", "model"):
             setattr(self, name, str(event.get(name) or getattr(self, name)))
@@ -137,6 +148,10 @@ class RunView:
             self.status = "running"
 
     def _ended(self, kind: str, event: Fields) -> None:
+        node, incarnation = str(event.get("node")), int(event.get("incarnation") or 0)
+        if incarnation < self.incarnations[node]:  # it has been started again since
+            return
+        self.ended_by = (node, incarnation)
         self.status = "failed" if kind == "run.failed" else str(event.get("status") or "completed")
         self.reason = str(event.get("reason") or "")
         completed = event.get("completed_rounds")

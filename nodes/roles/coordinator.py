@@ -16,7 +16,7 @@ from ..config.schema import Experiment
 from ..federated.checkpoint_writer import CheckpointWriter
 from ..federated.coordinator_config import CoordinatorConfig
 from ..federated.coordinator_machine import CoordinatorMachine
-from ..federated.coordinator_worker import Aggregator, CoordinatorWorker
+from ..federated.coordinator_worker import Aggregator, CoordinatorWorker, population_of
 from ..federated.early_stopping import Stop
 from ..federated.evaluation import Best
 from ..federated.recovery import recall
@@ -124,7 +124,11 @@ class Coordinator(Role):
         federated = experiment.federated
         self._worker = CoordinatorWorker(
             site_model,
-            Aggregator(self._strategy, experiment.nodes, report=federated.report_outliers),
+            Aggregator(
+                self._strategy,
+                population_of(self._strategy, experiment.nodes, federated.participation),
+                report=federated.report_outliers,
+            ),
             node=identity.name,
             seed=experiment.seed,
             scale=experiment.data.scaling,

@@ -86,7 +86,8 @@ class ModelReady(Event, frozen=True):
 
     `payload` describes its weights on the wire, `body` is their first value, or that after a `round` that a peer has
     saved, `clock` how far its learning-rate schedule had come by then. `outgoing` goes out to those who train: the
-    weights with the strategy's further parts behind them. `sizes` are those of the model's arrays.
+    weights with the strategy's further parts behind them. `sizes` are those of the model's arrays. `cautions` say why
+    the sites, as their surveys show them, may learn little.
     """
 
     agreement: Mapping[str, Any]
@@ -96,6 +97,7 @@ class ModelReady(Event, frozen=True):
     sizes: tuple[int, ...] = ()
     round: int = 0
     clock: float = 0.0
+    cautions: tuple[str, ...] = ()
 
     @property
     def decided(self) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class ModelWorker:
             They do not fit the saved model that the run starts from.
         """
         given, site_model = effect.agreement, self.site_model
-        agreement = self._agree(effect) if given is None else Preprocessing.from_dict(given)
+        agreement, cautions = self._agree(effect) if given is None else (Preprocessing.from_dict(given), ())
         if given is None and self._initial is not None:
             from nervenet.models.initial_model import start_from
 
@@ -109,9 +109,10 @@ class ModelWorker:
         weights = site_model.get_weights()
         sizes = tuple(math.prod(shape) for shape in layout.shapes)
         payload = payload_of(site_model)
-        return ev.ModelReady(agreement.to_dict(), payload, weights, weights, sizes, clock=site_model.clock)
+        settled = agreement.to_dict()
+        return ev.ModelReady(settled, payload, weights, weights, sizes, clock=site_model.clock, cautions=cautions)
 
-    def _agree(self, effect: e.ApplyAgreement) -> Preprocessing:
+    def _agree(self, effect: e.ApplyAgreement) -> tuple[Preprocessing, tuple[str, ...]]:
         sites: dict[str, SiteStatistics] = {}
         for name, (facts, body) in effect.surveys.items():
             try:
@@ -123,7 +124,11 @@ class ModelWorker:
             misfit = None if agreed.classes is None else self.site_model.misfit(statistics.classes or ())
             if misfit:
                 raise IncompatibleSites(f"site {name}: {misfit}", name)
-        return agreed
+        if agreed.classes is None:
+            return agreed, ()
+        held = {name: statistics.classes or () for name, statistics in sorted(sites.items())}
+        caution = self.site_model.caution(held, agreed.classes)
+        return agreed, (caution,) if caution else ()
 
     def set_weights(self, body: Any) -> None:
         """Put weights into the model in order to measure them."""

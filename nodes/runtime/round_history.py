@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 Row: TypeAlias = dict[str, Any]
 """What is known of one round; see `completed_row` and `judged_row`. What is not known is left out."""
 
+Reported: TypeAlias = tuple[Mapping[str, Any], Any]
+"""Rounds of a node as `RoundHistory.to_report` returns them, for `rows_of`."""
+
 SCORES = ("accuracy", "r2")
 _ON = ("test", "holdout")
 _FIGURES = ("duration_s", "train_loss", "bytes_sent", "bytes_received", "loss", "loss_min", "loss_max")
@@ -97,6 +100,14 @@ class RoundHistory:
         import numpy as np  # not for a monitor, which only reads rows
 
         return {"columns": list(_COLUMNS), "closings": list(self._closings)}, np.array(self._numbers, dtype=np.float64)
+
+    def to_reports(self, most_bytes: int) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
+        """Yield the same in parts of whole rounds, whose numbers take at most so many bytes (of one, if need be)."""
+        how, numbers = self.to_report()
+        width = len(_COLUMNS)
+        step = max(1, most_bytes // (width * numbers.itemsize)) * width
+        for start in range(0, numbers.size, step):
+            yield how, numbers[start : start + step]
 
 
 def rows_of(fields: Mapping[str, Any], numbers: Any) -> Iterator[tuple[int, Row]]:

@@ -29,6 +29,7 @@ ATTEMPT_S = 10.0  # after which a broker that has not answered is asked again
 SAY_EVERY_S = 60.0
 ANSWER_S = 2.0  # in which a peer that has this one's name answers, if it lives
 FOREVER_S = 1e9  # a deadline that the others can be told of
+JOIN_DEADLINE = "network.join_deadline_s"  # by which a node's owner knows its deadline
 BACKLOG = 10_000  # messages that are kept until there is a node to take them
 
 
@@ -104,9 +105,8 @@ class Session:
             self.publish("node.joined", {"pid": os.getpid(), "address": next(iter(addresses.values()), "")})
             reason = "done"
             await self.reports.report("ready", {"pid": os.getpid(), "addresses": dict(addresses)})
-            # The broker keeps the deadline and names who is missing; ours is only for one that no longer answers.
-            async with self._saying(f"the other nodes of run '{identity.run}'"):
-                roster = roster or await self._joined().roster(newer_than=0, deadline_s=self._join_deadline_s + 5)
+            async with self._saying(self._awaited):
+                roster = roster or await self._joined().roster(deadline_s=self._join_deadline_s, key=JOIN_DEADLINE)
             begin(roster)
         except BaseException:
             await self.close(reason)
@@ -147,14 +147,13 @@ class Session:
                 replace=identity.replace,
             ),
             self._context,
-            connect_deadline_s=min(ATTEMPT_S, self._join_deadline_s),
             rejoin_deadline_s=network.rejoin_deadline_s,
             on_joined=lambda joined: self.publisher.connect(joined.events_in),
             on_roster=lambda roster: self._reconnector.roster(roster) if self._reconnector else None,
             on_warning=self._warn,
             on_error=self._failed,
         )
-        async with self._saying(f"the broker at {identity.broker}"):
+        async with self._saying(lambda: f"the broker at {identity.broker}"):
             await self._enter(lease)
         self._lease, self.events_in = lease, lease.events_in
 
@@ -162,20 +161,20 @@ class Session:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._join_deadline_s
         while True:
+            lease.connect_deadline_s = max(0.0, min(ATTEMPT_S, until - loop.time()))
             try:
                 await lease.__aenter__()
                 return
             except BrokerUnreachable:
                 if loop.time() >= until:
-                    limit = self._join_deadline_s
-                    raise BrokerUnreachable(self.identity.broker, limit, "network.join_deadline_s") from None
+                    raise BrokerUnreachable(self.identity.broker, self._join_deadline_s, JOIN_DEADLINE) from None
 
     @property
     def _join_deadline_s(self) -> float:
         return FOREVER_S if self.identity.patient else self.experiment.network.join_deadline_s
 
     @asynccontextmanager
-    async def _saying(self, whom: str) -> AsyncIterator[None]:
+    async def _saying(self, whom: Callable[[], str]) -> AsyncIterator[None]:
         """Say every minute for whom this node waits."""
 
         async def say() -> None:
@@ -183,13 +182,18 @@ class Session:
             while True:
                 await asyncio.sleep(SAY_EVERY_S)
                 waited_s += SAY_EVERY_S
-                self._warn(f"waiting for {whom}, for {waited_s:g} s")
+                self._warn(f"waiting for {whom()}, for {waited_s:g} s")
 
         saying = asyncio.create_task(say())
         try:
             yield
         finally:
             saying.cancel()
+
+    def _awaited(self) -> str:
+        if self._lease is not None and self._lease.away:
+            return f"the broker at {self.identity.broker}, which no longer answers"
+        return f"the other nodes of run '{self.identity.run}'"
 
     async def _join_by_peer(self) -> Roster:
         """Return who is there, as one living peer knows it."""

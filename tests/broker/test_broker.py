@@ -11,6 +11,7 @@ import zmq
 from nervenet.broker import subscriber as events_module
 from nervenet.broker.broker import Broker
 from nervenet.broker.codec import Limits
+from nervenet.broker.directory import _Run
 from nervenet.broker.errors import (
     AddressInUse,
     BadAddress,
@@ -99,6 +100,36 @@ async def test_too_few_in_time(broker):
     async with member(broker.address, "a", min_nodes=3, join_deadline_s=0.3) as a:
         with pytest.raises(RosterIncomplete, match=r"1 of 3 nodes joined within 0.3 s \(network.join_deadline_s\): a"):
             await a.roster()
+
+
+async def left_by_its_own_deadline(broker: Broker) -> str:
+    """What a node with a deadline is told in a run that a patient one has opened."""
+    async with (
+        member(broker.address, "a", min_nodes=3, join_deadline_s=1e9),
+        member(broker.address, "b", join_deadline_s=0.3) as b,
+    ):
+        with pytest.raises(RosterIncomplete) as raised:
+            await b.roster(key="network.join_deadline_s")
+    return str(raised.value)
+
+
+async def test_who_waits_less_than_the_run_does_is_told_who_is_there(broker):
+    said = "run 'demo' had not enough nodes within 0.3 s (network.join_deadline_s): 2 of 3 nodes joined: a, b"
+    assert await left_by_its_own_deadline(broker) == said
+
+
+async def test_by_an_answer_without_them_it_would_not_know(broker, monkeypatch):
+    monkeypatch.setattr(_Run, "late", lambda _run: "no newer roster yet")
+    assert "2 of 3" not in await left_by_its_own_deadline(broker)
+
+
+async def test_a_broker_that_dies_meanwhile_is_the_reason(ports):
+    address = f"tcp://127.0.0.1:{ports}"
+    broker = await Broker(address, lease_s=0.6).__aenter__()
+    async with member(address, "a", min_nodes=3) as a:
+        await broker.__aexit__()
+        with pytest.raises(BrokerUnreachable, match=r"within 0\.3 s \(network\.join_deadline_s\)"):
+            await a.roster(deadline_s=0.3, key="network.join_deadline_s")
 
 
 async def test_an_address_without_a_broker_is_reported():

@@ -130,7 +130,7 @@ def test_the_first_node_sets_the_configuration_and_a_difference_is_named():
     )
     assert refusal == Failed(7, "config", "run 'demo' was opened with model.hidden=[64]; client-2 brings [32]")
     missing = says(broker, join("c", shared_config={"mode": "gossip", "model": {"name": "mlp"}}))
-    assert missing.reason == "run 'demo' was opened with model.hidden=[64]; c brings none"
+    assert missing.reason == "run 'demo' was opened with model.hidden=[64]; c brings (not given)"
     assert isinstance(
         says(broker, join("b", shared_config={"mode": "gossip", "model": {"hidden": (64,), "name": "mlp"}})), Joined
     )
@@ -332,8 +332,11 @@ def test_a_poll_ends_at_its_deadline():
     says(broker, join("a"))
     broker.handle(b"w", GetRoster(4, "demo", 0, 2.0), 0.0)
     assert replies(broker.tick(1.9)) == {}
-    assert replies(broker.tick(2.0)) == {b"w": Failed(4, "late", "no newer roster yet")}
+    assert replies(broker.tick(2.0)) == {b"w": Failed(4, "late", "1 of 2 nodes joined: a")}
     assert replies(broker.tick(2.1)) == {}
+    says(broker, join("b"), 2.2)
+    broker.handle(b"w", GetRoster(5, "demo", 1, 1.0), 2.3)
+    assert replies(broker.tick(3.3)) == {b"w": Failed(5, "late", "no newer roster yet")}
     assert says(broker, GetRoster(1, "nowhere", 0, 1.0)).code == "unknown"
 
 

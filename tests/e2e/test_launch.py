@@ -49,6 +49,8 @@ def test_iris_learns_alike_each_time(mode: str, launch_here: Start) -> None:
     folder, summary = runs[0].folder, runs[0].summary()
     for name, kind in KEYS.items():
         assert isinstance(summary[name], kind), (name, summary[name])
+    page = (Path(__file__).parents[2] / "docs" / "summary.md").read_text()
+    assert [name for name in summary if f"| `{name.replace('accuracy', 'SCORE')}` |" not in page] == []
     assert summary["status"] == "completed"
     assert summary["completed_rounds"] == 30
     assert summary["accuracy"] >= 0.9

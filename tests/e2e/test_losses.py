@@ -134,6 +134,20 @@ def test_the_launcher_takes_everybody_with_it(
         assert run.err[-1].strip() == f"nervenet: stopped by {signal.Signals(number).name}"
 
 
+@pytest.mark.parametrize(("mode", "number"), [("federated", signal.SIGHUP), ("gossip", signal.SIGTERM)])
+def test_a_signal_to_the_whole_group_costs_no_model(mode: str, number: signal.Signals, launch: Start) -> None:
+    """A closed terminal hangs up on everybody; a service manager and timeout(1) terminate everybody."""
+    run = launch("--mode", mode, *ENDLESS)
+    run.in_round(5)
+    os.killpg(run.pid, number)
+    assert run.wait() == 128 + number
+    assert (run.folder / "model.safetensors").exists()
+    summary = run.summary()
+    assert (summary["status"], summary["nodes_lost"]) == ("interrupted", [])
+    assert summary["completed_rounds"] >= 5
+    assert all(node["bytes_sent"] for node in summary["by_node"].values()), "everybody has reported"
+
+
 def test_a_second_signal_does_not_wait_for_an_orderly_end(launch: Start, until: Start, still_alive: Start) -> None:
     run = launch("--mode", "federated", *ENDLESS)
     run.in_round(5)

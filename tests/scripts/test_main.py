@@ -3,20 +3,19 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import nervenet
 import pytest
-import typer
+from click.testing import CliRunner
 from nervenet.broker.errors import AddressInUse
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import launcher, standalone
 from nervenet.scripts import options
 from nervenet.scripts.main import build, execute
 from nervenet.scripts.options import FLAGS
-from typer.testing import CliRunner
 
 SUMMARY = {
     "mode": "federated",
@@ -151,15 +150,17 @@ def test_settings_without_effect_are_remarked(launched: Launched, capsys: pytest
         ("launch --hidden 4,x", "model.hidden"),
         ("launch --topology moebius --mode gossip", "expected one of ring, line"),
         ("launch missing.toml", "missing.toml: there is no such experiment file"),
-        ("launch --nodse 3", "No such option: --nodse"),
+        ("launch --nodse 3", "No such option '--nodse'"),
         ("launch a b", "unexpected extra argument"),
-        ("frobnicate", "No such command 'frobnicate'"),
+        ("frobnicate", "No such command 'frobnicate'. See nervenet --help"),
+        ("launhc", "No such command 'launhc'. Did you mean 'launch'? See nervenet --help"),
         ("serve /nonexistent", "/nonexistent: no such file or folder"),
         ("predict /nonexistent rows.csv", "/nonexistent: no such file or folder"),
         ("predict x rows.csv --out rows.txt", "--out rows.txt: expected the name of a .csv file"),
         ("serve x --http nowhere", "--http nowhere: expected HOST:PORT"),
         ("serve x --broker tcp://h:1", "No such option"),
-        ("node cook --broker tcp://h:1 --run r", "cook"),
+        ("node cook --broker tcp://h:1 --run r", "'cook' is not one of 'coordinator', 'client', 'peer'"),
+        ("topology --nodes 0", "'--nodes' / '-n': 0 is not in the range 1<=x<=2048"),
         ("node client --run r", "--broker"),
         ("node peer --broker tcp://h:1 --run r --set mode=federated", "a peer takes part in gossip runs"),
         ("broker --bind nonsense", "nonsense: an address is"),
@@ -237,28 +238,45 @@ def test_json_goes_on_when_its_reader_has_gone(launched: Launched, monkeypatch: 
     assert pipe.written == 1
 
 
+HEAVY = {"sklearn", "scipy", "matplotlib", "networkx", "starlette", "uvicorn", "numpy", "zmq", "rich", "pydantic"}
+
+
+def heavy_loaded_by(arguments: str, before: str = "pass") -> set[str]:
+    code = f"import sys; {before}; from nervenet.scripts.main import execute; execute({arguments.split()!r})"
+    command = [sys.executable, "-c", f"{code}; print(*sys.modules)"]
+    return HEAVY & set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
 @pytest.mark.e2e
 @pytest.mark.parametrize("arguments", ["--help", "launch --nodes 0", "node --help", "topology --list"])
 def test_a_command_line_alone_loads_nothing_heavy(arguments: str) -> None:
-    code = f"import sys; from nervenet.scripts.main import execute; execute({arguments.split()!r}); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"sklearn", "scipy", "matplotlib", "networkx", "starlette", "uvicorn", "numpy", "zmq"} & set(loaded)
+    assert not heavy_loaded_by(arguments)
 
 
-def test_commands_are_typer_commands() -> None:
+@pytest.mark.e2e
+def test_what_a_command_line_loads_would_be_seen() -> None:
+    assert heavy_loaded_by("--version", before="import rich") == {"rich"}
+
+
+def test_the_help_lists_the_commands_in_the_order_of_their_use() -> None:
     app = build()
-    assert isinstance(app, typer.Typer)
-    names: list[Callable[..., Any] | None] = [command.callback for command in app.registered_commands]
-    assert [getattr(name, "__name__", "") for name in names] == [
-        "launch",
-        "broker",
-        "node",
-        "monitor",
-        "serve",
-        "predict",
-        "topology",
-        "explain",
-    ]
+    names = ["launch", "broker", "node", "monitor", "serve", "predict", "topology", "explain"]
+    assert app.list_commands(click.Context(app)) == names
+    assert all(app.commands[name].get_short_help_str() for name in names)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["launch", "-h"]])
+def test_a_signal_while_a_command_line_is_read_is_exit_130(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(click.Context, "exit", interrupted)
+    assert execute(arguments) == 130
+    assert capsys.readouterr().err == "nervenet: stopped by SIGINT\n"
+    with pytest.raises(click.Abort):  # which click's own way of running a command makes of it, and would be exit 1
+        build().main(arguments, standalone_mode=False)
 
 
 @pytest.fixture

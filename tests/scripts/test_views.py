@@ -103,15 +103,60 @@ def test_a_monitor_ends_with_the_last_run_it_saw(
         event("run.started", run="b"),
         event("run.completed", run="a"),
         event("run.failed", run="b", reason="why"),
-        event("run.started", run="c"),
+        event("run.started", run="c"),  # comes at once: it may be the first of many
     )
     assert execute(["monitor", "--json", "--topics", "run., node.", "--record", "f.jsonl", "--run", "x"]) == 0
     seen = [json.loads(line)["type"] for line in capsys.readouterr().out.splitlines()]
-    assert seen == ["node.joined", "run.started", "run.started", "run.completed", "run.failed"]
+    assert seen == ["node.joined", "run.started", "run.started", "run.completed", "run.failed", "run.started"]
     assert [json.loads(line)["type"] for line in (tmp_path / "f.jsonl").read_text().splitlines()] == seen
     assert FakeMonitor.asked == ("tcp://127.0.0.1:5555", ("run.", "node."), "x")
     assert execute(["monitor", "--json", "--stay"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 6
+
+
+class Attached(FakeMonitor):
+    """Begins with the last events of a run that ended, and was started again; then nothing comes for a long time."""
+
+    async def __aiter__(self) -> AsyncIterator[AnyEvent]:
+        yield parse_event(event("run.failed", run="a", reason="interrupted"))
+        for one in self.events:
+            yield parse_event(one)
+        if self.stays:
+            await asyncio.Event().wait()
+
+
+def test_a_monitor_ends_though_nothing_more_comes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(monitor, "Monitor", Attached)
+    monkeypatch.setattr(Attached, "events", ())
+    monkeypatch.setattr(Attached, "stays", True)
+    assert execute(["monitor", "--json"]) == 0
+
+
+def shown_of_a_resumed_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the last line of a monitor that attached while a coordinator which was started again waited."""
+    again = event("node.joined", run="a") | {"incarnation": 2}
+    started = event("run.started", run="a", mode="gossip", rounds=9) | {"incarnation": 2}
+    monkeypatch.setattr(monitor, "Monitor", Attached)
+    monkeypatch.setattr(Attached, "events", (again, started))
+    assert execute(["monitor"]) == 0
+    return capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_monitor_follows_a_run_that_was_resumed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "round 0/9" in shown_of_a_resumed_run(monkeypatch, capsys)
+
+
+def test_a_monitor_that_ends_with_the_first_word_of_an_end_would_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(RunView, "_heard", lambda view, node, number: view.incarnations.setdefault(node, number))
+    last = shown_of_a_resumed_run(monkeypatch, capsys)
+    assert "interrupted" in last
 
 
 @pytest.mark.parametrize(("role", "last"), [("client", "done in 2.0 s, 3.0 kB sent"), ("peer", "accuracy 0.900")])
@@ -136,13 +181,16 @@ def test_a_standalone_node_prints_its_figures(
     assert lines[-1].startswith(last)
 
 
-def test_what_the_target_is_taken_for_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
-    view = PlainView()
+@pytest.mark.parametrize(("guessed", "hint"), [(True, " (--task would say otherwise)"), (False, "")])
+def test_what_the_target_is_taken_for_is_said_once(
+    capsys: pytest.CaptureFixture[str], guessed: bool, hint: str
+) -> None:
+    view = PlainView(guessed=guessed)
     for name in ("peer-0", "peer-1"):
         settled = {"role": "peer", "node": name, "round": 0, "task": "classification", "classes": 3}
         view.event(event("round.completed", run="demo") | settled)
     said = [line for line in capsys.readouterr().out.splitlines() if "target" in line]
-    assert said == ["the target is taken for labels of 3 classes (--task says otherwise)"]
+    assert said == [f"the target is taken for labels of 3 classes{hint}"]
 
 
 def test_a_node_by_itself_says_what_it_keeps_for_evaluation(capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,9 +73,9 @@ class FedBuff(Stateless):
     with a hundred clients and more. A fast client may be in it twice; of more than there are clients somebody always
     is, which is refused. Examples do not count.
 
-    While n clients are at work, about n / K steps are made of what started from one model, each as long as one of
-    federated averaging. The paper tunes η_g; where `server_rate` is left open it is K / n, so that they are as long
-    together. At 1 they overshoot, the more the longer clients train.
+    While n clients are at work, of all or by `participation`, about n / K steps are made of what started from one
+    model, each as long as one of federated averaging. The paper tunes η_g; where `server_rate` is left open it is
+    K / n, so that they are as long together. At 1 they overshoot, the more the longer clients train.
     """
 
     buffer: Count = 4

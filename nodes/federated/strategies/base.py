@@ -95,7 +95,8 @@ class Strategy(Protocol):
     def init(self, weights: Vector, population: int) -> State:
         """Return what it remembers before round 1, when all start from `weights`, (n,).
 
-        `population` are the clients of the run, of which each round asks all or some.
+        `population` are the clients of the run, of which each round asks all or some; where there are no rounds, as
+        many as are at work at a time.
         """
         ...
 

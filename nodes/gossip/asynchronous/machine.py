@@ -181,7 +181,7 @@ class AsyncPeerMachine(ABC):
         self._ready(event)
         self.lifecycle.opened_at = now
         self.neighbors.expect_all(now)
-        return [completed, *self._next(now)]
+        return [*completed, *self._next(now)]
 
     # ---------------------------------------------------------------------------------------------------------- cycles
 

@@ -12,8 +12,10 @@ from nervenet.models.registry import as_model
 from nervenet.models.rng import generator
 from nervenet.models.site_model import SiteModel
 from nervenet.models.site_statistics import agree
+from nervenet.models.sklearn.adapters import Adapter
 from nervenet.models.sklearn.logistic import LogisticAdapter
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.model_worker import ModelWorker
 from nervenet.nodes.runtime.worker import Cancellation
 from sklearn.linear_model import LogisticRegression, SGDClassifier
@@ -76,6 +78,49 @@ def test_round_zero_ends_by_the_name_of_such_a_site() -> None:
     worker = ModelWorker(SiteModel(LogisticRegression()), node="coordinator", seed=0)
     with pytest.raises(IncompatibleSites, match="site b: its rows are all of class 2"):
         worker.perform(e.ApplyAgreement(surveys=surveys), Cancellation())
+
+
+def overlapping(p: tuple[float, ...] = (0.8, 0.15, 0.05)) -> dict[str, SiteModel]:
+    """Return six sites of unequal, overlapping classes, each of which lacks one of the three."""
+    rng, sites = np.random.default_rng(1), {}
+    for k in range(6):
+        y = rng.choice(3, 120, p=p)
+        X = np.array([[0, 0], [1.5, 0], [0, 1.5]])[y] + rng.normal(size=(120, 2))
+        sites[f"site-{k}"] = SiteModel(LogisticRegression(), X[y != k % 3], y[y != k % 3])
+    return sites
+
+
+def settled(sites: dict[str, SiteModel], **parameters: Any) -> tuple[str, ...]:
+    """Return what round 0 warns of."""
+    surveys = {name: (site.statistics().header(), site.statistics().vector()) for name, site in sites.items()}
+    model = LogisticRegression(**parameters)
+    worker = ModelWorker(SiteModel(model), node="coordinator", seed=0)
+    ready = worker.perform(e.ApplyAgreement(surveys=surveys), Cancellation())
+    assert isinstance(ready, ev.ModelReady)
+    return ready.cautions
+
+
+def test_round_zero_warns_where_no_site_has_all_classes() -> None:
+    (caution,) = settled(overlapping())
+    assert "none of 6 sites has rows of all 3 classes" in caution
+    assert 'SGDClassifier(loss="log_loss")' in caution
+    assert settled(overlapping(), fit_intercept=False) == ()
+
+
+def test_round_zero_warns_of_nothing_where_one_site_has_them_all() -> None:
+    X, y = blobs(3)
+    assert settled(overlapping() | {"whole": SiteModel(LogisticRegression(), X[:, :2], y)}) == ()
+
+
+def test_no_intercept_moves_where_no_site_has_all_classes() -> None:
+    sites = overlapping()
+    agreement = agree({name: site.statistics() for name, site in sites.items()})
+    for name, site in sites.items():
+        site.build(agreement, 0)
+        LocalTraining(site, node=name, seed=0).train(site.get_weights(), LocalSettings(epochs=5), 1)
+        views = site.layout.views(site.get_weights())
+        assert np.all(views["intercept"] == 0)
+        assert np.any(views["coef"] != 0)
 
 
 @pytest.mark.parametrize("solver", ["sag", "saga"])
@@ -170,3 +215,34 @@ def test_a_diverged_model_keeps_its_nan() -> None:
     with pytest.raises(ValueError, match="NaN"):
         model.probabilities(np.array([[np.nan]]))
     assert np.isnan(model.probabilities(np.array([[1.0]]))).all()
+
+
+def check_a_network_that_has_diverged_has_no_figures() -> None:
+    X, y = blobs(3)
+    model = as_model(MLPClassifier((8, 8)))
+    model.build(4, 3, generator(0, "init"))
+    model.set_weights(np.sign(model.get_weights()) * 1e160)
+    found = model.probabilities(X)
+    assert found is not None
+    assert np.isnan(found).any()
+    assert np.isnan(evaluate(model, X, y)["loss"])
+    assert np.isnan(evaluate(model, X, y)["accuracy"])
+
+
+def test_a_network_that_has_diverged_has_no_figures() -> None:
+    check_a_network_that_has_diverged_has_no_figures()
+
+
+def test_with_all_classes_alike_it_would_have_an_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Adapter.probabilities
+    monkeypatch.setattr(Adapter, "probabilities", lambda self, X: np.nan_to_num(found(self, X), nan=1 / 3))
+    with pytest.raises(AssertionError):
+        check_a_network_that_has_diverged_has_no_figures()
+
+
+def test_of_a_linear_model_only_rows_with_decisions_have_probabilities() -> None:
+    model = far(SGDClassifier(loss="log_loss"))
+    lost = np.full((3, 3), np.nan)
+    model.working.predict_proba = lambda X: lost[: len(X)].copy()
+    found = model.probabilities(np.array([[1.0], [1e308], [-1.0]]))
+    assert np.isnan(found).all(axis=1).tolist() == [False, True, False]

@@ -1,6 +1,7 @@
 """What must be the same at every node, and what need not."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgpack
@@ -8,9 +9,12 @@ import pytest
 from nervenet.broker import messages as m
 from nervenet.broker.directory import Directory
 from nervenet.models import MLP, SiteModel
+from nervenet.models.sklearn.adapters import Adapter
+from nervenet.models.sklearn.logistic import LogisticAdapter
 from nervenet.nodes.config.compatibility import shared_config_of
 from nervenet.nodes.config.factory import build_model, task_settings
 from nervenet.nodes.config.schema import Experiment
+from sklearn.base import BaseEstimator
 
 
 def shared(**keys: Any) -> dict[str, Any]:
@@ -82,6 +86,41 @@ def refused(ours: dict[str, Any], theirs: dict[str, Any]) -> str | None:
 def test_what_no_weight_depends_on_may_differ() -> None:
     for key, value in (("random_state", 7), ("n_jobs", 2), ("verbose", 1), ("warm_start", True)):
         assert refused(shared(model=SGD), shared(model={**SGD, key: value})) is None, key
+
+
+class Older(BaseEstimator):
+    """What LogisticRegression takes in another release: a parameter more, and defaults spelled otherwise."""
+
+    def __init__(self, penalty: str = "l2", C: float = 1.0, l1_ratio: float | None = None, multi_class: str = "auto"):
+        self.penalty, self.C, self.l1_ratio, self.multi_class = penalty, C, l1_ratio, multi_class
+
+
+def older(**parameters: Any) -> dict[str, Any]:
+    model = LogisticAdapter(Older(**parameters), LOGISTIC["name"])
+    return shared_config_of(Experiment.from_dict({"model": LOGISTIC}), SimpleNamespace(model=model))  # type: ignore[arg-type]
+
+
+def check_sites_of_two_releases_of_scikit_learn_meet() -> None:
+    assert refused(shared(model=LOGISTIC), older()) is None
+    assert refused(shared(model=LOGISTIC | {"C": 3.0}), older(C=3.0)) is None
+
+
+def test_sites_of_two_releases_of_scikit_learn_meet() -> None:
+    check_sites_of_two_releases_of_scikit_learn_meet()
+    assert refused(shared(model=LOGISTIC), older(C=3.0)) == "model.C"
+
+
+def test_by_all_parameters_they_would_refuse_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Adapter, "chosen_parameters", lambda self: self.describe()["parameters"])
+    with pytest.raises(AssertionError):
+        check_sites_of_two_releases_of_scikit_learn_meet()
+
+
+def test_what_training_by_rounds_leaves_unused_may_differ() -> None:
+    network = {"name": "sklearn.neural_network.MLPClassifier"}
+    for model, key, value in ((SGD, "tol", 0.5), (SGD, "n_iter_no_change", 9), (network, "batch_size", 7)):
+        assert refused(shared(model=model), shared(model={**model, key: value})) is None, key
+    assert refused(shared(model=LOGISTIC), shared(model={**LOGISTIC, "tol": 0.5})) == "model.tol"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from coordinator_by_hand import MODEL, ByHand, only
 from federated_config import coordinator_config
 from nervenet.broker import messages as m
+from nervenet.nodes.federated.client_registry import ClientRegistry
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.strategies.base import Contribution, Demands, Outcome, State, Vector
 from nervenet.nodes.runtime import effects as e
@@ -298,6 +299,31 @@ def test_a_broken_update_is_refused_and_its_client_asked_again_after_a_rest_that
         harness.answer("client-2")
         found = tasks(harness.step())
         assert ("client-0" in found) == (step == 6), "probation is over after as many steps"
+
+
+def check_one_on_probation_is_asked_where_no_step_can_be_made_without_it() -> None:
+    harness = Harness(2, min_clients=None)
+    for _ in range(3):
+        harness.answer("client-1", flaw=NAN)
+        harness.until(harness.now + 4.0, beating=harness.names)
+    assert any("is on probation" in each["reason"] for each in harness.published("warning"))
+    for _ in range(3):
+        harness.answer("client-0")
+        harness.answer("client-1")
+        assert only(e.Fold, harness.effects)
+        harness.step()
+    assert harness.state.run.completed == 3
+
+
+def test_one_on_probation_is_asked_where_no_step_can_be_made_without_it() -> None:
+    check_one_on_probation_is_asked_where_no_step_can_be_made_without_it()
+
+
+def test_without_asking_it_the_other_would_wait_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    trusted = ClientRegistry.trusted
+    monkeypatch.setattr(ClientRegistry, "trusted", lambda self, number, _=1: trusted(self, number))
+    with pytest.raises(AssertionError):
+        check_one_on_probation_is_asked_where_no_step_can_be_made_without_it()
 
 
 def test_what_is_staler_than_allowed_is_refused_and_its_client_tasked_at_once() -> None:

@@ -425,6 +425,14 @@ def check_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator: Any)
     assert harness.finished() is None
 
 
+def test_cautions_of_round_zero_are_published(coordinator: Any) -> None:
+    harness = coordinator(2).gather()
+    for name in harness.names:
+        harness.say(name, m.Update(0, 0, 10, {}, {}, SURVEY), "survey")
+    harness.tell(ev.ModelReady({}, MODEL, "w0", cautions=("nobody has all classes",)))
+    assert harness.published("warning")[-1] == {"reason": "nobody has all classes"}
+
+
 def test_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator: Any) -> None:
     check_failures_of_round_zero_are_forgotten_when_it_is_over(coordinator)
 

@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from nervenet.models import MLP
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.federated import coordinator_worker
 from nervenet.nodes.federated.coordinator_worker import Aggregator
 from nervenet.nodes.federated.strategies import Contribution, StrategyError
 from nervenet.nodes.federated.strategies.registry import build_strategy
+from nervenet.nodes.roles.coordinator import Coordinator
 from nervenet.nodes.runtime import effects as e
 
 
@@ -42,3 +46,31 @@ def test_an_update_that_is_not_finite_fails_the_fold_by_the_name_of_its_client()
     aggregator.begin(np.zeros(3, np.float32))
     with pytest.raises(StrategyError, match="a: values must be finite"):
         aggregator.fold(a_fold(np.zeros(3, np.float32), 1, 0, float("nan")))
+
+
+def check_fedbuffs_steps_follow_from_those_at_work() -> None:
+    strategy, start = build_strategy("fedbuff", {"buffer": 4}), np.zeros(3)
+    for participation, length in ((1.0, 0.1), (0.1, 1.0)):
+        population = coordinator_worker.population_of(strategy, 40, participation)
+        updates = [Contribution(name, np.ones(3), start, 1) for name in "abcd"]
+        outcome = strategy.apply(strategy.init(start, population), start, updates)
+        np.testing.assert_allclose(outcome.weights, length, rtol=1e-12)
+
+
+def test_fedbuffs_steps_follow_from_those_at_work() -> None:
+    check_fedbuffs_steps_follow_from_those_at_work()
+    assert coordinator_worker.population_of(build_strategy("scaffold", {}), 40, 0.1) == 40
+
+
+def test_by_all_clients_they_would_be_a_tenth_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coordinator_worker, "population_of", lambda strategy, nodes, participation: nodes)
+    with pytest.raises(AssertionError):
+        check_fedbuffs_steps_follow_from_those_at_work()
+
+
+@pytest.mark.parametrize(("strategy", "population"), [("fedbuff", 4), ("scaffold", 40)])
+async def test_the_coordinator_tells_its_strategy(strategy: str, population: int) -> None:
+    plan = Experiment.from_dict({"nodes": 40, "federated": {"strategy": strategy, "participation": 0.1}})
+    role = Coordinator(MLP((4,)), broker="tcp://127.0.0.1:1", run="r", experiment=plan)
+    await role.session.close("")
+    assert role._worker.aggregator.population == population

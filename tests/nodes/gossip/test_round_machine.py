@@ -215,6 +215,14 @@ def test_messages_that_came_before_round_zero_was_over_here_count() -> None:
     assert only(e.Mix, ring.trained())[0].bodies == ("a1", "b1", "c1")
 
 
+@pytest.mark.parametrize(("name", "spoken"), [("b", False), ("a", True)])
+def test_the_first_peer_alone_says_what_all_have_found_in_their_surveys(name: str, spoken: bool) -> None:
+    peer = static_peer(name, "abcd", schedule("ring", "abcd"))
+    found = peer.lifecycle.agreed(ev.ModelReady({}, MODEL, "w0", cautions=("nobody has all classes",)), 0.0)
+    warned = [each.fields["reason"] for each in found if isinstance(each, e.Publish) and each.type == "warning"]
+    assert warned == ["nobody has all classes"] * spoken
+
+
 def test_it_rests_after_the_rounds_asked_for_and_goes_on_when_asked() -> None:
     ring = Ring(until=1).settle()
     ring.round("a", "c")

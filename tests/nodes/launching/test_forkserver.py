@@ -114,7 +114,7 @@ def test_it_notices_that_the_other_side_hung_up() -> None:
 @pytest.mark.e2e
 def test_it_preloads_nothing_that_only_some_need() -> None:
     """Whatever is imported here, every node holds."""
-    heavy = ("sklearn", "scipy", "networkx", "matplotlib", "pandas", "typer", "rich", "starlette", "uvicorn", "pyarrow")
+    heavy = ("sklearn", "scipy", "networkx", "matplotlib", "pandas", "click", "rich", "starlette", "uvicorn", "pyarrow")
     program = f"import importlib, sys; [importlib.import_module(m) for m in {PRELOAD!r}]; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     modules = {name.partition(".")[0] for name in found.stdout.split()}

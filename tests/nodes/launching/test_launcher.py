@@ -15,7 +15,8 @@ from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import launcher
 from nervenet.nodes.launching.launcher import RunFailed
 from nervenet.nodes.launching.report_server import ReportServer
-from nervenet.nodes.launching.supervisor import Supervisor
+from nervenet.nodes.launching.supervisor import RunAborted, Supervisor
+from nervenet.nodes.results.run_dir import read_summary
 from safetensors.numpy import load_file
 
 QUICK = {"nodes": 2, "rounds": 3, "data": {"name": "iris"}, "evaluation": {"baseline": False}}
@@ -26,11 +27,15 @@ def plan(**more: Any) -> Experiment:
 
 
 @pytest.mark.e2e
-async def test_it_gives_the_summary_and_tells_what_happens(tmp_path: Path) -> None:
+async def test_it_gives_the_summary_and_tells_what_happens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     events: list[dict[str, Any]] = []
     addresses: list[str] = []
     async with asyncio.timeout(60):
-        summary = await launch(plan(), out=tmp_path / "run", on_event=events.append, on_address=addresses.append)
+        more = {"on_event": events.append, "on_address": addresses.append}
+        summary = await launch(plan(), out=tmp_path / "run", progress=True, **more)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "2 nodes, 3 rounds: starting"
+    assert lines[-1] == f"completed: 3 of 3 rounds, accuracy {summary['accuracy']:.3f}"
     assert summary["status"] == "completed"
     assert summary["completed_rounds"] == 3
     assert summary["baseline"] is None
@@ -42,11 +47,14 @@ async def test_it_gives_the_summary_and_tells_what_happens(tmp_path: Path) -> No
 
 
 @pytest.mark.e2e
-async def test_encoded_updates_and_personal_models_leave_their_figures_and_files(tmp_path: Path) -> None:
+async def test_encoded_updates_and_personal_models_leave_their_figures_and_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     events: list[dict[str, Any]] = []
     federated = {"compression": "delta+int8", "personal": ["weight.1", "bias.1"], "fine_tune": 1}
     async with asyncio.timeout(60):
         summary = await launch(plan(federated=federated), out=tmp_path / "run", on_event=events.append)
+    assert capsys.readouterr().err == "", "where nobody watches it says nothing"
     rounds = [event for event in events if event["type"] == "round.completed" and event["round"] == 2]
     assert 3.5 < rounds[0]["bytes_raw"] / rounds[0]["bytes_encoded"] <= 4
     assert 0 < rounds[0]["codec_error"] < 0.1
@@ -155,6 +163,41 @@ async def test_a_broker_stopped_first_and_a_model_that_only_the_launcher_writes_
     heard, saved = await left_by_a_launcher_that_hears_nothing(tmp_path, monkeypatch)
     assert "run.failed" not in heard
     assert not saved
+
+
+async def stopped_in_its_baselines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Any:
+    """Return the summary of a run of which only the baselines were missing, and what ended the launch."""
+
+    async def stopped(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Supervisor, "wait_for_baselines", stopped)
+    ended: BaseException | None = None
+    async with asyncio.timeout(60):
+        try:
+            await launch(plan(), out=tmp_path / "run")
+        except (asyncio.CancelledError, RunFailed) as caught:
+            ended = caught
+    return read_summary(tmp_path / "run"), ended
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), RunAborted("no process could be forked")])
+async def test_a_run_is_complete_without_its_baselines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    summary, ended = await stopped_in_its_baselines(tmp_path, monkeypatch, error)
+    assert (summary["status"], summary["completed_rounds"]) == ("completed", 3)
+    assert isinstance(ended, asyncio.CancelledError) == isinstance(error, asyncio.CancelledError)
+    assert "the baselines are left out" in (tmp_path / "run" / "events.jsonl").read_text()
+
+
+@pytest.mark.e2e
+async def test_by_its_baselines_it_would_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher._Launch, "ended_at", property(lambda _: None, lambda *_: None))
+    summary, ended = await stopped_in_its_baselines(tmp_path, monkeypatch, RunAborted("no process could be forked"))
+    assert summary["status"] == "failed"
+    assert isinstance(ended, RunFailed)
 
 
 @pytest.mark.e2e

@@ -94,6 +94,22 @@ def test_a_final_event_always_wins() -> None:
     assert (failed.status, failed.reason) == ("failed", "too few")
 
 
+@pytest.mark.parametrize("first", ["node.joined", "run.started"])
+def test_a_run_that_was_resumed_runs_again(first: str) -> None:
+    ended = event("run.failed", "coordinator", "coordinator", 9.0, reason="interrupted", incarnation=1)
+    stopping = event("run.stopping", "coordinator", "coordinator", 8.0, round=2, stopped_by="target", incarnation=1)
+    result = event("node.result", "coordinator", "coordinator", 9.0, subject="client-0", state="done", incarnation=1)
+    view = view_of(*FEDERATED, stopping, result, ended)
+    assert (view.status, view.reason, view.finished) == ("failed", "interrupted", True)
+    again = {**start("federated"), "node": "coordinator", "role": "coordinator", "type": first, "incarnation": 2}
+    view.update(again)
+    assert (view.finished, view.reason, view.stopping, view.completed, view.final) == (False, "", "", None, set())
+    view.update(ended)
+    assert not view.finished, "the old end may come late"
+    view.update({**ended, "incarnation": 2})
+    assert view.finished
+
+
 def test_a_suspect_that_publishes_is_ready_and_the_lost_stay_lost() -> None:
     suspicion = event("node.suspect", "coordinator", "coordinator", 4.0, subject="client-1", reason="silent")
     view = view_of(*FEDERATED, suspicion)

@@ -141,6 +141,30 @@ def test_what_a_round_without_barrier_left_is_known_in_the_next_incarnation() ->
     assert again.report(counters())["warnings"] == ["slow"]
 
 
+def diverging(kept: Collection[str] = ("train", "test")) -> dict[str, Any]:
+    """The first and last losses of a coordinator that was resumed after round 2 and diverged in round 3."""
+    record = NodeStats("coordinator")
+    for number in (1, 2):
+        record.event("round.completed", {"round": number, "duration_s": 1.0, "closed_by": "all", "loss": 0.5 * number})
+    record.event("metric.test", {"round": 1, "loss": 0.75})  # later than the round that follows
+    known = json.loads(json.dumps(record.as_of(2)))
+    known["losses"] = {kind: ends for kind, ends in known["losses"].items() if kind in kept}
+    again = NodeStats("coordinator")
+    again.restore(2, known)
+    again.event("round.completed", {"round": 3, "duration_s": 1.0, "closed_by": "all", "loss": 9e9})
+    again.event("metric.test", {"round": 3, "loss": 8e9})
+    found: dict[str, Any] = again.report(counters())["losses"]
+    return found
+
+
+def test_how_a_loss_began_is_known_in_the_next_incarnation() -> None:
+    assert diverging() == {"train": [0.5, 9e9], "test": [0.75, 8e9]}
+
+
+def test_without_that_a_run_that_diverged_would_not_have_grown() -> None:
+    assert diverging(kept=()) == {"train": [9e9, 9e9], "test": [8e9, 8e9]}
+
+
 def test_only_the_last_two_rounds_are_noted() -> None:
     record = NodeStats("coordinator")
     for number in range(5):
@@ -222,8 +246,8 @@ def check_a_report_fits_a_message_whatever_strangers_send() -> None:
     record = NodeStats("coordinator")
     for k in range(20_000):
         record.event("update.rejected", {"subject": f"stranger-{k}-{'x' * 40}", "reason": "uninvited"})
-        record.event("warning", {"reason": "y" * 50_000})
-        missing = {f"client-{n}": "z" * 400 for n in range(50)}
+        record.event("warning", {"reason": "\U0001f600" * 50_000})
+        missing = {f"client-{n}": "\U0001f600" * 400 for n in range(50)}
         fields = {"round": k + 1, "duration_s": 0.1, "closed_by": "deadline", "missing": missing}
         record.event("round.completed", fields if k % 200 == 0 else fields | {"missing": {}, "closed_by": "all"})
     report = record.report(counters())
@@ -234,6 +258,14 @@ def check_a_report_fits_a_message_whatever_strangers_send() -> None:
 
 def test_a_report_fits_a_message_whatever_strangers_send() -> None:
     check_a_report_fits_a_message_whatever_strangers_send()
+
+
+def test_a_line_is_cut_by_bytes_and_between_characters() -> None:
+    record = NodeStats("coordinator")
+    record.event("warning", {"reason": "é€\U0001f600" * 10_000})
+    (line,) = record.report(counters())["warnings"]
+    assert len(line.encode()) <= 2_000 + len("…".encode())
+    assert line.rstrip("…") == ("é€\U0001f600" * 10_000)[: len(line) - 1]
 
 
 @pytest.mark.parametrize("bound", ["NAMES", "LONGEST_LINE"])

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -143,6 +144,81 @@ async def test_a_patient_node_waits_for_its_broker_and_says_so(monkeypatch: pyte
 async def test_by_its_deadline_it_would_give_up_and_names_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BrokerUnreachable, match=r"within 0\.2 s \(network\.join_deadline_s\)"):
         await joined_later(monkeypatch, patient=False)
+
+
+async def said_without_a_broker(monkeypatch: pytest.MonkeyPatch) -> str:
+    """For whom a patient node says it waits, once it has seen that its broker died before the run began."""
+    monkeypatch.setattr(session, "SAY_EVERY_S", 0.05)
+    experiment = Experiment.from_dict({"network": {"min_nodes": 2}, "mode": "gossip"})
+    said: list[str] = []
+    joined, seen, waits = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    def hear(event: dict[str, Any]) -> None:
+        reason = str(event.get("reason"))
+        if event["type"] == "node.joined":
+            joined.set()
+        elif "does not answer; no run begins without it" in reason:
+            seen.set()
+        elif seen.is_set() and reason.startswith("waiting for"):
+            said.append(reason)
+            waits.set()
+
+    async with asyncio.timeout(60):
+        async with Broker("tcp://127.0.0.1:0", lease_s=0.3) as broker:
+            node = Session("peer", NodeIdentity(broker.address, "r", "p", patient=True), experiment, binds=True)
+            node.on_event = hear
+            opening = asyncio.create_task(node.open(lambda _roster: None))
+            await joined.wait()
+        await waits.wait()
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+    return said[0]
+
+
+async def test_a_patient_node_whose_broker_has_died_waits_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "no longer answers" in await said_without_a_broker(monkeypatch)
+
+
+async def test_by_the_old_words_it_would_wait_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "_awaited", lambda _session: "the other nodes")
+    assert "no longer answers" not in await said_without_a_broker(monkeypatch)
+
+
+class Deaf:
+    """A lease whose broker never answers, each attempt as long as it may take."""
+
+    def __init__(self, now: list[float], connect_deadline_s: float | None = None) -> None:
+        self._now, self._always_s = now, connect_deadline_s
+        self.connect_deadline_s = 0.0
+
+    async def __aenter__(self) -> None:
+        self._now[0] += self.connect_deadline_s if self._always_s is None else self._always_s
+        raise BrokerUnreachable("x", self.connect_deadline_s)
+
+
+async def gives_up_after(monkeypatch: pytest.MonkeyPatch, attempt_s: float | None = None) -> tuple[float, str]:
+    """How long a node with 12 s to join asks a broker that is not there, and what it says then."""
+    experiment = Experiment.from_dict({"network": {"join_deadline_s": 12.0}})
+    node, now = Session("client", NodeIdentity("tcp://127.0.0.1:1", "r", "c"), experiment, binds=True), [0.0]
+    loop = SimpleNamespace(time=lambda: now[0])
+    monkeypatch.setattr(session, "asyncio", SimpleNamespace(get_running_loop=lambda: loop))
+    lease: Any = Deaf(now, attempt_s)
+    with pytest.raises(BrokerUnreachable) as raised:
+        await node._enter(lease)
+    node._context.term()
+    return now[0], str(raised.value)
+
+
+async def test_the_deadline_to_join_holds_for_the_last_attempt_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    took_s, said = await gives_up_after(monkeypatch)
+    assert took_s == 12.0
+    assert "within 12 s (network.join_deadline_s)" in said
+
+
+async def test_by_attempts_of_one_length_it_would_take_longer_than_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    took_s, said = await gives_up_after(monkeypatch, session.ATTEMPT_S)
+    assert took_s == 20.0
+    assert "within 12 s (network.join_deadline_s)" in said
 
 
 async def started_again_by_a_clock_set_back(monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
