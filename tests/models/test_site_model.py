@@ -275,7 +275,7 @@ class Frame:
     def __init__(self, values: Any, columns: list[str]) -> None:
         self.values, self.columns = values, columns
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:  # noqa: ARG002
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         return self.values
 
 
