@@ -10,6 +10,8 @@ from .client_registry import ClientRegistry
 from .coordinator_config import CoordinatorConfig
 from .sampling import share_of
 
+WAYS_OUT = "--min-clients goes on with fewer, federated.wait_deadline_s waits longer"
+
 
 def population(config: CoordinatorConfig, registry: ClientRegistry) -> int:
     """Return how many clients the run has: those it began with, and those that have enrolled since and not left.
@@ -78,7 +80,7 @@ def too_few_living(config: CoordinatorConfig, registry: ClientRegistry) -> str:
     """Return the reason why no round can be opened, with those who are missing."""
     living = registry.living()
     missing = ", ".join(sorted((config.clients | set(registry.clients)) - set(living)))
-    return f"{len(living)} of at least {least(config, registry)} are there; missing: {missing}"
+    return f"{len(living)} of at least {least(config, registry)} are there; missing: {missing} ({WAYS_OUT})"
 
 
 def _half(clients: int) -> int:

@@ -113,7 +113,12 @@ class GossipRounds:
     def too_few(self) -> str:
         """Why no round may begin, as `min_peers` has it; empty where one may."""
         there, least = self.membership.count, self.rules.min_peers
-        return f"{there} of at least {least} peers are there" if there < least else ""
+        if there >= least:
+            return ""
+        missing = ", ".join(self.membership.absent)
+        named = f"; missing: {missing}" if missing else ""
+        ways_out = "gossip.min_peers goes on with fewer, gossip.wait_deadline_s waits longer"
+        return f"{there} of at least {least} peers are there{named} ({ways_out})"
 
     def _wait(self, now: float) -> list[e.Effect]:
         """Wait for peers to come back, but not forever."""

@@ -22,6 +22,7 @@ class StaticMembership:
 
     late = False
     missing: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     count = 1_000_000  # nobody is waited for
 
     def __init__(

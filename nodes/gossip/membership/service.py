@@ -129,7 +129,16 @@ class MembershipService:
     @property
     def count(self) -> int:
         """How many are there and not suspected, this peer and those that have done their rounds included."""
-        return len(set(self._here()).difference(self.members.in_state("suspect")))
+        return len(self._counted())
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Who is not counted there: founders that are not here, and those that are suspected."""
+        expected = {*self.rules.founders, *self.members.in_state("suspect")}
+        return tuple(sorted(expected - self._counted() - {self.name}))
+
+    def _counted(self) -> set[str]:
+        return set(self._here()).difference(self.members.in_state("suspect"))
 
     def cut_off(self, number: int) -> bool:
         """Whether a round has no neighbor since nobody is here; a graph that changes may have none in a round."""

@@ -77,9 +77,11 @@ def test_a_peer_is_cut_off_once_nobody_else_is_there() -> None:
     me.handle(ev.Arrived("p01", m.Gossip((news("p02", "dead"),))), 1.0)
     me.open(2)
     assert me.missing == ("p02",)
-    assert me.count == 2
+    assert (me.count, me.absent) == (2, ("p02",))
     me.handle(ev.Arrived("p01", m.Gossip((news("p02", "alive", 2),))), 1.1)
-    assert me.count == 3
+    assert (me.count, me.absent) == (3, ())
+    me.handle(ev.Arrived("p01", m.Gossip((news("p02", "suspect", 2),))), 1.1)
+    assert (me.count, me.absent) == (2, ("p02",))
     me.handle(ev.Arrived("p01", m.Gossip((news("p02", "dead", 2),))), 1.2)
     assert not me.cut_off(2)
     me.handle(ev.Arrived("p01", m.Goodbye(2, "no more")), 2.0)
