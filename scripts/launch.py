@@ -66,7 +66,7 @@ def launch(
     if resume is not None:
         check_run_dir(resume, file, out)
     experiment = load_experiment(resume or file, overrides)
-    view = choose_view(quiet=quiet, json=json)
+    view = choose_view(quiet=quiet, json=json, guessed=experiment.data.task is None)
     for line in (*warnings(experiment), *not_written(experiment)):
         sys.stderr.write(f"warning: {line}\n")
     folders: list[Path] = []

@@ -92,7 +92,8 @@ def node(
         resume or file, _in_mode(mode, role, overrides) | ({"network.advertise": advertise} if advertise else {})
     )
     # No live table: a standalone node should stay small, and a monitor shows all nodes.
-    view = JsonView() if json else View() if quiet else PlainView(_announced(run, experiment))
+    plain = PlainView(_announced(run, experiment), guessed=experiment.data.task is None)
+    view = JsonView() if json else View() if quiet else plain
     written = () if (out is None and resume is None) or role == "client" else not_written(experiment)
     for line in (*warnings(experiment), *written):
         sys.stderr.write(f"warning: {line}\n")

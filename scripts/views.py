@@ -33,20 +33,20 @@ class View:
         yield
 
 
-def choose_view(*, quiet: bool = False, json: bool = False) -> View:
-    """Return the view for the flags and for where standard output goes."""
+def choose_view(*, quiet: bool = False, json: bool = False, guessed: bool = False) -> View:
+    """Return the view for the flags and for where standard output goes; see `PlainView` for `guessed`."""
     if json:
         return JsonView()
     if quiet:
         return View()
     if not sys.stdout.isatty():
-        return PlainView()
+        return PlainView(guessed=guessed)
     from nervenet.models.extras import how_to_install, installed
 
     if installed("rich"):
-        return LiveView()
+        return LiveView(guessed=guessed)
     print(f"lines in place of a live table: {how_to_install('rich')}", file=sys.stderr)
-    return PlainView()
+    return PlainView(guessed=guessed)
 
 
 class JsonView(View):
@@ -124,9 +124,12 @@ class PlainView(View):
     ----------
     known
         What is known of a run beforehand, where no event will say.
+    guessed
+        Whether what the target is follows from its values, and the user of this command could have said it.
     """
 
-    def __init__(self, known: RunView | None = None) -> None:
+    def __init__(self, known: RunView | None = None, *, guessed: bool = False) -> None:
+        self._hint = " (--task would say otherwise)" if guessed else ""
         self._runs = RunViews(known)
         self._alone = known is not None
         self._suspicions = Suspicions()
@@ -137,7 +140,7 @@ class PlainView(View):
         view = self._runs.newest
         if view.target and view.run not in self._told:
             self._told.add(view.run)
-            self.note(f"the target is taken for {view.target} (--task says otherwise)")
+            self.note(f"the target is taken for {view.target}{self._hint}")
         held_out = event.get("held_out")
         if self._alone and event.get("type") == "node.ready" and isinstance(held_out, Mapping):
             kept = ", ".join(f"{count} of {label}" for label, count in list(held_out.items())[:10])
@@ -172,11 +175,11 @@ class PlainView(View):
 class LiveView(PlainView):
     """For people: a table, redrawn in place, with notices above it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, guessed: bool = False) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        super().__init__()
+        super().__init__(guessed=guessed)
         self._console = Console(highlight=False)
         # Redrawn by the event loop: rich's thread would read a view in the middle of an event.
         self._live = Live(console=self._console, auto_refresh=False, transient=False)

@@ -208,6 +208,8 @@ def report_of(node: Node) -> dict[str, Any]:
         fields["best"] = {"round": node.best.round, "metrics": dict(node.best.metrics)}
         if node.best.clock:
             fields["best"]["clock"] = node.best.clock
+    if not node.model.built:  # the run failed before
+        return fields
     if clock := node.model.clock if isinstance(node, Client) else node.clock if node.model.scheduled else 0.0:
         fields["clock"] = clock
     return fields

@@ -23,7 +23,6 @@ from ..results.summary import summarize
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name
-from ..runtime.round_history import rows_of
 from ..runtime.session import Session
 from .data_shares import load_for
 from .node_process import ROLES, Node, result_of
@@ -100,8 +99,11 @@ async def run_node(
         node = ROLES[role].from_parts(site_model, experiment, identity)
         if run_dir:
             run_dir.write_experiment(experiment)
+        if role == "coordinator":
+            experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, name=SITES))
         node.session.on_event = _recorder(run_dir, node.session, on_event)
         reason = ""
+        result: RunResult | None = None
         interrupted: asyncio.CancelledError | None = None
         try:
             async with node:
@@ -112,23 +114,28 @@ async def run_node(
                     run_dir.write_nodes({name: {"role": role, "pid": os.getpid(), "address": address}})
                 if isinstance(node, Coordinator):
                     _publish_started(experiment, node.session, run_dir.resumed if run_dir else None)
-                await _until_over(node, started)
+                await _until_over(node)
+                result = result_of(name, node, "")
+                result.wall_s = time.monotonic() - started
+                result.earlier = run_dir.earlier if run_dir else result.earlier
+                if isinstance(node, Coordinator):  # nobody else knows the end of the run
+                    known = _completed(summarize(experiment, result))
+                    node.session.publish("run.completed", known | node.session.stats.stopped)
         except NodeFailed as error:
             reason = str(error)
         except asyncio.CancelledError as error:
             reason, interrupted = INTERRUPTED, error
         if run_dir and isinstance(node, Peer):
             run_dir.resumed = node.resumed
-        if role == "coordinator":
-            experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, name=SITES))
-        result = result_of(name, node, reason)
-        result.wall_s = time.monotonic() - started
+        if result is None or reason:
+            result = result_of(name, node, reason)
+            result.wall_s = time.monotonic() - started
         if interrupted is not None:
             result.status = INTERRUPTED
         if run_dir:
             write_results(experiment, run_dir, result)
             if role != "client":
-                run_dir.write_rounds(experiment.mode, {name: dict(rows_of(*node.session.stats.history.to_report()))})
+                run_dir.write_rounds(experiment.mode, {name: [node.session.stats.history.to_report()]})
         else:
             result.summary = summarize(experiment, result)
     if interrupted is not None:  # the folder holds what was learned until then
@@ -138,22 +145,20 @@ async def run_node(
     return result
 
 
-async def _until_over(node: Node, started: float) -> None:
-    """Take part until the run is over; a coordinator publishes its end, of which nobody else knows."""
-    publish = node.session.publish if isinstance(node, Coordinator) else _nowhere
+async def _until_over(node: Node) -> None:
+    """Take part until the run is over; a coordinator says for all that it was interrupted."""
     try:
         async for _ in node.rounds():
             pass
     except asyncio.CancelledError:
-        publish("run.failed", {"reason": INTERRUPTED})
+        if isinstance(node, Coordinator):
+            node.session.publish("run.failed", {"reason": INTERRUPTED})
         raise
-    stats, wall_s = node.session.stats, time.monotonic() - started
-    known = {"status": "completed", "completed_rounds": stats.completed, "wall_s": wall_s}
-    publish("run.completed", {**known, **stats.stopped})
 
 
-def _nowhere(_kind: str, _fields: Mapping[str, Any]) -> None:
-    pass
+def _completed(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the end of the run says of it: as the summary, of all incarnations."""
+    return {key: summary[key] for key in ("status", "completed_rounds", "wall_s", "bytes_sent")}
 
 
 def _open(role: str, experiment: Experiment, out: Path | None, resume: Path | None) -> RunDir | None:

@@ -15,7 +15,7 @@ from nervenet.broker.sockets import discard
 from ..config.factory import default_node_names
 from ..config.schema import Experiment
 from ..runtime.awake_time import AwakeTime
-from ..runtime.round_history import Row, rows_of
+from ..runtime.round_history import Reported
 from .baselines import BASELINE, too_large
 from .data_shares import DataShares
 from .forkserver_client import ForkServerClient, ForkServerError
@@ -54,7 +54,7 @@ class Supervisor:
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     arrays: dict[str, Any] = field(default_factory=dict)  # final weights
     best: dict[str, Any] = field(default_factory=dict)  # weights of the best round, where they differ
-    rounds: dict[str, dict[int, Row]] = field(default_factory=dict)  # figures of each
+    rounds: dict[str, list[Reported]] = field(default_factory=dict)  # figures of each, in the parts that came
     lost: dict[str, str] = field(default_factory=dict)
     baselines: Mapping[str, float | None] | None = None
     baseline_s: float | None = None  # seconds that their training took
@@ -157,7 +157,7 @@ class Supervisor:
         elif kind == "best":
             self.best[node] = array
         elif kind == "rounds":
-            self.rounds.setdefault(node, {}).update(rows_of(fields, array))  # one part of several
+            self.rounds.setdefault(node, []).append((fields, array))
         elif node == BASELINE and "failed" in fields:
             self._give_up_baselines(f"the baselines failed: {fields['failed']}")
         elif node == BASELINE:

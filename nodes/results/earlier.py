@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-OWNERS = ("launcher", "coordinator")  # who says that a run has begun, and how it ended
+LAUNCHER = "launcher"
+OWNERS = (LAUNCHER, "coordinator")  # who says how a run ended
 UNATTRIBUTED = "unattributed"  # bytes of an incarnation that was killed: of which kind, nobody reported
 
 
@@ -20,30 +21,33 @@ class Earlier:
 def of_events(events: Iterable[Mapping[str, Any]], summary: Mapping[str, Any]) -> Earlier:
     """Return the sums over all incarnations in the events of a run folder.
 
-    One that came to an orderly end has said its own and those before it. Of one that was killed, the time from its
-    start to its last event counts, and what its nodes said they had sent. `summary` is the folder's,
-    which knows the kinds.
+    One that came to an orderly end has said its own and those before it, and what its nodes still say is in that. Of
+    one that was killed, the time from its start to its last event counts, and what its nodes said they had sent. An
+    incarnation starts with the launcher or, in the folder of one node, with that node's first event. `summary` is the
+    folder's, which knows the kinds; since some incarnation has written it, there was at least as much as it says.
     """
     wall_s, sent = 0.0, 0
-    began = last = None
+    began = last = incarnation = None
+    launched = over = False
     totals: dict[tuple[str, Any], int] = {}
     for event in events:
-        kind, at = event.get("type"), event.get("time")
-        owner = event.get("role") in OWNERS
-        if kind == "run.started" and owner:
+        kind, at, role = event.get("type"), event.get("time"), event.get("role")
+        launched = launched or role == LAUNCHER
+        if (kind == "run.started" and role == LAUNCHER) or (not launched and event.get("incarnation") != incarnation):
             wall_s, sent = wall_s + _lasted(began, last), sent + sum(totals.values())
-            began, totals = at, {}
+            began, totals, incarnation, over = at, {}, event.get("incarnation"), False
+        if over:
+            continue
         last = at
         total = event.get("bytes_sent_total")
         if isinstance(total, int):
             totals[str(event.get("node")), event.get("incarnation")] = total
-        if kind in ("run.completed", "run.failed") and owner and isinstance(event.get("bytes_sent"), int):
+        if kind in ("run.completed", "run.failed") and role in OWNERS and isinstance(event.get("bytes_sent"), int):
             wall_s, sent = float(event.get("wall_s") or 0.0), int(event["bytes_sent"])
-            began, totals = None, {}
+            began, totals, over = None, {}, True
     wall_s, sent = wall_s + _lasted(began, last), sent + sum(totals.values())
     kinds = {str(kind): int(count) for kind, count in (summary.get("bytes_sent_by_kind") or {}).items()}
-    if sum(kinds.values()) > sent:
-        kinds = {}
+    wall_s, sent = max(wall_s, float(summary.get("wall_s") or 0.0)), max(sent, sum(kinds.values()))
     unknown = sent - sum(kinds.values())
     return Earlier(wall_s, sent, kinds | ({UNATTRIBUTED: kinds.get(UNATTRIBUTED, 0) + unknown} if unknown else {}))
 

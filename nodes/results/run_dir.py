@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -15,10 +15,10 @@ from nervenet.models.extras import how_to_install, installed
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
 from ..runtime.printable import printable_json
-from ..runtime.round_history import Row
+from ..runtime.round_history import Reported, Row, rows_of
 from .earlier import Earlier, of_events
 from .round_metrics import FILE as ROUNDS
-from .round_metrics import RecordedRounds, Rounds, read_rows, run_rows, with_earlier
+from .round_metrics import RecordedRounds, read_rows, run_rows, with_earlier
 from .round_summaries import unfolded
 
 # An event is written within this time (seconds), so that a killed launcher loses little; a write for each event would
@@ -159,16 +159,20 @@ class RunDir:
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         write_atomically(self.path / "summary.json", _indented(summary))
 
-    def write_rounds(self, mode: str, reported: Rounds, baseline: Mapping[str, float | None] | None = None) -> None:
+    def write_rounds(
+        self, mode: str, reported: Mapping[str, Sequence[Reported]], baseline: Mapping[str, float | None] | None = None
+    ) -> None:
         """Write ``round_metrics.jsonl`` and ``curves.png``; imports matplotlib.
 
-        They are made of what nodes have `reported` of their rounds, and of the events recorded so far.
+        They are made of what nodes have `reported` of their rounds, and of the events recorded so far. Of many rounds
+        that takes seconds: not for an event loop.
         """
 
         self.flush()
         rows: list[Row] = []
         with self._noting_refusal(ROUNDS):
-            rows = run_rows(mode, RecordedRounds(read_events(self.path)), reported)
+            known = {name: dict(row for part in parts for row in rows_of(*part)) for name, parts in reported.items()}
+            rows = run_rows(mode, RecordedRounds(read_events(self.path)), known)
             if self.resumed is not None:
                 rows = with_earlier(rows, read_rows(self.path), self.resumed)
             write_atomically(self.path / ROUNDS, "".join(f"{to_json(row)}\n" for row in rows))

@@ -12,9 +12,13 @@ from tempfile import gettempdir
 from typing import Any
 
 import zmq
+from nervenet.broker.events import STREAM
 from nervenet.broker.messages import Member, Roster
 
+from ..config.keys import ExperimentError
 from ..config.schema import NetworkConfig
+
+RESERVED = frozenset({STREAM, "launcher", "broker", "baseline"})  # who publish and report by these names are no nodes
 
 
 class NodeFailed(RuntimeError):
@@ -37,6 +41,10 @@ class NodeIdentity:
     patient: bool = False  # waits for its broker and the other nodes as long as it takes, whatever the deadline to join
     replace: bool = False  # takes its name even from a node that still answers
     seed_peer: str = ""  # control address of a living peer of a run that has begun, in place of `broker`
+
+    def __post_init__(self) -> None:
+        if self.name in RESERVED:
+            raise ExperimentError(f"a node cannot be named {self.name!r}: {', '.join(sorted(RESERVED))} are reserved")
 
 
 def inbox_address(network: NetworkConfig) -> str:

@@ -55,9 +55,9 @@ class NodeStats:
             self.evaluated_on = "holdout" if local else "test"
             if fields.get("source") == "sites":
                 self.sites = dict(fields)
+            self._note_loss("test", fields.get("loss"))
             self._judged(fields)
             self.history.judged(kind, fields)
-            self._note_loss("test", fields.get("loss"))
         elif kind == "metric.local":
             self._note_loss("train", fields.get("loss"))
         elif kind == "metric.sites":
@@ -132,12 +132,17 @@ class NodeStats:
             "warnings": len(self.warnings),
             "skipped": self.skipped,
             "mixed": dict(self.mixed),
+            "losses": dict(self.losses),
         }
         before = [n for n in sorted(self._marks) if n < number][-1:]
         self._marks = {n: self._marks[n] for n in before} | {number: mark}
 
     def _judged(self, fields: Mapping[str, Any]) -> None:
-        mark = self._marks.get(int(fields.get("round", -1)))
+        judged = int(fields.get("round", -1))
+        for number, known in self._marks.items():
+            if "test" in self.losses and 0 <= judged <= number:  # the first one counts for all rounds from there on
+                known["losses"] = known["losses"] | {"test": self.losses["test"]}
+        mark = self._marks.get(judged)
         if mark is not None:
             mark |= {"metrics": self.metrics, "evaluated_on": self.evaluated_on, "sites": self.sites}
 
@@ -165,6 +170,7 @@ class NodeStats:
         self.round_s = list(known["round_s"])
         self.staleness = Counter({int(steps): int(times) for steps, times in known["staleness"]})
         self.rejected = Counter(known["rejected"])
+        self.losses = {kind: (float(first), float(last)) for kind, (first, last) in known.get("losses", {}).items()}
         self.skipped, self.mixed = int(known.get("skipped", 0)), Counter(known.get("mixed", {}))
         self.warnings = [*known["warnings"], *self.warnings]  # this incarnation's stay
         self.disturbed = [*known["disturbed"], *self.disturbed]

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 Row: TypeAlias = dict[str, Any]
 """What is known of one round; see `completed_row` and `judged_row`. What is not known is left out."""
 
+Reported: TypeAlias = tuple[Mapping[str, Any], Any]
+"""Rounds of a node as `RoundHistory.to_report` returns them, for `rows_of`."""
+
 SCORES = ("accuracy", "r2")
 _ON = ("test", "holdout")
 _FIGURES = ("duration_s", "train_loss", "bytes_sent", "bytes_received", "loss", "loss_min", "loss_max")

@@ -181,13 +181,16 @@ def test_a_standalone_node_prints_its_figures(
     assert lines[-1].startswith(last)
 
 
-def test_what_the_target_is_taken_for_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
-    view = PlainView()
+@pytest.mark.parametrize(("guessed", "hint"), [(True, " (--task would say otherwise)"), (False, "")])
+def test_what_the_target_is_taken_for_is_said_once(
+    capsys: pytest.CaptureFixture[str], guessed: bool, hint: str
+) -> None:
+    view = PlainView(guessed=guessed)
     for name in ("peer-0", "peer-1"):
         settled = {"role": "peer", "node": name, "round": 0, "task": "classification", "classes": 3}
         view.event(event("round.completed", run="demo") | settled)
     said = [line for line in capsys.readouterr().out.splitlines() if "target" in line]
-    assert said == ["the target is taken for labels of 3 classes (--task says otherwise)"]
+    assert said == [f"the target is taken for labels of 3 classes{hint}"]
 
 
 def test_a_node_by_itself_says_what_it_keeps_for_evaluation(capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,6 +59,47 @@ async def test_each_leaves_what_it_knows(tmp_path: Path) -> None:
     assert [json.loads(line) for line in lines] == events
 
 
+async def ended(tmp_path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Summary and `run.completed` of a coordinator by itself that goes on after its last round, each for both times."""
+    files = [site(tmp_path, f"s{k}", k) for k in range(2)]
+    events: list[dict[str, Any]] = []
+    summaries: list[dict[str, Any]] = []
+    async with Broker("tcp://127.0.0.1:0") as broker:
+        for number, into in enumerate(({"out": tmp_path / "c"}, {"resume": tmp_path / "c"})):
+            where = {"broker": broker.addresses["directory"], "run": f"r{number}"}
+            rounds = 2 + number
+            found = await together(
+                run_node("coordinator", plan(rounds=rounds), **where, **into, on_event=events.append),
+                *(run_node("client", plan(f, rounds=rounds), **where, name=f"s{k}") for k, f in enumerate(files)),
+            )
+            assert found[0]["completed_rounds"] == rounds
+            summaries.append(json.loads((tmp_path / "c" / "summary.json").read_text()))
+    return summaries, [event for event in events if event["type"] == "run.completed"]
+
+
+FIGURES = ("status", "completed_rounds", "wall_s", "bytes_sent")
+
+
+async def test_its_end_is_published_with_the_figures_of_all_incarnations(tmp_path: Path) -> None:
+    summaries, ends = await ended(tmp_path)
+    assert [[end[key] for key in FIGURES] for end in ends] == [[known[key] for key in FIGURES] for known in summaries]
+    assert summaries[1]["bytes_sent"] > summaries[0]["bytes_sent"]
+    assert summaries[1]["wall_s"] > summaries[0]["wall_s"]
+    assert "unattributed" not in summaries[1]["bytes_sent_by_kind"]
+
+
+async def test_with_its_own_alone_it_would_be_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    completed = standalone._completed
+
+    def own(summary: dict[str, Any]) -> dict[str, Any]:
+        sent = sum(node["bytes_sent"] for node in summary["by_node"].values())
+        return {**completed(summary), "bytes_sent": sent}
+
+    monkeypatch.setattr(standalone, "_completed", own)
+    summaries, ends = await ended(tmp_path)
+    assert ends[1]["bytes_sent"] < summaries[1]["bytes_sent"]
+
+
 async def test_sites_that_do_not_fit_fail_everywhere_by_name(tmp_path: Path) -> None:
     files = [site(tmp_path, "s0", 0), site(tmp_path, "s1", 1, "a,other,y")]
     async with Broker("tcp://127.0.0.1:0") as broker:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import restarts, supervisor
@@ -14,6 +15,7 @@ from nervenet.nodes.launching.forkserver_client import ForkServerError
 from nervenet.nodes.launching.supervisor import RunAborted, Supervisor
 from nervenet.nodes.runtime.awake_time import AwakeTime
 from nervenet.nodes.runtime.node_stats import NodeStats
+from nervenet.nodes.runtime.round_history import rows_of
 
 ADDRESSES = {"directory": "tcp://127.0.0.1:5", "events_in": "tcp://127.0.0.1:6", "events_out": "tcp://127.0.0.1:7"}
 
@@ -236,6 +238,33 @@ async def test_who_dies_before_the_run_begins_is_not_waited_for() -> None:
         await scenario.supervisor.start_nodes(DataShares(("a",), "classification", 9, [10, 11, 12], test=13))
 
 
+class Figures:
+    """What a peer reports of its rounds; `read` once it is taken for numbers."""
+
+    read = False
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        self.read = True
+        return np.zeros(0)
+
+
+COLUMNS = {"columns": ["round", "closed_by"], "closings": []}
+
+
+def test_the_rounds_of_the_nodes_are_kept_as_they_come() -> None:
+    figures = Figures()
+    scenario = Scenario(mode="gossip")
+    scenario.supervisor.reported("peer-0", "rounds", COLUMNS, figures)
+    assert not figures.read  # on the event loop, which has a million of them to answer
+    assert scenario.supervisor.rounds == {"peer-0": [(COLUMNS, figures)]}
+
+
+def test_made_into_rows_they_would_hold_it_up() -> None:
+    figures = Figures()
+    dict(rows_of(COLUMNS, figures))
+    assert figures.read
+
+
 def patience_for(supervisor: Supervisor, missing: str) -> float:
     return supervisor._grace_s([missing])
 
@@ -376,7 +405,8 @@ async def test_rounds_may_come_in_parts() -> None:
     assert max(numbers.nbytes for _, numbers in parts) <= 32_768
     for how, numbers in parts:
         scenario.supervisor.reported("coordinator", "rounds", how, numbers)
-    assert list(scenario.supervisor.rounds["coordinator"]) == list(range(1, 1001))
+    known = [number for part in scenario.supervisor.rounds["coordinator"] for number, _ in rows_of(*part)]
+    assert known == list(range(1, 1001))
     ((_, whole),) = stats.history.to_reports(10**9)
     assert whole.nbytes > 65_536, "in one message it would be refused"
 

@@ -141,6 +141,30 @@ def test_what_a_round_without_barrier_left_is_known_in_the_next_incarnation() ->
     assert again.report(counters())["warnings"] == ["slow"]
 
 
+def diverging(kept: Collection[str] = ("train", "test")) -> dict[str, Any]:
+    """The first and last losses of a coordinator that was resumed after round 2 and diverged in round 3."""
+    record = NodeStats("coordinator")
+    for number in (1, 2):
+        record.event("round.completed", {"round": number, "duration_s": 1.0, "closed_by": "all", "loss": 0.5 * number})
+    record.event("metric.test", {"round": 1, "loss": 0.75})  # later than the round that follows
+    known = json.loads(json.dumps(record.as_of(2)))
+    known["losses"] = {kind: ends for kind, ends in known["losses"].items() if kind in kept}
+    again = NodeStats("coordinator")
+    again.restore(2, known)
+    again.event("round.completed", {"round": 3, "duration_s": 1.0, "closed_by": "all", "loss": 9e9})
+    again.event("metric.test", {"round": 3, "loss": 8e9})
+    found: dict[str, Any] = again.report(counters())["losses"]
+    return found
+
+
+def test_how_a_loss_began_is_known_in_the_next_incarnation() -> None:
+    assert diverging() == {"train": [0.5, 9e9], "test": [0.75, 8e9]}
+
+
+def test_without_that_a_run_that_diverged_would_not_have_grown() -> None:
+    assert diverging(kept=()) == {"train": [9e9, 9e9], "test": [8e9, 8e9]}
+
+
 def test_only_the_last_two_rounds_are_noted() -> None:
     record = NodeStats("coordinator")
     for number in range(5):
