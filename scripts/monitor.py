@@ -64,11 +64,11 @@ async def _watch(
                     event = await anext(arriving)
             except (TimeoutError, StopAsyncIteration):
                 return
-            view.event(event.raw)
+            view.event(event)
             if file is not None:
                 file.write(to_json(event.raw) + "\n")
                 file.flush()
-            runs.update(event.raw)
+            runs.update(event)
             if not runs.all_finished or stay:
                 until = None
             elif until is None:

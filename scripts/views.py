@@ -8,9 +8,9 @@ import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
 
-from nervenet.nodes.monitoring.run_view import RunView, notice
+from nervenet.nodes.monitoring.run_view import Fields, RunView, notice
+from nervenet.nodes.runtime.event_types import Event
 from nervenet.nodes.runtime.printable import printable
 
 REFRESH_S = 0.125
@@ -20,7 +20,7 @@ PLAIN_LINE_EVERY_S = 2.0
 class View:
     """What a command prints of a run, within its `running` context: here nothing but notes."""
 
-    def event(self, event: Mapping[str, Any]) -> None:
+    def event(self, event: Fields) -> None:
         """Show an event: here what launcher and coordinator warn of, such as a full disk, which no result tells."""
         if event.get("type") == "warning" and event.get("role") in ("launcher", "coordinator"):
             print(f"warning: {printable(event.get('reason'))}", file=sys.stderr, flush=True)
@@ -58,11 +58,11 @@ class JsonView(View):
         self._to_json = to_json
         self._open = True
 
-    def event(self, event: Mapping[str, Any]) -> None:
+    def event(self, event: Fields) -> None:
         if not self._open:
             return
         try:
-            sys.stdout.write(self._to_json(event) + "\n")
+            sys.stdout.write(self._to_json(event.raw if isinstance(event, Event) else event) + "\n")
             sys.stdout.flush()
         except BrokenPipeError:
             self._open = False  # the reader has gone; the run goes on without it
@@ -86,7 +86,7 @@ class RunViews:
     def all_finished(self) -> bool:
         return bool(self.by_run) and all(view.finished for view in self.by_run.values())
 
-    def update(self, event: Mapping[str, Any]) -> None:
+    def update(self, event: Fields) -> None:
         run = event.get("run")
         if run:
             self.by_run.setdefault(str(run), RunView(run=str(run))).update(event)
@@ -135,7 +135,7 @@ class PlainView(View):
         self._suspicions = Suspicions()
         self._told: set[str] = set()  # of which runs it has been said what their target is
 
-    def event(self, event: Mapping[str, Any]) -> None:
+    def event(self, event: Fields) -> None:
         self._runs.update(event)
         view = self._runs.newest
         if view.target and view.run not in self._told:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zmq
+from nervenet.broker.errors import MessageTooLarge
 from nervenet.broker.messages import Payload
 
 from ..config.compatibility import shared_config_of
@@ -27,7 +28,7 @@ from ..roles.client import Client
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
 from ..runtime.identity import NodeIdentity
-from ..runtime.report_client import report_once
+from ..runtime.report_client import ReportClient, report_once
 from .machine_limits import files_of_process
 from .rlimits import OUT_OF_RESOURCES, ran_out
 from .shared_arrays import unpack
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 Node = Coordinator | Client | Peer
 ROLES: dict[str, type[Node]] = {"coordinator": Coordinator, "client": Client, "peer": Peer}
+FEW_LINES = 3  # of each list, where all of them would not fit a message
 MOST_SOCKETS = 65_535  # of a context, by ZeroMQ
 SWITCH_INTERVAL_S = 0.0005  # how long the event loop waits at most for a training thread to release the interpreter
 
@@ -251,7 +253,7 @@ async def _report(node: Node, failure: str, folder: str, experiment: Experiment)
         rounds = Payload(layout="rounds", dtype="float64", length=numbers.size)
         await session.reports.report("rounds", how, numbers, payload=rounds)
     if weights is None or not site_model.built:
-        await session.reports.report("result", fields)
+        await _report_result(session.reports, fields)
         return
     layout = site_model.layout
     fields |= {"layout": layout.to_dict(), "agreement": site_model.preprocessing.to_dict()}
@@ -259,4 +261,17 @@ async def _report(node: Node, failure: str, folder: str, experiment: Experiment)
     best = node.best if isinstance(node, Coordinator) else None
     if best is not None and best.weights is not weights:
         await session.reports.report("best", fields["best"], best.weights, payload=payload)
-    await session.reports.report("result", fields, weights, payload=payload)
+    await _report_result(session.reports, fields, weights, payload)
+
+
+async def _report_result(
+    reports: ReportClient, fields: dict[str, Any], weights: Any = None, payload: Payload | None = None
+) -> None:
+    """Report the result, if need be without most of its lists: a run must not be lost by them."""
+    try:
+        await reports.report("result", fields, weights, payload)
+    except MessageTooLarge as error:
+        warning = f"only a few durations, disturbances and warnings are reported: {error}"
+        few = {"round_s": fields["round_s"][-100:], "disturbed": fields["disturbed"][:FEW_LINES]}
+        few["warnings"] = [*fields["warnings"][:FEW_LINES], warning]
+        await reports.report("result", fields | few, weights, payload)

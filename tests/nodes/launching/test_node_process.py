@@ -1,0 +1,60 @@
+"""What a node's process reports at the end."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from nervenet.broker.codec import Limits, check_size, encode
+from nervenet.broker.errors import MessageTooLarge
+from nervenet.broker.messages import Report
+from nervenet.broker.transport_events import Counters
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.launching import node_process
+from nervenet.nodes.runtime.node_stats import NodeStats
+from nervenet.nodes.runtime.round_history import RoundHistory
+
+LIMIT = 65_536
+
+
+class Reports:
+    """Takes what fits a message."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, dict[str, Any]]] = []
+
+    async def report(self, kind: Any, fields: dict[str, Any], array: Any = None, payload: Any = None) -> None:
+        message = Report(kind, 1, fields, payload)
+        check_size(message, encode(message, array), Limits(message_bytes=LIMIT))
+        self.taken.append((kind, fields))
+
+
+async def reported_of_many_rounds() -> list[tuple[str, dict[str, Any]]]:
+    """Return what a launcher hears of 9,000 rounds, each of which was disturbed."""
+    stats, reports = NodeStats("coordinator"), Reports()
+    for number in range(1, 9_001):
+        missing = {f"client-{number}": "x" * 1_000}
+        fields = {"round": number, "duration_s": 0.1, "closed_by": "deadline", "missing": missing}
+        stats.event("round.completed", fields)
+    session = SimpleNamespace(stats=stats, reports=reports, transport=SimpleNamespace(counters=Counters()))
+    node: Any = SimpleNamespace(session=session, model=SimpleNamespace(built=False, scheduled=False), weights=None)
+    experiment = Experiment.from_dict({"network": {"max_message_bytes": LIMIT}})
+    await node_process._report(node, "", "", experiment)
+    return reports.taken
+
+
+async def test_a_result_is_reported_whatever_its_lists_take() -> None:
+    *rounds, (kind, result) = await reported_of_many_rounds()
+    assert {kind for kind, _ in rounds} == {"rounds"}
+    assert (kind, result["completed_rounds"]) == ("result", 9_000)
+    assert result["disturbed"], "that it was is known"
+    assert "65,536" in result["warnings"][-1]
+
+
+@pytest.mark.parametrize("whole", ["rounds", "result"])
+async def test_with_all_of_them_it_would_be_refused(monkeypatch: pytest.MonkeyPatch, whole: str) -> None:
+    if whole == "rounds":
+        monkeypatch.setattr(RoundHistory, "to_reports", lambda history, _: [history.to_report()])
+    else:
+        monkeypatch.setattr(node_process, "_report_result", lambda reports, fields: reports.report("result", fields))
+    with pytest.raises(MessageTooLarge):
+        await reported_of_many_rounds()
