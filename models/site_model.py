@@ -12,7 +12,7 @@ from .data.data import DataError, Task, checked_task, infer_task
 from .evaluate import evaluate
 from .model import FitReport, LocalWork
 from .moments import IncompatibleSites
-from .preprocessing import Preprocessing, listed
+from .preprocessing import Preprocessing, by_place, listed, made_up
 from .registry import as_model
 from .rng import generator
 from .site_rows import SiteRows, check_targets
@@ -94,7 +94,7 @@ class SiteModel:
                 f"X has {len(rows)} rows, and a site takes part with at least {min_rows} (data.min_rows): "
                 "what it tells of fewer would give them away"
             )
-        self.columns = rows.columns or tuple(f"x{place}" for place in range(1, rows.X.shape[1] + 1))
+        self.columns = rows.columns or made_up(rows.X.shape[1])
         self._rows, out = rows.named(self.columns).split(holdout, seed, min_rows, self.task)
         if out is not None:
             self._raw["holdout"] = out
@@ -305,7 +305,9 @@ class SiteModel:
         own = {} if self._rows is None else {"this site": self._rows}
         sets = own | {f"the {on} set": rows for on, rows in self._raw.items()}
         for name, rows in sets.items():
-            if rows.columns is not None and set(rows.columns) != set(preprocessing.columns):
+            if rows.columns is None or (name == "the test set" and by_place(rows.columns, preprocessing.columns)):
+                continue
+            if set(rows.columns) != set(preprocessing.columns):
                 raise IncompatibleSites(
                     f"{name} has the columns {listed(rows.columns)}; agreed were {listed(preprocessing.columns)}"
                 )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .data.arrays import as_table, as_targets, column_names
 from .data.data import DataError, Task, infer_task, is_whole
 from .data.splits import hold_out
-from .preprocessing import listed
+from .preprocessing import by_place, listed
 from .rng import generator
 
 
@@ -49,8 +49,8 @@ class SiteRows:
         return replace(self, columns=columns) if fits else self
 
     def inputs(self, columns: tuple[str, ...]) -> NDArray[Any]:
-        """Return X with its columns in the order of these names; without names of its own, as it is."""
-        if self.columns is None or self.columns == columns:
+        """Return X with its columns in the order of these names; as it is where they, or its own, are nobody's."""
+        if self.columns is None or self.columns == columns or by_place(self.columns, columns):
             return self.X
         return self.X[:, [self.columns.index(name) for name in columns]]
 

@@ -41,8 +41,7 @@ def as_table(what: str, X: Any, names: Sequence[str] | None = None, *, finite: b
         return table
     if table.dtype.kind == "f" and not np.isfinite(table).all():
         raise _bad_cell(what, table, ~np.isfinite(table), names, "a finite number")
-    if is_beyond_exact(table):
-        bad = (table > EXACT) | (table < -EXACT)
+    if (bad := changed_by_float64(table)).any():
         raise _bad_cell(what, table, bad, names, "a whole number of at most 2**53, beyond which float64 confuses them")
     return table
 
@@ -67,11 +66,20 @@ def as_targets(what: str, y: Any) -> NDArray[Any]:
     return targets
 
 
-def is_beyond_exact(values: NDArray[Any]) -> bool:
-    """Whether an array of integers has one that float64 need not hold exactly."""
-    if values.dtype.kind not in "iu" or values.dtype.itemsize < 8 or not values.size:
+def changed_by_float64(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which values of an array are integers that float64 does not hold exactly."""
+    if values.dtype.kind not in "iu" or not values.size or (values.max() <= EXACT and values.min() >= -EXACT):
+        return np.zeros(values.shape, np.bool_)
+    rounded = values.astype(np.float64)
+    over = rounded >= 2.0 ** (63 if values.dtype.kind == "i" else 64)  # nothing of this type
+    changed: NDArray[np.bool_] = over | (np.where(over, 0, rounded).astype(values.dtype) != values)
+    return changed
+
+
+def _is_changed(cell: object) -> bool:
+    if not isinstance(cell, int | np.integer):
         return False
-    return bool(values.max() > EXACT) or bool(values.min() < -EXACT)
+    return abs(int(cell)) > EXACT and (abs(int(cell)) >= 2**64 or int(float(cell)) != int(cell))
 
 
 def _numbers(what: str, table: NDArray[Any], names: Sequence[str] | None) -> NDArray[Any]:
@@ -79,9 +87,7 @@ def _numbers(what: str, table: NDArray[Any], names: Sequence[str] | None) -> NDA
     odd = np.array([[not _is_number(cell) for cell in row] for row in table]).reshape(table.shape)
     if odd.any():
         raise _bad_cell(what, table, odd, names, "a number")
-    beyond = np.array(
-        [[isinstance(cell, int | np.integer) and abs(int(cell)) > EXACT for cell in row] for row in table]
-    )
+    beyond = np.array([[_is_changed(cell) for cell in row] for row in table])
     if beyond.any():
         limit = "a whole number of at most 2**53, beyond which float64 confuses them"
         raise _bad_cell(what, table, beyond, names, limit)

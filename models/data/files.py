@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from ..extras import how_to_install
 from ..plugins import suggest
-from .arrays import is_beyond_exact
+from .arrays import changed_by_float64
 from .csv import read_csv
-from .data import EXACT, DataError, Dataset, Task, checked_task, infer_task, is_whole
+from .data import DataError, Dataset, Task, checked_task, infer_task, is_whole
 
 TARGET_NAMES = ("target", "y", "label", "class")
 """A column with one of these names is the target, the first in this order, unless another is named."""
@@ -101,8 +101,8 @@ def read_npz(path: Path, *needed: str) -> dict[str, NDArray[Any]]:
     X = arrays["X"]
     if X.ndim != 2 or X.dtype.kind not in "biuf":
         raise DataError(f"{path}: X must be a table of numbers, found {X.ndim} dimensions of {X.dtype}")
-    if is_beyond_exact(X):
-        raise DataError(f"{path}: X: found {X[abs(X) > EXACT][0]}{_CONFUSED}")
+    if (changed := changed_by_float64(X)).any():
+        raise DataError(f"{path}: X: found {X[changed][0]}{_CONFUSED}")
     return arrays
 
 
@@ -147,8 +147,8 @@ class ParquetTable:
             raise DataError(f'{self.path}: row {row + 1}, column "{column}": found an empty cell, expected a number')
         found: NDArray[Any] = cells.to_numpy()
         if found.dtype.kind in "biuf":
-            if not text and is_beyond_exact(found):
-                raise DataError(f'{self.path}: column "{column}": found {found[abs(found) > EXACT][0]}{_CONFUSED}')
+            if not text and (changed := changed_by_float64(found)).any():
+                raise DataError(f'{self.path}: column "{column}": found {found[changed][0]}{_CONFUSED}')
             return found
         if text and all(isinstance(cell, str) for cell in found):
             return np.array(found, dtype=np.str_)
@@ -213,8 +213,8 @@ def _dataset(
     if found == "regression":
         if y.dtype.kind not in "iuf":
             raise DataError(f"{path}: the targets are text, regression needs numbers")
-        if is_beyond_exact(y):
-            raise DataError(f"{path}: target: found {y[abs(y) > EXACT][0]}{_CONFUSED}")
+        if (changed := changed_by_float64(y)).any():
+            raise DataError(f"{path}: target: found {y[changed][0]}{_CONFUSED}")
         y = y.astype(np.float64)
     elif y.dtype.kind in "iu" or (y.dtype.kind == "f" and (y == np.floor(y)).all()):
         y = y.astype(np.int64)

@@ -57,7 +57,7 @@ def _columns_of(path: Path, columns: Sequence[str]) -> tuple[list[str], Callable
             table = read_csv(path, least_columns=1)
             return table.columns, table.numbers
         case ".parquet":
-            parquet = ParquetTable(path)
+            parquet = ParquetTable(path, *columns)
             return parquet.columns, parquet.values
         case ".npz":
             arrays = read_npz(path, "X")

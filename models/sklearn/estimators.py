@@ -51,6 +51,11 @@ def _shifts_intercepts() -> bool:
 
 _BY_LABEL = "its weights go by label, and an estimator here is shown the agreed classes as indices from 0"
 
+_BY_SHARE = (
+    "what is balanced would differ from node to node; leave it out, and set a threshold of your own for the rare class "
+    "on predict_proba"
+)
+
 
 def why_not(estimator: Any) -> str:
     """Return why copies of an estimator without an adapter cannot be averaged, and what to use instead."""
@@ -70,7 +75,7 @@ def refused_setting(estimator: Any) -> tuple[str, str] | None:
         if getattr(estimator, parameter, None):
             return f"{name} with {parameter}={getattr(estimator, parameter)!r}", why
     if weights := getattr(estimator, "class_weight", None):
-        why = "what is balanced would differ from node to node" if isinstance(weights, str) else _BY_LABEL
+        why = _BY_SHARE if isinstance(weights, str) else _BY_LABEL
         return f"{name} with class_weight={weights!r}", why
     if name.startswith("SGD") and estimator.learning_rate == "adaptive":
         why = "partial_fit begins anew at eta0 in every epoch, so that the rate never falls; use optimal or invscaling"

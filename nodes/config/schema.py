@@ -96,13 +96,12 @@ class EvaluationConfig:
     patience: Count | None = None  # federated: stop after so many evaluations in a row without improvement
     min_delta: NotNegative = 0.0  # patience: what is no more than this is no improvement
     budget_s: Positive | None = None  # federated: stop at the end of the round that is open by then
+    baseline: bool = True  # also train centrally and each node alone, for comparison
 
     @property
     def may_stop_early(self) -> bool:
         """Whether a run may end before its last round."""
         return bool(self.until or self.patience or self.budget_s)
-
-    baseline: bool = True  # also train centrally and each node alone, for comparison
 
 
 @dataclass(frozen=True, kw_only=True)

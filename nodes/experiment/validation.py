@@ -273,23 +273,42 @@ def check_task(experiment: Experiment, task: str, columns: int) -> None:
 def check_size(experiment: Experiment, columns: int, classes: int | None) -> None:
     """Raise :class:`ExperimentError` for a model of more bytes than one message may carry."""
     limit, model = experiment.network.max_message_bytes, build_model(experiment)
-    if hasattr(model, "shapes"):
-        # Without building it: one that is far too large cannot even be built.
-        count, dtype = sum(map(prod, model.shapes(columns, classes).values())), experiment.model.dtype
-    else:
-        from nervenet.models.rng import generator
+    try:
+        if hasattr(model, "shapes"):
+            # Without building it: one that is far too large cannot even be built.
+            count = sum(map(prod, model.shapes(columns, classes).values()))
+        else:
+            from nervenet.models.rng import generator
 
-        try:
-            layout = model.build(columns, classes, generator(experiment.seed, "init"))
-        except ValueError:
-            return  # what it cannot learn is told by who trains it
-        count, dtype = layout.size, layout.dtype
-    size = count * int(dtype.removeprefix("float")) // 8
+            count = model.build(columns, classes, generator(experiment.seed, "init")).size
+    except ValueError:
+        return  # what it cannot learn is told by who trains it
+    parts = _parts(experiment)
+    size = len(parts) * count * int(model.dtype.removeprefix("float")) // 8
     if size + HEADER_BYTES > limit:
+        several = f" each in {len(parts)} parts ({', '.join(parts)})" if len(parts) > 1 else ""
         raise ExperimentError(
-            f"model: {count:,} parameters of {dtype} are {size:,} bytes, and a message carries at most "
+            f"model: {count:,} parameters of {model.dtype}{several} are {size:,} bytes, and a message carries at most "
             f"network.max_message_bytes = {limit:,}; choose a smaller model, or raise that limit for all nodes"
         )
+
+
+def _parts(experiment: Experiment) -> tuple[str, ...]:
+    """Return the vectors, each as long as the model, that one message carries."""
+    federated, gossip = experiment.federated, experiment.gossip
+    chosen = federated.strategy if experiment.mode == "federated" else gossip.algorithm
+    if chosen in (FederatedConfig.strategy, GossipConfig.algorithm):
+        return ("weights",)  # plain averaging: nothing has to be imported to know that
+    if experiment.mode == "federated":
+        from ..federated.strategies.registry import build_strategy
+
+        return build_strategy(federated.strategy, federated.arguments).demands.parts
+    from ..gossip.algorithms.registry import build_algorithm, has_rounds
+
+    if not has_rounds(gossip.algorithm):
+        return ("weights",)
+    parts: tuple[str, ...] = build_algorithm(gossip.algorithm, gossip.arguments, gossip.compression).needs.parts
+    return parts
 
 
 def check_initial(experiment: Experiment, columns: Sequence[str], classes: Sequence[object] | None) -> None:

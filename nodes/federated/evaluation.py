@@ -124,6 +124,8 @@ class Evaluation:
         """
         self.stopping.restore(record["stopping"])
         self.sited = int(record["sited"])
+        if self.sited < completed:  # nobody has reported that round yet, if it is for the sites to judge
+            self.completed(completed, {"round": completed})
         known = record["best"]
         if known is not None and best is None and known["round"] == completed:
             best = weights

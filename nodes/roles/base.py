@@ -7,7 +7,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from nervenet.broker.messages import Roster
 from nervenet.models.site_model import SiteModel
@@ -83,8 +83,11 @@ class Role(ABC):
         self._node = Node(
             machine, session.transport, Worker(worker, self.identity.name), session.publish, self._reports.put
         )
-        rows = {"examples": self.model.examples, "held_out": self.model.held_out} if self.model.examples else {}
-        session.publish("node.ready", {"pid": os.getpid(), **rows})
+        rows: dict[str, Any] = {}
+        if self.model.examples:
+            rows = {"examples": self.model.examples, "held_out": sum(self.model.held_out.values())}
+        # How many rows of a class a site has is for its own screen: the run learns of their number alone.
+        session.publish("node.ready", {"pid": os.getpid(), **rows}, {"held_out_by_class": self.model.held_out})
         self._node.post(ev.Started())
         return self._node
 

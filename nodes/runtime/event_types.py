@@ -119,7 +119,8 @@ class NodeReady(Event, frozen=True, tag="node.ready"):
 
     pid: Count | None = None
     examples: Count | None = None
-    held_out: dict[str, Count] = {}
+    held_out: Count | None = None
+    held_out_by_class: dict[str, Count] = {}
     subject: str | None = None
     reason: str | None = None
 

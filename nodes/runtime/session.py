@@ -226,12 +226,12 @@ class Session:
         for item in backlog:
             node.receive(item)
 
-    def publish(self, kind: str, fields: Mapping[str, Any]) -> None:
-        """Publish an event of this node, and count it for its result."""
+    def publish(self, kind: str, fields: Mapping[str, Any], own: Mapping[str, Any] | None = None) -> None:
+        """Publish an event of this node, and count it for its result; `own` fields are for `on_event`, and not sent."""
         self.stats.event(kind, fields)
         event = self.publisher.publish(kind, **fields)
         if self.on_event is not None:
-            self.on_event(event)
+            self.on_event({**event, **(own or {})})
 
     def stop_deciding(self) -> None:
         """Decide nothing any more: whatever happens to others from here on is no news to this node."""

@@ -267,3 +267,42 @@ def test_a_model_says_what_it_is() -> None:
     one.build(agree({"only": one.statistics()}), 0)
     assert repr(one).endswith(", 4 columns, 3 classes, 35 parameters)")
     assert repr(SiteModel(SGDClassifier())) == "SiteModel(SGDClassifier(), not built yet)"
+
+
+class Frame:
+    """What models read of a data frame: its columns and its values."""
+
+    def __init__(self, values: Any, columns: list[str]) -> None:
+        self.values, self.columns = values, columns
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return self.values
+
+
+def check_frames_fit_a_model_of_arrays() -> None:
+    train, test = split(load("iris"))
+    frame = Frame(test.X, ["long", "wide", "long too", "wide too"])
+    one = built(SiteModel(MLP(), train.X, train.y, test=(frame, test.y)))
+    assert (one.predict(frame) == one.predict(test.X)).all()
+    assert one.evaluate("test")["examples"] == len(test)
+
+
+def test_a_frame_fits_a_model_of_arrays_without_names_by_place() -> None:
+    check_frames_fit_a_model_of_arrays()
+    train, test = split(load("iris"))
+    nameless = built(SiteModel(MLP(), train.X, train.y))
+    by_name = Frame(test.X[:, ::-1], ["x4", "x3", "x2", "x1"])
+    assert (nameless.predict(by_name) == nameless.predict(test.X)).all()
+    with pytest.raises(ValueError, match="no column 'x1'"):
+        nameless.predict(Frame(test.X[:, :3], ["long", "wide", "other"]))
+    with pytest.raises(ValueError, match="no column 'x3'"):
+        nameless.predict(Frame(test.X, ["x1", "x2", "long", "wide"]))
+    with pytest.raises(ValueError, match="no column 'sepal length"):
+        built(site_model()).predict(Frame(test.X, ["long", "wide", "long too", "wide too"]))
+
+
+@pytest.mark.parametrize("room", ["preprocessing", "site_model"])
+def test_by_names_that_nobody_gave_no_frame_would_fit(room: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"nervenet.models.{room}.by_place", lambda *_: False)
+    with pytest.raises(ValueError, match="x1"):
+        check_frames_fit_a_model_of_arrays()

@@ -194,7 +194,7 @@ def test_what_the_target_is_taken_for_is_said_once(
 
 
 def test_a_node_by_itself_says_what_it_keeps_for_evaluation(capsys: pytest.CaptureFixture[str]) -> None:
-    ready = {"role": "client", "node": "north", "examples": 24, "held_out": {"no": 5, "yes": 1}}
+    ready = {"role": "client", "node": "north", "examples": 24, "held_out_by_class": {"no": 5, "yes": 1}}
     PlainView(RunView("demo")).event(event("node.ready", run="demo") | ready)
     assert "24 rows to train on; kept for evaluation: 5 of no, 1 of yes" in capsys.readouterr().out
     PlainView().event(event("node.ready", run="demo") | ready)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nervenet.models.data import files
+from nervenet.models.data.arrays import as_table
 from nervenet.models.data.data import DataError
 from nervenet.models.data.datasets import load
 from nervenet.models.data.files import load_file
@@ -268,6 +270,32 @@ def test_whole_numbers_that_float64_would_confuse_are_refused_as_inputs_and_kept
         assert load(path).y.tolist() == [BEYOND, BEYOND - 1]
         with pytest.raises(DataError, match="found 9007199254740993"):
             load(path, task="regression")
+
+
+def check_what_float64_holds_is_taken(folder: Path) -> None:
+    """Every kind of input takes a large whole number that float64 does not change: one rule for all."""
+    np.savez(folder / "a.npz", X=np.array([[1], [-(2**60)]]), y=[0, 1])
+    of_files = [csv_file(folder, f"id,y\n1,0\n{-(2**60)},1\n"), parquet_file(folder, id=[1, -(2**60)], y=[0, 1])]
+    for path in (*of_files, folder / "a.npz"):
+        assert load(path).X.tolist() == [[1.0], [-(2.0**60)]]
+    for table in (np.array([[2**62]]), np.array([[2**63]], np.uint64), np.array([[2**62]], object)):
+        assert as_table("X", table).astype(float).tolist() == [[float(table[0, 0])]]
+
+
+def test_whole_numbers_that_float64_holds_are_taken_whatever_their_size(tmp_path: Path) -> None:
+    check_what_float64_holds_is_taken(tmp_path)
+    for odd in (np.array([[2**63 - 1]]), np.array([[2**64 - 1]], np.uint64), np.array([[10**400]], object)):
+        with pytest.raises(DataError, match=r"at most 2\*\*53"):
+            as_table("X", odd)
+
+
+def test_by_their_size_alone_some_kinds_would_refuse_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def beyond(values: np.ndarray) -> np.ndarray:
+        return (values > 2**53) | (values < -(2**53))
+
+    monkeypatch.setattr(files, "changed_by_float64", beyond)
+    with pytest.raises(DataError):
+        check_what_float64_holds_is_taken(tmp_path)
 
 
 def test_as_float64_they_would_collapse() -> None:

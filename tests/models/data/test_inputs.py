@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from nervenet.models.data import inputs
 from nervenet.models.data.data import DataError
+from nervenet.models.data.files import ParquetTable
 from nervenet.models.data.inputs import read_inputs
 
 WANTED = ("a", "b")
@@ -28,15 +31,36 @@ def written(path: Path) -> Path:
 
 @pytest.mark.parametrize("suffix", [".csv", ".npz", ".parquet"])
 def test_columns_are_found_by_name_and_others_ignored(tmp_path: Path, suffix: str) -> None:
-    inputs = read_inputs(written(tmp_path / f"rows{suffix}"), WANTED)
-    assert inputs.X.tolist() == [[1, 2], [3, 4]]
-    assert inputs.ignored == ("id",)
+    found = read_inputs(written(tmp_path / f"rows{suffix}"), WANTED)
+    assert found.X.tolist() == [[1, 2], [3, 4]]
+    assert found.ignored == ("id",)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".npz", ".parquet"])
 def test_a_column_that_is_missing_is_named(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(DataError, match=r"no column 'ida' \(did you mean id\?\); the model expects a, ida"):
         read_inputs(written(tmp_path / f"rows{suffix}"), ("a", "ida"))
+
+
+def check_an_index_that_is_expected_is_read(folder: Path) -> None:
+    """A frame whose index pandas wrote as column a, which the model has learned from, beside one that nobody wants."""
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table = pa.table({"b": [2, 4], "a": [1, 3], "row": [7, 8]})
+    metadata = {"pandas": json.dumps({"index_columns": ["a", "row"]})}
+    parquet.write_table(table.replace_schema_metadata(metadata), folder / "rows.parquet")
+    assert read_inputs(folder / "rows.parquet", WANTED).X.tolist() == [[1, 2], [3, 4]]
+
+
+def test_a_column_that_pandas_wrote_as_index_is_read_where_the_model_expects_it(tmp_path: Path) -> None:
+    check_an_index_that_is_expected_is_read(tmp_path)
+
+
+def test_not_named_to_the_table_it_would_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "ParquetTable", lambda path, *_: ParquetTable(path))
+    with pytest.raises(DataError, match="no column 'a'"):
+        check_an_index_that_is_expected_is_read(tmp_path)
 
 
 def test_an_array_without_names_is_taken_as_it_stands(tmp_path: Path) -> None:

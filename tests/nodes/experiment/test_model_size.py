@@ -10,8 +10,8 @@ from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.experiment.validation import check_size
 
 
-def plan(**model: Any) -> Experiment:
-    return Experiment.from_dict({"model": model, "network": {"max_message_bytes": 65_536}})
+def plan(more: dict[str, Any] | None = None, **model: Any) -> Experiment:
+    return Experiment.from_dict({"model": model, "network": {"max_message_bytes": 65_536}, **(more or {})})
 
 
 def check_it_is_refused(**model: Any) -> None:
@@ -41,3 +41,40 @@ def test_with_room_for_the_weights_alone_it_would_be_let_through(monkeypatch: py
     monkeypatch.setattr("nervenet.nodes.experiment.validation.HEADER_BYTES", 0)
     with pytest.raises(pytest.fail.Exception):
         check_it_is_refused(hidden=hidden)
+
+
+IN_TWO_PARTS: list[dict[str, Any]] = [
+    {"federated": {"strategy": "scaffold"}},
+    {"mode": "gossip", "gossip": {"algorithm": "gradient-tracking"}},
+]
+
+
+def check_parts_count(more: dict[str, Any]) -> None:
+    """8,179 parameters of float32 are 32,716 bytes: a message holds them once, and two such parts never."""
+    check_size(plan(hidden=[1_022]), 4, 3)
+    with pytest.raises(ExperimentError, match=r"8,179 parameters of float32 each in 2 parts \(weights, .*65,432 bytes"):
+        check_size(plan(more, hidden=[1_022]), 4, 3)
+
+
+@pytest.mark.parametrize("more", IN_TWO_PARTS)
+def test_all_parts_that_travel_together_must_fit(more: dict[str, Any]) -> None:
+    check_parts_count(more)
+
+
+@pytest.mark.parametrize("more", IN_TWO_PARTS)
+def test_counting_the_weights_alone_would_let_them_through(
+    more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nervenet.nodes.experiment.validation._parts", lambda _: ("weights",))
+    with pytest.raises(pytest.fail.Exception):
+        check_parts_count(more)
+
+
+def test_the_type_is_the_models_own() -> None:
+    """Pegasos may have a default of its own, and says itself what it cannot learn."""
+    build_model = "nervenet.nodes.experiment.validation.build_model"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(build_model, lambda _: MLP((2_000,), dtype="float64"))
+        with pytest.raises(ExperimentError, match=r"16,003 parameters of float64 are 128,024 bytes"):
+            check_size(plan(), 4, 3)
+    check_size(plan(name="pegasos"), 4, 3)

@@ -9,6 +9,7 @@ from nervenet.broker import messages as m
 from nervenet.nodes.config.schema import Timing
 from nervenet.nodes.federated.checkpointing import CheckpointPolicy
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
+from nervenet.nodes.federated.evaluation import Evaluation
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 
@@ -273,6 +274,39 @@ def test_a_run_that_was_complete_still_asks_the_sites(coordinator: Any) -> None:
     harness.state = CoordinatorMachine.restored(harness.state.run.config, before.state.run.to_dict(), "w2")
     harness.gather()
     assert [send.message.work for send in only(e.Send, harness.effects)] == ["evaluate"]
+
+
+def rounds_reported(coordinator: Any) -> list[int]:
+    """Which rounds are reported where a coordinator is killed in round 2 of 3, before the sites have judged round 1."""
+    rules = {"rounds": 3, "evaluate_test": False, "evaluate_sites": True}
+    before = coordinator(**rules).settle()
+    before.train(1)
+    after = coordinator(**rules)
+    after.state = CoordinatorMachine.restored(after.state.run.config, before.state.run.to_dict(), "w1")
+    after.gather()
+    for number in (2, 3):
+        after.train(number)
+    number, attempt = after.state.run.newest_key
+    for name in after.names:
+        after.say(name, m.Update(number, attempt, 10, {"holdout_accuracy": 0.5, "holdout_examples": 4}, None, None))
+    return [done.round for done in [*only(e.Completed, before.effects), *only(e.Completed, after.effects)]]
+
+
+def test_the_round_that_was_to_be_judged_at_the_kill_is_reported(coordinator: Any) -> None:
+    assert rounds_reported(coordinator) == [1, 2, 3]
+
+
+def test_forgotten_by_a_restored_evaluation_it_never_would_be(
+    coordinator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restore = Evaluation.restore
+
+    def forgetful(evaluation: Evaluation, *known: Any) -> None:
+        restore(evaluation, *known)
+        evaluation._unjudged.clear()
+
+    monkeypatch.setattr(Evaluation, "restore", forgetful)
+    assert rounds_reported(coordinator) == [2, 3]
 
 
 def test_a_checkpoint_of_round_zero_is_one(coordinator: Any) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import zmq
 from nervenet.broker.broker import Broker
+from nervenet.broker.events import Publisher
 from nervenet.models import MLP
 from nervenet.models.data import datasets
 from nervenet.nodes import Client, Coordinator, Experiment, NodeFailed, Peer
@@ -22,6 +23,7 @@ from nervenet.nodes.federated.coordinator_worker import Aggregator, CoordinatorW
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.round_reports import RoundReport
+from nervenet.nodes.runtime.session import Session
 from nervenet.nodes.runtime.worker import Worker
 
 DEADLINE_S = 60.0
@@ -212,6 +214,50 @@ async def test_a_node_is_a_good_guest() -> None:
     async with asyncio.timeout(60):
         while any(thread.name.endswith(("p0", "p1")) for thread in threading.enumerate()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+async def check_classes_are_counted_at_home_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two peers keep rows from training: what they send, and what their owners hear of it."""
+    sent: list[dict[str, Any]] = []
+    publish, set_up = Publisher.publish, Session.__init__
+
+    def listened(publisher: Publisher, kind: str, **fields: Any) -> dict[str, Any]:
+        event = publish(publisher, kind, **fields)
+        sent.append(dict(event))
+        return event
+
+    heard: list[dict[str, Any]] = []
+
+    def opened(session: Session, *given: Any, **more: Any) -> None:
+        set_up(session, *given, **more)
+        session.on_event = heard.append
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Publisher, "publish", listened)
+        patched.setattr(Session, "__init__", opened)
+        await gossip([MLP((4,)) for _ in range(2)], rounds=1)
+    of_ready = [event for event in sent if event["type"] == "node.ready" and "examples" in event]
+    assert [(event["examples"], event["held_out"]) for event in of_ready] == [(60, 15), (60, 15)]
+    assert not any("held_out_by_class" in event for event in sent)
+    by_class = [event["held_out_by_class"] for event in heard if "held_out_by_class" in event]
+    assert [sum(counts.values()) for counts in by_class] == [15, 15]
+
+
+async def test_how_many_rows_of_a_class_a_site_keeps_is_told_to_its_owner_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await check_classes_are_counted_at_home_alone(monkeypatch)
+
+
+async def test_published_like_all_else_everybody_would_learn_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    publish = Session.publish
+
+    def all_sent(session: Session, kind: str, fields: Mapping[str, Any], own: Mapping[str, Any] | None = None) -> None:
+        publish(session, kind, {**fields, **(own or {})})
+
+    monkeypatch.setattr(Session, "publish", all_sent)
+    with pytest.raises(AssertionError):
+        await check_classes_are_counted_at_home_alone(monkeypatch)
 
 
 async def test_data_that_do_not_fit_are_reported_by_name_at_every_peer() -> None:
