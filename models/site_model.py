@@ -313,12 +313,8 @@ class SiteModel:
                 )
         if self.task is not None and self.task != preprocessing.task:
             raise IncompatibleSites(f"this site has data for {self.task}; agreed was {preprocessing.task}")
-        misfit = (
-            self._rows is not None
-            and preprocessing.classes is not None
-            and self.misfit(np.unique(self._rows.y).tolist())
-        )
-        if misfit:
+        labels = None if self._rows is None or preprocessing.classes is None else np.unique(self._rows.y).tolist()
+        if labels is not None and (misfit := self.misfit(labels)):
             raise IncompatibleSites(f"this site cannot take part: {misfit}")
         for name, rows in sets.items():
             try:

@@ -31,6 +31,10 @@ GATHERED = {"model": "parameters", "federated": "arguments", "gossip": "argument
 """Fields that no file names: what is chosen in a table has further keys of its own, which are gathered there."""
 
 
+_SHORT_NUMBER = re.compile(r"[+-]?(\.[0-9]+|[0-9]+\.)([eE][+-]?[0-9]+)?")
+"""Numbers as people type them, which TOML wants with a digit on both sides of the point."""
+
+
 class ExperimentError(ValueError):
     """A configuration that cannot be run: one or two lines that name the key, what was found and what is allowed."""
 
@@ -47,7 +51,7 @@ def parse_set(text: str) -> tuple[str, object]:
     try:
         table = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
-        return key, value
+        return key, float(value) if _SHORT_NUMBER.fullmatch(value) else value
     # A value with a line break could smuggle in a second key; it is text then.
     return key, table["value"] if len(table) == 1 else value
 

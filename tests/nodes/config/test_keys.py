@@ -10,6 +10,10 @@ from nervenet.nodes.config.schema import Experiment
     [
         ("a.b=3", ("a.b", 3)),
         ("a=0.5", ("a", 0.5)),
+        ("a=.5", ("a", 0.5)),
+        ("a=-1.e-3", ("a", -0.001)),
+        ("a=.b", ("a", ".b")),
+        ("a=1.2.3", ("a", "1.2.3")),
         ("a=[1, 2]", ("a", [1, 2])),
         ("a=true", ("a", True)),
         ("a=ring", ("a", "ring")),
