@@ -115,7 +115,12 @@ class PeerLifecycle:
         return [*effects, e.Finish("failed", reason)]
 
     def left_early(self, sender: str, reason: str) -> list[e.Effect]:
-        """Fail at once where a member has failed before its survey came: round 0 can never be complete."""
+        """Fail at once where a member has failed before its survey came: round 0 can never be complete.
+
+        A reason that names no member, as of one that is interrupted, is of the sender itself.
+        """
         if self.settled is not None or self.status == "finished" or reason == "done" or sender in self.flood.surveys:
             return []
+        if not any(reason.startswith(f"{member} ") for member in self.flood.members):
+            reason = f"{sender} left before round 0 was complete: {reason}"
         return self.fail(reason, passed_on=reason) if sender in self.flood.members else []

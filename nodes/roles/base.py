@@ -16,7 +16,7 @@ from ..config.compatibility import shared_config_of
 from ..config.schema import Experiment
 from ..runtime import effects as e
 from ..runtime import events as ev
-from ..runtime.identity import NodeIdentity, default_name
+from ..runtime.identity import NodeFailed, NodeIdentity, default_name
 from ..runtime.node import Node
 from ..runtime.round_reports import RoundReport, RoundReports
 from ..runtime.session import Session
@@ -94,7 +94,12 @@ class Role(ABC):
     @staticmethod
     def _leaving(error: object) -> str:
         """Return why a node leaves, by the type of what ended its block: for others, and for people."""
-        return "interrupted" if error is asyncio.CancelledError else "done"
+        if error is asyncio.CancelledError:
+            return "interrupted"
+        # Of a node that has failed the others know why.
+        if not isinstance(error, type) or issubclass(error, NodeFailed):
+            return "done"
+        return f"its program raised {error.__name__}"
 
     async def rounds(self) -> AsyncIterator[RoundReport]:
         """Yield each round that is complete, until the run is over.

@@ -1,5 +1,6 @@
 """The peer's decisions: train, send, mix with what belongs to the round."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -10,8 +11,10 @@ from nervenet.nodes.gossip.neighbor_tracker import NeighborTracker
 from nervenet.nodes.gossip.round_machine import PeerMachine
 from nervenet.nodes.gossip.survey_flood import AT_ONCE, SurveyFlood
 from nervenet.nodes.gossip.waiting import WaitPolicy
+from nervenet.nodes.roles.base import Role
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
+from nervenet.nodes.runtime.identity import NodeFailed
 from nervenet.nodes.topology import schedule
 from static_membership import static_peer
 
@@ -659,6 +662,23 @@ def test_heard_as_any_goodbye_it_would_be_waited_for(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(PeerLifecycle, "left_early", lambda *_: [])
     with pytest.raises(ValueError, match="not enough values"):
         check_that_a_failure_in_round_0_is_told(Ring())
+
+
+def check_who_left_and_why_is_told(reason: str) -> None:
+    ring = Ring()
+    ring.survey("b")
+    (end,) = [effect for effect in ring.say("a", m.Goodbye(0, reason)) if isinstance(effect, e.Finish)]
+    assert end.reason == f"a left before round 0 was complete: {reason}"
+
+
+def test_who_left_before_round_0_was_complete_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    for error, reason in ((asyncio.CancelledError, "interrupted"), (ValueError, "its program raised ValueError")):
+        assert Role._leaving(error) == reason
+        check_who_left_and_why_is_told(reason)
+    assert [Role._leaving(error) for error in (None, NodeFailed)] == ["done", "done"]
+    monkeypatch.setattr(PeerLifecycle, "left_early", lambda self, _, reason: self.fail(reason, passed_on=reason))
+    with pytest.raises(AssertionError):
+        check_who_left_and_why_is_told("interrupted")
 
 
 def test_who_only_leaves_before_round_0_is_complete_is_waited_for() -> None:
