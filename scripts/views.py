@@ -141,10 +141,10 @@ class PlainView(View):
         if view.target and view.run not in self._told:
             self._told.add(view.run)
             self.note(f"the target is taken for {view.target}{self._hint}")
-        held_out = event.get("held_out_by_class")
-        if self._alone and event.get("type") == "node.ready" and isinstance(held_out, Mapping):
+        rows, held_out = event.get("examples"), event.get("held_out_by_class")
+        if self._alone and event.get("type") == "node.ready" and rows and isinstance(held_out, Mapping):
             kept = ", ".join(f"{count} of {label}" for label, count in list(held_out.items())[:10])
-            self.note(f"{event['examples']} rows to train on; kept for evaluation: {kept or 'none'}")
+            self.note(f"{rows} rows to train on; kept for evaluation: {kept or 'none'}")
         line = notice(event)
         if event.get("type") == "node.suspect":
             self._suspicions.add(str(event.get("subject")), line or "")

@@ -83,11 +83,12 @@ class Role(ABC):
         self._node = Node(
             machine, session.transport, Worker(worker, self.identity.name), session.publish, self._reports.put
         )
-        rows: dict[str, Any] = {}
+        rows, by_class = dict[str, Any](), dict[str, Any]()
         if self.model.examples:
             rows = {"examples": self.model.examples, "held_out": sum(self.model.held_out.values())}
-        # How many rows of a class a site has is for its own screen: the run learns of their number alone.
-        session.publish("node.ready", {"pid": os.getpid(), **rows}, {"held_out_by_class": self.model.held_out})
+            # How many rows of a class a site has is for its own screen: the run learns of their number alone.
+            by_class = {"held_out_by_class": self.model.held_out}
+        session.publish("node.ready", {"pid": os.getpid(), **rows}, by_class)
         self._node.post(ev.Started())
         return self._node
 

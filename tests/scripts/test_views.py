@@ -199,6 +199,9 @@ def test_a_node_by_itself_says_what_it_keeps_for_evaluation(capsys: pytest.Captu
     assert "24 rows to train on; kept for evaluation: 5 of no, 1 of yes" in capsys.readouterr().out
     PlainView().event(event("node.ready", run="demo") | ready)
     assert capsys.readouterr().out == "", "a launch has hundreds of them"
+    without_rows = {"role": "coordinator", "node": "coordinator", "held_out_by_class": {}}
+    PlainView(RunView("demo")).event(event("node.ready", run="demo") | without_rows)
+    assert capsys.readouterr().out == "", "a coordinator without a test set has no rows"
 
 
 def test_quiet_still_tells_that_the_disk_is_full(capsys: pytest.CaptureFixture[str]) -> None:
