@@ -25,6 +25,10 @@ class IncompatibleSites(ValueError):
         self.site = site
 
 
+class TooFewRows(IncompatibleSites):
+    """A site below the floor of rows: its data are in order, and what it would tell of them gives them away."""
+
+
 @dataclass(frozen=True, eq=False)
 class Moments:
     """Count, means and sums of squared deviations from the mean, of a table's columns."""

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .data.data import DataError, Task, checked_task, infer_task
 from .evaluate import evaluate
 from .model import FitReport, LocalWork
-from .moments import IncompatibleSites
+from .moments import IncompatibleSites, TooFewRows
 from .preprocessing import Preprocessing, by_place, listed, made_up
 from .registry import as_model
 from .rng import generator
@@ -90,7 +90,7 @@ class SiteModel:
         """Take this site's rows, after the checks that need no other site."""
         check_targets(rows.y, self.task, None if told else str(self.model.describe()["name"]).rpartition(".")[2])
         if len(rows) < min_rows:
-            raise DataError(
+            raise TooFewRows(
                 f"X has {len(rows)} rows, and a site takes part with at least {min_rows} (data.min_rows): "
                 "what it tells of fewer would give them away"
             )

@@ -22,7 +22,7 @@ STARTED_AT = time.time()
 # Known by name, so that reporting an error imports none of the modules that could have raised it.
 USAGE_ERRORS = {"ExperimentError", "DataError", "IncompatibleSites", "CannotMerge"}
 USAGE_ERRORS |= {"ModelFileError", "BadAddress", "TopologyError", "MissingExtra", "NameTaken"}
-RUN_ERRORS = {"RunFailed", "NodeFailed", "ForkServerError", "BrokerError"}
+RUN_ERRORS = {"RunFailed", "NodeFailed", "ForkServerError", "BrokerError", "TooFewRows"}
 
 
 def build() -> Group:
@@ -107,10 +107,10 @@ def main() -> None:
 
 def _explain(error: Exception) -> int:
     kinds = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith("nervenet.")}
-    if kinds & USAGE_ERRORS:
-        return _tell(str(error), 2)
     if kinds & RUN_ERRORS:
         return _tell(printable(error), 1)  # the reason on the last line
+    if kinds & USAGE_ERRORS:
+        return _tell(str(error), 2)
     if hasattr(error, "format_message"):
         return _usage(error)
     if type(error).__name__ == "Exit":  # click's, once --help or --version has printed its answer

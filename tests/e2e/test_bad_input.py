@@ -148,6 +148,14 @@ def test_a_mistake_is_explained(line: str, named: list[str], folder: Path, capfd
     assert sorted(folder.rglob("*")) == before  # nothing was begun
 
 
+def test_a_site_with_too_few_rows_takes_no_part(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Its file is in order and so is the command: it ends as a run that failed does."""
+    (folder / "two.csv").write_text("a,b,y\n1,2,0\n2,3,1\n")
+    code = execute("node client --broker tcp://127.0.0.1:1 --run x --data two.csv --target y".split())
+    assert code == 1
+    assert "X has 2 rows" in capfd.readouterr().err
+
+
 def test_a_port_in_use(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

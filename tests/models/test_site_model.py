@@ -10,7 +10,7 @@ from nervenet.models.data.datasets import load
 from nervenet.models.data.splits import split
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.model import CannotMerge, LocalWork
-from nervenet.models.moments import IncompatibleSites
+from nervenet.models.moments import IncompatibleSites, TooFewRows
 from nervenet.models.rng import generator
 from nervenet.models.site_model import SiteModel
 from nervenet.models.site_statistics import agree
@@ -245,7 +245,7 @@ def check_no_row_can_be_read_off_a_survey(min_rows: int) -> None:
 
 
 def test_a_site_with_too_few_rows_tells_nothing() -> None:
-    with pytest.raises(DataError, match=r"X has 2 rows, .* at least 3 \(data\.min_rows\)"):
+    with pytest.raises(TooFewRows, match=r"X has 2 rows, .* at least 3 \(data\.min_rows\)"):
         check_no_row_can_be_read_off_a_survey(3)
 
 
