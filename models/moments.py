@@ -25,7 +25,7 @@ class IncompatibleSites(ValueError):
         self.site = site
 
 
-class TooFewRows(IncompatibleSites):
+class TooFewRows(ValueError):
     """A site below the floor of rows: its data are in order, and what it would tell of them gives them away."""
 
 

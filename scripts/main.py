@@ -107,10 +107,10 @@ def main() -> None:
 
 def _explain(error: Exception) -> int:
     kinds = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith("nervenet.")}
-    if kinds & RUN_ERRORS:
-        return _tell(printable(error), 1)  # the reason on the last line
     if kinds & USAGE_ERRORS:
         return _tell(str(error), 2)
+    if kinds & RUN_ERRORS:
+        return _tell(printable(error), 1)  # the reason on the last line
     if hasattr(error, "format_message"):
         return _usage(error)
     if type(error).__name__ == "Exit":  # click's, once --help or --version has printed its answer

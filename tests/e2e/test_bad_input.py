@@ -151,8 +151,8 @@ def test_a_mistake_is_explained(line: str, named: list[str], folder: Path, capfd
 def test_a_site_with_too_few_rows_takes_no_part(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Its file is in order and so is the command: it ends as a run that failed does."""
     (folder / "two.csv").write_text("a,b,y\n1,2,0\n2,3,1\n")
-    code = execute("node client --broker tcp://127.0.0.1:1 --run x --data two.csv --target y".split())
-    assert code == 1
+    line = "node client --broker tcp://127.0.0.1:1 --run x --data two.csv --target y"
+    assert execute(line.split()) == 1
     assert "X has 2 rows" in capfd.readouterr().err
 
 
