@@ -9,6 +9,7 @@ from nervenet.broker import messages as m
 
 from ..runtime import effects as e
 from ..runtime import events as ev
+from ..runtime.printable import listed
 from .exchange_stats import ExchangeStats
 from .rules import PeerRules
 from .survey_flood import SurveyFlood
@@ -74,9 +75,8 @@ class PeerLifecycle:
         return [e.Publish("round.completed", fields), *(e.Publish("warning", {"reason": each}) for each in spoken)]
 
     def join_expired(self) -> list[e.Effect]:
-        missing = ", ".join(self.flood.missing)
-        limit = f"{self._timing.join_deadline_s:g} s"
-        return self.fail(f"round 0 was not complete within {limit}: nothing was heard of {missing}")
+        within = f"{self._timing.join_deadline_s:g} s (network.join_deadline_s)"
+        return self.fail(f"round 0 was not complete within {within}: nothing was heard of {listed(self.flood.missing)}")
 
     def training_timer(self, key: ev.Key, now: float) -> e.Effect:
         return e.SetTimer(key, now + self._patience_s)

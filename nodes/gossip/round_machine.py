@@ -283,6 +283,9 @@ class PeerMachine:
 
     def _send_failed(self, peer: str, tag: str, number: int, reason: str) -> list[e.Effect]:
         self.stats.lost(peer)
+        if tag == "peer_survey":  # sent again until all hold it; when round 0 is not complete in time, they are named
+            self.lifecycle.flood.unsent(peer)
+            return []
         if tag == "exchange":
             self.rounds.outbox.lost(peer)
         reason = f"{tag} of round {number} could not be sent: {reason}"

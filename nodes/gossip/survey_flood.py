@@ -63,6 +63,10 @@ class SurveyFlood:
             effects += [self._send((peer,), origin) for origin in again]
         return effects
 
+    def unsent(self, peer: str) -> None:
+        """Note that a neighbor takes no more for now: it is reminded seldom, and a flood of warnings helps nobody."""
+        self._spared[peer] = self._pauses[peer] = SELDOM
+
     def add(self, origin: str, fields: Mapping[str, Any], body: ev.Body, source: str = "") -> list[e.Effect]:
         """Take a survey, one's own or a neighbor's word, pass it on, and ask for the agreement when all are there."""
         if source:

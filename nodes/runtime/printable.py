@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def printable(text: object) -> str:
     r"""Return text in one line, with what is no visible character as an escape, such as ``\x1b`` or ``\n``.
@@ -16,6 +18,15 @@ def printable(text: object) -> str:
     if line.isprintable():
         return line
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """Return the first `most` names, and how many more there are: hundreds of them are no message.
+
+    >>> listed(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    return printable(", ".join(names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def printable_lines(text: object) -> str:
