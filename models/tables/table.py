@@ -104,5 +104,4 @@ def gaps(values: NDArray[Any]) -> NDArray[np.bool_]:
     if values.dtype.kind == "M":
         missing: NDArray[np.bool_] = np.isnat(values)
         return missing
-    missing = np.asarray(values != values, dtype=np.bool_)  # a gap differs from itself
-    return missing
+    return np.asarray(values != values, dtype=np.bool_)  # a gap differs from itself
