@@ -1,4 +1,4 @@
-"""The dialog that describes the tables of all sites: four or five questions, and those for the exact quartiles."""
+"""The dialog that describes the tables of all sites: three or four questions, and four for the exact quartiles."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..agreement.order_statistics import order_statistics
 from ..agreement.questions import Answer, Answers, Question, Questions
 from ..moments import IncompatibleSites
 from ..tables.table import Kind
@@ -15,8 +16,7 @@ from .correlations import correlations
 from .description import Account, Description
 from .figures import of_categories, of_numbers, pooled_moments
 from .histogram import common_edges
-from .quartiles import between, ranks_of
-from .ranks import order_statistics
+from .quartiles import of_ranks, ranks_of
 from .site import MIN_ROWS
 from .told import Told, agreed_kinds, counts_of
 
@@ -25,7 +25,7 @@ Asking: TypeAlias = Generator[Question, Answers, Answers]
 WHAT = {
     "columns": "how many rows it has; the names and kinds of its columns",
     "figures": "of each column: count, mean, sum of squares, extremes, quartiles; or count and names of categories",
-    "ranks": "of each column: how many values lie in which ranges, for the exact quartiles of all sites",
+    "ranks": "of each column: how many values lie in which narrow ranges, for the exact quartiles of all sites",
     "counts": "of each column: how many values lie between common edges, or have the name of which category",
     "co-moments": "of every two columns: rows, sums, sums of squares and of products",
 }
@@ -126,16 +126,9 @@ def _begin(inquiry: _Inquiry, answers: Answers) -> None:
 
 def _quartiles(inquiry: _Inquiry, kinds: Mapping[str, Kind]) -> Questions[dict[str, dict[str, float]]]:
     """Return the exact quartiles of each column of numbers or dates, of all sites together."""
-    ranks: dict[str, tuple[int, ...]] = {}
-    counts: dict[str, int] = {}
-    for name, kind in kinds.items():
-        if kind != "category":
-            counts[name] = sum(int(told.figures[name]["count"]) for told in inquiry.with_column(name))
-            ranks[name] = ranks_of(counts[name])
-    if not ranks:
-        return {}
-    values = yield from inquiry.relay("ranks", order_statistics(ranks))
-    return {name: between(values[name], counts[name]) for name in ranks}
+    names = [name for name, kind in kinds.items() if kind != "category"]
+    found = yield from inquiry.relay("ranks", order_statistics(names, ranks_of))
+    return {name: of_ranks(column) for name, column in zip(names, found, strict=True)}
 
 
 def _columns(

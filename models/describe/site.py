@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..agreement import order_statistics
 from ..agreement.questions import Answer, Question
 from ..moments import IncompatibleSites, Moments
 from ..tables.table import Table, gaps
 from .correlations import co_moments
 from .histogram import count
-from .quartiles import quartiles
-from .ranks import counts_below, keys_of
+from .quartiles import of_values
 
 MIN_ROWS = 10
 """The floor where nothing else is said; usual for published tables."""
@@ -49,7 +49,6 @@ class SiteDescriber:
         self.table = table
         self.min_rows = min_rows
         self._values: dict[str, NDArray[Any]] = {}
-        self._keys: dict[str, NDArray[np.uint64]] = {}
 
     def answer(self, question: Question) -> Answer:
         """Return the answer to one question. Raises IncompatibleSites for one that nobody asks."""
@@ -62,8 +61,9 @@ class SiteDescriber:
             case "figures":
                 return self._figures(question["columns"], floor)
             case "ranks":
-                columns = {name: self._ordered(name) for name in question["known"] if self._enough(name, floor)}
-                return Answer({}, counts_below(question, columns))
+                return order_statistics.count(
+                    question, lambda name: self.values(str(name)) if self._enough(str(name), floor) else _NONE
+                )
             case "counts":
                 return self._counts(question["columns"], floor)
             case "co-moments":
@@ -78,11 +78,6 @@ class SiteDescriber:
             array = array[~gaps(array)]
             self._values[column] = array.astype(np.int64).astype(np.float64) if array.dtype.kind == "M" else array
         return self._values[column]
-
-    def _ordered(self, column: str) -> NDArray[np.uint64]:
-        if column not in self._keys:
-            self._keys[column] = keys_of(self.values(column))
-        return self._keys[column]
 
     def _enough(self, column: str, floor: int) -> bool:
         return column in self.table.columns and len(self.values(column)) >= floor
@@ -136,7 +131,7 @@ def _figures_of(values: NDArray[np.float64], name: str) -> NDArray[np.float64]:
     except IncompatibleSites as error:
         raise IncompatibleSites(f'column "{name}": {error}') from None
     found = {"count": len(values), "mean": moments.mean[0], "m2": moments.m2[0], "min": values.min()}
-    found |= {"max": values.max(), **quartiles(values)}
+    found |= {"max": values.max(), **of_values(values)}
     return np.array([found[figure] for figure in FIGURES], dtype=np.float64)
 
 
