@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -88,17 +88,19 @@ class Role(ABC):
         self._node = Node(
             machine, session.transport, Worker(worker, self.identity.name), session.publish, self._reports.put
         )
-        rows, by_class = self._rows()
+        examples, held_out = self._own_rows()
+        rows, by_class = dict[str, Any](), dict[str, Any]()
+        if examples:
+            rows = {"examples": examples, "held_out": sum(held_out.values())}
+            # How many rows of a class a site has is for its own screen: the run learns of their number alone.
+            by_class = {"held_out_by_class": dict(held_out)}
         session.publish("node.ready", {"pid": os.getpid(), **rows}, by_class)
         self._node.post(ev.Started())
         return self._node
 
-    def _rows(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what the run learns of this site's rows, and what is for its own screen alone."""
-        if not self.model.examples:
-            return {}, {}
-        held_out = self.model.held_out
-        return {"examples": self.model.examples, "held_out": sum(held_out.values())}, {"held_out_by_class": held_out}
+    def _own_rows(self) -> tuple[int, Mapping[str, int]]:
+        """Return how many rows this site trains on, and how many it keeps from training, by class."""
+        return self.model.examples, self.model.held_out
 
     async def _leave_clients(self, error: object) -> None:
         """Leave as a coordinator does: the clients read the last that it says before its end of the connection goes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -95,8 +95,8 @@ class Inquirer(Role, Generic[T]):
         config = replace(config, rounds=max(1, config.rounds), federated=uncapped, first_question=self._first)
         self.session.attach(self._start(CoordinatorMachine(config), self._worker))
 
-    def _rows(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        return {}, {}
+    def _own_rows(self) -> tuple[int, Mapping[str, int]]:
+        return 0, {}
 
     async def agreed(self) -> T:
         """Return what the dialog has come to, once all sites have answered all questions.
@@ -148,8 +148,8 @@ class Respondent(Role):
         self.session.follow(coordinators[self._coordinator])
         self.session.attach(node)
 
-    def _rows(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        return {"examples": self._examples}, {}
+    def _own_rows(self) -> tuple[int, Mapping[str, int]]:
+        return self._examples, {}
 
     async def done(self) -> None:
         """Return when all questions are answered, and the inquirer needs this site no longer.
