@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-HIDDEN = "·"
+HIDDEN = "hidden"
 """In place of a count that is not shown."""
+
+DAYS = 31
+"""Dates that lie farther apart are shown without the time of day."""
 
 ORDERED = ("mean", "std", "min", "q1", "median", "q3", "max")
 
@@ -24,6 +28,24 @@ def figure(value: object) -> str:
     if isinstance(value, int) or (isinstance(value, float) and abs(value) >= 1e5):
         return f"{value:,.0f}" if abs(value) < 1e12 else f"{value:.5g}"
     return f"{value:.5g}"
+
+
+def row(known: Mapping[str, Any], names: Sequence[str], *, short: bool = False) -> list[str]:
+    """Return some figures of a column; `short` leaves the time of day out of dates."""
+    texts = [figure(known.get(name)) for name in names]
+    return [
+        text[:10] if short and isinstance(known.get(name), str) else text
+        for name, text in zip(names, texts, strict=True)
+    ]
+
+
+def spans_days(pooled: Mapping[str, Any]) -> bool:
+    """Whether the dates of a column lie so far apart that the time of day says nothing."""
+    ends = [pooled.get(end) for end in ("min", "max")]
+    if not all(isinstance(end, str) for end in ends):
+        return False
+    first, last = (datetime.fromisoformat(str(end)) for end in ends)
+    return (last - first).days > DAYS
 
 
 def count(value: int | None) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Any
 
-from ..runtime.printable import printable
-from .figures_text import HIDDEN, ORDERED, categories, count, figure, gave, outline
+from ..runtime.printable import html_text
+from .figures_text import HIDDEN, ORDERED, categories, count, gave, outline, row, spans_days
 from .svg import bars, histogram, strip
 
 STYLE = """
@@ -24,7 +23,8 @@ section { border-top: 1px solid var(--line); padding: 1.2rem 0; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; margin-top: .6rem; }
 th, td { padding: .2rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, td:first-child, .text { text-align: left; white-space: normal; } thead th { color: var(--quiet); font-weight: 600; }
+th:first-child, td:first-child, .text { text-align: left; white-space: normal; }
+thead th { color: var(--quiet); font-weight: 600; }
 tr.all td { font-weight: 600; }
 svg { display: block; max-width: 100%; height: auto; } td svg { height: 22px; }
 svg rect { fill: var(--bar); } svg rect.tail { opacity: .45; } svg .box rect { fill: var(--quiet); opacity: .6; }
@@ -37,14 +37,14 @@ td.r { color: #111; } nav { columns: 12rem; font-size: .9rem; margin: 1rem 0; } 
 def page_of(description: Mapping[str, Any]) -> str:
     """Return the page of a description, as `Description.to_dict` has it."""
     columns = description["columns"]
-    contents = "".join(f'<a href="#c{n}">{_text(name)}</a><br>' for n, name in enumerate(columns))
+    contents = "".join(f'<a href="#c{n}">{html_text(name)}</a><br>' for n, name in enumerate(columns))
     sections = "".join(_column(n, name, known) for n, (name, known) in enumerate(columns.items()))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Description of {len(description['sites'])} sites</title><style>{STYLE}</style></head><body>"
         f"<h1>Description of {len(description['sites'])} sites</h1>"
-        f'<p class="quiet">{_text(outline(description))}. {_rule(description["min_rows"])}</p>'
+        f'<p class="quiet">{html_text(outline(description))}. {_rule(description["min_rows"])}</p>'
         f"{_sites(description['sites'])}<nav>{contents}</nav>{sections}"
         f"{_correlations(description.get('correlations'))}</body></html>\n"
     )
@@ -53,7 +53,7 @@ def page_of(description: Mapping[str, Any]) -> str:
 def _rule(floor: int) -> str:
     return (
         f"No count from 1 to {floor - 1} is shown, and none from which one could be computed: those are "
-        f"{HIDDEN}. Bins are joined until each has {floor} values, or none."
+        f"“{HIDDEN}”. Bins are joined until each has {floor} values, or none; a long tail is a pale bar, not to scale."
         if floor > 1
         else "All counts are shown."
     )
@@ -63,24 +63,24 @@ def _sites(sites: Mapping[str, Mapping[str, Any]]) -> str:
     rows = []
     for name, site in sites.items():
         lines = "".join(
-            f"<tr><td>{_text(line['question'])}</td><td class='text'>{_text(line['what'])}</td>"
+            f"<tr><td>{html_text(line['question'])}</td><td class='text'>{html_text(line['what'])}</td>"
             f"<td>{count(line['numbers'])}</td><td>{count(line['names'])}</td></tr>"
             for line in site["gave"]
         )
-        told = f"{gave(site)}" if site["answered"] else f"nothing: it {_text(site['reason'])}"
+        told = f"{gave(site)}" if site["answered"] else f"nothing: it {html_text(site['reason'])}"
         if lines:
             head = "<thead><tr><th>question</th><th class='text'>what</th><th>numbers</th><th>names</th></tr></thead>"
             told = f"<details><summary>{told}</summary><table>{head}{lines}</table></details>"
-        rows.append(f"<tr><td>{_text(name)}</td><td>{count(site.get('rows', 0)) if site['answered'] else ''}</td>"
-                    f"<td class='text'>{told}</td></tr>")  # fmt: skip
+        number = count(site["rows"]) if site["answered"] else ""
+        rows.append(f"<tr><td>{html_text(name)}</td><td>{number}</td><td class='text'>{told}</td></tr>")
     head = "<thead><tr><th>site</th><th>rows</th><th class='text'>gave away, to the node that asked</th></tr></thead>"
     return f"<section><h2>Sites</h2><div class='wide'><table>{head}{''.join(rows)}</table></div></section>"
 
 
 def _column(number: int, name: str, known: Mapping[str, Any]) -> str:
     pooled, note = known["pooled"], known.get("note")
-    parts = [f'<section id="c{number}"><h2>{_text(name)}<span class="kind">{_text(known["kind"])}</span></h2>']
-    parts += [f'<p class="quiet">{_text(note)}</p>'] if note else []
+    parts = [f'<section id="c{number}"><h2>{html_text(name)}<span class="kind">{html_text(known["kind"])}</span></h2>']
+    parts += [f'<p class="quiet">{html_text(note)}</p>'] if note else []
     if "histogram" in pooled:
         parts += [histogram(pooled), _of_numbers(known)]
     elif "categories" in pooled:
@@ -93,15 +93,15 @@ def _column(number: int, name: str, known: Mapping[str, Any]) -> str:
 def _of_numbers(known: Mapping[str, Any]) -> str:
     names = ["count", "gaps", *(name for name in ORDERED if name in known["pooled"])]
     head = "".join(f"<th>{name}</th>" for name in ("", *names, ""))
-    rows = [_row("all sites", known["pooled"], names, "all")]
-    rows += [_row(site, own, names) for site, own in known["sites"].items()]
+    short = spans_days(known["pooled"])
+    rows = [_row("all sites", known["pooled"], row(known["pooled"], names, short=short), "all")]
+    rows += [_row(site, own, row(own, names, short=short)) for site, own in known["sites"].items()]
     return f"<div class='wide'><table><thead><tr>{head}</tr></thead>{''.join(rows)}</table></div>"
 
 
 def _row(name: str, known: Mapping[str, Any], figures: Sequence[str], style: str = "") -> str:
-    cells = "".join(f"<td>{_text(figure(known.get(one)))}</td>" for one in figures)
     picture = strip(known) if "histogram" in known else ""
-    return f'<tr class="{style}"><td>{_text(name)}</td>{cells}<td>{picture}</td></tr>'
+    return f'<tr class="{style}"><td>{html_text(name)}</td>{_cells("td", figures)}<td>{picture}</td></tr>'
 
 
 def _of_categories(known: Mapping[str, Any]) -> str:
@@ -115,7 +115,7 @@ def _of_categories(known: Mapping[str, Any]) -> str:
     others = [dict(categories(own)) for own in described.values()]
     for name, n in categories(known["pooled"]):
         each = [count(own.get(name, 0)) for own in others]
-        rows.append(f"<tr><td>{_text(name)}</td>{_cells('td', [count(n), *each])}</tr>")
+        rows.append(f"<tr><td>{html_text(name)}</td>{_cells('td', [count(n), *each])}</tr>")
     return f"<div class='wide'><table><thead><tr>{head}</tr></thead>{''.join(rows)}</table></div>"
 
 
@@ -131,9 +131,10 @@ def _correlations(known: Mapping[str, Any] | None) -> str:
 def _matrix(name: str, columns: Sequence[str], rows: Sequence[Sequence[float | None]]) -> str:
     head = _cells("th", ["", *columns])
     body = "".join(
-        f"<tr><td>{_text(column)}</td>{''.join(map(_shade, row))}</tr>" for column, row in zip(columns, rows, strict=True)
+        f"<tr><td>{html_text(column)}</td>{''.join(map(_shade, row))}</tr>"
+        for column, row in zip(columns, rows, strict=True)
     )
-    table = f"<table><caption>{_text(name)}</caption><thead><tr>{head}</tr></thead>{body}</table>"
+    table = f"<table><caption>{html_text(name)}</caption><thead><tr>{head}</tr></thead>{body}</table>"
     return f"<div class='wide'>{table}</div>"
 
 
@@ -145,8 +146,4 @@ def _shade(value: float | None) -> str:
 
 
 def _cells(tag: str, texts: Iterable[str]) -> str:
-    return "".join(f"<{tag}>{_text(text)}</{tag}>" for text in texts)
-
-
-def _text(value: object) -> str:
-    return escape(printable(value))
+    return "".join(f"<{tag}>{html_text(text)}</{tag}>" for text in texts)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from html import escape
+from datetime import UTC, datetime
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from .figures_text import HIDDEN, count, figure
+from ..runtime.printable import html_text
+from .figures_text import count, figure
 
 WIDTH, HEIGHT = 520, 130
 TAIL = 2.5  # a first or last bin that is so many times as wide as its neighbor is drawn narrower
@@ -19,20 +20,22 @@ def histogram(known: Mapping[str, Any]) -> str:
     edges, counts = [_number(edge) for edge in known["histogram"]["edges"]], known["histogram"]["counts"]
     shown = _narrowed(edges)
     places = _scaled(shown)
-    high = max((n / (b - a) for n, a, b in zip(counts, shown, shown[1:], strict=False) if b > a), default=0) or 1
+    high = _highest(counts, shown)
     bars = []
     for place, n in enumerate(counts):
         left, right, tail = places[place], places[place + 1], shown[place + 1] - shown[place] < _width(edges, place)
         tall = HEIGHT * n / (shown[place + 1] - shown[place]) / high
-        title = f"{figure(known['histogram']['edges'][place])} to {figure(known['histogram']['edges'][place + 1])}: {n:,}"
+        title = (
+            f"{figure(known['histogram']['edges'][place])} to {figure(known['histogram']['edges'][place + 1])}: {n:,}"
+        )
         style = ' class="tail"' if tail else ""
         bars.append(
             f'<rect{style} x="{left:.1f}" y="{HEIGHT - tall:.1f}" width="{max(right - left - 1, 1):.1f}" '
-            f'height="{tall:.1f}"><title>{escape(title)}</title></rect>'
+            f'height="{tall:.1f}"><title>{html_text(title)}</title></rect>'
         )
     ends = known["histogram"]["edges"]
-    words = f'<text x="0" y="{HEIGHT + 30}">{escape(figure(ends[0]))}</text>'
-    words += f'<text x="{WIDTH}" y="{HEIGHT + 30}" text-anchor="end">{escape(figure(ends[-1]))}</text>'
+    words = f'<text x="0" y="{HEIGHT + 30}">{html_text(figure(ends[0]))}</text>'
+    words += f'<text x="{WIDTH}" y="{HEIGHT + 30}" text-anchor="end">{html_text(figure(ends[-1]))}</text>'
     return _picture(HEIGHT + 36, "".join(bars) + _box(known, edges, places) + words)
 
 
@@ -40,7 +43,7 @@ def strip(known: Mapping[str, Any]) -> str:
     """Return a small histogram for a cell of a table."""
     edges, counts = [_number(edge) for edge in known["histogram"]["edges"]], known["histogram"]["counts"]
     shown = _narrowed(edges)
-    high = max((n / (b - a) for n, a, b in zip(counts, shown, shown[1:], strict=False) if b > a), default=0) or 1
+    high = _highest(counts, shown)
     places = [place * 120 / WIDTH for place in _scaled(shown)]
     bars = ""
     for place, n in enumerate(counts):
@@ -58,9 +61,9 @@ def bars(named: Sequence[tuple[str, int | None]], most: int = 12) -> str:
         y, wide = row * 20, 300 * (n or 0) / high
         label = name if len(name) <= 28 else f"{name[:27]}…"
         lines.append(
-            f'<text x="172" y="{y + 14}" text-anchor="end"><title>{escape(name)}</title>{escape(label)}</text>'
+            f'<text x="172" y="{y + 14}" text-anchor="end"><title>{html_text(name)}</title>{html_text(label)}</text>'
             f'<rect x="180" y="{y + 3}" width="{wide:.1f}" height="14"/>'
-            f'<text x="{186 + wide:.1f}" y="{y + 14}">{escape(count(n))}</text>'
+            f'<text x="{186 + wide:.1f}" y="{y + 14}">{html_text(count(n))}</text>'
         )
     more = len(named) - most
     if more > 0:
@@ -73,7 +76,11 @@ def _picture(height: int, inside: str) -> str:
 
 
 def _number(edge: float | str) -> float:
-    return datetime.fromisoformat(f"{edge}+00:00" if "T" in edge else f"{edge}T00:00:00+00:00").timestamp() if isinstance(edge, str) else edge
+    return datetime.fromisoformat(edge).replace(tzinfo=UTC).timestamp() if isinstance(edge, str) else edge
+
+
+def _highest(counts: Sequence[int], edges: Sequence[float]) -> float:
+    return max(n / (b - a) for n, (a, b) in zip(counts, pairwise(edges), strict=True)) or 1.0
 
 
 def _width(edges: Sequence[float], place: int) -> float:
@@ -82,7 +89,7 @@ def _width(edges: Sequence[float], place: int) -> float:
 
 def _narrowed(edges: Sequence[float]) -> list[float]:
     """Return edges with long tails drawn in, as wide as a usual bin."""
-    widths = [b - a for a, b in zip(edges, edges[1:], strict=False)]
+    widths = [b - a for a, b in pairwise(edges)]
     usual = median(widths[1:-1]) if len(widths) > 2 else max(widths)
     for end in (0, -1):
         if widths[end] > TAIL * usual:
@@ -102,7 +109,7 @@ def _box(known: Mapping[str, Any], edges: Sequence[float], places: Sequence[floa
     left, middle, right = (_place(_number(known[name]), edges, places) for name in ("q1", "median", "q3"))
     title = ", ".join(f"{name} {figure(known[name])}" for name in ("q1", "median", "q3"))
     return (
-        f'<g class="box"><title>{escape(title)}</title><rect x="{left:.1f}" y="{HEIGHT + 6}" '
+        f'<g class="box"><title>{html_text(title)}</title><rect x="{left:.1f}" y="{HEIGHT + 6}" '
         f'width="{max(right - left, 1):.1f}" height="8"/><line x1="{middle:.1f}" x2="{middle:.1f}" y1="{HEIGHT + 3}" '
         f'y2="{HEIGHT + 17}"/></g>'
     )
@@ -114,6 +121,3 @@ def _place(value: float, edges: Sequence[float], places: Sequence[float]) -> flo
             part = (value - edges[place]) / (edges[place + 1] - edges[place] or 1.0)
             return places[place] + part * (places[place + 1] - places[place])
     return places[-1]
-
-
-__all__ = ["HIDDEN", "bars", "histogram", "strip"]
