@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from nervenet.models.describe.description import Description
     from nervenet.models.tables.options import ReadOptions
 
 
-def columns_option(name: str, text: str) -> Any:
+Command = TypeVar("Command", bound="Callable[..., Any]")
+
+
+def columns_option(name: str, text: str) -> Callable[[Command], Command]:
     return click.option(name, metavar="COLUMN,…", multiple=True, help=text)
 
 
@@ -43,6 +46,7 @@ def columns_option(name: str, text: str) -> Any:
 @click.pass_obj
 def describe(
     early: Mapping[str, Any] | None,
+    /,
     data: tuple[Path, ...],
     more: tuple[Path, ...],
     min_rows: int,
@@ -97,6 +101,7 @@ async def _describe(files: tuple[Path, ...], **asked: Any) -> Description:
 def _options(columns: Mapping[str, tuple[str, ...]]) -> ReadOptions:
     from nervenet.models.tables.options import ReadOptions
 
-    return ReadOptions(**{
-        key: tuple(name for text in texts for name in text.split(",")) for key, texts in columns.items()
-    })  # fmt: skip
+    listed = {key: tuple(name for text in texts for name in text.split(",")) for key, texts in columns.items()}
+    return ReadOptions(
+        drop=listed["drop"], categorical=listed["categorical"], numeric=listed["numeric"], date=listed["date"]
+    )
