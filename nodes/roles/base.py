@@ -22,6 +22,8 @@ from ..runtime.round_reports import RoundReport, RoundReports
 from ..runtime.session import Session
 from ..runtime.worker import RoleWorker, Worker
 
+GOODBYES_S = 2.0  # how long a coordinator waits for clients to say goodbye
+
 
 class Role(ABC):
     """An asynchronous context manager that lives in the caller's event loop; training runs in a daemon thread.
@@ -63,9 +65,12 @@ class Role(ABC):
         self._set_up(site_model, experiment, identity)
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
+        self.model = site_model
+        self._take_place(experiment, identity)
+
+    def _take_place(self, experiment: Experiment, identity: NodeIdentity) -> None:
         self.experiment = experiment
         self.identity = identity
-        self.model = site_model
         self.session = Session(self.role, identity, experiment, binds=self.binds)
         self._reports = RoundReports()
         self._node: Node | None = None
@@ -83,14 +88,34 @@ class Role(ABC):
         self._node = Node(
             machine, session.transport, Worker(worker, self.identity.name), session.publish, self._reports.put
         )
-        rows, by_class = dict[str, Any](), dict[str, Any]()
-        if self.model.examples:
-            rows = {"examples": self.model.examples, "held_out": sum(self.model.held_out.values())}
-            # How many rows of a class a site has is for its own screen: the run learns of their number alone.
-            by_class = {"held_out_by_class": self.model.held_out}
+        rows, by_class = self._rows()
         session.publish("node.ready", {"pid": os.getpid(), **rows}, by_class)
         self._node.post(ev.Started())
         return self._node
+
+    def _rows(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what the run learns of this site's rows, and what is for its own screen alone."""
+        if not self.model.examples:
+            return {}, {}
+        held_out = self.model.held_out
+        return {"examples": self.model.examples, "held_out": sum(held_out.values())}, {"held_out_by_class": held_out}
+
+    async def _leave_clients(self, error: object) -> None:
+        """Leave as a coordinator does: the clients read the last that it says before its end of the connection goes."""
+        connections = self.session.connections
+        if self._node is not None:
+            if not self._node.finished.done():
+                self.session.send_goodbye(connections.connected, "the coordinator left before the run was over")
+            await connections.wait_for_goodbyes(GOODBYES_S)
+        await self.session.close(self._leaving(error))
+
+    async def _leave_coordinator(self, coordinator: str, error: object) -> None:
+        """Leave as a client does, which says so if the run is not over."""
+        reason = self._leaving(error)
+        if coordinator and self._node is not None and not self._node.finished.done():
+            reason = "left before the run was over" if reason == "done" else reason
+            self.session.send_goodbye([coordinator], reason)
+        await self.session.close(reason)
 
     @staticmethod
     def _leaving(error: object) -> str:
