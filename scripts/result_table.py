@@ -72,7 +72,7 @@ def result_facts(summary: Mapping[str, Any], out: Path) -> list[tuple[str, str]]
     gone = (summary.get("mass") or {}).get("gone")
     if gone:
         facts.append(("push-sum mass gone", ", ".join(f"{mass:.3f} with {name}" for name, mass in gone.items())))
-    facts += _sites(summary)
+    facts += _test_rows(summary) + _sites(summary)
     facts.append(("run folder", str(out)))
     return facts
 
@@ -85,6 +85,31 @@ def print_result(summary: Mapping[str, Any], out: Path, file: TextIO) -> None:
     title = printable(f"{summary['mode']} on {summary['data']}: {summary['nodes']} nodes, {model}")
     lines = ("", bold(title), "", head, rule, bold(best), *others, "", *_facts(summary, out))
     print(*lines, sep="\n", file=file)
+
+
+def print_seeds(figures: Mapping[str, Any], out: Path, file: TextIO) -> None:
+    """Print mean and standard deviation over the seeds of one experiment; see ``nodes.results.seeds``."""
+    names = {
+        "accuracy": "accuracy",
+        "r2": "R²",
+        "loss": "loss",
+        "baseline.centralised": "centralised, all rows",
+        "baseline.local_only_mean": "each node alone, mean",
+    }
+    seeds = figures["seeds"]
+    rows = [("", "mean", "std", *(f"seed {seed}" for seed in seeds))]
+    rows += [
+        (label, *(score(value, "diverged") for value in (found["mean"], found["std"], *found["values"])))
+        for name, label in names.items()
+        if (found := figures.get(name))
+    ]
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for label, *cells in rows:
+        numbers = (f"{cell:>{width}}" for cell, width in zip(cells, wide[1:], strict=True))
+        lines.append("   ".join([f" {label:<{wide[0]}}", *numbers]))
+    rule = " " + "─" * (len(lines[0]) - 1)
+    print("", lines[0], rule, *lines[1:], "", f"run folders under {printable(out)}", sep="\n", file=file)
 
 
 def metric_of(summary: Mapping[str, Any]) -> str:
@@ -108,6 +133,14 @@ def _early(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append((f"best {score_name(name)}", text))
     scores = summary.get("scores") or {}
     return found + [(key, score(value, "not defined")) for key, value in scores.items()]
+
+
+def _test_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what else is known of the saved model on the test rows."""
+    report = summary.get("report") or {}
+    names = {"macro_f1": "macro F1", "roc_auc": "ROC AUC", "brier": "Brier score", "mae": "MAE", "rmse": "RMSE"}
+    found = [f"{name} {report[key]:.4g}" for key, name in names.items() if isinstance(report.get(key), float)]
+    return [("test rows", f"{report['rows']}: {', '.join(found)}")] if found else []
 
 
 def _sites(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

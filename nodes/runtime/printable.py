@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 
 def printable(text: object) -> str:
@@ -32,6 +33,11 @@ def listed(names: Sequence[str], most: int = 6) -> str:
 def printable_lines(text: object) -> str:
     """Return text with its lines, each as `printable` returns it."""
     return "\n".join(map(printable, str(text).split("\n")))
+
+
+def html_text(text: object) -> str:
+    """Return text for a page, as `printable` returns it: between tags, or within a quoted attribute."""
+    return escape(printable(text))
 
 
 def printable_json(text: str) -> str:
