@@ -2,7 +2,8 @@
 
 Every float64 has a 64-bit key, in the order of the values. All sites count the first 16 bits of their keys; the counts
 say in which bin each wanted value lies, and the next 16 bits are counted in those bins only. Four exchanges give the
-key, and with it the value, whatever the distribution (radix selection; for the keys: Herf 2001, "Radix tricks").
+key, and with it the value, whatever the distribution (radix selection; for the keys: Herf 2001, "Radix tricks"). With
+fewer bits at a time there are more exchanges, and a site tells less of the values that nobody asked for.
 -0.0 and 0.0 have the same key. NaN is a gap, which is left out.
 """
 
@@ -18,12 +19,14 @@ from numpy.typing import NDArray
 from ..moments import IncompatibleSites
 from .questions import Answer, Answers, Question, Questions
 
+KEY = 64
 BITS = 16
-STEPS = 64 // BITS
-BINS = 1 << BITS
 
-MOST_NUMBERS = 1 << 22
-"""A question is split where a site's answer could be longer: 32 MiB."""
+MOST_NUMBERS = 1 << 20
+"""A question is split where a site's answer could be longer: 8 MiB."""
+
+MOST_PREFIXES = 1 << 15
+"""And where more bins were asked about: a question goes in the header of a message."""
 
 _FEW = 8
 _SIGN = np.uint64(1 << 63)
@@ -51,9 +54,9 @@ def values_of(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
 
 
 def order_statistics(
-    columns: Sequence[str | int], ranks: Callable[[int], Sequence[int]]
+    columns: Sequence[str | int], ranks: Callable[[int], Sequence[int]], bits: int = BITS
 ) -> Questions[tuple[Ordered, ...]]:
-    """Ask for the values at some ranks of each column, in four exchanges for all of them.
+    """Ask for the values at some ranks of each column, in 64 / bits exchanges for all of them.
 
     Parameters
     ----------
@@ -61,15 +64,19 @@ def order_statistics(
         Names or places, by which each site finds its own values.
     ranks
         Which ranks are wanted, from 0 to n - 1, of a column that has n > 0 values at all sites together.
+    bits
+        How many bits of the keys are counted at a time: 1, 2, 4, 8 or 16.
 
     Returns one `Ordered` a column. Raises IncompatibleSites: an answer does not fit the question, or the one before,
     naming the site.
     """
-    search = _Search(len(columns))
-    for step in range(STEPS):
+    if bits not in (1, 2, 4, 8, 16):
+        raise ValueError(f"bits is {bits}; allowed: 1, 2, 4, 8, 16")
+    search = _Search(len(columns), 1 << bits)
+    for known in range(0, KEY, bits):
         for groups in search.batches():
-            search.take(groups, (yield _question(columns, step, search, groups)))
-        search.narrow(ranks if step == 0 else None)
+            search.take(groups, (yield _question(columns, {"bits": bits, "known": known}, search, groups)))
+        search.narrow(None if known else ranks)
     values = values_of(search.prefix.astype(np.uint64))
     at: list[dict[int, float]] = [{} for _ in columns]
     for column, rank, value in zip(search.column.tolist(), search.asked.tolist(), values.tolist(), strict=True):
@@ -81,29 +88,29 @@ def count(question: Question, values: Callable[[str | int], NDArray[Any]]) -> An
     """Return a site's answer: the counts of the bins that it occupies.
 
     `values` gives a column's own values, shape (rows,), in which NaN is a gap. The vector holds, for each prefix that
-    was asked, how many bins are occupied, and then for each of those 65536 * count + bin.
+    was asked, how many bins are occupied, and then for each of those 2**bits * count + bin.
     """
     sizes, codes = [], []
     for column, prefixes in zip(question["columns"], question["prefixes"], strict=True):
-        lengths, packed = _count(values(column), question["step"], np.asarray(prefixes, np.uint64))
+        lengths, packed = _count(values(column), question["known"], question["bits"], np.asarray(prefixes, np.uint64))
         sizes.append(lengths)
         codes.append(packed)
     return Answer({}, np.concatenate([*sizes, *codes]).astype(np.float64))
 
 
-def _question(columns: Sequence[str | int], step: int, search: _Search, groups: slice) -> Question:
+def _question(columns: Sequence[str | int], bits: Question, search: _Search, groups: slice) -> Question:
     where, prefixes = search.groups[:, groups]
     asked = np.unique(where)
     split = [prefixes[where == place].tolist() for place in asked]
-    return {"ask": "order", "columns": [columns[place] for place in asked], "step": step, "prefixes": split}
+    return {"ask": "order", "columns": [columns[place] for place in asked], **bits, "prefixes": split}
 
 
-def _count(values: NDArray[Any], step: int, prefixes: NDArray[np.uint64]) -> tuple[Codes, Codes]:
+def _count(values: NDArray[Any], known: int, bits: int, prefixes: NDArray[np.uint64]) -> tuple[Codes, Codes]:
     found = np.asarray(values, np.float64)
     own = keys(found[~np.isnan(found)])
     group = np.zeros(len(own), np.int64)
-    if step:
-        top = own >> np.uint64(64 - BITS * step)
+    if known:
+        top = own >> np.uint64(KEY - known)
         if len(prefixes) <= _FEW:  # comparing is faster than searching
             hit = np.zeros(len(own), np.bool_)
             for prefix in prefixes:
@@ -112,19 +119,21 @@ def _count(values: NDArray[Any], step: int, prefixes: NDArray[np.uint64]) -> tup
         group = np.searchsorted(prefixes, top)
         hit = prefixes[np.minimum(group, len(prefixes) - 1)] == top
         own, group = own[hit], group[hit]
-    bins = ((own >> np.uint64(64 - BITS * (step + 1))) & np.uint64(BINS - 1)).astype(np.int64)
+    width = 1 << bits
+    bins = ((own >> np.uint64(KEY - known - bits)) & np.uint64(width - 1)).astype(np.int64)
     if len(prefixes) == 1:
-        counts = np.bincount(bins, minlength=BINS)
+        counts = np.bincount(bins, minlength=width)
         occupied = np.flatnonzero(counts)
-        return np.array([len(occupied)]), counts[occupied] * BINS + occupied
-    codes, counts = np.unique(group * BINS + bins, return_counts=True)
-    return np.bincount(codes // BINS, minlength=len(prefixes)), counts * BINS + codes % BINS
+        return np.array([len(occupied)]), counts[occupied] * width + occupied
+    codes, counts = np.unique(group * width + bins, return_counts=True)
+    return np.bincount(codes // width, minlength=len(prefixes)), counts * width + codes % width
 
 
 class _Search:
     """The wanted values, one a place of the arrays: which column, which rank, and what is known of the key."""
 
-    def __init__(self, columns: int) -> None:
+    def __init__(self, columns: int, bins: int) -> None:
+        self.bins = bins
         self.column = self.rank = self.asked = self.prefix = np.empty(0, np.int64)
         self.groups: Codes = np.stack([np.arange(columns), np.zeros(columns, np.int64)])  # column and prefix of each
         self.group = np.empty(0, np.int64)  # of each wanted value
@@ -134,14 +143,14 @@ class _Search:
         self._counts: dict[str, list[Codes]] = {}
 
     def batches(self) -> Iterator[slice]:
-        """Return runs of groups, so short that no site's answer is longer than MOST_NUMBERS."""
+        """Return runs of groups, so short that neither question nor answers are too long."""
         self._codes, self._counts = {}, {}
         bound = np.ones(self.groups.shape[1], np.int64)
         for counts in self.known.values():
-            bound = np.maximum(bound, 1 + np.minimum(counts, BINS))
+            bound = np.maximum(bound, 1 + np.minimum(counts, self.bins))
         start, length = 0, 0
         for place, more in enumerate(bound.tolist()):
-            if length + more > MOST_NUMBERS and place > start:
+            if place > start and (length + more > MOST_NUMBERS or place - start == MOST_PREFIXES):
                 yield slice(start, place)
                 start, length = place, 0
             length += more
@@ -151,12 +160,12 @@ class _Search:
     def take(self, groups: slice, answers: Answers) -> None:
         width = groups.stop - groups.start
         for site, answer in answers.items():
-            group, bins, counts = _unpacked(site, answer, width)
+            group, bins, counts = _unpacked(site, answer, width, self.bins)
             if self.known:
                 told = np.bincount(group, counts, minlength=width).astype(np.int64)
                 if not np.array_equal(told, self.known[site][groups]):
                     raise IncompatibleSites(f"site {site} has counted other values than it counted before", site)
-            self._codes.setdefault(site, []).append((group + groups.start) * BINS + bins)
+            self._codes.setdefault(site, []).append((group + groups.start) * self.bins + bins)
             self._counts.setdefault(site, []).append(counts)
 
     def narrow(self, ranks: Callable[[int], Sequence[int]] | None) -> None:
@@ -168,12 +177,12 @@ class _Search:
         occupied, inverse = np.unique(np.concatenate(list(codes.values())), return_inverse=True)
         sums = np.bincount(inverse.ravel(), np.concatenate(list(counts.values())), len(occupied)).astype(np.int64)
         below = np.concatenate([[0], np.cumsum(sums)])
-        first = below[np.searchsorted(occupied, np.arange(self.groups.shape[1] + 1) * BINS)]
+        first = below[np.searchsorted(occupied, np.arange(self.groups.shape[1] + 1) * self.bins)]
         if ranks is not None:
             self._want(np.diff(first), ranks)
         place = np.searchsorted(below, first[self.group] + self.rank, side="right") - 1
         self.rank = self.rank - (below[place] - first[self.group])
-        self.prefix = self.prefix * BINS + occupied[place] % BINS if len(place) else self.prefix
+        self.prefix = self.prefix * self.bins + occupied[place] % self.bins if len(place) else self.prefix
         told = {site: _lookup(codes[site], counts[site], occupied[place]) for site in codes}
         pairs = np.stack([self.column, self.prefix])
         self.groups, kept, group = np.unique(pairs, axis=1, return_index=True, return_inverse=True)
@@ -196,7 +205,7 @@ def _lookup(codes: Codes, counts: Codes, wanted: Codes) -> Codes:
     return np.where(codes[place] == wanted, counts[place], 0)
 
 
-def _unpacked(site: str, answer: Answer, width: int) -> tuple[Codes, Codes, Codes]:
+def _unpacked(site: str, answer: Answer, width: int, size: int) -> tuple[Codes, Codes, Codes]:
     """Return group, bin and count of each occupied bin, or raise IncompatibleSites naming the site."""
     vector = answer.vector
     whole = vector.ndim == 1 and len(vector) >= width and bool(((vector >= 0) & (vector <= 2**53)).all())
@@ -204,7 +213,7 @@ def _unpacked(site: str, answer: Answer, width: int) -> tuple[Codes, Codes, Code
     if not whole or not np.array_equal(numbers, vector) or numbers[:width].sum() != len(vector) - width:
         raise IncompatibleSites(f"site {site} has sent no list of counts of bins", site)
     group = np.repeat(np.arange(width), numbers[:width])
-    bins, counts = numbers[width:] % BINS, numbers[width:] // BINS
-    if (counts < 1).any() or (np.diff(group * BINS + bins) <= 0).any():
+    bins, counts = numbers[width:] % size, numbers[width:] // size
+    if (counts < 1).any() or (np.diff(group * size + bins) <= 0).any():
         raise IncompatibleSites(f"site {site} has sent a bin without values, or one twice", site)
     return group, bins, counts

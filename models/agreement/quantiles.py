@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .order_statistics import Ordered, count, order_statistics
+from .order_statistics import BITS, Ordered, count, order_statistics
 from .questions import Questions
 
 __all__ = ["METHODS", "Quantiles", "count", "median", "middle", "quantile", "quantiles", "ranks"]
@@ -63,9 +63,9 @@ class Quantiles(NamedTuple):
 
 
 def quantiles(
-    columns: Sequence[str | int], probabilities: Sequence[float], method: str = "linear"
+    columns: Sequence[str | int], probabilities: Sequence[float], method: str = "linear", bits: int = BITS
 ) -> Questions[Quantiles]:
-    """Ask for some quantiles of each column, all in the same four exchanges; a site answers with `count`.
+    """Ask for some quantiles of each column, all in the same exchanges; a site answers with `count`.
 
     Parameters
     ----------
@@ -75,8 +75,10 @@ def quantiles(
         From 0 to 1.
     method
         One of `METHODS`. "linear" is what numpy.quantile does by default.
+    bits
+        How many bits are counted at a time, in 64 / bits exchanges; see `order_statistics`.
     """
-    found = yield from order_statistics(columns, lambda n: ranks(n, probabilities, method))
+    found = yield from order_statistics(columns, lambda n: ranks(n, probabilities, method), bits)
     values = np.array([[quantile(one, p, method) for p in probabilities] for one in found], np.float64)
     return Quantiles(np.array([one.n for one in found], np.int64), values.reshape(len(found), len(probabilities)))
 

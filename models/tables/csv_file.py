@@ -63,7 +63,7 @@ def _read(path: Path, dialect: Dialect) -> RawTable:
     if not lines:
         raise DataError(f"{path}: no rows below the header")
     cells = {
-        name: Words(tuple(words), np.array(places, np.intp)).stripped()
+        name: Words.merged(words, np.array(places, np.intp))
         for name, (words, places) in zip(columns, parts, strict=True)
     }
     return RawTable(str(path), tuple(columns), len(lines), cells.__getitem__, Lines(np.array(lines)), str(dialect))

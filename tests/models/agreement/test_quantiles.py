@@ -97,13 +97,29 @@ def test_nobody_has_a_value_and_no_column_is_asked():
     assert settle(quantiles([], [0.5]), sites([])).values.shape == (0, 1)
 
 
-def test_a_long_answer_is_asked_for_in_parts(monkeypatch):
+@pytest.mark.parametrize(("limit", "most"), [("MOST_NUMBERS", 50), ("MOST_PREFIXES", 3)])
+def test_a_long_answer_or_question_is_asked_in_parts(monkeypatch, limit, most):
     tables = seven()
     whole = settle(quantiles(range(5), PROBABILITIES), sites(*tables))
-    monkeypatch.setattr(orders, "MOST_NUMBERS", 50)
+    monkeypatch.setattr(orders, limit, most)
     parts, exchanges = asked(quantiles(range(5), PROBABILITIES), tables)
     assert exchanges > 4
     assert same(parts.values, whole.values)
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8])
+def test_fewer_bits_at_a_time_take_more_exchanges_and_shorter_answers(bits):
+    tables = seven()
+    found, exchanges = asked(quantiles(range(5), [0.25, 0.5], bits=bits), tables)
+    assert exchanges == 64 // bits
+    assert same(found.values, [np.nanquantile(column, [0.25, 0.5]) for column in pooled(tables)])
+    answer = count(next(quantiles(range(5), [0.5], bits=bits)), tables[0].__getitem__)
+    assert len(answer.vector) <= 5 * (1 + 2**bits)
+
+
+def test_a_key_is_not_cut_into_unequal_parts():
+    with pytest.raises(ValueError, match="bits is 5; allowed: 1, 2, 4, 8, 16"):
+        next(quantiles([0], [0.5], bits=5))
 
 
 def test_an_answer_holds_no_more_numbers_than_the_occupied_bins():
