@@ -36,7 +36,9 @@ _STEPS = (
     "the rows of weight zero that stand for classes which a site lacks count as its steps; use solver='lbfgs', or, for "
     'another penalty, SGDClassifier(loss="log_loss", penalty=…)'
 )
-_OTHER_PENALTY = "only solvers that cannot take part know it; use SGDClassifier(loss=\"log_loss\", penalty='elasticnet')"
+_OTHER_PENALTY = (
+    "only solvers that cannot take part know it; use SGDClassifier(loss=\"log_loss\", penalty='elasticnet')"
+)
 _SHIFTS = (
     "shifts the intercepts of three or more classes at every warm start; scikit-learn 1.7.2 does not, nor does "
     "solver='lbfgs'"
