@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .agreement.plain import Agreed, plain_answer, plain_questions
+from .agreement.questions import Answer, Question, Questions
 from .data.data import DataError, Task, checked_task, infer_task
 from .evaluate import evaluate
 from .model import FitReport, LocalWork
@@ -16,7 +18,7 @@ from .preprocessing import Preprocessing, by_place, listed, made_up
 from .registry import as_model
 from .rng import generator
 from .site_rows import SiteRows, check_targets
-from .site_statistics import SiteStatistics
+from .site_statistics import Scale, SiteStatistics
 from .weights import Layout, Vector, checked_finite
 
 Rows = tuple[NDArray[Any], NDArray[Any]]
@@ -152,6 +154,17 @@ class SiteModel:
             raise IncompatibleSites("this site model has no rows of its own")
         held_out = self._raw["holdout"].y if "holdout" in self._raw else None
         return SiteStatistics.of(self._rows.X, self._rows.y, self.columns, self.task, held_out)
+
+    def questions(self, scale: Scale = "standard", rows: Mapping[str, int] | None = None) -> Questions[Agreed]:
+        """Return the dialog of round 0; `scale` as for `agree`, `rows` the most that each site counts for, by name."""
+        return plain_questions(self, scale, self.task, {} if rows is None else rows)
+
+    def answer(self, question: Question) -> Answer:
+        """Return this site's answer to a question of `questions`.
+
+        Raises IncompatibleSites as `statistics` does, and for a question that is not known here.
+        """
+        return plain_answer(self, question)
 
     def misfit(self, classes: Sequence[object]) -> str | None:
         """Return why a site with rows of only these classes would spoil the model; None if it would not."""

@@ -98,11 +98,7 @@ class Client(Role):
         self._coordinator = ""
 
     async def __aexit__(self, *error: object) -> None:
-        reason = self._leaving(error[0])
-        if self._coordinator and self._node is not None and not self._node.finished.done():
-            reason = "left before the run was over" if reason == "done" else reason
-            self.session.send_goodbye([self._coordinator], reason)
-        await self.session.close(reason)
+        await self._leave_coordinator(self._coordinator, error[0])
 
     def _begin(self, roster: Roster) -> None:
         coordinators = members_of(roster, "coordinator")

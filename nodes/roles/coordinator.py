@@ -25,8 +25,6 @@ from ..runtime import events as ev
 from ..runtime.identity import NodeIdentity, members_of
 from .base import Role
 
-GOODBYES_S = 2.0  # how long the coordinator waits for clients to say goodbye
-
 
 class Coordinator(Role):
     """Asks clients to train, and averages what they report.
@@ -145,13 +143,7 @@ class Coordinator(Role):
         return await super().__aenter__()
 
     async def __aexit__(self, *error: object) -> None:
-        connections = self.session.connections
-        if self._node is not None:
-            if not self._node.finished.done():
-                self.session.send_goodbye(connections.connected, "the coordinator left before the run was over")
-            # The clients read the final model, or why there is none, before this end of the connection goes.
-            await connections.wait_for_goodbyes(GOODBYES_S)
-        await self.session.close(self._leaving(error[0]))
+        await self._leave_clients(error[0])
 
     def _begin(self, roster: Roster) -> None:
         experiment = self.experiment

@@ -168,6 +168,16 @@ class RoundStarted(Event, frozen=True, tag="round.started"):
     asked: tuple[str, ...] = ()
 
 
+class RoundProgress(Event, frozen=True, tag="round.progress"):
+    """Which question of round 0 is open, and who has not answered it."""
+
+    round: Count
+    question: Count
+    unanswered: Count
+    waiting: tuple[str, ...] = ()
+    ask: str | None = None
+
+
 class RoundCompleted(Event, frozen=True, tag="round.completed"):
     """A round is complete: the run's, of a coordinator; its own, of a peer."""
 
@@ -336,6 +346,7 @@ AnyEvent = (
     | NodeResult
     | RoundStarted
     | RoundCompleted
+    | RoundProgress
     | RoundFailed
     | MetricTest
     | MetricSites
