@@ -184,7 +184,7 @@ def same_attributes(found, expected, relative, path=""):
     """Compare all that fit has set."""
     assert set(vars(found)) == set(vars(expected)) - CACHED, path
     for name, value in vars(expected).items():
-        if name not in CACHED and name.endswith("_") or name.startswith("_"):
+        if name not in CACHED and (name.endswith("_") or name.startswith("_")):
             close(getattr(found, name), value, relative, f"{path}.{name}")
 
 
