@@ -29,6 +29,7 @@ def build() -> Group:
     import click
 
     from .broker import broker
+    from .describe import describe
     from .explain import explain
     from .launch import launch
     from .monitor import monitor
@@ -43,12 +44,13 @@ def build() -> Group:
         def list_commands(self, _ctx: Context) -> list[str]:
             return list(self.commands)
 
+    commands = (launch, broker, node, monitor, serve, predict, describe, topology, explain)
     version = click.Option(
         ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
     )
     return InOrder(
         "nervenet",
-        {str(command.name): command for command in (launch, broker, node, monitor, serve, predict, topology, explain)},
+        {str(command.name): command for command in commands},
         params=[version],
         help="Federated and gossip learning for NumPy and scikit-learn, over ZeroMQ.",
         no_args_is_help=True,

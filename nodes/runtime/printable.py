@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 
 def printable(text: object) -> str:
     r"""Return text in one line, with what is no visible character as an escape, such as ``\x1b`` or ``\n``.
@@ -21,6 +23,11 @@ def printable(text: object) -> str:
 def printable_lines(text: object) -> str:
     """Return text with its lines, each as `printable` returns it."""
     return "\n".join(map(printable, str(text).split("\n")))
+
+
+def html_text(text: object) -> str:
+    """Return text for a page, as `printable` returns it: between tags, or within a quoted attribute."""
+    return escape(printable(text))
 
 
 def printable_json(text: str) -> str:
