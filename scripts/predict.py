@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     "file",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="A .csv, .parquet or .npz file of rows to predict.",
+    help="A file of rows to predict: .csv, .parquet, .npz and others.",
 )
 @click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="Write a .csv file. [default: print]")
 @click.option("--proba", is_flag=True, help="Also the probability of each class.")
@@ -37,9 +37,9 @@ def predict(saved: Path, file: Path, out: Path | None, proba: bool, best: bool, 
     if out is not None:
         _check_out(out)
     site_model, _ = load_saved(saved, best=best, own=own)
-    from nervenet.models.data.inputs import read_inputs
+    from nervenet.models.tables.inputs import read_numbers
 
-    inputs = read_inputs(file, site_model.preprocessing.columns)
+    inputs = read_numbers(file, site_model.preprocessing.columns)
     if inputs.ignored:
         sys.stderr.write(f"ignored: {', '.join(inputs.ignored)}\n")
     header, columns = _predictions(site_model, inputs.X, proba=proba)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from nervenet.models import SiteModel, load_model, save_model
-from nervenet.models.data.datasets import load
+from nervenet.models.datasets import load
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.registry import named_model
 from nervenet.models.site_statistics import agree

@@ -15,7 +15,8 @@ import numpy as np
 from ..data.data import DataError
 from .csv_file import Lines, check_header
 from .raw import RawTable, Words
-from .text_file import SAMPLE, decoded, encodings, kind_of, opened
+from .suffixes import kind_of
+from .text_file import SAMPLE, decoded, encodings, opened
 
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _ATTRIBUTE = re.compile(rf"@attribute\s+({_QUOTED}|[^\s{{]+)\s*(.+)", re.IGNORECASE)

@@ -64,8 +64,8 @@ def of_arrays(name: str, X: NDArray[Any], columns: tuple[str, ...], further: dic
         values = own[column]
         return Words.of(values.tolist()) if values.dtype.kind in "UO" else values
 
-    target, *sites = own
-    return RawTable(name, (*columns, *own), len(X), cells, in_rows, target=target, sites=sites[0] if sites else None)
+    target, sites = [*own, None, None][:2]
+    return RawTable(name, (*columns, *own), len(X), cells, in_rows, matrix=X, target=target, sites=sites)
 
 
 def read_libsvm(path: Path) -> RawTable:

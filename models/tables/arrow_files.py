@@ -11,7 +11,7 @@ from ..data.data import DataError
 from ..extras import how_to_install
 from .arrow_cells import arrow_cells
 from .raw import RawTable, in_rows
-from .text_file import kind_of
+from .suffixes import kind_of
 
 
 def read_arrow(path: Path) -> RawTable:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ..data.data import DataError
 from .kinds import number
 from .raw import RawTable, Words, check_columns
-from .text_file import SAMPLE, SEPARATORS, Dialect, decoded, encodings, find_separator, kind_of, opened
+from .suffixes import kind_of
+from .text_file import SAMPLE, SEPARATORS, Dialect, decoded, encodings, find_separator, opened
 
 
 def read_csv(path: Path) -> RawTable:

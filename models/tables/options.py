@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from ..data.data import DataError, Task
@@ -114,6 +114,12 @@ class ReadOptions:
         if len(kinds) > 1:
             raise DataError(f"column {column!r} cannot be both a {kinds[0]} and a {kinds[1]}")
         return ColumnOptions(kinds[0] if kinds else None, said.format, said.gaps)
+
+    def of_columns(self) -> list[str]:
+        """Return the names of the options that say something of a file's columns, beside the target and the sites."""
+        fresh = ReadOptions()
+        names = (field.name for field in fields(self) if field.name not in ("target", "sites", "task"))
+        return [name for name in names if getattr(self, name) != getattr(fresh, name)]
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -78,6 +78,8 @@ class RawTable:
         Returns where a row stands: "line 12".
     written
         What is unusual of how the file is written, in words: "cells separated by tabs".
+    matrix
+        The columns side by side, in their order, where the file has them so; further columns, y and sites, may follow.
     target, sites
         Which columns are the target, and where rows were collected, if the file itself says it.
     aside
@@ -90,6 +92,7 @@ class RawTable:
     cells: Callable[[str], Cells]
     place: Callable[[int], str]
     written: str = ""
+    matrix: NDArray[Any] | None = None
     target: str | None = None
     sites: str | None = None
     aside: Mapping[str, str] = field(default_factory=dict)

@@ -19,8 +19,8 @@ from .kinds import recognized
 from .options import ColumnOptions, ReadOptions
 from .raw import RawTable
 from .roles import Roles, ids_of, sites_of, targets_of, weights_of
+from .suffixes import ALLOWED, kind_of
 from .table import Table
-from .text_file import kind_of
 
 READERS: dict[str, Callable[[Path], RawTable]] = {
     ".npz": read_npz,
@@ -39,10 +39,7 @@ READERS: dict[str, Callable[[Path], RawTable]] = {
     ".libsvm.gz": read_libsvm,
 }
 
-SUFFIXES = tuple(READERS)
-"""The kinds of file that can be read."""
-
-__all__ = ["SUFFIXES", "ColumnOptions", "ReadOptions", "SiteTable", "read_raw", "read_table", "site_table"]
+__all__ = ["ColumnOptions", "ReadOptions", "SiteTable", "read_raw", "read_table", "site_table"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +95,7 @@ def read_raw(path: Path, least_columns: int = 2) -> RawTable:
         raise DataError(f"{path}: no such file")
     kind = kind_of(path)
     if kind not in READERS:
-        raise DataError(f"{path}: cannot read {kind or 'a file without ending'}; allowed: {', '.join(SUFFIXES)}")
+        raise DataError(f"{path}: cannot read {kind or 'a file without ending'}; allowed: {ALLOWED}")
     raw = READERS[kind](path)
     if READERS[kind] is read_csv and len(raw.columns) < least_columns:
         raise only_one_column(path, raw.columns[0])

@@ -32,10 +32,10 @@ from ..runtime.identity import NodeIdentity
 from ..runtime.report_client import ReportClient, report_once
 from .machine_limits import files_of_process
 from .rlimits import OUT_OF_RESOURCES, ran_out
-from .shared_arrays import unpack
+from .shared_rows import unpack_rows
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 Node = Coordinator | Client | Peer
 ROLES: dict[str, type[Node]] = {"coordinator": Coordinator, "client": Client, "peer": Peer}
@@ -65,8 +65,12 @@ def host(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
             with suppress(OSError):
                 os.nice(10)
             return asyncio.run(_until_terminated(report_baselines(job, rest)))
+        case "describe":
+            from .described_site import answer_questions
+
+            return asyncio.run(_until_terminated(answer_questions(job)))
         case kind:
-            raise ValueError(f"kind must be broker, nodes or baseline, found {kind!r}")
+            raise ValueError(f"kind must be broker, nodes, baseline or describe, found {kind!r}")
 
 
 def _log_to_stderr() -> None:
@@ -131,8 +135,8 @@ def _stop_deciding(hosted: Sequence[Node]) -> None:
 
 async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: list[Node]) -> int:
     experiment = Experiment.from_dict(job["experiment"])
-    shares = [unpack(descriptor) for descriptor in descriptors]
-    test = shares[0] or None
+    shares = [_rows(job, descriptor) for descriptor in descriptors]
+    test = shares[0]
     # One I/O thread and one set of descriptors for all nodes of this process.
     context = zmq.Context()
     wanted = files_of_process(experiment, [spec["name"] for spec in job["nodes"]])
@@ -147,12 +151,18 @@ async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: lis
     return max(node.result() for node in nodes)
 
 
+def _rows(job: Mapping[str, Any], descriptor: int) -> tuple[Any, Any] | None:
+    """Return the rows X, y of an open file; None of an empty one."""
+    sets, _ = unpack_rows(descriptor, job["columns"], job.get("kinds"))
+    return sets[0] if sets else None
+
+
 async def _node(
     job: Mapping[str, Any],
     experiment: Experiment,
     spec: Mapping[str, Any],
-    share: list[NDArray[Any]],
-    test: list[NDArray[Any]] | None,
+    share: tuple[Any, Any] | None,
+    test: tuple[Any, Any] | None,
     context: zmq.Context[zmq.Socket[bytes]],
     hosted: list[Node],
 ) -> int:
@@ -198,19 +208,19 @@ def _build(
     job: Mapping[str, Any],
     experiment: Experiment,
     spec: Mapping[str, Any],
-    share: list[NDArray[Any]],
-    test: list[NDArray[Any]] | None,
+    share: tuple[Any, Any] | None,
+    test: tuple[Any, Any] | None,
     context: zmq.Context[zmq.Socket[bytes]],
 ) -> Node:
     role = spec["role"]
     at_clients = experiment.evaluation.sites or experiment.personalized
     site_model = build_site_model(
         build_model(experiment),
-        (share[0], share[1]) if share else None,
+        share,
         experiment,
         columns=job["columns"],
         task=job["task"],
-        test=(test[0], test[1]) if test and role != "client" else None,
+        test=None if role == "client" else test,
         holdout=experiment.data.test_size if role == "client" and at_clients else 0.0,
     )
     folder = Path(spec["checkpoint_dir"]) if spec["checkpoint_dir"] else None

@@ -128,8 +128,8 @@ class Supervisor:
         self._check()
 
     def _data_job(self, kind: str, shares: DataShares) -> dict[str, Any]:
-        experiment = self.experiment.to_dict()
-        return {"kind": kind, "experiment": experiment, "columns": list(shares.columns), "task": shares.task}
+        rows = {"columns": list(shares.columns), "kinds": shares.kinds and list(shares.kinds), "task": shares.task}
+        return {"kind": kind, "experiment": self.experiment.to_dict(), **rows}
 
     def _node_job(self, name: str) -> dict[str, Any]:
         role = self.roles[name]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models.artifact import load_model, read_extra
-from nervenet.models.data.datasets import load
 from nervenet.models.data.splits import split
+from nervenet.models.datasets import load
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]

@@ -127,8 +127,8 @@ class AsyncPeerMachine(ABC):
                 return self._arrived(event, now)
             case ev.TimerFired(key, due):
                 return self._timer(key, due, now)
-            case ev.Surveyed(fields, body):
-                return self.lifecycle.surveyed(self.rules.name, fields, body)
+            case ev.Surveyed() | ev.NextQuestion():
+                return self.lifecycle.asked(event, now)
             case ev.ModelReady():
                 return self._settle(event, now)
             case ev.Trained():
@@ -154,8 +154,7 @@ class AsyncPeerMachine(ABC):
 
     def _send_failed(self, peer: str, tag: str, reason: str, now: float) -> list[e.Effect]:
         self.stats.lost(peer)
-        if tag == "peer_survey":
-            self.lifecycle.flood.unsent(peer)
+        if self.lifecycle.unsent(peer, tag):
             return []
         warning = e.Publish("warning", {"subject": peer, "reason": f"{tag} could not be sent: {reason}"})
         return [warning, *self._unsent(peer, tag, now)]
@@ -166,7 +165,7 @@ class AsyncPeerMachine(ABC):
             effects.append(e.Publish("node.ready", {"subject": sender, "reason": "heard again"}))
         match event.message:
             case m.PeerSurvey() as survey:
-                effects += self.lifecycle.survey_arrived(event, survey, self.cycle)
+                effects += self.lifecycle.survey_arrived(event, survey, self.cycle, now)
             case m.Heartbeat() as beat:
                 self.neighbors.heartbeat(sender, beat, now)
             case m.Goodbye(reason=reason):
@@ -277,6 +276,7 @@ class AsyncPeerMachine(ABC):
         return [
             e.SetTimer(("pulse",), now + self.rules.timing.heartbeat_s),
             e.SendHeartbeat(self.neighbors.here, self.completed, self.status),
+            *self.lifecycle.progress(),
             *self.lifecycle.flood.remind(self.neighbors.meeting),
             *self.neighbors.review(now),
         ]
