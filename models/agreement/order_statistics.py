@@ -121,7 +121,7 @@ def _count(values: NDArray[Any], known: int, bits: int, prefixes: NDArray[np.uin
         own, group = own[hit], group[hit]
     width = 1 << bits
     bins = ((own >> np.uint64(KEY - known - bits)) & np.uint64(width - 1)).astype(np.int64)
-    if len(prefixes) == 1:
+    if len(prefixes) == 1 and len(bins) > width // 8:  # else sorting them is faster than a bin for each
         counts = np.bincount(bins, minlength=width)
         occupied = np.flatnonzero(counts)
         return np.array([len(occupied)]), counts[occupied] * width + occupied
