@@ -68,10 +68,9 @@ def main() -> None:
         own = alone(found)
         together, asking, longest = agreed(found)
         own = min(own, alone(found))
-        size = f"{sites} x {rows:,} x {columns}"
-        print(
-            f"{size:<25} {together:11.2f} {asking:11.2f} {longest / 2**20:12.1f} MiB {own:13.2f} {together / own:12.2f}"
-        )
+        line = f"{sites} x {rows:,} x {columns}".ljust(25)
+        line += f"{together:12.2f} {asking:11.2f} {longest / 2**20:12.1f} MiB {own:13.2f} {together / own:12.2f}"
+        print(line)
 
 
 if __name__ == "__main__":
