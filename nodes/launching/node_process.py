@@ -62,8 +62,12 @@ def host(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
             with suppress(OSError):
                 os.nice(10)
             return asyncio.run(_until_terminated(report_baselines(job, rest)))
+        case "describe":
+            from .described_site import answer_questions
+
+            return asyncio.run(_until_terminated(answer_questions(job)))
         case kind:
-            raise ValueError(f"kind must be broker, nodes or baseline, found {kind!r}")
+            raise ValueError(f"kind must be broker, nodes, baseline or describe, found {kind!r}")
 
 
 def _log_to_stderr() -> None:
