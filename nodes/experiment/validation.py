@@ -13,7 +13,7 @@ from nervenet.models.tables.suffixes import SUFFIXES, kind_of
 from ..config.arguments import unknown_argument
 from ..config.factory import build_model, build_schedule, edge_list_members, initial_model, node_names
 from ..config.keys import ExperimentError
-from ..config.schema import Experiment, FederatedConfig, GossipConfig, ModelConfig, is_file_name
+from ..config.schema import DataConfig, Experiment, FederatedConfig, GossipConfig, ModelConfig, is_file_name
 from ..config.site_names import site_names
 from ..federated.early_stopping import Goal, GoalError, reported
 from ..topology import TOPOLOGIES, Schedule, TopologyError, check
@@ -348,6 +348,19 @@ def check_scorers(experiment: Experiment) -> None:
         check_names(experiment.evaluation.scorers)
     except ValueError as error:
         raise ExperimentError(f"evaluation.scorers: {error}") from None
+
+
+def check_preprocess(experiment: Experiment) -> None:
+    """Raise :class:`ExperimentError` for a pipeline that cannot be imported, or fitted on the rows of all sites."""
+    if experiment.data.preprocess == DataConfig.preprocess:
+        return
+    from nervenet.models.data.data import DataError
+    from nervenet.models.pipeline.given import given_pipeline
+
+    try:
+        given_pipeline(experiment.data.preprocess)
+    except DataError as error:
+        raise ExperimentError(str(error)) from None
 
 
 def check_members(experiment: Experiment, members: Sequence[str]) -> None:

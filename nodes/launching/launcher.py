@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..config.factory import node_names
-from ..config.schema import Experiment
+from ..config.schema import DataConfig, Experiment
 from ..experiment.validation import check_initial, check_members, check_size, check_task, validate
 from ..federated.row_cap import capped_of
 from ..results.collect import collect, write_results
@@ -114,6 +114,17 @@ async def launch(
         fork_server.close()
 
 
+PIPELINES = (
+    "nervenet.models.pipeline.fit",
+    "nervenet.models.tables.auto",
+    "sklearn.compose",
+    "sklearn.impute",
+    "sklearn.pipeline",
+    "sklearn.preprocessing",
+)
+"""What nodes with tables import, which takes seconds: once, and not once a node."""
+
+
 @dataclass
 class _Launch:
     """One launch from beginning to end."""
@@ -155,6 +166,8 @@ class _Launch:
                     rewind_peers(self.run_dir)
             self.shares = await asyncio.to_thread(divide, experiment)
             stack.callback(self.shares.close)
+            if self.shares.kinds is not None or experiment.data.preprocess != DataConfig.preprocess:
+                self.fork_server.preload(PIPELINES)
             check_task(experiment, self.shares.task, len(self.shares.columns))
             columns, classes = self.shares.columns, self.shares.classes
             check_size(experiment, len(columns), None if classes is None else len(classes))
