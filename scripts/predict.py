@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 def predict(saved: Path, file: Path, out: Path | None, proba: bool, best: bool, own: str | None) -> None:
     """Predict the rows of a file with a saved model.
 
-    Columns are found by their names; others, such as an id or the target, are ignored. Prints a line for each row, in
-    their order.
+    Columns are found by their names, or by their places where the model has learned from columns without names; others,
+    such as an id or the target, are ignored. Prints a line for each row, in their order.
     """
     if out is not None:
         _check_out(out)
@@ -40,6 +40,10 @@ def predict(saved: Path, file: Path, out: Path | None, proba: bool, best: bool, 
     from nervenet.models.tables.inputs import read_numbers
 
     inputs = read_numbers(file, site_model.preprocessing.columns)
+    if inputs.table.columns != site_model.preprocessing.columns:
+        pairs = zip(site_model.preprocessing.columns, inputs.table.columns, strict=True)
+        said = ", ".join(f"{own} is {name}" for own, name in pairs)
+        sys.stderr.write(f"the model's columns have no names; the file's are taken by their places: {said}\n")
     if inputs.ignored:
         sys.stderr.write(f"ignored: {', '.join(inputs.ignored)}\n")
     header, columns = _predictions(site_model, inputs.X, proba=proba)
