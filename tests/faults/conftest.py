@@ -320,10 +320,12 @@ class Gossip(Fleet):
         rounds: int = 4,
         faults: Faults | None = None,
         trouble: Trouble | None = None,
+        questions: int = 1,
         **rules: Any,
     ) -> None:
         names = [f"peer-{i}" for i in range(peers)]
         super().__init__(names, faults, trouble)
+        self.questions = questions
         self.rounds = rounds
         self.given = {"deadline_s": 10.0, "join_deadline_s": 10.0, "suspect_after_s": 2.0} | rules
         self.schedule = schedule(topology, names)
@@ -367,8 +369,9 @@ class Gossip(Fleet):
             case e.Train():
                 self.training[name] += 1
                 assert self.training[name] == 1, f"{name} trains two at once"
-            case e.ApplyAgreement(surveys=surveys):
-                assert surveys == {site: ({"of": site}, (f"survey of {site}",)) for site in self.names}
+            case e.ApplyAgreement(surveys=surveys, step=step):
+                asked = {"ask": step} if step else {}
+                assert surveys == {site: ({"of": site, **asked}, (f"survey of {site}",)) for site in self.names}
         if isinstance(event, ev.Trained):
             self.training[name] = 0
 
@@ -378,7 +381,8 @@ class Gossip(Fleet):
         trains = [*self.trouble.train_s.values(), self.usual_train_s]
         rounds = self.rounds * (max(trains) + self.given["deadline_s"] + 1.0)
         rounds += 10 * self.given["deadline_s"] if self.trouble.hangs else 0.0
-        return self.given["join_deadline_s"] + rounds + self.stalled_s() + self.restarted_s()
+        meeting = self.given["join_deadline_s"] * (1 + (self.questions - 1) * len(self.names))
+        return meeting + rounds + self.stalled_s() + self.restarted_s()
 
     def done(self, name: str) -> bool:
         """Whether a peer has done its rounds, or failed, or is dead."""

@@ -127,8 +127,8 @@ class AsyncPeerMachine(ABC):
                 return self._arrived(event, now)
             case ev.TimerFired(key, due):
                 return self._timer(key, due, now)
-            case ev.Surveyed(fields, body):
-                return self.lifecycle.surveyed(self.rules.name, fields, body)
+            case ev.Surveyed() | ev.NextQuestion():
+                return self.lifecycle.asked(event, now)
             case ev.ModelReady():
                 return self._settle(event, now)
             case ev.Trained():
@@ -147,6 +147,7 @@ class AsyncPeerMachine(ABC):
                 return self._next(now) if self.status == "resting" else []
             case ev.SendFailed(peer, tag, _, reason) if tag != "heartbeat":  # its silence tells enough
                 self.stats.lost(peer)
+                self.lifecycle.unsent(peer, tag)
                 warning = e.Publish("warning", {"subject": peer, "reason": f"{tag} could not be sent: {reason}"})
                 return [warning, *self._unsent(peer, tag, now)]
             case ev.MalformedMessage(sender, reason):
@@ -160,7 +161,7 @@ class AsyncPeerMachine(ABC):
             effects.append(e.Publish("node.ready", {"subject": sender, "reason": "heard again"}))
         match event.message:
             case m.PeerSurvey() as survey:
-                effects += self.lifecycle.survey_arrived(event, survey, self.cycle)
+                effects += self.lifecycle.survey_arrived(event, survey, self.cycle, now)
             case m.Heartbeat() as beat:
                 self.neighbors.heartbeat(sender, beat, now)
             case m.Goodbye(reason=reason):
@@ -271,6 +272,7 @@ class AsyncPeerMachine(ABC):
         return [
             e.SetTimer(("pulse",), now + self.rules.timing.heartbeat_s),
             e.SendHeartbeat(self.neighbors.here, self.completed, self.status),
+            *self.lifecycle.progress(),
             *self.lifecycle.flood.remind(self.neighbors.meeting),
             *self.neighbors.review(now),
         ]
