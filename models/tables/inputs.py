@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.data import DataError
-from ..preprocessing import by_place, listed, made_up
+from ..plugins import listed
+from ..preprocessing import by_place, made_up
 from .array_files import of_arrays, read_arrays
 from .frames import missing_column
 from .kinds import recognized

@@ -58,3 +58,8 @@ class RunResult(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self.summary)
+
+
+def run_ended(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is published of a run's end, whichever it is: of all its incarnations, as in its summary."""
+    return {key: summary[key] for key in ("status", "completed_rounds", "wall_s", "bytes_sent")}
