@@ -62,4 +62,9 @@ class RunResult(Mapping[str, Any]):
 
 def run_ended(summary: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is published of a run's end, whichever it is: of all its incarnations, as in its summary."""
-    return {key: summary[key] for key in ("status", "completed_rounds", "wall_s", "bytes_sent")}
+    return {
+        "status": summary["status"],
+        "completed_rounds": summary["completed_rounds"],
+        "wall_s": summary["wall_s"],
+        "bytes_sent": summary["bytes_sent"],
+    }
