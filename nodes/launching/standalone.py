@@ -16,6 +16,7 @@ from nervenet.models.site_model import SiteModel
 
 from ..config.compatibility import shared_config_of
 from ..config.factory import build_model, build_site_model
+from ..config.keys import ExperimentError
 from ..config.schema import Experiment, is_file_name
 from ..results.collect import write_results
 from ..results.run_dir import RunDir, check_run_dir, read_nodes
@@ -195,6 +196,8 @@ def _site_model(role: str, experiment: Experiment) -> tuple[SiteModel, tuple[str
     if role == "coordinator":
         return build_site_model(model, None, experiment), ()
     data = experiment.data
+    if data.sites:
+        raise ExperimentError("data.sites: is for nervenet launch; a node has its own rows: data.name (--data)")
     source = load_for(model, experiment)
     rows = (source.X, source.y)
     # A file's targets may look otherwise at the other sites: all of them decide. A packaged set is the same at all.
