@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 @click.option("--correlations", is_flag=True, help="Coordinator, with --describe: also of every two columns")
 @click.option("--quiet", is_flag=True, help="No progress; the result in one line.")
 @click.option("--json", is_flag=True, help="This node's events as JSON lines on standard output.")
-@experiment_flags("mode")
+@experiment_flags("mode", "sites")
 def node(
     overrides: dict[str, object],
     role: str,

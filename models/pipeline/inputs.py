@@ -25,6 +25,12 @@ class Inputs:
     def rows(self) -> int:
         return len(self.X) if isinstance(self.X, Table) else int(self.X.shape[0])
 
+    def column(self, place: int) -> NDArray[np.float64]:
+        """Return one column as numbers, shape (rows,). Raises DataError naming step and column, as `numbers` does."""
+        X = self.X
+        one = X.select([X.columns[place]]) if isinstance(X, Table) else X if X.ndim == 1 else X[:, [place]]
+        return Inputs(one, (self.names[place],), self.title).numbers()[:, 0]
+
     def numbers(self, gaps: bool = True) -> NDArray[np.float64]:
         """Return all columns as numbers, shape (rows, columns).
 

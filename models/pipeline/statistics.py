@@ -106,8 +106,13 @@ def _tell_missing(question: Question, inputs: Inputs) -> Answer:
 
 
 def _tell_order(question: Question, inputs: Inputs) -> Answer:
-    numbers = _numbers(question, inputs)
-    return count(question["order"], lambda place: numbers[:, int(place)])
+    missing = question["missing"]
+
+    def values(place: str | int) -> NDArray[np.float64]:
+        numbers = inputs.column(int(place))
+        return numbers if missing is None else np.where(missing_cells(numbers, missing), np.nan, numbers)
+
+    return count(question["order"], values)
 
 
 TOLD: dict[str, Callable[[Question, Inputs], Answer]] = {

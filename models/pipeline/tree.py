@@ -128,9 +128,11 @@ def joined_names(step: Any, parts: Sequence[Part], names: Sequence[tuple[str, ..
 
 
 def bare(step: Any, path: str, states: Mapping[str, State], frame: Frame) -> Any:
-    """Return a leaf that is fitted as its state says, for arrays without names."""
+    """Return a leaf that is fitted as its state says, for arrays without names. Raises DataError: there is no state."""
     from sklearn.base import clone
 
+    if path not in states:
+        raise DataError(f"nothing was learned of step {path!r}; this is another pipeline")
     fitted = family(step).restore(clone(step), states[path], len(frame.names))
     if hasattr(fitted, "_sklearn_output_config"):
         fitted.set_output(transform="default")

@@ -10,6 +10,7 @@ from nervenet.broker import messages as m
 from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.payload_checks import survey_fault
+from ..runtime.printable import listed
 from .exchange_stats import ExchangeStats
 from .rules import PeerRules
 from .survey_flood import SurveyFlood
@@ -56,9 +57,11 @@ class PeerLifecycle:
         fields = event.fields if event.step else {**event.fields, **held}
         return self._surveyed(self.flood.name, fields, event.body, now, step=event.step)
 
-    def unsent(self, peer: str, tag: str) -> None:
+    def unsent(self, peer: str, tag: str) -> bool:
+        """Whether that was an answer of round 0: it is sent again until all hold it, and no news."""
         if tag == "peer_survey":
             self.flood.unsent(peer)
+        return tag == "peer_survey"
 
     def survey_arrived(self, event: ev.Arrived, survey: m.PeerSurvey, number: int, now: float) -> list[e.Effect]:
         """Take the answer of a peer that a neighbor has sent or passed on; `number` is the round that is open."""
@@ -114,14 +117,12 @@ class PeerLifecycle:
         return [e.Publish("round.completed", fields), *(e.Publish("warning", {"reason": each}) for each in spoken)]
 
     def join_expired(self) -> list[e.Effect]:
-        missing = ", ".join(self.flood.missing)
-        limit = f"{self._timing.join_deadline_s:g} s"
+        missing = listed(self.flood.missing)
+        within = f"within {self._timing.join_deadline_s:g} s (network.join_deadline_s)"
         if self.flood.step:
-            return self.fail(
-                f"round 0 was not complete: no answer to its question {self.flood.step} was heard of {missing} "
-                f"within {limit} (network.join_deadline_s)"
-            )
-        return self.fail(f"round 0 was not complete within {limit}: nothing was heard of {missing}")
+            question = f"no answer to its question {self.flood.step} was heard of {missing} {within}"
+            return self.fail(f"round 0 was not complete: {question}")
+        return self.fail(f"round 0 was not complete {within}: nothing was heard of {missing}")
 
     def training_timer(self, key: ev.Key, now: float) -> e.Effect:
         return e.SetTimer(key, now + self._patience_s)
