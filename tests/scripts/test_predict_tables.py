@@ -66,8 +66,10 @@ def test_a_run_that_starts_from_a_model_of_plain_numbers_needs_plain_numbers(fol
     agreed = settle(other.questions(), {"only": other.answer}).preprocessing
     with pytest.raises(UnsuitableStart, match=r"was trained on 3 columns .* they lack ward, day"):
         start_from(saved, other, agreed, "standard", 0)
-    other.build(agreed, 0)
-    save_model("plain", other)
+    names = saved.preprocessing.columns
+    plain = SiteModel(MLP(hidden=(4,)), np.arange(12.0).reshape(4, 3) % 5, ["good", "poor"] * 2, columns=names)
+    plain.build(settle(plain.questions(), {"only": plain.answer}).preprocessing, 0)
+    save_model("plain", plain)
     site = load_model("run")
     with pytest.raises(
         UnsuitableStart, match="was trained on plain numbers; the sites have text, dates or empty cells"
