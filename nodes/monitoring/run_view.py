@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..results.round_metrics import Sketch
-from ..runtime.event_types import INTERRUPTED, Event, fit
+from ..runtime.event_types import INTERRUPTED, Event, fitted
 from .clusters import PeerClusters, find_clusters
 
 Fields = Mapping[str, Any] | Event
@@ -80,7 +80,7 @@ class RunView:
         return sorted(name for name, row in self.rows.items() if row.state == "lost")
 
     def update(self, event: Fields) -> None:
-        event = event.raw if isinstance(event, Event) else fit(event)[0]
+        event = fitted(event)
         kind, at = str(event.get("type")), _number(event.get("time")) or 0.0
         self.seen = max(self.seen, at)
         self._heard(str(event.get("node")), int(event.get("incarnation") or 0))
@@ -297,7 +297,7 @@ def _count(row: NodeRow, event: Fields) -> None:
 
 def notice(event: Fields) -> str | None:
     """Return the line for an event that a user should read even if no table shows it; None for all others."""
-    event = event.raw if isinstance(event, Event) else fit(event)[0]
+    event = fitted(event)
     subject, number = event.get("subject") or event.get("node"), event.get("round")
     text = {
         "gap": f"missed {event.get('missed')} events of {subject}",
