@@ -50,7 +50,7 @@ def _print_correlations(known: Mapping[str, Any] | None, file: TextIO, *, rich: 
         return
     names = known["columns"]
     rows = [
-        [name, *("" if value is None else f"{value:.2f}" for value in values)]
+        [name, *("" if value is None else f"{round(value, 2) + 0.0:.2f}" for value in values)]
         for name, values in zip(names, known["pooled"], strict=True)
     ]
     (_rich if rich else _plain)(["correlation", *names], rows, file)

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument(
-    "file",
+    "files",
     metavar="[EXPERIMENT.toml]",
     type=click.Path(path_type=Path),
-    required=False,
-    help="An experiment file, or a run folder to repeat.",
+    nargs=-1,
+    help="An experiment file, or a run folder to repeat; behind --sites, more of the sites' files.",
 )
 @click.option(
     "--out",
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 def launch(
     early: Mapping[str, Any] | None,
     overrides: dict[str, object],
-    file: Path | None,
+    files: tuple[Path, ...],
     out: Path | None,
     resume: Path | None,
     quiet: bool,
@@ -62,6 +62,7 @@ def launch(
     from nervenet.nodes.experiment.loader import load_experiment
     from nervenet.nodes.results.run_dir import check_run_dir, not_written
 
+    file, overrides = _experiment_file(files, overrides)
     if resume is not None:
         check_run_dir(resume, file, out)
     chosen = None if seeds is None else _seeds(seeds, resume, overrides)
@@ -73,6 +74,24 @@ def launch(
         _conclude(summary, folder, quiet=quiet, json=json)
     else:
         _each(experiment, chosen, out, early or {}, quiet=quiet, json=json)
+
+
+def _experiment_file(files: tuple[Path, ...], overrides: dict[str, object]) -> tuple[Path | None, dict[str, object]]:
+    """Return the experiment file, if one is named, and the overrides with the sites' files that stand beside it.
+
+    An option takes one value, and a shell gives --sites many: those behind the first are told by their endings.
+    """
+    from nervenet.nodes.config.keys import ExperimentError
+
+    sites = overrides.get("data.sites")
+    rest = files
+    if isinstance(sites, list):
+        rest = tuple(path for path in files if path.suffix == ".toml" or path.is_dir())
+        overrides = {**overrides, "data.sites": [*sites, *(str(path) for path in files if path not in rest)]}
+    if len(rest) > 1:
+        hint = "" if sites else "; the files of sites stand behind --sites"
+        raise ExperimentError(f"{rest[1]}: one experiment file at most, and {rest[0]} is one{hint}")
+    return next(iter(rest), None), overrides
 
 
 def _seeds(text: str, resume: Path | None, overrides: Mapping[str, object]) -> tuple[int, ...]:

@@ -96,7 +96,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     raise_soft_limits()  # first of all: children inherit them
     fork_server = None
-    if arguments[:1] == ["launch"] and not {"-h", "--help"} & set(arguments):
+    if arguments[:1] in (["launch"], ["describe"]) and not {"-h", "--help"} & set(arguments):
         # Before the launcher is imported: the process that nodes are forked from does its imports concurrently.
         try:
             from nervenet.nodes.launching.forkserver_client import ForkServerClient

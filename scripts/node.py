@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 @click.argument(
     "role",
     metavar="ROLE",
-    type=click.Choice(("coordinator", "client", "peer")),
-    help="coordinator, client or peer",
+    type=click.Choice(("coordinator", "client", "peer", "site")),
+    help="coordinator, client or peer; site: a client that only describes its table",
 )
 @click.argument(
     "file",
@@ -51,9 +51,15 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Continue from the state in this node's run folder; peers: when all do.",
 )
+@click.option(
+    "--describe",
+    is_flag=True,
+    help="No training: a site describes its table, the coordinator shows what all told; see nervenet describe",
+)
+@click.option("--correlations", is_flag=True, help="Coordinator, with --describe: also of every two columns")
 @click.option("--quiet", is_flag=True, help="No progress; the result in one line.")
 @click.option("--json", is_flag=True, help="This node's events as JSON lines on standard output.")
-@experiment_flags("mode")
+@experiment_flags("mode", "sites")
 def node(
     overrides: dict[str, object],
     role: str,
@@ -66,6 +72,8 @@ def node(
     advertise: str | None,
     out: Path | None,
     resume: Path | None,
+    describe: bool,
+    correlations: bool,
     quiet: bool,
     json: bool,
 ) -> None:
@@ -86,6 +94,14 @@ def node(
 
     mode = "gossip" if role == "peer" else "federated"
     _check_way_in(role, broker, seed_peer)
+    if describe or role == "site":
+        from .describe import describe_by_hand
+
+        overrides |= {"network.advertise": advertise} if advertise else {}
+        here = {"broker": broker, "run": run, "name": name, "replace": replace, "patient": _patient(overrides, file)}
+        shown = {"out": out, "json": json, "correlations": correlations}
+        describe_by_hand(role, file, overrides, resuming=resume is not None, **shown, **here)
+        return
     if resume is not None:
         check_run_dir(resume, file, out)
     experiment = load_experiment(

@@ -62,6 +62,11 @@ class Table:
     def __getitem__(self, column: str) -> NDArray[Any]:
         return self.arrays[self.place(column)]
 
+    @property
+    def plain(self) -> bool:
+        """Whether it holds numbers alone, without a gap."""
+        return all(kind == "number" for kind in self.kinds) and not any(gaps(array).any() for array in self.arrays)
+
     def place(self, column: str) -> int:
         """Return the place of a column. Raises DataError if there is none of this name."""
         if column not in self.columns:
@@ -105,3 +110,8 @@ def gaps(values: NDArray[Any]) -> NDArray[np.bool_]:
         missing: NDArray[np.bool_] = np.isnat(values)
         return missing
     return np.asarray(values != values, dtype=np.bool_)  # a gap differs from itself
+
+
+def empty(kind: Kind, rows: int) -> NDArray[Any]:
+    """Return a column of gaps."""
+    return np.full(rows, np.datetime64("NaT") if kind == "date" else GAP, _DTYPES[kind])

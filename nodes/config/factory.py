@@ -9,6 +9,7 @@ from ..topology import Schedule, schedule
 from ..topology.edge_list import read
 from .keys import ExperimentError
 from .schema import Experiment
+from .site_names import site_names
 
 if TYPE_CHECKING:
     from nervenet.models.artifact import SavedModel
@@ -61,8 +62,11 @@ def build_site_model(
     task: str | None = None,
     test: tuple[Any, Any] | None = None,
     holdout: float = 0.0,
+    preprocess: object = None,
 ) -> SiteModel:
     """Tie a model to one site's rows.
+
+    `preprocess` is a pipeline in place of that which ``data.preprocess`` names.
 
     `task` is what the whole data set is for ("classification" or "regression"), where that is known; else
     ``data.task`` says it, or the model, or in round 0 all sites together.
@@ -72,7 +76,7 @@ def build_site_model(
     CannotMerge
         If copies of the model cannot be averaged.
     DataError
-        For rows that the model cannot learn, or too few of them.
+        For rows that the model cannot learn, or too few of them; for a pipeline that cannot be fitted on those of all.
     """
     from nervenet.models.registry import as_model
     from nervenet.models.site_model import SiteModel
@@ -90,6 +94,8 @@ def build_site_model(
         min_rows=experiment.data.min_rows,
         seed=experiment.seed,
         scorers=experiment.evaluation.scorers,
+        preprocess=experiment.data.preprocess if preprocess is None else preprocess,
+        min_frequency=experiment.data.min_frequency,
     )
 
 
@@ -149,6 +155,13 @@ def build_schedule(experiment: Experiment, members: Sequence[str]) -> Schedule:
 def default_node_names(count: int, role: str) -> list[str]:
     """Return the names that a launcher gives `count` nodes of one role: numbered, so that they sort in that order."""
     return [f"{role}-{i:0{len(str(count - 1))}d}" for i in range(count)]
+
+
+def node_names(experiment: Experiment) -> list[str]:
+    """Return the names of the clients or peers of a launched run, in their order: its sites', where it has some."""
+    if experiment.data.sites:
+        return list(site_names(experiment.data.sites))
+    return default_node_names(experiment.nodes, "client" if experiment.mode == "federated" else "peer")
 
 
 def edge_list_members(edges: str, count: int | None) -> list[str]:

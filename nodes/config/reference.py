@@ -16,7 +16,7 @@ from typing import Any
 from msgspec import Meta
 
 from . import schema
-from .keys import GATHERED, ExperimentError
+from .keys import GATHERED, ExperimentError, table_of
 
 _FIELD = re.compile(r"^    (?P<name>\w+): .*? = (?:[^#]|#(?! ))*?(?:  # (?P<comment>.*))?$")
 _KINDS: dict[Any, str] = {int: "whole number", float: "number", str: "text", bool: "true or false"}
@@ -70,11 +70,14 @@ def all_keys() -> list[KeyInfo]:
 
 def _keys_of(table: type, name: str) -> list[KeyInfo]:
     comments, hints = _comments(table), typing.get_type_hints(table, include_extras=True)
-    return [
-        KeyInfo(f"{name}.{field.name}", _type(hints[field.name]), _default(field), comments[field.name])
-        for field in dataclasses.fields(table)
-        if field.name != GATHERED.get(name)
-    ]
+    found = []
+    for field in dataclasses.fields(table):
+        if (below := table_of(hints[field.name])) is not None:
+            found += _keys_of(below, f"{name}.{field.name}.NAME")
+        elif field.name != GATHERED.get(name):
+            info = KeyInfo(f"{name}.{field.name}", _type(hints[field.name]), _default(field), comments[field.name])
+            found.append(info)
+    return found
 
 
 def _comments(table: type) -> dict[str, str]:

@@ -142,7 +142,7 @@ def _shade(value: float | None) -> str:
     if value is None:
         return "<td></td>"
     color = "11, 110, 153" if value > 0 else "200, 90, 30"
-    return f'<td class="r" style="background: rgba({color}, {abs(value) * 0.55:.2f})">{value:.2f}</td>'
+    return f'<td class="r" style="background: rgba({color}, {abs(value) * 0.55:.2f})">{round(value, 2) + 0.0:.2f}</td>'
 
 
 def _cells(tag: str, texts: Iterable[str]) -> str:

@@ -29,7 +29,10 @@ def warnings(experiment: Experiment) -> list[str]:
     if name == "sklearn.linear_model.LogisticRegression":
         rows.append(("training", ("batch_size",), "on LogisticRegression, whose solver takes all rows at a time"))
     unused = [key for key, schemes in PARTITIONS.items() if data.partition not in schemes]
-    rows.append(("data", unused, f"with data.partition = {data.partition!r}"))
+    if data.sites:
+        rows.append(("data", ("partition", *PARTITIONS), "where each site has its own file (data.sites)"))
+    else:
+        rows.append(("data", unused, f"with data.partition = {data.partition!r}"))
     if mode == "federated" and experiment.clients_per_round == experiment.nodes:
         rows.append(("federated", ("over_selection",), "where federated.participation wants every client"))
     closing = [key for key in ("quorum", "over_selection") if key in _changed(federated)]

@@ -10,6 +10,7 @@ from nervenet.broker import messages as m
 from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.payload_checks import survey_fault
+from ..runtime.printable import listed
 from .catching_up import CatchingUp
 from .exchange_stats import ExchangeStats
 from .rules import PeerRules
@@ -65,9 +66,11 @@ class PeerLifecycle:
         fields = event.fields if event.step else {**event.fields, **held}
         return self._surveyed(self.flood.name, fields, event.body, now, step=event.step)
 
-    def unsent(self, peer: str, tag: str) -> None:
+    def unsent(self, peer: str, tag: str) -> bool:
+        """Whether that was an answer of round 0: it is sent again until all hold it, and no news."""
         if tag == "peer_survey":
             self.flood.unsent(peer)
+        return tag == "peer_survey"
 
     def survey_arrived(self, event: ev.Arrived, survey: m.PeerSurvey, number: int, now: float) -> list[e.Effect]:
         """Take the answer of a peer that a neighbor has sent or passed on; `number` is the round that is open."""
@@ -138,13 +141,13 @@ class PeerLifecycle:
         return [e.Publish("round.completed", fields), *warnings, *told]
 
     def join_expired(self) -> list[e.Effect]:
-        missing = ", ".join(self.flood.missing)
-        limit = f"{self._timing.join_deadline_s:g} s"
+        missing = listed(self.flood.missing)
+        within = f"within {self._timing.join_deadline_s:g} s (network.join_deadline_s)"
         if self.flood.step:
             nothing = f"no answer to its question {self.flood.step} was heard of {missing}"
             nothing = nothing if missing else f"nothing was heard after its question {self.flood.step}"
-            return self.fail(f"round 0 was not complete: {nothing} within {limit} (network.join_deadline_s)")
-        return self.fail(f"round 0 was not complete within {limit}: nothing was heard of {missing}")
+            return self.fail(f"round 0 was not complete: {nothing} {within}")
+        return self.fail(f"round 0 was not complete {within}: nothing was heard of {missing}")
 
     def training_timer(self, key: ev.Key, now: float) -> e.Effect:
         return e.SetTimer(key, now + self._patience_s)

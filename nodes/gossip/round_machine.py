@@ -295,7 +295,8 @@ class PeerMachine:
 
     def _send_failed(self, peer: str, tag: str, number: int, reason: str) -> list[e.Effect]:
         self.stats.lost(peer)
-        self.lifecycle.unsent(peer, tag)
+        if self.lifecycle.unsent(peer, tag):
+            return []
         if tag == "exchange":
             self.rounds.outbox.lost(peer)
         reason = f"{tag} of round {number} could not be sent: {reason}"

@@ -45,6 +45,7 @@ class SurveyFlood:
         self._reminded: dict[str, int] = {}  # how many answers a neighbor has been sent again
         self._spared: dict[str, int] = {}  # heartbeats until a neighbor is reminded again
         self._pauses: dict[str, int] = {}  # and how many there are to be the next time
+        self._unsent: set[str] = set()  # neighbors that have not got something, and have said nothing since
         self._progress = QuestionProgress()
 
     @property
@@ -77,18 +78,28 @@ class SurveyFlood:
         return effects
 
     def unsent(self, peer: str) -> None:
-        """Take note that a neighbor has not got something: it is reminded with the next heartbeat."""
-        self._spared.pop(peer, None)
-        self._pauses.pop(peer, None)
+        """Take note that a neighbor has not got something: it is reminded with the next heartbeat.
+
+        Once, until it says something itself: one that takes nothing must not be sent all again every time.
+        """
+        if peer not in self._unsent:
+            self._unsent.add(peer)
+            self._spared.pop(peer, None)
+            self._pauses.pop(peer, None)
 
     def add(
         self, origin: str, fields: Mapping[str, Any], body: ev.Body, source: str = "", step: int = 0
     ) -> list[e.Effect]:
         """Take an answer, one's own or a neighbor's word, pass it on, and go on when all are there."""
+        self._unsent.discard(source)
+        if step == self.step + 1:
+            self._held.setdefault(step, {})
+        held = self._held.get(step)
+        if held is None:  # of a question that is over, or of one that nobody can have been asked
+            return []
         if source:
             self._received_from.setdefault(source, set()).add((step, origin))
-        held = self._held.get(step) if step <= self.step else self._held.setdefault(step, {})
-        if held is None or origin in held or step > self.step + 1:
+        if origin in held:
             return []
         held[origin] = (fields, body)
         self._taken += 1
@@ -112,6 +123,7 @@ class SurveyFlood:
             known.difference_update([key for key in known if key[0] < step - 1])
         self._spared.clear()
         self._pauses.clear()
+        self._unsent.clear()
         return [e.Survey(question, step)]
 
     def progress(self) -> list[e.Effect]:

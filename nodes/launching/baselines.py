@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from nervenet.broker.events import Publisher
 from nervenet.broker.transport import new_incarnation
+from nervenet.models.agreement.questions import Answer, Question, settle
 from nervenet.models.data.data import rows_of
 from nervenet.models.initial_model import start_from
 from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
-from nervenet.models.site_statistics import agree
 
 from ..config.factory import build_model, build_site_model, initial_model
 from ..config.schema import Experiment
@@ -54,9 +54,8 @@ def local_only_mean(
     diverged. `done` is called after each.
     """
     X, y = rows
-    classes = (
-        build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task).statistics().classes
-    )
+    whole = build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task)
+    classes = whole.answer({}).fields["classes"]
     scores = []
     for part in parts:
         scores.append(train_and_score(experiment, (rows_of(X, part), y[part]), test, columns, task, stop, classes))
@@ -77,11 +76,15 @@ def train_and_score(
     as the run has in all, from its initial weights, with its optimizer.
     """
     site_model = build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task, test=test)
-    statistics = site_model.statistics()
-    if classes is not None:
+
+    def answer(question: Question) -> Answer:
+        told = site_model.answer(question)
         # A site alone would not even know the classes of which it has no rows; the test set has them all.
-        statistics = dataclasses.replace(statistics, classes=classes)
-    agreed, saved = agree({"alone": statistics}, scale=experiment.data.scaling), initial_model(experiment)
+        known = {} if question or classes is None else {"classes": list(classes)}
+        return Answer({**told.fields, **known}, told.vector)
+
+    agreed = settle(site_model.questions(experiment.data.scaling), {"alone": answer}).preprocessing
+    saved = initial_model(experiment)
     if saved is None:
         site_model.build(agreed, experiment.seed)
     else:

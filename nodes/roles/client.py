@@ -35,7 +35,8 @@ class Client(Role):
         An `MLP`, any other `nervenet.models.Model`, or a scikit-learn estimator whose copies can be averaged: the same
         as the coordinator's.
     data
-        This site's rows: X of shape (n, d), raw (scaling is agreed with the others), and y of shape (n,).
+        This site's rows, raw (scaling is agreed with the others): X of shape (n, d), numbers, or a data frame that may
+        have text, dates and gaps; and y of shape (n,).
     broker, run
         Address of the broker that introduces the nodes, and the name of the run.
     name

@@ -49,6 +49,8 @@ class Coordinator(Role):
     test
         Rows (X, y) on which to measure the global model after each round; without them the clients' hold-outs are
         asked.
+    preprocess
+        An unfitted scikit-learn transformer for tables, in place of ``data.preprocess``; the sites are told.
     checkpoint_dir
         Folder for checkpoints, which outlive this coordinator: another one of the same experiment and folder goes on
         after the newest of them, with the clients that live and with those that come. None: nothing is kept.
@@ -88,6 +90,7 @@ class Coordinator(Role):
         deadline_s: float | None = None,
         init: Path | str | None = None,
         test: tuple[Any, Any] | None = None,
+        preprocess: object = None,
         checkpoint_dir: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
@@ -105,7 +108,7 @@ class Coordinator(Role):
             "init": None if init is None else str(init),
         }
         experiment = experiment_from_keywords("federated", wanted, experiment)
-        site_model = build_site_model(model, None, experiment, test=test)
+        site_model = build_site_model(model, None, experiment, test=test, preprocess=preprocess)
         self._embed(site_model, experiment, broker, run, name, checkpoint_dir, replace=replace)
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:

@@ -19,6 +19,7 @@ from typing import Annotated, Any, get_args
 import msgspec
 from msgspec import Meta
 
+INTERRUPTED = "interrupted"  # why a run, or a node, ends that its owner or a signal has stopped
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Time = Annotated[float, Meta(ge=0, le=2**53)]
 Coordinate = Annotated[float, Meta(ge=-1e100, le=1e100)]  # its square is finite, too
@@ -105,6 +106,8 @@ class RunFailed(Event, frozen=True, tag="run.failed"):
     """A run, or one node's part in it, has no result."""
 
     reason: str
+    status: str | None = None
+    completed_rounds: Count | None = None
     wall_s: float | None = None
     bytes_sent: int | None = None
 

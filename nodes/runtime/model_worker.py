@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from nervenet.broker.messages import Payload
-from nervenet.models.preprocessing import Preprocessing
 from nervenet.models.site_model import SiteModel
+from nervenet.models.table_preprocessing import AnyPreprocessing, preprocessing_of
 from nervenet.models.weights import is_finite, sketch
 
 from . import effects as e
@@ -98,7 +98,7 @@ class ModelWorker:
             They do not fit the saved model that the run starts from.
         """
         if effect.agreement is not None:
-            return self._ready(Preprocessing.from_dict(effect.agreement))
+            return self._ready(preprocessing_of(effect.agreement))
         found = self._inquiry.take(effect)
         if isinstance(found, ev.NextQuestion):
             return found
@@ -110,7 +110,7 @@ class ModelWorker:
             agreement = self.site_model.preprocessing
         return self._ready(agreement, found.cautions)
 
-    def _ready(self, agreement: Preprocessing, cautions: tuple[str, ...] = ()) -> ev.ModelReady:
+    def _ready(self, agreement: AnyPreprocessing, cautions: tuple[str, ...] = ()) -> ev.ModelReady:
         site_model, settled = self.site_model, agreement.to_dict()
         check_size("what all sites have agreed on", settled)
         layout = site_model.build(agreement, self.seed, keep_weights=self._init == "own")

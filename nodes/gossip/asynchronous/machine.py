@@ -146,14 +146,18 @@ class AsyncPeerMachine(ABC):
                 self.until, self._last = max(self.until, until), self._last or last
                 return self._next(now) if self.status == "resting" else []
             case ev.SendFailed(peer, tag, _, reason) if tag != "heartbeat":  # its silence tells enough
-                self.stats.lost(peer)
-                self.lifecycle.unsent(peer, tag)
-                warning = e.Publish("warning", {"subject": peer, "reason": f"{tag} could not be sent: {reason}"})
-                return [warning, *self._unsent(peer, tag, now)]
+                return self._send_failed(peer, tag, reason, now)
             case ev.MalformedMessage(sender, reason):
                 return self.lifecycle.reject(sender, self.cycle, reason)
             case _:
                 return []
+
+    def _send_failed(self, peer: str, tag: str, reason: str, now: float) -> list[e.Effect]:
+        self.stats.lost(peer)
+        if self.lifecycle.unsent(peer, tag):
+            return []
+        warning = e.Publish("warning", {"subject": peer, "reason": f"{tag} could not be sent: {reason}"})
+        return [warning, *self._unsent(peer, tag, now)]
 
     def _arrived(self, event: ev.Arrived, now: float) -> list[e.Effect]:
         sender, effects = event.sender, list[e.Effect]()

@@ -286,6 +286,29 @@ def test_large_answers_are_repeated_one_by_one() -> None:
     assert len(sent(flood.remind(("b",)))) == 1, "and without one where it is known that it was lost"
 
 
+def reminders_to_one_that_takes_nothing() -> int:
+    flood = SurveyFlood("a", ("a", "b", "c"), ("b",))
+    for origin in "ac":
+        flood.add(origin, {}, (1.0,))
+    flood.remind(("b",))
+    found = 0
+    for _ in range(40):
+        effects = flood.remind(("b",))
+        found += bool(effects)
+        for _ in effects:
+            flood.unsent("b")
+    return found
+
+
+def test_who_takes_nothing_is_reminded_ever_more_seldom() -> None:
+    assert reminders_to_one_that_takes_nothing() <= 8
+
+
+def test_it_would_be_with_every_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SurveyFlood, "unsent", lambda flood, peer: flood._spared.clear() or flood._pauses.clear())
+    assert reminders_to_one_that_takes_nothing() == 40
+
+
 # ------------------------------------------------------------------------------------------------------ deadlines, ends
 
 
