@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 def predict(saved: Path, file: Path, out: Path | None, proba: bool, best: bool, own: str | None) -> None:
     """Predict the rows of a file with a saved model.
 
-    Columns are found by their names; others, such as an id or the target, are ignored. Prints a line for each row, in
-    their order.
+    Columns are found by their names, or by their places where the model has learned from columns without names; others,
+    such as an id or the target, are ignored. Prints a line for each row, in their order.
     """
     if out is not None:
         _check_out(out)
@@ -64,6 +64,9 @@ def _inputs(site_model: SiteModel, file: Path) -> tuple[Any, tuple[str, ...]]:
     if isinstance(agreed, TablePreprocessing):
         return read_inputs(file, agreed.columns, agreed.schema.kinds)
     found = read_numbers(file, agreed.columns)
+    if found.table.columns != agreed.columns:
+        said = ", ".join(f"{own} is {name}" for own, name in zip(agreed.columns, found.table.columns, strict=True))
+        sys.stderr.write(f"the model's columns have no names; the file's are taken by their places: {said}\n")
     return found.X, found.ignored
 
 
