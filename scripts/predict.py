@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from .output import warn
 from .saved_model import best_option, load_saved, own_option, saved_argument
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def predict(saved: Path, file: Path, out: Path | None, proba: bool, best: bool, 
     site_model, _ = load_saved(saved, best=best, own=own)
     X, ignored = _inputs(site_model, file)
     if ignored:
-        sys.stderr.write(f"ignored: {', '.join(ignored)}\n")
+        warn(", ".join(ignored), "ignored")
     header, columns = _predictions(site_model, X, proba=proba)
     lines = zip(*columns, strict=True)
     if out is None:
