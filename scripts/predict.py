@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from .output import warn
 from .saved_model import best_option, load_saved, own_option, saved_argument
 
 if TYPE_CHECKING:
@@ -32,15 +33,15 @@ if TYPE_CHECKING:
 def predict(saved: Path, file: Path, out: Path | None, proba: bool, best: bool, own: str | None) -> None:
     """Predict the rows of a file with a saved model.
 
-    Columns are found by their names; others, such as an id or the target, are ignored. Prints a line for each row, in
-    their order.
+    Columns are found by their names, or by their places where the model has learned from columns without names; others,
+    such as an id or the target, are ignored. Prints a line for each row, in their order.
     """
     if out is not None:
         _check_out(out)
     site_model, _ = load_saved(saved, best=best, own=own)
     X, ignored = _inputs(site_model, file, saved)
     if ignored:
-        sys.stderr.write(f"ignored: {', '.join(ignored)}\n")
+        warn(", ".join(ignored), "ignored")
     header, columns = _predictions(site_model, X, proba=proba)
     lines = zip(*columns, strict=True)
     if out is None:
@@ -65,6 +66,9 @@ def _inputs(site_model: SiteModel, file: Path, saved: Path) -> tuple[Any, tuple[
     if isinstance(agreed, TablePreprocessing):
         return read_inputs(file, agreed.columns, agreed.schema.kinds, _said(saved))
     found = read_numbers(file, agreed.columns)
+    if found.table.columns != agreed.columns:
+        said = ", ".join(f"{own} is {name}" for own, name in zip(agreed.columns, found.table.columns, strict=True))
+        sys.stderr.write(f"the model's columns have no names; the file's are taken by their places: {said}\n")
     return found.X, found.ignored
 
 

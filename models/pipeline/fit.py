@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 States = dict[str, State]
 
+MOST_LEARNED = 80_000
+"""A question goes in the header of a message, with what the steps before it have learned."""
+
 _MAYBE_SPARSE = ("HashingVectorizer", "FeatureHasher", "MissingIndicator", "SparseRandomProjection")
 
 
@@ -138,6 +141,11 @@ def _fit_leaf(
     step: Any, path: str, frame: Frame, before: Mapping[str, State], task: Task | None
 ) -> Questions[tuple[States, Frame]]:
     asked = Asked(frame.names, task, title(step, path))
+    if (learned := sum(_size(state) for state in before.values())) > MOST_LEARNED:
+        raise IncompatibleSites(
+            f"the steps before {asked.title} have learned {learned:,} values; each question about it carries them, "
+            f"and at most {MOST_LEARNED:,}. Take fewer quantiles or categories there"
+        )
     fields = {"step": path, "class": type(step).__name__, "fitted": dict(before)}
     state = yield from _marked(family(step).questions(step, asked), fields)
     outputs = behind(bare(step, path, {path: state}, frame), state, path, frame)
@@ -158,6 +166,13 @@ def _outputs(path: str, states: Mapping[str, State]) -> Questions[tuple[int, int
             raise IncompatibleSites(f"site {site} has {one[1]} outputs of step {path!r}, others have {first[1]}", site)
     rows, filled, cells = (int(sum(one[k] for one in found.values())) for k in (0, 2, 3))
     return rows, int(first[1]), filled, cells
+
+
+def _size(value: Any) -> int:
+    """Return how many plain values there are in a state."""
+    if isinstance(value, dict | list | tuple):
+        return sum(_size(some) for some in (value.values() if isinstance(value, dict) else value))
+    return 1 + len(value) // 9 if isinstance(value, str) else 1
 
 
 def _maybe_sparse(step: Any) -> bool:

@@ -23,7 +23,8 @@ section { border-top: 1px solid var(--line); padding: 1.2rem 0; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; margin-top: .6rem; }
 th, td { padding: .2rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, td:first-child, .text { text-align: left; white-space: normal; }
+th:first-child, td:first-child, .text { text-align: left; }
+.text { white-space: normal; }
 thead th { color: var(--quiet); font-weight: 600; }
 tr.all td { font-weight: 600; }
 svg { display: block; max-width: 100%; height: auto; } td svg { height: 22px; }

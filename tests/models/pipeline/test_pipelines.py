@@ -13,6 +13,8 @@ from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, make_column_selector
 from test_exactness import near, same_attributes
 
+PLAIN = ("plain", "ties", "tiny", "gappy", "rare", "holes", "offset")
+
 
 def pooled(name):
     pipeline, chosen, target = PIPELINES[name]
@@ -46,7 +48,10 @@ def by_places(step, chosen):
         return [chosen.index(column) for column in columns]
 
     other = clone(step)
-    other.transformers = [(name, one, places(columns)) for name, one, columns in step.transformers]
+    other.transformers = [
+        (name, by_places(one, list(columns) if isinstance(columns, list) else None), places(columns))
+        for name, one, columns in step.transformers
+    ]
     return other
 
 
@@ -86,6 +91,19 @@ def test_the_object_is_the_one_that_was_fitted_on_a_data_frame_of_the_pooled_row
     except (AttributeError, ValueError):
         return
     assert agreed.names == names == tuple(own.get_feature_names_out())
+
+
+def test_steps_that_return_data_frames_know_the_names_between_them():
+    pytest.importorskip("pandas")
+    pipeline, chosen = clone(PIPELINES["dense, with a remainder"][0]).set_output(transform="pandas"), PLAIN
+    rows_of_all = frame(pool(rows()[0]), chosen)
+    expected = clone(pipeline).fit(rows_of_all)
+    agreed, _ = fitted(pipeline, chosen)
+    own = fitted_estimator(pipeline, agreed)
+    made, again = expected.transform(rows_of_all), own.transform(rows_of_all)
+    same_attributes(own, expected, 1e-8)
+    assert list(again.columns) == list(made.columns) == list(agreed.names)
+    assert near(again.to_numpy(float), made.to_numpy(float), 1e-8)
 
 
 @pytest.mark.parametrize("name", PIPELINES)
