@@ -6,7 +6,7 @@ from collections.abc import Container
 from dataclasses import fields
 from typing import Any
 
-from ..config.idle_parameters import idle_parameters
+from ..config.idle_parameters import idle_lines
 from ..config.schema import Experiment
 
 STEERING = ("sites", "until", "patience", "min_delta", "budget_s")  # keys of [evaluation] that a coordinator heeds
@@ -44,10 +44,7 @@ def warnings(experiment: Experiment) -> list[str]:
         for key in _changed(getattr(experiment, table))
         if key in keys
     ]
-    idle = idle_parameters(name, experiment.model.parameters)
-    found += [
-        f"model.{key} has no effect here: {why}" for key, why in idle.items() if key in experiment.model.parameters
-    ]
+    found += idle_lines(name, experiment.model.parameters)
     if mode == "federated" and federated.personal:
         found.append(
             "federated.personal: the coordinator's model has only the initial values of these arrays, and its "
