@@ -26,6 +26,8 @@ def header(view: RunView, now: float) -> str:
     parts = [what, f"round {view.round}/{view.rounds or '?'}"]
     if view.waiting and not view.finished:
         parts[1] = f"waiting for {view.waiting}"
+    elif view.agreeing and not view.finished:
+        parts[-1] += f": {view.agreeing}"
     if view.score is not None:
         parts.append(f"{score_name(view.score_name)} {score(view.score)}")
     if view.loss is not None:

@@ -51,6 +51,7 @@ class RunView:
     status: str = "starting"
     reason: str = ""
     round: int = 0  # the last that every living node has completed
+    agreeing: str = ""  # how far round 0 is, in words, while it takes its time
     score: float | None = None  # of the global model, or the mean over the peers that are not lost
     loss: float | None = None
     evaluated_on: str = "test"  # or holdout: what score and loss are of
@@ -209,6 +210,8 @@ class RunView:
                     self.waiting = "the coordinator" if row.role == "client" else ""
         elif kind == "round.started":
             self._round_started(event, row, number, at)
+        elif kind == "round.progress":
+            self.agreeing = agreeing(event)
         elif kind == "round.completed":
             self._round_completed(event, row, number, at)
         elif kind == "metric.local":
@@ -258,6 +261,7 @@ class RunView:
 
     def _round_completed(self, event: Fields, row: NodeRow, number: int | None, at: float) -> None:
         row.state, row.round = "ready", max(row.round, number or 0)
+        self.agreeing = ""
         _count(row, event)
         row.loss = _number(event.get("loss"))
         if event.get("task"):
@@ -300,6 +304,16 @@ def _count(row: NodeRow, event: Fields) -> None:
             setattr(row, name, max(getattr(row, name), total))
         else:
             setattr(row, name, getattr(row, name) + int(event.get(f"bytes_{name}") or 0))
+
+
+def agreeing(event: Fields) -> str:
+    """Return how far round 0 is: which question is open, and who has not answered it."""
+    waiting = event.get("waiting")
+    names = [str(name) for name in waiting[:3]] if isinstance(waiting, list | tuple) else []
+    open_ = event.get("unanswered")
+    more = open_ - len(names) if isinstance(open_, int) else 0
+    text = f"agreeing, question {event.get('question')}"
+    return text + (f", waiting for {', '.join(names)}" if names else "") + (f" and {more} more" if more > 0 else "")
 
 
 def notice(event: Fields) -> str | None:
