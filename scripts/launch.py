@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     metavar="[EXPERIMENT.toml]",
     type=click.Path(path_type=Path),
     required=False,
-    help="An experiment file, or a run folder to repeat.",
 )
 @click.option(
     "--out",
@@ -54,7 +53,8 @@ def launch(
 ) -> None:
     """Start a broker and N nodes, show their progress, and stop them.
 
-    Leaves a run folder with the result, the model and its curves. "nervenet monitor" attaches from another terminal.
+    EXPERIMENT.toml is an experiment file, or a run folder to repeat. Leaves a run folder with the result, the model and
+    its curves. "nervenet monitor" attaches from another terminal.
     """
     from nervenet.nodes.experiment.ineffective import warnings
     from nervenet.nodes.experiment.loader import load_experiment

@@ -23,14 +23,12 @@ if TYPE_CHECKING:
     "role",
     metavar="ROLE",
     type=click.Choice(("coordinator", "client", "peer")),
-    help="coordinator, client or peer",
 )
 @click.argument(
     "file",
     metavar="[EXPERIMENT.toml]",
     type=click.Path(path_type=Path),
     required=False,
-    help="An experiment file, the same at every node.",
 )
 @click.option("--run", metavar="NAME", required=True, help="The run to join, the same name at all its nodes")
 @click.option("--broker", metavar="ADDRESS", help="The broker's directory: tcp://HOST:PORT")
@@ -70,6 +68,8 @@ def node(
     json: bool,
 ) -> None:
     """Run one coordinator, client or peer, for real machines.
+
+    ROLE is coordinator, client or peer; EXPERIMENT.toml an experiment file, the same at every node.
 
     --data is this site's own file, which never leaves it. A run on several machines is one "nervenet broker", and then
     one "nervenet node" for each site.
