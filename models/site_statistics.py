@@ -142,9 +142,9 @@ def agree(sites: Mapping[str, SiteStatistics], scale: Scale = "standard", task: 
     if scale not in ("standard", "unit", "none"):
         raise IncompatibleSites(f"scale {scale!r} is unknown; allowed: standard, unit, none")
     ordered = {site: sites[site] for site in sorted(sites)}
-    columns = _agreed_columns(ordered)
+    columns = agreed_columns(ordered)
     ordered = {site: statistics.in_order(columns) for site, statistics in ordered.items()}
-    classes = _agreed_classes(ordered, task or agreed_task(ordered.values()))
+    classes = agreed_classes(ordered, task or agreed_task(ordered.values()))
     inputs = reduce(Moments.merge, (statistics.inputs for statistics in ordered.values()))
     zeros, ones = np.zeros(len(columns)), np.ones(len(columns))
     if scale == "none":
@@ -178,7 +178,7 @@ def agreed_task(sites: Collection[SiteStatistics]) -> Task:
     return "classification" if few else "regression"
 
 
-def _agreed_columns(sites: Mapping[str, SiteStatistics]) -> tuple[str, ...]:
+def agreed_columns(sites: Mapping[str, SiteStatistics]) -> tuple[str, ...]:
     """Return the columns that most sites have, in the order that most of those have; or name a site that has others."""
     [(usual, _)] = Counter(frozenset(statistics.columns) for statistics in sites.values()).most_common(1)
     orders = Counter(statistics.columns for statistics in sites.values() if usual == frozenset(statistics.columns))
@@ -198,7 +198,7 @@ def _agreed_columns(sites: Mapping[str, SiteStatistics]) -> tuple[str, ...]:
     return columns
 
 
-def _agreed_classes(sites: Mapping[str, SiteStatistics], task: Task) -> tuple[Label, ...] | None:
+def agreed_classes(sites: Mapping[str, SiteStatistics], task: Task) -> tuple[Label, ...] | None:
     """Return the union of all classes, or name the first site whose targets are of another kind than most have."""
     kinds = {site: _kind(statistics, task) for site, statistics in sites.items()}
     [(usual, _)] = Counter(kinds.values()).most_common(1)

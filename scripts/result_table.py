@@ -72,7 +72,7 @@ def result_facts(summary: Mapping[str, Any], out: Path) -> list[tuple[str, str]]
     gone = (summary.get("mass") or {}).get("gone")
     if gone:
         facts.append(("push-sum mass gone", ", ".join(f"{mass:.3f} with {name}" for name, mass in gone.items())))
-    facts += _sites(summary)
+    facts += _test_rows(summary) + _sites(summary)
     facts.append(("run folder", str(out)))
     return facts
 
@@ -108,6 +108,14 @@ def _early(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append((f"best {score_name(name)}", text))
     scores = summary.get("scores") or {}
     return found + [(key, score(value, "not defined")) for key, value in scores.items()]
+
+
+def _test_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what else is known of the saved model on the test rows."""
+    report = summary.get("report") or {}
+    names = {"macro_f1": "macro F1", "roc_auc": "ROC AUC", "brier": "Brier score", "mae": "MAE", "rmse": "RMSE"}
+    found = [f"{name} {report[key]:.4g}" for key, name in names.items() if isinstance(report.get(key), float)]
+    return [("test rows", f"{report['rows']}: {', '.join(found)}")] if found else []
 
 
 def _sites(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

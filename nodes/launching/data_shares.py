@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nervenet.models.data import datasets
@@ -18,11 +18,12 @@ from nervenet.models.site_rows import check_targets
 
 from ..config.factory import build_model
 from ..config.schema import is_file_name
-from .shared_arrays import pack
+from .shared_arrays import pack, unpack
 
 if TYPE_CHECKING:
     from nervenet.models.data.data import Dataset, Task
     from nervenet.models.model import Model
+    from numpy.typing import NDArray
 
     from ..config.schema import Experiment
 
@@ -41,6 +42,13 @@ class DataShares:
     classes: tuple[object, ...] | None = None  # of the training rows, of a classification
     sizes: tuple[int, ...] = ()  # rows for training, in the order of `nodes`
     notes: tuple[str, ...] = ()  # of how they were read
+
+    def test_rows(self) -> tuple[NDArray[Any], NDArray[Any]] | None:
+        """Return the test rows, raw, as a shared memory map; None where there are none."""
+        if self.test < 0:
+            return None
+        X, y = unpack(os.dup(self.test))
+        return X, y
 
     def close(self) -> None:
         for descriptor in (*self.nodes, self.test, self.whole):

@@ -293,7 +293,7 @@ class _Launch:
         reported = (supervisor.results, supervisor.arrays, supervisor.best, supervisor.lost)
         result = collect(self.experiment, *map(dict, reported))
         result.status, result.reason, result.task = status, reason, self.shares.task
-        result.majority = self.shares.majority
+        result.majority, result.test = self.shares.majority, self.shares.test_rows()
         result.baseline, result.last_round = supervisor.baselines, events.last_round
         result.wall_s, result.baseline_s = (self.ended_at or time.monotonic()) - self.began_at, supervisor.baseline_s
         result.startup_s = None if events.first_round_at is None else events.first_round_at - self.started_at

@@ -66,6 +66,7 @@ def write_results(experiment: Experiment, run_dir: RunDir, result: RunResult) ->
         with _noting(unwritten, f"the model of {name}", run_dir):
             _save_personal(experiment, run_dir, name, result, weights)
     _fail(result, unwritten)
+    result.score_report = score_report(experiment, result)
     result.summary = summarize(experiment, result)
     with _noting(unwritten, "the summary", run_dir):
         run_dir.write_summary(result.summary)
@@ -105,6 +106,20 @@ def save_models(experiment: Experiment, path: Path, result: RunResult) -> None:
     best = next((r["best"] for r in reports if r.get("best")), None)
     if best is not None and result.best_weights is not None:
         save_model(path, site_model, vector=result.best_weights, extra=extra | best, stem=BEST)
+
+
+def score_report(experiment: Experiment, result: RunResult) -> dict[str, Any]:
+    """Return how the model that is saved does on the test rows, class by class; empty where there is no such model."""
+    if result.weights is None or result.preprocessing is None or result.test is None or not len(result.test[1]):
+        return {}
+    from nervenet.models.score_report import report_on
+
+    site_model = _site_model(experiment, result)
+    site_model.set_weights(result.weights)
+    try:
+        return report_on(site_model, *result.test)
+    except ValueError:  # a test row has a label that no site has
+        return {}
 
 
 def _save_personal(experiment: Experiment, run_dir: RunDir, name: str, result: RunResult, weights: Any) -> None:

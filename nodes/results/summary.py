@@ -90,6 +90,7 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
         "staleness": coordinator.get("staleness"),
         "mass": _mass(survivors),
         "personal": _personal(survivors, score),
+        "report": dict(result.score_report),
         "warnings": _lines(reports, "warnings"),
         "lost_because": dict(sorted(result.lost.items())),
     }

@@ -138,6 +138,13 @@ def test_the_result_is_printed_with_its_baselines() -> None:
     )
 
 
+def test_what_else_is_known_of_the_test_rows_is_one_line() -> None:
+    file = io.StringIO()
+    report = {"rows": 30, "macro_f1": 0.93333, "roc_auc": 0.99, "brier": None, "confusion": {}}
+    print_result({**SUMMARY, "report": report}, Path("runs/x"), file)
+    assert "test rows 30: macro F1 0.9333, ROC AUC 0.99 " in " ".join(file.getvalue().split())
+
+
 def test_an_early_end_the_best_round_and_the_sites_are_shown() -> None:
     summary = {
         **SUMMARY,

@@ -61,3 +61,27 @@ def test_of_weights_alone_nothing_could_be_loaded(tmp_path: Path, monkeypatch: p
     written(tmp_path / "run")
     with pytest.raises(ModelFileError, match=r"client-0\.json: no such file"):
         load_model(tmp_path / "run" / "personal" / "client-0.safetensors")
+
+
+def report_of(model_shift: float, label: int | None = None) -> dict[str, Any]:
+    """The report on iris of a model that has learned nothing, its biases moved."""
+    from nervenet.models.site_statistics import agree
+
+    experiment = load_experiment(overrides={"data.name": "iris", "nodes": 2, "model.hidden": [5]})
+    one = build_site_model(build_model(experiment), (IRIS.X, IRIS.y), experiment, columns=IRIS.columns)
+    one.build(agree({"only": one.statistics()}), experiment.seed)
+    agreed = {"layout": one.layout.to_dict(), "preprocessing": one.preprocessing.to_dict()}
+    y = IRIS.y if label is None else np.full(len(IRIS.y), label)
+    weights = one.get_weights() + np.float32(model_shift)
+    return collect.score_report(experiment, RunResult({}, weights=weights, test=(IRIS.X, y), **agreed))
+
+
+def test_the_report_is_of_the_saved_weights_on_the_test_rows() -> None:
+    first, second = report_of(0), report_of(1)
+    assert first["rows"] == 150
+    assert np.sum(first["confusion"]["matrix"], axis=1).tolist() == [50, 50, 50]
+    assert first["confusion"] != second["confusion"]
+
+
+def test_a_test_row_of_a_class_that_no_site_has_leaves_the_report_out() -> None:
+    assert report_of(0, label=7) == {}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nervenet.models.score_report import classification_report, regression_report
 from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.results import summary as module
 from nervenet.nodes.results.earlier import Earlier
@@ -19,6 +20,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "summary.md").read_text(encoding="u
 ROW = re.compile(r"^\| `(?P<key>[^`]+)` \| [^|]+ \| (?P<mode>both|federated|gossip) \| [^|]+ \|$")
 NAMES = ("client-0", "coordinator", "peer-0", "peer-1", "peer-2")
 BY_NAME = ("updates_rejected", "lost_because", "mass.gone", "by_node.NAME.mixed_with", "scores")  # whose keys are names
+BY_NAME += ("report.per_class",)
 Rows = Mapping[str, str]
 
 
@@ -81,6 +83,13 @@ def gossip(score: str) -> dict[str, Any]:
     return {f"peer-{k}": report("peer", score, **more) for k in range(2)}
 
 
+def rows_report(task: str) -> dict[str, Any]:
+    y = np.array([0, 1, 1])
+    if task == "regression":
+        return regression_report(y, y)
+    return classification_report(y, y, np.eye(2)[y], ["no", "yes"])
+
+
 def summary_of(mode: str, task: str) -> dict[str, Any]:
     """A summary with every key that a run of this mode can have."""
     score = "accuracy" if task == "classification" else "r2"
@@ -88,6 +97,7 @@ def summary_of(mode: str, task: str) -> dict[str, Any]:
     result = RunResult(
         federated(score) if mode == "federated" else gossip(score),
         task=task,
+        score_report=rows_report(task),
         majority=0.9,
         weights=np.zeros(3),
         baseline={"centralised": 0.9, "local_only_mean": 0.8},

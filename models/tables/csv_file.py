@@ -1,0 +1,100 @@
+"""A CSV file as a raw table, by the standard library: every refusal names the line."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.data import DataError
+from .kinds import number
+from .raw import RawTable, Words, check_columns
+from .text_file import SAMPLE, SEPARATORS, Dialect, decoded, encodings, find_separator, kind_of, opened
+
+
+def read_csv(path: Path) -> RawTable:
+    """Return the cells of a file with a header line; empty lines are skipped.
+
+    Encoding and separator are recognized. Raises DataError when it is not text, the header is missing or has a name
+    twice, or a line has cells too many or too few.
+    """
+    with opened(path) as stream:
+        sample = stream.read(SAMPLE)
+    for encoding in encodings(sample):
+        dialect = Dialect(encoding, separator_of(sample, encoding))
+        try:
+            return _read(path, dialect)
+        except UnicodeDecodeError as error:
+            last = error
+    raise DataError(f"{path}: not a readable {kind_of(path)} file ({last})") from last
+
+
+def separator_of(sample: bytes, encoding: str) -> str:
+    """Return what separates the cells of a file that begins so: judged by its whole lines."""
+    text = sample.decode(encoding, errors="replace")
+    if len(sample) >= SAMPLE and "\n" in text:
+        text = text[: text.rindex("\n") + 1]
+    return find_separator(text)
+
+
+def _read(path: Path, dialect: Dialect) -> RawTable:
+    with decoded(path, dialect.encoding) as stream:
+        reader = csv.reader(stream, delimiter=dialect.separator, strict=True)
+        lines: list[int] = []
+        try:
+            columns = [cell.strip() for cell in next(reader, [])]
+            check_header(path, columns)
+            known: list[dict[str, int]] = [{} for _ in columns]
+            codes: list[list[int]] = [[] for _ in columns]
+            parts = list(zip(known, codes, strict=True))
+            for row in reader:
+                if not row:
+                    continue
+                if len(row) != len(columns):
+                    raise DataError(_ragged(path, reader.line_num, row, columns))
+                for cell, (words, places) in zip(row, parts, strict=True):
+                    places.append(words.setdefault(cell, len(words)))
+                lines.append(reader.line_num)
+        except csv.Error as error:
+            raise DataError(f"{path}: not a readable {kind_of(path)} file (line {reader.line_num}: {error})") from error
+    if not lines:
+        raise DataError(f"{path}: no rows below the header")
+    cells = {
+        name: Words(tuple(words), np.array(places, np.intp)).stripped()
+        for name, (words, places) in zip(columns, parts, strict=True)
+    }
+    return RawTable(str(path), tuple(columns), len(lines), cells.__getitem__, Lines(np.array(lines)), str(dialect))
+
+
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """The places of rows in a file of lines: on which each ends, counted from 1."""
+
+    _lines: NDArray[np.intp]
+
+    def __call__(self, row: int) -> str:
+        return f"line {self._lines[row]}"
+
+
+def check_header(path: Path, columns: list[str]) -> None:
+    """Raise DataError unless these are the names of columns."""
+    if not any(columns):
+        raise DataError(f"{path}: line 1 is empty, expected the names of the columns")
+    if all(number(name) is not None for name in columns):
+        raise DataError(f"{path}: line 1 holds numbers only, expected the names of the columns")
+    check_columns(str(path), columns, "line 1")
+
+
+def _ragged(path: Path, line: int, row: list[str], columns: list[str]) -> str:
+    return f"{path}: line {line} has {len(row)} cells, the header names {len(columns)} columns"
+
+
+def only_one_column(path: Path, column: str) -> DataError:
+    """Return what to say of a file whose cells nothing separates."""
+    *marks, last = SEPARATORS.values()
+    return DataError(
+        f"{path}: line 1: only one column ({column[:60]!r}); cells are separated by {', '.join(marks)} or {last}"
+    )

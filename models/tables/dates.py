@@ -1,0 +1,85 @@
+"""Dates in text: ISO 8601, day.month.year, and with slashes or hyphens where all values together leave one reading."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+_CLOCK = r"(?:[T ]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d+)?)?)?"
+_ZONE = r"(?P<zone>Z|[+-]\d{2}:?\d{2})?"
+_ISO = re.compile(
+    rf"(?P<year>\d{{4}})(?P<mark>[-/])(?P<month>\d{{1,2}})(?P=mark)(?P<day>\d{{1,2}}){_CLOCK} ?{_ZONE}", re.ASCII
+)
+_OTHER = re.compile(rf"(?P<one>\d{{1,2}})(?P<mark>[./-])(?P<two>\d{{1,2}})(?P=mark)(?P<year>\d{{4}}){_CLOCK}", re.ASCII)
+
+AMBIGUOUS = "can be day/month/year or month/day/year"
+
+
+def looks_like_date(word: str) -> bool:
+    """Whether a text has the form of a date, be it one or not."""
+    return bool(_ISO.fullmatch(word) or _OTHER.fullmatch(word))
+
+
+def parse_dates(words: Sequence[str], form: str | None = None) -> list[datetime | None]:
+    """Return each text as a time without a zone (UTC where it names one), to the second; None where it is none.
+
+    `form` is that of `datetime.strptime`. Raises ValueError, whose message begins with a value, where the order of day
+    and month is open.
+    """
+    if form is not None:
+        return [_by_form(word, form) for word in words]
+    iso = [_iso(word) for word in words]
+    if None not in iso:
+        return iso
+    others = [_OTHER.fullmatch(word) for word in words]
+    marks = {found["mark"] for found in others if found}
+    if not marks:
+        return iso
+    by_day = [one or _parts(found, day_first=True) for one, found in zip(iso, others, strict=True)]
+    if marks == {"."}:  # nobody writes the month first with full stops
+        return by_day
+    by_month = [one or _parts(found, day_first=False) for one, found in zip(iso, others, strict=True)]
+    if by_day != by_month and None not in by_day and None not in by_month:
+        example = next(word for word, day, month in zip(words, by_day, by_month, strict=True) if day != month)
+        raise ValueError(f'"{example}" {AMBIGUOUS}')
+    return by_day if by_day.count(None) <= by_month.count(None) else by_month
+
+
+def _iso(word: str) -> datetime | None:
+    found = _ISO.fullmatch(word)
+    return None if found is None else _built(found, found["year"], found["month"], found["day"], found["zone"])
+
+
+def _parts(found: re.Match[str] | None, *, day_first: bool) -> datetime | None:
+    if found is None:
+        return None
+    day, month = (found["one"], found["two"]) if day_first else (found["two"], found["one"])
+    return _built(found, found["year"], month, day, None)
+
+
+def _built(found: re.Match[str], year: str, month: str, day: str, zone: str | None) -> datetime | None:
+    hour, minute, second = (int(found[part] or 0) for part in ("hour", "minute", "second"))
+    try:
+        time = datetime(int(year), int(month), int(day), hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        return None
+    if zone and zone != "Z":
+        time = datetime.fromisoformat(f"{time:%Y-%m-%dT%H:%M:%S}{zone}")
+    return _plain(time)
+
+
+def _by_form(word: str, form: str) -> datetime | None:
+    try:
+        return _plain(datetime.strptime(word, form))  # noqa: DTZ007 - most dates have no zone
+    except ValueError:
+        return None
+
+
+def _plain(time: datetime) -> datetime | None:
+    if time.tzinfo is not None:
+        try:
+            time = time.astimezone(UTC)
+        except OverflowError:
+            return None
+    return time.replace(tzinfo=None, microsecond=0)

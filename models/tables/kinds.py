@@ -1,0 +1,276 @@
+"""Kinds of columns: number, category or date, as a user says or as the values look."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.arrays import changed_by_float64
+from ..data.data import EXACT, DataError
+from .dates import looks_like_date, parse_dates
+from .options import ColumnOptions
+from .raw import RawTable, Words
+from .table import DATES, GAP, Kind
+
+CONFUSED = "a whole number of at most 2**53, beyond which float64 confuses them"
+SHOWN = 3  # so many of the cells that are wrong are named
+
+TRUTH = {"true": 1.0, "false": 0.0}
+"""A column of nothing else is a column of numbers, as truth values are in every other kind of file."""
+
+_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+),\d+([eE][+-]?\d+)?", re.ASCII)
+_THREE_DIGITS = re.compile(r"[+-]?\d{1,3}(,\d{3})+", re.ASCII)
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", re.ASCII)
+Reading: TypeAlias = Callable[[str], float | None]
+DECIMAL_COMMA, THOUSANDS_COMMA = "1,5", "1,500"
+
+
+class Column(NamedTuple):
+    """A column of known kind: its array as `Table` has it."""
+
+    kind: Kind
+    array: NDArray[Any]
+    note: str = ""
+
+
+def recognized(raw: RawTable, name: str, options: ColumnOptions) -> Column:
+    """Return a column of a raw table as what it is said to be, else as what it looks like.
+
+    Text is a number where every word is one, a date where every word is one, and else a category. Words that are mostly
+    numbers, or mostly dates, are neither taken for categories nor for gaps: DataError names them, and what to say.
+    """
+    cells = raw.cells(name)
+    if isinstance(cells, Words):
+        return _of_words(raw, name, cells, options)
+    return _of_array(raw, name, cells, options)
+
+
+def _of_array(raw: RawTable, name: str, values: NDArray[Any], options: ColumnOptions) -> Column:
+    """Return a column of a file that says what its columns hold."""
+    if values.dtype.kind == "M":
+        if options.kind == "number":
+            raise DataError(f'{raw.name}: column "{name}": found dates, expected numbers')
+        dates = values.astype(DATES)
+        if options.kind == "category":
+            return Column(
+                "category", _objects(dates, np.isnat(dates), lambda day: day.isoformat().removesuffix("T00:00:00"))
+            )
+        return Column("date", dates)
+    if options.kind == "date":
+        if options.format is None:
+            raise DataError(
+                f'{raw.name}: column "{name}": found numbers, expected dates: say data.columns.{name}.format, such as '
+                '"%Y%m%d"'
+            )
+        return _of_words(raw, name, Words.of(_as_text(values)), options)
+    if options.kind == "category":
+        return Column("category", _objects(values, values != values, _plain))
+    if values.dtype.kind in "iu" and (changed := changed_by_float64(values)).any():
+        row = int(np.flatnonzero(changed)[0])
+        raise raw.refusal(row, name, f"found {values[row]}, expected {CONFUSED}")
+    numbers = values.astype(np.float64)
+    if np.isinf(numbers).any():
+        row = int(np.flatnonzero(np.isinf(numbers))[0])
+        raise raw.refusal(row, name, f"found {numbers[row]}, expected a finite number")
+    return Column("number", numbers)
+
+
+def _objects(values: NDArray[Any], missing: NDArray[np.bool_], text: Callable[[Any], str]) -> NDArray[Any]:
+    found = np.empty(len(values), object)
+    distinct, places = np.unique(values[~missing], return_inverse=True)
+    found[~missing] = np.array([text(value) for value in distinct.tolist()] or [""], object)[places]
+    found[missing] = GAP
+    return found
+
+
+def _plain(value: Any) -> str:
+    """Return a number as a category's name: 1 whether it is stored as 1 or as 1.0."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if float(value).is_integer() else repr(value)
+
+
+def _as_text(values: NDArray[Any]) -> list[str]:
+    return ["" if value != value else _plain(value) for value in values.tolist()]
+
+
+def _of_words(raw: RawTable, name: str, cells: Words, options: ColumnOptions) -> Column:
+    missing = np.array([options.is_gap(word) for word in cells.words], np.bool_)
+    present = [word for word, gap in zip(cells.words, missing.tolist(), strict=True) if not gap]
+    found = _Found(raw, name, cells, missing, present, options)
+    match options.kind or ("category" if cells.category else None):
+        case "category":
+            return found.categories()
+        case "number":
+            return found.numbers(truth) if _all_truth(present) else found.numbers(found.reading())
+        case "date":
+            return found.dates()
+    if not present:
+        return Column("number", np.full(len(cells), math.nan))
+    if _all_truth(present):
+        return found.numbers(truth)
+    if options.format is not None and options.format not in (DECIMAL_COMMA, THOUSANDS_COMMA):
+        return found.dates()
+    if (values := _plain_numbers(present)) is not None:  # at once: most columns are no more than this
+        return found.numbers(number, values)
+    reading = found.reading()
+    counts = np.bincount(cells.codes, minlength=len(cells.words))[~missing]
+    numeric = np.array([reading(word) is not None for word in present], np.bool_)
+    if counts[numeric].sum() * 2 >= counts.sum():
+        return found.numbers(reading)
+    dates = np.array([looks_like_date(word) for word in present], np.bool_)
+    return found.dates() if counts[dates].sum() * 2 >= counts.sum() else found.categories()
+
+
+class _Found:
+    """A column of words, for each kind that it can be."""
+
+    def __init__(
+        self,
+        raw: RawTable,
+        name: str,
+        cells: Words,
+        missing: NDArray[np.bool_],
+        present: Sequence[str],
+        options: ColumnOptions,
+    ) -> None:
+        self.raw, self.name, self.cells, self.missing, self.present = raw, name, cells, missing, present
+        self.options = options
+
+    def _spread(self, values: Sequence[Any], array: NDArray[Any]) -> NDArray[Any]:
+        """Return a value a row: those of the words that are there, and `array`'s where there is none."""
+        array[~self.missing] = np.array(values, array.dtype)
+        spread: NDArray[Any] = array[self.cells.codes]
+        return spread
+
+    def categories(self) -> Column:
+        return Column("category", self._spread(self.present, np.full(len(self.missing), GAP, object)))
+
+    def dates(self) -> Column:
+        try:
+            values = parse_dates(self.present, self.options.format)
+        except ValueError as error:
+            raise DataError(
+                f'{self.raw.name}: column "{self.name}": {error}: say which, --set '
+                f'data.columns.{self.name}.format="%d/%m/%Y" or "%m/%d/%Y" (with the marks of the file), or '
+                f"--categorical {self.name}"
+            ) from None
+        bad = {word for word, value in zip(self.present, values, strict=True) if value is None}
+        if bad:
+            expected = "a date" if self.options.format is None else f"a date of the form {self.options.format}"
+            raise self._odd(bad, f"{expected}, as in 2026-01-31")
+        return Column("date", self._spread(values, np.full(len(self.missing), "NaT", DATES)))
+
+    def reading(self) -> Reading:
+        return reading_of(self.raw, self.name, self.present, self.options)
+
+    def numbers(self, reading: Reading, known: list[float] | None = None) -> Column:
+        values: Sequence[float | None] = known or [reading(word) for word in self.present]
+        bad = {word for word, value in zip(self.present, values, strict=True) if value is None}
+        if bad:
+            raise self._odd(bad, "a number")
+        for word, value in zip(self.present, values, strict=True):
+            if value is not None and abs(value) >= EXACT:
+                self._check_large(word, value)
+        note = "decimal commas" if reading is number_with_comma else ""
+        return Column("number", self._spread(values, np.full(len(self.missing), math.nan)), note)
+
+    def _check_large(self, word: str, value: float) -> None:
+        row = int(self.cells.rows_of(word.__eq__)[0])
+        if math.isinf(value):
+            raise self.raw.refusal(row, self.name, f"found {word}, expected a finite number")
+        if is_integer(word) and int(word) != int(value):
+            raise self.raw.refusal(row, self.name, f"found {word}, expected {CONFUSED}")
+
+    def _odd(self, bad: set[str], expected: str) -> DataError:
+        """Return what to say of a few words among many values of another kind."""
+        rows = self.cells.rows_of(bad.__contains__)
+        first = int(rows[0])
+        further = [f'{self.raw.place(row)} "{_short(self.cells.cell(row))}"' for row in rows[1:SHOWN].tolist()]
+        more = [f"{len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
+        also = f" (also {', '.join([*further, *more])})" if further else ""
+        if first == 0 and len(rows) == 1:
+            hint = "delete the line if it is a second header"
+        else:
+            words = ", ".join(f'"{_short(word)}"' for word in sorted(bad)[:SHOWN])
+            hint = (
+                f"--categorical {self.name} takes them all as categories, "
+                f"--set 'data.columns.{self.name}.gaps=[{words}]' takes {'this' if len(bad) == 1 else 'these'} for gaps"
+            )
+        found = f'found text "{_short(self.cells.cell(first))}", expected {expected}{also}; {hint}'
+        return self.raw.refusal(first, self.name, found)
+
+
+def reading_of(raw: RawTable, name: str, words: Sequence[str], options: ColumnOptions) -> Reading:
+    """Return how a column's numbers are read: with a decimal point, or with a decimal comma.
+
+    Raises DataError where the comma may as well be between thousands.
+    """
+    if options.format == DECIMAL_COMMA:
+        return number_with_comma
+    if options.format == THOUSANDS_COMMA:
+        return number_with_thousands
+    odd = [word for word in words if "," in word]
+    if not odd or any(number_with_comma(word) is None for word in odd):
+        return number
+    if any("." in word and number(word) is not None for word in words):
+        return number  # both marks: nobody can say which is which
+    if all(_THREE_DIGITS.fullmatch(word) for word in odd):
+        raise DataError(
+            f'{raw.name}: column "{name}": "{odd[0]}" has a decimal comma or a comma between thousands: '
+            f'say which, --set data.columns.{name}.format="{DECIMAL_COMMA}" or "{THOUSANDS_COMMA}"'
+        )
+    return number_with_comma
+
+
+def number(word: str) -> float | None:
+    """Return a number written with a decimal point, or None."""
+    try:
+        value = float(word)
+    except ValueError:
+        return None
+    return None if "_" in word or math.isnan(value) else value
+
+
+def _plain_numbers(words: Sequence[str]) -> list[float] | None:
+    """Return what `number` gives of each word, or None where one is no number."""
+    try:
+        values = list(map(float, words))
+    except ValueError:
+        return None
+    odd = any(map(math.isnan, values)) or any("_" in word for word in words)
+    return None if odd else values
+
+
+def number_with_comma(word: str) -> float | None:
+    """Return a number written with a decimal comma, thousands with points or not at all; or a whole number; or None."""
+    if _COMMA.fullmatch(word):
+        return number(word.replace(".", "").replace(",", "."))
+    return None if "." in word else number(word)
+
+
+def number_with_thousands(word: str) -> float | None:
+    """Return a number whose thousands may be separated by commas, or None."""
+    return number(word.replace(",", "")) if _THOUSANDS.fullmatch(word) else number(word)
+
+
+def is_integer(word: str) -> bool:
+    return word.removeprefix("-").removeprefix("+").isdecimal()
+
+
+def truth(word: str) -> float | None:
+    """Return 1 for "true" and 0 for "false", however they are capitalized, or None."""
+    return TRUTH.get(word.lower())
+
+
+def _all_truth(words: Sequence[str]) -> bool:
+    return bool(words) and all(truth(word) is not None for word in words)
+
+
+def _short(word: str, most: int = 40) -> str:
+    return word[:most].replace("\n", " ")

@@ -1,0 +1,118 @@
+"""Raw tables: the columns of a file or a data frame before anybody knows what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.data import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """A column of text: every different text once, without blanks around it, and which of them each row has.
+
+    Parameters
+    ----------
+    words
+        The texts.
+    codes
+        Their places, shape (rows,).
+    category
+        Whether the file itself says that these are categories, though they may look like numbers.
+    """
+
+    words: tuple[str, ...]
+    codes: NDArray[np.intp]
+    category: bool = False
+
+    @classmethod
+    def of(cls, cells: Iterable[str | None], *, category: bool = False) -> Words:
+        """Return a column of these cells; None is an empty one."""
+        known: dict[str, int] = {}
+        codes = np.fromiter((known.setdefault(cell or "", len(known)) for cell in cells), np.intp)
+        return cls(tuple(known), codes, category).stripped()
+
+    def stripped(self) -> Words:
+        """Return the column without blanks around its words."""
+        if not any(word != word.strip() for word in self.words):
+            return self
+        known: dict[str, int] = {}
+        places = np.array([known.setdefault(word.strip(), len(known)) for word in self.words], np.intp)
+        return Words(tuple(known), places[self.codes], self.category)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def take(self, rows: NDArray[Any]) -> Words:
+        return Words(self.words, self.codes[rows], self.category)
+
+    def cell(self, row: int) -> str:
+        return self.words[int(self.codes[row])]
+
+    def rows_of(self, bad: Callable[[str], bool]) -> NDArray[np.intp]:
+        """Return the rows whose word is a bad one."""
+        return np.flatnonzero(np.array([bad(word) for word in self.words], np.bool_)[self.codes])
+
+
+Cells: TypeAlias = Words | NDArray[Any]
+"""A column: of text, or an array of truth values, whole numbers, floats (a gap is NaN) or datetime64 (a gap is NaT)."""
+
+
+@dataclass(frozen=True, eq=False)
+class RawTable:
+    """The columns of a file, read one by one when they are asked for.
+
+    Parameters
+    ----------
+    name
+        The file, or what else messages call it.
+    columns
+        Names, each once.
+    cells
+        Returns one of the columns. Raises DataError for what no table can hold.
+    place
+        Returns where a row stands: "line 12".
+    written
+        What is unusual of how the file is written, in words: "cells separated by tabs".
+    notes
+        What else its owner should know of how it was read, a line each.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    rows: int
+    cells: Callable[[str], Cells]
+    place: Callable[[int], str]
+    written: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_columns(self.name, self.columns)
+        if not self.rows:
+            raise DataError(f"{self.name}: no rows")
+
+    def refusal(self, row: int, column: str, finding: str) -> DataError:
+        """Return an error that names file, place and column."""
+        return DataError(f'{self.name}: {self.place(row)}, column "{column}": {finding}')
+
+
+def check_columns(name: str, columns: Sequence[str], line: str = "") -> None:
+    """Raise DataError where a name is missing or there twice."""
+    where = f"{name}: {line}: " if line else f"{name}: "
+    known: set[str] = set()
+    for place, column in enumerate(columns, start=1):
+        if not column:
+            raise DataError(f"{where}column {place} has no name")
+        if column in known:
+            raise DataError(f"{where}two columns are called {column!r}")
+        known.add(column)
+
+
+def in_rows(row: int) -> str:
+    """The place of a row where a file has no lines."""
+    return f"row {row + 1}"

@@ -1,0 +1,104 @@
+"""Text files as sites have them: gzip or not, in one of four encodings, cells separated by one of four marks."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TextIO, cast
+
+from ..data.data import DataError
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+SAMPLE = 65_536  # bytes, of which the separator is recognized
+SAMPLE_ROWS = 200
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a file of cells is written."""
+
+    encoding: str
+    separator: str
+
+    def __str__(self) -> str:
+        """Return what is unusual of it in words; empty where nothing is."""
+        parts = []
+        if self.separator != ",":
+            parts.append(f"cells separated by {SEPARATORS[self.separator]}")
+        if self.encoding not in ("utf-8", "utf-8-sig"):
+            parts.append(f"encoding {self.encoding}")
+        return ", ".join(parts)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading its bytes, those of a .gz file unpacked. Raises DataError where that cannot be done."""
+    try:
+        with path.open("rb") as plain:
+            if path.suffix.lower() == ".gz":
+                with gzip.GzipFile(fileobj=plain) as unpacked:
+                    yield cast(BinaryIO, unpacked)
+            else:
+                yield plain
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: not a readable {kind_of(path)} file ({error})") from error
+
+
+def kind_of(path: Path) -> str:
+    """Return the ending that says what a file is: ".csv" or ".csv.gz"."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    return "".join(suffixes[-2:]) if suffixes[-1:] == [".gz"] else "".join(suffixes[-1:])
+
+
+def encodings(sample: bytes) -> list[str]:
+    """Return the encodings that a file which begins so may have, the likeliest first.
+
+    UTF-16 is known by its mark, or by the zero bytes of its first letters. Of the old 8-bit ones cp1252 is tried, and
+    latin-1 where that has no such letters: bytes alone do not tell them apart.
+    """
+    if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return ["utf-16"]
+    if sample.startswith(b"\xef\xbb\xbf"):
+        return ["utf-8-sig"]
+    head = sample[:64]
+    if head[1::2].count(0) * 2 > len(head[1::2]):
+        return ["utf-16-le"]
+    if head[::2].count(0) * 2 > len(head[::2]):
+        return ["utf-16-be"]
+    return ["utf-8", "cp1252", "latin-1"]
+
+
+@contextmanager
+def decoded(path: Path, encoding: str) -> Iterator[TextIO]:
+    """Open a file of text, line ends as they are. Decoding errors are the caller's."""
+    with opened(path) as binary, io.TextIOWrapper(binary, encoding, newline="") as text:
+        yield text
+
+
+def find_separator(sample: str) -> str:
+    """Return what separates the cells: of what divides the first line, that which divides most others alike."""
+    best, score = ",", (0.0, 0)
+    for mark in SEPARATORS:
+        if mark not in sample:
+            continue
+        try:
+            rows = [
+                row
+                for row, _ in zip(
+                    csv.reader(io.StringIO(sample, newline=""), delimiter=mark), range(SAMPLE_ROWS), strict=False
+                )
+            ]
+        except csv.Error:
+            continue
+        rows = [row for row in rows if row]
+        width = len(rows[0]) if rows else 0
+        alike = sum(len(row) == width for row in rows) / max(1, len(rows))
+        if width > 1 and (alike, width) > score:
+            best, score = mark, (alike, width)
+    return best

@@ -1,0 +1,87 @@
+"""CSV files as sites have them: separators, decimal commas, encodings, gzip, and what is wrong with a file."""
+
+import pytest
+from nervenet.models.data.data import DataError
+from nervenet.models.tables.read import ColumnOptions, ReadOptions, read_table
+
+ROWS = [("age", "ward", "y"), ("1.5", "Köln", "0"), ("2.5", "NA", "1")]
+
+
+def rows_of(path, **options):
+    """What a table holds, gaps as None."""
+    found = read_table(path, ReadOptions(**options))
+    columns = [
+        [None if value != value else value for value in found.table[name].tolist()] for name in found.table.columns
+    ]
+    return found.table.kinds, columns, found.target.tolist()
+
+
+PLAIN = (("number", "category"), [[1.5, 2.5], ["Köln", None]], [0, 1])
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+def test_separator_and_encoding_are_recognized(written, separator, encoding):
+    path = written("\n".join(separator.join(row) for row in ROWS), encoding=encoding)
+    assert rows_of(path) == PLAIN
+    notes = read_table(path).notes
+    assert len(notes) == (separator != "," or not encoding.startswith("utf-8"))
+    assert all(note.startswith("site.csv: ") for note in notes)
+
+
+def test_a_packed_file_is_read_as_it_is(written):
+    assert rows_of(written("\r\n".join(",".join(row) for row in ROWS), "site.csv.gz")) == PLAIN
+    broken = written("a,b\n", "site.csv.gz")
+    broken.write_bytes(broken.read_bytes()[:-9])
+    with pytest.raises(DataError, match=r"site\.csv\.gz: not a readable \.csv\.gz file"):
+        read_table(broken)
+
+
+def test_what_is_unusual_is_said_in_one_line(written):
+    path = written("a;b;y\n1,5;2;0\n2;1.000,25;1\n", encoding="cp1252")
+    found = read_table(path)
+    assert found.table["a"].tolist() == [1.5, 2]
+    assert found.table["b"].tolist() == [2, 1000.25]
+    assert found.notes == ("site.csv: cells separated by semicolons, decimal commas in a, b",)
+
+
+def test_commas_between_thousands_are_never_taken_for_decimal_commas(written):
+    path = written('a,y\n"1,500",0\n12,1\n')
+    with pytest.raises(DataError, match=r'column "a": "1,500" has a decimal comma or a comma between thousands: say'):
+        read_table(path)
+    for form, expected in (("1,5", 1.5), ("1,500", 1500.0)):
+        found = read_table(path, ReadOptions(columns={"a": ColumnOptions(format=form)}))
+        assert found.table["a"].tolist() == [expected, 12]
+
+
+def test_a_quoted_cell_may_hold_separators_and_line_ends(written):
+    _, columns, _ = rows_of(written('name,y\n"a, b\nc",0\n"say ""x""",1\n'))
+    assert columns == [["a, b\nc", 'say "x"']]
+    with pytest.raises(DataError, match='line 4, column "n": found text "x"'):
+        read_table(written('n,y\n1,"two\nlines"\nx,one\n'))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "line 1 is empty"),
+        ("a,y\n", "no rows below the header"),
+        ("1,2\n3,4\n", "line 1 holds numbers only"),
+        ("a,a,y\n1,2,3\n", "line 1: two columns are called 'a'"),
+        ("a,,y\n1,2,3\n", "line 1: column 2 has no name"),
+        ("a,y\n1,2\n\n1,2,3\n", "line 4 has 3 cells, the header names 2 columns"),
+        ("a y\n1 2\n", "line 1: only one column .'a y'.; cells are separated by commas, semicolons, tabs or bars"),
+        ('a,y\n1,"2\n', "not a readable .csv file .line"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_named(written, text, reason):
+    with pytest.raises(DataError, match=rf"site\.csv: {reason}"):
+        read_table(written(text))
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "site.docx").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"cannot read \.docx; allowed: \.csv"):
+        read_table(tmp_path / "site.docx")
+    with pytest.raises(DataError, match=r"none\.csv: no such file"):
+        read_table(tmp_path / "none.csv")
