@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,8 +93,11 @@ async def _launch(experiment: Experiment, view: View, **options: Any) -> RunResu
     def on_address(address: str) -> None:
         view.note(f"broker {address}  (watch from another terminal: nervenet monitor --broker {address})")
 
+    on_target = partial(view.note_target, experiment.data)
     async with view.running():
-        return await start(experiment, on_event=view.event, on_address=on_address, progress=False, **options)
+        return await start(
+            experiment, on_event=view.event, on_address=on_address, on_target=on_target, progress=False, **options
+        )
 
 
 def _conclude(summary: Mapping[str, Any], folder: Path, *, quiet: bool, json: bool) -> None:

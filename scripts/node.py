@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,5 +157,6 @@ def _in_mode(mode: str, role: str, overrides: dict[str, object]) -> dict[str, ob
 async def _node(role: str, experiment: Experiment, view: View, **where: Any) -> RunResult:
     from nervenet.nodes.launching.standalone import run_node
 
+    on_target = partial(view.note_target, experiment.data)
     async with view.running():
-        return await run_node(role, experiment, on_event=view.event, **where)
+        return await run_node(role, experiment, on_event=view.event, on_target=on_target, **where)

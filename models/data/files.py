@@ -55,7 +55,7 @@ def _load_csv(path: Path, target: str | None, task: str | None, sites: str | Non
         X[:, place] = table.numbers(column)
     y = table.labels(target, mixed=task == "classification", text=task != "regression")
     where = None if sites is None else table.labels(sites, mixed=True)
-    return _dataset(path, X, y, features, task, where)
+    return replace(_dataset(path, X, y, features, task, where), target=target)
 
 
 def _load_npz(path: Path, target: str | None, task: str | None, sites: str | None) -> Dataset:
@@ -84,7 +84,7 @@ def _load_parquet(path: Path, target: str | None, task: str | None, sites: str |
     where = None if sites is None else table.values(sites, text=True)
     found = _dataset(path, X, table.values(target, text=task != "regression"), features, task, where)
     dropped = [f"{path.name}: column {name!r} is left out: pandas wrote it as the index" for name in table.index]
-    return replace(found, notes=(*found.notes, *dropped))
+    return replace(found, target=target, notes=(*found.notes, *dropped))
 
 
 def read_npz(path: Path, *needed: str) -> dict[str, NDArray[Any]]:

@@ -41,6 +41,7 @@ class DataShares:
     majority: float | None = None  # the share of the test rows that have the most frequent label
     classes: tuple[object, ...] | None = None  # of the training rows, of a classification
     sizes: tuple[int, ...] = ()  # rows for training, in the order of `nodes`
+    target: str = ""  # the column of a file that is predicted
     notes: tuple[str, ...] = ()  # of how they were read
 
     def test_rows(self) -> tuple[NDArray[Any], NDArray[Any]] | None:
@@ -118,7 +119,14 @@ def divide(experiment: Experiment) -> DataShares:
         column=None if train.sites is not None else data.column,
         seed=experiment.seed,
     )
-    shares = DataShares(tuple(train.columns), train.task, len(train), sizes=tuple(map(len, parts)), notes=source.notes)
+    shares = DataShares(
+        tuple(train.columns),
+        train.task,
+        len(train),
+        sizes=tuple(map(len, parts)),
+        target=source.target,
+        notes=source.notes,
+    )
     shares.classes = None if train.task == "regression" else tuple(np.unique(train.y).tolist())
     try:
         for part in parts:
